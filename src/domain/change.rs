@@ -1,0 +1,70 @@
+//! Changes to what is decided upon. Replacing everything is one kind of change.
+
+/// Everything a decision is made from, as text with its origin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// Policies and templates, in the order in which they count.
+    pub policies: Vec<PolicyText>,
+    /// The schema; without one nothing is validated.
+    pub schema: Option<SchemaText>,
+    /// Documents of entities.
+    pub entities: Vec<Document>,
+    /// Policies made from templates.
+    pub links: Vec<Link>,
+}
+
+/// One text of policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyText {
+    /// The file, or the member of an uploaded bundle.
+    pub origin: String,
+    /// Cedar policies and templates.
+    pub text: String,
+    /// How its policies get their ids.
+    pub naming: PolicyNaming,
+}
+
+/// How the policies of a text are named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyNaming {
+    /// By `@id`, else `<stem>.<n>`, counted from 0: a file of the bundle directory.
+    Stem(String),
+    /// The text is one policy, and this is its id.
+    Exactly(String),
+    /// `policy0`, `policy1`, …: one text of an uploaded bundle. Links may still name a template by its `@id`.
+    Ordinal,
+}
+
+/// A schema as text, in Cedar's or in the JSON syntax: JSON where its first visible character is `{`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaText {
+    /// The parts with their origin; several are several fragments of one schema.
+    pub fragments: Vec<(String, String)>,
+}
+
+/// A document of entities: a JSON array, or one JSON object a line (NDJSON).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The file, or the member of an uploaded bundle.
+    pub origin: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A policy made from a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The template's policy id, or in one uploaded text its `@id`.
+    pub template_id: String,
+    /// The id of the policy to make.
+    pub link_id: String,
+    /// Slot (`?principal`, `?resource`) and entity (`Type::"id"`).
+    pub args: Vec<(String, String)>,
+}
+
+/// Something to apply to the published state, whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Replace policies, schema, entities and links together.
+    Replace(Bundle),
+}

@@ -1,0 +1,19 @@
+//! Plain values that every other module speaks: requests, decisions, revisions, changes, errors.
+//!
+//! Nothing here knows Cedar, HTTP, clocks or locks. What crosses a module boundary is one of these.
+
+pub mod change;
+pub mod decision;
+pub mod error;
+pub mod json;
+pub mod request;
+pub mod revision;
+pub mod uid;
+
+pub use change::{Bundle, Change, Document, Link, PolicyNaming, PolicyText, SchemaText};
+pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
+pub use error::{Diagnostic, RequestError, Severity};
+pub use json::Value;
+pub use request::{AccessRequest, Overlay, OverlayMode};
+pub use revision::Revision;
+pub use uid::Uid;

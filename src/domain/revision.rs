@@ -1,0 +1,70 @@
+//! Revisions: which state of policies, schema and entities a decision was made at.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A published state of one process, written `<incarnation>-<counter>`.
+///
+/// The incarnation is drawn anew at every start, so a revision of an earlier process is never
+/// mistaken for one of this process. The counter grows by one with every publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Revision {
+    /// Which process run published it.
+    pub incarnation: u64,
+    /// How many publications the run had made, this one included.
+    pub counter: u64,
+}
+
+impl Revision {
+    /// The revision after this one in the same incarnation.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { counter: self.counter + 1, ..self }
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.incarnation, self.counter)
+    }
+}
+
+/// The text is not a revision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a revision: it reads `<incarnation>-<counter>`, as the `Palisade-Revision` header gives it")]
+pub struct ParseRevisionError(String);
+
+impl FromStr for Revision {
+    type Err = ParseRevisionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('-').and_then(|(incarnation, counter)| {
+            let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric());
+            (incarnation.len() == 16 && digits(incarnation) && digits(counter)).then_some(())?;
+            Some(Self {
+                incarnation: u64::from_str_radix(incarnation, 16).ok()?,
+                counter: counter.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| ParseRevisionError(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        let revision = Revision { incarnation: 0xab, counter: 7 };
+        assert_eq!(revision.to_string(), "00000000000000ab-7");
+        assert_eq!(revision.to_string().parse(), Ok(revision));
+    }
+
+    #[test]
+    fn what_is_no_revision_is_refused() {
+        for text in ["", "-", "7", "ab-7", "00000000000000ab-", "00000000000000ab-+7", "00000000000000ab-7 ", "zzzzzzzzzzzzzzzz-1"] {
+            assert!(text.parse::<Revision>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Entity identifiers as they travel: a type name and an id, borrowed where possible.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// An entity uid: `Fleet::User::"alice"` is the type `Fleet::User` and the id `alice`.
+///
+/// The type is a syntactically valid Cedar name; whether it exists is for the schema to say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid<'a> {
+    /// The qualified type name, without white space.
+    pub type_name: Cow<'a, str>,
+    /// The id, unescaped. Any text is legal, the empty one and NUL included.
+    pub id: Cow<'a, str>,
+}
+
+/// Why a text is not an entity uid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an entity uid: {reason}; write it as `Type::\"id\"`, or as an object with `type` and `id`")]
+pub struct ParseUidError {
+    text: String,
+    reason: &'static str,
+}
+
+/// Words that Cedar's grammar keeps for itself, so that they cannot name a type.
+const RESERVED: &[&str] = &["true", "false", "if", "then", "else", "in", "is", "like", "has", "__cedar"];
+
+/// Whether `text` is a Cedar name such as `Fleet::User`.
+#[must_use]
+pub fn is_type_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.split("::").all(|part| {
+            let mut bytes = part.bytes();
+            bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+                && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !RESERVED.contains(&part)
+        })
+}
+
+impl<'a> Uid<'a> {
+    /// A uid from its two parts.
+    ///
+    /// # Errors
+    /// If `type_name` is not a Cedar name.
+    pub fn new(type_name: impl Into<Cow<'a, str>>, id: impl Into<Cow<'a, str>>) -> Result<Self, ParseUidError> {
+        let type_name = type_name.into();
+        if is_type_name(&type_name) {
+            Ok(Self { type_name, id: id.into() })
+        } else {
+            Err(ParseUidError { text: type_name.into_owned(), reason: "its type is not a name such as `Fleet::User`" })
+        }
+    }
+
+    /// Reads `Type::"id"`, with Cedar's string escapes in the id.
+    ///
+    /// # Errors
+    /// If the text is anything else.
+    pub fn parse(text: &'a str) -> Result<Self, ParseUidError> {
+        let error = |reason| ParseUidError { text: text.to_owned(), reason };
+        let (type_name, rest) = text.split_once("::\"").ok_or_else(|| error("it lacks `::\"`"))?;
+        let quoted = rest.strip_suffix('"').ok_or_else(|| error("its id does not end with `\"`"))?;
+        if !is_type_name(type_name) {
+            return Err(error("its type is not a name such as `Fleet::User`"));
+        }
+        let id = unescape(quoted).ok_or_else(|| error("its id has a bare `\"` or an unknown escape"))?;
+        Ok(Self { type_name: Cow::Borrowed(type_name), id })
+    }
+
+    /// The same uid, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> Uid<'static> {
+        Uid { type_name: Cow::Owned(self.type_name.into_owned()), id: Cow::Owned(self.id.into_owned()) }
+    }
+}
+
+impl fmt::Display for Uid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())
+    }
+}
+
+/// Undoes Cedar's string escapes (`\n \r \t \\ \0 \' \" \xNN \u{…}`); `None` where the text has others.
+fn unescape(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['\\', '"']) {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return None,
+            '\\' => out.push(match chars.next()? {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                '\\' => '\\',
+                '0' => '\0',
+                '\'' => '\'',
+                '"' => '"',
+                'x' => {
+                    let (high, low) = (chars.next()?.to_digit(16)?, chars.next()?.to_digit(16)?);
+                    char::from_u32(high * 16 + low).filter(char::is_ascii)?
+                }
+                'u' => {
+                    if chars.next()? != '{' {
+                        return None;
+                    }
+                    let (digits, rest) = chars.as_str().split_once('}')?;
+                    if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                        return None;
+                    }
+                    chars = rest.chars();
+                    char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+                }
+                _ => return None,
+            }),
+            other => out.push(other),
+        }
+    }
+    Some(Cow::Owned(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_cedar_writes() {
+        for (text, type_name, id) in [
+            (r#"User::"alice""#, "User", "alice"),
+            (r#"Fleet::User::"""#, "Fleet::User", ""),
+            (r#"A::B::"x::\"y\"""#, "A::B", "x::\"y\""),
+            (r#"A::"\u{1F600}\x41\0\n\\""#, "A", "\u{1F600}A\0\n\\"),
+        ] {
+            let uid = Uid::parse(text).unwrap();
+            assert_eq!((&*uid.type_name, &*uid.id), (type_name, id));
+            assert_eq!(Uid::parse(&uid.to_string()).unwrap(), uid);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_uid() {
+        for text in ["", "alice", "User::alice", r#"User::"a"#, r#"User::"a"b""#, r#"::"a""#, r#"1A::"a""#, r#"User ::"a""#, r#"in::"a""#, r#"A::"\q""#, r#"A::"\""#, r#"A::"\u{110000}""#, r#"A::"\xff""#] {
+            assert!(Uid::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Palisade: a Cedar authorization sidecar.
+pub mod domain;
