@@ -116,7 +116,8 @@ impl fmt::Display for Diagnostic {
         if let Some(excerpt) = &self.excerpt {
             write!(f, "\n  | {excerpt}")?;
             if let Some(column) = self.column {
-                let pad: String = excerpt.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                let pad: String =
+                    excerpt.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
                 write!(f, "\n  | {pad}^")?;
             }
         }
@@ -160,7 +161,10 @@ mod tests {
     #[test]
     fn a_diagnostic_reads_like_a_compilers() {
         let text = "permit (principal, action, resource)\nwhen { principl.active };";
-        let shown = Diagnostic::error("policies/base.cedar", "unknown variable `principl`").at(text, 44).help("did you mean `principal`?").to_string();
+        let shown = Diagnostic::error("policies/base.cedar", "unknown variable `principl`")
+            .at(text, 44)
+            .help("did you mean `principal`?")
+            .to_string();
         assert_eq!(
             shown,
             "policies/base.cedar:2:8: unknown variable `principl`\n  | when { principl.active };\n  |        ^\n  help: did you mean `principal`?"

@@ -284,13 +284,9 @@ mod tests {
             let members: Vec<String> = (0..40).map(|i| format!("\"k{i}\":0")).collect();
             format!("{{{},\"{last}\":1}}", members.join(","))
         };
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"x":[{"a":1,"\u0061":2}]}"#,
-            r#"[[{"b":{"":1,"":2}}]]"#,
-            &wide("k3"),
-            &wide("k39"),
-        ] {
+        for text in
+            [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#, r#"[[{"b":{"":1,"":2}}]]"#, &wide("k3"), &wide("k39")]
+        {
             let error = Value::parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("duplicate key"), "{error}");
         }
@@ -307,7 +303,21 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_refused() {
-        let cases: &[&[u8]] = &[b"", b" ", b"{", b"{\"a\":1", b"{} {}", b"\xef\xbb\xbf{}", b"\"\xff\"", br#""\ud800""#, br#"{"\udc00":1}"#, b"{a:1}", b"[1,]", b"NaN", b"01"];
+        let cases: &[&[u8]] = &[
+            b"",
+            b" ",
+            b"{",
+            b"{\"a\":1",
+            b"{} {}",
+            b"\xef\xbb\xbf{}",
+            b"\"\xff\"",
+            br#""\ud800""#,
+            br#"{"\udc00":1}"#,
+            b"{a:1}",
+            b"[1,]",
+            b"NaN",
+            b"01",
+        ];
         for bytes in cases {
             assert!(Value::parse(bytes).is_err(), "{bytes:?}");
         }

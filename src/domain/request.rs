@@ -67,7 +67,11 @@ impl<'a> AccessRequest<'a> {
     /// If a member is missing, unknown or of the wrong type.
     pub fn from_value(value: Value<'a>) -> Result<Self, RequestError> {
         let Value::Object(members) = value else {
-            return Err(RequestError::new("invalid_request", "", format!("the request is {}, not an object", value.kind())));
+            return Err(RequestError::new(
+                "invalid_request",
+                "",
+                format!("the request is {}, not an object", value.kind()),
+            ));
         };
         let (mut principal, mut action, mut resource) = (None, None, None);
         let (mut context, mut entities, mut additional_entities) = (None, None, None);
@@ -92,9 +96,8 @@ impl<'a> AccessRequest<'a> {
                 }
             }
         }
-        let missing = |name: &str| {
-            RequestError::new("missing_member", pointer(name), format!("the request lacks `{name}`"))
-        };
+        let missing =
+            |name: &str| RequestError::new("missing_member", pointer(name), format!("the request lacks `{name}`"));
         Ok(Self {
             principal: principal.ok_or_else(|| missing("principal"))?,
             action: action.ok_or_else(|| missing("action"))?,
@@ -159,7 +162,9 @@ pub fn uid_member<'a>(value: Value<'a>, pointer: &str) -> Result<Uid<'a>, Reques
                 (_, None) => Err(error("the entity lacks `id`".to_owned())),
             }
         }
-        other => Err(error(format!("an entity is `Type::\"id\"` or an object of `type` and `id`, not {}", other.kind()))),
+        other => {
+            Err(error(format!("an entity is `Type::\"id\"` or an object of `type` and `id`, not {}", other.kind())))
+        }
     }
 }
 

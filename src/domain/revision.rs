@@ -41,10 +41,7 @@ impl FromStr for Revision {
         let parsed = text.split_once('-').and_then(|(incarnation, counter)| {
             let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric());
             (incarnation.len() == 16 && digits(incarnation) && digits(counter)).then_some(())?;
-            Some(Self {
-                incarnation: u64::from_str_radix(incarnation, 16).ok()?,
-                counter: counter.parse().ok()?,
-            })
+            Some(Self { incarnation: u64::from_str_radix(incarnation, 16).ok()?, counter: counter.parse().ok()? })
         });
         parsed.ok_or_else(|| ParseRevisionError(text.to_owned()))
     }
@@ -63,7 +60,16 @@ mod tests {
 
     #[test]
     fn what_is_no_revision_is_refused() {
-        for text in ["", "-", "7", "ab-7", "00000000000000ab-", "00000000000000ab-+7", "00000000000000ab-7 ", "zzzzzzzzzzzzzzzz-1"] {
+        for text in [
+            "",
+            "-",
+            "7",
+            "ab-7",
+            "00000000000000ab-",
+            "00000000000000ab-+7",
+            "00000000000000ab-7 ",
+            "zzzzzzzzzzzzzzzz-1",
+        ] {
             assert!(text.parse::<Revision>().is_err(), "{text:?}");
         }
     }

@@ -140,7 +140,21 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_uid() {
-        for text in ["", "alice", "User::alice", r#"User::"a"#, r#"User::"a"b""#, r#"::"a""#, r#"1A::"a""#, r#"User ::"a""#, r#"in::"a""#, r#"A::"\q""#, r#"A::"\""#, r#"A::"\u{110000}""#, r#"A::"\xff""#] {
+        for text in [
+            "",
+            "alice",
+            "User::alice",
+            r#"User::"a"#,
+            r#"User::"a"b""#,
+            r#"::"a""#,
+            r#"1A::"a""#,
+            r#"User ::"a""#,
+            r#"in::"a""#,
+            r#"A::"\q""#,
+            r#"A::"\""#,
+            r#"A::"\u{110000}""#,
+            r#"A::"\xff""#,
+        ] {
             assert!(Uid::parse(text).is_err(), "{text:?}");
         }
     }

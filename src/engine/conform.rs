@@ -1,0 +1,176 @@
+//! Fits JSON to the schema where a standard asks to ignore what is not declared, instead of refusing it.
+//!
+//! AuthZEN requests may carry any properties. What the schema declares is kept, written in Cedar's explicit
+//! form so that its meaning no longer depends on where it stands; the rest is dropped and named.
+
+use std::borrow::Cow;
+
+use crate::domain::request::uid_member;
+use crate::domain::{Uid, Value};
+use crate::engine::schema::{Members, Type};
+
+/// Keeps the members of `value` that `declared` has with a fitting type; names the others in `dropped`.
+///
+/// Without a declaration (no schema) everything is kept that Cedar can hold.
+pub fn members<'a>(value: Value<'a>, declared: Option<&Members>, prefix: &str, dropped: &mut Vec<String>) -> Value<'a> {
+    let Value::Object(members) = value else {
+        return Value::empty_object();
+    };
+    let mut kept = Vec::with_capacity(members.len());
+    for (key, value) in members {
+        let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
+        let fitted = match declared {
+            Some(declared) => declared.get(key.as_ref()).and_then(|member| fit(value, &member.ty, &name, dropped)),
+            None => holdable(&value).then_some(value),
+        };
+        match fitted {
+            Some(value) => kept.push((key, value)),
+            None => dropped.push(name),
+        }
+    }
+    Value::Object(kept)
+}
+
+fn fit<'a>(value: Value<'a>, ty: &Type, name: &str, dropped: &mut Vec<String>) -> Option<Value<'a>> {
+    match (ty, value) {
+        (Type::Bool, value @ Value::Bool(_))
+        | (Type::Long, value @ Value::Long(_))
+        | (Type::String, value @ Value::String(_)) => Some(value),
+        (Type::Set(element), Value::Array(elements)) => {
+            // half a set would be another set: one misfit drops the whole
+            elements
+                .into_iter()
+                .map(|value| fit(value, element, name, &mut Vec::new()))
+                .collect::<Option<_>>()
+                .map(Value::Array)
+        }
+        (Type::Record(declared), value @ Value::Object(_)) => {
+            let value = members(value, Some(declared), name, dropped);
+            declared.iter().all(|(key, member)| !member.required || value.get(key).is_some()).then_some(value)
+        }
+        (Type::Entity(type_name), value @ (Value::Object(_) | Value::String(_))) => {
+            let uid = uid_member(value, "").ok()?;
+            (uid.type_name == type_name.as_ref()).then(|| explicit_entity(uid))
+        }
+        (Type::Extension(type_name), value) => explicit_extension(value, type_name),
+        _ => None,
+    }
+}
+
+/// Whether Cedar has a value for it, without a schema to say what is meant.
+fn holdable(value: &Value<'_>) -> bool {
+    match value {
+        Value::Null | Value::Number(_) => false,
+        Value::Bool(_) | Value::Long(_) | Value::String(_) => true,
+        Value::Array(elements) => elements.iter().all(holdable),
+        Value::Object(members) => members.iter().all(|(_, value)| holdable(value)),
+    }
+}
+
+fn explicit_entity(uid: Uid<'_>) -> Value<'_> {
+    Value::Object(vec![(
+        Cow::Borrowed("__entity"),
+        Value::Object(vec![
+            (Cow::Borrowed("type"), Value::String(uid.type_name)),
+            (Cow::Borrowed("id"), Value::String(uid.id)),
+        ]),
+    )])
+}
+
+fn explicit_extension<'a>(value: Value<'a>, type_name: &str) -> Option<Value<'a>> {
+    let constructor = match type_name {
+        "ipaddr" => "ip",
+        "decimal" => "decimal",
+        "datetime" => "datetime",
+        "duration" => "duration",
+        _ => return None,
+    };
+    let argument = match value {
+        Value::String(text) => text,
+        Value::Object(members) => {
+            let call = match members.into_iter().next() {
+                Some((key, Value::Object(call))) if key == "__extn" => Value::Object(call),
+                Some((key, value)) if key == "fn" || key == "arg" => {
+                    return call_argument(Value::Object(vec![(key, value)]), constructor);
+                }
+                _ => return None,
+            };
+            return call_argument(call, constructor);
+        }
+        _ => return None,
+    };
+    parses(constructor, &argument).then(|| explicit_call(constructor, argument))
+}
+
+fn call_argument<'a>(call: Value<'a>, constructor: &'static str) -> Option<Value<'a>> {
+    let Value::Object(members) = call else { return None };
+    let (mut function, mut argument) = (None, None);
+    for (key, value) in members {
+        match (key.as_ref(), value) {
+            ("fn", Value::String(text)) => function = Some(text),
+            ("arg", Value::String(text)) => argument = Some(text),
+            _ => return None,
+        }
+    }
+    let argument = argument?;
+    (function? == constructor && parses(constructor, &argument)).then(|| explicit_call(constructor, argument))
+}
+
+fn explicit_call<'a>(constructor: &'static str, argument: Cow<'a, str>) -> Value<'a> {
+    Value::Object(vec![(
+        Cow::Borrowed("__extn"),
+        Value::Object(vec![
+            (Cow::Borrowed("fn"), Value::String(Cow::Borrowed(constructor))),
+            (Cow::Borrowed("arg"), Value::String(argument)),
+        ]),
+    )])
+}
+
+/// Whether Cedar's constructor takes the text.
+fn parses(constructor: &str, argument: &str) -> bool {
+    let expression = match constructor {
+        "ip" => cedar_policy::RestrictedExpression::new_ip(argument),
+        "decimal" => cedar_policy::RestrictedExpression::new_decimal(argument),
+        "datetime" => cedar_policy::RestrictedExpression::new_datetime(argument),
+        _ => cedar_policy::RestrictedExpression::new_duration(argument),
+    };
+    cedar_policy::Context::from_pairs([("x".to_owned(), expression)]).is_ok()
+}
+
+/// The entities that a value refers to, whether written explicitly or where the schema expects one.
+pub fn entities_of<'v>(value: &'v Value<'_>, ty: Option<&Type>, found: &mut Vec<Uid<'v>>) {
+    match value {
+        Value::Array(elements) => {
+            let element = match ty {
+                Some(Type::Set(element)) => Some(&**element),
+                _ => None,
+            };
+            for value in elements {
+                entities_of(value, element, found);
+            }
+        }
+        Value::Object(members) => {
+            let reference = match (members.as_slice(), ty) {
+                ([(key, inner)], _) if key == "__entity" => Some(inner),
+                (_, Some(Type::Entity(_))) => Some(value),
+                _ => None,
+            };
+            if let Some(uid) = reference.and_then(borrowed_uid) {
+                found.push(uid);
+                return;
+            }
+            for (key, value) in members {
+                let ty = match ty {
+                    Some(Type::Record(declared)) => declared.get(key.as_ref()).map(|member| &member.ty),
+                    _ => None,
+                };
+                entities_of(value, ty, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn borrowed_uid<'v>(value: &'v Value<'_>) -> Option<Uid<'v>> {
+    Some(Uid { type_name: Cow::Borrowed(value.get("type")?.as_str()?), id: Cow::Borrowed(value.get("id")?.as_str()?) })
+}

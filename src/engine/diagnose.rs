@@ -1,0 +1,52 @@
+//! Cedar's errors as diagnostics with file, line and excerpt.
+
+use crate::domain::Diagnostic;
+
+/// One diagnostic for an error that Cedar located in `text`, or for each error that it collects.
+pub(super) fn located(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
+    let mut found = vec![one(origin, text, error)];
+    if let Some(related) = error.related() {
+        found.extend(related.map(|error| one(origin, text, error)));
+    }
+    found
+}
+
+/// One diagnostic for one error.
+pub(super) fn one(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(origin, message(error));
+    if let Some(offset) = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset())
+        && offset <= text.len()
+        && !text.is_empty()
+    {
+        diagnostic = diagnostic.at(text, offset);
+    }
+    if let Some(help) = error.help() {
+        diagnostic = diagnostic.help(help.to_string());
+    }
+    diagnostic
+}
+
+/// The error and what caused it, in one line.
+pub(super) fn message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // transparent wrappers repeat themselves
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A diagnostic for text that is not JSON.
+pub(super) fn json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
+    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let message = error.to_string();
+    // the place is told apart, and in characters
+    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+    Diagnostic::error(origin, message).at(text, (line_start + error.column().saturating_sub(1)).min(text.len()))
+}

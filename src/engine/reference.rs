@@ -1,0 +1,228 @@
+//! Evaluation with Cedar's own authorizer: the reference that every other way is measured against.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Entities, Entity, EntityId, EntityUid, Request, RequestValidationError,
+};
+
+use crate::domain::{
+    AccessRequest, Decision, DeniedBy, Outcome, Overlay, OverlayMode, PolicyError, PolicyId, RequestError, Uid, Value,
+};
+use crate::engine::conform;
+use crate::engine::diagnose;
+use crate::engine::entities as documents;
+use crate::engine::policies;
+use crate::engine::schema::Type;
+use crate::engine::settings::{NowPolicy, Semantics};
+use crate::engine::snapshot::Snapshot;
+
+static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
+
+/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970.
+///
+/// # Errors
+/// If the request does not fit the schema, or its values are no Cedar values.
+pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+    let principal = uid(snapshot, &request.principal, "/principal")?;
+    let action = uid(snapshot, &request.action, "/action")?;
+    let resource = uid(snapshot, &request.resource, "/resource")?;
+    let schema = snapshot.schema.as_ref();
+    if let Some(schema) = schema
+        && schema.context(&request.action).is_none()
+    {
+        return Err(RequestError::new(
+            "unknown_action",
+            "/action",
+            format!("the schema declares no action `{}` that applies to anything", request.action),
+        ));
+    }
+
+    let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
+    let cedar_context = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)))
+        .map_err(|error| RequestError::new("invalid_context", "/context", diagnose::message(&error)))?;
+    let cedar_request = Request::new(principal, action, resource, cedar_context, schema.map(|s| &s.cedar))
+        .map_err(|error| invalid_request(&error))?;
+
+    let entities = entities(snapshot, request)?;
+    let mut denied_by = match snapshot.settings.semantics {
+        Semantics::Strict => unknown_entity(snapshot, request, &context, &entities),
+        Semantics::Cedar => None,
+    };
+    let response = AUTHORIZER.is_authorized(&cedar_request, &snapshot.policies.set, &entities);
+
+    let mut reasons: Vec<PolicyId> = response.diagnostics().reason().map(|id| policy_id(snapshot, id)).collect();
+    reasons.sort_unstable();
+    let errors: Vec<PolicyError> = response
+        .diagnostics()
+        .errors()
+        .map(|AuthorizationError::PolicyEvaluationError(error)| PolicyError {
+            policy_id: policy_id(snapshot, error.policy_id()),
+            message: error.inner().to_string().into(),
+        })
+        .collect();
+    if denied_by.is_none() && snapshot.settings.semantics == Semantics::Strict {
+        denied_by = errors
+            .iter()
+            .find(|error| snapshot.policies.forbids(&error.policy_id))
+            .map(|error| DeniedBy::ForbidError { policy_id: error.policy_id.clone() });
+    }
+    let allowed = response.decision() == cedar_policy::Decision::Allow && denied_by.is_none();
+    Ok(Decision {
+        outcome: if allowed { Outcome::Allow } else { Outcome::Deny },
+        reasons,
+        errors,
+        denied_by,
+        revision: snapshot.revision,
+        time_dependent: filled && snapshot.policies.reads_now,
+    })
+}
+
+fn uid(snapshot: &Snapshot, uid: &Uid<'_>, pointer: &str) -> Result<EntityUid, RequestError> {
+    match snapshot.schema.as_ref().and_then(|schema| schema.entity_type(&uid.type_name)) {
+        Some(declared) => Ok(EntityUid::from_type_name_and_id(declared.name.clone(), EntityId::new(&*uid.id))),
+        None => policies::entity_uid(uid).map_err(|message| RequestError::new("invalid_uid", pointer, message)),
+    }
+}
+
+/// The ids that decisions name are shared with the snapshot, so that keeping a decision copies no text.
+fn policy_id(snapshot: &Snapshot, id: &cedar_policy::PolicyId) -> PolicyId {
+    let id: &str = id.as_ref();
+    snapshot.policies.sites.get_key_value(id).map_or_else(|| id.into(), |(id, _)| id.clone())
+}
+
+/// The context with `now` as the settings want it, and whether the sidecar's clock went in.
+fn fill_now<'c>(snapshot: &Snapshot, action: &Uid<'_>, context: &'c Value<'c>, now: i64) -> (Cow<'c, Value<'c>>, bool) {
+    let declared = snapshot
+        .schema
+        .as_ref()
+        .and_then(|schema| schema.context(action)?.get("now"))
+        .is_some_and(|member| matches!(&member.ty, Type::Extension(name) if &**name == "datetime"));
+    let wanted = match snapshot.settings.now {
+        NowPolicy::Fill => declared && context.get("now").is_none(),
+        NowPolicy::Override => declared,
+        NowPolicy::Off => false,
+    };
+    match context.as_object() {
+        Some(members) if wanted => {
+            let mut members: Vec<_> = members.iter().filter(|(key, _)| key != "now").cloned().collect();
+            members.push((Cow::Borrowed("now"), Value::String(Cow::Owned(datetime(now)))));
+            (Cow::Owned(Value::Object(members)), true)
+        }
+        _ => (Cow::Borrowed(context), false),
+    }
+}
+
+/// Milliseconds since 1970 as Cedar's `datetime` reads them.
+fn datetime(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds).map_or_else(
+        |_| "1970-01-01T00:00:00.000Z".to_owned(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+    )
+}
+
+fn invalid_request(error: &RequestValidationError) -> RequestError {
+    let (code, pointer) = match error {
+        RequestValidationError::UndeclaredAction(_) | RequestValidationError::ExternalAction(_) => {
+            ("unknown_action", "/action")
+        }
+        RequestValidationError::UndeclaredPrincipalType(_) => ("unknown_type", "/principal"),
+        RequestValidationError::UndeclaredResourceType(_) => ("unknown_type", "/resource"),
+        RequestValidationError::InvalidPrincipalType(_) => ("action_does_not_apply", "/principal"),
+        RequestValidationError::InvalidResourceType(_) => ("action_does_not_apply", "/resource"),
+        RequestValidationError::InvalidContext(_) | RequestValidationError::TypeOfContext(_) => {
+            ("invalid_context", "/context")
+        }
+        RequestValidationError::InvalidEnumEntity(_) => ("invalid_uid", ""),
+        _ => ("invalid_request", ""),
+    };
+    RequestError::new(code, pointer, diagnose::message(error))
+}
+
+/// The store as this request sees it.
+fn entities<'s>(snapshot: &'s Snapshot, request: &AccessRequest<'_>) -> Result<Cow<'s, Entities>, RequestError> {
+    let schema = snapshot.schema.as_ref();
+    let limits = &snapshot.settings.limits;
+    let read = |value: &Value<'_>, member: &str| {
+        documents::from_request(value, schema, limits).map_err(|message| {
+            RequestError::new("invalid_entities", format!("/{member}"), format!("{member}{message}"))
+        })
+    };
+    let failed = |member: &str, error: &dyn std::error::Error| {
+        RequestError::new("invalid_entities", format!("/{member}"), diagnose::message(error))
+    };
+    let mut entities = match &request.entities {
+        None => Cow::Borrowed(&snapshot.entities),
+        Some(value) => Cow::Owned(
+            Entities::from_entities(read(value, "entities")?, schema.map(|s| &s.cedar))
+                .map_err(|error| failed("entities", &error))?,
+        ),
+    };
+    if let Some(value) = &request.additional_entities {
+        let added = read(value, "additional_entities")?;
+        if let Some(twice) =
+            added.iter().find(|entity| entities.get(&entity.uid()).is_some_and(|stored| !stored.deep_eq(entity)))
+        {
+            return Err(RequestError::new(
+                "invalid_entities",
+                "/additional_entities",
+                format!("`{}` is stored with other content; send it in `entities` to replace the store", twice.uid()),
+            ));
+        }
+        let whole = entities.into_owned().add_entities(added, schema.map(|s| &s.cedar));
+        entities = Cow::Owned(whole.map_err(|error| failed("additional_entities", &error))?);
+    }
+    if !request.overlays.is_empty() {
+        let mut overlaid = Vec::with_capacity(request.overlays.len());
+        for overlay in &request.overlays {
+            overlaid.push(overlay_entity(snapshot, &entities, overlay)?);
+        }
+        let whole = entities.into_owned().upsert_entities(overlaid, None);
+        entities = Cow::Owned(whole.map_err(|error| failed("properties", &error))?);
+    }
+    Ok(entities)
+}
+
+/// The stored entity with the request's attributes laid over it.
+fn overlay_entity(snapshot: &Snapshot, entities: &Entities, overlay: &Overlay<'_>) -> Result<Entity, RequestError> {
+    let uid = uid(snapshot, &overlay.entity, "")?;
+    let failed = |error: &dyn std::error::Error| {
+        RequestError::new("invalid_properties", "", format!("`{}`: {}", overlay.entity, diagnose::message(error)))
+    };
+    let mut json = match entities.get(&uid) {
+        Some(stored) => stored.to_json_value().map_err(|error| failed(&error))?,
+        None => {
+            serde_json::json!({"uid": {"type": overlay.entity.type_name, "id": overlay.entity.id}, "attrs": {}, "parents": []})
+        }
+    };
+    if let Some(attributes) = json.get_mut("attrs").and_then(serde_json::Value::as_object_mut) {
+        for (key, value) in overlay.attributes.as_object().unwrap_or_default() {
+            if overlay.mode == OverlayMode::Override || !attributes.contains_key(key.as_ref()) {
+                attributes.insert(key.to_string(), value.to_json());
+            }
+        }
+    }
+    Entity::from_json_value(json, None).map_err(|error| failed(&error))
+}
+
+/// The first entity of the request that is neither stored nor carried by it.
+fn unknown_entity(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    context: &Value<'_>,
+    entities: &Entities,
+) -> Option<DeniedBy> {
+    let schema = snapshot.schema.as_ref();
+    let mut named = vec![request.principal.clone(), request.resource.clone()];
+    let declared = schema.and_then(|schema| schema.context(&request.action));
+    for (key, value) in context.as_object().unwrap_or_default() {
+        let ty = declared.and_then(|declared| declared.get(key.as_ref())).map(|member| &member.ty);
+        conform::entities_of(value, ty, &mut named);
+    }
+    named.into_iter().find_map(|entity| {
+        let known = schema.is_some_and(|schema| schema.is_choice(&entity))
+            || uid(snapshot, &entity, "").is_ok_and(|uid| entities.get(&uid).is_some());
+        (!known).then(|| DeniedBy::UnknownEntity { entity: entity.to_string() })
+    })
+}

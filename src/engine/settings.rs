@@ -1,0 +1,67 @@
+//! What the operator chose about building and evaluating.
+
+/// How bundles are built and requests evaluated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// What becomes of policies that do not validate against the schema.
+    pub validation: Validation,
+    /// Cedar's semantics, or the stricter ones.
+    pub semantics: Semantics,
+    /// Where `context.now` comes from.
+    pub now: NowPolicy,
+    /// Bounds on what is loaded.
+    pub limits: Limits,
+}
+
+/// What becomes of policies that do not validate against the schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Validation {
+    /// The bundle is refused.
+    #[default]
+    Strict,
+    /// The bundle is loaded, the findings are reported.
+    Warn,
+    /// Policies are not validated.
+    Off,
+}
+
+/// How a decision is derived from the policies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Semantics {
+    /// Cedar's, and a denial where a `forbid` fails or an entity of the request is unknown.
+    #[default]
+    Strict,
+    /// Cedar's alone.
+    Cedar,
+}
+
+/// Where `context.now` comes from, for actions whose context declares it as a `datetime`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NowPolicy {
+    /// The caller's, or else the sidecar's clock.
+    #[default]
+    Fill,
+    /// The sidecar's clock, whatever the caller sent.
+    Override,
+    /// The caller's alone.
+    Off,
+}
+
+/// Bounds on what is loaded. They keep hostile input from costing more than its size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Levels of parents above an entity.
+    pub max_depth: usize,
+    /// Direct parents of one entity.
+    pub max_parents: usize,
+    /// Levels of brackets in the text of a policy or schema.
+    pub max_nesting: usize,
+    /// Levels of an expression, a chain of `||` or `&&` counting one a term.
+    pub max_expression_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_depth: 64, max_parents: 1_000, max_nesting: 400, max_expression_depth: 5_000 }
+    }
+}
