@@ -1,3 +1,5 @@
 //! Palisade: a Cedar authorization sidecar.
+pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod telemetry;

@@ -1,0 +1,255 @@
+//! What the values must mean: turns the raw configuration into settings and reports what cannot be.
+//!
+//! A value that fails its check gets its default, so that the checks after it can run; the settings
+//! that come out are of use only if nothing was reported.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::problem::closest;
+use crate::config::raw::{Address, RawAuthzen, RawConfig, RawDecisionLog, RawHttp, RawListen};
+use crate::config::tree::{Tree, shown};
+use crate::config::units::{ByteSize, Span};
+use crate::config::{
+    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
+    HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink, MaskPath, OverlayRule, OverlaySettings, Problem,
+    ReloadSettings, Settings, ShutdownSettings,
+};
+use crate::domain::uid::is_type_name;
+
+/// The HTTP library's least buffer for a request head.
+const LEAST_HEADER_BYTES: u64 = 8 * 1024;
+
+/// Where `default` stands among the types of `authzen.overlay`.
+const OVERLAY_DEFAULT: &str = "default";
+
+/// Checks every value. `tree` tells where each was written.
+pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) -> Settings {
+    let mut checker = Checker { tree, problems };
+    let path = |checker: &mut Checker<'_>, key: &[&str], text: String| checker.path(key, text);
+    let policies = path(&mut checker, &["policies"], raw.policies);
+    let entities = path(&mut checker, &["entities"], raw.entities);
+    let routes = raw.routes.map(|routes| path(&mut checker, &["routes"], routes));
+    let token_file = raw.admin.token_file.map(|file| path(&mut checker, &["admin", "token_file"], file));
+    if raw.cache.enabled && raw.cache.max_bytes.0 == 0 {
+        checker.report(&["cache", "max_bytes"], "must be more than 0; to do without the cache set `cache.enabled: false`");
+    }
+    checker.level(&raw.log.level);
+    Settings {
+        policies,
+        entities,
+        routes,
+        validation: raw.validation,
+        decision: DecisionSettings { semantics: raw.decision.semantics },
+        context: ContextSettings { now: raw.context.now },
+        cache: CacheSettings { enabled: raw.cache.enabled, max_bytes: raw.cache.max_bytes.0 },
+        engine: EngineSettings {
+            kind: raw.engine.kind,
+            verify_sample: NonZeroU32::new(raw.engine.verify_sample),
+            verify_unready: raw.engine.verify_unready,
+        },
+        authzen: checker.authzen(raw.authzen),
+        listen: checker.listen(&raw.listen, token_file.is_some()),
+        admin: AdminSettings {
+            token_file,
+            max_body_bytes: checker.bytes(&["admin", "max_body_bytes"], raw.admin.max_body_bytes, 1),
+        },
+        http: checker.http(&raw.http),
+        limits: LimitSettings {
+            max_depth: raw.limits.max_depth.get(),
+            max_parents: raw.limits.max_parents.get(),
+            max_nesting: raw.limits.max_nesting.get(),
+            max_expression_depth: raw.limits.max_expression_depth.get(),
+        },
+        reload: ReloadSettings {
+            watch: raw.reload.watch,
+            quiet: raw.reload.quiet.0,
+            poll: Some(raw.reload.poll.0).filter(|poll| !poll.is_zero()),
+        },
+        decision_log: checker.decision_log(raw.decision_log),
+        log: LogSettings { format: raw.log.format, level: raw.log.level },
+        shutdown: ShutdownSettings { grace: raw.shutdown.grace.0, delay: raw.shutdown.delay.0 },
+    }
+}
+
+struct Checker<'a> {
+    tree: &'a Tree,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn report(&mut self, key: &[&str], message: impl Into<String>) {
+        self.problems.push(Problem::new(self.tree.origin(key), shown(key), message));
+    }
+
+    /// Whether the value of `key` was already found wrong, so that what follows from its absence says nothing.
+    fn is_known_bad(&self, key: &str) -> bool {
+        self.problems.iter().any(|problem| problem.path == key || key.strip_prefix(&problem.path).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    fn path(&mut self, key: &[&str], text: String) -> PathBuf {
+        if text.is_empty() || text.contains('\0') {
+            self.report(key, "must be a path");
+        }
+        PathBuf::from(text)
+    }
+
+    fn bytes(&mut self, key: &[&str], size: ByteSize, least: u64) -> usize {
+        if size.0 < least {
+            self.report(key, format!("must be at least {}", ByteSize(least)));
+        }
+        usize::try_from(size.0).unwrap_or(usize::MAX)
+    }
+
+    fn positive(&mut self, key: &[&str], span: Span) -> std::time::Duration {
+        if span.0.is_zero() {
+            self.report(key, "must be more than 0s: without a limit one slow client holds a connection for ever");
+        }
+        span.0
+    }
+
+    fn http(&mut self, raw: &RawHttp) -> HttpSettings {
+        HttpSettings {
+            max_body_bytes: self.bytes(&["http", "max_body_bytes"], raw.max_body_bytes, 1),
+            max_header_bytes: self.bytes(&["http", "max_header_bytes"], raw.max_header_bytes, LEAST_HEADER_BYTES),
+            header_timeout: self.positive(&["http", "header_timeout"], raw.header_timeout),
+            body_timeout: self.positive(&["http", "body_timeout"], raw.body_timeout),
+            max_connections: raw.max_connections.get(),
+            max_batch: raw.max_batch.get(),
+            deadline: raw.deadline.0,
+        }
+    }
+
+    fn authzen(&mut self, raw: RawAuthzen) -> AuthzenSettings {
+        let base_url = raw.base_url.map(|url| {
+            if let Err(message) = check_url(&url) {
+                self.report(&["authzen", "base_url"], message);
+            }
+            url.trim_end_matches('/').to_owned()
+        });
+        if let Some(namespace) = raw.namespace.as_deref().filter(|name| !is_type_name(name)) {
+            self.report(&["authzen", "namespace"], format!("`{namespace}` is not a Cedar namespace: write names joined by `::`, such as `Fleet`"));
+        }
+        for (from, to) in &raw.types {
+            if !is_type_name(to) {
+                self.report(&["authzen", "types", from], format!("`{to}` is not a Cedar type: write a name such as `User` or `Fleet::User`"));
+            }
+        }
+        let mut types = raw.overlay;
+        // a mapping that names some types need not repeat the default
+        let default = types.remove(OVERLAY_DEFAULT).unwrap_or(OverlayRule::Deny);
+        AuthzenSettings { base_url, namespace: raw.namespace, types: raw.types, overlay: OverlaySettings { default, types } }
+    }
+
+    fn listen(&mut self, raw: &RawListen, has_token: bool) -> ListenSettings {
+        let decisions = match raw.decisions.0.as_str() {
+            "off" => {
+                self.report(&["listen", "decisions"], "cannot be `off`: a sidecar without decisions has no use");
+                None
+            }
+            text => self.address("decisions", text, 8180),
+        };
+        let optional = |checker: &mut Self, name: &str, address: Option<&Address>, example: u16| match address?.0.as_str() {
+            "off" => None,
+            text => checker.address(name, text, example),
+        };
+        let admin = optional(self, "admin", Some(&raw.admin), 8181);
+        let ops = optional(self, "ops", raw.ops.as_ref(), 8182);
+        let grpc = optional(self, "grpc", raw.grpc.as_ref(), 9191);
+
+        let all = [("decisions", &decisions), ("admin", &admin), ("ops", &ops), ("grpc", &grpc)];
+        let bound: Vec<(&str, &ListenAddr)> = all.into_iter().filter_map(|(name, address)| Some((name, address.as_ref()?))).collect();
+        for (i, (name, address)) in bound.iter().enumerate() {
+            if let Some((other, taken)) = bound[..i].iter().find(|(_, taken)| address.collides_with(taken)) {
+                self.report(&["listen", name], format!("`{address}` is taken by `listen.{other}` (`{taken}`): each listener needs an address of its own"));
+            }
+        }
+        if let Some(address) = admin.as_ref().filter(|address| !address.is_local())
+            && !has_token
+            && !self.is_known_bad("admin.token_file")
+        {
+            self.report(
+                &["listen", "admin"],
+                format!("other machines can reach `{address}`, and the admin API can replace every policy: set `admin.token_file`, or listen on 127.0.0.1; to open health and metrics alone use `listen.ops`"),
+            );
+        }
+        // only where it was reported does the stand-in come in
+        ListenSettings { decisions: decisions.unwrap_or(ListenAddr::Unix(PathBuf::new())), admin, ops, grpc }
+    }
+
+    fn address(&mut self, name: &str, text: &str, example: u16) -> Option<ListenAddr> {
+        ListenAddr::parse(text, example).map_err(|message| self.report(&["listen", name], message)).ok()
+    }
+
+    fn decision_log(&mut self, raw: RawDecisionLog) -> DecisionLogSettings {
+        let sink = match raw.sink.as_str() {
+            "off" => LogSink::Off,
+            "stdout" => LogSink::Stdout,
+            path if path.contains('/') && !path.ends_with('/') && !path.contains('\0') => LogSink::File(PathBuf::from(path)),
+            other => {
+                let hint = match closest(other, ["off", "stdout"]) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("for a file in the working directory write `./{}`", other.trim_end_matches('/')),
+                };
+                self.report(&["decision_log", "sink"], format!("`{other}` is neither `off` nor `stdout` nor the path of a file; {hint}"));
+                LogSink::Off
+            }
+        };
+        let mut mask = Vec::new();
+        for (i, text) in raw.mask.into_iter().enumerate() {
+            let key = ["decision_log", "mask", &i.to_string()].map(str::to_owned);
+            let parsed = match text {
+                Some(text) => MaskPath::parse(&text),
+                // an item of the wrong type was reported and blanked
+                None if self.is_known_bad(&shown(&key)) => continue,
+                None => Err("must be text, not null".to_owned()),
+            };
+            match parsed {
+                Ok(path) => mask.push(path),
+                Err(message) => self.report(&key.each_ref().map(String::as_str), message),
+            }
+        }
+        DecisionLogSettings { sink, queue: raw.queue.get(), mask }
+    }
+
+    fn level(&mut self, level: &str) {
+        const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+        let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
+        // the filter takes a bare word for a module and then logs nothing else, so `inf` would be silence
+        let stray = level.split(',').find(|part| !part.contains(['=', '[']) && !is_level(part));
+        if level.contains(char::is_whitespace) {
+            // the filter's own parser counts it into the names
+            self.report(&["log", "level"], format!("`{level}` has white space: write such as `info,palisade::source=debug`"));
+        } else if let Some(part) = stray {
+            let hint = match closest(part, LEVELS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if part.is_empty() => "write `info`".to_owned(),
+                None => format!("for a module write `info,{part}=debug`"),
+            };
+            self.report(&["log", "level"], format!("`{part}` is not one of {}; {hint}", LEVELS.join(", ")));
+        } else if let Err(error) = EnvFilter::builder().parse(level) {
+            self.report(&["log", "level"], format!("`{level}` is not a filter: {error}; write such as `info,palisade::source=debug`"));
+        }
+    }
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    let wrong = |what: &str| Err(format!("`{url}` {what}: write such as `https://pdp.example.com`"));
+    let Ok(uri) = url.parse::<http::Uri>() else {
+        return wrong("is not a URL");
+    };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return wrong("does not start with `http://` or `https://`");
+    }
+    // the parser drops a fragment without a word
+    if uri.query().is_some() || url.contains('#') {
+        return wrong("has a query or a fragment, which AuthZEN forbids");
+    }
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => wrong("holds a user name, which the discovery document would publish"),
+        Some(authority) if !authority.host().is_empty() => Ok(()),
+        _ => wrong("names no host"),
+    }
+}

@@ -1,0 +1,118 @@
+//! Configuration: what the file, the environment and the command line say, checked and typed.
+//!
+//! Two stages. `raw` is what can be written, and the source of the published JSON Schema; [`Settings`]
+//! is what it means, with every value checked. Between them lies one JSON tree in which each node
+//! remembers where it came from. Every problem is reported, not the first. Nothing here opens a socket
+//! or reads a policy, and the process environment comes in as an argument.
+
+mod check;
+mod env;
+mod listen;
+mod mask;
+mod problem;
+mod raw;
+mod schema;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+
+pub use listen::ListenAddr;
+pub use mask::{MaskPath, MaskStep};
+pub use problem::{ConfigErrors, Origin, Problem};
+pub use raw::{EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
+pub use schema::json_schema;
+pub use settings::{
+    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
+    HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink, OverlaySettings, ReloadSettings, Settings,
+    ShutdownSettings,
+};
+
+/// The file that is read when nothing names another.
+pub const DEFAULT_FILE: &str = "palisade.yaml";
+
+/// The variable that names the file.
+pub const FILE_VARIABLE: &str = "PALISADE_CONFIG";
+
+/// Reads and checks the configuration: flags before environment before file before defaults.
+///
+/// The file is `file`, else what `PALISADE_CONFIG` names, else `./palisade.yaml` if there is one.
+/// `flags` is the part of the tree that the command line sets; its `null`s count as absent.
+///
+/// # Errors
+/// Every problem found, in all sources.
+pub fn load(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+    flags: serde_json::Value,
+) -> Result<Settings, ConfigErrors> {
+    let env: Vec<(String, String)> = env.into_iter().filter(|(name, _)| name.starts_with(env::PREFIX)).collect();
+    let named = file.map(Path::to_owned).or_else(|| {
+        let (_, path) = env.iter().find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())?;
+        Some(PathBuf::from(path))
+    });
+    let path = match named {
+        Some(path) => Some(path),
+        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
+    };
+    let mut problems = Vec::new();
+    let text = path.and_then(|path| match std::fs::read_to_string(&path) {
+        Ok(text) => Some((path, text)),
+        Err(error) => {
+            let origin = Origin::File { path, line: None };
+            problems.push(Problem::new(origin, "", format!("cannot read the configuration file: {error}")));
+            None
+        }
+    });
+    settings_of(text.as_ref().map(|(path, text)| (path.as_path(), text.as_str())), env, flags, problems)
+}
+
+/// Merges the sources, then checks the result. `problems` are those found before.
+fn settings_of(
+    file: Option<(&Path, &str)>,
+    env: Vec<(String, String)>,
+    flags: serde_json::Value,
+    mut problems: Vec<Problem>,
+) -> Result<Settings, ConfigErrors> {
+    let schema = json_schema();
+    let mut tree = tree::Tree::default();
+    if let Some((path, text)) = file {
+        match yaml::parse(text) {
+            // anything later would replace it whole, and hide that it was ignored
+            Ok(document) if !document.value.is_object() => {
+                let origin = Origin::File { path: path.to_owned(), line: Some(1) };
+                problems.push(Problem::new(origin, "", "must be a mapping, such as `policies: ./policies`"));
+            }
+            Ok(document) => tree.merge(document.value, &|at| Origin::File {
+                path: path.to_owned(),
+                line: document.lines.get(at).copied(),
+            }),
+            Err(error) => {
+                let origin = Origin::File { path: path.to_owned(), line: error.line };
+                problems.push(Problem::new(origin, "", error.message));
+            }
+        }
+    }
+    for variable in env::variables(env, &schema, &mut problems) {
+        let origin = Origin::Variable(variable.name);
+        tree.merge(variable.value, &|_| origin.clone());
+    }
+    tree.merge(tree::without_nulls(flags), &|_| Origin::CommandLine);
+    // after the merge, so that an empty variable takes back what the file set
+    tree.drop_nulls();
+
+    schema::report_unknown_keys(&mut tree, &schema, &mut problems);
+    let raw = schema::deserialize(&mut tree, &schema, &mut problems);
+    let settings = check::check(raw, &tree, &mut problems);
+    if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }
+}
+
+/// The process environment. Values that are not Unicode come through with replacement characters.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    // `std::env::vars` panics at the first value that is not Unicode, whoever set it
+    std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+}

@@ -1,0 +1,361 @@
+//! The configuration as it can be written. The comments here are the published schema's descriptions.
+//!
+//! Only shape is decided here; what the values must mean is for `check`. A key that is absent has its
+//! default from the `Default` of its section, so that the schema shows it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::config::units::{ByteSize, Span};
+use crate::domain::OverlayMode;
+
+/// The engine that decides unless the configuration says otherwise.
+const DEFAULT_ENGINE: EngineKind = EngineKind::Reference;
+
+/// A section: a struct that refuses unknown keys and takes absent ones from its `Default`.
+macro_rules! section {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        $(#[$meta])*
+        pub(super) struct $name {
+            $($(#[$field_meta])* pub(super) $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+/// A closed set of words.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $name {
+            $($(#[$variant_meta])* $variant,)*
+        }
+    };
+}
+
+section! {
+    /// Configuration of the Palisade authorization sidecar.
+    #[schemars(title = "palisade.yaml")]
+    RawConfig {
+        /// Directory of the policies (`**/*.cedar`) and the schema (`*.cedarschema`). Relative to the working directory.
+        policies: String = "./policies".to_owned(),
+        /// Directory of the entities (`**/*.json` and `**/*.ndjson`). Relative to the working directory.
+        entities: String = "./entities".to_owned(),
+        /// File or directory of the gateway's route table. Relative to the working directory. Without it the gateway endpoints refuse every request.
+        routes: Option<String> = None,
+        /// What happens to policies that do not validate against the schema.
+        validation: Validation = Validation::Strict,
+        /// How decisions are made.
+        decision: RawDecision = RawDecision::default(),
+        /// What the sidecar adds to the context of a request.
+        context: RawContext = RawContext::default(),
+        /// The decision cache.
+        cache: RawCache = RawCache::default(),
+        /// What evaluates the policies.
+        engine: RawEngine = RawEngine::default(),
+        /// How AuthZEN requests map to Cedar.
+        authzen: RawAuthzen = RawAuthzen::default(),
+        /// Where the sidecar listens: `ip:port`, `localhost:port` or `unix:/path`.
+        listen: RawListen = RawListen::default(),
+        /// The admin API.
+        admin: RawAdmin = RawAdmin::default(),
+        /// Limits and timeouts of the HTTP listeners.
+        http: RawHttp = RawHttp::default(),
+        /// Limits on what policies and entities may look like.
+        limits: RawLimits = RawLimits::default(),
+        /// How changed files are noticed.
+        reload: RawReload = RawReload::default(),
+        /// The record of every decision.
+        decision_log: RawDecisionLog = RawDecisionLog::default(),
+        /// The sidecar's own log, on standard error.
+        log: RawLog = RawLog::default(),
+        /// How the sidecar ends.
+        shutdown: RawShutdown = RawShutdown::default(),
+    }
+}
+
+words! {
+    /// What happens to policies that do not validate against the schema.
+    Validation {
+        /// They are refused, and so are policies without a schema; the state before stays in force.
+        Strict,
+        /// They are loaded and reported.
+        Warn,
+        /// They are loaded without validation.
+        Off,
+    }
+}
+
+words! {
+    /// Which rules decide.
+    Semantics {
+        /// Cedar's, and besides: a `forbid` that fails to evaluate denies, and so does an entity that nobody knows. Only ever denies more.
+        Strict,
+        /// Cedar's exactly: a `forbid` that fails to evaluate is skipped.
+        Cedar,
+    }
+}
+
+words! {
+    /// When the sidecar sets the context attribute `now`, where the schema declares it for the action.
+    NowMode {
+        /// When the request leaves it out.
+        Fill,
+        /// Always.
+        Override,
+        /// Never.
+        Off,
+    }
+}
+
+words! {
+    /// What evaluates the policies.
+    EngineKind {
+        /// The compiled engine: indexed policies over interned entities.
+        Compiled,
+        /// Cedar's own authorizer.
+        Reference,
+    }
+}
+
+words! {
+    /// What becomes of the `properties` of an AuthZEN subject or resource.
+    OverlayRule {
+        /// They are ignored, and the answer says so.
+        Deny,
+        /// They add what the stored entity lacks.
+        Fill,
+        /// They win over what is stored.
+        Override,
+    }
+}
+
+impl OverlayRule {
+    /// Which side wins; `None` where the request's side is ignored.
+    #[must_use]
+    pub fn mode(self) -> Option<OverlayMode> {
+        match self {
+            Self::Deny => None,
+            Self::Fill => Some(OverlayMode::Fill),
+            Self::Override => Some(OverlayMode::Override),
+        }
+    }
+}
+
+words! {
+    /// What a log line looks like.
+    LogFormat {
+        /// For people; coloured on a terminal unless `NO_COLOR` is set.
+        Human,
+        /// One JSON object a line.
+        Json,
+    }
+}
+
+section! {
+    /// How decisions are made.
+    RawDecision {
+        /// Which rules decide.
+        semantics: Semantics = Semantics::Strict,
+    }
+}
+
+section! {
+    /// What the sidecar adds to the context of a request.
+    RawContext {
+        /// When the sidecar sets `now`, where the schema declares it for the action.
+        now: NowMode = NowMode::Fill,
+    }
+}
+
+section! {
+    /// The decision cache.
+    RawCache {
+        /// Whether decisions are cached.
+        enabled: bool = true,
+        /// Memory for cached decisions. Bytes, or with a unit, such as `64MiB`.
+        max_bytes: ByteSize = ByteSize::mib(64),
+    }
+}
+
+section! {
+    /// What evaluates the policies.
+    RawEngine {
+        /// The engine.
+        kind: EngineKind = DEFAULT_ENGINE,
+        /// Re-evaluates one of this many decisions with Cedar's own authorizer, off the request's path. 0 is never.
+        #[schemars(range(max = 4294967295u32))]
+        verify_sample: u32 = 0,
+        /// Whether a decision that the two engines disagree on makes the sidecar unready.
+        verify_unready: bool = false,
+    }
+}
+
+section! {
+    /// How AuthZEN requests map to Cedar.
+    RawAuthzen {
+        /// The URL under which clients reach the decision listener, for the discovery document. Without query and fragment.
+        base_url: Option<String> = None,
+        /// The Cedar namespace of types and actions that name none.
+        namespace: Option<String> = None,
+        /// AuthZEN types and the Cedar types that they stand for. A type that is not listed is a Cedar type as written.
+        types: BTreeMap<String, String> = BTreeMap::new(),
+        /// What becomes of the `properties` of a request, by AuthZEN type; `default` is for types not listed.
+        overlay: BTreeMap<String, OverlayRule> = BTreeMap::from([("default".to_owned(), OverlayRule::Deny)]),
+    }
+}
+
+section! {
+    /// Where the sidecar listens.
+    RawListen {
+        /// Decisions and gateway endpoints.
+        decisions: Address = Address("127.0.0.1:8180".to_owned()),
+        /// The admin API, health and metrics; `off` for none. An address that other machines reach needs `admin.token_file`.
+        admin: Address = Address("127.0.0.1:8181".to_owned()),
+        /// Health and metrics alone, so that they can be opened without the admin API; absent or `off` for none.
+        ops: Option<Address> = None,
+        /// Envoy's gRPC ext_authz; absent or `off` for none.
+        grpc: Option<Address> = None,
+    }
+}
+
+section! {
+    /// The admin API.
+    RawAdmin {
+        /// File that holds the bearer token which admin requests must carry. Relative to the working directory.
+        token_file: Option<String> = None,
+        /// The largest body that the admin API takes. Bytes, or with a unit.
+        max_body_bytes: ByteSize = ByteSize::mib(256),
+    }
+}
+
+section! {
+    /// Limits and timeouts of the HTTP listeners.
+    RawHttp {
+        /// The largest request body on the decision listener. Bytes, or with a unit.
+        max_body_bytes: ByteSize = ByteSize::mib(1),
+        /// The largest request head. Bytes, or with a unit; at least 8KiB.
+        max_header_bytes: ByteSize = ByteSize::kib(16),
+        /// How long a client may take to send a request head.
+        header_timeout: Span = Span::seconds(10),
+        /// How long a client may take to send a request body.
+        body_timeout: Span = Span::seconds(10),
+        /// How many connections a listener keeps open at a time.
+        max_connections: NonZeroUsize = non_zero::<10_000>(),
+        /// How many requests a batch may hold.
+        max_batch: NonZeroUsize = non_zero::<1000>(),
+        /// How long a request may wait for the revision that `Palisade-At-Least` names. 0s is not at all.
+        deadline: Span = Span::seconds(1),
+    }
+}
+
+section! {
+    /// Limits on what policies and entities may look like. What is beyond them is refused at load.
+    RawLimits {
+        /// How many levels of parents an entity may have.
+        max_depth: NonZeroUsize = non_zero::<64>(),
+        /// How many direct parents an entity may have.
+        max_parents: NonZeroUsize = non_zero::<1000>(),
+        /// How deep brackets may nest in policy and schema text.
+        max_nesting: NonZeroUsize = non_zero::<400>(),
+        /// How deep the expression of a policy may nest.
+        max_expression_depth: NonZeroUsize = non_zero::<5000>(),
+    }
+}
+
+section! {
+    /// How changed files are noticed.
+    RawReload {
+        /// Whether files are watched.
+        watch: bool = true,
+        /// How long files must be quiet after a change before they are read.
+        quiet: Span = Span::millis(100),
+        /// How often files are looked at besides, for file systems that report no changes. 0s is never.
+        poll: Span = Span::seconds(5),
+    }
+}
+
+section! {
+    /// The record of every decision.
+    RawDecisionLog {
+        /// `off`, `stdout`, or the path of a file that JSON lines are appended to.
+        sink: String = "off".to_owned(),
+        /// How many records may wait to be written. Beyond that they are dropped and counted.
+        queue: NonZeroUsize = non_zero::<8192>(),
+        /// Context attributes whose values are hidden: dotted paths below `context`, `*` for any one level.
+        #[schemars(with = "Vec<String>")]
+        mask: Vec<Option<String>> = Vec::new(),
+    }
+}
+
+section! {
+    /// The sidecar's own log, on standard error.
+    RawLog {
+        /// What a line looks like.
+        format: LogFormat = LogFormat::Human,
+        /// `error`, `warn`, `info`, `debug`, `trace` or `off`, also by module: `info,palisade::source=debug`.
+        level: String = "info".to_owned(),
+    }
+}
+
+section! {
+    /// How the sidecar ends.
+    RawShutdown {
+        /// How long requests in flight may take to finish.
+        grace: Span = Span::seconds(20),
+        /// How long the sidecar keeps serving, already unready, so that load balancers notice.
+        delay: Span = Span::seconds(0),
+    }
+}
+
+/// `N`, which is not 0: checked when the crate is built.
+#[expect(clippy::panic, reason = "evaluated by the compiler, never at run time")]
+const fn non_zero<const N: usize>() -> NonZeroUsize {
+    const {
+        match NonZeroUsize::new(N) {
+            Some(n) => n,
+            None => panic!("a limit of 0"),
+        }
+    }
+}
+
+/// The text of a listener's address. A bare port arrives as a number; what is wrong with it is said later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Address(pub(super) String);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AddressVisitor;
+        impl Visitor<'_> for AddressVisitor {
+            type Value = Address;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address")
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Address, E> {
+                Ok(Address(value.to_string()))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Address, E> {
+                Ok(Address(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(AddressVisitor)
+    }
+}

@@ -1,0 +1,197 @@
+//! The published JSON Schema, and what follows from it: unknown keys, and type errors in plain words.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::config::problem::closest;
+use crate::config::raw::RawConfig;
+use crate::config::tree::{Path, Tree, shown};
+use crate::config::Problem;
+
+/// The JSON Schema of `palisade.yaml`, for editors and for validation elsewhere.
+#[must_use]
+pub fn json_schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<RawConfig>().to_value()
+}
+
+/// The schema of the member `key` of the object that `schema` describes.
+pub(super) fn member<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
+    let listed = schema.get("properties").and_then(|properties| properties.get(key));
+    listed.or_else(|| schema.get("additionalProperties").filter(|any| any.is_object()))
+}
+
+/// The paths of all keys, sections included, in the schema's order.
+pub(super) fn all_paths(schema: &Value) -> Vec<Path> {
+    fn walk(schema: &Value, above: &Path, out: &mut Vec<Path>) {
+        for (key, below) in properties(schema) {
+            let mut path = above.clone();
+            path.push(key.clone());
+            out.push(path.clone());
+            walk(below, &path, out);
+        }
+    }
+    let mut out = Vec::new();
+    walk(schema, &Path::new(), &mut out);
+    out
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+}
+
+/// Takes keys that the schema does not know, and sections that are no mappings, out of the tree and reports each.
+///
+/// The latter here, because a struct would be read from a list too, by position.
+pub(super) fn report_unknown_keys(tree: &mut Tree, schema: &Value, problems: &mut Vec<Problem>) {
+    fn walk(node: &Value, schema: &Value, path: &mut Path, all: &[Path], out: &mut Vec<(Path, String)>) {
+        let Value::Object(members) = node else {
+            out.push((path.clone(), format!("must be {}, not {}", expected(schema), kind(node))));
+            return;
+        };
+        for (key, value) in members {
+            path.push(key.clone());
+            match member(schema, key) {
+                Some(below) if types(below).contains(&"object") => walk(value, below, path, all, out),
+                Some(_) => {}
+                None => out.push((path.clone(), format!("unknown key; {}", hint(key, schema, all)))),
+            }
+            path.pop();
+        }
+    }
+    let mut found = Vec::new();
+    walk(&tree.value, schema, &mut Path::new(), &all_paths(schema), &mut found);
+    for (path, message) in found {
+        problems.push(Problem::new(tree.origin(&path), shown(&path), message));
+        tree.remove(&path);
+    }
+}
+
+/// What an unknown `key` of the section that `schema` describes may have been meant to be.
+fn hint(key: &str, schema: &Value, all: &[Path]) -> String {
+    if let Some(near) = closest(key, properties(schema).map(|(key, _)| key.as_str())) {
+        return format!("did you mean `{near}`?");
+    }
+    if let Some(elsewhere) = all.iter().find(|path| path.last().is_some_and(|last| last == key)) {
+        return format!("did you mean `{}`?", shown(elsewhere));
+    }
+    let siblings: Vec<String> = properties(schema).map(|(key, _)| key.clone()).collect();
+    format!("the keys here are {}", list(&siblings, "and"))
+}
+
+/// Reads the tree. What has the wrong type is reported and left out, until the rest can be read.
+pub(super) fn deserialize(tree: &mut Tree, schema: &Value, problems: &mut Vec<Problem>) -> RawConfig {
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, RawConfig>(&tree.value) {
+            Ok(raw) => return raw,
+            Err(error) => error,
+        };
+        let path = path_of(error.path());
+        let message = message(&path, tree.get(&path), schema, error.inner());
+        let origin = tree.origin(&path);
+        problems.push(Problem::new(origin, shown(&path), message));
+        if path.is_empty() || tree.remove(&path).is_none() {
+            return RawConfig::default();
+        }
+    }
+}
+
+fn path_of(path: &serde_path_to_error::Path) -> Path {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .map_while(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            // a word that is no variant: the path ends at the word
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// Says what was expected and what was found. Messages of our own types already do.
+fn message(path: &Path, found: Option<&Value>, schema: &Value, error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let from_serde = ["invalid type", "invalid value", "unknown variant"].iter().any(|start| said.starts_with(start));
+    let at = path.iter().try_fold(schema, |schema, key| member(schema, key).or_else(|| schema.get("items")));
+    let (true, Some(schema), Some(found)) = (from_serde, at, found) else {
+        return said;
+    };
+    let words = words(schema);
+    if words.is_empty() {
+        let hint = match (found, types(schema).contains(&"string")) {
+            (Value::Number(_) | Value::Bool(_), true) => "; put it in quotes if it is meant as text",
+            _ => "",
+        };
+        return format!("must be {}, not {}{hint}", expected(schema), kind(found));
+    }
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let near = found.as_str().and_then(|found| closest(found, words.iter().copied()));
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("must be {}, not {}{hint}", list(&quoted, "or"), kind(found))
+}
+
+/// The words that a closed set allows; empty for other schemas.
+fn words(schema: &Value) -> Vec<&str> {
+    let listed = schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let described = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    listed.chain(described.filter_map(|one| one.get("const")?.as_str())).collect()
+}
+
+fn types(schema: &Value) -> Vec<&str> {
+    match schema.get("type") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether nothing but text is meant, so that an environment variable needs no YAML quotes.
+pub(super) fn is_text(schema: &Value) -> bool {
+    let types = types(schema);
+    types.contains(&"string") && !types.contains(&"integer") && words(schema).is_empty()
+        // an address that may be left out
+        || schema.get("anyOf").and_then(Value::as_array).is_some_and(|any| any.iter().any(is_text))
+}
+
+fn expected(schema: &Value) -> String {
+    let types = types(schema);
+    if types.contains(&"object") {
+        let keys: Vec<String> = properties(schema).map(|(key, _)| key.clone()).collect();
+        if keys.is_empty() { "a mapping".to_owned() } else { format!("a mapping with the keys {}", list(&keys, "and")) }
+    } else if types.contains(&"array") {
+        "a list".to_owned()
+    } else if types.contains(&"boolean") {
+        "`true` or `false`".to_owned()
+    } else if types.contains(&"integer") && !types.contains(&"string") {
+        let least = schema.get("minimum").and_then(Value::as_u64).unwrap_or(0);
+        match schema.get("maximum").and_then(Value::as_u64) {
+            Some(most) => format!("a whole number from {least} to {most}"),
+            None => format!("a whole number of at least {least}"),
+        }
+    } else if types.contains(&"integer") && schema.get("pattern").is_some() {
+        "a size such as `64MiB`".to_owned()
+    } else if types.contains(&"integer") {
+        "a duration such as `250ms` or `10s`".to_owned()
+    } else {
+        "text".to_owned()
+    }
+}
+
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a mapping".to_owned(),
+    }
+}
+
+/// `a, b and c`.
+fn list(items: &[String], word: &str) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [front @ .., last] => format!("{} {word} {last}", front.join(", ")),
+    }
+}

@@ -1,0 +1,216 @@
+//! The configuration as the rest of the program sees it: typed, complete, and free of contradictions.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{EngineKind, ListenAddr, LogFormat, MaskPath, NowMode, OverlayRule, Semantics, Validation};
+
+/// The whole configuration. Paths are relative to the working directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Directory of policies and schema.
+    pub policies: PathBuf,
+    /// Directory of entities.
+    pub entities: PathBuf,
+    /// The gateway's route table, file or directory.
+    pub routes: Option<PathBuf>,
+    /// What happens to policies that do not validate.
+    pub validation: Validation,
+    /// How decisions are made.
+    pub decision: DecisionSettings,
+    /// What the sidecar adds to the context.
+    pub context: ContextSettings,
+    /// The decision cache.
+    pub cache: CacheSettings,
+    /// What evaluates the policies.
+    pub engine: EngineSettings,
+    /// How AuthZEN requests map to Cedar.
+    pub authzen: AuthzenSettings,
+    /// Where the sidecar listens.
+    pub listen: ListenSettings,
+    /// The admin API.
+    pub admin: AdminSettings,
+    /// Limits and timeouts of the HTTP listeners.
+    pub http: HttpSettings,
+    /// Limits on policies and entities.
+    pub limits: LimitSettings,
+    /// How changed files are noticed.
+    pub reload: ReloadSettings,
+    /// The record of every decision.
+    pub decision_log: DecisionLogSettings,
+    /// The sidecar's own log.
+    pub log: LogSettings,
+    /// How the sidecar ends.
+    pub shutdown: ShutdownSettings,
+}
+
+/// How decisions are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionSettings {
+    /// Which rules decide.
+    pub semantics: Semantics,
+}
+
+/// What the sidecar adds to the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContextSettings {
+    /// When it sets `now`.
+    pub now: NowMode,
+}
+
+/// The decision cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Its memory in bytes; not 0 if there is one.
+    pub max_bytes: u64,
+}
+
+/// What evaluates the policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// The engine.
+    pub kind: EngineKind,
+    /// One of this many decisions is re-evaluated with Cedar's own authorizer; `None` is never.
+    pub verify_sample: Option<NonZeroU32>,
+    /// Whether a mismatch makes the sidecar unready.
+    pub verify_unready: bool,
+}
+
+/// How AuthZEN requests map to Cedar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthzenSettings {
+    /// The URL under which clients reach the decision listener, without a slash at its end.
+    pub base_url: Option<String>,
+    /// The Cedar namespace of types and actions that name none: a valid Cedar name.
+    pub namespace: Option<String>,
+    /// AuthZEN type to Cedar type; the latter are valid Cedar names, with or without namespace.
+    pub types: BTreeMap<String, String>,
+    /// What becomes of the properties of a request.
+    pub overlay: OverlaySettings,
+}
+
+/// What becomes of the properties of an AuthZEN request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverlaySettings {
+    /// The rule for types that are not listed.
+    pub default: OverlayRule,
+    /// The rules by AuthZEN type.
+    pub types: BTreeMap<String, OverlayRule>,
+}
+
+impl OverlaySettings {
+    /// The rule for an AuthZEN type.
+    #[must_use]
+    pub fn rule(&self, authzen_type: &str) -> OverlayRule {
+        self.types.get(authzen_type).copied().unwrap_or(self.default)
+    }
+}
+
+/// Where the sidecar listens. No two of the addresses collide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSettings {
+    /// Decisions and gateway endpoints.
+    pub decisions: ListenAddr,
+    /// The admin API, health and metrics.
+    pub admin: Option<ListenAddr>,
+    /// Health and metrics alone.
+    pub ops: Option<ListenAddr>,
+    /// Envoy's gRPC ext_authz.
+    pub grpc: Option<ListenAddr>,
+}
+
+/// The admin API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// File of the bearer token. Set whenever other machines reach the admin listener. Not read here.
+    pub token_file: Option<PathBuf>,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// Limits and timeouts of the HTTP listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// The largest request body on the decision listener, in bytes.
+    pub max_body_bytes: usize,
+    /// The largest request head, in bytes; at least 8192, the least that the HTTP library takes.
+    pub max_header_bytes: usize,
+    /// How long a client may take to send a head. Not 0.
+    pub header_timeout: Duration,
+    /// How long a client may take to send a body. Not 0.
+    pub body_timeout: Duration,
+    /// How many connections a listener keeps open at a time.
+    pub max_connections: usize,
+    /// How many requests a batch may hold.
+    pub max_batch: usize,
+    /// How long a request may wait for the revision that it asks for; 0 is not at all.
+    pub deadline: Duration,
+}
+
+/// Limits on policies and entities. None is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Levels of parents of an entity.
+    pub max_depth: usize,
+    /// Direct parents of an entity.
+    pub max_parents: usize,
+    /// Nested brackets in policy and schema text.
+    pub max_nesting: usize,
+    /// Nested expressions in a policy.
+    pub max_expression_depth: usize,
+}
+
+/// How changed files are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// Whether files are watched.
+    pub watch: bool,
+    /// How long files must be quiet before they are read.
+    pub quiet: Duration,
+    /// How often files are looked at besides; `None` is never.
+    pub poll: Option<Duration>,
+}
+
+/// The record of every decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionLogSettings {
+    /// Where records go.
+    pub sink: LogSink,
+    /// How many records may wait. Not 0.
+    pub queue: usize,
+    /// Context attributes whose values are hidden.
+    pub mask: Vec<MaskPath>,
+}
+
+/// Where decision records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSink {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+/// The sidecar's own log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// What a line looks like.
+    pub format: LogFormat,
+    /// A filter directive, known to be valid.
+    pub level: String,
+}
+
+/// How the sidecar ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownSettings {
+    /// How long requests in flight may take.
+    pub grace: Duration,
+    /// How long it keeps serving, already unready.
+    pub delay: Duration,
+}

@@ -1,0 +1,263 @@
+//! Reads YAML into JSON values and the line of each.
+//!
+//! Booleans are `true` and `false` alone, so that an unquoted `off` stays the word; duplicate keys,
+//! unknown tags and a second document are errors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use serde_saphyr::Spanned;
+
+use crate::config::tree::Path;
+
+/// A document and where its nodes stand.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) value: Value,
+    /// The line of each node, from 1: for a member of a mapping, that of its key.
+    pub(super) lines: BTreeMap<Path, usize>,
+}
+
+/// Why a text is not YAML as we take it.
+#[derive(Debug)]
+pub(super) struct YamlError {
+    pub(super) line: Option<usize>,
+    pub(super) message: String,
+}
+
+/// Reads one document. An empty one is an empty object.
+pub(super) fn parse(text: &str) -> Result<Document, YamlError> {
+    let node: Node = serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error))?;
+    let mut lines = BTreeMap::new();
+    let value = node.into_value(&mut Path::new(), &mut lines);
+    Ok(Document { value: if value.is_null() { Value::Object(Map::new()) } else { value }, lines })
+}
+
+/// Reads one scalar or flow collection, as an environment variable holds it.
+pub(super) fn parse_value(text: &str) -> Result<Value, String> {
+    let node: Node = serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error).message)?;
+    Ok(node.into_value(&mut Path::new(), &mut BTreeMap::new()))
+}
+
+/// The reader's message without its advice to programmers, and with the place told once.
+fn explain(error: &serde_saphyr::Error) -> YamlError {
+    let said = error.to_string();
+    let location = error.location().filter(|location| location.line() > 0);
+    let place = location.map(|location| format!(" at line {}, column {}", location.line(), location.column()));
+    let mut what = place.as_deref().and_then(|place| said.strip_suffix(place)).unwrap_or(&said);
+    for advice in [", set DuplicateKeyPolicy", "; use from_str_multiple"] {
+        what = what.split(advice).next().unwrap_or(what);
+    }
+    let column = location.map(|location| format!(" (column {})", location.column())).unwrap_or_default();
+    YamlError {
+        line: location.and_then(|location| usize::try_from(location.line()).ok()),
+        message: format!("not valid YAML: {what}{column}"),
+    }
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        reject_unsupported_tags: true,
+        // 0755 and 1_000 mean different numbers to different readers
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+    }
+}
+
+struct Node {
+    line: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    Scalar(Value),
+    List(Vec<Node>),
+    Map(Vec<(Spanned<String>, Node)>),
+}
+
+impl Node {
+    fn into_value(self, path: &mut Path, lines: &mut BTreeMap<Path, usize>) -> Value {
+        lines.entry(path.clone()).or_insert(self.line);
+        match self.kind {
+            Kind::Scalar(value) => value,
+            Kind::List(items) => Value::Array(
+                items
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, item)| {
+                        path.push(i.to_string());
+                        let value = item.into_value(path, lines);
+                        path.pop();
+                        value
+                    })
+                    .collect(),
+            ),
+            Kind::Map(members) => Value::Object(
+                members
+                    .into_iter()
+                    .map(|(key, value)| {
+                        path.push(key.value.clone());
+                        lines.insert(path.clone(), line_of(&key));
+                        let value = value.into_value(path, lines);
+                        path.pop();
+                        (key.value, value)
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}
+
+fn line_of<T>(node: &Spanned<T>) -> usize {
+    usize::try_from(node.referenced.line()).unwrap_or(usize::MAX)
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Kind>::deserialize(deserializer)?;
+        Ok(Self { line: line_of(&spanned), kind: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KindVisitor)
+    }
+}
+
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scalar, a list or a mapping")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Kind, E> {
+        Ok(Kind::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Kind, E> {
+        Ok(Kind::Scalar(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Kind, E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("a number must be finite"))?;
+        Ok(Kind::Scalar(Value::Number(number)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Kind, E> {
+        Ok(Kind::Scalar(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Kind, E> {
+        Ok(Kind::Scalar(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Kind, E> {
+        Ok(Kind::Scalar(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kind, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Kind::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Kind, A::Error> {
+        let mut map: Vec<(Spanned<String>, Node)> = Vec::new();
+        while let Some((key, value)) = members.next_entry::<Spanned<String>, Node>()? {
+            // the reader refuses equal keys by their YAML meaning; `1` and `"1"` are equal only as text
+            if map.iter().any(|(known, _)| known.value == key.value) {
+                return Err(A::Error::custom(format!("duplicate key `{}`", key.value)));
+            }
+            map.push((key, value));
+        }
+        Ok(Kind::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn words_stay_words() {
+        for (text, expected) in [
+            ("off", json!("off")),
+            ("on", json!("on")),
+            ("no", json!("no")),
+            ("y", json!("y")),
+            ("false", json!(false)),
+            ("true", json!(true)),
+            ("7", json!(7)),
+            ("64MiB", json!("64MiB")),
+            ("127.0.0.1:8180", json!("127.0.0.1:8180")),
+            ("localhost:8180", json!("localhost:8180")),
+            ("unix:/run/palisade.sock", json!("unix:/run/palisade.sock")),
+            ("0755", json!("0755")),
+            ("[a, b.*]", json!(["a", "b.*"])),
+            ("{user: User}", json!({"user": "User"})),
+            ("", json!(null)),
+            ("~", json!(null)),
+            ("'off'", json!("off")),
+        ] {
+            assert_eq!(parse_value(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_node_has_a_line() {
+        let document = parse("# head\ncache:\n  enabled: true\n\n  max_bytes: 1\nlist:\n  - a\n  - b: 1\n").unwrap();
+        for (path, line) in
+            [(&["cache"][..], 2), (&["cache", "enabled"], 3), (&["cache", "max_bytes"], 5), (&["list", "0"], 7), (&["list", "1", "b"], 8)]
+        {
+            let path: Path = path.iter().map(|key| (*key).to_owned()).collect();
+            assert_eq!(document.lines.get(&path), Some(&line), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_document_is_an_empty_object() {
+        for text in ["", "# only a comment\n", "---\n"] {
+            assert_eq!(parse(text).unwrap().value, json!({}), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_has_a_line() {
+        for (text, line) in [
+            ("a: 1\nb: 2\na: 3\n", 3),
+            ("a: 1\n\"a\": 3\n", 2),
+            ("a: [1\n", 2),
+            ("a: 1\n b: 2\n", 2),
+            ("a: !secret x\n", 1),
+            ("a: 1\n---\nb: 1\n", 2),
+            ("a: .inf\n", 1),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.line.is_some_and(|found| found.abs_diff(line) <= 1), "{text:?}: {error:?}");
+        }
+    }
+}
