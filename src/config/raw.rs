@@ -323,7 +323,6 @@ section! {
 }
 
 /// `N`, which is not 0: checked when the crate is built.
-#[expect(clippy::panic, reason = "evaluated by the compiler, never at run time")]
 const fn non_zero<const N: usize>() -> NonZeroUsize {
     const {
         match NonZeroUsize::new(N) {

@@ -1,1 +1,10 @@
-//! t
+//! What the sidecar tells about itself: metrics, log lines and traces, and events that are both.
+//!
+//! Handles are resolved at start, so that counting on a request's path is one atomic addition. Nothing
+//! here decides anything, and nothing here holds what a request said.
+
+pub mod events;
+pub mod logging;
+pub mod metrics;
+
+pub use metrics::{DecisionKind, Listener, Metrics, ReloadResult, ReloadSource, Transport, VerifyResult};

@@ -1,0 +1,217 @@
+//! Events: a log line and its counter in one, so that neither is forgotten.
+//!
+//! None of them belongs on a request's path.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::domain::{Diagnostic, Revision, Severity};
+use crate::telemetry::{Listener, Metrics, ReloadResult, ReloadSource};
+
+/// New policies or entities are in force.
+#[derive(Debug)]
+pub struct ReloadPublished {
+    /// Where they came from.
+    pub source: ReloadSource,
+    /// The revision that they have.
+    pub revision: Revision,
+    /// How many policies are in force now.
+    pub policies: usize,
+    /// How many entities are in force now.
+    pub entities: usize,
+    /// How long it took to build and publish them.
+    pub took: Duration,
+}
+
+impl ReloadPublished {
+    /// Logs and counts it, and sets the gauges of what is in force.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(self.source, ReloadResult::Good).inc();
+        metrics.published(self.revision, self.policies, self.entities);
+        let Self { source, revision, policies, entities, took } = self;
+        let took_ms = took.as_secs_f64() * 1e3;
+        // patches come by the thousand
+        if *source == ReloadSource::Patch {
+            debug!(%source, %revision, policies, entities, took_ms, "entities changed");
+        } else {
+            info!(%source, %revision, policies, entities, took_ms, "policies and entities loaded");
+        }
+    }
+}
+
+/// A source offered what is in force already.
+#[derive(Debug)]
+pub struct ReloadUnchanged {
+    /// The source.
+    pub source: ReloadSource,
+}
+
+impl ReloadUnchanged {
+    /// Logs and counts it; the data counts as current.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(self.source, ReloadResult::Unchanged).inc();
+        metrics.confirmed_current();
+        debug!(source = %self.source, "nothing changed");
+    }
+}
+
+/// New policies or entities were refused. What was in force stays.
+#[derive(Debug)]
+pub struct ReloadRejected<'a> {
+    /// Where they came from.
+    pub source: ReloadSource,
+    /// What is wrong with them.
+    pub diagnostics: &'a [Diagnostic],
+}
+
+impl ReloadRejected<'_> {
+    /// Logs a line a finding, then one that sums up, and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(self.source, ReloadResult::Bad).inc();
+        let source = self.source;
+        for diagnostic in self.diagnostics {
+            match diagnostic.severity {
+                Severity::Error => error!(%source, "{diagnostic}"),
+                Severity::Warning => warn!(%source, "{diagnostic}"),
+            }
+        }
+        let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+        error!(%source, errors, "new policies or entities refused; what was in force stays");
+    }
+}
+
+/// A listener accepts connections.
+#[derive(Debug)]
+pub struct ListenerBound<A> {
+    /// Which one.
+    pub name: Listener,
+    /// The address that it is bound to, with the port that the system chose.
+    pub addr: A,
+}
+
+impl<A: Display> ListenerBound<A> {
+    /// Logs it.
+    pub fn emit(&self, _: &Metrics) {
+        info!(listener = %self.name, addr = %self.addr, "listening");
+    }
+}
+
+/// The sidecar is told to end: it is unready from now on.
+#[derive(Debug)]
+pub struct DrainStarted {
+    /// How long it keeps serving before it closes its listeners.
+    pub delay: Duration,
+    /// How long requests in flight may take after that.
+    pub grace: Duration,
+}
+
+impl DrainStarted {
+    /// Logs it and takes readiness back.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.set_ready(false);
+        info!(delay_ms = millis(self.delay), grace_ms = millis(self.grace), "shutting down");
+    }
+}
+
+/// The sidecar has ended its work.
+#[derive(Debug)]
+pub struct DrainFinished {
+    /// How long it took, from the start of the drain.
+    pub took: Duration,
+    /// Connections that were still open when the grace period was over, and were cut.
+    pub cut: usize,
+}
+
+impl DrainFinished {
+    /// Logs it; as a warning if connections were cut.
+    pub fn emit(&self, _: &Metrics) {
+        let (took_ms, cut) = (millis(self.took), self.cut);
+        if cut == 0 {
+            info!(took_ms, "shut down; every request was answered");
+        } else {
+            warn!(took_ms, cut, "shut down; connections were cut when `shutdown.grace` was over");
+        }
+    }
+}
+
+/// The decision log could not keep up. The caller limits how often it says so.
+#[derive(Debug)]
+pub struct DecisionLogDropped {
+    /// Records dropped since the last time it was said.
+    pub count: u64,
+}
+
+impl DecisionLogDropped {
+    /// Logs it and counts the records.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.decision_log_dropped.inc_by(self.count);
+        warn!(count = self.count, "decision log: records dropped, its queue is full");
+    }
+}
+
+/// A source works worse than it should, but what is in force stays in force.
+#[derive(Debug)]
+pub struct SourceDegraded<'a> {
+    /// What is wrong, and what it means for the user.
+    pub message: &'a str,
+}
+
+impl SourceDegraded<'_> {
+    /// Logs it.
+    pub fn emit(&self, _: &Metrics) {
+        warn!("{}", self.message);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::logging::capture;
+
+    #[test]
+    fn a_refusal_is_one_line_a_finding_and_one_count() {
+        let metrics = Metrics::new().unwrap();
+        let diagnostics = [Diagnostic::error("policies/a.cedar", "unknown variable `x`"), Diagnostic::error("policies/b.cedar", "odd").warning()];
+        let log = capture("info", || ReloadRejected { source: ReloadSource::Files, diagnostics: &diagnostics }.emit(&metrics));
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(lines.len(), 3, "{log}");
+        assert!(lines[0].contains("ERROR") && lines[0].contains("policies/a.cedar: unknown variable `x`"), "{log}");
+        assert!(lines[1].contains("WARN"), "{log}");
+        assert!(lines[2].contains("errors=1"), "{log}");
+        assert_eq!(metrics.reloads(ReloadSource::Files, ReloadResult::Bad).get(), 1);
+    }
+
+    #[test]
+    fn every_event_logs_at_its_level() {
+        let metrics = Metrics::new().unwrap();
+        let published = |source| ReloadPublished {
+            source,
+            revision: Revision { incarnation: 1, counter: 2 },
+            policies: 3,
+            entities: 4,
+            took: Duration::from_millis(5),
+        };
+        let check = |expected: &str, emit: &dyn Fn()| {
+            let log = capture("info", emit);
+            assert!(if expected.is_empty() { log.is_empty() } else { log.contains(expected) }, "{log:?} lacks {expected:?}");
+        };
+        check("revision=0000000000000001-2 policies=3 entities=4", &|| published(ReloadSource::Files).emit(&metrics));
+        check("", &|| published(ReloadSource::Patch).emit(&metrics));
+        check("", &|| ReloadUnchanged { source: ReloadSource::Files }.emit(&metrics));
+        check("listener=ops addr=127.0.0.1:1", &|| ListenerBound { name: Listener::Ops, addr: "127.0.0.1:1" }.emit(&metrics));
+        check("grace_ms=20000", &|| DrainStarted { delay: Duration::ZERO, grace: Duration::from_secs(20) }.emit(&metrics));
+        check("every request was answered", &|| DrainFinished { took: Duration::ZERO, cut: 0 }.emit(&metrics));
+        check("WARN", &|| DrainFinished { took: Duration::ZERO, cut: 1 }.emit(&metrics));
+        check("count=7", &|| DecisionLogDropped { count: 7 }.emit(&metrics));
+        check("polling instead", &|| SourceDegraded { message: "cannot watch: polling instead" }.emit(&metrics));
+        assert_eq!(metrics.decision_log_dropped.get(), 7);
+        assert_eq!(metrics.reloads(ReloadSource::Patch, ReloadResult::Good).get(), 1);
+        assert_eq!(metrics.entities.get(), 4);
+    }
+}

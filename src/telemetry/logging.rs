@@ -1,0 +1,183 @@
+//! The log and, with the feature `otel`, the export of traces.
+//!
+//! Everything goes to standard error: standard output belongs to the answers of the command line and to
+//! the decision log.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::config::{LogFormat, LogSettings};
+
+/// Why the log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter directive is not valid, which the configuration checks.
+    #[error("`log.level` is not a filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something in the process set a log up before.
+    #[error("the log is set up already: {0}")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+    /// The OTLP exporter refuses the `OTEL_…` variables.
+    #[cfg(feature = "otel")]
+    #[error("cannot export traces as the `OTEL_…` variables ask: {0}")]
+    Export(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+/// Keeps the export of traces going; flushes it when dropped. Hold it until the process ends.
+#[derive(Debug, Default)]
+#[must_use = "traces are lost when the guard is dropped"]
+pub struct Guard {
+    #[cfg(feature = "otel")]
+    provider: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
+}
+
+#[cfg(feature = "otel")]
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(provider) = &self.provider
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "the last traces were not exported");
+        }
+    }
+}
+
+/// Sets up the process's log, once.
+///
+/// # Errors
+/// If the filter is not valid, a log was set up before, or the exporter cannot be made.
+pub fn init(settings: &LogSettings) -> Result<Guard, LoggingError> {
+    // NO_COLOR counts when it is not empty (no-color.org)
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = lines(settings.format, colours, io::stderr);
+    let filter = EnvFilter::builder().parse(&settings.level)?;
+    #[cfg(feature = "otel")]
+    {
+        let provider = export::provider()?;
+        let traces = provider.as_ref().map(export::layer);
+        tracing_subscriber::registry().with(lines).with(traces).with(filter).try_init()?;
+        Ok(Guard { provider })
+    }
+    #[cfg(not(feature = "otel"))]
+    {
+        tracing_subscriber::registry().with(lines).with(filter).try_init()?;
+        Ok(Guard {})
+    }
+}
+
+fn lines<W>(format: LogFormat, colours: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    match format {
+        LogFormat::Human => layer.with_target(false).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    }
+}
+
+/// The subscriber of tests and of `capture`.
+#[cfg(test)]
+fn subscriber<W>(format: LogFormat, level: &str, writer: W) -> impl tracing::Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    tracing_subscriber::registry().with(lines(format, false, writer)).with(EnvFilter::builder().parse(level).unwrap())
+}
+
+/// What `run` logs on this thread, in the human format. For tests.
+#[cfg(test)]
+pub(crate) fn capture(level: &str, run: impl FnOnce()) -> String {
+    capture_as(LogFormat::Human, level, run)
+}
+
+#[cfg(test)]
+fn capture_as(format: LogFormat, level: &str, run: impl FnOnce()) -> String {
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    tracing::subscriber::with_default(subscriber(format, level, move || writer.clone()), run);
+    let bytes = buffer.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Export over OTLP/HTTP, set up by the standard `OTEL_…` variables.
+#[cfg(feature = "otel")]
+mod export {
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
+    use opentelemetry_sdk::Resource;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing::Subscriber;
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::registry::LookupSpan;
+
+    /// Our name among services, unless the environment gives another.
+    const SERVICE: &str = "palisade";
+
+    /// A provider if the environment names an endpoint; without one nothing is exported.
+    pub(super) fn provider() -> Result<Option<SdkTracerProvider>, ExporterBuildError> {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+        if disabled || !(set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")) {
+            return Ok(None);
+        }
+        let exporter = SpanExporter::builder().with_http().build()?;
+        let mut resource = Resource::builder();
+        let named = std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
+        if !set("OTEL_SERVICE_NAME") && !named {
+            resource = resource.with_service_name(SERVICE);
+        }
+        Ok(Some(SdkTracerProvider::builder().with_resource(resource.build()).with_batch_exporter(exporter).build()))
+    }
+
+    pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let log = capture_as(LogFormat::Json, "info", || {
+            tracing::info!(revision = "ab-1", "loaded\n\"twice\"");
+            tracing::debug!("hidden");
+        });
+        assert_eq!(log.lines().count(), 1, "{log}");
+        let line: serde_json::Value = serde_json::from_str(&log).unwrap();
+        assert_eq!((&line["level"], &line["message"], &line["revision"]), (&"INFO".into(), &"loaded\n\"twice\"".into(), &"ab-1".into()));
+    }
+
+    #[test]
+    fn the_filter_counts() {
+        let log = |level: &str| capture(level, || tracing::warn!("careful"));
+        assert!(log("warn").contains("WARN careful"));
+        assert!(log("info,palisade=error").is_empty());
+        assert!(log("off").is_empty());
+    }
+}
