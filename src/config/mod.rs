@@ -27,13 +27,16 @@ pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;
 pub use settings::{
-    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
-    HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink, OverlaySettings, ReloadSettings, Settings,
-    ShutdownSettings,
+    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
+    EngineSettings, HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink, OverlaySettings, ReloadSettings,
+    Settings, ShutdownSettings,
 };
 
 /// The file that is read when nothing names another.
 pub const DEFAULT_FILE: &str = "palisade.yaml";
+
+/// Where entities are read from when nothing names another place; it may be missing.
+pub const DEFAULT_ENTITIES: &str = "./entities";
 
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "PALISADE_CONFIG";

@@ -54,7 +54,7 @@ section! {
         /// Directory of the policies (`**/*.cedar`) and the schema (`*.cedarschema`). Relative to the working directory.
         policies: String = "./policies".to_owned(),
         /// Directory of the entities (`**/*.json` and `**/*.ndjson`). Relative to the working directory.
-        entities: String = "./entities".to_owned(),
+        entities: String = super::DEFAULT_ENTITIES.to_owned(),
         /// File or directory of the gateway's route table. Relative to the working directory. Without it the gateway endpoints refuse every request.
         routes: Option<String> = None,
         /// What happens to policies that do not validate against the schema.

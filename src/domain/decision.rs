@@ -62,6 +62,8 @@ pub struct Decision {
     pub reasons: Vec<PolicyId>,
     /// The policies that failed to evaluate, in the order in which the bundle lists them.
     pub errors: Vec<PolicyError>,
+    /// How many of those policies forbid: under Cedar's own semantics each of them fails open.
+    pub forbid_errors: usize,
     /// Set where a rule of the `strict` semantics turned the decision to a denial.
     pub denied_by: Option<DeniedBy>,
     /// The state that the decision was made at.

@@ -146,8 +146,9 @@ impl Serialize for Value<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Value<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // covariant: what borrows for longer may stand for what borrows for less
         deserializer.deserialize_any(ValueVisitor)
     }
 }

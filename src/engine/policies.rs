@@ -89,14 +89,8 @@ impl Policies {
 
     /// How many policies can decide: static ones and links, templates not.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.set.num_of_policies()
-    }
-
-    /// Whether no policy can decide, so that everything is denied.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

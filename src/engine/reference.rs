@@ -62,17 +62,18 @@ pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Res
             message: error.inner().to_string().into(),
         })
         .collect();
+    let mut failed_forbids = errors.iter().filter(|error| snapshot.policies.forbids(&error.policy_id));
+    let first = failed_forbids.next();
+    let forbid_errors = first.map_or(0, |_| 1 + failed_forbids.count());
     if denied_by.is_none() && snapshot.settings.semantics == Semantics::Strict {
-        denied_by = errors
-            .iter()
-            .find(|error| snapshot.policies.forbids(&error.policy_id))
-            .map(|error| DeniedBy::ForbidError { policy_id: error.policy_id.clone() });
+        denied_by = first.map(|error| DeniedBy::ForbidError { policy_id: error.policy_id.clone() });
     }
     let allowed = response.decision() == cedar_policy::Decision::Allow && denied_by.is_none();
     Ok(Decision {
         outcome: if allowed { Outcome::Allow } else { Outcome::Deny },
         reasons,
         errors,
+        forbid_errors,
         denied_by,
         revision: snapshot.revision,
         time_dependent: filled && snapshot.policies.reads_now,

@@ -101,7 +101,7 @@ impl Snapshot {
     /// How many policies can decide.
     #[must_use]
     pub fn policy_count(&self) -> usize {
-        self.policies.len()
+        self.policies.count()
     }
 
     /// How many entities are stored, actions of the schema not counted.

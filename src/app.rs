@@ -1,0 +1,345 @@
+//! Wires the parts together: settings in, a running sidecar out.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
+use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sink};
+use crate::domain::{Change, Diagnostic};
+use crate::engine::{EVALUATION_STACK_BYTES, EngineSettings, Limits, NowPolicy, Semantics, Validation};
+use crate::source::{FileSettings, FileSource, Loaded, Source};
+use crate::state::{Origin, State};
+use crate::telemetry::{Metrics, events};
+use crate::transport::{self, AdminToken, BoundListener, Services, Surface};
+
+/// Why the sidecar could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A listener's address cannot be had.
+    #[error("cannot listen on {addr} for {name}: {error}")]
+    Bind {
+        /// The listener.
+        name: &'static str,
+        /// Its address.
+        addr: ListenAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The admin token cannot be read or is no token.
+    #[error("`admin.token_file`: {0}")]
+    Token(String),
+    /// The decision log cannot be opened.
+    #[error("cannot open the decision log: {0}")]
+    DecisionLog(io::Error),
+    /// The metrics cannot be registered.
+    #[error("cannot set up the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// A thread, the runtime or a signal handler cannot be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A sidecar that holds its addresses and loads its bundle.
+#[derive(Debug)]
+pub struct App {
+    services: Arc<Services>,
+    listeners: Vec<BoundListener>,
+    feed: Feed,
+    settings: Settings,
+}
+
+/// Serves until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// If it cannot start.
+pub fn serve(settings: Settings) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // the reference evaluator recurses with the policies' depth
+        .thread_stack_size(EVALUATION_STACK_BYTES)
+        .thread_name("palisade-http")
+        .build()?;
+    runtime.block_on(async {
+        let app = App::start(settings).await?;
+        let stop = signals(&app)?;
+        app.run(stop).await;
+        Ok(())
+    })
+}
+
+impl App {
+    /// Binds the listeners and starts loading. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// If an address, a file or a thread cannot be had.
+    pub async fn start(settings: Settings) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let admin_token = settings.admin.token_file.as_deref().map(read_token).transpose()?;
+        let log = decision_log(&settings, &metrics)?;
+        // addresses first: a second sidecar by mistake must not load a million entities before it fails
+        let mut listeners = Vec::new();
+        let listen = &settings.listen;
+        let wanted = [
+            (Surface::Decisions, Some(&listen.decisions)),
+            (Surface::Admin, listen.admin.as_ref()),
+            (Surface::Ops, listen.ops.as_ref()),
+        ];
+        for (surface, addr) in wanted {
+            let Some(addr) = addr else { continue };
+            let name = surface.listener().as_str();
+            let listener = transport::bind(surface, addr).await.map_err(|error| AppError::Bind {
+                name,
+                addr: addr.clone(),
+                error,
+            })?;
+            events::ListenerBound { name: surface.listener(), addr: listener.addr() }.emit(&metrics);
+            listeners.push(listener);
+        }
+        let engine = engine_settings(&settings);
+        let limits = engine.limits.clone();
+        let state = State::start(engine, metrics.clone())?;
+        let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
+        let services = Arc::new(Services {
+            pdp: Pdp::new(state.clone(), cache, log, metrics.clone()),
+            metrics,
+            http: settings.http,
+            admin_body_bytes: settings.admin.max_body_bytes,
+            authzen: settings.authzen.clone(),
+            limits,
+            admin_token,
+            draining: AtomicBool::new(false),
+        });
+        let feed = Feed::start(file_source(&settings), state, settings.reload.watch)?;
+        Ok(Self { services, listeners, feed, settings })
+    }
+
+    /// The addresses that it holds, by listener.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(Surface, ListenAddr)> {
+        self.listeners.iter().map(|listener| (listener.surface(), listener.addr())).collect()
+    }
+
+    /// What the endpoints use.
+    #[must_use]
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Serves until `stop` turns true, then: unready, a pause for balancers to notice, no new connections,
+    /// answers for what is in flight.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let Self { services, listeners, feed, settings } = self;
+        let shutdown = settings.shutdown;
+        let (close, closing) = watch::channel(false);
+        let (close_ops, closing_ops) = watch::channel(false);
+        let (mut serving, mut operating) = (JoinSet::new(), JoinSet::new());
+        for listener in listeners {
+            // health and metrics stay reachable until the last decision is answered
+            let (set, closing) = match listener.surface() {
+                Surface::Decisions => (&mut serving, closing.clone()),
+                Surface::Admin | Surface::Ops => (&mut operating, closing_ops.clone()),
+            };
+            set.spawn(transport::serve(listener, services.clone(), closing, shutdown.grace));
+        }
+        // a closed channel means that nobody can ask it to stop: then it serves on
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let started = Instant::now();
+        services.draining.store(true, Ordering::Release);
+        events::DrainStarted { delay: shutdown.delay, grace: shutdown.grace }.emit(&services.metrics);
+        tokio::time::sleep(shutdown.delay).await;
+        close.send_replace(true);
+        let mut cut: usize = serving.join_all().await.into_iter().sum();
+        close_ops.send_replace(true);
+        cut += operating.join_all().await.into_iter().sum::<usize>();
+        drop(feed);
+        if let Some(log) = services.pdp.log() {
+            log.close();
+        }
+        events::DrainFinished { took: started.elapsed(), cut }.emit(&services.metrics);
+    }
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 reopens the decision log.
+fn signals(app: &App) -> io::Result<watch::Receiver<bool>> {
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut reopen = signal(SignalKind::user_defined1())?;
+    let (services, wake) = (app.services.clone(), app.feed.wake.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    // the feed is gone only when the process stops
+                    let _ = wake.send(Wish::Load);
+                }
+                _ = reopen.recv() => {
+                    if let Some(log) = services.pdp.log() {
+                        log.reopen();
+                    }
+                }
+            }
+        }
+        stop.send_replace(true);
+        // a second signal means now
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+        std::process::exit(1);
+    });
+    Ok(stopped)
+}
+
+/// Takes what a source has to the state, at the start and whenever it changes.
+#[derive(Debug)]
+struct Feed {
+    wake: mpsc::Sender<Wish>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+enum Wish {
+    Load,
+    Stop,
+}
+
+/// How often the feed looks whether its watch still works.
+const WATCH_CHECK: Duration = Duration::from_secs(5);
+
+impl Feed {
+    fn start(source: FileSource, state: Arc<State>, watching: bool) -> io::Result<Self> {
+        let (wake, wishes) = mpsc::channel();
+        let signal = wake.clone();
+        let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(move || {
+            let mut last = None;
+            load(&source, &state, &mut last);
+            let watch = watching.then(|| {
+                source.watch(Box::new(move || {
+                    let _ = signal.send(Wish::Load);
+                }))
+            });
+            loop {
+                match wishes.recv_timeout(WATCH_CHECK) {
+                    Ok(Wish::Load) => {
+                        // several wishes are one load
+                        while let Ok(wish) = wishes.try_recv() {
+                            if matches!(wish, Wish::Stop) {
+                                return;
+                            }
+                        }
+                        load(&source, &state, &mut last);
+                    }
+                    Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                }
+                let degraded = watch.as_ref().and_then(crate::source::Watch::degraded);
+                state.note_degraded(degraded);
+            }
+        })?;
+        Ok(Self { wake, thread: Some(thread) })
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let _ = self.wake.send(Wish::Stop);
+        if let Some(thread) = self.thread.take() {
+            // its panic was reported when it happened
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Loads and applies, unless the files are what they were at the last load that took effect.
+fn load(source: &FileSource, state: &State, last: &mut Option<crate::source::Digest>) {
+    let problems: Vec<Diagnostic> = match source.load() {
+        Ok(Loaded { digest, .. }) if Some(&digest) == last.as_ref() => {
+            state.note_unchanged(Origin::Files);
+            return;
+        }
+        Ok(Loaded { bundle, digest, warnings }) => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            if state.apply_blocking(Change::Replace(bundle), Origin::Files).is_ok() {
+                *last = Some(digest);
+            }
+            return;
+        }
+        Err(problems) => problems,
+    };
+    state.note_unreadable(Origin::Files, problems);
+}
+
+fn file_source(settings: &Settings) -> FileSource {
+    let files = FileSettings {
+        quiet: settings.reload.quiet,
+        poll: settings.reload.poll.unwrap_or(Duration::MAX),
+        entities_required: settings.entities != std::path::Path::new(config::DEFAULT_ENTITIES),
+        ..FileSettings::default()
+    };
+    FileSource::new(settings.policies.clone(), Some(settings.entities.clone()), files)
+}
+
+fn read_token(path: &std::path::Path) -> Result<AdminToken, AppError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| AppError::Token(format!("cannot read {}: {error}", path.display())))?;
+    let token = text.trim();
+    if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(AppError::Token(format!(
+            "{} must hold one line of at least 16 visible characters",
+            path.display()
+        )));
+    }
+    Ok(AdminToken::new(token))
+}
+
+fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<DecisionLog>, AppError> {
+    let sink = match &settings.decision_log.sink {
+        LogSink::Off => return Ok(None),
+        LogSink::Stdout => Sink::Stdout,
+        LogSink::File(path) => Sink::File(path.clone()),
+    };
+    let log = LogSettings { sink, queue: settings.decision_log.queue, mask: settings.decision_log.mask.clone() };
+    DecisionLog::open(log, metrics.clone()).map(Some).map_err(AppError::DecisionLog)
+}
+
+/// What of the settings concerns the engine.
+#[must_use]
+pub fn engine_settings(settings: &Settings) -> EngineSettings {
+    EngineSettings {
+        validation: match settings.validation {
+            config::Validation::Strict => Validation::Strict,
+            config::Validation::Warn => Validation::Warn,
+            config::Validation::Off => Validation::Off,
+        },
+        semantics: match settings.decision.semantics {
+            config::Semantics::Strict => Semantics::Strict,
+            config::Semantics::Cedar => Semantics::Cedar,
+        },
+        now: match settings.context.now {
+            NowMode::Fill => NowPolicy::Fill,
+            NowMode::Override => NowPolicy::Override,
+            NowMode::Off => NowPolicy::Off,
+        },
+        limits: Limits {
+            max_depth: settings.limits.max_depth,
+            max_parents: settings.limits.max_parents,
+            max_nesting: settings.limits.max_nesting,
+            max_expression_depth: settings.limits.max_expression_depth,
+        },
+    }
+}

@@ -1,0 +1,160 @@
+//! Deciding: one snapshot, the cache before it, the decision log after it.
+
+mod cache;
+mod key;
+mod log;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub use cache::DecisionCache;
+pub use log::{DecisionLog, LogSettings, Sink};
+
+use crate::domain::{AccessRequest, Decision, RequestError};
+use crate::engine::Snapshot;
+use crate::state::State;
+use crate::telemetry::{DecisionKind, Metrics, Transport};
+
+/// The policy decision point: what every transport asks.
+#[derive(Debug)]
+pub struct Pdp {
+    state: Arc<State>,
+    cache: Option<DecisionCache>,
+    log: Option<DecisionLog>,
+    metrics: Arc<Metrics>,
+}
+
+/// Who asks, for the decision log and the metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The endpoint's kind.
+    pub transport: Transport,
+    /// The request id that the caller gave or got.
+    pub request_id: &'a str,
+}
+
+/// Why there is no decision. None of these is an allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// No bundle has been loaded yet.
+    #[error("no policies are loaded yet")]
+    NotReady,
+    /// The request cannot be decided as it stands.
+    #[error(transparent)]
+    Invalid(#[from] RequestError),
+    /// The engine failed.
+    #[error("the decision failed inside the engine")]
+    Internal,
+}
+
+impl Pdp {
+    /// A decision point over `state`. Without a cache every request is evaluated; without a log none is recorded.
+    #[must_use]
+    pub fn new(
+        state: Arc<State>,
+        cache: Option<DecisionCache>,
+        log: Option<DecisionLog>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { state, cache, log, metrics }
+    }
+
+    /// The state that it decides over.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The cache, if there is one.
+    #[must_use]
+    pub fn cache(&self) -> Option<&DecisionCache> {
+        self.cache.as_ref()
+    }
+
+    /// The decision log, if there is one.
+    #[must_use]
+    pub fn log(&self) -> Option<&DecisionLog> {
+        self.log.as_ref()
+    }
+
+    /// Decides one request at the published snapshot.
+    ///
+    /// # Errors
+    /// If there is no snapshot, the request is invalid, or the engine failed.
+    pub fn check(&self, request: &AccessRequest<'_>, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
+        let snapshot = self.state.load();
+        self.check_at(snapshot.as_ref().ok_or(CheckError::NotReady)?, request, call)
+    }
+
+    /// Decides one request at a snapshot that the caller holds, so that several see the same.
+    ///
+    /// # Errors
+    /// If the request is invalid or the engine failed.
+    pub fn check_at(
+        &self,
+        snapshot: &Snapshot,
+        request: &AccessRequest<'_>,
+        call: Call<'_>,
+    ) -> Result<Arc<Decision>, CheckError> {
+        let started = Instant::now();
+        let result = self.cached(snapshot, request);
+        let took = started.elapsed();
+        match &result {
+            Ok((decision, cached)) => {
+                self.count(decision, call.transport, took);
+                if let Some(log) = &self.log {
+                    log.record(request, decision, *cached, took, call);
+                }
+            }
+            Err(_) => self.metrics.decided(call.transport, DecisionKind::Error, took),
+        }
+        result.map(|(decision, _)| decision)
+    }
+
+    fn count(&self, decision: &Decision, transport: Transport, took: Duration) {
+        let kind = if decision.outcome.is_allow() { DecisionKind::Allow } else { DecisionKind::Deny };
+        self.metrics.decided(transport, kind, took);
+        if let Some(rule) = &decision.denied_by {
+            self.metrics.denied_by(rule).inc();
+        }
+        if !decision.errors.is_empty() {
+            self.metrics.policy_errors.inc_by(decision.errors.len() as u64);
+            self.metrics.forbid_errors.inc_by(decision.forbid_errors as u64);
+        }
+    }
+
+    /// The decision, and whether it came from the cache.
+    fn cached(&self, snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<(Arc<Decision>, bool), CheckError> {
+        // a request that brings its own data is asked once: keeping it would only push others out
+        let cache = self.cache.as_ref().filter(|_| request.entities.is_none() && request.additional_entities.is_none());
+        let Some(cache) = cache else {
+            return Ok((Arc::new(evaluate(snapshot, request)?), false));
+        };
+        let key = key::of(snapshot.revision(), request);
+        if let Some(hit) = cache.get(&key) {
+            self.metrics.cache_hits.inc();
+            return Ok((hit, true));
+        }
+        self.metrics.cache_misses.inc();
+        let decision = Arc::new(evaluate(snapshot, request)?);
+        if !decision.time_dependent {
+            cache.insert(key, decision.clone());
+        }
+        Ok((decision, false))
+    }
+}
+
+/// A panic in the engine costs one request, which gets an error, never a decision.
+fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<Decision, CheckError> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    match catch_unwind(AssertUnwindSafe(|| snapshot.decide(request, now))) {
+        Ok(result) => Ok(result?),
+        Err(_) => {
+            tracing::error!(revision = %snapshot.revision(), "a decision failed inside the engine");
+            Err(CheckError::Internal)
+        }
+    }
+}

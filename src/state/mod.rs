@@ -1,0 +1,166 @@
+//! Who owns "now": one writer applies changes in order, readers take the published snapshot.
+//!
+//! A change is built off to the side and published whole or not at all; the last good snapshot keeps
+//! serving through every failure. Before the first snapshot there is none, and nobody can decide.
+
+mod status;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwapOption, Guard};
+use tokio::sync::{oneshot, watch};
+
+pub use status::{Attempt, Status};
+
+pub use crate::telemetry::ReloadSource as Origin;
+
+use crate::domain::{Change, Diagnostic, Revision};
+use crate::engine::{EngineSettings, Snapshot};
+use crate::telemetry::Metrics;
+use status::StatusBoard;
+use writer::{Command, Writer};
+
+/// The published snapshot and the way to replace it.
+#[derive(Debug)]
+pub struct State {
+    published: Arc<Published>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// What readers see. Shared between [`State`] and its writer.
+#[derive(Debug)]
+struct Published {
+    snapshot: ArcSwapOption<Snapshot>,
+    revision: watch::Sender<Option<Revision>>,
+    board: StatusBoard,
+    incarnation: u64,
+}
+
+/// A change that took effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The revision that decisions now use.
+    pub revision: Revision,
+    /// False where the change changed nothing, so that nothing was published.
+    pub published: bool,
+    /// Policies that can decide.
+    pub policies: usize,
+    /// Entities stored.
+    pub entities: usize,
+    /// What its author should look at.
+    pub warnings: Vec<Diagnostic>,
+    /// How long reading, building and publishing took.
+    pub took: Duration,
+}
+
+/// Why a change did not take effect. What served before still serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejected {
+    /// It cannot be built.
+    Invalid(Vec<Diagnostic>),
+    /// The writer is gone or broke: the process is stopping, or should be.
+    Stopped,
+}
+
+/// Why a revision cannot be waited for, or was not reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooOld {
+    /// It names another process run, whose counter says nothing here.
+    OtherIncarnation,
+    /// It was not published within the deadline.
+    Deadline,
+}
+
+impl State {
+    /// Starts the writer. Nothing is published yet.
+    ///
+    /// # Errors
+    /// If its thread cannot be started.
+    pub fn start(settings: EngineSettings, metrics: Arc<Metrics>) -> std::io::Result<Arc<Self>> {
+        let (commands, queue) = mpsc::channel();
+        let published = Arc::new(Published {
+            snapshot: ArcSwapOption::empty(),
+            revision: watch::Sender::new(None),
+            board: StatusBoard::new(),
+            // drawn anew at every start, so that no revision of another run is taken for one of this
+            incarnation: uuid::Uuid::now_v7().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
+        });
+        Writer::new(published.clone(), settings, metrics).start(queue)?;
+        Ok(Arc::new(Self { published, commands }))
+    }
+
+    /// The snapshot to decide one request with, if there is one yet. Do not hold it across an await.
+    #[must_use]
+    pub fn load(&self) -> Guard<Option<Arc<Snapshot>>> {
+        self.published.snapshot.load()
+    }
+
+    /// The snapshot to hold for longer than one synchronous decision.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.published.snapshot.load_full()
+    }
+
+    /// Applies `change` and waits until decisions use it.
+    ///
+    /// # Errors
+    /// If it was rejected; then nothing has changed.
+    pub async fn apply(&self, change: Change, origin: Origin) -> Result<Applied, Rejected> {
+        self.submit(change, origin)?.await.unwrap_or(Err(Rejected::Stopped))
+    }
+
+    /// [`State::apply`] for threads outside the runtime.
+    ///
+    /// # Errors
+    /// If it was rejected; then nothing has changed.
+    pub fn apply_blocking(&self, change: Change, origin: Origin) -> Result<Applied, Rejected> {
+        self.submit(change, origin)?.blocking_recv().unwrap_or(Err(Rejected::Stopped))
+    }
+
+    fn submit(&self, change: Change, origin: Origin) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command { change, origin, reply, submitted: Instant::now() };
+        self.commands.send(command).map_err(|_| Rejected::Stopped)?;
+        Ok(answer)
+    }
+
+    /// Notes that a source could not even be read, so that status and metrics tell.
+    pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>) {
+        self.published.board.failed(origin, problems);
+    }
+
+    /// Notes that a source was read and brought nothing new: the served data is as fresh as now.
+    pub fn note_unchanged(&self, origin: Origin) {
+        self.published.board.confirmed(origin);
+    }
+
+    /// Notes how a source watches, where that is worse than it should be.
+    pub fn note_degraded(&self, reason: Option<String>) {
+        self.published.board.degraded(reason);
+    }
+
+    /// What `GET /v1/status` tells.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.published.board.read()
+    }
+
+    /// Waits until the published revision is at least `wanted`.
+    ///
+    /// # Errors
+    /// If that cannot be, or did not happen within `deadline`.
+    pub async fn wait_for(&self, wanted: Revision, deadline: Duration) -> Result<(), TooOld> {
+        if wanted.incarnation != self.published.incarnation {
+            return Err(TooOld::OtherIncarnation);
+        }
+        let mut revision = self.published.revision.subscribe();
+        let reached = revision.wait_for(|now| now.is_some_and(|now| now.counter >= wanted.counter));
+        match tokio::time::timeout(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(TooOld::Deadline),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the operator can ask about the state: where it came from, how old it is, what went wrong last.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::domain::{Diagnostic, Revision};
+use crate::state::Origin;
+
+/// The last change that was tried, whether or not it took effect.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Who brought it.
+    pub origin: Origin,
+    /// When it ended.
+    pub at: SystemTime,
+    /// Why it did not take effect; empty where it did.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// A reading of the board.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// What serves; nothing before the first snapshot.
+    pub revision: Option<Revision>,
+    /// Who brought what serves.
+    pub origin: Option<Origin>,
+    /// When it was published.
+    pub published_at: Option<SystemTime>,
+    /// Policies that can decide.
+    pub policies: usize,
+    /// Entities stored.
+    pub entities: usize,
+    /// What the author of the served bundle should look at.
+    pub warnings: Vec<Diagnostic>,
+    /// The last change that was tried.
+    pub last_attempt: Option<Attempt>,
+    /// Why changes may be noticed late.
+    pub degraded: Option<String>,
+}
+
+/// The status, shared between the writer and its readers.
+#[derive(Debug, Default)]
+pub(super) struct StatusBoard {
+    // std Mutex: held for a few assignments or a clone, never across an await, never on a decision's way
+    status: Mutex<Status>,
+}
+
+impl StatusBoard {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        // the status is plain data: what a panicking thread left is still a status
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn read(&self) -> Status {
+        self.lock().clone()
+    }
+
+    pub(super) fn published(
+        &self,
+        origin: Origin,
+        revision: Revision,
+        policies: usize,
+        entities: usize,
+        warnings: Vec<Diagnostic>,
+    ) {
+        let mut status = self.lock();
+        status.revision = Some(revision);
+        status.origin = Some(origin);
+        status.published_at = Some(SystemTime::now());
+        status.policies = policies;
+        status.entities = entities;
+        status.warnings = warnings;
+        status.last_attempt = Some(Attempt { origin, at: SystemTime::now(), problems: Vec::new() });
+    }
+
+    pub(super) fn failed(&self, origin: Origin, problems: Vec<Diagnostic>) {
+        self.lock().last_attempt = Some(Attempt { origin, at: SystemTime::now(), problems });
+    }
+
+    pub(super) fn confirmed(&self, origin: Origin) {
+        // a file that was broken and is again what serves is no longer a problem
+        self.lock().last_attempt = Some(Attempt { origin, at: SystemTime::now(), problems: Vec::new() });
+    }
+
+    pub(super) fn degraded(&self, reason: Option<String>) {
+        self.lock().degraded = reason;
+    }
+}

@@ -1,0 +1,132 @@
+//! One request on its way in: its head, its body within limits, its conditions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use crate::domain::{Revision, Value};
+use crate::transport::respond::Problem;
+
+/// The header that names the revision which a decision must at least be made at.
+pub(super) const AT_LEAST: http::HeaderName = http::HeaderName::from_static("palisade-at-least");
+
+/// The header that tells the revision which an answer was made at.
+pub(super) const REVISION: http::HeaderName = http::HeaderName::from_static("palisade-revision");
+
+/// The header by which a request is followed through logs.
+pub(super) const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
+
+/// A request whose body has not been read.
+pub(super) struct Exchange {
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    /// The caller's request id, or one of ours.
+    pub(super) request_id: String,
+}
+
+/// How much of a body is read, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimits {
+    pub(super) max_bytes: usize,
+    pub(super) timeout: Duration,
+}
+
+/// Whether a missing `Content-Type` passes for JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentType {
+    /// It must be there and say JSON.
+    Required,
+    /// If it is there, it must say JSON. A browser always sends one with a form, so none is forged this way.
+    IfPresent,
+}
+
+impl Exchange {
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// Reads the body whole.
+    pub(super) async fn read(&mut self, limits: BodyLimits) -> Result<Bytes, Problem> {
+        let too_large = || {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("the body is larger than {} bytes, which this endpoint takes at most", limits.max_bytes),
+            )
+            .closing()
+        };
+        let announced = self.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limits.max_bytes as u64) {
+            return Err(too_large());
+        }
+        let read = Limited::new(&mut self.body, limits.max_bytes).collect();
+        match tokio::time::timeout(limits.timeout, read).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(Problem::bad_request("body_cut_off", "the body ended before it was whole").closing()),
+            Err(_) => Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                format!("the body did not arrive within {}", humantime::format_duration(limits.timeout)),
+            )
+            .closing()),
+        }
+    }
+
+    /// Refuses a body that is not announced as JSON.
+    pub(super) fn expect_json(&self, rule: ContentType) -> Result<(), Problem> {
+        let given = self.headers().get(CONTENT_TYPE);
+        let fine = match given {
+            None => rule == ContentType::IfPresent,
+            Some(value) => value.to_str().is_ok_and(|value| {
+                let media_type = value.split(';').next().unwrap_or_default().trim();
+                media_type.eq_ignore_ascii_case("application/json")
+            }),
+        };
+        if fine {
+            return Ok(());
+        }
+        let given =
+            given.map_or("missing".to_owned(), |value| format!("`{}`", String::from_utf8_lossy(value.as_bytes())));
+        Err(Problem::bad_request(
+            "wrong_content_type",
+            format!("the content type is {given}; send `Content-Type: application/json`"),
+        ))
+    }
+
+    /// The revision that the answer must at least be made at, if the request names one.
+    pub(super) fn at_least(&self) -> Result<Option<Revision>, Problem> {
+        let mut values = self.headers().get_all(AT_LEAST).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value
+                .to_str()
+                .unwrap_or_default()
+                .trim()
+                .parse()
+                .map(Some)
+                .map_err(|error| Problem::bad_request("invalid_revision", format!("`Palisade-At-Least`: {error}"))),
+            (Some(_), Some(_)) => Err(Problem::bad_request("invalid_revision", "more than one `Palisade-At-Least`")),
+        }
+    }
+}
+
+/// Parses a body as JSON.
+pub(super) fn parse(body: &[u8]) -> Result<Value<'_>, Problem> {
+    Value::parse(body).map_err(|error| malformed(body, &error))
+}
+
+/// A 400 for a body that is no JSON, or not what was expected.
+pub(super) fn malformed(body: &[u8], error: &serde_json::Error) -> Problem {
+    let detail = match error.classify() {
+        _ if body.iter().all(u8::is_ascii_whitespace) => "the body is empty; send a JSON object".to_owned(),
+        serde_json::error::Category::Eof => format!("the body is cut off: {error}"),
+        _ => format!("the body is not the JSON expected here: {error}"),
+    };
+    Problem::bad_request("malformed_json", detail)
+}

@@ -1,0 +1,211 @@
+//! Listeners: bind, accept, serve HTTP/1.1 and HTTP/2, drain.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::{HttpSettings, ListenAddr};
+use crate::telemetry::Listener;
+use crate::telemetry::Metrics;
+use crate::transport::Services;
+use crate::transport::router::{self, Surface};
+
+/// How long an accept error pauses the loop: without descriptors the next accept fails at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Streams that one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 256;
+
+/// Header fields that a request may have.
+const MAX_HEADERS: usize = 100;
+
+/// A listener that holds its address.
+#[derive(Debug)]
+pub struct BoundListener {
+    surface: Surface,
+    addr: ListenAddr,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _file: SocketFile },
+}
+
+/// Removes the socket's file when the listener goes.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // it may be gone already, and then there is nothing to clean
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl BoundListener {
+    /// The address, with the port that was given where the configuration said 0.
+    #[must_use]
+    pub fn addr(&self) -> ListenAddr {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().map_or_else(|_| self.addr.clone(), ListenAddr::Tcp),
+            Socket::Unix { .. } => self.addr.clone(),
+        }
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn surface(&self) -> Surface {
+        self.surface
+    }
+}
+
+/// Binds an address for itself alone.
+///
+/// # Errors
+/// If it is taken or cannot be had.
+pub async fn bind(surface: Surface, addr: &ListenAddr) -> io::Result<BoundListener> {
+    let socket = match addr {
+        ListenAddr::Tcp(addr) => Socket::Tcp(TcpListener::bind(addr).await?),
+        ListenAddr::Unix(path) => {
+            remove_stale(path)?;
+            Socket::Unix { listener: UnixListener::bind(path)?, _file: SocketFile(path.clone()) }
+        }
+    };
+    Ok(BoundListener { surface, addr: addr.clone(), socket })
+}
+
+/// Removes a socket file that nobody listens on, as a killed process leaves it; never anything else.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket")),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            Err(error) => Err(error),
+        },
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is in the way")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Serves connections until `stop` turns true, then answers what is in flight, for at most `grace`.
+/// Returns how many connections were still open then.
+pub async fn serve(
+    listener: BoundListener,
+    services: Arc<Services>,
+    mut stop: watch::Receiver<bool>,
+    grace: Duration,
+) -> usize {
+    let surface = listener.surface;
+    let builder = Arc::new(builder(&services.http));
+    let connections = Arc::new(Semaphore::new(services.http.max_connections));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let permit = tokio::select! {
+            permit = connections.clone().acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let accepted = tokio::select! {
+            accepted = accept(&listener.socket) => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let io = match accepted {
+            Ok(io) => io,
+            Err(error) => {
+                // out of descriptors, or a client that left early: neither ends the service
+                tracing::warn!(listener = surface.listener().as_str(), "cannot accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (services, builder) = (services.clone(), builder.clone());
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            let _open = OpenConnection::new(services.metrics.clone(), surface.listener());
+            let _permit = permit;
+            let for_requests = services.clone();
+            let service = service_fn(move |request| {
+                let services = for_requests.clone();
+                async move { router::answer(&services, surface, request).await }
+            });
+            let connection = builder.serve_connection(io, service);
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(listener = surface.listener().as_str(), "connection ended: {error}");
+            }
+        });
+    }
+    drop(listener);
+    match tokio::time::timeout(grace, graceful.shutdown()).await {
+        Ok(()) => 0,
+        Err(_) => services.http.max_connections.saturating_sub(connections.available_permits()),
+    }
+}
+
+/// Counts a connection for as long as it is open.
+struct OpenConnection {
+    metrics: Arc<Metrics>,
+    listener: Listener,
+}
+
+impl OpenConnection {
+    fn new(metrics: Arc<Metrics>, listener: Listener) -> Self {
+        metrics.connections(listener).inc();
+        Self { metrics, listener }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.metrics.connections(self.listener).dec();
+    }
+}
+
+/// A stream of either kind, behind one pointer: one allocation a connection, none a request.
+type Stream = TokioIo<Box<dyn Duplex>>;
+
+trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
+
+async fn accept(socket: &Socket) -> io::Result<Stream> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            // answers are small and whole: waiting for more to send only delays them
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(Box::new(stream)))
+        }
+        Socket::Unix { listener, .. } => Ok(TokioIo::new(Box::new(listener.accept().await?.0))),
+    }
+}
+
+fn builder(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(http.header_timeout)
+        .max_buf_size(http.max_header_bytes)
+        .max_headers(MAX_HEADERS)
+        .half_close(true)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(http.max_header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}

@@ -1,0 +1,108 @@
+//! HTTP in and out: the only module that knows it.
+//!
+//! A request's way: `listen` accepts the connection, `router` finds the endpoint in one table and applies
+//! its guard, the endpoint (`native`, `authzen`, `admin`, `ops`) reads the body through `exchange`, asks
+//! the decision point, and answers through `respond`, the one place where outcomes become statuses.
+
+mod admin;
+mod authzen;
+mod exchange;
+mod listen;
+mod native;
+mod ops;
+mod respond;
+mod router;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sha2::{Digest, Sha256};
+
+pub use listen::{BoundListener, bind, serve};
+pub use router::{ENDPOINTS, Endpoint, Surface};
+
+use crate::config::{AuthzenSettings, HttpSettings};
+use crate::decide::Pdp;
+use crate::engine::Limits;
+use crate::telemetry::Metrics;
+use exchange::{BodyLimits, Exchange};
+use respond::Problem;
+
+/// What the endpoints need. One for all listeners.
+#[derive(Debug)]
+pub struct Services {
+    /// Decides.
+    pub pdp: Pdp,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Limits of the listeners.
+    pub http: HttpSettings,
+    /// The largest body on the admin listener, in bytes.
+    pub admin_body_bytes: usize,
+    /// How AuthZEN requests map to Cedar.
+    pub authzen: AuthzenSettings,
+    /// Bounds for bundles that are only validated.
+    pub limits: Limits,
+    /// What the admin API asks for.
+    pub admin_token: Option<AdminToken>,
+    /// Set once the process begins to stop.
+    pub draining: AtomicBool,
+}
+
+/// The admin API's bearer token, kept as its digest.
+#[derive(Debug, Clone)]
+pub struct AdminToken([u8; 32]);
+
+impl AdminToken {
+    /// A token from its text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// Compares digests: how long it takes says nothing of the token.
+    fn matches(&self, offered: &str) -> bool {
+        let offered: [u8; 32] = Sha256::digest(offered.as_bytes()).into();
+        offered.iter().zip(self.0).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
+    }
+}
+
+impl Services {
+    /// Why the sidecar should get no requests just now; empty if it should.
+    #[must_use]
+    pub fn unready(&self) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        if self.draining.load(Ordering::Acquire) {
+            reasons.push("draining");
+        }
+        if self.pdp.state().load().is_none() {
+            reasons.push("no bundle loaded");
+        }
+        reasons
+    }
+
+    fn decision_body(&self) -> BodyLimits {
+        BodyLimits { max_bytes: self.http.max_body_bytes, timeout: self.http.body_timeout }
+    }
+
+    fn admin_body(&self) -> BodyLimits {
+        BodyLimits { max_bytes: self.admin_body_bytes, timeout: self.http.body_timeout }
+    }
+
+    /// Waits for the revision that the request asks for, within the deadline.
+    async fn wait_for(&self, exchange: &Exchange) -> Result<(), Problem> {
+        match exchange.at_least()? {
+            None => Ok(()),
+            Some(revision) => Ok(self.pdp.state().wait_for(revision, self.http.deadline).await?),
+        }
+    }
+
+    fn check_batch_size(&self, items: usize, member: &str) -> Result<(), Problem> {
+        if items <= self.http.max_batch {
+            return Ok(());
+        }
+        let detail =
+            format!("`{member}` has {items} items, more than {} (`http.max_batch`); split it", self.http.max_batch);
+        Err(Problem::bad_request("batch_too_large", detail))
+    }
+}

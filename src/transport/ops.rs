@@ -1,0 +1,38 @@
+//! Health and metrics.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::telemetry::Metrics;
+use crate::transport::Services;
+use crate::transport::respond::{self, Answer};
+
+/// `GET /livez`: the process runs and answers.
+pub(super) fn live() -> Answer {
+    respond::json(StatusCode::OK, &json!({ "status": "alive" }))
+}
+
+/// `GET /readyz`: whether requests should be sent here, and if not, why.
+pub(super) fn ready(services: &Services) -> Answer {
+    let reasons = services.unready();
+    let snapshot = services.pdp.state().load();
+    let revision = snapshot.as_ref().map(|snapshot| snapshot.revision().to_string());
+    if reasons.is_empty() {
+        respond::json(StatusCode::OK, &json!({ "status": "ready", "revision": revision }))
+    } else {
+        let problems = services.pdp.state().status().last_attempt.map(|attempt| attempt.problems).unwrap_or_default();
+        let body = json!({ "status": "not ready", "reasons": reasons, "revision": revision, "problems": problems });
+        respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)
+    }
+}
+
+/// `GET /metrics`, in Prometheus' text format. What is cheaper to read than to keep is read here.
+pub(super) fn metrics(services: &Services) -> Answer {
+    let metrics = &services.metrics;
+    if let Some(cache) = services.pdp.cache() {
+        metrics.cache_bytes.set(i64::try_from(cache.bytes()).unwrap_or(i64::MAX));
+        metrics.cache_entries.set(i64::try_from(cache.len()).unwrap_or(i64::MAX));
+    }
+    metrics.set_ready(services.unready().is_empty());
+    respond::with_type(StatusCode::OK, Metrics::CONTENT_TYPE, metrics.render())
+}

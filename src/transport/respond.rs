@@ -1,0 +1,163 @@
+//! Answers: the one place where outcomes become HTTP statuses.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use crate::decide::CheckError;
+use crate::domain::{Diagnostic, RequestError};
+use crate::state::{Rejected, TooOld};
+
+/// A whole answer.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// The shape of every error: problem+json (RFC 9457) with a stable `code`.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Problem {
+    pub(super) status: u16,
+    /// For programs; never changes.
+    pub(super) code: &'static str,
+    /// What the status says.
+    pub(super) title: &'static str,
+    /// What is wrong and what to do, for people.
+    pub(super) detail: String,
+    /// A JSON pointer into the request.
+    #[serde(rename = "where", skip_serializing_if = "String::is_empty")]
+    pub(super) pointer: String,
+    /// Each finding about a bundle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) errors: Vec<Diagnostic>,
+    /// Extra response headers.
+    #[serde(skip)]
+    headers: Vec<(http::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status: status.as_u16(),
+            code,
+            title: status.canonical_reason().unwrap_or("error"),
+            detail: detail.into(),
+            pointer: String::new(),
+            errors: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    pub(super) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(super) fn not_found(path: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at `{path}` on this listener"))
+    }
+
+    pub(super) fn method_not_allowed(path: &str, allowed: &str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("`{path}` takes {allowed}"))
+            .header(ALLOW, HeaderValue::from_str(allowed).unwrap_or(HeaderValue::from_static("")))
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "the admin API needs `Authorization: Bearer <token>`")
+            .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"palisade admin\""))
+    }
+
+    pub(super) fn not_ready() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_ready",
+            "no policies are loaded yet; `/readyz` on the admin listener tells why",
+        )
+        .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// The body was not read to its end, so the connection cannot carry another request.
+    pub(super) fn closing(self) -> Self {
+        self.header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut answer = json(status, &self);
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers {
+            // HTTP/2 knows no Connection header; hyper drops it there
+            answer.headers_mut().insert(name, value);
+        }
+        answer
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let mut problem = Self::bad_request(error.code, error.message);
+        problem.pointer = error.pointer;
+        problem
+    }
+}
+
+impl From<CheckError> for Problem {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::NotReady => Self::not_ready(),
+            CheckError::Invalid(error) => error.into(),
+            CheckError::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()),
+        }
+    }
+}
+
+impl From<TooOld> for Problem {
+    fn from(reason: TooOld) -> Self {
+        let detail = match reason {
+            TooOld::OtherIncarnation => {
+                "`Palisade-At-Least` names a revision of another process run; ask without it, or reload what you cached"
+            }
+            TooOld::Deadline => "the revision in `Palisade-At-Least` was not published in time",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "revision_not_reached", detail)
+    }
+}
+
+impl From<Rejected> for Problem {
+    fn from(reason: Rejected) -> Self {
+        match reason {
+            Rejected::Invalid(errors) => {
+                let n = errors.len();
+                let detail = match errors.first() {
+                    Some(first) if n == 1 => {
+                        format!("the bundle was refused and nothing has changed: {}", first.message)
+                    }
+                    _ => format!("the bundle was refused and nothing has changed: {n} problems, see `errors`"),
+                };
+                Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_bundle", detail) }
+            }
+            Rejected::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping"),
+        }
+    }
+}
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    // an answer that cannot be written must not look like one
+    let status = if body.is_empty() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
+    with_type(status, "application/json", body)
+}
+
+/// An answer of any type. Nothing here may be kept by a cache on the way.
+pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

@@ -1,0 +1,199 @@
+//! Which endpoint answers: one table of method, path, listener and guard.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Method, Request};
+use hyper::body::Incoming;
+
+use crate::telemetry::Listener;
+use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
+use crate::transport::respond::{Answer, Problem};
+use crate::transport::{Services, admin, authzen, native, ops};
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// Decisions, for services.
+    Decisions,
+    /// The admin API and what `Ops` has.
+    Admin,
+    /// Health and metrics alone: may be opened to a kubelet.
+    Ops,
+}
+
+impl Surface {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub fn listener(self) -> Listener {
+        match self {
+            Self::Decisions => Listener::Decisions,
+            Self::Admin => Listener::Admin,
+            Self::Ops => Listener::Ops,
+        }
+    }
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// Everyone who reaches the listener.
+    Open,
+    /// The holder of the admin token, where one is configured.
+    AdminToken,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    IsAuthorized,
+    Batch,
+    Evaluation,
+    Evaluations,
+    AuthzenMetadata,
+    PutBundle,
+    GetBundle,
+    Status,
+    Validate,
+    Live,
+    Ready,
+    Metrics,
+}
+
+/// One entry of the table.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The method it takes. `GET` takes `HEAD` too.
+    pub method: Method,
+    /// Its path, matched exactly.
+    pub path: &'static str,
+    /// The listeners that have it.
+    pub surfaces: &'static [Surface],
+    guard: Guard,
+    action: Action,
+}
+
+const fn endpoint(
+    method: Method,
+    path: &'static str,
+    surfaces: &'static [Surface],
+    guard: Guard,
+    action: Action,
+) -> Endpoint {
+    Endpoint { method, path, surfaces, guard, action }
+}
+
+const DECISIONS: &[Surface] = &[Surface::Decisions];
+const ADMIN: &[Surface] = &[Surface::Admin];
+const OPS: &[Surface] = &[Surface::Admin, Surface::Ops];
+
+/// Every endpoint there is. The OpenAPI document lists the same.
+pub const ENDPOINTS: &[Endpoint] = &[
+    endpoint(Method::POST, "/v1/is_authorized", DECISIONS, Guard::Open, Action::IsAuthorized),
+    endpoint(Method::POST, "/v1/is_authorized/batch", DECISIONS, Guard::Open, Action::Batch),
+    endpoint(Method::POST, authzen::EVALUATION_PATH, DECISIONS, Guard::Open, Action::Evaluation),
+    endpoint(Method::POST, authzen::EVALUATIONS_PATH, DECISIONS, Guard::Open, Action::Evaluations),
+    endpoint(Method::GET, authzen::METADATA_PATH, DECISIONS, Guard::Open, Action::AuthzenMetadata),
+    endpoint(Method::PUT, "/v1/bundle", ADMIN, Guard::AdminToken, Action::PutBundle),
+    endpoint(Method::GET, "/v1/bundle", ADMIN, Guard::AdminToken, Action::GetBundle),
+    endpoint(Method::GET, "/v1/status", ADMIN, Guard::AdminToken, Action::Status),
+    endpoint(Method::POST, "/v1/validate", ADMIN, Guard::AdminToken, Action::Validate),
+    endpoint(Method::GET, "/livez", OPS, Guard::Open, Action::Live),
+    endpoint(Method::GET, "/readyz", OPS, Guard::Open, Action::Ready),
+    endpoint(Method::GET, "/metrics", OPS, Guard::Open, Action::Metrics),
+];
+
+/// Answers one request of a listener.
+pub(super) async fn answer(
+    services: &Services,
+    surface: Surface,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let (head, body) = request.into_parts();
+    let request_id = request_id(head.headers.get(REQUEST_ID));
+    let mut exchange = Exchange { head, body, request_id };
+    let mut answer = match route(services, surface, &mut exchange).await {
+        Ok(answer) => answer,
+        Err(problem) => problem.into_answer(),
+    };
+    let headers = answer.headers_mut();
+    if !headers.contains_key(REVISION)
+        && let Some(snapshot) = services.pdp.state().load().as_ref()
+        && let Ok(value) = HeaderValue::from_str(&snapshot.revision().to_string())
+    {
+        headers.insert(REVISION, value);
+    }
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(exchange.request_id)) {
+        headers.insert(REQUEST_ID, value);
+    }
+    services.metrics.requests(surface.listener(), answer.status().as_u16()).inc();
+    Ok(answer)
+}
+
+async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
+    let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
+    if endpoint.guard == Guard::AdminToken {
+        check_token(services, exchange)?;
+    }
+    match endpoint.action {
+        Action::IsAuthorized => native::is_authorized(services, exchange).await,
+        Action::Batch => native::batch(services, exchange).await,
+        Action::Evaluation => authzen::evaluation(services, exchange).await,
+        Action::Evaluations => authzen::evaluations(services, exchange).await,
+        Action::AuthzenMetadata => authzen::metadata(services),
+        Action::PutBundle => admin::put_bundle(services, exchange).await,
+        Action::GetBundle => admin::get_bundle(services),
+        Action::Status => Ok(admin::status(services)),
+        Action::Validate => admin::validate(services, exchange).await,
+        Action::Live => Ok(ops::live()),
+        Action::Ready => Ok(ops::ready(services)),
+        Action::Metrics => Ok(ops::metrics(services)),
+    }
+}
+
+/// The endpoint for a method and path, or why there is none.
+fn find(surface: Surface, method: &Method, path: &str) -> Result<&'static Endpoint, Problem> {
+    let here = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path && endpoint.surfaces.contains(&surface));
+    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
+    if let Some(endpoint) = here().find(|endpoint| endpoint.method == *wanted) {
+        return Ok(endpoint);
+    }
+    let allowed: Vec<&str> = here().map(|endpoint| endpoint.method.as_str()).collect();
+    if !allowed.is_empty() {
+        return Err(Problem::method_not_allowed(path, &allowed.join(", ")));
+    }
+    let elsewhere = ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
+    let mut problem = Problem::not_found(path);
+    if let Some(Surface::Admin) = elsewhere.and_then(|endpoint| endpoint.surfaces.first()) {
+        problem.detail.push_str("; the admin listener has it");
+    } else if elsewhere.is_some() {
+        problem.detail.push_str("; the decision listener has it");
+    }
+    Err(problem)
+}
+
+fn check_token(services: &Services, exchange: &Exchange) -> Result<(), Problem> {
+    let Some(token) = &services.admin_token else {
+        return Ok(());
+    };
+    let mut offered = exchange.headers().get_all(AUTHORIZATION).iter();
+    match (offered.next().and_then(|value| value.to_str().ok()), offered.next()) {
+        (Some(value), None) => match value.split_once(' ') {
+            Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && token.matches(text.trim()) => Ok(()),
+            _ => Err(Problem::unauthorized()),
+        },
+        _ => Err(Problem::unauthorized()),
+    }
+}
+
+/// The caller's request id if it is one that can go into a log, else a new one.
+fn request_id(given: Option<&HeaderValue>) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static PROCESS: std::sync::LazyLock<u32> =
+        std::sync::LazyLock::new(|| (uuid::Uuid::now_v7().as_u128() & 0xffff_ffff) as u32);
+    match given.and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty() && text.len() <= 256) {
+        Some(text) => text.to_owned(),
+        None => format!("{:08x}-{:x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)),
+    }
+}
