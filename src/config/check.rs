@@ -13,9 +13,9 @@ use crate::config::raw::{Address, RawAuthzen, RawConfig, RawDecisionLog, RawHttp
 use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
-    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
-    HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink, MaskPath, OverlayRule, OverlaySettings, Problem,
-    ReloadSettings, Settings, ShutdownSettings,
+    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
+    EngineSettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink, MaskPath,
+    OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
 use crate::domain::uid::is_type_name;
 
@@ -34,7 +34,8 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
     let routes = raw.routes.map(|routes| path(&mut checker, &["routes"], routes));
     let token_file = raw.admin.token_file.map(|file| path(&mut checker, &["admin", "token_file"], file));
     if raw.cache.enabled && raw.cache.max_bytes.0 == 0 {
-        checker.report(&["cache", "max_bytes"], "must be more than 0; to do without the cache set `cache.enabled: false`");
+        checker
+            .report(&["cache", "max_bytes"], "must be more than 0; to do without the cache set `cache.enabled: false`");
     }
     checker.level(&raw.log.level);
     Settings {
@@ -86,7 +87,9 @@ impl Checker<'_> {
 
     /// Whether the value of `key` was already found wrong, so that what follows from its absence says nothing.
     fn is_known_bad(&self, key: &str) -> bool {
-        self.problems.iter().any(|problem| problem.path == key || key.strip_prefix(&problem.path).is_some_and(|rest| rest.starts_with('.')))
+        self.problems.iter().any(|problem| {
+            problem.path == key || key.strip_prefix(&problem.path).is_some_and(|rest| rest.starts_with('.'))
+        })
     }
 
     fn path(&mut self, key: &[&str], text: String) -> PathBuf {
@@ -130,17 +133,28 @@ impl Checker<'_> {
             url.trim_end_matches('/').to_owned()
         });
         if let Some(namespace) = raw.namespace.as_deref().filter(|name| !is_type_name(name)) {
-            self.report(&["authzen", "namespace"], format!("`{namespace}` is not a Cedar namespace: write names joined by `::`, such as `Fleet`"));
+            self.report(
+                &["authzen", "namespace"],
+                format!("`{namespace}` is not a Cedar namespace: write names joined by `::`, such as `Fleet`"),
+            );
         }
         for (from, to) in &raw.types {
             if !is_type_name(to) {
-                self.report(&["authzen", "types", from], format!("`{to}` is not a Cedar type: write a name such as `User` or `Fleet::User`"));
+                self.report(
+                    &["authzen", "types", from],
+                    format!("`{to}` is not a Cedar type: write a name such as `User` or `Fleet::User`"),
+                );
             }
         }
         let mut types = raw.overlay;
         // a mapping that names some types need not repeat the default
         let default = types.remove(OVERLAY_DEFAULT).unwrap_or(OverlayRule::Deny);
-        AuthzenSettings { base_url, namespace: raw.namespace, types: raw.types, overlay: OverlaySettings { default, types } }
+        AuthzenSettings {
+            base_url,
+            namespace: raw.namespace,
+            types: raw.types,
+            overlay: OverlaySettings { default, types },
+        }
     }
 
     fn listen(&mut self, raw: &RawListen, has_token: bool) -> ListenSettings {
@@ -151,16 +165,18 @@ impl Checker<'_> {
             }
             text => self.address("decisions", text, 8180),
         };
-        let optional = |checker: &mut Self, name: &str, address: Option<&Address>, example: u16| match address?.0.as_str() {
-            "off" => None,
-            text => checker.address(name, text, example),
-        };
+        let optional =
+            |checker: &mut Self, name: &str, address: Option<&Address>, example: u16| match address?.0.as_str() {
+                "off" => None,
+                text => checker.address(name, text, example),
+            };
         let admin = optional(self, "admin", Some(&raw.admin), 8181);
         let ops = optional(self, "ops", raw.ops.as_ref(), 8182);
         let grpc = optional(self, "grpc", raw.grpc.as_ref(), 9191);
 
         let all = [("decisions", &decisions), ("admin", &admin), ("ops", &ops), ("grpc", &grpc)];
-        let bound: Vec<(&str, &ListenAddr)> = all.into_iter().filter_map(|(name, address)| Some((name, address.as_ref()?))).collect();
+        let bound: Vec<(&str, &ListenAddr)> =
+            all.into_iter().filter_map(|(name, address)| Some((name, address.as_ref()?))).collect();
         for (i, (name, address)) in bound.iter().enumerate() {
             if let Some((other, taken)) = bound[..i].iter().find(|(_, taken)| address.collides_with(taken)) {
                 self.report(&["listen", name], format!("`{address}` is taken by `listen.{other}` (`{taken}`): each listener needs an address of its own"));
@@ -187,13 +203,18 @@ impl Checker<'_> {
         let sink = match raw.sink.as_str() {
             "off" => LogSink::Off,
             "stdout" => LogSink::Stdout,
-            path if path.contains('/') && !path.ends_with('/') && !path.contains('\0') => LogSink::File(PathBuf::from(path)),
+            path if path.contains('/') && !path.ends_with('/') && !path.contains('\0') => {
+                LogSink::File(PathBuf::from(path))
+            }
             other => {
                 let hint = match closest(other, ["off", "stdout"]) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("for a file in the working directory write `./{}`", other.trim_end_matches('/')),
                 };
-                self.report(&["decision_log", "sink"], format!("`{other}` is neither `off` nor `stdout` nor the path of a file; {hint}"));
+                self.report(
+                    &["decision_log", "sink"],
+                    format!("`{other}` is neither `off` nor `stdout` nor the path of a file; {hint}"),
+                );
                 LogSink::Off
             }
         };
@@ -221,7 +242,10 @@ impl Checker<'_> {
         let stray = level.split(',').find(|part| !part.contains(['=', '[']) && !is_level(part));
         if level.contains(char::is_whitespace) {
             // the filter's own parser counts it into the names
-            self.report(&["log", "level"], format!("`{level}` has white space: write such as `info,palisade::source=debug`"));
+            self.report(
+                &["log", "level"],
+                format!("`{level}` has white space: write such as `info,palisade::source=debug`"),
+            );
         } else if let Some(part) = stray {
             let hint = match closest(part, LEVELS) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -230,7 +254,10 @@ impl Checker<'_> {
             };
             self.report(&["log", "level"], format!("`{part}` is not one of {}; {hint}", LEVELS.join(", ")));
         } else if let Err(error) = EnvFilter::builder().parse(level) {
-            self.report(&["log", "level"], format!("`{level}` is not a filter: {error}; write such as `info,palisade::source=debug`"));
+            self.report(
+                &["log", "level"],
+                format!("`{level}` is not a filter: {error}; write such as `info,palisade::source=debug`"),
+            );
         }
     }
 }
@@ -248,7 +275,9 @@ fn check_url(url: &str) -> Result<(), String> {
         return wrong("has a query or a fragment, which AuthZEN forbids");
     }
     match uri.authority() {
-        Some(authority) if authority.as_str().contains('@') => wrong("holds a user name, which the discovery document would publish"),
+        Some(authority) if authority.as_str().contains('@') => {
+            wrong("holds a user name, which the discovery document would publish")
+        }
         Some(authority) if !authority.host().is_empty() => Ok(()),
         _ => wrong("names no host"),
     }

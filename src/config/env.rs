@@ -44,7 +44,8 @@ pub(super) fn variables(
         };
         match value_of(&text, at) {
             Ok(value) => {
-                let value = path.iter().rev().fold(value, |value, key| Value::Object(Map::from_iter([(key.clone(), value)])));
+                let value =
+                    path.iter().rev().fold(value, |value, key| Value::Object(Map::from_iter([(key.clone(), value)])));
                 found.push((path, Variable { name, value }));
             }
             Err(error) => {
@@ -91,7 +92,9 @@ fn injected_by_kubernetes(rest: &str, value: &str) -> bool {
     if rest.contains("__") {
         return false;
     }
-    let own = ["SERVICE_HOST", "SERVICE_PORT", "PORT"].contains(&rest) || rest.starts_with("SERVICE_PORT_") || rest.starts_with("PORT_");
+    let own = ["SERVICE_HOST", "SERVICE_PORT", "PORT"].contains(&rest)
+        || rest.starts_with("SERVICE_PORT_")
+        || rest.starts_with("PORT_");
     // of another Service whose name starts with ours; the value keeps `PALISADE_ADMIN_PORT=8181` an error
     let url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     let port = |after: &str| after.starts_with(|c: char| c.is_ascii_digit());

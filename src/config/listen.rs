@@ -24,7 +24,9 @@ impl ListenAddr {
             return match path.len() {
                 0 => Err("`unix:` lacks a path: write `unix:/run/palisade.sock`".to_owned()),
                 1..=LONGEST_SOCKET_PATH if !path.contains('\0') => Ok(Self::Unix(PathBuf::from(path))),
-                _ => Err(format!("`{text}` is not a socket path: it has at most {LONGEST_SOCKET_PATH} bytes, none of them NUL")),
+                _ => Err(format!(
+                    "`{text}` is not a socket path: it has at most {LONGEST_SOCKET_PATH} bytes, none of them NUL"
+                )),
             };
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
@@ -33,7 +35,9 @@ impl ListenAddr {
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if digits(text) || text.strip_prefix(':').is_some_and(digits) {
             let port = text.trim_start_matches(':');
-            return Err(format!("`{text}` is a port without an address: write `127.0.0.1:{port}`, or `0.0.0.0:{port}` to be reached from other machines"));
+            return Err(format!(
+                "`{text}` is a port without an address: write `127.0.0.1:{port}`, or `0.0.0.0:{port}` to be reached from other machines"
+            ));
         }
         if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
             return Err(format!("`{text}` lacks a port: write `{}`", SocketAddr::new(ip, example)));
@@ -45,8 +49,12 @@ impl ListenAddr {
                 _ => Err(format!("`{text}` has no port from 0 to 65535: {forms}")),
             },
             None if text == "localhost" => Err(format!("`localhost` lacks a port: write `localhost:{example}`")),
-            Some((host, port)) if digits(port) && host.bytes().any(|b| b.is_ascii_alphabetic()) && !host.contains([':', '/', ' ']) => {
-                Err(format!("`{host}` is a name, and names are not looked up: write an IP address, such as `0.0.0.0:{port}`"))
+            Some((host, port))
+                if digits(port) && host.bytes().any(|b| b.is_ascii_alphabetic()) && !host.contains([':', '/', ' ']) =>
+            {
+                Err(format!(
+                    "`{host}` is a name, and names are not looked up: write an IP address, such as `0.0.0.0:{port}`"
+                ))
             }
             _ => Err(format!("`{text}` is not an address: {forms}")),
         }
@@ -67,7 +75,9 @@ impl ListenAddr {
             (Self::Unix(a), Self::Unix(b)) => a == b,
             (Self::Tcp(a), Self::Tcp(b)) => {
                 let wildcard = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
-                a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || wildcard(a.ip(), b.ip()) || wildcard(b.ip(), a.ip()))
+                a.port() != 0
+                    && a.port() == b.port()
+                    && (a.ip() == b.ip() || wildcard(a.ip(), b.ip()) || wildcard(b.ip(), a.ip()))
             }
             _ => false,
         }

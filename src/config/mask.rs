@@ -31,7 +31,9 @@ impl MaskPath {
         let steps = text.split('.').map(|step| match step {
             "" => Err(format!("`{text}` has an empty level: write dotted names, such as `auth.method`")),
             "*" => Ok(MaskStep::Any),
-            step if step.contains('*') => Err(format!("`{step}` in `{text}`: a `*` stands for a whole level, not for part of a name")),
+            step if step.contains('*') => {
+                Err(format!("`{step}` in `{text}`: a `*` stands for a whole level, not for part of a name"))
+            }
             step if step.contains(char::is_whitespace) || step.contains(['[', ']']) => {
                 Err(format!("`{step}` in `{text}` is not a name: write dotted names, such as `auth.method`"))
             }

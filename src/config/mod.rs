@@ -27,9 +27,9 @@ pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;
 pub use settings::{
-    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
-    HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink, OverlaySettings, ReloadSettings, Settings,
-    ShutdownSettings,
+    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
+    EngineSettings, HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink, OverlaySettings, ReloadSettings,
+    Settings, ShutdownSettings,
 };
 
 /// The file that is read when nothing names another.

@@ -32,7 +32,10 @@ fn defaults_are_as_documented() {
     assert_eq!(settings.policies, PathBuf::from("./policies"));
     assert_eq!(settings.entities, PathBuf::from("./entities"));
     assert_eq!(settings.routes, None);
-    assert_eq!((settings.validation, settings.decision.semantics, settings.context.now), (Validation::Strict, Semantics::Strict, NowMode::Fill));
+    assert_eq!(
+        (settings.validation, settings.decision.semantics, settings.context.now),
+        (Validation::Strict, Semantics::Strict, NowMode::Fill)
+    );
     assert_eq!(settings.cache, CacheSettings { enabled: true, max_bytes: 64 << 20 });
     assert_eq!(settings.engine.verify_sample, None);
     assert_eq!(settings.authzen.overlay.rule("user"), OverlayRule::Deny);
@@ -99,7 +102,8 @@ fn mappings_merge_and_lists_replace() {
 #[test]
 fn every_form_of_a_variable() {
     let check = |name: &str, value: &str, expected: &dyn Fn(&Settings) -> bool| {
-        let settings = read("", &[(name, value)], Value::Null).unwrap_or_else(|errors| panic!("{name}={value}: {errors}"));
+        let settings =
+            read("", &[(name, value)], Value::Null).unwrap_or_else(|errors| panic!("{name}={value}: {errors}"));
         assert!(expected(&settings), "{name}={value}");
     };
     check("PALISADE_CACHE__ENABLED", "false", &|s| !s.cache.enabled);
@@ -110,8 +114,12 @@ fn every_form_of_a_variable() {
     check("PALISADE_LISTEN__ADMIN", "off", &|s| s.listen.admin.is_none());
     check("PALISADE_LISTEN__DECISIONS", "[::1]:9000", &|s| s.listen.decisions.to_string() == "[::1]:9000");
     check("PALISADE_LISTEN__DECISIONS", "\"[::1]:9000\"", &|s| s.listen.decisions.to_string() == "[::1]:9000");
-    check("PALISADE_LISTEN__OPS", "[::]:8182", &|s| s.listen.ops.as_ref().is_some_and(|a| a.to_string() == "[::]:8182"));
-    check("PALISADE_LISTEN__GRPC", "unix:/run/x.sock", &|s| s.listen.grpc == Some(ListenAddr::Unix("/run/x.sock".into())));
+    check("PALISADE_LISTEN__OPS", "[::]:8182", &|s| {
+        s.listen.ops.as_ref().is_some_and(|a| a.to_string() == "[::]:8182")
+    });
+    check("PALISADE_LISTEN__GRPC", "unix:/run/x.sock", &|s| {
+        s.listen.grpc == Some(ListenAddr::Unix("/run/x.sock".into()))
+    });
     check("PALISADE_POLICIES", "2024", &|s| s.policies == Path::new("2024"));
     check("PALISADE_POLICIES", "@policies: x", &|s| s.policies == Path::new("@policies: x"));
     check("PALISADE_DECISION_LOG__MASK", "[auth.*, ip]", &|s| s.decision_log.mask.len() == 2);
@@ -121,7 +129,14 @@ fn every_form_of_a_variable() {
     check("PALISADE_HTTP__DEADLINE", "250ms", &|s| s.http.deadline == Duration::from_millis(250));
     check("PALISADE_RELOAD__POLL", "0", &|s| s.reload.poll.is_none());
     check("PALISADE_ENGINE__VERIFY_SAMPLE", "1000", &|s| s.engine.verify_sample.is_some_and(|n| n.get() == 1000));
-    for other in ["PALISADE_TEST_CORPUS", "PALISADE_CONFIG", "PALISADE_SERVICE_HOST", "PALISADE_PORT_8180_TCP", "PATH", "palisade_x"] {
+    for other in [
+        "PALISADE_TEST_CORPUS",
+        "PALISADE_CONFIG",
+        "PALISADE_SERVICE_HOST",
+        "PALISADE_PORT_8180_TCP",
+        "PATH",
+        "palisade_x",
+    ] {
         check(other, "anything: [", &|s| *s == defaults());
     }
     // the key's own variable is nearer than its section's
@@ -167,14 +182,20 @@ fn every_error_says_where_and_what_helps() {
         ("max_bytes: 1", "palisade.yaml:1: `max_bytes`: unknown key; did you mean `cache.max_bytes`?"),
         ("cache:\n  max_byte: 1", "palisade.yaml:2: `cache.max_byte`: unknown key; did you mean `max_bytes`?"),
         ("cache: {size: 1}", "`cache.size`: unknown key; the keys here are enabled and max_bytes"),
-        ("validation: strickt", "`validation`: must be `strict`, `warn` or `off`, not `strickt`; did you mean `strict`?"),
+        (
+            "validation: strickt",
+            "`validation`: must be `strict`, `warn` or `off`, not `strickt`; did you mean `strict`?",
+        ),
         ("validation: false", "`validation`: must be `strict`, `warn` or `off`, not `false`"),
         ("engine: {kind: fast}", "`engine.kind`: must be `compiled` or `reference`, not `fast`"),
         ("cache: {enabled: off}", "`cache.enabled`: must be `true` or `false`, not `off`"),
         ("cache: true", "`cache`: must be a mapping with the keys enabled and max_bytes, not `true`"),
         ("cache: {max_bytes: 64M}", "`cache.max_bytes`: `64M` is not a size"),
         ("cache: {max_bytes: -1}", "`cache.max_bytes`: must be a size such as `64MiB`, not `-1`"),
-        ("cache: {max_bytes: 0}", "`cache.max_bytes`: must be more than 0; to do without the cache set `cache.enabled: false`"),
+        (
+            "cache: {max_bytes: 0}",
+            "`cache.max_bytes`: must be more than 0; to do without the cache set `cache.enabled: false`",
+        ),
         ("http: {deadline: 10}", "`http.deadline`: `10` lacks a unit: write `10s` or `10ms`"),
         ("http: {deadline: soon}", "`http.deadline`: `soon` is not a duration"),
         ("http: {deadline: [1s]}", "`http.deadline`: must be a duration such as `250ms` or `10s`, not a list"),
@@ -183,12 +204,18 @@ fn every_error_says_where_and_what_helps() {
         ("http: {max_body_bytes: 0}", "`http.max_body_bytes`: must be at least 1"),
         ("http: {max_batch: 0}", "`http.max_batch`: must be a whole number of at least 1, not `0`"),
         ("limits: {max_depth: many}", "`limits.max_depth`: must be a whole number of at least 1, not `many`"),
-        ("engine: {verify_sample: -1}", "`engine.verify_sample`: must be a whole number from 0 to 4294967295, not `-1`"),
+        (
+            "engine: {verify_sample: -1}",
+            "`engine.verify_sample`: must be a whole number from 0 to 4294967295, not `-1`",
+        ),
         ("policies: 2024", "`policies`: must be text, not `2024`; put it in quotes if it is meant as text"),
         ("policies: ''", "`policies`: must be a path"),
         ("routes: {a: b}", "`routes`: must be text, not a mapping"),
         ("listen: {decisions: off}", "`listen.decisions`: cannot be `off`"),
-        ("listen: {decisions: 9000}", "`listen.decisions`: `9000` is a port without an address: write `127.0.0.1:9000`"),
+        (
+            "listen: {decisions: 9000}",
+            "`listen.decisions`: `9000` is a port without an address: write `127.0.0.1:9000`",
+        ),
         ("listen: {ops: 10.0.0.1}", "`listen.ops`: `10.0.0.1` lacks a port: write `10.0.0.1:8182`"),
         ("listen: {grpc: false}", "`listen.grpc`: must be text, not `false`"),
         ("listen: {ops: 127.0.0.1:8181}", "`listen.ops`: `127.0.0.1:8181` is taken by `listen.admin`"),
@@ -201,13 +228,25 @@ fn every_error_says_where_and_what_helps() {
         ("authzen: {base_url: 'a b'}", "is not a URL"),
         ("authzen: {namespace: 'a b'}", "`authzen.namespace`: `a b` is not a Cedar namespace"),
         ("authzen: {types: {user: 'User::'}}", "`authzen.types.user`: `User::` is not a Cedar type"),
-        ("authzen: {overlay: {user: merge}}", "`authzen.overlay.user`: must be `deny`, `fill` or `override`, not `merge`"),
-        ("decision_log: {sink: stdot}", "`decision_log.sink`: `stdot` is neither `off` nor `stdout` nor the path of a file; did you mean `stdout`?"),
+        (
+            "authzen: {overlay: {user: merge}}",
+            "`authzen.overlay.user`: must be `deny`, `fill` or `override`, not `merge`",
+        ),
+        (
+            "decision_log: {sink: stdot}",
+            "`decision_log.sink`: `stdot` is neither `off` nor `stdout` nor the path of a file; did you mean `stdout`?",
+        ),
         ("decision_log: {sink: audit.jsonl}", "for a file in the working directory write `./audit.jsonl`"),
-        ("decision_log: {mask: [context.ip]}", "`decision_log.mask[0]`: `context.ip` repeats `context`: paths start below it, so write `ip`"),
+        (
+            "decision_log: {mask: [context.ip]}",
+            "`decision_log.mask[0]`: `context.ip` repeats `context`: paths start below it, so write `ip`",
+        ),
         ("decision_log: {mask: ip}", "`decision_log.mask`: must be a list, not `ip`"),
         ("decision_log: {mask: [a, null]}", "`decision_log.mask[1]`: must be text, not null"),
-        ("log: {level: inf}", "`log.level`: `inf` is not one of error, warn, info, debug, trace, off; did you mean `info`?"),
+        (
+            "log: {level: inf}",
+            "`log.level`: `inf` is not one of error, warn, info, debug, trace, off; did you mean `info`?",
+        ),
         ("log: {level: 'info,palisade=loud'}", "`log.level`: `info,palisade=loud` is not a filter"),
         ("log: {level: 'info, palisade=debug'}", "has white space"),
         ("log: {level: ''}", "`` is not one of error"),
@@ -228,16 +267,28 @@ fn every_error_says_where_and_what_helps() {
 #[test]
 fn every_error_of_a_variable_names_it() {
     for (name, value, expected) in [
-        ("PALISADE_CACHE__MAX_BYTE", "1", "PALISADE_CACHE__MAX_BYTE: unknown variable; did you mean `PALISADE_CACHE__MAX_BYTES`?"),
+        (
+            "PALISADE_CACHE__MAX_BYTE",
+            "1",
+            "PALISADE_CACHE__MAX_BYTE: unknown variable; did you mean `PALISADE_CACHE__MAX_BYTES`?",
+        ),
         ("PALISADE_CACHE_MAX_BYTES", "1", "unknown variable; did you mean `PALISADE_CACHE__MAX_BYTES`?"),
         ("PALISADE_CONFG", "1", "unknown variable; did you mean `PALISADE_CONFIG`?"),
         ("PALISADE_DATABASE", "1", "unknown variable; keys are written in capitals"),
         ("PALISADE_CACHE__", "1", "unknown variable"),
         ("PALISADE_", "1", "unknown variable"),
-        ("PALISADE_CACHE__ENABLED", "maybe", "PALISADE_CACHE__ENABLED: `cache.enabled`: must be `true` or `false`, not `maybe`"),
+        (
+            "PALISADE_CACHE__ENABLED",
+            "maybe",
+            "PALISADE_CACHE__ENABLED: `cache.enabled`: must be `true` or `false`, not `maybe`",
+        ),
         ("PALISADE_CACHE", "{size: 1}", "PALISADE_CACHE: `cache.size`: unknown key"),
         ("PALISADE_DECISION_LOG__MASK", "[a", "PALISADE_DECISION_LOG__MASK: `decision_log.mask`: not valid YAML"),
-        ("PALISADE_LISTEN__DECISIONS", "8180", "PALISADE_LISTEN__DECISIONS: `listen.decisions`: `8180` is a port without an address"),
+        (
+            "PALISADE_LISTEN__DECISIONS",
+            "8180",
+            "PALISADE_LISTEN__DECISIONS: `listen.decisions`: `8180` is a port without an address",
+        ),
     ] {
         let found = problems("", &[(name, value)]);
         assert!(found.contains(expected) && !found.contains('\n'), "{name}={value}:\n{found}\nlacks {expected:?}");
@@ -263,8 +314,11 @@ decision_log:
   mask: [1, ok, 'a..b', 2]
 http: {max_batch: 0}
 ";
-    let errors = read(file, &[("PALISADE_LOG__LEVEL", "loud"), ("PALISADE_X", "1")], json!({"context": {"now": "maybe"}})).unwrap_err();
-    let found: BTreeSet<String> = errors.0.iter().map(|problem| format!("{} {}", problem.origin, problem.path)).collect();
+    let errors =
+        read(file, &[("PALISADE_LOG__LEVEL", "loud"), ("PALISADE_X", "1")], json!({"context": {"now": "maybe"}}))
+            .unwrap_err();
+    let found: BTreeSet<String> =
+        errors.0.iter().map(|problem| format!("{} {}", problem.origin, problem.path)).collect();
     let expected = [
         "PALISADE_X ",
         "palisade.yaml:2 validaton",
@@ -299,7 +353,8 @@ fn the_manuals_example_is_accepted() {
     read(&example, &[], Value::Null).unwrap_or_else(|errors| panic!("{errors}"));
     let document = yaml::parse(&example).unwrap().value;
     let validator = jsonschema::validator_for(&json_schema()).unwrap();
-    let errors: Vec<String> = validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> =
+        validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}");
     assert!(!validator.is_valid(&json!({"cache": {"max_byte": 1}})));
     assert!(!validator.is_valid(&json!({"validation": "strickt"})));
@@ -314,12 +369,16 @@ fn the_manual_names_every_key_and_its_default() {
         if at.get("properties").is_some() {
             continue;
         }
-        let row = text.lines().find(|line| line.starts_with(&format!("| `{}` |", path.join(".")))).unwrap_or_else(|| panic!("no row for `{}`", path.join(".")));
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", path.join("."))))
+            .unwrap_or_else(|| panic!("no row for `{}`", path.join(".")));
         let default = match at.get("default") {
             None | Some(Value::Null) => "none".to_owned(),
             Some(Value::String(text)) => format!("`{text}`"),
             Some(Value::Object(members)) if !members.is_empty() => {
-                let members: Vec<String> = members.iter().map(|(k, v)| format!("{k}: {}", v.as_str().unwrap_or_default())).collect();
+                let members: Vec<String> =
+                    members.iter().map(|(k, v)| format!("{k}: {}", v.as_str().unwrap_or_default())).collect();
                 format!("`{{{}}}`", members.join(", "))
             }
             Some(other) => format!("`{other}`"),

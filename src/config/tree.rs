@@ -37,11 +37,7 @@ impl Tree {
     /// Where the node at `path`, or else the nearest one above it, was written.
     pub(super) fn origin(&self, path: &[impl AsRef<str>]) -> Origin {
         let path: Path = path.iter().map(|key| key.as_ref().to_owned()).collect();
-        (0..=path.len())
-            .rev()
-            .find_map(|length| self.origins.get(&path[..length]))
-            .cloned()
-            .unwrap_or(Origin::Default)
+        (0..=path.len()).rev().find_map(|length| self.origins.get(&path[..length])).cloned().unwrap_or(Origin::Default)
     }
 
     /// The node at `path`.
@@ -95,7 +91,12 @@ fn merge(
     }
 }
 
-fn record(node: &Value, path: &mut Path, origins: &mut BTreeMap<Path, Origin>, origin_of: &dyn Fn(&[String]) -> Origin) {
+fn record(
+    node: &Value,
+    path: &mut Path,
+    origins: &mut BTreeMap<Path, Origin>,
+    origin_of: &dyn Fn(&[String]) -> Origin,
+) {
     origins.insert(path.clone(), origin_of(path));
     let mut below = |key: String, value: &Value| {
         path.push(key);
@@ -112,9 +113,9 @@ fn record(node: &Value, path: &mut Path, origins: &mut BTreeMap<Path, Origin>, o
 /// The value without the object members that are `null`, at every level.
 pub(super) fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(members) => {
-            Value::Object(members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())
-        }
+        Value::Object(members) => Value::Object(
+            members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
+        ),
         Value::Null => Value::Object(Map::new()),
         other => other,
     }

@@ -45,7 +45,9 @@ impl ByteSize {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a size: write a whole number of bytes or with a unit, such as `64MiB` or `10kB`");
+        let wrong = || {
+            format!("`{text}` is not a size: write a whole number of bytes or with a unit, such as `64MiB` or `10kB`")
+        };
         let trimmed = text.trim();
         let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = trimmed.split_at(digits);
@@ -84,8 +86,9 @@ impl Span {
         if !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_digit()) {
             return if trimmed.bytes().all(|b| b == b'0') { Ok(Self::seconds(0)) } else { Err(lacks_unit(trimmed)) };
         }
-        let duration = humantime::parse_duration(trimmed)
-            .map_err(|_| format!("`{text}` is not a duration: write a number with a unit, such as `250ms`, `10s` or `1m 30s`"))?;
+        let duration = humantime::parse_duration(trimmed).map_err(|_| {
+            format!("`{text}` is not a duration: write a number with a unit, such as `250ms`, `10s` or `1m 30s`")
+        })?;
         if duration > LONGEST {
             return Err(format!("`{text}` is too long: at most `{}`", humantime::format_duration(LONGEST)));
         }
@@ -192,9 +195,16 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in
-            [("0", 0), ("512", 512), ("10kB", 10_000), ("64MiB", 64 << 20), ("64Mi", 64 << 20), ("1 GiB", 1 << 30), ("3gb", 3_000_000_000), ("7B", 7)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("10kB", 10_000),
+            ("64MiB", 64 << 20),
+            ("64Mi", 64 << 20),
+            ("1 GiB", 1 << 30),
+            ("3gb", 3_000_000_000),
+            ("7B", 7),
+        ] {
             assert_eq!(ByteSize::parse(text), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "MiB", "-1", "1.5MiB", "64M", "64 potatoes", "99999999999GiB", "18446744073709551616"] {
@@ -207,7 +217,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in [("0", 0), ("0s", 0), ("250ms", 250), ("10s", 10_000), ("1m 30s", 90_000), ("1day", 86_400_000)] {
+        for (text, millis) in
+            [("0", 0), ("0s", 0), ("250ms", 250), ("10s", 10_000), ("1m 30s", 90_000), ("1day", 86_400_000)]
+        {
             assert_eq!(Span::parse(text), Ok(Span::millis(millis)), "{text}");
         }
         for text in ["", "10", "ten seconds", "-1s", "1year", "2days"] {

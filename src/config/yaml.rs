@@ -230,9 +230,13 @@ mod tests {
     #[test]
     fn every_node_has_a_line() {
         let document = parse("# head\ncache:\n  enabled: true\n\n  max_bytes: 1\nlist:\n  - a\n  - b: 1\n").unwrap();
-        for (path, line) in
-            [(&["cache"][..], 2), (&["cache", "enabled"], 3), (&["cache", "max_bytes"], 5), (&["list", "0"], 7), (&["list", "1", "b"], 8)]
-        {
+        for (path, line) in [
+            (&["cache"][..], 2),
+            (&["cache", "enabled"], 3),
+            (&["cache", "max_bytes"], 5),
+            (&["list", "0"], 7),
+            (&["list", "1", "b"], 8),
+        ] {
             let path: Path = path.iter().map(|key| (*key).to_owned()).collect();
             assert_eq!(document.lines.get(&path), Some(&line), "{path:?}");
         }
