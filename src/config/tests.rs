@@ -58,7 +58,6 @@ fn the_file_that_is_read() {
     let policies = |file: Option<&Path>, env: &Path| load(file, variable(env), Value::Null).unwrap().policies;
     assert_eq!(policies(Some(&named), &other), PathBuf::from("/a"));
     assert_eq!(policies(None, &other), PathBuf::from("/b"));
-    assert_eq!(policies(None, Path::new("")), PathBuf::from("./policies"));
 
     let missing = directory.path().join("none.yaml");
     let errors = load(Some(&missing), [("PALISADE_X".to_owned(), String::new())], Value::Null).unwrap_err();

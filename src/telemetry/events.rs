@@ -177,8 +177,13 @@ mod tests {
     #[test]
     fn a_refusal_is_one_line_a_finding_and_one_count() {
         let metrics = Metrics::new().unwrap();
-        let diagnostics = [Diagnostic::error("policies/a.cedar", "unknown variable `x`"), Diagnostic::error("policies/b.cedar", "odd").warning()];
-        let log = capture("info", || ReloadRejected { source: ReloadSource::Files, diagnostics: &diagnostics }.emit(&metrics));
+        let diagnostics = [
+            Diagnostic::error("policies/a.cedar", "unknown variable `x`"),
+            Diagnostic::error("policies/b.cedar", "odd").warning(),
+        ];
+        let log = capture("info", || {
+            ReloadRejected { source: ReloadSource::Files, diagnostics: &diagnostics }.emit(&metrics)
+        });
         let lines: Vec<&str> = log.lines().collect();
         assert_eq!(lines.len(), 3, "{log}");
         assert!(lines[0].contains("ERROR") && lines[0].contains("policies/a.cedar: unknown variable `x`"), "{log}");
@@ -199,13 +204,20 @@ mod tests {
         };
         let check = |expected: &str, emit: &dyn Fn()| {
             let log = capture("info", emit);
-            assert!(if expected.is_empty() { log.is_empty() } else { log.contains(expected) }, "{log:?} lacks {expected:?}");
+            assert!(
+                if expected.is_empty() { log.is_empty() } else { log.contains(expected) },
+                "{log:?} lacks {expected:?}"
+            );
         };
         check("revision=0000000000000001-2 policies=3 entities=4", &|| published(ReloadSource::Files).emit(&metrics));
         check("", &|| published(ReloadSource::Patch).emit(&metrics));
         check("", &|| ReloadUnchanged { source: ReloadSource::Files }.emit(&metrics));
-        check("listener=ops addr=127.0.0.1:1", &|| ListenerBound { name: Listener::Ops, addr: "127.0.0.1:1" }.emit(&metrics));
-        check("grace_ms=20000", &|| DrainStarted { delay: Duration::ZERO, grace: Duration::from_secs(20) }.emit(&metrics));
+        check("listener=ops addr=127.0.0.1:1", &|| {
+            ListenerBound { name: Listener::Ops, addr: "127.0.0.1:1" }.emit(&metrics)
+        });
+        check("grace_ms=20000", &|| {
+            DrainStarted { delay: Duration::ZERO, grace: Duration::from_secs(20) }.emit(&metrics)
+        });
         check("every request was answered", &|| DrainFinished { took: Duration::ZERO, cut: 0 }.emit(&metrics));
         check("WARN", &|| DrainFinished { took: Duration::ZERO, cut: 1 }.emit(&metrics));
         check("count=7", &|| DecisionLogDropped { count: 7 }.emit(&metrics));

@@ -143,7 +143,8 @@ mod export {
         }
         let exporter = SpanExporter::builder().with_http().build()?;
         let mut resource = Resource::builder();
-        let named = std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
+        let named =
+            std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
         if !set("OTEL_SERVICE_NAME") && !named {
             resource = resource.with_service_name(SERVICE);
         }
@@ -170,7 +171,10 @@ mod tests {
         });
         assert_eq!(log.lines().count(), 1, "{log}");
         let line: serde_json::Value = serde_json::from_str(&log).unwrap();
-        assert_eq!((&line["level"], &line["message"], &line["revision"]), (&"INFO".into(), &"loaded\n\"twice\"".into(), &"ab-1".into()));
+        assert_eq!(
+            (&line["level"], &line["message"], &line["revision"]),
+            (&"INFO".into(), &"loaded\n\"twice\"".into(), &"ab-1".into())
+        );
     }
 
     #[test]

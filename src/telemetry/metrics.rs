@@ -6,8 +6,8 @@
 
 use std::array::from_fn;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::core::Collector;
@@ -16,116 +16,7 @@ use prometheus::{
 };
 
 use crate::domain::{DeniedBy, Revision};
-
-/// A closed set of label values.
-macro_rules! labels {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$variant_meta])* $variant,)*
-        }
-
-        impl $name {
-            /// All of them, in order.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// How metrics and log lines write it.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
-labels! {
-    /// The way a decision was asked for.
-    Transport {
-        /// `POST /v1/is_authorized`.
-        Native = "native",
-        /// `POST /v1/is_authorized/batch`.
-        Batch = "batch",
-        /// The AuthZEN endpoints.
-        Authzen = "authzen",
-        /// The gateway endpoints over HTTP.
-        Gateway = "gateway",
-        /// Envoy's gRPC ext_authz.
-        Grpc = "grpc",
-    }
-}
-
-labels! {
-    /// What a decision came to.
-    DecisionKind {
-        /// Allowed.
-        Allow = "allow",
-        /// Denied.
-        Deny = "deny",
-        /// Not decided: the request was malformed, or the sidecar could not decide.
-        Error = "error",
-    }
-}
-
-labels! {
-    /// Where new policies or entities came from.
-    ReloadSource {
-        /// The watched files.
-        Files = "files",
-        /// `PUT /v1/bundle`.
-        Bundle = "bundle",
-        /// `PATCH /v1/entities`.
-        Patch = "patch",
-        /// A change feed.
-        Feed = "feed",
-    }
-}
-
-labels! {
-    /// What became of new policies or entities.
-    ReloadResult {
-        /// They are in force.
-        Good = "good",
-        /// They were refused; the state before stays in force.
-        Bad = "bad",
-        /// They are what was in force already.
-        Unchanged = "unchanged",
-    }
-}
-
-labels! {
-    /// One of the listeners.
-    Listener {
-        /// Decisions and gateway endpoints.
-        Decisions = "decisions",
-        /// Admin API.
-        Admin = "admin",
-        /// Health and metrics alone.
-        Ops = "ops",
-        /// gRPC ext_authz.
-        Grpc = "grpc",
-    }
-}
-
-labels! {
-    /// What a re-evaluation by the reference engine came to.
-    VerifyResult {
-        /// Both engines agree.
-        Match = "match",
-        /// They disagree.
-        Mismatch = "mismatch",
-        /// It was not re-evaluated: its budget was used up.
-        Dropped = "dropped",
-    }
-}
+use crate::telemetry::labels::{DecisionKind, Listener, ReloadResult, ReloadSource, Transport, VerifyResult};
 
 /// The rules that deny beyond Cedar, in the order of [`rule_index`].
 const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];
@@ -195,17 +86,36 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let build = Builder { registry: &registry };
-        let decisions = build.counters("palisade_decisions_total", "Decisions, by outcome and transport.", &["outcome", "transport"])?;
-        let denied_by =
-            build.counters("palisade_denied_by_total", "Denials by a rule of the strict semantics beyond Cedar's own.", &["rule"])?;
-        let reloads = build.counters("palisade_reloads_total", "Attempts to put new policies or entities in force.", &["result", "source"])?;
-        let requests =
-            build.counters("palisade_http_requests_total", "HTTP requests answered, by listener and status.", &["listener", "status_class"])?;
+        let decisions = build.counters(
+            "palisade_decisions_total",
+            "Decisions, by outcome and transport.",
+            &["outcome", "transport"],
+        )?;
+        let denied_by = build.counters(
+            "palisade_denied_by_total",
+            "Denials by a rule of the strict semantics beyond Cedar's own.",
+            &["rule"],
+        )?;
+        let reloads = build.counters(
+            "palisade_reloads_total",
+            "Attempts to put new policies or entities in force.",
+            &["result", "source"],
+        )?;
+        let requests = build.counters(
+            "palisade_http_requests_total",
+            "HTTP requests answered, by listener and status.",
+            &["listener", "status_class"],
+        )?;
         let connections = build.gauges("palisade_http_connections", "Open connections.", &["listener"])?;
-        let verify = build.counters("palisade_verify_total", "Decisions sampled for re-evaluation by the reference engine.", &["result"])?;
+        let verify = build.counters(
+            "palisade_verify_total",
+            "Decisions sampled for re-evaluation by the reference engine.",
+            &["result"],
+        )?;
         let build_info = build.gauges("palisade_build_info", "Always 1; the version is in the label.", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let start_time = build.register(Gauge::new("process_start_time_seconds", "When the process started, in seconds since 1970.")?)?;
+        let start_time = build
+            .register(Gauge::new("process_start_time_seconds", "When the process started, in seconds since 1970.")?)?;
         start_time.set(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64());
 
         Ok(Self {
@@ -216,7 +126,9 @@ impl Metrics {
             reloads: table(|source, result| {
                 reloads.with_label_values(&[ReloadResult::ALL[result].as_str(), ReloadSource::ALL[source].as_str()])
             }),
-            requests: table(|listener, class| requests.with_label_values(&[Listener::ALL[listener].as_str(), CLASSES[class]])),
+            requests: table(|listener, class| {
+                requests.with_label_values(&[Listener::ALL[listener].as_str(), CLASSES[class]])
+            }),
             connections: from_fn(|listener| connections.with_label_values(&[Listener::ALL[listener].as_str()])),
             verify: from_fn(|result| verify.with_label_values(&[VerifyResult::ALL[result].as_str()])),
             decision_duration: build.register(Histogram::with_opts(
@@ -230,11 +142,19 @@ impl Metrics {
             entities: build.gauge("palisade_entities", "Entities in force.")?,
             policies: build.gauge("palisade_policies", "Policies in force, links of templates included.")?,
             forbid_errors: build.counter("palisade_forbid_errors_total", "Forbid policies that failed to evaluate.")?,
-            policy_errors: build.counter("palisade_policy_errors_total", "Policies of either effect that failed to evaluate.")?,
-            decision_log_dropped: build.counter("palisade_decision_log_dropped_total", "Records that the decision log could not take.")?,
-            decision_log_written: build.counter("palisade_decision_log_written_total", "Records that the decision log wrote.")?,
-            snapshot_counter: build.gauge("palisade_snapshot_revision", "The counter of the revision in force; 0 before the first.")?,
-            snapshot_info: build.gauges("palisade_snapshot_info", "Always 1; the revision in force is in the label.", &["revision"])?,
+            policy_errors: build
+                .counter("palisade_policy_errors_total", "Policies of either effect that failed to evaluate.")?,
+            decision_log_dropped: build
+                .counter("palisade_decision_log_dropped_total", "Records that the decision log could not take.")?,
+            decision_log_written: build
+                .counter("palisade_decision_log_written_total", "Records that the decision log wrote.")?,
+            snapshot_counter: build
+                .gauge("palisade_snapshot_revision", "The counter of the revision in force; 0 before the first.")?,
+            snapshot_info: build.gauges(
+                "palisade_snapshot_info",
+                "Always 1; the revision in force is in the label.",
+                &["revision"],
+            )?,
             data_age: build.register(Gauge::new(
                 "palisade_data_age_seconds",
                 "Time since the data in force was last known to be current; since the start while there is none.",
@@ -276,7 +196,10 @@ impl Metrics {
     #[must_use]
     pub fn requests(&self, listener: Listener, status: u16) -> &IntCounter {
         // what is no status is a fault of ours
-        let class = usize::from(status / 100).checked_sub(1).filter(|class| *class < CLASSES.len()).unwrap_or(CLASSES.len() - 1);
+        let class = usize::from(status / 100)
+            .checked_sub(1)
+            .filter(|class| *class < CLASSES.len())
+            .unwrap_or(CLASSES.len() - 1);
         &self.requests[listener as usize][class]
     }
 
@@ -398,131 +321,5 @@ impl Builder<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    const REVISION: Revision = Revision { incarnation: 0xab, counter: 7 };
-
-    /// Reads the text format: name to type, and series with value. Fails on anything else.
-    fn parse(text: &str) -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
-        let (mut types, mut series) = (BTreeMap::new(), BTreeMap::new());
-        let mut help = None;
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# HELP ") {
-                let (name, words) = rest.split_once(' ').unwrap();
-                assert!(words.ends_with('.'), "{line}");
-                help = Some(name.to_owned());
-            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = rest.split_once(' ').unwrap();
-                assert_eq!(help.as_deref(), Some(name), "TYPE follows HELP");
-                assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
-            } else {
-                let (key, value) = line.rsplit_once(' ').unwrap();
-                let name = key.split('{').next().unwrap();
-                let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).filter(|name| types.contains_key(*name));
-                assert!(types.contains_key(family.unwrap_or(name)), "{line} lacks HELP and TYPE");
-                assert!(series.insert(key.to_owned(), value.parse().unwrap()).is_none(), "{key} twice");
-            }
-        }
-        (types, series)
-    }
-
-    #[test]
-    fn every_series_is_there_from_the_start() {
-        let metrics = Metrics::new().unwrap();
-        let (types, series) = parse(&metrics.render());
-        for key in [
-            r#"palisade_decisions_total{outcome="deny",transport="grpc"}"#,
-            r#"palisade_denied_by_total{rule="forbid_error"}"#,
-            r#"palisade_reloads_total{result="bad",source="files"}"#,
-            r#"palisade_http_requests_total{listener="ops",status_class="5xx"}"#,
-            r#"palisade_http_connections{listener="admin"}"#,
-            r#"palisade_verify_total{result="mismatch"}"#,
-            "palisade_ready",
-            "palisade_snapshot_revision",
-            "palisade_cache_hits_total",
-            "palisade_decision_duration_seconds_count",
-        ] {
-            assert_eq!(series.get(key), Some(&0.0), "{key}");
-        }
-        assert_eq!(series.get(&format!("palisade_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), Some(&1.0));
-        assert!(series["process_start_time_seconds"] > 1.7e9);
-        assert_eq!(types["palisade_decision_duration_seconds"], "histogram");
-        assert!(series.contains_key(r#"palisade_decision_duration_seconds_bucket{le="0.000001"}"#), "{series:?}");
-    }
-
-    #[test]
-    fn counting_reaches_the_right_series() {
-        let metrics = Metrics::new().unwrap();
-        for (i, transport) in Transport::ALL.iter().enumerate() {
-            for (j, kind) in DecisionKind::ALL.iter().enumerate() {
-                metrics.decisions(*transport, *kind).inc_by((10 * i + j + 1) as u64);
-            }
-        }
-        metrics.decided(Transport::Native, DecisionKind::Allow, Duration::from_micros(3));
-        for (status, class) in [(100, "1xx"), (200, "2xx"), (304, "3xx"), (404, "4xx"), (503, "5xx"), (0, "5xx"), (999, "5xx")] {
-            let counter = metrics.requests(Listener::Ops, status);
-            counter.inc();
-            let key = format!("palisade_http_requests_total{{listener=\"ops\",status_class=\"{class}\"}}");
-            assert_eq!(parse(&metrics.render()).1[&key], counter.get() as f64, "{status}");
-        }
-        metrics.denied_by(&DeniedBy::UnknownEntity { entity: String::new() }).inc();
-        metrics.reloads(ReloadSource::Patch, ReloadResult::Unchanged).inc();
-        metrics.at_scrape(|metrics| metrics.cache_entries.set(5));
-        let (_, series) = parse(&metrics.render());
-        for (i, transport) in Transport::ALL.iter().enumerate() {
-            for (j, kind) in DecisionKind::ALL.iter().enumerate() {
-                let extra = usize::from(i == 0 && j == 0);
-                let key = format!("palisade_decisions_total{{outcome=\"{kind}\",transport=\"{transport}\"}}");
-                assert_eq!(series[&key], (10 * i + j + 1 + extra) as f64);
-            }
-        }
-        assert_eq!(series[r#"palisade_denied_by_total{rule="unknown_entity"}"#], 1.0);
-        assert_eq!(series[r#"palisade_reloads_total{result="unchanged",source="patch"}"#], 1.0);
-        assert_eq!(series[r#"palisade_decision_duration_seconds_bucket{le="0.000002"}"#], 0.0);
-        assert_eq!(series[r#"palisade_decision_duration_seconds_bucket{le="0.000005"}"#], 1.0);
-        assert_eq!(series["palisade_cache_entries"], 5.0);
-    }
-
-    #[test]
-    fn one_revision_is_shown() {
-        let metrics = Metrics::new().unwrap();
-        let shown = |metrics: &Metrics| -> Vec<String> {
-            parse(&metrics.render()).1.into_keys().filter(|key| key.starts_with("palisade_snapshot_info")).collect()
-        };
-        assert!(shown(&metrics).is_empty());
-        metrics.published(REVISION, 3, 4);
-        metrics.published(REVISION.next(), 5, 6);
-        assert_eq!(shown(&metrics), [r#"palisade_snapshot_info{revision="00000000000000ab-8"}"#]);
-        let (_, series) = parse(&metrics.render());
-        assert_eq!((series["palisade_snapshot_revision"], series["palisade_policies"], series["palisade_entities"]), (8.0, 5.0, 6.0));
-        assert!(series["palisade_data_age_seconds"] < 60.0);
-    }
-
-    #[test]
-    fn the_manual_describes_every_metric() {
-        let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
-        let documented: BTreeMap<String, (String, Vec<String>)> = manual
-            .lines()
-            .filter(|line| line.starts_with("| `"))
-            .map(|line| {
-                let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-                let labels = cells[3].split(", ").filter(|label| !label.is_empty()).map(|label| label.trim_matches('`').to_owned()).collect();
-                (cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), labels))
-            })
-            .collect();
-        let metrics = Metrics::new().unwrap();
-        metrics.published(REVISION, 0, 0);
-        let registered: BTreeMap<String, (String, Vec<String>)> = {
-            let _text = metrics.render();
-            let family = |family: &prometheus::proto::MetricFamily| {
-                let labels = family.get_metric()[0].get_label().iter().map(|label| label.name().to_owned()).collect();
-                (family.name().to_owned(), (format!("{:?}", family.get_field_type()).to_lowercase(), labels))
-            };
-            metrics.registry.gather().iter().map(family).collect()
-        };
-        assert_eq!(documented, registered);
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -4,7 +4,9 @@
 //! here decides anything, and nothing here holds what a request said.
 
 pub mod events;
+mod labels;
 pub mod logging;
 pub mod metrics;
 
-pub use metrics::{DecisionKind, Listener, Metrics, ReloadResult, ReloadSource, Transport, VerifyResult};
+pub use labels::{DecisionKind, Listener, ReloadResult, ReloadSource, Transport, VerifyResult};
+pub use metrics::Metrics;
