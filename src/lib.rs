@@ -1,2 +1,3 @@
 //! Palisade: a Cedar authorization sidecar.
 pub mod domain;
+pub mod source;
