@@ -1,5 +1,23 @@
 //! Palisade: a Cedar authorization sidecar.
+//!
+//! It holds policies, schema and entities in memory and answers "may this principal do this action on this
+//! resource?" over HTTP. The modules, from the bottom up; each may name only those above it in this list:
+//!
+//! - [`domain`]: plain values, such as requests, decisions, revisions and diagnostics
+//! - [`config`], [`telemetry`]: what the operator says, and what the operator is told
+//! - [`engine`]: the snapshot and evaluation over it; alone knows Cedar
+//! - [`state`]: the published snapshot and the one writer that replaces it
+//! - [`decide`]: one check, with cache and decision log
+//! - [`source`]: where policies and entities come from
+//! - [`transport`]: HTTP; alone knows hyper
+//! - [`app`]: wires them to a running sidecar
+
+pub mod app;
 pub mod config;
+pub mod decide;
 pub mod domain;
 pub mod engine;
+pub mod source;
+pub mod state;
 pub mod telemetry;
+pub mod transport;

@@ -1,0 +1,134 @@
+//! Policies and entities from a bundle directory.
+//!
+//! `policies/**/*.cedar`, `policies/*.cedarschema` (and `*.cedarschema.json`), `entities/**/*.{json,ndjson}`.
+//! What is read is what was there at one moment: the tree is listed, read, and listed again, and if
+//! the two lists differ in anything the load starts anew. So a volume that is swapped below a load
+//! gives the old state or the new one, never some of each.
+//!
+//! Never follows a link out of the directory given, never blocks on a pipe, never reads more than the
+//! limits allow, never writes.
+
+mod names;
+mod read;
+mod resolve;
+mod scan;
+mod settle;
+mod stamp;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::domain::Diagnostic;
+use crate::source::{Loaded, Source, Wake, Watch};
+use scan::{Part, Root, Scan};
+
+/// How files are read and watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSettings {
+    /// How long nothing must have changed before a change is reported; at most ten times as long passes from the first.
+    pub quiet: Duration,
+    /// How often the tree is compared with what it was, in case that a notification was lost. At
+    /// most a second is waited while notifications do not work, and never so little that looking
+    /// takes more than a twentieth of the time.
+    pub poll: Duration,
+    /// Whether the operating system is asked to report changes; if not, polling alone finds them.
+    pub notifications: bool,
+    /// The most bytes that a file may have.
+    pub max_file_bytes: u64,
+    /// The most bytes that all files together may have.
+    pub max_total_bytes: u64,
+    /// The most files and directories there may be.
+    pub max_files: usize,
+    /// Whether it is an error that the entities given do not exist. It should be where somebody
+    /// named them; by default a missing directory is no entities.
+    pub entities_required: bool,
+}
+
+impl Default for FileSettings {
+    fn default() -> Self {
+        Self {
+            quiet: Duration::from_millis(100),
+            poll: Duration::from_secs(5),
+            notifications: true,
+            max_file_bytes: 512 << 20,
+            max_total_bytes: 1 << 30,
+            max_files: 100_000,
+            entities_required: true,
+        }
+    }
+}
+
+/// A source that reads a bundle directory, or single files.
+#[derive(Debug)]
+pub struct FileSource {
+    name: String,
+    tree: Arc<Tree>,
+    /// What the last load saw, so that a watch that starts later still notices what changed in between.
+    // std Mutex: held for a clone or a store
+    last: Mutex<Option<Arc<Scan>>>,
+}
+
+/// What a file source reads, and within which limits.
+#[derive(Debug)]
+struct Tree {
+    roots: Vec<Root>,
+    settings: FileSettings,
+}
+
+// === impl FileSource ===
+
+impl FileSource {
+    /// A source for `policies` and `entities`, each a directory or a single file.
+    ///
+    /// Nothing is read yet; relative paths are relative to the working directory at each load.
+    #[must_use]
+    pub fn new(policies: PathBuf, entities: Option<PathBuf>, settings: FileSettings) -> Self {
+        let mut roots = vec![Root { part: Part::Policies, path: policies, required: true }];
+        if let Some(path) = entities {
+            roots.push(Root { part: Part::Entities, path, required: settings.entities_required });
+        }
+        Self::of(roots, settings)
+    }
+
+    /// The same source with the schema from `path`, a file or a directory, instead of the one beside the policies.
+    #[must_use]
+    pub fn with_schema(self, path: PathBuf) -> Self {
+        let mut roots = self.tree.roots.clone();
+        roots.push(Root { part: Part::Schema, path, required: true });
+        Self::of(roots, self.tree.settings.clone())
+    }
+
+    fn of(roots: Vec<Root>, mut settings: FileSettings) -> Self {
+        // so that times can be added without a thought, and a zero does not keep a core busy
+        settings.quiet = settings.quiet.min(Duration::from_secs(3_600));
+        settings.poll = settings.poll.clamp(Duration::from_millis(10), Duration::from_secs(86_400));
+        let paths: Vec<_> = roots.iter().map(|root| root.path.display().to_string()).collect();
+        let name = format!("files {}", paths.join(", "));
+        Self { name, tree: Arc::new(Tree { roots, settings }), last: Mutex::new(None) }
+    }
+
+    fn last(&self) -> Option<Arc<Scan>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Source for FileSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
+        let (scan, result) = read::load(&self.tree);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(scan));
+        result
+    }
+
+    fn watch(&self, wake: Wake) -> Watch {
+        watch::start(Arc::clone(&self.tree), self.last(), watch::system_watcher, wake)
+    }
+}

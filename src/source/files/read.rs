@@ -1,0 +1,219 @@
+//! Reads a listed tree into a bundle, as it was at one moment.
+
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
+
+use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
+use crate::source::Loaded;
+use crate::source::files::Tree;
+use crate::source::files::names::Role;
+use crate::source::files::scan::{Found, Scan};
+use crate::source::files::stamp::{self, Stamp};
+
+/// How long to wait before each new attempt at a tree that changed while it was read.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(10), Duration::from_millis(30), Duration::from_millis(90), Duration::from_millis(270)];
+
+/// Why one file could not be read.
+enum Failure {
+    /// It is not what was listed any more.
+    Changed,
+    /// It cannot be used as it is.
+    Unusable(Box<Diagnostic>),
+}
+
+/// Reads everything, and gives also what was there when it did.
+pub(super) fn load(tree: &Tree) -> (Scan, Result<Loaded, Vec<Diagnostic>>) {
+    load_with(|| Scan::of(tree), |scan| read(scan, tree.settings.max_total_bytes))
+}
+
+type Attempt = (Result<Loaded, Vec<Diagnostic>>, Vec<String>);
+
+/// Lists, reads and lists again until both lists are the same; `read` also names files that changed under its hands.
+fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan, Result<Loaded, Vec<Diagnostic>>) {
+    let mut before = list();
+    let mut pauses = PAUSES.iter();
+    loop {
+        let (result, mut unsteady) = read(&before);
+        let after = list();
+        if before.is_same(&after) && unsteady.is_empty() {
+            return (after, result);
+        }
+        let Some(pause) = pauses.next() else {
+            unsteady.extend(differences(&before, &after));
+            unsteady.sort();
+            unsteady.dedup();
+            let mut problems = result.err().unwrap_or_default();
+            problems.extend(unsteady.into_iter().map(being_written));
+            return (after, Err(problems));
+        };
+        thread::sleep(*pause);
+        // not `after`: what it saw may be half of a change that takes a moment
+        before = list();
+    }
+}
+
+fn being_written(origin: String) -> Diagnostic {
+    Diagnostic::error(origin, "this is being written: it changed each time that it was read")
+        .help("write to a temporary name and rename it into place; it is read again when it is quiet")
+}
+
+/// The origins of files that are in one scan only, or not the same in both.
+fn differences(before: &Scan, after: &Scan) -> Vec<String> {
+    let only = |here: &Scan, there: &Scan| -> Vec<String> {
+        here.files.iter().filter(|file| !there.files.contains(file)).map(|file| file.origin.clone()).collect()
+    };
+    let mut origins = only(before, after);
+    origins.extend(only(after, before));
+    if origins.is_empty() {
+        origins.extend(before.problems.iter().chain(&after.problems).map(|problem| problem.origin.clone()));
+    }
+    origins
+}
+
+fn read(scan: &Scan, max_total_bytes: u64) -> Attempt {
+    let mut bundle = Bundle::default();
+    let mut fragments = Vec::new();
+    let mut problems = scan.problems.clone();
+    let mut unsteady = Vec::new();
+    let mut left = max_total_bytes;
+    for file in &scan.files {
+        if file.stamp.len > left {
+            // the scan says that the total is too large
+            break;
+        }
+        let text = match contents(file).and_then(|bytes| utf8(file, bytes)) {
+            Ok(text) => text,
+            Err(Failure::Changed) => {
+                unsteady.push(file.origin.clone());
+                continue;
+            }
+            Err(Failure::Unusable(problem)) => {
+                problems.push(*problem);
+                continue;
+            }
+        };
+        left -= file.stamp.len;
+        let origin = file.origin.clone();
+        match file.role {
+            Role::Policies => {
+                let naming = PolicyNaming::Stem(file.stem().to_owned());
+                bundle.policies.push(PolicyText { origin, text, naming });
+            }
+            Role::Schema => fragments.push((origin, text)),
+            Role::Entities => bundle.entities.push(Document { origin, bytes: text.into_bytes() }),
+        }
+    }
+    if !fragments.is_empty() {
+        bundle.schema = Some(SchemaText { fragments });
+    }
+    if !problems.is_empty() {
+        return (Err(problems), unsteady);
+    }
+    let mut loaded = Loaded::new(bundle);
+    loaded.warnings.clone_from(&scan.warnings);
+    (Ok(loaded), unsteady)
+}
+
+/// The bytes of the very file that was listed, and of no other that took its name.
+fn contents(file: &Found) -> Result<Vec<u8>, Failure> {
+    let mut opened = stamp::open(&file.real).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Failure::Changed,
+        _ => unreadable(file, &error),
+    })?;
+    let stamp_now = |opened: &std::fs::File| -> Result<Stamp, Failure> {
+        let metadata = opened.metadata().map_err(|error| unreadable(file, &error))?;
+        if metadata.is_file() { Ok(Stamp::of(&metadata)) } else { Err(Failure::Changed) }
+    };
+    if stamp_now(&opened)? != file.stamp {
+        return Err(Failure::Changed);
+    }
+    // one byte more than there should be shows that it grows, and no more than that is read of it
+    let mut bytes = Vec::with_capacity(usize::try_from(file.stamp.len).unwrap_or_default().saturating_add(1));
+    (&mut opened)
+        .take(file.stamp.len.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(file, &error))?;
+    if bytes.len() as u64 != file.stamp.len || stamp_now(&opened)? != file.stamp {
+        return Err(Failure::Changed);
+    }
+    Ok(bytes)
+}
+
+fn unreadable(file: &Found, error: &io::Error) -> Failure {
+    let problem = Diagnostic::error(&file.origin, format!("this cannot be read: {error}"));
+    Failure::Unusable(Box::new(problem.help("see that the sidecar's user may read it")))
+}
+
+fn utf8(file: &Found, bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..offset]);
+        let problem = Diagnostic::error(&file.origin, format!("this is not UTF-8 from byte {offset} on"));
+        Failure::Unusable(Box::new(problem.at(&valid, offset).help("save the file as UTF-8")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::*;
+    use crate::source::files::{FileSettings, FileSource};
+
+    fn source(dir: &Path) -> FileSource {
+        FileSource::new(dir.join("policies"), None, FileSettings::default())
+    }
+
+    fn one_policy() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("policies")).unwrap();
+        fs::write(dir.path().join("policies/a.cedar"), "permit (principal, action, resource);").unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_file_that_keeps_changing_is_an_error_that_names_it() {
+        let dir = one_policy();
+        let tree = source(dir.path()).tree;
+        let (_, result) = load_with(
+            || Scan::of(&tree),
+            |scan| {
+                let mut file = fs::OpenOptions::new().append(true).open(dir.path().join("policies/a.cedar")).unwrap();
+                file.write_all(b"\n").unwrap();
+                read(scan, u64::MAX)
+            },
+        );
+        let problems = result.unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].origin.ends_with("policies/a.cedar"), "{problems:?}");
+        assert!(problems[0].message.contains("being written"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_change_during_a_load_is_never_mixed_with_what_was_before() {
+        let dir = one_policy();
+        let (first, second) = (dir.path().join("policies/a.cedar"), dir.path().join("policies/b.cedar"));
+        fs::write(&second, "// old").unwrap();
+        let tree = source(dir.path()).tree;
+        let attempts = Cell::new(0);
+        let (_, result) = load_with(
+            || Scan::of(&tree),
+            |scan| {
+                let attempt = read(scan, u64::MAX);
+                if attempts.replace(attempts.get() + 1) == 0 {
+                    fs::write(&first, "// new, longer than before, so that no clock is asked").unwrap();
+                    fs::write(&second, "// new").unwrap();
+                    fs::write(&second, "// newer").unwrap();
+                }
+                attempt
+            },
+        );
+        let texts: Vec<_> = result.unwrap().bundle.policies.into_iter().map(|policy| policy.text).collect();
+        assert_eq!(texts, ["// new, longer than before, so that no clock is asked", "// newer"]);
+    }
+}

@@ -1,0 +1,391 @@
+//! Lists what is there: every file to read with its stamp, and every reason not to read it.
+//!
+//! Two scans that are the same mean that nothing changed in between, which is what both loading and
+//! watching build on. Opens no file.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, FileType, Metadata};
+use std::io;
+use std::path::{self, Path, PathBuf};
+
+use crate::domain::Diagnostic;
+use crate::source::files::FileSettings;
+use crate::source::files::Tree;
+use crate::source::files::names::{self, POLICY_ENDING, Role};
+use crate::source::files::resolve::{Resolved, resolve};
+use crate::source::files::stamp::Stamp;
+
+/// How deep directories may be nested.
+const MAX_DEPTH: usize = 32;
+
+/// Which part of the bundle a root holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Policies, and at the top the schema.
+    Policies,
+    /// Entities.
+    Entities,
+    /// A schema from elsewhere.
+    Schema,
+}
+
+/// A directory or file that was named by whoever configured the source.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    pub(super) part: Part,
+    pub(super) path: PathBuf,
+    /// Whether it is an error that it does not exist.
+    pub(super) required: bool,
+}
+
+/// A file to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) role: Role,
+    /// Its path under the root, with forward slashes.
+    pub(super) inner: String,
+    /// Its path as its author knows it.
+    pub(super) origin: String,
+    /// Its path without links, to open it by.
+    pub(super) real: PathBuf,
+    pub(super) stamp: Stamp,
+}
+
+impl Found {
+    /// What its policies are named after.
+    pub(super) fn stem(&self) -> &str {
+        self.inner.strip_suffix(POLICY_ENDING).unwrap_or(&self.inner)
+    }
+}
+
+/// What was there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scan {
+    /// The files to read, by role and path: the order of directories has no part in it.
+    pub(super) files: Vec<Found>,
+    /// Why the bundle cannot be read whole.
+    pub(super) problems: Vec<Diagnostic>,
+    /// What the author should see.
+    pub(super) warnings: Vec<Diagnostic>,
+    /// The directories, by paths without links, in which a new name may matter.
+    pub(super) dirs: BTreeSet<PathBuf>,
+    /// Places outside those, or with names that say nothing, where a change matters.
+    pub(super) turns: BTreeSet<PathBuf>,
+}
+
+impl Scan {
+    /// Lists everything under the roots.
+    pub(super) fn of(tree: &Tree) -> Self {
+        let mut scan = Self::default();
+        let has_schema_root = tree.roots.iter().any(|root| root.part == Part::Schema);
+        for root in &tree.roots {
+            let mut walk = Walk {
+                settings: &tree.settings,
+                root,
+                schema_here: !has_schema_root,
+                top: PathBuf::new(),
+                within: Vec::new(),
+                seen: 0,
+                scan: &mut scan,
+            };
+            walk.root();
+        }
+        scan.files.sort_by(|a, b| (a.role, &a.inner).cmp(&(b.role, &b.inner)));
+        scan.limit_total(tree.settings.max_total_bytes);
+        scan
+    }
+
+    /// Whether nothing changed between the two.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.files == other.files && self.problems == other.problems
+    }
+
+    fn limit_total(&mut self, max: u64) {
+        let total: u64 = self.files.iter().map(|file| file.stamp.len).sum();
+        if let (true, Some(largest)) = (total > max, self.files.iter().max_by_key(|file| file.stamp.len)) {
+            let message =
+                format!("the files together have {total} bytes, more than the {max} allowed; this is the largest");
+            let help = "raise the limit of the total, or serve fewer entities";
+            self.problems.push(Diagnostic::error(&largest.origin, message).help(help));
+        }
+    }
+}
+
+/// A walk through one root.
+struct Walk<'a> {
+    settings: &'a FileSettings,
+    root: &'a Root,
+    /// Whether the schema is the one beside the policies.
+    schema_here: bool,
+    /// The root without links.
+    top: PathBuf,
+    /// The directories that the walk is in, without links.
+    within: Vec<PathBuf>,
+    /// How many files and directories were met.
+    seen: usize,
+    scan: &'a mut Scan,
+}
+
+// === impl Walk ===
+
+impl Walk<'_> {
+    fn root(&mut self) {
+        let given = &self.root.path;
+        let absolute = match path::absolute(given) {
+            Ok(absolute) => absolute,
+            Err(error) => {
+                return self.problem("", format!("this is no usable path: {error}"), "name a directory or a file");
+            }
+        };
+        match resolve(Path::new("/"), &absolute, &mut self.scan.turns) {
+            Resolved::Found(real) => {
+                // the root itself may be renamed away, and another put in its place
+                self.scan.turns.insert(real.clone());
+                self.top = real;
+                self.found_root();
+            }
+            Resolved::Missing => self.missing_root(),
+            Resolved::Loop => self.symlink_loop(""),
+            Resolved::Unreadable(error) => self.unreadable("", &error),
+        }
+    }
+
+    fn found_root(&mut self) {
+        let top = self.top.clone();
+        let metadata = match fs::metadata(&top) {
+            Ok(metadata) => metadata,
+            Err(error) => return self.unreadable("", &error),
+        };
+        if metadata.is_dir() {
+            let (files_before, problems_before) = (self.scan.files.len(), self.scan.problems.len());
+            self.directory(&top, "");
+            if self.scan.problems.len() > problems_before {
+                // what is missing may be what could not be read
+                return;
+            }
+            let found = &self.scan.files[files_before..];
+            if self.root.part == Part::Policies && !found.iter().any(|file| file.role == Role::Policies) {
+                let message =
+                    "there is no policy here: no file is named `*.cedar`, and an empty policy set denies every request";
+                let help = "put at least one `.cedar` file here, or name another directory with `--policies`";
+                self.problem("", message.to_owned(), help);
+            } else if self.root.part == Part::Schema && found.is_empty() {
+                let message = "there is no schema here: no file is named `*.cedarschema` or `*.cedarschema.json`";
+                self.problem("", message.to_owned(), "name the file or directory that holds the schema");
+            }
+            return;
+        }
+        let role = match self.root.part {
+            Part::Policies => Role::Policies,
+            Part::Entities => Role::Entities,
+            Part::Schema => Role::Schema,
+        };
+        // whoever named one file may call it what they like
+        let name = self.root.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        self.file(role, &name, top, &metadata);
+    }
+
+    fn missing_root(&mut self) {
+        if !self.root.required {
+            return;
+        }
+        let (what, help) = match self.root.part {
+            Part::Policies => {
+                ("policies", "create it with at least one `.cedar` file, or name another with `--policies`")
+            }
+            Part::Entities => {
+                ("entities", "create it, name another with `--entities`, or leave the setting out if there are none")
+            }
+            Part::Schema => ("the schema", "create it, or name another with `--schema`"),
+        };
+        self.problem("", format!("this should hold {what}, but it does not exist"), help);
+    }
+
+    fn directory(&mut self, real: &Path, inner: &str) {
+        if self.within.iter().any(|outer| outer == real) {
+            return self.symlink_loop(inner);
+        }
+        if self.within.len() > MAX_DEPTH {
+            let message = format!("directories are nested deeper than {MAX_DEPTH} here");
+            return self.problem(inner, message, "move the files further up");
+        }
+        if !self.count(inner) {
+            return;
+        }
+        self.scan.dirs.insert(real.to_owned());
+        let listed: io::Result<Vec<_>> =
+            fs::read_dir(real).and_then(|entries| entries.map(|e| Ok(e?.file_name())).collect());
+        let mut names = match listed {
+            Ok(names) => names,
+            Err(error) => return self.unreadable(inner, &error),
+        };
+        // problems come in the same order every time
+        names.sort_unstable();
+        self.within.push(real.to_owned());
+        for name in names {
+            self.entry(real, inner, &name);
+        }
+        self.within.pop();
+    }
+
+    fn entry(&mut self, dir: &Path, inner: &str, name: &OsStr) {
+        let shown = name.to_string_lossy();
+        let at_top = inner.is_empty();
+        if names::is_skipped(&shown) || (at_top && self.root.part == Part::Policies && shown == "tests") {
+            return;
+        }
+        let inner = if at_top { shown.clone().into_owned() } else { format!("{inner}/{shown}") };
+        let role = self.role(&shown, at_top, &inner);
+        let path = dir.join(name);
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) => return self.unreadable(&inner, &error),
+        };
+        let (real, metadata) = if metadata.is_symlink() {
+            match self.follow(dir, name, &inner, role) {
+                Some(followed) => followed,
+                None => return,
+            }
+        } else {
+            (path, metadata)
+        };
+        if (metadata.is_dir() || role.is_some()) && name.to_str().is_none() {
+            let message = "the name is not UTF-8, so that no policy or message could name it";
+            return self.problem(&inner, message.to_owned(), "rename it");
+        }
+        if metadata.is_dir() {
+            self.directory(&real, &inner);
+        } else if let Some(role) = role {
+            self.file(role, &inner, real, &metadata);
+        }
+    }
+
+    /// What a file of this name is for in this root.
+    fn role(&mut self, name: &str, at_top: bool, inner: &str) -> Option<Role> {
+        let role = names::role(name)?;
+        let read = match (self.root.part, role) {
+            (Part::Policies, Role::Schema) if !self.schema_here => false,
+            (Part::Policies, Role::Schema) if !at_top => {
+                let message = "this schema is not read: schemas are read from the top of the policies only";
+                let warning = Diagnostic::error(self.origin(inner), message).warning();
+                self.scan.warnings.push(warning.help("move it up, or rename it if it is none"));
+                false
+            }
+            (Part::Policies, Role::Policies | Role::Schema) | (Part::Entities, Role::Entities) => true,
+            (Part::Schema, Role::Schema) => at_top,
+            _ => false,
+        };
+        read.then_some(role)
+    }
+
+    /// Where a link leads, if it may be followed.
+    fn follow(&mut self, dir: &Path, name: &OsStr, inner: &str, role: Option<Role>) -> Option<(PathBuf, Metadata)> {
+        let real = match resolve(dir, Path::new(name), &mut self.scan.turns) {
+            Resolved::Found(real) => real,
+            Resolved::Missing => {
+                // a link of another name concerns nobody until it leads to a directory
+                if role.is_some() {
+                    self.problem(inner, "the link leads to nothing".to_owned(), "remove it, or restore what it led to");
+                }
+                return None;
+            }
+            Resolved::Loop => {
+                self.symlink_loop(inner);
+                return None;
+            }
+            Resolved::Unreadable(error) => {
+                self.unreadable(inner, &error);
+                return None;
+            }
+        };
+        let metadata = match fs::metadata(&real) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                self.unreadable(inner, &error);
+                return None;
+            }
+        };
+        if !real.starts_with(&self.top) {
+            if role.is_some() || metadata.is_dir() {
+                let message = format!("the link leads out of `{}`, to `{}`", self.root.path.display(), real.display());
+                self.problem(inner, message, "copy what it leads to, or name that directory itself");
+            }
+            return None;
+        }
+        // the target may have any name, so that its own name does not tell that it matters
+        self.scan.turns.insert(real.clone());
+        Some((real, metadata))
+    }
+
+    fn file(&mut self, role: Role, inner: &str, real: PathBuf, metadata: &Metadata) {
+        if !metadata.is_file() {
+            let message = format!("this is {}, not a regular file", kind(metadata.file_type()));
+            return self.problem(inner, message, "remove it, or rename it so that it is not read");
+        }
+        if !self.count(inner) {
+            return;
+        }
+        let max = self.settings.max_file_bytes;
+        if metadata.len() > max {
+            let message = format!("the file has {} bytes, more than the {max} allowed", metadata.len());
+            return self.problem(inner, message, "raise the limit, or split the file");
+        }
+        let origin = self.origin(inner);
+        self.scan.files.push(Found { role, inner: inner.to_owned(), origin, real, stamp: Stamp::of(metadata) });
+    }
+
+    /// Counts a file or directory; false if there are too many, which is said once.
+    fn count(&mut self, inner: &str) -> bool {
+        let max = self.settings.max_files;
+        self.seen += 1;
+        if self.seen == max + 1 {
+            let message = format!("there are more than {max} files and directories; none from here on was looked at");
+            self.problem(inner, message, "raise the limit, or put many entities into one NDJSON file");
+        }
+        self.seen <= max
+    }
+
+    fn symlink_loop(&mut self, inner: &str) {
+        self.problem(inner, "the link leads back to where it is: a symlink loop".to_owned(), "remove the link");
+    }
+
+    fn unreadable(&mut self, inner: &str, error: &io::Error) {
+        self.problem(
+            inner,
+            format!("this cannot be read: {error}"),
+            "see that it exists and that the sidecar's user may read it",
+        );
+    }
+
+    fn problem(&mut self, inner: &str, message: String, help: &str) {
+        let problem = Diagnostic::error(self.origin(inner), message).help(help);
+        self.scan.problems.push(problem);
+    }
+
+    fn origin(&self, inner: &str) -> String {
+        let root = self.root.path.display().to_string();
+        // a root that is a file is named by its whole path
+        if inner.is_empty() || self.within.is_empty() {
+            return root;
+        }
+        format!("{}/{inner}", root.trim_end_matches('/'))
+    }
+}
+
+fn kind(file_type: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if file_type.is_fifo() {
+            return "a pipe";
+        }
+        if file_type.is_socket() {
+            return "a socket";
+        }
+        if file_type.is_block_device() || file_type.is_char_device() {
+            return "a device";
+        }
+    }
+    if file_type.is_dir() { "a directory" } else { "something else" }
+}

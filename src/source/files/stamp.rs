@@ -1,0 +1,89 @@
+//! What the file system says of a file without reading it. The only part that differs by operating system.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Equal as long as a file was neither replaced nor written nor given other permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// Its length in bytes.
+    pub(super) len: u64,
+    modified: Option<SystemTime>,
+    /// Moves also where a tool sets the time of modification back, and with the permissions.
+    changed: (i64, i64),
+    place: (u64, u64),
+}
+
+/// Equal as long as a path leads to the same directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    place: (u64, u64),
+    /// Inode numbers are used again, at once on some file systems.
+    born: Option<SystemTime>,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+            changed: system::changed(metadata),
+            place: system::place(metadata),
+        }
+    }
+}
+
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { place: system::place(metadata), born: metadata.created().ok() }
+    }
+}
+
+/// Opens a file to read it. Returns at once, even if the path has become a pipe that nobody writes to.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    system::never_wait(&mut options);
+    options.open(path)
+}
+
+#[cfg(unix)]
+mod system {
+    use std::fs::{Metadata, OpenOptions};
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+    /// `O_NONBLOCK`, which the standard library has no name for.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const NONBLOCK: i32 = 0o4000;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const NONBLOCK: i32 = 0x0004;
+
+    pub(super) fn never_wait(options: &mut OpenOptions) {
+        options.custom_flags(NONBLOCK);
+    }
+
+    pub(super) fn changed(metadata: &Metadata) -> (i64, i64) {
+        (metadata.ctime(), metadata.ctime_nsec())
+    }
+
+    pub(super) fn place(metadata: &Metadata) -> (u64, u64) {
+        (metadata.dev(), metadata.ino())
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use std::fs::{Metadata, OpenOptions};
+
+    pub(super) fn never_wait(_options: &mut OpenOptions) {}
+
+    pub(super) fn changed(_metadata: &Metadata) -> (i64, i64) {
+        (0, 0)
+    }
+
+    pub(super) fn place(_metadata: &Metadata) -> (u64, u64) {
+        (0, 0)
+    }
+}

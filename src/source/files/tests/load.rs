@@ -1,0 +1,141 @@
+//! What is read, and what it is called.
+
+use std::fs;
+use std::time::Instant;
+
+use super::{POLICY, Place, settings};
+use crate::domain::PolicyNaming;
+use crate::source::{FileSettings, FileSource, Source};
+
+#[test]
+fn reads_a_bundle_directory() {
+    let place = Place::new();
+    place.write("policies/autopi/devices.cedar", POLICY);
+    place.write("policies/autopi.cedar", POLICY);
+    place.write("policies/main.cedarschema", "entity A;");
+    place.write("policies/more.cedarschema.json", "{}");
+    place.write("policies/tests/case.cedar", "not read");
+    place.write("policies/autopi/tests/deep.cedar", POLICY);
+    place.write("policies/README.md", "not read");
+    place.write("policies/links.json", "not read");
+    place.write("entities/z.json", "[]");
+    place.write("entities/a/b.ndjson", "");
+    place.write("entities/a/x.cedarschema.json", "not read");
+    let bundle = place.load().unwrap();
+
+    let stems: Vec<_> = bundle.policies.iter().map(|policy| policy.naming.clone()).collect();
+    let expected = ["autopi", "autopi/devices", "autopi/tests/deep", "base"];
+    assert_eq!(stems, expected.map(|stem| PolicyNaming::Stem(stem.to_owned())));
+    let root = place.path("policies").display().to_string();
+    assert_eq!(bundle.policies[1].origin, format!("{root}/autopi/devices.cedar"));
+    assert_eq!(bundle.policies[1].text, POLICY);
+    let fragments = bundle.schema.unwrap().fragments;
+    assert_eq!(fragments[0], (format!("{root}/main.cedarschema"), "entity A;".to_owned()));
+    assert_eq!(fragments.len(), 2);
+    let documents: Vec<_> = bundle.entities.iter().map(|d| d.origin.rsplit_once("/entities/").unwrap().1).collect();
+    assert_eq!(documents, ["a/b.ndjson", "z.json"]);
+}
+
+#[test]
+fn names_that_are_not_the_authors_are_skipped() {
+    let place = Place::new();
+    for name in
+        [".hidden.cedar", "base.cedar~", ".base.cedar.swp", "4913", "#base.cedar#", ".git/x.cedar", "base.cedar.bak"]
+    {
+        place.write(&format!("policies/{name}"), b"\xff");
+    }
+    assert_eq!(place.load().unwrap().policies.len(), 1);
+}
+
+#[test]
+fn the_order_of_creation_does_not_matter() {
+    let names = ["a/b.cedar", "a.cedar", "b.cedar", "a/a.cedar", "z/y/x.cedar", "a-b.cedar", "B.cedar"];
+    let place = Place::new();
+    let mut digests = Vec::new();
+    for shuffle in 0..12 {
+        for root in ["policies", "entities"] {
+            let _ = fs::remove_dir_all(place.path(root));
+        }
+        for i in 0..names.len() {
+            let name = names[(i * (shuffle % 6 + 1) + shuffle) % names.len()];
+            place.write(&format!("policies/{name}"), name);
+            place.write(&format!("entities/{name}.json"), name);
+        }
+        digests.push(place.files(settings()).load().unwrap().digest);
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), 1);
+}
+
+#[test]
+fn a_root_may_be_a_single_file() {
+    let place = Place::new();
+    place.write("rules.txt", POLICY);
+    place.write("data", "[]");
+    place.write("types.txt", "entity A;");
+    let source = FileSource::new(place.path("rules.txt"), Some(place.path("data")), settings());
+    let bundle = source.load().unwrap().bundle;
+    assert_eq!(bundle.policies[0].naming, PolicyNaming::Stem("rules.txt".to_owned()));
+    assert_eq!(bundle.policies[0].origin, place.path("rules.txt").display().to_string());
+    assert_eq!(bundle.entities[0].bytes, b"[]");
+    assert_eq!(bundle.schema, None);
+
+    let source = FileSource::new(place.path("policies/base.cedar"), None, settings());
+    assert_eq!(source.load().unwrap().bundle.policies[0].naming, PolicyNaming::Stem("base".to_owned()));
+    let source = source.with_schema(place.path("types.txt"));
+    assert_eq!(source.load().unwrap().bundle.schema.unwrap().fragments[0].1, "entity A;");
+}
+
+#[test]
+fn a_schema_from_elsewhere_takes_the_place_of_the_one_beside() {
+    let place = Place::new();
+    place.write("policies/here.cedarschema", "entity Here;");
+    place.write("types/there.cedarschema", "entity There;");
+    let source = place.files(settings()).with_schema(place.path("types"));
+    let fragments = source.load().unwrap().bundle.schema.unwrap().fragments;
+    assert_eq!(fragments.len(), 1);
+    assert_eq!(fragments[0].1, "entity There;");
+}
+
+#[test]
+fn a_schema_that_is_not_read_is_told() {
+    let place = Place::new();
+    place.write("policies/deep/x.cedarschema", "entity A;");
+    let loaded = place.files(settings()).load().unwrap();
+    assert_eq!(loaded.bundle.schema, None);
+    assert!(loaded.warnings[0].origin.ends_with("policies/deep/x.cedarschema"), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn missing_entities_are_none_unless_somebody_named_them() {
+    let place = Place::new();
+    assert!(place.load().unwrap().entities.is_empty());
+    let required = FileSettings { entities_required: true, ..settings() };
+    let problems = place.files(required).load().unwrap_err();
+    assert!(problems[0].origin.ends_with("entities") && problems[0].message.contains("does not exist"), "{problems:?}");
+}
+
+#[test]
+fn links_within_the_root_are_followed() {
+    let place = Place::new();
+    place.write("policies/store/x.cedar", POLICY);
+    place.link("store", "policies/other");
+    place.link("store/x.cedar", "policies/one.cedar");
+    fs::hard_link(place.path("policies/base.cedar"), place.path("policies/hard.cedar")).unwrap();
+    place.rename("policies", "real");
+    place.link("real", "policies");
+    let stems: Vec<_> = place.load().unwrap().policies.into_iter().map(|p| p.naming).collect();
+    let expected = ["base", "hard", "one", "other/x", "store/x"];
+    assert_eq!(stems, expected.map(|stem| PolicyNaming::Stem(stem.to_owned())));
+}
+
+#[test]
+fn many_files_load_quickly() {
+    let place = Place::new();
+    for i in 0..2_000 {
+        place.write(&format!("entities/{}/{i}.json", i % 20), "[]");
+    }
+    let start = Instant::now();
+    assert_eq!(place.load().unwrap().entities.len(), 2_000);
+    assert!(start.elapsed().as_secs() < 5);
+}

@@ -1,0 +1,241 @@
+//! Notices that a tree changed: by the system's notifications, and by looking in case that they fail.
+//!
+//! Directories are watched one by one, not recursively, because links must be followed and because a
+//! directory that was replaced must be watched anew. Notifications can be lost in many ways (limits,
+//! network file systems, a queue that overflows), so the tree is also compared with itself every now
+//! and then; a difference that no notification told of sets all watches anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use notify::{ErrorKind, RecursiveMode, Watcher};
+
+use crate::source::files::Tree;
+use crate::source::files::scan::Scan;
+use crate::source::files::settle::{Interest, PATIENCE, Signals, Taken, Woken};
+use crate::source::files::stamp::Identity;
+use crate::source::{Health, Wake, Watch};
+
+/// How long to wait at most between two looks while notifications do not work.
+const DEGRADED_POLL: Duration = Duration::from_secs(1);
+
+/// Looking takes at most one part in so many of the time.
+const POLL_SHARE: u32 = 20;
+
+/// Makes the notifier that feeds the signals. Tests put one in that fails.
+pub(super) type MakeWatcher = fn(Arc<Signals>) -> notify::Result<Box<dyn Watcher + Send>>;
+
+/// The operating system's notifier.
+pub(super) fn system_watcher(signals: Arc<Signals>) -> notify::Result<Box<dyn Watcher + Send>> {
+    Ok(Box::new(notify::recommended_watcher(move |event| signals.notice(event))?))
+}
+
+/// Starts to watch. `loaded` is what the last load saw; what differs from it counts as a change.
+pub(super) fn start(tree: Arc<Tree>, loaded: Option<Arc<Scan>>, make: MakeWatcher, wake: Wake) -> Watch {
+    let signals = Arc::new(Signals::default());
+    let health = Arc::new(Health::default());
+    let mut watching = Watching {
+        arms: Arms { make, signals: Arc::clone(&signals), watcher: None, armed: BTreeMap::new(), failure: None },
+        seen: Arc::new(Scan::default()),
+        cost: Duration::ZERO,
+        unannounced: false,
+        health: Arc::clone(&health),
+        signals: Arc::clone(&signals),
+        tree,
+        wake,
+    };
+    // before this returns, so that a load that follows it leaves no gap
+    let now = watching.arm(&Taken::default());
+    if loaded.as_ref().is_some_and(|loaded| !loaded.is_same(&now)) {
+        signals.suspect();
+    }
+    watching.seen = loaded.unwrap_or(now);
+    Watch::spawn("watch-files", health, move || signals.stop(), move || watching.run())
+}
+
+/// The state of the watching thread.
+struct Watching {
+    tree: Arc<Tree>,
+    signals: Arc<Signals>,
+    health: Arc<Health>,
+    wake: Wake,
+    arms: Arms,
+    /// What was there when it was last looked at, or when `wake` was last called.
+    seen: Arc<Scan>,
+    /// How long it takes to look.
+    cost: Duration,
+    /// The last change came without a notification.
+    unannounced: bool,
+}
+
+// === impl Watching ===
+
+impl Watching {
+    fn run(mut self) {
+        let quiet = self.tree.settings.quiet;
+        loop {
+            let quietly_changed = match self.signals.wait(Instant::now() + self.interval()) {
+                Woken::Stopped => return,
+                Woken::Event => false,
+                Woken::Timeout => {
+                    let now = self.arm(&Taken::default());
+                    if self.seen.is_same(&now) {
+                        continue;
+                    }
+                    true
+                }
+            };
+            let announced = if quietly_changed { self.settle_by_looking(quiet) } else { self.settle(quiet) };
+            let Some(announced) = announced else { return };
+            self.unannounced = self.tree.settings.notifications && !announced;
+            self.answer();
+        }
+    }
+
+    /// Waits for the end of a change that events announced; `None` if the watch ended.
+    fn settle(&self, quiet: Duration) -> Option<bool> {
+        (self.signals.settle(quiet) != Woken::Stopped).then_some(true)
+    }
+
+    /// Waits for the end of a change that was seen; says whether events came after all.
+    fn settle_by_looking(&mut self, quiet: Duration) -> Option<bool> {
+        let latest = Instant::now() + quiet * PATIENCE;
+        let mut before = self.look();
+        loop {
+            match self.signals.wait(Instant::now() + quiet) {
+                Woken::Stopped => return None,
+                Woken::Event => return self.settle(quiet),
+                Woken::Timeout => {}
+            }
+            let now = self.look();
+            if before.is_same(&now) || Instant::now() >= latest {
+                return Some(false);
+            }
+            before = now;
+        }
+    }
+
+    /// Sets the watches for what is there now, and wakes if that is something else, or may be.
+    fn answer(&mut self) {
+        // first: what happens from here on is for the next answer
+        let mut taken = self.signals.take();
+        taken.all_lost |= self.unannounced;
+        let now = self.arm(&taken);
+        if taken.certain || !self.seen.is_same(&now) {
+            self.seen = now;
+            (self.wake)();
+        }
+    }
+
+    fn look(&mut self) -> Arc<Scan> {
+        let start = Instant::now();
+        let scan = Scan::of(&self.tree);
+        self.cost = start.elapsed();
+        Arc::new(scan)
+    }
+
+    /// Looks, and watches what there is to watch.
+    fn arm(&mut self, taken: &Taken) -> Arc<Scan> {
+        let mut now = self.look();
+        if self.tree.settings.notifications {
+            let mut added = self.arms.set(&now, taken);
+            // what was put into a directory before it was watched was not announced
+            for _ in 0..3 {
+                if !added {
+                    break;
+                }
+                now = self.look();
+                added = self.arms.set(&now, &Taken::default());
+            }
+            let unannounced = || "changes come without notification, as from a network file system".to_owned();
+            let reason = self.arms.failure.clone().or_else(|| self.unannounced.then(unannounced));
+            self.health
+                .set(reason.map(|reason| format!("{reason}; files are compared every {:?} instead", self.poll(true))));
+        }
+        now
+    }
+
+    fn interval(&self) -> Duration {
+        self.poll(self.health.get().is_some()).max(self.cost * POLL_SHARE)
+    }
+
+    fn poll(&self, degraded: bool) -> Duration {
+        let poll = self.tree.settings.poll;
+        if degraded { poll.min(DEGRADED_POLL) } else { poll }
+    }
+}
+
+/// The watches that are set.
+struct Arms {
+    make: MakeWatcher,
+    signals: Arc<Signals>,
+    watcher: Option<Box<dyn Watcher + Send>>,
+    armed: BTreeMap<PathBuf, Identity>,
+    /// Why not everything is watched.
+    failure: Option<String>,
+}
+
+// === impl Arms ===
+
+impl Arms {
+    /// Watches what the scan needs and nothing else; says whether anything is watched that was not.
+    fn set(&mut self, scan: &Scan, taken: &Taken) -> bool {
+        let mut places: BTreeSet<PathBuf> = scan.dirs.clone();
+        places.extend(scan.turns.iter().filter_map(|turn| turn.parent()).map(Path::to_owned));
+        let identity = |place: PathBuf| Some((Identity::of(&fs::metadata(&place).ok()?), place));
+        let wanted: BTreeMap<_, _> = places.into_iter().filter_map(identity).map(|(id, place)| (place, id)).collect();
+
+        // before the watches, so that no event of theirs is taken for nothing
+        let watched = wanted.keys().cloned().collect();
+        self.signals.attend(Interest { dirs: scan.dirs.clone(), turns: scan.turns.clone(), watched });
+
+        self.failure = None;
+        if taken.all_lost || self.watcher.is_none() {
+            self.armed.clear();
+            // the old one first: there may be no room for two
+            self.watcher = None;
+            match (self.make)(Arc::clone(&self.signals)) {
+                Ok(watcher) => self.watcher = Some(watcher),
+                Err(error) => self.failure = Some(format!("file notifications cannot be set up: {error}")),
+            }
+        }
+        let Some(watcher) = &mut self.watcher else { return false };
+        self.armed.retain(|place, identity| {
+            // with a directory that moves away, the notifier forgets those below it too
+            let lost = taken.lost.iter().any(|lost| place.starts_with(lost));
+            let stays = wanted.get(place) == Some(identity) && !lost;
+            if !stays {
+                // fails if the watch went with the directory, which is as good
+                let _ = watcher.unwatch(place);
+            }
+            stays
+        });
+        let mut added = false;
+        for (place, identity) in wanted {
+            if self.armed.contains_key(&place) {
+                continue;
+            }
+            match watcher.watch(&place, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    added = true;
+                    self.armed.insert(place, identity);
+                }
+                // it has gone since; the event that says so comes, or the next look finds it
+                Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+                Err(error) => {
+                    self.failure = Some(match error.kind {
+                        ErrorKind::MaxFilesWatch => {
+                            "the system's limit of watched directories is reached (`fs.inotify.max_user_watches`)"
+                                .to_owned()
+                        }
+                        _ => format!("`{}` cannot be watched: {error}", place.display()),
+                    });
+                }
+            }
+        }
+        added
+    }
+}

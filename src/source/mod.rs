@@ -1,0 +1,139 @@
+//! Where policies and entities come from.
+//!
+//! A source gives the whole bundle on request and says when it may have changed; whoever asks
+//! compares digests and decides what to do about it. A source never judges what Cedar would say of
+//! the text, never publishes anything, and never gives half of a state: `load` is all or nothing.
+//!
+//! Sources that carry single changes (feeds with a cursor) will have a wider trait of their own; this
+//! one is what every source can do.
+
+mod digest;
+mod files;
+
+#[cfg(test)]
+mod conformance;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::domain::{Bundle, Diagnostic};
+
+pub use digest::Digest;
+pub use files::{FileSettings, FileSource};
+
+/// What a watch calls when something may have changed. It must be brief: a signal, not a load.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// A place that policies, schema and entities come from.
+pub trait Source: Send + Sync {
+    /// What to call it in logs and in the status, such as `files ./policies, ./entities`.
+    fn name(&self) -> &str;
+
+    /// Reads everything, as it was at one moment. May block on files or the network.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first, if what is there cannot be read whole.
+    fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
+
+    /// Calls `wake` some time after each change, until the guard is dropped.
+    ///
+    /// Several changes may be answered by one call, and a call may come without a change that matters:
+    /// the caller loads and compares digests. What changes after this returns is never missed, and
+    /// neither is what changed since the last `load` before it. A source that cannot watch as well as
+    /// it should says so in [`Watch::degraded`] and goes on as well as it can.
+    fn watch(&self, wake: Wake) -> Watch;
+}
+
+/// A bundle as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Policies, schema and entities.
+    pub bundle: Bundle,
+    /// Equal for equal bundles, whenever and in whatever order they were read.
+    pub digest: Digest,
+    /// What does not keep the bundle from being used, but what its author should see.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// A bundle with its digest, and nothing to say about it.
+    #[must_use]
+    pub fn new(bundle: Bundle) -> Self {
+        let digest = Digest::of(&bundle);
+        Self { bundle, digest, warnings: Vec::new() }
+    }
+}
+
+/// Keeps a source watched. Dropping it ends the watch and waits for its thread, so that no wake comes afterwards.
+#[must_use = "the watch ends when its guard is dropped"]
+pub struct Watch {
+    health: Arc<Health>,
+    stop: Box<dyn Fn() + Send + Sync>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What keeps a watch from working as it should; empty while it does.
+#[derive(Debug, Default)]
+pub(crate) struct Health(Mutex<Option<String>>);
+
+impl Health {
+    pub(crate) fn set(&self, degraded: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = degraded;
+    }
+
+    pub(crate) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Runs `run` on a thread of its own until it returns, which it must soon after `stop` was called.
+    pub(crate) fn spawn(
+        name: &str,
+        health: Arc<Health>,
+        stop: impl Fn() + Send + Sync + 'static,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        let thread = match thread::Builder::new().name(name.to_owned()).spawn(run) {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                health.set(Some(format!("changes are not noticed: no thread could be started to watch: {error}")));
+                None
+            }
+        };
+        Self { health, stop: Box::new(stop), thread }
+    }
+
+    /// Why changes may be noticed late, or not at all; `None` if all is well.
+    #[must_use]
+    pub fn degraded(&self) -> Option<String> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Some(
+                "changes are not noticed: the thread that watches has stopped; restart the sidecar".to_owned(),
+            );
+        }
+        self.health.get()
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("degraded", &self.degraded()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        (self.stop)();
+        if let Some(thread) = self.thread.take()
+            // a wake may drop its own watch; waiting for oneself never ends
+            && thread.thread().id() != thread::current().id()
+        {
+            // a panic of the thread was told by `degraded` and on stderr; there is nobody left to tell
+            let _ = thread.join();
+        }
+    }
+}
