@@ -114,7 +114,7 @@ mod tests {
     fn colliding_hashes_never_mix_two_requests() {
         let cache = DecisionCache::with_hasher(1 << 20, std::hash::BuildHasherDefault::<Narrow>::default());
         let key = |i: u32| -> Key { i.to_le_bytes().into() };
-        let expected = |i: u32| if i % 3 == 0 { Outcome::Allow } else { Outcome::Deny };
+        let expected = |i: u32| if i.is_multiple_of(3) { Outcome::Allow } else { Outcome::Deny };
         for i in 0..1_000 {
             cache.insert(key(i), decision(expected(i)));
         }

@@ -130,7 +130,7 @@ impl Builder {
             return;
         }
         for (n, statement) in statements.into_iter().enumerate() {
-            self.add_statement(&text.naming, n, statement, &origin, &source);
+            self.add_statement(&text.naming, n, &statement, &origin, &source);
         }
     }
 
@@ -138,11 +138,11 @@ impl Builder {
         &mut self,
         naming: &PolicyNaming,
         n: usize,
-        statement: Statement,
+        statement: &Statement,
         origin: &Arc<str>,
         source: &Arc<str>,
     ) {
-        let (annotated, effect, core) = match &statement {
+        let (annotated, effect, core) = match statement {
             Statement::Policy(policy) => {
                 let core: &cedar_policy_core::ast::Policy = policy.as_ref();
                 (policy.annotation("id"), policy.effect(), core.loc())
@@ -170,7 +170,7 @@ impl Builder {
             PolicyNaming::Ordinal => {
                 let id: PolicyId = format!("policy{}", self.ordinal).into();
                 self.ordinal += 1;
-                if let (Statement::Template(_), Some(alias)) = (&statement, annotated) {
+                if let (Statement::Template(_), Some(alias)) = (statement, annotated) {
                     self.aliases.insert(alias.to_owned(), id.clone());
                 }
                 id
@@ -199,7 +199,7 @@ impl Builder {
             );
             return;
         }
-        let added = match &statement {
+        let added = match statement {
             Statement::Policy(policy) => self.set.add(policy.new_id(cedar_policy::PolicyId::new(&*id))),
             Statement::Template(template) => self.set.add_template(template.new_id(cedar_policy::PolicyId::new(&*id))),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{Entities, ValidationMode, Validator};
+use cedar_policy::{Entities, ValidationMode, ValidationWarning, Validator};
 
 use crate::domain::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
 use crate::engine::conform;
@@ -158,6 +158,9 @@ impl Snapshot {
 }
 
 /// Errors and warnings of Cedar's strict validation.
+///
+/// A policy whose scope no action fits is an error here, as it was in Cedar until it became a warning and
+/// as the public corpus still has it: it can never apply, so what its author wanted is not enforced.
 pub(super) fn validate(policies: &Policies, schema: &SchemaModel) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let result = Validator::new(schema.cedar.clone()).validate(&policies.set, ValidationMode::Strict);
     let locate = |id: &str, error: &dyn miette::Diagnostic| match policies.sites.get(id) {
@@ -166,8 +169,14 @@ pub(super) fn validate(policies: &Policies, schema: &SchemaModel) -> (Vec<Diagno
     };
     let mut errors: Vec<Diagnostic> =
         result.validation_errors().map(|error| locate(error.policy_id().as_ref(), error)).collect();
-    let mut warnings: Vec<Diagnostic> =
-        result.validation_warnings().map(|warning| locate(warning.policy_id().as_ref(), warning).warning()).collect();
+    let mut warnings = Vec::new();
+    for warning in result.validation_warnings() {
+        let found = locate(warning.policy_id().as_ref(), warning);
+        match warning {
+            ValidationWarning::InvalidActionApplication(_) => errors.push(found),
+            _ => warnings.push(found.warning()),
+        }
+    }
     let key = |d: &Diagnostic| (d.origin.clone(), d.line, d.column, d.message.clone());
     errors.sort_by_key(key);
     warnings.sort_by_key(key);

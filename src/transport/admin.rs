@@ -248,7 +248,7 @@ fn read_link(value: Value<'_>, pointer: &str) -> Result<Link, Problem> {
             (other, _) => {
                 return Err(RequestError::new(
                     "unknown_member",
-                    pointer.clone(),
+                    pointer,
                     format!("unknown member `{other}`; a link has template_id, link_id, args"),
                 )
                 .into());

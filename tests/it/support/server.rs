@@ -1,0 +1,134 @@
+//! A sidecar in this process, on ports of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use palisade::app::App;
+use palisade::config::{self, ListenAddr, Settings};
+use palisade::engine::EVALUATION_STACK_BYTES;
+use palisade::transport::{Services, Surface};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::Client;
+
+/// A running sidecar. It stops when dropped.
+pub struct Server {
+    pub decisions: SocketAddr,
+    pub admin: SocketAddr,
+    pub services: Arc<Services>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The project's own bundle: four products, 209 entities.
+pub fn fleet() -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    json!({ "policies": root.join("policies"), "entities": root.join("entities") })
+}
+
+/// Settings as the command line would make them, with ports of their own and a quiet log.
+pub fn settings(flags: &Value) -> Settings {
+    let mut tree = json!({
+        "policies": "/nonexistent", "entities": "/nonexistent",
+        "listen": { "decisions": "127.0.0.1:0", "admin": "127.0.0.1:0" },
+        "reload": { "quiet": "20ms" },
+        "shutdown": { "grace": "5s" },
+    });
+    merge(&mut tree, flags);
+    config::load(None, std::iter::empty(), tree).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+impl Server {
+    /// Starts with these configuration keys over the defaults of the tests. It may not be ready yet.
+    pub fn start(flags: Value) -> Self {
+        let settings = settings(&flags);
+        let (stop, stopped) = watch::channel(false);
+        let (started, ready) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .thread_stack_size(EVALUATION_STACK_BYTES)
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let app = App::start(settings).await.expect("the sidecar starts");
+                started.send((app.addresses(), app.services().clone())).unwrap();
+                app.run(stopped).await;
+            });
+        });
+        let (addresses, services) = ready.recv().expect("the sidecar starts");
+        let of = |wanted: Surface| {
+            addresses.iter().find_map(|(surface, addr)| match addr {
+                ListenAddr::Tcp(addr) if *surface == wanted => Some(*addr),
+                _ => None,
+            })
+        };
+        let (decisions, admin) = (of(Surface::Decisions).unwrap(), of(Surface::Admin).unwrap());
+        Self { decisions, admin, services, stop, thread: Some(thread) }
+    }
+
+    /// Starts and waits until it is ready.
+    pub fn ready(flags: Value) -> Self {
+        let server = Self::start(flags);
+        server.until("ready", |server| server.services.unready().is_empty());
+        server
+    }
+
+    /// A client of the decision listener.
+    pub fn client(&self) -> Client {
+        Client::new(self.decisions)
+    }
+
+    /// A client of the admin listener.
+    pub fn admin(&self) -> Client {
+        Client::new(self.admin)
+    }
+
+    /// Waits until `condition` holds, for at most half a minute.
+    #[track_caller]
+    pub fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !condition(self) {
+            assert!(Instant::now() < deadline, "not {what}: {}", self.admin().get("/v1/status").text());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Asks it to stop, without waiting.
+    pub fn ask_to_stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// The path of a file of the project.
+    pub fn project(path: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.ask_to_stop();
+        if let Some(thread) = self.thread.take()
+            && let Err(panic) = thread.join()
+            && !thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
