@@ -5,6 +5,8 @@
 mod map;
 mod wire;
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
@@ -73,7 +75,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
 /// Decides one evaluation. What the schema does not know is a denial that says so, not an error.
 fn evaluate(
     services: &Services,
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     evaluation: Evaluation<'_>,
     request_id: &str,
 ) -> Result<EvaluationBody, Problem> {
