@@ -244,9 +244,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
                     let ty = self.resolver.type_id(name)?;
                     self.entity(ty, id)
                 }
-                [(key, _)] if key == "__extn" => {
-                    Ok(self.packer.value(explicit_call(value).ok_or(Unsure)?)?)
-                }
+                [(key, _)] if key == "__extn" => Ok(self.packer.value(explicit_call(value).ok_or(Unsure)?)?),
                 _ => {
                     let mut found = SmallVec::new();
                     self.untyped_members(value, &mut found)?;

@@ -92,12 +92,6 @@ impl Policies {
     pub fn len(&self) -> usize {
         self.set.num_of_policies()
     }
-
-    /// Whether no policy can decide, so that everything is denied.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 struct Builder {

@@ -170,7 +170,11 @@ fn compare(conditions: impl Iterator<Item = String>) -> usize {
     let decision = both.ask(&request()).unwrap();
     assert!(both.compiled.uncompiled().is_empty());
     assert_eq!(both.compiled.fallbacks(), 0);
-    assert!(!decision.errors.is_empty() && decision.errors.len() < text.lines().count(), "a table without teeth: {}", text.lines().next().unwrap_or_default());
+    assert!(
+        !decision.errors.is_empty() && decision.errors.len() < text.lines().count(),
+        "a table without teeth: {}",
+        text.lines().next().unwrap_or_default()
+    );
     text.lines().count()
 }
 

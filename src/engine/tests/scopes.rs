@@ -83,10 +83,13 @@ fn links_carry_their_own_entities() {
     let mut links = Vec::new();
     for i in 0..40 {
         let (template, args) = if i % 2 == 0 {
-            ("either", vec![
-                ("?principal".to_owned(), format!("User::\"{}\"", i % 5)),
-                ("?resource".to_owned(), format!("Group::\"{}\"", i % 7)),
-            ])
+            (
+                "either",
+                vec![
+                    ("?principal".to_owned(), format!("User::\"{}\"", i % 5)),
+                    ("?resource".to_owned(), format!("Group::\"{}\"", i % 7)),
+                ],
+            )
         } else {
             ("group", vec![("?principal".to_owned(), format!("Group::\"{}\"", i % 6))])
         };
@@ -142,7 +145,14 @@ fn requests_are_checked_as_cedar_checks_them() {
         let both = with_schema(semantics);
         let mut answered = 0;
         for action in ["read", "write", "plain", "any", "none"] {
-            for principal in ["User::\\\"u\\\"", "User::\\\"v\\\"", "Role::\\\"admin\\\"", "Role::\\\"no\\\"", "Org::\\\"top\\\"", "No::\\\"x\\\""] {
+            for principal in [
+                "User::\\\"u\\\"",
+                "User::\\\"v\\\"",
+                "Role::\\\"admin\\\"",
+                "Role::\\\"no\\\"",
+                "Org::\\\"top\\\"",
+                "No::\\\"x\\\"",
+            ] {
                 for resource in ["Doc::\\\"d\\\"", "Doc::\\\"e\\\"", "Org::\\\"sub\\\"", "Role::\\\"guest\\\""] {
                     for context in [
                         "{}",
@@ -203,7 +213,9 @@ fn entities_of_the_request_stay_with_the_request() {
             }
         }
         // nothing of them was kept
-        let before = both.ask(r#"{"principal": "User::\"w\"", "action": "Action::\"read\"", "resource": "Org::\"top\""}"#).unwrap();
+        let before = both
+            .ask(r#"{"principal": "User::\"w\"", "action": "Action::\"read\"", "resource": "Org::\"top\""}"#)
+            .unwrap();
         assert_eq!(before.denied_by.is_some(), semantics == Semantics::Strict);
         assert_eq!(both.compiled.entity_count(), 4);
     }
@@ -252,7 +264,9 @@ fn the_clock_is_noted_where_it_was_read() {
     assert!(ask("read", "Org::\\\"sub\\\"", "{}"));
     assert!(!ask("read", "Org::\\\"sub\\\"", r#"{"now": "2024-01-01"}"#));
     assert!(!ask("write", "Org::\\\"sub\\\"", "{}"));
-    for policy in ["context == {}", "[context].contains(1)", "(if true then context else {}) has x", "context has now.x"] {
+    for policy in
+        ["context == {}", "[context].contains(1)", "(if true then context else {}) has x", "context has now.x"]
+    {
         let text = format!("permit (principal, action, resource) when {{ {policy} }};");
         let both = build(bundle(&text, Some(SCHEMA), STORED), &EngineSettings { ..lenient(Semantics::Cedar) }).unwrap();
         let request = r#"{"principal": "User::\"u\"", "action": "Action::\"read\"", "resource": "Doc::\"d\""}"#;

@@ -34,12 +34,14 @@ impl Dice {
         if self.roll(3) > 0 {
             attributes.push(format!(r#""n": {}"#, self.roll(6)));
         }
-        let links: Vec<String> =
-            (0..self.roll(3)).map(|_| format!(r#"{{"__entity": {{"type": "G", "id": "{}"}}}}"#, self.roll(40))).collect();
+        let links: Vec<String> = (0..self.roll(3))
+            .map(|_| format!(r#"{{"__entity": {{"type": "G", "id": "{}"}}}}"#, self.roll(40)))
+            .collect();
         if self.roll(3) > 0 {
             attributes.push(format!(r#""links": [{}]"#, links.join(",")));
         }
-        let tags = if self.roll(2) == 0 { format!(r#","tags": {{"t": [{}]}}"#, links.join(",")) } else { String::new() };
+        let tags =
+            if self.roll(2) == 0 { format!(r#","tags": {{"t": [{}]}}"#, links.join(",")) } else { String::new() };
         format!(
             r#"{{"uid": {{"type": "G", "id": "{id}"}}, "parents": [{}], "attrs": {{{}}}{tags}}}"#,
             parents.join(","),
@@ -56,11 +58,16 @@ fn uid(id: u64) -> Uid<'static> {
     Uid::new("G", id.to_string()).unwrap()
 }
 
+/// What is exported loads to the same state.
+fn round_trip(snapshot: &Snapshot, policies: &str) -> Both {
+    let lines: Vec<String> = snapshot.entities().map(|entity| serde_json::to_string(&entity).unwrap()).collect();
+    Both::plain(policies, &if lines.is_empty() { "[]".to_owned() } else { lines.join("\n") })
+}
+
 fn same_answers(changed: &Snapshot, afresh: &Both, dice: &mut Dice) {
     assert_eq!(changed.entity_count(), afresh.compiled.entity_count());
     for _ in 0..40 {
-        let request =
-            AccessRequest::new(uid(dice.roll(45)), Uid::new("Action", "a").unwrap(), uid(dice.roll(45)));
+        let request = AccessRequest::new(uid(dice.roll(45)), Uid::new("Action", "a").unwrap(), uid(dice.roll(45)));
         let mut ours = changed.decide(&request, NOW).unwrap();
         let theirs = afresh.decide(&request).unwrap();
         ours.revision = theirs.revision;
@@ -100,6 +107,7 @@ fn random_changes_lead_where_building_afresh_does() {
             current = next;
             let documents = if model.is_empty() { "[]".to_owned() } else { text(&model) };
             same_answers(&current, &Both::plain(POLICIES, &documents), &mut dice);
+            same_answers(&current, &round_trip(&current, POLICIES), &mut dice);
         }
     }
 }
@@ -110,9 +118,11 @@ fn a_subtree_goes_with_everything_below_it() {
         let parents: Vec<String> = parents.iter().map(|p| format!(r#"{{"type": "G", "id": "{p}"}}"#)).collect();
         format!(r#"{{"uid": {{"type": "G", "id": "{id}"}}, "parents": [{}], "attrs": {{}}}}"#, parents.join(","))
     };
-    let all = [entity(1, &[]), entity(2, &[1]), entity(3, &[2, 9]), entity(4, &[9]), entity(5, &[4, 3]), entity(9, &[])];
+    let all =
+        [entity(1, &[]), entity(2, &[1]), entity(3, &[2, 9]), entity(4, &[9]), entity(5, &[4, 3]), entity(9, &[])];
     let both = Both::plain(POLICIES, &all.join("\n"));
-    let after = both.compiled.apply(&[EntityChange::DeleteSubtree(uid(2)), EntityChange::Delete(uid(77))], NEXT).unwrap();
+    let after =
+        both.compiled.apply(&[EntityChange::DeleteSubtree(uid(2)), EntityChange::Delete(uid(77))], NEXT).unwrap();
     assert_eq!(after.entity_count(), 3);
     let left = Both::plain(POLICIES, &[entity(1, &[]), entity(4, &[9]), entity(9, &[])].join("\n"));
     same_answers(&after, &left, &mut Dice(1));
@@ -120,7 +130,9 @@ fn a_subtree_goes_with_everything_below_it() {
 
 fn chain(n: u64) -> String {
     (0..n)
-        .map(|i| format!(r#"{{"uid":{{"type":"G","id":"{i}"}},"parents":[{{"type":"G","id":"{}"}}],"attrs":{{}}}}"#, i + 1))
+        .map(|i| {
+            format!(r#"{{"uid":{{"type":"G","id":"{i}"}},"parents":[{{"type":"G","id":"{}"}}],"attrs":{{}}}}"#, i + 1)
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -131,11 +143,16 @@ fn cycles_and_depth_are_refused_at_load_and_at_every_change() {
     let long = Instant::now();
     let refused = |text: &str| {
         let found = std::sync::Arc::new(bundle(POLICIES, None, text));
-        Snapshot::build(found, &settings, NEXT).expect_err("it must be refused").first().map(ToString::to_string).unwrap()
+        Snapshot::build(found, &settings, NEXT)
+            .expect_err("it must be refused")
+            .first()
+            .map(ToString::to_string)
+            .unwrap()
     };
     assert!(refused(&chain(65)).contains("more than 64 levels"));
     assert!(refused(&chain(8_000)).contains("more than 64 levels"));
-    let ring = chain(3) + r#"
+    let ring = chain(3)
+        + r#"
         {"uid":{"type":"G","id":"3"},"parents":[{"type":"G","id":"1"}],"attrs":{}}"#;
     assert!(refused(&ring).contains("G::\"1\" in G::\"2\" in G::\"3\" in G::\"1\""), "{}", refused(&ring));
     assert!(long.elapsed() < Duration::from_secs(5));
@@ -174,7 +191,10 @@ fn a_ladder_costs_its_edges_only() {
             let up = |s: u64| format!(r#"{{"type":"G","id":"{}"}}"#, 2 * (level + 1) + s);
             text += &format!(
                 r#"{{"uid":{{"type":"G","id":"{}"}},"parents":[{},{}],"attrs":{{"links":[]}}}}{}"#,
-                2 * level + side, up(0), up(1), "\n"
+                2 * level + side,
+                up(0),
+                up(1),
+                "\n"
             );
         }
     }
@@ -237,11 +257,13 @@ fn loading_accepts_what_cedar_accepts() {
         ("[{]".to_owned(), false),
     ];
     for (text, fine) in cases {
-        let built = build(bundle("permit (principal, action, resource);", Some(SCHEMA), &text), &lenient(Semantics::Cedar));
+        let built =
+            build(bundle("permit (principal, action, resource);", Some(SCHEMA), &text), &lenient(Semantics::Cedar));
         assert_eq!(built.is_some(), fine, "{text}");
         if let (Some(both), true) = (built, text.contains("User")) {
             let request = r#"{"principal": "User::\"u\"", "action": "Action::\"read\"", "resource": "Org::\"o\""}"#;
             both.ask(request).unwrap();
+            round_trip(&both.compiled, "permit (principal, action, resource) when { principal.all == [[1], []] };");
         }
     }
 }
