@@ -7,8 +7,9 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::decide::CheckError;
-use crate::domain::{Diagnostic, RequestError};
+use crate::domain::{Diagnostic, RequestError, Revision};
 use crate::state::{Rejected, TooOld};
+use crate::transport::exchange::REVISION;
 
 /// A whole answer.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -142,6 +143,15 @@ impl From<Rejected> for Problem {
             Rejected::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping"),
         }
     }
+}
+
+/// A JSON answer that was made at `revision`, whatever has been published since.
+pub(super) fn json_at(revision: Revision, value: &impl Serialize) -> Answer {
+    let mut answer = json(StatusCode::OK, value);
+    if let Ok(text) = HeaderValue::from_str(&revision.to_string()) {
+        answer.headers_mut().insert(REVISION, text);
+    }
+    answer
 }
 
 /// A JSON answer.

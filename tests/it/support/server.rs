@@ -42,7 +42,7 @@ pub fn settings(flags: &Value) -> Settings {
     config::load(None, std::iter::empty(), tree).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-fn merge(into: &mut Value, from: &Value) {
+pub(super) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
