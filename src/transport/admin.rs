@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use crate::domain::{Bundle, Change, Document, Link, PolicyNaming, PolicyText, Re
 use crate::engine;
 use crate::state::{Origin, Status};
 use crate::transport::Services;
-use crate::transport::exchange::{ContentType, Exchange, malformed};
+use crate::transport::exchange::{ContentType, Exchange, REVISION, malformed};
 use crate::transport::respond::{self, Answer, Problem};
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
@@ -23,17 +23,22 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
     let bundle = read_bundle(&body)?;
     drop(body);
     let applied = services.pdp.state().apply(Change::Replace(bundle), Origin::Bundle).await?;
-    // the revision of this change, even if another has been published since
-    Ok(respond::json_at(
-        applied.revision,
+    let revision = applied.revision.to_string();
+    let mut answer = respond::json(
+        StatusCode::OK,
         &json!({
-            "revision": applied.revision.to_string(),
+            "revision": revision,
             "published": applied.published,
             "policies": applied.policies,
             "entities": applied.entities,
             "warnings": applied.warnings,
         }),
-    ))
+    );
+    // the revision of this change, even if another has been published since
+    if let Ok(value) = HeaderValue::from_str(&revision) {
+        answer.headers_mut().insert(REVISION, value);
+    }
+    Ok(answer)
 }
 
 /// `GET /v1/bundle`: what serves, in the shape that `PUT` takes.
@@ -56,7 +61,7 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
         entities.extend(elements(document));
     }
     let body = json!({ "policies": policies, "schema": schema, "entities": entities, "links": links, "revision": snapshot.revision().to_string() });
-    Ok(respond::json_at(snapshot.revision(), &body))
+    Ok(respond::json(StatusCode::OK, &body))
 }
 
 /// The entities of a document that has been loaded, as text.
@@ -137,7 +142,7 @@ struct BundleBody<'a> {
     links: Option<Value<'a>>,
     /// As `GET` gives it; it means nothing here.
     #[serde(borrow, rename = "revision")]
-    _revision: Option<Value<'a>>,
+    _revision: Option<&'a RawValue>,
 }
 
 fn read_bundle(body: &[u8]) -> Result<Bundle, Problem> {

@@ -145,21 +145,20 @@ impl From<Rejected> for Problem {
     }
 }
 
-/// A JSON answer that was made at `revision`, whatever has been published since.
-pub(super) fn json_at(revision: Revision, value: &impl Serialize) -> Answer {
-    let mut answer = json(StatusCode::OK, value);
-    if let Ok(text) = HeaderValue::from_str(&revision.to_string()) {
-        answer.headers_mut().insert(REVISION, text);
-    }
-    answer
-}
-
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(value).unwrap_or_default();
     // an answer that cannot be written must not look like one
     let status = if body.is_empty() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
     with_type(status, "application/json", body)
+}
+
+/// Says which revision an answer was made at: the state may be another by the time it leaves.
+pub(super) fn at(revision: Revision, mut answer: Answer) -> Answer {
+    if let Ok(value) = HeaderValue::from_str(&revision.to_string()) {
+        answer.headers_mut().insert(REVISION, value);
+    }
+    answer
 }
 
 /// An answer of any type. Nothing here may be kept by a cache on the way.
