@@ -4,4 +4,5 @@
 //! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
 
 mod corpus;
+mod policies;
 mod support;
