@@ -57,8 +57,10 @@ impl Exchange {
         match (codings.next(), codings.next()) {
             (None, _) => Ok(()),
             (Some(one), None) if one.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
-            _ => Err(Problem::bad_request("invalid_framing", "the only transfer coding taken is `chunked`, named once")
-                .closing()),
+            _ => {
+                Err(Problem::bad_request("invalid_framing", "the only transfer coding taken is `chunked`, named once")
+                    .closing())
+            }
         }
     }
 

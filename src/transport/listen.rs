@@ -229,8 +229,9 @@ fn builder(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(http.header_timeout)
         .max_buf_size(http.max_header_bytes)
         .max_headers(MAX_HEADERS)
-        .half_close(true)
-        .pipeline_flush(true);
+        // not `pipeline_flush`: with it an answer that ends the connection is lost where more bytes follow the
+        // request, and what a client does not read is buffered without end
+        .half_close(true);
     builder
         .http2()
         .timer(TokioTimer::new())

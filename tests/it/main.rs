@@ -5,4 +5,5 @@
 
 mod corpus;
 mod policies;
+mod smuggling;
 mod support;

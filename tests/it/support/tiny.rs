@@ -5,20 +5,21 @@ use serde_json::{Value, json};
 
 use super::Server;
 
-const POLICIES: &str = r#"
-@id("alice")
-permit (principal == User::"alice", action, resource);
-@id("mallory")
-forbid (principal == User::"mallory", action, resource);
-@id("answer")
-permit (principal, action, resource) when { context has answer && context.answer == 42 };
-@id("address")
-permit (principal, action, resource) when { context has address && ip(context.address).isLoopback() };
-"#;
+const POLICIES: &[(&str, &str)] = &[
+    ("alice", r#"permit (principal == User::"alice", action, resource);"#),
+    ("mallory", r#"forbid (principal == User::"mallory", action, resource);"#),
+    ("answer", "permit (principal, action, resource) when { context has answer && context.answer == 42 };"),
+    (
+        "address",
+        "permit (principal, action, resource) when { context has address && ip(context.address).isLoopback() };",
+    ),
+];
 
 /// The bundle as `PUT /v1/bundle` takes it.
 pub fn bundle() -> Value {
-    json!({ "policies": POLICIES, "entities": [] })
+    let policies: serde_json::Map<String, Value> =
+        POLICIES.iter().map(|(id, text)| ((*id).to_owned(), json!(text))).collect();
+    json!({ "policies": policies, "entities": [] })
 }
 
 /// A sidecar that serves it, by Cedar's semantics and without a schema.
