@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -48,6 +48,20 @@ pub(super) enum ContentType {
 impl Exchange {
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.head.headers
+    }
+
+    /// Refuses a transfer coding other than `chunked`, once. What else the library takes for chunked
+    /// (`gzip, chunked`, the header twice) an intermediary may read differently.
+    pub(super) fn check_framing(&self) -> Result<(), Problem> {
+        let mut codings = self.headers().get_all(TRANSFER_ENCODING).iter();
+        match (codings.next(), codings.next()) {
+            (None, _) => Ok(()),
+            (Some(one), None) if one.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+            _ => {
+                Err(Problem::bad_request("invalid_framing", "the only transfer coding taken is `chunked`, named once")
+                    .closing())
+            }
+        }
     }
 
     /// Reads the body whole.

@@ -10,6 +10,7 @@ mod exchange;
 mod listen;
 mod native;
 mod ops;
+mod patience;
 mod respond;
 mod router;
 

@@ -4,5 +4,8 @@
 //! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
 
 mod corpus;
+mod http_raw;
+mod limits;
 mod policies;
+mod smuggling;
 mod support;

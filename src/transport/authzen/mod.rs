@@ -35,7 +35,7 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     let evaluation = Evaluation::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let answer = evaluate(services, &snapshot, evaluation, &exchange.request_id)?;
-    Ok(respond::json(StatusCode::OK, &answer))
+    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)))
 }
 
 /// `POST /access/v1/evaluations`
@@ -47,7 +47,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     if items.is_empty() {
         let answer = evaluate(services, &snapshot, defaults.complete()?, &exchange.request_id)?;
-        return Ok(respond::json(StatusCode::OK, &answer));
+        return Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)));
     }
     services.check_batch_size(items.len(), "evaluations")?;
     let mut answers = Vec::with_capacity(items.len());
@@ -69,7 +69,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
             Semantic::DenyOnFirstDeny | Semantic::PermitOnFirstPermit => break,
         }
     }
-    Ok(respond::json(StatusCode::OK, &json!({ "evaluations": answers })))
+    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &json!({ "evaluations": answers }))))
 }
 
 /// Decides one evaluation. What the schema does not know is a denial that says so, not an error.
