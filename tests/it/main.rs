@@ -3,5 +3,11 @@
 //! Each module is a surface; `support` is the only one that touches the API and the sockets, so that the
 //! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
 
+mod authzen;
+mod authzen_mapping;
+mod bundle;
 mod corpus;
+mod layers;
+mod native;
 mod support;
+mod tidy;
