@@ -11,8 +11,10 @@
 //! - [`source`]: where policies and entities come from
 //! - [`transport`]: HTTP; alone knows hyper
 //! - [`app`]: wires them to a running sidecar
+//! - [`cli`]: the command line, one file a verb
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod domain;

@@ -1,6 +1,7 @@
-//! temporary
-fn main() {
-    let settings = palisade::config::load(None, std::env::vars(), serde_json::json!({})).unwrap();
-    let _guard = palisade::telemetry::logging::init(&settings.log).unwrap();
-    palisade::app::serve(settings).unwrap();
+//! The `palisade` command: parse, dispatch, exit.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    palisade::cli::main().into()
 }

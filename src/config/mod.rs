@@ -53,6 +53,28 @@ pub fn load(
     env: impl IntoIterator<Item = (String, String)>,
     flags: serde_json::Value,
 ) -> Result<Settings, ConfigErrors> {
+    load_both(file, env, flags).map(|(_, settings)| settings)
+}
+
+/// The configuration that [`load`] reads, as it could be written into a file: every key with its value.
+///
+/// # Errors
+/// Every problem found, in all sources.
+pub fn effective(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+    flags: serde_json::Value,
+) -> Result<serde_json::Value, ConfigErrors> {
+    let (raw, _) = load_both(file, env, flags)?;
+    serde_json::to_value(raw)
+        .map_err(|error| ConfigErrors(vec![Problem::new(Origin::Default, "", format!("cannot be shown: {error}"))]))
+}
+
+fn load_both(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+    flags: serde_json::Value,
+) -> Result<(raw::RawConfig, Settings), ConfigErrors> {
     let env: Vec<(String, String)> = env.into_iter().filter(|(name, _)| name.starts_with(env::PREFIX)).collect();
     let named = file.map(Path::to_owned).or_else(|| {
         let (_, path) = env.iter().find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())?;
@@ -80,7 +102,7 @@ fn settings_of(
     env: Vec<(String, String)>,
     flags: serde_json::Value,
     mut problems: Vec<Problem>,
-) -> Result<Settings, ConfigErrors> {
+) -> Result<(raw::RawConfig, Settings), ConfigErrors> {
     let schema = json_schema();
     let mut tree = tree::Tree::default();
     if let Some((path, text)) = file {
@@ -110,8 +132,8 @@ fn settings_of(
 
     schema::report_unknown_keys(&mut tree, &schema, &mut problems);
     let raw = schema::deserialize(&mut tree, &schema, &mut problems);
-    let settings = check::check(raw, &tree, &mut problems);
-    if problems.is_empty() { Ok(settings) } else { Err(ConfigErrors(problems)) }
+    let settings = check::check(raw.clone(), &tree, &mut problems);
+    if problems.is_empty() { Ok((raw, settings)) } else { Err(ConfigErrors(problems)) }
 }
 
 /// The process environment. Values that are not Unicode come through with replacement characters.

@@ -11,7 +11,7 @@ use super::*;
 fn read(file: &str, env: &[(&str, &str)], flags: Value) -> Result<Settings, ConfigErrors> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let file = (!file.is_empty()).then_some((Path::new("palisade.yaml"), file));
-    settings_of(file, env, flags, Vec::new())
+    settings_of(file, env, flags, Vec::new()).map(|(_, settings)| settings)
 }
 
 fn defaults() -> Settings {
@@ -58,6 +58,7 @@ fn the_file_that_is_read() {
     let policies = |file: Option<&Path>, env: &Path| load(file, variable(env), Value::Null).unwrap().policies;
     assert_eq!(policies(Some(&named), &other), PathBuf::from("/a"));
     assert_eq!(policies(None, &other), PathBuf::from("/b"));
+    assert_eq!(policies(None, Path::new("")), PathBuf::from("./policies"));
 
     let missing = directory.path().join("none.yaml");
     let errors = load(Some(&missing), [("PALISADE_X".to_owned(), String::new())], Value::Null).unwrap_err();

@@ -9,5 +9,6 @@ mod bundle;
 mod corpus;
 mod layers;
 mod native;
+mod policies;
 mod support;
 mod tidy;

@@ -1,0 +1,41 @@
+//! What the benches share: the project's own bundle and its questions.
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set up must stop")]
+#![allow(dead_code, reason = "each bench uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use palisade::domain::{AccessRequest, Bundle, Revision, Value};
+use palisade::engine::{EngineSettings, Snapshot, on_big_stack};
+use palisade::source::{FileSettings, FileSource, Source};
+
+/// The revision of every snapshot here.
+pub const REVISION: Revision = Revision { incarnation: 1, counter: 1 };
+
+/// A path of the project.
+pub fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The four products' bundle.
+pub fn fleet() -> Bundle {
+    FileSource::new(project("policies"), Some(project("entities")), FileSettings::default()).load().unwrap().bundle
+}
+
+/// A snapshot of a bundle.
+pub fn snapshot(bundle: Bundle) -> Arc<Snapshot> {
+    let build = || Snapshot::build(Arc::new(bundle), &EngineSettings::default(), REVISION);
+    Arc::new(on_big_stack(build).unwrap().unwrap().0)
+}
+
+/// The bodies of the documented scenarios, as a service would send them.
+pub fn questions() -> Vec<String> {
+    let text = std::fs::read_to_string(project("policies/tests/scenarios.json")).unwrap();
+    let scenarios: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    scenarios.into_iter().map(|scenario| scenario["request"].to_string()).collect()
+}
+
+/// A question as the engine takes it.
+pub fn request(body: &str) -> AccessRequest<'_> {
+    AccessRequest::from_value(Value::parse(body.as_bytes()).unwrap()).unwrap()
+}

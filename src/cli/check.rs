@@ -1,0 +1,228 @@
+//! `palisade check`: one decision.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::cli::bundle::BundleArgs;
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::terminal::{Terminal, Tone, toned};
+use crate::cli::test::{denied_by, policy_error};
+use crate::cli::{OutputFormat, SemanticsArg, clock};
+use crate::domain::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
+use crate::engine::{self, EngineSettings, Snapshot, Validation};
+
+/// Flags of `palisade check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Who asks, such as `User::"alice"`
+    #[arg(short = 'l', long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
+    pub principal: Option<String>,
+    /// What for, such as `Action::"view"`
+    #[arg(short, long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
+    pub action: Option<String>,
+    /// On what, such as `Photo::"vacation.jpg"`
+    #[arg(short, long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
+    pub resource: Option<String>,
+    /// The circumstances: a JSON object, a file that holds one, or `-` for standard input
+    #[arg(short, long, value_name = "JSON|FILE", help_heading = "Request")]
+    pub context: Option<String>,
+    /// The whole request as the API takes it: a file, or `-` for standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["principal", "action", "resource", "context"],
+        help_heading = "Request"
+    )]
+    pub request_json: Option<PathBuf>,
+    /// The time for a request that leaves `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
+    pub now: Option<i64>,
+    /// How the decision is made
+    #[arg(long, value_enum, default_value_t)]
+    pub semantics: SemanticsArg,
+    /// Also tell which policies determined the decision, what failed, and why it was denied
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// How the answer is written; `json` has the shape of the API's answers
+    #[arg(long, value_enum, default_value_t)]
+    pub format: OutputFormat,
+    /// How problems are written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub error_format: ErrorFormat,
+}
+
+/// How problems are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ErrorFormat {
+    /// With excerpts.
+    #[default]
+    Human,
+    /// A line each.
+    Plain,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// If the bundle or the request cannot be used.
+pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+    let places = args.bundle.places()?;
+    let text = match (&args.request_json, &args.context) {
+        (Some(path), _) => Some(input(path.as_os_str() == "-", &path.display().to_string(), terminal.stdin)?),
+        (None, Some(context)) if context.trim_start().starts_with('{') => Some(context.clone()),
+        (None, Some(place)) => Some(input(place == "-", place, terminal.stdin)?),
+        (None, None) => None,
+    };
+    let request = match request(args, text.as_deref()) {
+        Ok(request) => request,
+        Err(error) => {
+            write_refusal(&error, args.error_format, terminal.err)?;
+            return Ok(Exit::Failure);
+        }
+    };
+    let bundle = match places.read() {
+        Ok(read) => read.bundle,
+        Err(problems) => {
+            write_problems(&problems, args.error_format, terminal.err)?;
+            return Ok(Exit::Failure);
+        }
+    };
+    let now = args.now.unwrap_or_else(clock::now);
+    let decided = engine::on_big_stack(|| decide(bundle, args, &request, now))?;
+    match decided {
+        Err(problems) => {
+            write_problems(&problems, args.error_format, terminal.err)?;
+            Ok(Exit::Failure)
+        }
+        Ok((answer, warnings)) => {
+            // what `serve` would refuse by default
+            write_problems(&warnings, args.error_format, terminal.err)?;
+            match answer {
+                Ok(decision) => {
+                    write_decision(&decision, args, terminal)?;
+                    Ok(if decision.outcome.is_allow() { Exit::Success } else { Exit::Deny })
+                }
+                Err(error) => {
+                    write_refusal(&error, args.error_format, terminal.err)?;
+                    Ok(Exit::Failure)
+                }
+            }
+        }
+    }
+}
+
+type Answer = (Result<Decision, RequestError>, Vec<Diagnostic>);
+
+fn decide(bundle: Bundle, args: &CheckArgs, request: &AccessRequest<'_>, now: i64) -> Result<Answer, Vec<Diagnostic>> {
+    let validation = if bundle.schema.is_some() { Validation::Warn } else { Validation::Off };
+    let settings = EngineSettings { validation, semantics: args.semantics.into(), ..EngineSettings::default() };
+    let revision = Revision { incarnation: 0, counter: 1 };
+    let (snapshot, warnings) = Snapshot::build(bundle.into(), &settings, revision)?;
+    Ok((snapshot.decide(request, now), warnings))
+}
+
+fn input(is_stdin: bool, name: &str, stdin: &mut dyn Read) -> Result<String, Stop> {
+    let read = if is_stdin {
+        let mut text = String::new();
+        stdin.read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(name)
+    };
+    let shown = if is_stdin { "standard input" } else { name };
+    read.map_err(|error| Stop::failure(format!("cannot read {shown}: {error}")))
+}
+
+fn request<'a>(args: &'a CheckArgs, text: Option<&'a str>) -> Result<AccessRequest<'a>, RequestError> {
+    let parsed = text.map(|text| Value::parse(text.as_bytes()));
+    let not_json = |what: &str, error: &serde_json::Error| {
+        RequestError::new("invalid_json", "", format!("{what} is not JSON: {error}"))
+    };
+    if args.request_json.is_some() {
+        let value = parsed.unwrap_or(Ok(Value::Null)).map_err(|error| not_json("the request", &error))?;
+        return AccessRequest::from_value(value);
+    }
+    let uid = |flag: &str, text: Option<&'a String>| {
+        let text = text.map(String::as_str).unwrap_or_default();
+        Uid::parse(text)
+            .map_err(|error| RequestError::new("invalid_uid", format!("/{flag}"), format!("--{flag}: {error}")))
+    };
+    let mut request = AccessRequest::new(
+        uid("principal", args.principal.as_ref())?,
+        uid("action", args.action.as_ref())?,
+        uid("resource", args.resource.as_ref())?,
+    );
+    if let Some(parsed) = parsed {
+        let context = parsed.map_err(|error| not_json("the context", &error))?;
+        if context.as_object().is_none() {
+            let message = format!("the context must be an object, not {}", context.kind());
+            return Err(RequestError::new("invalid_context", "/context", message));
+        }
+        request.context = context;
+    }
+    Ok(request)
+}
+
+fn write_decision(decision: &Decision, args: &CheckArgs, terminal: &mut Terminal<'_>) -> io::Result<()> {
+    if args.format == OutputFormat::Json {
+        let mut diagnostics = json!({
+            "reason": decision.reasons.iter().map(|id| &**id).collect::<Vec<_>>(),
+            "errors": decision.errors,
+        });
+        if let Some(denied) = &decision.denied_by {
+            diagnostics["denied_by"] = json!(denied);
+        }
+        return writeln!(terminal.out, "{}", json!({"decision": decision.outcome, "diagnostics": diagnostics}));
+    }
+    let (word, tone) = if decision.outcome.is_allow() { ("ALLOW", Tone::Good) } else { ("DENY", Tone::Bad) };
+    writeln!(terminal.out, "{}", toned(word, tone, terminal.color))?;
+    if !args.verbose {
+        return Ok(());
+    }
+    if decision.reasons.is_empty() {
+        writeln!(terminal.out, "no policy determined this")?;
+    } else {
+        writeln!(terminal.out, "determined by")?;
+        decision.reasons.iter().try_for_each(|id| writeln!(terminal.out, "  {id}"))?;
+    }
+    if let Some(denied) = &decision.denied_by {
+        writeln!(terminal.out, "denied because {}", denied_by(denied))?;
+    }
+    decision.errors.iter().try_for_each(|error| writeln!(terminal.out, "policy error {}", policy_error(error)))
+}
+
+fn write_refusal(error: &RequestError, format: ErrorFormat, to: &mut dyn Write) -> io::Result<()> {
+    if format == ErrorFormat::Json {
+        return writeln!(
+            to,
+            "{}",
+            json!({"severity": "error", "code": error.code, "where": error.pointer, "message": error.message})
+        );
+    }
+    writeln!(to, "error: {}", one_line(&error.message, format))
+}
+
+fn write_problems(problems: &[Diagnostic], format: ErrorFormat, to: &mut dyn Write) -> io::Result<()> {
+    for problem in problems {
+        match format {
+            ErrorFormat::Human => writeln!(to, "{problem}")?,
+            ErrorFormat::Json => writeln!(to, "{}", json!(problem))?,
+            ErrorFormat::Plain => {
+                let plain = Diagnostic { excerpt: None, help: None, ..problem.clone() };
+                writeln!(to, "{}", one_line(&plain.to_string(), format))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_line(text: &str, format: ErrorFormat) -> String {
+    if format == ErrorFormat::Plain { text.replace('\n', " ") } else { text.to_owned() }
+}

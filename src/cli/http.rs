@@ -1,0 +1,108 @@
+//! One GET over TCP or a Unix socket, for `status`. Not a client for anything else.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::config::ListenAddr;
+
+/// More than any status has.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Gets `path` from `address`.
+///
+/// # Errors
+/// If there is no answer in time, or none that is HTTP.
+pub fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout: Duration) -> io::Result<Answer> {
+    let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    // 1.0: the answer ends with the connection and is not chunked
+    let head = format!(
+        "GET {path} HTTP/1.0\r\nHost: palisade\r\nAccept: application/json\r\nConnection: close\r\n{authorization}\r\n"
+    );
+    let bytes = match address {
+        ListenAddr::Tcp(address) => {
+            let mut target = *address;
+            if target.ip().is_unspecified() {
+                // a listener on all addresses is reached on this machine
+                target.set_ip(if target.is_ipv4() {
+                    std::net::Ipv4Addr::LOCALHOST.into()
+                } else {
+                    std::net::Ipv6Addr::LOCALHOST.into()
+                });
+            }
+            let stream = TcpStream::connect_timeout(&target, timeout)?;
+            stream.set_read_timeout(Some(timeout))?;
+            stream.set_write_timeout(Some(timeout))?;
+            exchange(stream, &head)?
+        }
+        #[cfg(unix)]
+        ListenAddr::Unix(path) => {
+            let stream = std::os::unix::net::UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(timeout))?;
+            stream.set_write_timeout(Some(timeout))?;
+            exchange(stream, &head)?
+        }
+        #[cfg(not(unix))]
+        ListenAddr::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+}
+
+fn exchange(mut stream: impl Read + Write, head: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(head.as_bytes())?;
+    let mut bytes = Vec::new();
+    match stream.take(MAX_BYTES).read_to_end(&mut bytes) {
+        // a server may reset a connection that it has answered
+        Err(error) if bytes.is_empty() || error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+        _ => Ok(bytes),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Answer> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    let mut lines = head.split("\r\n");
+    let first = lines.next()?;
+    let status = first.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1))?.parse().ok()?;
+    let length = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse::<usize>().ok());
+    let body = bytes.get(end + 4..)?;
+    // less than was announced is an answer that was cut off
+    let body = match length {
+        Some(length) => body.get(..length)?,
+        None => body,
+    };
+    Some(Answer { status, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers() {
+        let body = |status, body: &str| Some(Answer { status, body: body.as_bytes().to_vec() });
+        for (text, expected) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", body(200, "{}")),
+            ("HTTP/1.0 503 Service Unavailable\r\n\r\n{}", body(503, "{}")),
+            ("HTTP/1.1 204\r\ncontent-length: 0\r\n\r\n", body(204, "")),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", None),
+            ("HTTP/1.1 OK\r\n\r\n", None),
+            ("SSH-2.0-OpenSSH\r\n\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+}

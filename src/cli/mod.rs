@@ -1,0 +1,233 @@
+//! The command line: one file a verb, one table of exit codes.
+//!
+//! Verbs call the engine directly, so what they show is what serves; only `serve` starts the sidecar.
+//! They read and write through a [`Terminal`], never the process's own streams, so that tests can look.
+
+mod bundle;
+mod check;
+mod clock;
+mod config;
+mod exit;
+mod generate;
+mod http;
+mod serve;
+mod status;
+mod terminal;
+pub mod test;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+pub use exit::{Exit, Stop};
+pub use terminal::{ColorChoice, Terminal};
+
+use crate::engine::Semantics;
+use terminal::{Patient, wants_color};
+
+/// A low-latency Cedar authorization sidecar
+///
+/// Palisade holds policies, schema and entities in memory and answers "may this principal do this
+/// action on this resource?" over HTTP. The other commands work on the same files, without a server.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "palisade",
+    version,
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(after_long_help = EXIT_CODES)]
+pub struct Cli {
+    /// When to write colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0   all is well, or the decision is allow
+  1   the command could not do its work
+  2   the decision is deny
+  3   the bundle does not validate
+  4   a test failed, or there was none to run
+  64  the configuration or the command line is wrong";
+
+/// The verbs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Serve decisions over HTTP
+    ///
+    /// Without flags it serves ./policies and ./entities on 127.0.0.1:8180, and the admin API on
+    /// 127.0.0.1:8181. Flags win over the environment (PALISADE_CACHE__MAX_BYTES=64MiB), and that over
+    /// the configuration file.
+    #[command(after_long_help = SERVE_EXAMPLES)]
+    Serve(serve::ServeArgs),
+    /// Decide one request
+    ///
+    /// Exits with 0 if it is allowed and with 2 if it is denied.
+    #[command(after_long_help = CHECK_EXAMPLES)]
+    Check(Box<check::CheckArgs>),
+    /// Find everything that is wrong with a bundle
+    ///
+    /// Parses policies, schema and entities, validates them strictly, and reads the tests. Exits with 3
+    /// if something is wrong.
+    #[command(after_long_help = VALIDATE_EXAMPLES)]
+    Validate(validate::ValidateArgs),
+    /// Run the tests of the policies
+    ///
+    /// Tests are the files `tests/**/*.{json,yaml,yml}` beside the policies. Exits with 4 if one fails
+    /// or none is found, and with 3 if the bundle cannot be used.
+    #[command(after_long_help = TEST_EXAMPLES)]
+    Test(test::TestArgs),
+    /// Show what a running sidecar serves
+    ///
+    /// Asks the admin API. Exits with 1 if it cannot be reached or is not ready.
+    #[command(after_long_help = STATUS_EXAMPLES)]
+    Status(status::StatusArgs),
+    /// Show the configuration, or its JSON Schema
+    #[command(after_long_help = CONFIG_EXAMPLES)]
+    Config(config::ConfigVerb),
+    /// Write a script that completes commands and flags in a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(generate::CompletionsArgs),
+    /// Write the manual
+    #[command(after_long_help = MAN_EXAMPLES)]
+    Man(generate::ManArgs),
+}
+
+// Lines after `$` are run by a test, and what follows is what they write, `...` standing for the rest.
+
+const SERVE_EXAMPLES: &str = "Examples:
+  $ palisade serve
+  $ palisade serve --config palisade.yaml --listen 0.0.0.0:8180 --set cache.max_bytes=256MiB";
+
+const CHECK_EXAMPLES: &str = r#"Examples:
+  $ palisade check -l 'Fleet::User::"u-hq-fda-dm"' -a 'Fleet::Action::"ViewDevice"' \
+      -r 'Fleet::Device::"d-depot"' \
+      -c '{"now": "2026-11-21T12:00:00Z", "auth": {"method": "password", "mfa": false}}'
+  ALLOW"#;
+
+const VALIDATE_EXAMPLES: &str = "Examples:
+  $ palisade validate
+  $ palisade validate --policies ./policies --entities ./entities --deny-warnings --format json";
+
+const TEST_EXAMPLES: &str = "Examples:
+  $ palisade test --quiet
+  $ palisade test scenarios.json '*ListDevices*' --fail-fast
+  $ palisade test --format junit";
+
+const STATUS_EXAMPLES: &str = "Examples:
+  $ palisade status
+  $ palisade status --admin-listen unix:/run/palisade-admin.sock --format json";
+
+const CONFIG_EXAMPLES: &str = "Examples:
+  $ palisade config schema
+  $ palisade config show --format json";
+
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  $ palisade completions bash";
+
+const MAN_EXAMPLES: &str = "Examples:
+  $ palisade man";
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// How decisions are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SemanticsArg {
+    /// Cedar's, and a denial where a forbid fails or an entity is unknown.
+    #[default]
+    Strict,
+    /// Cedar's exactly.
+    Cedar,
+}
+
+impl From<SemanticsArg> for Semantics {
+    fn from(semantics: SemanticsArg) -> Self {
+        match semantics {
+            SemanticsArg::Strict => Self::Strict,
+            SemanticsArg::Cedar => Self::Cedar,
+        }
+    }
+}
+
+/// Runs the process's command line on the process's streams.
+pub fn main() -> Exit {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let mut out = Patient::new(io::BufWriter::new(stdout.lock()));
+    let mut err = Patient::new(stderr.lock());
+    let env = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let streams = |choice| (wants_color(choice, &io::stdout(), env), wants_color(choice, &io::stderr(), env));
+    run(std::env::args_os(), &mut io::stdin().lock(), &mut out, &mut err, &streams)
+}
+
+/// Runs a command line, its first word being the program's name. `colors` tells whether output and
+/// errors show colours.
+pub fn run<A: Into<OsString> + Clone>(
+    args: impl IntoIterator<Item = A>,
+    stdin: &mut dyn io::Read,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    colors: &dyn Fn(ColorChoice) -> (bool, bool),
+) -> Exit {
+    let parsed = Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let exit = match parsed {
+        Ok(cli) => {
+            let (color, color_err) = colors(cli.color);
+            let mut terminal = Terminal { stdin, out, err, color, color_err };
+            dispatch(&cli.command, &mut terminal).unwrap_or_else(|stop| {
+                for line in stop.message.lines() {
+                    let prefix = terminal::toned("error:", terminal::Tone::Bad, terminal.color_err);
+                    // there is nobody left to tell if this fails
+                    let _ = writeln!(terminal.err, "{prefix} {line}");
+                }
+                stop.exit
+            })
+        }
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let (color, color_err) = colors(ColorChoice::Auto);
+            let (to, color): (&mut dyn Write, bool) = if asked { (out, color) } else { (err, color_err) };
+            let text = error.render();
+            let _ = if color { write!(to, "{}", text.ansi()) } else { write!(to, "{text}") };
+            if asked { Exit::Success } else { Exit::Usage }
+        }
+    };
+    match out.flush().and_then(|()| err.flush()) {
+        Ok(()) => exit,
+        Err(error) => {
+            let _ = writeln!(err, "error: cannot write the output: {error}");
+            Exit::Failure
+        }
+    }
+}
+
+fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+    match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(args, terminal),
+        Command::Validate(args) => validate::run(args, terminal),
+        Command::Test(args) => test::run(args, terminal),
+        Command::Status(args) => status::run(args, terminal),
+        Command::Config(args) => config::run(args, terminal),
+        Command::Completions(args) => generate::completions(args, terminal),
+        Command::Man(args) => generate::man(args, terminal),
+    }
+}

@@ -1,0 +1,83 @@
+//! JUnit XML: a suite a file.
+
+use std::io::{self, Write};
+
+use crate::cli::test::format::human;
+use crate::cli::test::report::{Got, Report};
+
+pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
+    writeln!(to, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
+    writeln!(
+        to,
+        r#"<testsuites name="palisade" tests="{}" failures="{}" errors="{}">"#,
+        report.results.len(),
+        failures(&report.results),
+        errors(&report.results)
+    )?;
+    let mut rest = report.results.as_slice();
+    while let Some(first) = rest.first() {
+        let (file, others) = rest.split_at(rest.iter().take_while(|result| result.path == first.path).count());
+        writeln!(
+            to,
+            r#"  <testsuite name="{}" tests="{}" failures="{}" errors="{}">"#,
+            escape(&first.path),
+            file.len(),
+            failures(file),
+            errors(file)
+        )?;
+        for result in file {
+            let line = result.line.map_or_else(String::new, |line| format!(r#" line="{line}""#));
+            write!(
+                to,
+                r#"    <testcase classname="{}" name="{}" file="{}"{line}"#,
+                escape(&result.file),
+                escape(&result.name),
+                escape(&result.path)
+            )?;
+            if result.passed() {
+                writeln!(to, "/>")?;
+                continue;
+            }
+            let element = if matches!(result.got, Got::Broken(_)) { "error" } else { "failure" };
+            let mut detail = Vec::new();
+            human::write_failure(result, false, &mut detail)?;
+            let detail = String::from_utf8_lossy(&detail);
+            writeln!(to, ">")?;
+            writeln!(
+                to,
+                r#"      <{element} message="{}">{}</{element}>"#,
+                escape(&result.faults.join("; ")),
+                escape(detail.trim_end())
+            )?;
+            writeln!(to, "    </testcase>")?;
+        }
+        writeln!(to, "  </testsuite>")?;
+        rest = others;
+    }
+    writeln!(to, "</testsuites>")
+}
+
+fn errors(results: &[crate::cli::test::report::TestResult]) -> usize {
+    results.iter().filter(|result| matches!(result.got, Got::Broken(_))).count()
+}
+
+fn failures(results: &[crate::cli::test::report::TestResult]) -> usize {
+    results.iter().filter(|result| !result.passed() && !matches!(result.got, Got::Broken(_))).count()
+}
+
+/// Text for XML 1.0, which has no place for most control characters.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}

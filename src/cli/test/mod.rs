@@ -1,0 +1,173 @@
+//! `palisade test`: runs the tests of the policies.
+//!
+//! - `model` is what a test says; `json` and `yaml` read it from the two forms.
+//! - `runner` asks the engine; `report` compares, `format` writes.
+
+mod discover;
+mod filter;
+mod format;
+mod json;
+mod model;
+mod node;
+mod notation;
+mod report;
+mod runner;
+mod yaml;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+pub use filter::Filter;
+pub use format::Format;
+pub use model::{Case, Check, EntityChange, Expect, Fault, Store, TestFile};
+pub use report::{Got, ReasonDiff, Report, TestResult};
+pub use runner::{Options, run_bundle, run_with};
+
+pub(crate) use report::{count, denied_by, policy_error};
+
+use crate::cli::bundle::{self, BundleArgs};
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::terminal::Terminal;
+use crate::cli::{SemanticsArg, clock};
+use crate::engine::Validation;
+
+/// Flags of `palisade test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Run only tests whose `file::name` contains this, or matches it if it has `*` or `?`
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// Which bundle to test
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Tests: a file or a directory; may be repeated [default: `tests` beside the policies]
+    #[arg(long, value_name = "PATH")]
+    pub tests: Vec<PathBuf>,
+    /// How decisions are made
+    #[arg(long, value_enum, default_value_t)]
+    pub semantics: SemanticsArg,
+    /// The time for requests that leave `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse)]
+    pub now: Option<i64>,
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Stop at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// List the tests that would run, without running them
+    #[arg(long)]
+    pub list: bool,
+    /// Succeed even if there is no test
+    #[arg(long)]
+    pub allow_none: bool,
+    /// Write failures and the summary only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How many threads to use [default: one a processor]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+}
+
+/// Reads the tests of `place`, a directory or one file, in the order of their names.
+///
+/// # Errors
+/// If a directory cannot be listed. A file that cannot be read is a test that fails.
+pub fn read_tests(place: &Path) -> io::Result<Vec<TestFile>> {
+    discover::read(place)
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// If there is no bundle, or it cannot be built.
+pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+    let places = args.bundle.places()?;
+    let default = [places.tests()];
+    let named = !args.tests.is_empty();
+    let mut files = Vec::new();
+    for place in if named { &args.tests } else { &default[..] } {
+        if place.exists() {
+            let found = read_tests(place).map_err(|error| Stop::failure(format!("{}: {error}", place.display())))?;
+            files.extend(found);
+        } else if named {
+            return Err(Stop::failure(format!("`--tests {}`: there is no such file or directory", place.display())));
+        }
+    }
+    let ids: Vec<String> =
+        files.iter().flat_map(|file| file.cases.iter().map(|case| format!("{}::{}", file.id, case.name))).collect();
+    if ids.is_empty() {
+        if args.allow_none {
+            writeln!(terminal.out, "{}", Report::default())?;
+            return Ok(Exit::Success);
+        }
+        let places: Vec<String> =
+            if named { &args.tests } else { &default[..] }.iter().map(|place| place.display().to_string()).collect();
+        writeln!(terminal.err, "error: there are no tests in `{}`", places.join("`, `"))?;
+        return Ok(Exit::TestsFailed);
+    }
+    let filter = Filter::new(args.filters.clone());
+    let idle = filter.idle(&ids);
+    if !idle.is_empty() {
+        for pattern in idle {
+            writeln!(terminal.err, "error: no test matches `{pattern}`; `palisade test --list` shows them all")?;
+        }
+        return Ok(Exit::TestsFailed);
+    }
+    if args.list {
+        return list(&files, &filter, args.format, terminal);
+    }
+
+    let read = match places.read() {
+        Ok(read) => read,
+        Err(problems) => {
+            bundle::show(&problems, terminal.err)?;
+            return Ok(Exit::Invalid);
+        }
+    };
+    let options = Options {
+        semantics: args.semantics.into(),
+        // there is nothing to validate against without a schema
+        validation: if read.bundle.schema.is_some() { Validation::Strict } else { Validation::Off },
+        now: args.now.unwrap_or_else(clock::now),
+        filter,
+        fail_fast: args.fail_fast,
+        jobs: args.jobs.map_or_else(|| Options::default().jobs, NonZeroUsize::get),
+    };
+    match run_with(&read.bundle, &files, &options) {
+        Ok(report) => {
+            format::write(&report, args.format, args.quiet, terminal.color, terminal.out)?;
+            Ok(if report.failed() == 0 { Exit::Success } else { Exit::TestsFailed })
+        }
+        Err(problems) => {
+            bundle::show(&problems, terminal.err)?;
+            writeln!(terminal.err, "error: the bundle cannot be used, so no test ran")?;
+            Ok(Exit::Invalid)
+        }
+    }
+}
+
+fn list(files: &[TestFile], filter: &Filter, format: Format, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+    let mut listed = Vec::new();
+    for file in files {
+        for case in file.cases.iter().filter(|case| filter.selects(&file.id, &case.name)) {
+            let id = format!("{}::{}", file.id, case.name);
+            if format == Format::Json {
+                listed.push(serde_json::json!({"id": id, "name": case.name, "file": file.path, "line": case.line}));
+            } else {
+                writeln!(terminal.out, "{id}")?;
+            }
+        }
+    }
+    if format == Format::Json {
+        serde_json::to_writer_pretty(&mut *terminal.out, &listed).map_err(io::Error::from)?;
+        writeln!(terminal.out)?;
+    }
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Tests as values: what is asked, and what must come of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::domain::{AccessRequest, Uid};
+
+/// The tests of one file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestFile {
+    /// The file as its author knows it, for messages.
+    pub path: String,
+    /// Its path under the directory of tests: the first half of a test's id.
+    pub id: String,
+    /// Its tests, in the order in which they stand.
+    pub cases: Vec<Case>,
+}
+
+/// One request and what must come of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// What its author calls it; a matrix adds the request's parts.
+    pub name: String,
+    /// The line of the file.
+    pub line: Option<usize>,
+    /// Why it must be so.
+    pub why: Option<String>,
+    /// The test, or what keeps it from being one.
+    pub check: Result<Check, Fault>,
+}
+
+/// What a [`Case`] checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// The request.
+    pub request: AccessRequest<'static>,
+    /// The entities that it is decided upon.
+    pub store: Store,
+    /// What must come of it.
+    pub expect: Expect,
+    /// The policies that must determine the decision, if that matters.
+    pub reasons: Option<BTreeSet<String>>,
+    /// How many policies must fail to evaluate, if that matters.
+    pub errors: Option<usize>,
+}
+
+/// What must come of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Access.
+    Allow,
+    /// No access.
+    Deny,
+    /// No decision: the request does not fit the schema.
+    Error,
+}
+
+/// The entities that a request is decided upon.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Store {
+    /// Those of the bundle.
+    Bundle,
+    /// These alone: a JSON array.
+    Only(Arc<str>),
+    /// Those of the bundle with changes, in order.
+    Changed(Arc<[EntityChange]>),
+}
+
+/// A change that a test makes to the bundle's entities.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum EntityChange {
+    /// Adds an entity, or replaces the one of that name.
+    Put {
+        /// The line of the file, for messages.
+        line: usize,
+        /// Its name.
+        uid: Uid<'static>,
+        /// The entity to start from.
+        like: Option<Uid<'static>>,
+        /// Attributes, in Cedar's JSON form: an object as text, so that it can be compared.
+        attributes: String,
+        /// Attributes that the entity to start from has and this one has not.
+        unset: Vec<String>,
+        /// Parents, if they are not those of the entity to start from.
+        parents: Option<Vec<Uid<'static>>>,
+        /// Tags, if they are not those of the entity to start from: an object as text.
+        tags: Option<String>,
+    },
+    /// Takes an entity away.
+    Remove {
+        /// The line of the file, for messages.
+        line: usize,
+        /// Its name.
+        uid: Uid<'static>,
+    },
+}
+
+/// Why something in a file of tests is not a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The line of the file, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault at `line`.
+    pub fn at(line: usize, message: impl Into<String>) -> Self {
+        Self { line: Some(line), message: message.into() }
+    }
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! What came of a run of tests.
+
+use std::fmt;
+
+use crate::cli::test::model::{Check, Expect};
+use crate::domain::{Decision, DeniedBy, Outcome, PolicyError, RequestError};
+
+/// What came of a run, in the order of the files and of the tests in them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// What came of each test that ran.
+    pub results: Vec<TestResult>,
+    /// How many tests were left out by a filter.
+    pub unselected: usize,
+    /// How many tests did not run because one before them failed.
+    pub not_run: usize,
+}
+
+/// What came of one test.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestResult {
+    /// The file as its author knows it.
+    pub path: String,
+    /// The file under the directory of tests.
+    pub file: String,
+    /// The line of the test.
+    pub line: Option<usize>,
+    /// The test's name.
+    pub name: String,
+    /// Why it must be so.
+    pub why: Option<String>,
+    /// What was asked and expected; nothing if the test could not be read.
+    pub check: Option<Check>,
+    /// What came of it.
+    pub got: Got,
+    /// What differs, in words; nothing if the test passed.
+    pub faults: Vec<String>,
+}
+
+/// What came of asking.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Got {
+    /// A decision.
+    Decision(Decision),
+    /// The request does not fit the schema.
+    Refused(RequestError),
+    /// The test could not ask: it is no test, or its entities are none.
+    Broken(String),
+}
+
+/// The difference between reasons expected and got.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReasonDiff<'r> {
+    /// Expected, but not among those that determined the decision.
+    pub missing: Vec<&'r str>,
+    /// Not expected.
+    pub extra: Vec<&'r str>,
+    /// As expected.
+    pub common: Vec<&'r str>,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// How many tests passed.
+    #[must_use]
+    pub fn passed(&self) -> usize {
+        self.results.iter().filter(|result| result.passed()).count()
+    }
+
+    /// How many tests failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.results.len() - self.passed()
+    }
+
+    /// Those that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &TestResult> {
+        self.results.iter().filter(|result| !result.passed())
+    }
+}
+
+/// The summary: `113 passed, 0 failed`.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed(), self.failed())?;
+        if self.not_run > 0 {
+            write!(f, ", {} not run", self.not_run)?;
+        }
+        if self.unselected > 0 {
+            write!(f, ", {} not selected", self.unselected)?;
+        }
+        Ok(())
+    }
+}
+
+// === impl TestResult ===
+
+impl TestResult {
+    /// Whether all was as expected.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// `file::name`, which filters select by.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}::{}", self.file, self.name)
+    }
+
+    /// `path:line`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("{}:{line}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// The policies that determined the decision beside those expected, if the test names any.
+    #[must_use]
+    pub fn reason_diff(&self) -> Option<ReasonDiff<'_>> {
+        let expected = self.check.as_ref()?.reasons.as_ref()?;
+        let Got::Decision(decision) = &self.got else { return None };
+        let got: Vec<&str> = decision.reasons.iter().map(|id| &**id).collect();
+        let (common, missing) = expected.iter().map(String::as_str).partition(|id| got.contains(id));
+        let extra = got.into_iter().filter(|id| !expected.contains(*id)).collect();
+        Some(ReasonDiff { missing, extra, common })
+    }
+}
+
+// === impl Got ===
+
+impl Got {
+    /// What came of it, in a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Decision(decision) if decision.outcome == Outcome::Allow => "allow",
+            Self::Decision(_) => "deny",
+            Self::Refused(_) => "error",
+            Self::Broken(_) => "broken",
+        }
+    }
+
+    /// The decision, if there is one.
+    #[must_use]
+    pub fn decision(&self) -> Option<&Decision> {
+        match self {
+            Self::Decision(decision) => Some(decision),
+            _ => None,
+        }
+    }
+}
+
+/// What differs between what `check` expects and what came of it, in words.
+pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
+    let mut faults = Vec::new();
+    match (check.expect, got) {
+        (_, Got::Broken(message)) => faults.push(message.clone()),
+        (Expect::Error, Got::Refused(_)) => {}
+        (Expect::Error, Got::Decision(_)) => faults.push(format!("expected an error, got {}", got.word())),
+        (expect, Got::Refused(error)) => {
+            faults.push(format!("expected {expect}, but the request is refused: {}", error.message));
+        }
+        (expect, Got::Decision(decision)) => {
+            if decision.outcome.is_allow() != (expect == Expect::Allow) {
+                faults.push(format!("expected {expect}, got {}", got.word()));
+            }
+            if let Some(expected) = &check.reasons
+                && !decision.reasons.iter().map(|id| &**id).eq(expected.iter().map(String::as_str))
+            {
+                faults.push("the determining policies differ".to_owned());
+            }
+            if let Some(expected) = check.errors
+                && expected != decision.errors.len()
+            {
+                faults.push(format!("expected {}, got {}", count(expected, "policy error"), decision.errors.len()));
+            }
+        }
+    }
+    faults
+}
+
+/// `1 policy`, `2 policies`, `0 tests`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    match (n, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{n} {stem}ies"),
+        _ => format!("{n} {what}s"),
+    }
+}
+
+/// Why the `strict` semantics denied, in words.
+#[must_use]
+pub fn denied_by(denied: &DeniedBy) -> String {
+    match denied {
+        DeniedBy::UnknownEntity { entity } => {
+            format!("`{entity}` is not in the store, and the request does not carry it")
+        }
+        DeniedBy::ForbidError { policy_id } => format!("the forbid `{policy_id}` cannot be evaluated"),
+    }
+}
+
+/// A policy's error, in one line.
+#[must_use]
+pub fn policy_error(error: &PolicyError) -> String {
+    format!("`{}`: {}", error.policy_id, error.message)
+}

@@ -1,0 +1,303 @@
+//! Runs tests on a bundle. Each set of entities is built once; the order of results is that of the tests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::cli::test::filter::Filter;
+use crate::cli::test::model::{Case, Check, EntityChange, Store, TestFile};
+use crate::cli::test::report::{Got, Report, TestResult, compare};
+use crate::domain::{Bundle, Diagnostic, Document, Revision, Uid, Value, request};
+use crate::engine::{self, EngineSettings, Semantics, Snapshot, Validation};
+
+/// How many tests a thread takes at once.
+const CHUNK: usize = 64;
+
+/// How tests are run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Cedar's semantics, or the stricter ones.
+    pub semantics: Semantics,
+    /// Whether the policies must validate.
+    pub validation: Validation,
+    /// The clock, in milliseconds since 1970, for requests that leave `now` out.
+    pub now: i64,
+    /// Which tests to run.
+    pub filter: Filter,
+    /// Whether to stop at the first failure.
+    pub fail_fast: bool,
+    /// How many threads to use.
+    pub jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            semantics: Semantics::Strict,
+            validation: Validation::Strict,
+            now: crate::cli::clock::now(),
+            filter: Filter::default(),
+            fail_fast: false,
+            jobs: thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// Runs all tests of `files` on `bundle` with the defaults: strict semantics, strict validation.
+///
+/// # Errors
+/// Every problem that keeps the bundle from being built.
+pub fn run_bundle(bundle: &Bundle, files: &[TestFile]) -> Result<Report, Vec<Diagnostic>> {
+    run_with(bundle, files, &Options::default())
+}
+
+/// Runs the tests of `files` on `bundle`.
+///
+/// # Errors
+/// Every problem that keeps the bundle from being built.
+pub fn run_with(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Report, Vec<Diagnostic>> {
+    engine::on_big_stack(|| run_here(bundle, files, options))
+        .unwrap_or_else(|error| Err(vec![Diagnostic::error("tests", format!("no thread could be started: {error}"))]))
+}
+
+/// One test with the file it stands in.
+struct Job<'t> {
+    file: &'t TestFile,
+    case: &'t Case,
+    /// Index of its world; nothing if it is no test.
+    world: Option<usize>,
+}
+
+/// A set of entities, and the snapshot with them once it is needed.
+struct World<'t> {
+    store: &'t Store,
+    snapshot: OnceLock<Result<Arc<Snapshot>, String>>,
+}
+
+fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Report, Vec<Diagnostic>> {
+    let settings =
+        EngineSettings { validation: options.validation, semantics: options.semantics, ..EngineSettings::default() };
+    let revision = Revision { incarnation: 0, counter: 1 };
+    let (base, _) = Snapshot::build(Arc::new(bundle.clone()), &settings, revision)?;
+    // the policies were validated with the bundle's own entities; entities are checked with each set
+    let builder = Builder {
+        base: Arc::new(base),
+        settings: EngineSettings { validation: Validation::Off, ..settings },
+        entities: OnceLock::new(),
+    };
+
+    let mut report = Report::default();
+    let mut worlds: Vec<World<'_>> = Vec::new();
+    let mut known: HashMap<&Store, usize> = HashMap::new();
+    let mut jobs = Vec::new();
+    for file in files {
+        for case in &file.cases {
+            if !options.filter.selects(&file.id, &case.name) {
+                report.unselected += 1;
+                continue;
+            }
+            let world = case.check.as_ref().ok().map(|check| {
+                *known.entry(&check.store).or_insert_with(|| {
+                    worlds.push(World { store: &check.store, snapshot: OnceLock::new() });
+                    worlds.len() - 1
+                })
+            });
+            jobs.push(Job { file, case, world });
+        }
+    }
+    let results = run_jobs(&jobs, &worlds, &builder, options);
+    let first_failure = results.iter().position(|result| result.as_ref().is_some_and(|result| !result.passed()));
+    let keep = match first_failure {
+        Some(i) if options.fail_fast => i + 1,
+        _ => results.len(),
+    };
+    report.not_run = results.len() - keep;
+    report.results = results.into_iter().take(keep).flatten().collect();
+    Ok(report)
+}
+
+/// Runs jobs on several threads; a result is missing only after a failure, if that stops the run.
+fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: &Options) -> Vec<Option<TestResult>> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let done: Mutex<Vec<(usize, Vec<TestResult>)>> = Mutex::new(Vec::new());
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            // chunks are taken in order, so that all before the first failure are run
+            let start = next.fetch_add(CHUNK, Ordering::Relaxed);
+            let Some(chunk) = jobs.get(start..jobs.len().min(start + CHUNK)).filter(|chunk| !chunk.is_empty()) else {
+                return;
+            };
+            let results: Vec<TestResult> = chunk.iter().map(|job| run_job(job, worlds, builder, options)).collect();
+            if options.fail_fast && results.iter().any(|result| !result.passed()) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((start, results));
+        }
+    };
+    let threads = options.jobs.clamp(1, jobs.len().div_ceil(CHUNK).max(1));
+    if threads == 1 {
+        work();
+    } else {
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    // if its thread cannot be started, the others do its share
+                    let _ = engine::on_big_stack(work);
+                });
+            }
+        });
+        // what is left if no thread could be started
+        work();
+    }
+    let mut results: Vec<Option<TestResult>> = jobs.iter().map(|_| None).collect();
+    for (start, chunk) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for (i, result) in chunk.into_iter().enumerate() {
+            if let Some(place) = results.get_mut(start + i) {
+                *place = Some(result);
+            }
+        }
+    }
+    results
+}
+
+fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Options) -> TestResult {
+    let Job { file, case, world } = job;
+    let result = |line: Option<usize>, check: Option<&Check>, got: Got, faults: Vec<String>| TestResult {
+        path: file.path.clone(),
+        file: file.id.clone(),
+        line,
+        name: case.name.clone(),
+        why: case.why.clone(),
+        check: check.cloned(),
+        got,
+        faults,
+    };
+    match (&case.check, world.and_then(|world| worlds.get(world))) {
+        (Ok(check), Some(world)) => {
+            let snapshot = world.snapshot.get_or_init(|| builder.build(&file.path, world.store));
+            let got = match snapshot {
+                Ok(snapshot) => match snapshot.decide(&check.request, options.now) {
+                    Ok(decision) => Got::Decision(decision),
+                    Err(error) => Got::Refused(error),
+                },
+                Err(message) => Got::Broken(message.clone()),
+            };
+            let faults = compare(check, &got);
+            result(case.line, Some(check), got, faults)
+        }
+        (Err(fault), _) => {
+            result(fault.line.or(case.line), None, Got::Broken(fault.message.clone()), vec![fault.message.clone()])
+        }
+        (Ok(_), None) => unreachable!("every test has its world"),
+    }
+}
+
+/// Builds snapshots that have the bundle's policies and schema, and other entities.
+struct Builder {
+    base: Arc<Snapshot>,
+    settings: EngineSettings,
+    entities: OnceLock<Result<Entities, String>>,
+}
+
+/// Entities in Cedar's JSON form, by name.
+type Entities = BTreeMap<Uid<'static>, Json>;
+
+impl Builder {
+    fn build(&self, path: &str, store: &Store) -> Result<Arc<Snapshot>, String> {
+        let bytes = match store {
+            Store::Bundle => return Ok(self.base.clone()),
+            Store::Only(text) => text.as_bytes().to_vec(),
+            Store::Changed(changes) => {
+                let stored = self.entities.get_or_init(|| read(&self.base.bundle().entities)).as_ref()?;
+                let mut entities = stored.clone();
+                for change in changes.iter() {
+                    apply(change, &mut entities).map_err(|(line, message)| format!("{path}:{line}: {message}"))?;
+                }
+                Json::Array(entities.into_values().collect()).to_string().into_bytes()
+            }
+        };
+        let mut bundle = Bundle::clone(self.base.bundle());
+        bundle.entities = vec![Document { origin: "entities".to_owned(), bytes }];
+        match Snapshot::build(Arc::new(bundle), &self.settings, self.base.revision()) {
+            Ok((snapshot, _)) => Ok(Arc::new(snapshot)),
+            Err(problems) => {
+                let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+                Err(format!("the entities of this test cannot be used: {}", messages.join("; ")))
+            }
+        }
+    }
+}
+
+fn read(documents: &[Document]) -> Result<Entities, String> {
+    let mut entities = Entities::new();
+    for document in documents {
+        let failed = |error: serde_json::Error| format!("{}: {error}", document.origin);
+        let first = document.bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        let list: Vec<Json> = if first == Some(&b'[') {
+            serde_json::from_slice(&document.bytes).map_err(failed)?
+        } else {
+            serde_json::Deserializer::from_slice(&document.bytes)
+                .into_iter()
+                .collect::<Result<_, _>>()
+                .map_err(failed)?
+        };
+        for entity in list {
+            let uid = entity.get("uid").map(Json::to_string).unwrap_or_default();
+            let uid = Value::parse(uid.as_bytes())
+                .map_err(|error| error.to_string())
+                .and_then(|uid| request::uid_member(uid, "/uid").map_err(|error| error.message))
+                .map_err(|message| format!("{}: {message}", document.origin))?
+                .into_owned();
+            entities.insert(uid, entity);
+        }
+    }
+    Ok(entities)
+}
+
+fn apply(change: &EntityChange, entities: &mut Entities) -> Result<(), (usize, String)> {
+    match change {
+        EntityChange::Remove { line, uid } => match entities.remove(uid) {
+            Some(_) => Ok(()),
+            None => Err((*line, format!("there is no `{uid}` to leave out"))),
+        },
+        EntityChange::Put { line, uid, like, attributes, unset, parents, tags } => {
+            let mut entity = match like {
+                None => json!({"attrs": {}, "parents": []}),
+                Some(like) => match entities.get(like) {
+                    Some(entity) => entity.clone(),
+                    None => return Err((*line, format!("there is no `{like}` to start from"))),
+                },
+            };
+            entity["uid"] = named(uid);
+            let read = |text: &str| -> Map<String, Json> { serde_json::from_str(text).unwrap_or_default() };
+            if !entity.get("attrs").is_some_and(Json::is_object) {
+                entity["attrs"] = json!({});
+            }
+            if let Some(stored) = entity.get_mut("attrs").and_then(Json::as_object_mut) {
+                stored.extend(read(attributes));
+                for name in unset {
+                    // else the test would say nothing after a renaming
+                    if stored.remove(name).is_none() {
+                        return Err((*line, format!("there is no attribute `{name}` to leave out of `{uid}`")));
+                    }
+                }
+            }
+            if let Some(parents) = parents {
+                entity["parents"] = parents.iter().map(named).collect();
+            }
+            if let Some(tags) = tags {
+                entity["tags"] = Json::Object(read(tags));
+            }
+            entities.insert(uid.clone(), entity);
+            Ok(())
+        }
+    }
+}
+
+fn named(uid: &Uid<'_>) -> Json {
+    json!({"type": uid.type_name, "id": uid.id})
+}

@@ -1,0 +1,174 @@
+//! The runner on a small bundle, and what comes of each kind of test.
+
+use super::runner::{Options, run_with};
+use super::*;
+use crate::domain::{Bundle, Document, PolicyNaming, PolicyText, SchemaText};
+use crate::engine::Semantics;
+
+const SCHEMA: &str = r#"
+    entity User = { level: Long } tags String;
+    entity Doc = { owner: User };
+    action view, edit appliesTo { principal: [User], resource: [Doc], context: { now?: datetime, mfa: Bool } };
+"#;
+
+const POLICIES: &str = r#"
+    @id("view") permit(principal, action == Action::"view", resource) when { principal.level > 1 };
+    @id("edit") permit(principal, action == Action::"edit", resource) when { resource.owner == principal };
+    @id("low-owner") forbid(principal, action == Action::"edit", resource) when { resource.owner.level < 1 };
+    @id("mfa") forbid(principal, action, resource) unless { context.mfa };
+"#;
+
+const ENTITIES: &str = r#"[
+    {"uid": {"type": "User", "id": "ann"}, "attrs": {"level": 2}, "parents": []},
+    {"uid": {"type": "User", "id": "bob"}, "attrs": {"level": 1}, "parents": [], "tags": {"k": "v"}},
+    {"uid": {"type": "Doc", "id": "d"}, "attrs": {"owner": {"__entity": {"type": "User", "id": "ann"}}}, "parents": []}
+]"#;
+
+pub(super) fn bundle() -> Bundle {
+    Bundle {
+        policies: vec![PolicyText {
+            origin: "p.cedar".to_owned(),
+            text: POLICIES.to_owned(),
+            naming: PolicyNaming::Stem("p".to_owned()),
+        }],
+        schema: Some(SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] }),
+        entities: vec![Document { origin: "e.json".to_owned(), bytes: ENTITIES.into() }],
+        links: Vec::new(),
+    }
+}
+
+/// A file of YAML tests that all have a context.
+pub(super) fn yaml_file(tests: &str) -> TestFile {
+    let text = format!("defaults: {{context: {{mfa: true}}}}\n{tests}");
+    TestFile { path: "policies/tests/t.yaml".to_owned(), id: "t.yaml".to_owned(), cases: yaml::parse(&text).unwrap() }
+}
+
+fn run_one(test: &str, semantics: Semantics) -> TestResult {
+    let options = Options { semantics, jobs: 1, ..Options::default() };
+    let file = yaml_file(&format!("tests:\n  - {{name: t, {test}}}\n"));
+    let report = run_with(&bundle(), &[file], &options).unwrap();
+    report.results.into_iter().next().unwrap()
+}
+
+#[test]
+fn what_comes_of_a_test() {
+    let strict = Semantics::Strict;
+    for (test, semantics, faults) in [
+        ("principal: User::ann, action: view, resource: Doc::d, expect: allow, reason: [view]", strict, &[][..]),
+        ("principal: User::ann, action: [view, edit], resource: Doc::d, expect: allow", strict, &[]),
+        ("principal: User::bob, action: view, resource: Doc::d, expect: deny, reason: []", strict, &[]),
+        ("principal: User::bob, action: view, resource: Doc::d, expect: allow", strict, &["expected allow, got deny"]),
+        (
+            "principal: User::ann, action: view, resource: Doc::d, expect: deny, reason: [mfa]",
+            strict,
+            &["expected deny, got allow", "the determining policies differ"],
+        ),
+        // `now` is filled in, and a context member must fit
+        (
+            "principal: User::ann, action: view, resource: Doc::d, context: {mfa: 1}, expect: deny",
+            strict,
+            &["expected deny, but the request is refused: "],
+        ),
+        ("principal: User::ann, action: view, resource: Doc::d, context: {mfa: 1}, expect: error", strict, &[]),
+        ("principal: Doc::d, action: view, resource: Doc::d, expect: error", strict, &[]),
+        (
+            "principal: User::ann, action: view, resource: Doc::d, expect: error",
+            strict,
+            &["expected an error, got allow"],
+        ),
+        // the owner is taken away: the forbid fails
+        (
+            "principal: User::bob, action: edit, resource: Doc::d, without: User::ann, expect: deny, errors: 1",
+            strict,
+            &[],
+        ),
+        (
+            "principal: User::bob, action: edit, resource: Doc::d, without: [User::ann], expect: deny",
+            strict,
+            &["expected 0 policy errors, got 1"],
+        ),
+        // one that Cedar would let pass
+        (
+            "principal: User::eve, action: edit, resource: Doc::d, entities: [{uid: Doc::d, like: Doc::d, attrs: {owner: {entity: User::eve}}}], expect: deny, reason: [edit], errors: 1",
+            strict,
+            &[],
+        ),
+        (
+            "principal: User::eve, action: edit, resource: Doc::d, entities: [{uid: Doc::d, like: Doc::d, attrs: {owner: {entity: User::eve}}}], expect: allow, errors: 1",
+            Semantics::Cedar,
+            &[],
+        ),
+        (
+            "principal: User::eve, action: view, resource: Doc::d, entities: [{uid: User::eve, like: User::bob, attrs: {level: 7}}], expect: allow",
+            strict,
+            &[],
+        ),
+        (
+            "principal: User::ann, action: view, resource: Doc::d, entities: [{uid: User::ann, attrs: {}}], expect: deny",
+            strict,
+            &["the entities of this test cannot be used: "],
+        ),
+        (
+            "principal: User::ann, action: view, resource: Doc::d, entities: [{uid: User::x, like: User::y}], expect: deny",
+            strict,
+            &["policies/tests/t.yaml:3: there is no `User::\"y\"` to start from"],
+        ),
+        (
+            "principal: User::ann, action: view, resource: Doc::d, without: User::y, expect: deny",
+            strict,
+            &["policies/tests/t.yaml:3: there is no `User::\"y\"` to leave out"],
+        ),
+        (
+            "principal: User::ann, action: view, resource: Doc::d, entities: [{uid: User::ann, like: User::ann, unset: age}], expect: deny",
+            strict,
+            &["policies/tests/t.yaml:3: there is no attribute `age`"],
+        ),
+    ] {
+        let result = run_one(test, semantics);
+        assert_eq!(result.faults.len(), faults.len(), "{test}: {result:?}");
+        for (fault, expected) in result.faults.iter().zip(faults) {
+            assert!(fault.starts_with(expected), "{test}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn entities_of_a_json_test_replace_the_store() {
+    let request = r#""request":{"principal":"User::\"ann\"","action":"Action::\"view\"","resource":"Doc::\"d\"","context":{"mfa":true}}"#;
+    let text =
+        format!(r#"[{{{request},"decision":"allow"}},{{{request},"decision":"deny","reason":[],"entities":[]}}]"#);
+    let cases = json::parse(&text, &|_| Err(String::new())).unwrap();
+    let file = TestFile { path: "t.json".to_owned(), id: "t.json".to_owned(), cases };
+    let report = run_bundle(&bundle(), &[file]).unwrap();
+    assert_eq!(report.to_string(), "2 passed, 0 failed");
+}
+
+#[test]
+fn the_order_is_that_of_the_tests_on_any_number_of_threads() {
+    let tests: String = (0..300)
+        .map(|i| {
+            format!(
+                "  - {{name: t{i}, principal: [User::ann, User::bob], action: view, resource: Doc::d, expect: allow}}\n"
+            )
+        })
+        .collect();
+    let files = [yaml_file(&format!("tests:\n{tests}"))];
+    let run = |jobs| run_with(&bundle(), &files, &Options { jobs, now: 0, ..Options::default() }).unwrap();
+    let alone = run(1);
+    assert_eq!(alone.to_string(), "300 passed, 300 failed");
+    assert_eq!(alone, run(4));
+
+    let first = run_with(&bundle(), &files, &Options { jobs: 4, fail_fast: true, ..Options::default() }).unwrap();
+    assert_eq!((first.passed(), first.failed(), first.not_run), (1, 1, 598));
+    let filter = Filter::new(vec!["t.yaml::t7 *".to_owned()]);
+    let some = run_with(&bundle(), &files, &Options { filter, ..Options::default() }).unwrap();
+    assert_eq!(some.to_string(), "1 passed, 1 failed, 598 not selected");
+}
+
+#[test]
+fn a_bundle_that_cannot_be_built_runs_nothing() {
+    let mut broken = bundle();
+    broken.policies[0].text.push_str("permit(principal, action, resource) when { principal.nope };");
+    let problems = run_bundle(&broken, &[yaml_file("tests: []\n")]).unwrap_err();
+    assert!(problems[0].to_string().contains("nope"), "{problems:?}");
+}

@@ -1,0 +1,442 @@
+//! The command line as a whole: exit codes, help, the examples in it, and the page that shows it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+
+use clap::CommandFactory;
+
+use super::*;
+
+/// What a command line came to.
+struct Ran {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+fn palisade_with(args: &[&str], mut stdin: &[u8]) -> Ran {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = ["palisade"].iter().chain(args);
+    let exit = run(args, &mut stdin, &mut out, &mut err, &|_| (false, false));
+    Ran { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+fn palisade(args: &[&str]) -> Ran {
+    palisade_with(args, b"")
+}
+
+const SCHEMA: &str = "entity User = { ok: Bool }; entity Doc; action view appliesTo { principal: [User], resource: [Doc], context: { n?: Long } };";
+const POLICY: &str = "@id(\"ok\")\npermit(principal, action, resource) when { principal.ok };\n";
+const ENTITIES: &str = r#"[{"uid":{"type":"User","id":"a"},"attrs":{"ok":true},"parents":[]},
+    {"uid":{"type":"User","id":"b"},"attrs":{"ok":false},"parents":[]},{"uid":{"type":"Doc","id":"d"},"attrs":{},"parents":[]}]"#;
+const TESTS: &str = r#"[{"name":"one","request":{"principal":"User::\"a\"","action":"Action::\"view\"","resource":"Doc::\"d\""},"decision":"allow"}]"#;
+
+/// A bundle directory with the given files over the usual ones.
+fn bundle(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let usual = [
+        ("policies/p.cedar", POLICY),
+        ("policies/s.cedarschema", SCHEMA),
+        ("entities/e.json", ENTITIES),
+        ("policies/tests/t.json", TESTS),
+    ];
+    for (name, text) in usual.iter().chain(files) {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn at(dir: &tempfile::TempDir) -> String {
+    dir.path().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_definitions_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn wrong_usage_is_64_and_help_is_0() {
+    for (args, exit) in [
+        (&[][..], Exit::Usage),
+        (&["frobnicate"], Exit::Usage),
+        (&["check"], Exit::Usage),
+        (&["check", "--semantics", "loose"], Exit::Usage),
+        (&["test", "--format", "pdf"], Exit::Usage),
+        (&["serve", "--set", "cache"], Exit::Usage),
+        (&["serve", "--set", "cache.size=1"], Exit::Usage),
+        (&["serve", "--config", "/nowhere/palisade.yaml"], Exit::Usage),
+        (&["status", "--admin-listen", "here"], Exit::Usage),
+        (&["config"], Exit::Usage),
+        (&["--help"], Exit::Success),
+        (&["test", "-h"], Exit::Success),
+        (&["--version"], Exit::Success),
+    ] {
+        let ran = palisade(args);
+        assert_eq!(ran.exit, exit, "{args:?}: {}", ran.err);
+        assert_eq!(ran.err.is_empty(), exit == Exit::Success, "{args:?}");
+        assert_eq!(ran.out.is_empty(), exit != Exit::Success, "{args:?}");
+    }
+}
+
+#[test]
+fn every_problem_of_the_configuration_is_told() {
+    let ran = palisade(&["config", "show", "--set", "cache.max_bytes=many", "--set", "validatoin=off"]);
+    assert_eq!((ran.exit, ran.err.lines().count()), (Exit::Usage, 2), "{}", ran.err);
+    assert!(ran.err.contains("`cache.max_bytes`") && ran.err.contains("`validatoin`"), "{}", ran.err);
+}
+
+#[test]
+fn the_effective_configuration_can_be_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--set", "cache.max_bytes=1MiB", "--set", "log.level=palisade=debug", "--validation", "off"];
+    let shown = palisade(&[&["config", "show"], &flags[..]].concat());
+    assert_eq!(shown.exit, Exit::Success, "{}", shown.err);
+    let file = dir.path().join("palisade.yaml");
+    fs::write(&file, &shown.out).unwrap();
+    let again = palisade(&["config", "show", "--config", file.to_str().unwrap()]);
+    assert_eq!(shown.out, again.out, "{}", again.err);
+    let json = palisade(&[&["config", "show", "--format", "json"], &flags[..]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["validation"], "off");
+}
+
+#[test]
+fn check_answers_and_tells_why() {
+    let dir = bundle(&[("context.json", r#"{"n": 1}"#)]);
+    let root = at(&dir);
+    let file = format!("{root}/context.json");
+    let request = r#"{"principal":"User::\"b\"","action":"Action::\"view\"","resource":"Doc::\"d\""}"#;
+    let (view, doc) = (r#"Action::"view""#, r#"Doc::"d""#);
+    for (args, stdin, exit, out, err) in [
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc][..], "", Exit::Success, "ALLOW\n", ""),
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-v"], "", Exit::Success, "ALLOW\ndetermined by\n  ok\n", ""),
+        (&["-l", r#"User::"b""#, "-a", view, "-r", doc, "-v"], "", Exit::Deny, "DENY\nno policy determined this\n", ""),
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", r#"{"n":1}"#], "", Exit::Success, "ALLOW\n", ""),
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", &file], "", Exit::Success, "ALLOW\n", ""),
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "-"], r#"{"n":1}"#, Exit::Success, "ALLOW\n", ""),
+        (&["--request-json", "-"], request, Exit::Deny, "DENY\n", ""),
+        (&["--request-json", "-", "--format", "json"], request, Exit::Deny, "\"decision\":\"Deny\"", ""),
+        (
+            &["-l", r#"User::"z""#, "-a", view, "-r", doc, "-v"],
+            "",
+            Exit::Deny,
+            "denied because `User::\"z\"` is not in the store",
+            "",
+        ),
+        (
+            &["-l", "ann", "-a", view, "-r", doc],
+            "",
+            Exit::Failure,
+            "",
+            "error: --principal: `ann` is not an entity uid",
+        ),
+        (
+            &["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "{"],
+            "",
+            Exit::Failure,
+            "",
+            "error: the context is not JSON",
+        ),
+        (
+            &["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "none.json"],
+            "",
+            Exit::Failure,
+            "",
+            "cannot read none.json",
+        ),
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", r#"{"m":1}"#], "", Exit::Failure, "", "error: "),
+        (
+            &["-l", doc, "-a", view, "-r", doc, "--error-format", "json"],
+            "",
+            Exit::Failure,
+            "",
+            "\"code\":\"action_does_not_apply\"",
+        ),
+        (&["--request-json", "-"], "{}", Exit::Failure, "", "the request lacks `principal`"),
+        (&["--request-json", "-"], "[", Exit::Failure, "", "the request is not JSON"),
+    ] {
+        let ran = palisade_with(&[&["check", "-p", &root], args].concat(), stdin.as_bytes());
+        assert_eq!(ran.exit, exit, "{args:?}: {}{}", ran.out, ran.err);
+        let same = if out.ends_with('\n') { ran.out == out } else { ran.out.contains(out) };
+        assert!(same && (!out.is_empty() || ran.out.is_empty()), "{args:?}: {}", ran.out);
+        assert!(ran.err.contains(err) && ran.err.is_empty() == err.is_empty(), "{args:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn files_may_be_named_one_by_one() {
+    let dir = bundle(&[]);
+    let root = at(&dir);
+    let [policy, schema, entities] =
+        ["policies/p.cedar", "policies/s.cedarschema", "entities/e.json"].map(|name| format!("{root}/{name}"));
+    let ran = palisade(&["validate", "-p", &policy, "-s", &schema, "--entities", &entities]);
+    assert_eq!(
+        (ran.exit, ran.out.as_str()),
+        (Exit::Success, "valid: 1 policy, 0 templates, 3 entities, 0 tests\n"),
+        "{}",
+        ran.err
+    );
+    let ran = palisade(&["validate", "-p", &format!("{root}/nowhere")]);
+    assert_eq!(ran.exit, Exit::Failure);
+}
+
+#[test]
+fn validate_tells_everything() {
+    for (files, flags, exit, out) in [
+        (&[][..], &[][..], Exit::Success, "valid: 1 policy, 0 templates, 3 entities, 1 test\n"),
+        (&[("policies/q.cedar", "permit(principal, action, resource")], &[], Exit::Invalid, "policies/q.cedar:1:"),
+        (
+            &[("policies/q.cedar", "permit(principal, action, resource) when { principal.no };")],
+            &[],
+            Exit::Invalid,
+            "not valid: 1 error",
+        ),
+        (
+            &[("entities/f.json", r#"[{"uid":{"type":"User","id":"c"},"attrs":{},"parents":[]}]"#)],
+            &[],
+            Exit::Invalid,
+            "not valid: 1 error",
+        ),
+        (
+            &[("policies/tests/u.yaml", "testz: []")],
+            &[],
+            Exit::Invalid,
+            "policies/tests/u.yaml:1: test `(file)`: unknown key `testz`",
+        ),
+        (
+            &[("policies/q.cedar", "permit(principal, action, resource) when { false };")],
+            &[],
+            Exit::Success,
+            "1 warning\n",
+        ),
+        (
+            &[("policies/q.cedar", "permit(principal, action, resource) when { false };")],
+            &["--deny-warnings"],
+            Exit::Invalid,
+            "refused: ",
+        ),
+        (&[("policies/q.cedar", "permit(")], &["--format", "json"], Exit::Invalid, "\"valid\": false"),
+        (&[], &["--format", "json"], Exit::Success, "\"valid\": true"),
+    ] {
+        let dir = bundle(files);
+        let root = at(&dir);
+        let ran = palisade(&[&["validate", "-p", &root], flags].concat());
+        assert_eq!(ran.exit, exit, "{files:?} {flags:?}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains(out), "{files:?} {flags:?}: {}", ran.out);
+    }
+}
+
+#[test]
+fn test_runs_what_is_selected() {
+    let failing = TESTS.replace("allow", "deny");
+    for (files, flags, exit, out, err) in [
+        (&[][..], &[][..], Exit::Success, "1 passed, 0 failed\n", ""),
+        (&[("policies/tests/u.json", failing.as_str())], &[], Exit::TestsFailed, "1 passed, 1 failed\n", ""),
+        (
+            &[("policies/tests/u.json", failing.as_str())],
+            &["t.json"],
+            Exit::Success,
+            "1 passed, 0 failed, 1 not selected\n",
+            "",
+        ),
+        (&[("policies/tests/u.json", failing.as_str())], &["--list", "u.json"], Exit::Success, "u.json::one\n", ""),
+        (&[], &["nothing"], Exit::TestsFailed, "", "no test matches `nothing`"),
+        (&[("policies/tests/t.json", "[]")], &[], Exit::TestsFailed, "", "there are no tests in"),
+        (&[("policies/tests/t.json", "[]")], &["--allow-none"], Exit::Success, "0 passed, 0 failed\n", ""),
+        (&[("policies/tests/u.json", "[{]")], &[], Exit::TestsFailed, "1 passed, 1 failed\n", ""),
+        (&[("policies/q.cedar", "permit(")], &[], Exit::Invalid, "", "no test ran"),
+        (
+            &[("policies/q.cedar", "permit(principal, action, resource) when { principal.no };")],
+            &[],
+            Exit::Invalid,
+            "",
+            "no test ran",
+        ),
+        (&[], &["--tests", "/nowhere"], Exit::Failure, "", "there is no such file"),
+    ] {
+        let dir = bundle(files);
+        let root = at(&dir);
+        let ran = palisade(&[&["test", "-q", "-p", &root], flags].concat());
+        assert_eq!(ran.exit, exit, "{files:?} {flags:?}: {}{}", ran.out, ran.err);
+        assert!(ran.out.ends_with(out) && ran.out.is_empty() == out.is_empty(), "{files:?} {flags:?}: {}", ran.out);
+        assert!(ran.err.contains(err) && ran.err.is_empty() == err.is_empty(), "{files:?} {flags:?}: {}", ran.err);
+    }
+}
+
+/// Answers one connection with `answer`.
+fn answering(answer: &'static str) -> (String, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let thread = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 1024];
+        let n = stream.read(&mut head).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&head[..n]).into_owned()
+    });
+    (address, thread)
+}
+
+#[test]
+fn status_is_ready_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    fs::write(&token, "s3cret\n").unwrap();
+    let token = token.to_str().unwrap();
+    for (answer, exit, out) in [
+        (
+            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"revision\":\"a-1\"}",
+            Exit::Success,
+            "ready     true\nrevision  a-1\n",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":false,\"source\":{\"kind\":\"files\"}}",
+            Exit::Failure,
+            "ready   false\nsource\n  kind  files\n",
+        ),
+        ("HTTP/1.1 401 Unauthorized\r\n\r\n{\"code\":\"unauthorized\"}", Exit::Failure, "code  unauthorized\n"),
+        ("HTTP/1.1 200 OK\r\n\r\nhello", Exit::Failure, ""),
+        ("", Exit::Failure, ""),
+    ] {
+        let (address, server) = answering(answer);
+        let ran = palisade(&["status", "--admin-listen", &address, "--token-file", token]);
+        assert_eq!((ran.exit, ran.out.as_str()), (exit, out), "{answer}: {}", ran.err);
+        let head = server.join().unwrap();
+        assert!(
+            head.starts_with("GET /v1/status HTTP/1.0\r\n") && head.contains("Authorization: Bearer s3cret\r\n"),
+            "{head}"
+        );
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let ran = palisade(&["status", "--admin-listen", &closed]);
+    assert_eq!(ran.exit, Exit::Failure);
+    assert!(ran.err.contains("no answer from the admin API"), "{}", ran.err);
+}
+
+#[test]
+fn generated_files() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = palisade(&["completions", shell]);
+        assert!(ran.exit == Exit::Success && ran.out.contains("validate"), "{shell}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ran = palisade(&["man", "--dir", dir.path().to_str().unwrap()]);
+    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+    for page in ["palisade.1", "palisade-serve.1", "palisade-test.1", "palisade-config-show.1"] {
+        assert!(dir.path().join(page).exists(), "{page}");
+    }
+    let test = fs::read_to_string(dir.path().join("palisade-test.1")).unwrap();
+    assert!(test.contains("palisade test") && test.contains("fail"), "{test}");
+    let schema: serde_json::Value = serde_json::from_str(&palisade(&["config", "schema"]).out).unwrap();
+    assert!(schema["properties"]["cache"].is_object());
+}
+
+/// An example of a help text: its words, and the lines that it writes, if they are told.
+struct Example {
+    words: Vec<String>,
+    output: Vec<String>,
+}
+
+fn examples(help: &str) -> Vec<Example> {
+    let mut found: Vec<Example> = Vec::new();
+    let mut lines = help.lines().skip_while(|line| *line != "Examples:").skip(1).peekable();
+    while let Some(line) = lines.next() {
+        let line = line.trim_start();
+        if let Some(command) = line.strip_prefix("$ ") {
+            let mut command = command.to_owned();
+            while let Some(start) = command.strip_suffix('\\') {
+                command = format!("{start} {}", lines.next().unwrap().trim_start());
+            }
+            found.push(Example { words: words(&command), output: Vec::new() });
+        } else if !line.is_empty() {
+            found.last_mut().unwrap().output.push(line.to_owned());
+        }
+    }
+    found
+}
+
+/// Words as a shell splits them, as far as the examples need it.
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in command.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    words
+}
+
+fn verbs(command: &clap::Command, found: &mut Vec<(String, clap::Command)>, prefix: &str) {
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let name = format!("{prefix}{}", verb.get_name());
+        found.push((name.clone(), verb.clone()));
+        verbs(verb, found, &format!("{name} "));
+    }
+}
+
+#[test]
+fn every_example_of_the_help_runs() {
+    // the examples are about the bundle of this project
+    assert!(Path::new("policies").is_dir());
+    let mut found = Vec::new();
+    verbs(&Cli::command(), &mut found, "");
+    for (name, verb) in found {
+        let help = verb.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let examples = examples(&help);
+        assert!(!examples.is_empty(), "`palisade {name}` has no example");
+        for example in examples {
+            let words: Vec<&str> = example.words.iter().map(String::as_str).collect();
+            assert!(words.join(" ").starts_with(&format!("palisade {name}")) || name == "config", "{words:?}");
+            Cli::command().try_get_matches_from(&words).unwrap();
+            // one would serve until it is told to end, the other asks a server
+            if ["serve", "status"].contains(&name.as_str()) {
+                continue;
+            }
+            let ran = palisade(&words[1..]);
+            assert_eq!(ran.exit, Exit::Success, "{words:?}: {}{}", ran.out, ran.err);
+            if !example.output.is_empty() {
+                assert_eq!(ran.out.lines().collect::<Vec<_>>(), example.output, "{words:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_about_the_command_line_is_its_help() {
+    let mut page = String::from(
+        "# The command line\n\n<!-- made by the test `the_page_about_the_command_line_is_its_help`: run it with BLESS=1 -->\n\n\
+         Each command tells the same with `--help`, in short with `-h`, and `palisade man --dir DIR` writes manual pages.\n\
+         What was asked for goes to standard output, everything else to standard error. Colours are for terminals\n\
+         only, and for none if `NO_COLOR` is set.\n",
+    );
+    let mut root = Cli::command().term_width(100).color(clap::ColorChoice::Never);
+    root.build();
+    let mut found = vec![(String::new(), root.clone())];
+    verbs(&root, &mut found, "");
+    for (name, mut verb) in found {
+        let title = format!("palisade {name}");
+        let depth = if name.contains(' ') { "###" } else { "##" };
+        let help = verb.render_long_help().to_string();
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n{depth} {}\n\n```text\n{}\n```\n", title.trim_end(), help.join("\n").trim_end()));
+    }
+    let path = format!("{}/docs/cli.md", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "docs/cli.md is not what `--help` says; run this test with BLESS=1");
+}

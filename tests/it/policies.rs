@@ -1,0 +1,87 @@
+//! The project's own policies: their tests pass, and each policy is there for a reason that a test sees.
+
+use std::collections::BTreeSet;
+
+use palisade::cli::test::{Options, read_tests, run_with};
+use palisade::domain::Bundle;
+use palisade::engine::{Validation, on_big_stack};
+use palisade::source::{FileSettings, FileSource, Source};
+
+use crate::support::Server;
+
+fn fleet() -> Bundle {
+    FileSource::new(Server::project("policies"), Some(Server::project("entities")), FileSettings::default())
+        .load()
+        .unwrap()
+        .bundle
+}
+
+/// The statements of a policy text: where each begins and ends. The packs have no `;` inside strings.
+fn statements(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices(";\n") {
+        let comments: String = text[start..=at].lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        if comments.contains("permit") || comments.contains("forbid") {
+            found.push(start..at + 1);
+            start = at + 1;
+        }
+    }
+    found
+}
+
+/// The rows that a text's `@rows` annotations name.
+fn rows(text: &str) -> BTreeSet<String> {
+    text.match_indices("@rows(\"")
+        .flat_map(|(at, open)| text[at + open.len()..].split('"').next().unwrap_or_default().split(','))
+        .map(|row| row.trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn removing_any_policy_makes_a_test_fail() {
+    on_big_stack(|| {
+        let (bundle, tests) = (fleet(), read_tests(&Server::project("policies/tests")).unwrap());
+        let options = Options { validation: Validation::Off, fail_fast: true, ..Options::default() };
+        let whole = run_with(&bundle, &tests, &Options { fail_fast: false, ..options.clone() }).unwrap();
+        assert!(whole.failed() == 0 && whole.passed() > 10_000, "{whole}");
+        let (mut removed, mut unseen) = (0, Vec::new());
+        for (i, policies) in bundle.policies.iter().enumerate() {
+            for range in statements(&policies.text) {
+                let mut mutant = bundle.clone();
+                let statement = policies.text[range.clone()].to_owned();
+                mutant.policies[i].text.replace_range(range, "");
+                removed += 1;
+                if run_with(&mutant, &tests, &options).unwrap().failed() == 0 {
+                    unseen.push(statement);
+                }
+            }
+        }
+        assert!(unseen.is_empty(), "no test sees that these are gone:\n{}", unseen.join("\n"));
+        assert_eq!(removed, 97, "every policy was removed in turn");
+    })
+    .unwrap();
+}
+
+#[test]
+fn every_statement_of_the_products_is_enforced_or_explained() {
+    let enforced: BTreeSet<String> = fleet().policies.iter().flat_map(|policies| rows(&policies.text)).collect();
+    let doc = std::fs::read_to_string(Server::project("docs/domain.md")).unwrap();
+    let tables = [("A", 37), ("B", 13), ("C", 20), ("D", 17), ("E", 15), ("I-", 16)];
+    for (letter, last) in tables {
+        for n in 1..=last {
+            let row = format!("{letter}{n}");
+            // a row may be split: A22 is A22a to A22d
+            let by_policy = enforced.iter().any(|r| {
+                r.strip_prefix(&row).is_some_and(|rest| {
+                    rest.is_empty() || (rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_lowercase()))
+                })
+            });
+            let by_doc = doc.contains(&format!("| {row} |"))
+                || doc.lines().any(|line| {
+                    line.starts_with("| ") && line.contains(&format!("{row} ")) || line.contains(&format!("| {row}"))
+                });
+            assert!(by_policy || by_doc, "{row} is neither in a policy's @rows nor in docs/domain.md");
+        }
+    }
+}
