@@ -9,6 +9,7 @@ mod bundle;
 mod corpus;
 mod layers;
 mod native;
+mod openapi;
 mod policies;
 mod support;
 mod tidy;
