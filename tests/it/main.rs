@@ -7,6 +7,7 @@ mod authzen;
 mod authzen_mapping;
 mod bundle;
 mod corpus;
+mod documents;
 mod layers;
 mod native;
 mod openapi;

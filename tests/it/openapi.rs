@@ -65,7 +65,7 @@ fn fits(document: &Value, schema: &Value, value: &Value, what: &str, closed: boo
 }
 
 /// The sidecar that the examples are addressed to.
-fn server() -> Server {
+pub fn server() -> Server {
     let mut flags = fleet();
     flags["authzen"] =
         json!({ "base_url": "https://pdp.example.com", "namespace": "Fleet", "types": { "user": "User" } });
@@ -81,7 +81,7 @@ fn send(server: &Server, method: &str, path: &str, body: Option<&Value>) -> Resp
 }
 
 /// An answer with every revision the same.
-fn timeless(value: &Value) -> Value {
+pub fn timeless(value: &Value) -> Value {
     let mut value = value.clone();
     fn walk(value: &mut Value) {
         match value {
