@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sink};
 use crate::domain::{Change, Diagnostic};
-use crate::engine::{EVALUATION_STACK_BYTES, EngineSettings, Limits, NowPolicy, Semantics, Validation};
+use crate::engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 use crate::source::{FileSettings, FileSource, Loaded, Source};
 use crate::state::{Origin, State};
 use crate::telemetry::{Metrics, events};
@@ -321,6 +321,10 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
 #[must_use]
 pub fn engine_settings(settings: &Settings) -> EngineSettings {
     EngineSettings {
+        kind: match settings.engine.kind {
+            config::EngineKind::Compiled => EngineKind::Compiled,
+            config::EngineKind::Reference => EngineKind::Reference,
+        },
         validation: match settings.validation {
             config::Validation::Strict => Validation::Strict,
             config::Validation::Warn => Validation::Warn,
