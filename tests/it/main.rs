@@ -3,9 +3,25 @@
 //! Each module is a surface; `support` is the only one that touches the API and the sockets, so that the
 //! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and tables of cases read best with plain values"
+)]
+
+mod authzen;
+mod authzen_mapping;
+mod bundle;
 mod corpus;
+mod documents;
 mod http_raw;
+mod layers;
 mod limits;
+mod native;
+mod openapi;
 mod policies;
 mod smuggling;
 mod support;
+mod tidy;
