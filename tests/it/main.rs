@@ -14,6 +14,7 @@
 mod authzen;
 mod authzen_mapping;
 mod bundle;
+mod connections;
 mod corpus;
 mod documents;
 mod http_raw;
