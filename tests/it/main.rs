@@ -4,8 +4,11 @@
 //! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
 
 mod corpus;
+mod drain;
+mod faults;
 mod http_raw;
 mod limits;
 mod policies;
+mod reload;
 mod smuggling;
 mod support;
