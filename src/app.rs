@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
-use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sink};
+use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::{Change, Diagnostic};
 use crate::engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 use crate::source::{FileSettings, FileSource, Loaded, Source};
@@ -112,8 +112,10 @@ impl App {
         let limits = engine.limits.clone();
         let state = State::start(engine, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
+        let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
         let services = Arc::new(Services {
-            pdp: Pdp::new(state.clone(), cache, log, metrics.clone()),
+            pdp: Pdp::new(state.clone(), metrics.clone()).with_cache(cache).with_log(log).with_sampler(sampler),
+            verify_unready: settings.engine.verify_unready,
             metrics,
             http: settings.http,
             admin_body_bytes: settings.admin.max_body_bytes,

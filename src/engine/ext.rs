@@ -222,6 +222,25 @@ pub fn parse_datetime(text: &str) -> Option<i64> {
     Some(midnight + ((hour * 60 + minute) * 60 + second) * 1_000 + milliseconds - offset)
 }
 
+/// The text of a datetime, for years that four digits write.
+pub fn datetime_text(datetime: i64) -> Option<String> {
+    let (days, time) = (datetime.div_euclid(DAY), datetime.rem_euclid(DAY));
+    // eras of 400 years that start in March, so that the leap day comes last
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (seconds, milliseconds) = (time / 1_000, time % 1_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    (0..=9_999)
+        .contains(&year)
+        .then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z"))
+}
+
 /// Days from 1970-01-01 in the proleptic Gregorian calendar, for years from 0.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // years that start in March put the leap day last
@@ -354,6 +373,8 @@ mod tests {
             for month in 1..=12 {
                 for date in 1..=31 {
                     if let Some(found) = parse_datetime(&format!("{year:04}-{month:02}-{date:02}")) {
+                        let text = datetime_text(found + 1_234).unwrap();
+                        assert_eq!(text, format!("{year:04}-{month:02}-{date:02}T00:00:01.234Z"));
                         assert_eq!(found, day, "{year}-{month}-{date}");
                         day += DAY;
                     }

@@ -41,8 +41,8 @@ pub struct Checks<'s> {
 ///
 /// # Errors
 /// If the store cannot hold them.
-pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let failed = |message: String| Diagnostic::error("schema", message);
+pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
+    let failed = |message: String| vec![Diagnostic::error("schema", message)];
     let actions = schema.cedar.action_entities().map_err(|error| failed(diagnose::message(&error)))?;
     let mut packer = Packer::default();
     for action in actions.iter() {
@@ -149,18 +149,28 @@ fn uid_text(draft: &Draft, id: u32) -> String {
     Uid { type_name: type_name.into(), id: id.into() }.to_string()
 }
 
-/// Where an entity stands: document and byte.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    document: u32,
-    offset: u64,
-}
+/// Where an entity stands: the document's number in the upper 16 bits, the byte in the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Place(u64);
 
 impl Place {
-    const NONE: Self = Self { document: u32::MAX, offset: 0 };
+    const NONE: Self = Self(u64::MAX);
+
+    fn new(document: usize, offset: usize) -> Self {
+        // beyond 65,535 documents places are told as if in the last: only a message is at stake
+        Self((document.min(0xfffe) as u64) << 48 | offset as u64)
+    }
+
+    fn document(self) -> usize {
+        (self.0 >> 48) as usize
+    }
+
+    fn offset(self) -> usize {
+        (self.0 & 0xffff_ffff_ffff) as usize
+    }
 
     fn split(self, documents: &[Document]) -> Option<(&Document, usize)> {
-        Some((documents.get(self.document as usize)?, self.offset as usize))
+        Some((documents.get(self.document())?, self.offset()))
     }
 }
 
@@ -264,9 +274,9 @@ impl Loader<'_> {
             self.places.resize((id as usize + 1).next_power_of_two(), Place::NONE);
         }
         let Some(known) = self.places.get_mut(id as usize) else { return };
-        if known.document != u32::MAX {
-            let first = if known.document as usize == source.number {
-                Diagnostic::error(source.origin, "").at(source.text, known.offset as usize).line
+        if *known != Place::NONE {
+            let first = if known.document() == source.number {
+                Diagnostic::error(source.origin, "").at(source.text, known.offset()).line
             } else {
                 None
             };
@@ -278,7 +288,7 @@ impl Loader<'_> {
             self.problems.push(place(format!("entity `{name}` is there twice; the first is at {first}")));
             return;
         }
-        *known = Place { document: source.number as u32, offset: offset as u64 };
+        *known = Place::new(source.number, offset);
         self.draft.put(id, &self.packer.out);
     }
 

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::decide::Call;
+use crate::domain::request::pointer;
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Value};
 use crate::telemetry::Transport;
 use crate::transport::Services;
@@ -72,7 +73,7 @@ fn items(body: Value<'_>) -> Result<Vec<Value<'_>>, Problem> {
             (other, _) => {
                 return Err(RequestError::new(
                     "unknown_member",
-                    format!("/{other}"),
+                    pointer(other),
                     format!("unknown member `{other}`; a batch has `requests`"),
                 )
                 .into());

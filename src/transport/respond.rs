@@ -77,7 +77,14 @@ impl Problem {
 
     /// The body was not read to its end, so the connection cannot carry another request.
     pub(super) fn closing(self) -> Self {
+        if self.closes() {
+            return self;
+        }
         self.header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    pub(super) fn closes(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name == CONNECTION)
     }
 
     fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {

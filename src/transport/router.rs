@@ -115,7 +115,8 @@ pub(super) async fn answer(
     let mut exchange = Exchange { head, body, request_id };
     let mut answer = match route(services, surface, &mut exchange).await {
         Ok(answer) => answer,
-        Err(problem) => problem.into_answer(),
+        Err(problem) if !problem.closes() && exchange.drain().await => problem.into_answer(),
+        Err(problem) => problem.closing().into_answer(),
     };
     let http1 = exchange.head.version < http::Version::HTTP_2;
     let headers = answer.headers_mut();

@@ -36,6 +36,23 @@ impl Draft {
             if heights.get(root as usize) != Some(&NEW) {
                 continue;
             }
+            // most entities come after their parents: no walk, no path
+            let entity = self.record(root);
+            let mut height = 0;
+            for parent in entity.parents() {
+                height = match heights.get(parent as usize) {
+                    Some(&NEW) | None => NEW,
+                    Some(above) if height != NEW => height.max(above + 1),
+                    Some(_) => NEW,
+                };
+            }
+            if height != NEW && height as usize <= limits.max_depth && entity.parent_count() <= limits.max_parents {
+                if let Some(place) = heights.get_mut(root as usize) {
+                    *place = height;
+                }
+                finished.push(root);
+                continue;
+            }
             self.climb(
                 root,
                 limits,

@@ -59,11 +59,6 @@ impl Symbols {
         self.attributes.texts.get(id as usize)
     }
 
-    /// How many types there are.
-    pub fn type_count(&self) -> usize {
-        self.types.texts.len()
-    }
-
     /// Whether an entity of type `child` may have one of type `ancestor` above it.
     #[inline]
     pub fn may_be_above(&self, child: u32, ancestor: u32) -> bool {
@@ -72,6 +67,12 @@ impl Symbols {
         }
         let row = self.above.get(child as usize);
         row.and_then(|row| row.get(ancestor as usize / 64)).is_some_and(|bits| bits >> (ancestor % 64) & 1 == 1)
+    }
+
+    /// Whether an entity of this type may have any parent.
+    #[inline]
+    pub fn has_above(&self, ty: u32) -> bool {
+        self.types.texts.len() > MAX_RELATED || self.above.get(ty as usize).is_some_and(|row| !row.is_empty())
     }
 
     pub(super) fn intern_type(&mut self, name: &str) -> u32 {

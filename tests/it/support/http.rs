@@ -1,6 +1,6 @@
 //! A small blocking HTTP/1.1 client: plain enough that what goes over the wire is what the test says.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
