@@ -269,7 +269,7 @@ fn the_admin_token() {
     ];
     let bearer = |text: &str| format!("Bearer {text}");
     for (method, path) in protected {
-        let mut ask = |headers: &[(&str, &str)]| server.admin().send(method, path, headers, b"");
+        let ask = |headers: &[(&str, &str)]| server.admin().send(method, path, headers, b"");
         for wrong in [
             "",
             "Bearer",
