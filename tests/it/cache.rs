@@ -155,8 +155,8 @@ fn every_part_of_a_question_counts() {
         json!({ "vip": true }),
     ] {
         let body = evaluation(properties).to_string();
-        let answers = [&mut warm, &mut warm, &mut cold].map(|client| {
-            let answer = client.post("/access/v1/evaluation", &body);
+        let answers = [&cached, &cached, &plain].map(|server| {
+            let answer = server.client().post("/access/v1/evaluation", &body);
             assert_eq!(answer.status, 200, "{}", answer.text());
             let mut answer = answer.json();
             answer["context"].as_object_mut().map(|context| context.remove("revision"));

@@ -84,7 +84,10 @@ fn random_bytes_hurt_nobody() {
         for _ in 0..=random.below(6) {
             let at = random.below(bytes.len().max(1)).min(bytes.len());
             match random.below(5) {
-                0 if !bytes.is_empty() => bytes[at.min(bytes.len() - 1)] ^= 1 << random.below(8),
+                0 if !bytes.is_empty() => {
+                    let last = bytes.len() - 1;
+                    bytes[at.min(last)] ^= 1 << random.below(8);
+                }
                 1 => bytes.truncate(at),
                 2 => {
                     bytes.splice(at..at, pieces[random.below(pieces.len())].iter().copied());
