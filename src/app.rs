@@ -291,7 +291,7 @@ impl Drop for Feed {
 }
 
 /// Loads and applies, unless the files are what they were at the last load that took effect.
-fn load(source: &FileSource, state: &State, last: &mut Option<crate::source::Digest>) {
+fn load(source: &FileSource, state: &State, last: &mut Option<crate::domain::Digest>) {
     let problems: Vec<Diagnostic> = match source.load() {
         Ok(Loaded { digest, .. }) if Some(&digest) == last.as_ref() => {
             state.note_unchanged(Origin::Files);

@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod decision;
+pub mod digest;
 pub mod error;
 pub mod json;
 pub mod request;
@@ -12,6 +13,7 @@ pub mod uid;
 
 pub use change::{Bundle, Change, Document, EntityChange, Link, PolicyNaming, PolicyText, SchemaText};
 pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
+pub use digest::Digest;
 pub use error::{Diagnostic, RequestError, Severity};
 pub use json::Value;
 pub use request::{AccessRequest, Overlay, OverlayMode};

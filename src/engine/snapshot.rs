@@ -29,7 +29,8 @@ pub struct Snapshot {
     pub(super) store: Store,
     /// All entities as Cedar's own, where the reference is to decide.
     entities: Option<Entities>,
-    bundle: Arc<Bundle>,
+    /// The texts without the entities, which the store holds.
+    texts: Arc<Bundle>,
 }
 
 /// What snapshots share that differ in entities alone.
@@ -113,8 +114,15 @@ impl Snapshot {
             EngineKind::Reference => Some(entities::build(&bundle.entities, schema.as_ref(), limits)?),
         };
         let settings = settings.clone();
+        // a million entities as text would cost more than the store
+        let texts = Bundle {
+            policies: bundle.policies.clone(),
+            schema: bundle.schema.clone(),
+            entities: Vec::new(),
+            links: bundle.links.clone(),
+        };
         let core = Core { settings, schema, layout, policies, compiled, fallbacks: AtomicU64::new(0) };
-        Ok((Self { revision, core: Arc::new(core), store, entities, bundle }, warnings))
+        Ok((Self { revision, core: Arc::new(core), store, entities, texts: Arc::new(texts) }, warnings))
     }
 
     /// The state after `changes`, all of them or none. Shares with this one what they do not touch; this one
@@ -130,7 +138,7 @@ impl Snapshot {
         };
         let store = change::apply(&self.store, changes, checks)?;
         let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
-        Ok(Self { revision, core: self.core.clone(), store, entities, bundle: self.bundle.clone() })
+        Ok(Self { revision, core: self.core.clone(), store, entities, texts: self.texts.clone() })
     }
 
     /// Decides one request. `now` is the sidecar's clock in milliseconds since 1970.
@@ -186,10 +194,10 @@ impl Snapshot {
         self.revision
     }
 
-    /// The texts it was built from.
+    /// Policies, schema and links as they were given. The entities are in the store: see [`Snapshot::entities`].
     #[must_use]
-    pub fn bundle(&self) -> &Arc<Bundle> {
-        &self.bundle
+    pub fn texts(&self) -> &Bundle {
+        &self.texts
     }
 
     /// How many policies can decide.
@@ -208,7 +216,7 @@ impl Snapshot {
     #[must_use]
     pub fn policy_texts(&self) -> Vec<(&str, &str)> {
         let links: std::collections::HashSet<&str> =
-            self.bundle.links.iter().map(|link| link.link_id.as_str()).collect();
+            self.texts.links.iter().map(|link| link.link_id.as_str()).collect();
         let mut texts: Vec<(&str, &str)> = self
             .core
             .policies

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::domain::{Bundle, Change, Diagnostic, Revision};
+use crate::domain::{Bundle, Change, Diagnostic, Digest, Revision};
 use crate::engine::{EngineSettings, Snapshot, on_big_stack};
 use crate::state::{Applied, Origin, Published, Rejected};
 use crate::telemetry::{Metrics, events};
@@ -27,13 +27,13 @@ pub(super) struct Writer {
     metrics: Arc<Metrics>,
     /// Publications so far.
     counter: u64,
-    /// Whether what serves is its bundle and nothing else: no single entity has been changed since.
-    pristine: bool,
+    /// The bundle that serves; none once a single entity has been changed since.
+    serves: Option<Digest>,
 }
 
 impl Writer {
     pub(super) fn new(published: Arc<Published>, settings: EngineSettings, metrics: Arc<Metrics>) -> Self {
-        Self { published, settings, metrics, counter: 0, pristine: false }
+        Self { published, settings, metrics, counter: 0, serves: None }
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
@@ -51,12 +51,14 @@ impl Writer {
     fn apply(&mut self, change: Change, origin: Origin, submitted: Instant) -> Result<Applied, Rejected> {
         let current = self.published.snapshot.load_full();
         let revision = Revision { incarnation: self.published.incarnation, counter: self.counter + 1 };
-        let replaces = matches!(change, Change::Replace(_));
+        let mut replacement = None;
         let built = match change {
             Change::Replace(bundle) => {
-                if let Some(current) = current.filter(|current| self.pristine && **current.bundle() == bundle) {
+                let digest = Digest::of(&bundle);
+                if let Some(current) = current.filter(|_| self.serves == Some(digest)) {
                     return Ok(self.unchanged(&current, origin, submitted));
                 }
+                replacement = Some(digest);
                 self.build(bundle, revision)
             }
             Change::Entities(changes) => match current {
@@ -66,7 +68,7 @@ impl Writer {
         };
         match built {
             Ok((snapshot, warnings)) => {
-                self.pristine = replaces;
+                self.serves = replacement;
                 Ok(self.publish(snapshot, warnings, origin, submitted))
             }
             Err(problems) => {

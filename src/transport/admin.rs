@@ -13,11 +13,13 @@ use crate::domain::request::{pointer, uid_member};
 use crate::domain::{
     Bundle, Change, Diagnostic, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value,
 };
+use crate::engine::Snapshot;
 use crate::engine::{self, Verdict};
 use crate::state::{Origin, Status};
 use crate::transport::Services;
 use crate::transport::exchange::{ContentType, Exchange, malformed};
 use crate::transport::respond::{self, Answer, Problem};
+use serde::{Serialize, Serializer};
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
@@ -43,7 +45,7 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
 /// `GET /v1/bundle`: what serves, in the shape that `PUT` takes.
 pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let bundle = snapshot.bundle();
+    let bundle = snapshot.texts();
     let by_id: serde_json::Map<String, serde_json::Value> =
         snapshot.policy_texts().into_iter().map(|(id, text)| (id.to_owned(), text.into())).collect();
     let policies = match bundle.policies.as_slice() {
@@ -60,21 +62,26 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
         .iter()
         .map(|link| json!({ "template_id": link.template_id, "link_id": link.link_id, "args": link.args.iter().cloned().collect::<std::collections::BTreeMap<_, _>>() }))
         .collect();
-    let mut entities: Vec<&RawValue> = Vec::new();
-    for document in &bundle.entities {
-        entities.extend(elements(document));
-    }
-    let body = json!({ "policies": policies, "schema": schema, "entities": entities, "links": links, "revision": snapshot.revision().to_string() });
+    let entities = EntityList(&snapshot);
+    let body = BundleAnswer { policies, schema, entities, links, revision: snapshot.revision().to_string() };
     Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
 }
 
-/// The entities of a document that has been loaded, as text.
-fn elements(document: &Document) -> Vec<&RawValue> {
-    let Ok(text) = std::str::from_utf8(&document.bytes) else { return Vec::new() };
-    if text.trim_start().starts_with('[') {
-        serde_json::from_str(text).unwrap_or_default()
-    } else {
-        text.lines().filter(|line| !line.trim().is_empty()).filter_map(|line| serde_json::from_str(line).ok()).collect()
+#[derive(Serialize)]
+struct BundleAnswer<'a> {
+    policies: serde_json::Value,
+    schema: Option<serde_json::Value>,
+    entities: EntityList<'a>,
+    links: Vec<serde_json::Value>,
+    revision: String,
+}
+
+/// The stored entities, written one by one: as one value a million of them would be held twice.
+struct EntityList<'a>(&'a Snapshot);
+
+impl Serialize for EntityList<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.entities())
     }
 }
 
@@ -218,8 +225,8 @@ fn read_bundle(body: &[u8]) -> Result<Bundle, Unreadable> {
             "schema" => bundle.schema = read_schema(parse(raw, "/schema")?)?,
             "entities" => bundle.entities = read_entities(raw)?,
             "links" => bundle.links = read_links(parse(raw, "/links")?)?,
-            // as `GET` gives it; it means nothing here
-            "revision" => {}
+            // as `GET` gives it; it means nothing here, but it must be JSON as we take it
+            "revision" => drop(parse(raw, "/revision")?),
             other => {
                 let message = format!("unknown member `{other}`; a bundle has policies, schema, entities, links");
                 return Err(RequestError::new("unknown_member", pointer(other), message).into());

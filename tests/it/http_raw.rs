@@ -1,5 +1,4 @@
-//! What no client library would send: bodies that are no JSON, odd content types, lengths and heads beyond the
-//! limits.
+//! Bodies and heads that no client library would send: no JSON, too large, lying about their length.
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;

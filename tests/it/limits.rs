@@ -269,7 +269,7 @@ fn the_admin_token() {
     ];
     let bearer = |text: &str| format!("Bearer {text}");
     for (method, path) in protected {
-        let mut ask = |headers: &[(&str, &str)]| server.admin().send(method, path, headers, b"");
+        let ask = |headers: &[(&str, &str)]| server.admin().send(method, path, headers, b"");
         for wrong in [
             "",
             "Bearer",
@@ -383,7 +383,7 @@ fn unix_sockets() {
         let answer = over_unix(&decisions, &post("/v1/is_authorized", "u", &ask("alice")));
         assert_eq!((answer.status, &answer.json()["decision"]), (200, &json!("Allow")));
         // in use: the second fails and takes nothing away from the first
-        let error = start_error(flags.clone());
+        let error = start_error(flags);
         assert!(error.contains("d.sock") && error.contains("listens"), "{error}");
         assert_eq!(over_unix(&decisions, &post("/v1/is_authorized", "u", &ask("alice"))).status, 200);
     }

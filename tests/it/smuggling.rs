@@ -134,7 +134,7 @@ fn content_lengths() {
         format!("{n} {n}"),
         format!("\"{n}\""),
         format!("{n};q=1"),
-        format!("1e2"),
+        "1e2".to_owned(),
         format!("\u{b}{n}"),
         "".to_owned(),
         " ".to_owned(),

@@ -151,3 +151,10 @@ impl Drop for Server {
         }
     }
 }
+
+/// The questions of the published scenarios over the project's own bundle.
+pub fn fleet_questions() -> Vec<Value> {
+    let text = std::fs::read_to_string(Server::project("policies/tests/scenarios.json")).unwrap();
+    let scenarios: Vec<Value> = serde_json::from_str(&text).unwrap();
+    scenarios.into_iter().map(|scenario| scenario["request"].clone()).collect()
+}

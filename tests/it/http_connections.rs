@@ -1,4 +1,4 @@
-//! Connections of their own mind: stalled, half-closed and reset ones, pipelines, and HTTP/2 without TLS.
+//! Connections that stall, half-close, reset or run ahead, and HTTP/2 without TLS.
 
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
