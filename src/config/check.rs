@@ -3,6 +3,8 @@
 //! A value that fails its check gets its default, so that the checks after it can run; the settings
 //! that come out are of use only if nothing was reported.
 
+mod identity;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -52,6 +54,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
             verify_unready: raw.engine.verify_unready,
         },
         authzen: checker.authzen(raw.authzen),
+        identity: checker.identity(raw.identity),
         listen: checker.listen(&raw.listen, token_file.is_some()),
         admin: AdminSettings {
             token_file,

@@ -13,6 +13,7 @@ mod problem;
 mod raw;
 mod schema;
 mod settings;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -24,13 +25,18 @@ use std::path::{Path, PathBuf};
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
 pub use problem::{ConfigErrors, Origin, Problem};
-pub use raw::{EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
+pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;
+pub use settings::identity::{
+    ClaimSettings, CredentialSettings, IdentitySettings, IssuerSettings, KeySource, KeyUrl, PeerSettings,
+    SigningAlgorithm,
+};
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
     EngineSettings, HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink, OverlaySettings, ReloadSettings,
     Settings, ShutdownSettings,
 };
+pub use template::{FillError, UidTemplate, UriPattern};
 
 /// The file that is read when nothing names another.
 pub const DEFAULT_FILE: &str = "palisade.yaml";

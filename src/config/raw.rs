@@ -23,8 +23,8 @@ macro_rules! section {
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         $(#[$meta])*
-        pub(super) struct $name {
-            $($(#[$field_meta])* pub(super) $field: $type,)*
+        pub(in crate::config) struct $name {
+            $($(#[$field_meta])* pub(in crate::config) $field: $type,)*
         }
 
         impl Default for $name {
@@ -46,6 +46,11 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) mod identity;
+
+pub use identity::CredentialKind;
+use identity::RawIdentity;
 
 section! {
     /// Configuration of the Palisade authorization sidecar.
@@ -69,6 +74,8 @@ section! {
         engine: RawEngine = RawEngine::default(),
         /// How AuthZEN requests map to Cedar.
         authzen: RawAuthzen = RawAuthzen::default(),
+        /// Who is calling, on the gateway endpoints.
+        identity: RawIdentity = RawIdentity::default(),
         /// Where the sidecar listens: `ip:port`, `localhost:port` or `unix:/path`.
         listen: RawListen = RawListen::default(),
         /// The admin API.

@@ -53,9 +53,19 @@ pub(super) fn report_unknown_keys(tree: &mut Tree, schema: &Value, problems: &mu
             path.push(key.clone());
             match member(schema, key) {
                 Some(below) if types(below).contains(&"object") => walk(value, below, path, all, out),
-                Some(_) => {}
+                Some(below) => walk_items(value, below, path, all, out),
                 None => out.push((path.clone(), format!("unknown key; {}", hint(key, schema, all)))),
             }
+            path.pop();
+        }
+    }
+    fn walk_items(node: &Value, schema: &Value, path: &mut Path, all: &[Path], out: &mut Vec<(Path, String)>) {
+        let mappings = schema.get("items").filter(|items| types(items).contains(&"object"));
+        let (Value::Array(items), Some(schema)) = (node, mappings) else { return };
+        // an item that is no mapping is for the reader to report
+        for (i, item) in items.iter().enumerate().filter(|(_, item)| item.is_object()) {
+            path.push(i.to_string());
+            walk(item, schema, path, all, out);
             path.pop();
         }
     }

@@ -5,7 +5,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{EngineKind, ListenAddr, LogFormat, MaskPath, NowMode, OverlayRule, Semantics, Validation};
+use crate::config::{
+    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, OverlayRule, Semantics, Validation,
+};
+
+pub mod identity;
 
 /// The whole configuration. Paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +32,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// How AuthZEN requests map to Cedar.
     pub authzen: AuthzenSettings,
+    /// Who is calling.
+    pub identity: IdentitySettings,
     /// Where the sidecar listens.
     pub listen: ListenSettings,
     /// The admin API.

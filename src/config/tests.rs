@@ -387,3 +387,101 @@ fn the_manual_names_every_key_and_its_default() {
         assert!(at.get("description").is_some(), "`{}` has no description", path.join("."));
     }
 }
+
+#[test]
+fn the_manual_names_every_key_of_the_items_of_lists() {
+    let (text, _) = manual();
+    let schema = json_schema();
+    let mut seen = 0;
+    for list in schema::all_paths(&schema) {
+        let at = list.iter().try_fold(&schema, |schema, key| schema::member(schema, key)).unwrap();
+        let Some(items) = at.get("items").filter(|items| items.get("properties").is_some()) else { continue };
+        for path in schema::all_paths(items) {
+            let at = path.iter().try_fold(items, |schema, key| schema::member(schema, key)).unwrap();
+            if at.get("properties").is_some() {
+                continue;
+            }
+            let name = format!("{}[].{}", list.join("."), path.join("."));
+            let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let row = row.unwrap_or_else(|| panic!("no row for `{name}`"));
+            let default = match at.get("default") {
+                None | Some(Value::Null) => "none".to_owned(),
+                Some(Value::String(text)) if text.is_empty() => "required".to_owned(),
+                Some(Value::Array(items)) if items.is_empty() && name.ends_with("audiences") => "required".to_owned(),
+                Some(Value::String(text)) => format!("`{text}`"),
+                Some(other) => format!("`{other}`"),
+            };
+            assert_eq!(row.split('|').nth(2).map(str::trim), Some(default.as_str()), "{row}");
+            assert!(at.get("description").is_some(), "`{name}` has no description");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen}");
+}
+
+/// An issuer with `changes` in flow style, after what every issuer needs.
+fn issuer(changes: &str) -> String {
+    format!(
+        "identity: {{issuers: [{{issuer: i, audiences: [a], jwks: {{file: f}}, claims: {{principal: 'U::\"{{sub}}\"'}}, {changes}}}]}}"
+    )
+}
+
+#[test]
+fn identity_is_checked_in_every_part() {
+    let jwks = |text: &str| {
+        format!(
+            "identity: {{issuers: [{{issuer: i, audiences: [a], jwks: {text}, claims: {{principal: 'U::\"{{sub}}\"'}}}}]}}"
+        )
+    };
+    let claims = |text: &str| {
+        format!("identity: {{issuers: [{{issuer: i, audiences: [a], jwks: {{file: f}}, claims: {{{text}}}}}]}}")
+    };
+    let top = |text: &str| format!("identity: {{{text}}}");
+    for (file, expected) in [
+        (top("issuers: [7]"), "`identity.issuers[0]`: must be a mapping with the keys issuer,"),
+        (top("issuers: [null]"), "`identity.issuers[0]`: must be a mapping, not null"),
+        (issuer("audience: [b]"), "`identity.issuers[0].audience`: unknown key; did you mean `audiences`?"),
+        (issuer("leeway: 6m"), "`identity.issuers[0].leeway`: must be at most `5m`"),
+        (issuer("leeway: 30"), "`identity.issuers[0].leeway`: `30` lacks a unit"),
+        (issuer("algorithms: [HS256]"), "`identity.issuers[0].algorithms[0]`: `HS256` is not accepted; a shared secret"),
+        (issuer("algorithms: [RS255]"), "did you mean `RS256`?"),
+        (issuer("algorithms: [none]"), "write one of RS256, RS384"),
+        (issuer("algorithms: [rs256]"), "did you mean `RS256`?"),
+        (issuer("types: [1]"), "`identity.issuers[0].types[0]`: must be text, not `1`"),
+        ("identity: {issuers: [{audiences: [a], jwks: {file: f}, claims: {principal: 'U::\"{sub}\"'}}]}".to_owned(), "`identity.issuers[0].issuer`: is missing"),
+        ("identity: {issuers: [{issuer: i, jwks: {file: f}, claims: {principal: 'U::\"{sub}\"'}}]}".to_owned(), "`identity.issuers[0].audiences`: is missing"),
+        ("identity: {issuers: [{issuer: i, audiences: b, jwks: {file: f}, claims: {principal: 'U::\"{sub}\"'}}]}".to_owned(), "`identity.issuers[0].audiences`: must be a list, not `b`"),
+        ("identity: {issuers: [{issuer: i, audiences: [''], jwks: {file: f}, claims: {principal: 'U::\"{sub}\"'}}, {}]}".to_owned(), "must not be empty"),
+        (jwks("{}"), "`identity.issuers[0].jwks`: needs a `file` or a `url`"),
+        (jwks("{file: f, url: 'https://x/'}"), "`identity.issuers[0].jwks`: has both"),
+        (jwks("{url: 'http://id.example.com/'}"), "is not encrypted"),
+        (jwks("{url: 'ftp://id.example.com/'}"), "does not start with `https://`"),
+        (jwks("{url: id.example.com}"), "does not start with `https://`"),
+        (jwks("{url: 'https://u:p@x/'}"), "holds a user name"),
+        (jwks("{url: 'a b'}"), "is not a URL"),
+        (jwks("{url: 'https://x/', refresh: 0s}"), "`identity.issuers[0].jwks.refresh`: must be more than 0s"),
+        (jwks("{url: 'https://x/', max_age: 1m}"), "`identity.issuers[0].jwks.max_age`: must be at least `refresh`"),
+        (claims(""), "`identity.issuers[0].claims.principal`: is missing"),
+        (claims("principal: 'U::\"alice\"'"), "has no blank, so every caller would be the same"),
+        (claims("principal: '{sub}'"), "is not an entity uid"),
+        (claims("principal: 'U::\"{sub}\"', token: x"), "`identity.issuers[0].claims.token`: `x` is not an entity uid"),
+        (claims("principal: 'U::\"{sub}\"', method: {map: {a: b}}"), "`identity.issuers[0].claims.method.map`: needs `claim`"),
+        (claims("principal: 'U::\"{sub}\"', mfa: {amr: [1]}"), "`identity.issuers[0].claims.mfa.amr[0]`: must be text"),
+        (top("credentials: {header: 'a b'}"), "`identity.credentials.header`: `a b` is not the name of a header"),
+        (top("credentials: {schemes: {}}"), "`identity.credentials.schemes`: must list at least one scheme"),
+        (top("credentials: {schemes: {bearer: jwt, Bearer: any}}"), "`identity.credentials.schemes.bearer`: `bearer` is listed twice"),
+        (top("credentials: {schemes: {Bearer: jws}}"), "must be `jwt`, `opaque` or `any`, not `jws`; did you mean `jwt`?"),
+        (top("peer: {header: xfcc}"), "`identity.peer.principals`: is missing"),
+        (top("peer: {principals: [{uri: 'spiffe://a/{b}', principal: 'U::\"{c}\"'}]}"), "`{c}` is not in the `uri`"),
+        (top("peer: {principals: [{uri: a, principal: 'U::\"c\"'}]}"), "`a` is not a URI"),
+        (top("max_token_bytes: 0"), "`identity.max_token_bytes`: must be at least 1"),
+    ] {
+        let found = problems(&file, &[]);
+        assert!(found.lines().any(|line| line.contains(expected)), "{file}:\n{found}\nlacks {expected:?}");
+    }
+    let twice = issuer("")
+        .replace("}]}", "}, {issuer: i, audiences: [a], jwks: {file: f}, claims: {principal: 'U::\"{sub}\"'}}]}");
+    assert!(problems(&twice, &[]).contains("`identity.issuers[1].issuer`: `i` is listed twice"));
+    let by_variable = [("PALISADE_IDENTITY__API_TOKENS__FILE", "/run/tokens"), ("PALISADE_IDENTITY__ISSUERS", "[]")];
+    assert_eq!(read("", &by_variable, Value::Null).unwrap().identity.api_tokens, Some(PathBuf::from("/run/tokens")));
+}

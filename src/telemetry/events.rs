@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use crate::domain::{Diagnostic, Revision, Severity};
-use crate::telemetry::{Listener, Metrics, ReloadResult, ReloadSource};
+use crate::telemetry::{IdentitySource, Listener, Metrics, ReloadResult, ReloadSource};
 
 /// New policies or entities are in force.
 #[derive(Debug)]
@@ -161,6 +161,55 @@ impl SourceDegraded<'_> {
     /// Logs it.
     pub fn emit(&self, _: &Metrics) {
         warn!("{}", self.message);
+    }
+}
+
+/// Keys or API tokens were read again.
+#[derive(Debug)]
+pub struct IdentityRenewed<'a> {
+    /// Which of them.
+    pub source: IdentitySource,
+    /// Where they come from.
+    pub from: &'a str,
+    /// Whether anything changed.
+    pub result: ReloadResult,
+}
+
+impl IdentityRenewed<'_> {
+    /// Logs and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.identity_reloads(self.source, self.result).inc();
+        let Self { source, from, result } = self;
+        match result {
+            ReloadResult::Unchanged => debug!(%source, from, "nothing changed"),
+            ReloadResult::Good | ReloadResult::Bad => info!(%source, from, "what callers are known by is renewed"),
+        }
+    }
+}
+
+/// Keys or API tokens could not be renewed. Those that were in force stay, while they are not too old.
+#[derive(Debug)]
+pub struct IdentityRefused<'a> {
+    /// Which of them.
+    pub source: IdentitySource,
+    /// Where they come from.
+    pub from: &'a str,
+    /// What is wrong.
+    pub problem: &'a str,
+    /// Whether it was not told before.
+    pub news: bool,
+}
+
+impl IdentityRefused<'_> {
+    /// Counts it, and logs it as an error the first time.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.identity_reloads(self.source, ReloadResult::Bad).inc();
+        let Self { source, from, problem, news } = self;
+        if *news {
+            error!(%source, from, "what callers are known by cannot be renewed: {problem}");
+        } else {
+            debug!(%source, from, "still cannot be renewed: {problem}");
+        }
     }
 }
 

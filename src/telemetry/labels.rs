@@ -111,3 +111,29 @@ labels! {
         Dropped = "dropped",
     }
 }
+
+labels! {
+    /// What became of the question who is calling.
+    AuthResult {
+        /// The caller is known: the evidence was verified or looked up.
+        Verified = "verified",
+        /// The caller is known: the token was verified before.
+        Cached = "cached",
+        /// There was no evidence.
+        Missing = "missing",
+        /// The evidence was refused.
+        Refused = "refused",
+        /// The keys to verify it with could not be had.
+        Unavailable = "unavailable",
+    }
+}
+
+labels! {
+    /// What callers are known by.
+    IdentitySource {
+        /// The key set of an issuer.
+        Jwks = "jwks",
+        /// The file of API tokens.
+        ApiTokens = "api_tokens",
+    }
+}

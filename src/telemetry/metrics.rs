@@ -16,7 +16,9 @@ use prometheus::{
 };
 
 use crate::domain::{DeniedBy, Revision};
-use crate::telemetry::labels::{DecisionKind, Listener, ReloadResult, ReloadSource, Transport, VerifyResult};
+use crate::telemetry::labels::{
+    AuthResult, DecisionKind, IdentitySource, Listener, ReloadResult, ReloadSource, Transport, VerifyResult,
+};
 
 /// The rules that deny beyond Cedar, in the order of [`rule_index`].
 const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];
@@ -44,6 +46,12 @@ pub struct Metrics {
     requests: [[IntCounter; CLASSES.len()]; LISTENERS],
     connections: [IntGauge; LISTENERS],
     verify: [IntCounter; VerifyResult::ALL.len()],
+    authentications: [IntCounter; AuthResult::ALL.len()],
+    identity_reloads: [[IntCounter; ReloadResult::ALL.len()]; IdentitySource::ALL.len()],
+    /// Memory of verified tokens. Set it in an [`Metrics::at_scrape`].
+    pub identity_cache_bytes: IntGauge,
+    /// Number of verified tokens in memory. Set it in an [`Metrics::at_scrape`].
+    pub identity_cache_entries: IntGauge,
     /// How long decisions took, from the parsed request to the answer.
     pub decision_duration: Histogram,
     /// Decisions that the cache answered.
@@ -112,6 +120,13 @@ impl Metrics {
             "Decisions sampled for re-evaluation by the reference engine.",
             &["result"],
         )?;
+        let authentications =
+            build.counters("palisade_authentications_total", "Answers to the question who is calling.", &["result"])?;
+        let identity_reloads = build.counters(
+            "palisade_identity_reloads_total",
+            "Attempts to renew what callers are known by.",
+            &["result", "source"],
+        )?;
         let build_info = build.gauges("palisade_build_info", "Always 1; the version is in the label.", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let start_time = build
@@ -130,6 +145,14 @@ impl Metrics {
                 requests.with_label_values(&[Listener::ALL[listener].as_str(), CLASSES[class]])
             }),
             connections: from_fn(|listener| connections.with_label_values(&[Listener::ALL[listener].as_str()])),
+            authentications: from_fn(|result| authentications.with_label_values(&[AuthResult::ALL[result].as_str()])),
+            identity_reloads: table(|source, result| {
+                let (result, source) = (ReloadResult::ALL[result], IdentitySource::ALL[source]);
+                identity_reloads.with_label_values(&[result.as_str(), source.as_str()])
+            }),
+            identity_cache_bytes: build.gauge("palisade_identity_cache_bytes", "Memory of verified tokens.")?,
+            identity_cache_entries: build
+                .gauge("palisade_identity_cache_entries", "Number of verified tokens in memory.")?,
             verify: from_fn(|result| verify.with_label_values(&[VerifyResult::ALL[result].as_str()])),
             decision_duration: build.register(Histogram::with_opts(
                 HistogramOpts::new("palisade_decision_duration_seconds", "Time from the parsed request to the answer.")
@@ -213,6 +236,18 @@ impl Metrics {
     #[must_use]
     pub fn verify(&self, result: VerifyResult) -> &IntCounter {
         &self.verify[result as usize]
+    }
+
+    /// The counter of answers to the question who is calling.
+    #[must_use]
+    pub fn authentications(&self, result: AuthResult) -> &IntCounter {
+        &self.authentications[result as usize]
+    }
+
+    /// The counter of attempts to renew what callers are known by.
+    #[must_use]
+    pub fn identity_reloads(&self, source: IdentitySource, result: ReloadResult) -> &IntCounter {
+        &self.identity_reloads[source as usize][result as usize]
     }
 
     /// Says which revision is in force, and how much is in it. Its data counts as current.

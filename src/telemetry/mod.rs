@@ -8,5 +8,7 @@ mod labels;
 pub mod logging;
 pub mod metrics;
 
-pub use labels::{DecisionKind, Listener, ReloadResult, ReloadSource, Transport, VerifyResult};
+pub use labels::{
+    AuthResult, DecisionKind, IdentitySource, Listener, ReloadResult, ReloadSource, Transport, VerifyResult,
+};
 pub use metrics::Metrics;

@@ -1,0 +1,104 @@
+//! Who is calling, as decisions need it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::domain::{Uid, Value};
+
+/// The time, read by whoever asks: nothing that verifies has a clock of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Seconds since 1970, which tokens count in.
+    pub unix: i64,
+    /// A time that nobody can set back, for how old keys are.
+    pub instant: Instant,
+}
+
+impl Now {
+    /// What the clocks say.
+    #[must_use]
+    pub fn read() -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { unix: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), instant: Instant::now() }
+    }
+}
+
+/// A caller whose evidence was verified.
+#[derive(Clone, PartialEq)]
+pub struct Caller {
+    /// The principal of the decision.
+    pub principal: Uid<'static>,
+    /// How the caller was known: `context.auth.method`.
+    pub method: Arc<str>,
+    /// Whether with a second factor: `context.auth.mfa`.
+    pub mfa: bool,
+    /// The token's entity: `context.token`.
+    pub token: Option<Uid<'static>>,
+    /// Who issued the token; `None` if it is not a JSON Web Token.
+    pub issuer: Option<Arc<str>>,
+    /// The claims of a JSON Web Token, for routes that take more from it; else an empty object.
+    pub claims: Value<'static>,
+    /// When the evidence ends, in seconds since 1970.
+    pub expires: Option<i64>,
+}
+
+impl Caller {
+    /// `context.auth`, in Cedar's JSON form.
+    #[must_use]
+    pub fn auth(&self) -> Value<'_> {
+        Value::Object(vec![
+            (Cow::Borrowed("method"), Value::String(Cow::Borrowed(&self.method))),
+            (Cow::Borrowed("mfa"), Value::Bool(self.mfa)),
+        ])
+    }
+
+    /// `context.token`, in Cedar's JSON form.
+    #[must_use]
+    pub fn token(&self) -> Option<Value<'_>> {
+        let uid = self.token.as_ref()?;
+        let text = |text: &'_ str| Value::String(Cow::Owned(text.to_owned()));
+        let members = vec![(Cow::Borrowed("type"), text(&uid.type_name)), (Cow::Borrowed("id"), text(&uid.id))];
+        Some(Value::Object(vec![(Cow::Borrowed("__entity"), Value::Object(members))]))
+    }
+
+    /// The claim that a dotted path leads to.
+    #[must_use]
+    pub fn claim(&self, path: &str) -> Option<&Value<'static>> {
+        claim(&self.claims, path)
+    }
+
+    /// Bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let token = self.token.as_ref().map_or(0, |uid| uid.type_name.len() + uid.id.len());
+        size_of::<Self>() + self.principal.type_name.len() + self.principal.id.len() + token + heap(&self.claims)
+    }
+}
+
+// claims are personal, and some are as good as a token
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("principal", &format_args!("{}", self.principal))
+            .field("method", &self.method)
+            .field("mfa", &self.mfa)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The claim that a dotted path leads to. A claim whose name is the whole path comes first, as in `https://example.com/role`.
+pub(super) fn claim<'v, 'a>(claims: &'v Value<'a>, path: &str) -> Option<&'v Value<'a>> {
+    claims.get(path).or_else(|| path.split('.').try_fold(claims, |value, key| value.get(key)))
+}
+
+fn heap(value: &Value<'_>) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(|element| size_of::<Value<'_>>() + heap(element)).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| size_of::<(Cow<'_, str>, Value<'_>)>() + key.len() + heap(value)).sum()
+        }
+        _ => 0,
+    }
+}

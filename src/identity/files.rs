@@ -1,0 +1,124 @@
+//! Reads key sets and API tokens from files, and again when they change.
+//!
+//! A file is looked at four times a second and read once it was the same twice, so that a half-written
+//! one is not taken. All that is read is handed over whole; what is wrong with it leaves the old state in
+//! force. Looking is a `stat` through all links, which sees Kubernetes' swap of a mounted volume too.
+
+use std::fs::{self, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often files are looked at.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
+
+/// How often they are read although nothing seems to have changed: not every file system tells.
+const READ_ANYWAY: Duration = Duration::from_secs(60);
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A file under watch.
+pub(super) struct Watched {
+    path: PathBuf,
+    max_bytes: usize,
+    /// As it was at the last look.
+    seen: Option<Stamp>,
+    /// As it was when it was last read, and when that was.
+    read: Option<(Option<Stamp>, Instant)>,
+}
+
+impl Watched {
+    pub(super) fn new(path: PathBuf, max_bytes: usize) -> Self {
+        Self { path, max_bytes, seen: None, read: None }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it now.
+    pub(super) fn load(&mut self, now: Instant) -> Result<Vec<u8>, String> {
+        let stamp = self.stamp();
+        self.seen = stamp;
+        self.read = Some((stamp, now));
+        read(&self.path, self.max_bytes)
+    }
+
+    /// Reads it if it has changed and is quiet, or was not read for long.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
+        let stamp = self.stamp();
+        let quiet = std::mem::replace(&mut self.seen, stamp) == stamp;
+        let due =
+            self.read.is_none_or(|(known, at)| known != stamp || now.saturating_duration_since(at) >= READ_ANYWAY);
+        (quiet && due).then(|| self.load(now))
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        fs::metadata(&self.path).ok().as_ref().map(Stamp::of)
+    }
+}
+
+fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, String> {
+    let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
+    // asked before it is opened: a pipe would keep whoever opens it
+    if !fs::metadata(path).map_err(cannot)?.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let limit = (max_bytes as u64).saturating_add(1);
+    fs::File::open(path).map_err(cannot)?.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() > max_bytes {
+        return Err(format!("it is larger than {max_bytes} bytes"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_read_once_it_is_quiet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys");
+        fs::write(&path, "one").unwrap();
+        let now = Instant::now();
+        let mut watched = Watched::new(path.clone(), 10);
+        assert_eq!(watched.load(now).unwrap(), b"one");
+        assert_eq!(watched.look(now), None);
+        fs::write(&path, "three").unwrap();
+        assert_eq!(watched.look(now), None, "it may still be being written");
+        assert_eq!(watched.look(now), Some(Ok(b"three".to_vec())));
+        assert_eq!(watched.look(now), None);
+        fs::rename(&path, dir.path().join("away")).unwrap();
+        assert_eq!(watched.look(now), None);
+        assert!(watched.look(now).unwrap().unwrap_err().contains("cannot be read"));
+        assert_eq!(watched.look(now), None, "told once");
+        fs::write(&path, "more than ten").unwrap();
+        assert_eq!(watched.look(now), None);
+        assert!(watched.look(now).unwrap().unwrap_err().contains("larger than 10 bytes"));
+        assert!(watched.look(now + READ_ANYWAY).is_some());
+        assert!(Watched::new(dir.path().to_owned(), 10).load(now).unwrap_err().contains("not a file"));
+    }
+}
