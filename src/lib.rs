@@ -9,6 +9,7 @@
 //! - [`state`]: the published snapshot and the one writer that replaces it
 //! - [`decide`]: one check, with cache and decision log
 //! - [`source`]: where policies and entities come from
+//! - [`gateway`]: the route table that turns an HTTP request into checks
 //! - [`transport`]: HTTP; alone knows hyper
 //! - [`app`]: wires them to a running sidecar
 //! - [`cli`]: the command line, one file a verb
@@ -19,6 +20,7 @@ pub mod config;
 pub mod decide;
 pub mod domain;
 pub mod engine;
+pub mod gateway;
 pub mod source;
 pub mod state;
 pub mod telemetry;

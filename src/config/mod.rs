@@ -17,12 +17,13 @@ mod settings;
 mod tests;
 mod tree;
 mod units;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
 
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
+pub(crate) use problem::closest;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;

@@ -9,6 +9,7 @@
 mod conform;
 mod diagnose;
 mod entities;
+mod facts;
 mod guard;
 mod policies;
 mod reference;
@@ -18,6 +19,7 @@ mod snapshot;
 mod stack;
 mod validate;
 
+pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use settings::{EngineSettings, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::Snapshot;
 pub use stack::{EVALUATION_STACK_BYTES, on_big_stack};
