@@ -26,6 +26,7 @@ pub(super) struct Scope<'a> {
     /// Whether the rule goes over a list.
     pub(super) each: bool,
     pub(super) namespace: Option<&'a str>,
+    pub(super) record: Option<&'a EntityTemplate>,
 }
 
 /// A problem, and the steps to the member that it is about.
@@ -130,11 +131,20 @@ impl<'f> Checker<'f> {
         }
     }
 
-    /// An attribute that the principal's home is read from must be there, and refer to an entity.
+    /// An attribute that a home is read from must be there, and refer to an entity.
     fn attribute(&self, scope: &Scope<'_>, facts: Option<&ActionFacts>, source: &Source, problems: &mut Vec<Problem>) {
-        let (Source::Principal(attribute), Some(facts), Some(schema)) = (source, facts, self.facts) else { return };
-        let types: Vec<&String> =
-            if scope.principals.is_empty() { facts.principals.iter().collect() } else { scope.principals.iter().collect() };
+        let (Some(facts), Some(schema)) = (facts, self.facts) else { return };
+        let (attribute, types): (_, Vec<&String>) = match (source, scope.record) {
+            (Source::Principal(attribute), _) if scope.principals.is_empty() => {
+                (attribute, facts.principals.iter().collect())
+            }
+            (Source::Principal(attribute), _) => (attribute, scope.principals.iter().collect()),
+            (Source::Record(attribute), Some(record)) => (attribute, vec![&record.type_name]),
+            (Source::Record(_), None) => {
+                return problems.push((Vec::new(), format!("`{source}`: the route has no `record`")));
+            }
+            _ => return,
+        };
         for name in types {
             let declared = schema.attributes(name).and_then(|attributes| attributes.get(attribute));
             if !matches!(declared, Some(MemberFacts { kind: MemberKind::Entity(_), .. })) {

@@ -14,7 +14,7 @@ use crate::gateway::read::{self, Entry, Findings};
 use crate::gateway::route::{CheckTemplate, Effect, Route, Rule, RuleEffect};
 use crate::gateway::source::Source;
 use crate::gateway::table::RouteTable;
-use crate::gateway::template::{ResourceTemplate, qualify};
+use crate::gateway::template::{EntityTemplate, ResourceTemplate, qualify};
 
 /// Compiles files of routes, each an origin and a text. With `facts` every type, action and member is checked.
 ///
@@ -68,7 +68,8 @@ impl Compiler<'_> {
                 self.error(&place.at(&["when"]), message);
             }
         }
-        let Some(effect) = self.effect(entry) else { return Vec::new() };
+        let record = self.record(entry);
+        let Some(effect) = self.effect(entry, record.as_ref()) else { return Vec::new() };
         let allowed: Classes =
             raw.allow_paths.iter().chain(&entry.file.defaults.allow_paths).copied().collect();
         let mut routes = Vec::new();
@@ -81,6 +82,7 @@ impl Compiler<'_> {
                 hosts: entry.file.hosts.clone(),
                 credential: entry.file.credential.clone(),
                 when: when.clone(),
+                record: record.clone(),
                 allowed,
                 effect: effect.clone(),
                 comment: raw.comment.clone(),
@@ -115,7 +117,25 @@ impl Compiler<'_> {
         conditions
     }
 
-    fn effect(&mut self, entry: &Entry) -> Option<Effect> {
+    fn record(&mut self, entry: &Entry) -> Option<EntityTemplate> {
+        let place = entry.place.at(&["record"]);
+        let record = match EntityTemplate::parse(entry.raw.record.as_deref()?, entry.file.namespace.as_deref()) {
+            Ok(record) => record,
+            Err(error) => {
+                self.error(&place, error);
+                return None;
+            }
+        };
+        if let Err(error) = self.checker.entity_type(&record.type_name) {
+            self.error(&place, error);
+        }
+        if !record.id.source.as_ref().is_none_or(Source::is_of_request) {
+            self.error(&place, "a record is named by the request: path, query, header or body");
+        }
+        Some(record)
+    }
+
+    fn effect(&mut self, entry: &Entry, record: Option<&EntityTemplate>) -> Option<Effect> {
         let (raw, place) = (&entry.raw, &entry.place);
         let asks = raw.action.is_some() || raw.resource.is_some() || raw.each.is_some() || !raw.context.is_empty();
         match (raw.public, &raw.deny, asks) {
@@ -148,16 +168,23 @@ impl Compiler<'_> {
             context: raw.context.clone(),
             ..RawRule::default()
         };
-        let mut rules: Vec<Option<Rule>> = vec![self.rule(&main, entry, place, &types)];
+        let mut rules: Vec<Option<Rule>> = vec![self.rule(&main, entry, place, &types, record)];
         for (at, rule) in raw.also.iter().enumerate() {
             let place = place.at(&["also", &at.to_string()]);
-            rules.push(self.rule(rule, entry, &place, &types));
+            rules.push(self.rule(rule, entry, &place, &types, record));
         }
         let rules: Option<Vec<Rule>> = rules.into_iter().collect();
         Some(Effect::Checks { principals: types, rules: rules? })
     }
 
-    fn rule(&mut self, raw: &RawRule, entry: &Entry, place: &Place, principals: &[String]) -> Option<Rule> {
+    fn rule(
+        &mut self,
+        raw: &RawRule,
+        entry: &Entry,
+        place: &Place,
+        principals: &[String],
+        record: Option<&EntityTemplate>,
+    ) -> Option<Rule> {
         let before = self.findings.errors.len();
         let namespace = entry.file.namespace.as_deref();
         let when = self.conditions(&raw.when, place);
@@ -194,7 +221,7 @@ impl Compiler<'_> {
             }
         };
         let (action, resource) = (action?, resource?);
-        let scope = Scope { action: &action, principals, each: each.is_some(), namespace };
+        let scope = Scope { action: &action, principals, each: each.is_some(), namespace, record };
         let checked = self.checker.check(&scope, &resource, &raw.context, &when);
         let (context, problems) = checked;
         for (steps, message) in problems {

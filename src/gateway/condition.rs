@@ -86,7 +86,14 @@ impl Condition {
 
     /// Whether no request fulfils both.
     fn excludes(&self, other: &Self) -> bool {
-        self.source == other.source
+        let nothing_inside = |outer: &Self, inner: &Self| {
+            let (Source::Body(above), Source::Body(below)) = (&outer.source, &inner.source) else { return false };
+            let needs = matches!(inner.test, Test::Present | Test::Is(_));
+            outer.test == Test::Absent && needs && below.starts_with(above)
+        };
+        nothing_inside(self, other)
+            || nothing_inside(other, self)
+            || self.source == other.source
             && match (&self.test, &other.test) {
                 (Test::Absent, Test::Present | Test::Is(_)) | (Test::Present | Test::Is(_), Test::Absent) => true,
                 (Test::Is(a), Test::Is(b)) => a.is_disjoint(b),
@@ -150,6 +157,10 @@ mod tests {
             (&["body.id is a"], &["body.id absent"], true),
             (&["body.id is a"], &["body.id present"], false),
             (&["body.x present", "body.id present"], &["body.id absent"], true),
+            (&["body.id absent"], &["body.id.kind is a"], true),
+            (&["body.id absent"], &["body.id.kind present"], true),
+            (&["body.id present"], &["body.id.kind absent"], false),
+            (&["body.id absent"], &["body.idx.kind present"], false),
             (&[], &["body.id absent"], false),
         ] {
             assert_eq!(exclude(&list(a), &list(b)), expected, "{a:?} {b:?}");

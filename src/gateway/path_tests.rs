@@ -200,7 +200,7 @@ proptest! {
             prop_assert_eq!((texts(&again), again.trailing_slash), (texts(&read), read.trailing_slash));
             // decoding before splitting gives the same segments: nothing hides a slash
             let whole = lenient_decode(path);
-            if whole.is_ascii() {
+            if !whole.contains('%') {
                 let mut split: Vec<&str> = whole.split('/').skip(1).collect();
                 if read.trailing_slash { split.pop(); }
                 prop_assert_eq!(split, texts(&read));

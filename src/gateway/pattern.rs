@@ -195,7 +195,7 @@ mod tests {
             ("GET /a/{i d}", "a capture's name"),
             ("GET /a/{x:float}", "a form is"),
             ("GET /a/{x*}/b", "must be last"),
-            ("GET /a/{x*:int}", "a capture's name"),
+            ("GET /a/{x*:int}", "has no form"),
             ("GET /{x}/{x}", "two captures are called `x`"),
         ] {
             let error = Pattern::parse(text, "").unwrap_err();

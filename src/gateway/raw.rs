@@ -78,6 +78,8 @@ pub(super) struct RawRoute {
     pub(super) deny: Option<String>,
     /// The types of principal that may ask. Without it, all.
     pub(super) principal: Texts,
+    /// A stored entity that the request names, such as `Location::{path.id}`. The entities that its attributes refer to are `record.ATTRIBUTE`.
+    pub(super) record: Option<String>,
     /// A list in the request, such as `body.devices`: one check for each element, and all of them must allow.
     pub(super) each: Option<String>,
     /// The action, such as `ViewDevice`.

@@ -70,6 +70,7 @@ impl<'x> Found<'x> {
             identity,
             entities,
             each: None,
+            record: route.record.as_ref(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::gateway::condition::Condition;
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::source::{Capture, Source};
-use crate::gateway::template::{ResourceTemplate, ValueTemplate};
+use crate::gateway::template::{EntityTemplate, ResourceTemplate, ValueTemplate};
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Route {
     pub credential: Arc<Credential>,
     /// Conditions on the request.
     pub when: Vec<Condition>,
+    /// A stored entity whose attributes the checks may name.
+    pub record: Option<EntityTemplate>,
     /// The ambiguities that are allowed.
     pub allowed: Classes,
     /// What becomes of the request.
@@ -113,7 +115,8 @@ impl Route {
             Effect::Checks { rules, .. } => rules,
             Effect::Public | Effect::Deny(_) => &[],
         };
-        self.when.iter().map(|condition| &condition.source).chain(rules.iter().flat_map(Rule::sources))
+        let record = self.record.as_ref().and_then(|record| record.id.source.as_ref());
+        self.when.iter().map(|condition| &condition.source).chain(record).chain(rules.iter().flat_map(Rule::sources))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::gateway::facts::{Entities, Field, Headers, Identity, Peer};
 use crate::gateway::path::Target;
 use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
+use crate::gateway::template::{EntityTemplate, missing};
 
 /// A place in a request, or in what is known of the one who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Source {
     Each(Vec<String>),
     /// The entity that an attribute of the principal refers to.
     Principal(String),
+    /// The entity that an attribute of the route's `record` refers to.
+    Record(String),
     /// The address of the client.
     PeerIp,
     /// The name in the client's certificate.
@@ -47,6 +50,7 @@ pub(super) struct Inputs<'x> {
     pub(super) identity: Option<&'x Identity<'x>>,
     pub(super) entities: Option<&'x dyn Entities>,
     pub(super) each: Option<&'x Value<'x>>,
+    pub(super) record: Option<&'x EntityTemplate>,
 }
 
 /// Where a capture stands in the path.
@@ -70,7 +74,7 @@ pub(super) enum Found<'x> {
 
 /// The kinds of source, for messages.
 pub(super) const KINDS: &str = "`path.NAME`, `query.NAME`, `header.NAME`, `body.MEMBER`, `each`, `claim.NAME`, \
-                                `principal.ATTRIBUTE`, `peer.ip` and `peer.name`";
+                                `principal.ATTRIBUTE`, `record.ATTRIBUTE`, `peer.ip` and `peer.name`";
 
 impl Source {
     /// Reads `path.id` and its like.
@@ -93,6 +97,7 @@ impl Source {
             "claim" if rest.is_some() => Ok(Self::Claim(steps()?)),
             "each" => Ok(Self::Each(steps()?)),
             "principal" => Ok(Self::Principal(name()?)),
+            "record" => Ok(Self::Record(name()?)),
             "peer" if rest == Some("ip") => Ok(Self::PeerIp),
             "peer" if rest == Some("name") => Ok(Self::PeerName),
             _ => Err(unknown()),
@@ -157,6 +162,11 @@ impl Source {
                 .zip(from.entities)
                 .and_then(|(identity, entities)| entities.reference(&identity.principal, attribute))
                 .map(Found::Entity)),
+            Self::Record(attribute) => {
+                let Some((record, entities)) = from.record.zip(from.entities) else { return Ok(None) };
+                let record = record.make(from)?.ok_or_else(|| missing(record.id.source.as_ref()))?;
+                Ok(entities.reference(&record, attribute).map(Found::Entity))
+            }
             Self::PeerIp => Ok(from.peer.ip.map(|ip| Found::Text(Cow::Owned(ip.to_string())))),
             Self::PeerName => Ok(from.peer.name.map(|name| Found::Text(Cow::Borrowed(name)))),
         }
@@ -236,6 +246,7 @@ impl fmt::Display for Source {
             Self::Claim(path) => steps(f, "claim", path),
             Self::Each(path) => steps(f, "each", path),
             Self::Principal(attribute) => write!(f, "principal.{attribute}"),
+            Self::Record(attribute) => write!(f, "record.{attribute}"),
             Self::PeerIp => f.write_str("peer.ip"),
             Self::PeerName => f.write_str("peer.name"),
         }
@@ -258,6 +269,7 @@ mod tests {
             "each.id",
             "claim.org.id",
             "principal.customer",
+            "record.customer",
             "peer.ip",
             "peer.name",
         ] {

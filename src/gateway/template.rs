@@ -177,8 +177,8 @@ impl ResourceTemplate {
 /// What a missing value refuses with: the one who asks lacks a home, or the request lacks a member.
 pub(super) fn missing(source: Option<&Source>) -> Refusal {
     match source {
-        Some(source @ (Source::Principal(_) | Source::Claim(_))) => {
-            Refusal::forbidden("missing_value", format!("`{source}` has no value for whoever asks"))
+        Some(source @ (Source::Principal(_) | Source::Claim(_) | Source::Record(_))) => {
+            Refusal::forbidden("missing_value", format!("`{source}` has no value"))
         }
         Some(source) => Refusal::bad_request("missing_value", format!("the request lacks `{source}`")),
         None => Refusal::bad_request("missing_value", "the request lacks a value"),
