@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Diagnostic, Uid};
-use crate::engine::SchemaFacts;
+use crate::domain::{Bundle, Diagnostic, Uid};
+use crate::engine::{Limits, SchemaFacts};
 use crate::gateway::check::{Checker, Scope};
 use crate::gateway::condition::{Condition, Test};
 use crate::gateway::path::Classes;
@@ -34,6 +34,17 @@ pub fn compile(
     let Findings { mut errors, warnings } = compiler.findings;
     let table = RouteTable::build(routes, &mut errors);
     if errors.is_empty() { Ok((table, warnings)) } else { Err(errors) }
+}
+
+/// Compiles the routes of a bundle against its schema, if it has one.
+///
+/// Recurses with the nesting of the schema: call it through [`crate::engine::on_big_stack`].
+///
+/// # Errors
+/// Every problem found, those of the schema among them.
+pub fn compile_bundle(bundle: &Bundle, limits: &Limits) -> Result<(RouteTable, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let facts = bundle.schema.as_ref().map(|text| SchemaFacts::read(text, limits)).transpose()?;
+    compile(&bundle.routes, facts.as_ref())
 }
 
 struct Compiler<'f> {

@@ -156,6 +156,7 @@ fn read_bundle(body: &[u8]) -> Result<Bundle, Problem> {
         schema: read_schema(parsed.schema)?,
         entities: read_entities(parsed.entities)?,
         links: read_links(parsed.links)?,
+        routes: Vec::new(),
     })
 }
 
