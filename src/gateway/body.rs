@@ -29,7 +29,10 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
     };
     if !json {
         // a form that happens to be JSON is read as a form by the service
-        return Err(Refusal::bad_request("bad_body", "the route reads the body as JSON, and `Content-Type` does not say so"));
+        return Err(Refusal::bad_request(
+            "bad_body",
+            "the route reads the body as JSON, and `Content-Type` does not say so",
+        ));
     }
     if bytes.is_empty() {
         return Ok(Value::empty_object());

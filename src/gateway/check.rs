@@ -82,7 +82,9 @@ impl<'f> Checker<'f> {
         }
         for condition in when {
             let problem = match (&condition.source, &condition.test) {
-                (Source::Each(_), _) => Some(format!("`{condition}`: a condition is about the request, not about an element")),
+                (Source::Each(_), _) => {
+                    Some(format!("`{condition}`: a condition is about the request, not about an element"))
+                }
                 (_, Test::Differs(attribute)) => self.differs(resource, attribute),
                 _ => None,
             };
@@ -94,13 +96,20 @@ impl<'f> Checker<'f> {
     fn principals(&self, scope: &Scope<'_>, facts: &ActionFacts, problems: &mut Vec<Problem>) {
         for name in scope.principals {
             if !facts.principals.contains(name) {
-                let message = format!("`{}` is not for `{name}`; it is for {}", scope.action.id, list(&facts.principals));
+                let message =
+                    format!("`{}` is not for `{name}`; it is for {}", scope.action.id, list(&facts.principals));
                 problems.push((vec!["principal".to_owned()], message));
             }
         }
     }
 
-    fn resource(&self, scope: &Scope<'_>, facts: &ActionFacts, resource: &ResourceTemplate, problems: &mut Vec<Problem>) {
+    fn resource(
+        &self,
+        scope: &Scope<'_>,
+        facts: &ActionFacts,
+        resource: &ResourceTemplate,
+        problems: &mut Vec<Problem>,
+    ) {
         let place = || vec!["resource".to_owned()];
         match resource {
             ResourceTemplate::Entity(entity) => {
@@ -120,9 +129,10 @@ impl<'f> Checker<'f> {
                 let message = format!("`self`: `{}` is about {}", scope.action.id, list(&facts.resources));
                 problems.push((place(), message));
             }
-            ResourceTemplate::Token if facts.context.get("token").is_none_or(|token| {
-                !matches!(&token.kind, MemberKind::Entity(name) if facts.resources.contains(name))
-            }) =>
+            ResourceTemplate::Token
+                if facts.context.get("token").is_none_or(
+                    |token| !matches!(&token.kind, MemberKind::Entity(name) if facts.resources.contains(name)),
+                ) =>
             {
                 let message = format!("`token`: `{}` is about {}", scope.action.id, list(&facts.resources));
                 problems.push((place(), message));
@@ -194,7 +204,8 @@ impl<'f> Checker<'f> {
         for (name, member) in facts.iter().flat_map(|facts| &facts.context) {
             let there = OWN_MEMBERS.contains(&name.as_str()) || context.contains_key(name);
             if member.required && !there && !context.contains_key(&format!("{name}?")) {
-                let message = format!("`{}` needs `context.{name}`; say under `context` where it comes from", scope.action.id);
+                let message =
+                    format!("`{}` needs `context.{name}`; say under `context` where it comes from", scope.action.id);
                 problems.push((Vec::new(), message));
             }
         }
@@ -203,13 +214,20 @@ impl<'f> Checker<'f> {
 
     fn value(&self, scope: &Scope<'_>, raw: &RawValue, kind: Option<&MemberKind>) -> Result<ValueTemplate, String> {
         let text = match (raw, kind) {
-            (RawValue::Bool(truth), None | Some(MemberKind::Bool)) => return Ok(ValueTemplate::Fixed(Fixed::Bool(*truth))),
-            (RawValue::Long(number), None | Some(MemberKind::Long)) => return Ok(ValueTemplate::Fixed(Fixed::Long(*number))),
+            (RawValue::Bool(truth), None | Some(MemberKind::Bool)) => {
+                return Ok(ValueTemplate::Fixed(Fixed::Bool(*truth)));
+            }
+            (RawValue::Long(number), None | Some(MemberKind::Long)) => {
+                return Ok(ValueTemplate::Fixed(Fixed::Long(*number)));
+            }
             (RawValue::Bool(_) | RawValue::Long(_), Some(kind)) => return Err(format!("this must be {}", shown(kind))),
             (RawValue::Text(text), _) => text,
         };
         let single = || match TextTemplate::parse(text)? {
-            template if template.to_string() == format!("{{{}}}", template.source.as_ref().map(ToString::to_string).unwrap_or_default()) => {
+            template
+                if template.to_string()
+                    == format!("{{{}}}", template.source.as_ref().map(ToString::to_string).unwrap_or_default()) =>
+            {
                 template.source.ok_or_else(|| format!("`{text}` must be one placeholder"))
             }
             _ => Err(format!("`{text}` must be one placeholder and nothing else, such as `{{query.limit}}`")),

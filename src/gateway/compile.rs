@@ -27,8 +27,7 @@ pub fn compile(
     facts: Option<&SchemaFacts>,
 ) -> Result<(RouteTable, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
-    let entries: Vec<Entry> =
-        files.iter().flat_map(|(origin, text)| read::read(origin, text, &mut findings)).collect();
+    let entries: Vec<Entry> = files.iter().flat_map(|(origin, text)| read::read(origin, text, &mut findings)).collect();
     let mut compiler = Compiler { checker: Checker::new(facts), findings };
     let routes: Vec<Route> = entries.iter().flat_map(|entry| compiler.entry(entry)).collect();
     let Findings { mut errors, warnings } = compiler.findings;
@@ -75,14 +74,14 @@ impl Compiler<'_> {
         let when = self.conditions(&raw.when, place);
         for condition in &when {
             if !condition.source.is_of_request() || matches!(condition.test, Test::Differs(_)) {
-                let message = format!("`{condition}`: a route is chosen by its request alone: path, query, header or body");
+                let message =
+                    format!("`{condition}`: a route is chosen by its request alone: path, query, header or body");
                 self.error(&place.at(&["when"]), message);
             }
         }
         let record = self.record(entry);
         let Some(effect) = self.effect(entry, record.as_ref()) else { return Vec::new() };
-        let allowed: Classes =
-            raw.allow_paths.iter().chain(&entry.file.defaults.allow_paths).copied().collect();
+        let allowed: Classes = raw.allow_paths.iter().chain(&entry.file.defaults.allow_paths).copied().collect();
         let mut routes = Vec::new();
         for pattern in patterns {
             let captures = pattern.captures();
@@ -152,7 +151,10 @@ impl Compiler<'_> {
         match (raw.public, &raw.deny, asks) {
             (false, None, true) => {}
             (false, None, false) => {
-                self.error(place, "the route says nothing: give it `action` and `resource`, or `public: true`, or `deny`");
+                self.error(
+                    place,
+                    "the route says nothing: give it `action` and `resource`, or `public: true`, or `deny`",
+                );
                 return None;
             }
             (true, None, false) if raw.also.is_empty() => return Some(Effect::Public),

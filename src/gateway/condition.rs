@@ -94,11 +94,11 @@ impl Condition {
         nothing_inside(self, other)
             || nothing_inside(other, self)
             || self.source == other.source
-            && match (&self.test, &other.test) {
-                (Test::Absent, Test::Present | Test::Is(_)) | (Test::Present | Test::Is(_), Test::Absent) => true,
-                (Test::Is(a), Test::Is(b)) => a.is_disjoint(b),
-                _ => false,
-            }
+                && match (&self.test, &other.test) {
+                    (Test::Absent, Test::Present | Test::Is(_)) | (Test::Present | Test::Is(_), Test::Absent) => true,
+                    (Test::Is(a), Test::Is(b)) => a.is_disjoint(b),
+                    _ => false,
+                }
     }
 }
 
@@ -141,7 +141,9 @@ mod tests {
         ] {
             assert_eq!(Condition::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "body.id", "body.id exists", "body.id is", "body.id is a b", "body.id is a and b", "id present"] {
+        for text in
+            ["", "body.id", "body.id exists", "body.id is", "body.id is a b", "body.id is a and b", "id present"]
+        {
             assert!(Condition::parse(text).is_err(), "{text}");
         }
     }

@@ -61,7 +61,9 @@ pub(super) fn read(document: &Map<String, Value>, place: &Place, findings: &mut 
             for (ours, place) in routes {
                 let Some(mut raw) = typed::<RawRoute>(ours.clone(), &place, findings) else { continue };
                 if !raw.matches.0.is_empty() {
-                    findings.errors.push(place.at(&["match"]).error("the operation says what is matched; leave `match` out"));
+                    findings
+                        .errors
+                        .push(place.at(&["match"]).error("the operation says what is matched; leave `match` out"));
                     continue;
                 }
                 raw.matches = Texts(vec![format!("{} {path}", method.to_ascii_uppercase())]);

@@ -83,7 +83,9 @@ impl Pattern {
         let methods: Vec<String> = methods.split(',').map(str::to_owned).collect();
         for method in &methods {
             if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
-                return Err(format!("`{method}` is no method; methods are upper-case, and `,` without a space parts them"));
+                return Err(format!(
+                    "`{method}` is no method; methods are upper-case, and `,` without a space parts them"
+                ));
             }
         }
         let path = format!("{prefix}{path}");
@@ -92,8 +94,11 @@ impl Pattern {
         if trailing_slash {
             parts.pop();
         }
-        let parts: Vec<Part> =
-            parts.into_iter().map(Part::parse).collect::<Result<_, _>>().map_err(|error| format!("`{path}`: {error}"))?;
+        let parts: Vec<Part> = parts
+            .into_iter()
+            .map(Part::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("`{path}`: {error}"))?;
         let last = parts.len().saturating_sub(1);
         if parts.iter().enumerate().any(|(at, part)| at < last && matches!(part, Part::Rest(_))) {
             return Err(format!("`{path}`: `*` takes all that follows, so it must be last"));
@@ -129,7 +134,9 @@ impl Part {
                 "" => Err("a segment is empty, and a request with `//` is refused".to_owned()),
                 "." | ".." => Err(format!("no request has a segment `{text}`")),
                 _ if text.contains(['{', '}']) => Err(format!("`{text}`: a capture is a whole segment")),
-                _ if text.contains(['%', '?', '#', ';', '\\', '*']) || text.contains(|c: char| c.is_control() || c == ' ') => {
+                _ if text.contains(['%', '?', '#', ';', '\\', '*'])
+                    || text.contains(|c: char| c.is_control() || c == ' ') =>
+                {
                     Err(format!("`{text}`: write the decoded text, without `% ? # ; \\ *` and white space"))
                 }
                 _ => Ok(Self::Literal(text.to_owned())),
@@ -176,7 +183,9 @@ mod tests {
 
     #[test]
     fn patterns_read_as_they_are_written() {
-        for text in ["GET /", "GET /a/b", "GET,HEAD /a/{id}/", "POST /t/{kind:DEVICE|ASSET}/{id:uuid}", "PUT /f/{path*}"] {
+        for text in
+            ["GET /", "GET /a/b", "GET,HEAD /a/{id}/", "POST /t/{kind:DEVICE|ASSET}/{id:uuid}", "PUT /f/{path*}"]
+        {
             assert_eq!(Pattern::parse(text, "").unwrap().to_string(), text);
         }
         assert_eq!(Pattern::parse("GET /a", "/v1").unwrap().to_string(), "GET /v1/a");
@@ -206,7 +215,11 @@ mod tests {
     #[test]
     fn forms_take_one_writing() {
         for (form, good, bad) in [
-            (Form::Int, &["0", "7", "1234567890123456789"][..], &["", "07", "+7", "-7", "7 ", "٧", "12345678901234567890"][..]),
+            (
+                Form::Int,
+                &["0", "7", "1234567890123456789"][..],
+                &["", "07", "+7", "-7", "7 ", "٧", "12345678901234567890"][..],
+            ),
             (Form::Uuid, &["0123abcd-0123-4567-89ab-0123456789AB"], &["0123abcd0123456789ab0123456789ab", ""]),
             (Form::Name, &["a.b-c_1"], &["", "a b", "a/b", "é"]),
             (Form::Any, &["a", "a/b", "é "], &[""]),

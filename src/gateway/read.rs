@@ -139,7 +139,8 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
         if prefix.is_empty() || (prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['{', '}'])) {
             prefixes.push(prefix);
         } else {
-            let message = format!("`{prefix}` is no prefix: it begins with `/`, does not end with one, and has no captures");
+            let message =
+                format!("`{prefix}` is no prefix: it begins with `/`, does not end with one, and has no captures");
             findings.errors.push(place.at(&["prefix"]).error(message));
         }
     }

@@ -47,9 +47,7 @@ impl RouteTable {
         let found = self.find(facts)?;
         Ok(match found.resolve(identity, entities)? {
             Outcome::Public => Outcome::Public,
-            Outcome::Checks(checks) => {
-                Outcome::Checks(checks.into_iter().map(AccessRequest::into_owned).collect())
-            }
+            Outcome::Checks(checks) => Outcome::Checks(checks.into_iter().map(AccessRequest::into_owned).collect()),
         })
     }
 }
@@ -172,7 +170,10 @@ fn apply<'y>(
         None => return Err(missing(Some(each))),
     };
     if elements.is_empty() {
-        return Err(Refusal::bad_request("bad_value", format!("`{each}` is an empty list, so there is nothing to check")));
+        return Err(Refusal::bad_request(
+            "bad_value",
+            format!("`{each}` is an empty list, so there is nothing to check"),
+        ));
     }
     if elements.len() > MAX_EACH {
         return Err(Refusal::bad_request("bad_value", format!("`{each}` has more than {MAX_EACH} elements")));
@@ -203,10 +204,8 @@ fn make<'y>(
             None => return Err(missing(member.value.source())),
         }
     }
-    let action = Uid {
-        type_name: Cow::Borrowed(check.action.type_name.as_ref()),
-        id: Cow::Borrowed(check.action.id.as_ref()),
-    };
+    let action =
+        Uid { type_name: Cow::Borrowed(check.action.type_name.as_ref()), id: Cow::Borrowed(check.action.id.as_ref()) };
     let request = AccessRequest::new(identity.principal.clone(), action, resource);
     Ok(AccessRequest { context: Value::Object(context), ..request })
 }

@@ -128,11 +128,16 @@ impl Source {
             })),
             Self::Query(name) => match query::value(from.target.query, name) {
                 Ok(value) => Ok(value.map(Found::Text)),
-                Err(fault) => Err(ambiguous(self, match fault {
-                    query::QueryFault::Repeated => "is there more than once",
-                    query::QueryFault::Semicolon => "cannot be told: the query has a `;`",
-                    query::QueryFault::Undecodable => "cannot be told: the query is not UTF-8 with percent encoding",
-                })),
+                Err(fault) => Err(ambiguous(
+                    self,
+                    match fault {
+                        query::QueryFault::Repeated => "is there more than once",
+                        query::QueryFault::Semicolon => "cannot be told: the query has a `;`",
+                        query::QueryFault::Undecodable => {
+                            "cannot be told: the query is not UTF-8 with percent encoding"
+                        }
+                    },
+                )),
             },
             Self::Header(name) => match from.headers.field(name) {
                 Field::Absent => Ok(None),
@@ -276,16 +281,21 @@ mod tests {
             assert_eq!(Source::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Source::parse("header.X_Tenant").unwrap().to_string(), "header.x-tenant");
-        for text in ["", "id", "path", "path.", "body.", "body..a", "claim", "peer", "peer.port", "principal", "cookie.a"] {
+        for text in
+            ["", "id", "path", "path.", "body.", "body..a", "claim", "peer", "peer.port", "principal", "cookie.a"]
+        {
             assert!(Source::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn keys_that_some_readers_confuse() {
-        for (key, name, same) in
-            [("Customer", "customer", true), ("cuſtomer", "customer", true), ("\u{212a}ey", "key", true), ("kez", "key", false)]
-        {
+        for (key, name, same) in [
+            ("Customer", "customer", true),
+            ("cuſtomer", "customer", true),
+            ("\u{212a}ey", "key", true),
+            ("kez", "key", false),
+        ] {
             assert_eq!(folds_to(key, name), same, "{key}");
         }
     }

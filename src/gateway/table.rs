@@ -7,9 +7,9 @@ use crate::gateway::body;
 use crate::gateway::condition::exclude;
 use crate::gateway::facts::{Field, RequestFacts};
 use crate::gateway::host::normal_host;
+use crate::gateway::path::PathClass;
 use crate::gateway::path::Target;
 use crate::gateway::refusal::Refusal;
-use crate::gateway::path::PathClass;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
 use crate::gateway::trie::{RouteId, Trie};
@@ -85,8 +85,9 @@ impl RouteTable {
         if METHOD_OVERRIDES.iter().any(|name| facts.headers.field(name) != Field::Absent) {
             return Err(Refusal::bad_request("method_override", "a header asks for another method"));
         }
-        let target = Target::parse(facts.target)
-            .map_err(|fault| Refusal::bad_request("ambiguous_path", format!("{}: {}", fault.name(), fault.describe())))?;
+        let target = Target::parse(facts.target).map_err(|fault| {
+            Refusal::bad_request("ambiguous_path", format!("{}: {}", fault.name(), fault.describe()))
+        })?;
         let candidates = self.trie(facts.host)?.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
@@ -161,8 +162,7 @@ fn covers(host: &str, key: &str) -> bool {
 }
 
 fn clash(first: &Route, second: &Route) -> Diagnostic {
-    let message =
-        format!("`{}` is mapped at {} already, for the same requests", second.pattern, first.place);
+    let message = format!("`{}` is mapped at {} already, for the same requests", second.pattern, first.place);
     let mut error = Diagnostic::error(&second.origin, message)
         .help("remove one, or give both `when` with conditions that exclude one another");
     error.line = second.line;

@@ -205,7 +205,9 @@ impl ValueTemplate {
             Self::Long(source) => match source.read(from)? {
                 None => None,
                 Some(Found::Json(Value::Long(number))) => Some(Value::Long(*number)),
-                Some(Found::Text(text)) => Some(Value::Long(whole_number(&text).ok_or_else(|| bad(source, "is not a whole number"))?)),
+                Some(Found::Text(text)) => {
+                    Some(Value::Long(whole_number(&text).ok_or_else(|| bad(source, "is not a whole number"))?))
+                }
                 Some(_) => return Err(bad(source, "is not a whole number")),
             },
             Self::Bool(source) => match source.read(from)? {
@@ -305,7 +307,9 @@ mod tests {
 
     #[test]
     fn numbers_have_one_form() {
-        for (text, expected) in [("7", Some(7)), ("-7", Some(-7)), ("0", Some(0)), ("07", None), ("+7", None), ("-0", None), ("7.0", None)] {
+        for (text, expected) in
+            [("7", Some(7)), ("-7", Some(-7)), ("0", Some(0)), ("07", None), ("+7", None), ("-0", None), ("7.0", None)]
+        {
             assert_eq!(whole_number(text), expected, "{text}");
         }
     }

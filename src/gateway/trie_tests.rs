@@ -7,7 +7,9 @@ use super::*;
 fn trie(patterns: &[&str]) -> Trie {
     let mut trie = Trie::new();
     for (id, pattern) in patterns.iter().enumerate() {
-        trie.insert(&Pattern::parse(pattern, "").unwrap(), false, id, &mut |other| panic!("{pattern} clashes with {other}"));
+        trie.insert(&Pattern::parse(pattern, "").unwrap(), false, id, &mut |other| {
+            panic!("{pattern} clashes with {other}")
+        });
     }
     trie
 }
@@ -20,21 +22,21 @@ fn find(trie: &Trie, method: &str, target: &str) -> Option<RouteId> {
 #[test]
 fn the_most_particular_path_is_found() {
     let patterns = [
-        "GET /",                      // 0
-        "GET /devices/",              // 1
-        "GET /devices/{id}",          // 2
-        "POST /devices/move",         // 3
-        "GET /devices/{n:int}",       // 4
-        "GET /devices/{u:uuid}",      // 5
-        "GET /devices/{id}/log",      // 6
-        "GET /devices/latest/state",  // 7
-        "GET /files/{path*}",         // 8
-        "GET /files/own/{path*}",     // 9
-        "GET /t/{kind:A|B}/{id}",     // 10
-        "GET /t/{kind}/{id}",         // 11
-        "HEAD /devices/{id}/log",     // 12
-        "GET /café",                  // 13
-        "OPTIONS /devices/",          // 14
+        "GET /",                     // 0
+        "GET /devices/",             // 1
+        "GET /devices/{id}",         // 2
+        "POST /devices/move",        // 3
+        "GET /devices/{n:int}",      // 4
+        "GET /devices/{u:uuid}",     // 5
+        "GET /devices/{id}/log",     // 6
+        "GET /devices/latest/state", // 7
+        "GET /files/{path*}",        // 8
+        "GET /files/own/{path*}",    // 9
+        "GET /t/{kind:A|B}/{id}",    // 10
+        "GET /t/{kind}/{id}",        // 11
+        "HEAD /devices/{id}/log",    // 12
+        "GET /café",                 // 13
+        "OPTIONS /devices/",         // 14
     ];
     let trie = trie(&patterns);
     for (request, expected) in [

@@ -67,15 +67,16 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
             Some(text)
         }
         Some(text) => Some(match text.strip_prefix('@') {
-            Some(path) => fs::read_to_string(path).map_err(|error| Stop::failure(format!("cannot read {path}: {error}")))?,
+            Some(path) => {
+                fs::read_to_string(path).map_err(|error| Stop::failure(format!("cannot read {path}: {error}")))?
+            }
             None => text.to_owned(),
         }),
     };
     let mut headers = Vec::new();
     for header in &args.header {
-        let (name, value) = header
-            .split_once(':')
-            .ok_or_else(|| Stop::usage(format!("`--header {header}`: write `Name: value`")))?;
+        let (name, value) =
+            header.split_once(':').ok_or_else(|| Stop::usage(format!("`--header {header}`: write `Name: value`")))?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {

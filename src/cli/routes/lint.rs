@@ -85,7 +85,9 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         writeln!(terminal.out)?;
     } else {
         bundle::show(&findings, terminal.out)?;
-        what.extend([(errors, "error"), (warnings, "warning")].into_iter().filter(|(n, _)| *n > 0).map(|(n, w)| count(n, w)));
+        what.extend(
+            [(errors, "error"), (warnings, "warning")].into_iter().filter(|(n, _)| *n > 0).map(|(n, w)| count(n, w)),
+        );
         let (word, tone) = if errors == 0 { ("usable", Tone::Good) } else { ("not usable", Tone::Bad) };
         writeln!(terminal.out, "{}: {}", toned(word, tone, terminal.color), what.join(", "))?;
     }

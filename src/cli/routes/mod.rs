@@ -30,7 +30,9 @@ pub struct RoutesVerb {
 #[derive(Debug, Clone, Subcommand)]
 pub enum RoutesCommand {
     /// List the routes and what each becomes
-    #[command(after_long_help = "Examples:\n  $ palisade routes list --host api.autopi.io\n  $ palisade routes list --denied")]
+    #[command(
+        after_long_help = "Examples:\n  $ palisade routes list --host api.autopi.io\n  $ palisade routes list --denied"
+    )]
     List(list::ListArgs),
     /// Show the check that a request becomes, or why it is refused
     ///
@@ -40,7 +42,9 @@ pub enum RoutesCommand {
     /// Find what is wrong with the routes, or with a gateway's configuration
     ///
     /// Exits with 3 if the routes cannot be used.
-    #[command(after_long_help = "Examples:\n  $ palisade routes lint\n  $ palisade routes lint --nginx /etc/nginx/nginx.conf --deny-warnings")]
+    #[command(
+        after_long_help = "Examples:\n  $ palisade routes lint\n  $ palisade routes lint --deny-warnings --format json"
+    )]
     Lint(lint::LintArgs),
     /// Run the tests of the routes
     ///
@@ -55,8 +59,7 @@ pub enum RoutesCommand {
 const EXPLAIN_EXAMPLES: &str = "Examples:
   $ palisade routes explain 'GET /dongle/devices/7'
   $ palisade routes explain 'POST /dongle/devices/move_devices/' --host api.autopi.io \\
-      --body '{\"devices\": [\"d-dk\"], \"customer\": \"NO\"}' -l 'Fleet::User::\"u-hq-aa-nca\"'
-  $ palisade routes explain 'GET /pub/../admin'";
+      --body '{\"devices\": [\"d-dk\"], \"customer\": \"NO\"}' -l 'Fleet::User::\"u-hq-aa-nca\"'";
 
 /// Which routes, and the bundle that they are for.
 #[derive(Debug, Clone, Args)]

@@ -109,7 +109,8 @@ fn found(place: &Path) -> Result<Vec<PathBuf>, Stop> {
     if !place.is_dir() {
         return Ok(if place.exists() { vec![place.to_owned()] } else { Vec::new() });
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(place)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(place)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     files.retain(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml"));
     files.sort();
     Ok(files)
@@ -155,10 +156,17 @@ fn judge(ready: &Ready, store: &Store, file: &TestFile, case: &Case) -> Result<(
     };
     let expected: Vec<String> = match &case.expect {
         Json::String(one) => vec![one.clone()],
-        Json::Array(all) => all.iter().map(|one| one.as_str().map(str::to_owned).ok_or("`expect` is a text or a list of texts")).collect::<Result<_, _>>()?,
+        Json::Array(all) => all
+            .iter()
+            .map(|one| one.as_str().map(str::to_owned).ok_or("`expect` is a text or a list of texts"))
+            .collect::<Result<_, _>>()?,
         _ => return Err("the test lacks `expect`".to_owned()),
     };
-    if got == expected { Ok(()) } else { Err(format!("expected {}\n  got      {}", expected.join("; "), got.join("; "))) }
+    if got == expected {
+        Ok(())
+    } else {
+        Err(format!("expected {}\n  got      {}", expected.join("; "), got.join("; ")))
+    }
 }
 
 fn uid(text: &str, namespace: &str) -> Result<Uid<'static>, String> {

@@ -239,7 +239,9 @@ impl Walk<'_> {
     fn entry(&mut self, dir: &Path, inner: &str, name: &OsStr) {
         let shown = name.to_string_lossy();
         let at_top = inner.is_empty();
-        if names::is_skipped(&shown) || (at_top && matches!(self.root.part, Part::Policies | Part::Routes) && shown == "tests") {
+        if names::is_skipped(&shown)
+            || (at_top && matches!(self.root.part, Part::Policies | Part::Routes) && shown == "tests")
+        {
             return;
         }
         let inner = if at_top { shown.clone().into_owned() } else { format!("{inner}/{shown}") };
