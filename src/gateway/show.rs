@@ -29,9 +29,13 @@ fn show_value(value: &Value<'_>, namespace: &str) -> String {
     let entity = value.get("__entity").and_then(|entity| {
         Some(Uid { type_name: entity.get("type")?.as_str()?.into(), id: entity.get("id")?.as_str()?.into() })
     });
-    match (entity, value.as_str()) {
-        (Some(uid), _) => show_uid(&uid, namespace),
-        (None, Some(text)) => text.to_owned(),
-        (None, None) => value.to_json().to_string(),
+    let call = value
+        .get("__extn")
+        .and_then(|call| Some(format!("{}({})", call.get("fn")?.as_str()?, call.get("arg")?.as_str()?)));
+    match (entity, call, value.as_str()) {
+        (Some(uid), ..) => show_uid(&uid, namespace),
+        (None, Some(call), _) => call,
+        (None, None, Some(text)) => text.to_owned(),
+        (None, None, None) => value.to_json().to_string(),
     }
 }

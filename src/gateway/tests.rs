@@ -165,8 +165,8 @@ fn requests_become_checks() {
         (
             "POST /move?note=x+y&n=7&deep=true",
             r#"{"devices": [{"id": "a"}, {"id": 2}], "to": "h2"}"#,
-            "move Device::a deep=true from={\"__extn\":{\"arg\":\"10.0.0.1\",\"fn\":\"ip\"}} n=7 note=x y target=Home::h2; \
-             move Device::2 deep=true from={\"__extn\":{\"arg\":\"10.0.0.1\",\"fn\":\"ip\"}} n=7 note=x y target=Home::h2",
+            "move Device::a deep=true from=ip(10.0.0.1) n=7 note=x y target=Home::h2; \
+             move Device::2 deep=true from=ip(10.0.0.1) n=7 note=x y target=Home::h2",
         ),
         ("POST /move?n=07", r#"{"devices": [{"id": "a"}], "to": "h2"}"#, "refuse bad_value"),
         ("POST /move", r#"{"devices": [{}], "to": "h2"}"#, "refuse missing_value"),

@@ -173,8 +173,8 @@ impl Walk<'_> {
                 let help = "put at least one `.cedar` file here, or name another directory with `--policies`";
                 self.problem("", message.to_owned(), help);
             } else if self.root.part == Part::Routes && found.is_empty() {
-                let message = "there is no route here: no file is named `*.yaml`, `*.yml` or `*.json`";
-                self.problem("", message.to_owned(), "name the file or directory that holds the routes");
+                let message = "there is no route here: no file is named `*.yaml`, `*.yml` or `*.json`".to_owned();
+                self.problem("", message, "name the file or directory that holds the routes");
             } else if self.root.part == Part::Schema && found.is_empty() {
                 let message = "there is no schema here: no file is named `*.cedarschema` or `*.cedarschema.json`";
                 self.problem("", message.to_owned(), "name the file or directory that holds the schema");
