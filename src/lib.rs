@@ -10,6 +10,7 @@
 //! - [`decide`]: one check, with cache and decision log
 //! - [`source`]: where policies and entities come from
 //! - [`identity`]: who is calling
+//! - [`gateway`]: the route table that turns an HTTP request into checks
 //! - [`transport`]: HTTP; alone knows hyper
 //! - [`app`]: wires them to a running sidecar
 //! - [`cli`]: the command line, one file a verb
@@ -20,6 +21,7 @@ pub mod config;
 pub mod decide;
 pub mod domain;
 pub mod engine;
+pub mod gateway;
 pub mod identity;
 pub mod source;
 pub mod state;

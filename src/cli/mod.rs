@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod generate;
 mod http;
+mod routes;
 mod serve;
 mod status;
 mod terminal;
@@ -88,6 +89,9 @@ pub enum Command {
     /// or none is found, and with 3 if the bundle cannot be used.
     #[command(after_long_help = TEST_EXAMPLES)]
     Test(test::TestArgs),
+    /// Look at the routes of the gateway endpoints
+    #[command(after_long_help = ROUTES_EXAMPLES)]
+    Routes(routes::RoutesVerb),
     /// Show what a running sidecar serves
     ///
     /// Asks the admin API. Exits with 1 if it cannot be reached or is not ready.
@@ -124,6 +128,10 @@ const TEST_EXAMPLES: &str = "Examples:
   $ palisade test --quiet
   $ palisade test scenarios.json '*ListDevices*' --fail-fast
   $ palisade test --format junit";
+
+const ROUTES_EXAMPLES: &str = "Examples:
+  $ palisade routes explain 'GET /dongle/devices/7'
+  $ palisade routes lint";
 
 const STATUS_EXAMPLES: &str = "Examples:
   $ palisade status
@@ -226,6 +234,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Check(args) => check::run(args, terminal),
         Command::Validate(args) => validate::run(args, terminal),
         Command::Test(args) => test::run(args, terminal),
+        Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),

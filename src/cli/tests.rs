@@ -1,5 +1,7 @@
 //! The command line as a whole: exit codes, help, the examples in it, and the page that shows it.
 
+mod routes;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;

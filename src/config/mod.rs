@@ -18,12 +18,13 @@ mod template;
 mod tests;
 mod tree;
 mod units;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
 
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
+pub(crate) use problem::closest;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;

@@ -10,25 +10,26 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
-use crate::config::tree::Path;
+/// The keys that lead to a node; positions in a list are written as numbers.
+pub(crate) type Path = Vec<String>;
 
 /// A document and where its nodes stand.
 #[derive(Debug)]
-pub(super) struct Document {
-    pub(super) value: Value,
+pub(crate) struct Document {
+    pub(crate) value: Value,
     /// The line of each node, from 1: for a member of a mapping, that of its key.
-    pub(super) lines: BTreeMap<Path, usize>,
+    pub(crate) lines: BTreeMap<Path, usize>,
 }
 
 /// Why a text is not YAML as we take it.
 #[derive(Debug)]
-pub(super) struct YamlError {
-    pub(super) line: Option<usize>,
-    pub(super) message: String,
+pub(crate) struct YamlError {
+    pub(crate) line: Option<usize>,
+    pub(crate) message: String,
 }
 
 /// Reads one document. An empty one is an empty object.
-pub(super) fn parse(text: &str) -> Result<Document, YamlError> {
+pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
     let node: Node = serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error))?;
     let mut lines = BTreeMap::new();
     let value = node.into_value(&mut Path::new(), &mut lines);

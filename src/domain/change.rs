@@ -13,6 +13,8 @@ pub struct Bundle {
     pub entities: Vec<Document>,
     /// Policies made from templates.
     pub links: Vec<Link>,
+    /// Files of routes for the gateway endpoints: origin and text.
+    pub routes: Vec<(String, String)>,
 }
 
 /// One text of policies.

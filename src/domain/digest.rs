@@ -18,7 +18,7 @@ impl Digest {
     #[must_use]
     pub fn of(bundle: &Bundle) -> Self {
         // no `..`: a member that is added to `Bundle` must be added here
-        let Bundle { policies, schema, entities, links } = bundle;
+        let Bundle { policies, schema, entities, links, routes } = bundle;
         let mut form = Form(Sha256::new());
         form.text(b"palisade bundle 1");
         form.number(policies.len());
@@ -59,6 +59,11 @@ impl Digest {
                 form.text(slot.as_bytes());
                 form.text(entity.as_bytes());
             }
+        }
+        form.number(routes.len());
+        for (origin, text) in routes {
+            form.text(origin.as_bytes());
+            form.text(text.as_bytes());
         }
         Self(form.0.finalize().into())
     }
@@ -143,6 +148,7 @@ mod tests {
             entities(&[("d", "e"), ("a", "bc")]),
             link(&[]),
             link(&[("a", "b")]),
+            Bundle { routes: vec![("a".to_owned(), "b".to_owned())], ..Bundle::default() },
         ];
         let digests: HashSet<_> = bundles.iter().map(Digest::of).collect();
         assert_eq!(digests.len(), bundles.len());

@@ -16,6 +16,7 @@ mod diagnose;
 mod entities;
 mod export;
 mod ext;
+mod facts;
 mod guard;
 mod layout;
 mod load;
@@ -32,6 +33,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use load::Progress;
 pub use settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::Snapshot;

@@ -120,7 +120,9 @@ impl Snapshot {
             schema: bundle.schema.clone(),
             entities: Vec::new(),
             links: bundle.links.clone(),
+            routes: bundle.routes.clone(),
         };
+        drop(bundle);
         let core = Core { settings, schema, layout, policies, compiled, fallbacks: AtomicU64::new(0) };
         Ok((Self { revision, core: Arc::new(core), store, entities, texts: Arc::new(texts) }, warnings))
     }

@@ -1,6 +1,7 @@
 //! Policies and entities from a bundle directory.
 //!
-//! `policies/**/*.cedar`, `policies/*.cedarschema` (and `*.cedarschema.json`), `entities/**/*.{json,ndjson}`.
+//! `policies/**/*.cedar`, `policies/*.cedarschema` (and `*.cedarschema.json`), `entities/**/*.{json,ndjson}`,
+//! and `routes/**/*.{yaml,yml,json}` but for `routes/tests`.
 //! What is read is what was there at one moment: the tree is listed, read, and listed again, and if
 //! the two lists differ in anything the load starts anew. So a volume that is swapped below a load
 //! gives the old state or the new one, never some of each.
@@ -100,6 +101,14 @@ impl FileSource {
     pub fn with_schema(self, path: PathBuf) -> Self {
         let mut roots = self.tree.roots.clone();
         roots.push(Root { part: Part::Schema, path, required: true });
+        Self::of(roots, self.tree.settings.clone())
+    }
+
+    /// The same source with the routes from `path`, a file or a directory.
+    #[must_use]
+    pub fn with_routes(self, path: PathBuf) -> Self {
+        let mut roots = self.tree.roots.clone();
+        roots.push(Root { part: Part::Routes, path, required: true });
         Self::of(roots, self.tree.settings.clone())
     }
 

@@ -26,6 +26,7 @@ const ENTITIES: &str = r#"[
 
 pub(super) fn bundle() -> Bundle {
     Bundle {
+        routes: Vec::new(),
         policies: vec![PolicyText {
             origin: "p.cedar".to_owned(),
             text: POLICIES.to_owned(),

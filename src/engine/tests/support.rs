@@ -28,6 +28,7 @@ pub fn bundle(policies: &str, schema: Option<&str>, entities: &str) -> Bundle {
         schema: schema.map(|text| SchemaText { fragments: vec![("schema".to_owned(), text.to_owned())] }),
         entities: vec![Document { origin: "entities".to_owned(), bytes: entities.as_bytes().to_vec() }],
         links: Vec::new(),
+        routes: Vec::new(),
     }
 }
 

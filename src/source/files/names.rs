@@ -9,6 +9,8 @@ pub(super) enum Role {
     Schema,
     /// A document of entities.
     Entities,
+    /// A file of routes.
+    Routes,
 }
 
 /// The ending of files of policies.
@@ -40,6 +42,11 @@ pub(super) fn role(name: &str) -> Option<Role> {
     } else {
         None
     }
+}
+
+/// Whether a file of this name holds routes, where routes are looked for.
+pub(super) fn is_routes(name: &str) -> bool {
+    !is_skipped(name) && [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending))
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ fn read(scan: &Scan, max_total_bytes: u64) -> Attempt {
                 bundle.policies.push(PolicyText { origin, text, naming });
             }
             Role::Schema => fragments.push((origin, text)),
+            Role::Routes => bundle.routes.push((origin, text)),
             Role::Entities => bundle.entities.push(Document { origin, bytes: text.into_bytes() }),
         }
     }

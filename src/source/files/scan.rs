@@ -28,6 +28,8 @@ pub(super) enum Part {
     Entities,
     /// A schema from elsewhere.
     Schema,
+    /// Routes for the gateway endpoints.
+    Routes,
 }
 
 /// A directory or file that was named by whoever configured the source.
@@ -170,6 +172,9 @@ impl Walk<'_> {
                     "there is no policy here: no file is named `*.cedar`, and an empty policy set denies every request";
                 let help = "put at least one `.cedar` file here, or name another directory with `--policies`";
                 self.problem("", message.to_owned(), help);
+            } else if self.root.part == Part::Routes && found.is_empty() {
+                let message = "there is no route here: no file is named `*.yaml`, `*.yml` or `*.json`".to_owned();
+                self.problem("", message, "name the file or directory that holds the routes");
             } else if self.root.part == Part::Schema && found.is_empty() {
                 let message = "there is no schema here: no file is named `*.cedarschema` or `*.cedarschema.json`";
                 self.problem("", message.to_owned(), "name the file or directory that holds the schema");
@@ -180,6 +185,7 @@ impl Walk<'_> {
             Part::Policies => Role::Policies,
             Part::Entities => Role::Entities,
             Part::Schema => Role::Schema,
+            Part::Routes => Role::Routes,
         };
         // whoever named one file may call it what they like
         let name = self.root.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -198,6 +204,7 @@ impl Walk<'_> {
                 ("entities", "create it, name another with `--entities`, or leave the setting out if there are none")
             }
             Part::Schema => ("the schema", "create it, or name another with `--schema`"),
+            Part::Routes => ("the routes", "create it, or name another with `--routes`"),
         };
         self.problem("", format!("this should hold {what}, but it does not exist"), help);
     }
@@ -232,7 +239,9 @@ impl Walk<'_> {
     fn entry(&mut self, dir: &Path, inner: &str, name: &OsStr) {
         let shown = name.to_string_lossy();
         let at_top = inner.is_empty();
-        if names::is_skipped(&shown) || (at_top && self.root.part == Part::Policies && shown == "tests") {
+        if names::is_skipped(&shown)
+            || (at_top && matches!(self.root.part, Part::Policies | Part::Routes) && shown == "tests")
+        {
             return;
         }
         let inner = if at_top { shown.clone().into_owned() } else { format!("{inner}/{shown}") };
@@ -263,6 +272,9 @@ impl Walk<'_> {
 
     /// What a file of this name is for in this root.
     fn role(&mut self, name: &str, at_top: bool, inner: &str) -> Option<Role> {
+        if self.root.part == Part::Routes {
+            return names::is_routes(name).then_some(Role::Routes);
+        }
         let role = names::role(name)?;
         let read = match (self.root.part, role) {
             (Part::Policies, Role::Schema) if !self.schema_here => false,

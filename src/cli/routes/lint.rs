@@ -1,0 +1,96 @@
+//! `palisade routes lint`: what is wrong with the routes, and the known traps of gateways.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::OutputFormat;
+use crate::cli::bundle;
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::routes::Which;
+use crate::cli::terminal::{Terminal, Tone, toned};
+use crate::cli::test::count;
+use crate::domain::{Diagnostic, Severity};
+use crate::gateway::lint::{Gateway, lint};
+
+/// Flags of `palisade routes lint`.
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// A configuration of nginx with `auth_request`
+    #[arg(long, value_name = "FILE", help_heading = "Gateway")]
+    pub nginx: Vec<PathBuf>,
+    /// A configuration of Envoy with `ext_authz`
+    #[arg(long, value_name = "FILE", help_heading = "Gateway")]
+    pub envoy: Vec<PathBuf>,
+    /// A Caddyfile with `forward_auth`
+    #[arg(long, value_name = "FILE", help_heading = "Gateway")]
+    pub caddy: Vec<PathBuf>,
+    /// A dynamic configuration of Traefik with `forwardAuth`
+    #[arg(long, value_name = "FILE", help_heading = "Gateway")]
+    pub traefik: Vec<PathBuf>,
+    /// A configuration of HAProxy with Lua or SPOE
+    #[arg(long, value_name = "FILE", help_heading = "Gateway")]
+    pub haproxy: Vec<PathBuf>,
+    /// Fail on warnings too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// How the findings are written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: OutputFormat,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+    let gateways = [
+        (Gateway::Nginx, &args.nginx),
+        (Gateway::Envoy, &args.envoy),
+        (Gateway::Caddy, &args.caddy),
+        (Gateway::Traefik, &args.traefik),
+        (Gateway::Haproxy, &args.haproxy),
+    ];
+    let mut findings: Vec<Diagnostic> = Vec::new();
+    let mut what = Vec::new();
+    for (gateway, files) in gateways {
+        for file in files {
+            let origin = file.display().to_string();
+            let text =
+                fs::read_to_string(file).map_err(|error| Stop::failure(format!("cannot read {origin}: {error}")))?;
+            findings.extend(lint(gateway, &origin, &text));
+            what.push(count(1, "gateway"));
+        }
+    }
+    // somebody who names a gateway's file may have no routes yet
+    if what.is_empty() || args.which.routes.is_some() || args.which.place().is_ok() {
+        match args.which.load()? {
+            Ok(ready) => {
+                what.insert(0, count(ready.table.routes().len(), "route"));
+                findings.extend(ready.warnings);
+            }
+            Err(problems) => findings.extend(problems),
+        }
+    }
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let warnings = findings.len() - errors;
+    if args.format == OutputFormat::Json {
+        let shown = json!({"valid": errors == 0, "findings": findings});
+        serde_json::to_writer_pretty(&mut *terminal.out, &shown).map_err(io::Error::from)?;
+        writeln!(terminal.out)?;
+    } else {
+        bundle::show(&findings, terminal.out)?;
+        what.extend(
+            [(errors, "error"), (warnings, "warning")].into_iter().filter(|(n, _)| *n > 0).map(|(n, w)| count(n, w)),
+        );
+        let (word, tone) = if errors == 0 { ("usable", Tone::Good) } else { ("not usable", Tone::Bad) };
+        writeln!(terminal.out, "{}: {}", toned(word, tone, terminal.color), what.join(", "))?;
+    }
+    let failed = errors > 0 || (args.deny_warnings && warnings > 0);
+    Ok(if failed { Exit::Invalid } else { Exit::Success })
+}

@@ -1,0 +1,136 @@
+//! `palisade routes`: the route table of the gateway endpoints, without a server.
+
+mod explain;
+mod lint;
+mod list;
+mod store;
+mod test;
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::bundle::{self, BundleArgs};
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::terminal::Terminal;
+use crate::domain::{Bundle, Diagnostic};
+use crate::engine::{Limits, on_big_stack};
+use crate::gateway::{self, RouteTable};
+use crate::source::{FileSettings, FileSource, Source};
+
+/// Flags of `palisade routes`.
+#[derive(Debug, Clone, Args)]
+pub struct RoutesVerb {
+    #[command(subcommand)]
+    pub command: RoutesCommand,
+}
+
+/// What to do with the routes.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RoutesCommand {
+    /// List the routes and what each becomes
+    #[command(
+        after_long_help = "Examples:\n  $ palisade routes list --host api.autopi.io\n  $ palisade routes list --denied"
+    )]
+    List(list::ListArgs),
+    /// Show the check that a request becomes, or why it is refused
+    ///
+    /// Exits with 2 if it is refused.
+    #[command(after_long_help = EXPLAIN_EXAMPLES)]
+    Explain(Box<explain::ExplainArgs>),
+    /// Find what is wrong with the routes, or with a gateway's configuration
+    ///
+    /// Exits with 3 if the routes cannot be used.
+    #[command(
+        after_long_help = "Examples:\n  $ palisade routes lint\n  $ palisade routes lint --deny-warnings --format json"
+    )]
+    Lint(lint::LintArgs),
+    /// Run the tests of the routes
+    ///
+    /// Tests are the files `tests/*.{yaml,yml}` beside the routes. Exits with 4 if one fails or none is found.
+    #[command(after_long_help = "Examples:\n  $ palisade routes test --quiet")]
+    Test(test::TestArgs),
+    /// Write the JSON Schema of a file of routes
+    #[command(after_long_help = "Examples:\n  $ palisade routes schema")]
+    Schema,
+}
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  $ palisade routes explain 'GET /dongle/devices/7'
+  $ palisade routes explain 'POST /dongle/devices/move_devices/' --host api.autopi.io \\
+      --body '{\"devices\": [\"d-dk\"], \"customer\": \"NO\"}' -l 'Fleet::User::\"u-hq-aa-nca\"'";
+
+/// Which routes, and the bundle that they are for.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+    /// Routes: a directory or a single file [default: ./routes or ./routes.yaml]
+    #[arg(long, value_name = "PATH", help_heading = "Bundle")]
+    pub routes: Option<PathBuf>,
+}
+
+/// Routes that could be compiled.
+struct Ready {
+    table: RouteTable,
+    bundle: Bundle,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Which {
+    /// Where the routes are.
+    fn place(&self) -> Result<PathBuf, Stop> {
+        if let Some(path) = &self.routes {
+            return Ok(path.clone());
+        }
+        // a directory that holds `policies` may hold `routes` beside it
+        let root = self.bundle.policies.clone().filter(|path| path.join("policies").is_dir()).unwrap_or_default();
+        let candidates = [root.join("routes"), root.join("routes.yaml")];
+        candidates.into_iter().find(|path| path.exists()).ok_or_else(|| {
+            Stop::failure("there is no `./routes` and no `./routes.yaml` here: name the routes with `--routes`")
+        })
+    }
+
+    /// Reads bundle and routes; the problems are all told before it stops.
+    fn read(&self, terminal: &mut Terminal<'_>) -> Result<Ready, Stop> {
+        let problems = match self.load()? {
+            Ok(ready) => return Ok(ready),
+            Err(problems) => problems,
+        };
+        bundle::show(&problems, terminal.err)?;
+        Err(Stop::silent(Exit::Invalid))
+    }
+
+    fn load(&self) -> Result<Result<Ready, Vec<Diagnostic>>, Stop> {
+        let places = self.bundle.places()?;
+        let mut source = FileSource::new(places.policies, places.entities, FileSettings::default());
+        if let Some(schema) = places.schema {
+            source = source.with_schema(schema);
+        }
+        let loaded = match source.with_routes(self.place()?).load() {
+            Ok(loaded) => loaded,
+            Err(problems) => return Ok(Err(problems)),
+        };
+        let compiled = on_big_stack(|| gateway::compile_bundle(&loaded.bundle, &Limits::default()))?;
+        Ok(compiled.map(|(table, warnings)| Ready { table, bundle: loaded.bundle, warnings }))
+    }
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// If the routes cannot be read.
+pub fn run(args: &RoutesVerb, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+    match &args.command {
+        RoutesCommand::List(args) => list::run(args, terminal),
+        RoutesCommand::Explain(args) => explain::run(args, terminal),
+        RoutesCommand::Lint(args) => lint::run(args, terminal),
+        RoutesCommand::Test(args) => test::run(args, terminal),
+        RoutesCommand::Schema => {
+            serde_json::to_writer_pretty(&mut *terminal.out, &gateway::json_schema()).map_err(io::Error::from)?;
+            writeln!(terminal.out)?;
+            Ok(Exit::Success)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `palisade routes`, and the page about it.
+
+use super::*;
+
+#[test]
+fn the_page_about_routes_is_true() {
+    let page = fs::read_to_string(format!("{}/docs/routes.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 4);
+    for (at, example) in examples.into_iter().enumerate() {
+        let file = dir.path().join(format!("{at}.yaml"));
+        fs::write(&file, example).unwrap();
+        let ran = palisade(&["routes", "lint", "--deny-warnings", "--routes", file.to_str().unwrap()]);
+        assert_eq!(ran.exit, Exit::Success, "{example}\n{}{}", ran.out, ran.err);
+    }
+    let denied = palisade(&["routes", "list", "--denied", "--format", "json"]);
+    let denied: serde_json::Value = serde_json::from_str(&denied.out).unwrap();
+    assert!(denied.as_array().unwrap().len() > 20);
+    for route in denied.as_array().unwrap() {
+        let (pattern, becomes) = (route["match"].as_str().unwrap(), route["becomes"].as_str().unwrap());
+        let reason = becomes.strip_prefix("deny: ").unwrap();
+        let told = page.lines().any(|line| line.contains(&pattern.replace(" /tok/", " /")) && line.contains(reason));
+        assert!(told, "docs/routes.md does not list `{pattern}`: {reason}");
+    }
+}
+
+#[test]
+fn routes_are_explained_linted_and_tested() {
+    let routes = "routes:\n  - match: GET /docs/{id}\n    action: view\n    resource: Doc::{path.id}\n";
+    let test = |expect: &str| {
+        format!("defaults: {{principal: 'User::a'}}\ntests:\n  - {{request: GET /docs/d, expect: '{expect}'}}\n")
+    };
+    let dir =
+        bundle(&[("routes/r.yaml", routes), ("routes/tests/t.yaml", &test("view Doc::d")), ("nginx.conf", "http {}")]);
+    let root = at(&dir);
+    let verb = |words: &[&str]| palisade(&[&["routes"], words, &["-p", &root]].concat());
+    let ran = verb(&["explain", "GET /docs/7"]);
+    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+    assert!(ran.out.contains("check    view Doc::7") && ran.out.contains("r.yaml:2"), "{}", ran.out);
+    let ran = verb(&["explain", "GET /docs/%2e%2e", "--format", "json"]);
+    assert_eq!(ran.exit, Exit::Deny);
+    assert!(ran.out.contains("\"ambiguous_path\""), "{}", ran.out);
+    assert_eq!(verb(&["explain", "GET"]).exit, Exit::Usage);
+    assert!(verb(&["list"]).out.starts_with("GET /docs/{id}  view Doc::{path.id}"));
+    assert_eq!(verb(&["test"]).exit, Exit::Success);
+    fs::write(dir.path().join("routes/tests/t.yaml"), test("edit Doc::d")).unwrap();
+    let ran = verb(&["test"]);
+    assert_eq!(ran.exit, Exit::TestsFailed);
+    assert!(ran.out.contains("expected edit Doc::d\n  got      view Doc::d"), "{}", ran.out);
+    let conf = format!("{root}/nginx.conf");
+    let ran = verb(&["lint", "--nginx", &conf]);
+    assert_eq!(ran.exit, Exit::Success);
+    assert!(ran.out.contains("nothing asks the sidecar"), "{}", ran.out);
+    assert_eq!(verb(&["lint", "--nginx", &conf, "--deny-warnings"]).exit, Exit::Invalid);
+    fs::write(dir.path().join("routes/r.yaml"), routes.replace("view", "vieww")).unwrap();
+    for words in [&["lint"][..], &["list"], &["explain", "GET /"], &["test"]] {
+        let ran = verb(words);
+        assert_eq!(ran.exit, Exit::Invalid, "{words:?}");
+        assert!((ran.out + &ran.err).contains("routes/r.yaml:3"), "{words:?}");
+    }
+}

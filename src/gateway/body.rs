@@ -1,0 +1,74 @@
+//! The body of a request as JSON, if everybody would read the same.
+
+use crate::domain::Value;
+use crate::gateway::facts::{Body, Field, RequestFacts};
+use crate::gateway::refusal::Refusal;
+
+/// Reads the body; an empty one is an empty object.
+pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
+    let bytes = match facts.body {
+        Body::Whole(bytes) => bytes,
+        Body::NotForwarded => {
+            let message = "the route reads the body, and the gateway passes none on";
+            return Err(Refusal::forbidden("body_not_forwarded", message));
+        }
+        Body::Partial => {
+            let message = "the route reads the body, and the gateway passed a part of it on";
+            return Err(Refusal::forbidden("partial_body", message));
+        }
+    };
+    match facts.headers.field("content-encoding") {
+        Field::Absent => {}
+        Field::One(b"identity") => {}
+        _ => return Err(Refusal::bad_request("bad_body", "the body is encoded (`Content-Encoding`)")),
+    }
+    let json = match facts.headers.field("content-type") {
+        Field::One(value) => std::str::from_utf8(value).is_ok_and(is_json),
+        Field::Absent => bytes.is_empty(),
+        Field::Repeated => false,
+    };
+    if !json {
+        // a form that happens to be JSON is read as a form by the service
+        return Err(Refusal::bad_request(
+            "bad_body",
+            "the route reads the body as JSON, and `Content-Type` does not say so",
+        ));
+    }
+    if bytes.is_empty() {
+        return Ok(Value::empty_object());
+    }
+    Value::parse(bytes).map_err(|_| Refusal::bad_request("bad_body", "the body is not JSON, or has a key twice"))
+}
+
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let media = parts.next().unwrap_or_default();
+    let json = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
+    json && parts.all(|part| match part.split_once('=') {
+        Some(("charset", charset)) => charset.trim_matches('"') == "utf-8",
+        _ => !part.starts_with("charset"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        for (text, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=UTF-8", true),
+            ("application/json; charset=\"utf-8\"", true),
+            ("application/merge-patch+json", true),
+            ("application/json; v=1", true),
+            ("application/json; charset=utf-7", false),
+            ("application/json, text/html", false),
+            ("text/json", false),
+            ("application/x-www-form-urlencoded", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! When a rule applies: `body.id present`, `query.mode is fast or slow`.
+//!
+//! Two rules for the same method and path must exclude one another, and it must be plain to see that they
+//! do. So there are few forms, and no "otherwise".
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::domain::Uid;
+use crate::gateway::refusal::Refusal;
+use crate::gateway::source::{Inputs, Source};
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What it looks at.
+    pub source: Source,
+    /// What it wants to see.
+    pub test: Test,
+}
+
+/// What a condition wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    /// There is a value.
+    Present,
+    /// There is none, or `null`.
+    Absent,
+    /// The value is one of these.
+    Is(BTreeSet<String>),
+    /// The value is another than the id that the resource's attribute refers to.
+    Differs(String),
+}
+
+impl Condition {
+    /// Reads one condition.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let shape = || {
+            format!(
+                "`{text}` is no condition; write `body.id present`, `body.id absent`, `query.kind is a or b`, \
+                 or in `also`, `body.owner differs from resource.owner`"
+            )
+        };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (source, rest) = words.split_first().ok_or_else(shape)?;
+        let source = Source::parse(source)?;
+        let test = match rest {
+            ["present"] => Test::Present,
+            ["absent"] => Test::Absent,
+            ["differs", "from", other] => {
+                let attribute = other.strip_prefix("resource.").filter(|name| !name.is_empty()).ok_or_else(shape)?;
+                Test::Differs(attribute.to_owned())
+            }
+            ["is", values @ ..] if values.len() % 2 == 1 => {
+                if values.iter().skip(1).step_by(2).any(|word| *word != "or") {
+                    return Err(shape());
+                }
+                Test::Is(values.iter().step_by(2).map(|value| (*value).to_owned()).collect())
+            }
+            _ => return Err(shape()),
+        };
+        Ok(Self { source, test })
+    }
+
+    /// Whether it holds.
+    pub(super) fn holds(&self, from: &Inputs<'_>, resource: Option<&Uid<'_>>) -> Result<bool, Refusal> {
+        Ok(match &self.test {
+            Test::Present => self.source.read(from)?.is_some(),
+            Test::Absent => self.source.read(from)?.is_none(),
+            Test::Is(values) => self.source.text(from)?.is_some_and(|value| values.contains(value.as_ref())),
+            Test::Differs(attribute) => match self.source.text(from)? {
+                None => false,
+                Some(value) => {
+                    let stored = resource
+                        .zip(from.entities)
+                        .and_then(|(resource, entities)| entities.reference(resource, attribute));
+                    // what is not known to be the same counts as different
+                    stored.is_none_or(|stored| stored.id != value)
+                }
+            },
+        })
+    }
+
+    /// Whether no request fulfils both.
+    fn excludes(&self, other: &Self) -> bool {
+        let nothing_inside = |outer: &Self, inner: &Self| {
+            let (Source::Body(above), Source::Body(below)) = (&outer.source, &inner.source) else { return false };
+            let needs = matches!(inner.test, Test::Present | Test::Is(_));
+            outer.test == Test::Absent && needs && below.starts_with(above)
+        };
+        nothing_inside(self, other)
+            || nothing_inside(other, self)
+            || self.source == other.source
+                && match (&self.test, &other.test) {
+                    (Test::Absent, Test::Present | Test::Is(_)) | (Test::Present | Test::Is(_), Test::Absent) => true,
+                    (Test::Is(a), Test::Is(b)) => a.is_disjoint(b),
+                    _ => false,
+                }
+    }
+}
+
+/// Whether it is plain that no request fulfils all of `a` and all of `b`.
+#[must_use]
+pub fn exclude(a: &[Condition], b: &[Condition]) -> bool {
+    a.iter().any(|one| b.iter().any(|other| one.excludes(other)))
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.test {
+            Test::Present => write!(f, "{} present", self.source),
+            Test::Absent => write!(f, "{} absent", self.source),
+            Test::Is(values) => {
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                write!(f, "{} is {}", self.source, values.join(" or "))
+            }
+            Test::Differs(attribute) => write!(f, "{} differs from resource.{attribute}", self.source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(texts: &[&str]) -> Vec<Condition> {
+        texts.iter().map(|text| Condition::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn conditions_read_as_they_are_written() {
+        for text in [
+            "body.id present",
+            "query.a absent",
+            "path.kind is device",
+            "body.kind is a or b",
+            "body.company_id differs from resource.customer",
+        ] {
+            assert_eq!(Condition::parse(text).unwrap().to_string(), text);
+        }
+        for text in
+            ["", "body.id", "body.id exists", "body.id is", "body.id is a b", "body.id is a and b", "id present"]
+        {
+            assert!(Condition::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_excludes_what() {
+        for (a, b, expected) in [
+            (&["body.id present"][..], &["body.id absent"][..], true),
+            (&["body.id present"], &["body.no absent"], false),
+            (&["body.id present"], &["body.id present"], false),
+            (&["body.id is a"], &["body.id is b or c"], true),
+            (&["body.id is a or b"], &["body.id is b or c"], false),
+            (&["body.id is a"], &["body.id absent"], true),
+            (&["body.id is a"], &["body.id present"], false),
+            (&["body.x present", "body.id present"], &["body.id absent"], true),
+            (&["body.id absent"], &["body.id.kind is a"], true),
+            (&["body.id absent"], &["body.id.kind present"], true),
+            (&["body.id present"], &["body.id.kind absent"], false),
+            (&["body.id absent"], &["body.idx.kind present"], false),
+            (&[], &["body.id absent"], false),
+        ] {
+            assert_eq!(exclude(&list(a), &list(b)), expected, "{a:?} {b:?}");
+            assert_eq!(exclude(&list(b), &list(a)), expected, "{b:?} {a:?}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What is known of a request: what the gateway passed on, and who was found to be asking.
+//!
+//! Whoever speaks a gateway's dialect fills these in; nothing here reads a socket or verifies anything.
+
+use std::net::IpAddr;
+
+use crate::domain::{Uid, Value};
+
+/// One request as a gateway described it.
+#[derive(Clone, Copy)]
+pub struct RequestFacts<'a> {
+    /// The method as it was sent. Methods are case-sensitive.
+    pub method: &'a str,
+    /// The target as it stood in the request line, undecoded.
+    pub target: &'a [u8],
+    /// The host that the client named.
+    pub host: Option<&'a str>,
+    /// The client's headers.
+    pub headers: &'a dyn Headers,
+    /// The body, if the gateway forwards bodies.
+    pub body: Body<'a>,
+    /// Who is at the other end of the connection.
+    pub peer: Peer<'a>,
+}
+
+/// The headers of a request.
+///
+/// Names are compared without regard to case, and `_` counts as `-`: some services take one for the other.
+pub trait Headers {
+    /// The header of that name, which is in lower case.
+    fn field(&self, name: &str) -> Field<'_>;
+}
+
+/// What headers of one name there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// None.
+    Absent,
+    /// One.
+    One(&'a [u8]),
+    /// Several, so that readers may take different ones.
+    Repeated,
+}
+
+/// What is known of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// The gateway passes no bodies on.
+    NotForwarded,
+    /// The gateway cut it.
+    Partial,
+    /// All of it.
+    Whole(&'a [u8]),
+}
+
+/// The other end of the client's connection, as the gateway vouches for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Peer<'a> {
+    /// Its address.
+    pub ip: Option<IpAddr>,
+    /// The name in its certificate, such as a SPIFFE id.
+    pub name: Option<&'a str>,
+}
+
+/// Who is asking, as verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity<'a> {
+    /// The principal of every check.
+    pub principal: Uid<'a>,
+    /// `context.auth`, for actions that declare it.
+    pub auth: Option<Value<'a>>,
+    /// `context.token`, for actions that declare it.
+    pub token: Option<Uid<'a>>,
+    /// The verified claims, an object.
+    pub claims: Option<Value<'a>>,
+}
+
+/// What the store says of entities.
+pub trait Entities {
+    /// The entity that an attribute of `entity` refers to; `None` if the entity, the attribute or the reference is missing.
+    fn reference(&self, entity: &Uid<'_>, attribute: &str) -> Option<Uid<'static>>;
+}
+
+impl<F: Fn(&Uid<'_>, &str) -> Option<Uid<'static>>> Entities for F {
+    fn reference(&self, entity: &Uid<'_>, attribute: &str) -> Option<Uid<'static>> {
+        self(entity, attribute)
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn field(&self, name: &str) -> Field<'_> {
+        let mut found = Field::Absent;
+        for (other, value) in self {
+            if same_name(other.as_ref(), name) {
+                if found != Field::Absent {
+                    return Field::Repeated;
+                }
+                found = Field::One(value.as_ref());
+            }
+        }
+        found
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+    fn field(&self, name: &str) -> Field<'_> {
+        self.as_slice().field(name)
+    }
+}
+
+/// Whether a header is called `name`, which is in lower case.
+#[must_use]
+pub fn same_name(header: &str, name: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    header.len() == name.len() && header.bytes().zip(name.bytes()).all(|(a, b)| plain(a) == plain(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twins_count() {
+        let headers = vec![("X-Tenant", "a"), ("x_id", "b"), ("X-Id", "c")];
+        assert_eq!(headers.field("x-tenant"), Field::One(b"a"));
+        assert_eq!(headers.field("x-id"), Field::Repeated);
+        assert_eq!(headers.field("x-none"), Field::Absent);
+    }
+}

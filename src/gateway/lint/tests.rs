@@ -1,0 +1,143 @@
+//! A good configuration of each gateway has no finding, and each trap is found where it is.
+
+use super::*;
+
+const NGINX: &str = r#"http {
+  upstream authz { server 127.0.0.1:8180; keepalive 32; }
+  server {
+    location / {
+      auth_request /_authz;
+      auth_request_set $authz_user $upstream_http_x_user;   # empty => header removed
+      proxy_set_header X-User $authz_user;
+      proxy_pass http://127.0.0.1:9000;
+    }
+    location = /_authz {
+      internal;
+      proxy_pass http://authz/gateway/nginx;
+      proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_pass_request_body off; proxy_set_header Content-Length "";
+      proxy_set_header X-Original-URI    $request_uri;
+      proxy_set_header X-Original-Method $request_method;
+      proxy_set_header X-Original-Host   $host;
+      proxy_connect_timeout 500ms; proxy_read_timeout 1s;
+    }
+  }
+}
+"#;
+
+const ENVOY: &str = r#"normalize_path: true
+merge_slashes: true
+path_with_escaped_slashes_action: REJECT_REQUEST
+common_http_protocol_options: { headers_with_underscores_action: DROP_HEADER }
+http_filters:
+- name: envoy.filters.http.ext_authz
+  typed_config:
+    transport_api_version: V3
+    grpc_service: { envoy_grpc: { cluster_name: authz_grpc }, timeout: 0.5s }
+    failure_mode_allow: false
+    validate_mutations: true
+"#;
+
+const CADDY: &str = "route {\n  request_header -X-User\n  forward_auth 127.0.0.1:8180 {\n    uri /gateway/forward?\n    copy_headers X-User\n    transport http {\n      dial_timeout 500ms\n      response_header_timeout 1s\n    }\n  }\n  reverse_proxy 127.0.0.1:9000\n}\n";
+
+const TRAEFIK: &str = r#"http:
+  middlewares:
+    authz:
+      forwardAuth:
+        address: "http://127.0.0.1:8180/gateway/forward"
+        trustForwardHeader: false
+        authRequestHeaders: ["Authorization"]
+        authResponseHeaders: ["X-User"]
+  routers:
+    all: { rule: "PathPrefix(`/`)", middlewares: [authz], service: app }
+"#;
+
+const HAPROXY: &str = "defaults\n  timeout connect 1s\n  timeout client 10s\n  timeout server 10s\nfrontend in\n  http-request del-header X-User\n  http-request lua.authz http://127.0.0.1:8180/gateway/forward\n  http-request deny deny_status 403 if !{ var(txn.authz_ok) -m bool }\n  default_backend app\n";
+
+/// The findings of `text` with `from` replaced by `to`: line and message.
+fn findings(gateway: Gateway, text: &str, from: &str, to: &str) -> Vec<(Option<usize>, String)> {
+    assert!(text.contains(from), "{from}");
+    let text = text.replace(from, to);
+    lint(gateway, "f", &text).into_iter().map(|finding| (finding.line, finding.message)).collect()
+}
+
+#[test]
+fn good_configurations_have_no_findings() {
+    for (gateway, text) in [
+        (Gateway::Nginx, NGINX),
+        (Gateway::Envoy, ENVOY),
+        (Gateway::Caddy, CADDY),
+        (Gateway::Traefik, TRAEFIK),
+        (Gateway::Haproxy, HAPROXY),
+    ] {
+        assert_eq!(findings(gateway, text, "", ""), [], "{gateway:?}");
+        assert_eq!(lint(gateway, "f", "").len(), 1, "{gateway:?}: nothing asks the sidecar");
+    }
+}
+
+#[test]
+fn each_trap_is_found() {
+    for (gateway, text, from, to, message) in [
+        (Gateway::Nginx, NGINX, "http://127.0.0.1:9000;", "http://127.0.0.1:9000/;", "a URI in `proxy_pass`"),
+        (Gateway::Nginx, NGINX, "$request_uri", "$uri", "another target"),
+        (Gateway::Nginx, NGINX, "proxy_set_header X-Original-URI    $request_uri;", "", "not told the target"),
+        (Gateway::Nginx, NGINX, "proxy_set_header X-Original-Method $request_method;", "", "not told the method"),
+        (Gateway::Nginx, NGINX, "$host", "$http_host", "`$http_host`"),
+        (Gateway::Nginx, NGINX, "internal;", "", "clients can reach"),
+        (Gateway::Nginx, NGINX, "proxy_read_timeout 1s;", "", "60 seconds"),
+        (Gateway::Nginx, NGINX, "proxy_set_header Connection \"\";", "", "a connection of its own"),
+        (Gateway::Nginx, NGINX, "proxy_pass_request_body off;", "", "waits for a body"),
+        (Gateway::Nginx, NGINX, "proxy_set_header X-User $authz_user;", "", "goes nowhere"),
+        (Gateway::Nginx, NGINX, "internal;", "internal; error_page 500 =200 /ok;", "an error of the check"),
+        (Gateway::Envoy, ENVOY, "failure_mode_allow: false", "failure_mode_allow: true", "pass unchecked"),
+        (Gateway::Envoy, ENVOY, "normalize_path: true\n", "", "dot segments"),
+        (Gateway::Envoy, ENVOY, "merge_slashes: true\n", "", "`//`"),
+        (Gateway::Envoy, ENVOY, "REJECT_REQUEST", "KEEP_UNCHANGED", "encoded slashes"),
+        (Gateway::Envoy, ENVOY, "DROP_HEADER", "ALLOW", "underscore twin"),
+        (Gateway::Envoy, ENVOY, ", timeout: 0.5s", "", "200 ms"),
+        (
+            Gateway::Envoy,
+            ENVOY,
+            "validate_mutations: true",
+            "clear_route_cache: true\n    validate_mutations: true",
+            "chosen again",
+        ),
+        (Gateway::Caddy, CADDY, "forward?", "forward", "query is appended"),
+        (Gateway::Caddy, CADDY, "      response_header_timeout 1s\n", "", "for ever"),
+        (Gateway::Caddy, CADDY, "  request_header -X-User\n", "", "2.11.1"),
+        (Gateway::Caddy, CADDY, "    copy_headers X-User\n", "", "do not reach the service"),
+        (Gateway::Caddy, CADDY, "route {", "{", "are sorted"),
+        (Gateway::Caddy, CADDY, "  reverse_proxy", "  uri strip_prefix /api\n  reverse_proxy", "rewritten"),
+        (Gateway::Traefik, TRAEFIK, "trustForwardHeader: false", "trustForwardHeader: true", "X-Forwarded-"),
+        (Gateway::Traefik, TRAEFIK, "middlewares: [authz], ", "", "not checked"),
+        (Gateway::Traefik, TRAEFIK, "        authResponseHeaders: [\"X-User\"]\n", "", "do not reach the service"),
+        (
+            Gateway::Traefik,
+            TRAEFIK,
+            "  routers:",
+            "    s: { stripPrefix: { prefixes: [/a] } }\n  routers:",
+            "rewritten",
+        ),
+        (
+            Gateway::Haproxy,
+            HAPROXY,
+            "  http-request deny deny_status 403 if !{ var(txn.authz_ok) -m bool }\n",
+            "",
+            "the request passes",
+        ),
+        (Gateway::Haproxy, HAPROXY, "  timeout server 10s\n", "", "no `timeout server`"),
+        (
+            Gateway::Haproxy,
+            HAPROXY,
+            "lua.authz http://127.0.0.1:8180/gateway/forward",
+            "lua.auth-intercept be /auth GET * x-user -",
+            "hangs it",
+        ),
+        (Gateway::Haproxy, HAPROXY, "  default_backend", "  http-request set-path /x\n  default_backend", "rewritten"),
+    ] {
+        let found = findings(gateway, text, from, to);
+        assert!(found.iter().any(|(_, said)| said.contains(message)), "{gateway:?} {from:?} -> {to:?}: {found:?}");
+    }
+    let found = findings(Gateway::Nginx, NGINX, "http://127.0.0.1:9000;", "http://127.0.0.1:9000/;");
+    assert_eq!(found[0].0, Some(8));
+}

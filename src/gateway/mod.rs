@@ -1,0 +1,50 @@
+//! The route table: what an HTTP request that a gateway describes must be allowed to do.
+//!
+//! Files of routes and OpenAPI documents are compiled to one table; a request becomes checks that must all
+//! allow, or passes as public, or is refused with a reason. What can be read in two ways is refused, never
+//! normalised. Pure functions over text: no sockets, no clocks, no verification of credentials, no decision.
+//!
+//! - [`compile`] reads files; [`RouteTable::find`] matches a request; [`Found::resolve`] makes its checks.
+//! - `path`, `query`, `host` and `body` are the careful readers of each part of a request.
+//! - `pattern`, `condition`, `template` and `source` are the words of a route.
+
+mod body;
+mod check;
+mod compile;
+mod condition;
+mod facts;
+mod host;
+pub mod lint;
+mod openapi;
+mod path;
+mod pattern;
+mod place;
+mod query;
+mod raw;
+mod read;
+mod refusal;
+mod resolve;
+mod route;
+mod show;
+mod source;
+mod table;
+mod template;
+mod trie;
+
+#[cfg(test)]
+mod tests;
+
+pub use compile::{compile, compile_bundle, default_credential};
+pub use condition::{Condition, Test};
+pub use facts::{Body, Entities, Field, Headers, Identity, Peer, RequestFacts, same_name};
+pub use host::normal_host;
+pub use path::{Classes, PathClass, PathFault, Segment, Target};
+pub use pattern::{Form, Part, Pattern};
+pub use raw::json_schema;
+pub use refusal::{Refusal, StatusClass};
+pub use resolve::{Found, MAX_EACH, Outcome};
+pub use route::{CheckTemplate, ContextMember, Credential, Effect, Route, Rule, RuleEffect};
+pub use show::{show_check, show_uid};
+pub use source::Source;
+pub use table::RouteTable;
+pub use template::{EntityTemplate, Fixed, ResourceTemplate, TextTemplate, ValueTemplate};

@@ -1,0 +1,166 @@
+//! Reads files of routes into entries that know where they were written.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::yaml;
+use crate::domain::Diagnostic;
+use crate::domain::uid::is_type_name;
+use crate::gateway::host::normal_host;
+use crate::gateway::openapi;
+use crate::gateway::place::{Place, located};
+use crate::gateway::raw::{RawDefaults, RawFile, RawRoute};
+use crate::gateway::route::Credential;
+
+/// One route as it was written.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) file: Arc<Head>,
+    pub(super) raw: RawRoute,
+    pub(super) place: Place,
+}
+
+/// What a file says of all its routes.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) namespace: Option<String>,
+    pub(super) hosts: Arc<[String]>,
+    pub(super) prefixes: Vec<String>,
+    pub(super) credential: Arc<Credential>,
+    pub(super) defaults: RawDefaults,
+}
+
+/// What reading found wrong.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) errors: Vec<Diagnostic>,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// Reads one file: routes, or an OpenAPI document where it has a member `openapi`.
+pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Entry> {
+    let document = match yaml::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let problem = Diagnostic::error(origin, error.message);
+            findings.errors.push(match error.line {
+                Some(line) => located(problem, text, line),
+                None => problem,
+            });
+            return Vec::new();
+        }
+    };
+    let place = Place::root(origin, text, document.lines);
+    let Value::Object(mut members) = document.value else {
+        findings.errors.push(place.error("a file of routes is a mapping; see `palisade routes schema`"));
+        return Vec::new();
+    };
+    if members.contains_key("openapi") {
+        return openapi::read(&members, &place, findings);
+    }
+    let routes = members.remove("routes");
+    let Some(file) = typed::<RawFile>(Value::Object(members), &place, findings) else { return Vec::new() };
+    let head = head(file, &place, findings);
+    let routes = match routes {
+        Some(Value::Array(routes)) => routes,
+        None | Some(Value::Null) => {
+            findings.warnings.push(place.error("there are no `routes` here").warning());
+            return Vec::new();
+        }
+        Some(_) => {
+            findings.errors.push(place.at(&["routes"]).error("`routes` must be a list"));
+            return Vec::new();
+        }
+    };
+    let mut entries = Vec::new();
+    for (at, route) in routes.into_iter().enumerate() {
+        let place = place.at(&["routes", &at.to_string()]);
+        if let Some(raw) = typed::<RawRoute>(route, &place, findings) {
+            if raw.matches.0.is_empty() {
+                findings.errors.push(place.error("the route lacks `match`, such as `match: GET /devices/{id}`"));
+            }
+            entries.push(Entry { file: head.clone(), raw, place });
+        }
+    }
+    entries
+}
+
+/// Reads a value into its type; an error has the line of the member it is about.
+pub(super) fn typed<T: DeserializeOwned>(value: Value, place: &Place, findings: &mut Findings) -> Option<T> {
+    match serde_path_to_error::deserialize::<_, T>(value) {
+        Ok(typed) => Some(typed),
+        Err(error) => {
+            let mut steps: Vec<String> = error
+                .path()
+                .iter()
+                .filter_map(|segment| match segment {
+                    serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+                    serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+                    _ => None,
+                })
+                .collect();
+            let inner = error.into_inner().to_string();
+            // the path of an unknown member ends at the mapping that it is in
+            if let Some(unknown) = inner.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next())
+                && steps.last().is_none_or(|last| last != unknown)
+            {
+                steps.push(unknown.to_owned());
+            }
+            let message = inner.replace("unknown field", "unknown key").replace("expected one of", "there are");
+            let shown = steps.join(".");
+            let message = if shown.is_empty() || message.contains(&format!("`{shown}`")) {
+                message
+            } else {
+                format!("`{shown}`: {message}")
+            };
+            let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+            findings.errors.push(place.at(&steps).error(message));
+            None
+        }
+    }
+}
+
+/// Checks what a file says of all its routes.
+pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc<Head> {
+    let mut hosts = Vec::new();
+    for host in file.hosts.0 {
+        let name = host.strip_prefix("*.").unwrap_or(&host);
+        if normal_host(name).as_deref() == Some(name) {
+            hosts.push(host);
+        } else {
+            let help = "write it in lower case without a port, or as `*.example.com`";
+            findings.errors.push(place.at(&["hosts"]).error(format!("`{host}` is no host")).help(help));
+        }
+    }
+    let mut prefixes = Vec::new();
+    for prefix in file.prefix.0 {
+        if prefix.is_empty() || (prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['{', '}'])) {
+            prefixes.push(prefix);
+        } else {
+            let message =
+                format!("`{prefix}` is no prefix: it begins with `/`, does not end with one, and has no captures");
+            findings.errors.push(place.at(&["prefix"]).error(message));
+        }
+    }
+    if prefixes.is_empty() {
+        prefixes.push(String::new());
+    }
+    if let Some(namespace) = &file.namespace
+        && !is_type_name(namespace)
+    {
+        findings.errors.push(place.at(&["namespace"]).error(format!("`{namespace}` is no namespace")));
+    }
+    let header = file.credential.header.to_ascii_lowercase();
+    if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        findings.errors.push(place.at(&["credential"]).error(format!("`{header}` is no header")));
+    }
+    Arc::new(Head {
+        namespace: file.namespace,
+        hosts: hosts.into(),
+        prefixes,
+        credential: Arc::new(Credential { header, schemes: file.credential.scheme.0 }),
+        defaults: file.defaults,
+    })
+}

@@ -1,0 +1,211 @@
+//! From a matched route and a verified identity to the checks that must all allow.
+
+use std::borrow::Cow;
+
+use crate::domain::{AccessRequest, Uid, Value};
+use crate::gateway::facts::{Entities, Identity, RequestFacts};
+use crate::gateway::path::Target;
+use crate::gateway::refusal::Refusal;
+use crate::gateway::route::{CheckTemplate, Credential, Effect, Route, Rule, RuleEffect};
+use crate::gateway::source::{Found as FoundValue, Inputs};
+use crate::gateway::table::RouteTable;
+use crate::gateway::template::{entity_value, missing};
+
+/// The most elements of a list that are checked one by one.
+pub const MAX_EACH: usize = 256;
+
+/// What a request becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome<'y> {
+    /// It passes, whoever asks.
+    Public,
+    /// It passes if all of these are allowed; there is at least one.
+    Checks(Vec<AccessRequest<'y>>),
+}
+
+/// A request with its route.
+pub struct Found<'x> {
+    pub(super) route: Option<&'x Route>,
+    pub(super) facts: RequestFacts<'x>,
+    pub(super) target: Target<'x>,
+    pub(super) body: Option<Value<'x>>,
+}
+
+impl RouteTable {
+    /// What a request becomes, asked by whoever `identity` says.
+    ///
+    /// For callers that know the identity beforehand. Others look at [`Found::credential`] in between.
+    ///
+    /// # Errors
+    /// If the table itself refuses it.
+    pub fn resolve(
+        &self,
+        facts: RequestFacts<'_>,
+        identity: Option<&Identity<'_>>,
+        entities: &dyn Entities,
+    ) -> Result<Outcome<'static>, Refusal> {
+        let found = self.find(facts)?;
+        Ok(match found.resolve(identity, entities)? {
+            Outcome::Public => Outcome::Public,
+            Outcome::Checks(checks) => Outcome::Checks(checks.into_iter().map(AccessRequest::into_owned).collect()),
+        })
+    }
+}
+
+impl<'x> Found<'x> {
+    pub(super) fn inputs<'y>(
+        &'y self,
+        route: &'y Route,
+        identity: Option<&'y Identity<'y>>,
+        entities: Option<&'y dyn Entities>,
+    ) -> Inputs<'y> {
+        Inputs {
+            target: &self.target,
+            captures: &route.captures,
+            headers: self.facts.headers,
+            peer: self.facts.peer,
+            body: self.body.as_ref(),
+            identity,
+            entities,
+            each: None,
+            record: route.record.as_ref(),
+        }
+    }
+
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> Option<&'x Route> {
+        self.route
+    }
+
+    /// Whether nobody needs to be known.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        matches!(self.route.map(|route| &route.effect), Some(Effect::Public))
+    }
+
+    /// Where the credential is.
+    #[must_use]
+    pub fn credential(&self) -> Option<&'x Credential> {
+        self.route.map(|route| route.credential.as_ref())
+    }
+
+    /// The checks, asked by whoever `identity` says.
+    ///
+    /// # Errors
+    /// If nobody is known, if a value is missing or can be read in two ways, or if a rule denies.
+    pub fn resolve<'y>(
+        &'y self,
+        identity: Option<&'y Identity<'y>>,
+        entities: &'y dyn Entities,
+    ) -> Result<Outcome<'y>, Refusal> {
+        let Some(route) = self.route else { return Err(Refusal::forbidden("no_route", "no route has this path")) };
+        let (principals, rules) = match &route.effect {
+            Effect::Public => return Ok(Outcome::Public),
+            Effect::Deny(reason) => {
+                return Err(Refusal::forbidden("denied_by_route", reason.clone()).by(&route.place));
+            }
+            Effect::Checks { principals, rules } => (principals, rules),
+        };
+        let checks = self.checks(route, principals, rules, identity, entities);
+        checks.map(Outcome::Checks).map_err(|refusal| refusal.by(&route.place))
+    }
+
+    fn checks<'y>(
+        &'y self,
+        route: &'y Route,
+        principals: &[String],
+        rules: &'y [Rule],
+        identity: Option<&'y Identity<'y>>,
+        entities: &'y dyn Entities,
+    ) -> Result<Vec<AccessRequest<'y>>, Refusal> {
+        let identity = identity.ok_or_else(|| Refusal::unauthorized("no_identity", "nobody knows who asks"))?;
+        if !principals.is_empty() && !principals.iter().any(|name| *name == identity.principal.type_name) {
+            let message = format!("a `{}` may not ask this", identity.principal.type_name);
+            return Err(Refusal::forbidden("principal_type", message));
+        }
+        let inputs = self.inputs(route, Some(identity), Some(entities));
+        let mut checks = Vec::with_capacity(rules.len());
+        for rule in rules {
+            apply(rule, &inputs, identity, &mut checks)?;
+        }
+        if checks.is_empty() {
+            return Err(Refusal::forbidden("no_check", "no rule of the route asks anything for this request"));
+        }
+        Ok(checks)
+    }
+}
+
+fn apply<'y>(
+    rule: &'y Rule,
+    inputs: &Inputs<'y>,
+    identity: &'y Identity<'y>,
+    checks: &mut Vec<AccessRequest<'y>>,
+) -> Result<(), Refusal> {
+    let check = match &rule.effect {
+        RuleEffect::Check(check) => Some(check),
+        RuleEffect::Deny(_) => None,
+    };
+    for condition in &rule.when {
+        // only such conditions need the resource, and a check that does not concern the request may have none
+        let resource = match (&condition.test, check) {
+            (crate::gateway::condition::Test::Differs(_), Some(check)) => Some(check.resource.make(inputs)?),
+            _ => None,
+        };
+        if !condition.holds(inputs, resource.as_ref())? {
+            return Ok(());
+        }
+    }
+    let check = match &rule.effect {
+        RuleEffect::Check(check) => check,
+        RuleEffect::Deny(reason) => return Err(Refusal::forbidden("denied_by_route", reason.clone())),
+    };
+    let Some(each) = &rule.each else {
+        checks.push(make(check, inputs, identity)?);
+        return Ok(());
+    };
+    let elements = match each.read(inputs)? {
+        Some(FoundValue::Json(Value::Array(elements))) => elements,
+        Some(_) => return Err(Refusal::bad_request("bad_value", format!("`{each}` is not a list"))),
+        None => return Err(missing(Some(each))),
+    };
+    if elements.is_empty() {
+        return Err(Refusal::bad_request(
+            "bad_value",
+            format!("`{each}` is an empty list, so there is nothing to check"),
+        ));
+    }
+    if elements.len() > MAX_EACH {
+        return Err(Refusal::bad_request("bad_value", format!("`{each}` has more than {MAX_EACH} elements")));
+    }
+    for element in elements {
+        checks.push(make(check, &Inputs { each: Some(element), ..*inputs }, identity)?);
+    }
+    Ok(())
+}
+
+fn make<'y>(
+    check: &'y CheckTemplate,
+    inputs: &Inputs<'y>,
+    identity: &'y Identity<'y>,
+) -> Result<AccessRequest<'y>, Refusal> {
+    let resource = check.resource.make(inputs)?;
+    let mut context: Vec<(Cow<'y, str>, Value<'y>)> = Vec::with_capacity(check.context.len() + 2);
+    if let (true, Some(auth)) = (check.wants_auth, &identity.auth) {
+        context.push(("auth".into(), auth.clone()));
+    }
+    if let (true, Some(token)) = (check.wants_token, &identity.token) {
+        context.push(("token".into(), entity_value(token.clone())));
+    }
+    for member in &check.context {
+        match member.value.make(inputs)? {
+            Some(value) => context.push((Cow::Borrowed(&member.name), value)),
+            None if member.optional => {}
+            None => return Err(missing(member.value.source())),
+        }
+    }
+    let action =
+        Uid { type_name: Cow::Borrowed(check.action.type_name.as_ref()), id: Cow::Borrowed(check.action.id.as_ref()) };
+    let request = AccessRequest::new(identity.principal.clone(), action, resource);
+    Ok(AccessRequest { context: Value::Object(context), ..request })
+}

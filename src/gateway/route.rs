@@ -1,0 +1,172 @@
+//! A compiled route: what it matches, and what becomes of the request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::domain::Uid;
+use crate::gateway::condition::Condition;
+use crate::gateway::path::Classes;
+use crate::gateway::pattern::Pattern;
+use crate::gateway::source::{Capture, Source};
+use crate::gateway::template::{EntityTemplate, ResourceTemplate, ValueTemplate};
+
+/// One route.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The methods and the path.
+    pub pattern: Pattern,
+    /// Where it was written: `file:line`.
+    pub place: String,
+    /// The hosts that it is for; none means all.
+    pub hosts: Arc<[String]>,
+    /// Where the credential is.
+    pub credential: Arc<Credential>,
+    /// Conditions on the request.
+    pub when: Vec<Condition>,
+    /// A stored entity whose attributes the checks may name.
+    pub record: Option<EntityTemplate>,
+    /// The ambiguities that are allowed.
+    pub allowed: Classes,
+    /// What becomes of the request.
+    pub effect: Effect,
+    /// Its author's remark.
+    pub comment: Option<String>,
+    pub(super) origin: String,
+    pub(super) line: Option<usize>,
+    pub(super) captures: Vec<Capture>,
+    pub(super) reads_body: bool,
+}
+
+/// Where the credential of a request is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The header, in lower case.
+    pub header: String,
+    /// The words that may stand before it; an empty one means none.
+    pub schemes: Vec<String>,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// It passes, whoever asks.
+    Public,
+    /// It is refused, for this reason.
+    Deny(String),
+    /// It passes if everything is allowed that these rules ask.
+    Checks {
+        /// The types of principal that may ask; none means all.
+        principals: Vec<String>,
+        /// At least one.
+        rules: Vec<Rule>,
+    },
+}
+
+/// A rule that makes checks.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Conditions without which it makes none.
+    pub when: Vec<Condition>,
+    /// The list of which each element is one check.
+    pub each: Option<Source>,
+    /// What it asks.
+    pub effect: RuleEffect,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone)]
+pub enum RuleEffect {
+    /// It refuses, for this reason.
+    Deny(String),
+    /// It asks.
+    Check(CheckTemplate),
+}
+
+/// What a check is made of.
+#[derive(Debug, Clone)]
+pub struct CheckTemplate {
+    /// The action.
+    pub action: Uid<'static>,
+    /// The resource.
+    pub resource: ResourceTemplate,
+    /// Members of the context.
+    pub context: Vec<ContextMember>,
+    /// Whether `context.auth` is put in.
+    pub wants_auth: bool,
+    /// Whether `context.token` is put in, if there is one.
+    pub wants_token: bool,
+}
+
+/// One member of the context.
+#[derive(Debug, Clone)]
+pub struct ContextMember {
+    /// Its name.
+    pub name: String,
+    /// Whether it is left out where the request has no value for it.
+    pub optional: bool,
+    /// Its value.
+    pub value: ValueTemplate,
+}
+
+impl Route {
+    /// Every source that it reads.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        let rules: &[Rule] = match &self.effect {
+            Effect::Checks { rules, .. } => rules,
+            Effect::Public | Effect::Deny(_) => &[],
+        };
+        let record = self.record.as_ref().and_then(|record| record.id.source.as_ref());
+        self.when.iter().map(|condition| &condition.source).chain(record).chain(rules.iter().flat_map(Rule::sources))
+    }
+}
+
+impl Rule {
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        let check = match &self.effect {
+            RuleEffect::Check(check) => Some(check),
+            RuleEffect::Deny(_) => None,
+        };
+        let of_check = check.into_iter().flat_map(|check| {
+            check.resource.source().into_iter().chain(check.context.iter().filter_map(|member| member.value.source()))
+        });
+        self.when.iter().map(|condition| &condition.source).chain(&self.each).chain(of_check)
+    }
+}
+
+impl fmt::Display for Route {
+    /// What the route does, in a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.effect {
+            Effect::Public => f.write_str("public"),
+            Effect::Deny(reason) => write!(f, "deny: {reason}"),
+            Effect::Checks { rules, .. } => rules.iter().enumerate().try_for_each(|(at, rule)| {
+                if at > 0 {
+                    f.write_str("; ")?;
+                }
+                rule.fmt(f)
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.effect {
+            RuleEffect::Deny(reason) => write!(f, "deny: {reason}")?,
+            RuleEffect::Check(check) => {
+                write!(f, "{} {}", check.action.id, check.resource)?;
+                for member in &check.context {
+                    let optional = if member.optional { "?" } else { "" };
+                    write!(f, " {}{optional}={}", member.name, member.value)?;
+                }
+            }
+        }
+        if let Some(each) = &self.each {
+            write!(f, " for each of {each}")?;
+        }
+        for (at, condition) in self.when.iter().enumerate() {
+            write!(f, "{} {condition}", if at == 0 { " if" } else { " and" })?;
+        }
+        Ok(())
+    }
+}

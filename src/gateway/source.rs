@@ -1,0 +1,302 @@
+//! Where a value comes from: `path.id`, `query.device_id`, `body.customer.id`, `principal.customer`.
+//!
+//! A value is taken only if every reader of the request finds the same one: a key that is there twice, or
+//! once more in another case, refuses the request.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::domain::{Uid, Value};
+use crate::gateway::facts::{Entities, Field, Headers, Identity, Peer};
+use crate::gateway::path::Target;
+use crate::gateway::query;
+use crate::gateway::refusal::Refusal;
+use crate::gateway::template::{EntityTemplate, missing};
+
+/// A place in a request, or in what is known of the one who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A capture of the path, by its name.
+    Path(String),
+    /// A parameter of the query.
+    Query(String),
+    /// A header, in lower case.
+    Header(String),
+    /// A member of the JSON body; no steps mean the body itself.
+    Body(Vec<String>),
+    /// A verified claim.
+    Claim(Vec<String>),
+    /// The element that `each` is at, or a member of it.
+    Each(Vec<String>),
+    /// The entity that an attribute of the principal refers to.
+    Principal(String),
+    /// The entity that an attribute of the route's `record` refers to.
+    Record(String),
+    /// The address of the client.
+    PeerIp,
+    /// The name in the client's certificate.
+    PeerName,
+}
+
+/// Everything that a source can be read from.
+#[derive(Clone, Copy)]
+pub(super) struct Inputs<'x> {
+    pub(super) target: &'x Target<'x>,
+    /// Captures of the route: name and position.
+    pub(super) captures: &'x [Capture],
+    pub(super) headers: &'x dyn Headers,
+    pub(super) peer: Peer<'x>,
+    pub(super) body: Option<&'x Value<'x>>,
+    pub(super) identity: Option<&'x Identity<'x>>,
+    pub(super) entities: Option<&'x dyn Entities>,
+    pub(super) each: Option<&'x Value<'x>>,
+    pub(super) record: Option<&'x EntityTemplate>,
+}
+
+/// Where a capture stands in the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Its name.
+    pub name: String,
+    /// The segment, from 0.
+    pub at: usize,
+    /// Whether it takes all segments from there on.
+    pub rest: bool,
+}
+
+/// A value that a source gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Found<'x> {
+    Text(Cow<'x, str>),
+    Json(&'x Value<'x>),
+    Entity(Uid<'static>),
+}
+
+/// The kinds of source, for messages.
+pub(super) const KINDS: &str = "`path.NAME`, `query.NAME`, `header.NAME`, `body.MEMBER`, `each`, `claim.NAME`, \
+                                `principal.ATTRIBUTE`, `record.ATTRIBUTE`, `peer.ip` and `peer.name`";
+
+impl Source {
+    /// Reads `path.id` and its like.
+    ///
+    /// # Errors
+    /// In words, if it is nothing of the kind.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let unknown = || format!("`{text}` is no source of a value; there are {KINDS}");
+        let (kind, rest) = text.split_once('.').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
+        let steps = || -> Result<Vec<String>, String> {
+            let steps: Vec<_> = rest.map(|rest| rest.split('.').map(str::to_owned).collect()).unwrap_or_default();
+            if steps.iter().any(String::is_empty) { Err(unknown()) } else { Ok(steps) }
+        };
+        let name = || rest.filter(|rest| !rest.is_empty()).map(str::to_owned).ok_or_else(unknown);
+        match kind {
+            "path" => Ok(Self::Path(name()?)),
+            "query" => Ok(Self::Query(name()?)),
+            "header" => Ok(Self::Header(name()?.to_ascii_lowercase().replace('_', "-"))),
+            "body" => Ok(Self::Body(steps()?)),
+            "claim" if rest.is_some() => Ok(Self::Claim(steps()?)),
+            "each" => Ok(Self::Each(steps()?)),
+            "principal" => Ok(Self::Principal(name()?)),
+            "record" => Ok(Self::Record(name()?)),
+            "peer" if rest == Some("ip") => Ok(Self::PeerIp),
+            "peer" if rest == Some("name") => Ok(Self::PeerName),
+            _ => Err(unknown()),
+        }
+    }
+
+    /// Whether the value is in the body.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        matches!(self, Self::Body(_) | Self::Each(_))
+    }
+
+    /// Whether the value is known before anybody knows who asks.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        matches!(self, Self::Path(_) | Self::Query(_) | Self::Header(_) | Self::Body(_))
+    }
+
+    /// The value; `None` if there is none, JSON's `null` counting as none.
+    pub(super) fn read<'x>(&self, from: &Inputs<'x>) -> Result<Option<Found<'x>>, Refusal> {
+        match self {
+            Self::Path(name) => Ok(from.captures.iter().find(|capture| capture.name == *name).map(|capture| {
+                Found::Text(match from.target.segments.get(capture.at) {
+                    _ if capture.rest => from.target.rest(capture.at),
+                    Some(segment) => Cow::Borrowed(segment.text.as_ref()),
+                    None => Cow::Borrowed(""),
+                })
+            })),
+            Self::Query(name) => match query::value(from.target.query, name) {
+                Ok(value) => Ok(value.map(Found::Text)),
+                Err(fault) => Err(ambiguous(
+                    self,
+                    match fault {
+                        query::QueryFault::Repeated => "is there more than once",
+                        query::QueryFault::Semicolon => "cannot be told: the query has a `;`",
+                        query::QueryFault::Undecodable => {
+                            "cannot be told: the query is not UTF-8 with percent encoding"
+                        }
+                    },
+                )),
+            },
+            Self::Header(name) => match from.headers.field(name) {
+                Field::Absent => Ok(None),
+                Field::Repeated => Err(ambiguous(self, "is there more than once")),
+                Field::One(value) => match std::str::from_utf8(value) {
+                    // a proxy may have joined two with a comma
+                    Ok(text) if text.is_ascii() && !text.contains([',']) && !text.contains(char::is_control) => {
+                        Ok(Some(Found::Text(Cow::Borrowed(text.trim_matches(' ')))))
+                    }
+                    _ => Err(ambiguous(self, "has a comma, or is not plain ASCII")),
+                },
+            },
+            Self::Body(steps) => match from.body {
+                Some(body) => self.walk(body, steps),
+                None => Err(Refusal::forbidden("body_unread", format!("`{self}` needs the body"))),
+            },
+            Self::Each(steps) => match from.each {
+                Some(element) => self.walk(element, steps),
+                None => Ok(None),
+            },
+            Self::Claim(steps) => match from.identity.and_then(|identity| identity.claims.as_ref()) {
+                Some(claims) => self.walk(claims, steps),
+                None => Ok(None),
+            },
+            Self::Principal(attribute) => Ok(from
+                .identity
+                .zip(from.entities)
+                .and_then(|(identity, entities)| entities.reference(&identity.principal, attribute))
+                .map(Found::Entity)),
+            Self::Record(attribute) => {
+                let Some((record, entities)) = from.record.zip(from.entities) else { return Ok(None) };
+                let record = record.make(from)?.ok_or_else(|| missing(record.id.source.as_ref()))?;
+                Ok(entities.reference(&record, attribute).map(Found::Entity))
+            }
+            Self::PeerIp => Ok(from.peer.ip.map(|ip| Found::Text(Cow::Owned(ip.to_string())))),
+            Self::PeerName => Ok(from.peer.name.map(|name| Found::Text(Cow::Borrowed(name)))),
+        }
+    }
+
+    fn walk<'x>(&self, value: &'x Value<'x>, steps: &[String]) -> Result<Option<Found<'x>>, Refusal> {
+        let mut value = value;
+        for step in steps {
+            let members = match value {
+                Value::Object(members) => members,
+                Value::Null => return Ok(None),
+                _ => return Err(bad(self, "is inside something that is no object")),
+            };
+            let mut found = None;
+            for (key, inner) in members {
+                if key == step {
+                    found = Some(inner);
+                } else if folds_to(key, step) {
+                    return Err(ambiguous(self, "is there once more in another case, which some readers take instead"));
+                }
+            }
+            match found {
+                Some(inner) => value = inner,
+                None => return Ok(None),
+            }
+        }
+        Ok(match value {
+            Value::Null => None,
+            other => Some(Found::Json(other)),
+        })
+    }
+
+    /// The value as the text of an id or of a string: not empty, and a whole number in decimal.
+    pub(super) fn text<'x>(&self, from: &Inputs<'x>) -> Result<Option<Cow<'x, str>>, Refusal> {
+        let text = match self.read(from)? {
+            None => return Ok(None),
+            Some(Found::Text(text)) => text,
+            Some(Found::Entity(uid)) => uid.id,
+            Some(Found::Json(Value::String(text))) => Cow::Borrowed(text.as_ref()),
+            Some(Found::Json(Value::Long(number))) => Cow::Owned(number.to_string()),
+            Some(Found::Json(other)) => return Err(bad(self, &format!("is {}, not a text", other.kind()))),
+        };
+        if text.is_empty() { Err(bad(self, "is empty")) } else { Ok(Some(text)) }
+    }
+}
+
+fn ambiguous(source: &Source, what: &str) -> Refusal {
+    Refusal::bad_request("ambiguous_value", format!("`{source}` {what}"))
+}
+
+pub(super) fn bad(source: &Source, what: &str) -> Refusal {
+    Refusal::bad_request("bad_value", format!("`{source}` {what}"))
+}
+
+/// Whether a reader that ignores case, as some JSON libraries do, takes `key` for `name`.
+fn folds_to(key: &str, name: &str) -> bool {
+    let fold = |c: char| match c {
+        // these two are the only ones beyond ASCII that fold to ASCII letters
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).eq(name.chars().map(fold))
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = |f: &mut fmt::Formatter<'_>, kind: &str, steps: &[String]| {
+            f.write_str(kind)?;
+            steps.iter().try_for_each(|step| write!(f, ".{step}"))
+        };
+        match self {
+            Self::Path(name) => write!(f, "path.{name}"),
+            Self::Query(name) => write!(f, "query.{name}"),
+            Self::Header(name) => write!(f, "header.{name}"),
+            Self::Body(path) => steps(f, "body", path),
+            Self::Claim(path) => steps(f, "claim", path),
+            Self::Each(path) => steps(f, "each", path),
+            Self::Principal(attribute) => write!(f, "principal.{attribute}"),
+            Self::Record(attribute) => write!(f, "record.{attribute}"),
+            Self::PeerIp => f.write_str("peer.ip"),
+            Self::PeerName => f.write_str("peer.name"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_read_as_they_are_written() {
+        for text in [
+            "path.id",
+            "query.device_id",
+            "header.x-tenant",
+            "body",
+            "body.customer.id",
+            "each",
+            "each.id",
+            "claim.org.id",
+            "principal.customer",
+            "record.customer",
+            "peer.ip",
+            "peer.name",
+        ] {
+            assert_eq!(Source::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Source::parse("header.X_Tenant").unwrap().to_string(), "header.x-tenant");
+        for text in
+            ["", "id", "path", "path.", "body.", "body..a", "claim", "peer", "peer.port", "principal", "cookie.a"]
+        {
+            assert!(Source::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_that_some_readers_confuse() {
+        for (key, name, same) in [
+            ("Customer", "customer", true),
+            ("cuſtomer", "customer", true),
+            ("\u{212a}ey", "key", true),
+            ("kez", "key", false),
+        ] {
+            assert_eq!(folds_to(key, name), same, "{key}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The route table: which routes there are for a host, and which of them a request matches.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::domain::{Diagnostic, Value};
+use crate::gateway::body;
+use crate::gateway::condition::exclude;
+use crate::gateway::facts::{Field, RequestFacts};
+use crate::gateway::host::normal_host;
+use crate::gateway::path::PathClass;
+use crate::gateway::path::Target;
+use crate::gateway::refusal::Refusal;
+use crate::gateway::resolve::Found;
+use crate::gateway::route::{Effect, Route};
+use crate::gateway::trie::{RouteId, Trie};
+
+/// Headers by which some services take another method than that of the request line.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// All routes, compiled. Immutable; a change makes another table.
+#[derive(Debug)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    /// By host.
+    exact: HashMap<String, Trie>,
+    /// By ending, such as `.example.com`; the longest first.
+    wild: Vec<(String, Trie)>,
+    /// For hosts that no route names.
+    any: Trie,
+}
+
+impl Default for RouteTable {
+    /// A table without routes, which refuses everything.
+    fn default() -> Self {
+        Self { routes: Vec::new(), exact: HashMap::new(), wild: Vec::new(), any: Trie::new() }
+    }
+}
+
+impl RouteTable {
+    pub(super) fn build(routes: Vec<Route>, errors: &mut Vec<Diagnostic>) -> Self {
+        let keys: BTreeSet<String> = routes.iter().flat_map(|route| route.hosts.iter().cloned()).collect();
+        let mut told = HashSet::new();
+        let mut make = |key: Option<&str>| {
+            let mut trie = Trie::new();
+            for (id, route) in routes.iter().enumerate() {
+                let concerns =
+                    route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)));
+                if concerns {
+                    let any_slash = route.allowed.contains(PathClass::TrailingSlash);
+                    trie.insert(&route.pattern, any_slash, id, &mut |other| {
+                        if !exclude(&routes[other].when, &route.when) && told.insert((other, id)) {
+                            errors.push(clash(&routes[other], route));
+                        }
+                    });
+                }
+            }
+            trie
+        };
+        let any = make(None);
+        let (mut exact, mut wild) = (HashMap::new(), Vec::new());
+        for key in keys {
+            let trie = make(Some(&key));
+            match key.strip_prefix('*') {
+                Some(ending) => wild.push((ending.to_owned(), trie)),
+                None => {
+                    exact.insert(key, trie);
+                }
+            }
+        }
+        wild.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
+        Self { routes, exact, wild, any }
+    }
+
+    /// The routes, in the order of the files.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The route of a request, before anybody knows who asks.
+    ///
+    /// # Errors
+    /// If none is mapped, if the mapped one denies, or if the request can be read in two ways.
+    pub fn find<'x>(&'x self, facts: RequestFacts<'x>) -> Result<Found<'x>, Refusal> {
+        if METHOD_OVERRIDES.iter().any(|name| facts.headers.field(name) != Field::Absent) {
+            return Err(Refusal::bad_request("method_override", "a header asks for another method"));
+        }
+        let target = Target::parse(facts.target).map_err(|fault| {
+            Refusal::bad_request("ambiguous_path", format!("{}: {}", fault.name(), fault.describe()))
+        })?;
+        let candidates = self.trie(facts.host)?.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
+        let routes = match candidates {
+            Some((routes, _)) if !routes.is_empty() => routes,
+            _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
+            None => return Err(Refusal::forbidden("no_route", "no route has this path")),
+            Some((_, methods)) => {
+                let message = format!("this path is mapped for {} alone", methods.join(", "));
+                return Err(Refusal::forbidden("no_route", message));
+            }
+        };
+        let body = if self.among(routes).any(|route| route.reads_body) {
+            let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
+            Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
+        } else {
+            None
+        };
+        self.choose(routes, facts, target, body)
+    }
+
+    fn among<'x>(&'x self, ids: &'x [RouteId]) -> impl Iterator<Item = &'x Route> {
+        ids.iter().filter_map(|id| self.routes.get(*id))
+    }
+
+    /// The one whose conditions hold. They exclude one another, so it is the only one.
+    fn choose<'x>(
+        &'x self,
+        routes: &'x [RouteId],
+        facts: RequestFacts<'x>,
+        target: Target<'x>,
+        body: Option<Value<'x>>,
+    ) -> Result<Found<'x>, Refusal> {
+        let mut found = Found { route: None, facts, target, body };
+        for route in self.among(routes) {
+            if !found.target.classes.beyond(route.allowed).is_empty() {
+                return Err(ambiguous(&found.target).by(&route.place));
+            }
+            let inputs = found.inputs(route, None, None);
+            let mut holds = true;
+            for condition in &route.when {
+                holds = holds && condition.holds(&inputs, None).map_err(|refusal| refusal.by(&route.place))?;
+            }
+            if !holds {
+                continue;
+            }
+            if let Effect::Deny(reason) = &route.effect {
+                return Err(Refusal::forbidden("denied_by_route", reason.clone()).by(&route.place));
+            }
+            found.route = Some(route);
+            return Ok(found);
+        }
+        Err(Refusal::forbidden("no_case", "the conditions of no route for this path and method hold"))
+    }
+
+    fn trie(&self, host: Option<&str>) -> Result<&Trie, Refusal> {
+        if self.exact.is_empty() && self.wild.is_empty() {
+            return Ok(&self.any);
+        }
+        let bad = || Refusal::bad_request("bad_host", "the host is missing, or is none");
+        let host = host.and_then(normal_host).ok_or_else(bad)?;
+        let wild = || self.wild.iter().find(|(ending, _)| host.ends_with(ending.as_str())).map(|(_, trie)| trie);
+        Ok(self.exact.get(host.as_ref()).or_else(wild).unwrap_or(&self.any))
+    }
+}
+
+fn ambiguous(target: &Target<'_>) -> Refusal {
+    Refusal::bad_request("ambiguous_path", format!("{}: programs read such a path differently", target.classes))
+}
+
+/// Whether routes for `host` are also routes for requests that are looked up under `key`.
+fn covers(host: &str, key: &str) -> bool {
+    host == key || host.strip_prefix('*').is_some_and(|ending| key.trim_start_matches('*').ends_with(ending))
+}
+
+fn clash(first: &Route, second: &Route) -> Diagnostic {
+    let message = format!("`{}` is mapped at {} already, for the same requests", second.pattern, first.place);
+    let mut error = Diagnostic::error(&second.origin, message)
+        .help("remove one, or give both `when` with conditions that exclude one another");
+    error.line = second.line;
+    error
+}

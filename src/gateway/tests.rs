@@ -1,0 +1,334 @@
+//! The table as a whole: what requests become.
+
+mod load;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{SchemaText, Uid, Value};
+use crate::engine::{Limits, SchemaFacts};
+
+const SCHEMA: &str = r#"namespace N {
+  entity Home;
+  entity User = { home: Home, name: String };
+  entity Robot;
+  entity Device = { home: Home };
+  action view, edit appliesTo { principal: [User, Robot], resource: [Device], context: { auth?: { mfa: Bool } } };
+  action move appliesTo { principal: [User], resource: [Device], context: { target: Home, note?: String, n?: Long, deep?: Bool, from?: ipaddr, token?: Robot } };
+  action list appliesTo { principal: [User], resource: [Home] };
+  action profile appliesTo { principal: [User], resource: [User] };
+}"#;
+
+fn facts() -> SchemaFacts {
+    let text = SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] };
+    SchemaFacts::read(&text, &Limits::default()).unwrap()
+}
+
+fn load(text: &str) -> Result<RouteTable, Vec<String>> {
+    let files = [("r.yaml".to_owned(), text.to_owned())];
+    let shown = |problems: Vec<crate::domain::Diagnostic>| {
+        problems.into_iter().map(|p| format!("{}: {}", p.line.unwrap_or(0), p.message)).collect()
+    };
+    compile(&files, Some(&facts())).map(|(table, _)| table).map_err(shown)
+}
+
+/// A table of the given routes, in the namespace `N`.
+fn table(routes: &str) -> RouteTable {
+    load(&format!("namespace: N\nroutes:\n{routes}")).unwrap()
+}
+
+/// What a request becomes, asked by the user `u` whose home is `h`.
+fn ask(table: &RouteTable, request: &str, headers: &[(&str, &str)], body: Body<'_>) -> String {
+    let (method, target) = request.split_once(' ').unwrap();
+    let headers = headers.to_vec();
+    let facts = RequestFacts {
+        method,
+        target: target.as_bytes(),
+        host: Some("a.test"),
+        headers: &headers,
+        body,
+        peer: Peer { ip: Some([10, 0, 0, 1].into()), name: Some("spiffe://x") },
+    };
+    let claims = Value::parse(br#"{"org": {"id": "o7"}}"#).unwrap();
+    let identity = Identity {
+        principal: Uid::new("N::User", "u").unwrap(),
+        auth: Some(Value::parse(br#"{"mfa": true}"#).unwrap()),
+        token: Some(Uid::new("N::Robot", "t").unwrap()),
+        claims: Some(claims),
+    };
+    let entities = |entity: &Uid<'_>, attribute: &str| {
+        let known = attribute == "home" && ["u", "d"].contains(&entity.id.as_ref());
+        known.then(|| Uid::new("N::Home", "h").unwrap())
+    };
+    match table.resolve(facts, Some(&identity), &entities) {
+        Ok(Outcome::Public) => "public".to_owned(),
+        Ok(Outcome::Checks(checks)) => checks.iter().map(show_check).collect::<Vec<_>>().join("; "),
+        Err(refusal) => format!("refuse {}", refusal.code),
+    }
+}
+
+fn get(table: &RouteTable, target: &str) -> String {
+    ask(table, &format!("GET {target}"), &[], Body::NotForwarded)
+}
+
+fn json(table: &RouteTable, request: &str, body: &str) -> String {
+    ask(table, request, &[("Content-Type", "application/json")], Body::Whole(body.as_bytes()))
+}
+
+#[test]
+fn requests_become_checks() {
+    let table = table(
+        "  - {match: GET /open, public: true}
+  - match: GET /d/{id}
+    action: view
+    resource: Device::{path.id}
+  - match: GET /me
+    action: profile
+    resource: self
+  - match: GET /home
+    action: list
+    resource: Home::{principal.home}
+  - match: GET /claimed
+    action: list
+    resource: Home::{claim.org.id}
+  - match: GET /d/{id}/home
+    record: Device::{path.id}
+    action: list
+    resource: Home::{record.home}
+  - match: GET /h
+    action: view
+    resource: Device::{header.x-device}
+  - match: GET /files/{path*}
+    action: view
+    resource: Device::f:{path.path}
+  - match: POST /move
+    each: body.devices
+    action: move
+    resource: Device::{each.id}
+    context:
+      target: Home::{body.to}
+      note?: '{query.note}'
+      n?: '{query.n}'
+      deep?: '{query.deep}'
+      from: '{peer.ip}'
+  - match: POST /save
+    when: body.id present
+    action: edit
+    resource: Device::{body.id}
+    also:
+      - when: body.home differs from resource.home
+        action: move
+        context:
+          target: Home::{body.home}
+      - when: body.admin is true or 1
+        deny: no
+  - match: POST /save
+    when: body.id absent
+    action: list
+    resource: Home::{principal.home}
+  - match: DELETE /d/{id}
+    deny: never
+",
+    );
+    for (request, expected) in [
+        ("/open", "public"),
+        ("/d/7", "view Device::7"),
+        ("/d/7?a=b;c", "view Device::7"),
+        ("/d/a%20b", "view Device::\"a b\""),
+        ("/d/", "refuse no_route"),
+        ("/d/7/", "refuse no_route"),
+        ("/me", "profile User::u"),
+        ("/home", "list Home::h"),
+        ("/claimed", "list Home::o7"),
+        ("/d/d/home", "list Home::h"),
+        ("/d/x/home", "refuse missing_value"),
+        ("/files/a/b", "view Device::f:a/b"),
+        ("/files/a%2fb", "refuse ambiguous_path"),
+        ("/none", "refuse no_route"),
+        ("/none;x", "refuse ambiguous_path"),
+        ("/move", "refuse no_route"),
+        ("/h", "refuse missing_value"),
+    ] {
+        assert_eq!(get(&table, request), expected, "{request}");
+    }
+    assert_eq!(ask(&table, "DELETE /d/7", &[], Body::NotForwarded), "refuse denied_by_route");
+    for (headers, expected) in [
+        (&[("X-Device", "7")][..], "view Device::7"),
+        (&[("X-Device", "7"), ("x_device", "8")], "refuse ambiguous_value"),
+        (&[("X-Device", "7,8")], "refuse ambiguous_value"),
+        (&[("X-Device", "é")], "refuse ambiguous_value"),
+        (&[("X-Device", "7"), ("X-HTTP-Method-Override", "DELETE")], "refuse method_override"),
+    ] {
+        assert_eq!(ask(&table, "GET /h", headers, Body::NotForwarded), expected, "{headers:?}");
+    }
+    for (request, body, expected) in [
+        (
+            "POST /move?note=x+y&n=7&deep=true",
+            r#"{"devices": [{"id": "a"}, {"id": 2}], "to": "h2"}"#,
+            "move Device::a deep=true from=ip(10.0.0.1) n=7 note=x y target=Home::h2; \
+             move Device::2 deep=true from=ip(10.0.0.1) n=7 note=x y target=Home::h2",
+        ),
+        ("POST /move?n=07", r#"{"devices": [{"id": "a"}], "to": "h2"}"#, "refuse bad_value"),
+        ("POST /move", r#"{"devices": [{}], "to": "h2"}"#, "refuse missing_value"),
+        ("POST /move", r#"{"devices": [], "to": "h2"}"#, "refuse bad_value"),
+        ("POST /move", r#"{"devices": {"id": "a"}, "to": "h2"}"#, "refuse bad_value"),
+        ("POST /move", r#"{"devices": [{"id": true}], "to": "h2"}"#, "refuse bad_value"),
+        ("POST /move", r#"{"devices": [{"id": 1.5}], "to": "h2"}"#, "refuse bad_value"),
+        ("POST /move", r#"{"devices": [{"id": ""}], "to": "h2"}"#, "refuse bad_value"),
+        ("POST /save", r#"{"id": "d", "home": "h"}"#, "edit Device::d"),
+        ("POST /save", r#"{"id": "d", "home": "i"}"#, "edit Device::d; move Device::d target=Home::i"),
+        ("POST /save", r#"{"id": "x", "home": "h"}"#, "edit Device::x; move Device::x target=Home::h"),
+        ("POST /save", r#"{"id": "d", "admin": "true"}"#, "refuse denied_by_route"),
+        ("POST /save", r#"{"id": null}"#, "list Home::h"),
+        ("POST /save", "{}", "list Home::h"),
+        ("POST /save", "", "list Home::h"),
+        ("POST /save", "[]", "refuse bad_value"),
+        ("POST /save", r#"{"id": "a", "id": "b"}"#, "refuse bad_body"),
+        ("POST /save", r#"{"id": "a", "ID": "b"}"#, "refuse ambiguous_value"),
+        ("POST /save", r#"{"Id": "b"}"#, "refuse ambiguous_value"),
+        ("POST /save", r#"{"id": {"x": 1}}"#, "refuse bad_value"),
+        ("POST /save", "id=a", "refuse bad_body"),
+    ] {
+        // the only member of `move` that a route of a rule `also` lacks is optional
+        assert_eq!(json(&table, request, body), expected, "{request} {body}");
+    }
+    let whole = Body::Whole(br#"{"id": "d"}"#);
+    let kind = ("Content-Type", "application/json");
+    for (headers, body, expected) in [
+        (&[kind][..], Body::NotForwarded, "refuse body_not_forwarded"),
+        (&[kind], Body::Partial, "refuse partial_body"),
+        (&[], whole, "refuse bad_body"),
+        (&[("Content-Type", "text/plain")], whole, "refuse bad_body"),
+        (&[kind, kind], whole, "refuse bad_body"),
+        (&[kind, ("Content-Encoding", "gzip")], whole, "refuse bad_body"),
+        (&[kind], whole, "edit Device::d"),
+    ] {
+        assert_eq!(ask(&table, "POST /save", headers, body), expected, "{headers:?} {body:?}");
+    }
+    let many = format!(r#"{{"devices": [{}], "to": "h"}}"#, vec![r#"{"id":1}"#; MAX_EACH + 1].join(","));
+    assert_eq!(json(&table, "POST /move", &many), "refuse bad_value");
+}
+
+#[test]
+fn the_context_has_what_the_action_declares_and_was_verified() {
+    let table = table("  - match: GET /d/{id}\n    action: view\n    resource: Device::{path.id}\n");
+    let facts = RequestFacts {
+        method: "GET",
+        target: b"/d/7",
+        host: None,
+        headers: &Vec::<(String, String)>::new(),
+        body: Body::NotForwarded,
+        peer: Peer::default(),
+    };
+    let auth = Value::parse(br#"{"mfa": true}"#).unwrap();
+    let identity = Identity {
+        principal: Uid::new("N::Robot", "r").unwrap(),
+        auth: Some(auth),
+        token: Some(Uid::new("N::Robot", "t").unwrap()),
+        claims: None,
+    };
+    let nothing = |_: &Uid<'_>, _: &str| None;
+    let Ok(Outcome::Checks(checks)) = table.resolve(facts, Some(&identity), &nothing) else { panic!() };
+    // `view` declares `auth` and no `token`
+    assert_eq!(checks[0].context.to_json(), serde_json::json!({"auth": {"mfa": true}}));
+    assert_eq!(checks[0].principal.to_string(), "N::Robot::\"r\"");
+    assert_eq!(table.resolve(facts, None, &nothing).unwrap_err().status, StatusClass::Unauthorized);
+}
+
+#[test]
+fn each_class_is_refused_unless_the_route_allows_it() {
+    for (class, target, expected) in [
+        (PathClass::EmptySegment, "/f/a//b", "view Device::a//b"),
+        (PathClass::Backslash, "/f/a\\b", "view Device::\"a\\\\b\""),
+        (PathClass::Parameter, "/f/a;b", "view Device::\"a;b\""),
+        (PathClass::RawCharacter, "/f/a|b", "view Device::\"a|b\""),
+        (PathClass::NonAscii, "/f/é", "view Device::\"é\""),
+        (PathClass::EncodedSlash, "/f/a%2Fb", "view Device::\"a%2Fb\""),
+        (PathClass::EncodedBackslash, "/f/a%5Cb", "view Device::\"a\\\\b\""),
+        (PathClass::EncodedDot, "/f/a%2Eb", "view Device::a.b"),
+        (PathClass::EncodedPercent, "/f/a%25b", "view Device::\"a%25b\""),
+        (PathClass::EncodedHash, "/f/a%23b", "view Device::\"a#b\""),
+        (PathClass::EncodedSemicolon, "/f/a%3Bb", "view Device::\"a;b\""),
+        (PathClass::EncodedQuestion, "/f/a%3Fb", "view Device::\"a?b\""),
+        (PathClass::TrailingSlash, "/f/a/", "view Device::a"),
+    ] {
+        let route = "  - match: GET /f/{path*}\n    action: view\n    resource: Device::{path.path}\n";
+        let others: Vec<&str> = PathClass::ALL.into_iter().filter(|c| *c != class).map(PathClass::name).collect();
+        let without = table(&format!("{route}    allow_paths: [{}]\n", others.join(", ")));
+        assert!(get(&without, target).starts_with("refuse "), "{target}");
+        let with = table(&format!("{route}    allow_paths: [{}]\n", class.name()));
+        assert_eq!(get(&with, target), expected, "{target}");
+        let all = table(&format!("{route}    allow_paths: [{}, {}]\n", others.join(", "), class.name()));
+        for target in ["/f/..", "/f/%2e%2e/x", "/f/%252e%252e", "/f/a%00", "/f/a#b", "/f/%zz", "/f/%ff", "*", "f/a"] {
+            assert_eq!(get(&all, target), "refuse ambiguous_path", "{target}");
+        }
+    }
+}
+
+#[test]
+fn hosts_choose_routes() {
+    let file = |name: &str, hosts: &str, reason: &str| {
+        (
+            name.to_owned(),
+            format!(
+                "hosts: {hosts}\nroutes:\n  - match: GET /{name}\n    deny: {reason}\n  - match: GET /own\n    public: true\n"
+            ),
+        )
+    };
+    let common = ("c".to_owned(), "routes:\n  - match: GET /common\n    public: true\n".to_owned());
+    let files = [file("a", "[a.test]", "x"), file("b", "['*.b.test']", "x"), common];
+    let (table, _) = compile(&files, None).unwrap();
+    for (host, path, mapped) in [
+        (Some("a.test"), "/own", true),
+        (Some("A.TEST.:443"), "/own", true),
+        (Some("x.b.test"), "/own", true),
+        (Some("y.x.b.test"), "/own", true),
+        (Some("b.test"), "/own", false),
+        (Some("evilb.test"), "/own", false),
+        (Some("other.test"), "/own", false),
+        (Some("a.test"), "/common", true),
+        (Some("x.b.test"), "/common", true),
+        (Some("other.test"), "/common", true),
+        (Some("a.test,b.test"), "/common", false),
+        (None, "/common", false),
+    ] {
+        let headers = Vec::<(String, String)>::new();
+        let facts = RequestFacts {
+            method: "GET",
+            target: path.as_bytes(),
+            host,
+            headers: &headers,
+            body: Body::NotForwarded,
+            peer: Peer::default(),
+        };
+        assert_eq!(table.find(facts).is_ok(), mapped, "{host:?} {path}");
+    }
+    let clash = [file("a", "[a.test]", "x"), file("b", "['*.test']", "x")];
+    assert_eq!(compile(&clash, None).unwrap_err().len(), 1, "`GET /own` on a.test is mapped twice");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn finding_is_total(
+        target in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..60),
+            "/(d|files|move|save|%|;|/|\\.|é|\\?|=|&){0,12}".prop_map(String::into_bytes),
+        ],
+        method in "[A-Z]{0,5}",
+        body in prop::collection::vec(any::<u8>(), 0..30),
+    ) {
+        static TABLE: std::sync::OnceLock<RouteTable> = std::sync::OnceLock::new();
+        let table = TABLE.get_or_init(|| table(
+            "  - {match: GET /d, public: true}\n  - match: 'GET,POST /files/{path*}'\n    action: view\n    resource: Device::{query.d}\n  - match: POST /save\n    action: edit\n    resource: Device::{body.id}\n",
+        ));
+        let headers = vec![("content-type", "application/json")];
+        let facts = RequestFacts { method: &method, target: &target, host: None, headers: &headers, body: Body::Whole(&body), peer: Peer::default() };
+        let identity = Identity { principal: Uid::new("N::User", "u").unwrap(), auth: None, token: None, claims: None };
+        let nothing = |_: &Uid<'_>, _: &str| None;
+        if let Ok(Outcome::Checks(checks)) = table.resolve(facts, Some(&identity), &nothing) {
+            prop_assert!(!checks.is_empty() && checks.iter().all(|check| !check.resource.id.is_empty()));
+        }
+    }
+}

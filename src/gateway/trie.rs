@@ -1,0 +1,151 @@
+//! Finds the routes of a path: a tree over segments, so that the number of routes does not matter.
+//!
+//! At each segment a literal is tried before captures, and captures in the order of [`Form`]; the first
+//! path through the tree that leads to routes is taken, whatever their methods. So a request for
+//! `/devices/move` never means the device `move`, also where only the other method is mapped.
+
+use std::collections::HashMap;
+
+use crate::gateway::path::{Segment, Target};
+use crate::gateway::pattern::{Form, Part, Pattern};
+
+/// The number of a route.
+pub(super) type RouteId = usize;
+
+/// The routes of one host.
+#[derive(Debug)]
+pub(super) struct Trie {
+    nodes: Vec<Node>,
+}
+
+/// A place in the tree.
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<str>, usize>,
+    /// In the order of the forms.
+    captures: Vec<(Form, usize)>,
+    /// Paths that end here, without and with a slash.
+    ends: [Leaf; 2],
+    /// Paths that go on with anything.
+    rests: [Leaf; 2],
+}
+
+/// What is mapped at a path: few methods, each with rules that exclude one another.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Leaf {
+    methods: Vec<(Box<str>, Vec<RouteId>)>,
+}
+
+impl Leaf {
+    /// The routes of a method. `HEAD` is `GET`'s where it is not mapped itself.
+    pub(super) fn routes(&self, method: &str) -> &[RouteId] {
+        let find = |method: &str| self.methods.iter().find(|(name, _)| **name == *method);
+        let found = find(method).or_else(|| if method == "HEAD" { find("GET") } else { None });
+        found.map_or(&[], |(_, routes)| routes)
+    }
+
+    /// The methods that are mapped.
+    pub(super) fn methods(&self) -> Vec<&str> {
+        self.methods.iter().map(|(name, _)| &**name).collect()
+    }
+}
+
+impl Trie {
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+
+    /// Adds a route. `clashes` is called with each route that is there for the same requests.
+    pub(super) fn insert(
+        &mut self,
+        pattern: &Pattern,
+        any_slash: bool,
+        route: RouteId,
+        clashes: &mut dyn FnMut(RouteId),
+    ) {
+        let mut at = vec![0];
+        let mut rest = false;
+        for part in &pattern.parts {
+            at = match part {
+                Part::Literal(text) => at.iter().map(|node| self.literal(*node, text)).collect(),
+                Part::OneOf(_, words) => {
+                    let pairs = at.iter().flat_map(|node| words.iter().map(move |word| (*node, word)));
+                    pairs.map(|(node, word)| self.literal(node, word)).collect()
+                }
+                Part::Capture(_, form) => at.iter().map(|node| self.capture(*node, *form)).collect(),
+                Part::Rest(_) => {
+                    rest = true;
+                    at
+                }
+            };
+        }
+        for node in at {
+            let Some(node) = self.nodes.get_mut(node) else { continue };
+            let leaves = if rest { &mut node.rests } else { &mut node.ends };
+            for (slash, leaf) in [false, true].into_iter().zip(leaves) {
+                if any_slash || slash == pattern.trailing_slash {
+                    leaf.add(&pattern.methods, route, clashes);
+                }
+            }
+        }
+    }
+
+    fn literal(&mut self, node: usize, text: &str) -> usize {
+        if let Some(next) = self.nodes[node].literals.get(text) {
+            return *next;
+        }
+        let next = self.nodes.len();
+        self.nodes.push(Node::default());
+        self.nodes[node].literals.insert(text.into(), next);
+        next
+    }
+
+    fn capture(&mut self, node: usize, form: Form) -> usize {
+        if let Some((_, next)) = self.nodes[node].captures.iter().find(|(known, _)| *known == form) {
+            return *next;
+        }
+        let next = self.nodes.len();
+        self.nodes.push(Node::default());
+        let captures = &mut self.nodes[node].captures;
+        captures.push((form, next));
+        captures.sort_unstable();
+        next
+    }
+
+    /// What is mapped at the path of `target`.
+    pub(super) fn find(&self, target: &Target<'_>) -> Option<&Leaf> {
+        self.walk(0, &target.segments, usize::from(target.trailing_slash))
+    }
+
+    /// Goes no deeper than the longest template, and sees a node once at most.
+    fn walk(&self, node: usize, segments: &[Segment<'_>], slash: usize) -> Option<&Leaf> {
+        let node = &self.nodes[node];
+        let Some((first, others)) = segments.split_first() else {
+            return Some(&node.ends[slash]).filter(|leaf| !leaf.methods.is_empty());
+        };
+        let literal = node.literals.get(first.text.as_ref()).and_then(|next| self.walk(*next, others, slash));
+        let capture = || {
+            let fitting = node.captures.iter().filter(|(form, _)| form.takes(&first.text));
+            fitting.map(|(_, next)| *next).find_map(|next| self.walk(next, others, slash))
+        };
+        literal.or_else(capture).or_else(|| Some(&node.rests[slash]).filter(|leaf| !leaf.methods.is_empty()))
+    }
+}
+
+impl Leaf {
+    fn add(&mut self, methods: &[String], route: RouteId, clashes: &mut dyn FnMut(RouteId)) {
+        for method in methods {
+            match self.methods.iter_mut().find(|(name, _)| **name == **method) {
+                Some((_, routes)) => {
+                    routes.iter().for_each(|known| clashes(*known));
+                    routes.push(route);
+                }
+                None => self.methods.push((method.as_str().into(), vec![route])),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "trie_tests.rs"]
+mod tests;

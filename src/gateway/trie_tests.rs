@@ -1,0 +1,153 @@
+//! Precedence, trailing slashes, and that finding is total.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn trie(patterns: &[&str]) -> Trie {
+    let mut trie = Trie::new();
+    for (id, pattern) in patterns.iter().enumerate() {
+        trie.insert(&Pattern::parse(pattern, "").unwrap(), false, id, &mut |other| {
+            panic!("{pattern} clashes with {other}")
+        });
+    }
+    trie
+}
+
+fn find(trie: &Trie, method: &str, target: &str) -> Option<RouteId> {
+    let target = Target::parse(target.as_bytes()).unwrap();
+    trie.find(&target).and_then(|leaf| leaf.routes(method).first().copied())
+}
+
+#[test]
+fn the_most_particular_path_is_found() {
+    let patterns = [
+        "GET /",                     // 0
+        "GET /devices/",             // 1
+        "GET /devices/{id}",         // 2
+        "POST /devices/move",        // 3
+        "GET /devices/{n:int}",      // 4
+        "GET /devices/{u:uuid}",     // 5
+        "GET /devices/{id}/log",     // 6
+        "GET /devices/latest/state", // 7
+        "GET /files/{path*}",        // 8
+        "GET /files/own/{path*}",    // 9
+        "GET /t/{kind:A|B}/{id}",    // 10
+        "GET /t/{kind}/{id}",        // 11
+        "HEAD /devices/{id}/log",    // 12
+        "GET /café",                 // 13
+        "OPTIONS /devices/",         // 14
+    ];
+    let trie = trie(&patterns);
+    for (request, expected) in [
+        ("GET /", Some(0)),
+        ("GET /devices/", Some(1)),
+        ("HEAD /devices/", Some(1)),
+        ("OPTIONS /devices/", Some(14)),
+        ("OPTIONS /", None),
+        ("get /devices/", None),
+        ("GET /devices", None),
+        ("GET /devices/x", Some(2)),
+        ("GET /devices/x/", None),
+        ("POST /devices/move", Some(3)),
+        // not the device called `move`
+        ("GET /devices/move", None),
+        ("GET /devices/7", Some(4)),
+        ("GET /devices/07", Some(2)),
+        ("GET /devices/0123abcd-0123-4567-89ab-0123456789ab", Some(5)),
+        ("GET /devices/7/log", Some(6)),
+        ("HEAD /devices/7/log", Some(12)),
+        // back from the literal that leads nowhere
+        ("GET /devices/latest/log", Some(6)),
+        ("GET /devices/latest/state", Some(7)),
+        ("GET /files/a/b/c", Some(8)),
+        ("GET /files/own/a", Some(9)),
+        ("GET /files/own", Some(8)),
+        ("GET /files", None),
+        ("GET /files/a/", None),
+        ("GET /t/A/1", Some(10)),
+        ("GET /t/C/1", Some(11)),
+        ("GET /%64evices/7", Some(4)),
+        ("GET /caf%c3%a9", Some(13)),
+        ("GET /Devices/7", None),
+        ("GET /devices/7/log/x", None),
+    ] {
+        let (method, target) = request.split_once(' ').unwrap();
+        assert_eq!(find(&trie, method, target), expected, "{request}");
+    }
+}
+
+#[test]
+fn an_optional_slash_is_two_paths() {
+    let mut trie = Trie::new();
+    trie.insert(&Pattern::parse("GET /a/", "").unwrap(), true, 0, &mut |_| panic!());
+    assert_eq!((find(&trie, "GET", "/a"), find(&trie, "GET", "/a/")), (Some(0), Some(0)));
+    let mut clashes = Vec::new();
+    trie.insert(&Pattern::parse("GET /a", "").unwrap(), false, 1, &mut |other| clashes.push(other));
+    assert_eq!(clashes, [0]);
+}
+
+#[test]
+fn routes_for_the_same_requests_clash() {
+    for (a, b, expected) in [
+        ("GET /a/{x}", "GET /a/{y}", true),
+        ("GET /a/{x}", "POST /a/{y}", false),
+        ("GET,PUT /a", "PUT,POST /a", true),
+        ("GET /a/{x:int}", "GET /a/{x}", false),
+        ("GET /a/{x}", "GET /a/b", false),
+        ("GET /a/{x:b|c}", "GET /a/c", true),
+        ("GET /a/{x*}", "GET /a/{y*}", true),
+        ("GET /a/{x*}", "GET /a/{y}", false),
+        ("GET /a/", "GET /a", false),
+    ] {
+        let mut trie = Trie::new();
+        trie.insert(&Pattern::parse(a, "").unwrap(), false, 0, &mut |_| panic!());
+        let mut clashed = false;
+        trie.insert(&Pattern::parse(b, "").unwrap(), false, 1, &mut |_| clashed = true);
+        assert_eq!(clashed, expected, "{a} and {b}");
+    }
+}
+
+/// What a list of templates, tried one after the other, would say: the segments all fit.
+fn fits(pattern: &Pattern, target: &Target<'_>) -> bool {
+    let mut texts = target.segments.iter().map(|s| s.text.as_ref());
+    if target.trailing_slash != pattern.trailing_slash {
+        return false;
+    }
+    for part in &pattern.parts {
+        let Some(text) = texts.next() else { return false };
+        let fits = match part {
+            Part::Literal(literal) => text == literal,
+            Part::OneOf(_, words) => words.iter().any(|word| word == text),
+            Part::Capture(_, form) => form.takes(text),
+            Part::Rest(_) => return true,
+        };
+        if !fits {
+            return false;
+        }
+    }
+    texts.next().is_none()
+}
+
+proptest! {
+    #[test]
+    fn finds_exactly_what_a_list_of_templates_finds(
+        patterns in prop::collection::vec("GET(/(a|b|\\{x\\}|\\{x:int\\}|\\{x:a\\|c\\})){1,2}(/\\{y\\*\\})?/?", 1..8),
+        target in "(/(a|b|c|7|%61)){0,5}/?",
+    ) {
+        prop_assume!(target.starts_with('/'));
+        let mut trie = Trie::new();
+        // names of captures must differ inside one template
+        let patterns: Vec<Pattern> = patterns.iter().filter_map(|text| Pattern::parse(&text.replace("GET/", "GET /"), "").ok()).collect();
+        for (id, pattern) in patterns.iter().enumerate() {
+            trie.insert(pattern, false, id, &mut |_| {});
+        }
+        let read = Target::parse(target.as_bytes()).unwrap();
+        let found = trie.find(&read).map(|leaf| leaf.routes("GET").to_vec());
+        let fitting: Vec<usize> = (0..patterns.len()).filter(|id| fits(&patterns[*id], &read)).collect();
+        match found {
+            None => prop_assert!(fitting.is_empty(), "{} should find {:?}", target, fitting),
+            Some(routes) => prop_assert!(routes.iter().all(|id| fitting.contains(id)), "{}: {:?} {:?}", target, routes, fitting),
+        }
+    }
+}
