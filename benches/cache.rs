@@ -23,7 +23,7 @@ fn check(c: &mut Criterion) {
         let metrics = Arc::new(Metrics::new().unwrap());
         let state = State::start(EngineSettings::default(), metrics.clone()).unwrap();
         state.apply_blocking(Change::Replace(support::fleet()), Origin::Files).unwrap();
-        let pdp = Pdp::new(state, cached.then(|| DecisionCache::new(64 << 20)), None, metrics);
+        let pdp = Pdp::new(state, metrics).with_cache(cached.then(|| DecisionCache::new(64 << 20)));
         let call = Call { transport: Transport::Native, request_id: "bench" };
         let mut next = requests.iter().cycle();
         let name = if cached { "hit" } else { "without a cache" };

@@ -7,14 +7,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
-use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sink};
+use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::{Change, Diagnostic};
-use crate::engine::{EVALUATION_STACK_BYTES, EngineSettings, Limits, NowPolicy, Semantics, Validation};
+use crate::engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 use crate::source::{FileSettings, FileSource, Loaded, Source};
 use crate::state::{Origin, State};
 use crate::telemetry::{Metrics, events};
@@ -67,12 +67,17 @@ pub fn serve(settings: Settings) -> Result<(), AppError> {
         .thread_stack_size(EVALUATION_STACK_BYTES)
         .thread_name("palisade-http")
         .build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
+        // first: whoever reads in the log that we listen may signal us
+        let signals = Signals::install()?;
         let app = App::start(settings).await?;
-        let stop = signals(&app)?;
+        let stop = signals.obey(&app);
         app.run(stop).await;
         Ok(())
-    })
+    });
+    // a validation that is under way must not hold up the end
+    runtime.shutdown_background();
+    served
 }
 
 impl App {
@@ -107,8 +112,10 @@ impl App {
         let limits = engine.limits.clone();
         let state = State::start(engine, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
+        let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
         let services = Arc::new(Services {
-            pdp: Pdp::new(state.clone(), cache, log, metrics.clone()),
+            pdp: Pdp::new(state.clone(), metrics.clone()).with_cache(cache).with_log(log).with_sampler(sampler),
+            verify_unready: settings.engine.verify_unready,
             metrics,
             http: settings.http,
             admin_body_bytes: settings.admin.max_body_bytes,
@@ -170,38 +177,53 @@ impl App {
 }
 
 /// SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 reopens the decision log.
-fn signals(app: &App) -> io::Result<watch::Receiver<bool>> {
-    let (stop, stopped) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut reopen = signal(SignalKind::user_defined1())?;
-    let (services, wake) = (app.services.clone(), app.feed.wake.clone());
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
-                    // the feed is gone only when the process stops
-                    let _ = wake.send(Wish::Load);
-                }
-                _ = reopen.recv() => {
-                    if let Some(log) = services.pdp.log() {
-                        log.reopen();
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Does what the signals say from now on. What it returns turns true when the process is to stop.
+    fn obey(mut self, app: &App) -> watch::Receiver<bool> {
+        let (stop, stopped) = watch::channel(false);
+        let (services, wake) = (app.services.clone(), app.feed.wake.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = self.terminate.recv() => break,
+                    _ = self.interrupt.recv() => break,
+                    _ = self.hangup.recv() => {
+                        // the feed is gone only when the process stops
+                        let _ = wake.send(Wish::Load);
+                    }
+                    _ = self.reopen.recv() => {
+                        if let Some(log) = services.pdp.log() {
+                            log.reopen();
+                        }
                     }
                 }
             }
-        }
-        stop.send_replace(true);
-        // a second signal means now
-        tokio::select! {
-            _ = terminate.recv() => (),
-            _ = interrupt.recv() => (),
-        }
-        std::process::exit(1);
-    });
-    Ok(stopped)
+            stop.send_replace(true);
+            // a second signal means now
+            tokio::select! {
+                _ = self.terminate.recv() => (),
+                _ = self.interrupt.recv() => (),
+            }
+            std::process::exit(1);
+        });
+        stopped
+    }
 }
 
 /// Takes what a source has to the state, at the start and whenever it changes.
@@ -218,6 +240,9 @@ enum Wish {
 
 /// How often the feed looks whether its watch still works.
 const WATCH_CHECK: Duration = Duration::from_secs(5);
+
+/// How long the end waits for a load that is under way.
+const FEED_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Feed {
     fn start(source: FileSource, state: Arc<State>, watching: bool) -> io::Result<Self> {
@@ -256,15 +281,17 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         let _ = self.wake.send(Wish::Stop);
-        if let Some(thread) = self.thread.take() {
-            // its panic was reported when it happened
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        // a load that takes longer goes down with the process: it must not hold up the end
+        let patience = Instant::now() + FEED_PATIENCE;
+        while !thread.is_finished() && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(2));
         }
     }
 }
 
 /// Loads and applies, unless the files are what they were at the last load that took effect.
-fn load(source: &FileSource, state: &State, last: &mut Option<crate::source::Digest>) {
+fn load(source: &FileSource, state: &State, last: &mut Option<crate::domain::Digest>) {
     let problems: Vec<Diagnostic> = match source.load() {
         Ok(Loaded { digest, .. }) if Some(&digest) == last.as_ref() => {
             state.note_unchanged(Origin::Files);
@@ -321,6 +348,10 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
 #[must_use]
 pub fn engine_settings(settings: &Settings) -> EngineSettings {
     EngineSettings {
+        kind: match settings.engine.kind {
+            config::EngineKind::Compiled => EngineKind::Compiled,
+            config::EngineKind::Reference => EngineKind::Reference,
+        },
         validation: match settings.validation {
             config::Validation::Strict => Validation::Strict,
             config::Validation::Warn => Validation::Warn,

@@ -15,7 +15,7 @@ use crate::config::units::{ByteSize, Span};
 use crate::domain::OverlayMode;
 
 /// The engine that decides unless the configuration says otherwise.
-const DEFAULT_ENGINE: EngineKind = EngineKind::Reference;
+const DEFAULT_ENGINE: EngineKind = EngineKind::Compiled;
 
 /// A section: a struct that refuses unknown keys and takes absent ones from its `Default`.
 macro_rules! section {

@@ -3,8 +3,10 @@
 //! It never makes a decision wait. What finds the queue full is dropped and counted, and so is what the
 //! sink could not take.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -16,11 +18,20 @@ use serde::Serialize;
 
 use crate::config::{MaskPath, MaskStep};
 use crate::decide::Call;
-use crate::domain::{AccessRequest, Decision, Value};
+use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, Value};
 use crate::telemetry::{Metrics, Transport, events};
 
 /// How often the thread looks for a wish to reopen, and how often it speaks of drops.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long a closing log waits for a sink that takes nothing.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a failing sink is spoken of.
+const FAILURE_PAUSE: Duration = Duration::from_secs(10);
+
+/// How many bytes go to the sink at once, about.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// What stands in for a masked value.
 const MASKED: &str = "***";
@@ -82,7 +93,10 @@ impl DecisionLog {
             metrics: metrics.clone(),
             reopen: reopen.clone(),
             closing: closing.clone(),
-            lost: 0,
+            buffer: Vec::new(),
+            torn: false,
+            failed: 0,
+            failure_told: None,
         };
         let thread =
             thread::Builder::new().name("palisade-decision-log".to_owned()).spawn(move || writer.run(&records))?;
@@ -118,34 +132,45 @@ impl DecisionLog {
         self.reopen.store(true, Ordering::Release);
     }
 
-    /// Writes what waits and ends the thread.
+    /// Writes what waits and ends the thread. A sink that takes nothing is given up after a while.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // a panic there was logged there
-            let _ = thread.join();
+        let Some(thread) = thread else { return };
+        let patience = Instant::now() + CLOSE_PATIENCE;
+        while !thread.is_finished() {
+            if Instant::now() >= patience {
+                tracing::warn!("the decision log's sink takes nothing; what waits for it is lost");
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
         }
+        // a panic there was logged there
+        let _ = thread.join();
     }
 }
 
 enum Output {
     Stdout(io::Stdout),
-    File(BufWriter<File>),
+    File(File),
 }
 
 impl Output {
     fn open(sink: &Sink) -> io::Result<Self> {
         Ok(match sink {
             Sink::Stdout => Self::Stdout(io::stdout()),
-            Sink::File(path) => Self::File(BufWriter::new(OpenOptions::new().create(true).append(true).open(path)?)),
+            Sink::File(path) => {
+                // for reading too: without a reader a pipe would not open, and with its last one it would end
+                let pipe = std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
+                Self::File(OpenOptions::new().create(true).append(true).read(pipe).open(path)?)
+            }
         })
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stdout(stdout) => stdout.lock().write_all(line),
-            Self::File(file) => file.write_all(line),
+            Self::Stdout(stdout) => stdout.lock().write(bytes),
+            Self::File(file) => file.write(bytes),
         }
     }
 
@@ -163,8 +188,14 @@ struct LogWriter {
     metrics: Arc<Metrics>,
     reopen: Arc<AtomicBool>,
     closing: Arc<AtomicBool>,
-    /// Records written to the buffer and not yet flushed: lost if the flush fails.
-    lost: u64,
+    /// Lines on their way to the sink, each with its end.
+    buffer: Vec<u8>,
+    /// The sink holds the beginning of a line whose rest it did not take.
+    torn: bool,
+    /// Records that the sink did not take.
+    failed: u64,
+    /// When a failure of the sink was last told.
+    failure_told: Option<Instant>,
 }
 
 impl LogWriter {
@@ -177,17 +208,20 @@ impl LogWriter {
                     self.drain(records);
                     self.flush();
                 }
-                Err(RecvTimeoutError::Timeout) if self.closing.load(Ordering::Acquire) => break,
                 Err(RecvTimeoutError::Timeout) => self.reopen_if_asked(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if tick.elapsed() >= TICK {
                 tick = Instant::now();
-                let dropped = self.metrics.decision_log_dropped.get();
+                // what the sink did not take is told where it failed
+                let dropped = self.metrics.decision_log_dropped.get().saturating_sub(self.failed);
                 if dropped > told {
                     events::DecisionLogDropped { count: dropped - told }.emit(&self.metrics);
                     told = dropped;
                 }
+            }
+            if self.closing.load(Ordering::Acquire) {
+                break;
             }
         }
         self.drain(records);
@@ -207,7 +241,10 @@ impl LogWriter {
         if self.reopen.swap(false, Ordering::AcqRel) {
             self.flush();
             match Output::open(&self.settings.sink) {
-                Ok(output) => self.output = output,
+                Ok(output) => {
+                    self.output = output;
+                    self.torn = false;
+                }
                 // the old file is still open: better there than nowhere
                 Err(error) => tracing::error!("cannot reopen the decision log {:?}: {error}", self.settings.sink),
             }
@@ -216,35 +253,58 @@ impl LogWriter {
 
     fn write(&mut self, record: &Record) {
         self.reopen_if_asked();
-        let Ok(mut line) = serde_json::to_vec(&Line::new(record, &self.settings.mask)) else {
+        let before = self.buffer.len();
+        if serde_json::to_writer(&mut self.buffer, &Line::new(record, &self.settings.mask)).is_err() {
+            self.buffer.truncate(before);
             self.metrics.decision_log_dropped.inc();
             return;
-        };
-        line.push(b'\n');
-        match self.output.write(&line) {
-            Ok(()) => self.lost += 1,
-            Err(error) => self.failed(1, &error),
+        }
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush();
         }
     }
 
+    /// Hands the buffer to the sink. What the sink does not take is dropped and counted, line by line.
     fn flush(&mut self) {
-        let pending = std::mem::take(&mut self.lost);
-        match self.output.flush() {
-            Ok(()) => self.metrics.decision_log_written.inc_by(pending),
-            Err(error) => self.failed(pending, &error),
+        if self.buffer.is_empty() {
+            return;
         }
-    }
-
-    fn failed(&mut self, records: u64, error: &io::Error) {
-        self.metrics.decision_log_dropped.inc_by(records);
-        tracing::error!("cannot write the decision log {:?}: {error}", self.settings.sink);
-        // a full buffer would be tried again and again with what is already counted as lost
-        if let Ok(output) = Output::open(&self.settings.sink) {
-            let old = std::mem::replace(&mut self.output, output);
-            if let Output::File(file) = old {
-                let _ = file.into_parts();
+        let mut taken = 0;
+        let failure = loop {
+            if taken == self.buffer.len() {
+                break self.output.flush().err();
+            }
+            // the end of a line that broke off, so that the next stands alone
+            if self.torn {
+                match self.output.write(b"\n") {
+                    Ok(1) => self.torn = false,
+                    Ok(_) => break Some(io::ErrorKind::WriteZero.into()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => break Some(error),
+                }
+                continue;
+            }
+            match self.output.write(&self.buffer[taken..]) {
+                Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
+                Ok(n) => taken += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Some(error),
+            }
+        };
+        let lines = |bytes: &[u8]| bytes.iter().filter(|b| **b == b'\n').count() as u64;
+        self.metrics.decision_log_written.inc_by(lines(&self.buffer[..taken]));
+        if let Some(error) = failure {
+            let lost = lines(&self.buffer[taken..]);
+            self.failed += lost;
+            self.metrics.decision_log_dropped.inc_by(lost);
+            self.torn |= taken > 0 && self.buffer[taken - 1] != b'\n';
+            if self.failure_told.is_none_or(|at| at.elapsed() >= FAILURE_PAUSE) {
+                self.failure_told = Some(Instant::now());
+                tracing::error!("cannot write the decision log {:?}: {error}", self.settings.sink);
             }
         }
+        self.buffer.clear();
     }
 }
 
@@ -262,22 +322,25 @@ struct Line<'a> {
     context: Value<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     carried_entities: Option<usize>,
-    decision: &'a crate::domain::Outcome,
-    reason: &'a [crate::domain::PolicyId],
-    errors: &'a [crate::domain::PolicyError],
+    decision: &'a Outcome,
+    reason: &'a [PolicyId],
+    errors: Cow<'a, [PolicyError]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    denied_by: Option<&'a crate::domain::DeniedBy>,
+    denied_by: Option<Cow<'a, DeniedBy>>,
     cached: bool,
     duration_us: f64,
 }
 
 impl<'a> Line<'a> {
     fn new(record: &'a Record, mask: &[MaskPath]) -> Self {
-        let request = &record.request;
+        let (request, decision) = (&record.request, &record.decision);
         let mut context = request.context.clone();
+        let mut hidden = Vec::new();
         for path in mask {
-            hide(&mut context, path.steps());
+            hide(&mut context, path.steps(), &mut hidden);
         }
+        // longest first: one may be a part of another
+        hidden.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
         let carried = [&request.entities, &request.additional_entities];
         let carried_entities =
             carried.iter().filter_map(|v| v.as_ref()?.as_array()).map(<[_]>::len).reduce(|a, b| a + b);
@@ -285,7 +348,7 @@ impl<'a> Line<'a> {
         Self {
             decision_id: uuid::Uuid::now_v7().to_string(),
             time: format!("{timestamp:.6}"),
-            revision: record.decision.revision.to_string(),
+            revision: decision.revision.to_string(),
             transport: record.transport.as_str(),
             request_id: &record.request_id,
             principal: request.principal.to_string(),
@@ -293,19 +356,21 @@ impl<'a> Line<'a> {
             resource: request.resource.to_string(),
             context,
             carried_entities,
-            decision: &record.decision.outcome,
-            reason: &record.decision.reasons,
-            errors: &record.decision.errors,
-            denied_by: record.decision.denied_by.as_ref(),
+            decision: &decision.outcome,
+            reason: &decision.reasons,
+            errors: unquoted_errors(&decision.errors, &hidden),
+            denied_by: decision.denied_by.as_ref().map(|rule| unquoted_rule(rule, &hidden)),
             cached: record.cached,
             duration_us: (record.took.as_nanos() as f64) / 1_000.0,
         }
     }
 }
 
-/// Replaces what the path names, whatever its type, in objects and in the objects of arrays.
-fn hide(value: &mut Value<'_>, steps: &[MaskStep]) {
+/// Replaces what the path names, whatever its type, in objects and in the objects of arrays. The texts
+/// that were hidden go to `hidden`.
+fn hide(value: &mut Value<'_>, steps: &[MaskStep], hidden: &mut Vec<String>) {
     let Some((step, rest)) = steps.split_first() else {
+        texts(value, hidden);
         *value = Value::String(MASKED.into());
         return;
     };
@@ -313,11 +378,62 @@ fn hide(value: &mut Value<'_>, steps: &[MaskStep]) {
         Value::Object(members) => {
             for (key, member) in members {
                 if matches!(step, MaskStep::Any) || matches!(step, MaskStep::Key(name) if *name == **key) {
-                    hide(member, rest);
+                    hide(member, rest, hidden);
                 }
             }
         }
-        Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, steps)),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, steps, hidden)),
         _ => {}
     }
+}
+
+/// The texts within a value, as a message may quote them. What is shorter than a secret is no secret.
+fn texts(value: &Value<'_>, into: &mut Vec<String>) {
+    const LEAST: usize = 4;
+    match value {
+        Value::String(text) if text.len() >= LEAST && text != MASKED => {
+            into.push(text.to_string());
+            let escaped = text.escape_debug().to_string();
+            if escaped != **text {
+                into.push(escaped);
+            }
+        }
+        Value::Long(n) => {
+            let text = n.to_string();
+            if text.len() >= LEAST {
+                into.push(text);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| texts(element, into)),
+        Value::Object(members) => members.iter().for_each(|(_, member)| texts(member, into)),
+        _ => {}
+    }
+}
+
+/// Messages quote values: a masked one must not be told that way.
+fn unquoted_errors<'a>(errors: &'a [PolicyError], hidden: &[String]) -> Cow<'a, [PolicyError]> {
+    let quoted = |error: &PolicyError| hidden.iter().any(|text| error.message.contains(text.as_str()));
+    if !errors.iter().any(quoted) {
+        return Cow::Borrowed(errors);
+    }
+    errors
+        .iter()
+        .map(|error| PolicyError {
+            policy_id: error.policy_id.clone(),
+            message: unquoted(&error.message, hidden).into(),
+        })
+        .collect()
+}
+
+fn unquoted_rule<'a>(rule: &'a DeniedBy, hidden: &[String]) -> Cow<'a, DeniedBy> {
+    match rule {
+        DeniedBy::UnknownEntity { entity } if hidden.iter().any(|text| entity.contains(text.as_str())) => {
+            Cow::Owned(DeniedBy::UnknownEntity { entity: unquoted(entity, hidden) })
+        }
+        _ => Cow::Borrowed(rule),
+    }
+}
+
+fn unquoted(text: &str, hidden: &[String]) -> String {
+    hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASKED))
 }

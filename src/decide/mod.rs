@@ -3,6 +3,7 @@
 mod cache;
 mod key;
 mod log;
+mod verify;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use cache::DecisionCache;
 pub use log::{DecisionLog, LogSettings, Sink};
+pub use verify::Sampler;
 
 use crate::domain::{AccessRequest, Decision, RequestError};
 use crate::engine::Snapshot;
@@ -22,6 +24,7 @@ pub struct Pdp {
     state: Arc<State>,
     cache: Option<DecisionCache>,
     log: Option<DecisionLog>,
+    sampler: Option<Sampler>,
     metrics: Arc<Metrics>,
 }
 
@@ -49,15 +52,28 @@ pub enum CheckError {
 }
 
 impl Pdp {
-    /// A decision point over `state`. Without a cache every request is evaluated; without a log none is recorded.
+    /// A decision point over `state` that evaluates every request and keeps and records nothing.
     #[must_use]
-    pub fn new(
-        state: Arc<State>,
-        cache: Option<DecisionCache>,
-        log: Option<DecisionLog>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { state, cache, log, metrics }
+    pub fn new(state: Arc<State>, metrics: Arc<Metrics>) -> Self {
+        Self { state, cache: None, log: None, sampler: None, metrics }
+    }
+
+    /// The same, with a cache.
+    #[must_use]
+    pub fn with_cache(self, cache: Option<DecisionCache>) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// The same, with a decision log.
+    #[must_use]
+    pub fn with_log(self, log: Option<DecisionLog>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// The same, with a sampler that compares live decisions with the reference.
+    #[must_use]
+    pub fn with_sampler(self, sampler: Option<Sampler>) -> Self {
+        Self { sampler, ..self }
     }
 
     /// The state that it decides over.
@@ -78,6 +94,12 @@ impl Pdp {
         self.log.as_ref()
     }
 
+    /// The sampler, if there is one.
+    #[must_use]
+    pub fn sampler(&self) -> Option<&Sampler> {
+        self.sampler.as_ref()
+    }
+
     /// Decides one request at the published snapshot.
     ///
     /// # Errors
@@ -93,18 +115,22 @@ impl Pdp {
     /// If the request is invalid or the engine failed.
     pub fn check_at(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         request: &AccessRequest<'_>,
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
         let started = Instant::now();
-        let result = self.cached(snapshot, request);
+        let now = milliseconds_now();
+        let result = self.cached(snapshot, request, now);
         let took = started.elapsed();
         match &result {
             Ok((decision, cached)) => {
                 self.count(decision, call.transport, took);
                 if let Some(log) = &self.log {
                     log.record(request, decision, *cached, took, call);
+                }
+                if let Some(sampler) = &self.sampler {
+                    sampler.offer(snapshot, request, now, decision);
                 }
             }
             Err(_) => self.metrics.decided(call.transport, DecisionKind::Error, took),
@@ -125,11 +151,16 @@ impl Pdp {
     }
 
     /// The decision, and whether it came from the cache.
-    fn cached(&self, snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<(Arc<Decision>, bool), CheckError> {
+    fn cached(
+        &self,
+        snapshot: &Snapshot,
+        request: &AccessRequest<'_>,
+        now: i64,
+    ) -> Result<(Arc<Decision>, bool), CheckError> {
         // a request that brings its own data is asked once: keeping it would only push others out
         let cache = self.cache.as_ref().filter(|_| request.entities.is_none() && request.additional_entities.is_none());
         let Some(cache) = cache else {
-            return Ok((Arc::new(evaluate(snapshot, request)?), false));
+            return Ok((Arc::new(evaluate(snapshot, request, now)?), false));
         };
         let key = key::of(snapshot.revision(), request);
         if let Some(hit) = cache.get(&key) {
@@ -137,7 +168,7 @@ impl Pdp {
             return Ok((hit, true));
         }
         self.metrics.cache_misses.inc();
-        let decision = Arc::new(evaluate(snapshot, request)?);
+        let decision = Arc::new(evaluate(snapshot, request, now)?);
         if !decision.time_dependent {
             cache.insert(key, decision.clone());
         }
@@ -146,10 +177,7 @@ impl Pdp {
 }
 
 /// A panic in the engine costs one request, which gets an error, never a decision.
-fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<Decision, CheckError> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, CheckError> {
     match catch_unwind(AssertUnwindSafe(|| snapshot.decide(request, now))) {
         Ok(result) => Ok(result?),
         Err(_) => {
@@ -157,4 +185,9 @@ fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<Decision
             Err(CheckError::Internal)
         }
     }
+}
+
+/// The clock, in milliseconds since 1970.
+fn milliseconds_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

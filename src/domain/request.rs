@@ -168,7 +168,9 @@ pub fn uid_member<'a>(value: Value<'a>, pointer: &str) -> Result<Uid<'a>, Reques
     }
 }
 
-fn pointer(member: &str) -> String {
+/// The JSON pointer to a member of the outermost object.
+#[must_use]
+pub fn pointer(member: &str) -> String {
     format!("/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 

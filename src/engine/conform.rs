@@ -21,7 +21,7 @@ pub fn members<'a>(value: Value<'a>, declared: Option<&Members>, prefix: &str, d
         let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
         let fitted = match declared {
             Some(declared) => declared.get(key.as_ref()).and_then(|member| fit(value, &member.ty, &name, dropped)),
-            None => holdable(&value).then_some(value),
+            None => prune(value, &name, dropped),
         };
         match fitted {
             Some(value) => kept.push((key, value)),
@@ -37,12 +37,7 @@ fn fit<'a>(value: Value<'a>, ty: &Type, name: &str, dropped: &mut Vec<String>) -
         | (Type::Long, value @ Value::Long(_))
         | (Type::String, value @ Value::String(_)) => Some(value),
         (Type::Set(element), Value::Array(elements)) => {
-            // half a set would be another set: one misfit drops the whole
-            elements
-                .into_iter()
-                .map(|value| fit(value, element, name, &mut Vec::new()))
-                .collect::<Option<_>>()
-                .map(Value::Array)
+            set(elements, name, dropped, |value, name, dropped| fit(value, element, name, dropped))
         }
         (Type::Record(declared), value @ Value::Object(_)) => {
             let value = members(value, Some(declared), name, dropped);
@@ -57,14 +52,29 @@ fn fit<'a>(value: Value<'a>, ty: &Type, name: &str, dropped: &mut Vec<String>) -
     }
 }
 
-/// Whether Cedar has a value for it, without a schema to say what is meant.
-fn holdable(value: &Value<'_>) -> bool {
+/// Keeps what Cedar has a value for, without a schema to say what is meant.
+fn prune<'a>(value: Value<'a>, name: &str, dropped: &mut Vec<String>) -> Option<Value<'a>> {
     match value {
-        Value::Null | Value::Number(_) => false,
-        Value::Bool(_) | Value::Long(_) | Value::String(_) => true,
-        Value::Array(elements) => elements.iter().all(holdable),
-        Value::Object(members) => members.iter().all(|(_, value)| holdable(value)),
+        Value::Null | Value::Number(_) => None,
+        Value::Array(elements) => set(elements, name, dropped, prune),
+        value @ Value::Object(_) => Some(members(value, None, name, dropped)),
+        value => Some(value),
     }
+}
+
+/// Half a set would be another set: one misfit drops the whole.
+fn set<'a>(
+    elements: Vec<Value<'a>>,
+    name: &str,
+    dropped: &mut Vec<String>,
+    fit: impl Fn(Value<'a>, &str, &mut Vec<String>) -> Option<Value<'a>>,
+) -> Option<Value<'a>> {
+    let mut within = Vec::new();
+    let fitted: Option<Vec<_>> =
+        elements.into_iter().enumerate().map(|(i, value)| fit(value, &format!("{name}[{i}]"), &mut within)).collect();
+    let fitted = fitted?;
+    dropped.append(&mut within);
+    Some(Value::Array(fitted))
 }
 
 fn explicit_entity(uid: Uid<'_>) -> Value<'_> {
@@ -88,13 +98,8 @@ fn explicit_extension<'a>(value: Value<'a>, type_name: &str) -> Option<Value<'a>
     let argument = match value {
         Value::String(text) => text,
         Value::Object(members) => {
-            let call = match members.into_iter().next() {
-                Some((key, Value::Object(call))) if key == "__extn" => Value::Object(call),
-                Some((key, value)) if key == "fn" || key == "arg" => {
-                    return call_argument(Value::Object(vec![(key, value)]), constructor);
-                }
-                _ => return None,
-            };
+            let explicit = members.len() == 1 && members.iter().all(|(key, _)| key == "__extn");
+            let call = if explicit { members.into_iter().next()?.1 } else { Value::Object(members) };
             return call_argument(call, constructor);
         }
         _ => return None,

@@ -7,7 +7,6 @@
 //! Sources that carry single changes (feeds with a cursor) will have a wider trait of their own; this
 //! one is what every source can do.
 
-mod digest;
 mod files;
 
 #[cfg(test)]
@@ -17,9 +16,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::domain::{Bundle, Diagnostic};
+use crate::domain::{Bundle, Diagnostic, Digest};
 
-pub use digest::Digest;
 pub use files::{FileSettings, FileSource};
 
 /// What a watch calls when something may have changed. It must be brief: a signal, not a load.

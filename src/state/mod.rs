@@ -19,7 +19,7 @@ pub use crate::telemetry::ReloadSource as Origin;
 
 use crate::domain::{Change, Diagnostic, Revision};
 use crate::engine::{EngineSettings, Snapshot};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, events};
 use status::StatusBoard;
 use writer::{Command, Writer};
 
@@ -27,6 +27,7 @@ use writer::{Command, Writer};
 #[derive(Debug)]
 pub struct State {
     published: Arc<Published>,
+    metrics: Arc<Metrics>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -88,8 +89,8 @@ impl State {
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: uuid::Uuid::now_v7().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
         });
-        Writer::new(published.clone(), settings, metrics).start(queue)?;
-        Ok(Arc::new(Self { published, commands }))
+        Writer::new(published.clone(), settings, metrics.clone()).start(queue)?;
+        Ok(Arc::new(Self { published, metrics, commands }))
     }
 
     /// The snapshot to decide one request with, if there is one yet. Do not hold it across an await.
@@ -127,13 +128,15 @@ impl State {
         Ok(answer)
     }
 
-    /// Notes that a source could not even be read, so that status and metrics tell.
+    /// Notes that a source could not even be read, so that log, status and metrics tell.
     pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>) {
+        events::ReloadRejected { source: origin, diagnostics: &problems }.emit(&self.metrics);
         self.published.board.failed(origin, problems);
     }
 
     /// Notes that a source was read and brought nothing new: the served data is as fresh as now.
     pub fn note_unchanged(&self, origin: Origin) {
+        events::ReloadUnchanged { source: origin }.emit(&self.metrics);
         self.published.board.confirmed(origin);
     }
 

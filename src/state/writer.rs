@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::domain::{Change, Diagnostic, Revision};
+use crate::domain::{Bundle, Change, Diagnostic, Digest, Revision};
 use crate::engine::{EngineSettings, Snapshot, on_big_stack};
 use crate::state::{Applied, Origin, Published, Rejected};
 use crate::telemetry::{Metrics, events};
@@ -27,11 +27,13 @@ pub(super) struct Writer {
     metrics: Arc<Metrics>,
     /// Publications so far.
     counter: u64,
+    /// The bundle that serves; none once a single entity has been changed since.
+    serves: Option<Digest>,
 }
 
 impl Writer {
     pub(super) fn new(published: Arc<Published>, settings: EngineSettings, metrics: Arc<Metrics>) -> Self {
-        Self { published, settings, metrics, counter: 0 }
+        Self { published, settings, metrics, counter: 0, serves: None }
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
@@ -47,23 +49,28 @@ impl Writer {
     }
 
     fn apply(&mut self, change: Change, origin: Origin, submitted: Instant) -> Result<Applied, Rejected> {
-        let Change::Replace(bundle) = change;
         let current = self.published.snapshot.load_full();
-        if let Some(current) = current.filter(|current| **current.bundle() == bundle) {
-            self.published.board.confirmed(origin);
-            events::ReloadUnchanged { source: origin }.emit(&self.metrics);
-            return Ok(Applied {
-                revision: current.revision(),
-                published: false,
-                policies: current.policy_count(),
-                entities: current.entity_count(),
-                warnings: Vec::new(),
-                took: submitted.elapsed(),
-            });
-        }
         let revision = Revision { incarnation: self.published.incarnation, counter: self.counter + 1 };
-        match self.build(bundle, revision) {
-            Ok((snapshot, warnings)) => Ok(self.publish(snapshot, warnings, origin, submitted)),
+        let mut replacement = None;
+        let built = match change {
+            Change::Replace(bundle) => {
+                let digest = Digest::of(&bundle);
+                if let Some(current) = current.filter(|_| self.serves == Some(digest)) {
+                    return Ok(self.unchanged(&current, origin, submitted));
+                }
+                replacement = Some(digest);
+                self.build(bundle, revision)
+            }
+            Change::Entities(changes) => match current {
+                Some(current) => isolated(|| current.apply(&changes, revision)).map(|snapshot| (snapshot, Vec::new())),
+                None => Err(vec![Diagnostic::error("entities", "no bundle is loaded yet that could be changed")]),
+            },
+        };
+        match built {
+            Ok((snapshot, warnings)) => {
+                self.serves = replacement;
+                Ok(self.publish(snapshot, warnings, origin, submitted))
+            }
             Err(problems) => {
                 events::ReloadRejected { source: origin, diagnostics: &problems }.emit(&self.metrics);
                 self.published.board.failed(origin, problems.clone());
@@ -72,21 +79,28 @@ impl Writer {
         }
     }
 
-    /// Builds on a large stack. A panic in the engine is a fault of the bundle, not the end of the writer.
-    fn build(
-        &self,
-        bundle: crate::domain::Bundle,
-        revision: Revision,
-    ) -> Result<(Snapshot, Vec<Diagnostic>), Vec<Diagnostic>> {
-        let bundle = Arc::new(bundle);
-        let build = || on_big_stack(|| Snapshot::build(bundle, &self.settings, revision));
-        match catch_unwind(AssertUnwindSafe(build)) {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(vec![Diagnostic::error("bundle", format!("no thread to build it on: {error}"))]),
-            Err(_) => {
-                Err(vec![Diagnostic::error("bundle", "building it failed inside the engine; please report the bundle")])
-            }
+    /// The answer to a change that changes nothing.
+    fn unchanged(&self, current: &Snapshot, origin: Origin, submitted: Instant) -> Applied {
+        self.published.board.confirmed(origin);
+        events::ReloadUnchanged { source: origin }.emit(&self.metrics);
+        Applied {
+            revision: current.revision(),
+            published: false,
+            policies: current.policy_count(),
+            entities: current.entity_count(),
+            warnings: Vec::new(),
+            took: submitted.elapsed(),
         }
+    }
+
+    /// Builds on a large stack.
+    fn build(&self, bundle: Bundle, revision: Revision) -> Result<(Snapshot, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let bundle = Arc::new(bundle);
+        isolated(|| {
+            on_big_stack(|| Snapshot::build(bundle, &self.settings, revision)).unwrap_or_else(|error| {
+                Err(vec![Diagnostic::error("bundle", format!("no thread to build it on: {error}"))])
+            })
+        })
     }
 
     fn publish(
@@ -123,4 +137,11 @@ impl Writer {
         drop(replaced);
         applied
     }
+}
+
+/// A panic in the engine is a fault of the change, not the end of the writer.
+fn isolated<T>(work: impl FnOnce() -> Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(vec![Diagnostic::error("bundle", "building it failed inside the engine; please report the bundle")])
+    })
 }

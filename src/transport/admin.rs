@@ -4,17 +4,22 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderValue, StatusCode};
-use serde::Deserialize;
+use http::StatusCode;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::domain::{Bundle, Change, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value};
-use crate::engine;
+use crate::domain::request::{pointer, uid_member};
+use crate::domain::{
+    Bundle, Change, Diagnostic, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value,
+};
+use crate::engine::Snapshot;
+use crate::engine::{self, Verdict};
 use crate::state::{Origin, Status};
 use crate::transport::Services;
-use crate::transport::exchange::{ContentType, Exchange, REVISION, malformed};
+use crate::transport::exchange::{ContentType, Exchange, malformed};
 use crate::transport::respond::{self, Answer, Problem};
+use serde::{Serialize, Serializer};
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
@@ -23,11 +28,10 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
     let bundle = read_bundle(&body)?;
     drop(body);
     let applied = services.pdp.state().apply(Change::Replace(bundle), Origin::Bundle).await?;
-    let revision = applied.revision.to_string();
-    let mut answer = respond::json(
+    let answer = respond::json(
         StatusCode::OK,
         &json!({
-            "revision": revision,
+            "revision": applied.revision.to_string(),
             "published": applied.published,
             "policies": applied.policies,
             "entities": applied.entities,
@@ -35,18 +39,20 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
         }),
     );
     // the revision of this change, even if another has been published since
-    if let Ok(value) = HeaderValue::from_str(&revision) {
-        answer.headers_mut().insert(REVISION, value);
-    }
-    Ok(answer)
+    Ok(respond::at(applied.revision, answer))
 }
 
 /// `GET /v1/bundle`: what serves, in the shape that `PUT` takes.
 pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let bundle = snapshot.bundle();
-    let policies: serde_json::Map<String, serde_json::Value> =
+    let bundle = snapshot.texts();
+    let by_id: serde_json::Map<String, serde_json::Value> =
         snapshot.policy_texts().into_iter().map(|(id, text)| (id.to_owned(), text.into())).collect();
+    let policies = match bundle.policies.as_slice() {
+        // only in one text may a link name a template by its `@id`: apart, its policies would lose that name
+        [whole] if bundle.links.iter().any(|link| !by_id.contains_key(&link.template_id)) => json!(whole.text),
+        _ => json!(by_id),
+    };
     let schema = bundle.schema.as_ref().map(|schema| match schema.fragments.as_slice() {
         [(_, text)] => json!(text),
         fragments => fragments.iter().map(|(_, text)| json!(text)).collect(),
@@ -56,21 +62,26 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
         .iter()
         .map(|link| json!({ "template_id": link.template_id, "link_id": link.link_id, "args": link.args.iter().cloned().collect::<std::collections::BTreeMap<_, _>>() }))
         .collect();
-    let mut entities: Vec<&RawValue> = Vec::new();
-    for document in &bundle.entities {
-        entities.extend(elements(document));
-    }
-    let body = json!({ "policies": policies, "schema": schema, "entities": entities, "links": links, "revision": snapshot.revision().to_string() });
-    Ok(respond::json(StatusCode::OK, &body))
+    let entities = EntityList(&snapshot);
+    let body = BundleAnswer { policies, schema, entities, links, revision: snapshot.revision().to_string() };
+    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
 }
 
-/// The entities of a document that has been loaded, as text.
-fn elements(document: &Document) -> Vec<&RawValue> {
-    let Ok(text) = std::str::from_utf8(&document.bytes) else { return Vec::new() };
-    if text.trim_start().starts_with('[') {
-        serde_json::from_str(text).unwrap_or_default()
-    } else {
-        text.lines().filter(|line| !line.trim().is_empty()).filter_map(|line| serde_json::from_str(line).ok()).collect()
+#[derive(Serialize)]
+struct BundleAnswer<'a> {
+    policies: serde_json::Value,
+    schema: Option<serde_json::Value>,
+    entities: EntityList<'a>,
+    links: Vec<serde_json::Value>,
+    revision: String,
+}
+
+/// The stored entities, written one by one: as one value a million of them would be held twice.
+struct EntityList<'a>(&'a Snapshot);
+
+impl Serialize for EntityList<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.entities())
     }
 }
 
@@ -108,11 +119,19 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
     })
 }
 
-/// `POST /v1/validate`: 200 for every well-formed body; the verdict is in the answer.
+/// `POST /v1/validate`: 200 for every well-formed body, be it a bundle or not; the verdict is in the answer.
 pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::IfPresent)?;
     let body = exchange.read(services.admin_body()).await?;
-    let bundle = Arc::new(read_bundle(&body)?);
+    let bundle = match read_bundle(&body) {
+        Ok(bundle) => Arc::new(bundle),
+        Err(Unreadable::Shape(error)) => {
+            let error = Diagnostic::error(error.pointer.trim_start_matches('/').replace('/', "."), error.message);
+            let verdict = Verdict { valid: false, errors: vec![error], warnings: Vec::new() };
+            return Ok(respond::json(StatusCode::OK, &verdict));
+        }
+        Err(Unreadable::NotJson(problem)) => return Err(problem),
+    };
     let limits = services.limits.clone();
     let verdict = tokio::task::spawn_blocking(move || engine::on_big_stack(|| engine::check(&bundle, &limits)));
     match verdict.await {
@@ -128,39 +147,98 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
     }
 }
 
-/// A bundle as it travels. Entities stay text: there may be a million of them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BundleBody<'a> {
-    #[serde(borrow)]
-    policies: Option<Value<'a>>,
-    #[serde(borrow)]
-    schema: Option<Value<'a>>,
-    #[serde(borrow)]
-    entities: Option<&'a RawValue>,
-    #[serde(borrow)]
-    links: Option<Value<'a>>,
-    /// As `GET` gives it; it means nothing here.
-    #[serde(borrow, rename = "revision")]
-    _revision: Option<&'a RawValue>,
+/// Why a body is not a bundle.
+enum Unreadable {
+    /// It is not JSON, or has an object with two equal keys.
+    NotJson(Problem),
+    /// It is, but not of a bundle's shape.
+    Shape(RequestError),
 }
 
-fn read_bundle(body: &[u8]) -> Result<Bundle, Problem> {
-    let parsed: BundleBody<'_> = serde_json::from_slice(body).map_err(|error| malformed(body, &error))?;
-    let policies = match parsed.policies {
-        Some(value) => read_policies(value)?,
-        None => return Err(RequestError::new("missing_member", "/policies", "the bundle lacks `policies`").into()),
-    };
-    Ok(Bundle {
-        policies,
-        schema: read_schema(parsed.schema)?,
-        entities: read_entities(parsed.entities)?,
-        links: read_links(parsed.links)?,
-        routes: Vec::new(),
-    })
+impl From<RequestError> for Unreadable {
+    fn from(error: RequestError) -> Self {
+        Self::Shape(error)
+    }
 }
 
-fn read_policies(value: Value<'_>) -> Result<Vec<PolicyText>, Problem> {
+impl From<Unreadable> for Problem {
+    fn from(reason: Unreadable) -> Self {
+        match reason {
+            Unreadable::NotJson(problem) => problem,
+            Unreadable::Shape(error) => error.into(),
+        }
+    }
+}
+
+/// The members of an object as text: entities are read by the engine alone, there may be a million of them.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members: Vec<(String, &RawValue)> = Vec::new();
+                let mut seen = std::collections::HashSet::new();
+                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+                    if !seen.insert(key.clone()) {
+                        return Err(A::Error::custom(format_args!("duplicate key `{}`", key.escape_debug())));
+                    }
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// Parses one member; places in the text of an error are relative to it.
+fn parse<'a>(raw: &'a RawValue, pointer: &str) -> Result<Value<'a>, Unreadable> {
+    Value::parse(raw.get().as_bytes()).map_err(|error| within(raw, pointer, &error))
+}
+
+fn within(raw: &RawValue, pointer: &str, error: &serde_json::Error) -> Unreadable {
+    let mut problem = malformed(raw.get().as_bytes(), error);
+    pointer.clone_into(&mut problem.pointer);
+    Unreadable::NotJson(problem)
+}
+
+fn read_bundle(body: &[u8]) -> Result<Bundle, Unreadable> {
+    let not_json = |error: serde_json::Error| Unreadable::NotJson(malformed(body, &error));
+    let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    if !whole.get().starts_with('{') {
+        let message = format!("the bundle is {}, not an object with `policies`", parse(whole, "")?.kind());
+        return Err(RequestError::new("invalid_request", "", message).into());
+    }
+    let Members(members) = serde_json::from_str(whole.get()).map_err(not_json)?;
+    let (mut policies, mut bundle) = (None, Bundle::default());
+    for (key, raw) in members {
+        match key.as_str() {
+            "policies" => policies = Some(read_policies(parse(raw, "/policies")?)?),
+            "schema" => bundle.schema = read_schema(parse(raw, "/schema")?)?,
+            "entities" => bundle.entities = read_entities(raw)?,
+            "links" => bundle.links = read_links(parse(raw, "/links")?)?,
+            // as `GET` gives it; it means nothing here, but it must be JSON as we take it
+            "revision" => drop(parse(raw, "/revision")?),
+            other => {
+                let message = format!("unknown member `{other}`; a bundle has policies, schema, entities, links");
+                return Err(RequestError::new("unknown_member", pointer(other), message).into());
+            }
+        }
+    }
+    bundle.policies =
+        policies.ok_or_else(|| RequestError::new("missing_member", "/policies", "the bundle lacks `policies`"))?;
+    Ok(bundle)
+}
+
+fn read_policies(value: Value<'_>) -> Result<Vec<PolicyText>, RequestError> {
     match value {
         Value::String(text) => Ok(vec![PolicyText {
             origin: "policies".to_owned(),
@@ -175,37 +253,36 @@ fn read_policies(value: Value<'_>) -> Result<Vec<PolicyText>, Problem> {
                     text: text.into_owned(),
                     naming: PolicyNaming::Exactly(id.into_owned()),
                 }),
-                other => Err(wrong_type(&format!("/policies/{id}"), "a policy", "text", &other)),
+                other => Err(wrong_type(&format!("/policies{}", pointer(&id)), "a policy", "text", &other)),
             })
             .collect(),
         other => Err(wrong_type("/policies", "`policies`", "one text or an object of id and text", &other)),
     }
 }
 
-fn read_schema(value: Option<Value<'_>>) -> Result<Option<SchemaText>, Problem> {
+fn read_schema(value: Value<'_>) -> Result<Option<SchemaText>, RequestError> {
     let fragment = |value: Value<'_>| match value {
         Value::String(text) => Ok(("schema".to_owned(), text.into_owned())),
         value @ Value::Object(_) => Ok(("schema".to_owned(), value.to_json().to_string())),
         other => Err(wrong_type("/schema", "`schema`", "a text in Cedar's or JSON syntax", &other)),
     };
     match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(fragments)) => {
+        Value::Null => Ok(None),
+        Value::Array(fragments) => {
             Ok(Some(SchemaText { fragments: fragments.into_iter().map(fragment).collect::<Result<_, _>>()? }))
         }
-        Some(value) => Ok(Some(SchemaText { fragments: vec![fragment(value)?] })),
+        value => Ok(Some(SchemaText { fragments: vec![fragment(value)?] })),
     }
 }
 
-fn read_entities(raw: Option<&RawValue>) -> Result<Vec<Document>, Problem> {
-    let Some(text) = raw.map(RawValue::get).filter(|text| *text != "null") else {
-        return Ok(Vec::new());
-    };
+fn read_entities(raw: &RawValue) -> Result<Vec<Document>, Unreadable> {
+    let text = raw.get();
     let bytes = match text.as_bytes().first() {
+        Some(b'n') => return Ok(Vec::new()),
         Some(b'[') => text.as_bytes().to_vec(),
         // the text of a file, array or NDJSON, passed on as a string
         Some(b'"') => serde_json::from_str::<Cow<'_, str>>(text)
-            .map_err(|error| malformed(text.as_bytes(), &error))?
+            .map_err(|error| within(raw, "/entities", &error))?
             .into_owned()
             .into_bytes(),
         _ => {
@@ -217,28 +294,28 @@ fn read_entities(raw: Option<&RawValue>) -> Result<Vec<Document>, Problem> {
     Ok(vec![Document { origin: "entities".to_owned(), bytes }])
 }
 
-fn read_links(value: Option<Value<'_>>) -> Result<Vec<Link>, Problem> {
+fn read_links(value: Value<'_>) -> Result<Vec<Link>, RequestError> {
     let elements = match value {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(elements)) => elements,
-        Some(other) => return Err(wrong_type("/links", "`links`", "an array", &other)),
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(elements) => elements,
+        other => return Err(wrong_type("/links", "`links`", "an array", &other)),
     };
     elements.into_iter().enumerate().map(|(i, element)| read_link(element, &format!("/links/{i}"))).collect()
 }
 
-fn read_link(value: Value<'_>, pointer: &str) -> Result<Link, Problem> {
+fn read_link(value: Value<'_>, at: &str) -> Result<Link, RequestError> {
     let Value::Object(members) = value else {
-        return Err(wrong_type(pointer, "a link", "an object of `template_id`, `link_id` and `args`", &value));
+        return Err(wrong_type(at, "a link", "an object of `template_id`, `link_id` and `args`", &value));
     };
     let (mut template_id, mut link_id, mut args) = (None, None, Vec::new());
     for (key, value) in members {
-        let pointer = format!("{pointer}/{key}");
+        let pointer = format!("{at}{}", pointer(&key));
         match (key.as_ref(), value) {
             ("template_id", Value::String(text)) => template_id = Some(text.into_owned()),
             ("link_id", Value::String(text)) => link_id = Some(text.into_owned()),
             ("args", Value::Object(slots)) => {
                 for (slot, entity) in slots {
-                    let uid = crate::domain::request::uid_member(entity, &format!("{pointer}/{slot}"))?;
+                    let uid = uid_member(entity, &format!("{pointer}/{slot}"))?;
                     args.push((slot.into_owned(), uid.to_string()));
                 }
             }
@@ -251,18 +328,12 @@ fn read_link(value: Value<'_>, pointer: &str) -> Result<Link, Problem> {
                     "unknown_member",
                     pointer,
                     format!("unknown member `{other}`; a link has template_id, link_id, args"),
-                )
-                .into());
+                ));
             }
         }
     }
-    let missing = |name: &str| {
-        Problem::from(RequestError::new(
-            "missing_member",
-            format!("{pointer}/{name}"),
-            format!("the link lacks `{name}`"),
-        ))
-    };
+    let missing =
+        |name: &str| RequestError::new("missing_member", format!("{at}/{name}"), format!("the link lacks `{name}`"));
     Ok(Link {
         template_id: template_id.ok_or_else(|| missing("template_id"))?,
         link_id: link_id.ok_or_else(|| missing("link_id"))?,
@@ -270,6 +341,6 @@ fn read_link(value: Value<'_>, pointer: &str) -> Result<Link, Problem> {
     })
 }
 
-fn wrong_type(pointer: &str, what: &str, expected: &str, found: &Value<'_>) -> Problem {
-    RequestError::new("invalid_member", pointer, format!("{what} must be {expected}, not {}", found.kind())).into()
+fn wrong_type(pointer: &str, what: &str, expected: &str, found: &Value<'_>) -> RequestError {
+    RequestError::new("invalid_member", pointer, format!("{what} must be {expected}, not {}", found.kind()))
 }

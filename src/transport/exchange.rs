@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use crate::domain::{Revision, Value};
 use crate::transport::respond::Problem;
@@ -28,6 +28,9 @@ pub(super) struct Exchange {
     /// The caller's request id, or one of ours.
     pub(super) request_id: String,
 }
+
+/// How much of a body is read past an error, and for how long, to keep the connection for the next request.
+const DRAIN: BodyLimits = BodyLimits { max_bytes: 64 << 10, timeout: Duration::from_secs(1) };
 
 /// How much of a body is read, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,20 @@ impl Exchange {
         &self.head.headers
     }
 
+    /// Refuses a transfer coding other than `chunked`, once. What else the library takes for chunked
+    /// (`gzip, chunked`, the header twice) an intermediary may read differently.
+    pub(super) fn check_framing(&self) -> Result<(), Problem> {
+        let mut codings = self.headers().get_all(TRANSFER_ENCODING).iter();
+        match (codings.next(), codings.next()) {
+            (None, _) => Ok(()),
+            (Some(one), None) if one.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+            _ => {
+                Err(Problem::bad_request("invalid_framing", "the only transfer coding taken is `chunked`, named once")
+                    .closing())
+            }
+        }
+    }
+
     /// Reads the body whole.
     pub(super) async fn read(&mut self, limits: BodyLimits) -> Result<Bytes, Problem> {
         let too_large = || {
@@ -60,8 +77,7 @@ impl Exchange {
             )
             .closing()
         };
-        let announced = self.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > limits.max_bytes as u64) {
+        if self.announces_more_than(limits.max_bytes) {
             return Err(too_large());
         }
         let read = Limited::new(&mut self.body, limits.max_bytes).collect();
@@ -76,6 +92,24 @@ impl Exchange {
             )
             .closing()),
         }
+    }
+
+    fn announces_more_than(&self, bytes: usize) -> bool {
+        let announced = self.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        announced.is_some_and(|length| length > bytes as u64)
+    }
+
+    /// Reads what an error left of the body. False if there is too much of it: then the connection must close,
+    /// and the answer must say so, or the client's next request meets a closed connection.
+    pub(super) async fn drain(&mut self) -> bool {
+        if self.body.is_end_stream() {
+            return true;
+        }
+        if self.announces_more_than(DRAIN.max_bytes) {
+            return false;
+        }
+        let rest = Limited::new(&mut self.body, DRAIN.max_bytes).collect();
+        matches!(tokio::time::timeout(DRAIN.timeout, rest).await, Ok(Ok(_)))
     }
 
     /// Refuses a body that is not announced as JSON.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,6 +16,7 @@ use crate::config::{HttpSettings, ListenAddr};
 use crate::telemetry::Listener;
 use crate::telemetry::Metrics;
 use crate::transport::Services;
+use crate::transport::patience::{Limits, Patient};
 use crate::transport::router::{self, Surface};
 
 /// How long an accept error pauses the loop: without descriptors the next accept fails at once.
@@ -23,6 +24,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
+
+/// How long a closing listener still takes connections that were made before it closed.
+const LAST_CALL: Duration = Duration::from_millis(5);
+
+/// How long an open connection may still bring a request after its listener closed. Its answer tells the
+/// client to close: then no request is lost in a connection that closes just as it comes.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Header fields that a request may have.
 const MAX_HEADERS: usize = 100;
@@ -111,19 +119,34 @@ pub async fn serve(
     let builder = Arc::new(builder(&services.http));
     let connections = Arc::new(Semaphore::new(services.http.max_connections));
     let graceful = GracefulShutdown::new();
-    loop {
+    let limits = Limits { opening: services.http.header_timeout, write: services.http.body_timeout };
+    let mut closing: Option<Instant> = None;
+    while closing.is_none_or(|since| since.elapsed() < LAST_CALL * 20) {
         let permit = tokio::select! {
+            biased;
             permit = connections.clone().acquire_owned() => permit,
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stop.wait_for(|stop| *stop), if closing.is_none() => {
+                closing = Some(Instant::now());
+                continue;
+            }
+            // no room, and nobody waits for any
+            () = std::future::ready(()), if closing.is_some() => break,
         };
         let accepted = tokio::select! {
-            accepted = accept(&listener.socket) => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = accept(&listener.socket, limits) => accepted,
+            _ = stop.wait_for(|stop| *stop), if closing.is_none() => {
+                closing = Some(Instant::now());
+                continue;
+            }
+            // those that the system took for us before are answered, too
+            () = tokio::time::sleep(LAST_CALL), if closing.is_some() => break,
         };
         let io = match accepted {
             Ok(io) => io,
+            // a client that left before its turn
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                // out of descriptors, or a client that left early: neither ends the service
+                // out of descriptors or memory: both pass
                 tracing::warn!(listener = surface.listener().as_str(), "cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
@@ -146,9 +169,16 @@ pub async fn serve(
         });
     }
     drop(listener);
-    match tokio::time::timeout(grace, graceful.shutdown()).await {
+    let open = || services.http.max_connections.saturating_sub(connections.available_permits());
+    let drained = async {
+        let all = u32::try_from(services.http.max_connections).unwrap_or(u32::MAX);
+        // gone by themselves, each with its last answer, or idle all the while
+        let _ = tokio::time::timeout(LINGER, connections.acquire_many(all)).await;
+        graceful.shutdown().await;
+    };
+    match tokio::time::timeout(grace, drained).await {
         Ok(()) => 0,
-        Err(_) => services.http.max_connections.saturating_sub(connections.available_permits()),
+        Err(_) => open(),
     }
 }
 
@@ -172,22 +202,23 @@ impl Drop for OpenConnection {
 }
 
 /// A stream of either kind, behind one pointer: one allocation a connection, none a request.
-type Stream = TokioIo<Box<dyn Duplex>>;
+type Stream = TokioIo<Patient<Box<dyn Duplex>>>;
 
 trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
 
-async fn accept(socket: &Socket) -> io::Result<Stream> {
-    match socket {
+async fn accept(socket: &Socket, limits: Limits) -> io::Result<Stream> {
+    let stream: Box<dyn Duplex> = match socket {
         Socket::Tcp(listener) => {
             let (stream, _) = listener.accept().await?;
             // answers are small and whole: waiting for more to send only delays them
             stream.set_nodelay(true)?;
-            Ok(TokioIo::new(Box::new(stream)))
+            Box::new(stream)
         }
-        Socket::Unix { listener, .. } => Ok(TokioIo::new(Box::new(listener.accept().await?.0))),
-    }
+        Socket::Unix { listener, .. } => Box::new(listener.accept().await?.0),
+    };
+    Ok(TokioIo::new(Patient::new(stream, limits)))
 }
 
 fn builder(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
@@ -198,8 +229,9 @@ fn builder(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(http.header_timeout)
         .max_buf_size(http.max_header_bytes)
         .max_headers(MAX_HEADERS)
-        .half_close(true)
-        .pipeline_flush(true);
+        // not `pipeline_flush`: with it an answer that ends the connection is lost where more bytes follow the
+        // request, and what a client does not read is buffered without end
+        .half_close(true);
     builder
         .http2()
         .timer(TokioTimer::new())

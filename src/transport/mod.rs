@@ -10,6 +10,7 @@ mod exchange;
 mod listen;
 mod native;
 mod ops;
+mod patience;
 mod respond;
 mod router;
 
@@ -45,6 +46,8 @@ pub struct Services {
     pub limits: Limits,
     /// What the admin API asks for.
     pub admin_token: Option<AdminToken>,
+    /// Whether a decision that the reference makes otherwise takes readiness away.
+    pub verify_unready: bool,
     /// Set once the process begins to stop.
     pub draining: AtomicBool,
 }
@@ -77,6 +80,9 @@ impl Services {
         }
         if self.pdp.state().load().is_none() {
             reasons.push("no bundle loaded");
+        }
+        if self.verify_unready && self.pdp.sampler().is_some_and(crate::decide::Sampler::mismatched) {
+            reasons.push("a decision differs from the reference");
         }
         reasons
     }

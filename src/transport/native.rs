@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::decide::Call;
+use crate::domain::request::pointer;
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Value};
 use crate::telemetry::Transport;
 use crate::transport::Services;
@@ -18,7 +19,7 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     let request = AccessRequest::from_value(exchange::parse(&body)?)?;
     let call = Call { transport: Transport::Native, request_id: &exchange.request_id };
     let decision = services.pdp.check(&request, call)?;
-    Ok(respond::json(StatusCode::OK, &DecisionBody::new(&decision)))
+    Ok(respond::at(decision.revision, respond::json(StatusCode::OK, &DecisionBody::new(&decision))))
 }
 
 /// `POST /v1/is_authorized/batch`: all items are decided at one snapshot, each for itself.
@@ -49,7 +50,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     }
     let responses: Vec<serde_json::Value> = responses.into_iter().map(Result::unwrap_or_default).collect();
     let body = serde_json::json!({ "responses": responses, "revision": snapshot.revision().to_string() });
-    Ok(respond::json(StatusCode::OK, &body))
+    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
 }
 
 /// The elements of `requests`.
@@ -72,7 +73,7 @@ fn items(body: Value<'_>) -> Result<Vec<Value<'_>>, Problem> {
             (other, _) => {
                 return Err(RequestError::new(
                     "unknown_member",
-                    format!("/{other}"),
+                    pointer(other),
                     format!("unknown member `{other}`; a batch has `requests`"),
                 )
                 .into());

@@ -7,8 +7,9 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::decide::CheckError;
-use crate::domain::{Diagnostic, RequestError};
+use crate::domain::{Diagnostic, RequestError, Revision};
 use crate::state::{Rejected, TooOld};
+use crate::transport::exchange::REVISION;
 
 /// A whole answer.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -76,7 +77,14 @@ impl Problem {
 
     /// The body was not read to its end, so the connection cannot carry another request.
     pub(super) fn closing(self) -> Self {
+        if self.closes() {
+            return self;
+        }
         self.header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    pub(super) fn closes(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name == CONNECTION)
     }
 
     fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
@@ -150,6 +158,14 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     // an answer that cannot be written must not look like one
     let status = if body.is_empty() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
     with_type(status, "application/json", body)
+}
+
+/// Says which revision an answer was made at: the state may be another by the time it leaves.
+pub(super) fn at(revision: Revision, mut answer: Answer) -> Answer {
+    if let Ok(value) = HeaderValue::from_str(&revision.to_string()) {
+        answer.headers_mut().insert(REVISION, value);
+    }
+    answer
 }
 
 /// An answer of any type. Nothing here may be kept by a cache on the way.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
@@ -115,9 +115,15 @@ pub(super) async fn answer(
     let mut exchange = Exchange { head, body, request_id };
     let mut answer = match route(services, surface, &mut exchange).await {
         Ok(answer) => answer,
-        Err(problem) => problem.into_answer(),
+        Err(problem) if !problem.closes() && exchange.drain().await => problem.into_answer(),
+        Err(problem) => problem.closing().into_answer(),
     };
+    let http1 = exchange.head.version < http::Version::HTTP_2;
     let headers = answer.headers_mut();
+    if http1 && services.draining.load(Ordering::Acquire) {
+        // the client must not send its next request into a connection that is about to close
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if !headers.contains_key(REVISION)
         && let Some(snapshot) = services.pdp.state().load().as_ref()
         && let Ok(value) = HeaderValue::from_str(&snapshot.revision().to_string())
@@ -132,6 +138,7 @@ pub(super) async fn answer(
 }
 
 async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
+    exchange.check_framing()?;
     let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {
         check_token(services, exchange)?;

@@ -3,6 +3,31 @@
 //! Each module is a surface; `support` is the only one that touches the API and the sockets, so that the
 //! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and tables of cases read best with plain values"
+)]
+
+mod authzen;
+mod authzen_mapping;
+mod bundle;
+mod cache;
 mod corpus;
+mod decision_log;
+mod documents;
+mod drain;
+mod faults;
+mod http_connections;
+mod http_raw;
+mod layers;
+mod limits;
+mod native;
+mod openapi;
 mod policies;
+mod reload;
+mod smuggling;
 mod support;
+mod tidy;

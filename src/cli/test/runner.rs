@@ -84,6 +84,7 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
     let (base, _) = Snapshot::build(Arc::new(bundle.clone()), &settings, revision)?;
     // the policies were validated with the bundle's own entities; entities are checked with each set
     let builder = Builder {
+        bundle,
         base: Arc::new(base),
         settings: EngineSettings { validation: Validation::Off, ..settings },
         entities: OnceLock::new(),
@@ -197,7 +198,8 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
 }
 
 /// Builds snapshots that have the bundle's policies and schema, and other entities.
-struct Builder {
+struct Builder<'b> {
+    bundle: &'b Bundle,
     base: Arc<Snapshot>,
     settings: EngineSettings,
     entities: OnceLock<Result<Entities, String>>,
@@ -206,13 +208,13 @@ struct Builder {
 /// Entities in Cedar's JSON form, by name.
 type Entities = BTreeMap<Uid<'static>, Json>;
 
-impl Builder {
+impl Builder<'_> {
     fn build(&self, path: &str, store: &Store) -> Result<Arc<Snapshot>, String> {
         let bytes = match store {
             Store::Bundle => return Ok(self.base.clone()),
             Store::Only(text) => text.as_bytes().to_vec(),
             Store::Changed(changes) => {
-                let stored = self.entities.get_or_init(|| read(&self.base.bundle().entities)).as_ref()?;
+                let stored = self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref()?;
                 let mut entities = stored.clone();
                 for change in changes.iter() {
                     apply(change, &mut entities).map_err(|(line, message)| format!("{path}:{line}: {message}"))?;
@@ -220,7 +222,7 @@ impl Builder {
                 Json::Array(entities.into_values().collect()).to_string().into_bytes()
             }
         };
-        let mut bundle = Bundle::clone(self.base.bundle());
+        let mut bundle = self.base.texts().clone();
         bundle.entities = vec![Document { origin: "entities".to_owned(), bytes }];
         match Snapshot::build(Arc::new(bundle), &self.settings, self.base.revision()) {
             Ok((snapshot, _)) => Ok(Arc::new(snapshot)),

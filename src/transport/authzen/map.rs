@@ -28,26 +28,37 @@ pub(super) fn request<'a>(
     let action_uid = Uid::new(action_type, action.name)
         .map_err(|error| RequestError::new("invalid_uid", "/action/name", error.to_string()))?;
 
-    let context =
-        snapshot.conform_context(&action_uid, with_action_properties(context, action.properties), &mut ignored);
+    let context = if action.properties.as_object().is_some_and(|members| !members.is_empty()) {
+        let context = with_action_properties(context, action.properties, &mut ignored);
+        let mut dropped = Vec::new();
+        let context = snapshot.conform_context(&action_uid, context, &mut dropped);
+        ignored.extend(dropped.into_iter().map(|name| match name.strip_prefix("context.action") {
+            Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("action.properties{rest}"),
+            _ => name,
+        }));
+        context
+    } else {
+        snapshot.conform_context(&action_uid, context, &mut ignored)
+    };
     let (principal, subject_overlay) = entity(settings, snapshot, subject, "subject", &mut ignored)?;
     let (resource, resource_overlay) = entity(settings, snapshot, resource, "resource", &mut ignored)?;
 
     let mut request = AccessRequest::new(principal, action_uid, resource);
     request.context = context;
-    request.overlays = merge(subject_overlay, resource_overlay);
+    request.overlays = merge(subject_overlay, resource_overlay, &mut ignored);
     Ok(Mapped { request, ignored })
 }
 
 /// Cedar's actions carry nothing of a request: their properties go to `context.action`, over the caller's own.
-fn with_action_properties<'a>(context: Value<'a>, properties: Value<'a>) -> Value<'a> {
-    if properties.as_object().is_none_or(<[_]>::is_empty) {
-        return context;
-    }
+fn with_action_properties<'a>(context: Value<'a>, properties: Value<'a>, ignored: &mut Vec<String>) -> Value<'a> {
     let Value::Object(mut members) = context else {
         return context;
     };
+    let before = members.len();
     members.retain(|(key, _)| key != "action");
+    if members.len() < before {
+        ignored.push("context.action".to_owned());
+    }
     members.push((Cow::Borrowed("action"), properties));
     Value::Object(members)
 }
@@ -93,10 +104,25 @@ fn cedar_type(settings: &AuthzenSettings, authzen_type: &str) -> String {
     }
 }
 
-/// At most one overlay an entity: where subject and resource are one, the resource's properties win.
-fn merge<'a>(subject: Option<Overlay<'a>>, resource: Option<Overlay<'a>>) -> Vec<Overlay<'a>> {
+/// At most one overlay an entity. Where subject and resource are one, the resource's properties win, unless
+/// the rules of their AuthZEN types differ: then only what may override is taken, so that what may only fill
+/// never overrides.
+fn merge<'a>(
+    subject: Option<Overlay<'a>>,
+    resource: Option<Overlay<'a>>,
+    ignored: &mut Vec<String>,
+) -> Vec<Overlay<'a>> {
     match (subject, resource) {
         (Some(mut subject), Some(resource)) if subject.entity == resource.entity => {
+            if subject.mode != resource.mode {
+                let (taken, left, role) = match subject.mode {
+                    OverlayMode::Override => (subject, resource, "resource"),
+                    OverlayMode::Fill => (resource, subject, "subject"),
+                };
+                let members = left.attributes.as_object().unwrap_or_default();
+                ignored.extend(members.iter().map(|(key, _)| format!("{role}.properties.{key}")));
+                return vec![taken];
+            }
             if let (Value::Object(members), Value::Object(over)) = (&mut subject.attributes, resource.attributes) {
                 members.retain(|(key, _)| !over.iter().any(|(k, _)| k == key));
                 members.extend(over);

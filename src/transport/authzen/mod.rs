@@ -5,6 +5,8 @@
 mod map;
 mod wire;
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
@@ -33,7 +35,7 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     let evaluation = Evaluation::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let answer = evaluate(services, &snapshot, evaluation, &exchange.request_id)?;
-    Ok(respond::json(StatusCode::OK, &answer))
+    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)))
 }
 
 /// `POST /access/v1/evaluations`
@@ -45,19 +47,19 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     if items.is_empty() {
         let answer = evaluate(services, &snapshot, defaults.complete()?, &exchange.request_id)?;
-        return Ok(respond::json(StatusCode::OK, &answer));
+        return Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)));
     }
     services.check_batch_size(items.len(), "evaluations")?;
     let mut answers = Vec::with_capacity(items.len());
     for (i, item) in items.into_iter().enumerate() {
-        let answer = item
+        let mut answer = item
             .and_then(|item| item.or(&defaults).complete())
             .map_err(Problem::from)
             .and_then(|evaluation| evaluate(services, &snapshot, evaluation, &exchange.request_id))
-            .unwrap_or_else(|mut problem| {
-                problem.pointer.insert_str(0, &format!("/evaluations/{i}"));
-                EvaluationBody::failed(&problem)
-            });
+            .unwrap_or_else(|problem| EvaluationBody::failed(&snapshot, &problem, Vec::new()));
+        if let Some(error) = &mut answer.context.error {
+            error.pointer.insert_str(0, &format!("/evaluations/{i}"));
+        }
         let decided = answer.decision;
         answers.push(answer);
         match semantic {
@@ -67,25 +69,37 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
             Semantic::DenyOnFirstDeny | Semantic::PermitOnFirstPermit => break,
         }
     }
-    Ok(respond::json(StatusCode::OK, &json!({ "evaluations": answers })))
+    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &json!({ "evaluations": answers }))))
 }
 
 /// Decides one evaluation. What the schema does not know is a denial that says so, not an error.
 fn evaluate(
     services: &Services,
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     evaluation: Evaluation<'_>,
     request_id: &str,
 ) -> Result<EvaluationBody, Problem> {
     let mapped = match map::request(&services.authzen, snapshot, evaluation) {
         Ok(mapped) => mapped,
-        Err(error) => return Ok(EvaluationBody::failed(&error.into())),
+        Err(error) => return Ok(EvaluationBody::failed(snapshot, &error.into(), Vec::new())),
     };
     let call = Call { transport: Transport::Authzen, request_id };
     match services.pdp.check_at(snapshot, &mapped.request, call) {
         Ok(decision) => Ok(EvaluationBody::decided(&decision, mapped.ignored)),
-        Err(CheckError::Invalid(error)) => Ok(EvaluationBody::failed(&error.into())),
+        Err(CheckError::Invalid(mut error)) => {
+            error.pointer = in_authzen_words(&error.pointer).to_owned();
+            Ok(EvaluationBody::failed(snapshot, &error.into(), mapped.ignored))
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the caller wrote what the engine calls by its own names.
+fn in_authzen_words(pointer: &str) -> &str {
+    match pointer {
+        "/principal" => "/subject",
+        "/action" => "/action/name",
+        other => other,
     }
 }
 
@@ -154,13 +168,17 @@ impl EvaluationBody {
         }
     }
 
-    fn failed(problem: &Problem) -> Self {
+    fn failed(snapshot: &Snapshot, problem: &Problem, ignored: Vec<String>) -> Self {
         let error = ErrorContext {
             status: problem.status,
             code: problem.code,
             message: problem.detail.clone(),
             pointer: problem.pointer.clone(),
         };
-        Self { decision: false, context: AnswerContext { error: Some(error), ..AnswerContext::default() } }
+        let revision = Some(snapshot.revision().to_string());
+        Self {
+            decision: false,
+            context: AnswerContext { revision, ignored, error: Some(error), ..AnswerContext::default() },
+        }
     }
 }

@@ -17,8 +17,11 @@ use super::Client;
 
 /// A running sidecar. It stops when dropped.
 pub struct Server {
+    /// Port 0 where it is a Unix socket.
     pub decisions: SocketAddr,
+    /// Port 0 where it is a Unix socket.
     pub admin: SocketAddr,
+    addresses: Vec<(Surface, ListenAddr)>,
     pub services: Arc<Services>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -42,7 +45,7 @@ pub fn settings(flags: &Value) -> Settings {
     config::load(None, std::iter::empty(), tree).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-fn merge(into: &mut Value, from: &Value) {
+pub(super) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
@@ -56,6 +59,13 @@ fn merge(into: &mut Value, from: &Value) {
 impl Server {
     /// Starts with these configuration keys over the defaults of the tests. It may not be ready yet.
     pub fn start(flags: Value) -> Self {
+        let server = Self::start_anywhere(flags);
+        assert!(server.decisions.port() != 0 && server.admin.port() != 0);
+        server
+    }
+
+    /// The same, on TCP or Unix sockets.
+    pub fn start_anywhere(flags: Value) -> Self {
         let settings = settings(&flags);
         let (stop, stopped) = watch::channel(false);
         let (started, ready) = std::sync::mpsc::channel();
@@ -73,14 +83,23 @@ impl Server {
             });
         });
         let (addresses, services) = ready.recv().expect("the sidecar starts");
-        let of = |wanted: Surface| {
-            addresses.iter().find_map(|(surface, addr)| match addr {
-                ListenAddr::Tcp(addr) if *surface == wanted => Some(*addr),
-                _ => None,
-            })
-        };
-        let (decisions, admin) = (of(Surface::Decisions).unwrap(), of(Surface::Admin).unwrap());
-        Self { decisions, admin, services, stop, thread: Some(thread) }
+        let unset = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { decisions: unset, admin: unset, addresses, services, stop, thread: Some(thread) };
+        server.decisions = server.find(Surface::Decisions).unwrap_or(unset);
+        server.admin = server.find(Surface::Admin).unwrap_or(unset);
+        server
+    }
+
+    fn find(&self, wanted: Surface) -> Option<SocketAddr> {
+        self.addresses.iter().find_map(|(surface, addr)| match addr {
+            ListenAddr::Tcp(addr) if *surface == wanted => Some(*addr),
+            _ => None,
+        })
+    }
+
+    /// The TCP address of a listener.
+    pub fn addr(&self, surface: Surface) -> SocketAddr {
+        self.find(surface).expect("the listener is configured")
     }
 
     /// Starts and waits until it is ready.
@@ -131,4 +150,11 @@ impl Drop for Server {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// The questions of the published scenarios over the project's own bundle.
+pub fn fleet_questions() -> Vec<Value> {
+    let text = std::fs::read_to_string(Server::project("policies/tests/scenarios.json")).unwrap();
+    let scenarios: Vec<Value> = serde_json::from_str(&text).unwrap();
+    scenarios.into_iter().map(|scenario| scenario["request"].clone()).collect()
 }
