@@ -10,6 +10,8 @@ use cedar_policy_core::validator::types as cedar;
 use crate::domain::{Diagnostic, SchemaText, Uid};
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
+use crate::engine::snapshot::Snapshot;
+use crate::engine::value::Val;
 
 /// The names that a schema declares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,6 +108,20 @@ impl SchemaFacts {
     }
 }
 
+impl Snapshot {
+    /// The entity that an attribute of a stored entity refers to; `None` if any of the three is missing.
+    #[must_use]
+    pub fn reference(&self, entity: &Uid<'_>, attribute: &str) -> Option<Uid<'static>> {
+        let symbols = self.store.symbols();
+        let id = self.store.find(symbols.type_id(&entity.type_name)?, entity.id.as_bytes())?;
+        let value = self.store.entity(id)?.attributes().find(symbols.attribute_id(attribute)?)?;
+        let Val::Entity(target) = value else { return None };
+        let type_name = symbols.type_name(self.store.type_of(target)).to_string();
+        let id = std::str::from_utf8(self.store.record(target)?.id()).ok()?;
+        Uid::new(type_name, id.to_owned()).ok()
+    }
+}
+
 fn members(attributes: &cedar::Attributes) -> BTreeMap<String, MemberFacts> {
     let one = |ty: &cedar::Type| match ty {
         cedar::Type::Bool(_) => MemberKind::Bool,
@@ -125,7 +141,28 @@ fn members(attributes: &cedar::Attributes) -> BTreeMap<String, MemberFacts> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::domain::{Bundle, Document, Revision};
+    use crate::engine::{EngineSettings, Validation};
+
+    #[test]
+    fn references_of_stored_entities() {
+        let text = r#"[{"uid": {"type": "U", "id": "a"}, "attrs": {"home": {"__entity": {"type": "N::C", "id": "é \""}}, "n": 1}, "parents": []}]"#;
+        let entities = vec![Document { origin: "e".to_owned(), bytes: text.as_bytes().to_vec() }];
+        let bundle = Bundle { entities, ..Bundle::default() };
+        let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
+        let revision = Revision { incarnation: 0, counter: 1 };
+        let (snapshot, _) = Snapshot::build(Arc::new(bundle), &settings, revision).unwrap();
+        let ask = |uid: &str, attribute: &str| snapshot.reference(&Uid::parse(uid).unwrap(), attribute);
+        assert_eq!(ask(r#"U::"a""#, "home").unwrap().to_string(), r#"N::C::"é \"""#);
+        for (uid, attribute) in
+            [(r#"U::"a""#, "n"), (r#"U::"a""#, "no"), (r#"U::"b""#, "home"), (r#"N::C::"é \"""#, "home")]
+        {
+            assert_eq!(ask(uid, attribute), None, "{uid} {attribute}");
+        }
+    }
 
     #[test]
     fn tells_what_is_declared() {

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::domain::{Uid, Value};
+use crate::engine::Snapshot;
 
 /// One request as a gateway described it.
 #[derive(Clone, Copy)]
@@ -84,6 +85,12 @@ pub trait Entities {
 impl<F: Fn(&Uid<'_>, &str) -> Option<Uid<'static>>> Entities for F {
     fn reference(&self, entity: &Uid<'_>, attribute: &str) -> Option<Uid<'static>> {
         self(entity, attribute)
+    }
+}
+
+impl Entities for Snapshot {
+    fn reference(&self, entity: &Uid<'_>, attribute: &str) -> Option<Uid<'static>> {
+        Snapshot::reference(self, entity, attribute)
     }
 }
 
