@@ -211,25 +211,39 @@ fn errors_are_not_cached() {
 
 #[test]
 fn what_depends_on_the_clock_is_not_kept() {
-    let server = fleet_server(true);
+    let server = Server::start(json!({}));
+    let entity = |name: &str| json!({ "uid": { "type": name, "id": "x" }, "attrs": {}, "parents": [] });
+    let put = json!({
+        "policies": {
+            "timed": r#"permit (principal, action == Action::"timed", resource) when { context.now < datetime("2999-01-01") };"#,
+            "untimed": r#"permit (principal, action == Action::"untimed", resource);"#,
+        },
+        "schema": r#"
+            entity User, File;
+            action timed, untimed appliesTo { principal: User, resource: File, context: { now: datetime } };
+        "#,
+        "entities": [entity("User"), entity("File")],
+    });
+    let put = server.admin().put("/v1/bundle", put.to_string());
+    assert_eq!(put.status, 200, "{}", put.text());
     let metrics = &server.services.metrics;
     let mut client = server.client();
-    let with_now = &fleet_questions()[0];
-    let mut without = with_now.clone();
-    without["context"].as_object_mut().unwrap().remove("now").expect("the scenario sends a time");
-    for _ in 0..4 {
-        single(&mut client, &without);
-    }
-    assert_eq!(metrics.cache_hits.get(), 0, "a filled-in time was kept");
-    for _ in 0..4 {
-        single(&mut client, with_now);
-    }
-    assert_eq!(metrics.cache_hits.get(), 3, "a time that was sent is a part of the question");
-    // another time is another question
-    let mut later = with_now.clone();
-    later["context"]["now"]["__extn"]["arg"] = json!("2026-11-21T12:00:01Z");
-    single(&mut client, &later);
-    assert_eq!(metrics.cache_hits.get(), 3);
+    let mut hits = |action: &str, context: Value| {
+        let before = metrics.cache_hits.get();
+        let question = json!({ "principal": "User::\"x\"", "action": format!("Action::\"{action}\""), "resource": "File::\"x\"", "context": context });
+        for _ in 0..4 {
+            let answer = single(&mut client, &question);
+            assert_eq!((&answer["decision"], &answer["diagnostics"]["reason"]), (&json!("Allow"), &json!([action])));
+        }
+        metrics.cache_hits.get() - before
+    };
+    let at = |time: &str| json!({ "now": { "__extn": { "fn": "datetime", "arg": time } } });
+    assert_eq!(hits("timed", json!({})), 0, "a decision by a filled-in time was kept");
+    assert_eq!(hits("timed", at("2026-11-21T12:00:00Z")), 3, "a time that was sent is a part of the question");
+    assert_eq!(hits("timed", at("2026-11-21T12:00:01Z")), 3, "another time is another question");
+    assert_eq!(hits("timed", json!({})), 0);
+    // an engine may know that the time was not looked at; then the decision holds for ever
+    assert!(matches!(hits("untimed", json!({})), 0 | 3));
 }
 
 #[test]
