@@ -321,6 +321,7 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
 #[must_use]
 pub fn engine_settings(settings: &Settings) -> EngineSettings {
     EngineSettings {
+        kind: crate::engine::EngineKind::default(),
         validation: match settings.validation {
             config::Validation::Strict => Validation::Strict,
             config::Validation::Warn => Validation::Warn,

@@ -1,5 +1,7 @@
 //! Changes to what is decided upon. Replacing everything is one kind of change.
 
+use crate::domain::{Uid, Value};
+
 /// Everything a decision is made from, as text with its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
@@ -63,8 +65,21 @@ pub struct Link {
 }
 
 /// Something to apply to the published state, whole or not at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Replace policies, schema, entities and links together.
     Replace(Bundle),
+    /// Change single entities, in this order and as one transaction.
+    Entities(Vec<EntityChange>),
+}
+
+/// A change of one entity, or of all below one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EntityChange {
+    /// Store the entity, an object in Cedar's JSON form, in place of what was stored under its uid.
+    Upsert(Value<'static>),
+    /// Remove the entity. What refers to it goes on referring to it.
+    Delete(Uid<'static>),
+    /// Remove the entity and everything that has it above itself.
+    DeleteSubtree(Uid<'static>),
 }

@@ -10,7 +10,7 @@ pub mod request;
 pub mod revision;
 pub mod uid;
 
-pub use change::{Bundle, Change, Document, Link, PolicyNaming, PolicyText, SchemaText};
+pub use change::{Bundle, Change, Document, EntityChange, Link, PolicyNaming, PolicyText, SchemaText};
 pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
 pub use error::{Diagnostic, RequestError, Severity};
 pub use json::Value;

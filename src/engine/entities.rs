@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use cedar_policy::{Entities, Entity, EntityUid};
+use cedar_policy_core::ast::PartialValue;
 use serde_json::value::RawValue;
 
 use crate::domain::{Diagnostic, Document, Value};
@@ -145,6 +146,14 @@ impl Reader<'_> {
         }
         self.places.insert(uid.clone(), (origin.to_owned(), diagnostic.line));
         let core: &cedar_policy_core::ast::Entity = entity.as_ref();
+        let residual = |value: &PartialValue| matches!(value, PartialValue::Residual(_));
+        if core.attrs().chain(core.tags()).any(|(_, value)| residual(value)) {
+            self.problems.push(place(Diagnostic::error(
+                origin,
+                format!("entity `{uid}`: it has a value that cannot be stored, such as an `unknown`"),
+            )));
+            return;
+        }
         let parents: Vec<EntityUid> = core.ancestors().cloned().map(EntityUid::from).collect();
         self.parents.insert(uid, parents);
         self.entities.push(entity);

@@ -3,22 +3,36 @@
 //! Takes bytes and domain values; the only module that names Cedar. Synchronous, without I/O or clocks.
 //!
 //! - [`Snapshot`] is what decisions are made from; [`Verdict`] is what can be said of a bundle without serving it.
-//! - `reference` evaluates with Cedar's own authorizer.
+//! - `compiled` decides: indexed policies as programs, over the interned entities of `store`.
+//! - `reference` evaluates with Cedar's own authorizer, over all entities or a slice for one request.
 //! - `guard` bounds what is handed to Cedar; `stack` gives it the room that it needs.
 
+mod cedar;
+mod change;
+mod compiled;
 mod conform;
+mod decode;
 mod diagnose;
 mod entities;
+mod ext;
 mod guard;
+mod layout;
+mod load;
 mod policies;
 mod reference;
 mod schema;
 mod settings;
 mod snapshot;
 mod stack;
+mod store;
 mod validate;
+mod value;
 
-pub use settings::{EngineSettings, Limits, NowPolicy, Semantics, Validation};
+#[cfg(test)]
+mod tests;
+
+pub use load::Progress;
+pub use settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::Snapshot;
 pub use stack::{EVALUATION_STACK_BYTES, on_big_stack};
 pub use validate::{Verdict, check};

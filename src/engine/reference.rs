@@ -20,37 +20,24 @@ use crate::engine::snapshot::Snapshot;
 
 static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
 
-/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970.
+/// Decides `request` at `snapshot` over `stored`: all entities, or as many as the request can reach.
+/// `now` is the sidecar's clock in milliseconds since 1970.
 ///
 /// # Errors
 /// If the request does not fit the schema, or its values are no Cedar values.
-pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
-    let principal = uid(snapshot, &request.principal, "/principal")?;
-    let action = uid(snapshot, &request.action, "/action")?;
-    let resource = uid(snapshot, &request.resource, "/resource")?;
-    let schema = snapshot.schema.as_ref();
-    if let Some(schema) = schema
-        && schema.context(&request.action).is_none()
-    {
-        return Err(RequestError::new(
-            "unknown_action",
-            "/action",
-            format!("the schema declares no action `{}` that applies to anything", request.action),
-        ));
-    }
-
-    let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
-    let cedar_context = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)))
-        .map_err(|error| RequestError::new("invalid_context", "/context", diagnose::message(&error)))?;
-    let cedar_request = Request::new(principal, action, resource, cedar_context, schema.map(|s| &s.cedar))
-        .map_err(|error| invalid_request(&error))?;
-
-    let entities = entities(snapshot, request)?;
-    let mut denied_by = match snapshot.settings.semantics {
+pub fn decide(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    stored: &Entities,
+) -> Result<Decision, RequestError> {
+    let (cedar_request, context, filled) = self::request(snapshot, request, now)?;
+    let entities = entities(snapshot, request, stored)?;
+    let mut denied_by = match snapshot.core.settings.semantics {
         Semantics::Strict => unknown_entity(snapshot, request, &context, &entities),
         Semantics::Cedar => None,
     };
-    let response = AUTHORIZER.is_authorized(&cedar_request, &snapshot.policies.set, &entities);
+    let response = AUTHORIZER.is_authorized(&cedar_request, &snapshot.core.policies.set, &entities);
 
     let mut reasons: Vec<PolicyId> = response.diagnostics().reason().map(|id| policy_id(snapshot, id)).collect();
     reasons.sort_unstable();
@@ -62,10 +49,10 @@ pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Res
             message: error.inner().to_string().into(),
         })
         .collect();
-    let mut failed_forbids = errors.iter().filter(|error| snapshot.policies.forbids(&error.policy_id));
+    let mut failed_forbids = errors.iter().filter(|error| snapshot.core.policies.forbids(&error.policy_id));
     let first = failed_forbids.next();
     let forbid_errors = first.map_or(0, |_| 1 + failed_forbids.count());
-    if denied_by.is_none() && snapshot.settings.semantics == Semantics::Strict {
+    if denied_by.is_none() && snapshot.core.settings.semantics == Semantics::Strict {
         denied_by = first.map(|error| DeniedBy::ForbidError { policy_id: error.policy_id.clone() });
     }
     let allowed = response.decision() == cedar_policy::Decision::Allow && denied_by.is_none();
@@ -76,12 +63,45 @@ pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Res
         forbid_errors,
         denied_by,
         revision: snapshot.revision,
-        time_dependent: filled && snapshot.policies.reads_now,
+        time_dependent: filled && snapshot.core.policies.reads_now,
     })
 }
 
+/// Cedar's request, the context that it was made from, and whether the sidecar's clock went in.
+///
+/// # Errors
+/// If the request does not fit the schema, or its values are no Cedar values.
+pub fn request<'c>(
+    snapshot: &Snapshot,
+    request: &'c AccessRequest<'_>,
+    now: i64,
+) -> Result<(Request, Cow<'c, Value<'c>>, bool), RequestError> {
+    let principal = uid(snapshot, &request.principal, "/principal")?;
+    let action = uid(snapshot, &request.action, "/action")?;
+    let resource = uid(snapshot, &request.resource, "/resource")?;
+    let schema = snapshot.core.schema.as_ref();
+    if let Some(schema) = schema
+        && schema.context(&request.action).is_none()
+    {
+        return Err(RequestError::new(
+            "unknown_action",
+            "/action",
+            format!("the schema declares no action `{}` that applies to anything", request.action),
+        ));
+    }
+    let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
+    let cedar_context = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)))
+        .map_err(|error| RequestError::new("invalid_context", "/context", diagnose::message(&error)))?;
+    if matches!(cedar_context.as_ref(), cedar_policy_core::ast::Context::RestrictedResidual(_)) {
+        return Err(RequestError::new("invalid_context", "/context", "an `unknown` value cannot be decided upon"));
+    }
+    let cedar_request = Request::new(principal, action, resource, cedar_context, schema.map(|s| &s.cedar))
+        .map_err(|error| invalid_request(&error))?;
+    Ok((cedar_request, context, filled))
+}
+
 fn uid(snapshot: &Snapshot, uid: &Uid<'_>, pointer: &str) -> Result<EntityUid, RequestError> {
-    match snapshot.schema.as_ref().and_then(|schema| schema.entity_type(&uid.type_name)) {
+    match snapshot.core.schema.as_ref().and_then(|schema| schema.entity_type(&uid.type_name)) {
         Some(declared) => Ok(EntityUid::from_type_name_and_id(declared.name.clone(), EntityId::new(&*uid.id))),
         None => policies::entity_uid(uid).map_err(|message| RequestError::new("invalid_uid", pointer, message)),
     }
@@ -90,17 +110,18 @@ fn uid(snapshot: &Snapshot, uid: &Uid<'_>, pointer: &str) -> Result<EntityUid, R
 /// The ids that decisions name are shared with the snapshot, so that keeping a decision copies no text.
 fn policy_id(snapshot: &Snapshot, id: &cedar_policy::PolicyId) -> PolicyId {
     let id: &str = id.as_ref();
-    snapshot.policies.sites.get_key_value(id).map_or_else(|| id.into(), |(id, _)| id.clone())
+    snapshot.core.policies.sites.get_key_value(id).map_or_else(|| id.into(), |(id, _)| id.clone())
 }
 
 /// The context with `now` as the settings want it, and whether the sidecar's clock went in.
 fn fill_now<'c>(snapshot: &Snapshot, action: &Uid<'_>, context: &'c Value<'c>, now: i64) -> (Cow<'c, Value<'c>>, bool) {
     let declared = snapshot
+        .core
         .schema
         .as_ref()
         .and_then(|schema| schema.context(action)?.get("now"))
         .is_some_and(|member| matches!(&member.ty, Type::Extension(name) if &**name == "datetime"));
-    let wanted = match snapshot.settings.now {
+    let wanted = match snapshot.core.settings.now {
         NowPolicy::Fill => declared && context.get("now").is_none(),
         NowPolicy::Override => declared,
         NowPolicy::Off => false,
@@ -142,9 +163,13 @@ fn invalid_request(error: &RequestValidationError) -> RequestError {
 }
 
 /// The store as this request sees it.
-fn entities<'s>(snapshot: &'s Snapshot, request: &AccessRequest<'_>) -> Result<Cow<'s, Entities>, RequestError> {
-    let schema = snapshot.schema.as_ref();
-    let limits = &snapshot.settings.limits;
+fn entities<'s>(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    stored: &'s Entities,
+) -> Result<Cow<'s, Entities>, RequestError> {
+    let schema = snapshot.core.schema.as_ref();
+    let limits = &snapshot.core.settings.limits;
     let read = |value: &Value<'_>, member: &str| {
         documents::from_request(value, schema, limits).map_err(|message| {
             RequestError::new("invalid_entities", format!("/{member}"), format!("{member}{message}"))
@@ -154,7 +179,7 @@ fn entities<'s>(snapshot: &'s Snapshot, request: &AccessRequest<'_>) -> Result<C
         RequestError::new("invalid_entities", format!("/{member}"), diagnose::message(error))
     };
     let mut entities = match &request.entities {
-        None => Cow::Borrowed(&snapshot.entities),
+        None => Cow::Borrowed(stored),
         Some(value) => Cow::Owned(
             Entities::from_entities(read(value, "entities")?, schema.map(|s| &s.cedar))
                 .map_err(|error| failed("entities", &error))?,
@@ -214,7 +239,7 @@ fn unknown_entity(
     context: &Value<'_>,
     entities: &Entities,
 ) -> Option<DeniedBy> {
-    let schema = snapshot.schema.as_ref();
+    let schema = snapshot.core.schema.as_ref();
     let mut named = vec![request.principal.clone(), request.resource.clone()];
     let declared = schema.and_then(|schema| schema.context(&request.action));
     for (key, value) in context.as_object().unwrap_or_default() {

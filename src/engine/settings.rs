@@ -3,6 +3,8 @@
 /// How bundles are built and requests evaluated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineSettings {
+    /// Which engine decides.
+    pub kind: EngineKind,
     /// What becomes of policies that do not validate against the schema.
     pub validation: Validation,
     /// Cedar's semantics, or the stricter ones.
@@ -11,6 +13,16 @@ pub struct EngineSettings {
     pub now: NowPolicy,
     /// Bounds on what is loaded.
     pub limits: Limits,
+}
+
+/// Which engine decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The compiled one.
+    #[default]
+    Compiled,
+    /// Cedar's own authorizer over all entities, which are then held twice.
+    Reference,
 }
 
 /// What becomes of policies that do not validate against the schema.

@@ -1,27 +1,46 @@
 //! Everything a decision is made from, immutable, under one revision.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{Entities, ValidationMode, ValidationWarning, Validator};
 
-use crate::domain::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
+use crate::domain::{
+    AccessRequest, Bundle, Decision, Diagnostic, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
+};
+use crate::engine::change;
+use crate::engine::compiled::{self, CompiledSet};
 use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities;
+use crate::engine::layout::Layout;
+use crate::engine::load::{self, Checks, Progress};
 use crate::engine::policies::Policies;
 use crate::engine::reference;
 use crate::engine::schema::SchemaModel;
-use crate::engine::settings::{EngineSettings, Validation};
+use crate::engine::settings::{EngineKind, EngineSettings, Limits, Validation};
+use crate::engine::store::{Draft, Store};
 
 /// One state of schema, policies and entities. They are built together and never change apart.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) revision: Revision,
-    pub(super) settings: EngineSettings,
-    pub(super) schema: Option<SchemaModel>,
-    pub(super) policies: Policies,
-    pub(super) entities: Entities,
+    pub(super) core: Arc<Core>,
+    pub(super) store: Store,
+    /// All entities as Cedar's own, where the reference is to decide.
+    entities: Option<Entities>,
     bundle: Arc<Bundle>,
+}
+
+/// What snapshots share that differ in entities alone.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub settings: EngineSettings,
+    pub schema: Option<SchemaModel>,
+    pub layout: Option<Layout>,
+    pub policies: Policies,
+    pub compiled: CompiledSet,
+    fallbacks: AtomicU64,
 }
 
 impl Snapshot {
@@ -36,6 +55,19 @@ impl Snapshot {
         settings: &EngineSettings,
         revision: Revision,
     ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        Self::build_with_progress(bundle, settings, revision, None)
+    }
+
+    /// The same; `progress` is called now and then with the entities and bytes read so far.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::build`].
+    pub fn build_with_progress(
+        bundle: Arc<Bundle>,
+        settings: &EngineSettings,
+        revision: Revision,
+        progress: Option<Progress<'_>>,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let limits = &settings.limits;
         let mut problems = Vec::new();
         let schema = match bundle.schema.as_ref().map(|text| SchemaModel::build(text, limits)).transpose() {
@@ -48,10 +80,10 @@ impl Snapshot {
         let schema_failed = !problems.is_empty();
         let policies = Policies::build(&bundle, limits).map_err(|found| problems.extend(found)).ok();
         // checked against no schema, every attribute would be reported
-        let entities = if schema_failed {
+        let loaded = if schema_failed {
             None
         } else {
-            entities::build(&bundle.entities, schema.as_ref(), limits).map_err(|found| problems.extend(found)).ok()
+            load_bundle(&bundle, schema.as_ref(), limits, progress).map_err(|found| problems.extend(found)).ok()
         };
         let mut warnings = Vec::new();
         match (&policies, &schema, settings.validation) {
@@ -70,12 +102,35 @@ impl Snapshot {
             }
             _ => {}
         }
-        match (policies, entities) {
-            (Some(policies), Some(entities)) if problems.is_empty() => {
-                Ok((Self { revision, settings: settings.clone(), schema, policies, entities, bundle }, warnings))
-            }
-            _ => Err(problems),
-        }
+        let (Some(policies), Some((mut draft, layout)), true) = (policies, loaded, problems.is_empty()) else {
+            return Err(problems);
+        };
+        let compiled = CompiledSet::build(&policies, &mut draft)
+            .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
+        let store = draft.commit();
+        let entities = match settings.kind {
+            EngineKind::Compiled => None,
+            EngineKind::Reference => Some(entities::build(&bundle.entities, schema.as_ref(), limits)?),
+        };
+        let settings = settings.clone();
+        let core = Core { settings, schema, layout, policies, compiled, fallbacks: AtomicU64::new(0) };
+        Ok((Self { revision, core: Arc::new(core), store, entities, bundle }, warnings))
+    }
+
+    /// The state after `changes`, all of them or none. Shares with this one what they do not touch; this one
+    /// goes on unchanged.
+    ///
+    /// # Errors
+    /// Every problem found, its origin being `changes[i]`.
+    pub fn apply(&self, changes: &[EntityChange], revision: Revision) -> Result<Self, Vec<Diagnostic>> {
+        let checks = Checks {
+            schema: self.core.schema.as_ref(),
+            layout: self.core.layout.as_ref(),
+            limits: &self.core.settings.limits,
+        };
+        let store = change::apply(&self.store, changes, checks)?;
+        let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
+        Ok(Self { revision, core: self.core.clone(), store, entities, bundle: self.bundle.clone() })
     }
 
     /// Decides one request. `now` is the sidecar's clock in milliseconds since 1970.
@@ -83,7 +138,46 @@ impl Snapshot {
     /// # Errors
     /// If the request does not fit the schema, or its values are no Cedar values.
     pub fn decide(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
-        reference::decide(self, request, now)
+        match &self.entities {
+            None => compiled::decide(self, request, now),
+            Some(entities) => reference::decide(self, request, now, entities),
+        }
+    }
+
+    /// Decides with Cedar's own authorizer, independently of the compiled path. Where that one serves, Cedar
+    /// sees the part of the store that the request can reach.
+    ///
+    /// Recurses with the nesting of policies: the thread must have [`super::EVALUATION_STACK_BYTES`].
+    ///
+    /// # Errors
+    /// If the request does not fit the schema, or its values are no Cedar values.
+    pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+        match &self.entities {
+            None => compiled::by_reference(self, request, now),
+            Some(entities) => reference::decide(self, request, now, entities),
+        }
+    }
+
+    /// How many decisions of this state and those derived from it the reference had to make.
+    #[must_use]
+    pub fn fallbacks(&self) -> u64 {
+        self.core.fallbacks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_fallback(&self) {
+        self.core.fallbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The policies that only the reference can evaluate.
+    #[must_use]
+    pub fn uncompiled(&self) -> Vec<PolicyId> {
+        self.core.compiled.uncompiled()
+    }
+
+    /// Bytes that the entities take, without the allocator's share.
+    #[must_use]
+    pub fn entity_bytes(&self) -> usize {
+        self.store.bytes()
     }
 
     /// Which state this is.
@@ -101,14 +195,13 @@ impl Snapshot {
     /// How many policies can decide.
     #[must_use]
     pub fn policy_count(&self) -> usize {
-        self.policies.count()
+        self.core.policies.count()
     }
 
     /// How many entities are stored, actions of the schema not counted.
     #[must_use]
     pub fn entity_count(&self) -> usize {
-        let actions = self.schema.as_ref().map_or(0, |schema| schema.action_count());
-        self.entities.len().saturating_sub(actions)
+        self.store.len()
     }
 
     /// The texts of policies and templates by id, as `PUT /v1/bundle` takes them, sorted by id.
@@ -117,6 +210,7 @@ impl Snapshot {
         let links: std::collections::HashSet<&str> =
             self.bundle.links.iter().map(|link| link.link_id.as_str()).collect();
         let mut texts: Vec<(&str, &str)> = self
+            .core
             .policies
             .sites
             .iter()
@@ -130,7 +224,7 @@ impl Snapshot {
     /// Keeps what the schema declares in the context of `action`; names what it dropped in `dropped`.
     #[must_use]
     pub fn conform_context<'a>(&self, action: &Uid<'_>, context: Value<'a>, dropped: &mut Vec<String>) -> Value<'a> {
-        match &self.schema {
+        match &self.core.schema {
             Some(schema) => match schema.context(action) {
                 Some(declared) => conform::members(context, Some(declared), "context", dropped),
                 None => context,
@@ -150,11 +244,33 @@ impl Snapshot {
     ) -> Value<'a> {
         let none = std::collections::BTreeMap::new();
         let declared = self
+            .core
             .schema
             .as_ref()
             .map(|schema| schema.entity_type(type_name).map_or(&none, |declared| &declared.attributes));
         conform::members(attributes, declared, prefix, dropped)
     }
+}
+
+/// Schema actions and all documents of `bundle`, and the schema that they were checked against.
+pub(super) fn load_bundle(
+    bundle: &Bundle,
+    schema: Option<&SchemaModel>,
+    limits: &Limits,
+    progress: Option<Progress<'_>>,
+) -> Result<(Draft, Option<Layout>), Vec<Diagnostic>> {
+    let mut draft = Draft::new(&Store::default());
+    let full = |_| vec![Diagnostic::error("schema", "there are more names than the store can hold")];
+    let layout = match schema {
+        None => None,
+        Some(schema) => {
+            let layout = Layout::build(schema.cedar.as_ref(), &mut draft).map_err(full)?;
+            load::schema_actions(schema, &mut draft).map_err(|problem| vec![problem])?;
+            Some(layout)
+        }
+    };
+    load::load(&bundle.entities, Checks { schema, layout: layout.as_ref(), limits }, &mut draft, progress)?;
+    Ok((draft, layout))
 }
 
 /// Errors and warnings of Cedar's strict validation.

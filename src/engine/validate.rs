@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::domain::{Bundle, Diagnostic};
-use crate::engine::entities;
 use crate::engine::policies::Policies;
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
@@ -42,7 +41,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
             errors.extend(found);
             warnings.extend(noted);
         }
-        if let Err(found) = entities::build(&bundle.entities, Some(schema), limits) {
+        if let Err(found) = snapshot::load_bundle(bundle, Some(schema), limits, None) {
             errors.extend(found);
         }
     }

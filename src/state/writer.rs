@@ -47,7 +47,13 @@ impl Writer {
     }
 
     fn apply(&mut self, change: Change, origin: Origin, submitted: Instant) -> Result<Applied, Rejected> {
-        let Change::Replace(bundle) = change;
+        let bundle = match change {
+            Change::Replace(bundle) => bundle,
+            Change::Entities(_) => {
+                let problem = Diagnostic::error("changes", "changes of single entities are not wired up yet");
+                return Err(Rejected::Invalid(vec![problem]));
+            }
+        };
         let current = self.published.snapshot.load_full();
         if let Some(current) = current.filter(|current| **current.bundle() == bundle) {
             self.published.board.confirmed(origin);

@@ -1,0 +1,222 @@
+//! One decision, from the request as it came in.
+
+use std::cell::{Cell, RefCell};
+
+use cedar_policy_core::ast;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
+use smallvec::SmallVec;
+
+use super::env::Env;
+use super::eval::{Failed, run};
+use super::index::is_first;
+use super::request::{Against, Decoded};
+use super::slice::{by_reference, cut};
+use super::{CompiledSet, Condition};
+use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, RequestError, Uid};
+use crate::engine::reference;
+use crate::engine::settings::Semantics;
+use crate::engine::snapshot::Snapshot;
+use crate::engine::store::LOCAL;
+use crate::engine::value::Packer;
+
+thread_local! {
+    /// The buffer of the last request on this thread, so that common requests allocate none.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A larger buffer is not kept.
+const KEEP: usize = 1 << 20;
+
+/// Policies by position.
+type Positions = SmallVec<[u32; 8]>;
+
+/// Which policies hold and which fail.
+#[derive(Debug, Default)]
+struct Outcomes {
+    permits: Positions,
+    forbids: Positions,
+    failed: Positions,
+}
+
+/// The compiled path cannot answer alone: a construct it lacks, or a policy that fails here and not there.
+#[derive(Debug)]
+struct Disagreement;
+
+/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970.
+///
+/// # Errors
+/// If the request does not fit the schema, or its values are no Cedar values.
+pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+    let mut packer = Packer { out: BUFFER.take() };
+    let against = Against {
+        store: &snapshot.store,
+        layout: snapshot.core.layout.as_ref(),
+        now: snapshot.core.settings.now,
+        limits: &snapshot.core.settings.limits,
+    };
+    let decided = match against.decode(request, now, &mut packer) {
+        Ok(decoded) => evaluate(snapshot, request, now, &decoded, &packer),
+        Err(_) => Err(Disagreement),
+    };
+    if packer.out.capacity() <= KEEP {
+        BUFFER.set(packer.out);
+    }
+    decided.or_else(|Disagreement| {
+        let decided = by_reference(snapshot, request, now);
+        if decided.is_ok() {
+            snapshot.count_fallback();
+        }
+        decided
+    })
+}
+
+fn evaluate(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    decoded: &Decoded<'_>,
+    packer: &Packer,
+) -> Result<Decision, Disagreement> {
+    let set = &snapshot.core.compiled;
+    let strict = snapshot.core.settings.semantics == Semantics::Strict;
+    let mut env = Env::new(&snapshot.store, decoded.ids, decoded.context(packer).ok_or(Disagreement)?);
+    env.layer = decoded.layer.as_ref();
+    env.local_types = &decoded.locals.uid_types;
+    env.filled_now = decoded.filled_now;
+
+    let mut outcomes = set.evaluate(&env)?;
+    let mut errors = Vec::new();
+    if !outcomes.failed.is_empty() {
+        // Cedar reports errors in the order of the set
+        outcomes.failed.sort_unstable();
+        errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed)?;
+    }
+    let denied_by = if strict {
+        unknown_entity(snapshot, request, decoded, &env).or_else(|| {
+            let failed = outcomes.failed.iter().filter_map(|position| set.entries.get(*position as usize));
+            let forbid = failed.into_iter().find(|entry| entry.forbids);
+            forbid.map(|entry| DeniedBy::ForbidError { policy_id: entry.id.clone() })
+        })
+    } else {
+        None
+    };
+    let failed = outcomes.failed.iter().filter_map(|position| set.entries.get(*position as usize));
+    let forbid_errors = failed.filter(|entry| entry.forbids).count();
+    let allowed = outcomes.forbids.is_empty() && !outcomes.permits.is_empty();
+    let mut reasons = if outcomes.forbids.is_empty() { outcomes.permits } else { outcomes.forbids };
+    let rank = |position: &u32| set.entries.get(*position as usize).map(|entry| entry.rank);
+    reasons.sort_unstable_by_key(rank);
+    let id = |position: &u32| Some(set.entries.get(*position as usize)?.id.clone());
+    Ok(Decision {
+        outcome: if allowed && denied_by.is_none() { Outcome::Allow } else { Outcome::Deny },
+        reasons: reasons.iter().filter_map(id).collect(),
+        errors,
+        forbid_errors,
+        denied_by,
+        revision: snapshot.revision(),
+        time_dependent: env.read_now.get(),
+    })
+}
+
+impl CompiledSet {
+    /// Evaluates all policies whose scope holds.
+    #[inline]
+    fn evaluate(&self, env: &Env<'_>) -> Result<Outcomes, Disagreement> {
+        let mut outcomes = Outcomes::default();
+        let mut uncovered = false;
+        let holds = |position: u32| self.entries.get(position as usize).is_some_and(|entry| entry.scopes.hold(env));
+        let mut visit = |position: u32| {
+            let Some(entry) = self.entries.get(position as usize) else { return };
+            let result = match entry.condition {
+                Condition::Always => Ok(true),
+                Condition::Program(program) => match self.programs.get(program as usize) {
+                    Some(program) => run(program, &self.pool, env, entry.slots),
+                    None => Err(Failed),
+                },
+                // the whole request goes to the reference
+                Condition::Reference => {
+                    uncovered = true;
+                    Err(Failed)
+                }
+            };
+            match result {
+                Ok(false) => {}
+                Ok(true) if entry.forbids => outcomes.forbids.push(position),
+                Ok(true) => outcomes.permits.push(position),
+                Err(Failed) => outcomes.failed.push(position),
+            }
+        };
+        self.index.candidates(env, holds, &mut visit);
+        self.index.grouped(env, |position, key| {
+            let scopes = self.entries.get(position as usize).map(|entry| &entry.scopes);
+            if scopes.is_some_and(|scopes| is_first(&scopes.action, key, env) && scopes.hold(env)) {
+                visit(position);
+            }
+        });
+        if uncovered { Err(Disagreement) } else { Ok(outcomes) }
+    }
+}
+
+/// The first entity of the request that is neither stored nor carried by it.
+fn unknown_entity(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    decoded: &Decoded<'_>,
+    env: &Env<'_>,
+) -> Option<DeniedBy> {
+    let layout = snapshot.core.layout.as_ref();
+    // decoding has checked that an id of an `enum` type is among the choices
+    let is_choice = |id| layout.and_then(|layout| layout.entity_type(env.type_of(id))).is_some_and(|ty| ty.choices.is_some());
+    let unknown = |id: u32| env.entity(id).is_none() && !is_choice(id);
+    let denied = |uid: &Uid<'_>| Some(DeniedBy::UnknownEntity { entity: uid.to_string() });
+    if unknown(env.principal) {
+        return denied(&request.principal);
+    }
+    if unknown(env.resource) {
+        return denied(&request.resource);
+    }
+    let id = decoded.named.iter().copied().find(|id| unknown(*id))?;
+    let (type_name, id) = if id >= LOCAL {
+        decoded.locals.uid(env.store, id)?
+    } else {
+        let ty = env.store.symbols().type_name(env.store.type_of(id)).to_string();
+        (ty, String::from_utf8_lossy(env.store.record(id)?.id()).into_owned())
+    };
+    denied(&Uid { type_name: type_name.into(), id: id.into() })
+}
+
+/// The messages of policies that failed: the reference evaluates each over exactly what its evaluation read.
+fn explain(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    decoded: &Decoded<'_>,
+    env: &Env<'_>,
+    failed: &[u32],
+) -> Result<Vec<PolicyError>, Disagreement> {
+    let set = &snapshot.core.compiled;
+    let (cedar_request, _, _) = reference::request(snapshot, request, now).map_err(|_| Disagreement)?;
+    let cedar_request: &ast::Request = cedar_request.as_ref();
+    let mut errors = Vec::with_capacity(failed.len());
+    for position in failed {
+        let entry = set.entries.get(*position as usize).ok_or(Disagreement)?;
+        let mut reads = Vec::new();
+        if let Condition::Program(program) = entry.condition {
+            let mut tracked = Env::new(env.store, decoded.ids, env.context);
+            tracked.layer = env.layer;
+            tracked.local_types = env.local_types;
+            tracked.reads = Some(RefCell::new(Vec::new()));
+            let program = set.programs.get(program as usize).ok_or(Disagreement)?;
+            let _ = run(program, &set.pool, &tracked, entry.slots);
+            reads = tracked.reads.map(RefCell::into_inner).unwrap_or_default();
+        }
+        reads.extend(decoded.ids);
+        let entities = cut(env, &decoded.locals, reads);
+        let policy = snapshot.core.policies.set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Disagreement)?;
+        let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
+        let error = evaluator.evaluate(policy.as_ref()).err().ok_or(Disagreement)?;
+        errors.push(PolicyError { policy_id: entry.id.clone(), message: error.to_string().into() });
+    }
+    Ok(errors)
+}

@@ -1,0 +1,287 @@
+//! Runs a program. Its stack grows with the program, never with the machine's own.
+
+use std::cell::OnceCell;
+
+use smallvec::SmallVec;
+
+use super::env::Env;
+use super::program::{Function, Op, Pool, Program, matches};
+use crate::engine::ext::{self, Ip};
+use crate::engine::value::{Record, Set, Val, equal, order, unpack};
+
+/// The evaluation failed. Why is for the reference to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed;
+
+/// A set or record that a program made.
+enum Built<'a> {
+    Set(Box<[Val<'a>]>),
+    Record(Box<[(u32, Val<'a>)]>),
+}
+
+type Stack<'a> = SmallVec<[Val<'a>; 12]>;
+
+/// Whether the condition holds.
+///
+/// # Errors
+/// If Cedar's evaluation would fail.
+#[inline]
+pub fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [u32; 2]) -> Result<bool, Failed> {
+    // each set or record that the program makes gets a place that lives as long as the run
+    let places: Vec<OnceCell<Built<'_>>> =
+        if program.places == 0 { Vec::new() } else { (0..program.places).map(|_| OnceCell::new()).collect() };
+    execute(program, pool, env, slots, &places)
+}
+
+fn boolean(value: Option<Val<'_>>) -> Result<bool, Failed> {
+    match value {
+        Some(Val::Bool(b)) => Ok(b),
+        _ => Err(Failed),
+    }
+}
+
+fn long(value: Option<Val<'_>>) -> Result<i64, Failed> {
+    match value {
+        Some(Val::Long(n)) => Ok(n),
+        _ => Err(Failed),
+    }
+}
+
+fn set(value: Option<Val<'_>>) -> Result<Set<'_>, Failed> {
+    match value {
+        Some(Val::Set(set)) => Ok(set),
+        _ => Err(Failed),
+    }
+}
+
+fn entity(value: Option<Val<'_>>) -> Result<u32, Failed> {
+    match value {
+        Some(Val::Entity(id)) => Ok(id),
+        _ => Err(Failed),
+    }
+}
+
+fn execute<'a>(
+    program: &'a Program,
+    pool: &'a Pool,
+    env: &'a Env<'a>,
+    slots: [u32; 2],
+    places: &'a [OnceCell<Built<'a>>],
+) -> Result<bool, Failed> {
+    let mut stack = Stack::new();
+    let mut at = 0;
+    while let Some(op) = program.ops.get(at) {
+        at += 1;
+        let result = match *op {
+            Op::Const(cell) => unpack(&pool.constants, cell),
+            Op::Principal => Val::Entity(env.principal),
+            Op::Action => Val::Entity(env.action),
+            Op::Resource => Val::Entity(env.resource),
+            Op::Context => {
+                env.note_whole_context();
+                Val::Record(env.context)
+            }
+            Op::Slot(i) => Val::Entity(slots[usize::from(i) & 1]),
+            Op::PrincipalAttribute(name) => entity_attribute(env, env.principal, name)?,
+            Op::ResourceAttribute(name) => entity_attribute(env, env.resource, name)?,
+            Op::ContextAttribute(name) => {
+                env.note_context(name);
+                env.context.find(name).ok_or(Failed)?
+            }
+            Op::ContextHas(name) => Val::Bool(env.context.find(name).is_some()),
+            Op::ContextHasPath(path) => {
+                Val::Bool(has_path(env, Val::Record(env.context), pool.paths.get(path as usize))?)
+            }
+            Op::Attribute(name) => match stack.pop() {
+                Some(Val::Entity(id)) => entity_attribute(env, id, name)?,
+                Some(Val::Record(record)) => record.find(name).ok_or(Failed)?,
+                _ => return Err(Failed),
+            },
+            Op::Has(name) => match stack.pop() {
+                Some(Val::Entity(id)) => {
+                    Val::Bool(env.read(id).is_some_and(|entity| entity.attributes().find(name).is_some()))
+                }
+                Some(Val::Record(record)) => Val::Bool(record.find(name).is_some()),
+                _ => return Err(Failed),
+            },
+            Op::HasPath(path) => {
+                let value = stack.pop().ok_or(Failed)?;
+                Val::Bool(has_path(env, value, pool.paths.get(path as usize))?)
+            }
+            Op::And(target) => {
+                if boolean(stack.pop())? {
+                    continue;
+                }
+                at = target as usize;
+                Val::Bool(false)
+            }
+            Op::Or(target) => {
+                if !boolean(stack.pop())? {
+                    continue;
+                }
+                at = target as usize;
+                Val::Bool(true)
+            }
+            Op::Unless(target) => {
+                if !boolean(stack.pop())? {
+                    at = target as usize;
+                }
+                continue;
+            }
+            Op::Jump(target) => {
+                at = target as usize;
+                continue;
+            }
+            Op::Bool => Val::Bool(boolean(stack.pop())?),
+            Op::Not => Val::Bool(!boolean(stack.pop())?),
+            Op::Negate => Val::Long(long(stack.pop())?.checked_neg().ok_or(Failed)?),
+            Op::IsEmpty => Val::Bool(set(stack.pop())?.len() == 0),
+            Op::Equal => match (stack.pop(), stack.pop()) {
+                (Some(b), Some(a)) => Val::Bool(equal(a, b)),
+                _ => return Err(Failed),
+            },
+            Op::Less | Op::LessEqual => {
+                let ordering = match (stack.pop(), stack.pop()) {
+                    (Some(Val::Long(b)), Some(Val::Long(a)))
+                    | (Some(Val::Datetime(b)), Some(Val::Datetime(a)))
+                    | (Some(Val::Duration(b)), Some(Val::Duration(a))) => a.cmp(&b),
+                    _ => return Err(Failed),
+                };
+                Val::Bool(if *op == Op::Less { ordering.is_lt() } else { ordering.is_le() })
+            }
+            Op::Add | Op::Subtract | Op::Multiply => {
+                let (b, a) = (long(stack.pop())?, long(stack.pop())?);
+                let result = match op {
+                    Op::Add => a.checked_add(b),
+                    Op::Subtract => a.checked_sub(b),
+                    _ => a.checked_mul(b),
+                };
+                Val::Long(result.ok_or(Failed)?)
+            }
+            Op::In => {
+                let (target, id) = (stack.pop(), entity(stack.pop())?);
+                env.note(id);
+                match target {
+                    Some(Val::Entity(target)) => Val::Bool(env.is_in(id, target)),
+                    Some(Val::Set(targets)) if all_entities(targets) => Val::Bool(env.is_in_any(id, targets)),
+                    _ => return Err(Failed),
+                }
+            }
+            Op::Contains => {
+                let value = stack.pop().ok_or(Failed)?;
+                Val::Bool(set(stack.pop())?.contains(value))
+            }
+            Op::ContainsAll => {
+                let (b, a) = (set(stack.pop())?, set(stack.pop())?);
+                Val::Bool((0..b.len()).all(|i| a.contains(b.get(i))))
+            }
+            Op::ContainsAny => {
+                let (b, a) = (set(stack.pop())?, set(stack.pop())?);
+                let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
+                Val::Bool((0..few.len()).any(|i| many.contains(few.get(i))))
+            }
+            Op::GetTag => {
+                let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
+                env.read(id).and_then(|entity| entity.tag(key)).ok_or(Failed)?
+            }
+            Op::HasTag => {
+                let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
+                Val::Bool(env.read(id).is_some_and(|entity| entity.tag(key).is_some()))
+            }
+            Op::Like(pattern) => {
+                let text = text(stack.pop())?;
+                Val::Bool(pool.patterns.get(pattern as usize).is_some_and(|pieces| matches(pieces, text)))
+            }
+            Op::Is(ty) => Val::Bool(env.type_of(entity(stack.pop())?) == ty),
+            Op::Set(count, place) => {
+                let start = stack.len().checked_sub(count as usize).ok_or(Failed)?;
+                let mut elements: Vec<Val<'a>> = stack.drain(start..).collect();
+                elements.sort_unstable_by(|a, b| order(*a, *b));
+                elements.dedup_by(|a, b| equal(*a, *b));
+                match places.get(place as usize).map(|place| place.get_or_init(|| Built::Set(elements.into()))) {
+                    Some(Built::Set(elements)) => Val::Set(Set::Built(elements)),
+                    _ => return Err(Failed),
+                }
+            }
+            Op::Record(names, place) => {
+                let names = pool.records.get(names as usize).ok_or(Failed)?;
+                let start = stack.len().checked_sub(names.len()).ok_or(Failed)?;
+                let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.drain(start..)).collect();
+                members.sort_unstable_by_key(|(name, _)| *name);
+                match places.get(place as usize).map(|place| place.get_or_init(|| Built::Record(members.into()))) {
+                    Some(Built::Record(members)) => Val::Record(Record::Built(members)),
+                    _ => return Err(Failed),
+                }
+            }
+            Op::Call(function) => {
+                let second = if function.is_binary() { stack.pop() } else { None };
+                call(function, stack.pop().ok_or(Failed)?, second)?
+            }
+            Op::Fail => return Err(Failed),
+        };
+        stack.push(result);
+    }
+    boolean(stack.pop())
+}
+
+fn all_entities(set: Set<'_>) -> bool {
+    set.all_entities()
+}
+
+fn text(value: Option<Val<'_>>) -> Result<&[u8], Failed> {
+    match value {
+        Some(Val::Text(text)) => Ok(text),
+        _ => Err(Failed),
+    }
+}
+
+#[inline]
+fn entity_attribute<'a>(env: &'a Env<'a>, id: u32, name: u32) -> Result<Val<'a>, Failed> {
+    env.read(id).and_then(|entity| entity.attributes().find(name)).ok_or(Failed)
+}
+
+fn has_path<'a>(env: &'a Env<'a>, value: Val<'a>, path: Option<&Box<[u32]>>) -> Result<bool, Failed> {
+    let mut current = value;
+    for name in path.ok_or(Failed)?.iter() {
+        let next = match current {
+            Val::Record(record) => record.find(*name),
+            Val::Entity(id) => env.read(id).and_then(|entity| entity.attributes().find(*name)),
+            _ => return Err(Failed),
+        };
+        match next {
+            Some(next) => current = next,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn call<'a>(function: Function, first: Val<'a>, second: Option<Val<'a>>) -> Result<Val<'a>, Failed> {
+    let utf8 = |text| std::str::from_utf8(text).ok();
+    let made = match (function, first, second) {
+        (Function::Ip, Val::Text(text), _) => utf8(text).and_then(Ip::parse).map(Val::Ip),
+        (Function::Decimal, Val::Text(text), _) => utf8(text).and_then(ext::parse_decimal).map(Val::Decimal),
+        (Function::Datetime, Val::Text(text), _) => utf8(text).and_then(ext::parse_datetime).map(Val::Datetime),
+        (Function::Duration, Val::Text(text), _) => utf8(text).and_then(ext::parse_duration).map(Val::Duration),
+        (Function::IsIpv4, Val::Ip(ip), _) => Some(Val::Bool(ip.is_v4())),
+        (Function::IsIpv6, Val::Ip(ip), _) => Some(Val::Bool(ip.is_v6())),
+        (Function::IsLoopback, Val::Ip(ip), _) => Some(Val::Bool(ip.is_loopback())),
+        (Function::IsMulticast, Val::Ip(ip), _) => Some(Val::Bool(ip.is_multicast())),
+        (Function::IsInRange, Val::Ip(ip), Some(Val::Ip(range))) => Some(Val::Bool(ip.is_in_range(range))),
+        (Function::LessThan, Val::Decimal(a), Some(Val::Decimal(b))) => Some(Val::Bool(a < b)),
+        (Function::LessThanOrEqual, Val::Decimal(a), Some(Val::Decimal(b))) => Some(Val::Bool(a <= b)),
+        (Function::GreaterThan, Val::Decimal(a), Some(Val::Decimal(b))) => Some(Val::Bool(a > b)),
+        (Function::GreaterThanOrEqual, Val::Decimal(a), Some(Val::Decimal(b))) => Some(Val::Bool(a >= b)),
+        (Function::Offset, Val::Datetime(a), Some(Val::Duration(b))) => a.checked_add(b).map(Val::Datetime),
+        (Function::DurationSince, Val::Datetime(a), Some(Val::Datetime(b))) => a.checked_sub(b).map(Val::Duration),
+        (Function::ToDate, Val::Datetime(a), _) => ext::to_date(a).map(Val::Datetime),
+        (Function::ToTime, Val::Datetime(a), _) => Some(Val::Duration(ext::to_time(a))),
+        (Function::ToMilliseconds, Val::Duration(a), _) => Some(Val::Long(a)),
+        (Function::ToSeconds, Val::Duration(a), _) => Some(Val::Long(a / 1_000)),
+        (Function::ToMinutes, Val::Duration(a), _) => Some(Val::Long(a / 60_000)),
+        (Function::ToHours, Val::Duration(a), _) => Some(Val::Long(a / 3_600_000)),
+        (Function::ToDays, Val::Duration(a), _) => Some(Val::Long(a / 86_400_000)),
+        _ => None,
+    };
+    made.ok_or(Failed)
+}

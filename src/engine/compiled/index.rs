@@ -1,0 +1,246 @@
+//! Which policies can apply to a request, found without looking at the others.
+//!
+//! Each policy is filed once, under the rarest of the keys that its scope gives: the principal's or the
+//! resource's entity, or its actions. A check looks under the request's entities and their ancestors, and
+//! compares the rest of the scope as integers. A policy that is not found this way has a scope that does not
+//! hold, so Cedar would not evaluate its condition either, and it cannot fail.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::env::Env;
+
+/// A constraint on the principal or the resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Anybody.
+    Any,
+    /// `== id`
+    Is(u32),
+    /// `in id`
+    In(u32),
+    /// `is type`
+    Type(u32),
+    /// `is type in id`
+    TypeIn(u32, u32),
+}
+
+/// A constraint on the action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actions {
+    /// Any.
+    Any,
+    /// `== id`
+    Is(u32),
+    /// `in [ids]`, sorted.
+    In(Box<[u32]>),
+}
+
+/// The scope of one policy.
+#[derive(Debug, Clone)]
+pub struct Scopes {
+    /// On the principal.
+    pub principal: Scope,
+    /// On the action.
+    pub action: Actions,
+    /// On the resource.
+    pub resource: Scope,
+}
+
+impl Scopes {
+    /// Whether the request is in scope.
+    #[inline]
+    pub fn hold(&self, env: &Env<'_>) -> bool {
+        let action = match &self.action {
+            Actions::Any => true,
+            Actions::Is(id) => *id == env.action,
+            Actions::In(ids) => {
+                ids.binary_search(&env.action).is_ok()
+                    || env.above_action().ids().iter().any(|id| ids.binary_search(id).is_ok())
+            }
+        };
+        action
+            && match self.resource {
+                Scope::Any => true,
+                Scope::Is(id) => id == env.resource,
+                Scope::Type(ty) => env.type_of(env.resource) == ty,
+                Scope::In(id) => id == env.resource || env.above_resource().contains(id),
+                Scope::TypeIn(ty, id) => {
+                    env.type_of(env.resource) == ty && (id == env.resource || env.above_resource().contains(id))
+                }
+            }
+            && match self.principal {
+                Scope::Any => true,
+                Scope::Is(id) => id == env.principal,
+                Scope::Type(ty) => env.type_of(env.principal) == ty,
+                Scope::In(id) => id == env.principal || env.above_principal().contains(id),
+                Scope::TypeIn(ty, id) => {
+                    env.type_of(env.principal) == ty && (id == env.principal || env.above_principal().contains(id))
+                }
+            }
+    }
+}
+
+type Files = HashMap<u32, Vec<u32>, RandomState>;
+
+/// The files. Values are positions of policies in the order of the set.
+#[derive(Debug, Default)]
+pub struct Index {
+    principal_is: Files,
+    principal_in: Files,
+    resource_is: Files,
+    resource_in: Files,
+    action_is: Files,
+    action_in: Files,
+    others: Vec<u32>,
+}
+
+/// What a policy may be filed under.
+#[derive(Clone, Copy)]
+enum Key {
+    Principal,
+    Resource,
+    Action,
+}
+
+fn entity_key(scope: Scope) -> Option<(bool, u32)> {
+    match scope {
+        Scope::Is(id) => Some((true, id)),
+        Scope::In(id) | Scope::TypeIn(_, id) => Some((false, id)),
+        Scope::Any | Scope::Type(_) => None,
+    }
+}
+
+impl Index {
+    /// Files all policies.
+    pub fn build<'p>(policies: impl Iterator<Item = &'p Scopes> + Clone) -> Self {
+        let mut principals: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
+        let mut resources: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
+        let mut actions: HashMap<u32, u32, RandomState> = HashMap::default();
+        for scopes in policies.clone() {
+            for (scope, counts) in [(scopes.principal, &mut principals), (scopes.resource, &mut resources)] {
+                if let Some(key) = entity_key(scope) {
+                    *counts.entry(key).or_default() += 1;
+                }
+            }
+            for action in action_keys(&scopes.action) {
+                *actions.entry(*action).or_default() += 1;
+            }
+        }
+        let mut index = Self::default();
+        for (position, scopes) in policies.enumerate() {
+            let position = position as u32;
+            let count = |key: Option<(bool, u32)>, counts: &HashMap<(bool, u32), u32, RandomState>| {
+                key.and_then(|key| counts.get(&key)).copied()
+            };
+            let action = action_keys(&scopes.action).iter().filter_map(|id| actions.get(id)).max().copied();
+            let rarest = [
+                (count(entity_key(scopes.principal), &principals), Key::Principal),
+                (count(entity_key(scopes.resource), &resources), Key::Resource),
+                (action, Key::Action),
+            ];
+            let rarest = rarest.into_iter().filter_map(|(count, key)| Some((count?, key))).min_by_key(|(n, _)| *n);
+            let (files, keys): (_, &[u32]) = match rarest {
+                None if scopes.action == Actions::Any => {
+                    index.others.push(position);
+                    continue;
+                }
+                // `in []`: nothing is, so it is filed nowhere
+                None => continue,
+                Some((_, Key::Principal)) => match entity_key(scopes.principal) {
+                    Some((true, id)) => (&mut index.principal_is, &[id]),
+                    Some((false, id)) => (&mut index.principal_in, &[id]),
+                    None => continue,
+                },
+                Some((_, Key::Resource)) => match entity_key(scopes.resource) {
+                    Some((true, id)) => (&mut index.resource_is, &[id]),
+                    Some((false, id)) => (&mut index.resource_in, &[id]),
+                    None => continue,
+                },
+                Some((_, Key::Action)) => match &scopes.action {
+                    Actions::Is(id) => (&mut index.action_is, std::slice::from_ref(id)),
+                    Actions::In(ids) => (&mut index.action_in, ids),
+                    Actions::Any => continue,
+                },
+            };
+            for key in keys {
+                files.entry(*key).or_default().push(position);
+            }
+        }
+        index
+    }
+
+    /// Calls `visit` with each policy whose scope holds for the request, once, in no particular order.
+    #[inline]
+    pub fn candidates(&self, env: &Env<'_>, scopes: impl Fn(u32) -> bool, mut visit: impl FnMut(u32)) {
+        let mut look = |files: &Files, key: u32| {
+            for position in files.get(&key).map(Vec::as_slice).unwrap_or_default() {
+                if scopes(*position) {
+                    visit(*position);
+                }
+            }
+        };
+        if !self.principal_is.is_empty() {
+            look(&self.principal_is, env.principal);
+        }
+        if !self.resource_is.is_empty() {
+            look(&self.resource_is, env.resource);
+        }
+        if !self.principal_in.is_empty() {
+            look(&self.principal_in, env.principal);
+            for ancestor in env.above_principal().ids() {
+                look(&self.principal_in, *ancestor);
+            }
+        }
+        if !self.resource_in.is_empty() {
+            look(&self.resource_in, env.resource);
+            for ancestor in env.above_resource().ids() {
+                look(&self.resource_in, *ancestor);
+            }
+        }
+        if !self.action_is.is_empty() {
+            look(&self.action_is, env.action);
+        }
+        for position in &self.others {
+            if scopes(*position) {
+                visit(*position);
+            }
+        }
+    }
+
+    /// The same for policies filed under several actions, which may be found more than once.
+    #[inline]
+    pub fn grouped(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
+        if self.action_in.is_empty() {
+            return;
+        }
+        for key in std::iter::once(&env.action).chain(env.above_action().ids()) {
+            for position in self.action_in.get(key).map(Vec::as_slice).unwrap_or_default() {
+                visit(*position, *key);
+            }
+        }
+    }
+}
+
+fn action_keys(actions: &Actions) -> &[u32] {
+    match actions {
+        Actions::Any => &[],
+        Actions::Is(id) => std::slice::from_ref(id),
+        Actions::In(ids) => ids,
+    }
+}
+
+/// Whether `key` is the first of the action and its ancestors that `actions` has, so that a policy which is
+/// filed under several of them counts once.
+pub fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
+    match actions {
+        Actions::In(ids) if ids.len() > 1 => {
+            std::iter::once(&env.action)
+                .chain(env.above_action().ids())
+                .find(|id| ids.binary_search(id).is_ok())
+                == Some(&key)
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,161 @@
+//! Cedar's own entities for one request, cut out of the store: what the reference evaluates over at scale.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::Entities;
+use cedar_policy_core::ast::{Eid, EntityType, EntityUID, Name};
+use cedar_policy_core::entities::{NoEntitiesSchema, TCComputation};
+use cedar_policy_core::extensions::Extensions;
+
+use super::env::Env;
+use super::request::Locals;
+use crate::domain::{AccessRequest, Decision, RequestError, Value};
+use crate::engine::cedar::Unpacker;
+use crate::engine::decode::uid_parts;
+use crate::engine::reference;
+use crate::engine::snapshot::Snapshot;
+use crate::engine::store::{LOCAL, Store};
+use crate::engine::value::{Record, Val};
+
+/// Makes Cedar's entities of the entities that `env` shows under `ids`.
+pub fn cut(env: &Env<'_>, locals: &Locals<'_>, ids: impl IntoIterator<Item = u32>) -> Entities {
+    let types = std::cell::RefCell::new(HashMap::<u32, Option<EntityType>>::new());
+    let uid = |id: u32| -> Option<EntityUID> {
+        if id >= LOCAL {
+            let (type_name, id) = locals.uid(env.store, id)?;
+            return Some(EntityUID::from_components(parse_type(&type_name)?, Eid::new(id), None));
+        }
+        let ty = env.store.type_of(id);
+        let ty = types
+            .borrow_mut()
+            .entry(ty)
+            .or_insert_with(|| parse_type(env.store.symbols().type_name(ty)))
+            .clone()?;
+        let id = String::from_utf8_lossy(env.store.record(id)?.id()).into_owned();
+        Some(EntityUID::from_components(ty, Eid::new(id), None))
+    };
+    let name = |id: u32| -> Arc<str> {
+        match env.store.symbols().attribute_name(id) {
+            Some(name) => name.clone(),
+            None => locals.name(id).unwrap_or_default().into(),
+        }
+    };
+    let unpacker = Unpacker { uid, name };
+    let mut seen = HashSet::new();
+    let mut entities = Vec::new();
+    for id in ids {
+        if !seen.insert(id) {
+            continue;
+        }
+        if let Some(entity) = env.entity(id)
+            && let Some(uid) = (unpacker.uid)(id)
+            && let Some(entity) = unpacker.entity(uid, entity, env.ancestors(id).ids())
+        {
+            entities.push(entity);
+        }
+    }
+    let entities = cedar_policy_core::entities::Entities::from_entities(
+        entities,
+        None::<&NoEntitiesSchema>,
+        TCComputation::AssumeAlreadyComputed,
+        Extensions::all_available(),
+    );
+    // uids are distinct and the closure is there, so nothing is left to fail
+    entities.map(Entities::from).unwrap_or_default()
+}
+
+fn parse_type(name: &str) -> Option<EntityType> {
+    name.parse::<Name>().ok().map(EntityType::from)
+}
+
+/// All stored entities as Cedar's, for the reference that keeps them all.
+pub fn everything(store: &Store) -> Entities {
+    let env = Env::new(store, [0; 3], Record::Built(&[]));
+    cut(&env, &Locals::default(), store.ids())
+}
+
+/// Decides with Cedar's authorizer over the part of the store that this request can reach.
+///
+/// # Errors
+/// If the request does not fit the schema, or its values are no Cedar values.
+pub fn by_reference(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+    let store = &snapshot.store;
+    let mut roots = HashSet::new();
+    let mut name = |type_name: &str, id: &str| {
+        let found = store.symbols().type_id(type_name).and_then(|ty| store.find(ty, id.as_bytes()));
+        roots.extend(found);
+    };
+    for uid in [&request.principal, &request.action, &request.resource] {
+        name(&uid.type_name, &uid.id);
+    }
+    for overlay in &request.overlays {
+        name(&overlay.entity.type_name, &overlay.entity.id);
+        named(&overlay.attributes, &mut name);
+    }
+    for value in std::iter::once(&request.context).chain(&request.entities).chain(&request.additional_entities) {
+        named(value, &mut name);
+    }
+    let reach = &snapshot.core.compiled.reach;
+    roots.extend(&reach.entities);
+    let env = Env::new(store, [0; 3], Record::Built(&[]));
+    let brings = request.additional_entities.is_some() || !request.overlays.is_empty();
+    let mut reached = roots.clone();
+    let mut level: Vec<u32> = roots.into_iter().collect();
+    for _ in 0..=reach.depth {
+        let mut next = Vec::new();
+        for id in level.drain(..) {
+            let Some(entity) = store.entity(id) else { continue };
+            let mut follow = |id: u32| {
+                if reached.insert(id) {
+                    next.push(id);
+                }
+            };
+            let record = entity.attributes();
+            for i in 0..record.len() {
+                let (name, value) = record.get(i);
+                if reach.names.contains(&name) {
+                    references(value, &mut follow);
+                }
+            }
+            for i in 0..if reach.tags { entity.tag_count() } else { 0 } {
+                references(entity.tag_at(i).1, &mut follow);
+            }
+        }
+        level = next;
+    }
+    if brings {
+        // Cedar closes the hierarchy anew, so it must see what is above
+        let above: Vec<u32> = reached.iter().flat_map(|id| env.ancestors(*id).ids().to_vec()).collect();
+        reached.extend(above);
+    }
+    let slice = cut(&env, &Locals::default(), reached);
+    reference::decide(snapshot, request, now, &slice)
+}
+
+/// Everything in `value` that reads like a uid.
+fn named<'v>(value: &'v Value<'_>, found: &mut impl FnMut(&'v str, &'v str)) {
+    match value {
+        Value::Array(elements) => elements.iter().for_each(|value| named(value, found)),
+        Value::Object(members) => {
+            if let Some((type_name, id)) = uid_parts(value) {
+                found(type_name, id);
+            } else if let (Some(type_name), Some(id)) =
+                (value.get("type").and_then(Value::as_str), value.get("id").and_then(Value::as_str))
+            {
+                found(type_name, id);
+            }
+            members.iter().for_each(|(_, value)| named(value, found));
+        }
+        _ => {}
+    }
+}
+
+fn references(value: Val<'_>, found: &mut impl FnMut(u32)) {
+    match value {
+        Val::Entity(id) => found(id),
+        Val::Set(set) => (0..set.len()).for_each(|i| references(set.get(i), found)),
+        Val::Record(record) => (0..record.len()).for_each(|i| references(record.get(i).1, found)),
+        _ => {}
+    }
+}

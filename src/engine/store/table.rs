@@ -1,0 +1,191 @@
+//! From the text of a uid to its id: a hash table in buckets that grow one at a time.
+//!
+//! The first bits of the hash choose a bucket through a directory (extendible hashing), so that adding a uid
+//! copies one bucket, whatever the size of the store. A slot holds 32 further bits of the hash beside the id;
+//! a probe looks at a wrong record once in billions. The hash is keyed anew in every process: ids come from
+//! outside, and nobody may choose them so that they collide.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+
+use super::spine::Spine;
+
+const SLOT_BITS: u32 = 9;
+const SLOTS: usize = 1 << SLOT_BITS;
+/// A bucket with more than this is split.
+const FULL: u32 = SLOTS as u32 / 4 * 3;
+
+#[derive(Debug, Clone)]
+struct Bucket {
+    /// How many leading bits of the hash all its entries share.
+    depth: u32,
+    used: u32,
+    /// `hash bits << 32 | id + 1`, or 0.
+    slots: [u64; SLOTS],
+}
+
+/// The table. Cloning it copies one pointer and the key.
+#[derive(Debug, Clone)]
+pub struct Table {
+    state: RandomState,
+    /// How many leading bits choose the entry of the directory.
+    depth: u32,
+    directory: Spine<Arc<Bucket>>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let bucket = Bucket { depth: 0, used: 0, slots: [0; SLOTS] };
+        Self { state: RandomState::default(), depth: 0, directory: Spine::from_vec(vec![Arc::new(bucket)]) }
+    }
+}
+
+impl Table {
+    #[inline]
+    fn hash(&self, ty: u32, id: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write_u32(ty);
+        hasher.write(id);
+        hasher.finish()
+    }
+
+    #[inline]
+    fn entry_of(&self, hash: u64) -> usize {
+        // a shift by 64 for depth 0 would overflow
+        (hash >> 1 >> (63 - self.depth)) as usize
+    }
+
+    /// The id that `is` confirms among those whose hash fits.
+    #[inline]
+    pub fn find(&self, ty: u32, id: &[u8], is: impl Fn(u32) -> bool) -> Option<u32> {
+        let hash = self.hash(ty, id);
+        let bucket = self.directory.get(self.entry_of(hash))?;
+        let tag = tag(hash);
+        let mut at = hash as usize & (SLOTS - 1);
+        loop {
+            match bucket.slots.get(at)? {
+                0 => return None,
+                slot if slot >> 32 == tag && is(*slot as u32 - 1) => return Some(*slot as u32 - 1),
+                _ => at = (at + 1) & (SLOTS - 1),
+            }
+        }
+    }
+
+    /// Adds a uid that [`Table::find`] does not know. `hash_of` gives the hash of one that is there.
+    pub fn insert(&mut self, ty: u32, id: &[u8], new: u32, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
+        let hash = self.hash(ty, id);
+        while self.directory.get(self.entry_of(hash)).is_some_and(|bucket| bucket.used >= FULL) {
+            self.split(self.entry_of(hash), uid_of);
+        }
+        let entry = self.entry_of(hash);
+        // every entry of the directory that shares the bucket must see the change
+        let Some(shared) = self.directory.get(entry) else { return };
+        let span = 1_usize << (self.depth - shared.depth);
+        let first = entry & !(span - 1);
+        if span == 1 {
+            if let Some(bucket) = self.directory.get_mut(entry) {
+                Arc::make_mut(bucket).put(hash, new);
+            }
+            return;
+        }
+        let mut bucket = Bucket::clone(shared);
+        bucket.put(hash, new);
+        let bucket = Arc::new(bucket);
+        for entry in first..first + span {
+            if let Some(place) = self.directory.get_mut(entry) {
+                *place = bucket.clone();
+            }
+        }
+    }
+
+    fn split(&mut self, entry: usize, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
+        let Some(old) = self.directory.get(entry).cloned() else { return };
+        if old.depth == self.depth {
+            let doubled = self.directory.iter().flat_map(|bucket| [bucket.clone(), bucket.clone()]).collect();
+            self.directory = Spine::from_vec(doubled);
+            self.depth += 1;
+            return self.split(entry * 2, uid_of);
+        }
+        let depth = old.depth + 1;
+        let empty = Bucket { depth, used: 0, slots: [0; SLOTS] };
+        let mut halves = [empty.clone(), empty];
+        for slot in old.slots.iter().filter(|slot| **slot != 0) {
+            let id = *slot as u32 - 1;
+            let (ty, text) = uid_of(id);
+            let hash = self.hash(ty, &text);
+            let half = (hash >> (64 - depth) & 1) as usize;
+            if let Some(half) = halves.get_mut(half) {
+                half.put(hash, id);
+            }
+        }
+        let halves = halves.map(Arc::new);
+        let span = 1_usize << (self.depth - old.depth);
+        let first = entry & !(span - 1);
+        for (i, half) in halves.iter().enumerate() {
+            for entry in first + i * span / 2..first + (i + 1) * span / 2 {
+                if let Some(place) = self.directory.get_mut(entry) {
+                    *place = half.clone();
+                }
+            }
+        }
+    }
+
+    /// Bytes of all buckets and the directory.
+    pub fn bytes(&self) -> usize {
+        let buckets = self.directory.iter().map(|bucket| {
+            // a bucket counts once, however many entries point to it
+            size_of::<Bucket>() / (1_usize << (self.depth - bucket.depth))
+        });
+        buckets.sum::<usize>() + self.directory.len() * size_of::<usize>()
+    }
+}
+
+#[inline]
+fn tag(hash: u64) -> u64 {
+    hash >> SLOT_BITS & 0xffff_ffff
+}
+
+impl Bucket {
+    fn put(&mut self, hash: u64, id: u32) {
+        let mut at = hash as usize & (SLOTS - 1);
+        // never full: it is split before
+        while let Some(slot) = self.slots.get_mut(at) {
+            if *slot == 0 {
+                *slot = tag(hash) << 32 | (u64::from(id) + 1);
+                self.used += 1;
+                return;
+            }
+            at = (at + 1) & (SLOTS - 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_inserted_in_every_copy() {
+        let mut table = Table::default();
+        let uid = |id: u32| (id % 3, format!("entity-{id}").into_bytes());
+        let mut copies = Vec::new();
+        for id in 0..20_000 {
+            if id % 5_000 == 0 {
+                copies.push((id, table.clone()));
+            }
+            let (ty, text) = uid(id);
+            assert_eq!(table.find(ty, &text, |found| uid(found) == (ty, text.clone())), None);
+            table.insert(ty, &text, id, &uid);
+        }
+        copies.push((20_000, table));
+        for (known, table) in copies {
+            for id in (0..20_000).step_by(7) {
+                let (ty, text) = uid(id);
+                let found = table.find(ty, &text, |found| uid(found) == (ty, text.clone()));
+                assert_eq!(found, (id < known).then_some(id));
+            }
+        }
+    }
+}
