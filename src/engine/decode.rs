@@ -115,6 +115,23 @@ fn call_parts<'v>(value: &'v Value<'_>, implicit: bool) -> Option<(&'v str, &'v 
     parts.0.zip(parts.1)
 }
 
+/// The value of an explicit call. Cedar writes a `datetime` that no text spells as an `offset` from one that does.
+fn explicit_call(value: &Value<'_>) -> Option<Val<'static>> {
+    if let Some((function, text)) = call_parts(value, false) {
+        return construct(Extension::of_constructor(function)?, text);
+    }
+    let [(key, call)] = value.as_object()? else { return None };
+    let ("__extn", [_, _], Some("offset"), Some([start, length])) =
+        (key.as_ref(), call.as_object()?, call.get("fn")?.as_str(), call.get("args")?.as_array())
+    else {
+        return None;
+    };
+    match (explicit_call(start)?, explicit_call(length)?) {
+        (Val::Datetime(start), Val::Duration(length)) => start.checked_add(length).map(Val::Datetime),
+        _ => None,
+    }
+}
+
 fn construct(extension: Extension, text: &str) -> Option<Val<'static>> {
     match extension {
         Extension::Decimal => ext::parse_decimal(text).map(Val::Decimal),
@@ -168,7 +185,10 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
                 Ok(self.packer.value(construct(*extension, text).ok_or(Unsure)?)?)
             }
             (Ty::Extension(extension), Value::Object(_)) => {
-                let (function, text) = call_parts(value, true).ok_or(Unsure)?;
+                let Some((function, text)) = call_parts(value, true) else {
+                    let value = explicit_call(value).filter(|_| *extension == Extension::Datetime).ok_or(Unsure)?;
+                    return Ok(self.packer.value(value)?);
+                };
                 if Extension::of_constructor(function) != Some(*extension) {
                     return Err(Unsure);
                 }
@@ -224,11 +244,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
                     let ty = self.resolver.type_id(name)?;
                     self.entity(ty, id)
                 }
-                [(key, _)] if key == "__extn" => {
-                    let (function, text) = call_parts(value, false).ok_or(Unsure)?;
-                    let extension = Extension::of_constructor(function).ok_or(Unsure)?;
-                    Ok(self.packer.value(construct(extension, text).ok_or(Unsure)?)?)
-                }
+                [(key, _)] if key == "__extn" => Ok(self.packer.value(explicit_call(value).ok_or(Unsure)?)?),
                 _ => {
                     let mut found = SmallVec::new();
                     self.untyped_members(value, &mut found)?;

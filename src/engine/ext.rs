@@ -59,11 +59,7 @@ impl Ip {
         if let Some(packed) = bytes.get(2..IP_BYTES) {
             address.copy_from_slice(packed);
         }
-        Self {
-            v6: bytes.first() == Some(&1),
-            prefix: bytes.get(1).copied().unwrap_or(0),
-            address,
-        }
+        Self { v6: bytes.first() == Some(&1), prefix: bytes.get(1).copied().unwrap_or(0), address }
     }
 
     /// `isIpv4`
@@ -226,6 +222,25 @@ pub fn parse_datetime(text: &str) -> Option<i64> {
     Some(midnight + ((hour * 60 + minute) * 60 + second) * 1_000 + milliseconds - offset)
 }
 
+/// The text of a datetime, for years that four digits write.
+pub fn datetime_text(datetime: i64) -> Option<String> {
+    let (days, time) = (datetime.div_euclid(DAY), datetime.rem_euclid(DAY));
+    // eras of 400 years that start in March, so that the leap day comes last
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (seconds, milliseconds) = (time / 1_000, time % 1_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    (0..=9_999)
+        .contains(&year)
+        .then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z"))
+}
+
 /// Days from 1970-01-01 in the proleptic Gregorian calendar, for years from 0.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // years that start in March put the leap day last
@@ -262,30 +277,90 @@ mod tests {
         for a in numbers {
             for b in numbers {
                 texts.extend([
-                    format!("{a}.{b}"), format!("-{a}.{b}"), format!("{a}.{b}\n"), format!("{a}d{b}h"), format!("-{a}m{b}ms"),
-                    format!("{a}ms{b}m"), format!("{a}h{b}m{a}s{b}ms"), format!("10.0.{a}.1/{b}"), format!("::{a}/{b}"),
-                    format!("2024-{a}-{b}"), format!("2024-02-28T{a}:{b}:00Z"), format!("2024-02-29T10:11:12.{a}Z"),
-                    format!("2024-02-29T10:11:12+{a}{b}"), format!("2024-02-29T10:11:12.123-{a}{b}"),
+                    format!("{a}.{b}"),
+                    format!("-{a}.{b}"),
+                    format!("{a}.{b}\n"),
+                    format!("{a}d{b}h"),
+                    format!("-{a}m{b}ms"),
+                    format!("{a}ms{b}m"),
+                    format!("{a}h{b}m{a}s{b}ms"),
+                    format!("10.0.{a}.1/{b}"),
+                    format!("::{a}/{b}"),
+                    format!("2024-{a}-{b}"),
+                    format!("2024-02-28T{a}:{b}:00Z"),
+                    format!("2024-02-29T10:11:12.{a}Z"),
+                    format!("2024-02-29T10:11:12+{a}{b}"),
+                    format!("2024-02-29T10:11:12.123-{a}{b}"),
                 ]);
             }
         }
         for extra in [
-            "922337203685477.5807", "922337203685477.5808", "-922337203685477.5808", "-922337203685477.5809", "1.12345",
-            "+1.0", "1.", ".1", "\u{0661}.1", "9223372036854775807ms", "9223372036854775808ms", "-9223372036854775808ms",
-            "-9223372036854775809ms", "106751991167d", "106751991168d", "-106751991167d7h12m55s808ms", "-0.5",
-            "106751991167d7h12m55s807ms", "106751991167d7h12m55s808ms", "1s1s", "1x", "ms", "0000-01-01", "9999-12-31",
-            "10000-01-01", "2023-02-29", "2000-02-29", "1900-02-29", "2024-1-1", "2024-01-01T00:00:00", "2024-01-01 00:00:00Z",
-            "2024-01-01T23:59:60Z", "2024-01-01T24:00:00Z", "2024-01-01T00:00:00.1Z", "2024-01-01T00:00:00.1234Z",
-            "2024-01-01T00:00:00+2400", "2024-01-01T00:00:00+0060", "2024-01-01T00:00:00z", "::ffff:127.0.0.1", "1:2:3:4:5:6:7:8",
-            "ABCD:EF01:2345:6789:ABCD:EF01:2345:6789/128", "127.0.0.1/", "127.0.0.1/032", "127.1", "0127.0.0.1", "fe80::1%1",
+            "922337203685477.5807",
+            "922337203685477.5808",
+            "-922337203685477.5808",
+            "-922337203685477.5809",
+            "1.12345",
+            "+1.0",
+            "1.",
+            ".1",
+            "\u{0661}.1",
+            "9223372036854775807ms",
+            "9223372036854775808ms",
+            "-9223372036854775808ms",
+            "-9223372036854775809ms",
+            "106751991167d",
+            "106751991168d",
+            "-106751991167d7h12m55s808ms",
+            "-0.5",
+            "106751991167d7h12m55s807ms",
+            "106751991167d7h12m55s808ms",
+            "1s1s",
+            "1x",
+            "ms",
+            "0000-01-01",
+            "9999-12-31",
+            "10000-01-01",
+            "2023-02-29",
+            "2000-02-29",
+            "1900-02-29",
+            "2024-1-1",
+            "2024-01-01T00:00:00",
+            "2024-01-01 00:00:00Z",
+            "2024-01-01T23:59:60Z",
+            "2024-01-01T24:00:00Z",
+            "2024-01-01T00:00:00.1Z",
+            "2024-01-01T00:00:00.1234Z",
+            "2024-01-01T00:00:00+2400",
+            "2024-01-01T00:00:00+0060",
+            "2024-01-01T00:00:00z",
+            "::ffff:127.0.0.1",
+            "1:2:3:4:5:6:7:8",
+            "ABCD:EF01:2345:6789:ABCD:EF01:2345:6789/128",
+            "127.0.0.1/",
+            "127.0.0.1/032",
+            "127.1",
+            "0127.0.0.1",
+            "fe80::1%1",
         ] {
             texts.push(extra.to_owned());
         }
         for text in &texts {
             assert_eq!(Ip::parse(text).is_some(), cedar(text, |t| RestrictedExpression::new_ip(t)), "ip {text:?}");
-            assert_eq!(parse_decimal(text).is_some(), cedar(text, |t| RestrictedExpression::new_decimal(t)), "decimal {text:?}");
-            assert_eq!(parse_datetime(text).is_some(), cedar(text, |t| RestrictedExpression::new_datetime(t)), "datetime {text:?}");
-            assert_eq!(parse_duration(text).is_some(), cedar(text, |t| RestrictedExpression::new_duration(t)), "duration {text:?}");
+            assert_eq!(
+                parse_decimal(text).is_some(),
+                cedar(text, |t| RestrictedExpression::new_decimal(t)),
+                "decimal {text:?}"
+            );
+            assert_eq!(
+                parse_datetime(text).is_some(),
+                cedar(text, |t| RestrictedExpression::new_datetime(t)),
+                "datetime {text:?}"
+            );
+            assert_eq!(
+                parse_duration(text).is_some(),
+                cedar(text, |t| RestrictedExpression::new_duration(t)),
+                "duration {text:?}"
+            );
         }
     }
 
@@ -298,6 +373,8 @@ mod tests {
             for month in 1..=12 {
                 for date in 1..=31 {
                     if let Some(found) = parse_datetime(&format!("{year:04}-{month:02}-{date:02}")) {
+                        let text = datetime_text(found + 1_234).unwrap();
+                        assert_eq!(text, format!("{year:04}-{month:02}-{date:02}T00:00:01.234Z"));
                         assert_eq!(found, day, "{year}-{month}-{date}");
                         day += DAY;
                     }

@@ -257,9 +257,7 @@ fn convert(ty: &cedar::Type, draft: &mut Draft) -> Ty {
             Some(name) if !name.is_action() => Ty::Entity(draft.type_id(&name.to_string())),
             _ => Ty::Unsure,
         },
-        cedar::Type::ExtensionType { name } => {
-            Extension::of_type(&name.to_string()).map_or(Ty::Unsure, Ty::Extension)
-        }
+        cedar::Type::ExtensionType { name } => Extension::of_type(&name.to_string()).map_or(Ty::Unsure, Ty::Extension),
         _ => Ty::Unsure,
     }
 }

@@ -114,12 +114,7 @@ pub fn load(
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn read_one(
-    value: &Value<'_>,
-    checks: Checks<'_>,
-    draft: &mut Draft,
-    packer: &mut Packer,
-) -> Result<u32, String> {
+pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer: &mut Packer) -> Result<u32, String> {
     let mut decoder = Decoder { packer: &mut *packer, resolver: &mut *draft, layout: checks.layout };
     if let Ok((ty, id)) = decoder.record(value) {
         return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned());
@@ -142,10 +137,9 @@ pub fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (u32, String) {
         Fault::TooDeep(id) => {
             (*id, format!("{} has more than {} levels of parents (`limits.max_depth`)", name(*id), limits.max_depth))
         }
-        Fault::TooManyParents(id, n) => (
-            *id,
-            format!("{} has {n} parents, more than {} (`limits.max_parents`)", name(*id), limits.max_parents),
-        ),
+        Fault::TooManyParents(id, n) => {
+            (*id, format!("{} has {n} parents, more than {} (`limits.max_parents`)", name(*id), limits.max_parents))
+        }
     }
 }
 
@@ -155,18 +149,28 @@ fn uid_text(draft: &Draft, id: u32) -> String {
     Uid { type_name: type_name.into(), id: id.into() }.to_string()
 }
 
-/// Where an entity stands: document and byte.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    document: u32,
-    offset: u64,
-}
+/// Where an entity stands: the document's number in the upper 16 bits, the byte in the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Place(u64);
 
 impl Place {
-    const NONE: Self = Self { document: u32::MAX, offset: 0 };
+    const NONE: Self = Self(u64::MAX);
+
+    fn new(document: usize, offset: usize) -> Self {
+        // beyond 65,535 documents places are told as if in the last: only a message is at stake
+        Self((document.min(0xfffe) as u64) << 48 | offset as u64)
+    }
+
+    fn document(self) -> usize {
+        (self.0 >> 48) as usize
+    }
+
+    fn offset(self) -> usize {
+        (self.0 & 0xffff_ffff_ffff) as usize
+    }
 
     fn split(self, documents: &[Document]) -> Option<(&Document, usize)> {
-        Some((documents.get(self.document as usize)?, self.offset as usize))
+        Some((documents.get(self.document())?, self.offset()))
     }
 }
 
@@ -270,9 +274,9 @@ impl Loader<'_> {
             self.places.resize((id as usize + 1).next_power_of_two(), Place::NONE);
         }
         let Some(known) = self.places.get_mut(id as usize) else { return };
-        if known.document != u32::MAX {
-            let first = if known.document as usize == source.number {
-                Diagnostic::error(source.origin, "").at(source.text, known.offset as usize).line
+        if *known != Place::NONE {
+            let first = if known.document() == source.number {
+                Diagnostic::error(source.origin, "").at(source.text, known.offset()).line
             } else {
                 None
             };
@@ -284,7 +288,7 @@ impl Loader<'_> {
             self.problems.push(place(format!("entity `{name}` is there twice; the first is at {first}")));
             return;
         }
-        *known = Place { document: source.number as u32, offset: offset as u64 };
+        *known = Place::new(source.number, offset);
         self.draft.put(id, &self.packer.out);
     }
 

@@ -14,6 +14,7 @@ mod conform;
 mod decode;
 mod diagnose;
 mod entities;
+mod export;
 mod ext;
 mod guard;
 mod layout;

@@ -132,12 +132,6 @@ impl SchemaModel {
         self.contexts.get(&(action.type_name.to_string(), action.id.to_string()))
     }
 
-    /// How many actions the schema declares; Cedar's store holds them too.
-    #[must_use]
-    pub fn action_count(&self) -> usize {
-        self.cedar.actions().count()
-    }
-
     /// Whether a uid names one of the ids of an `enum` type.
     #[must_use]
     pub fn is_choice(&self, uid: &Uid<'_>) -> bool {

@@ -25,7 +25,7 @@ const DECIMAL: u64 = 6;
 const DATETIME: u64 = 7;
 const DURATION: u64 = 8;
 const IP: u64 = 9;
-/// Added to [`LONG`] and the like is not possible in four bits, so numbers beyond 60 bits have tags of their own.
+/// Numbers beyond 60 bits lie in the buffer, under tags of their own.
 const LONG_WIDE: u64 = 10;
 const DECIMAL_WIDE: u64 = 11;
 const DATETIME_WIDE: u64 = 12;
@@ -205,15 +205,6 @@ impl<'a> Record<'a> {
             Self::Built(members) => {
                 members.binary_search_by_key(&name, |(n, _)| *n).ok().and_then(|i| members.get(i)).map(|(_, v)| *v)
             }
-        }
-    }
-
-    /// Whether it is this very packed record, not merely an equal one.
-    #[inline]
-    pub fn same_place(self, other: Record<'_>) -> bool {
-        match (self, other) {
-            (Self::Packed(a, x), Record::Packed(b, y)) => x == y && std::ptr::eq(a.as_ptr(), b.as_ptr()),
-            _ => false,
         }
     }
 }
@@ -398,12 +389,6 @@ impl Packer {
             }
         }
     }
-}
-
-/// The entity that a cell names, if it names one. Needs no buffer.
-#[inline]
-pub fn cell_entity(cell: Cell) -> Option<u32> {
-    (cell & ((1 << TAG_BITS) - 1) == ENTITY).then_some((cell >> TAG_BITS) as u32)
 }
 
 #[cfg(test)]

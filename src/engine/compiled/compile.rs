@@ -3,9 +3,7 @@
 //! Constants are made once where making them cannot fail; nothing else is calculated ahead, so that errors
 //! arise as Cedar has them. Recurses with the nesting of the text: runs on the stack that builds snapshots.
 
-use cedar_policy_core::ast::{
-    BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, SlotId, UnaryOp, Var,
-};
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, SlotId, UnaryOp, Var};
 
 use super::program::{Function, Op, Piece, Pool, Program};
 use crate::engine::ext::{self, Ip};

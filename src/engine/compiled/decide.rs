@@ -167,7 +167,8 @@ fn unknown_entity(
 ) -> Option<DeniedBy> {
     let layout = snapshot.core.layout.as_ref();
     // decoding has checked that an id of an `enum` type is among the choices
-    let is_choice = |id| layout.and_then(|layout| layout.entity_type(env.type_of(id))).is_some_and(|ty| ty.choices.is_some());
+    let is_choice =
+        |id| layout.and_then(|layout| layout.entity_type(env.type_of(id))).is_some_and(|ty| ty.choices.is_some());
     let unknown = |id: u32| env.entity(id).is_none() && !is_choice(id);
     let denied = |uid: &Uid<'_>| Some(DeniedBy::UnknownEntity { entity: uid.to_string() });
     if unknown(env.principal) {

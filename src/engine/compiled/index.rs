@@ -236,9 +236,7 @@ fn action_keys(actions: &Actions) -> &[u32] {
 pub fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
     match actions {
         Actions::In(ids) if ids.len() > 1 => {
-            std::iter::once(&env.action)
-                .chain(env.above_action().ids())
-                .find(|id| ids.binary_search(id).is_ok())
+            std::iter::once(&env.action).chain(env.above_action().ids()).find(|id| ids.binary_search(id).is_ok())
                 == Some(&key)
         }
         _ => true,

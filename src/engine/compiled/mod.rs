@@ -80,8 +80,9 @@ impl CompiledSet {
         let mut of_template: HashMap<ast::PolicyID, Condition> = HashMap::new();
         let mut reach = Reach::default();
         let mut compiler = Compiler::new(draft);
-        for policy in policies.set.policies() {
-            let policy: &ast::Policy = policy.as_ref();
+        // the order in which Cedar evaluates, and so reports errors
+        let set: &ast::PolicySet = policies.set.as_ref();
+        for policy in set.policies() {
             let condition = match of_template.get(policy.template().id()) {
                 Some(condition) => *condition,
                 None => {

@@ -228,7 +228,8 @@ impl Against<'_> {
         }
         let context = decoder.packer.record(&mut found)?;
         let ids = [principal.1, action.1, resource.1];
-        let brings = request.entities.is_some() || request.additional_entities.is_some() || !request.overlays.is_empty();
+        let brings =
+            request.entities.is_some() || request.additional_entities.is_some() || !request.overlays.is_empty();
         let layer = if brings { Some(self.layer(request, &mut locals)?) } else { None };
         Ok(Decoded { ids, context, filled_now, locals, named, layer })
     }
@@ -254,7 +255,8 @@ impl Against<'_> {
                 let (ty, text) = decoder.record(value)?;
                 let id = decoder.resolver.uid(ty, text)?;
                 // Cedar allows the same entity twice under conditions that it can check
-                let known = if adds { look_up(self.store, &layer, id).is_some() } else { layer.records.contains_key(&id) };
+                let known =
+                    if adds { look_up(self.store, &layer, id).is_some() } else { layer.records.contains_key(&id) };
                 if known {
                     return Err(Unsure);
                 }
@@ -265,7 +267,8 @@ impl Against<'_> {
         for overlay in &request.overlays {
             let mut resolver = Names { store: self.store, locals, named: None };
             let (_, id) = self.uid(&mut resolver, &overlay.entity)?;
-            let record = self.overlay(id, &overlay.entity, &overlay.attributes, overlay.mode, &layer, resolver, &mut packer)?;
+            let record =
+                self.overlay(id, &overlay.entity, &overlay.attributes, overlay.mode, &layer, resolver, &mut packer)?;
             layer.records.insert(id, record);
         }
         Ok(layer)

@@ -27,11 +27,8 @@ pub fn cut(env: &Env<'_>, locals: &Locals<'_>, ids: impl IntoIterator<Item = u32
             return Some(EntityUID::from_components(parse_type(&type_name)?, Eid::new(id), None));
         }
         let ty = env.store.type_of(id);
-        let ty = types
-            .borrow_mut()
-            .entry(ty)
-            .or_insert_with(|| parse_type(env.store.symbols().type_name(ty)))
-            .clone()?;
+        let ty =
+            types.borrow_mut().entry(ty).or_insert_with(|| parse_type(env.store.symbols().type_name(ty))).clone()?;
         let id = String::from_utf8_lossy(env.store.record(id)?.id()).into_owned();
         Some(EntityUID::from_components(ty, Eid::new(id), None))
     };

@@ -90,9 +90,7 @@ impl Draft {
 
     /// The id of a uid, if it was ever named.
     pub fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
-        self.table.find(ty, id, |candidate| {
-            self.type_of(candidate) == ty && self.record(candidate).id() == id
-        })
+        self.table.find(ty, id, |candidate| self.type_of(candidate) == ty && self.record(candidate).id() == id)
     }
 
     /// The id of a uid, new or not.

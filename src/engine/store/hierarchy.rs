@@ -36,14 +36,37 @@ impl Draft {
             if heights.get(root as usize) != Some(&NEW) {
                 continue;
             }
-            self.climb(root, limits, &mut finished, |id| heights.get(id as usize).copied().unwrap_or(0), &mut Vec::new())
-                .map(|found| {
-                    for (id, height) in found {
-                        if let Some(place) = heights.get_mut(id as usize) {
-                            *place = height;
-                        }
+            // most entities come after their parents: no walk, no path
+            let entity = self.record(root);
+            let mut height = 0;
+            for parent in entity.parents() {
+                height = match heights.get(parent as usize) {
+                    Some(&NEW) | None => NEW,
+                    Some(above) if height != NEW => height.max(above + 1),
+                    Some(_) => NEW,
+                };
+            }
+            if height != NEW && height as usize <= limits.max_depth && entity.parent_count() <= limits.max_parents {
+                if let Some(place) = heights.get_mut(root as usize) {
+                    *place = height;
+                }
+                finished.push(root);
+                continue;
+            }
+            self.climb(
+                root,
+                limits,
+                &mut finished,
+                |id| heights.get(id as usize).copied().unwrap_or(0),
+                &mut Vec::new(),
+            )
+            .map(|found| {
+                for (id, height) in found {
+                    if let Some(place) = heights.get_mut(id as usize) {
+                        *place = height;
                     }
-                })?;
+                }
+            })?;
         }
         let mut below = vec![0_u32; self.id_bound()];
         for id in finished.iter().rev() {

@@ -78,9 +78,9 @@ impl Store {
 
     #[inline]
     fn is(&self, candidate: u32, ty: u32, id: &[u8]) -> bool {
-        self.pages.get((candidate >> PAGE_BITS) as usize).is_some_and(|page| {
-            page.ty == ty && Entity::new(slot(&page.bytes, candidate)).id() == id
-        })
+        self.pages
+            .get((candidate >> PAGE_BITS) as usize)
+            .is_some_and(|page| page.ty == ty && Entity::new(slot(&page.bytes, candidate)).id() == id)
     }
 
     /// The record of an id, present or not.
@@ -128,11 +128,6 @@ impl Store {
     /// Bytes held by pages and by the table of uids: what an entity costs, without the allocator's share.
     pub fn bytes(&self) -> usize {
         self.pages.iter().map(|page| page.bytes.len() + size_of::<Page>() + 16).sum::<usize>() + self.table.bytes()
-    }
-
-    /// An upper bound of all ids, for tables indexed by id.
-    pub fn id_bound(&self) -> usize {
-        self.pages.len() << PAGE_BITS
     }
 }
 

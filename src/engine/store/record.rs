@@ -112,11 +112,6 @@ impl<'a> Entity<'a> {
     pub fn levels_below(self) -> u32 {
         u32_at(self.bytes, 8)
     }
-
-    /// Its bytes.
-    pub fn bytes(self) -> &'a [u8] {
-        self.bytes
-    }
 }
 
 /// Sets [`Entity::levels_below`] in a record.

@@ -59,11 +59,6 @@ impl Symbols {
         self.attributes.texts.get(id as usize)
     }
 
-    /// How many types there are.
-    pub fn type_count(&self) -> usize {
-        self.types.texts.len()
-    }
-
     /// Whether an entity of type `child` may have one of type `ancestor` above it.
     #[inline]
     pub fn may_be_above(&self, child: u32, ancestor: u32) -> bool {
