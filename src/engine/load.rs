@@ -41,8 +41,8 @@ pub struct Checks<'s> {
 ///
 /// # Errors
 /// If the store cannot hold them.
-pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let failed = |message: String| Diagnostic::error("schema", message);
+pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
+    let failed = |message: String| vec![Diagnostic::error("schema", message)];
     let actions = schema.cedar.action_entities().map_err(|error| failed(diagnose::message(&error)))?;
     let mut packer = Packer::default();
     for action in actions.iter() {

@@ -265,7 +265,7 @@ pub(super) fn load_bundle(
         None => None,
         Some(schema) => {
             let layout = Layout::build(schema.cedar.as_ref(), &mut draft).map_err(full)?;
-            load::schema_actions(schema, &mut draft).map_err(|problem| vec![problem])?;
+            load::schema_actions(schema, &mut draft)?;
             Some(layout)
         }
     };

@@ -74,6 +74,8 @@ pub struct Env<'e> {
     pub read_now: Cell<bool>,
     /// The entities that were read, where somebody wants to know.
     pub reads: Option<RefCell<Vec<u32>>>,
+    principal_entity: OnceCell<Option<Entity<'e>>>,
+    resource_entity: OnceCell<Option<Entity<'e>>>,
     principal_ancestors: OnceCell<Ancestors>,
     action_ancestors: OnceCell<Ancestors>,
     resource_ancestors: OnceCell<Ancestors>,
@@ -93,6 +95,8 @@ impl<'e> Env<'e> {
             filled_now: None,
             read_now: Cell::new(false),
             reads: None,
+            principal_entity: OnceCell::new(),
+            resource_entity: OnceCell::new(),
             principal_ancestors: OnceCell::new(),
             action_ancestors: OnceCell::new(),
             resource_ancestors: OnceCell::new(),
@@ -114,6 +118,20 @@ impl<'e> Env<'e> {
     pub fn read(&self, id: u32) -> Option<Entity<'e>> {
         self.note(id);
         self.entity(id)
+    }
+
+    /// The principal, for a policy.
+    #[inline]
+    pub fn read_principal(&self) -> Option<Entity<'e>> {
+        self.note(self.principal);
+        *self.principal_entity.get_or_init(|| self.entity(self.principal))
+    }
+
+    /// The resource, for a policy.
+    #[inline]
+    pub fn read_resource(&self) -> Option<Entity<'e>> {
+        self.note(self.resource);
+        *self.resource_entity.get_or_init(|| self.entity(self.resource))
     }
 
     /// Notes that a policy read an entity or its ancestors.
@@ -199,7 +217,9 @@ impl<'e> Env<'e> {
         let mut next = 0;
         let mut current = Some(id);
         while let Some(id) = current {
-            if let Some(entity) = self.entity(id) {
+            // the top of the hierarchy need not be read to know that nothing is above it
+            let top = self.layer.is_none() && !self.store.symbols().has_above(self.type_of(id));
+            if let Some(entity) = if top { None } else { self.entity(id) } {
                 for parent in entity.parents() {
                     let new = match &mut many {
                         None => !found.contains(&parent),

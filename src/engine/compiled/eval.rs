@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::env::Env;
 use super::program::{Function, Op, Pool, Program, matches};
 use crate::engine::ext::{self, Ip};
+use crate::engine::store::Entity;
 use crate::engine::value::{Record, Set, Val, equal, order, unpack};
 
 /// The evaluation failed. Why is for the reference to say.
@@ -61,10 +62,10 @@ fn entity(value: Option<Val<'_>>) -> Result<u32, Failed> {
     }
 }
 
-fn execute<'a>(
+fn execute<'a, 'e: 'a>(
     program: &'a Program,
     pool: &'a Pool,
-    env: &'a Env<'a>,
+    env: &'a Env<'e>,
     slots: [u32; 2],
     places: &'a [OnceCell<Built<'a>>],
 ) -> Result<bool, Failed> {
@@ -82,18 +83,18 @@ fn execute<'a>(
                 Val::Record(env.context)
             }
             Op::Slot(i) => Val::Entity(slots[usize::from(i) & 1]),
-            Op::PrincipalAttribute(name) => entity_attribute(env, env.principal, name)?,
-            Op::ResourceAttribute(name) => entity_attribute(env, env.resource, name)?,
+            Op::PrincipalAttribute(name) => attribute(env.read_principal(), name)?,
+            Op::ResourceAttribute(name) => attribute(env.read_resource(), name)?,
             Op::ContextAttribute(name) => {
                 env.note_context(name);
                 env.context.find(name).ok_or(Failed)?
             }
             Op::ContextHas(name) => Val::Bool(env.context.find(name).is_some()),
             Op::ContextHasPath(path) => {
-                Val::Bool(has_path(env, Val::Record(env.context), pool.paths.get(path as usize))?)
+                Val::Bool(has_path(env, Val::Record(env.context), pool.paths.get(path as usize).map(|path| &**path))?)
             }
             Op::Attribute(name) => match stack.pop() {
-                Some(Val::Entity(id)) => entity_attribute(env, id, name)?,
+                Some(Val::Entity(id)) => attribute(env.read(id), name)?,
                 Some(Val::Record(record)) => record.find(name).ok_or(Failed)?,
                 _ => return Err(Failed),
             },
@@ -106,7 +107,7 @@ fn execute<'a>(
             },
             Op::HasPath(path) => {
                 let value = stack.pop().ok_or(Failed)?;
-                Val::Bool(has_path(env, value, pool.paths.get(path as usize))?)
+                Val::Bool(has_path(env, value, pool.paths.get(path as usize).map(|path| &**path))?)
             }
             Op::And(target) => {
                 if boolean(stack.pop())? {
@@ -236,11 +237,11 @@ fn text(value: Option<Val<'_>>) -> Result<&[u8], Failed> {
 }
 
 #[inline]
-fn entity_attribute<'a>(env: &'a Env<'a>, id: u32, name: u32) -> Result<Val<'a>, Failed> {
-    env.read(id).and_then(|entity| entity.attributes().find(name)).ok_or(Failed)
+fn attribute<'a>(entity: Option<Entity<'a>>, name: u32) -> Result<Val<'a>, Failed> {
+    entity.and_then(|entity| entity.attributes().find(name)).ok_or(Failed)
 }
 
-fn has_path<'a>(env: &'a Env<'a>, value: Val<'a>, path: Option<&Box<[u32]>>) -> Result<bool, Failed> {
+fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: Option<&[u32]>) -> Result<bool, Failed> {
     let mut current = value;
     for name in path.ok_or(Failed)?.iter() {
         let next = match current {

@@ -22,31 +22,31 @@ const FEW: usize = 12;
 #[derive(Debug)]
 struct Texts<K> {
     list: Vec<K>,
-    table: HashMap<K, u32, RandomState>,
+    /// Kept where there are many.
+    table: Option<HashMap<K, u32, RandomState>>,
 }
 
 impl<K> Default for Texts<K> {
     fn default() -> Self {
-        Self { list: Vec::new(), table: HashMap::default() }
+        Self { list: Vec::new(), table: None }
     }
 }
 
 impl<K: Copy + Eq + std::hash::Hash> Texts<K> {
     fn intern(&mut self, text: K) -> u32 {
-        let known = if self.table.is_empty() {
-            self.list.iter().position(|known| *known == text).map(|i| i as u32)
-        } else {
-            self.table.get(&text).copied()
+        let known = match &self.table {
+            None => self.list.iter().position(|known| *known == text).map(|i| i as u32),
+            Some(table) => table.get(&text).copied(),
         };
         if let Some(known) = known {
             return LOCAL | known;
         }
         let new = self.list.len() as u32;
         self.list.push(text);
-        if !self.table.is_empty() {
-            self.table.insert(text, new);
+        if let Some(table) = &mut self.table {
+            table.insert(text, new);
         } else if self.list.len() > FEW {
-            self.table = self.list.iter().enumerate().map(|(i, text)| (*text, i as u32)).collect();
+            self.table = Some(self.list.iter().enumerate().map(|(i, text)| (*text, i as u32)).collect());
         }
         LOCAL | new
     }
@@ -184,9 +184,16 @@ impl Against<'_> {
         let mut named = SmallVec::new();
         packer.out.clear();
         let mut names = Names { store: self.store, locals: &mut locals, named: None };
-        let principal = self.uid(&mut names, &request.principal)?;
         let action = self.uid(&mut names, &request.action)?;
-        let resource = self.uid(&mut names, &request.resource)?;
+        let types = [self.type_of(&mut names, &request.principal)?, self.type_of(&mut names, &request.resource)?];
+        let texts = [&*request.principal.id, &*request.resource.id];
+        let found = self.store.find_two([(types[0], texts[0].as_bytes()), (types[1], texts[1].as_bytes())]);
+        let mut settle = |ty, text, found: Option<u32>| match found {
+            Some(id) => Ok((ty, id)),
+            None => names.uid(ty, text).map(|id| (ty, id)),
+        };
+        let principal = settle(types[0], texts[0], found[0])?;
+        let resource = settle(types[1], texts[1], found[1])?;
         let mut found: SmallVec<[(u32, Cell); 16]> = SmallVec::new();
         let mut filled_now = None;
         names.named = Some(&mut named);
@@ -236,13 +243,19 @@ impl Against<'_> {
 
     /// Type and id of a uid of the request.
     fn uid<'v>(&self, names: &mut Names<'_, '_, 'v>, uid: &'v Uid<'_>) -> Result<(u32, u32), Unsure> {
+        let ty = self.type_of(names, uid)?;
+        Ok((ty, names.uid(ty, &uid.id)?))
+    }
+
+    /// The type of a uid of the request, whose id may stand under it.
+    fn type_of<'v>(&self, names: &mut Names<'_, '_, 'v>, uid: &'v Uid<'_>) -> Result<u32, Unsure> {
         let ty = names.type_id(&uid.type_name)?;
         if let Some(choices) = self.layout.and_then(|layout| layout.entity_type(ty)).and_then(|ty| ty.choices.as_ref())
             && !choices.iter().any(|choice| **choice == *uid.id)
         {
             return Err(Unsure);
         }
-        Ok((ty, names.uid(ty, &uid.id)?))
+        Ok(ty)
     }
 
     fn layer<'v>(&self, request: &'v AccessRequest<'_>, locals: &mut Locals<'v>) -> Result<Layer, Unsure> {

@@ -51,7 +51,7 @@ impl Draft {
         touched.sort_unstable_by_key(|(number, _)| *number);
         let mut new = Vec::new();
         for (number, unpacked) in touched {
-            let page = pack(unpacked);
+            let page = pack(&unpacked);
             match self.pages.get_mut(number as usize) {
                 Some(place) => *place = page,
                 None => new.push(page),
@@ -244,7 +244,7 @@ fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, i
     }
 }
 
-fn pack(unpacked: Unpacked) -> Page {
+fn pack(unpacked: &Unpacked) -> Page {
     let head = 4 * (PAGE_SLOTS + 1);
     let total: usize = unpacked.records.iter().map(|record| record.len()).sum();
     let mut bytes = Vec::with_capacity(head + total);

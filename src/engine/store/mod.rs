@@ -47,7 +47,7 @@ struct Page {
 }
 
 /// All entities of one snapshot. Cloning it copies three pointers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Store {
     pages: Spine<Page>,
     table: Table,
@@ -57,23 +57,28 @@ pub struct Store {
     present: usize,
 }
 
-impl Default for Store {
-    fn default() -> Self {
-        Self {
-            pages: Spine::default(),
-            table: Table::default(),
-            symbols: Arc::default(),
-            open: Arc::default(),
-            present: 0,
-        }
-    }
-}
-
 impl Store {
     /// The id of a uid, if it was ever named.
     #[inline]
     pub fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
         self.table.find(ty, id, |candidate| self.is(candidate, ty, id))
+    }
+
+    /// The same for two uids at once, whose memory accesses then overlap.
+    #[inline]
+    pub fn find_two(&self, [a, b]: [(u32, &[u8]); 2]) -> [Option<u32>; 2] {
+        let guesses = [self.table.guess(a.0, a.1), self.table.guess(b.0, b.1)];
+        let records = guesses.map(|guess| {
+            guess.and_then(|id| {
+                self.pages.get((id >> PAGE_BITS) as usize).map(|page| (id, page.ty, Entity::new(slot(&page.bytes, id))))
+            })
+        });
+        let confirm = |found: Option<(u32, u32, Entity<'_>)>, (ty, id): (u32, &[u8])| match found {
+            Some((guess, found, record)) if found == ty && record.id() == id => Some(guess),
+            _ => self.find(ty, id),
+        };
+        let [first, second] = records;
+        [confirm(first, a), confirm(second, b)]
     }
 
     #[inline]

@@ -20,7 +20,7 @@ impl<T> Default for Spine<T> {
 
 impl<T: Clone> Spine<T> {
     /// The elements of `values`.
-    pub fn from_vec(values: Vec<T>) -> Self {
+    pub fn from_slice(values: &[T]) -> Self {
         let len = values.len();
         let chunks = values.chunks(CHUNK).map(Arc::from).collect();
         Self { chunks, len }

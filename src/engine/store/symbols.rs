@@ -69,6 +69,12 @@ impl Symbols {
         row.and_then(|row| row.get(ancestor as usize / 64)).is_some_and(|bits| bits >> (ancestor % 64) & 1 == 1)
     }
 
+    /// Whether an entity of this type may have any parent.
+    #[inline]
+    pub fn has_above(&self, ty: u32) -> bool {
+        self.types.texts.len() > MAX_RELATED || self.above.get(ty as usize).is_some_and(|row| !row.is_empty())
+    }
+
     pub(super) fn intern_type(&mut self, name: &str) -> u32 {
         self.types.intern(name)
     }

@@ -1,8 +1,9 @@
 //! From the text of a uid to its id: a hash table in buckets that grow one at a time.
 //!
 //! The first bits of the hash choose a bucket through a directory (extendible hashing), so that adding a uid
-//! copies one bucket, whatever the size of the store. A slot holds 32 further bits of the hash beside the id;
-//! a probe looks at a wrong record once in billions. The hash is keyed anew in every process: ids come from
+//! copies one bucket, whatever the size of the store. In a bucket the hash chooses a line of eight slots. A slot
+//! holds further bits of the hash beside the id, so a probe looks at a wrong record once in billions, and a line
+//! is compared without a branch, so that the memory accesses of two probes overlap. The hash is keyed anew in every process: ids come from
 //! outside, and nobody may choose them so that they collide.
 
 use std::hash::{BuildHasher, Hasher};
@@ -12,8 +13,10 @@ use foldhash::quality::RandomState;
 
 use super::spine::Spine;
 
-const SLOT_BITS: u32 = 9;
-const SLOTS: usize = 1 << SLOT_BITS;
+const LINE_BITS: u32 = 6;
+const LINES: usize = 1 << LINE_BITS;
+const LINE: usize = 8;
+const SLOTS: usize = LINES * LINE;
 /// A bucket with more than this is split.
 const FULL: u32 = SLOTS as u32 / 4 * 3;
 
@@ -22,8 +25,31 @@ struct Bucket {
     /// How many leading bits of the hash all its entries share.
     depth: u32,
     used: u32,
-    /// `hash bits << 32 | id + 1`, or 0.
-    slots: [u64; SLOTS],
+    lines: [Line; LINES],
+}
+
+/// As much as one memory access brings: eight times `tag << 32 | id`, or 0.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line([u64; LINE]);
+
+impl Line {
+    /// The first id from slot `from` on whose tag fits, and its slot.
+    #[inline]
+    fn candidate(&self, tag: u64, from: usize) -> Option<(usize, u32)> {
+        let mut fits = 0_u32;
+        for (i, slot) in self.0.iter().enumerate() {
+            fits |= u32::from(slot >> 32 == tag) << i;
+        }
+        fits &= u32::MAX << from;
+        let i = fits.trailing_zeros() as usize;
+        self.0.get(i).map(|slot| (i, *slot as u32))
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.0.iter().all(|slot| *slot != 0)
+    }
 }
 
 /// The table. Cloning it copies one pointer and the key.
@@ -37,8 +63,8 @@ pub struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        let bucket = Bucket { depth: 0, used: 0, slots: [0; SLOTS] };
-        Self { state: RandomState::default(), depth: 0, directory: Spine::from_vec(vec![Arc::new(bucket)]) }
+        let bucket = Bucket { depth: 0, used: 0, lines: [Line::default(); LINES] };
+        Self { state: RandomState::default(), depth: 0, directory: Spine::from_slice(&[Arc::new(bucket)]) }
     }
 }
 
@@ -63,14 +89,29 @@ impl Table {
         let hash = self.hash(ty, id);
         let bucket = self.directory.get(self.entry_of(hash))?;
         let tag = tag(hash);
-        let mut at = hash as usize & (SLOTS - 1);
+        let mut line = hash as usize & (LINES - 1);
         loop {
-            match bucket.slots.get(at)? {
-                0 => return None,
-                slot if slot >> 32 == tag && is(*slot as u32 - 1) => return Some(*slot as u32 - 1),
-                _ => at = (at + 1) & (SLOTS - 1),
+            let slots = bucket.lines.get(line)?;
+            let mut from = 0;
+            while let Some((slot, id)) = slots.candidate(tag, from) {
+                if is(id) {
+                    return Some(id);
+                }
+                from = slot + 1;
             }
+            if !slots.is_full() {
+                return None;
+            }
+            line = (line + 1) & (LINES - 1);
         }
+    }
+
+    /// The id that is most likely that of the uid, unconfirmed.
+    #[inline]
+    pub fn guess(&self, ty: u32, id: &[u8]) -> Option<u32> {
+        let hash = self.hash(ty, id);
+        let bucket = self.directory.get(self.entry_of(hash))?;
+        bucket.lines.get(hash as usize & (LINES - 1))?.candidate(tag(hash), 0).map(|(_, id)| id)
     }
 
     /// Adds a uid that [`Table::find`] does not know. `hash_of` gives the hash of one that is there.
@@ -103,16 +144,16 @@ impl Table {
     fn split(&mut self, entry: usize, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
         let Some(old) = self.directory.get(entry).cloned() else { return };
         if old.depth == self.depth {
-            let doubled = self.directory.iter().flat_map(|bucket| [bucket.clone(), bucket.clone()]).collect();
-            self.directory = Spine::from_vec(doubled);
+            let doubled: Vec<_> = self.directory.iter().flat_map(|bucket| [bucket.clone(), bucket.clone()]).collect();
+            self.directory = Spine::from_slice(&doubled);
             self.depth += 1;
             return self.split(entry * 2, uid_of);
         }
         let depth = old.depth + 1;
-        let empty = Bucket { depth, used: 0, slots: [0; SLOTS] };
+        let empty = Bucket { depth, used: 0, lines: [Line::default(); LINES] };
         let mut halves = [empty.clone(), empty];
-        for slot in old.slots.iter().filter(|slot| **slot != 0) {
-            let id = *slot as u32 - 1;
+        for slot in old.lines.iter().flat_map(|line| line.0).filter(|slot| *slot != 0) {
+            let id = slot as u32;
             let (ty, text) = uid_of(id);
             let hash = self.hash(ty, &text);
             let half = (hash >> (64 - depth) & 1) as usize;
@@ -142,22 +183,23 @@ impl Table {
     }
 }
 
+/// Never 0, which marks an empty slot.
 #[inline]
 fn tag(hash: u64) -> u64 {
-    hash >> SLOT_BITS & 0xffff_ffff
+    hash >> LINE_BITS & 0xffff_ffff | 1
 }
 
 impl Bucket {
     fn put(&mut self, hash: u64, id: u32) {
-        let mut at = hash as usize & (SLOTS - 1);
+        let mut line = hash as usize & (LINES - 1);
         // never full: it is split before
-        while let Some(slot) = self.slots.get_mut(at) {
-            if *slot == 0 {
-                *slot = tag(hash) << 32 | (u64::from(id) + 1);
+        while let Some(slots) = self.lines.get_mut(line) {
+            if let Some(slot) = slots.0.iter_mut().find(|slot| **slot == 0) {
+                *slot = tag(hash) << 32 | u64::from(id);
                 self.used += 1;
                 return;
             }
-            at = (at + 1) & (SLOTS - 1);
+            line = (line + 1) & (LINES - 1);
         }
     }
 }

@@ -201,6 +201,72 @@ fn two_operands() {
     }
 }
 
+/// A small generator, so that failures come back.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+
+    fn expression(&mut self, depth: usize) -> String {
+        if depth == 0 || self.roll(6) == 0 {
+            return format!("({})", OPERANDS[self.roll(OPERANDS.len())]);
+        }
+        let (form, marks): (&str, &[char]) = match self.roll(3) {
+            0 => (UNARY[self.roll(UNARY.len())], &['A']),
+            1 => (BINARY[self.roll(BINARY.len())], &['@', '#']),
+            // conditions that are mostly fine, so that what is inside them is reached
+            _ => {
+                (["@ == #", "@ && #", "@ || #", "if @ then # else false", "[@].contains(#)"][self.roll(5)], &['@', '#'])
+            }
+        };
+        let mut parts = String::from("(");
+        for part in form.split_inclusive(marks) {
+            match part.strip_suffix(marks) {
+                Some(rest) => {
+                    parts += rest;
+                    parts += &self.expression(depth - 1);
+                }
+                None => parts += part,
+            }
+        }
+        parts + ")"
+    }
+}
+
+#[test]
+fn nested_operators() {
+    let mut dice = Dice(7);
+    for _ in 0..4 {
+        let all: Vec<String> = (0..1_500).map(|i| dice.expression(2 + i % 3)).collect();
+        assert!(compare(all.into_iter()) > 1_000);
+    }
+}
+
+#[test]
+fn long_chains_are_exact_on_a_small_stack() {
+    for (operator, term) in [("||", "context.no"), ("&&", "!context.no")] {
+        let chain = vec![term; 1_500].join(&format!(" {operator} "));
+        let text = format!(
+            "permit (principal, action, resource);\nforbid (principal, action, resource) when {{ {chain} {operator} principal == User::\"alice\" }};"
+        );
+        let both = Both::plain(&text, ENTITIES);
+        let request = request();
+        let decide = || {
+            let value = crate::domain::Value::parse(request.as_bytes()).unwrap();
+            let request = crate::domain::AccessRequest::from_value(value).unwrap();
+            both.compiled.decide(&request, 0).unwrap()
+        };
+        let decision = std::thread::scope(|scope| {
+            std::thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, decide).unwrap().join().unwrap()
+        });
+        assert!(!decision.outcome.is_allow() && decision.errors.is_empty());
+        assert_eq!(decision.reasons.len(), 1);
+    }
+}
+
 #[test]
 fn odd_calls_and_unlinked_things() {
     let conditions = [
