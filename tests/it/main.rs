@@ -4,5 +4,6 @@
 //! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
 
 mod corpus;
+mod differential;
 mod policies;
 mod support;
