@@ -229,7 +229,7 @@ impl<'w, 'm> Writer<'w, 'm> {
                 if self.c.chance(60) { "true".to_owned() } else { "false".to_owned() }
             }
             Ty::Long => {
-                let n = *self.c.pick(words::LONGS);
+                let n = *words::near(self.c, words::LONGS);
                 self.use_of(Feature::Long);
                 if n.unsigned_abs() >= 1 << 59 {
                     self.use_of(Feature::Extreme);
@@ -237,7 +237,7 @@ impl<'w, 'm> Writer<'w, 'm> {
                 if n < 0 { format!("({n})") } else { n.to_string() }
             }
             Ty::Text => {
-                let text = quoted(self.c.pick(words::TEXTS), self.c);
+                let text = quoted(words::near(self.c, words::TEXTS), self.c);
                 self.use_of(if text.contains('\\') { Feature::Escape } else { Feature::Text });
                 text
             }
@@ -369,6 +369,11 @@ impl<'w, 'm> Writer<'w, 'm> {
             self.use_of(Feature::EmptySet);
         }
         let mut elements: Vec<String> = (0..count).map(|_| self.expression(element, depth)).collect();
+        if self.c.chance(15)
+            && let Some(again) = self.c.any(&elements).cloned()
+        {
+            elements.push(again);
+        }
         if self.c.chance(2 + self.wild) {
             self.use_of(Feature::MixedSet);
             let other = self.people.model.ty(self.c, 1);
@@ -513,6 +518,7 @@ impl<'w, 'm> Writer<'w, 'm> {
     fn seen_type(&mut self) -> Ty {
         match self.c.any(&self.paths) {
             Some(path) if self.c.chance(75) => path.ty.clone(),
+            Some(_) if self.c.chance(20) => Ty::Set(Box::new(Ty::Text)),
             _ => self.people.model.ty(self.c, 1),
         }
     }
@@ -630,7 +636,7 @@ impl<'w, 'm> Writer<'w, 'm> {
     fn like(&mut self, depth: usize) -> String {
         self.use_of(Feature::Like);
         let operand = self.expression(&Ty::Text, depth);
-        let text = *self.c.pick(words::TEXTS);
+        let text = *words::near(self.c, words::TEXTS);
         let mut pattern = String::from("\"");
         let mut skipping = false;
         if self.c.chance(25) {

@@ -42,8 +42,8 @@ impl Population<'_> {
         };
         match ty {
             Ty::Bool => Value::Bool(c.chance(50)),
-            Ty::Long => Value::Long(*c.pick(words::LONGS)),
-            Ty::Text => text(*c.pick(words::TEXTS)),
+            Ty::Long => Value::Long(*words::near(c, words::LONGS)),
+            Ty::Text => text(*words::near(c, words::TEXTS)),
             Ty::Ip => {
                 let argument = *c.pick(words::IPS);
                 call(c, "ip", argument)
@@ -66,7 +66,13 @@ impl Population<'_> {
             }
             Ty::Set(element) => {
                 let count = if c.chance(2) { 30 } else { c.below(4) };
-                Value::Array((0..count).map(|_| self.value(c, element, typed)).collect())
+                let mut elements: Vec<_> = (0..count).map(|_| self.value(c, element, typed)).collect();
+                if c.chance(15)
+                    && let Some(again) = c.any(&elements).cloned()
+                {
+                    elements.push(again);
+                }
+                Value::Array(elements)
             }
             Ty::Record(members) => self.members(c, members, typed),
         }

@@ -177,6 +177,11 @@ pub const DURATIONS: &[&str] = &[
 pub const BAD_DURATIONS: &[&str] =
     &["", "-", "1", "1x", "d", "1h1d", "9223372036854775808ms", "106751991168d", "1s1s", "1.5h"];
 
+/// One of a pool, often one of its first few, so that values meet.
+pub fn near<'t, T>(c: &mut Choices, pool: &'t [T]) -> &'t T {
+    if c.chance(55) { c.pick(&pool[..pool.len().min(3)]) } else { c.pick(pool) }
+}
+
 /// A text as a Cedar literal, its escapes written in one of several ways.
 pub fn quoted(text: impl AsRef<str>, c: &mut Choices) -> String {
     let mut out = String::from("\"");
