@@ -17,6 +17,7 @@ mod bundle;
 mod cache;
 mod corpus;
 mod decision_log;
+mod differential;
 mod documents;
 mod drain;
 mod faults;

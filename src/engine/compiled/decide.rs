@@ -92,8 +92,6 @@ fn evaluate(
         outcomes.failed.sort_unstable();
         errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed)?;
     }
-    let is_forbid = |position: &&u32| set.entries.get(**position as usize).is_some_and(|entry| entry.forbids);
-    let forbid_errors = outcomes.failed.iter().filter(is_forbid).count();
     let denied_by = if strict {
         unknown_entity(snapshot, request, decoded, &env).or_else(|| {
             let failed = outcomes.failed.iter().filter_map(|position| set.entries.get(*position as usize));
@@ -103,6 +101,8 @@ fn evaluate(
     } else {
         None
     };
+    let failed = outcomes.failed.iter().filter_map(|position| set.entries.get(*position as usize));
+    let forbid_errors = failed.filter(|entry| entry.forbids).count();
     let allowed = outcomes.forbids.is_empty() && !outcomes.permits.is_empty();
     let mut reasons = if outcomes.forbids.is_empty() { outcomes.permits } else { outcomes.forbids };
     let rank = |position: &u32| set.entries.get(*position as usize).map(|entry| entry.rank);

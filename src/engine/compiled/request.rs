@@ -153,8 +153,8 @@ impl Decoded<'_> {
     }
 }
 
-/// Years that a four-digit date can write.
-const WRITABLE: std::ops::Range<i64> = 0..253_402_300_800_000;
+/// Clocks that the reference can write: `jiff` ends a day before the year 10000 does.
+const WRITABLE: std::ops::Range<i64> = 0..253_402_207_200_000;
 
 /// What requests are decoded against.
 #[derive(Debug, Clone, Copy)]

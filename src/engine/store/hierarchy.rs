@@ -172,11 +172,13 @@ impl Draft {
         Ok(heights.into_iter().collect())
     }
 
-    /// Everything that has `root` above it.
+    /// Everything that has `root` above it. Within a transaction there may be cycles, which end with it at the latest.
     pub fn descendants(&self, root: u32) -> Vec<u32> {
         const UNKNOWN: u8 = 0;
         const NO: u8 = 1;
         const YES: u8 = 2;
+        const OPEN: u8 = 3;
+        let mut cyclic = false;
         let mut state = vec![UNKNOWN; self.id_bound()];
         if let Some(place) = state.get_mut(root as usize) {
             *place = YES;
@@ -184,14 +186,19 @@ impl Draft {
         let mut found = Vec::new();
         let mut path: Vec<(u32, Vec<u32>, bool)> = Vec::new();
         for id in self.ids() {
-            if state.get(id as usize) == Some(&UNKNOWN) {
+            if let Some(place) = state.get_mut(id as usize).filter(|state| **state == UNKNOWN) {
+                *place = OPEN;
                 path.push((id, self.record(id).parents().collect(), false));
             }
             while let Some((id, parents, below)) = path.last_mut() {
                 if let Some(parent) = parents.pop().filter(|_| !*below) {
-                    match state.get(parent as usize) {
-                        Some(&YES) => *below = true,
-                        Some(&UNKNOWN) => path.push((parent, self.record(parent).parents().collect(), false)),
+                    match state.get_mut(parent as usize) {
+                        Some(&mut YES) => *below = true,
+                        Some(&mut OPEN) => cyclic = true,
+                        Some(place @ &mut UNKNOWN) => {
+                            *place = OPEN;
+                            path.push((parent, self.record(parent).parents().collect(), false));
+                        }
                         _ => {}
                     }
                     continue;
@@ -206,6 +213,20 @@ impl Draft {
                 path.pop();
                 if let Some((_, _, outer)) = path.last_mut() {
                     *outer |= below;
+                }
+            }
+        }
+        // on a cycle a no may have been said too early: repeat until nothing is new
+        while cyclic {
+            cyclic = false;
+            for id in self.ids() {
+                let below = |id: u32| state.get(id as usize) == Some(&YES);
+                if !below(id) && self.record(id).parents().any(below) {
+                    if let Some(place) = state.get_mut(id as usize) {
+                        *place = YES;
+                    }
+                    found.push(id);
+                    cyclic = true;
                 }
             }
         }

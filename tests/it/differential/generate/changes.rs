@@ -1,0 +1,76 @@
+//! Random changes of stored entities, and what they come to.
+
+use std::collections::BTreeMap;
+
+use palisade::domain::{EntityChange, Uid, Value};
+
+use super::World;
+use super::choices::Choices;
+use super::entities::{ancestors, hierarchy};
+
+/// Entities by uid.
+pub type Entities = BTreeMap<Uid<'static>, Value<'static>>;
+
+impl World {
+    /// Draws a transaction on `entities`.
+    pub fn changes(&self, c: &mut Choices, entities: &Entities) -> Vec<EntityChange> {
+        let people = self.population();
+        let mut changes = Vec::new();
+        for _ in 0..1 + c.below(4) {
+            let stored: Vec<&Uid<'static>> = entities.keys().filter(|uid| self.type_of(uid).is_some()).collect();
+            let uid = match c.any(&stored) {
+                Some(uid) if c.chance(75) => (*uid).clone(),
+                _ => {
+                    let ty = c.below(self.model.types.len());
+                    people.uid_of_type(c, ty)
+                }
+            };
+            let Some(ty) = self.type_of(&uid) else { continue };
+            match c.below(6) {
+                0 => changes.push(EntityChange::Delete(uid)),
+                1 => changes.push(EntityChange::DeleteSubtree(uid)),
+                _ => {
+                    let enumerated = self.model.declared && self.model.types[ty].choices.is_some();
+                    // parents from the whole order: now and then that makes a cycle
+                    let at = if c.chance(15) { usize::MAX } else { people.position(&uid) };
+                    let parents = if enumerated { Vec::new() } else { people.parents(c, ty, at) };
+                    changes.push(EntityChange::Upsert(people.entity(c, ty, &uid, &parents)));
+                }
+            }
+        }
+        changes
+    }
+
+    fn type_of(&self, uid: &Uid<'_>) -> Option<usize> {
+        self.model.types.iter().position(|ty| ty.name == uid.type_name)
+    }
+}
+
+impl super::entities::Population<'_> {
+    fn position(&self, uid: &Uid<'_>) -> usize {
+        self.stored.iter().position(|(_, known)| known == uid).unwrap_or(self.stored.len())
+    }
+}
+
+/// What `entities` are after `changes`, if the result is a hierarchy without cycles.
+pub fn applied(entities: &Entities, changes: &[EntityChange]) -> Entities {
+    let mut entities = entities.clone();
+    for change in changes {
+        match change {
+            EntityChange::Upsert(value) => {
+                let uid = value.get("uid").cloned().unwrap_or(Value::Null);
+                if let Ok(uid) = palisade::domain::request::uid_member(uid, "") {
+                    entities.insert(uid.into_owned(), value.clone());
+                }
+            }
+            EntityChange::Delete(uid) => {
+                entities.remove(uid);
+            }
+            EntityChange::DeleteSubtree(uid) => {
+                let parents = hierarchy(&entities);
+                entities.retain(|other, _| other != uid && !ancestors(&parents, other).contains(uid));
+            }
+        }
+    }
+    entities
+}
