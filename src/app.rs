@@ -1,6 +1,7 @@
 //! Wires the parts together: settings in, a running sidecar out.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -37,8 +38,13 @@ pub enum AppError {
     #[error("`admin.token_file`: {0}")]
     Token(String),
     /// The decision log cannot be opened.
-    #[error("cannot open the decision log: {0}")]
-    DecisionLog(io::Error),
+    #[error("`decision_log.sink`: cannot open {}: {error}", path.display())]
+    DecisionLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The metrics cannot be registered.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -86,6 +92,7 @@ impl App {
     /// # Errors
     /// If an address, a file or a thread cannot be had.
     pub async fn start(settings: Settings) -> Result<Self, AppError> {
+        warn_of_what_is_not_served(&settings);
         let metrics = Arc::new(Metrics::new()?);
         let admin_token = settings.admin.token_file.as_deref().map(read_token).transpose()?;
         let log = decision_log(&settings, &metrics)?;
@@ -311,17 +318,30 @@ fn load(source: &FileSource, state: &State, last: &mut Option<crate::domain::Dig
     state.note_unreadable(Origin::Files, problems);
 }
 
+/// Keys of the gateway endpoints can be written and are checked; nothing answers there yet.
+fn warn_of_what_is_not_served(settings: &Settings) {
+    let set = [
+        ("listen.grpc", settings.listen.grpc.is_some()),
+        ("routes", settings.routes.is_some()),
+        ("identity", !settings.identity.issuers.is_empty() || settings.identity.api_tokens.is_some()),
+    ];
+    for (key, _) in set.iter().filter(|(_, set)| *set) {
+        tracing::warn!("`{key}` is set, but this version does not serve the gateway endpoints: it has no effect");
+    }
+}
+
 fn file_source(settings: &Settings) -> FileSource {
     let files = FileSettings {
         quiet: settings.reload.quiet,
         poll: settings.reload.poll.unwrap_or(Duration::MAX),
-        entities_required: settings.entities != std::path::Path::new(config::DEFAULT_ENTITIES),
+        // the default place may be empty from the start; what was there must not vanish unnoticed
+        entities_required: settings.entities != Path::new(config::DEFAULT_ENTITIES) || settings.entities.exists(),
         ..FileSettings::default()
     };
     FileSource::new(settings.policies.clone(), Some(settings.entities.clone()), files)
 }
 
-fn read_token(path: &std::path::Path) -> Result<AdminToken, AppError> {
+fn read_token(path: &Path) -> Result<AdminToken, AppError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| AppError::Token(format!("cannot read {}: {error}", path.display())))?;
     let token = text.trim();
@@ -341,7 +361,13 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
         LogSink::File(path) => Sink::File(path.clone()),
     };
     let log = LogSettings { sink, queue: settings.decision_log.queue, mask: settings.decision_log.mask.clone() };
-    DecisionLog::open(log, metrics.clone()).map(Some).map_err(AppError::DecisionLog)
+    DecisionLog::open(log, metrics.clone()).map(Some).map_err(|error| {
+        let path = match &settings.decision_log.sink {
+            LogSink::File(path) => path.clone(),
+            LogSink::Off | LogSink::Stdout => PathBuf::from("standard output"),
+        };
+        AppError::DecisionLog { path, error }
+    })
 }
 
 /// What of the settings concerns the engine.

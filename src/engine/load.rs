@@ -65,6 +65,7 @@ pub fn load(
     progress: Option<Progress<'_>>,
 ) -> Result<(), Vec<Diagnostic>> {
     let mut loader = Loader {
+        documents,
         checks,
         draft,
         packer: Packer::default(),
@@ -175,6 +176,8 @@ impl Place {
 }
 
 struct Loader<'l> {
+    /// All documents, for the place of an earlier entity.
+    documents: &'l [Document],
     checks: Checks<'l>,
     draft: &'l mut Draft,
     packer: Packer,
@@ -275,15 +278,13 @@ impl Loader<'_> {
         }
         let Some(known) = self.places.get_mut(id as usize) else { return };
         if *known != Place::NONE {
-            let first = if known.document() == source.number {
-                Diagnostic::error(source.origin, "").at(source.text, known.offset()).line
-            } else {
-                None
-            };
-            let first = match first {
-                Some(line) => format!("{}:{line}", source.origin),
-                None => "in an earlier document".to_owned(),
-            };
+            let known = known.split(self.documents);
+            let first = known.and_then(|(document, offset)| {
+                let text = std::str::from_utf8(&document.bytes).ok()?;
+                let line = Diagnostic::error("", "").at(text, offset).line?;
+                Some(format!("{}:{line}", document.origin))
+            });
+            let first = first.unwrap_or_else(|| source.origin.to_owned());
             let name = uid_text(self.draft, id);
             self.problems.push(place(format!("entity `{name}` is there twice; the first is at {first}")));
             return;

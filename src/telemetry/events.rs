@@ -78,7 +78,7 @@ impl ReloadRejected<'_> {
             }
         }
         let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-        error!(%source, errors, "new policies or entities refused; what was in force stays");
+        error!(%source, errors, "new policies or entities refused; what was in force stays, if anything was");
     }
 }
 
