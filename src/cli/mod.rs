@@ -170,13 +170,13 @@ impl From<SemanticsArg> for Semantics {
 
 /// Runs the process's command line on the process's streams.
 pub fn main() -> Exit {
+    // not locked: while one verb runs, the log and the decision log write to the same streams from their threads
     let (stdout, stderr) = (io::stdout(), io::stderr());
-    // not locked: `serve` runs for long, and its threads log to these streams
     let mut out = Patient::new(io::BufWriter::new(stdout));
     let mut err = Patient::new(stderr);
     let env = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let streams = |choice| (wants_color(choice, &io::stdout(), env), wants_color(choice, &io::stderr(), env));
-    run(std::env::args_os(), &mut io::stdin().lock(), &mut out, &mut err, &streams)
+    run(std::env::args_os(), &mut io::stdin(), &mut out, &mut err, &streams)
 }
 
 /// Runs a command line, its first word being the program's name. `colors` tells whether output and
