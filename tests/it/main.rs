@@ -20,6 +20,7 @@ mod decision_log;
 mod documents;
 mod drain;
 mod faults;
+mod http2_floods;
 mod http_connections;
 mod http_raw;
 mod layers;

@@ -168,7 +168,7 @@ fn an_identical_put_publishes_nothing() {
         json!(["a"]),
         "{again}"
     );
-    assert_eq!(server.services.metrics.reloads(ReloadSource::Bundle, ReloadResult::Unchanged).get() >= 3, true);
+    assert!(server.services.metrics.reloads(ReloadSource::Bundle, ReloadResult::Unchanged).get() >= 3);
     let status = admin.get("/v1/status").json();
     assert_eq!(status["source"], json!({ "kind": "bundle", "durable": false }));
 }
@@ -248,6 +248,16 @@ fn files_are_followed() {
         status(server)["last_attempt"]["problems"].to_string().contains("bad.json")
     });
     assert_eq!(reasons(&server), json!(["edited"]));
+
+    // a file that is no text: not even read, and counted and told all the same
+    let before = reloads(&server, ReloadResult::Bad);
+    std::fs::write(dir.path().join("policies/bad.cedar"), b"permit (principal, action, resource); // \xff").unwrap();
+    server.until("told of the bytes", |server| {
+        status(server)["last_attempt"]["problems"].to_string().contains("bad.cedar")
+    });
+    assert!(reloads(&server, ReloadResult::Bad) > before);
+    assert_eq!(reasons(&server), json!(["edited"]));
+    std::fs::remove_file(dir.path().join("policies/bad.cedar")).unwrap();
 
     // repaired
     std::fs::remove_file(dir.path().join("entities/bad.json")).unwrap();
