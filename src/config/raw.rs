@@ -259,7 +259,7 @@ section! {
         max_header_bytes: ByteSize = ByteSize::kib(16),
         /// How long a client may take to send a request head.
         header_timeout: Span = Span::seconds(10),
-        /// How long a client may take to send a request body.
+        /// How long a client may take to send a request body, and how long it may leave an answer untaken.
         body_timeout: Span = Span::seconds(10),
         /// How many connections a listener keeps open at a time.
         max_connections: NonZeroUsize = non_zero::<10_000>(),

@@ -249,6 +249,16 @@ fn files_are_followed() {
     });
     assert_eq!(reasons(&server), json!(["edited"]));
 
+    // a file that is no text: not even read, and counted and told all the same
+    let before = reloads(&server, ReloadResult::Bad);
+    std::fs::write(dir.path().join("policies/bad.cedar"), b"permit (principal, action, resource); // \xff").unwrap();
+    server.until("told of the bytes", |server| {
+        status(server)["last_attempt"]["problems"].to_string().contains("bad.cedar")
+    });
+    assert!(reloads(&server, ReloadResult::Bad) > before);
+    assert_eq!(reasons(&server), json!(["edited"]));
+    std::fs::remove_file(dir.path().join("policies/bad.cedar")).unwrap();
+
     // repaired
     std::fs::remove_file(dir.path().join("entities/bad.json")).unwrap();
     std::fs::write(&file, &good).unwrap();
