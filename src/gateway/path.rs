@@ -22,7 +22,7 @@ pub const MAX_SEGMENTS: usize = 128;
 pub enum PathFault {
     /// It does not begin with `/`: absolute-form, authority-form, `*`, or nothing at all.
     NotOriginForm,
-    /// It is longer than [`MAX_TARGET`] or has more than [`MAX_SEGMENTS`] segments.
+    /// It is longer than 8,192 bytes or has more than 128 segments.
     Overlong,
     /// A control character or white space, raw, or a control character encoded, NUL and line ends among them.
     Control,
