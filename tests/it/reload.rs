@@ -187,6 +187,13 @@ fn directory() -> tempfile::TempDir {
     dir
 }
 
+/// Replaces a file at once, as an editor does: no load ever sees half of it, or an empty one.
+fn replace(path: &Path, text: impl AsRef<[u8]>) {
+    let whole = path.with_extension("tmp");
+    std::fs::write(&whole, text).unwrap();
+    std::fs::rename(&whole, path).unwrap();
+}
+
 fn watching(dir: &Path) -> Server {
     Server::ready(json!({ "policies": dir.join("policies"), "entities": dir.join("entities") }))
 }
@@ -214,14 +221,13 @@ fn files_are_followed() {
     assert_eq!(first["source"], json!({ "kind": "files", "durable": true }));
 
     // edited: a new revision
-    std::fs::write(&file, good.replace("@id(\"a\")", "@id(\"edited\")")).unwrap();
+    replace(&file, good.replace("@id(\"a\")", "@id(\"edited\")"));
     server.until("edited", |server| reasons(server) == json!(["edited"]));
     let edited = status(&server);
     assert_eq!(counter(edited["revision"].as_str().unwrap()), 2);
 
     // broken: the last good serves, and everyone is told what is wrong and where
-    std::fs::write(&file, "@id(\"broken\")\npermit (principal, action, resource)\nwhen { principl.a == 7 };\n")
-        .unwrap();
+    replace(&file, "@id(\"broken\")\npermit (principal, action, resource)\nwhen { principl.a == 7 };\n");
     server.until("told of the broken file", |server| status(server)["last_attempt"]["ok"] == json!(false));
     assert_eq!(reasons(&server), json!(["edited"]));
     let broken = status(&server);
@@ -235,7 +241,7 @@ fn files_are_followed() {
     assert!(!metrics.contains(r#"palisade_reloads_total{result="bad",source="files"} 0"#), "{metrics}");
 
     // it does not validate
-    std::fs::write(&file, good.replace("principal.a", "principal.c")).unwrap();
+    replace(&file, good.replace("principal.a", "principal.c"));
     server.until("told of the attribute", |server| {
         status(server)["last_attempt"]["problems"].to_string().contains('`')
             && status(server)["last_attempt"]["problems"][0]["excerpt"] != json!("when { principl.a == 7 };")
@@ -261,15 +267,15 @@ fn files_are_followed() {
 
     // repaired
     std::fs::remove_file(dir.path().join("entities/bad.json")).unwrap();
-    std::fs::write(&file, &good).unwrap();
+    replace(&file, &good);
     server.until("repaired", |server| reasons(server) == json!(["a"]));
     server.until("well again", |server| status(server)["last_attempt"]["ok"] == json!(true));
     assert_eq!(counter(status(&server)["revision"].as_str().unwrap()), 3);
 
     // broken and repaired to what serves already: no new revision, and well again
-    std::fs::write(&file, "permit").unwrap();
+    replace(&file, "permit");
     server.until("broken again", |server| status(server)["last_attempt"]["ok"] == json!(false));
-    std::fs::write(&file, &good).unwrap();
+    replace(&file, &good);
     server.until("well once more", |server| status(server)["last_attempt"]["ok"] == json!(true));
     assert_eq!(counter(status(&server)["revision"].as_str().unwrap()), 3);
 }
@@ -282,7 +288,7 @@ fn a_touched_file_publishes_nothing() {
     let text = std::fs::read_to_string(&file).unwrap();
     for n in 1..=3 {
         let before = reloads(&server, ReloadResult::Unchanged);
-        std::fs::write(&file, &text).unwrap();
+        replace(&file, &text);
         server.until("read again", |server| reloads(server, ReloadResult::Unchanged) > before);
         assert_eq!(counter(status(&server)["revision"].as_str().unwrap()), 1, "{n}");
     }
@@ -299,17 +305,17 @@ fn after_a_put_files_publish_only_when_they_change() {
     assert_eq!(reasons(&server), json!(["b"]));
     assert_eq!(status(&server)["source"], json!({ "kind": "bundle", "durable": false }));
     // touched, broken, and back: what was put stays
-    std::fs::write(&file, &text).unwrap();
+    replace(&file, &text);
     server.until("read again", |server| reloads(server, ReloadResult::Unchanged) > 0);
-    std::fs::write(&file, "permit").unwrap();
+    replace(&file, "permit");
     server.until("told", |server| status(server)["last_attempt"]["ok"] == json!(false));
     let before = reloads(&server, ReloadResult::Unchanged);
-    std::fs::write(&file, &text).unwrap();
+    replace(&file, &text);
     server.until("read once more", |server| reloads(server, ReloadResult::Unchanged) > before);
     assert_eq!((reasons(&server), counter(status(&server)["revision"].as_str().unwrap())), (json!(["b"]), 2));
     assert_eq!(status(&server)["source"]["kind"], "bundle");
     // changed: the files win
-    std::fs::write(&file, text.replace("@id(\"a\")", "@id(\"changed\")")).unwrap();
+    replace(&file, text.replace("@id(\"a\")", "@id(\"changed\")"));
     server.until("changed", |server| reasons(server) == json!(["changed"]));
     assert_eq!(status(&server)["source"], json!({ "kind": "files", "durable": true }));
     // and a PUT wins over those in turn
@@ -562,7 +568,7 @@ fn the_same_id_in_two_files() {
     ] {
         let path = dir.path().join(second);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        replace(&path, text);
         server.until("refused", |server| status(server)["last_attempt"]["ok"] == json!(false));
         let problems = status(&server)["last_attempt"]["problems"].to_string();
         let names: &[&str] =
