@@ -160,14 +160,7 @@ pub(super) fn set(tree: &mut Value, path: &[&str], value: Value) {
 
 /// A YAML value, or the text as it is where it is none: `[::1]:8180` needs no quotes.
 fn value_of(text: &str) -> Value {
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-        reject_unsupported_tags: true,
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-    };
-    serde_saphyr::from_str_with_options(text, options).unwrap_or_else(|_| Value::from(text))
+    serde_saphyr::from_str_with_options(text, crate::config::yaml::options()).unwrap_or_else(|_| Value::from(text))
 }
 
 fn word(value: &impl ValueEnum) -> Value {

@@ -58,7 +58,8 @@ fn explain(error: &serde_saphyr::Error) -> YamlError {
     }
 }
 
-fn options() -> serde_saphyr::Options {
+/// How YAML is read everywhere: configuration, flags, policy tests and routes agree on what a word is.
+pub(crate) fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
