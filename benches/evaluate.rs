@@ -1,49 +1,50 @@
 //! Does a decision's cost grow, and with what?
 //!
-//! One decision over the project's own packs, and over the same packs with more and more policies linked
-//! from a template for other tenants: what a tenant pays for its neighbours.
+//! Stock Cedar beside the compiled engine, on the same questions and known to give the same answers: over the
+//! project's own packs, with more and more policies linked for other tenants, with deeper hierarchies, with
+//! larger contexts. `stock` is its authorizer alone, from a request in Cedar's own form, which is more than
+//! fair: making that form of a decoded question costs callers of Cedar as much again, and is inside
+//! `compiled`. `table` measures it apart.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot set up must stop")]
 
 mod support;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use palisade::domain::{Link, PolicyNaming, PolicyText};
+use support::NOW;
+use support::cases::{self, Case};
+use support::engines::Ready;
 
-/// 2026-11-21T12:00:00Z, when no token of the fixtures has expired.
-const NOW: i64 = 1_795_262_400_000;
-
-const TEMPLATE: &str = "@id(\"neighbour\")
-permit (principal == ?principal, action == Fleet::Action::\"ViewDevice\", resource in ?resource);";
-
-fn decide(c: &mut Criterion) {
-    let bodies = support::questions();
-    let requests: Vec<_> = bodies.iter().map(|body| support::request(body)).collect();
-    let mut group = c.benchmark_group("decide");
-    for neighbours in [0, 1_000, 10_000] {
-        let mut bundle = support::fleet();
-        bundle.policies.push(PolicyText {
-            origin: "neighbours".to_owned(),
-            text: TEMPLATE.to_owned(),
-            naming: PolicyNaming::Stem("neighbours".to_owned()),
+fn compare(c: &mut Criterion, name: &str, cases: impl IntoIterator<Item = (usize, Case)>) {
+    let mut group = c.benchmark_group(name);
+    group.measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1)).sample_size(20);
+    for (size, case) in cases {
+        let Ready { engines, questions, requests } = Ready::new(case);
+        let mut next = questions.iter().cycle();
+        group.bench_function(BenchmarkId::new("compiled", size), |b| {
+            b.iter(|| next.next().map(|question| black_box(engines.compiled.decide(question, NOW))));
         });
-        bundle.links = (0..neighbours)
-            .map(|i| Link {
-                template_id: "neighbour".to_owned(),
-                link_id: format!("neighbour-{i}"),
-                args: vec![
-                    ("?principal".to_owned(), format!("Fleet::User::\"neighbour-{i}\"")),
-                    ("?resource".to_owned(), format!("Fleet::Customer::\"neighbour-{i}\"")),
-                ],
-            })
-            .collect();
-        let snapshot = support::snapshot(bundle);
         let mut next = requests.iter().cycle();
-        group.bench_function(BenchmarkId::new("linked policies", neighbours), |b| {
-            b.iter(|| next.next().map(|request| black_box(snapshot.decide(request, NOW))));
+        group.bench_function(BenchmarkId::new("stock", size), |b| {
+            b.iter(|| next.next().map(|request| black_box(engines.stock.decide(request))));
         });
     }
     group.finish();
+}
+
+fn policies(c: &mut Criterion) {
+    let cases = [cases::twenty(), cases::packs(), cases::neighbours(1_000), cases::neighbours(10_000)];
+    compare(c, "policies", cases.map(|case| (cases::policies(&case.bundle), case)));
+}
+
+fn depth(c: &mut Criterion) {
+    compare(c, "depth of the hierarchy", [1, 4, 16, 64].map(|n| (n, cases::deep(n))));
+}
+
+fn context(c: &mut Criterion) {
+    compare(c, "attributes of the context", [0, 5, 10, 20].map(|n| (n, cases::context(n))));
 }
 
 fn parse(c: &mut Criterion) {
@@ -54,5 +55,5 @@ fn parse(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decide, parse);
+criterion_group!(benches, policies, depth, context, parse);
 criterion_main!(benches);

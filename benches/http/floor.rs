@@ -1,9 +1,13 @@
 //! The least that a server on this stack can do: read the body, parse it, answer a constant.
+//!
+//! The constant is an answer of the sidecar itself, header fields included, so that both write the same bytes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -11,29 +15,61 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use palisade::domain::Value;
+use serde::{Deserialize, Serialize};
 
-/// As many bytes as an allow of the sidecar has.
-const ANSWER: &str = r#"{"decision":"Allow","diagnostics":{"reason":["autopi.device-control"],"errors":[]},"revision":"0123456789abcdef-1"}"#;
+/// What is answered: header fields and body.
+#[derive(Serialize, Deserialize)]
+pub struct Answer {
+    fields: Vec<(String, String)>,
+    body: String,
+}
+
+impl Answer {
+    /// From the bytes of a response. What hyper writes by itself is left to it.
+    pub fn of(response: &[u8]) -> Self {
+        let text = std::str::from_utf8(response).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let fields = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let fields = fields.filter(|(name, _)| !["date", "content-length"].contains(name));
+        Self {
+            fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: body.to_owned(),
+        }
+    }
+}
 
 /// Serves until killed. Prints its address.
-pub fn serve(kind: &str) {
+pub fn serve(kind: &str, answer: &str) {
+    let answer: Answer = serde_json::from_str(answer).unwrap();
+    let headers: HeaderMap = answer
+        .fields
+        .iter()
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()))
+        .collect();
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    *response.headers_mut() = headers;
+    let response = Arc::new(response);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     println!("listening addr={addr}");
     listener.set_nonblocking(true).unwrap();
     match kind {
-        "multi" => tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(accept(listener)),
+        // the server's own kind of runtime
+        "multi" => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(accept(listener, response));
+        }
         "per-core" => {
             // one accept queue, a runtime a core: each connection stays where it was accepted
             let threads: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
                 .map(|_| {
-                    let listener = listener.try_clone().unwrap();
+                    let (listener, response) = (listener.try_clone().unwrap(), response.clone());
                     std::thread::spawn(move || {
                         tokio::runtime::Builder::new_current_thread()
                             .enable_all()
                             .build()
                             .unwrap()
-                            .block_on(accept(listener));
+                            .block_on(accept(listener, response));
                     })
                 })
                 .collect();
@@ -45,25 +81,29 @@ pub fn serve(kind: &str) {
     }
 }
 
-async fn accept(listener: std::net::TcpListener) {
+async fn accept(listener: std::net::TcpListener, response: Arc<Response<Full<Bytes>>>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
         let (stream, _): (_, SocketAddr) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
+        let response = response.clone();
         tokio::spawn(async move {
-            let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http1().pipeline_flush(true);
+            let service = service_fn(move |request| {
+                let response = response.clone();
+                async move { answer(request, &response).await }
+            });
             // a client that leaves is no fault
-            let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    response: &Response<Full<Bytes>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let value = Value::parse(&body).unwrap();
     assert!(value.get("principal").is_some());
-    let mut response = Response::new(Full::new(Bytes::from_static(ANSWER.as_bytes())));
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
-    Ok(response)
+    Ok(response.clone())
 }

@@ -1,30 +1,12 @@
-//! Servers as processes, and a load that keeps a number of connections busy.
+//! A load that keeps a number of connections busy, for any HTTP server.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use crate::support;
-
-/// A server that can be started.
-pub struct Target {
-    /// What the table calls it.
-    pub name: String,
-    command: Command,
-}
-
-/// A server that runs. It is killed when dropped.
-pub struct Running {
-    /// What the table calls it.
-    pub name: String,
-    addr: SocketAddr,
-    process: Child,
-}
 
 /// What one round showed.
 pub struct Sample {
@@ -32,158 +14,127 @@ pub struct Sample {
     pub cpu_us: f64,
     /// Requests answered per second.
     pub per_second: f64,
+    /// Microseconds from sending a request to having its answer.
+    pub p50: f64,
+    pub p99: f64,
 }
 
-impl Target {
-    pub fn floor(name: &str, kind: &str) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--floor", kind]).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        Self { name: name.to_owned(), command }
-    }
-
-    pub fn palisade(name: &str, env: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-        command.arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
-        command.env("PALISADE_LISTEN__DECISIONS", "127.0.0.1:0").env("PALISADE_LISTEN__ADMIN", "off");
-        command
-            .env("PALISADE_POLICIES", support::project("policies"))
-            .env("PALISADE_ENTITIES", support::project("entities"));
-        command.envs(env.iter().copied());
-        Self { name: name.to_owned(), command }
-    }
-
-    /// Starts it, waits until it answers, and pins it to the first core where `taskset` is there.
-    pub fn start(mut self) -> Running {
-        let mut process = self.command.spawn().unwrap();
-        let output: Box<dyn BufRead + Send> = match (process.stdout.take(), process.stderr.take()) {
-            (Some(out), _) => Box::new(BufReader::new(out)),
-            (None, Some(err)) => Box::new(BufReader::new(err)),
-            (None, None) => panic!("no output to read the address from"),
-        };
-        let (found, addr) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if let Some((_, addr)) = line.split_once("addr=") {
-                    let _ = found.send(addr.trim().parse::<SocketAddr>());
-                }
-            }
-        });
-        let addr = addr.recv_timeout(Duration::from_secs(30)).expect("the server says where it listens").unwrap();
-        pin(process.id(), "0");
-        let running = Running { name: self.name, addr, process };
-        running.wait_ready();
-        running
-    }
+/// A whole request as it goes over the wire.
+pub fn post(path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
-impl Running {
-    fn wait_ready(&self) {
-        let bodies = support::questions();
-        for _ in 0..400 {
-            if std::panic::catch_unwind(|| drive(self, &bodies[..1], 1, Duration::from_millis(1))).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("{} does not answer", self.name);
-    }
-
-    /// Nanoseconds that its threads have run.
-    fn cpu_ns(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
-        tasks
-            .flatten()
-            .filter_map(|task| {
-                std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok()
-            })
-            .sum()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Pins a process's present and future threads; without `taskset` it stays free, and the table is noisier.
-fn pin(process: u32, core: &str) {
-    let _ = Command::new("taskset")
-        .args(["-a", "-p", "-c", core, &process.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+/// Requests of a file, one a line: `{"path": .., "body": ..}`, the body as text.
+pub fn requests(file: &str) -> Vec<Vec<u8>> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let line = |line: &str| {
+        let request: Value = serde_json::from_str(line).unwrap();
+        post(request["path"].as_str().unwrap(), request["body"].as_str().unwrap())
+    };
+    text.lines().map(line).collect()
 }
 
 /// Keeps `connections` busy for `time`, each with one request at a time.
-pub fn drive(server: &Running, bodies: &[String], connections: usize, time: Duration) -> Sample {
-    pin(std::process::id(), "1");
-    let requests: Arc<Vec<Vec<u8>>> = Arc::new(
-        bodies
-            .iter()
-            .map(|body| {
-                format!("POST /v1/is_authorized HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-                    .into_bytes()
-            })
-            .collect(),
-    );
+pub fn drive(addr: SocketAddr, pid: u32, requests: &Arc<Vec<Vec<u8>>>, connections: usize, time: Duration) -> Sample {
+    crate::server::pin(std::process::id(), "1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut streams = Vec::new();
         for _ in 0..connections {
-            let stream = TcpStream::connect(server.addr).await.unwrap();
+            let stream = TcpStream::connect(addr).await.unwrap();
             stream.set_nodelay(true).unwrap();
             streams.push(stream);
         }
-        let (before, started) = (server.cpu_ns(), Instant::now());
+        let (before, started) = (cpu_ns(pid), Instant::now());
         let end = started + time;
         let tasks: Vec<_> = streams
             .into_iter()
             .enumerate()
-            .map(|(i, stream)| tokio::spawn(ask(stream, requests.clone(), i, end)))
+            .map(|(i, stream)| tokio::spawn(ask(stream, requests.clone(), i * requests.len() / connections, end)))
             .collect();
-        let mut answered = 0;
+        let mut waited = Vec::new();
         for task in tasks {
-            answered += task.await.unwrap();
+            waited.extend(task.await.unwrap());
         }
-        let (after, took) = (server.cpu_ns(), started.elapsed());
+        let (after, took) = (cpu_ns(pid), started.elapsed());
+        waited.sort_unstable();
+        let at = |share: f64| f64::from(waited[((waited.len() - 1) as f64 * share) as usize]) / 1_000.0;
         Sample {
-            cpu_us: (after - before) as f64 / 1_000.0 / answered as f64,
-            per_second: answered as f64 / took.as_secs_f64(),
+            cpu_us: (after - before) as f64 / 1_000.0 / waited.len() as f64,
+            per_second: waited.len() as f64 / took.as_secs_f64(),
+            p50: at(0.5),
+            p99: at(0.99),
         }
     })
 }
 
-async fn ask(mut stream: TcpStream, requests: Arc<Vec<Vec<u8>>>, first: usize, end: Instant) -> u64 {
-    let mut buffer = vec![0; 16 << 10];
-    let mut answered = 0;
-    let mut next = first * 7;
-    loop {
-        stream.write_all(&requests[next % requests.len()]).await.unwrap();
-        next += 1;
+/// Nanoseconds that the threads of a process have run.
+fn cpu_ns(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks
+        .flatten()
+        .filter_map(|task| {
+            std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
+/// Asks until `end`. Returns the nanoseconds that each answer took.
+async fn ask(mut stream: TcpStream, requests: Arc<Vec<Vec<u8>>>, first: usize, end: Instant) -> Vec<u32> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut waited = Vec::new();
+    for request in requests.iter().cycle().skip(first) {
+        let sent = Instant::now();
+        stream.write_all(request).await.unwrap();
         let mut filled = 0;
-        loop {
+        let length = loop {
             let n = stream.read(&mut buffer[filled..]).await.unwrap();
             assert!(n > 0, "the server closed the connection");
             filled += n;
             if let Some(length) = whole(&buffer[..filled]) {
-                assert_eq!(length, filled, "one answer at a time");
-                break;
+                break length;
             }
-        }
+        };
+        assert_eq!(length, filled, "one answer at a time");
         assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..filled]));
-        answered += 1;
-        if Instant::now() >= end {
-            return answered;
+        let now = Instant::now();
+        waited.push(u32::try_from((now - sent).as_nanos()).unwrap_or(u32::MAX));
+        if now >= end {
+            break;
         }
     }
+    waited
+}
+
+/// The answer to one request, whatever its status.
+pub fn ask_once(addr: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(addr)?;
+    stream.write_all(request)?;
+    let (mut answer, mut some) = (Vec::new(), [0; 4096]);
+    while whole(&answer).is_none() {
+        match stream.read(&mut some)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            n => answer.extend_from_slice(&some[..n]),
+        }
+    }
+    Ok(answer)
 }
 
 /// The length of a response once it is whole.
 fn whole(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&bytes[..head]).ok()?;
-    let length: usize = text.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
-    (bytes.len() >= head + length).then_some(head + length)
+    let field = |wanted: &str| {
+        let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    };
+    if let Some(length) = field("content-length") {
+        let length: usize = length.parse().ok()?;
+        return (bytes.len() >= head + length).then_some(head + length);
+    }
+    // chunked: the body is whole with its last chunk
+    (field("transfer-encoding").is_some() && bytes.ends_with(b"\r\n0\r\n\r\n")).then_some(bytes.len())
 }

@@ -1,16 +1,24 @@
-//! What the benches share: the project's own bundle and its questions.
+//! What the benches share: the project's own bundle and its questions, worlds of any size, and stock Cedar.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot set up must stop")]
 #![allow(dead_code, reason = "each bench uses its part")]
+
+pub mod cases;
+pub mod engines;
+pub mod stock;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use palisade::domain::{AccessRequest, Bundle, Revision, Value};
-use palisade::engine::{EngineSettings, Snapshot, on_big_stack};
+use palisade::engine::{EngineSettings, Limits, Snapshot, on_big_stack};
 use palisade::source::{FileSettings, FileSource, Source};
 
 /// The revision of every snapshot here.
 pub const REVISION: Revision = Revision { incarnation: 1, counter: 1 };
+
+/// 2026-11-21T12:00:00Z, when no token of the fixtures has expired.
+pub const NOW: i64 = 1_795_262_400_000;
 
 /// A path of the project.
 pub fn project(path: &str) -> PathBuf {
@@ -22,9 +30,14 @@ pub fn fleet() -> Bundle {
     FileSource::new(project("policies"), Some(project("entities")), FileSettings::default()).load().unwrap().bundle
 }
 
+/// The server's settings, but for the depth of hierarchies, which a bench drives beyond the default.
+pub fn settings() -> EngineSettings {
+    EngineSettings { limits: Limits { max_depth: 128, ..Limits::default() }, ..EngineSettings::default() }
+}
+
 /// A snapshot of a bundle.
 pub fn snapshot(bundle: Bundle) -> Arc<Snapshot> {
-    let build = || Snapshot::build(Arc::new(bundle), &EngineSettings::default(), REVISION);
+    let build = || Snapshot::build(Arc::new(bundle), &settings(), REVISION);
     Arc::new(on_big_stack(build).unwrap().unwrap().0)
 }
 

@@ -1,0 +1,94 @@
+//! Servers as processes of their own: started, pinned to the first core, killed when done.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::floor::Answer;
+use crate::{load, support};
+
+/// A server that can be started.
+pub struct Target {
+    /// What the table calls it.
+    pub name: String,
+    command: Command,
+}
+
+/// A server that runs. It is killed when dropped.
+pub struct Running {
+    /// What the table calls it.
+    pub name: String,
+    pub addr: SocketAddr,
+    process: Child,
+}
+
+impl Target {
+    /// What only parses, and answers `answer` to everything.
+    pub fn floor(name: &str, kind: &str, answer: &Answer) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--floor", kind, &serde_json::to_string(answer).unwrap()]);
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        Self { name: name.to_owned(), command }
+    }
+
+    pub fn palisade(name: &str, env: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+        command.arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env("PALISADE_LISTEN__DECISIONS", "127.0.0.1:0").env("PALISADE_LISTEN__ADMIN", "off");
+        command
+            .env("PALISADE_POLICIES", support::project("policies"))
+            .env("PALISADE_ENTITIES", support::project("entities"));
+        command.envs(env.iter().copied());
+        Self { name: name.to_owned(), command }
+    }
+
+    /// Starts it and waits until it answers `question` with 200.
+    pub fn start(mut self, question: &[u8]) -> Running {
+        let mut process = self.command.spawn().unwrap();
+        let output: Box<dyn BufRead + Send> = match (process.stdout.take(), process.stderr.take()) {
+            (Some(out), _) => Box::new(BufReader::new(out)),
+            (None, Some(err)) => Box::new(BufReader::new(err)),
+            (None, None) => panic!("no output to read the address from"),
+        };
+        let (found, addr) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if let Some((_, addr)) = line.split_once("addr=") {
+                    let _ = found.send(addr.trim().parse::<SocketAddr>());
+                }
+            }
+        });
+        let addr = addr.recv_timeout(Duration::from_secs(30)).expect("the server says where it listens").unwrap();
+        pin(process.id(), "0");
+        for _ in 0..400 {
+            if load::ask_once(addr, question).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+                return Running { name: self.name, addr, process };
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("{} does not answer", self.name);
+    }
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Pins a process's present and future threads; without `taskset` it stays free, and the table is noisier.
+pub fn pin(process: u32, core: &str) {
+    let _ = Command::new("taskset")
+        .args(["-a", "-p", "-c", core, &process.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}
