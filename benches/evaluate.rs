@@ -5,7 +5,6 @@
 //! larger contexts. `stock` is its authorizer alone, from a request in Cedar's own form, which is more than
 //! fair: making that form of a decoded question costs callers of Cedar as much again, and is inside
 //! `compiled`. `table` measures it apart.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot set up must stop")]
 
 mod support;
 

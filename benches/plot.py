@@ -39,7 +39,8 @@ def draw(results, directory):
         axis.legend(fontsize="small")
     if http:
         axis = axes[len(panels)]
-        bars = axis.barh([side["name"] for side in http], [median(side["samples"]) for side in http], color="C0")
+        # long names would take the room of the panels above
+        bars = axis.barh([side["name"].replace(", ", ",\n") for side in http], [median(side["samples"]) for side in http], color="C0")
         axis.bar_label(bars, fmt="%.1f", padding=3)
         axis.invert_yaxis()
         axis.set_xlabel("CPU time of the server a request at 64 connections, µs")

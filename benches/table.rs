@@ -115,7 +115,7 @@ fn run(args: &Args) {
         Some("growth") => {
             let sizes = [size(1_000_000), args.larger];
             let worlds = sizes.map(|size| {
-                measure::progress(&format!("growth: loading {size} ..."));
+                measure::stage(&format!("growth: loading {size} ..."));
                 (size, world(size), support::snapshot(bundle(size)))
             });
             decisions::growth(plan, &worlds.each_ref().map(|(size, world, snapshot)| (*size, *world, &**snapshot)));

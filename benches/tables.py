@@ -84,7 +84,7 @@ def targets(results):
         rows.append(row(f"{what} at {count(found['size'])}", "≤ 1 ms", measured, p99 <= 1e6))
     for connections in (64, 1):
         found = results.ratio("http", ("palisade, cache off", connections), ("floor", connections))
-        rows.append(row(f"whole HTTP check, cache and decision log off, {connections} connections",
+        rows.append(row(f"whole HTTP check, cache and decision log off, {connections} connection{'s' * (connections > 1)}",
                         "≤ 1.3 x the floor's CPU", found and f"{found:.2f} x", found and found <= 1.3))
     for peer in (results.peers or {}).get("ratios", [{"peer": "Cerbos and cedar-agent", "ratio": None, "entities": 1000}]):
         found = peer["ratio"]

@@ -45,8 +45,10 @@ impl Target {
 
     /// Starts it and waits until it answers `question` with 200.
     pub fn start(mut self, question: &[u8]) -> Running {
-        let mut process = self.command.spawn().unwrap();
-        let output: Box<dyn BufRead + Send> = match (process.stdout.take(), process.stderr.take()) {
+        let process = self.command.spawn().unwrap();
+        // from here on it is killed, also if it never answers
+        let mut running = Running { name: self.name, addr: ([127, 0, 0, 1], 0).into(), process };
+        let output: Box<dyn BufRead + Send> = match (running.process.stdout.take(), running.process.stderr.take()) {
             (Some(out), _) => Box::new(BufReader::new(out)),
             (None, Some(err)) => Box::new(BufReader::new(err)),
             (None, None) => panic!("no output to read the address from"),
@@ -59,15 +61,15 @@ impl Target {
                 }
             }
         });
-        let addr = addr.recv_timeout(Duration::from_secs(30)).expect("the server says where it listens").unwrap();
-        pin(process.id(), "0");
+        running.addr = addr.recv_timeout(Duration::from_secs(30)).expect("the server says where it listens").unwrap();
+        pin(running.pid(), "0");
         for _ in 0..400 {
-            if load::ask_once(addr, question).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
-                return Running { name: self.name, addr, process };
+            if load::ask_once(running.addr, question).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+                return running;
             }
             std::thread::sleep(Duration::from_millis(25));
         }
-        panic!("{} does not answer", self.name);
+        panic!("{} does not answer", running.name);
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the benches share: the project's own bundle and its questions, worlds of any size, and stock Cedar.
-#![expect(clippy::unwrap_used, reason = "a bench that cannot set up must stop")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot set up must stop")]
 #![allow(dead_code, reason = "each bench uses its part")]
 
 pub mod cases;

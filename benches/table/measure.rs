@@ -1,6 +1,6 @@
 //! Clocks, memory, interleaved rounds, and lines of JSON.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _, stderr};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -98,11 +98,17 @@ fn emit(line: &Value) {
     std::io::stdout().flush().unwrap();
 }
 
-/// One line on the terminal that the next one replaces; lines of their own where it goes to a file.
-pub fn progress(text: &str) {
-    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-        eprint!("\r\x1b[2K{text}");
-    } else if text.ends_with(" 0") || text.contains("...") {
+/// Says what begins. It takes seconds, or it would not be said.
+pub fn stage(text: &str) {
+    progress(text);
+    if !stderr().is_terminal() {
         eprintln!("{text}");
+    }
+}
+
+/// One line on the terminal that the next one replaces; nothing where it goes to a file.
+fn progress(text: &str) {
+    if stderr().is_terminal() {
+        eprint!("\r\x1b[2K{text}");
     }
 }

@@ -8,7 +8,7 @@ use palisade::domain::{Bundle, EntityChange};
 use palisade::engine::Snapshot;
 use serde_json::json;
 
-use crate::measure::{Plan, Side, interleave, process_cpu, progress, report, resident, thread_cpu};
+use crate::measure::{Plan, Side, interleave, process_cpu, report, resident, stage, thread_cpu};
 use crate::support::engines::Engines;
 use crate::support::stock::{self, Stock};
 use crate::support::world::{Rng, World, upsert};
@@ -17,7 +17,7 @@ use crate::support::{self, REVISION};
 /// What the entities of a world take. In a process of its own for each engine, where nothing was freed before.
 pub fn memory(size: usize, world: World, of_stock: bool) {
     let before = resident();
-    progress(&format!("memory of {size} entities ..."));
+    stage(&format!("memory of {size} entities ..."));
     if of_stock {
         let schema = stock::schema(&support::fleet());
         // one by one: the trees of a whole text would leave holes that count as Cedar's
@@ -76,16 +76,19 @@ pub fn load(plan: Plan, size: usize, world: World) {
     interleave("cold load", Plan { time: Duration::ZERO, ..plan }, sides);
 }
 
+/// Makes some change of one kind.
+type Draw = fn(World, &mut Rng) -> EntityChange;
+
 /// Single changes, each published as a new snapshot, one after the other.
 pub fn changes(size: usize, world: World, count: usize, engines: &mut Engines, stock_count: usize) {
     let mut rng = Rng::new(5);
-    let kinds: [(&str, fn(World, &mut Rng) -> EntityChange); 3] = [
+    let kinds: [(&str, Draw); 3] = [
         ("upsert", |world, rng| upsert(&world.moved_device(rng))),
         ("delete", |world, rng| EntityChange::Delete(world.device(rng))),
         ("move", |world, rng| upsert(&world.moved_crowd(rng))),
     ];
     for (kind, change) in kinds {
-        progress(&format!("{kind}: {count} changes ..."));
+        stage(&format!("{kind}: {count} changes ..."));
         let (wall, cpu) = compiled_changes(&engines.compiled, count, || change(world, &mut rng));
         let stock: Vec<f64> = match kind {
             "upsert" => stock_changes(&mut engines.stock, stock_count, || Some(world.moved_device(&mut rng))),
@@ -134,6 +137,6 @@ fn stock_changes(stock: &mut Stock, count: usize, mut draw: impl FnMut() -> Opti
 
 /// Both engines over a bundle.
 pub fn engines(size: usize, bundle: Bundle) -> Engines {
-    progress(&format!("loading {size} entities ..."));
+    stage(&format!("loading {size} entities ..."));
     Engines::build(bundle)
 }
