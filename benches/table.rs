@@ -144,8 +144,10 @@ fn all_small() {
     decisions::depth(plan);
     decisions::context(plan);
     decisions::decode(plan);
-    let mut engines = store::engines(size, world.bundle());
-    decisions::world(plan, size, world, 0, &engines);
+    let bundle = world.bundle();
+    let policies = cases::policies(&bundle);
+    let mut engines = store::engines(size, bundle);
+    decisions::world(plan, size, world, policies, &engines);
     decisions::growth(plan, &[(size, world, &engines.compiled), (size, world, &engines.compiled)]);
     store::changes(size, world, 10, &mut engines, 1);
     store::memory(size, world, false);
