@@ -40,7 +40,11 @@ impl<'a> Value<'a> {
     /// # Errors
     /// If it is not JSON, is nested deeper than 127 levels, or has an object with two equal keys.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        match std::str::from_utf8(bytes) {
+            // checked once, not string by string
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(bytes),
+        }
     }
 
     /// What the value is, in words.

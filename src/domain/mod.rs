@@ -17,5 +17,5 @@ pub use digest::Digest;
 pub use error::{Diagnostic, RequestError, Severity};
 pub use json::Value;
 pub use request::{AccessRequest, Overlay, OverlayMode};
-pub use revision::Revision;
+pub use revision::{Revision, RevisionText};
 pub use uid::Uid;

@@ -140,7 +140,7 @@ pub fn uid_member<'a>(value: Value<'a>, pointer: &str) -> Result<Uid<'a>, Reques
     let error = |message: String| RequestError::new("invalid_uid", pointer, message);
     match value {
         Value::String(Cow::Borrowed(text)) => Uid::parse(text).map_err(|e| error(e.to_string())),
-        Value::String(Cow::Owned(text)) => Uid::parse(&text).map(Uid::into_owned).map_err(|e| error(e.to_string())),
+        Value::String(Cow::Owned(text)) => Uid::parse_owned(text).map_err(|e| error(e.to_string())),
         Value::Object(members) => {
             let (mut type_name, mut id) = (None, None);
             for (key, value) in members {

@@ -21,11 +21,59 @@ impl Revision {
     pub fn next(self) -> Self {
         Self { counter: self.counter + 1, ..self }
     }
+
+    /// Its text. Each answer has it twice, so it is made without the formatting machinery.
+    #[must_use]
+    pub fn text(self) -> RevisionText {
+        RevisionText::new(self)
+    }
 }
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{}", self.incarnation, self.counter)
+        f.write_str(self.text().as_str())
+    }
+}
+
+/// A revision as text, without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct RevisionText {
+    bytes: [u8; Self::MAX],
+    start: usize,
+}
+
+impl RevisionText {
+    /// 16 hexadecimal digits, the dash, and the decimal digits of the largest counter.
+    const MAX: usize = 16 + 1 + 20;
+
+    /// Written from its end.
+    fn new(revision: Revision) -> Self {
+        let mut text = Self { bytes: [b'-'; Self::MAX], start: Self::MAX };
+        let mut counter = revision.counter;
+        loop {
+            text.push(counter % 10);
+            counter /= 10;
+            if counter == 0 {
+                break;
+            }
+        }
+        // the dash is there
+        text.start -= 1;
+        for digit in 0..16 {
+            text.push(revision.incarnation >> (4 * digit) & 0xf);
+        }
+        text
+    }
+
+    fn push(&mut self, digit: u64) {
+        self.start -= 1;
+        self.bytes[self.start] = b"0123456789abcdef"[digit as usize];
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.start..]).unwrap_or_default()
     }
 }
 
@@ -55,7 +103,13 @@ mod tests {
     fn text_round_trips() {
         let revision = Revision { incarnation: 0xab, counter: 7 };
         assert_eq!(revision.to_string(), "00000000000000ab-7");
-        assert_eq!(revision.to_string().parse(), Ok(revision));
+        for revision in
+            [revision, Revision { incarnation: u64::MAX, counter: u64::MAX }, Revision { incarnation: 0, counter: 0 }]
+        {
+            let (incarnation, counter) = (revision.incarnation, revision.counter);
+            assert_eq!(revision.to_string(), format!("{incarnation:016x}-{counter}"));
+            assert_eq!(revision.to_string().parse(), Ok(revision));
+        }
     }
 
     #[test]

@@ -28,13 +28,25 @@ const RESERVED: &[&str] = &["true", "false", "if", "then", "else", "in", "is", "
 /// Whether `text` is a Cedar name such as `Fleet::User`.
 #[must_use]
 pub fn is_type_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.split("::").all(|part| {
-            let mut bytes = part.bytes();
-            bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-                && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-                && !RESERVED.contains(&part)
-        })
+    let mut rest = text;
+    loop {
+        let end = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+        let (word, after) = rest.split_at(end);
+        if !is_word(word) {
+            return false;
+        }
+        match after.strip_prefix("::") {
+            Some(next) => rest = next,
+            None => return after.is_empty(),
+        }
+    }
+}
+
+/// Whether letters, digits and underscores may name something.
+fn is_word(text: &str) -> bool {
+    const LONGEST: usize = "__cedar".len();
+    text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+        && !(text.len() <= LONGEST && RESERVED.contains(&text))
 }
 
 impl<'a> Uid<'a> {
@@ -56,14 +68,24 @@ impl<'a> Uid<'a> {
     /// # Errors
     /// If the text is anything else.
     pub fn parse(text: &'a str) -> Result<Self, ParseUidError> {
-        let error = |reason| ParseUidError { text: text.to_owned(), reason };
-        let (type_name, rest) = text.split_once("::\"").ok_or_else(|| error("it lacks `::\"`"))?;
-        let quoted = rest.strip_suffix('"').ok_or_else(|| error("its id does not end with `\"`"))?;
-        if !is_type_name(type_name) {
-            return Err(error("its type is not a name such as `Fleet::User`"));
+        let parts = split(text).map_err(|reason| ParseUidError { text: text.to_owned(), reason })?;
+        Ok(Self { type_name: Cow::Borrowed(parts.type_name), id: parts.id })
+    }
+
+    /// The same of a text that is not to be kept.
+    ///
+    /// # Errors
+    /// If the text is anything else.
+    pub fn parse_owned(mut text: String) -> Result<Uid<'static>, ParseUidError> {
+        match split(&text) {
+            Ok(Parts { type_name, id }) => {
+                let (end, id) = (type_name.len(), id.into_owned());
+                // the text becomes the type's name
+                text.truncate(end);
+                Ok(Uid { type_name: Cow::Owned(text), id: Cow::Owned(id) })
+            }
+            Err(reason) => Err(ParseUidError { text, reason }),
         }
-        let id = unescape(quoted).ok_or_else(|| error("its id has a bare `\"` or an unknown escape"))?;
-        Ok(Self { type_name: Cow::Borrowed(type_name), id })
     }
 
     /// The same uid, owning its text.
@@ -79,9 +101,30 @@ impl fmt::Display for Uid<'_> {
     }
 }
 
+/// What a uid's text consists of.
+struct Parts<'t> {
+    type_name: &'t str,
+    id: Cow<'t, str>,
+}
+
+/// Takes the text of a uid apart, or says why it is none.
+fn split(text: &str) -> Result<Parts<'_>, &'static str> {
+    const NO_QUOTE: &str = "it lacks `::\"`";
+    // a name has no quotation mark, so the first one begins the id
+    let quote = memchr::memchr(b'"', text.as_bytes()).ok_or(NO_QUOTE)?;
+    let (type_name, rest) = text.split_at(quote);
+    let type_name = type_name.strip_suffix("::").ok_or(NO_QUOTE)?;
+    let quoted = rest[1..].strip_suffix('"').ok_or("its id does not end with `\"`")?;
+    if !is_type_name(type_name) {
+        return Err("its type is not a name such as `Fleet::User`");
+    }
+    let id = unescape(quoted).ok_or("its id has a bare `\"` or an unknown escape")?;
+    Ok(Parts { type_name, id })
+}
+
 /// Undoes Cedar's string escapes (`\n \r \t \\ \0 \' \" \xNN \u{…}`); `None` where the text has others.
 fn unescape(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['\\', '"']) {
+    if memchr::memchr2(b'\\', b'"', text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));
     }
     let mut out = String::with_capacity(text.len());

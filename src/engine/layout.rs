@@ -212,6 +212,13 @@ impl Layout {
         self.actions.get(&id)
     }
 
+    /// All declared actions, in order.
+    pub fn actions(&self) -> Vec<u32> {
+        let mut actions: Vec<u32> = self.actions.keys().copied().collect();
+        actions.sort_unstable();
+        actions
+    }
+
     /// Whether an entity of type `child` may have a parent of type `parent`.
     pub fn allows_parent(&self, child: &TypeLayout, parent: u32) -> bool {
         child.parents.get(parent as usize / 64).is_some_and(|bits| bits >> (parent % 64) & 1 == 1)

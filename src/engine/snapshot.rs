@@ -106,7 +106,8 @@ impl Snapshot {
         let (Some(policies), Some((mut draft, layout)), true) = (policies, loaded, problems.is_empty()) else {
             return Err(problems);
         };
-        let compiled = CompiledSet::build(&policies, &mut draft)
+        let actions = layout.as_ref().map(Layout::actions).unwrap_or_default();
+        let compiled = CompiledSet::build(&policies, &actions, &mut draft)
             .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
         let store = draft.commit();
         let entities = match settings.kind {

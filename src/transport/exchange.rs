@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use crate::domain::{Revision, Value};
 use crate::transport::respond::Problem;
+use crate::transport::timer::{Elapsed, TimerSlot};
 
 /// The header that names the revision which a decision must at least be made at.
 pub(super) const AT_LEAST: http::HeaderName = http::HeaderName::from_static("palisade-at-least");
@@ -27,6 +28,8 @@ pub(super) struct Exchange {
     pub(super) body: Incoming,
     /// The caller's request id, or one of ours.
     pub(super) request_id: String,
+    /// The connection's timer for bodies.
+    pub(super) body_timer: TimerSlot,
 }
 
 /// How much of a body is read past an error, and for how long, to keep the connection for the next request.
@@ -80,12 +83,13 @@ impl Exchange {
         if self.announces_more_than(limits.max_bytes) {
             return Err(too_large());
         }
-        let read = Limited::new(&mut self.body, limits.max_bytes).collect();
-        match tokio::time::timeout(limits.timeout, read).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(_)) => Err(Problem::bad_request("body_cut_off", "the body ended before it was whole").closing()),
-            Err(_) => Err(Problem::new(
+        match self.body_timer.within(limits.timeout, collect(&mut self.body, limits.max_bytes)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(Unread::TooLarge)) => Err(too_large()),
+            Ok(Err(Unread::CutOff)) => {
+                Err(Problem::bad_request("body_cut_off", "the body ended before it was whole").closing())
+            }
+            Err(Elapsed) => Err(Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "body_too_slow",
                 format!("the body did not arrive within {}", humantime::format_duration(limits.timeout)),
@@ -108,8 +112,8 @@ impl Exchange {
         if self.announces_more_than(DRAIN.max_bytes) {
             return false;
         }
-        let rest = Limited::new(&mut self.body, DRAIN.max_bytes).collect();
-        matches!(tokio::time::timeout(DRAIN.timeout, rest).await, Ok(Ok(_)))
+        let rest = collect(&mut self.body, DRAIN.max_bytes);
+        matches!(self.body_timer.within(DRAIN.timeout, rest).await, Ok(Ok(_)))
     }
 
     /// Refuses a body that is not announced as JSON.
@@ -148,6 +152,31 @@ impl Exchange {
             (Some(_), Some(_)) => Err(Problem::bad_request("invalid_revision", "more than one `Palisade-At-Least`")),
         }
     }
+}
+
+/// Why a body is not there whole.
+enum Unread {
+    TooLarge,
+    CutOff,
+}
+
+/// The bytes of a body. One that came in one piece is not copied.
+async fn collect(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Unread> {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };
+        if data.len() > max_bytes - first.len() - all.len() {
+            return Err(Unread::TooLarge);
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// Parses a body as JSON.

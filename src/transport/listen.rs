@@ -18,6 +18,7 @@ use crate::telemetry::Metrics;
 use crate::transport::Services;
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::router::{self, Surface};
+use crate::transport::timer::TimerSlot;
 
 /// How long an accept error pauses the loop: without descriptors the next accept fails at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -116,7 +117,6 @@ pub async fn serve(
     grace: Duration,
 ) -> usize {
     let surface = listener.surface;
-    let builder = Arc::new(builder(&services.http));
     let connections = Arc::new(Semaphore::new(services.http.max_connections));
     let graceful = GracefulShutdown::new();
     let limits = Limits { opening: services.http.header_timeout, write: services.http.body_timeout };
@@ -152,16 +152,17 @@ pub async fn serve(
                 continue;
             }
         };
-        let (services, builder) = (services.clone(), builder.clone());
+        let services = services.clone();
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _open = OpenConnection::new(services.metrics.clone(), surface.listener());
             let _permit = permit;
-            let for_requests = services.clone();
+            let (for_requests, body_timer) = (services.clone(), TimerSlot::default());
             let service = service_fn(move |request| {
-                let services = for_requests.clone();
-                async move { router::answer(&services, surface, request).await }
+                let (services, body_timer) = (for_requests.clone(), body_timer.clone());
+                async move { router::answer(&services, surface, request, body_timer).await }
             });
+            let builder = builder(&services.http);
             let connection = builder.serve_connection(io, service);
             if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(listener = surface.listener().as_str(), "connection ended: {error}");
@@ -221,11 +222,12 @@ async fn accept(socket: &Socket, limits: Limits) -> io::Result<Stream> {
     Ok(TokioIo::new(Patient::new(stream, limits)))
 }
 
+/// One for each connection, with its timer.
 fn builder(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(TimerSlot::default())
         .header_read_timeout(http.header_timeout)
         .max_buf_size(http.max_header_bytes)
         .max_headers(MAX_HEADERS)

@@ -13,6 +13,7 @@ mod ops;
 mod patience;
 mod respond;
 mod router;
+mod timer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,11 +1,11 @@
 //! The native decision API: `/v1/is_authorized` and its batch.
 
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::decide::Call;
 use crate::domain::request::pointer;
-use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Value};
+use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Revision, Value};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
@@ -88,7 +88,8 @@ fn items(body: Value<'_>) -> Result<Vec<Value<'_>>, Problem> {
 pub(super) struct DecisionBody<'a> {
     decision: Outcome,
     diagnostics: Diagnostics<'a>,
-    revision: String,
+    #[serde(serialize_with = "revision")]
+    revision: Revision,
 }
 
 #[derive(Serialize)]
@@ -101,6 +102,10 @@ struct Diagnostics<'a> {
 
 impl Diagnostics<'_> {
     const EMPTY: Self = Diagnostics { reason: &[], errors: &[], denied_by: None };
+}
+
+fn revision<S: Serializer>(revision: &Revision, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(revision.text().as_str())
 }
 
 /// An item of a batch without a decision. Whoever reads only `decision` reads a denial.
@@ -120,7 +125,7 @@ impl<'a> DecisionBody<'a> {
                 errors: &decision.errors,
                 denied_by: decision.denied_by.as_ref(),
             },
-            revision: decision.revision.to_string(),
+            revision: decision.revision,
         }
     }
 }

@@ -154,15 +154,22 @@ impl From<Rejected> for Problem {
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
-    let body = serde_json::to_vec(value).unwrap_or_default();
+    // room for a decision with a reason or two
+    let mut body = Vec::with_capacity(512);
     // an answer that cannot be written must not look like one
-    let status = if body.is_empty() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
+    let status = match serde_json::to_writer(&mut body, value) {
+        Ok(()) => status,
+        Err(_) => {
+            body.clear();
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
     with_type(status, "application/json", body)
 }
 
 /// Says which revision an answer was made at: the state may be another by the time it leaves.
 pub(super) fn at(revision: Revision, mut answer: Answer) -> Answer {
-    if let Ok(value) = HeaderValue::from_str(&revision.to_string()) {
+    if let Ok(value) = HeaderValue::from_str(revision.text().as_str()) {
         answer.headers_mut().insert(REVISION, value);
     }
     answer

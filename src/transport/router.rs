@@ -7,9 +7,11 @@ use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
+use crate::domain::Revision;
 use crate::telemetry::Listener;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::respond::{Answer, Problem};
+use crate::transport::timer::TimerSlot;
 use crate::transport::{Services, admin, authzen, native, ops};
 
 /// What a listener is for.
@@ -109,10 +111,11 @@ pub(super) async fn answer(
     services: &Services,
     surface: Surface,
     request: Request<Incoming>,
+    body_timer: TimerSlot,
 ) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
     let request_id = request_id(head.headers.get(REQUEST_ID));
-    let mut exchange = Exchange { head, body, request_id };
+    let mut exchange = Exchange { head, body, request_id, body_timer };
     let mut answer = match route(services, surface, &mut exchange).await {
         Ok(answer) => answer,
         Err(problem) if !problem.closes() && exchange.drain().await => problem.into_answer(),
@@ -126,7 +129,7 @@ pub(super) async fn answer(
     }
     if !headers.contains_key(REVISION)
         && let Some(snapshot) = services.pdp.state().load().as_ref()
-        && let Ok(value) = HeaderValue::from_str(&snapshot.revision().to_string())
+        && let Ok(value) = HeaderValue::from_str(snapshot.revision().text().as_str())
     {
         headers.insert(REVISION, value);
     }
@@ -197,10 +200,14 @@ fn check_token(services: &Services, exchange: &Exchange) -> Result<(), Problem> 
 /// The caller's request id if it is one that can go into a log, else a new one.
 fn request_id(given: Option<&HeaderValue>) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    static PROCESS: std::sync::LazyLock<u32> =
-        std::sync::LazyLock::new(|| (uuid::Uuid::now_v7().as_u128() & 0xffff_ffff) as u32);
+    static PROCESS: std::sync::LazyLock<u64> =
+        std::sync::LazyLock::new(|| (uuid::Uuid::now_v7().as_u128() & u128::from(u64::MAX)) as u64);
     match given.and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty() && text.len() <= 256) {
         Some(text) => text.to_owned(),
-        None => format!("{:08x}-{:x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)),
+        // the shape of a revision serves for ids as well: a process, and a number in it
+        None => {
+            let id = Revision { incarnation: *PROCESS, counter: NEXT.fetch_add(1, Ordering::Relaxed) };
+            id.text().as_str().to_owned()
+        }
     }
 }

@@ -84,6 +84,9 @@ fn evaluate(
     env.layer = decoded.layer.as_ref();
     env.local_types = &decoded.locals.uid_types;
     env.filled_now = decoded.filled_now;
+    if decoded.layer.is_none() {
+        env.above_action = set.plans.get(&env.action).map(|plan| &plan.above);
+    }
 
     let mut outcomes = set.evaluate(&env)?;
     let mut errors = Vec::new();
@@ -147,13 +150,36 @@ impl CompiledSet {
                 Err(Failed) => outcomes.failed.push(position),
             }
         };
-        self.index.candidates(env, holds, &mut visit);
-        self.index.grouped(env, |position, key| {
-            let scopes = self.entries.get(position as usize).map(|entry| &entry.scopes);
-            if scopes.is_some_and(|scopes| is_first(&scopes.action, key, env) && scopes.hold(env)) {
+        self.index.by_entity(env, |position| {
+            if holds(position) {
                 visit(position);
             }
         });
+        if let Some(plan) = self.plans.get(&env.action).filter(|_| env.layer.is_none()) {
+            // of what is filed under an action that never changes, the action's part is known to hold
+            for position in &plan.policies {
+                if self.entries.get(*position as usize).is_some_and(|entry| entry.scopes.hold_for_entities(env)) {
+                    visit(*position);
+                }
+            }
+        } else {
+            for position in self.index.by_action(env.action) {
+                if holds(*position) {
+                    visit(*position);
+                }
+            }
+            self.index.by_group(env, |position, key| {
+                let scopes = self.entries.get(position as usize).map(|entry| &entry.scopes);
+                if scopes.is_some_and(|scopes| is_first(&scopes.action, key, env) && scopes.hold(env)) {
+                    visit(position);
+                }
+            });
+        }
+        for position in self.index.others() {
+            if holds(*position) {
+                visit(*position);
+            }
+        }
         if uncovered { Err(Disagreement) } else { Ok(outcomes) }
     }
 }

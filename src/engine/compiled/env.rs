@@ -42,6 +42,11 @@ impl Ancestors {
         if self.sorted.is_empty() { self.ids.contains(&id) } else { self.sorted.binary_search(&id).is_ok() }
     }
 
+    /// Ancestors found elsewhere, parents first.
+    pub fn new(ids: impl IntoIterator<Item = u32>) -> Self {
+        Self { ids: ids.into_iter().collect(), sorted: Vec::new() }.settle()
+    }
+
     fn settle(mut self) -> Self {
         if self.ids.len() > FEW {
             self.sorted = self.ids.to_vec();
@@ -74,6 +79,8 @@ pub struct Env<'e> {
     pub read_now: Cell<bool>,
     /// The entities that were read, where somebody wants to know.
     pub reads: Option<RefCell<Vec<u32>>>,
+    /// The action's ancestors, where they are known beforehand.
+    pub above_action: Option<&'e Ancestors>,
     principal_entity: OnceCell<Option<Entity<'e>>>,
     resource_entity: OnceCell<Option<Entity<'e>>>,
     principal_ancestors: OnceCell<Ancestors>,
@@ -95,6 +102,7 @@ impl<'e> Env<'e> {
             filled_now: None,
             read_now: Cell::new(false),
             reads: None,
+            above_action: None,
             principal_entity: OnceCell::new(),
             resource_entity: OnceCell::new(),
             principal_ancestors: OnceCell::new(),
@@ -176,7 +184,10 @@ impl<'e> Env<'e> {
     /// The action's ancestors.
     #[inline]
     pub fn above_action(&self) -> &Ancestors {
-        self.action_ancestors.get_or_init(|| self.ancestors(self.action))
+        match self.above_action {
+            Some(known) => known,
+            None => self.action_ancestors.get_or_init(|| self.ancestors(self.action)),
+        }
     }
 
     /// The resource's ancestors.

@@ -20,7 +20,35 @@ enum Built<'a> {
     Record(Box<[(u32, Val<'a>)]>),
 }
 
-type Stack<'a> = SmallVec<[Val<'a>; 12]>;
+/// The operands. The top lies apart: most instructions take what the one before left, and touch nothing else.
+struct Stack<'a> {
+    top: Option<Val<'a>>,
+    below: SmallVec<[Val<'a>; 8]>,
+}
+
+impl<'a> Stack<'a> {
+    #[inline(always)]
+    fn push(&mut self, value: Val<'a>) {
+        if let Some(below) = self.top.replace(value) {
+            self.below.push(below);
+        }
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<Val<'a>> {
+        match self.top.take() {
+            Some(top) => Some(top),
+            None => self.below.pop(),
+        }
+    }
+
+    /// Takes the upper `count`, the lowest first.
+    fn take(&mut self, count: usize) -> Result<impl Iterator<Item = Val<'a>>, Failed> {
+        self.below.extend(self.top.take());
+        let start = self.below.len().checked_sub(count).ok_or(Failed)?;
+        Ok(self.below.drain(start..))
+    }
+}
 
 /// Whether the condition holds.
 ///
@@ -69,7 +97,7 @@ fn execute<'a, 'e: 'a>(
     slots: [u32; 2],
     places: &'a [OnceCell<Built<'a>>],
 ) -> Result<bool, Failed> {
-    let mut stack = Stack::new();
+    let mut stack = Stack { top: None, below: SmallVec::new() };
     let mut at = 0;
     while let Some(op) = program.ops.get(at) {
         at += 1;
@@ -195,8 +223,7 @@ fn execute<'a, 'e: 'a>(
             }
             Op::Is(ty) => Val::Bool(env.type_of(entity(stack.pop())?) == ty),
             Op::Set(count, place) => {
-                let start = stack.len().checked_sub(count as usize).ok_or(Failed)?;
-                let mut elements: Vec<Val<'a>> = stack.drain(start..).collect();
+                let mut elements: Vec<Val<'a>> = stack.take(count as usize)?.collect();
                 elements.sort_unstable_by(|a, b| order(*a, *b));
                 elements.dedup_by(|a, b| equal(*a, *b));
                 match places.get(place as usize).map(|place| place.get_or_init(|| Built::Set(elements.into()))) {
@@ -206,8 +233,7 @@ fn execute<'a, 'e: 'a>(
             }
             Op::Record(names, place) => {
                 let names = pool.records.get(names as usize).ok_or(Failed)?;
-                let start = stack.len().checked_sub(names.len()).ok_or(Failed)?;
-                let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.drain(start..)).collect();
+                let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.take(names.len())?).collect();
                 members.sort_unstable_by_key(|(name, _)| *name);
                 match places.get(place as usize).map(|place| place.get_or_init(|| Built::Record(members.into()))) {
                     Some(Built::Record(members)) => Val::Record(Record::Built(members)),

@@ -52,24 +52,34 @@ impl Scopes {
     /// Whether the request is in scope.
     #[inline]
     pub fn hold(&self, env: &Env<'_>) -> bool {
-        let action = match &self.action {
+        self.hold_for_action(env) && self.hold_for_entities(env)
+    }
+
+    #[inline]
+    fn hold_for_action(&self, env: &Env<'_>) -> bool {
+        match &self.action {
             Actions::Any => true,
             Actions::Is(id) => *id == env.action,
             Actions::In(ids) => {
                 ids.binary_search(&env.action).is_ok()
                     || env.above_action().ids().iter().any(|id| ids.binary_search(id).is_ok())
             }
-        };
-        action
-            && match self.resource {
-                Scope::Any => true,
-                Scope::Is(id) => id == env.resource,
-                Scope::Type(ty) => env.type_of(env.resource) == ty,
-                Scope::In(id) => id == env.resource || env.above_resource().contains(id),
-                Scope::TypeIn(ty, id) => {
-                    env.type_of(env.resource) == ty && (id == env.resource || env.above_resource().contains(id))
-                }
+        }
+    }
+
+    /// Whether principal and resource are in scope, the action being so.
+    #[inline]
+    pub fn hold_for_entities(&self, env: &Env<'_>) -> bool {
+        let resource = match self.resource {
+            Scope::Any => true,
+            Scope::Is(id) => id == env.resource,
+            Scope::Type(ty) => env.type_of(env.resource) == ty,
+            Scope::In(id) => id == env.resource || env.above_resource().contains(id),
+            Scope::TypeIn(ty, id) => {
+                env.type_of(env.resource) == ty && (id == env.resource || env.above_resource().contains(id))
             }
+        };
+        resource
             && match self.principal {
                 Scope::Any => true,
                 Scope::Is(id) => id == env.principal,
@@ -171,15 +181,11 @@ impl Index {
         index
     }
 
-    /// Calls `visit` with each policy whose scope holds for the request, once, in no particular order.
+    /// Calls `visit` with each policy filed under the principal, the resource, or one of their ancestors.
     #[inline]
-    pub fn candidates(&self, env: &Env<'_>, scopes: impl Fn(u32) -> bool, mut visit: impl FnMut(u32)) {
+    pub fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(u32)) {
         let mut look = |files: &Files, key: u32| {
-            for position in files.get(&key).map(Vec::as_slice).unwrap_or_default() {
-                if scopes(*position) {
-                    visit(*position);
-                }
-            }
+            files.get(&key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
         };
         if !self.principal_is.is_empty() {
             look(&self.principal_is, env.principal);
@@ -189,29 +195,30 @@ impl Index {
         }
         if !self.principal_in.is_empty() {
             look(&self.principal_in, env.principal);
-            for ancestor in env.above_principal().ids() {
-                look(&self.principal_in, *ancestor);
-            }
+            env.above_principal().ids().iter().for_each(|ancestor| look(&self.principal_in, *ancestor));
         }
         if !self.resource_in.is_empty() {
             look(&self.resource_in, env.resource);
-            for ancestor in env.above_resource().ids() {
-                look(&self.resource_in, *ancestor);
-            }
-        }
-        if !self.action_is.is_empty() {
-            look(&self.action_is, env.action);
-        }
-        for position in &self.others {
-            if scopes(*position) {
-                visit(*position);
-            }
+            env.above_resource().ids().iter().for_each(|ancestor| look(&self.resource_in, *ancestor));
         }
     }
 
-    /// The same for policies filed under several actions, which may be found more than once.
+    /// The policies filed under the action alone.
     #[inline]
-    pub fn grouped(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
+    pub fn by_action(&self, action: u32) -> &[u32] {
+        self.action_is.get(&action).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The policies that no key files.
+    #[inline]
+    pub fn others(&self) -> &[u32] {
+        &self.others
+    }
+
+    /// Calls `visit` with each policy filed under several actions, one of which the action is or is in. Such a
+    /// policy may be found more than once: the key under which it was found tells.
+    #[inline]
+    pub fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
         if self.action_in.is_empty() {
             return;
         }
@@ -220,6 +227,15 @@ impl Index {
                 visit(*position, *key);
             }
         }
+    }
+
+    /// What is filed under `action` and those above it, each policy once.
+    pub fn filed_under(&self, action: u32, above: &[u32]) -> Box<[u32]> {
+        let groups = std::iter::once(&action).chain(above).filter_map(|key| self.action_in.get(key));
+        let mut found: Vec<u32> = self.by_action(action).iter().chain(groups.flatten()).copied().collect();
+        found.sort_unstable();
+        found.dedup();
+        found.into()
     }
 }
 

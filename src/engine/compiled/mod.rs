@@ -19,6 +19,7 @@ use std::collections::HashMap;
 
 use cedar_policy_core::ast;
 use cedar_policy_core::ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint as Constraint};
+use foldhash::fast::RandomState;
 
 use crate::domain::PolicyId;
 use crate::engine::layout::intern;
@@ -30,9 +31,13 @@ pub use decide::decide;
 pub use slice::{by_reference, everything};
 
 use compile::Compiler;
+use env::Ancestors;
 use index::{Actions, Index, Scope, Scopes};
 use program::{Op, Pool, Program};
 use reach::Reach;
+
+/// In how many plans a policy may be on average.
+const MOST_FILED: usize = 64;
 
 /// What must hold beside the scope.
 #[derive(Debug, Clone, Copy)]
@@ -66,15 +71,25 @@ pub struct CompiledSet {
     programs: Vec<Program>,
     pool: Pool,
     index: Index,
+    /// What is known beforehand of each action that the schema declares.
+    plans: HashMap<u32, Plan, RandomState>,
     reach: Reach,
 }
 
+/// The actions of a schema do not change with the entities, so neither does what follows from them.
+#[derive(Debug)]
+struct Plan {
+    above: Ancestors,
+    /// The policies filed under the action, or under one that it is in.
+    policies: Box<[u32]>,
+}
+
 impl CompiledSet {
-    /// Compiles all policies. Interns what they name in `draft`.
+    /// Compiles all policies. Interns what they name in `draft`, which has the actions that the schema `declared`.
     ///
     /// # Errors
     /// If the store has no more room for names.
-    pub fn build(policies: &Policies, draft: &mut Draft) -> Result<Self, TooLarge> {
+    pub fn build(policies: &Policies, declared: &[u32], draft: &mut Draft) -> Result<Self, TooLarge> {
         let mut entries = Vec::with_capacity(policies.count());
         let mut programs: Vec<Program> = Vec::new();
         let mut of_template: HashMap<ast::PolicyID, Condition> = HashMap::new();
@@ -130,7 +145,8 @@ impl CompiledSet {
             }
         }
         let index = Index::build(entries.iter().map(|entry: &Entry| &entry.scopes));
-        Ok(Self { entries, programs, pool, index, reach })
+        let plans = plans(declared, draft, &index, entries.len());
+        Ok(Self { entries, programs, pool, index, plans, reach })
     }
 
     /// The policies that only the reference can evaluate.
@@ -138,6 +154,26 @@ impl CompiledSet {
         let reference = self.entries.iter().filter(|entry| matches!(entry.condition, Condition::Reference));
         reference.map(|entry| entry.id.clone()).collect()
     }
+}
+
+/// A plan for each action, unless policies and actions are so many that looking is better than remembering.
+fn plans(actions: &[u32], draft: &Draft, index: &Index, policies: usize) -> HashMap<u32, Plan, RandomState> {
+    let mut room = MOST_FILED * policies;
+    let mut plans = HashMap::default();
+    for action in actions {
+        let mut above: Vec<u32> = draft.record(*action).parents().collect();
+        let mut next = 0;
+        while let Some(current) = above.get(next) {
+            let new: Vec<u32> = draft.record(*current).parents().filter(|parent| !above.contains(parent)).collect();
+            above.extend(new);
+            next += 1;
+        }
+        let policies = index.filed_under(*action, &above);
+        let Some(rest) = room.checked_sub(policies.len()) else { return HashMap::default() };
+        room = rest;
+        plans.insert(*action, Plan { above: Ancestors::new(above), policies });
+    }
+    plans
 }
 
 fn scope(constraint: &Constraint, slot: u32, draft: &mut Draft) -> Result<Scope, TooLarge> {
