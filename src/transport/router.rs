@@ -9,8 +9,9 @@ use hyper::body::Incoming;
 
 use crate::telemetry::Listener;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
+use crate::transport::gateway::Dialect;
 use crate::transport::respond::{Answer, Problem};
-use crate::transport::{Services, admin, authzen, native, ops};
+use crate::transport::{Services, admin, authzen, gateway, native, ops};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +89,7 @@ const DECISIONS: &[Surface] = &[Surface::Decisions];
 const ADMIN: &[Surface] = &[Surface::Admin];
 const OPS: &[Surface] = &[Surface::Admin, Surface::Ops];
 
-/// Every endpoint there is. The OpenAPI document lists the same.
+/// Every endpoint there is besides the dialects of gateways. The OpenAPI document lists the same.
 pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/v1/is_authorized", DECISIONS, Guard::Open, Action::IsAuthorized),
     endpoint(Method::POST, "/v1/is_authorized/batch", DECISIONS, Guard::Open, Action::Batch),
@@ -125,8 +126,8 @@ pub(super) async fn answer(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if !headers.contains_key(REVISION)
-        && let Some(snapshot) = services.pdp.state().load().as_ref()
-        && let Ok(value) = HeaderValue::from_str(&snapshot.revision().to_string())
+        && let Some(published) = services.pdp.state().load().as_ref()
+        && let Ok(value) = HeaderValue::from_str(&published.snapshot.revision().to_string())
     {
         headers.insert(REVISION, value);
     }
@@ -138,6 +139,11 @@ pub(super) async fn answer(
 }
 
 async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
+    if surface == Surface::Decisions
+        && let Some(dialect) = Dialect::at(exchange.head.uri.path())
+    {
+        return Ok(gateway::answer(services, exchange, dialect).await);
+    }
     exchange.check_framing()?;
     let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {
