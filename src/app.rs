@@ -16,10 +16,11 @@ use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::{Change, Diagnostic};
 use crate::engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
+use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Loaded, Source};
 use crate::state::{Origin, State};
 use crate::telemetry::{Metrics, events};
-use crate::transport::{self, AdminToken, BoundListener, Services, Surface};
+use crate::transport::{self, AdminToken, BoundListener, Gateway, Services, Surface};
 
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum AppError {
         /// Why.
         error: io::Error,
     },
+    /// Keys or API tokens cannot be read.
+    #[error("`identity`: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Identity(Vec<Diagnostic>),
     /// The metrics cannot be registered.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -92,7 +96,6 @@ impl App {
     /// # Errors
     /// If an address, a file or a thread cannot be had.
     pub async fn start(settings: Settings) -> Result<Self, AppError> {
-        warn_of_what_is_not_served(&settings);
         let metrics = Arc::new(Metrics::new()?);
         let admin_token = settings.admin.token_file.as_deref().map(read_token).transpose()?;
         let log = decision_log(&settings, &metrics)?;
@@ -115,6 +118,7 @@ impl App {
             events::ListenerBound { name: surface.listener(), addr: listener.addr() }.emit(&metrics);
             listeners.push(listener);
         }
+        let identity = Identity::start(&settings.identity, metrics.clone()).map_err(AppError::Identity)?;
         let engine = engine_settings(&settings);
         let limits = engine.limits.clone();
         let state = State::start(engine, metrics.clone())?;
@@ -123,6 +127,7 @@ impl App {
         let services = Arc::new(Services {
             pdp: Pdp::new(state.clone(), metrics.clone()).with_cache(cache).with_log(log).with_sampler(sampler),
             verify_unready: settings.engine.verify_unready,
+            gateway: Gateway::new(&settings, identity),
             metrics,
             http: settings.http,
             admin_body_bytes: settings.admin.max_body_bytes,
@@ -318,18 +323,6 @@ fn load(source: &FileSource, state: &State, last: &mut Option<crate::domain::Dig
     state.note_unreadable(Origin::Files, problems);
 }
 
-/// Keys of the gateway endpoints can be written and are checked; nothing answers there yet.
-fn warn_of_what_is_not_served(settings: &Settings) {
-    let set = [
-        ("listen.grpc", settings.listen.grpc.is_some()),
-        ("routes", settings.routes.is_some()),
-        ("identity", !settings.identity.issuers.is_empty() || settings.identity.api_tokens.is_some()),
-    ];
-    for (key, _) in set.iter().filter(|(_, set)| *set) {
-        tracing::warn!("`{key}` is set, but this version does not serve the gateway endpoints: it has no effect");
-    }
-}
-
 fn file_source(settings: &Settings) -> FileSource {
     let files = FileSettings {
         quiet: settings.reload.quiet,
@@ -338,7 +331,16 @@ fn file_source(settings: &Settings) -> FileSource {
         entities_required: settings.entities != Path::new(config::DEFAULT_ENTITIES) || settings.entities.exists(),
         ..FileSettings::default()
     };
-    FileSource::new(settings.policies.clone(), Some(settings.entities.clone()), files)
+    let source = FileSource::new(settings.policies.clone(), Some(settings.entities.clone()), files);
+    match &settings.routes {
+        Some(path) => source.with_routes(path.clone()),
+        // whoever serves other policies than those of this directory does not mean its routes
+        None if settings.policies != Path::new(config::DEFAULT_POLICIES) => source,
+        None => {
+            let [directory, file] = config::DEFAULT_ROUTES.map(PathBuf::from);
+            source.with_routes_if_any(if file.exists() && !directory.exists() { file } else { directory })
+        }
+    }
 }
 
 fn read_token(path: &Path) -> Result<AdminToken, AppError> {

@@ -6,11 +6,11 @@
 //! - [`domain`]: plain values, such as requests, decisions, revisions and diagnostics
 //! - [`config`], [`telemetry`]: what the operator says, and what the operator is told
 //! - [`engine`]: the snapshot and evaluation over it; alone knows Cedar
-//! - [`state`]: the published snapshot and the one writer that replaces it
+//! - [`gateway`]: the route table that turns an HTTP request into checks
+//! - [`state`]: what is published, snapshot and routes, and the one writer that replaces it
 //! - [`decide`]: one check, with cache and decision log
 //! - [`source`]: where policies and entities come from
 //! - [`identity`]: who is calling
-//! - [`gateway`]: the route table that turns an HTTP request into checks
 //! - [`transport`]: HTTP; alone knows hyper
 //! - [`app`]: wires them to a running sidecar
 //! - [`cli`]: the command line, one file a verb

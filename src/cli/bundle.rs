@@ -81,6 +81,15 @@ impl BundleArgs {
     }
 }
 
+impl BundleArgs {
+    /// The routes beside the bundle, if there are any: in the bundle directory that is named, else here.
+    #[must_use]
+    pub fn routes_beside(&self) -> Option<PathBuf> {
+        let root = self.policies.clone().filter(|path| path.join("policies").is_dir()).unwrap_or_default();
+        ["routes", "routes.yaml"].map(|name| root.join(name)).into_iter().find(|path| path.exists())
+    }
+}
+
 // === impl Places ===
 
 impl Places {
@@ -92,14 +101,25 @@ impl Places {
         base.join("tests")
     }
 
-    /// Reads the bundle.
+    /// Reads the bundle without routes.
     ///
     /// # Errors
     /// Every problem of the files.
     pub fn read(&self) -> Result<Read, Vec<Diagnostic>> {
+        self.read_with(None)
+    }
+
+    /// Reads the bundle, with the routes that are at `routes`.
+    ///
+    /// # Errors
+    /// Every problem of the files.
+    pub fn read_with(&self, routes: Option<PathBuf>) -> Result<Read, Vec<Diagnostic>> {
         let mut source = FileSource::new(self.policies.clone(), self.entities.clone(), FileSettings::default());
         if let Some(schema) = &self.schema {
             source = source.with_schema(schema.clone());
+        }
+        if let Some(routes) = routes {
+            source = source.with_routes(routes);
         }
         let loaded = source.load()?;
         Ok(Read { bundle: loaded.bundle, warnings: loaded.warnings })

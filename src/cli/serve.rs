@@ -31,6 +31,9 @@ pub struct ServeArgs {
     /// Directory of the entities [key: entities]
     #[arg(long, value_name = "PATH")]
     pub entities: Option<PathBuf>,
+    /// File or directory of the gateway's routes [key: routes]
+    #[arg(long, value_name = "PATH")]
+    pub routes: Option<PathBuf>,
     /// Address for decisions: `ip:port` or `unix:/path` [key: listen.decisions]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
@@ -99,6 +102,7 @@ impl ServeArgs {
         for (key, value) in [
             (&["policies"][..], path(&self.policies)),
             (&["entities"], path(&self.entities)),
+            (&["routes"], path(&self.routes)),
             (&["listen", "decisions"], text(&self.listen)),
             (&["listen", "admin"], text(&self.admin_listen)),
             (&["validation"], self.validation.as_ref().map(word)),
@@ -180,6 +184,7 @@ mod tests {
         for (flags, expected) in [
             ("", json!({})),
             ("--policies p --entities e", json!({"policies": "p", "entities": "e"})),
+            ("--routes r.yaml", json!({"routes": "r.yaml"})),
             (
                 "--listen [::1]:8180 --admin-listen off --validation off --log-format json --log-level debug",
                 json!({"listen": {"decisions": "[::1]:8180", "admin": "off"}, "validation": "off", "log": {"format": "json", "level": "debug"}}),

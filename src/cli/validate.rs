@@ -1,6 +1,7 @@
 //! `palisade validate`: what is wrong with a bundle, all of it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,12 +13,16 @@ use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{count, read_tests};
 use crate::domain::{Bundle, Diagnostic, Revision};
 use crate::engine::{self, EngineSettings, Limits, Snapshot, Verdict};
+use crate::gateway;
 
 /// Flags of `palisade validate`.
 #[derive(Debug, Clone, Args)]
 pub struct ValidateArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
+    /// Routes: a directory or a single file [default: ./routes or ./routes.yaml, beside default policies or in a bundle directory]
+    #[arg(long, value_name = "PATH", help_heading = "Bundle")]
+    pub routes: Option<PathBuf>,
     /// Fail on warnings too
     #[arg(long)]
     pub deny_warnings: bool,
@@ -31,6 +36,7 @@ struct Counts {
     policies: usize,
     templates: usize,
     entities: usize,
+    routes: usize,
 }
 
 /// Runs the verb.
@@ -39,7 +45,10 @@ struct Counts {
 /// If there is no bundle.
 pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let places = args.bundle.places()?;
-    let (mut verdict, counts) = match places.read() {
+    // other policies than those of this directory do not come with its routes
+    let beside = args.bundle.policies.as_ref().is_none_or(|path| path.join("policies").is_dir());
+    let routes = args.routes.clone().or_else(|| args.bundle.routes_beside().filter(|_| beside));
+    let (mut verdict, counts) = match places.read_with(routes) {
         Ok(read) => {
             let bundle = Arc::new(read.bundle);
             let (mut verdict, counts) = engine::on_big_stack(|| judge(&bundle))?;
@@ -66,6 +75,9 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
                 count(counts.entities, "entity"),
                 count(tests, "test"),
             ]);
+            if counts.routes > 0 {
+                parts.push(count(counts.routes, "route"));
+            }
         }
         if !verdict.errors.is_empty() {
             parts.push(count(verdict.errors.len(), "error"));
@@ -86,14 +98,21 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
 /// Building tells the counts; where it fails, the complete check tells everything.
 fn judge(bundle: &Arc<Bundle>) -> (Verdict, Option<Counts>) {
     let revision = Revision { incarnation: 0, counter: 1 };
-    match Snapshot::build(bundle.clone(), &EngineSettings::default(), revision) {
-        Ok((snapshot, warnings)) => {
+    let routes = gateway::compile_bundle(bundle, &Limits::default());
+    match (Snapshot::build(bundle.clone(), &EngineSettings::default(), revision), routes) {
+        (Ok((snapshot, mut warnings)), Ok((table, more))) => {
+            warnings.extend(more);
             let policies = snapshot.policy_count();
             let templates = (snapshot.policy_texts().len() + bundle.links.len()).saturating_sub(policies);
-            let counts = Counts { policies, templates, entities: snapshot.entity_count() };
+            let counts =
+                Counts { policies, templates, entities: snapshot.entity_count(), routes: table.routes().len() };
             (Verdict { valid: true, errors: Vec::new(), warnings }, Some(counts))
         }
-        Err(_) => (engine::check(bundle, &Limits::default()), None),
+        (_, routes) => {
+            let Verdict { errors, warnings, .. } = engine::check(bundle, &Limits::default());
+            let errors = gateway::together(errors, routes.err());
+            (Verdict { valid: errors.is_empty(), errors, warnings }, None)
+        }
     }
 }
 

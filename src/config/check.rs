@@ -16,8 +16,8 @@ use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
-    EngineSettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink, MaskPath,
-    OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink,
+    MaskPath, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
 use crate::domain::uid::is_type_name;
 
@@ -55,6 +55,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         },
         authzen: checker.authzen(raw.authzen),
         identity: checker.identity(raw.identity),
+        gateway: GatewaySettings { deadline: checker.deadline(raw.gateway.deadline) },
         listen: checker.listen(&raw.listen, token_file.is_some()),
         admin: AdminSettings {
             token_file,
@@ -107,6 +108,13 @@ impl Checker<'_> {
             self.report(key, format!("must be at least {}", ByteSize(least)));
         }
         usize::try_from(size.0).unwrap_or(usize::MAX)
+    }
+
+    fn deadline(&mut self, span: Span) -> std::time::Duration {
+        if span.0.is_zero() {
+            self.report(&["gateway", "deadline"], "must be more than 0s: without any time every request is denied");
+        }
+        span.0
     }
 
     fn positive(&mut self, key: &[&str], span: Span) -> std::time::Duration {

@@ -34,16 +34,22 @@ pub use settings::identity::{
 };
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
-    EngineSettings, HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink, OverlaySettings, ReloadSettings,
-    Settings, ShutdownSettings,
+    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink,
+    OverlaySettings, ReloadSettings, Settings, ShutdownSettings,
 };
 pub use template::{FillError, UidTemplate, UriPattern};
 
 /// The file that is read when nothing names another.
 pub const DEFAULT_FILE: &str = "palisade.yaml";
 
+/// Where policies are read from when nothing names another place.
+pub const DEFAULT_POLICIES: &str = "./policies";
+
 /// Where entities are read from when nothing names another place; it may be missing.
 pub const DEFAULT_ENTITIES: &str = "./entities";
+
+/// Where routes are read from when nothing names another place and policies come from theirs: the first that is there.
+pub const DEFAULT_ROUTES: [&str; 2] = ["./routes", "./routes.yaml"];
 
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "PALISADE_CONFIG";

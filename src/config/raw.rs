@@ -57,10 +57,10 @@ section! {
     #[schemars(title = "palisade.yaml")]
     RawConfig {
         /// Directory of the policies (`**/*.cedar`) and the schema (`*.cedarschema`). Relative to the working directory.
-        policies: String = "./policies".to_owned(),
+        policies: String = super::DEFAULT_POLICIES.to_owned(),
         /// Directory of the entities (`**/*.json` and `**/*.ndjson`). Relative to the working directory.
         entities: String = super::DEFAULT_ENTITIES.to_owned(),
-        /// File or directory of the gateway's route table. Relative to the working directory. Without it the gateway endpoints refuse every request.
+        /// File or directory of the gateway's route table. Relative to the working directory. Where neither it nor `policies` is set, `./routes` or else `./routes.yaml`. Without routes the gateway endpoints refuse every request.
         routes: Option<String> = None,
         /// What happens to policies that do not validate against the schema.
         validation: Validation = Validation::Strict,
@@ -76,6 +76,8 @@ section! {
         authzen: RawAuthzen = RawAuthzen::default(),
         /// Who is calling, on the gateway endpoints.
         identity: RawIdentity = RawIdentity::default(),
+        /// The gateway endpoints.
+        gateway: RawGateway = RawGateway::default(),
         /// Where the sidecar listens: `ip:port`, `localhost:port` or `unix:/path`.
         listen: RawListen = RawListen::default(),
         /// The admin API.
@@ -247,6 +249,14 @@ section! {
         token_file: Option<String> = None,
         /// The largest body that the admin API takes. Bytes, or with a unit.
         max_body_bytes: ByteSize = ByteSize::mib(256),
+    }
+}
+
+section! {
+    /// The gateway endpoints.
+    RawGateway {
+        /// How long a gateway waits for its answer: what takes longer is denied. Let it be less than the gateway's own timeout.
+        deadline: Span = Span::millis(100),
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Settings {
     pub policies: PathBuf,
     /// Directory of entities.
     pub entities: PathBuf,
-    /// The gateway's route table, file or directory.
+    /// The gateway's route table, file or directory, if it is named.
     pub routes: Option<PathBuf>,
     /// What happens to policies that do not validate.
     pub validation: Validation,
@@ -34,6 +34,8 @@ pub struct Settings {
     pub authzen: AuthzenSettings,
     /// Who is calling.
     pub identity: IdentitySettings,
+    /// The gateway endpoints.
+    pub gateway: GatewaySettings,
     /// Where the sidecar listens.
     pub listen: ListenSettings,
     /// The admin API.
@@ -136,6 +138,13 @@ pub struct AdminSettings {
     pub token_file: Option<PathBuf>,
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
+}
+
+/// The gateway endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// How long an answer may take. Not 0.
+    pub deadline: Duration,
 }
 
 /// Limits and timeouts of the HTTP listeners.

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::config::{MaskPath, MaskStep};
 use crate::decide::Call;
+use crate::decide::refusal::{Refused, RefusedLine, RefusedRecord};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, Value};
 use crate::telemetry::{Metrics, Transport, events};
 
@@ -66,9 +67,17 @@ pub struct DecisionLog {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// One decision, owned, so that the request it was made for can go.
+/// What becomes a line: owned, so that the request it was made for can go.
 #[derive(Debug)]
-struct Record {
+#[expect(clippy::large_enum_variant, reason = "decisions are the many: they must not cost an allocation more")]
+enum Record {
+    Decision(DecisionRecord),
+    Refusal(Box<RefusedRecord>),
+}
+
+/// One decision.
+#[derive(Debug)]
+struct DecisionRecord {
     time: SystemTime,
     request: AccessRequest<'static>,
     decision: Arc<Decision>,
@@ -112,7 +121,7 @@ impl DecisionLog {
         took: Duration,
         call: Call<'_>,
     ) {
-        let record = Record {
+        self.hand_over(Record::Decision(DecisionRecord {
             time: SystemTime::now(),
             // the copy outlives the body; formatting happens on the thread
             request: request.clone().into_owned(),
@@ -121,7 +130,15 @@ impl DecisionLog {
             took,
             transport: call.transport,
             request_id: call.request_id.into(),
-        };
+        }));
+    }
+
+    /// Hands a refusal to the thread, or drops it if the queue is full.
+    pub(super) fn record_refusal(&self, refused: Refused<'_>, call: Call<'_>) {
+        self.hand_over(Record::Refusal(Box::new(RefusedRecord::new(refused, call))));
+    }
+
+    fn hand_over(&self, record: Record) {
         if self.queue.try_send(record).is_err() {
             self.metrics.decision_log_dropped.inc();
         }
@@ -254,7 +271,13 @@ impl LogWriter {
     fn write(&mut self, record: &Record) {
         self.reopen_if_asked();
         let before = self.buffer.len();
-        if serde_json::to_writer(&mut self.buffer, &Line::new(record, &self.settings.mask)).is_err() {
+        let written = match record {
+            Record::Decision(record) => {
+                serde_json::to_writer(&mut self.buffer, &Line::new(record, &self.settings.mask))
+            }
+            Record::Refusal(record) => serde_json::to_writer(&mut self.buffer, &RefusedLine::new(record)),
+        };
+        if written.is_err() {
             self.buffer.truncate(before);
             self.metrics.decision_log_dropped.inc();
             return;
@@ -332,7 +355,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(record: &'a Record, mask: &[MaskPath]) -> Self {
+    fn new(record: &'a DecisionRecord, mask: &[MaskPath]) -> Self {
         let (request, decision) = (&record.request, &record.decision);
         let mut context = request.context.clone();
         let mut hidden = Vec::new();

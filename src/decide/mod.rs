@@ -3,6 +3,7 @@
 mod cache;
 mod key;
 mod log;
+mod refusal;
 mod verify;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use cache::DecisionCache;
 pub use log::{DecisionLog, LogSettings, Sink};
+pub use refusal::Refused;
 pub use verify::Sampler;
 
 use crate::domain::{AccessRequest, Decision, RequestError};
@@ -105,8 +107,8 @@ impl Pdp {
     /// # Errors
     /// If there is no snapshot, the request is invalid, or the engine failed.
     pub fn check(&self, request: &AccessRequest<'_>, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
-        let snapshot = self.state.load();
-        self.check_at(snapshot.as_ref().ok_or(CheckError::NotReady)?, request, call)
+        let published = self.state.load();
+        self.check_at(&published.as_ref().ok_or(CheckError::NotReady)?.snapshot, request, call)
     }
 
     /// Decides one request at a snapshot that the caller holds, so that several see the same.
@@ -136,6 +138,15 @@ impl Pdp {
             Err(_) => self.metrics.decided(call.transport, DecisionKind::Error, took),
         }
         result.map(|(decision, _)| decision)
+    }
+
+    /// Counts and records a gateway's request that was refused before any policy was asked.
+    pub fn note_refused(&self, refused: Refused<'_>, call: Call<'_>) {
+        self.metrics.refused(call.transport, refused.reason);
+        tracing::debug!(transport = %call.transport, code = refused.code, "refused: {}", refused.message);
+        if let Some(log) = &self.log {
+            log.record_refusal(refused, call);
+        }
     }
 
     fn count(&self, decision: &Decision, transport: Transport, took: Duration) {

@@ -1,7 +1,5 @@
 //! From what was written to what is matched: every reference checked, every problem told at once.
 
-use std::sync::Arc;
-
 use crate::domain::{Bundle, Diagnostic, Uid};
 use crate::engine::{Limits, SchemaFacts};
 use crate::gateway::check::{Checker, Scope};
@@ -42,8 +40,19 @@ pub fn compile(
 /// # Errors
 /// Every problem found, those of the schema among them.
 pub fn compile_bundle(bundle: &Bundle, limits: &Limits) -> Result<(RouteTable, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if bundle.routes.is_empty() {
+        return Ok((RouteTable::default(), Vec::new()));
+    }
     let facts = bundle.schema.as_ref().map(|text| SchemaFacts::read(text, limits)).transpose()?;
     compile(&bundle.routes, facts.as_ref())
+}
+
+/// The problems of a bundle with those of its routes. Both read the schema: what is wrong with it is told once.
+#[must_use]
+pub fn together(mut problems: Vec<Diagnostic>, of_routes: Option<Vec<Diagnostic>>) -> Vec<Diagnostic> {
+    let more: Vec<Diagnostic> = of_routes.into_iter().flatten().filter(|problem| !problems.contains(problem)).collect();
+    problems.extend(more);
+    problems
 }
 
 struct Compiler<'f> {
@@ -279,11 +288,4 @@ impl Compiler<'_> {
             }
         }
     }
-}
-
-/// The credential of requests that no route is known for.
-#[must_use]
-pub fn default_credential() -> Arc<crate::gateway::route::Credential> {
-    let raw = crate::gateway::raw::RawCredential::default();
-    Arc::new(crate::gateway::route::Credential { header: raw.header, schemes: raw.scheme.0 })
 }

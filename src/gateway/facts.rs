@@ -17,7 +17,7 @@ pub struct RequestFacts<'a> {
     /// The host that the client named.
     pub host: Option<&'a str>,
     /// The client's headers.
-    pub headers: &'a dyn Headers,
+    pub headers: &'a (dyn Headers + Sync),
     /// The body, if the gateway forwards bodies.
     pub body: Body<'a>,
     /// Who is at the other end of the connection.
@@ -73,7 +73,7 @@ pub struct Identity<'a> {
     /// `context.token`, for actions that declare it.
     pub token: Option<Uid<'a>>,
     /// The verified claims, an object.
-    pub claims: Option<Value<'a>>,
+    pub claims: Option<&'a Value<'a>>,
 }
 
 /// What the store says of entities.

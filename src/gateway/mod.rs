@@ -34,7 +34,7 @@ mod trie;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{compile, compile_bundle, default_credential};
+pub use compile::{compile, compile_bundle, together};
 pub use condition::{Condition, Test};
 pub use facts::{Body, Entities, Field, Headers, Identity, Peer, RequestFacts, same_name};
 pub use host::normal_host;

@@ -29,8 +29,8 @@ pub(super) struct RawFile {
     pub(super) hosts: Texts,
     /// What stands before the path of every route, such as `/api/v1`. Several mean that each route is there under each.
     pub(super) prefix: Texts,
-    /// Where the credential of these requests is.
-    pub(super) credential: RawCredential,
+    /// Where the credential of these requests is. Without it, where the configuration says.
+    pub(super) credential: Option<RawCredential>,
     /// What holds for every route that says nothing else.
     pub(super) defaults: RawDefaults,
     /// The routes.

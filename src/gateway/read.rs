@@ -28,7 +28,7 @@ pub(super) struct Head {
     pub(super) namespace: Option<String>,
     pub(super) hosts: Arc<[String]>,
     pub(super) prefixes: Vec<String>,
-    pub(super) credential: Arc<Credential>,
+    pub(super) credential: Option<Arc<Credential>>,
     pub(super) defaults: RawDefaults,
 }
 
@@ -152,15 +152,12 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
     {
         findings.errors.push(place.at(&["namespace"]).error(format!("`{namespace}` is no namespace")));
     }
-    let header = file.credential.header.to_ascii_lowercase();
-    if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        findings.errors.push(place.at(&["credential"]).error(format!("`{header}` is no header")));
-    }
-    Arc::new(Head {
-        namespace: file.namespace,
-        hosts: hosts.into(),
-        prefixes,
-        credential: Arc::new(Credential { header, schemes: file.credential.scheme.0 }),
-        defaults: file.defaults,
-    })
+    let credential = file.credential.map(|raw| {
+        let header = raw.header.to_ascii_lowercase();
+        if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            findings.errors.push(place.at(&["credential"]).error(format!("`{header}` is no header")));
+        }
+        Arc::new(Credential { header, schemes: raw.scheme.0 })
+    });
+    Arc::new(Head { namespace: file.namespace, hosts: hosts.into(), prefixes, credential, defaults: file.defaults })
 }

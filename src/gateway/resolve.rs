@@ -84,10 +84,10 @@ impl<'x> Found<'x> {
         matches!(self.route.map(|route| &route.effect), Some(Effect::Public))
     }
 
-    /// Where the credential is.
+    /// Where the credential is; `None` where the configuration says.
     #[must_use]
     pub fn credential(&self) -> Option<&'x Credential> {
-        self.route.map(|route| route.credential.as_ref())
+        self.route.and_then(|route| route.credential.as_deref())
     }
 
     /// The checks, asked by whoever `identity` says.

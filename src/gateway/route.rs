@@ -19,8 +19,8 @@ pub struct Route {
     pub place: String,
     /// The hosts that it is for; none means all.
     pub hosts: Arc<[String]>,
-    /// Where the credential is.
-    pub credential: Arc<Credential>,
+    /// Where the credential is; `None` where the configuration says.
+    pub credential: Option<Arc<Credential>>,
     /// Conditions on the request.
     pub when: Vec<Condition>,
     /// A stored entity whose attributes the checks may name.

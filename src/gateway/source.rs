@@ -44,7 +44,7 @@ pub(super) struct Inputs<'x> {
     pub(super) target: &'x Target<'x>,
     /// Captures of the route: name and position.
     pub(super) captures: &'x [Capture],
-    pub(super) headers: &'x dyn Headers,
+    pub(super) headers: &'x (dyn Headers + Sync),
     pub(super) peer: Peer<'x>,
     pub(super) body: Option<&'x Value<'x>>,
     pub(super) identity: Option<&'x Identity<'x>>,
@@ -158,7 +158,7 @@ impl Source {
                 Some(element) => self.walk(element, steps),
                 None => Ok(None),
             },
-            Self::Claim(steps) => match from.identity.and_then(|identity| identity.claims.as_ref()) {
+            Self::Claim(steps) => match from.identity.and_then(|identity| identity.claims) {
                 Some(claims) => self.walk(claims, steps),
                 None => Ok(None),
             },

@@ -54,7 +54,7 @@ fn ask(table: &RouteTable, request: &str, headers: &[(&str, &str)], body: Body<'
         principal: Uid::new("N::User", "u").unwrap(),
         auth: Some(Value::parse(br#"{"mfa": true}"#).unwrap()),
         token: Some(Uid::new("N::Robot", "t").unwrap()),
-        claims: Some(claims),
+        claims: Some(&claims),
     };
     let entities = |entity: &Uid<'_>, attribute: &str| {
         let known = attribute == "home" && ["u", "d"].contains(&entity.id.as_ref());

@@ -36,7 +36,7 @@ impl Rule {
     pub fn new(settings: &CredentialSettings) -> Self {
         Self {
             header: settings.header.as_str().into(),
-            rivals: settings.rivals.clone().into(),
+            rivals: settings.rivals.iter().filter(|rival| **rival != settings.header).cloned().collect(),
             schemes: settings.schemes.clone().into(),
             accept: Accept::default(),
             issuers: None,

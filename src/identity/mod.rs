@@ -20,6 +20,7 @@ mod peer;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,6 +214,12 @@ impl Identity {
     pub fn verify_uncached(&self, rule: &Rule, credential: Credential<'_>, now: Now) -> Result<Arc<Caller>, AuthError> {
         let (_, token) = credential::read(rule, credential, self.inner.max_token_bytes)?;
         Ok(self.inner.verify(rule, token, now, false)?.verified.caller.into())
+    }
+
+    /// The name in the client's certificate, as the gateway vouches for it; `None` if it names none, or more than one.
+    #[must_use]
+    pub fn certificate_uri<'p>(&self, peer: Peer<'p>) -> Option<Cow<'p, str>> {
+        peer::uri(&self.inner.peer, peer).ok()
     }
 
     /// Whether every issuer's keys are there and not too old.

@@ -29,17 +29,22 @@ pub enum Peer<'a> {
     Principal(&'a str),
 }
 
+/// The URI of the client's certificate.
+pub(super) fn uri<'p>(settings: &PeerSettings, peer: Peer<'p>) -> Result<Cow<'p, str>, AuthCode> {
+    match peer {
+        Peer::Absent => Err(AuthCode::MissingPeer),
+        Peer::Repeated => Err(AuthCode::MalformedPeer),
+        Peer::Principal("") => Err(AuthCode::MissingPeer),
+        Peer::Principal(uri) => Ok(Cow::Borrowed(uri)),
+        // nobody said that the gateway keeps clients from sending it
+        Peer::Header(_) if settings.header.is_none() => Err(AuthCode::MissingPeer),
+        Peer::Header(value) => only_uri(value),
+    }
+}
+
 /// Who the gateway's client is.
 pub(super) fn caller(settings: &PeerSettings, method: &Arc<str>, peer: Peer<'_>) -> Result<Caller, AuthCode> {
-    let uri = match peer {
-        Peer::Absent => return Err(AuthCode::MissingPeer),
-        Peer::Repeated => return Err(AuthCode::MalformedPeer),
-        Peer::Principal("") => return Err(AuthCode::MissingPeer),
-        Peer::Principal(uri) => Cow::Borrowed(uri),
-        // nobody said that the gateway keeps clients from sending it
-        Peer::Header(_) if settings.header.is_none() => return Err(AuthCode::MissingPeer),
-        Peer::Header(value) => only_uri(value)?,
-    };
+    let uri = uri(settings, peer)?;
     for (pattern, principal) in &settings.principals {
         let Some(values) = pattern.values(&uri) else { continue };
         let value = |name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| Cow::Borrowed(*value));

@@ -99,16 +99,24 @@ impl FileSource {
     /// The same source with the schema from `path`, a file or a directory, instead of the one beside the policies.
     #[must_use]
     pub fn with_schema(self, path: PathBuf) -> Self {
-        let mut roots = self.tree.roots.clone();
-        roots.push(Root { part: Part::Schema, path, required: true });
-        Self::of(roots, self.tree.settings.clone())
+        self.with_root(Root { part: Part::Schema, path, required: true })
     }
 
     /// The same source with the routes from `path`, a file or a directory.
     #[must_use]
     pub fn with_routes(self, path: PathBuf) -> Self {
+        self.with_root(Root { part: Part::Routes, path, required: true })
+    }
+
+    /// The same source with the routes from `path`, if it comes to be there.
+    #[must_use]
+    pub fn with_routes_if_any(self, path: PathBuf) -> Self {
+        self.with_root(Root { part: Part::Routes, path, required: false })
+    }
+
+    fn with_root(self, root: Root) -> Self {
         let mut roots = self.tree.roots.clone();
-        roots.push(Root { part: Part::Routes, path, required: true });
+        roots.push(root);
         Self::of(roots, self.tree.settings.clone())
     }
 

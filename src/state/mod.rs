@@ -1,7 +1,8 @@
 //! Who owns "now": one writer applies changes in order, readers take the published snapshot.
 //!
-//! A change is built off to the side and published whole or not at all; the last good snapshot keeps
-//! serving through every failure. Before the first snapshot there is none, and nobody can decide.
+//! A change is built off to the side and published whole or not at all: the snapshot that decides and the
+//! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
+//! the first there is none, and nobody can decide.
 
 mod status;
 mod writer;
@@ -19,22 +20,32 @@ pub use crate::telemetry::ReloadSource as Origin;
 
 use crate::domain::{Change, Diagnostic, Revision};
 use crate::engine::{EngineSettings, Snapshot};
+use crate::gateway::RouteTable;
 use crate::telemetry::{Metrics, events};
 use status::StatusBoard;
 use writer::{Command, Writer};
 
-/// The published snapshot and the way to replace it.
+/// What is published and the way to replace it.
 #[derive(Debug)]
 pub struct State {
-    published: Arc<Published>,
+    shared: Arc<Shared>,
     metrics: Arc<Metrics>,
     commands: mpsc::Sender<Command>,
 }
 
+/// What one bundle became. Its parts are only ever replaced together.
+#[derive(Debug)]
+pub struct Published {
+    /// What decides.
+    pub snapshot: Arc<Snapshot>,
+    /// The checks that a gateway's requests become, compiled against the snapshot's schema.
+    pub routes: Arc<RouteTable>,
+}
+
 /// What readers see. Shared between [`State`] and its writer.
 #[derive(Debug)]
-struct Published {
-    snapshot: ArcSwapOption<Snapshot>,
+struct Shared {
+    published: ArcSwapOption<Published>,
     revision: watch::Sender<Option<Revision>>,
     board: StatusBoard,
     incarnation: u64,
@@ -82,27 +93,33 @@ impl State {
     /// If its thread cannot be started.
     pub fn start(settings: EngineSettings, metrics: Arc<Metrics>) -> std::io::Result<Arc<Self>> {
         let (commands, queue) = mpsc::channel();
-        let published = Arc::new(Published {
-            snapshot: ArcSwapOption::empty(),
+        let shared = Arc::new(Shared {
+            published: ArcSwapOption::empty(),
             revision: watch::Sender::new(None),
             board: StatusBoard::new(),
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: uuid::Uuid::now_v7().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
         });
-        Writer::new(published.clone(), settings, metrics.clone()).start(queue)?;
-        Ok(Arc::new(Self { published, metrics, commands }))
+        Writer::new(shared.clone(), settings, metrics.clone()).start(queue)?;
+        Ok(Arc::new(Self { shared, metrics, commands }))
     }
 
-    /// The snapshot to decide one request with, if there is one yet. Do not hold it across an await.
+    /// What to decide one request with, if there is anything yet. Do not hold it across an await.
     #[must_use]
-    pub fn load(&self) -> Guard<Option<Arc<Snapshot>>> {
-        self.published.snapshot.load()
+    pub fn load(&self) -> Guard<Option<Arc<Published>>> {
+        self.shared.published.load()
+    }
+
+    /// What to decide with for longer than one synchronous decision.
+    #[must_use]
+    pub fn published(&self) -> Option<Arc<Published>> {
+        self.shared.published.load_full()
     }
 
     /// The snapshot to hold for longer than one synchronous decision.
     #[must_use]
     pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.published.snapshot.load_full()
+        self.load().as_ref().map(|published| published.snapshot.clone())
     }
 
     /// Applies `change` and waits until decisions use it.
@@ -131,24 +148,24 @@ impl State {
     /// Notes that a source could not even be read, so that log, status and metrics tell.
     pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>) {
         events::ReloadRejected { source: origin, diagnostics: &problems }.emit(&self.metrics);
-        self.published.board.failed(origin, problems);
+        self.shared.board.failed(origin, problems);
     }
 
     /// Notes that a source was read and brought nothing new: the served data is as fresh as now.
     pub fn note_unchanged(&self, origin: Origin) {
         events::ReloadUnchanged { source: origin }.emit(&self.metrics);
-        self.published.board.confirmed(origin);
+        self.shared.board.confirmed(origin);
     }
 
     /// Notes how a source watches, where that is worse than it should be.
     pub fn note_degraded(&self, reason: Option<String>) {
-        self.published.board.degraded(reason);
+        self.shared.board.degraded(reason);
     }
 
     /// What `GET /v1/status` tells.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.published.board.read()
+        self.shared.board.read()
     }
 
     /// Waits until the published revision is at least `wanted`.
@@ -156,10 +173,10 @@ impl State {
     /// # Errors
     /// If that cannot be, or did not happen within `deadline`.
     pub async fn wait_for(&self, wanted: Revision, deadline: Duration) -> Result<(), TooOld> {
-        if wanted.incarnation != self.published.incarnation {
+        if wanted.incarnation != self.shared.incarnation {
             return Err(TooOld::OtherIncarnation);
         }
-        let mut revision = self.published.revision.subscribe();
+        let mut revision = self.shared.revision.subscribe();
         let reached = revision.wait_for(|now| now.is_some_and(|now| now.counter >= wanted.counter));
         match tokio::time::timeout(deadline, reached).await {
             Ok(Ok(_)) => Ok(()),

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::domain::{Bundle, Change, Diagnostic, Digest, Revision};
 use crate::engine::{EngineSettings, Snapshot, on_big_stack};
-use crate::state::{Applied, Origin, Published, Rejected};
+use crate::gateway::{self, RouteTable};
+use crate::state::{Applied, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events};
 
 /// A change on its way to the writer.
@@ -22,7 +23,7 @@ pub(super) struct Command {
 }
 
 pub(super) struct Writer {
-    published: Arc<Published>,
+    shared: Arc<Shared>,
     settings: EngineSettings,
     metrics: Arc<Metrics>,
     /// Publications so far.
@@ -32,8 +33,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(published: Arc<Published>, settings: EngineSettings, metrics: Arc<Metrics>) -> Self {
-        Self { published, settings, metrics, counter: 0, serves: None }
+    pub(super) fn new(shared: Arc<Shared>, settings: EngineSettings, metrics: Arc<Metrics>) -> Self {
+        Self { shared, settings, metrics, counter: 0, serves: None }
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
@@ -49,31 +50,35 @@ impl Writer {
     }
 
     fn apply(&mut self, change: Change, origin: Origin, submitted: Instant) -> Result<Applied, Rejected> {
-        let current = self.published.snapshot.load_full();
-        let revision = Revision { incarnation: self.published.incarnation, counter: self.counter + 1 };
+        let current = self.shared.published.load_full();
+        let revision = Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 };
         let mut replacement = None;
         let built = match change {
             Change::Replace(bundle) => {
                 let digest = Digest::of(&bundle);
                 if let Some(current) = current.filter(|_| self.serves == Some(digest)) {
-                    return Ok(self.unchanged(&current, origin, submitted));
+                    return Ok(self.unchanged(&current.snapshot, origin, submitted));
                 }
                 replacement = Some(digest);
                 self.build(bundle, revision)
             }
             Change::Entities(changes) => match current {
-                Some(current) => isolated(|| current.apply(&changes, revision)).map(|snapshot| (snapshot, Vec::new())),
+                Some(current) => isolated(|| current.snapshot.apply(&changes, revision)).map(|snapshot| Built {
+                    snapshot,
+                    routes: current.routes.clone(),
+                    warnings: Vec::new(),
+                }),
                 None => Err(vec![Diagnostic::error("entities", "no bundle is loaded yet that could be changed")]),
             },
         };
         match built {
-            Ok((snapshot, warnings)) => {
+            Ok(built) => {
                 self.serves = replacement;
-                Ok(self.publish(snapshot, warnings, origin, submitted))
+                Ok(self.publish(built, origin, submitted))
             }
             Err(problems) => {
                 events::ReloadRejected { source: origin, diagnostics: &problems }.emit(&self.metrics);
-                self.published.board.failed(origin, problems.clone());
+                self.shared.board.failed(origin, problems.clone());
                 Err(Rejected::Invalid(problems))
             }
         }
@@ -81,7 +86,7 @@ impl Writer {
 
     /// The answer to a change that changes nothing.
     fn unchanged(&self, current: &Snapshot, origin: Origin, submitted: Instant) -> Applied {
-        self.published.board.confirmed(origin);
+        self.shared.board.confirmed(origin);
         events::ReloadUnchanged { source: origin }.emit(&self.metrics);
         Applied {
             revision: current.revision(),
@@ -94,22 +99,17 @@ impl Writer {
     }
 
     /// Builds on a large stack.
-    fn build(&self, bundle: Bundle, revision: Revision) -> Result<(Snapshot, Vec<Diagnostic>), Vec<Diagnostic>> {
+    fn build(&self, bundle: Bundle, revision: Revision) -> Result<Built, Vec<Diagnostic>> {
         let bundle = Arc::new(bundle);
         isolated(|| {
-            on_big_stack(|| Snapshot::build(bundle, &self.settings, revision)).unwrap_or_else(|error| {
+            on_big_stack(|| build(bundle, &self.settings, revision)).unwrap_or_else(|error| {
                 Err(vec![Diagnostic::error("bundle", format!("no thread to build it on: {error}"))])
             })
         })
     }
 
-    fn publish(
-        &mut self,
-        snapshot: Snapshot,
-        warnings: Vec<Diagnostic>,
-        origin: Origin,
-        submitted: Instant,
-    ) -> Applied {
+    fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
+        let Built { snapshot, routes, warnings } = built;
         let applied = Applied {
             revision: snapshot.revision(),
             published: true,
@@ -119,9 +119,10 @@ impl Writer {
             took: submitted.elapsed(),
         };
         self.counter = applied.revision.counter;
-        self.published.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
-        let replaced = self.published.snapshot.swap(Some(Arc::new(snapshot)));
-        self.published.revision.send_replace(Some(applied.revision));
+        self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
+        let published = Published { snapshot: Arc::new(snapshot), routes };
+        let replaced = self.shared.published.swap(Some(Arc::new(published)));
+        self.shared.revision.send_replace(Some(applied.revision));
         events::ReloadPublished {
             source: origin,
             revision: applied.revision,
@@ -136,6 +137,25 @@ impl Writer {
         // freeing a large state takes a while: here, unless a reader still holds it
         drop(replaced);
         applied
+    }
+}
+
+/// What is about to be published.
+struct Built {
+    snapshot: Snapshot,
+    routes: Arc<RouteTable>,
+    warnings: Vec<Diagnostic>,
+}
+
+/// Policies and routes, or what is wrong with either.
+fn build(bundle: Arc<Bundle>, settings: &EngineSettings, revision: Revision) -> Result<Built, Vec<Diagnostic>> {
+    let routes = gateway::compile_bundle(&bundle, &settings.limits);
+    match (Snapshot::build(bundle, settings, revision), routes) {
+        (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
+            warnings.extend(more);
+            Ok(Built { snapshot, routes: Arc::new(routes), warnings })
+        }
+        (snapshot, routes) => Err(gateway::together(snapshot.err().unwrap_or_default(), routes.err())),
     }
 }
 

@@ -41,10 +41,90 @@ labels! {
         Batch = "batch",
         /// The AuthZEN endpoints.
         Authzen = "authzen",
-        /// The gateway endpoints over HTTP.
-        Gateway = "gateway",
+        /// nginx' `auth_request`.
+        Nginx = "nginx",
+        /// Forward authentication: Caddy, Traefik and their like.
+        Forward = "forward",
+        /// Envoy's ext_authz over HTTP.
+        Envoy = "envoy",
         /// Envoy's gRPC ext_authz.
         Grpc = "grpc",
+    }
+}
+
+impl Transport {
+    /// The gateways' dialects.
+    pub const GATEWAYS: [Self; 4] = [Self::Nginx, Self::Forward, Self::Envoy, Self::Grpc];
+}
+
+labels! {
+    /// Why a gateway's request was refused before any policy was asked.
+    RefusalReason {
+        /// The path, or the method there, is not mapped.
+        NoRoute = "no_route",
+        /// No condition of the routes there holds.
+        NoCase = "no_case",
+        /// A route denies.
+        DeniedByRoute = "denied_by_route",
+        /// The path can be read in two ways.
+        AmbiguousPath = "ambiguous_path",
+        /// A value can be read in two ways.
+        AmbiguousValue = "ambiguous_value",
+        /// The host is none.
+        BadHost = "bad_host",
+        /// A header asks for another method.
+        MethodOverride = "method_override",
+        /// A value is empty or of the wrong kind.
+        BadValue = "bad_value",
+        /// A value is not there.
+        MissingValue = "missing_value",
+        /// The body cannot be read.
+        BadBody = "bad_body",
+        /// Not all of the body was passed on.
+        PartialBody = "partial_body",
+        /// The gateway passes no bodies on.
+        BodyNotForwarded = "body_not_forwarded",
+        /// The body is too large, or was cut off.
+        BodyUnread = "body_unread",
+        /// The route is for other types of principal.
+        PrincipalType = "principal_type",
+        /// No rule of the route asks anything.
+        NoCheck = "no_check",
+        /// The check does not fit the schema.
+        InvalidCheck = "invalid_check",
+        /// What the gateway must say of a request is missing, or there twice.
+        BadDescription = "bad_description",
+        /// A header looks like one of those that name the caller.
+        SpoofedHeader = "spoofed_header",
+        /// Nobody knows who asks.
+        Unauthenticated = "unauthenticated",
+        /// The issuer's keys are not there.
+        KeysUnavailable = "keys_unavailable",
+        /// No bundle is loaded.
+        NotReady = "not_ready",
+        /// The revision that was asked for is not there.
+        RevisionNotReached = "revision_not_reached",
+        /// It took too long.
+        Deadline = "deadline",
+        /// The sidecar is at fault.
+        Internal = "internal",
+    }
+}
+
+impl RefusalReason {
+    /// The reason of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+    }
+
+    /// Whether the sidecar is at fault, or the moment, and not the request.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(
+            self,
+            Self::KeysUnavailable | Self::NotReady | Self::RevisionNotReached | Self::Deadline | Self::Internal
+        )
     }
 }
 

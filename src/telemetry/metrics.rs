@@ -17,7 +17,8 @@ use prometheus::{
 
 use crate::domain::{DeniedBy, Revision};
 use crate::telemetry::labels::{
-    AuthResult, DecisionKind, IdentitySource, Listener, ReloadResult, ReloadSource, Transport, VerifyResult,
+    AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
+    VerifyResult,
 };
 
 /// The rules that deny beyond Cedar, in the order of [`rule_index`].
@@ -48,6 +49,7 @@ pub struct Metrics {
     verify: [IntCounter; VerifyResult::ALL.len()],
     authentications: [IntCounter; AuthResult::ALL.len()],
     identity_reloads: [[IntCounter; ReloadResult::ALL.len()]; IdentitySource::ALL.len()],
+    refusals: [[IntCounter; RefusalReason::ALL.len()]; Transport::GATEWAYS.len()],
     /// Memory of verified tokens. Set it in an [`Metrics::at_scrape`].
     pub identity_cache_bytes: IntGauge,
     /// Number of verified tokens in memory. Set it in an [`Metrics::at_scrape`].
@@ -127,6 +129,11 @@ impl Metrics {
             "Attempts to renew what callers are known by.",
             &["result", "source"],
         )?;
+        let refusals = build.counters(
+            "palisade_gateway_refusals_total",
+            "Gateways' requests refused before any policy was asked.",
+            &["reason", "transport"],
+        )?;
         let build_info = build.gauges("palisade_build_info", "Always 1; the version is in the label.", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let start_time = build
@@ -149,6 +156,10 @@ impl Metrics {
             identity_reloads: table(|source, result| {
                 let (result, source) = (ReloadResult::ALL[result], IdentitySource::ALL[source]);
                 identity_reloads.with_label_values(&[result.as_str(), source.as_str()])
+            }),
+            refusals: table(|transport, reason| {
+                let (reason, transport) = (RefusalReason::ALL[reason], Transport::GATEWAYS[transport]);
+                refusals.with_label_values(&[reason.as_str(), transport.as_str()])
             }),
             identity_cache_bytes: build.gauge("palisade_identity_cache_bytes", "Memory of verified tokens.")?,
             identity_cache_entries: build
@@ -248,6 +259,13 @@ impl Metrics {
     #[must_use]
     pub fn identity_reloads(&self, source: IdentitySource, result: ReloadResult) -> &IntCounter {
         &self.identity_reloads[source as usize][result as usize]
+    }
+
+    /// Counts a gateway's request that was refused before any policy was asked.
+    pub fn refused(&self, transport: Transport, reason: RefusalReason) {
+        if let Some(dialect) = Transport::GATEWAYS.iter().position(|dialect| *dialect == transport) {
+            self.refusals[dialect][reason as usize].inc();
+        }
     }
 
     /// Says which revision is in force, and how much is in it. Its data counts as current.

@@ -9,6 +9,7 @@ pub mod logging;
 pub mod metrics;
 
 pub use labels::{
-    AuthResult, DecisionKind, IdentitySource, Listener, ReloadResult, ReloadSource, Transport, VerifyResult,
+    AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
+    VerifyResult,
 };
 pub use metrics::Metrics;

@@ -14,7 +14,8 @@ use crate::domain::{
     Bundle, Change, Diagnostic, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value,
 };
 use crate::engine::Snapshot;
-use crate::engine::{self, Verdict};
+use crate::engine::{self, Limits, Verdict};
+use crate::gateway;
 use crate::state::{Origin, Status};
 use crate::transport::Services;
 use crate::transport::exchange::{ContentType, Exchange, malformed};
@@ -63,7 +64,12 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
         .map(|link| json!({ "template_id": link.template_id, "link_id": link.link_id, "args": link.args.iter().cloned().collect::<std::collections::BTreeMap<_, _>>() }))
         .collect();
     let entities = EntityList(&snapshot);
-    let body = BundleAnswer { policies, schema, entities, links, revision: snapshot.revision().to_string() };
+    let routes = match bundle.routes.as_slice() {
+        [] => None,
+        [(origin, text)] if origin == "routes" => Some(json!(text)),
+        files => Some(files.iter().map(|(origin, text)| (origin.clone(), json!(text))).collect()),
+    };
+    let body = BundleAnswer { policies, schema, entities, links, routes, revision: snapshot.revision().to_string() };
     Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
 }
 
@@ -73,6 +79,8 @@ struct BundleAnswer<'a> {
     schema: Option<serde_json::Value>,
     entities: EntityList<'a>,
     links: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routes: Option<serde_json::Value>,
     revision: String,
 }
 
@@ -133,7 +141,7 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
         Err(Unreadable::NotJson(problem)) => return Err(problem),
     };
     let limits = services.limits.clone();
-    let verdict = tokio::task::spawn_blocking(move || engine::on_big_stack(|| engine::check(&bundle, &limits)));
+    let verdict = tokio::task::spawn_blocking(move || engine::on_big_stack(|| judge(&bundle, &limits)));
     match verdict.await {
         Ok(Ok(verdict)) => Ok(respond::json(StatusCode::OK, &verdict)),
         Ok(Err(error)) => Err(Problem::new(
@@ -145,6 +153,20 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "validating failed inside the engine"))
         }
     }
+}
+
+/// Everything that is wrong with a bundle, its routes among it.
+fn judge(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
+    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits);
+    let of_routes = match gateway::compile_bundle(bundle, limits) {
+        Ok((_, more)) => {
+            warnings.extend(more);
+            None
+        }
+        Err(problems) => Some(problems),
+    };
+    let errors = gateway::together(errors, of_routes);
+    Verdict { valid: errors.is_empty(), errors, warnings }
 }
 
 /// Why a body is not a bundle.
@@ -225,10 +247,12 @@ fn read_bundle(body: &[u8]) -> Result<Bundle, Unreadable> {
             "schema" => bundle.schema = read_schema(parse(raw, "/schema")?)?,
             "entities" => bundle.entities = read_entities(raw)?,
             "links" => bundle.links = read_links(parse(raw, "/links")?)?,
+            "routes" => bundle.routes = read_routes(parse(raw, "/routes")?)?,
             // as `GET` gives it; it means nothing here, but it must be JSON as we take it
             "revision" => drop(parse(raw, "/revision")?),
             other => {
-                let message = format!("unknown member `{other}`; a bundle has policies, schema, entities, links");
+                let message =
+                    format!("unknown member `{other}`; a bundle has policies, schema, entities, links, routes");
                 return Err(RequestError::new("unknown_member", pointer(other), message).into());
             }
         }
@@ -292,6 +316,22 @@ fn read_entities(raw: &RawValue) -> Result<Vec<Document>, Unreadable> {
         }
     };
     Ok(vec![Document { origin: "entities".to_owned(), bytes }])
+}
+
+/// One text, or one for each name. A name is what problems are told with.
+fn read_routes(value: Value<'_>) -> Result<Vec<(String, String)>, RequestError> {
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) => Ok(vec![("routes".to_owned(), text.into_owned())]),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, text)| match text {
+                Value::String(text) => Ok((name.into_owned(), text.into_owned())),
+                other => Err(wrong_type(&format!("/routes{}", pointer(&name)), "a file of routes", "text", &other)),
+            })
+            .collect(),
+        other => Err(wrong_type("/routes", "`routes`", "one text or an object of name and text", &other)),
+    }
 }
 
 fn read_links(value: Value<'_>) -> Result<Vec<Link>, RequestError> {

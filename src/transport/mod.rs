@@ -2,11 +2,13 @@
 //!
 //! A request's way: `listen` accepts the connection, `router` finds the endpoint in one table and applies
 //! its guard, the endpoint (`native`, `authzen`, `admin`, `ops`) reads the body through `exchange`, asks
-//! the decision point, and answers through `respond`, the one place where outcomes become statuses.
+//! the decision point, and answers through `respond`, the one place where outcomes become statuses. `gateway`
+//! has the dialects of gateways, each with statuses of its own.
 
 mod admin;
 mod authzen;
 mod exchange;
+mod gateway;
 mod listen;
 mod native;
 mod ops;
@@ -20,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
+pub use gateway::Gateway;
 pub use listen::{BoundListener, bind, serve};
 pub use router::{ENDPOINTS, Endpoint, Surface};
 
@@ -35,6 +38,8 @@ use respond::Problem;
 pub struct Services {
     /// Decides.
     pub pdp: Pdp,
+    /// Knows the callers of gateways.
+    pub gateway: Gateway,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Limits of the listeners.

@@ -15,8 +15,8 @@ pub(super) fn live() -> Answer {
 /// `GET /readyz`: whether requests should be sent here, and if not, why.
 pub(super) fn ready(services: &Services) -> Answer {
     let reasons = services.unready();
-    let snapshot = services.pdp.state().load();
-    let revision = snapshot.as_ref().map(|snapshot| snapshot.revision().to_string());
+    let published = services.pdp.state().load();
+    let revision = published.as_ref().map(|published| published.snapshot.revision().to_string());
     if reasons.is_empty() {
         respond::json(StatusCode::OK, &json!({ "status": "ready", "revision": revision }))
     } else {

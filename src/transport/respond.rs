@@ -175,6 +175,14 @@ pub(super) fn at(revision: Revision, mut answer: Answer) -> Answer {
     answer
 }
 
+/// An answer that is its status alone.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
 /// An answer of any type. Nothing here may be kept by a cache on the way.
 pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));

@@ -10,9 +10,10 @@ use hyper::body::Incoming;
 use crate::domain::Revision;
 use crate::telemetry::Listener;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
+use crate::transport::gateway::Dialect;
 use crate::transport::respond::{Answer, Problem};
 use crate::transport::timer::TimerSlot;
-use crate::transport::{Services, admin, authzen, native, ops};
+use crate::transport::{Services, admin, authzen, gateway, native, ops};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,7 +91,7 @@ const DECISIONS: &[Surface] = &[Surface::Decisions];
 const ADMIN: &[Surface] = &[Surface::Admin];
 const OPS: &[Surface] = &[Surface::Admin, Surface::Ops];
 
-/// Every endpoint there is. The OpenAPI document lists the same.
+/// Every endpoint there is besides the dialects of gateways. The OpenAPI document lists the same.
 pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/v1/is_authorized", DECISIONS, Guard::Open, Action::IsAuthorized),
     endpoint(Method::POST, "/v1/is_authorized/batch", DECISIONS, Guard::Open, Action::Batch),
@@ -128,8 +129,8 @@ pub(super) async fn answer(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if !headers.contains_key(REVISION)
-        && let Some(snapshot) = services.pdp.state().load().as_ref()
-        && let Ok(value) = HeaderValue::from_str(snapshot.revision().text().as_str())
+        && let Some(published) = services.pdp.state().load().as_ref()
+        && let Ok(value) = HeaderValue::from_str(published.snapshot.revision().text().as_str())
     {
         headers.insert(REVISION, value);
     }
@@ -141,6 +142,11 @@ pub(super) async fn answer(
 }
 
 async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
+    if surface == Surface::Decisions
+        && let Some(dialect) = Dialect::at(exchange.head.uri.path())
+    {
+        return Ok(gateway::answer(services, exchange, dialect).await);
+    }
     exchange.check_framing()?;
     let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {

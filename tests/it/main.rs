@@ -21,6 +21,7 @@ mod differential;
 mod documents;
 mod drain;
 mod faults;
+mod gateway;
 mod http2_floods;
 mod http_connections;
 mod http_raw;

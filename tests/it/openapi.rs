@@ -67,6 +67,7 @@ fn fits(document: &Value, schema: &Value, value: &Value, what: &str, closed: boo
 /// The sidecar that the examples are addressed to.
 pub fn server() -> Server {
     let mut flags = fleet();
+    flags["routes"] = json!(Server::project("routes"));
     flags["authzen"] =
         json!({ "base_url": "https://pdp.example.com", "namespace": "Fleet", "types": { "user": "User" } });
     Server::ready(flags)

@@ -94,7 +94,7 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         .map(|text| Value::parse(text.as_bytes()))
         .transpose()
         .map_err(|error| Stop::usage(format!("--claims: not JSON: {error}")))?;
-    let identity = principal.map(|principal| Identity { principal, auth: None, token: None, claims });
+    let identity = principal.map(|principal| Identity { principal, auth: None, token: None, claims: claims.as_ref() });
     let ready = args.which.read(terminal)?;
     let store = Store::read(&ready.bundle);
     let facts = RequestFacts {

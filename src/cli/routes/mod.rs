@@ -84,10 +84,7 @@ impl Which {
         if let Some(path) = &self.routes {
             return Ok(path.clone());
         }
-        // a directory that holds `policies` may hold `routes` beside it
-        let root = self.bundle.policies.clone().filter(|path| path.join("policies").is_dir()).unwrap_or_default();
-        let candidates = [root.join("routes"), root.join("routes.yaml")];
-        candidates.into_iter().find(|path| path.exists()).ok_or_else(|| {
+        self.bundle.routes_beside().ok_or_else(|| {
             Stop::failure("there is no `./routes` and no `./routes.yaml` here: name the routes with `--routes`")
         })
     }

@@ -140,7 +140,7 @@ fn judge(ready: &Ready, store: &Store, file: &TestFile, case: &Case) -> Result<(
     };
     let claims = case.claims.as_ref().map(ToString::to_string);
     let claims = claims.as_ref().map(|text| Value::parse(text.as_bytes())).transpose().map_err(|e| e.to_string())?;
-    let identity = principal.map(|principal| Identity { principal, auth: None, token: None, claims });
+    let identity = principal.map(|principal| Identity { principal, auth: None, token: None, claims: claims.as_ref() });
     let facts = RequestFacts {
         method,
         target: target.as_bytes(),

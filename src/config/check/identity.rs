@@ -187,7 +187,6 @@ impl Checker<'_> {
             .iter()
             .enumerate()
             .map(|(i, name)| self.header(&key(at, &["rivals", &i.to_string()]), name))
-            .filter(|name| *name != header)
             .collect();
         CredentialSettings { header, schemes, rivals }
     }

@@ -93,7 +93,7 @@ pub struct CredentialSettings {
     pub header: String,
     /// Schemes as written, and what follows them. No two differ in case alone.
     pub schemes: Vec<(String, CredentialKind)>,
-    /// Headers, in small letters, that must not be there beside it.
+    /// Headers, in small letters, that must not be there beside the one that carries it; that one may be among them.
     pub rivals: Vec<String>,
 }
 

@@ -1,0 +1,32 @@
+//! Forward authentication: Caddy, Traefik, HAProxy and Apache with Lua, APISIX. They ask with `X-Forwarded-*`
+//! headers, and some pass the body on.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use crate::gateway::Body;
+use crate::identity::Peer;
+use crate::transport::gateway::Dialect;
+use crate::transport::gateway::way::{Described, Stop, host, one, only_at, verb};
+
+/// Reads what the gateway says. The path's query is not looked at: Caddy may put the client's there.
+pub(super) fn read<'a>(head: &'a Parts, body: Option<&'a [u8]>) -> Result<Described<'a>, Stop> {
+    only_at(head, Dialect::Forward)?;
+    Ok(Described {
+        method: verb(one(&head.headers, "x-forwarded-method")?)?,
+        target: one(&head.headers, "x-forwarded-uri")?,
+        host: Some(host(one(&head.headers, "x-forwarded-host")?)?),
+        // an empty body looks like none: whether bodies are forwarded at all cannot be told from it
+        body: body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
+        ip: client(&head.headers),
+        peer: Peer::Absent,
+    })
+}
+
+/// The client's address, if `X-Forwarded-For` names exactly one: of several nobody knows which were invented.
+pub(super) fn client(headers: &HeaderMap) -> Option<IpAddr> {
+    let value = one(headers, "x-forwarded-for").ok()?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,210 @@
+//! What gateways ask: one endpoint for each dialect, which reads the headers of that dialect and no others.
+//!
+//! `nginx`, `forward` and `envoy` read what the gateway says of a request, `way` takes it to a verdict, and
+//! `answer` writes the verdict as that gateway understands it. Whatever happens on the way, a panic
+//! included, is an explicit denial: nothing but a verdict that allows becomes a 200.
+
+mod answer;
+mod envoy;
+mod fields;
+mod forward;
+mod nginx;
+mod owned;
+mod rules;
+mod way;
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use http::header::CONNECTION;
+use hyper::body::Body as _;
+
+use crate::config::Settings;
+use crate::decide::Call;
+use crate::identity::Identity;
+use crate::telemetry::{RefusalReason, Transport};
+use crate::transport::Services;
+use crate::transport::exchange::{BodyLimits, Exchange};
+use crate::transport::respond::{Answer, Problem};
+use rules::Rules;
+use way::{Question, Stop, Verdict};
+
+/// What the gateway endpoints need besides the decision point.
+#[derive(Debug)]
+pub struct Gateway {
+    identity: Identity,
+    rules: Rules,
+    /// The header in which Envoy tells of its client's certificate, in small letters.
+    peer_header: Option<String>,
+    deadline: Duration,
+}
+
+impl Gateway {
+    /// What the settings say, with the callers that `identity` knows.
+    #[must_use]
+    pub fn new(settings: &Settings, identity: Identity) -> Self {
+        Self {
+            rules: Rules::new(&settings.identity),
+            peer_header: settings.identity.peer.header.clone(),
+            deadline: settings.gateway.deadline,
+            identity,
+        }
+    }
+}
+
+/// How a gateway asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// nginx' `auth_request`.
+    Nginx,
+    /// `X-Forwarded-*`: Caddy, Traefik, HAProxy, Apache, APISIX.
+    Forward,
+    /// Envoy's ext_authz over HTTP.
+    Envoy,
+}
+
+impl Dialect {
+    const ALL: [Self; 3] = [Self::Nginx, Self::Forward, Self::Envoy];
+
+    /// Where it is spoken. What lies below is its own too, so that a mistyped path is refused in its words.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Nginx => "/gateway/nginx",
+            Self::Forward => "/gateway/forward",
+            Self::Envoy => "/gateway/envoy",
+        }
+    }
+
+    /// The dialect of a path of the decision listener.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        let within = |dialect: &Self| {
+            path.strip_prefix(dialect.path()).is_some_and(|rest| matches!(rest.as_bytes().first(), None | Some(b'/')))
+        };
+        Self::ALL.into_iter().find(within)
+    }
+
+    const fn transport(self) -> Transport {
+        match self {
+            Self::Nginx => Transport::Nginx,
+            Self::Forward => Transport::Forward,
+            Self::Envoy => Transport::Envoy,
+        }
+    }
+}
+
+/// Answers one request of a gateway, whatever its method.
+pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Answer {
+    let verdict = match caught(serve(services, exchange, dialect)).await {
+        Some(verdict) => verdict,
+        None => {
+            tracing::error!("answering a gateway failed inside the sidecar");
+            let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
+            Stop::new(RefusalReason::Internal, "the sidecar failed").note(services, call)
+        }
+    };
+    let mut answer = answer::write(dialect, &verdict);
+    if !exchange.body.is_end_stream() {
+        // what was not read must not be taken for the next request
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+async fn serve(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Verdict {
+    let deadline = Instant::now() + services.gateway.deadline;
+    match verdict(services, exchange, dialect, deadline).await {
+        Ok(verdict) => verdict,
+        Err(stop) => stop.note(services, Call { transport: dialect.transport(), request_id: &exchange.request_id }),
+    }
+}
+
+async fn verdict(
+    services: &Services,
+    exchange: &mut Exchange,
+    dialect: Dialect,
+    deadline: Instant,
+) -> Result<Verdict, Stop> {
+    exchange.check_framing().map_err(|problem| misread(&problem))?;
+    let at_least = exchange.at_least().map_err(|problem| misread(&problem))?;
+    // nginx passes no bodies on
+    let body = if dialect == Dialect::Nginx || exchange.body.is_end_stream() {
+        None
+    } else {
+        let timeout = way::left(deadline).min(services.http.body_timeout);
+        let limits = BodyLimits { max_bytes: services.http.max_body_bytes, timeout };
+        Some(exchange.read(limits).await.map_err(|problem| misread(&problem))?)
+    };
+    let fields = fields::of(&exchange.head.headers);
+    let body = body.as_deref();
+    let described = match dialect {
+        Dialect::Nginx => nginx::read(&exchange.head)?,
+        Dialect::Forward => forward::read(&exchange.head, body)?,
+        Dialect::Envoy => envoy::read(&exchange.head, body, services.gateway.peer_header.as_deref())?,
+    };
+    let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
+    let question = Question { described, fields: &fields, at_least, deadline, call };
+    way::ask(services, &question).await
+}
+
+/// A request that breaks off before anything is known of it.
+fn misread(problem: &Problem) -> Stop {
+    match problem.code {
+        "body_too_slow" => Stop::new(RefusalReason::Deadline, "the body did not arrive in time"),
+        "body_too_large" => Stop::new(RefusalReason::BodyUnread, "the body is larger than `http.max_body_bytes`"),
+        "body_cut_off" => Stop::new(RefusalReason::BodyUnread, "the body ended before it was whole"),
+        "invalid_revision" => {
+            Stop::new(RefusalReason::RevisionNotReached, "`Palisade-At-Least` is no revision, or there twice")
+        }
+        _ => Stop::new(RefusalReason::BadDescription, "the request is framed in a way that can be read differently"),
+    }
+}
+
+/// What `work` comes to; `None` if it panics.
+async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_belong_to_one_dialect() {
+        for (path, expected) in [
+            ("/gateway/nginx", Some(Dialect::Nginx)),
+            ("/gateway/nginx/", Some(Dialect::Nginx)),
+            ("/gateway/nginx/x", Some(Dialect::Nginx)),
+            ("/gateway/forward", Some(Dialect::Forward)),
+            ("/gateway/envoy", Some(Dialect::Envoy)),
+            ("/gateway/envoy/devices/7", Some(Dialect::Envoy)),
+            ("/gateway/envoy//x", Some(Dialect::Envoy)),
+            ("/gateway/envoys", None),
+            ("/gateway/", None),
+            ("//gateway/envoy/x", None),
+            ("/v1/is_authorized", None),
+        ] {
+            assert_eq!(Dialect::at(path), expected, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_no_answer() {
+        let panics = async {
+            tokio::task::yield_now().await;
+            assert!(std::hint::black_box(false), "as a fault would");
+            200
+        };
+        assert_eq!(caught(panics).await, None);
+        assert_eq!(caught(async { 200 }).await, Some(200));
+    }
+}

@@ -1,0 +1,63 @@
+//! The headers that name the caller to the service behind the gateway.
+//!
+//! They are set or emptied on every answer, so that a gateway that copies them never leaves what a client
+//! sent. A value is visible ASCII: everything else, `%` and `,` among it, is percent-encoded.
+
+use http::{HeaderName, HeaderValue};
+
+use crate::identity::Caller;
+
+/// The principal, as `Type::"id"`.
+pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static("x-palisade-principal");
+/// How the caller was known: `context.auth.method`.
+pub(super) const METHOD: HeaderName = HeaderName::from_static("x-palisade-auth-method");
+/// The token's entity, as `Type::"id"`.
+pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-palisade-token");
+
+/// All of them.
+pub(super) const NAMES: [HeaderName; 3] = [PRINCIPAL, METHOD, TOKEN];
+
+/// Their values for a caller, in the order of [`NAMES`].
+pub(super) fn values(caller: Option<&Caller>) -> [Option<HeaderValue>; 3] {
+    let Some(caller) = caller else { return [None, None, None] };
+    [
+        safe(&caller.principal.to_string()),
+        safe(&caller.method),
+        caller.token.as_ref().and_then(|token| safe(&token.to_string())),
+    ]
+}
+
+/// The text with everything encoded that a header or a list of headers could be broken with.
+fn safe(text: &str) -> Option<HeaderValue> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && byte != b',';
+    if text.bytes().all(plain) {
+        return HeaderValue::from_str(text).ok();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    HeaderValue::try_from(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_visible_ascii() {
+        for (text, expected) in [
+            ("Fleet::User::\"u-1\"", "Fleet::User::\"u-1\""),
+            ("User::\"a b\"", "User::\"a%20b\""),
+            ("User::\"é\r\nx: y\"", "User::\"%C3%A9%0D%0Ax:%20y\""),
+            ("User::\"a,b%20\"", "User::\"a%2Cb%2520\""),
+            ("", ""),
+        ] {
+            assert_eq!(safe(text).unwrap(), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The way that all dialects share: the route, who asks, the checks, the verdict. All at one published state.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use crate::decide::{Call, CheckError, Refused};
+use crate::domain::{Revision, Uid};
+use crate::gateway::{self, Body, Outcome, Refusal, RequestFacts};
+use crate::identity::{AuthError, Caller, Peer, Rule};
+use crate::telemetry::RefusalReason;
+use crate::transport::Services;
+use crate::transport::gateway::Dialect;
+use crate::transport::gateway::fields::Fields;
+
+/// What a gateway says of a request.
+pub(super) struct Described<'a> {
+    pub(super) method: &'a str,
+    /// As it stood in the request line.
+    pub(super) target: &'a [u8],
+    pub(super) host: Option<&'a str>,
+    pub(super) body: Body<'a>,
+    /// The client's address.
+    pub(super) ip: Option<IpAddr>,
+    /// The client's certificate.
+    pub(super) peer: Peer<'a>,
+}
+
+/// A request to be decided.
+pub(super) struct Question<'a, 'f> {
+    pub(super) described: Described<'a>,
+    pub(super) fields: &'a Fields<'f>,
+    pub(super) at_least: Option<Revision>,
+    pub(super) deadline: Instant,
+    pub(super) call: Call<'a>,
+}
+
+/// What became of it.
+pub(super) struct Verdict {
+    /// Who may, `None` where nobody needs to be known; or why not.
+    pub(super) outcome: Result<Option<Arc<Caller>>, Denial>,
+    /// The state that it was decided at.
+    pub(super) revision: Option<Revision>,
+}
+
+/// Why not, for the client.
+pub(super) struct Denial {
+    pub(super) kind: Kind,
+    pub(super) code: &'static str,
+    pub(super) detail: &'static str,
+}
+
+/// What kind of answer a denial is.
+pub(super) enum Kind {
+    /// Nobody knows who asks. With the challenge.
+    Unknown(String),
+    /// Not allowed.
+    Refused,
+    /// The sidecar cannot decide.
+    Fault,
+}
+
+/// The end of the way before any policy was asked.
+pub(super) struct Stop {
+    reason: RefusalReason,
+    code: &'static str,
+    message: Cow<'static, str>,
+    /// For whom nobody knows.
+    challenge: Option<String>,
+    route: Option<String>,
+    caller: Option<Arc<Caller>>,
+    revision: Option<Revision>,
+}
+
+// === impl Stop ===
+
+impl Stop {
+    /// A stop for a reason that says everything.
+    pub(super) fn new(reason: RefusalReason, message: impl Into<Cow<'static, str>>) -> Self {
+        let (code, message) = (reason.as_str(), message.into());
+        Self { reason, code, message, challenge: None, route: None, caller: None, revision: None }
+    }
+
+    fn refusal(refusal: Refusal) -> Self {
+        let reason = RefusalReason::named(refusal.code).unwrap_or(RefusalReason::BadValue);
+        let Refusal { code, message, route, .. } = refusal;
+        Self { code, route, ..Self::new(reason, message) }
+    }
+
+    fn unknown(error: &AuthError, rule: &Rule, route: Option<&str>) -> Self {
+        let (reason, challenge) = if error.code.is_unavailable() {
+            (RefusalReason::KeysUnavailable, None)
+        } else {
+            (RefusalReason::Unauthenticated, Some(error.challenge(rule.schemes())))
+        };
+        let route = route.map(str::to_owned);
+        Self { code: error.code.as_str(), challenge, route, ..Self::new(reason, error.code.message()) }
+    }
+
+    fn at(self, revision: Revision) -> Self {
+        Self { revision: Some(revision), ..self }
+    }
+
+    fn by(self, caller: Option<Arc<Caller>>) -> Self {
+        Self { caller, ..self }
+    }
+
+    /// Counts it, records it, and makes it the verdict.
+    pub(super) fn note(self, services: &Services, call: Call<'_>) -> Verdict {
+        let Self { reason, code, message, challenge, route, caller, revision } = self;
+        let principal = caller.as_ref().map(|caller| &caller.principal);
+        let refused = Refused { reason, code, message: &message, route: route.as_deref(), principal, revision };
+        services.pdp.note_refused(refused, call);
+        let (kind, detail) = match challenge {
+            Some(challenge) => (Kind::Unknown(challenge), "the caller is not known"),
+            None if reason.is_fault() => (Kind::Fault, "the sidecar cannot decide now"),
+            None => (Kind::Refused, "the request is refused"),
+        };
+        Verdict { outcome: Err(Denial { kind, code, detail }), revision }
+    }
+}
+
+/// What of the time is left.
+pub(super) fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// Takes a request to its verdict.
+pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Result<Verdict, Stop> {
+    question.fields.check_spoofs()?;
+    let state = services.pdp.state();
+    if let Some(revision) = question.at_least {
+        let reached = state.wait_for(revision, left(question.deadline)).await;
+        reached.map_err(|_| Stop::new(RefusalReason::RevisionNotReached, "the revision was not published in time"))?;
+    }
+    let published = state.published().ok_or_else(|| Stop::new(RefusalReason::NotReady, "no bundle is loaded yet"))?;
+    let revision = published.snapshot.revision();
+    let Described { method, target, host, body, ip, peer } = question.described;
+    let name = services.gateway.identity.certificate_uri(peer);
+    let facts = RequestFacts {
+        method,
+        target,
+        host,
+        headers: question.fields,
+        body,
+        peer: gateway::Peer { ip, name: name.as_deref() },
+    };
+    let found = published.routes.find(facts).map_err(|refusal| Stop::refusal(refusal).at(revision))?;
+    let caller = if found.is_public() {
+        None
+    } else {
+        let rule = services.gateway.rules.rule(found.credential());
+        let credential = question.fields.credential(&rule);
+        let patience = left(question.deadline);
+        let known = services.gateway.identity.authenticate_patiently(&rule, credential, peer, patience).await;
+        let route = found.route().map(|route| route.place.as_str());
+        known.map_err(|error| Stop::unknown(&error, &rule, route).at(revision))?
+    };
+    let stop = |stop: Stop| stop.at(revision).by(caller.clone());
+    let identity = caller.as_deref().map(|caller| gateway::Identity {
+        principal: borrowed(&caller.principal),
+        auth: Some(caller.auth()),
+        token: caller.token.as_ref().map(borrowed),
+        claims: Some(&caller.claims),
+    });
+    let outcome = found.resolve(identity.as_ref(), &*published.snapshot);
+    let checks = match outcome.map_err(|refusal| stop(Stop::refusal(refusal)))? {
+        Outcome::Public => Vec::new(),
+        Outcome::Checks(checks) => checks,
+    };
+    for check in &checks {
+        if left(question.deadline).is_zero() {
+            return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
+        }
+        match services.pdp.check_at(&published.snapshot, check, question.call) {
+            Ok(decision) if decision.outcome.is_allow() => {}
+            Ok(_) => {
+                let denial = Denial { kind: Kind::Refused, code: "denied", detail: "the request is not allowed" };
+                return Ok(Verdict { outcome: Err(denial), revision: Some(revision) });
+            }
+            Err(CheckError::Invalid(error)) => return Err(stop(Stop::new(RefusalReason::InvalidCheck, error.message))),
+            Err(error) => return Err(stop(Stop::new(RefusalReason::Internal, error.to_string()))),
+        }
+    }
+    Ok(Verdict { outcome: Ok(caller), revision: Some(revision) })
+}
+
+fn borrowed<'u>(uid: &'u Uid<'_>) -> Uid<'u> {
+    Uid { type_name: Cow::Borrowed(&uid.type_name), id: Cow::Borrowed(&uid.id) }
+}
+
+// ---- What dialects read with
+
+/// The header of that name. None, or more than one, and nobody knows what the gateway means.
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], Stop> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value.as_bytes()),
+        (found, _) => {
+            let what = if found.is_none() { "is missing: the gateway must set it" } else { "is there more than once" };
+            Err(Stop::new(RefusalReason::BadDescription, format!("`{name}` {what}")))
+        }
+    }
+}
+
+/// A method: a token, in whatever case.
+pub(super) fn verb(value: &[u8]) -> Result<&str, Stop> {
+    let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|text| !text.is_empty() && text.bytes().all(|b| token(&b)))
+        .ok_or_else(|| Stop::new(RefusalReason::BadDescription, "the method is none"))
+}
+
+/// A host as text; whether it is one is for the route table to say.
+pub(super) fn host(value: &[u8]) -> Result<&str, Stop> {
+    std::str::from_utf8(value).map_err(|_| Stop::new(RefusalReason::BadHost, "the host is not plain text"))
+}
+
+/// Refuses what lies below a dialect's path.
+pub(super) fn only_at(head: &Parts, dialect: Dialect) -> Result<(), Stop> {
+    if head.uri.path() == dialect.path() {
+        return Ok(());
+    }
+    Err(Stop::new(RefusalReason::BadDescription, format!("the gateway must ask `{}`", dialect.path())))
+}
