@@ -116,15 +116,22 @@ impl App {
             (Surface::Decisions, Some(&listen.decisions)),
             (Surface::Admin, listen.admin.as_ref()),
             (Surface::Ops, listen.ops.as_ref()),
+            (Surface::Grpc, listen.grpc.as_ref()),
         ];
         for (surface, addr) in wanted {
             let Some(addr) = addr else { continue };
             let name = surface.listener().as_str();
-            let listener = transport::bind(surface, addr).await.map_err(|error| AppError::Bind {
-                name,
-                addr: addr.clone(),
-                error,
-            })?;
+            let listener = match transport::bind(surface, addr).await {
+                Ok(listener) => listener,
+                // nobody asked for it, and another sidecar on this machine may have it
+                Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
+                    tracing::warn!(
+                        "not listening on {addr} for gRPC: {error}; set `listen.grpc` to `off` or another address"
+                    );
+                    continue;
+                }
+                Err(error) => return Err(AppError::Bind { name, addr: addr.clone(), error }),
+            };
             events::ListenerBound { name: surface.listener(), addr: listener.addr() }.emit(&metrics);
             listeners.push(listener);
         }
@@ -173,7 +180,7 @@ impl App {
         for listener in listeners {
             // health and metrics stay reachable until the last decision is answered
             let (set, closing) = match listener.surface() {
-                Surface::Decisions => (&mut serving, closing.clone()),
+                Surface::Decisions | Surface::Grpc => (&mut serving, closing.clone()),
                 Surface::Admin | Surface::Ops => (&mut operating, closing_ops.clone()),
             };
             set.spawn(transport::serve(listener, services.clone(), closing, shutdown.grace));
