@@ -537,11 +537,11 @@ fn decisions_that_the_reference_had_to_make_are_counted() {
             .find_map(|line| line.strip_prefix("palisade_engine_fallbacks_total ")?.parse::<u64>().ok())
     };
     assert_eq!(fallbacks(), Some(0));
-    // Cedar takes an entity twice if both say the same, which is for Cedar to find out
-    let twice = json!({ "uid": { "type": "T::User", "id": "cy" }, "attrs": { "age": 7 }, "parents": [] });
+    // Cedar takes an entity that is stored already if both say the same, which is for Cedar to find out
+    let stored = json!({ "uid": { "type": "T::User", "id": "bo" }, "attrs": { "age": 20 }, "parents": [] });
     let request = json!({
-        "principal": "T::User::\"cy\"", "action": "T::Action::\"read\"", "resource": "T::Doc::\"d\"",
-        "additional_entities": [twice, twice],
+        "principal": "T::User::\"bo\"", "action": "T::Action::\"read\"", "resource": "T::Doc::\"d\"",
+        "additional_entities": [stored],
     });
     let answer = server.client().post(ASK, request.to_string());
     assert_eq!((answer.status, &answer.json()["decision"]), (200, &json!("Deny")), "{}", answer.text());
