@@ -35,7 +35,7 @@ impl Target {
     pub fn palisade(name: &str, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
         command.arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
-        command.env("PALISADE_LISTEN__DECISIONS", "127.0.0.1:0").env("PALISADE_LISTEN__ADMIN", "off");
+        command.env("PALISADE_LISTEN__DECISIONS", "127.0.0.1:0").env("PALISADE_LISTEN__ADMIN", "off").env("PALISADE_LISTEN__GRPC", "off");
         command
             .env("PALISADE_POLICIES", support::project("policies"))
             .env("PALISADE_ENTITIES", support::project("entities"));
