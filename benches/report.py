@@ -45,7 +45,7 @@ FULL = Plan(9, 200, 100_000, (10_000, 100_000, 1_000_000), (1_000_000, 4_000_000
 QUICK = Plan(3, 20, 10_000, (10_000, 50_000), (50_000, 200_000), 50_000, 2, 300, 2, 0.15)
 
 
-def rows(plan, bench, http):
+def rows(plan, bench, http, gateway):
     """Each row: its name, and the command that measures it."""
     pace = ["--rounds", plan.rounds, "--milliseconds", plan.milliseconds]
     yield "policies", [bench, "policies", "--size", plan.policies, *pace]
@@ -63,6 +63,7 @@ def rows(plan, bench, http):
     yield "memory", [bench, "memory", "--size", plan.store]
     yield "memory of stock", [bench, "memory", "--size", plan.store, "--stock"]
     yield "load", [bench, "load", "--size", plan.store, "--rounds", plan.load_rounds]
+    yield "gateway", [gateway, "--bench", "--json", "--rounds", plan.rounds, "--seconds", plan.seconds]
     yield "http", [http, "--bench", "--json", "--rounds", plan.rounds, "--seconds", plan.seconds]
 
 
@@ -133,10 +134,10 @@ def main():
             sys.exit(f"{missing.name} is missing: `pip install matplotlib`, or run with --no-plot")
     plan = QUICK if args.quick else FULL
     facts = common.machine()
-    built = common.build("table", "http")
+    built = common.build("table", "http", "gateway")
     started = clock.monotonic()
     found = []
-    for name, command in rows(plan, built["table"], built["http"]):
+    for name, command in rows(plan, built["table"], built["http"], built["gateway"]):
         if args.only in name:
             say(f"[{clock.monotonic() - started:5.0f} s] {name}")
             found += common.lines(command)

@@ -86,6 +86,10 @@ def targets(results):
         found = results.ratio("http", ("palisade, cache off", connections), ("floor", connections))
         rows.append(row(f"whole HTTP check, cache and decision log off, {connections} connection{'s' * (connections > 1)}",
                         "≤ 1.3 x the floor's CPU", found and f"{found:.2f} x", found and found <= 1.3))
+    for dialect in ("nginx", "forward", "envoy", "grpc"):
+        found = results.ratio("gateway", (dialect, 64), (dialect + ALLOWS, 64))
+        rows.append(row(f"a gateway's question, {dialect}, token known, 64 connections",
+                        "≤ 1.5 x a handler that only allows", found and f"{found:.2f} x", found and found <= 1.5))
     for peer in (results.peers or {}).get("ratios", [{"peer": "Cerbos and cedar-agent", "ratio": None, "entities": 1000}]):
         found = peer["ratio"]
         what = f"{peer['peer']}, {peer['entities']:,} entities, 64 connections, CPU per HTTP check"
@@ -97,15 +101,15 @@ def details(results):
     """Every group with its figures."""
     out = ["## Decisions", "", SAID_OF_DECISIONS]
     for group, sides in results.sides.items():
-        if group.startswith("http"):
+        if group.startswith("http") or group == "gateway":
             continue
         out += ["", f"### {group[0].upper()}{group[1:]}", "", grown(results, group, sides)]
     out += ["", "## Store", "", store(results)]
     if results.values["instructions"]:
         out += ["", "## Instructions a decision", "", instructions(results.values["instructions"])]
-    for group in ("http", "http batch of 1,000"):
+    for group, title in (("http", "HTTP"), ("http batch of 1,000", "HTTP batch of 1,000"), ("gateway", "Gateways")):
         if group in results.sides:
-            out += ["", f"## {group.replace('http', 'HTTP')}", "", http(results, group)]
+            out += ["", f"## {title}", "", http(results, group)]
     return "\n".join(out)
 
 
@@ -161,12 +165,17 @@ def instructions(found):
     return table(("case", "compiled", "stock", "stock / compiled", "counted by"), rows)
 
 
+# what the gateway bench calls a handler without policies
+ALLOWS = ", only allows"
+
+
 def http(results, group):
     """CPU of the server a request, the ratio to the floor, rate and latency."""
     rows = []
     batch = "batch" in group
     for side in results.sides[group]:
-        floor = results.samples(group, "floor", side["size"])
+        beside = "floor" if group != "gateway" else side["name"].removesuffix(ALLOWS) + ALLOWS
+        floor = results.samples(group, beside, side["size"])
         rows.append((
             side["name"], side["size"], f"{median(side['samples']) / (1000 if batch else 1):.2f}",
             f"{ratio(side['samples'], floor):.2f}" if floor else "-", f"{median(side['per_second']):,.0f}",

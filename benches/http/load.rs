@@ -47,13 +47,7 @@ pub fn drive(addr: SocketAddr, pid: u32, requests: &Arc<Vec<Vec<u8>>>, connectio
             stream.set_nodelay(true).unwrap();
             streams.push(stream);
         }
-        // never asleep: to wake a sleeping client would be charged to the server that answers it, and the more so
-        // the longer the client had to wait
-        let awake = tokio::spawn(async {
-            loop {
-                tokio::task::yield_now().await;
-            }
-        });
+        let awake = stay_awake();
         let (before, started) = (cpu_ns(pid), Instant::now());
         let end = started + time;
         let tasks: Vec<_> = streams
@@ -65,21 +59,36 @@ pub fn drive(addr: SocketAddr, pid: u32, requests: &Arc<Vec<Vec<u8>>>, connectio
         for task in tasks {
             waited.extend(task.await.unwrap());
         }
-        let (after, took) = (cpu_ns(pid), started.elapsed());
+        let cpu = cpu_ns(pid) - before;
         awake.abort();
-        waited.sort_unstable();
-        let at = |share: f64| f64::from(waited[((waited.len() - 1) as f64 * share) as usize]) / 1_000.0;
-        Sample {
-            cpu_us: (after - before) as f64 / 1_000.0 / waited.len() as f64,
-            per_second: waited.len() as f64 / took.as_secs_f64(),
-            p50: at(0.5),
-            p99: at(0.99),
+        sample(waited, cpu, started.elapsed())
+    })
+}
+
+/// Keeps the client from sleeping: to wake it would be charged to the server that answers it, and the more often
+/// the longer the client had to wait.
+pub fn stay_awake() -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
         }
     })
 }
 
+/// What the times of all answers, in nanoseconds, and the server's come to.
+pub fn sample(mut waited: Vec<u32>, server_ns: u64, took: Duration) -> Sample {
+    waited.sort_unstable();
+    let at = |share: f64| f64::from(waited[((waited.len() - 1) as f64 * share) as usize]) / 1_000.0;
+    Sample {
+        cpu_us: server_ns as f64 / 1_000.0 / waited.len() as f64,
+        per_second: waited.len() as f64 / took.as_secs_f64(),
+        p50: at(0.5),
+        p99: at(0.99),
+    }
+}
+
 /// Nanoseconds that the threads of a process have run.
-fn cpu_ns(pid: u32) -> u64 {
+pub fn cpu_ns(pid: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     tasks
         .flatten()

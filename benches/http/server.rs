@@ -35,7 +35,10 @@ impl Target {
     pub fn palisade(name: &str, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
         command.arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
-        command.env("PALISADE_LISTEN__DECISIONS", "127.0.0.1:0").env("PALISADE_LISTEN__ADMIN", "off").env("PALISADE_LISTEN__GRPC", "off");
+        command
+            .env("PALISADE_LISTEN__DECISIONS", "127.0.0.1:0")
+            .env("PALISADE_LISTEN__ADMIN", "off")
+            .env("PALISADE_LISTEN__GRPC", "off");
         command
             .env("PALISADE_POLICIES", support::project("policies"))
             .env("PALISADE_ENTITIES", support::project("entities"));
@@ -44,7 +47,19 @@ impl Target {
     }
 
     /// Starts it and waits until it answers `question` with 200.
-    pub fn start(mut self, question: &[u8]) -> Running {
+    pub fn start(self, question: &[u8]) -> Running {
+        let running = self.start_unasked();
+        for _ in 0..400 {
+            if load::ask_once(running.addr, question).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+                return running;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("{} does not answer", running.name);
+    }
+
+    /// Starts it and waits until it says where it listens.
+    pub fn start_unasked(mut self) -> Running {
         let process = self.command.spawn().unwrap();
         // from here on it is killed, also if it never answers
         let mut running = Running { name: self.name, addr: ([127, 0, 0, 1], 0).into(), process };
@@ -63,13 +78,7 @@ impl Target {
         });
         running.addr = addr.recv_timeout(Duration::from_secs(30)).expect("the server says where it listens").unwrap();
         pin(running.pid(), "0");
-        for _ in 0..400 {
-            if load::ask_once(running.addr, question).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
-                return running;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("{} does not answer", running.name);
+        running
     }
 }
 
