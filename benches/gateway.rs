@@ -88,7 +88,7 @@ fn main() {
         }
     }
     let setup = setup::Setup::new();
-    let sidecar = setup.start();
+    let sidecar = setup.start(&question(DIALECTS[0].1, &setup));
     let mut floors = Vec::new();
     let mut sides = sides(&setup, &sidecar, &mut floors);
     measure(&mut sides, rounds, Duration::from_secs_f64(seconds));
@@ -99,6 +99,10 @@ fn main() {
     }
 }
 
+fn question(head: &str, setup: &setup::Setup) -> Vec<u8> {
+    format!("{head}authorization: Bearer {}\r\n\r\n", setup.token).into_bytes()
+}
+
 /// Pairs: what only allows, and the sidecar.
 fn sides(setup: &setup::Setup, sidecar: &setup::Sidecar, floors: &mut Vec<Running>) -> Vec<Side> {
     let mut sides = Vec::new();
@@ -106,7 +110,7 @@ fn sides(setup: &setup::Setup, sidecar: &setup::Sidecar, floors: &mut Vec<Runnin
         sides.push(Side { name, addr, pid, question: question.clone(), samples: Default::default() });
     };
     for (dialect, head) in DIALECTS {
-        let request = format!("{head}authorization: Bearer {}\r\n\r\n", setup.token).into_bytes();
+        let request = question(head, setup);
         let answer = load::ask_once(sidecar.http, &request).unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 200"), "{dialect}: {}", String::from_utf8_lossy(&answer));
         let floor = Target::floor(&format!("{dialect}, only allows"), "allow", &Answer::of(&answer)).start(&request);

@@ -65,8 +65,8 @@ impl Setup {
         Self { directory, token: format!("{message}.{}", encode(signature.as_ref())) }
     }
 
-    /// Starts the server and waits until it allows.
-    pub fn start(&self) -> Sidecar {
+    /// Starts the server and waits until it allows `question`.
+    pub fn start(&self, question: &[u8]) -> Sidecar {
         let mut process = Command::new(env!("CARGO_BIN_EXE_palisade"))
             .args(["serve", "--config"])
             .arg(self.directory.path().join("palisade.yaml"))
@@ -89,16 +89,15 @@ impl Setup {
             *if grpc { &mut sidecar.grpc } else { &mut sidecar.http } = addr.unwrap();
         }
         server::pin(sidecar.pid(), "0");
-        let question = "POST /v1/is_authorized HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+        let mut last = Vec::new();
         for _ in 0..400 {
-            // a 400 is an answer of a server that is ready
-            let answer = crate::load::ask_once(sidecar.http, question.as_bytes());
-            if answer.is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 400")) {
+            last = crate::load::ask_once(sidecar.http, question).unwrap_or_default();
+            if last.starts_with(b"HTTP/1.1 200") {
                 return sidecar;
             }
             std::thread::sleep(Duration::from_millis(25));
         }
-        panic!("the sidecar does not answer");
+        panic!("the sidecar does not allow: {}", String::from_utf8_lossy(&last));
     }
 }
 
