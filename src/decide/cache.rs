@@ -3,10 +3,10 @@
 //! The revision is part of every key, so a decision is never found at another revision and nothing needs
 //! to be invalidated; what no revision asks for any more ages out.
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use crate::decide::key::Key;
@@ -30,7 +30,7 @@ impl DecisionCache {
     /// A cache of at most `max_bytes`.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
-        Self::with_hasher(max_bytes, RandomState::new())
+        Self::with_hasher(max_bytes, RandomState::default())
     }
 }
 

@@ -97,6 +97,10 @@ impl<'a> Uid<'a> {
 
 impl fmt::Display for Uid<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // most ids need no escapes
+        if self.id.bytes().all(|byte| (byte.is_ascii_graphic() || byte == b' ') && !b"\"'\\".contains(&byte)) {
+            return write!(f, "{}::\"{}\"", self.type_name, self.id);
+        }
         write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())
     }
 }

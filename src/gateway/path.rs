@@ -319,6 +319,10 @@ fn percent_decode<'a>(raw: &'a str, classes: &mut Classes) -> Result<Cow<'a, str
 
 /// Whether somebody who splits once more, or decodes once more, would see a `.` or `..`.
 fn hides_dots(text: &str) -> bool {
+    // most texts have neither a dot nor what could become one
+    if !text.contains(['.', '%']) {
+        return false;
+    }
     let dotted = |text: &str| text.split(['/', '\\', ';']).any(|part| matches!(part.trim(), "." | ".."));
     let mut text = Cow::Borrowed(text);
     // four rounds are more than any chain of readers decodes

@@ -3,10 +3,11 @@
 //! The key is the whole token, compared byte for byte: a hash is never an identity. An entry counts only
 //! while the keys are those that it was verified with. Refusals are not kept: nobody fills it with forgeries.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use moka::Expiry;
 use moka::sync::Cache;
 
@@ -30,6 +31,7 @@ pub(super) struct Entry {
     pub(super) lasts: Duration,
 }
 
+/// The cache. `S` is the hasher, keyed at random per process so that nobody can aim for one bucket.
 pub(super) struct TokenCache<S = RandomState> {
     entries: Cache<Arc<str>, Entry, S>,
 }
@@ -50,7 +52,7 @@ impl Expiry<Arc<str>, Entry> for AtItsEnd {
 impl TokenCache {
     /// A cache of at most `max_bytes`; `None` for 0.
     pub(super) fn new(max_bytes: u64) -> Option<Self> {
-        (max_bytes > 0).then(|| Self::with_hasher(max_bytes, RandomState::new()))
+        (max_bytes > 0).then(|| Self::with_hasher(max_bytes, RandomState::default()))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The request line is what counts. Headers such as `X-Forwarded-Uri` may be the client's and are not looked at.
 
+use http::HeaderName;
 use http::Version;
 use http::header::HOST;
 use http::request::Parts;
@@ -13,7 +14,7 @@ use crate::transport::gateway::Dialect;
 use crate::transport::gateway::way::{Described, Stop, host, one};
 
 /// Envoy's word on whether the body is cut; without it Envoy forwards none.
-const PARTIAL: &str = "x-envoy-auth-partial-body";
+const PARTIAL: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
 
 /// Reads what Envoy says.
 pub(super) fn read<'a>(
@@ -35,7 +36,7 @@ pub(super) fn read<'a>(
         (None, None, _) => None,
         _ => return Err(bad("there is more than one host")),
     };
-    let body = match one(&head.headers, PARTIAL) {
+    let body = match one(&head.headers, &PARTIAL) {
         // an empty body tells nothing: where Envoy forwards none, a client can still claim that it is whole
         Ok(b"false") => body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
         Ok(_) => Body::Partial,

@@ -1,5 +1,6 @@
 //! nginx' `auth_request`: a `GET` of its own, without a body, with `X-Original-*` headers about the request.
 
+use http::HeaderName;
 use http::request::Parts;
 
 use crate::gateway::Body;
@@ -8,13 +9,17 @@ use crate::transport::gateway::Dialect;
 use crate::transport::gateway::forward::client;
 use crate::transport::gateway::way::{Described, Stop, host, one, only_at, verb};
 
+const METHOD: HeaderName = HeaderName::from_static("x-original-method");
+const TARGET: HeaderName = HeaderName::from_static("x-original-uri");
+const HOST: HeaderName = HeaderName::from_static("x-original-host");
+
 /// Reads what nginx says.
 pub(super) fn read(head: &Parts) -> Result<Described<'_>, Stop> {
     only_at(head, Dialect::Nginx)?;
     Ok(Described {
-        method: verb(one(&head.headers, "x-original-method")?)?,
-        target: one(&head.headers, "x-original-uri")?,
-        host: Some(host(one(&head.headers, "x-original-host")?)?),
+        method: verb(one(&head.headers, &METHOD)?)?,
+        target: one(&head.headers, &TARGET)?,
+        host: Some(host(one(&head.headers, &HOST)?)?),
         body: Body::NotForwarded,
         ip: client(&head.headers),
         peer: Peer::Absent,

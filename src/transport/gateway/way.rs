@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 
 use crate::decide::{Call, CheckError, Refused};
 use crate::domain::{Revision, Uid};
@@ -196,7 +196,7 @@ fn borrowed<'u>(uid: &'u Uid<'_>) -> Uid<'u> {
 // ---- What dialects read with
 
 /// The header of that name. None, or more than one, and nobody knows what the gateway means.
-pub(super) fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], Stop> {
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a [u8], Stop> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value.as_bytes()),
