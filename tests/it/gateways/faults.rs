@@ -86,6 +86,12 @@ fn passes_again(stand: &Stand<'_>, ann: &str, what: &str) {
 
 fn hangs(stand: &Stand<'_>, ann: &str) {
     stand.sidecar.signal("STOP");
+    // it stops thread by thread
+    stand.sidecar.until("stopped", |sidecar| {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", sidecar.pid())).unwrap();
+        let states = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default());
+        states.into_iter().all(|status| status.contains("State:\tT"))
+    });
     fails_closed(stand, ann, "it hangs", stand.gateway.patience.unwrap_or(Duration::from_secs(2)));
     stand.sidecar.signal("CONT");
     // what was asked meanwhile is answered now, and must not be taken for the answer to anything else

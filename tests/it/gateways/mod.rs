@@ -60,6 +60,11 @@ macro_rules! gateways {
 gateways! {
     nginx_of_debian: "nginx 1.22",
     nginx_of_today: "nginx 1.31",
+    caddy_of_debian: "caddy 2.6",
+    caddy_of_today: "caddy 2.11",
+    traefik: "traefik",
+    haproxy: "haproxy",
+    apache: "apache",
 }
 
 #[test]

@@ -39,7 +39,10 @@ impl Running {
         // some give up root's rights once they run
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let here = dir.path().to_str().unwrap();
-        let put = |text: &str| text.replace("DIR", here).replace("INSTALLED", installed().to_str().unwrap());
+        // beside the program, where it was fetched, and where its distribution has them, where it was installed
+        let fetched = installed().join("debian/usr/lib/apache2/modules");
+        let modules = if program.starts_with(installed()) { fetched } else { "/usr/lib/apache2/modules".into() };
+        let put = |text: &str| text.replace("DIR", here).replace("MODULES", modules.to_str().unwrap());
         for (name, text) in gateway.files() {
             let mut text = text;
             for (from, to) in gateway.patch.iter().filter(|(from, _)| text.contains(from)).collect::<Vec<_>>() {

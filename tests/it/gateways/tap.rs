@@ -157,7 +157,7 @@ fn http(words: Words, talk: &Talk) -> Vec<Asked> {
         let head = &rest[..end];
         let mut lines = head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let line = lines.next().unwrap_or_default();
-        let mut field = |name: &str| {
+        let field = |name: &str| {
             let mut lines = head.split(|b| *b == b'\n').skip(1);
             let found =
                 lines.find(|line| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes()));
