@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::{Change, Diagnostic};
-use crate::engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
+use crate::engine::{
+    EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation,
+};
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Loaded, Source};
 use crate::state::{Origin, State};
@@ -70,7 +72,7 @@ pub struct App {
 ///
 /// # Errors
 /// If it cannot start.
-pub fn serve(settings: Settings) -> Result<(), AppError> {
+pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // the reference evaluator recurses with the policies' depth
@@ -80,7 +82,7 @@ pub fn serve(settings: Settings) -> Result<(), AppError> {
     let served = runtime.block_on(async {
         // first: whoever reads in the log that we listen may signal us
         let signals = Signals::install()?;
-        let app = App::start(settings).await?;
+        let app = App::start_observed(settings, observers).await?;
         let stop = signals.obey(&app);
         app.run(stop).await;
         Ok(())
@@ -96,6 +98,14 @@ impl App {
     /// # Errors
     /// If an address, a file or a thread cannot be had.
     pub async fn start(settings: Settings) -> Result<Self, AppError> {
+        Self::start_observed(settings, Observers::default()).await
+    }
+
+    /// The same, with others told of loads.
+    ///
+    /// # Errors
+    /// If an address, a file or a thread cannot be had.
+    pub async fn start_observed(settings: Settings, observers: Observers) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new()?);
         let admin_token = settings.admin.token_file.as_deref().map(read_token).transpose()?;
         let log = decision_log(&settings, &metrics)?;
@@ -106,22 +116,29 @@ impl App {
             (Surface::Decisions, Some(&listen.decisions)),
             (Surface::Admin, listen.admin.as_ref()),
             (Surface::Ops, listen.ops.as_ref()),
+            (Surface::Grpc, listen.grpc.as_ref()),
         ];
         for (surface, addr) in wanted {
             let Some(addr) = addr else { continue };
             let name = surface.listener().as_str();
-            let listener = transport::bind(surface, addr).await.map_err(|error| AppError::Bind {
-                name,
-                addr: addr.clone(),
-                error,
-            })?;
+            let listener = match transport::bind(surface, addr).await {
+                Ok(listener) => listener,
+                // nobody asked for it, and another sidecar on this machine may have it
+                Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
+                    tracing::warn!(
+                        "not listening on {addr} for gRPC: {error}; set `listen.grpc` to `off` or another address"
+                    );
+                    continue;
+                }
+                Err(error) => return Err(AppError::Bind { name, addr: addr.clone(), error }),
+            };
             events::ListenerBound { name: surface.listener(), addr: listener.addr() }.emit(&metrics);
             listeners.push(listener);
         }
         let identity = Identity::start(&settings.identity, metrics.clone()).map_err(AppError::Identity)?;
         let engine = engine_settings(&settings);
         let limits = engine.limits.clone();
-        let state = State::start(engine, metrics.clone())?;
+        let state = State::start_observed(engine, observers, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
         let services = Arc::new(Services {
@@ -163,7 +180,7 @@ impl App {
         for listener in listeners {
             // health and metrics stay reachable until the last decision is answered
             let (set, closing) = match listener.surface() {
-                Surface::Decisions => (&mut serving, closing.clone()),
+                Surface::Decisions | Surface::Grpc => (&mut serving, closing.clone()),
                 Surface::Admin | Surface::Ops => (&mut operating, closing_ops.clone()),
             };
             set.spawn(transport::serve(listener, services.clone(), closing, shutdown.grace));

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cli::bundle::BundleArgs;
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, SemanticsArg, clock};
@@ -125,7 +126,7 @@ fn decide(bundle: Bundle, args: &CheckArgs, request: &AccessRequest<'_>, now: i6
     let validation = if bundle.schema.is_some() { Validation::Warn } else { Validation::Off };
     let settings = EngineSettings { validation, semantics: args.semantics.into(), ..EngineSettings::default() };
     let revision = Revision { incarnation: 0, counter: 1 };
-    let (snapshot, warnings) = Snapshot::build(bundle.into(), &settings, revision)?;
+    let (snapshot, warnings) = Snapshot::build_observed(bundle.into(), &settings, revision, &progress::observers())?;
     Ok((snapshot.decide(request, now), warnings))
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod generate;
 mod http;
+mod progress;
 mod routes;
 mod serve;
 mod status;

@@ -83,7 +83,7 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Stop> {
 /// Serves until the process is told to end.
 fn start(settings: Settings) -> Result<Exit, Stop> {
     let _log = telemetry::logging::init(&settings.log).map_err(|error| Stop::usage(error.to_string()))?;
-    app::serve(settings).map_err(|error| Stop::failure(error.to_string()))?;
+    app::serve(settings, super::progress::observers()).map_err(|error| Stop::failure(error.to_string()))?;
     Ok(Exit::Success)
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::cli::OutputFormat;
 use crate::cli::bundle::{self, BundleArgs, Places};
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{count, read_tests};
 use crate::domain::{Bundle, Diagnostic, Revision};
@@ -99,7 +100,9 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
 fn judge(bundle: &Arc<Bundle>) -> (Verdict, Option<Counts>) {
     let revision = Revision { incarnation: 0, counter: 1 };
     let routes = gateway::compile_bundle(bundle, &Limits::default());
-    match (Snapshot::build(bundle.clone(), &EngineSettings::default(), revision), routes) {
+    let snapshot =
+        Snapshot::build_observed(bundle.clone(), &EngineSettings::default(), revision, &progress::observers());
+    match (snapshot, routes) {
         (Ok((snapshot, mut warnings)), Ok((table, more))) => {
             warnings.extend(more);
             let policies = snapshot.policy_count();

@@ -17,7 +17,7 @@ use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
     EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink,
-    MaskPath, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    MaskPath, Origin, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
 use crate::domain::uid::is_type_name;
 
@@ -183,7 +183,12 @@ impl Checker<'_> {
             };
         let admin = optional(self, "admin", Some(&raw.admin), 8181);
         let ops = optional(self, "ops", raw.ops.as_ref(), 8182);
-        let grpc = optional(self, "grpc", raw.grpc.as_ref(), 9191);
+        let grpc_by_default = matches!(self.tree.origin(&["listen", "grpc"]), Origin::Default);
+        let grpc = optional(self, "grpc", Some(&raw.grpc), 9191).filter(|address| {
+            // who gave its place to another listener did not mean to have both
+            let others = [&decisions, &admin, &ops];
+            !(grpc_by_default && others.into_iter().flatten().any(|other| address.collides_with(other)))
+        });
 
         let all = [("decisions", &decisions), ("admin", &admin), ("ops", &ops), ("grpc", &grpc)];
         let bound: Vec<(&str, &ListenAddr)> =
@@ -203,7 +208,8 @@ impl Checker<'_> {
             );
         }
         // only where it was reported does the stand-in come in
-        ListenSettings { decisions: decisions.unwrap_or(ListenAddr::Unix(PathBuf::new())), admin, ops, grpc }
+        let decisions = decisions.unwrap_or(ListenAddr::Unix(PathBuf::new()));
+        ListenSettings { decisions, admin, ops, grpc, grpc_by_default }
     }
 
     fn address(&mut self, name: &str, text: &str, example: u16) -> Option<ListenAddr> {

@@ -51,6 +51,9 @@ pub const DEFAULT_ENTITIES: &str = "./entities";
 /// Where routes are read from when nothing names another place and policies come from theirs: the first that is there.
 pub const DEFAULT_ROUTES: [&str; 2] = ["./routes", "./routes.yaml"];
 
+/// Where gRPC is served when nothing names another address; it may be taken.
+pub const DEFAULT_GRPC: &str = "127.0.0.1:9191";
+
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "PALISADE_CONFIG";
 

@@ -237,8 +237,8 @@ section! {
         admin: Address = Address("127.0.0.1:8181".to_owned()),
         /// Health and metrics alone, so that they can be opened without the admin API; absent or `off` for none.
         ops: Option<Address> = None,
-        /// Envoy's gRPC ext_authz; absent or `off` for none.
-        grpc: Option<Address> = None,
+        /// Envoy's gRPC ext_authz; `off` for none.
+        grpc: Address = Address(super::DEFAULT_GRPC.to_owned()),
     }
 }
 

@@ -129,6 +129,8 @@ pub struct ListenSettings {
     pub ops: Option<ListenAddr>,
     /// Envoy's gRPC ext_authz.
     pub grpc: Option<ListenAddr>,
+    /// Whether nobody asked for gRPC: then the sidecar serves without it where its address is taken.
+    pub grpc_by_default: bool,
 }
 
 /// The admin API.

@@ -41,7 +41,9 @@ fn defaults_are_as_documented() {
     assert_eq!(settings.authzen.overlay.rule("user"), OverlayRule::Deny);
     assert_eq!(settings.listen.decisions.to_string(), "127.0.0.1:8180");
     assert_eq!(settings.listen.admin.unwrap().to_string(), "127.0.0.1:8181");
-    assert_eq!((settings.listen.ops, settings.listen.grpc), (None, None));
+    assert_eq!(settings.listen.ops, None);
+    assert_eq!(settings.listen.grpc.map(|addr| addr.to_string()).as_deref(), Some("127.0.0.1:9191"));
+    assert!(settings.listen.grpc_by_default);
     assert_eq!(settings.http.max_header_bytes, 16 << 10);
     assert_eq!(settings.reload.poll, Some(Duration::from_secs(5)));
     assert_eq!(settings.decision_log.sink, LogSink::Off);

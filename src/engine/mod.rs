@@ -34,8 +34,7 @@ mod value;
 mod tests;
 
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
-pub use load::Progress;
 pub use settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
-pub use snapshot::Snapshot;
+pub use snapshot::{Loading, Observers, Snapshot};
 pub use stack::{EVALUATION_STACK_BYTES, on_big_stack};
 pub use validate::{Verdict, check};

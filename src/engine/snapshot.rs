@@ -1,5 +1,7 @@
 //! Everything a decision is made from, immutable, under one revision.
 
+use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +16,7 @@ use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities;
 use crate::engine::layout::Layout;
-use crate::engine::load::{self, Checks, Progress};
+use crate::engine::load::{self, Checks};
 use crate::engine::policies::Policies;
 use crate::engine::reference;
 use crate::engine::schema::SchemaModel;
@@ -41,7 +43,33 @@ pub(super) struct Core {
     pub layout: Option<Layout>,
     pub policies: Policies,
     pub compiled: CompiledSet,
-    fallbacks: AtomicU64,
+    fallbacks: Arc<AtomicU64>,
+}
+
+/// How far a load of entities has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loading {
+    /// Entities read, about.
+    pub entities: usize,
+    /// Bytes of them read.
+    pub bytes: usize,
+    /// Bytes of all. When as many have been read, the load is over, well or not.
+    pub of_bytes: usize,
+}
+
+/// Who else wants to know what happens in builds and decisions.
+#[derive(Clone, Default)]
+pub struct Observers {
+    /// Called now and then while many entities are loaded, and at the end.
+    pub loading: Option<Arc<dyn Fn(Loading) + Send + Sync>>,
+    /// Decisions that the reference had to make, of all snapshots that were built with this counter.
+    pub fallbacks: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observers").field("fallbacks", &self.fallbacks).finish_non_exhaustive()
+    }
 }
 
 impl Snapshot {
@@ -56,18 +84,18 @@ impl Snapshot {
         settings: &EngineSettings,
         revision: Revision,
     ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
-        Self::build_with_progress(bundle, settings, revision, None)
+        Self::build_observed(bundle, settings, revision, &Observers::default())
     }
 
-    /// The same; `progress` is called now and then with the entities and bytes read so far.
+    /// The same, with others told.
     ///
     /// # Errors
     /// As for [`Snapshot::build`].
-    pub fn build_with_progress(
+    pub fn build_observed(
         bundle: Arc<Bundle>,
         settings: &EngineSettings,
         revision: Revision,
-        progress: Option<Progress<'_>>,
+        observers: &Observers,
     ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let limits = &settings.limits;
         let mut problems = Vec::new();
@@ -84,7 +112,7 @@ impl Snapshot {
         let loaded = if schema_failed {
             None
         } else {
-            load_bundle(&bundle, schema.as_ref(), limits, progress).map_err(|found| problems.extend(found)).ok()
+            load_bundle(&bundle, schema.as_ref(), limits, observers).map_err(|found| problems.extend(found)).ok()
         };
         let mut warnings = Vec::new();
         match (&policies, &schema, settings.validation) {
@@ -109,6 +137,12 @@ impl Snapshot {
         let actions = layout.as_ref().map(Layout::actions).unwrap_or_default();
         let compiled = CompiledSet::build(&policies, &actions, &mut draft)
             .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
+        warnings.extend(compiled.uncompiled().into_iter().map(|id| {
+            let message = format!("`{id}` uses what only the reference engine can evaluate");
+            let origin = policies.sites.get(&*id).map_or("policies", |site| &*site.origin);
+            let slow = "it decides exactly, but requests in its scope are decided slowly";
+            Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
+        }));
         let store = draft.commit();
         let entities = match settings.kind {
             EngineKind::Compiled => None,
@@ -124,7 +158,7 @@ impl Snapshot {
             routes: bundle.routes.clone(),
         };
         drop(bundle);
-        let core = Core { settings, schema, layout, policies, compiled, fallbacks: AtomicU64::new(0) };
+        let core = Core { settings, schema, layout, policies, compiled, fallbacks: observers.fallbacks.clone() };
         Ok((Self { revision, core: Arc::new(core), store, entities, texts: Arc::new(texts) }, warnings))
     }
 
@@ -169,7 +203,7 @@ impl Snapshot {
         }
     }
 
-    /// How many decisions of this state and those derived from it the reference had to make.
+    /// How many decisions the reference had to make, of all states that share this one's [`Observers`].
     #[must_use]
     pub fn fallbacks(&self) -> u64 {
         self.core.fallbacks.load(Ordering::Relaxed)
@@ -268,7 +302,7 @@ pub(super) fn load_bundle(
     bundle: &Bundle,
     schema: Option<&SchemaModel>,
     limits: &Limits,
-    progress: Option<Progress<'_>>,
+    observers: &Observers,
 ) -> Result<(Draft, Option<Layout>), Vec<Diagnostic>> {
     let mut draft = Draft::new(&Store::default());
     let full = |_| vec![Diagnostic::error("schema", "there are more names than the store can hold")];
@@ -280,7 +314,18 @@ pub(super) fn load_bundle(
             Some(layout)
         }
     };
-    load::load(&bundle.entities, Checks { schema, layout: layout.as_ref(), limits }, &mut draft, progress)?;
+    let of_bytes = bundle.entities.iter().map(|document| document.bytes.len()).sum();
+    let read = Cell::new(0);
+    let tell = |entities, bytes| {
+        read.set(entities);
+        if let Some(loading) = &observers.loading {
+            loading(Loading { entities, bytes, of_bytes });
+        }
+    };
+    let checks = Checks { schema, layout: layout.as_ref(), limits };
+    let loaded = load::load(&bundle.entities, checks, &mut draft, Some(&tell));
+    tell(read.get(), of_bytes);
+    loaded?;
     Ok((draft, layout))
 }
 

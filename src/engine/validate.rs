@@ -8,7 +8,7 @@ use crate::domain::{Bundle, Diagnostic};
 use crate::engine::policies::Policies;
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
-use crate::engine::snapshot;
+use crate::engine::snapshot::{self, Observers};
 
 /// The verdict on a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,7 +41,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
             errors.extend(found);
             warnings.extend(noted);
         }
-        if let Err(found) = snapshot::load_bundle(bundle, Some(schema), limits, None) {
+        if let Err(found) = snapshot::load_bundle(bundle, Some(schema), limits, &Observers::default()) {
             errors.extend(found);
         }
     }

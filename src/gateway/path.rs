@@ -300,7 +300,6 @@ fn percent_decode<'a>(raw: &'a str, classes: &mut Classes) -> Result<Cow<'a, str
         let (Some(high), Some(low)) = (high, low) else { return Err(PathFault::InvalidPercent) };
         let byte = high << 4 | low;
         match byte {
-            0..=0x1f | 0x7f => return Err(PathFault::Control),
             b'/' => classes.add(PathClass::EncodedSlash),
             b'\\' => classes.add(PathClass::EncodedBackslash),
             b'.' => classes.add(PathClass::EncodedDot),

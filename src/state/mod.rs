@@ -8,6 +8,7 @@ mod status;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ pub use status::{Attempt, Status};
 pub use crate::telemetry::ReloadSource as Origin;
 
 use crate::domain::{Change, Diagnostic, Revision};
-use crate::engine::{EngineSettings, Snapshot};
+use crate::engine::{EngineSettings, Observers, Snapshot};
 use crate::gateway::RouteTable;
 use crate::telemetry::{Metrics, events};
 use status::StatusBoard;
@@ -92,6 +93,20 @@ impl State {
     /// # Errors
     /// If its thread cannot be started.
     pub fn start(settings: EngineSettings, metrics: Arc<Metrics>) -> std::io::Result<Arc<Self>> {
+        Self::start_observed(settings, Observers::default(), metrics)
+    }
+
+    /// The same, with others told of loads.
+    ///
+    /// # Errors
+    /// If its thread cannot be started.
+    pub fn start_observed(
+        settings: EngineSettings,
+        observers: Observers,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Arc<Self>> {
+        let fallbacks = observers.fallbacks.clone();
+        metrics.at_scrape(move |metrics| metrics.note_fallbacks(fallbacks.load(Ordering::Relaxed)));
         let (commands, queue) = mpsc::channel();
         let shared = Arc::new(Shared {
             published: ArcSwapOption::empty(),
@@ -100,7 +115,7 @@ impl State {
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: uuid::Uuid::now_v7().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
         });
-        Writer::new(shared.clone(), settings, metrics.clone()).start(queue)?;
+        Writer::new(shared.clone(), settings, observers, metrics.clone()).start(queue)?;
         Ok(Arc::new(Self { shared, metrics, commands }))
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::domain::{Bundle, Change, Diagnostic, Digest, Revision};
-use crate::engine::{EngineSettings, Snapshot, on_big_stack};
+use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::state::{Applied, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events};
@@ -25,6 +25,7 @@ pub(super) struct Command {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     settings: EngineSettings,
+    observers: Observers,
     metrics: Arc<Metrics>,
     /// Publications so far.
     counter: u64,
@@ -33,8 +34,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, settings: EngineSettings, metrics: Arc<Metrics>) -> Self {
-        Self { shared, settings, metrics, counter: 0, serves: None }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        settings: EngineSettings,
+        observers: Observers,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { shared, settings, observers, metrics, counter: 0, serves: None }
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
@@ -102,7 +108,7 @@ impl Writer {
     fn build(&self, bundle: Bundle, revision: Revision) -> Result<Built, Vec<Diagnostic>> {
         let bundle = Arc::new(bundle);
         isolated(|| {
-            on_big_stack(|| build(bundle, &self.settings, revision)).unwrap_or_else(|error| {
+            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision)).unwrap_or_else(|error| {
                 Err(vec![Diagnostic::error("bundle", format!("no thread to build it on: {error}"))])
             })
         })
@@ -148,9 +154,14 @@ struct Built {
 }
 
 /// Policies and routes, or what is wrong with either.
-fn build(bundle: Arc<Bundle>, settings: &EngineSettings, revision: Revision) -> Result<Built, Vec<Diagnostic>> {
+fn build(
+    bundle: Arc<Bundle>,
+    settings: &EngineSettings,
+    observers: &Observers,
+    revision: Revision,
+) -> Result<Built, Vec<Diagnostic>> {
     let routes = gateway::compile_bundle(&bundle, &settings.limits);
-    match (Snapshot::build(bundle, settings, revision), routes) {
+    match (Snapshot::build_observed(bundle, settings, revision, observers), routes) {
         (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
             warnings.extend(more);
             Ok(Built { snapshot, routes: Arc::new(routes), warnings })

@@ -56,6 +56,7 @@ pub struct Metrics {
     pub identity_cache_entries: IntGauge,
     /// How long decisions took, from the parsed request to the answer.
     pub decision_duration: Histogram,
+    fallbacks: IntCounter,
     /// Decisions that the cache answered.
     pub cache_hits: IntCounter,
     /// Decisions that the cache did not have.
@@ -169,6 +170,10 @@ impl Metrics {
                 HistogramOpts::new("palisade_decision_duration_seconds", "Time from the parsed request to the answer.")
                     .buckets(DURATION_BUCKETS.to_vec()),
             )?)?,
+            fallbacks: build.counter(
+                "palisade_engine_fallbacks_total",
+                "Decisions that the reference engine made because the compiled one could not.",
+            )?,
             cache_hits: build.counter("palisade_cache_hits_total", "Decisions that the cache answered.")?,
             cache_misses: build.counter("palisade_cache_misses_total", "Decisions that the cache did not have.")?,
             cache_bytes: build.gauge("palisade_cache_bytes", "Memory of cached decisions.")?,
@@ -206,6 +211,11 @@ impl Metrics {
     pub fn decided(&self, transport: Transport, kind: DecisionKind, elapsed: Duration) {
         self.decisions(transport, kind).inc();
         self.decision_duration.observe(elapsed.as_secs_f64());
+    }
+
+    /// Notes how many decisions the reference has made for the compiled engine so far.
+    pub fn note_fallbacks(&self, so_far: u64) {
+        self.fallbacks.inc_by(so_far.saturating_sub(self.fallbacks.get()));
     }
 
     /// The counter of decisions of one kind.

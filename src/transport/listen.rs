@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_body_util::Either;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,10 +16,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::{HttpSettings, ListenAddr};
 use crate::telemetry::Listener;
 use crate::telemetry::Metrics;
-use crate::transport::Services;
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::router::{self, Surface};
 use crate::transport::timer::TimerSlot;
+use crate::transport::{Services, gateway};
 
 /// How long an accept error pauses the loop: without descriptors the next accept fails at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -160,7 +161,14 @@ pub async fn serve(
             let (for_requests, body_timer) = (services.clone(), TimerSlot::default());
             let service = service_fn(move |request| {
                 let (services, body_timer) = (for_requests.clone(), body_timer.clone());
-                async move { router::answer(&services, surface, request, body_timer).await }
+                async move {
+                    if surface == Surface::Grpc {
+                        gateway::grpc::answer(&services, request).await.map(|answer| answer.map(Either::Right))
+                    } else {
+                        let answer = router::answer(&services, surface, request, body_timer).await;
+                        answer.map(|answer| answer.map(Either::Left))
+                    }
+                }
             });
             let builder = builder(&services.http);
             let connection = builder.serve_connection(io, service);

@@ -1,9 +1,10 @@
 //! Answers: the one place where outcomes become HTTP statuses.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Body as _;
 use serde::Serialize;
 
 use crate::decide::CheckError;
@@ -181,6 +182,15 @@ pub(super) fn empty(status: StatusCode) -> Answer {
     *answer.status_mut() = status;
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
+}
+
+/// The answer to `HEAD`. Over HTTP/1.1 the library leaves the body out; over HTTP/2 it would send it.
+pub(super) fn head_alone(answer: Answer) -> Answer {
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Full::default())
 }
 
 /// An answer of any type. Nothing here may be kept by a cache on the way.

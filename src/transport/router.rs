@@ -11,7 +11,7 @@ use crate::domain::Revision;
 use crate::telemetry::Listener;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
-use crate::transport::respond::{Answer, Problem};
+use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::timer::TimerSlot;
 use crate::transport::{Services, admin, authzen, gateway, native, ops};
 
@@ -24,6 +24,8 @@ pub enum Surface {
     Admin,
     /// Health and metrics alone: may be opened to a kubelet.
     Ops,
+    /// Envoy's ext_authz over gRPC.
+    Grpc,
 }
 
 impl Surface {
@@ -34,6 +36,7 @@ impl Surface {
             Self::Decisions => Listener::Decisions,
             Self::Admin => Listener::Admin,
             Self::Ops => Listener::Ops,
+            Self::Grpc => Listener::Grpc,
         }
     }
 }
@@ -123,6 +126,9 @@ pub(super) async fn answer(
         Err(problem) => problem.closing().into_answer(),
     };
     let http1 = exchange.head.version < http::Version::HTTP_2;
+    if !http1 && exchange.head.method == Method::HEAD {
+        answer = respond::head_alone(answer);
+    }
     let headers = answer.headers_mut();
     if http1 && services.draining.load(Ordering::Acquire) {
         // the client must not send its next request into a connection that is about to close
@@ -204,7 +210,7 @@ fn check_token(services: &Services, exchange: &Exchange) -> Result<(), Problem> 
 }
 
 /// The caller's request id if it is one that can go into a log, else a new one.
-fn request_id(given: Option<&HeaderValue>) -> String {
+pub(super) fn request_id(given: Option<&HeaderValue>) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static PROCESS: std::sync::LazyLock<u64> =
         std::sync::LazyLock::new(|| (uuid::Uuid::now_v7().as_u128() & u128::from(u64::MAX)) as u64);

@@ -184,14 +184,17 @@ fn batches() {
 
 #[test]
 fn methods_and_paths() {
-    let server =
-        tiny(json!({ "listen": { "ops": "127.0.0.1:0" }, "authzen": { "base_url": "https://pdp.example.com" } }));
+    let server = tiny(
+        json!({ "listen": { "ops": "127.0.0.1:0", "grpc": "127.0.0.1:0" }, "authzen": { "base_url": "https://pdp.example.com" } }),
+    );
     let client = |surface: Surface| match surface {
         Surface::Decisions => server.client(),
         Surface::Admin => server.admin(),
-        Surface::Ops => Client::new(server.addr(Surface::Ops)),
+        Surface::Ops | Surface::Grpc => Client::new(server.addr(surface)),
     };
     for endpoint in ENDPOINTS {
+        let answer = client(Surface::Grpc).send(endpoint.method.as_str(), endpoint.path, &[], b"");
+        assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("not_grpc")), "{endpoint:?}");
         for surface in [Surface::Decisions, Surface::Admin, Surface::Ops] {
             let path = endpoint.path;
             let allowed: Vec<&str> = ENDPOINTS

@@ -524,3 +524,28 @@ fn before_the_first_bundle_there_are_errors_and_no_decisions() {
     let status = admin.get("/v1/status").json();
     assert_eq!((&status["ready"], &status["revision"], &status["source"]), (&json!(false), &json!(null), &json!(null)));
 }
+
+#[test]
+fn decisions_that_the_reference_had_to_make_are_counted() {
+    let server = server(json!({}));
+    let fallbacks = || {
+        server
+            .admin()
+            .get("/metrics")
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix("palisade_engine_fallbacks_total ")?.parse::<u64>().ok())
+    };
+    assert_eq!(fallbacks(), Some(0));
+    // Cedar takes an entity that is stored already if both say the same, which is for Cedar to find out
+    let stored = json!({ "uid": { "type": "T::User", "id": "bo" }, "attrs": { "age": 20 }, "parents": [] });
+    let request = json!({
+        "principal": "T::User::\"bo\"", "action": "T::Action::\"read\"", "resource": "T::Doc::\"d\"",
+        "additional_entities": [stored],
+    });
+    let answer = server.client().post(ASK, request.to_string());
+    assert_eq!((answer.status, &answer.json()["decision"]), (200, &json!("Deny")), "{}", answer.text());
+    assert_eq!(fallbacks(), Some(1));
+    put(&server, &json!({ "policies": POLICIES, "schema": SCHEMA, "entities": [] }));
+    assert_eq!(fallbacks(), Some(1), "a reload takes nothing back");
+}

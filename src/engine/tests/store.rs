@@ -267,3 +267,32 @@ fn loading_accepts_what_cedar_accepts() {
         }
     }
 }
+
+#[test]
+fn observers_are_told_how_a_load_goes_and_when_it_is_over() {
+    use std::sync::{Arc, Mutex};
+
+    use crate::engine::{Loading, Observers, on_big_stack};
+
+    let line = |i: u32| format!("{{\"uid\":{{\"type\":\"G\",\"id\":\"{i}\"}},\"attrs\":{{}},\"parents\":[]}}");
+    let good: Vec<String> = (0..10_000).map(line).collect();
+    let bad = [good.clone(), vec!["{".to_owned()]].concat();
+    for (lines, loads) in [(good, true), (bad, false)] {
+        let text = lines.join("\n");
+        let told: Arc<Mutex<Vec<Loading>>> = Arc::default();
+        let heard = told.clone();
+        let observers = Observers {
+            loading: Some(Arc::new(move |loading| heard.lock().unwrap().push(loading))),
+            ..Observers::default()
+        };
+        let found = Arc::new(bundle("", None, &text));
+        let settings = lenient(Semantics::Cedar);
+        let build = || Snapshot::build_observed(found.clone(), &settings, NEXT, &observers).is_ok();
+        assert_eq!(on_big_stack(build).unwrap(), loads);
+        let told = told.lock().unwrap();
+        assert!(told.len() > 2 && told.is_sorted_by_key(|loading| (loading.entities, loading.bytes)), "{told:?}");
+        assert!(told.iter().all(|loading| loading.of_bytes == text.len()), "{told:?}");
+        let last = told.last().unwrap();
+        assert_eq!((last.bytes, told[told.len() - 2].bytes < text.len()), (text.len(), true), "only the last says so");
+    }
+}

@@ -21,9 +21,20 @@ use crate::transport::respond::{self, Answer, Problem};
 const REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 /// What else a service may read as one of [`owned::NAMES`]: the same with `_` for some `-`.
-const TWINS: &str = "x_palisade_principal,x_palisade-principal,x-palisade_principal,x_palisade_auth_method,\
-    x_palisade_auth-method,x_palisade-auth_method,x_palisade-auth-method,x-palisade_auth_method,\
-    x-palisade_auth-method,x-palisade-auth_method,x_palisade_token,x_palisade-token,x-palisade_token";
+macro_rules! twins {
+    () => {
+        "x_palisade_principal,x_palisade-principal,x-palisade_principal,x_palisade_auth_method,\
+         x_palisade_auth-method,x_palisade-auth_method,x_palisade-auth-method,x-palisade_auth_method,\
+         x-palisade_auth-method,x-palisade-auth_method,x_palisade_token,x_palisade-token,x-palisade_token"
+    };
+}
+
+/// What Envoy is to remove where everything about the caller is told.
+const TWINS: &str = twins!();
+/// Where there is a caller without a token.
+const TWINS_AND_TOKEN: &str = concat!(twins!(), ",x-palisade-token");
+/// Where there is no caller.
+const TWINS_AND_ALL: &str = concat!(twins!(), ",x-palisade-principal,x-palisade-auth-method,x-palisade-token");
 
 /// The answer to the gateway.
 pub(super) fn write(dialect: Dialect, verdict: &Verdict) -> Answer {
@@ -35,22 +46,21 @@ pub(super) fn write(dialect: Dialect, verdict: &Verdict) -> Answer {
         answer = respond::at(revision, answer);
     }
     let headers = answer.headers_mut();
-    let mut remove = TWINS.to_owned();
     for (name, value) in owned::NAMES.into_iter().zip(owned::values(caller)) {
         match value {
             Some(value) => drop(headers.insert(name, value)),
-            None if dialect == Dialect::Envoy => {
-                remove.push(',');
-                remove.push_str(name.as_str());
-            }
+            None if dialect == Dialect::Envoy => {}
             // there all the same: who copies it overwrites what the client sent
             None => drop(headers.insert(name, HeaderValue::from_static(""))),
         }
     }
-    if dialect == Dialect::Envoy
-        && let Ok(remove) = HeaderValue::try_from(remove)
-    {
-        headers.insert(REMOVE, remove);
+    if dialect == Dialect::Envoy {
+        let remove = match caller {
+            None => TWINS_AND_ALL,
+            Some(caller) if caller.token.is_none() => TWINS_AND_TOKEN,
+            Some(_) => TWINS,
+        };
+        headers.insert(REMOVE, HeaderValue::from_static(remove));
     }
     answer
 }

@@ -1,13 +1,14 @@
 //! What gateways ask: one endpoint for each dialect, which reads the headers of that dialect and no others.
 //!
-//! `nginx`, `forward` and `envoy` read what the gateway says of a request, `way` takes it to a verdict, and
-//! `answer` writes the verdict as that gateway understands it. Whatever happens on the way, a panic
+//! `nginx`, `forward`, `envoy` and `grpc` read what the gateway says of a request, `way` takes it to a verdict, and
+//! `answer` (`grpc` for itself) writes the verdict as that gateway understands it. Whatever happens on the way, a panic
 //! included, is an explicit denial: nothing but a verdict that allows becomes a 200.
 
 mod answer;
 mod envoy;
 mod fields;
 mod forward;
+pub(super) mod grpc;
 mod nginx;
 mod owned;
 mod rules;

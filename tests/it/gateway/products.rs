@@ -1,7 +1,13 @@
 //! The four products behind a gateway: real routes, policies and entities, allowed and denied.
 
-use serde_json::json;
+use std::collections::BTreeSet;
 
+use palisade::engine::{Limits, on_big_stack};
+use palisade::gateway::{self, Body, Peer, RequestFacts};
+use palisade::source::{FileSettings, FileSource, Source};
+use serde_json::{Value, json};
+
+use crate::support::Server;
 use crate::support::gate::{Ask, DIALECTS, Dialect, Gate, bearer};
 
 #[test]
@@ -61,4 +67,41 @@ fn a_revoked_or_limited_token_is_for_the_policies_to_say() {
         ask("Bearer capi-secret", "ioto.example.com", "POST /tok/account/get", Some(r#"{"accountId": "acc1"}"#));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("x-palisade-principal"), Some("Fleet::ApiToken::\"capi\""));
+}
+
+/// Matches of routes, by the requests of `routes/tests` that get them.
+#[test]
+fn a_test_fails_for_every_route_that_is_taken_out() {
+    let source = FileSource::new(Server::project("policies"), None, FileSettings::default());
+    let bundle = source.with_routes(Server::project("routes")).load().unwrap().bundle;
+    let (table, _) = on_big_stack(|| gateway::compile_bundle(&bundle, &Limits::default())).unwrap().unwrap();
+    // a route is known by where it was written and what it matches: under two prefixes it is there twice
+    let mut untested: BTreeSet<String> =
+        table.routes().iter().map(|route| format!("{} at {}", route.pattern, route.place)).collect();
+    for file in std::fs::read_dir(Server::project("routes/tests")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let file: Value = serde_saphyr::from_str(&text).unwrap();
+        let host = file["defaults"]["host"].as_str();
+        for case in file["tests"].as_array().unwrap() {
+            let (method, target) = case["request"].as_str().unwrap().split_once(' ').unwrap();
+            let body = if case["body"].is_null() { String::new() } else { case["body"].to_string() };
+            let headers = [("content-type", "application/json")];
+            let facts = RequestFacts {
+                method,
+                target: target.as_bytes(),
+                host: case["host"].as_str().or(host),
+                headers: &headers.to_vec(),
+                body: Body::Whole(body.as_bytes()),
+                peer: Peer::default(),
+            };
+            let place = match table.find(facts) {
+                Ok(found) => found.route().map(|route| route.place.clone()),
+                Err(refusal) => refusal.route,
+            };
+            if let Some(place) = place {
+                untested.retain(|route| !route.ends_with(&format!(" at {place}")));
+            }
+        }
+    }
+    assert!(untested.is_empty(), "{} routes have no test in `routes/tests`: {untested:#?}", untested.len());
 }

@@ -72,6 +72,7 @@ impl Process {
         let always = [
             "listen.decisions=127.0.0.1:0",
             "listen.admin=127.0.0.1:0",
+            "listen.grpc=off",
             "validation=off",
             "decision.semantics=cedar",
             "reload.quiet=20ms",

@@ -37,7 +37,7 @@ pub fn fleet() -> Value {
 pub fn settings(flags: &Value) -> Settings {
     let mut tree = json!({
         "policies": "/nonexistent", "entities": "/nonexistent",
-        "listen": { "decisions": "127.0.0.1:0", "admin": "127.0.0.1:0" },
+        "listen": { "decisions": "127.0.0.1:0", "admin": "127.0.0.1:0", "grpc": "off" },
         "reload": { "quiet": "20ms" },
         "shutdown": { "grace": "5s" },
     });
@@ -45,7 +45,7 @@ pub fn settings(flags: &Value) -> Settings {
     config::load(None, std::iter::empty(), tree).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-pub(super) fn merge(into: &mut Value, from: &Value) {
+pub fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {

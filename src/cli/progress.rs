@@ -1,0 +1,34 @@
+//! A bar on the terminal while many entities are loaded.
+
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::engine::{Loading, Observers};
+
+/// What the bar looks like.
+const LOOK: &str = "loading entities {wide_bar} {msg} of them, {bytes} of {total_bytes}, {eta} left";
+
+/// Shows loads on standard error if that is a terminal. A load that is over in a moment is not shown.
+#[must_use]
+pub fn observers() -> Observers {
+    let bar: Mutex<Option<ProgressBar>> = Mutex::new(None);
+    let show = move |loading: Loading| {
+        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if loading.bytes >= loading.of_bytes {
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        let bar = bar.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template(LOOK).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(loading.of_bytes as u64).with_style(style)
+        });
+        bar.set_message(loading.entities.to_string());
+        bar.set_position(loading.bytes as u64);
+    };
+    let loading = std::io::stderr().is_terminal().then(|| Arc::new(show) as Arc<dyn Fn(Loading) + Send + Sync>);
+    Observers { loading, ..Observers::default() }
+}

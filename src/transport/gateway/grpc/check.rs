@@ -1,0 +1,139 @@
+//! `Authorization/Check`: the verdict on one request, always as a message that says yes or no.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use prost::Message as _;
+use tonic::body::Body;
+
+use crate::decide::Call;
+use crate::domain::Revision;
+use crate::gateway::{Field, Headers};
+use crate::telemetry::{RefusalReason, Transport};
+use crate::transport::Services;
+use crate::transport::exchange::{AT_LEAST, REQUEST_ID, REVISION};
+use crate::transport::gateway::caught;
+use crate::transport::gateway::fields::Fields;
+use crate::transport::gateway::grpc::{message, unary};
+use crate::transport::gateway::way::{self, Question, Stop, Verdict};
+use crate::transport::router::request_id;
+
+/// What a message may have beside the client's body: headers, certificates, metadata.
+const BESIDE_THE_BODY: usize = 256 << 10;
+
+/// Answers one call.
+pub(super) async fn answer(services: &Services, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let mut id = request_id(head.headers.get(REQUEST_ID));
+    let verdict = match caught(verdict(services, &head, body, &mut id)).await {
+        Some(Ok(verdict)) => verdict,
+        Some(Err(stop)) => stop.note(services, call(&id)),
+        None => {
+            tracing::error!("answering a gateway failed inside the sidecar");
+            Stop::new(RefusalReason::Internal, "the sidecar failed").note(services, call(&id))
+        }
+    };
+    let mut answer = unary::answer(&message::response(&verdict));
+    if let Some(value) = verdict.revision.and_then(|revision| HeaderValue::from_str(&revision.to_string()).ok()) {
+        answer.headers_mut().insert(REVISION, value);
+    }
+    answer
+}
+
+fn call(request_id: &str) -> Call<'_> {
+    Call { transport: Transport::Grpc, request_id }
+}
+
+async fn verdict(services: &Services, head: &Parts, body: Incoming, id: &mut String) -> Result<Verdict, Stop> {
+    let own = services.gateway.deadline;
+    let deadline = Instant::now() + timeout(&head.headers).map_or(own, |theirs| theirs.min(own));
+    let bytes = read(services, body, way::left(deadline)).await?;
+    let unreadable = || Stop::new(RefusalReason::BadDescription, "the message cannot be read");
+    let message = unary::message(&bytes).and_then(|message| CheckRequest::decode(message).ok());
+    let message = message.ok_or_else(unreadable)?;
+    let fields = message::request(&message).map(message::fields).unwrap_or_default();
+    if let Field::One(given) = fields.field(REQUEST_ID.as_str())
+        && let Ok(given) = HeaderValue::from_bytes(given)
+    {
+        *id = request_id(Some(&given));
+    }
+    let described = message::describe(&message, &fields)?;
+    let at_least = at_least(&fields)?;
+    let question = Question { described, fields: &fields, at_least, deadline, call: call(id) };
+    way::ask(services, &question).await
+}
+
+async fn read(services: &Services, body: Incoming, patience: Duration) -> Result<Bytes, Stop> {
+    let most = services.http.max_body_bytes.saturating_add(BESIDE_THE_BODY);
+    match tokio::time::timeout(patience, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(Stop::new(RefusalReason::BodyUnread, "the message is too large, or was cut off")),
+        Err(_) => Err(Stop::new(RefusalReason::Deadline, "the message did not arrive in time")),
+    }
+}
+
+/// The revision that the client wants at least.
+fn at_least(fields: &Fields<'_>) -> Result<Option<Revision>, Stop> {
+    let wrong = || Stop::new(RefusalReason::RevisionNotReached, "`Palisade-At-Least` is no revision, or there twice");
+    match fields.field(AT_LEAST.as_str()) {
+        Field::Absent => Ok(None),
+        Field::One(value) => {
+            std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or_else(wrong)
+        }
+        Field::Repeated => Err(wrong()),
+    }
+}
+
+/// How long Envoy waits, less a tenth for the answer's way back; `None` if it does not say.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    let whole = match unit {
+        "H" => Duration::from_secs(count.saturating_mul(3_600)),
+        "M" => Duration::from_secs(count.saturating_mul(60)),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    };
+    Some(whole - whole / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_as_grpc_writes_them() {
+        for (text, expected) in [
+            ("100m", Some(Duration::from_millis(90))),
+            ("1S", Some(Duration::from_millis(900))),
+            ("2M", Some(Duration::from_secs(108))),
+            ("1H", Some(Duration::from_secs(3_240))),
+            ("1000u", Some(Duration::from_micros(900))),
+            ("1000n", Some(Duration::from_nanos(900))),
+            ("0m", Some(Duration::ZERO)),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3_240))),
+            ("100", None),
+            ("m", None),
+            ("", None),
+            ("-1m", None),
+            ("123456789m", None),
+            ("1\u{e9}", None),
+        ] {
+            let headers =
+                HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), HeaderValue::from_str(text).unwrap())]);
+            assert_eq!(timeout(&headers), expected, "{text}");
+        }
+    }
+}

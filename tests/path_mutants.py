@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Loosens the rules for request targets, one at a time, and shows that their tests fail for each.
+
+    tests/path_mutants.py               all of them
+    tests/path_mutants.py dot slash     those whose name contains one of the words
+
+Works on a scratch package of `src/gateway/path.rs` and its tests, which builds in seconds, in `target/mutants`
+(or MUTANTS_TARGET_DIR); the tree is never touched. A rule is held if the tests fail without it. Exits with 1 if
+one is not, and with 2 if a rule is no longer there just once: then look for it anew, do not drop it.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src/gateway/path.rs"
+
+# name, what is there, what to put in its place
+MUTANTS = [
+    ("overlong targets", "if target.len() > MAX_TARGET {", "if false {"),
+    ("too many segments", "if path.bytes().filter(|b| *b == b'/').count() > MAX_SEGMENTS {", "if false {"),
+    ("targets that do not begin with a slash", "if target.first() != Some(&b'/') {", "if false {"),
+    ("raw controls and white space", "if target.iter().any(|b| *b <= b' ' || *b == 0x7f) {", "if false {"),
+    ("raw white space alone", "*b <= b' ' ||", "*b < b' ' ||"),
+    ("raw delete", "*b <= b' ' || *b == 0x7f", "*b <= b' '"),
+    ("fragments", "if target.contains(&b'#') {", "if false {"),
+    ("raw bytes beyond ASCII", "if !target.is_ascii() {", "if false {"),
+    ("empty segments", "if segments.iter().any(|segment| segment.raw.is_empty()) {", "if false {"),
+    ("trailing slashes", "if trailing_slash {\n            segments.pop();\n        }", "segments.pop_if(|last| last.raw.is_empty());\n        let trailing_slash = false;"),
+    ("controls that decoding makes", "if text.contains(char::is_control) {", "if false {"),
+    ("dot segments", "if hides_dots(&text) {", "if false {"),
+    ("encoded NUL alone", "text.contains(char::is_control)", "text.contains(|c: char| c.is_control() && c != '\\0')"),
+    ("percent signs without digits", "let (Some(high), Some(low)) = (high, low) else { return Err(PathFault::InvalidPercent) };",
+     "let (high, low) = (high.unwrap_or(2), low.unwrap_or(0));"),
+    ("raw backslashes", "b'\\\\' => classes.add(PathClass::Backslash),", ""),
+    ("raw semicolons", "b';' => classes.add(PathClass::Parameter),", ""),
+    ("raw characters", "classes.add(PathClass::RawCharacter);", ""),
+    ("encoded slashes", "b'/' => classes.add(PathClass::EncodedSlash),", ""),
+    ("encoded backslashes", "b'\\\\' => classes.add(PathClass::EncodedBackslash),", ""),
+    ("encoded dots", "b'.' => classes.add(PathClass::EncodedDot),", ""),
+    ("encoded percent signs", "b'%' => classes.add(PathClass::EncodedPercent),", ""),
+    ("encoded hashes", "b'#' => classes.add(PathClass::EncodedHash),", ""),
+    ("encoded semicolons", "b';' => classes.add(PathClass::EncodedSemicolon),", ""),
+    ("encoded question marks", "b'?' => classes.add(PathClass::EncodedQuestion),", ""),
+    ("dots before a semicolon", "text.split(['/', '\\\\', ';'])", "text.split(['/', '\\\\'])"),
+    ("dots between backslashes", "text.split(['/', '\\\\', ';'])", "text.split(['/', ';'])"),
+    ("dots behind an encoded slash", "text.split(['/', '\\\\', ';'])", "text.split(['\\\\', ';'])"),
+    ("dots beside white space", "part.trim()", "part"),
+    ("one dot", 'matches!(part.trim(), "." | "..")', 'part.trim() == ".."'),
+    ("two dots", 'matches!(part.trim(), "." | "..")', 'part.trim() == "."'),
+    ("dots encoded more than once", "for _ in 0..4 {", "for _ in 0..1 {"),
+    ("a rest that tells slashes apart", ".replace('/', \"%2F\")", ""),
+    ("a rest that tells percent signs apart", "s.text.replace('%', \"%25\")", "s.text"),
+]
+
+
+def check_places(text):
+    """Every rule must be there, just once."""
+    lost = [f"{name}: {text.count(old)} times\n    {old}" for name, old, _ in MUTANTS if text.count(old) != 1]
+    if lost:
+        print("no place for these any more; find it anew:\n" + "\n".join(lost), file=sys.stderr)
+        sys.exit(2)
+
+
+def package(scratch):
+    """A package of the reader and its tests alone, with the versions that the tree has."""
+    versions = dict(re.findall(r'name = "([^"]+)"\nversion = "([^"]+)"', (ROOT / "Cargo.lock").read_text()))
+    dependencies = "".join(
+        f'{name} = {{ version = "={versions[name]}"{more} }}\n'
+        for name, more in [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""),
+                           ("proptest", ', default-features = false, features = ["std"]')])
+    (scratch / "Cargo.toml").write_text(
+        f'[package]\nname = "paths"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n{dependencies}')
+    (scratch / "src/gateway").mkdir(parents=True)
+    (scratch / "src/lib.rs").write_text("//! The reader of targets alone.\n#![allow(dead_code)]\npub mod gateway { pub mod path; }\n")
+    (scratch / "src/gateway/path_tests.rs").write_text((ROOT / "src/gateway/path_tests.rs").read_text())
+
+
+def run(scratch, target):
+    """Runs the tests. Returns which fail."""
+    env = dict(os.environ, CARGO_TARGET_DIR=str(target), RUST_BACKTRACE="0", PROPTEST_CASES="300")
+    built = subprocess.run(["cargo", "test", "--no-run"], cwd=scratch, env=env, capture_output=True, text=True)
+    if built.returncode != 0:
+        print(built.stderr, file=sys.stderr)
+        sys.exit("it does not compile")
+    ran = subprocess.run(["cargo", "test", "--lib"], cwd=scratch, env=env, capture_output=True, text=True)
+    failed = re.findall(r"^test gateway::path::tests::(\S+) \.\.\. FAILED", ran.stdout, flags=re.M)
+    return sorted(failed) or ([] if ran.returncode == 0 else ["the tests died"])
+
+
+def main():
+    text = SOURCE.read_text()
+    check_places(text)
+    words = sys.argv[1:]
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant[0] for word in words)]
+    target = pathlib.Path(os.environ.get("MUTANTS_TARGET_DIR", ROOT / "target/mutants")).resolve()
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="palisade-paths-") as directory:
+        scratch = pathlib.Path(directory)
+        package(scratch)
+        place = scratch / "src/gateway/path.rs"
+        place.write_text(text)
+        if failed := run(scratch, target):
+            sys.exit(f"the tests fail with every rule in place: {failed}")
+        print("| rule taken out | caught by |\n|---|---|", flush=True)
+        for name, old, new in chosen:
+            place.write_text(text.replace(old, new))
+            failed = run(scratch, target)
+            missed += not failed
+            print(f"| {name} | {', '.join(failed) or 'nothing: missed'} |", flush=True)
+    print(f"\n{len(chosen) - missed} of {len(chosen)} caught")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
