@@ -1,11 +1,14 @@
 //! A sidecar that changes its mind under load, hangs, is gone, and comes back: nothing passes that was not allowed.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::{Say, say};
+use super::run::{Around, Running};
 use super::stand::Stand;
+use super::tap::Words;
 use crate::support::gate::bearer;
 
 pub fn run(stand: &mut Stand<'_>) {
@@ -59,14 +62,15 @@ fn reloads(stand: &Stand<'_>, ann: &str) {
 }
 
 /// A request that nobody decides: what the client hears, if anything, is no success, and the service sees nothing.
-fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration) {
+fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration, status: u16) {
     for target in ["/d/7", "/open"] {
         let begun = Instant::now();
         let (reply, seen) = stand.ask(&Say { wait, ..Say::get(target) }.with("Authorization", ann));
         let about = || format!("{what}: {target}: {reply:?} {seen:?} after {:?}\n{}", begun.elapsed(), stand.told());
         assert!(seen.is_empty() && !reply.as_ref().is_some_and(|reply| reply.is_success()), "{}", about());
         // who waits for ever fails closed too, but keeps the client waiting
-        assert!(reply.is_some() || stand.gateway.patience.is_none(), "{}", about());
+        let heard = reply.as_ref().map(|reply| reply.status);
+        assert!(heard == Some(status) || (heard.is_none() && stand.gateway.patience.is_none()), "{}", about());
     }
 }
 
@@ -92,7 +96,13 @@ fn hangs(stand: &Stand<'_>, ann: &str) {
         let states = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default());
         states.into_iter().all(|status| status.contains("State:\tT"))
     });
-    fails_closed(stand, ann, "it hangs", stand.gateway.patience.unwrap_or(Duration::from_secs(2)));
+    fails_closed(
+        stand,
+        ann,
+        "it hangs",
+        stand.gateway.patience.unwrap_or(Duration::from_secs(2)),
+        stand.gateway.faults.1,
+    );
     stand.sidecar.signal("CONT");
     // what was asked meanwhile is answered now, and must not be taken for the answer to anything else
     assert_eq!(stand.ask(&Say::get("/d/7")).0.map(|reply| reply.status), Some(401), "{}", stand.told());
@@ -102,9 +112,28 @@ fn hangs(stand: &Stand<'_>, ann: &str) {
 fn is_gone(stand: &mut Stand<'_>, ann: &str) {
     stand.sidecar.signal("KILL");
     stand.tap.down();
-    fails_closed(stand, ann, "it is gone", Duration::from_secs(5));
+    fails_closed(stand, ann, "it is gone", Duration::from_secs(5), stand.gateway.faults.0);
     stand.restart();
     passes_again(stand, ann, "after a restart");
     let (reply, seen) = stand.ask(&Say::get("/d/closed").with("Authorization", ann));
     assert_eq!((reply.map(|reply| reply.status), seen.len()), (Some(403), 0), "{}", stand.told());
+}
+
+/// A gateway that is pointed at something else of the sidecar's: another path, or another listener.
+pub fn mistyped(stand: &Stand<'_>, program: &Path) {
+    let ann = bearer("ann");
+    let (sidecar, change) = match stand.gateway.words {
+        Words::Grpc => (stand.sidecar.decisions, ("ext_authz.v3", "ext_authz.v3")),
+        _ => (stand.tap.addr, ("/gateway/", "/nonsense/")),
+    };
+    let wrong = Running::start(stand.gateway, program, Around { sidecar, service: stand.upstream.addr, change });
+    for target in ["/d/7", "/open"] {
+        let reply = say(wrong.addr, &Say::get(target).with("Authorization", &ann));
+        let seen = stand.upstream.take();
+        assert!(
+            reply.as_ref().is_some_and(|reply| !reply.is_success()) && seen.is_empty(),
+            "{reply:?} {seen:?}\n{}",
+            wrong.log()
+        );
+    }
 }

@@ -6,6 +6,7 @@
 
 mod client;
 mod faults;
+mod messages;
 mod nasty;
 mod run;
 mod scenarios;
@@ -39,6 +40,7 @@ fn drive(name: &str) {
     scenarios::run(&stand);
     let passed = nasty::run(&stand);
     faults::run(&mut stand);
+    faults::mistyped(&stand, &program);
     tell(&format!("gateway {name}: {}; {passed} of 37 nasty targets passed", gateway.version(&program)));
 }
 
@@ -65,6 +67,8 @@ gateways! {
     traefik: "traefik",
     haproxy: "haproxy",
     apache: "apache",
+    envoy_over_http: "envoy over HTTP",
+    envoy_over_grpc: "envoy over gRPC",
 }
 
 #[test]

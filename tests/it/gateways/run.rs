@@ -18,11 +18,20 @@ pub struct Running {
     pub addr: SocketAddr,
 }
 
+/// What stands around a gateway.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    pub sidecar: SocketAddr,
+    pub service: SocketAddr,
+    /// A mistake in its configuration: what becomes what.
+    pub change: (&'a str, &'a str),
+}
+
 impl Running {
-    /// Starts it and waits until a public route passes.
-    pub fn start(gateway: &Gateway, program: &Path, sidecar: SocketAddr, service: SocketAddr) -> Self {
+    /// Starts it and waits until a public route passes, or with a mistake, until it answers.
+    pub fn start(gateway: &Gateway, program: &Path, around: Around<'_>) -> Self {
         // somebody else may take the port between the choice and the start
-        let attempts = (0..3).map(|_| Self::attempt(gateway, program, sidecar, service));
+        let attempts = (0..3).map(|_| Self::attempt(gateway, program, around));
         let mut log = String::new();
         for attempt in attempts {
             match attempt {
@@ -33,7 +42,7 @@ impl Running {
         panic!("{} does not start: {log}", gateway.name)
     }
 
-    fn attempt(gateway: &Gateway, program: &Path, sidecar: SocketAddr, service: SocketAddr) -> Result<Self, String> {
+    fn attempt(gateway: &Gateway, program: &Path, around: Around<'_>) -> Result<Self, String> {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let dir = tempfile::tempdir().unwrap();
         // some give up root's rights once they run
@@ -45,10 +54,14 @@ impl Running {
         let put = |text: &str| text.replace("DIR", here).replace("MODULES", modules.to_str().unwrap());
         for (name, text) in gateway.files() {
             let mut text = text;
+            let (from, to) = around.change;
+            if !from.is_empty() {
+                text = text.replace(from, to);
+            }
             for (from, to) in gateway.patch.iter().filter(|(from, _)| text.contains(from)).collect::<Vec<_>>() {
                 text = text.replace(from, to);
             }
-            std::fs::write(dir.path().join(name), with_ports(&put(&text), addr, sidecar, service)).unwrap();
+            std::fs::write(dir.path().join(name), with_ports(&put(&text), addr, around)).unwrap();
         }
         let log = File::create(dir.path().join("log")).unwrap();
         let mut command = gateway.command(program);
@@ -59,7 +72,7 @@ impl Running {
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline && running.child.try_wait().unwrap().is_none() {
             let ready = Say { wait: Duration::from_millis(500), ..Say::get("/open") };
-            if say(addr, &ready).is_some_and(|reply| reply.status == 200) {
+            if say(addr, &ready).is_some_and(|reply| reply.status == 200 || !around.change.0.is_empty()) {
                 return Ok(running);
             }
             thread::sleep(Duration::from_millis(20));
@@ -83,7 +96,8 @@ impl Drop for Running {
 }
 
 /// The ports of the pages become those of the test, all at once.
-fn with_ports(text: &str, own: SocketAddr, sidecar: SocketAddr, service: SocketAddr) -> String {
+fn with_ports(text: &str, own: SocketAddr, around: Around<'_>) -> String {
+    let Around { sidecar, service, .. } = around;
     let ports = [("8080", own), ("8180", sidecar), ("9191", sidecar), ("9000", service)];
     let marked = ports
         .iter()

