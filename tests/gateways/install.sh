@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches the gateways that the tests drive into a directory of their own: nothing is installed on the machine,
-# no daemon is started, and no rights are needed. What is there already is not fetched again.
+# and no daemon is started. What is there already is not fetched again. Rights are needed only where apt has no
+# lists of packages yet.
 #
 #   tests/gateways/install.sh [DIRECTORY]     (target/gateways)
 #

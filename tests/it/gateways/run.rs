@@ -69,7 +69,7 @@ impl Running {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
         let child = command.spawn().map_err(|error| error.to_string())?;
         let mut running = Self { child, dir, addr };
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(15);
         while Instant::now() < deadline && running.child.try_wait().unwrap().is_none() {
             let ready = Say { wait: Duration::from_millis(500), ..Say::get("/open") };
             if say(addr, &ready).is_some_and(|reply| reply.status == 200 || !around.change.0.is_empty()) {
@@ -77,6 +77,8 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(20));
         }
+        let ended = running.child.try_wait().unwrap().is_some();
+        assert!(ended, "{} lets nothing pass: {}", gateway.name, running.log());
         Err(running.log())
     }
 

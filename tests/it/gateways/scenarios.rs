@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::client::Say;
 use super::stand::Stand;
 use super::upstream::WEBSOCKET;
+use crate::gateway::grpc::call_as;
 use crate::support::gate::bearer;
 
 const ANN: &str = "Fleet::User::\"ann\"";
@@ -103,7 +104,7 @@ pub fn run(stand: &Stand<'_>) {
         ("a call that is denied", rpc("/pkg.Svc/closed", ann), Stops(403)),
         ("a call of nobody", rpc("/pkg.Svc/Get", "Bearer nonsense"), Stops(401)),
     ] {
-        let (reply, seen) = stand.ask(&say);
+        let (reply, seen) = stand.settle(&say);
         let about = || format!("{what}: {say:?}: {reply:?}, {seen:?}\n{}", stand.told());
         let reply = reply.as_ref().unwrap_or_else(|| panic!("no answer to {}", about()));
         let passed = match expect {
@@ -148,8 +149,9 @@ pub fn run(stand: &Stand<'_>) {
             (Passes(_), None) => unreachable!("counted above"),
         }
     }
-    if stand.gateway.websocket {
-        upgrades(stand, ann);
+    upgrades(stand, ann);
+    if stand.gateway.http2 {
+        calls(stand, ann);
     }
     logged(stand);
 }
@@ -164,7 +166,7 @@ fn upgrades(stand: &Stand<'_>, ann: &str) {
             .with("Sec-WebSocket-Key", WEBSOCKET.0)
     };
     let mark = stand.tap.mark();
-    let (reply, seen) = stand.ask(&upgrade("/d/7").with("Authorization", ann));
+    let (reply, seen) = stand.settle(&upgrade("/d/7").with("Authorization", ann));
     let mut reply = reply.unwrap_or_else(|| panic!("no answer to an upgrade: {}", stand.told()));
     assert_eq!((reply.status, seen.len()), (101, 1), "{reply:?} {seen:?}\n{}", stand.told());
     assert_eq!(reply.header("sec-websocket-accept"), Some(WEBSOCKET.1));
@@ -172,11 +174,32 @@ fn upgrades(stand: &Stand<'_>, ann: &str) {
     let mut heard = [0; 4];
     reply.stream.write_all(b"ping").and_then(|()| reply.stream.read_exact(&mut heard)).unwrap();
     assert_eq!(&heard, b"ping");
-    assert_eq!(stand.tap.since(&mark).len(), 1, "an upgrade is one check");
+    assert_eq!(stand.tap.since(&mark).iter().filter(|asked| asked.allowed).count(), 1, "an upgrade is one check");
     for (say, status) in [(upgrade("/d/7"), 401), (upgrade("/d/closed").with("Authorization", ann), 403)] {
         // the connection may stay open: who is refused goes on in HTTP
-        let (reply, seen) = stand.ask(&Say { wait: std::time::Duration::from_secs(1), ..say });
+        let (reply, seen) = stand.settle(&Say { wait: std::time::Duration::from_secs(1), ..say });
         assert_eq!((reply.map(|reply| reply.status), seen.len()), (Some(status), 0), "{}", stand.told());
+    }
+}
+
+/// gRPC over HTTP/2, as its clients speak it.
+fn calls(stand: &Stand<'_>, ann: &str) {
+    for (path, who, status, grpc_status) in [
+        ("/pkg.Svc/Get", ann, 200, None),
+        ("/pkg.Svc/closed", ann, 403, Some("7")),
+        ("/pkg.Svc/Get", "Bearer x", 401, Some("16")),
+    ] {
+        let headers = [("content-type", "application/grpc"), ("te", "trailers"), ("authorization", who)];
+        let called = call_as("http://gw.test", stand.addr(), "POST", path, &headers, vec![0; 5]);
+        let seen = stand.upstream.take();
+        let about = format!("{path}: {called:?} {seen:?}\n{}", stand.told());
+        // some tell it in HTTP's words, some in gRPC's
+        assert!(called.status == status || (called.status == 200 && called.grpc_status() == grpc_status), "{about}");
+        assert_eq!(seen.len(), usize::from(status == 200), "{about}");
+        if let Some(seen) = seen.first() {
+            assert_eq!((seen.method.as_str(), seen.target.as_slice()), ("POST", path.as_bytes()), "{about}");
+            assert_eq!(seen.like("x-palisade-principal"), [ANN], "{about}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
@@ -41,7 +42,11 @@ pub struct Stand<'a> {
     pub tap: Tap,
     pub upstream: Upstream,
     running: Running,
+    retries: AtomicUsize,
 }
+
+/// How often a machine may be too busy for the timeouts of the pages, which are short.
+const RETRIES: usize = 8;
 
 impl<'a> Stand<'a> {
     pub fn start(gateway: &'a Gateway, program: &Path) -> Self {
@@ -49,7 +54,7 @@ impl<'a> Stand<'a> {
         let tap = Tap::start(gateway.words, sidecar.listener(gateway.words.listener()));
         let running =
             Running::start(gateway, program, Around { sidecar: tap.addr, service: upstream.addr, change: ("", "") });
-        let stand = Self { gateway, sidecar, tap, upstream, running };
+        let stand = Self { gateway, sidecar, tap, upstream, running, retries: AtomicUsize::new(0) };
         stand.upstream.take();
         stand
     }
@@ -62,6 +67,23 @@ impl<'a> Stand<'a> {
     pub fn ask(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
         let reply = say(self.addr(), what);
         (reply, self.upstream.take())
+    }
+
+    /// Whether to ask again, because the gateway gave up on the sidecar. It is a denial, and no answer to what is tested.
+    pub fn again(&self, reply: Option<&Reply>, seen: usize) -> bool {
+        let (gone, hung) = self.gateway.faults;
+        let gave_up = seen == 0 && reply.is_none_or(|reply| [gone, hung].contains(&reply.status));
+        gave_up && self.retries.fetch_add(1, Ordering::Relaxed) < RETRIES
+    }
+
+    /// The same as `ask`, with a sidecar that is there.
+    pub fn settle(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
+        loop {
+            let (reply, seen) = self.ask(what);
+            if !self.again(reply.as_ref(), seen.len()) {
+                return (reply, seen);
+            }
+        }
     }
 
     /// For the message of a failure.

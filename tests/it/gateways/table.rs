@@ -32,7 +32,8 @@ pub struct Gateway {
     pub patience: Option<Duration>,
     /// What a client hears when the sidecar is gone, and when it hangs, as the page says.
     pub faults: (u16, u16),
-    pub websocket: bool,
+    /// Whether it takes HTTP/2 from its clients without TLS, as gRPC speaks it.
+    pub http2: bool,
 }
 
 const NGINX_TEMPORARY: &str = "http {\n    access_log off;\n    client_body_temp_path DIR/b; proxy_temp_path DIR/p; \
@@ -59,7 +60,7 @@ const NGINX: Gateway = Gateway {
     version: &["-v"],
     patience: Some(Duration::from_secs(3)),
     faults: (500, 500),
-    websocket: true,
+    http2: false,
 };
 
 const CADDY: Gateway = Gateway {
@@ -75,7 +76,7 @@ const CADDY: Gateway = Gateway {
     version: &["version"],
     patience: Some(Duration::from_secs(3)),
     faults: (502, 504),
-    websocket: true,
+    http2: false,
 };
 
 const TRAEFIK: Gateway = Gateway {
@@ -91,7 +92,7 @@ const TRAEFIK: Gateway = Gateway {
     version: &["version"],
     patience: None,
     faults: (500, 500),
-    websocket: true,
+    http2: true,
 };
 
 const HAPROXY: Gateway = Gateway {
@@ -107,7 +108,7 @@ const HAPROXY: Gateway = Gateway {
     version: &["-v"],
     patience: Some(Duration::from_secs(5)),
     faults: (503, 503),
-    websocket: true,
+    http2: true,
 };
 
 const APACHE: Gateway = Gateway {
@@ -128,7 +129,7 @@ const APACHE: Gateway = Gateway {
     version: &["-v"],
     patience: Some(Duration::from_secs(5)),
     faults: (503, 503),
-    websocket: true,
+    http2: false,
 };
 
 const ENVOY: Gateway = Gateway {
@@ -144,7 +145,7 @@ const ENVOY: Gateway = Gateway {
     version: &["--version"],
     patience: Some(Duration::from_secs(5)),
     faults: (503, 503),
-    websocket: true,
+    http2: true,
 };
 
 pub const GATEWAYS: &[Gateway] = &[
@@ -182,7 +183,10 @@ impl Gateway {
         let output = self.command(program).args(self.version).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
-        said.lines().find(|line| line.contains(|c: char| c.is_ascii_digit())).unwrap_or_default().trim().to_owned()
+        let line = said.lines().find(|line| line.contains(|c: char| c.is_ascii_digit())).unwrap_or_default();
+        // Envoy begins with its path
+        let words = line.split_whitespace().filter(|word| !word.starts_with('/'));
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// The program with the libraries that were fetched with it.
