@@ -22,7 +22,8 @@ use table::{GATEWAYS, Gateway};
 
 /// Past the harness, which shows nothing of a test that passes.
 fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    // at once, so that lines of several threads do not mix
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Whether to go on without a gateway that is not here.
