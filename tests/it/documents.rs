@@ -6,7 +6,7 @@ use crate::openapi::{server, timeless};
 use crate::support::Server;
 
 /// The fenced blocks of a document: line, language, text.
-fn blocks(text: &str) -> Vec<(usize, &str, String)> {
+pub fn blocks(text: &str) -> Vec<(usize, &str, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, &str, String)> = None;
     for (n, line) in text.lines().enumerate() {

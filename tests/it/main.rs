@@ -22,6 +22,7 @@ mod documents;
 mod drain;
 mod faults;
 mod gateway;
+mod gateways;
 mod http2_floods;
 mod http_connections;
 mod http_raw;

@@ -36,6 +36,9 @@ pub struct LintArgs {
     /// A configuration of HAProxy with Lua or SPOE
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub haproxy: Vec<PathBuf>,
+    /// A configuration of Apache with `mod_lua`
+    #[arg(long, value_name = "FILE", help_heading = "Gateway")]
+    pub apache: Vec<PathBuf>,
     /// Fail on warnings too
     #[arg(long)]
     pub deny_warnings: bool,
@@ -55,6 +58,7 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         (Gateway::Caddy, &args.caddy),
         (Gateway::Traefik, &args.traefik),
         (Gateway::Haproxy, &args.haproxy),
+        (Gateway::Apache, &args.apache),
     ];
     let mut findings: Vec<Diagnostic> = Vec::new();
     let mut what = Vec::new();

@@ -3,11 +3,9 @@
 use crate::gateway::lint::File;
 
 pub(super) fn lint(file: &mut File<'_>) {
-    let check = ["lua.auth-intercept", "lua.auth-request", "lua.authz", "send-spoe-group"]
-        .iter()
-        .find_map(|word| file.find(word));
+    let check = ["http-request lua.", "send-spoe-group"].iter().find_map(|word| file.find(word));
     let Some(check) = check else {
-        file.warn(None, "nothing asks the sidecar", "add `http-request lua.authz` or a SPOE group");
+        file.warn(None, "nothing asks the sidecar", "add `http-request lua.palisade` or a SPOE group");
         return;
     };
     let lines: Vec<_> = file.lines().collect();
@@ -20,7 +18,7 @@ pub(super) fn lint(file: &mut File<'_>) {
         file.warn(
             Some(check),
             "nothing denies when the check failed or did not run: the request passes",
-            "add `http-request deny deny_status 403 if !{ var(txn.authz_ok) -m bool }` after it",
+            "add `http-request deny deny_status 503 unless { var(txn.palisade_allowed) -m bool }` after it",
         );
     }
     for (at, line) in &lines {
@@ -53,7 +51,9 @@ pub(super) fn lint(file: &mut File<'_>) {
             );
         }
     }
-    if !lines.iter().any(|(_, line)| line.contains("http-request del-header")) && !file.has("lua.authz") {
+    // a script of one's own removes them itself
+    let own = !["lua.auth-intercept", "lua.auth-request", "send-spoe-group"].iter().any(|word| file.has(word));
+    if !own && !lines.iter().any(|(_, line)| line.contains("http-request del-header")) {
         file.warn(
             Some(check),
             "identity headers that a client makes up reach the service",

@@ -4,6 +4,7 @@
 //! gets, or to hang. A finding is a warning: who wrote the file knows what a lint cannot see, such as includes.
 //! Nothing here parses a configuration completely.
 
+mod apache;
 mod caddy;
 mod envoy;
 mod haproxy;
@@ -29,6 +30,8 @@ pub enum Gateway {
     Traefik,
     /// HAProxy with Lua or SPOE.
     Haproxy,
+    /// Apache with `mod_lua`.
+    Apache,
 }
 
 /// The traps in the configuration `text`, which was read from `origin`.
@@ -41,6 +44,7 @@ pub fn lint(gateway: Gateway, origin: &str, text: &str) -> Vec<Diagnostic> {
         Gateway::Caddy => caddy::lint(&mut file),
         Gateway::Traefik => traefik::lint(&mut file),
         Gateway::Haproxy => haproxy::lint(&mut file),
+        Gateway::Apache => apache::lint(&mut file),
     }
     file.findings.sort_by_key(|finding| finding.line);
     file.findings

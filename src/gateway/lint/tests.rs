@@ -46,13 +46,14 @@ const TRAEFIK: &str = r#"http:
       forwardAuth:
         address: "http://127.0.0.1:8180/gateway/forward"
         trustForwardHeader: false
-        authRequestHeaders: ["Authorization"]
         authResponseHeaders: ["X-User"]
   routers:
     all: { rule: "PathPrefix(`/`)", middlewares: [authz], service: app }
 "#;
 
 const HAPROXY: &str = "defaults\n  timeout connect 1s\n  timeout client 10s\n  timeout server 10s\nfrontend in\n  http-request del-header X-User\n  http-request lua.authz http://127.0.0.1:8180/gateway/forward\n  http-request deny deny_status 403 if !{ var(txn.authz_ok) -m bool }\n  default_backend app\n";
+
+const APACHE: &str = "LuaHookAccessChecker /etc/palisade.lua check early\nAllowEncodedSlashes NoDecode\nProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon\n";
 
 /// The findings of `text` with `from` replaced by `to`: line and message.
 fn findings(gateway: Gateway, text: &str, from: &str, to: &str) -> Vec<(Option<usize>, String)> {
@@ -69,6 +70,7 @@ fn good_configurations_have_no_findings() {
         (Gateway::Caddy, CADDY),
         (Gateway::Traefik, TRAEFIK),
         (Gateway::Haproxy, HAPROXY),
+        (Gateway::Apache, APACHE),
     ] {
         assert_eq!(findings(gateway, text, "", ""), [], "{gateway:?}");
         assert_eq!(lint(gateway, "f", "").len(), 1, "{gateway:?}: nothing asks the sidecar");
@@ -110,6 +112,13 @@ fn each_trap_is_found() {
         (Gateway::Caddy, CADDY, "  reverse_proxy", "  uri strip_prefix /api\n  reverse_proxy", "rewritten"),
         (Gateway::Traefik, TRAEFIK, "trustForwardHeader: false", "trustForwardHeader: true", "X-Forwarded-"),
         (Gateway::Traefik, TRAEFIK, "middlewares: [authz], ", "", "not checked"),
+        (
+            Gateway::Traefik,
+            TRAEFIK,
+            "        authResponseHeaders",
+            "        authRequestHeaders: [\"Authorization\"]\n        authResponseHeaders",
+            "only where it sees them",
+        ),
         (Gateway::Traefik, TRAEFIK, "        authResponseHeaders: [\"X-User\"]\n", "", "do not reach the service"),
         (
             Gateway::Traefik,
@@ -125,6 +134,10 @@ fn each_trap_is_found() {
             "",
             "the request passes",
         ),
+        (Gateway::Apache, APACHE, " early", "", "other modules"),
+        (Gateway::Apache, APACHE, " nocanon", "", "writes the path anew"),
+        (Gateway::Apache, APACHE, "NoDecode", "On", "an encoded slash"),
+        (Gateway::Apache, APACHE, "ProxyPass", "RewriteRule ^/a /b\nProxyPass", "rewritten"),
         (Gateway::Haproxy, HAPROXY, "  timeout server 10s\n", "", "no `timeout server`"),
         (
             Gateway::Haproxy,

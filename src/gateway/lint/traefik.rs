@@ -55,11 +55,11 @@ pub(super) fn lint(file: &mut File<'_>) {
             "list them in `authResponseHeaders`",
         );
     }
-    if !file.has("authRequestHeaders") {
+    if file.has("authRequestHeaders") {
         file.warn(
-            Some(check),
-            "the sidecar gets every header of the client",
-            "list `Authorization` and what the routes read in `authRequestHeaders`",
+            file.find("authRequestHeaders"),
+            "the sidecar refuses twins of its own headers (`X_Palisade_Principal`) only where it sees them",
+            "leave `authRequestHeaders` out, so that it sees all headers",
         );
     }
     if file.has("forwardBody") && !file.has("maxBodySize") {

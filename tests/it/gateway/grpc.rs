@@ -60,16 +60,16 @@ fn addr(gate: &Gate) -> SocketAddr {
 
 /// What came back of a call.
 #[derive(Debug)]
-struct Called {
-    status: u16,
-    headers: http::HeaderMap,
+pub struct Called {
+    pub status: u16,
+    pub headers: http::HeaderMap,
     body: Bytes,
     trailers: http::HeaderMap,
 }
 
 impl Called {
     /// gRPC's own status, wherever it stands.
-    fn grpc_status(&self) -> Option<&str> {
+    pub fn grpc_status(&self) -> Option<&str> {
         self.trailers
             .get("grpc-status")
             .or_else(|| self.headers.get("grpc-status"))
@@ -98,7 +98,8 @@ fn call(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], bo
     call_as("http://grpc.test", addr, method, path, headers, body)
 }
 
-fn call_as(
+/// The same, of a host.
+pub fn call_as(
     origin: &str,
     addr: SocketAddr,
     method: &str,

@@ -99,7 +99,8 @@ impl Process {
         process
     }
 
-    fn listener(&self, name: &str) -> SocketAddr {
+    /// Where it listens for what.
+    pub fn listener(&self, name: &str) -> SocketAddr {
         let mark = format!("listener={name} addr=");
         self.until(&format!("listening for {name}"), |process| process.log().contains(&mark));
         let log = self.log();

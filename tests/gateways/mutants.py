@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Breaks one setting of a gateway's page at a time, and tells which mistakes the tests do not notice.
+
+    tests/gateways/mutants.py [NAME]
+
+The pages are read when the tests run, so nothing is built anew. Each page is put back as it was.
+"""
+
+import pathlib
+import signal
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# page, test, what, by what
+MUTANTS = [
+    ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_pass http://service/;"),
+    ("nginx", "nginx_of_debian", "$request_uri", "$uri"),
+    ("nginx", "nginx_of_debian", "X-Original-Method $request_method", "X-Original-Method GET"),
+    ("nginx", "nginx_of_debian", "X-Original-Host   $host", "X-Original-Host   gw.test"),
+    ("nginx", "nginx_of_debian", "proxy_set_header X-Palisade-Principal   $palisade_principal;", ""),
+    ("nginx", "nginx_of_debian", "proxy_set_header X-Palisade-Token       $palisade_token;", ""),
+    ("nginx", "nginx_of_debian", "proxy_read_timeout    1s;", ""),
+    ("nginx", "nginx_of_debian", "listen 127.0.0.1:8080;", "listen 127.0.0.1:8080; error_page 500 =200 @open; "
+     "location @open { proxy_pass http://service; }"),
+    ("caddy", "caddy_of_today", "copy_headers X-Palisade-Principal", "copy_headers"),
+    ("caddy", "caddy_of_today", "response_header_timeout 1s", ""),
+    ("caddy", "caddy_of_today", "reverse_proxy 127.0.0.1:9000", "rewrite * /x{uri}\n\t\treverse_proxy 127.0.0.1:9000"),
+    ("traefik", "traefik", "        maxResponseBodySize: 65536", "        authRequestHeaders: [Authorization]"),
+    ("traefik", "traefik", "          - X-Palisade-Token\n", ""),
+    ("traefik", "traefik", "      middlewares: [palisade]\n", ""),
+    ("haproxy", "haproxy", "headers[\"x-forwarded-uri\"] = { txn.sf:pathq() }", "headers[\"x-forwarded-uri\"] = { txn.sf:path() }"),
+    ("haproxy", "haproxy", " unless { url_beg / } || { req.ver 2.0 }", " if FALSE"),
+    ("haproxy", "haproxy", "txn:done(reply)", ""),
+    ("haproxy", "haproxy", "txn.http:req_del_header(name)", ""),
+    ("apache", "apache", " nocanon", ""),
+    ("apache", "apache", "r.headers_in[name] = value ~= \"\" and value or nil", ""),
+    ("apache", "apache", "[\"x-forwarded-uri\"] = target", "[\"x-forwarded-uri\"] = r.uri"),
+    ("envoy", "envoy_over_http", "- {exact: x-palisade-principal}\n", "- {exact: x-nothing}\n"),
+    ("envoy", "envoy_over", "failure_mode_allow: false", "failure_mode_allow: true"),
+    ("envoy", "envoy_over", "timeout: 0.5s", "timeout: 50s"),
+    ("envoy", "envoy_over", "route: {cluster: app}", "route: {cluster: app, prefix_rewrite: /x}"),
+]
+
+
+def fails(test):
+    command = ["cargo", "test", "--test", "it", "gateways::" + test]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode != 0
+
+
+def main():
+    # whoever ends this gets the pages back too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    survivors = 0
+    for test in sorted({test for name, test, _, _ in MUTANTS if wanted in name}):
+        assert not fails(test), test + " fails as it is"
+    for name, test, old, new in MUTANTS:
+        if wanted not in name:
+            continue
+        page = ROOT / "docs" / "gateways" / (name + ".md")
+        text = page.read_text()
+        assert old in text, (name, old)
+        try:
+            page.write_text(text.replace(old, new))
+            caught = fails(test)
+        finally:
+            page.write_text(text)
+        survivors += not caught
+        print("caught  " if caught else "SURVIVED", name, repr(old), "->", repr(new), flush=True)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+//! A client that sends what it is told, byte by byte, and reads whatever comes.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A request on a connection of its own.
+#[derive(Debug, Clone)]
+pub struct Say<'a> {
+    pub method: &'a str,
+    pub target: &'a str,
+    pub host: &'a str,
+    pub headers: Vec<(&'a str, &'a str)>,
+    pub body: &'a str,
+    /// How long to wait for the answer.
+    pub wait: Duration,
+}
+
+impl<'a> Say<'a> {
+    pub fn get(target: &'a str) -> Self {
+        let wait = Duration::from_secs(10);
+        Self { method: "GET", target, host: "gw.test", headers: Vec::new(), body: "", wait }
+    }
+
+    pub fn with(mut self, name: &'a str, value: &'a str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut out = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host);
+        for (name, value) in &self.headers {
+            out.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
+            out.push_str("Connection: close\r\n");
+        }
+        if !self.body.is_empty() || self.method == "POST" {
+            out.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        }
+        out.push_str("\r\n");
+        out.push_str(self.body);
+        out.into_bytes()
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    /// The connection, where it stays open.
+    pub stream: TcpStream,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the client may think that the service answered: a gRPC status tells of a denial with a 200 too.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status) && self.header("grpc-status").is_none_or(|status| status == "0")
+    }
+}
+
+/// Sends it and reads the head of the answer; nothing if none comes in time.
+pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
+    let mut stream = TcpStream::connect(addr).ok()?;
+    stream.set_read_timeout(Some(what.wait)).ok()?;
+    // a gateway that refuses early may close before it has taken all
+    let _ = stream.write_all(&what.bytes());
+    let mut bytes = Vec::new();
+    // byte by byte: what follows an upgrade is not ours
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).ok()? == 1 {
+        bytes.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&bytes);
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    if status != 101 {
+        // to its end, so that what the gateway does for this request is done
+        let _ = stream.read_to_end(&mut bytes);
+    }
+    Some(Reply { status, headers, stream })
+}

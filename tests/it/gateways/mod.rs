@@ -1,0 +1,86 @@
+//! The real gateways, each with the configuration of its page in `docs/gateways`: one table of requests, what
+//! becomes of them when the sidecar fails, and 37 targets that programs read differently.
+//!
+//! `tests/gateways/install.sh` fetches them into `target/gateways`; else they are looked for on the `PATH`. What
+//! is not there is named as skipped, and fails where `PALISADE_TEST_GATEWAYS=require` is set.
+
+mod client;
+mod faults;
+mod messages;
+mod nasty;
+mod run;
+mod scenarios;
+mod stand;
+mod table;
+mod tap;
+mod upstream;
+
+use std::io::Write as _;
+
+use stand::Stand;
+use table::{GATEWAYS, Gateway};
+
+/// Past the harness, which shows nothing of a test that passes.
+fn tell(line: &str) {
+    // at once, so that lines of several threads do not mix
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Whether to go on without a gateway that is not here.
+fn missing(gateway: &Gateway) {
+    tell(&format!("SKIPPED: {} is not installed (tests/gateways/install.sh)", gateway.name));
+    let required = std::env::var("PALISADE_TEST_GATEWAYS").is_ok_and(|value| value == "require");
+    assert!(!required, "{} is required", gateway.name);
+}
+
+/// Everything through one gateway.
+fn drive(name: &str) {
+    let gateway = GATEWAYS.iter().find(|gateway| gateway.name == name).unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    let mut stand = Stand::start(gateway, &program);
+    scenarios::run(&stand);
+    let passed = nasty::run(&stand);
+    faults::run(&mut stand);
+    faults::mistyped(&stand, &program);
+    tell(&format!("gateway {name}: {}; {passed} of 37 nasty targets passed", gateway.version(&program)));
+}
+
+macro_rules! gateways {
+    ($($test:ident: $name:literal,)*) => {
+        $(#[test] fn $test() { drive($name); })*
+
+        #[test]
+        fn every_gateway_has_its_test() {
+            let names: Vec<&str> = GATEWAYS.iter().map(|gateway| gateway.name).collect();
+            assert_eq!(names, [$($name),*]);
+            let (here, gone): (Vec<_>, Vec<_>) = GATEWAYS.iter().partition(|gateway| gateway.program().is_some());
+            let list = |of: &[&Gateway]| of.iter().map(|gateway| gateway.name).collect::<Vec<_>>().join(", ");
+            tell(&format!("gateways here: {}; skipped: {}", list(&here), if gone.is_empty() { "none".to_owned() } else { list(&gone) }));
+        }
+    };
+}
+
+gateways! {
+    nginx_of_debian: "nginx 1.22",
+    nginx_of_today: "nginx 1.31",
+    caddy_of_debian: "caddy 2.6",
+    caddy_of_today: "caddy 2.11",
+    traefik: "traefik",
+    haproxy: "haproxy",
+    apache: "apache",
+    envoy_over_http: "envoy over HTTP",
+    envoy_over_grpc: "envoy over gRPC",
+}
+
+#[test]
+fn the_configurations_of_the_pages_have_no_traps() {
+    for gateway in GATEWAYS {
+        let dir = tempfile::tempdir().unwrap();
+        let (flag, file) = gateway.lint;
+        let text = gateway.files().into_iter().find(|(name, _)| name == file).unwrap().1;
+        std::fs::write(dir.path().join(file), text).unwrap();
+        let mut command = crate::support::process::command(dir.path());
+        let output = command.args(["routes", "lint", "--deny-warnings", flag, file]).output().unwrap();
+        assert!(output.status.success(), "{}: {}", gateway.name, String::from_utf8_lossy(&output.stdout));
+    }
+}

@@ -1,0 +1,215 @@
+//! The requests that every gateway must get right.
+
+use std::io::{Read, Write};
+
+use serde_json::Value;
+
+use super::client::Say;
+use super::stand::Stand;
+use super::upstream::WEBSOCKET;
+use crate::gateway::grpc::call_as;
+use crate::support::gate::bearer;
+
+const ANN: &str = "Fleet::User::\"ann\"";
+
+/// What must come of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    /// It passes, and the service sees this caller.
+    Passes(&'static str),
+    /// Not: this status, and the service sees nothing. Over gRPC it may be told as a 200 with a status of its own.
+    Stops(u16),
+    /// Either it stops, or the service sees this caller and nobody else.
+    Careful(&'static str),
+}
+use Expect::{Careful, Passes, Stops};
+
+pub fn run(stand: &Stand<'_>) {
+    let (ann, bob) = (bearer("ann"), bearer("bob"));
+    let both = format!("{ann}, {bob}");
+    let (ann, bob, both) = (ann.as_str(), bob.as_str(), both.as_str());
+    let known = |target| Say::get(target).with("Authorization", ann);
+    let post = |target, body| Say { method: "POST", body, ..known(target) };
+    let rpc = |target, who| {
+        Say { method: "POST", ..Say::get(target) }
+            .with("Content-Type", "application/grpc")
+            .with("TE", "trailers")
+            .with("Authorization", who)
+    };
+    let spoof = "Fleet::User::\"root\"";
+    for (what, say, expect) in [
+        ("public", Say::get("/open"), Passes("")),
+        ("allowed", known("/d/7"), Passes(ANN)),
+        ("allowed with a query", known("/d/7?x=y&z"), Passes(ANN)),
+        ("allowed with a body", post("/d/7", "{\"a\": 1}"), Passes(ANN)),
+        ("HEAD follows GET", Say { method: "HEAD", ..known("/d/7") }, Passes(ANN)),
+        ("nobody", Say::get("/d/7"), Stops(401)),
+        ("a bad token", Say::get("/d/7").with("Authorization", "Bearer nonsense"), Stops(401)),
+        ("two credentials in one", Say::get("/d/7").with("Authorization", both), Stops(401)),
+        ("denied", Say::get("/d/7").with("Authorization", bob), Stops(403)),
+        ("forbidden", known("/d/closed"), Stops(403)),
+        ("an unmapped path", known("/none"), Stops(403)),
+        ("an unmapped method", Say { method: "DELETE", ..known("/d/7") }, Stops(403)),
+        ("an unmapped host", Say { host: "other.test", ..known("/d/7") }, Stops(403)),
+        ("another case of a host", Say { host: "GW.test", ..known("/d/7") }, Passes(ANN)),
+        // ---- who a client says that it is
+        ("a spoofed caller", known("/d/7").with("X-Palisade-Principal", spoof), Passes(ANN)),
+        ("a spoofed caller where nobody is known", Say::get("/open").with("X-Palisade-Principal", spoof), Passes("")),
+        (
+            "a spoofed caller twice",
+            known("/d/7").with("X-Palisade-Principal", spoof).with("x-palisade-principal", spoof),
+            Passes(ANN),
+        ),
+        ("a spoofed token", known("/d/7").with("X-Palisade-Token", spoof), Passes(ANN)),
+        ("a spoofed method", known("/d/7").with("X-Palisade-Auth-Method", "root"), Passes(ANN)),
+        ("a twin", known("/d/7").with("X_Palisade_Principal", spoof), Careful(ANN)),
+        ("half a twin", known("/d/7").with("X-Palisade_Principal", spoof), Careful(ANN)),
+        ("a twin where nobody is known", Say::get("/open").with("x_palisade-principal", spoof), Careful("")),
+        ("a twin of the token", known("/d/7").with("X_Palisade_Token", spoof), Careful(ANN)),
+        (
+            "its name as one of the connection",
+            known("/d/7").with("Connection", "close, X-Palisade-Principal"),
+            Careful(ANN),
+        ),
+        (
+            "the same, spoofed",
+            known("/d/7").with("Connection", "close, X-Palisade-Principal").with("X-Palisade-Principal", spoof),
+            Careful(ANN),
+        ),
+        // ---- what a client says that it asks for
+        (
+            "another path for nginx",
+            Say::get("/d/7").with("X-Original-URI", "/open").with("X-Original-Method", "GET"),
+            Stops(401),
+        ),
+        (
+            "another path for others",
+            Say::get("/d/7").with("X-Forwarded-Uri", "/open").with("X-Forwarded-Method", "GET"),
+            Stops(401),
+        ),
+        (
+            "another host",
+            Say { host: "other.test", ..known("/d/7") }
+                .with("X-Forwarded-Host", "gw.test")
+                .with("X-Original-Host", "gw.test"),
+            Stops(403),
+        ),
+        (
+            "another path for Envoy",
+            Say::get("/d/7").with("X-Envoy-Original-Path", "/open").with("X-Rewrite-URL", "/open"),
+            Stops(401),
+        ),
+        // ---- gRPC
+        ("a call", rpc("/pkg.Svc/Get", ann), Passes(ANN)),
+        ("a call that is denied", rpc("/pkg.Svc/closed", ann), Stops(403)),
+        ("a call of nobody", rpc("/pkg.Svc/Get", "Bearer nonsense"), Stops(401)),
+    ] {
+        let (reply, seen) = stand.settle(&say);
+        let about = || format!("{what}: {say:?}: {reply:?}, {seen:?}\n{}", stand.told());
+        let reply = reply.as_ref().unwrap_or_else(|| panic!("no answer to {}", about()));
+        let passed = match expect {
+            Passes(_) => true,
+            Careful(_) => reply.is_success(),
+            Stops(_) => false,
+        };
+        assert_eq!((reply.is_success(), seen.len()), (passed, usize::from(passed)), "{}", about());
+        match (expect, seen.first()) {
+            (Stops(status), _) => {
+                let grpc = reply.header("grpc-status").is_some();
+                assert!(grpc || reply.status == status, "{}", about());
+                if status == 401 {
+                    assert!(
+                        reply.header("www-authenticate").is_some_and(|it| it.contains("Bearer realm=")),
+                        "{}",
+                        about()
+                    );
+                }
+            }
+            (Passes(who) | Careful(who), Some(seen)) => {
+                assert_eq!(
+                    (seen.method.as_str(), seen.target.as_slice()),
+                    (say.method, say.target.as_bytes()),
+                    "{}",
+                    about()
+                );
+                // one who is nobody is safe: that is what a service must take him for
+                let nobody = matches!(expect, Careful(_));
+                let callers = seen.like("x-palisade-principal");
+                assert!(
+                    callers.iter().all(|it| *it == who || (nobody && it.is_empty())) && callers.len() <= 1,
+                    "{}",
+                    about()
+                );
+                assert!(nobody || who.is_empty() || callers == [who], "{}", about());
+                let method = if who.is_empty() { "" } else { "sso" };
+                assert!(seen.like("x-palisade-auth-method").iter().all(|it| *it == method), "{}", about());
+                assert!(seen.like("x-palisade-token").iter().all(|it| it.is_empty()), "{}", about());
+            }
+            (Careful(_), None) => {}
+            (Passes(_), None) => unreachable!("counted above"),
+        }
+    }
+    upgrades(stand, ann);
+    if stand.gateway.http2 {
+        calls(stand, ann);
+    }
+    logged(stand);
+}
+
+/// An upgrade is one check; then bytes go both ways.
+fn upgrades(stand: &Stand<'_>, ann: &str) {
+    let upgrade = |target| {
+        Say::get(target)
+            .with("Connection", "Upgrade")
+            .with("Upgrade", "websocket")
+            .with("Sec-WebSocket-Version", "13")
+            .with("Sec-WebSocket-Key", WEBSOCKET.0)
+    };
+    let mark = stand.tap.mark();
+    let (reply, seen) = stand.settle(&upgrade("/d/7").with("Authorization", ann));
+    let mut reply = reply.unwrap_or_else(|| panic!("no answer to an upgrade: {}", stand.told()));
+    assert_eq!((reply.status, seen.len()), (101, 1), "{reply:?} {seen:?}\n{}", stand.told());
+    assert_eq!(reply.header("sec-websocket-accept"), Some(WEBSOCKET.1));
+    assert_eq!(seen[0].like("x-palisade-principal"), [ANN]);
+    let mut heard = [0; 4];
+    reply.stream.write_all(b"ping").and_then(|()| reply.stream.read_exact(&mut heard)).unwrap();
+    assert_eq!(&heard, b"ping");
+    assert_eq!(stand.tap.since(&mark).iter().filter(|asked| asked.allowed).count(), 1, "an upgrade is one check");
+    for (say, status) in [(upgrade("/d/7"), 401), (upgrade("/d/closed").with("Authorization", ann), 403)] {
+        // the connection may stay open: who is refused goes on in HTTP
+        let (reply, seen) = stand.settle(&Say { wait: std::time::Duration::from_secs(1), ..say });
+        assert_eq!((reply.map(|reply| reply.status), seen.len()), (Some(status), 0), "{}", stand.told());
+    }
+}
+
+/// gRPC over HTTP/2, as its clients speak it.
+fn calls(stand: &Stand<'_>, ann: &str) {
+    for (path, who, status, grpc_status) in [
+        ("/pkg.Svc/Get", ann, 200, None),
+        ("/pkg.Svc/closed", ann, 403, Some("7")),
+        ("/pkg.Svc/Get", "Bearer x", 401, Some("16")),
+    ] {
+        let headers = [("content-type", "application/grpc"), ("te", "trailers"), ("authorization", who)];
+        let called = call_as("http://gw.test", stand.addr(), "POST", path, &headers, vec![0; 5]);
+        let seen = stand.upstream.take();
+        let about = format!("{path}: {called:?} {seen:?}\n{}", stand.told());
+        // some tell it in HTTP's words, some in gRPC's
+        assert!(called.status == status || (called.status == 200 && called.grpc_status() == grpc_status), "{about}");
+        assert_eq!(seen.len(), usize::from(status == 200), "{about}");
+        if let Some(seen) = seen.first() {
+            assert_eq!((seen.method.as_str(), seen.target.as_slice()), ("POST", path.as_bytes()), "{about}");
+            assert_eq!(seen.like("x-palisade-principal"), [ANN], "{about}");
+        }
+    }
+}
+
+/// The decision log has the checks of this dialect, and the refusals.
+fn logged(stand: &Stand<'_>) {
+    let whole = || std::fs::read_to_string(stand.sidecar.path("decisions.jsonl")).unwrap_or_default();
+    let lines = || whole().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>();
+    let closed = |line: &Value| line["resource"] == "Doc::\"closed\"" && line["decision"] == "Deny";
+    stand
+        .sidecar
+        .until("logged", |_| lines().iter().any(closed) && lines().iter().any(|line| line["refused"] == "no_route"));
+    assert!(lines().iter().all(|line| line["transport"] == stand.gateway.words.name()));
+}

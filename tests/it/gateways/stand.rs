@@ -1,0 +1,117 @@
+//! A gateway with the sidecar on one side and a service on the other.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use super::client::{Reply, Say, say};
+use super::run::{Around, Running};
+use super::table::Gateway;
+use super::tap::Tap;
+use super::upstream::{Seen, Upstream};
+use crate::support::gate::flags_with_identity;
+use crate::support::process::Process;
+
+/// `gw.test` has a few routes of every kind; `nasty.test` lets everything pass that is not ambiguous.
+const ROUTES: &str = "
+hosts: [gw.test]
+routes:
+  - {match: GET /open, public: true}
+  - match: GET,POST /d/{id}
+    action: view
+    resource: Doc::{path.id}
+  - match: POST /pkg.Svc/{method}
+    action: call
+    resource: Doc::{path.method}
+";
+const NASTY: &str = "
+hosts: [nasty.test]
+routes:
+  - {match: 'GET /{path*}', public: true}
+  - {match: 'GET /{path*}/', public: true}
+";
+const POLICIES: &str = r#"
+@id("ann") permit (principal == Fleet::User::"ann", action, resource) unless { resource == Doc::"closed" };
+"#;
+
+pub struct Stand<'a> {
+    pub gateway: &'a Gateway,
+    pub sidecar: Process,
+    pub tap: Tap,
+    pub upstream: Upstream,
+    running: Running,
+    retries: AtomicUsize,
+}
+
+/// How often a machine may be too busy for the timeouts of the pages, which are short.
+const RETRIES: usize = 8;
+
+impl<'a> Stand<'a> {
+    pub fn start(gateway: &'a Gateway, program: &Path) -> Self {
+        let (sidecar, upstream) = (sidecar(), Upstream::start());
+        let tap = Tap::start(gateway.words, sidecar.listener(gateway.words.listener()));
+        let running =
+            Running::start(gateway, program, Around { sidecar: tap.addr, service: upstream.addr, change: ("", "") });
+        let stand = Self { gateway, sidecar, tap, upstream, running, retries: AtomicUsize::new(0) };
+        stand.upstream.take();
+        stand
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.running.addr
+    }
+
+    /// Sends a request; what the client hears, and what the service saw.
+    pub fn ask(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
+        let reply = say(self.addr(), what);
+        (reply, self.upstream.take())
+    }
+
+    /// Whether to ask again, because the gateway gave up on the sidecar. It is a denial, and no answer to what is tested.
+    pub fn again(&self, reply: Option<&Reply>, seen: usize) -> bool {
+        let (gone, hung) = self.gateway.faults;
+        let gave_up = seen == 0 && reply.is_none_or(|reply| [gone, hung].contains(&reply.status));
+        gave_up && self.retries.fetch_add(1, Ordering::Relaxed) < RETRIES
+    }
+
+    /// The same as `ask`, with a sidecar that is there.
+    pub fn settle(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
+        loop {
+            let (reply, seen) = self.ask(what);
+            if !self.again(reply.as_ref(), seen.len()) {
+                return (reply, seen);
+            }
+        }
+    }
+
+    /// For the message of a failure.
+    pub fn told(&self) -> String {
+        format!("{}\n{}\n{}", self.gateway.name, self.running.log(), self.sidecar.log())
+    }
+
+    /// A sidecar that takes the place of the one that is gone.
+    pub fn restart(&mut self) {
+        self.sidecar = sidecar();
+        self.tap.up(self.sidecar.listener(self.gateway.words.listener()));
+    }
+}
+
+/// A sidecar that knows `ann`, with a directory of its own.
+fn sidecar() -> Process {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["policies", "entities", "routes"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    for (name, text) in [("policies/p.cedar", POLICIES), ("routes/r.yaml", ROUTES), ("routes/nasty.yaml", NASTY)] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    // time enough on a machine that is busy; how long a gateway waits is its own matter
+    let settings = json!({
+        "gateway": {"deadline": "5s"},
+        "decision_log": {"sink": dir.path().join("decisions.jsonl")},
+    });
+    std::fs::write(dir.path().join("palisade.yaml"), flags_with_identity(dir.path(), &settings).to_string()).unwrap();
+    Process::start(dir, &["listen.grpc=127.0.0.1:0"])
+}

@@ -1,0 +1,120 @@
+//! The service behind the gateways: it keeps every byte of a request's head, and answers 200 to everything.
+//!
+//! It is plain sockets and threads, so that no library makes the request any nicer than it arrived.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// What a client must send and hears for an upgrade: the example of RFC 6455.
+pub const WEBSOCKET: (&str, &str) = ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub method: String,
+    pub target: Vec<u8>,
+    /// Names in small letters.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Seen {
+    /// The values of every header that some services would read as `name`.
+    pub fn like(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n.replace('_', "-") == name).map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+pub struct Upstream {
+    pub addr: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Upstream {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (addr, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let log = seen.clone();
+        // it ends with the test's process
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let log = log.clone();
+                thread::spawn(move || serve(stream, &log));
+            }
+        });
+        Self { addr, seen }
+    }
+
+    /// Everything that arrived since the last time.
+    pub fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+/// Reads requests until the gateway closes. An error is an end: gateways break connections off.
+fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let seen = head(&mut reader)?;
+        let find = |name: &str| seen.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        let length = find("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+        let (upgrade, close) = (find("upgrade"), find("connection"));
+        let head_only = seen.method == "HEAD";
+        // before it is answered, so that whoever has the answer finds it
+        log.lock().unwrap().push(seen);
+        if upgrade.is_some() {
+            return echo(reader);
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let body: &[u8] = if head_only { b"" } else { b"hello" };
+        let out = reader.get_mut();
+        out.write_all(b"HTTP/1.1 200 OK\r\nx-service: here\r\ncontent-length: 5\r\n\r\n").ok()?;
+        out.write_all(body).ok()?;
+        if close.as_deref() == Some("close") {
+            return None;
+        }
+    }
+}
+
+fn head(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+    let mut line = line(reader)?;
+    let space = line.iter().position(|b| *b == b' ')?;
+    let end = line.windows(6).rposition(|part| part == b" HTTP/")?;
+    let mut seen = Seen {
+        method: String::from_utf8_lossy(&line[..space]).into_owned(),
+        target: line.get(space + 1..end)?.to_vec(),
+        headers: Vec::new(),
+    };
+    loop {
+        line = self::line(reader)?;
+        if line.is_empty() {
+            return Some(seen);
+        }
+        let text = String::from_utf8_lossy(&line);
+        let (name, value) = text.split_once(':')?;
+        seen.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+}
+
+fn line(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    reader.read_until(b'\n', &mut line).ok()?;
+    line.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
+}
+
+/// Takes the upgrade, and says what it hears.
+fn echo(mut reader: BufReader<TcpStream>) -> Option<()> {
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {}\r\n\r\n",
+        WEBSOCKET.1
+    );
+    reader.get_mut().write_all(answer.as_bytes()).ok()?;
+    let mut chunk = [0; 1024];
+    loop {
+        let n = reader.read(&mut chunk).ok().filter(|n| *n > 0)?;
+        reader.get_mut().write_all(&chunk[..n]).ok()?;
+    }
+}
