@@ -22,7 +22,7 @@ fn build(c: &mut Criterion) {
             })
             .collect();
         if devices > 0 {
-            bundle.entities.push(Document { origin: "bench".to_owned(), bytes: lines.into_bytes() });
+            bundle.entities.push(Document::held("bench", lines));
         }
         group.bench_function(BenchmarkId::new("more devices", devices), |b| {
             b.iter_batched(

@@ -89,7 +89,7 @@ pub fn deep(depth: usize) -> Case {
         &format!(r#"{},"active":true,"locations":[],"locationRestricted":false,"managed":[]"#, own("a0")),
         &[vec![uid("Customer", "a0")], groups.to_vec()].concat(),
     );
-    let entities = Document { origin: "chain".to_owned(), bytes: lines.join("\n").into_bytes() };
+    let entities = Document::held("chain", lines.join("\n"));
     let bodies = ["a", "b"].map(|device| {
         format!(
             r#"{{"principal":{},"action":"Fleet::Action::\"ViewDevice\"","resource":{},"context":{{"auth":{{"method":"password","mfa":true}}}}}}"#,
@@ -117,7 +117,7 @@ pub fn context(attributes: usize) -> Case {
     let bundle = Bundle {
         policies: vec![text("context", &format!("@id(\"reads\") permit (principal, action, resource){when};"))],
         schema: Some(SchemaText { fragments: vec![("schema".to_owned(), schema)] }),
-        entities: vec![Document { origin: "two".to_owned(), bytes: entities.as_bytes().to_vec() }],
+        entities: vec![Document::held("two", entities)],
         ..Bundle::default()
     };
     let body = format!(

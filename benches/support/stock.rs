@@ -81,7 +81,8 @@ pub fn schema(bundle: &Bundle) -> Schema {
 pub fn array(documents: &[Document]) -> String {
     let mut out = String::from("[");
     for document in documents {
-        let text = std::str::from_utf8(&document.bytes).unwrap().trim();
+        let text = String::from_utf8(document.bytes().unwrap().into_owned()).unwrap();
+        let text = text.trim();
         match text.strip_prefix('[') {
             Some(array) => {
                 out.push_str(array.trim_end_matches(']'));

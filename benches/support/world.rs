@@ -50,7 +50,7 @@ impl World {
 
     /// The domain's policies and schema over this world's entities.
     pub fn bundle(self) -> Bundle {
-        let document = Document { origin: "world".to_owned(), bytes: self.ndjson().into_bytes() };
+        let document = Document::held("world", self.ndjson());
         Bundle { entities: vec![document], ..super::fleet() }
     }
 

@@ -1,6 +1,6 @@
 //! Changes to what is decided upon. Replacing everything is one kind of change.
 
-use crate::domain::{Uid, Value};
+use crate::domain::{Document, Uid, Value};
 
 /// Everything a decision is made from, as text with its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,15 +44,6 @@ pub enum PolicyNaming {
 pub struct SchemaText {
     /// The parts with their origin; several are several fragments of one schema.
     pub fragments: Vec<(String, String)>,
-}
-
-/// A document of entities: a JSON array, or one JSON object a line (NDJSON).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// The file, or the member of an uploaded bundle.
-    pub origin: String,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// A policy made from a template.

@@ -1,7 +1,8 @@
 //! The digest by which equal bundles are recognised.
 //!
 //! Every text goes into the hash with its length before it, so that no two different bundles have the
-//! same input: a delimiter could occur in a policy. Never used for anything secret.
+//! same input: a delimiter could occur in a policy. Of a document of entities its own hash goes in, which is
+//! known where its text is not held. Never used for anything secret.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ impl Digest {
         // no `..`: a member that is added to `Bundle` must be added here
         let Bundle { policies, schema, entities, links, routes } = bundle;
         let mut form = Form(Sha256::new());
-        form.text(b"palisade bundle 1");
+        form.text(b"palisade bundle 2");
         form.number(policies.len());
         for policy in policies {
             form.text(policy.origin.as_bytes());
@@ -48,7 +49,7 @@ impl Digest {
         form.number(entities.len());
         for document in entities {
             form.text(document.origin.as_bytes());
-            form.text(&document.bytes);
+            form.text(&document.sha256());
         }
         form.number(links.len());
         for link in links {
@@ -114,8 +115,7 @@ mod tests {
     }
 
     fn entities(documents: &[(&str, &str)]) -> Bundle {
-        let document =
-            |(origin, text): &(&str, &str)| Document { origin: (*origin).to_owned(), bytes: text.as_bytes().to_vec() };
+        let document = |(origin, text): &(&str, &str)| Document::held(*origin, *text);
         Bundle { entities: documents.iter().map(document).collect(), ..Bundle::default() }
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::domain::place::LONGEST_EXCERPT;
+
 /// How bad a [`Diagnostic`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,8 +89,8 @@ impl Diagnostic {
         self.line = Some(before.bytes().filter(|b| *b == b'\n').count() + 1);
         self.column = Some(text[line_start..offset].chars().count() + 1);
         let excerpt = text[line_start..line_end].trim_end();
-        // a line of a minified file says nothing; the column still does
-        if !excerpt.is_empty() && excerpt.len() <= 240 {
+        // where the line is not shown, the column still tells
+        if !excerpt.is_empty() && excerpt.len() <= LONGEST_EXCERPT {
             self.excerpt = Some(excerpt.to_owned());
         }
         self

@@ -5,15 +5,18 @@
 pub mod change;
 pub mod decision;
 pub mod digest;
+pub mod document;
 pub mod error;
 pub mod json;
+pub mod place;
 pub mod request;
 pub mod revision;
 pub mod uid;
 
-pub use change::{Bundle, Change, Document, EntityChange, Link, PolicyNaming, PolicyText, SchemaText};
+pub use change::{Bundle, Change, EntityChange, Link, PolicyNaming, PolicyText, SchemaText};
 pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
 pub use digest::Digest;
+pub use document::{Document, Reread};
 pub use error::{Diagnostic, RequestError, Severity};
 pub use json::Value;
 pub use request::{AccessRequest, Overlay, OverlayMode};

@@ -42,11 +42,18 @@ pub(super) fn message(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A diagnostic for text that is not JSON.
-pub(super) fn json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
-    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+/// What is wrong with text that is not JSON, and at which byte.
+pub(super) fn json_place(text: &[u8], error: &serde_json::Error) -> (String, usize) {
+    let lines = memchr::memchr_iter(b'\n', text).map(|newline| newline + 1);
+    let line_start = std::iter::once(0).chain(lines).nth(error.line().saturating_sub(1)).unwrap_or(text.len());
     let message = error.to_string();
     // the place is told apart, and in characters
     let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-    Diagnostic::error(origin, message).at(text, (line_start + error.column().saturating_sub(1)).min(text.len()))
+    (message, (line_start + error.column().saturating_sub(1)).min(text.len()))
+}
+
+/// A diagnostic for text that is not JSON.
+pub(super) fn json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
+    let (message, at) = json_place(text.as_bytes(), error);
+    Diagnostic::error(origin, message).at(text, at)
 }

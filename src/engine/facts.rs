@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn references_of_stored_entities() {
         let text = r#"[{"uid": {"type": "U", "id": "a"}, "attrs": {"home": {"__entity": {"type": "N::C", "id": "é \""}}, "n": 1}, "parents": []}]"#;
-        let entities = vec![Document { origin: "e".to_owned(), bytes: text.as_bytes().to_vec() }];
+        let entities = vec![Document::held("e", text)];
         let bundle = Bundle { entities, ..Bundle::default() };
         let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
         let revision = Revision { incarnation: 0, counter: 1 };

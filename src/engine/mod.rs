@@ -1,6 +1,7 @@
 //! The decision engine: a snapshot of schema, policies and entities, and evaluation over it.
 //!
-//! Takes bytes and domain values; the only module that names Cedar. Synchronous, without I/O or clocks.
+//! Takes bytes and domain values; the only module that names Cedar. Synchronous, without files, sockets or
+//! clocks: the text of a document that is not held comes through [`crate::domain::Reread`].
 //!
 //! - [`Snapshot`] is what decisions are made from; [`Verdict`] is what can be said of a bundle without serving it.
 //! - `compiled` decides: indexed policies as programs, over the interned entities of `store`.

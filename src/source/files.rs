@@ -15,6 +15,7 @@ mod resolve;
 mod scan;
 mod settle;
 mod stamp;
+mod stream;
 mod watch;
 
 #[cfg(test)]

@@ -315,7 +315,7 @@ fn read_entities(raw: &RawValue) -> Result<Vec<Document>, Unreadable> {
             );
         }
     };
-    Ok(vec![Document { origin: "entities".to_owned(), bytes }])
+    Ok(vec![Document::held("entities", bytes)])
 }
 
 /// One text, or one for each name. A name is what problems are told with.

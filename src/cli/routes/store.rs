@@ -15,7 +15,8 @@ impl Store {
     pub(super) fn read(bundle: &Bundle) -> Self {
         let mut entities = HashMap::new();
         for document in &bundle.entities {
-            let text = String::from_utf8_lossy(&document.bytes);
+            let Ok(bytes) = document.bytes() else { continue };
+            let text = String::from_utf8_lossy(&bytes);
             let listed: Vec<Value> = if text.trim_start().starts_with('[') {
                 serde_json::from_str(&text).unwrap_or_default()
             } else {

@@ -223,7 +223,7 @@ impl Builder<'_> {
             }
         };
         let mut bundle = self.base.texts().clone();
-        bundle.entities = vec![Document { origin: "entities".to_owned(), bytes }];
+        bundle.entities = vec![Document::held("entities", bytes)];
         match Snapshot::build(Arc::new(bundle), &self.settings, self.base.revision()) {
             Ok((snapshot, _)) => Ok(Arc::new(snapshot)),
             Err(problems) => {
@@ -238,14 +238,12 @@ fn read(documents: &[Document]) -> Result<Entities, String> {
     let mut entities = Entities::new();
     for document in documents {
         let failed = |error: serde_json::Error| format!("{}: {error}", document.origin);
-        let first = document.bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        let bytes = document.bytes().map_err(|error| format!("{}: {error}", document.origin))?;
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         let list: Vec<Json> = if first == Some(&b'[') {
-            serde_json::from_slice(&document.bytes).map_err(failed)?
+            serde_json::from_slice(&bytes).map_err(failed)?
         } else {
-            serde_json::Deserializer::from_slice(&document.bytes)
-                .into_iter()
-                .collect::<Result<_, _>>()
-                .map_err(failed)?
+            serde_json::Deserializer::from_slice(&bytes).into_iter().collect::<Result<_, _>>().map_err(failed)?
         };
         for entity in list {
             let uid = entity.get("uid").map(Json::to_string).unwrap_or_default();

@@ -33,7 +33,7 @@ pub(super) fn bundle() -> Bundle {
             naming: PolicyNaming::Stem("p".to_owned()),
         }],
         schema: Some(SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] }),
-        entities: vec![Document { origin: "e.json".to_owned(), bytes: ENTITIES.into() }],
+        entities: vec![Document::held("e.json", ENTITIES)],
         links: Vec::new(),
     }
 }

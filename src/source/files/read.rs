@@ -1,15 +1,20 @@
 //! Reads a listed tree into a bundle, as it was at one moment.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::domain::place::locate;
 use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
 use crate::source::Loaded;
 use crate::source::files::Tree;
 use crate::source::files::names::Role;
 use crate::source::files::scan::{Found, Scan};
 use crate::source::files::stamp::{self, Stamp};
+use crate::source::files::stream::{self, Opened, Places};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
 const PAUSES: [Duration; 4] =
@@ -78,32 +83,26 @@ fn read(scan: &Scan, max_total_bytes: u64) -> Attempt {
     let mut problems = scan.problems.clone();
     let mut unsteady = Vec::new();
     let mut left = max_total_bytes;
+    let mut places = Places::default();
     for file in &scan.files {
         if file.stamp.len > left {
             // the scan says that the total is too large
             break;
         }
-        let text = match contents(file).and_then(|bytes| utf8(file, bytes)) {
-            Ok(text) => text,
-            Err(Failure::Changed) => {
-                unsteady.push(file.origin.clone());
-                continue;
-            }
-            Err(Failure::Unusable(problem)) => {
-                problems.push(*problem);
-                continue;
-            }
-        };
-        left -= file.stamp.len;
         let origin = file.origin.clone();
-        match file.role {
-            Role::Policies => {
+        let taken = match file.role {
+            Role::Entities => entities(file, &mut places).map(|document| bundle.entities.push(document)),
+            Role::Policies => text(file).map(|text| {
                 let naming = PolicyNaming::Stem(file.stem().to_owned());
                 bundle.policies.push(PolicyText { origin, text, naming });
-            }
-            Role::Schema => fragments.push((origin, text)),
-            Role::Routes => bundle.routes.push((origin, text)),
-            Role::Entities => bundle.entities.push(Document { origin, bytes: text.into_bytes() }),
+            }),
+            Role::Schema => text(file).map(|text| fragments.push((origin, text))),
+            Role::Routes => text(file).map(|text| bundle.routes.push((origin, text))),
+        };
+        match taken {
+            Ok(()) => left -= file.stamp.len,
+            Err(Failure::Changed) => unsteady.push(file.origin.clone()),
+            Err(Failure::Unusable(problem)) => problems.push(*problem),
         }
     }
     if !fragments.is_empty() {
@@ -117,43 +116,71 @@ fn read(scan: &Scan, max_total_bytes: u64) -> Attempt {
     (Ok(loaded), unsteady)
 }
 
-/// The bytes of the very file that was listed, and of no other that took its name.
-fn contents(file: &Found) -> Result<Vec<u8>, Failure> {
+/// What `read` takes from the very file that was listed, and from no other that took its name. It also gives
+/// how many bytes there were.
+fn listed<T>(file: &Found, read: impl FnOnce(&mut File) -> io::Result<(T, u64)>) -> Result<(T, File), Failure> {
     let mut opened = stamp::open(&file.real).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Failure::Changed,
         _ => unreadable(file, &error),
     })?;
-    let stamp_now = |opened: &std::fs::File| -> Result<Stamp, Failure> {
+    let stamp_now = |opened: &File| -> Result<Stamp, Failure> {
         let metadata = opened.metadata().map_err(|error| unreadable(file, &error))?;
         if metadata.is_file() { Ok(Stamp::of(&metadata)) } else { Err(Failure::Changed) }
     };
     if stamp_now(&opened)? != file.stamp {
         return Err(Failure::Changed);
     }
-    // one byte more than there should be shows that it grows, and no more than that is read of it
-    let mut bytes = Vec::with_capacity(usize::try_from(file.stamp.len).unwrap_or_default().saturating_add(1));
-    (&mut opened)
-        .take(file.stamp.len.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(file, &error))?;
-    if bytes.len() as u64 != file.stamp.len || stamp_now(&opened)? != file.stamp {
+    let (read, len) = read(&mut opened).map_err(|error| unreadable(file, &error))?;
+    if len != file.stamp.len || stamp_now(&opened)? != file.stamp {
         return Err(Failure::Changed);
     }
-    Ok(bytes)
+    Ok((read, opened))
+}
+
+fn text(file: &Found) -> Result<String, Failure> {
+    let (bytes, _) = listed(file, |opened| {
+        // one byte more than there should be shows that it grows, and no more than that is read of it
+        let most = file.stamp.len.saturating_add(1);
+        let mut bytes = Vec::with_capacity(usize::try_from(most).unwrap_or_default());
+        let len = opened.take(most).read_to_end(&mut bytes)?;
+        Ok((bytes, len as u64))
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..offset]);
+        not_utf8(file, offset as u64, |problem| problem.at(&valid, offset))
+    })
+}
+
+/// A large document is looked at and left where it is.
+fn entities(file: &Found, places: &mut Places) -> Result<Document, Failure> {
+    if file.stamp.len < stream::LARGE {
+        return text(file).map(|text| Document::held(&file.origin, text));
+    }
+    let (survey, opened) = listed(file, |opened| {
+        let survey = stream::survey(&Opened(opened), file.stamp.len)?;
+        let len = survey.len;
+        Ok((survey, len))
+    })?;
+    if let Some(offset) = survey.not_utf8 {
+        let spots = locate(&Opened(&opened), offset, &BTreeSet::from([offset])).unwrap_or_default();
+        return Err(not_utf8(file, offset, |problem| match spots.get(&offset) {
+            Some(spot) => problem.spot(spot),
+            None => problem,
+        }));
+    }
+    let place = places.make(opened, file.real.clone());
+    Ok(Document::elsewhere(&file.origin, Arc::new(place), survey.len, survey.sha256))
+}
+
+fn not_utf8(file: &Found, offset: u64, place: impl FnOnce(Diagnostic) -> Diagnostic) -> Failure {
+    let problem = Diagnostic::error(&file.origin, format!("this is not UTF-8 from byte {offset} on"));
+    Failure::Unusable(Box::new(place(problem).help("save the file as UTF-8")))
 }
 
 fn unreadable(file: &Found, error: &io::Error) -> Failure {
     let problem = Diagnostic::error(&file.origin, format!("this cannot be read: {error}"));
     Failure::Unusable(Box::new(problem.help("see that the sidecar's user may read it")))
-}
-
-fn utf8(file: &Found, bytes: Vec<u8>) -> Result<String, Failure> {
-    String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let valid = String::from_utf8_lossy(&error.as_bytes()[..offset]);
-        let problem = Diagnostic::error(&file.origin, format!("this is not UTF-8 from byte {offset} on"));
-        Failure::Unusable(Box::new(problem.at(&valid, offset).help("save the file as UTF-8")))
-    })
 }
 
 #[cfg(test)]

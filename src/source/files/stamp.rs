@@ -49,9 +49,16 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Reads some bytes from `offset` on, whoever else reads the same file.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    system::read_at(file, buffer, offset)
+}
+
 #[cfg(unix)]
 mod system {
-    use std::fs::{Metadata, OpenOptions};
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io;
+    use std::os::unix::fs::FileExt;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
     /// `O_NONBLOCK`, which the standard library has no name for.
@@ -71,11 +78,16 @@ mod system {
     pub(super) fn place(metadata: &Metadata) -> (u64, u64) {
         (metadata.dev(), metadata.ino())
     }
+
+    pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.read_at(buffer, offset)
+    }
 }
 
 #[cfg(not(unix))]
 mod system {
-    use std::fs::{Metadata, OpenOptions};
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io::{self, Read, Seek, SeekFrom};
 
     pub(super) fn never_wait(_options: &mut OpenOptions) {}
 
@@ -85,5 +97,11 @@ mod system {
 
     pub(super) fn place(_metadata: &Metadata) -> (u64, u64) {
         (0, 0)
+    }
+
+    /// Two at once would move each other's place; what they then read is found out by its hash.
+    pub(super) fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.seek(SeekFrom::Start(offset))?;
+        file.read(buffer)
     }
 }

@@ -1,5 +1,6 @@
 //! The file source against a real file system.
 
+mod large;
 mod load;
 mod refuse;
 mod watch;

@@ -18,7 +18,7 @@ fn both(policies: &str, schema: Option<&str>, entities: &str) -> Both {
             naming: PolicyNaming::Ordinal,
         }],
         schema: schema.map(|text| SchemaText { fragments: vec![("schema".to_owned(), text.to_owned())] }),
-        entities: vec![Document { origin: "entities".to_owned(), bytes: entities.as_bytes().to_vec() }],
+        entities: vec![Document::held("entities", entities)],
         links: Vec::new(),
         routes: Vec::new(),
     });

@@ -46,7 +46,7 @@ impl Case {
         let bytes = format!("[{}]", texts.join(",\n")).into_bytes();
         Bundle {
             policies: policies.collect(),
-            entities: vec![Document { origin: "entities".to_owned(), bytes }],
+            entities: vec![Document::held("entities", bytes)],
             ..self.bundle.clone()
         }
     }
@@ -167,7 +167,7 @@ impl fmt::Display for Case {
             writeln!(f, "schema:\n{text}")?;
         }
         for document in &bundle.entities {
-            writeln!(f, "entities:\n{}", String::from_utf8_lossy(&document.bytes))?;
+            writeln!(f, "entities:\n{}", String::from_utf8_lossy(&document.bytes().unwrap_or_default()))?;
         }
         writeln!(f, "request: {}", as_json(&self.request).to_json())?;
         match self.difference() {

@@ -77,7 +77,7 @@ fn a_root_may_be_a_single_file() {
     let bundle = source.load().unwrap().bundle;
     assert_eq!(bundle.policies[0].naming, PolicyNaming::Stem("rules.txt".to_owned()));
     assert_eq!(bundle.policies[0].origin, place.path("rules.txt").display().to_string());
-    assert_eq!(bundle.entities[0].bytes, b"[]");
+    assert_eq!(bundle.entities[0].as_held(), Some(&b"[]"[..]));
     assert_eq!(bundle.schema, None);
 
     let source = FileSource::new(place.path("policies/base.cedar"), None, settings());

@@ -236,7 +236,9 @@ fn entities_that_appear_later_are_noticed() {
     wakes.until(&source, 0, |source| source.load().is_ok_and(|loaded| loaded.bundle.entities.len() == 1));
     let before = wakes.count();
     place.write("entities/deep/x.json", "[ ]");
-    wakes.until(&source, before, |source| source.load().is_ok_and(|loaded| loaded.bundle.entities[0].bytes == b"[ ]"));
+    wakes.until(&source, before, |source| {
+        source.load().is_ok_and(|loaded| loaded.bundle.entities[0].as_held() == Some(b"[ ]"))
+    });
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn documents(c: &mut Choices, entities: &BTreeMap<Uid<'static>, Value<'static>>)
         } else {
             format!("[{}]", part.join(",\n")).into_bytes()
         };
-        documents.push(Document { origin: format!("entities{n}"), bytes });
+        documents.push(Document::held(format!("entities{n}"), bytes));
     }
     documents
 }

@@ -1,0 +1,234 @@
+//! From documents of entities to the store, one entity at a time, without a tree of the whole and without
+//! holding its text: `cut` reads blocks of whole elements, with `array` where they are those of a JSON array,
+//! `read` parses them, and `problems` finds lines and columns by reading once more.
+//!
+//! What the compiled reader does not plainly accept, Cedar's own reader decides: it accepts it after all, or
+//! its message becomes the finding. So the verdict is Cedar's, at a fraction of its cost.
+
+mod array;
+mod cut;
+pub(super) mod problems;
+pub(super) mod read;
+
+#[cfg(test)]
+mod tests;
+
+use cedar_policy::{Entities, Entity};
+
+use crate::domain::{Diagnostic, Document, Uid, Value};
+use crate::engine::cedar;
+use crate::engine::decode::{Decoder, uid_parts};
+use crate::engine::diagnose;
+use crate::engine::layout::{Layout, is_action_type};
+use crate::engine::load::problems::{Place, Problems};
+use crate::engine::load::read::{Failure, read};
+use crate::engine::schema::SchemaModel;
+use crate::engine::settings::Limits;
+use crate::engine::store::{Draft, Fault};
+use crate::engine::value::Packer;
+
+/// How many entities lie between two calls of the progress hook.
+const STRIDE: usize = 1 << 12;
+
+/// Called now and then while loading with the entities and bytes read so far.
+pub type Progress<'p> = &'p dyn Fn(usize, usize);
+
+/// What entities are checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Checks<'s> {
+    /// Cedar's schema, for what only Cedar decides.
+    pub schema: Option<&'s SchemaModel>,
+    /// The same compiled.
+    pub layout: Option<&'s Layout>,
+    /// Bounds on the hierarchy.
+    pub limits: &'s Limits,
+}
+
+/// Stores the actions of the schema.
+///
+/// # Errors
+/// If the store cannot hold them.
+pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
+    let failed = |message: String| vec![Diagnostic::error("schema", message)];
+    let actions = schema.cedar.action_entities().map_err(|error| failed(diagnose::message(&error)))?;
+    let mut packer = Packer::default();
+    for action in actions.iter() {
+        let action: &cedar_policy_core::ast::Entity = action.as_ref();
+        let id = cedar::pack_entity(action, &mut packer, draft, true)
+            .map_err(|_| failed(format!("`{}` has attributes that cannot be stored", action.uid())))?;
+        draft.put(id, &packer.out);
+    }
+    Ok(())
+}
+
+/// Reads all documents into `draft`.
+///
+/// # Errors
+/// Every problem found, up to a bound.
+pub fn load(
+    documents: &[Document],
+    checks: Checks<'_>,
+    draft: &mut Draft,
+    progress: Option<Progress<'_>>,
+) -> Result<(), Vec<Diagnostic>> {
+    let mut loader = Loader {
+        checks,
+        draft,
+        packer: Packer::default(),
+        places: Vec::new(),
+        actions: Vec::new(),
+        problems: Problems::default(),
+        read: 0,
+        bytes: 0,
+        progress,
+    };
+    for (number, document) in documents.iter().enumerate() {
+        loader.document(number, document);
+        loader.bytes += document.len();
+    }
+    loader.check_actions();
+    if loader.problems.len() == 0
+        && let Err(fault) = loader.draft.check_hierarchy(checks.limits)
+    {
+        let (at, message) = explain(&fault, loader.draft, checks.limits);
+        let place = loader.places.get(at as usize).copied().filter(|place| *place != Place::NONE);
+        loader.problems.push_about(message, documents, place);
+    }
+    loader.problems.finish(documents)
+}
+
+/// Reads one entity of a change into the packer. Returns its id.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer: &mut Packer) -> Result<u32, String> {
+    let mut decoder = Decoder { packer: &mut *packer, resolver: &mut *draft, layout: checks.layout };
+    if let Ok((ty, id)) = decoder.record(value) {
+        return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned());
+    }
+    let schema = checks.schema.map(|schema| &schema.cedar);
+    let entity = Entity::from_json_value(value.to_json(), schema).map_err(|error| diagnose::message(&error))?;
+    cedar::pack_entity(entity.as_ref(), packer, draft, false)
+        .map_err(|_| "it has a value that cannot be stored, such as an `unknown`".to_owned())
+}
+
+/// A fault in words, and the entity to point at.
+pub fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (u32, String) {
+    let name = |id: u32| format!("`{}`", uid_text(draft, id));
+    match fault {
+        Fault::Cycle(cycle) => {
+            let path: Vec<String> = cycle.iter().map(|id| uid_text(draft, *id)).collect();
+            let at = cycle.first().copied().unwrap_or(0);
+            (at, format!("entities are their own ancestors: {}", path.join(" in ")))
+        }
+        Fault::TooDeep(id) => {
+            (*id, format!("{} has more than {} levels of parents (`limits.max_depth`)", name(*id), limits.max_depth))
+        }
+        Fault::TooManyParents(id, n) => {
+            (*id, format!("{} has {n} parents, more than {} (`limits.max_parents`)", name(*id), limits.max_parents))
+        }
+    }
+}
+
+fn uid_text(draft: &Draft, id: u32) -> String {
+    let type_name = draft.symbols().type_name(draft.type_of(id)).to_string();
+    let id = String::from_utf8_lossy(draft.record(id).id()).into_owned();
+    Uid { type_name: type_name.into(), id: id.into() }.to_string()
+}
+
+struct Loader<'l> {
+    checks: Checks<'l>,
+    draft: &'l mut Draft,
+    packer: Packer,
+    /// Where the entity of each id stands.
+    places: Vec<Place>,
+    /// Actions that documents bring beside the schema, with their document: they must be those of the schema.
+    actions: Vec<(Entity, String, Place)>,
+    problems: Problems,
+    read: usize,
+    bytes: u64,
+    progress: Option<Progress<'l>>,
+}
+
+impl Loader<'_> {
+    fn document(&mut self, number: usize, document: &Document) {
+        let before = self.problems.len();
+        let outcome = read(document, &mut |offset, element| {
+            self.read += 1;
+            if self.read.is_multiple_of(STRIDE)
+                && let Some(progress) = self.progress
+            {
+                progress(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX));
+            }
+            match element {
+                Ok(value) => self.entity(&document.origin, Place::new(number, offset), &value),
+                Err(flaw) => self.problems.push_flaw(flaw, number, document),
+            }
+            !self.problems.enough()
+        });
+        let flaw = match outcome {
+            Ok(()) => return,
+            Err(Failure::Broken(flaw)) => flaw,
+            Err(Failure::Unread(flaw)) => {
+                // what was found may be of a text that nobody ever wrote
+                self.problems.truncate(before);
+                flaw
+            }
+        };
+        self.problems.push_flaw(flaw, number, document);
+    }
+
+    fn entity(&mut self, origin: &str, place: Place, value: &Value<'_>) {
+        let problem = |message: String| Diagnostic::error(origin, message);
+        if self.checks.schema.is_some()
+            && value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty))
+        {
+            match Entity::from_json_value(value.to_json(), None) {
+                Ok(action) => self.actions.push((action, origin.to_owned(), place)),
+                Err(error) => self.problems.push(problem(diagnose::message(&error)), Some(place)),
+            }
+            return;
+        }
+        let id = match read_one(value, self.checks, self.draft, &mut self.packer) {
+            Ok(id) => id,
+            Err(message) => {
+                let uid = value.get("uid").map(|uid| crate::domain::request::uid_member(uid.clone(), ""));
+                let name = match uid {
+                    Some(Ok(uid)) => format!("entity `{uid}`: "),
+                    Some(Err(_)) => "entity of unreadable uid: ".to_owned(),
+                    None => String::new(),
+                };
+                self.problems.push(problem(format!("{name}{message}")), Some(place));
+                return;
+            }
+        };
+        if self.places.len() <= id as usize {
+            self.places.resize((id as usize + 1).next_power_of_two(), Place::NONE);
+        }
+        let Some(known) = self.places.get_mut(id as usize) else { return };
+        if *known != Place::NONE {
+            let name = uid_text(self.draft, id);
+            let twice = problem(format!("entity `{name}` is there twice; the first is at "));
+            self.problems.push_with(twice, place, *known);
+            return;
+        }
+        *known = place;
+        self.draft.put(id, &self.packer.out);
+    }
+
+    /// Actions in documents must say what the schema says.
+    fn check_actions(&mut self) {
+        let Some(schema) = self.checks.schema.filter(|_| !self.actions.is_empty()) else { return };
+        let mut seen = std::collections::HashSet::new();
+        for (action, origin, place) in &self.actions {
+            if !seen.insert(action.uid()) {
+                let twice = Diagnostic::error(origin, format!("entity `{}` is there twice", action.uid()));
+                self.problems.push(twice, Some(*place));
+            }
+        }
+        let actions = self.actions.iter().map(|(action, ..)| action.clone());
+        if let Err(error) = Entities::from_entities(actions, Some(&schema.cedar)) {
+            self.problems.push(Diagnostic::error("entities", diagnose::message(&error)), None);
+        }
+    }
+}
