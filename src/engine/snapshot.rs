@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cedar_policy::{Entities, ValidationMode, ValidationWarning, Validator};
 
 use crate::domain::{
-    AccessRequest, Bundle, Decision, Diagnostic, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
+    AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
 };
 use crate::engine::change;
 use crate::engine::compiled::{self, CompiledSet};
@@ -314,7 +314,8 @@ pub(super) fn load_bundle(
             Some(layout)
         }
     };
-    let of_bytes = bundle.entities.iter().map(|document| document.bytes.len()).sum();
+    let of_bytes: u64 = bundle.entities.iter().map(Document::len).sum();
+    let of_bytes = usize::try_from(of_bytes).unwrap_or(usize::MAX);
     let read = Cell::new(0);
     let tell = |entities, bytes| {
         read.set(entities);
