@@ -13,8 +13,8 @@ use crate::config::{FILE_VARIABLE, Origin, Problem, yaml};
 /// What our variables start with.
 pub(super) const PREFIX: &str = "PALISADE_";
 
-/// Variables of ours that set no key.
-const OTHERS: &[&str] = &[FILE_VARIABLE, "PALISADE_TEST_CORPUS"];
+/// What the variables begin with that the project's own tests read.
+const TESTS: &str = "TEST_";
 
 /// One variable as a partial tree.
 #[derive(Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub(super) fn variables(
     env.sort();
     for (name, text) in env {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if OTHERS.contains(&name.as_str()) || injected_by_kubernetes(rest, &text) {
+        if name == FILE_VARIABLE || rest.starts_with(TESTS) || injected_by_kubernetes(rest, &text) {
             continue;
         }
         let path: Path = rest.split("__").map(key_of).collect();

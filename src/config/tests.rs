@@ -133,6 +133,7 @@ fn every_form_of_a_variable() {
     check("PALISADE_ENGINE__VERIFY_SAMPLE", "1000", &|s| s.engine.verify_sample.is_some_and(|n| n.get() == 1000));
     for other in [
         "PALISADE_TEST_CORPUS",
+        "PALISADE_TEST_GATEWAYS",
         "PALISADE_CONFIG",
         "PALISADE_SERVICE_HOST",
         "PALISADE_PORT_8180_TCP",
