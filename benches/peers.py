@@ -103,7 +103,7 @@ def servers(found, palisade, state, questions, directory, out):
     for name, cache in (("Palisade, cache off", "false"), ("Palisade, cache on", "true")):
         port = free_port()
         env = {
-            "PALISADE_LISTEN__DECISIONS": f"127.0.0.1:{port}", "PALISADE_LISTEN__ADMIN": "off",
+            "PALISADE_LISTEN__DECISIONS": f"127.0.0.1:{port}", "PALISADE_LISTEN__ADMIN": "off", "PALISADE_LISTEN__GRPC": "off",
             "PALISADE_POLICIES": str(policies), "PALISADE_ENTITIES": str(stored), "PALISADE_CACHE__ENABLED": cache,
         }
         process = start([palisade, "serve"], directory / f"palisade-{cache}.log", env)

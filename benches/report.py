@@ -3,7 +3,7 @@
 
     benches/report.py                 # everything, some 40 minutes, 8 GB of memory
     benches/report.py --quick         # every row, smaller and with few rounds, in minutes
-    benches/report.py --only world    # the rows whose name contains a word
+    benches/report.py --only world    # the rows whose name contains a word anew, in the report of the last run
 
 Needs Python 3.11 and matplotlib (`pip install matplotlib`); `--no-plot` goes without.
 `--instructions` needs valgrind or a processor whose counters `perf` can read.
@@ -122,7 +122,7 @@ def by_valgrind(command, decisions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="every row, smaller and with few rounds")
-    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--only", default="", help="only rows whose name contains this; the others stay as they were")
     parser.add_argument("--instructions", action="store_true", help="count instructions, too")
     parser.add_argument("--no-plot", action="store_true", help="do without matplotlib")
     parser.add_argument("--out", type=Path, default=common.ROOT / "target/bench-report", help="directory of the report")
@@ -145,7 +145,12 @@ def main():
         found += instructions(built["table"])
     took = clock.monotonic() - started
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "report.jsonl").write_text("".join(json.dumps(line) + "\n" for line in found))
+    lines = args.out / "report.jsonl"
+    if args.only and lines.exists():
+        # rows measured anew stand among those of the last run
+        new = {line["group"] for line in found}
+        found = [line for line in map(json.loads, lines.read_text().splitlines()) if line["group"] not in new] + found
+    lines.write_text("".join(json.dumps(line) + "\n" for line in found))
     peers = args.out / "peers.json"
     results = tables.Results(found, json.loads(peers.read_text()) if peers.exists() else None)
     picture = ""

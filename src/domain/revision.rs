@@ -42,6 +42,17 @@ pub struct RevisionText {
     start: usize,
 }
 
+/// 32 bits as eight hexadecimal digits, all at once.
+fn digits(bits: u64) -> u64 {
+    // a byte for each nibble
+    let mut nibbles = (bits & 0xffff) | (bits & 0xffff_0000) << 16;
+    nibbles = (nibbles & 0x0000_00ff_0000_00ff) | (nibbles & 0x0000_ff00_0000_ff00) << 8;
+    nibbles = (nibbles & 0x000f_000f_000f_000f) | (nibbles & 0x00f0_00f0_00f0_00f0) << 4;
+    // one where the nibble is ten or more
+    let letters = (nibbles + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    nibbles + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)
+}
+
 impl RevisionText {
     /// 16 hexadecimal digits, the dash, and the decimal digits of the largest counter.
     const MAX: usize = 16 + 1 + 20;
@@ -59,15 +70,16 @@ impl RevisionText {
         }
         // the dash is there
         text.start -= 1;
-        for digit in 0..16 {
-            text.push(revision.incarnation >> (4 * digit) & 0xf);
-        }
+        text.start -= 16;
+        let (high, low) = (digits(revision.incarnation >> 32), digits(revision.incarnation & 0xffff_ffff));
+        text.bytes[text.start..text.start + 8].copy_from_slice(&high.to_be_bytes());
+        text.bytes[text.start + 8..text.start + 16].copy_from_slice(&low.to_be_bytes());
         text
     }
 
     fn push(&mut self, digit: u64) {
         self.start -= 1;
-        self.bytes[self.start] = b"0123456789abcdef"[digit as usize];
+        self.bytes[self.start] = b'0' + digit as u8;
     }
 
     /// The text.
@@ -103,10 +115,9 @@ mod tests {
     fn text_round_trips() {
         let revision = Revision { incarnation: 0xab, counter: 7 };
         assert_eq!(revision.to_string(), "00000000000000ab-7");
-        for revision in
-            [revision, Revision { incarnation: u64::MAX, counter: u64::MAX }, Revision { incarnation: 0, counter: 0 }]
-        {
-            let (incarnation, counter) = (revision.incarnation, revision.counter);
+        let mixed = [0, 9, 10, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX];
+        for (incarnation, counter) in mixed.into_iter().flat_map(|i| mixed.map(|c| (i, c))) {
+            let revision = Revision { incarnation, counter };
             assert_eq!(revision.to_string(), format!("{incarnation:016x}-{counter}"));
             assert_eq!(revision.to_string().parse(), Ok(revision));
         }

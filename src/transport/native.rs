@@ -1,11 +1,10 @@
 //! The native decision API: `/v1/is_authorized` and its batch.
 
 use http::StatusCode;
-use serde::{Serialize, Serializer};
 
 use crate::decide::Call;
 use crate::domain::request::pointer;
-use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Revision, Value};
+use crate::domain::{AccessRequest, Decision, Outcome, RequestError, Value};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
@@ -19,7 +18,10 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     let request = AccessRequest::from_value(exchange::parse(&body)?)?;
     let call = Call { transport: Transport::Native, request_id: &exchange.request_id };
     let decision = services.pdp.check(&request, call)?;
-    Ok(respond::at(decision.revision, respond::json(StatusCode::OK, &DecisionBody::new(&decision))))
+    // room for a reason or two
+    let mut out = Vec::with_capacity(256);
+    write_decision(&mut out, &decision).map_err(|_| Problem::unwritable())?;
+    Ok(respond::at(decision.revision, respond::with_type(StatusCode::OK, "application/json", out)))
 }
 
 /// `POST /v1/is_authorized/batch`: all items are decided at one snapshot, each for itself.
@@ -31,26 +33,28 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     services.check_batch_size(requests.len(), "requests")?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let call = Call { transport: Transport::Batch, request_id: &exchange.request_id };
-    let mut responses = Vec::with_capacity(requests.len());
+    let mut out = Vec::with_capacity(128 * (requests.len() + 1));
+    out.extend_from_slice(b"{\"responses\":[");
     for (i, item) in requests.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
         let answer = AccessRequest::from_value(item)
             .map_err(Problem::from)
             .and_then(|request| Ok(services.pdp.check_at(&snapshot, &request, call)?));
-        responses.push(match answer {
-            Ok(decision) => serde_json::to_value(DecisionBody::new(&decision)),
-            Err(mut problem) => {
-                problem.pointer.insert_str(0, &format!("/requests/{i}"));
-                serde_json::to_value(FailedItem {
-                    decision: Outcome::Deny,
-                    diagnostics: Diagnostics::EMPTY,
-                    error: problem,
-                })
+        let written = match answer {
+            Ok(decision) => write_decision(&mut out, &decision),
+            Err(mut error) => {
+                error.pointer.insert_str(0, &format!("/requests/{i}"));
+                write_failure(&mut out, &error)
             }
-        });
+        };
+        written.map_err(|_| Problem::unwritable())?;
     }
-    let responses: Vec<serde_json::Value> = responses.into_iter().map(Result::unwrap_or_default).collect();
-    let body = serde_json::json!({ "responses": responses, "revision": snapshot.revision().to_string() });
-    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
+    out.extend_from_slice(b"],\"revision\":\"");
+    out.extend_from_slice(snapshot.revision().text().as_str().as_bytes());
+    out.extend_from_slice(b"\"}");
+    Ok(respond::at(snapshot.revision(), respond::with_type(StatusCode::OK, "application/json", out)))
 }
 
 /// The elements of `requests`.
@@ -83,49 +87,30 @@ fn items(body: Value<'_>) -> Result<Vec<Value<'_>>, Problem> {
     requests.ok_or_else(|| RequestError::new("missing_member", "/requests", "the body lacks `requests`").into())
 }
 
-/// A decision as the native API writes it: cedar-agent's shape, and the revision.
-#[derive(Serialize)]
-pub(super) struct DecisionBody<'a> {
-    decision: Outcome,
-    diagnostics: Diagnostics<'a>,
-    #[serde(serialize_with = "revision")]
-    revision: Revision,
-}
-
-#[derive(Serialize)]
-struct Diagnostics<'a> {
-    reason: &'a [PolicyId],
-    errors: &'a [PolicyError],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    denied_by: Option<&'a DeniedBy>,
-}
-
-impl Diagnostics<'_> {
-    const EMPTY: Self = Diagnostics { reason: &[], errors: &[], denied_by: None };
-}
-
-fn revision<S: Serializer>(revision: &Revision, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(revision.text().as_str())
+/// A decision as the native API writes it: cedar-agent's shape, and the revision. Only what must be escaped goes
+/// through the serializer: the rest is the same in every answer.
+fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_json::Result<()> {
+    out.extend_from_slice(match decision.outcome {
+        Outcome::Allow => b"{\"decision\":\"Allow\",\"diagnostics\":{\"reason\":",
+        Outcome::Deny => b"{\"decision\":\"Deny\",\"diagnostics\":{\"reason\":",
+    });
+    serde_json::to_writer(&mut *out, &decision.reasons)?;
+    out.extend_from_slice(b",\"errors\":");
+    serde_json::to_writer(&mut *out, &decision.errors)?;
+    if let Some(rule) = &decision.denied_by {
+        out.extend_from_slice(b",\"denied_by\":");
+        serde_json::to_writer(&mut *out, rule)?;
+    }
+    out.extend_from_slice(b"},\"revision\":\"");
+    out.extend_from_slice(decision.revision.text().as_str().as_bytes());
+    out.extend_from_slice(b"\"}");
+    Ok(())
 }
 
 /// An item of a batch without a decision. Whoever reads only `decision` reads a denial.
-#[derive(Serialize)]
-struct FailedItem {
-    decision: Outcome,
-    diagnostics: Diagnostics<'static>,
-    error: Problem,
-}
-
-impl<'a> DecisionBody<'a> {
-    pub(super) fn new(decision: &'a Decision) -> Self {
-        Self {
-            decision: decision.outcome,
-            diagnostics: Diagnostics {
-                reason: &decision.reasons,
-                errors: &decision.errors,
-                denied_by: decision.denied_by.as_ref(),
-            },
-            revision: decision.revision,
-        }
-    }
+fn write_failure(out: &mut Vec<u8>, error: &Problem) -> serde_json::Result<()> {
+    out.extend_from_slice(b"{\"decision\":\"Deny\",\"diagnostics\":{\"reason\":[],\"errors\":[]},\"error\":");
+    serde_json::to_writer(&mut *out, error)?;
+    out.push(b'}');
+    Ok(())
 }

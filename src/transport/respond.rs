@@ -76,6 +76,11 @@ impl Problem {
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// An answer could not be written, which leaves nothing that could be read as one.
+    pub(super) fn unwritable() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written")
+    }
+
     /// The body was not read to its end, so the connection cannot carry another request.
     pub(super) fn closing(self) -> Self {
         if self.closes() {
@@ -198,6 +203,8 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: im
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
+    // with room for what every answer has
+    headers.reserve(6);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

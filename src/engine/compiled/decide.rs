@@ -131,6 +131,9 @@ impl CompiledSet {
         let holds = |position: u32| self.entries.get(position as usize).is_some_and(|entry| entry.scopes.hold(env));
         let mut visit = |position: u32| {
             let Some(entry) = self.entries.get(position as usize) else { return };
+            if entry.needs.is_some_and(|name| env.context.find(name).is_none()) {
+                return;
+            }
             let result = match entry.condition {
                 Condition::Always => Ok(true),
                 Condition::Program(program) => match self.programs.get(program as usize) {

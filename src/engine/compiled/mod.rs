@@ -55,6 +55,8 @@ enum Condition {
 struct Entry {
     scopes: Scopes,
     condition: Condition,
+    /// A member of the context without which the condition is false.
+    needs: Option<u32>,
     forbids: bool,
     /// Its place among all ids in sorted order.
     rank: u32,
@@ -134,7 +136,11 @@ impl CompiledSet {
             let id: &str = policy.id().as_ref();
             let id = policies.sites.get_key_value(id).map_or_else(|| id.into(), |(id, _)| id.clone());
             let forbids = policy.effect() == ast::Effect::Forbid;
-            entries.push(Entry { scopes, condition, forbids, rank: 0, slots, id });
+            let needs = match condition {
+                Condition::Program(program) => programs.get(program as usize).and_then(Program::needs_in_context),
+                Condition::Always | Condition::Reference => None,
+            };
+            entries.push(Entry { scopes, condition, needs, forbids, rank: 0, slots, id });
         }
         let pool = compiler.finish();
         let mut order: Vec<usize> = (0..entries.len()).collect();

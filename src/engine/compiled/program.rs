@@ -207,6 +207,23 @@ pub struct Program {
     pub places: usize,
 }
 
+impl Program {
+    /// The member that the context must have for the condition to hold: without it the program ends at once, with
+    /// false. Many policies begin so, and it can be seen without running any of it.
+    pub fn needs_in_context(&self) -> Option<u32> {
+        let [Op::ContextHas(name), Op::And(mut at), ..] = *self.ops else { return None };
+        // where a false goes that is pushed there
+        loop {
+            at = match self.ops.get(at as usize) {
+                None => return Some(name),
+                Some(Op::And(target)) => *target,
+                Some(Op::Bool) => at + 1,
+                Some(_) => return None,
+            };
+        }
+    }
+}
+
 /// Whether `text` matches.
 pub fn matches(pieces: &[Piece], text: &[u8]) -> bool {
     let Some((first, rest)) = pieces.split_first() else { return text.is_empty() };
