@@ -1,6 +1,6 @@
 //! What does a gateway's question cost, in each of its dialects?
 //!
-//! The real `palisade` with the four products' routes and a caller with a JSON Web Token that it has verified
+//! The real `palisade` as it is configured by default, with the four products' routes and a caller with a JSON Web Token that it has verified
 //! before, beside handlers on the same stack that only answer allow, with the same bytes. CPU time of the server's
 //! threads per question, at 64 connections and at 1, rounds interleaved. The cost of a verification is apart: see
 //! `--bench identity`.

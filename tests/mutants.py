@@ -25,7 +25,7 @@ LIMIT = 600
 # name, file under src/engine, what is there, what to put in its place
 MUTANTS = [
     ("off-by-one in the index: the nearest ancestor is not looked up", "compiled/index.rs",
-     "for ancestor in env.above_principal().ids() {", "for ancestor in env.above_principal().ids().iter().skip(1) {"),
+     "env.above_principal().ids().iter().for_each(", "env.above_principal().ids().iter().skip(1).for_each("),
     ("swapped operator: <= as <", "compiled/eval.rs",
      "if *op == Op::Less { ordering.is_lt() } else { ordering.is_le() }", "ordering.is_lt()"),
     ("lost tag: the last one is not found", "store/record.rs",
@@ -48,6 +48,12 @@ MUTANTS = [
      "if last.is_none_or(|last| !equal(unpack(&self.out, last), unpack(&self.out, *cell))) {", "if last.is_none_or(|last| last != *cell) {"),
     ("a group of actions is filed but not looked up", "compiled/index.rs",
      "for key in std::iter::once(&env.action).chain(env.above_action().ids()) {", "for key in std::iter::once(&env.action) {"),
+    ("a declared action's plan forgets its groups", "compiled/index.rs",
+     "std::iter::once(&action).chain(above).filter_map(", "std::iter::once(&action).filter_map("),
+    ("a declared action is in its parents alone", "compiled/mod.rs",
+     "above.extend(new);", "drop(new);"),
+    ("what a condition needs is taken for missing", "compiled/decide.rs",
+     "if entry.needs.is_some_and(|name| env.context.find(name).is_none()) {", "if entry.needs.is_some() {"),
     ("the clock was read and nobody noted it", "compiled/env.rs",
      "if self.filled_now == Some(name) {", "if self.filled_now == Some(name) && name == u32::MAX {"),
     ("unknown entities of the context pass in strict semantics", "compiled/decide.rs",

@@ -54,7 +54,6 @@ impl Setup {
             "entities": support::project("entities"),
             "routes": support::project("routes"),
             "listen": {"decisions": "127.0.0.1:0", "grpc": "127.0.0.1:0", "admin": "off"},
-            "cache": {"enabled": false},
             "gateway": {"deadline": "5s"},
             "identity": {"issuers": [{
                 "issuer": "https://id.example.com", "audiences": ["fleet"], "jwks": {"file": key_set},
