@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -66,7 +66,7 @@ impl Setup {
 
     /// Starts the server and waits until it allows `question`.
     pub fn start(&self, question: &[u8]) -> Sidecar {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        let mut process = server::pinned(env!("CARGO_BIN_EXE_palisade"))
             .args(["serve", "--config"])
             .arg(self.directory.path().join("palisade.yaml"))
             .stdout(Stdio::null())
@@ -87,7 +87,6 @@ impl Setup {
             let (grpc, addr) = addresses.recv_timeout(Duration::from_secs(30)).expect("it says where it listens");
             *if grpc { &mut sidecar.grpc } else { &mut sidecar.http } = addr.unwrap();
         }
-        server::pin(sidecar.pid(), "0");
         let mut last = Vec::new();
         for _ in 0..400 {
             last = crate::load::ask_once(sidecar.http, question).unwrap_or_default();

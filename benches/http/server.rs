@@ -26,14 +26,14 @@ pub struct Running {
 impl Target {
     /// What only parses, and answers `answer` to everything.
     pub fn floor(name: &str, kind: &str, answer: &Answer) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = pinned(std::env::current_exe().unwrap());
         command.args(["--floor", kind, &serde_json::to_string(answer).unwrap()]);
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         Self { name: name.to_owned(), command }
     }
 
     pub fn palisade(name: &str, env: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+        let mut command = pinned(env!("CARGO_BIN_EXE_palisade"));
         command.arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
         command
             .env("PALISADE_LISTEN__DECISIONS", "127.0.0.1:0")
@@ -77,7 +77,6 @@ impl Target {
             }
         });
         running.addr = addr.recv_timeout(Duration::from_secs(30)).expect("the server says where it listens").unwrap();
-        pin(running.pid(), "0");
         running
     }
 }
@@ -93,6 +92,18 @@ impl Drop for Running {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A program on the first core from its first instruction: runtimes size themselves by it, and two workers that take
+/// turns on one core would cost more than they do. Without `taskset` it stays free, and the table is noisier.
+pub fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let there = Command::new("taskset").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !there.is_ok_and(|status| status.success()) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
 }
 
 /// Pins a process's present and future threads; without `taskset` it stays free, and the table is noisier.
