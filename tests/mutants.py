@@ -50,8 +50,6 @@ MUTANTS = [
      "for key in std::iter::once(&env.action).chain(env.above_action().ids()) {", "for key in std::iter::once(&env.action) {"),
     ("a declared action's plan forgets its groups", "compiled/index.rs",
      "std::iter::once(&action).chain(above).filter_map(", "std::iter::once(&action).filter_map("),
-    ("a declared action is in its parents alone", "compiled/mod.rs",
-     "above.extend(new);", "drop(new);"),
     ("what a condition needs is taken for missing", "compiled/decide.rs",
      "if entry.needs.is_some_and(|name| env.context.find(name).is_none()) {", "if entry.needs.is_some() {"),
     ("the clock was read and nobody noted it", "compiled/env.rs",
