@@ -134,8 +134,7 @@ impl Snapshot {
         let (Some(policies), Some((mut draft, layout)), true) = (policies, loaded, problems.is_empty()) else {
             return Err(problems);
         };
-        let actions = layout.as_ref().map(Layout::actions).unwrap_or_default();
-        let compiled = CompiledSet::build(&policies, &actions, &mut draft)
+        let mut compiled = CompiledSet::build(&policies, &mut draft)
             .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
         warnings.extend(compiled.uncompiled().into_iter().map(|id| {
             let message = format!("`{id}` uses what only the reference engine can evaluate");
@@ -144,6 +143,9 @@ impl Snapshot {
             Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
         }));
         let store = draft.commit();
+        if let Some(layout) = &layout {
+            compiled.plan(&layout.actions(), &store);
+        }
         let entities = match settings.kind {
             EngineKind::Compiled => None,
             EngineKind::Reference => Some(entities::build(&bundle.entities, schema.as_ref(), limits)?),
@@ -324,7 +326,7 @@ pub(super) fn load_bundle(
         }
     };
     let checks = Checks { schema, layout: layout.as_ref(), limits };
-    let loaded = load::load(&bundle.entities, checks, &mut draft, Some(&tell));
+    let loaded = load::load(&bundle.entities, checks, &mut draft, &tell);
     tell(read.get(), of_bytes);
     loaded?;
     Ok((draft, layout))

@@ -12,7 +12,7 @@ use super::eval::{Failed, run};
 use super::index::is_first;
 use super::request::{Against, Decoded};
 use super::slice::{by_reference, cut};
-use super::{CompiledSet, Condition};
+use super::{CompiledSet, Condition, Entry};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, RequestError, Uid};
 use crate::engine::reference;
 use crate::engine::settings::Semantics;
@@ -128,9 +128,8 @@ impl CompiledSet {
     fn evaluate(&self, env: &Env<'_>) -> Result<Outcomes, Disagreement> {
         let mut outcomes = Outcomes::default();
         let mut uncovered = false;
-        let holds = |position: u32| self.entries.get(position as usize).is_some_and(|entry| entry.scopes.hold(env));
-        let mut visit = |position: u32| {
-            let Some(entry) = self.entries.get(position as usize) else { return };
+        let in_scope = |position: u32| self.entries.get(position as usize).filter(|entry| entry.scopes.hold(env));
+        let mut visit = |position: u32, entry: &Entry| {
             if entry.needs.is_some_and(|name| env.context.find(name).is_none()) {
                 return;
             }
@@ -154,33 +153,33 @@ impl CompiledSet {
             }
         };
         self.index.by_entity(env, |position| {
-            if holds(position) {
-                visit(position);
+            if let Some(entry) = in_scope(position) {
+                visit(position, entry);
             }
         });
         if let Some(plan) = self.plans.get(&env.action).filter(|_| env.layer.is_none()) {
             // of what is filed under an action that never changes, the action's part is known to hold
             for position in &plan.policies {
-                if self.entries.get(*position as usize).is_some_and(|entry| entry.scopes.hold_for_entities(env)) {
-                    visit(*position);
+                let entry = self.entries.get(*position as usize);
+                if let Some(entry) = entry.filter(|entry| entry.scopes.hold_for_entities(env)) {
+                    visit(*position, entry);
                 }
             }
         } else {
             for position in self.index.by_action(env.action) {
-                if holds(*position) {
-                    visit(*position);
+                if let Some(entry) = in_scope(*position) {
+                    visit(*position, entry);
                 }
             }
             self.index.by_group(env, |position, key| {
-                let scopes = self.entries.get(position as usize).map(|entry| &entry.scopes);
-                if scopes.is_some_and(|scopes| is_first(&scopes.action, key, env) && scopes.hold(env)) {
-                    visit(position);
+                if let Some(entry) = in_scope(position).filter(|entry| is_first(&entry.scopes.action, key, env)) {
+                    visit(position, entry);
                 }
             });
         }
         for position in self.index.others() {
-            if holds(*position) {
-                visit(*position);
+            if let Some(entry) = in_scope(*position) {
+                visit(*position, entry);
             }
         }
         if uncovered { Err(Disagreement) } else { Ok(outcomes) }

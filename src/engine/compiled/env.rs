@@ -42,11 +42,6 @@ impl Ancestors {
         if self.sorted.is_empty() { self.ids.contains(&id) } else { self.sorted.binary_search(&id).is_ok() }
     }
 
-    /// Ancestors found elsewhere, parents first.
-    pub fn new(ids: impl IntoIterator<Item = u32>) -> Self {
-        Self { ids: ids.into_iter().collect(), sorted: Vec::new() }.settle()
-    }
-
     fn settle(mut self) -> Self {
         if self.ids.len() > FEW {
             self.sorted = self.ids.to_vec();

@@ -24,14 +24,14 @@ use foldhash::fast::RandomState;
 use crate::domain::PolicyId;
 use crate::engine::layout::intern;
 use crate::engine::policies::Policies;
-use crate::engine::store::Draft;
-use crate::engine::value::TooLarge;
+use crate::engine::store::{Draft, Store};
+use crate::engine::value::{Record, TooLarge};
 
 pub use decide::decide;
 pub use slice::{by_reference, everything};
 
 use compile::Compiler;
-use env::Ancestors;
+use env::{Ancestors, Env};
 use index::{Actions, Index, Scope, Scopes};
 use program::{Op, Pool, Program};
 use reach::Reach;
@@ -87,11 +87,11 @@ struct Plan {
 }
 
 impl CompiledSet {
-    /// Compiles all policies. Interns what they name in `draft`, which has the actions that the schema `declared`.
+    /// Compiles all policies. Interns what they name in `draft`.
     ///
     /// # Errors
     /// If the store has no more room for names.
-    pub fn build(policies: &Policies, declared: &[u32], draft: &mut Draft) -> Result<Self, TooLarge> {
+    pub fn build(policies: &Policies, draft: &mut Draft) -> Result<Self, TooLarge> {
         let mut entries = Vec::with_capacity(policies.count());
         let mut programs: Vec<Program> = Vec::new();
         let mut of_template: HashMap<ast::PolicyID, Condition> = HashMap::new();
@@ -151,8 +151,23 @@ impl CompiledSet {
             }
         }
         let index = Index::build(entries.iter().map(|entry: &Entry| &entry.scopes));
-        let plans = plans(declared, draft, &index, entries.len());
-        Ok(Self { entries, programs, pool, index, plans, reach })
+        Ok(Self { entries, programs, pool, index, plans: HashMap::default(), reach })
+    }
+
+    /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
+    /// that looking is better than remembering.
+    pub fn plan(&mut self, declared: &[u32], store: &Store) {
+        let mut room = MOST_FILED * self.entries.len();
+        for action in declared {
+            let above = Env::new(store, [*action; 3], Record::Built(&[])).ancestors(*action);
+            let policies = self.index.filed_under(*action, above.ids());
+            let Some(rest) = room.checked_sub(policies.len()) else {
+                self.plans = HashMap::default();
+                return;
+            };
+            room = rest;
+            self.plans.insert(*action, Plan { above, policies });
+        }
     }
 
     /// The policies that only the reference can evaluate.
@@ -160,26 +175,6 @@ impl CompiledSet {
         let reference = self.entries.iter().filter(|entry| matches!(entry.condition, Condition::Reference));
         reference.map(|entry| entry.id.clone()).collect()
     }
-}
-
-/// A plan for each action, unless policies and actions are so many that looking is better than remembering.
-fn plans(actions: &[u32], draft: &Draft, index: &Index, policies: usize) -> HashMap<u32, Plan, RandomState> {
-    let mut room = MOST_FILED * policies;
-    let mut plans = HashMap::default();
-    for action in actions {
-        let mut above: Vec<u32> = draft.record(*action).parents().collect();
-        let mut next = 0;
-        while let Some(current) = above.get(next) {
-            let new: Vec<u32> = draft.record(*current).parents().filter(|parent| !above.contains(parent)).collect();
-            above.extend(new);
-            next += 1;
-        }
-        let policies = index.filed_under(*action, &above);
-        let Some(rest) = room.checked_sub(policies.len()) else { return HashMap::default() };
-        room = rest;
-        plans.insert(*action, Plan { above: Ancestors::new(above), policies });
-    }
-    plans
 }
 
 fn scope(constraint: &Constraint, slot: u32, draft: &mut Draft) -> Result<Scope, TooLarge> {

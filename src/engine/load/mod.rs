@@ -69,7 +69,7 @@ pub fn load(
     documents: &[Document],
     checks: Checks<'_>,
     draft: &mut Draft,
-    progress: Option<Progress<'_>>,
+    progress: Progress<'_>,
 ) -> Result<(), Vec<Diagnostic>> {
     let mut loader = Loader {
         checks,
@@ -147,7 +147,7 @@ struct Loader<'l> {
     problems: Problems,
     read: usize,
     bytes: u64,
-    progress: Option<Progress<'l>>,
+    progress: Progress<'l>,
 }
 
 impl Loader<'_> {
@@ -155,10 +155,8 @@ impl Loader<'_> {
         let before = self.problems.len();
         let outcome = read(document, &mut |offset, element| {
             self.read += 1;
-            if self.read.is_multiple_of(STRIDE)
-                && let Some(progress) = self.progress
-            {
-                progress(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX));
+            if self.read.is_multiple_of(STRIDE) {
+                (self.progress)(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX));
             }
             match element {
                 Ok(value) => self.entity(&document.origin, Place::new(number, offset), &value),
