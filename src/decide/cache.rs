@@ -43,12 +43,12 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> DecisionCache<S> {
         Self { entries }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<Arc<Decision>> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Arc<Decision>> {
         self.entries.get(key)
     }
 
-    pub(super) fn insert(&self, key: Key, decision: Arc<Decision>) {
-        self.entries.insert(key, decision);
+    pub(super) fn insert(&self, key: &[u8], decision: Arc<Decision>) {
+        self.entries.insert(key.into(), decision);
     }
 
     /// Bytes that the entries take, by estimate.
@@ -113,10 +113,10 @@ mod tests {
     #[test]
     fn colliding_hashes_never_mix_two_requests() {
         let cache = DecisionCache::with_hasher(1 << 20, std::hash::BuildHasherDefault::<Narrow>::default());
-        let key = |i: u32| -> Key { i.to_le_bytes().into() };
+        let key = u32::to_le_bytes;
         let expected = |i: u32| if i.is_multiple_of(3) { Outcome::Allow } else { Outcome::Deny };
         for i in 0..1_000 {
-            cache.insert(key(i), decision(expected(i)));
+            cache.insert(&key(i), decision(expected(i)));
         }
         for i in 0..2_000 {
             if let Some(hit) = cache.get(&key(i)) {
@@ -132,7 +132,7 @@ mod tests {
         for i in 0..1_000_u32 {
             let mut key = vec![0; 10_000];
             key[..4].copy_from_slice(&i.to_le_bytes());
-            cache.insert(key.into(), decision(Outcome::Deny));
+            cache.insert(&key, decision(Outcome::Deny));
         }
         cache.entries.run_pending_tasks();
         assert!(cache.bytes() <= 100_000, "{}", cache.bytes());

@@ -9,40 +9,45 @@ use crate::domain::{AccessRequest, OverlayMode, Revision, Uid, Value};
 /// A request in canonical form, with the revision that answers it.
 pub(super) type Key = Box<[u8]>;
 
-/// The key of `request` at `revision`.
-pub(super) fn of(revision: Revision, request: &AccessRequest<'_>) -> Key {
+/// Writes the key of `request` at `revision` to `out`.
+pub(super) fn write(out: &mut Vec<u8>, revision: Revision, request: &AccessRequest<'_>) {
     // destructured, so that a new member of the request does not compile until it is in the key
     let AccessRequest { principal, action, resource, context, entities, additional_entities, overlays } = request;
-    let mut out = Vec::with_capacity(256);
     out.extend_from_slice(&revision.incarnation.to_le_bytes());
     out.extend_from_slice(&revision.counter.to_le_bytes());
     for uid in [principal, action, resource] {
-        put_uid(&mut out, uid);
+        put_uid(out, uid);
     }
-    put_value(&mut out, context);
+    put_value(out, context);
     for carried in [entities, additional_entities] {
         match carried {
             None => out.push(b'-'),
             Some(value) => {
                 out.push(b'+');
-                put_value(&mut out, value);
+                put_value(out, value);
             }
         }
     }
-    put_length(&mut out, overlays.len());
+    put_length(out, overlays.len());
     for overlay in overlays {
-        put_uid(&mut out, &overlay.entity);
+        put_uid(out, &overlay.entity);
         out.push(match overlay.mode {
             OverlayMode::Fill => b'f',
             OverlayMode::Override => b'o',
         });
-        put_value(&mut out, &overlay.attributes);
+        put_value(out, &overlay.attributes);
     }
-    out.into_boxed_slice()
 }
 
 fn put_length(out: &mut Vec<u8>, length: usize) {
     out.extend_from_slice(&(length as u64).to_le_bytes());
+}
+
+/// What follows, and how much of it.
+fn put_head(out: &mut Vec<u8>, kind: u8, length: usize) {
+    let mut head = [kind; 9];
+    head[1..].copy_from_slice(&(length as u64).to_le_bytes());
+    out.extend_from_slice(&head);
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -51,9 +56,10 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn put_uid(out: &mut Vec<u8>, uid: &Uid<'_>) {
-    out.push(b'u');
-    put_text(out, &uid.type_name);
-    put_text(out, &uid.id);
+    put_head(out, b'u', uid.type_name.len());
+    put_length(out, uid.id.len());
+    out.extend_from_slice(uid.type_name.as_bytes());
+    out.extend_from_slice(uid.id.as_bytes());
 }
 
 fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
@@ -69,19 +75,17 @@ fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
             out.extend_from_slice(&n.to_bits().to_le_bytes());
         }
         Value::String(text) => {
-            out.push(b's');
-            put_text(out, text);
+            put_head(out, b's', text.len());
+            out.extend_from_slice(text.as_bytes());
         }
         Value::Array(elements) => {
-            out.push(b'a');
-            put_length(out, elements.len());
+            put_head(out, b'a', elements.len());
             for element in elements {
                 put_value(out, element);
             }
         }
         Value::Object(members) => {
-            out.push(b'o');
-            put_length(out, members.len());
+            put_head(out, b'o', members.len());
             if members.is_sorted_by(|(a, _), (b, _)| a <= b) {
                 for (key, value) in members {
                     put_text(out, key);
@@ -110,6 +114,12 @@ mod tests {
     use crate::domain::Overlay;
 
     const AT: Revision = Revision { incarnation: 1, counter: 1 };
+
+    fn of(revision: Revision, request: &AccessRequest<'_>) -> Key {
+        let mut key = Vec::new();
+        write(&mut key, revision, request);
+        key.into()
+    }
 
     fn request(text: &str) -> AccessRequest<'_> {
         AccessRequest::from_value(Value::parse(text.as_bytes()).unwrap()).unwrap()

@@ -6,6 +6,7 @@ mod log;
 mod refusal;
 mod verify;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,14 @@ use crate::domain::{AccessRequest, Decision, RequestError};
 use crate::engine::Snapshot;
 use crate::state::State;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
+
+thread_local! {
+    /// The buffer of the last key on this thread: only a key that is kept is copied.
+    static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A larger buffer is not kept.
+const KEEP: usize = 64 << 10;
 
 /// The policy decision point: what every transport asks.
 #[derive(Debug)]
@@ -173,17 +182,29 @@ impl Pdp {
         let Some(cache) = cache else {
             return Ok((Arc::new(evaluate(snapshot, request, now)?), false));
         };
-        let key = key::of(snapshot.revision(), request);
-        if let Some(hit) = cache.get(&key) {
-            self.metrics.cache_hits.inc();
-            return Ok((hit, true));
+        let mut key = KEY.take();
+        key.clear();
+        key::write(&mut key, snapshot.revision(), request);
+        let result = match cache.get(&key) {
+            Some(hit) => {
+                self.metrics.cache_hits.inc();
+                Ok((hit, true))
+            }
+            None => {
+                self.metrics.cache_misses.inc();
+                evaluate(snapshot, request, now).map(|decision| {
+                    let decision = Arc::new(decision);
+                    if !decision.time_dependent {
+                        cache.insert(&key, decision.clone());
+                    }
+                    (decision, false)
+                })
+            }
+        };
+        if key.capacity() <= KEEP {
+            KEY.set(key);
         }
-        self.metrics.cache_misses.inc();
-        let decision = Arc::new(evaluate(snapshot, request, now)?);
-        if !decision.time_dependent {
-            cache.insert(key, decision.clone());
-        }
-        Ok((decision, false))
+        result
     }
 }
 

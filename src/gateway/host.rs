@@ -7,6 +7,9 @@ use std::borrow::Cow;
 /// `None` if it is no host: empty, a list, with user information, or with characters that a name does not have.
 #[must_use]
 pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
+    if is_normal(host.as_bytes()) {
+        return Some(Cow::Borrowed(host));
+    }
     let (name, port) = if let Some(rest) = host.strip_prefix('[') {
         let (address, after) = rest.split_once(']')?;
         address.parse::<std::net::Ipv6Addr>().ok()?;
@@ -38,6 +41,17 @@ pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
     })
 }
 
+/// Whether it is plainly in that form, as most hosts are.
+fn is_normal(host: &[u8]) -> bool {
+    // what stands before the first byte counts as a dot: no label is empty
+    let mut last = b'.';
+    let fine = |byte: u8| {
+        let before = std::mem::replace(&mut last, byte);
+        matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') || (byte == b'.' && before != b'.')
+    };
+    host.len() <= 253 && host.iter().copied().all(fine) && last != b'.'
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +69,8 @@ mod tests {
             ("a_b", Some("a_b")),
             ("", None),
             (".", None),
+            (".a", None),
+            ("a..b", None),
             ("a..", None),
             ("a,b", None),
             ("a b", None),
@@ -70,6 +86,7 @@ mod tests {
             ("bücher.de", None),
         ] {
             assert_eq!(normal_host(host).as_deref(), expected, "{host:?}");
+            assert!(!is_normal(host.as_bytes()) || expected == Some(host), "{host:?}");
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memchr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,32 @@ pub enum PathClass {
     /// `%3F`
     EncodedQuestion,
 }
+
+/// What a byte of a target can mean besides itself.
+const CONTROL: u8 = 1;
+const HASH: u8 = 2;
+const BEYOND_ASCII: u8 = 4;
+/// It is encoded, ambiguous, or part of a dot segment: the segments must be looked at.
+const NOT_PLAIN: u8 = 8;
+
+/// What each byte is, together.
+const LOOKS: [u8; 256] = {
+    let mut looks = [NOT_PLAIN; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        looks[byte] = match byte as u8 {
+            0..=b' ' | 0x7f => CONTROL,
+            b'#' => HASH,
+            0x80.. => BEYOND_ASCII,
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => 0,
+            b'/' | b'?' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' => 0,
+            b'=' | b':' | b'@' => 0,
+            _ => NOT_PLAIN,
+        };
+        byte += 1;
+    }
+    looks
+};
 
 /// A set of [`PathClass`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -219,26 +246,38 @@ impl<'a> Target<'a> {
         if target.first() != Some(&b'/') {
             return Err(PathFault::NotOriginForm);
         }
-        if target.iter().any(|b| *b <= b' ' || *b == 0x7f) {
+        // most targets have nothing in them that needs a second look
+        let seen = target.iter().fold(0, |seen, byte| seen | LOOKS[usize::from(*byte)]);
+        if seen & CONTROL != 0 {
             return Err(PathFault::Control);
         }
-        if target.contains(&b'#') {
+        if seen & HASH != 0 {
             return Err(PathFault::Fragment);
         }
         let target = std::str::from_utf8(target).map_err(|_| PathFault::InvalidUtf8)?;
         let mut classes = Classes::default();
-        if !target.is_ascii() {
+        if seen & BEYOND_ASCII != 0 {
             classes.add(PathClass::NonAscii);
         }
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match memchr(b'?', target.as_bytes()) {
+            Some(at) => (&target[..at], Some(&target[at + 1..])),
             None => (target, None),
         };
-        if path.bytes().filter(|b| *b == b'/').count() > MAX_SEGMENTS {
-            return Err(PathFault::Overlong);
+        let mut segments: Vec<Segment<'_>> = Vec::with_capacity(8);
+        let mut rest = Some(&path[1..]);
+        while let Some(path) = rest {
+            if segments.len() == MAX_SEGMENTS {
+                return Err(PathFault::Overlong);
+            }
+            let end = memchr(b'/', path.as_bytes());
+            let raw = &path[..end.unwrap_or(path.len())];
+            rest = end.map(|end| &path[end + 1..]);
+            segments.push(if seen == 0 {
+                Segment { raw, text: Cow::Borrowed(raw) }
+            } else {
+                Segment::decode(raw, &mut classes)?
+            });
         }
-        let mut segments: Vec<_> =
-            path.split('/').skip(1).map(|raw| Segment::decode(raw, &mut classes)).collect::<Result<_, _>>()?;
         let trailing_slash = segments.last().is_some_and(|last| last.raw.is_empty());
         if trailing_slash {
             segments.pop();

@@ -98,6 +98,7 @@ fn each_class_by_itself() {
         ("/a;..", "dot_segment"),
         ("/%25252e%25252e/a", "dot_segment"),
         ("/a%C2%85b", "control"),
+        ("/a\u{85}b", "control"),
         ("/a%7fb", "control"),
         ("/a\u{7f}", "control"),
         ("/a?b\rc", "control"),

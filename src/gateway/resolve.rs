@@ -1,6 +1,7 @@
 //! From a matched route and a verified identity to the checks that must all allow.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::domain::{AccessRequest, Uid, Value};
 use crate::gateway::facts::{Entities, Identity, RequestFacts};
@@ -86,8 +87,8 @@ impl<'x> Found<'x> {
 
     /// Where the credential is; `None` where the configuration says.
     #[must_use]
-    pub fn credential(&self) -> Option<&'x Credential> {
-        self.route.and_then(|route| route.credential.as_deref())
+    pub fn credential(&self) -> Option<&'x Arc<Credential>> {
+        self.route.and_then(|route| route.credential.as_ref())
     }
 
     /// The checks, asked by whoever `identity` says.

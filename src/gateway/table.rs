@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+
 use crate::domain::{Diagnostic, Value};
 use crate::gateway::body;
 use crate::gateway::condition::exclude;
@@ -22,7 +24,7 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", 
 pub struct RouteTable {
     routes: Vec<Route>,
     /// By host.
-    exact: HashMap<String, Trie>,
+    exact: HashMap<String, Trie, RandomState>,
     /// By ending, such as `.example.com`; the longest first.
     wild: Vec<(String, Trie)>,
     /// For hosts that no route names.
@@ -32,7 +34,7 @@ pub struct RouteTable {
 impl Default for RouteTable {
     /// A table without routes, which refuses everything.
     fn default() -> Self {
-        Self { routes: Vec::new(), exact: HashMap::new(), wild: Vec::new(), any: Trie::new() }
+        Self { routes: Vec::new(), exact: HashMap::default(), wild: Vec::new(), any: Trie::new() }
     }
 }
 
@@ -57,7 +59,7 @@ impl RouteTable {
             trie
         };
         let any = make(None);
-        let (mut exact, mut wild) = (HashMap::new(), Vec::new());
+        let (mut exact, mut wild) = (HashMap::default(), Vec::new());
         for key in keys {
             let trie = make(Some(&key));
             match key.strip_prefix('*') {

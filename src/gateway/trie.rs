@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::gateway::path::{Segment, Target};
 use crate::gateway::pattern::{Form, Part, Pattern};
 
@@ -21,7 +23,7 @@ pub(super) struct Trie {
 /// A place in the tree.
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, usize>,
+    literals: HashMap<Box<str>, usize, RandomState>,
     /// In the order of the forms.
     captures: Vec<(Form, usize)>,
     /// Paths that end here, without and with a slash.

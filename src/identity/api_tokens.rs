@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::{Uid, Value};
-use crate::identity::caller::Caller;
+use crate::identity::caller::{Caller, Written};
 
 /// The largest file that is read.
 pub(super) const MAX_FILE_BYTES: usize = 256 << 20;
@@ -149,6 +149,7 @@ impl Entry {
             issuer: None,
             claims: Value::empty_object(),
             expires: None,
+            written: Written::default(),
         })
     }
 }

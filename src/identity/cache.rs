@@ -33,18 +33,18 @@ pub(super) struct Entry {
 
 /// The cache. `S` is the hasher, keyed at random per process so that nobody can aim for one bucket.
 pub(super) struct TokenCache<S = RandomState> {
-    entries: Cache<Arc<str>, Entry, S>,
+    entries: Cache<Arc<[u8]>, Entry, S>,
 }
 
 /// Takes entries out when their tokens have ended. That they count for nothing by then is not its concern.
 struct AtItsEnd;
 
-impl Expiry<Arc<str>, Entry> for AtItsEnd {
-    fn expire_after_create(&self, _: &Arc<str>, entry: &Entry, _: Instant) -> Option<Duration> {
+impl Expiry<Arc<[u8]>, Entry> for AtItsEnd {
+    fn expire_after_create(&self, _: &Arc<[u8]>, entry: &Entry, _: Instant) -> Option<Duration> {
         Some(entry.lasts)
     }
 
-    fn expire_after_update(&self, _: &Arc<str>, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(&self, _: &Arc<[u8]>, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(entry.lasts)
     }
 }
@@ -58,7 +58,7 @@ impl TokenCache {
 
 impl<S: BuildHasher + Clone + Send + Sync + 'static> TokenCache<S> {
     fn with_hasher(max_bytes: u64, hasher: S) -> Self {
-        let weight = |token: &Arc<str>, entry: &Entry| {
+        let weight = |token: &Arc<[u8]>, entry: &Entry| {
             u32::try_from(ENTRY_OVERHEAD_BYTES + token.len() + entry.caller.bytes()).unwrap_or(u32::MAX)
         };
         let entries =
@@ -66,12 +66,12 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> TokenCache<S> {
         Self { entries }
     }
 
-    pub(super) fn get(&self, token: &str) -> Option<Entry> {
+    pub(super) fn get(&self, token: &[u8]) -> Option<Entry> {
         self.entries.get(token)
     }
 
     pub(super) fn insert(&self, token: &str, entry: Entry) {
-        self.entries.insert(token.into(), entry);
+        self.entries.insert(token.as_bytes().into(), entry);
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -89,6 +89,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{Uid, Value};
+    use crate::identity::caller::Written;
 
     fn entry(id: &str, padding: usize) -> Entry {
         let caller = Caller {
@@ -99,6 +100,7 @@ mod tests {
             issuer: None,
             claims: Value::String("x".repeat(padding).into()),
             expires: None,
+            written: Written::default(),
         };
         Entry { caller: caller.into(), issuer: 0, generation: 1, from: 0, until: 9, lasts: Duration::from_secs(60) }
     }
@@ -122,7 +124,7 @@ mod tests {
             cache.insert(&format!("token-{i}"), entry(&i.to_string(), 0));
         }
         for i in 0..200 {
-            let found = cache.get(&format!("token-{i}")).map(|entry| entry.caller.principal.id.to_string());
+            let found = cache.get(format!("token-{i}").as_bytes()).map(|entry| entry.caller.principal.id.to_string());
             assert_eq!(found, (i < 100).then(|| i.to_string()));
         }
     }
@@ -137,7 +139,7 @@ mod tests {
         assert!(cache.bytes() <= 100_000 && cache.len() > 0, "{} {}", cache.bytes(), cache.len());
         let cache = TokenCache::new(100_000).unwrap();
         cache.insert("gone", Entry { lasts: Duration::ZERO, ..entry("a", 0) });
-        assert!(cache.get("gone").is_none());
+        assert!(cache.get(b"gone").is_none());
         assert!(TokenCache::new(0).is_none());
     }
 }

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
+
+use http::HeaderValue;
 
 use crate::domain::{Uid, Value};
 
@@ -42,6 +44,27 @@ pub struct Caller {
     pub claims: Value<'static>,
     /// When the evidence ends, in seconds since 1970.
     pub expires: Option<i64>,
+    /// How it is written for the service behind the gateway.
+    pub written: Written,
+}
+
+/// The headers that name a caller: whoever writes them keeps them here, since the next request of the same caller
+/// has the same.
+#[derive(Clone, Default)]
+pub struct Written(OnceLock<[Option<HeaderValue>; 3]>);
+
+impl Written {
+    /// What was written, or now is.
+    pub fn get_or_write(&self, write: impl FnOnce() -> [Option<HeaderValue>; 3]) -> &[Option<HeaderValue>; 3] {
+        self.0.get_or_init(write)
+    }
+}
+
+/// It follows from the caller, and makes no difference between two.
+impl PartialEq for Written {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Caller {
@@ -71,8 +94,10 @@ impl Caller {
 
     /// Bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
-        let token = self.token.as_ref().map_or(0, |uid| uid.type_name.len() + uid.id.len());
-        size_of::<Self>() + self.principal.type_name.len() + self.principal.id.len() + token + heap(&self.claims)
+        let uids = [Some(&self.principal), self.token.as_ref()];
+        let texts: usize = uids.into_iter().flatten().map(|uid| uid.type_name.len() + uid.id.len()).sum();
+        // once as it is, once as it is written, where each byte may take three
+        size_of::<Self>() + 4 * texts + heap(&self.claims)
     }
 }
 

@@ -3,6 +3,8 @@
 //! One header, one value, one scheme, one token. Whatever could be read in two ways is refused: gateways
 //! join repeated headers with commas, or turn them round, and the service behind may read another one.
 
+use memchr::memchr;
+
 use crate::config::{CredentialKind, CredentialSettings};
 use crate::identity::error::AuthCode;
 
@@ -109,30 +111,24 @@ pub enum Credential<'a> {
     Repeated,
 }
 
-impl<'a> FromIterator<&'a [u8]> for Credential<'a> {
-    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(values: I) -> Self {
-        let mut values = values.into_iter();
-        match (values.next(), values.next()) {
-            (None, _) => Self::Absent,
-            (Some(value), None) => Self::One(value),
-            (Some(_), Some(_)) => Self::Repeated,
-        }
-    }
-}
-
 impl<'a> Credential<'a> {
-    /// The credential that `rule` looks for among headers, of which `values` gives all by name in small letters.
-    pub fn find<V: Iterator<Item = &'a [u8]>>(rule: &Rule, values: impl Fn(&str) -> V) -> Self {
-        let own: Self = values(rule.header()).collect();
-        let rivalled = rule.rivals.iter().any(|rival| values(rival).next().is_some());
+    /// The credential that `rule` looks for among headers, name and value. `same` says whether a name is one of
+    /// those, in small letters, that the rule knows.
+    pub fn find<N: Copy>(
+        rule: &Rule,
+        headers: impl IntoIterator<Item = (N, &'a [u8])>,
+        same: impl Fn(N, &str) -> bool,
+    ) -> Self {
+        let (mut own, mut rivalled) = (Self::Absent, false);
+        for (name, value) in headers {
+            if same(name, rule.header()) {
+                own = if own == Self::Absent { Self::One(value) } else { Self::Repeated };
+            } else {
+                rivalled = rivalled || rule.rivals.iter().any(|rival| same(name, rival));
+            }
+        }
         // a lone credential in the wrong header is no credential; two are an ambiguity
         if rivalled && own != Self::Absent { Self::Repeated } else { own }
-    }
-
-    /// As [`Credential::find`], over a map of headers.
-    #[must_use]
-    pub fn in_headers(rule: &Rule, headers: &'a http::HeaderMap) -> Self {
-        Self::find(rule, |name| headers.get_all(name).into_iter().map(http::HeaderValue::as_bytes))
     }
 }
 
@@ -145,6 +141,23 @@ impl std::fmt::Debug for Credential<'_> {
             Self::Repeated => "Repeated",
         })
     }
+}
+
+/// The kind of the credential and its token, if it is one at a glance. Nothing is said of the token: it is good for
+/// nothing but to be compared with tokens that were read before.
+pub(super) fn glance<'a>(rule: &Rule, credential: Credential<'a>) -> Option<(CredentialKind, &'a [u8])> {
+    let Credential::One(value) = credential else { return None };
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let begin = value.iter().position(|byte| !blank(byte))?;
+    let end = value.iter().rposition(|byte| !blank(byte))?;
+    let value = &value[begin..=end];
+    let (scheme, token) = match memchr(b' ', value) {
+        Some(end) => (&value[..end], &value[end..]),
+        None => (&value[..0], value),
+    };
+    let token = &token[token.iter().position(|byte| *byte != b' ')?..];
+    let (_, kind) = rule.schemes.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(scheme))?;
+    Some((*kind, token))
 }
 
 /// The kind of the credential and its token; at most `max_bytes` of it are looked at.
@@ -247,7 +260,12 @@ mod tests {
             (&long, Err(TokenTooLarge)),
             (&huge, Err(TokenTooLarge)),
         ] {
-            assert_eq!(read(&rule(), Credential::One(value.as_bytes()), 32), expected, "{value:.40}");
+            let credential = Credential::One(value.as_bytes());
+            let read = read(&rule(), credential, 32);
+            assert_eq!(read, expected, "{value:.40}");
+            if let Ok((kind, token)) = read {
+                assert_eq!(glance(&rule(), credential), Some((kind, token.as_bytes())), "{value:.40}");
+            }
         }
         assert_eq!(read(&rule(), Credential::One(b"Bearer \xff"), 32), Err(MalformedCredential));
         assert_eq!(read(&rule(), Credential::Repeated, 32), Err(RepeatedCredential));
@@ -271,11 +289,9 @@ mod tests {
             (&[("x-authorization", "Bearer b")], Credential::Absent),
             (&[("cookie", "a=b")], Credential::Absent),
         ] {
-            let mut map = http::HeaderMap::new();
-            for (name, value) in headers {
-                map.append(*name, value.parse().unwrap());
-            }
-            assert_eq!(Credential::in_headers(&rule(), &map), expected, "{headers:?}");
+            let pairs = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+            let found = Credential::find(&rule(), pairs, |name, known| name == known);
+            assert_eq!(found, expected, "{headers:?}");
         }
         assert_eq!(format!("{:?}", Credential::One(b"Bearer secret")), "One(..)");
     }

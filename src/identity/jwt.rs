@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::{ClaimSettings, FillError, SigningAlgorithm, UidTemplate};
 use crate::domain::{Uid, Value};
-use crate::identity::caller::{Caller, claim};
+use crate::identity::caller::{Caller, Written, claim};
 use crate::identity::error::AuthCode;
 use crate::identity::jwk::KeySet;
 
@@ -171,6 +171,7 @@ impl Expectations {
             issuer: Some(Arc::clone(&self.issuer)),
             claims,
             expires: Some(expires),
+            written: Written::default(),
         })
     }
 }

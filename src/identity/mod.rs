@@ -182,7 +182,7 @@ impl Identity {
         Ok(result?.map(|(caller, _)| caller))
     }
 
-    /// As [`Identity::authenticate`], but waits for keys that are being fetched, at most as long as `patience`.
+    /// As [`Identity::authenticate`], but waits for keys that are being fetched, at most until `deadline`.
     ///
     /// # Errors
     /// If the caller is not known: deny.
@@ -191,13 +191,15 @@ impl Identity {
         rule: &Rule,
         credential: Credential<'_>,
         peer: Peer<'_>,
-        patience: Duration,
+        now: Now,
+        deadline: Instant,
     ) -> Result<Option<Arc<Caller>>, AuthError> {
-        let mut result = self.inner.authenticate(rule, credential, peer, Now::read(), true);
+        let mut result = self.inner.authenticate(rule, credential, peer, now, true);
         let pending = result.as_mut().err().and_then(|error| error.pending.take());
         if let Some(mut fetched) = pending.and_then(Arc::into_inner) {
+            let longest = deadline.min(Instant::now() + fetch::LONGEST);
             // elapsed or not, what is there now is what counts
-            let _ = tokio::time::timeout(patience.min(fetch::LONGEST), fetched.changed()).await;
+            let _ = tokio::time::timeout_at(longest.into(), fetched.changed()).await;
             drop(fetched);
             // one request asks once
             result = self.inner.authenticate(rule, credential, peer, Now::read(), false);
@@ -346,12 +348,14 @@ impl Inner {
             Accept::Either if credential == Credential::Absent && peer != Peer::Absent => return by_peer(),
             Accept::Either | Accept::Credential => {}
         }
-        let (kind, token) = credential::read(rule, credential, self.max_token_bytes)?;
-        if kind != CredentialKind::Opaque
+        // a token that was verified is well formed: one that equals it need not be looked through again
+        if let Some((kind, token)) = credential::glance(rule, credential)
+            && kind != CredentialKind::Opaque
             && let Some(caller) = self.cached(rule, token, now)?
         {
             return Ok(Some((caller, AuthResult::Cached)));
         }
+        let (kind, token) = credential::read(rule, credential, self.max_token_bytes)?;
         if kind != CredentialKind::Jwt
             && let Some(caller) = self.api_tokens.load().find(token)
         {
@@ -371,7 +375,7 @@ impl Inner {
     }
 
     /// The caller, if the token was verified with the keys that are in force, and its time is not over.
-    fn cached(&self, rule: &Rule, token: &str, now: Now) -> Result<Option<Arc<Caller>>, AuthError> {
+    fn cached(&self, rule: &Rule, token: &[u8], now: Now) -> Result<Option<Arc<Caller>>, AuthError> {
         let Some(entry) = self.cache.as_ref().and_then(|cache| cache.get(token)) else { return Ok(None) };
         let Some(issuer) = self.issuers.get(entry.issuer) else { return Ok(None) };
         let keys = issuer.keys.current(now.instant);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::config::PeerSettings;
 use crate::domain::Value;
-use crate::identity::caller::Caller;
+use crate::identity::caller::{Caller, Written};
 use crate::identity::error::AuthCode;
 
 /// A longer certificate header is refused. Envoy's may hold a whole PEM chain.
@@ -57,6 +57,7 @@ pub(super) fn caller(settings: &PeerSettings, method: &Arc<str>, peer: Peer<'_>)
             issuer: None,
             claims: Value::empty_object(),
             expires: None,
+            written: Written::default(),
         });
     }
     Err(AuthCode::UnknownPeer)

@@ -1,5 +1,7 @@
 //! Answers: the one place where outcomes become HTTP statuses.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
@@ -175,17 +177,35 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 
 /// Says which revision an answer was made at: the state may be another by the time it leaves.
 pub(super) fn at(revision: Revision, mut answer: Answer) -> Answer {
-    if let Ok(value) = HeaderValue::from_str(revision.text().as_str()) {
-        answer.headers_mut().insert(REVISION, value);
-    }
+    answer.headers_mut().insert(REVISION, written(revision));
     answer
+}
+
+/// A revision as the header says it.
+pub(super) fn written(revision: Revision) -> HeaderValue {
+    thread_local! {
+        /// The last one: nearly all answers have the same.
+        static LAST: RefCell<Option<(Revision, HeaderValue)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, value)) if *known == revision => value.clone(),
+        _ => {
+            // digits and a dash are a header value
+            let value = HeaderValue::from_str(revision.text().as_str()).unwrap_or(HeaderValue::from_static(""));
+            *last = Some((revision, value.clone()));
+            value
+        }
+    })
 }
 
 /// An answer that is its status alone.
 pub(super) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = answer.headers_mut();
+    // with room for what an answer to a gateway has, and not for so much that the allocator takes longer
+    headers.reserve(6);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
 

@@ -136,9 +136,8 @@ pub(super) async fn answer(
     }
     if !headers.contains_key(REVISION)
         && let Some(published) = services.pdp.state().load().as_ref()
-        && let Ok(value) = HeaderValue::from_str(published.snapshot.revision().text().as_str())
     {
-        headers.insert(REVISION, value);
+        headers.insert(REVISION, respond::written(published.snapshot.revision()));
     }
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(exchange.request_id)) {
         headers.insert(REQUEST_ID, value);

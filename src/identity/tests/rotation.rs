@@ -27,7 +27,10 @@ fn runtime() -> tokio::runtime::Runtime {
 async fn patient(fixture: &Fixture, token: &str, patience: Duration) -> Result<String, AuthCode> {
     let value = format!("Bearer {token}");
     let credential = Credential::One(value.as_bytes());
-    let result = fixture.identity.authenticate_patiently(&fixture.rule, credential, Peer::Absent, patience).await;
+    let result = fixture
+        .identity
+        .authenticate_patiently(&fixture.rule, credential, Peer::Absent, Now::read(), Instant::now() + patience)
+        .await;
     result.map(|caller| caller.unwrap().principal.id.to_string()).map_err(|error| error.code)
 }
 

@@ -48,7 +48,7 @@ pub(super) fn write(dialect: Dialect, verdict: &Verdict) -> Answer {
     let headers = answer.headers_mut();
     for (name, value) in owned::NAMES.into_iter().zip(owned::values(caller)) {
         match value {
-            Some(value) => drop(headers.insert(name, value)),
+            Some(value) => drop(headers.insert(name, value.clone())),
             None if dialect == Dialect::Envoy => {}
             // there all the same: who copies it overwrites what the client sent
             None => drop(headers.insert(name, HeaderValue::from_static(""))),

@@ -2,23 +2,29 @@
 //!
 //! The request line is what counts. Headers such as `X-Forwarded-Uri` may be the client's and are not looked at.
 
-use http::HeaderName;
-use http::Version;
-use http::header::HOST;
+use std::time::Duration;
+
 use http::request::Parts;
+use http::{HeaderMap, Version};
 
 use crate::gateway::Body;
 use crate::identity::Peer;
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::Dialect;
-use crate::transport::gateway::way::{Described, Stop, host, one};
+use crate::transport::gateway::fields::Fields;
+use crate::transport::gateway::way::{Described, Stop, host};
 
-/// Envoy's word on whether the body is cut; without it Envoy forwards none.
-const PARTIAL: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
+/// How long Envoy waits, less a tenth for the answer's way back; `None` if it does not say.
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let told = headers.get("x-envoy-expected-rq-timeout-ms")?.to_str().ok()?;
+    let whole = Duration::from_millis(told.parse().ok()?);
+    Some(whole - whole / 10)
+}
 
 /// Reads what Envoy says.
 pub(super) fn read<'a>(
     head: &'a Parts,
+    fields: &Fields<'a>,
     body: Option<&'a [u8]>,
     peer_header: Option<&str>,
 ) -> Result<Described<'a>, Stop> {
@@ -28,7 +34,7 @@ pub(super) fn read<'a>(
         return Err(bad("the target is in absolute form"));
     }
     let target = head.uri.path_and_query().and_then(|whole| whole.as_str().strip_prefix(Dialect::Envoy.path()));
-    let mut hosts = head.headers.get_all(HOST).iter().map(http::HeaderValue::as_bytes);
+    let mut hosts = fields.named("host");
     let authority = head.uri.authority().filter(|_| http2).map(|authority| authority.as_str().as_bytes());
     let named = match (authority, hosts.next(), hosts.next()) {
         (Some(one), None, _) | (None, Some(one), None) => Some(host(one)?),
@@ -36,15 +42,15 @@ pub(super) fn read<'a>(
         (None, None, _) => None,
         _ => return Err(bad("there is more than one host")),
     };
-    let body = match one(&head.headers, &PARTIAL) {
+    // Envoy's word on whether the body is cut; without it Envoy forwards none
+    let mut partial = fields.named("x-envoy-auth-partial-body");
+    let body = match (partial.next(), partial.next()) {
+        (None, _) => Body::NotForwarded,
         // an empty body tells nothing: where Envoy forwards none, a client can still claim that it is whole
-        Ok(b"false") => body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
-        Ok(_) => Body::Partial,
-        Err(_) if head.headers.contains_key(PARTIAL) => Body::Partial,
-        Err(_) => Body::NotForwarded,
+        (Some(b"false"), None) => body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
+        _ => Body::Partial,
     };
-    let mut certificates =
-        peer_header.into_iter().flat_map(|name| head.headers.get_all(name)).map(http::HeaderValue::as_bytes);
+    let mut certificates = peer_header.into_iter().flat_map(|name| fields.named(name));
     let peer = match (certificates.next(), certificates.next()) {
         (None, _) => Peer::Absent,
         (Some(one), None) => Peer::Header(one),

@@ -18,7 +18,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::CONNECTION;
@@ -26,7 +26,7 @@ use hyper::body::Body as _;
 
 use crate::config::Settings;
 use crate::decide::Call;
-use crate::identity::Identity;
+use crate::identity::{Identity, Now};
 use crate::telemetry::{RefusalReason, Transport};
 use crate::transport::Services;
 use crate::transport::exchange::{BodyLimits, Exchange};
@@ -116,21 +116,18 @@ pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect
 }
 
 async fn serve(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Verdict {
-    let deadline = Instant::now() + services.gateway.deadline;
-    match verdict(services, exchange, dialect, deadline).await {
+    match verdict(services, exchange, dialect).await {
         Ok(verdict) => verdict,
         Err(stop) => stop.note(services, Call { transport: dialect.transport(), request_id: &exchange.request_id }),
     }
 }
 
-async fn verdict(
-    services: &Services,
-    exchange: &mut Exchange,
-    dialect: Dialect,
-    deadline: Instant,
-) -> Result<Verdict, Stop> {
+async fn verdict(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Result<Verdict, Stop> {
+    let asked = Now::read();
+    let own = services.gateway.deadline;
+    let theirs = if dialect == Dialect::Envoy { envoy::timeout(&exchange.head.headers) } else { None };
+    let deadline = asked.instant + theirs.map_or(own, |theirs| theirs.min(own));
     exchange.check_framing().map_err(|problem| misread(&problem))?;
-    let at_least = exchange.at_least().map_err(|problem| misread(&problem))?;
     // nginx passes no bodies on
     let body = if dialect == Dialect::Nginx || exchange.body.is_end_stream() {
         None
@@ -142,12 +139,13 @@ async fn verdict(
     let fields = fields::of(&exchange.head.headers);
     let body = body.as_deref();
     let described = match dialect {
-        Dialect::Nginx => nginx::read(&exchange.head)?,
-        Dialect::Forward => forward::read(&exchange.head, body)?,
-        Dialect::Envoy => envoy::read(&exchange.head, body, services.gateway.peer_header.as_deref())?,
+        Dialect::Nginx => nginx::read(&exchange.head, &fields)?,
+        Dialect::Forward => forward::read(&exchange.head, &fields, body)?,
+        Dialect::Envoy => envoy::read(&exchange.head, &fields, body, services.gateway.peer_header.as_deref())?,
     };
+    let at_least = fields.at_least()?;
     let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
-    let question = Question { described, fields: &fields, at_least, deadline, call };
+    let question = Question { described, fields: &fields, at_least, asked, deadline, call };
     way::ask(services, &question).await
 }
 
@@ -157,9 +155,6 @@ fn misread(problem: &Problem) -> Stop {
         "body_too_slow" => Stop::new(RefusalReason::Deadline, "the body did not arrive in time"),
         "body_too_large" => Stop::new(RefusalReason::BodyUnread, "the body is larger than `http.max_body_bytes`"),
         "body_cut_off" => Stop::new(RefusalReason::BodyUnread, "the body ended before it was whole"),
-        "invalid_revision" => {
-            Stop::new(RefusalReason::RevisionNotReached, "`Palisade-At-Least` is no revision, or there twice")
-        }
         _ => Stop::new(RefusalReason::BadDescription, "the request is framed in a way that can be read differently"),
     }
 }

@@ -20,13 +20,16 @@ pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-palisade-token")
 pub(super) const NAMES: [HeaderName; 3] = [PRINCIPAL, METHOD, TOKEN];
 
 /// Their values for a caller, in the order of [`NAMES`].
-pub(super) fn values(caller: Option<&Caller>) -> [Option<HeaderValue>; 3] {
-    let Some(caller) = caller else { return [None, None, None] };
-    [
-        Some(safe(&caller.principal.to_string())),
-        Some(safe(&caller.method)),
-        caller.token.as_ref().map(|token| safe(&token.to_string())),
-    ]
+pub(super) fn values(caller: Option<&Caller>) -> &[Option<HeaderValue>; 3] {
+    static NOBODY: [Option<HeaderValue>; 3] = [None, None, None];
+    let Some(caller) = caller else { return &NOBODY };
+    caller.written.get_or_write(|| {
+        [
+            Some(safe(&caller.principal.to_string())),
+            Some(safe(&caller.method)),
+            caller.token.as_ref().map(|token| safe(&token.to_string())),
+        ]
+    })
 }
 
 /// The text with everything encoded that a header or a list of headers could be broken with.

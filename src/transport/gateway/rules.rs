@@ -22,7 +22,7 @@ pub(super) struct Rules {
     /// Of routes that name no credential.
     common: Arc<Rule>,
     /// Of those that do.
-    made: ArcSwap<Vec<(Credential, Arc<Rule>)>>,
+    made: ArcSwap<Vec<(Arc<Credential>, Arc<Rule>)>>,
 }
 
 impl Rules {
@@ -33,8 +33,9 @@ impl Rules {
     }
 
     /// The rule of a route.
-    pub(super) fn rule(&self, credential: Option<&Credential>) -> Arc<Rule> {
+    pub(super) fn rule(&self, credential: Option<&Arc<Credential>>) -> Arc<Rule> {
         let Some(credential) = credential else { return self.common.clone() };
+        // `Arc` compares addresses first, and routes of one file have the same
         if let Some((_, rule)) = self.made.load().iter().find(|(known, _)| known == credential) {
             return rule.clone();
         }

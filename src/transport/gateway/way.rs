@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
 
 use crate::decide::{Call, CheckError, Refused};
 use crate::domain::{Revision, Uid};
 use crate::gateway::{self, Body, Outcome, Refusal, RequestFacts};
-use crate::identity::{AuthError, Caller, Peer, Rule};
+use crate::identity::{AuthError, Caller, Now, Peer, Rule};
 use crate::telemetry::RefusalReason;
 use crate::transport::Services;
 use crate::transport::gateway::Dialect;
@@ -35,6 +34,8 @@ pub(super) struct Question<'a, 'f> {
     pub(super) described: Described<'a>,
     pub(super) fields: &'a Fields<'f>,
     pub(super) at_least: Option<Revision>,
+    /// When it came. Tokens and keys are judged by this time: the clock is not read again for each.
+    pub(super) asked: Now,
     pub(super) deadline: Instant,
     pub(super) call: Call<'a>,
 }
@@ -155,8 +156,8 @@ pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Res
     } else {
         let rule = services.gateway.rules.rule(found.credential());
         let credential = question.fields.credential(&rule);
-        let patience = left(question.deadline);
-        let known = services.gateway.identity.authenticate_patiently(&rule, credential, peer, patience).await;
+        let Question { asked, deadline, .. } = *question;
+        let known = services.gateway.identity.authenticate_patiently(&rule, credential, peer, asked, deadline).await;
         let route = found.route().map(|route| route.place.as_str());
         known.map_err(|error| Stop::unknown(&error, &rule, route).at(revision))?
     };
@@ -172,8 +173,9 @@ pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Res
         Outcome::Public => Vec::new(),
         Outcome::Checks(checks) => checks,
     };
-    for check in &checks {
-        if left(question.deadline).is_zero() {
+    for (at, check) in checks.iter().enumerate() {
+        // whatever was waited for before the first was waited for no longer
+        if at > 0 && left(question.deadline).is_zero() {
             return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
         }
         match services.pdp.check_at(&published.snapshot, check, question.call) {
@@ -194,18 +196,6 @@ fn borrowed<'u>(uid: &'u Uid<'_>) -> Uid<'u> {
 }
 
 // ---- What dialects read with
-
-/// The header of that name. None, or more than one, and nobody knows what the gateway means.
-pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a [u8], Stop> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Ok(value.as_bytes()),
-        (found, _) => {
-            let what = if found.is_none() { "is missing: the gateway must set it" } else { "is there more than once" };
-            Err(Stop::new(RefusalReason::BadDescription, format!("`{name}` {what}")))
-        }
-    }
-}
 
 /// A method: a token, in whatever case.
 pub(super) fn verb(value: &[u8]) -> Result<&str, Stop> {

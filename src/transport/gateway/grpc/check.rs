@@ -1,6 +1,6 @@
 //! `Authorization/Check`: the verdict on one request, always as a message that says yes or no.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
@@ -12,15 +12,15 @@ use prost::Message as _;
 use tonic::body::Body;
 
 use crate::decide::Call;
-use crate::domain::Revision;
 use crate::gateway::{Field, Headers};
+use crate::identity::Now;
 use crate::telemetry::{RefusalReason, Transport};
 use crate::transport::Services;
-use crate::transport::exchange::{AT_LEAST, REQUEST_ID, REVISION};
+use crate::transport::exchange::{REQUEST_ID, REVISION};
 use crate::transport::gateway::caught;
-use crate::transport::gateway::fields::Fields;
 use crate::transport::gateway::grpc::{message, unary};
 use crate::transport::gateway::way::{self, Question, Stop, Verdict};
+use crate::transport::respond;
 use crate::transport::router::request_id;
 
 /// What a message may have beside the client's body: headers, certificates, metadata.
@@ -39,8 +39,8 @@ pub(super) async fn answer(services: &Services, request: Request<Incoming>) -> R
         }
     };
     let mut answer = unary::answer(&message::response(&verdict));
-    if let Some(value) = verdict.revision.and_then(|revision| HeaderValue::from_str(&revision.to_string()).ok()) {
-        answer.headers_mut().insert(REVISION, value);
+    if let Some(revision) = verdict.revision {
+        answer.headers_mut().insert(REVISION, respond::written(revision));
     }
     answer
 }
@@ -50,8 +50,9 @@ fn call(request_id: &str) -> Call<'_> {
 }
 
 async fn verdict(services: &Services, head: &Parts, body: Incoming, id: &mut String) -> Result<Verdict, Stop> {
+    let asked = Now::read();
     let own = services.gateway.deadline;
-    let deadline = Instant::now() + timeout(&head.headers).map_or(own, |theirs| theirs.min(own));
+    let deadline = asked.instant + timeout(&head.headers).map_or(own, |theirs| theirs.min(own));
     let bytes = read(services, body, way::left(deadline)).await?;
     let unreadable = || Stop::new(RefusalReason::BadDescription, "the message cannot be read");
     let message = unary::message(&bytes).and_then(|message| CheckRequest::decode(message).ok());
@@ -63,8 +64,8 @@ async fn verdict(services: &Services, head: &Parts, body: Incoming, id: &mut Str
         *id = request_id(Some(&given));
     }
     let described = message::describe(&message, &fields)?;
-    let at_least = at_least(&fields)?;
-    let question = Question { described, fields: &fields, at_least, deadline, call: call(id) };
+    let at_least = fields.at_least()?;
+    let question = Question { described, fields: &fields, at_least, asked, deadline, call: call(id) };
     way::ask(services, &question).await
 }
 
@@ -74,18 +75,6 @@ async fn read(services: &Services, body: Incoming, patience: Duration) -> Result
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(_)) => Err(Stop::new(RefusalReason::BodyUnread, "the message is too large, or was cut off")),
         Err(_) => Err(Stop::new(RefusalReason::Deadline, "the message did not arrive in time")),
-    }
-}
-
-/// The revision that the client wants at least.
-fn at_least(fields: &Fields<'_>) -> Result<Option<Revision>, Stop> {
-    let wrong = || Stop::new(RefusalReason::RevisionNotReached, "`Palisade-At-Least` is no revision, or there twice");
-    match fields.field(AT_LEAST.as_str()) {
-        Field::Absent => Ok(None),
-        Field::One(value) => {
-            std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or_else(wrong)
-        }
-        Field::Repeated => Err(wrong()),
     }
 }
 
