@@ -6,6 +6,7 @@
 
 mod client;
 mod faults;
+mod http2;
 mod messages;
 mod nasty;
 mod run;
@@ -42,7 +43,7 @@ fn drive(name: &str) {
     let passed = nasty::run(&stand);
     faults::run(&mut stand);
     faults::mistyped(&stand, &program);
-    tell(&format!("gateway {name}: {}; {passed} of 37 nasty targets passed", gateway.version(&program)));
+    tell(&format!("gateway {name}: {}; {passed:?} of 37 nasty targets passed", gateway.version(&program)));
 }
 
 macro_rules! gateways {

@@ -1,20 +1,26 @@
 //! Targets that programs read differently, raw through each gateway: what the service sees is what was allowed.
 
-use super::client::Say;
+use super::client::{Reply, Say, Speak, say};
+use super::http2;
 use super::stand::Stand;
 use crate::support::Server;
 
 /// Besides the 37: what an absolute target does where the host is the right one, and what is cut off behind it.
 const MORE: [&str; 3] = ["http://nasty.test/admin", "http://nasty.test/pub/../admin", "http://nasty.test//admin?x"];
 
-/// Sends them all; how many of the 37 passed.
-pub fn run(stand: &Stand<'_>) -> usize {
+/// Sends them all; how many of the 37 passed, over each HTTP that the gateway takes.
+pub fn run(stand: &Stand<'_>) -> Vec<usize> {
+    let ways: &[Speak] = if stand.gateway.http2 { &[say, http2::say] } else { &[say] };
+    ways.iter().map(|speak| run_over(stand, *speak)).collect()
+}
+
+fn run_over(stand: &Stand<'_>, speak: Speak) -> usize {
     let text = std::fs::read_to_string(Server::project("tests/it/gateway/nasty_targets.json")).unwrap();
     let targets: Vec<String> = serde_json::from_str(&text).unwrap();
     assert_eq!(targets.len(), 37);
-    let passed = targets.iter().filter(|target| try_one(stand, target)).count();
+    let passed = targets.iter().filter(|target| try_one(stand, speak, target)).count();
     for target in MORE {
-        try_one(stand, target);
+        try_one(stand, speak, target);
     }
     // what is plain for everybody does pass, or all this shows nothing
     assert!(passed >= 6, "only {passed} targets passed {}", stand.told());
@@ -22,12 +28,13 @@ pub fn run(stand: &Stand<'_>) -> usize {
 }
 
 /// Whether the service saw it. If it did, the sidecar allowed just that.
-fn try_one(stand: &Stand<'_>, target: &str) -> bool {
+fn try_one(stand: &Stand<'_>, speak: Speak, target: &str) -> bool {
     let mark = stand.tap.mark();
-    let (reply, seen) = stand.ask(&Say { host: "nasty.test", ..Say::get(target) });
+    let reply = speak(stand.addr(), &Say { host: "nasty.test", ..Say::get(target) });
+    let seen = stand.upstream.take();
     let asked = stand.tap.since(&mark);
     if stand.again(reply.as_ref(), seen.len()) {
-        return try_one(stand, target);
+        return try_one(stand, speak, target);
     }
     let about = || format!("{target}: {reply:?}\nasked {asked:?}\nseen {seen:?}\n{}", stand.told());
     let allowed: Vec<_> = asked
@@ -49,7 +56,7 @@ fn try_one(stand: &Stand<'_>, target: &str) -> bool {
     }
     assert_eq!(saw, allowed, "the service sees what was allowed, and all of it: {}", about());
     assert!(saw.len() <= 1 && asked.len() <= 1, "{}", about());
-    let success = reply.as_ref().is_some_and(super::client::Reply::is_success);
+    let success = reply.as_ref().is_some_and(Reply::is_success);
     assert_eq!(success, saw.len() == 1, "{}", about());
     success
 }
