@@ -1,9 +1,10 @@
 //! The real gateways, each with the configuration of its page in `docs/gateways`: one table of requests, what
-//! becomes of them when the sidecar fails, and 37 targets that programs read differently.
+//! becomes of them when the sidecar fails, 37 targets that programs read differently, and bodies that are passed on.
 //!
 //! `tests/gateways/install.sh` fetches them into `target/gateways`; else they are looked for on the `PATH`. What
 //! is not there is named as skipped, and fails where `PALISADE_TEST_GATEWAYS=require` is set.
 
+mod bodies;
 mod client;
 mod faults;
 mod http2;
@@ -18,8 +19,9 @@ mod upstream;
 
 use std::io::Write as _;
 
+use run::Setting;
 use stand::Stand;
-use table::{GATEWAYS, Gateway};
+use table::{GATEWAYS, Gateway, WITH_BODIES};
 
 /// Past the harness, which shows nothing of a test that passes.
 fn tell(line: &str) {
@@ -40,10 +42,25 @@ fn drive(name: &str) {
     let Some(program) = gateway.program() else { return missing(gateway) };
     let mut stand = Stand::start(gateway, &program);
     scenarios::run(&stand);
+    bodies::run_none(&stand);
     let passed = nasty::run(&stand);
     faults::run(&mut stand);
     faults::mistyped(&stand, &program);
     tell(&format!("gateway {name}: {}; {passed:?} of 37 nasty targets passed", gateway.version(&program)));
+}
+
+/// What has Envoy pass on whole bodies alone.
+const WHOLE: &str = "allow_partial_message: false";
+
+/// Routes that read bodies, through one that passes them on.
+fn drive_bodies(name: &str) {
+    let (gateway, too_large) = WITH_BODIES.iter().find(|(gateway, _)| gateway.name == name).unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    bodies::run(&Stand::start(gateway, &program), *too_large);
+    if gateway.files()[0].1.contains(WHOLE) {
+        let changes = [(WHOLE, "allow_partial_message: true")];
+        bodies::run_cut(&Stand::with(gateway, &program, Setting { changes: &changes, ..Setting::default() }));
+    }
 }
 
 macro_rules! gateways {
@@ -74,8 +91,24 @@ gateways! {
 }
 
 #[test]
+fn bodies_through_traefik() {
+    drive_bodies("traefik with bodies");
+}
+
+#[test]
+fn bodies_through_envoy_over_http() {
+    drive_bodies("envoy over HTTP with bodies");
+}
+
+#[test]
+fn bodies_through_envoy_over_grpc() {
+    drive_bodies("envoy over gRPC with bodies");
+}
+
+#[test]
 fn the_configurations_of_the_pages_have_no_traps() {
-    for gateway in GATEWAYS {
+    let more = WITH_BODIES.iter().map(|(gateway, _)| gateway);
+    for gateway in GATEWAYS.iter().chain(more) {
         let dir = tempfile::tempdir().unwrap();
         let (flag, file) = gateway.lint;
         let text = gateway.files().into_iter().find(|(name, _)| name == file).unwrap().1;
