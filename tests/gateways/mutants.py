@@ -51,6 +51,17 @@ MUTANTS = [
     ("envoy", "bodies_through_envoy_over_http", "- {exact: content-type, ignore_case: true}", "- {exact: x-nothing}"),
     ("envoy", "bodies_through_envoy_over_http", "- {exact: content-encoding, ignore_case: true}", "- {exact: x-nothing}"),
     ("envoy", "bodies_through_envoy_over_http", "- {exact: x-http-method-override, ignore_case: true}", "- {exact: x-nothing}"),
+    # ---- certificates
+    ("envoy", "certificates_through_envoy", "require_client_certificate: true", "require_client_certificate: false"),
+    ("envoy", "certificates_through_envoy", "trusted_ca: {filename: /etc/envoy/clients.pem}",
+     "trust_chain_verification: ACCEPT_UNTRUSTED"),
+    ("envoy", "certificates_through_envoy", "{san_type: URI, matcher", "{san_type: DNS, matcher"),
+    ("envoy", "certificates_through_envoy_over_http", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"),
+    ("envoy", "certificates_through_envoy_over_http", "SANITIZE_SET", "FORWARD_ONLY"),
+    ("envoy", "certificates_through_envoy_over_http", "SANITIZE_SET", "APPEND_FORWARD"),
+    ("envoy", "certificates_through_envoy_over_http", "{uri: true}", "{subject: true}"),
+    ("envoy", "certificates_through_envoy_over_http", "- {exact: x-forwarded-client-cert, ignore_case: true}",
+     "- {exact: x-nothing}"),
 ]
 
 

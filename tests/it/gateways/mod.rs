@@ -1,10 +1,12 @@
 //! The real gateways, each with the configuration of its page in `docs/gateways`: one table of requests, what
-//! becomes of them when the sidecar fails, 37 targets that programs read differently, and bodies that are passed on.
+//! becomes of them when the sidecar fails, 37 targets that programs read differently, bodies that are passed on, and
+//! callers with certificates.
 //!
 //! `tests/gateways/install.sh` fetches them into `target/gateways`; else they are looked for on the `PATH`. What
 //! is not there is named as skipped, and fails where `PALISADE_TEST_GATEWAYS=require` is set.
 
 mod bodies;
+mod certificates;
 mod client;
 mod faults;
 mod http2;
@@ -15,13 +17,14 @@ mod scenarios;
 mod stand;
 mod table;
 mod tap;
+mod tls;
 mod upstream;
 
 use std::io::Write as _;
 
 use run::Setting;
 use stand::Stand;
-use table::{GATEWAYS, Gateway, WITH_BODIES};
+use table::{GATEWAYS, Gateway, WITH_BODIES, WITH_CERTIFICATES};
 
 /// Past the harness, which shows nothing of a test that passes.
 fn tell(line: &str) {
@@ -61,6 +64,13 @@ fn drive_bodies(name: &str) {
         let changes = [(WHOLE, "allow_partial_message: true")];
         bodies::run_cut(&Stand::with(gateway, &program, Setting { changes: &changes, ..Setting::default() }));
     }
+}
+
+/// Callers with certificates, through one that asks for them.
+fn drive_certificates(name: &str) {
+    let gateway = WITH_CERTIFICATES.iter().find(|gateway| gateway.name == name).unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    certificates::run(gateway, &program);
 }
 
 macro_rules! gateways {
@@ -106,8 +116,18 @@ fn bodies_through_envoy_over_grpc() {
 }
 
 #[test]
+fn certificates_through_envoy_over_http() {
+    drive_certificates("envoy over HTTP with certificates");
+}
+
+#[test]
+fn certificates_through_envoy_over_grpc() {
+    drive_certificates("envoy over gRPC with certificates");
+}
+
+#[test]
 fn the_configurations_of_the_pages_have_no_traps() {
-    let more = WITH_BODIES.iter().map(|(gateway, _)| gateway);
+    let more = WITH_BODIES.iter().map(|(gateway, _)| gateway).chain(WITH_CERTIFICATES);
     for gateway in GATEWAYS.iter().chain(more) {
         let dir = tempfile::tempdir().unwrap();
         let (flag, file) = gateway.lint;

@@ -148,7 +148,7 @@ const ENVOY: Gateway = Gateway {
     blocks: &[],
     added: &[],
     lint: ("--envoy", "envoy.yaml"),
-    patch: &[],
+    patch: &[("/etc/envoy", "DIR")],
     arguments: &["-c", "DIR/envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"],
     version: &["--version"],
     patience: Some(Duration::from_secs(5)),
@@ -182,6 +182,18 @@ pub const WITH_BODIES: &[(Gateway, u16)] = &[
         },
         413,
     ),
+];
+
+/// Those that know callers by their certificates.
+pub const WITH_CERTIFICATES: &[Gateway] = &[
+    Gateway { name: "envoy over HTTP with certificates", blocks: &[(0, "envoy.yaml")], added: &[4, 5, 6], ..ENVOY },
+    Gateway {
+        name: "envoy over gRPC with certificates",
+        words: Words::Grpc,
+        blocks: &[(1, "envoy.yaml")],
+        added: &[4],
+        ..ENVOY
+    },
 ];
 
 /// Where the installer puts things.
