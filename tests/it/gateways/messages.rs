@@ -22,6 +22,7 @@ pub fn read(there: &[u8], back: &[u8]) -> Vec<Asked> {
         Some(Asked {
             method: http.method,
             target: http.path.into_bytes(),
+            host: http.host,
             // text, unless Envoy is told to send bytes
             body: if http.raw_body.is_empty() { http.body.into_bytes() } else { http.raw_body },
             allowed: status.as_ref().is_some_and(|status| status.code == 0),

@@ -40,9 +40,10 @@ fn try_one(stand: &Stand<'_>, speak: Speak, target: &str) -> bool {
     let allowed: Vec<_> = asked
         .iter()
         .filter(|asked| asked.allowed)
-        .map(|asked| (asked.method.as_str(), asked.target.as_slice()))
+        .map(|asked| (asked.method.as_str(), asked.target.as_slice(), vec![asked.host.as_str()]))
         .collect();
-    let saw: Vec<_> = seen.iter().map(|seen| (seen.method.as_str(), seen.target.as_slice())).collect();
+    let saw = seen.iter().map(|seen| (seen.method.as_str(), seen.target.as_slice(), seen.like("host")));
+    let saw: Vec<_> = saw.collect();
     if std::env::var_os("PALISADE_TEST_GATEWAYS_SHOW").is_some() {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         let asked: Vec<String> =

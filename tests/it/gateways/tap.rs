@@ -19,6 +19,7 @@ use crate::support::http::read_response;
 pub struct Asked {
     pub method: String,
     pub target: Vec<u8>,
+    pub host: String,
     pub body: Vec<u8>,
     pub allowed: bool,
     /// The code of a denial.
@@ -189,14 +190,15 @@ fn http(words: Words, talk: &Talk) -> Vec<Asked> {
         let (length, coding) = (text("content-length:"), text("transfer-encoding:"));
         // it is not whole yet, and so not asked yet
         let Some(body) = upstream::body(&mut after, length.as_deref(), coding.as_deref()) else { break };
-        let (method, target) = match words {
-            Words::Nginx => (field("x-original-method:"), field("x-original-uri:")),
-            Words::Forward => (field("x-forwarded-method:"), field("x-forwarded-uri:")),
+        let (method, target, host) = match words {
+            Words::Nginx => (field("x-original-method:"), field("x-original-uri:"), text("x-original-host:")),
+            Words::Forward => (field("x-forwarded-method:"), field("x-forwarded-uri:"), text("x-forwarded-host:")),
             Words::Envoy | Words::Grpc => {
                 let method = line.split(|b| *b == b' ').next().unwrap_or_default();
                 let target = &line[(method.len() + 1).min(line.len())..];
                 let target = target.strip_suffix(b" HTTP/1.1").unwrap_or(target);
-                (method.to_vec(), target.strip_prefix(b"/gateway/envoy").unwrap_or(target).to_vec())
+                let target = target.strip_prefix(b"/gateway/envoy").unwrap_or(target);
+                (method.to_vec(), target.to_vec(), text("host:"))
             }
         };
         // HEAD is asked by Envoy alone
@@ -206,7 +208,8 @@ fn http(words: Words, talk: &Talk) -> Vec<Asked> {
         let code = answer
             .and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok()?["code"].as_str().map(str::to_owned));
         let method = String::from_utf8_lossy(&method).into_owned();
-        asked.push(Asked { method, target, body, allowed, code: code.unwrap_or_default() });
+        let (host, code) = (host.unwrap_or_default(), code.unwrap_or_default());
+        asked.push(Asked { method, target, host, body, allowed, code });
         rest = &rest[end + 4 + after.position() as usize..];
     }
     asked
