@@ -5,8 +5,14 @@ use super::http2;
 use super::stand::Stand;
 use crate::support::Server;
 
-/// Besides the 37: what an absolute target does where the host is the right one, and what is cut off behind it.
-const MORE: [&str; 3] = ["http://nasty.test/admin", "http://nasty.test/pub/../admin", "http://nasty.test//admin?x"];
+/// Besides the 37: hosts and targets, for what a URL as the target does where its host is the right one, or only its
+/// host is, and what is cut off behind it.
+const MORE: [(&str, &str); 4] = [
+    ("nasty.test", "http://nasty.test/admin"),
+    ("nasty.test", "http://nasty.test/pub/../admin"),
+    ("nasty.test", "http://nasty.test//admin?x"),
+    ("other.test", "http://nasty.test/admin"),
+];
 
 /// Sends them all; how many of the 37 passed, over each HTTP that the gateway takes.
 pub fn run(stand: &Stand<'_>) -> Vec<usize> {
@@ -18,9 +24,9 @@ fn run_over(stand: &Stand<'_>, speak: Speak) -> usize {
     let text = std::fs::read_to_string(Server::project("tests/it/gateway/nasty_targets.json")).unwrap();
     let targets: Vec<String> = serde_json::from_str(&text).unwrap();
     assert_eq!(targets.len(), 37);
-    let passed = targets.iter().filter(|target| try_one(stand, speak, target)).count();
-    for target in MORE {
-        try_one(stand, speak, target);
+    let passed = targets.iter().filter(|target| try_one(stand, speak, "nasty.test", target)).count();
+    for (host, target) in MORE {
+        try_one(stand, speak, host, target);
     }
     // what is plain for everybody does pass, or all this shows nothing
     assert!(passed >= 6, "only {passed} targets passed {}", stand.told());
@@ -28,15 +34,15 @@ fn run_over(stand: &Stand<'_>, speak: Speak) -> usize {
 }
 
 /// Whether the service saw it. If it did, the sidecar allowed just that.
-fn try_one(stand: &Stand<'_>, speak: Speak, target: &str) -> bool {
+fn try_one(stand: &Stand<'_>, speak: Speak, host: &str, target: &str) -> bool {
     let mark = stand.tap.mark();
-    let reply = speak(stand.addr(), &Say { host: "nasty.test", ..Say::get(target) });
+    let reply = speak(stand.addr(), &Say { host, ..Say::get(target) });
     let seen = stand.upstream.take();
     let asked = stand.tap.since(&mark);
     if stand.again(reply.as_ref(), seen.len()) {
-        return try_one(stand, speak, target);
+        return try_one(stand, speak, host, target);
     }
-    let about = || format!("{target}: {reply:?}\nasked {asked:?}\nseen {seen:?}\n{}", stand.told());
+    let about = || format!("{target} of {host}: {reply:?}\nasked {asked:?}\nseen {seen:?}\n{}", stand.told());
     let allowed: Vec<_> = asked
         .iter()
         .filter(|asked| asked.allowed)
