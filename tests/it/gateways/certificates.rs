@@ -1,5 +1,6 @@
 //! Callers whom Envoy knows by their client certificate: nobody else becomes one of them.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rustls::ClientConfig;
 use serde_json::Value;
 
-use super::client::Say;
+use super::client::{Say, say as plain};
 use super::run::Setting;
 use super::stand::Stand;
 use super::table::Gateway;
@@ -90,6 +91,20 @@ pub fn run(gateway: &Gateway, program: &Path) {
     }
 }
 
+/// A listener without TLS, on which nobody can have a certificate.
+pub fn run_plain(gateway: &Gateway, program: &Path) {
+    let stand = Stand::with(gateway, program, Setting { sidecar: documented(), ..Setting::default() });
+    let spoofed = || Say::get("/d/7").with(XFCC, SPOOF);
+    let ann = bearer("ann");
+    for (what, say, expect) in [
+        ("spoofed", spoofed(), Refused(401, "missing_credential")),
+        ("spoofed twice", spoofed().with(XFCC, SPOOF), Refused(401, "missing_credential")),
+        ("spoofed beside a token", spoofed().with("Authorization", &ann), Passes(ANN)),
+    ] {
+        check(&stand, (what, false), None, &say, expect);
+    }
+}
+
 /// A listener that tells of a certificate all that there is: what stands in it must not be taken for more of it.
 fn asks_with_all(stand: &Stand<'_>, pki: &Pki) {
     let (malformed, unknown) = (Refused(401, "malformed_peer"), Refused(401, "unknown_peer"));
@@ -101,7 +116,7 @@ fn asks_with_all(stand: &Stand<'_>, pki: &Pki) {
         ("a URI in a subject", &[Name::Common("x\";URI=spiffe://prod.example/billing;Subject=\"")], unknown),
         ("a URI in a subject, escaped", &[Name::Common("x\\\";URI=spiffe://prod.example/billing")], unknown),
     ] {
-        check(stand, (what, false), &pki.client(names), &Say::get("/d/7"), expect);
+        check(stand, (what, false), Some(&pki.client(names)), &Say::get("/d/7"), expect);
     }
 }
 
@@ -165,14 +180,18 @@ fn asks(stand: &Stand<'_>, pki: &Pki, strict: bool) {
         ("a bad token", &billing, token("Bearer nonsense"), Refused(401, "unknown_token")),
         ("a token alone", &none, token(ann), if strict { NoTls } else { Passes(ANN) }),
     ] {
-        check(stand, (what, strict), client, &say, expect);
+        check(stand, (what, strict), Some(client), &say, expect);
     }
 }
 
-fn check(stand: &Stand<'_>, what: (&str, bool), client: &Arc<ClientConfig>, say: &Say<'_>, expect: Expect) {
+/// Over TLS with this client, or without.
+fn check(stand: &Stand<'_>, what: (&str, bool), client: Option<&Arc<ClientConfig>>, say: &Say<'_>, expect: Expect) {
     let mark = stand.tap.mark();
     let (reply, seen) = loop {
-        let reply = say_tls(client, stand.addr(), say);
+        let reply = match client {
+            Some(client) => say_tls(client, stand.addr(), say),
+            None => plain(stand.addr(), say).ok_or(ErrorKind::UnexpectedEof.into()),
+        };
         let seen = stand.upstream.take();
         if expect == NoTls || !stand.again(reply.as_ref().ok(), seen.len()) {
             break (reply, seen);

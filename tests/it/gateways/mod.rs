@@ -21,6 +21,7 @@ mod tls;
 mod upstream;
 
 use std::io::Write as _;
+use std::path::Path;
 
 use run::Setting;
 use stand::Stand;
@@ -66,11 +67,11 @@ fn drive_bodies(name: &str) {
     }
 }
 
-/// Callers with certificates, through one that asks for them.
-fn drive_certificates(name: &str) {
+/// Callers with certificates, through one that asks for them, or has no TLS to do so.
+fn drive_certificates(name: &str, run: fn(&Gateway, &Path)) {
     let gateway = WITH_CERTIFICATES.iter().find(|gateway| gateway.name == name).unwrap();
     let Some(program) = gateway.program() else { return missing(gateway) };
-    certificates::run(gateway, &program);
+    run(gateway, &program);
 }
 
 macro_rules! gateways {
@@ -117,12 +118,17 @@ fn bodies_through_envoy_over_grpc() {
 
 #[test]
 fn certificates_through_envoy_over_http() {
-    drive_certificates("envoy over HTTP with certificates");
+    drive_certificates("envoy over HTTP with certificates", certificates::run);
 }
 
 #[test]
 fn certificates_through_envoy_over_grpc() {
-    drive_certificates("envoy over gRPC with certificates");
+    drive_certificates("envoy over gRPC with certificates", certificates::run);
+}
+
+#[test]
+fn certificates_through_envoy_without_tls() {
+    drive_certificates("envoy over HTTP without TLS", certificates::run_plain);
 }
 
 #[test]

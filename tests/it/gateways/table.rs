@@ -194,6 +194,7 @@ pub const WITH_CERTIFICATES: &[Gateway] = &[
         added: &[4],
         ..ENVOY
     },
+    Gateway { name: "envoy over HTTP without TLS", blocks: &[(0, "envoy.yaml")], added: &[5, 6], ..ENVOY },
 ];
 
 /// Where the installer puts things.
