@@ -64,6 +64,10 @@ pub(super) fn caller(settings: &PeerSettings, method: &Arc<str>, peer: Peer<'_>)
 }
 
 /// The one URI of the one certificate in `Key=value;Key="value"`.
+///
+/// Envoy writes URIs and DNS names as they stand in the certificate, and `;` and `=` may stand in them. So a URI
+/// without quotes is believed only where nothing follows it, and where no DNS name could have brought it along:
+/// Envoy writes those behind it. Everything else that comes before it is Envoy's own, or in quotes.
 fn only_uri(header: &[u8]) -> Result<Cow<'_, str>, AuthCode> {
     let malformed = AuthCode::MalformedPeer;
     if header.len() > MAX_HEADER_BYTES {
@@ -80,14 +84,19 @@ fn only_uri(header: &[u8]) -> Result<Cow<'_, str>, AuthCode> {
         if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphabetic()) {
             return Err(malformed);
         }
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => unquote(quoted).ok_or(malformed)?,
+        let (value, after, quoted) = match after.strip_prefix('"') {
+            Some(text) => unquote(text).map(|(value, after)| (value, after, true)).ok_or(malformed)?,
             None => {
                 let end = after.find([';', ',', '"']).unwrap_or(after.len());
-                (Cow::Borrowed(&after[..end]), &after[end..])
+                (Cow::Borrowed(&after[..end]), &after[end..], false)
             }
         };
-        if key.eq_ignore_ascii_case("uri") && found.replace(value).is_some() {
+        if key.eq_ignore_ascii_case("uri") {
+            let alone = quoted || after.is_empty();
+            if !alone || found.replace(value).is_some() {
+                return Err(malformed);
+            }
+        } else if key.eq_ignore_ascii_case("dns") && found.is_none() {
             return Err(malformed);
         }
         rest = match after.strip_prefix(';') {
@@ -128,7 +137,13 @@ mod tests {
             ("URI=spiffe://a/b", Ok("spiffe://a/b")),
             ("By=spiffe://gw;Hash=ab12;Subject=\"CN=x, O=\\\"y;z\\\"\";URI=spiffe://a/b", Ok("spiffe://a/b")),
             ("uri=\"spiffe://a/b\";", Ok("spiffe://a/b")),
-            ("Cert=\"-----BEGIN%20\";Hash=ab=;URI=spiffe://a/b;DNS=a;DNS=b", Ok("spiffe://a/b")),
+            ("Cert=\"-----BEGIN%20\";Hash=ab=;URI=spiffe://a/b", Ok("spiffe://a/b")),
+            ("URI=\"spiffe://a/b\";DNS=a;DNS=b", Ok("spiffe://a/b")),
+            // Envoy writes names as they are: what follows could be a part of the URI, and the URI of a DNS name
+            ("Hash=ab;URI=spiffe://a/b;DNS=a;DNS=b", Err(MalformedPeer)),
+            ("Hash=ab;URI=spiffe://a/b;Hash=cd", Err(MalformedPeer)),
+            ("Hash=ab;URI=spiffe://a/b;", Err(MalformedPeer)),
+            ("Hash=ab;DNS=a;URI=spiffe://a/b", Err(MalformedPeer)),
             ("", Err(MissingPeer)),
             ("Hash=ab12", Err(UnknownPeer)),
             ("URI=", Err(UnknownPeer)),

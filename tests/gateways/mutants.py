@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks one setting of a gateway's page at a time, and tells which mistakes the tests do not notice.
 
-    tests/gateways/mutants.py [NAME]
+    tests/gateways/mutants.py [NAME]        (of a page or of a test)
 
 The pages are read when the tests run, so nothing is built anew. Each page is put back as it was.
 """
@@ -19,6 +19,7 @@ MUTANTS = [
     ("nginx", "nginx_of_debian", "$request_uri", "$uri"),
     ("nginx", "nginx_of_debian", "X-Original-Method $request_method", "X-Original-Method GET"),
     ("nginx", "nginx_of_debian", "X-Original-Host   $host", "X-Original-Host   gw.test"),
+    ("nginx", "nginx_of_debian", "proxy_set_header Host $host;", "proxy_set_header Host $http_host;"),
     ("nginx", "nginx_of_debian", "proxy_set_header X-Palisade-Principal   $palisade_principal;", ""),
     ("nginx", "nginx_of_debian", "proxy_set_header X-Palisade-Token       $palisade_token;", ""),
     ("nginx", "nginx_of_debian", "proxy_read_timeout    1s;", ""),
@@ -30,17 +31,40 @@ MUTANTS = [
     ("traefik", "traefik", "        maxResponseBodySize: 65536", "        authRequestHeaders: [Authorization]"),
     ("traefik", "traefik", "          - X-Palisade-Token\n", ""),
     ("traefik", "traefik", "      middlewares: [palisade]\n", ""),
+    ("traefik", "traefik", "passHostHeader: true", "passHostHeader: false"),
     ("haproxy", "haproxy", "headers[\"x-forwarded-uri\"] = { txn.sf:pathq() }", "headers[\"x-forwarded-uri\"] = { txn.sf:path() }"),
     ("haproxy", "haproxy", " unless { url_beg / } || { req.ver 2.0 }", " if FALSE"),
     ("haproxy", "haproxy", "txn:done(reply)", ""),
     ("haproxy", "haproxy", "txn.http:req_del_header(name)", ""),
     ("apache", "apache", " nocanon", ""),
+    ("apache", "apache", "    ProxyPreserveHost On\n", ""),
     ("apache", "apache", "r.headers_in[name] = value ~= \"\" and value or nil", ""),
     ("apache", "apache", "[\"x-forwarded-uri\"] = target", "[\"x-forwarded-uri\"] = r.uri"),
     ("envoy", "envoy_over_http", "- {exact: x-palisade-principal}\n", "- {exact: x-nothing}\n"),
     ("envoy", "envoy_over", "failure_mode_allow: false", "failure_mode_allow: true"),
     ("envoy", "envoy_over", "timeout: 0.5s", "timeout: 50s"),
     ("envoy", "envoy_over", "route: {cluster: app}", "route: {cluster: app, prefix_rewrite: /x}"),
+    # ---- bodies
+    ("traefik", "bodies_through_traefik", "        forwardBody: true\n", ""),
+    ("traefik", "bodies_through_traefik", "        maxBodySize: 65536\n", ""),
+    ("traefik", "bodies_through_traefik", "        maxBodySize: 65536\n", "        maxBodySize: 65535\n"),
+    ("envoy", "bodies_through_envoy", "max_request_bytes: 65536", "max_request_bytes: 65535"),
+    ("envoy", "bodies_through_envoy", "allow_partial_message: false", "allow_partial_message: true"),
+    ("envoy", "bodies_through_envoy_over_grpc", ", pack_as_bytes: true", ""),
+    ("envoy", "bodies_through_envoy_over_http", "- {exact: content-type, ignore_case: true}", "- {exact: x-nothing}"),
+    ("envoy", "bodies_through_envoy_over_http", "- {exact: content-encoding, ignore_case: true}", "- {exact: x-nothing}"),
+    ("envoy", "bodies_through_envoy_over_http", "- {exact: x-http-method-override, ignore_case: true}", "- {exact: x-nothing}"),
+    # ---- certificates
+    ("envoy", "certificates_through_envoy", "require_client_certificate: true", "require_client_certificate: false"),
+    ("envoy", "certificates_through_envoy", "trusted_ca: {filename: /etc/envoy/clients.pem}",
+     "trust_chain_verification: ACCEPT_UNTRUSTED"),
+    ("envoy", "certificates_through_envoy", "{san_type: URI, matcher", "{san_type: DNS, matcher"),
+    ("envoy", "certificates_through_envoy_over_http", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"),
+    ("envoy", "certificates_through_envoy_over_http", "SANITIZE_SET", "FORWARD_ONLY"),
+    ("envoy", "certificates_through_envoy_over_http", "SANITIZE_SET", "APPEND_FORWARD"),
+    ("envoy", "certificates_through_envoy_over_http", "{uri: true}", "{subject: true}"),
+    ("envoy", "certificates_through_envoy_over_http", "- {exact: x-forwarded-client-cert, ignore_case: true}",
+     "- {exact: x-nothing}"),
 ]
 
 
@@ -54,11 +78,10 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     survivors = 0
-    for test in sorted({test for name, test, _, _ in MUTANTS if wanted in name}):
+    mutants = [mutant for mutant in MUTANTS if wanted in mutant[0] or wanted in mutant[1]]
+    for test in sorted({test for _, test, _, _ in mutants}):
         assert not fails(test), test + " fails as it is"
-    for name, test, old, new in MUTANTS:
-        if wanted not in name:
-            continue
+    for name, test, old, new in mutants:
         page = ROOT / "docs" / "gateways" / (name + ".md")
         text = page.read_text()
         assert old in text, (name, old)

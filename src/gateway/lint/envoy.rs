@@ -2,6 +2,9 @@
 
 use crate::gateway::lint::File;
 
+/// Where Envoy tells of its client's certificate.
+const CERTIFICATE: &str = "x-forwarded-client-cert";
+
 pub(super) fn lint(file: &mut File<'_>) {
     let Some(filter) = file.find("envoy.filters.http.ext_authz") else {
         file.warn(
@@ -43,13 +46,30 @@ pub(super) fn lint(file: &mut File<'_>) {
                 "make the route `public: true` in the route file instead",
             );
         }
-        if text.contains("allowed_headers")
-            && (text.contains("x-forwarded-") || text.contains("x-original-") || text.contains("safe_regex"))
+        // the header of the certificate is Envoy's own where it is told to set it; see below
+        let other = text.replace(CERTIFICATE, "");
+        let listed = text.contains("allowed_headers") || text.contains("exact:") || text.contains("prefix:");
+        if (listed && (other.contains("x-forwarded-") || other.contains("x-original-")))
+            || (text.contains("allowed_headers") && text.contains("safe_regex"))
         {
             file.warn(
                 Some(line),
                 "headers that a client makes up are passed to the sidecar",
                 "list `authorization` and what the routes read, exactly",
+            );
+        }
+        if ["FORWARD_ONLY", "APPEND_FORWARD"].iter().any(|word| text.contains(word)) {
+            file.warn(
+                Some(line),
+                "what a client says of its certificate is passed on, as if Envoy had seen it",
+                "set `forward_client_cert_details: SANITIZE_SET`",
+            );
+        }
+        if text.contains(CERTIFICATE) && listed && !file.has("SANITIZE_SET") {
+            file.warn(
+                Some(line),
+                "Envoy takes the header of the certificate away, or passes a client's own on",
+                "set `forward_client_cert_details: SANITIZE_SET`",
             );
         }
         if text.contains("prefix_rewrite") || text.contains("regex_rewrite") || text.contains("path_rewrite_policy") {
@@ -81,6 +101,36 @@ pub(super) fn lint(file: &mut File<'_>) {
         let rejected = key.starts_with("headers_with") && file.has("headers_with_underscores_action: REJECT_REQUEST");
         if !file.has(key) && !rejected {
             file.warn(Some(filter), message, help);
+        }
+    }
+    if file.has("SANITIZE_SET") && !file.has("uri: true") {
+        file.warn(
+            file.find("SANITIZE_SET"),
+            "the header of the certificate has no name in it, so nobody is known by one",
+            "set `set_current_client_cert_details: {uri: true}`",
+        );
+    }
+    if file.has("SANITIZE_SET") && file.has("dns: true") {
+        file.warn(
+            file.find("dns: true"),
+            "a URI with a DNS name behind it is refused, because it could go on there",
+            "leave `dns: true` out",
+        );
+    }
+    if let Some(body) = file.find("with_request_body") {
+        if file.has("grpc_service") && !file.has("pack_as_bytes: true") {
+            file.warn(
+                Some(body),
+                "a body that is no UTF-8 is changed on the way to the sidecar",
+                "set `pack_as_bytes: true`",
+            );
+        }
+        if file.has("http_service") && !file.has("exact: content-encoding") {
+            file.warn(
+                Some(body),
+                "the sidecar gets the body, and does not see whether it is compressed",
+                "add `{exact: content-encoding, ignore_case: true}` to `allowed_headers`",
+            );
         }
     }
     if file.has("grpc_service") && !file.has("timeout:") {

@@ -38,6 +38,32 @@ http_filters:
     validate_mutations: true
 "#;
 
+/// Envoy over HTTP, with bodies and with certificates.
+const ENVOY_HTTP: &str = r#"use_remote_address: true
+forward_client_cert_details: SANITIZE_SET
+set_current_client_cert_details: {uri: true}
+normalize_path: true
+merge_slashes: true
+path_with_escaped_slashes_action: REJECT_REQUEST
+common_http_protocol_options: { headers_with_underscores_action: DROP_HEADER }
+http_filters:
+- name: envoy.filters.http.ext_authz
+  typed_config:
+    transport_api_version: V3
+    failure_mode_allow: false
+    with_request_body: {max_request_bytes: 65536, allow_partial_message: false}
+    allowed_headers:
+      patterns:
+        - {exact: authorization, ignore_case: true}
+        - {exact: content-type, ignore_case: true}
+        - {exact: content-encoding, ignore_case: true}
+        - {exact: x-forwarded-client-cert, ignore_case: true}
+    http_service:
+      server_uri: {uri: "http://127.0.0.1:8180", cluster: palisade, timeout: 0.5s}
+      authorization_response:
+        allowed_upstream_headers: {patterns: [{exact: x-palisade-principal}]}
+"#;
+
 const CADDY: &str = "route {\n  request_header -X-User\n  forward_auth 127.0.0.1:8180 {\n    uri /gateway/forward?\n    copy_headers X-User\n    transport http {\n      dial_timeout 500ms\n      response_header_timeout 1s\n    }\n  }\n  reverse_proxy 127.0.0.1:9000\n}\n";
 
 const TRAEFIK: &str = r#"http:
@@ -67,6 +93,7 @@ fn good_configurations_have_no_findings() {
     for (gateway, text) in [
         (Gateway::Nginx, NGINX),
         (Gateway::Envoy, ENVOY),
+        (Gateway::Envoy, ENVOY_HTTP),
         (Gateway::Caddy, CADDY),
         (Gateway::Traefik, TRAEFIK),
         (Gateway::Haproxy, HAPROXY),
@@ -104,6 +131,23 @@ fn each_trap_is_found() {
             "clear_route_cache: true\n    validate_mutations: true",
             "chosen again",
         ),
+        (
+            Gateway::Envoy,
+            ENVOY,
+            "validate_mutations: true",
+            "with_request_body: {allow_partial_message: false}\n    validate_mutations: true",
+            "no UTF-8",
+        ),
+        (Gateway::Envoy, ENVOY_HTTP, "message: false", "message: true", "a part of large bodies"),
+        (Gateway::Envoy, ENVOY_HTTP, "        - {exact: content-encoding, ignore_case: true}\n", "", "compressed"),
+        (Gateway::Envoy, ENVOY_HTTP, "SANITIZE_SET", "ALWAYS_FORWARD_ONLY", "what a client says of its certificate"),
+        (Gateway::Envoy, ENVOY_HTTP, "SANITIZE_SET", "FORWARD_ONLY", "what a client says of its certificate"),
+        (Gateway::Envoy, ENVOY_HTTP, "SANITIZE_SET", "APPEND_FORWARD", "what a client says of its certificate"),
+        (Gateway::Envoy, ENVOY_HTTP, "forward_client_cert_details: SANITIZE_SET\n", "", "takes the header"),
+        (Gateway::Envoy, ENVOY_HTTP, "{uri: true}", "{subject: true}", "nobody is known"),
+        (Gateway::Envoy, ENVOY_HTTP, "{uri: true}", "{uri: true, dns: true}", "a DNS name behind it"),
+        (Gateway::Envoy, ENVOY_HTTP, "exact: x-forwarded-client-cert", "exact: x-forwarded-uri", "makes up"),
+        (Gateway::Envoy, ENVOY_HTTP, "exact: x-forwarded-client-cert", "prefix: x-forwarded-", "makes up"),
         (Gateway::Caddy, CADDY, "forward?", "forward", "query is appended"),
         (Gateway::Caddy, CADDY, "      response_header_timeout 1s\n", "", "for ever"),
         (Gateway::Caddy, CADDY, "  request_header -X-User\n", "", "2.11.1"),
@@ -120,6 +164,20 @@ fn each_trap_is_found() {
             "only where it sees them",
         ),
         (Gateway::Traefik, TRAEFIK, "        authResponseHeaders: [\"X-User\"]\n", "", "do not reach the service"),
+        (
+            Gateway::Traefik,
+            TRAEFIK,
+            "        authResponseHeaders",
+            "        forwardBody: true\n        preserveRequestMethod: true\n        authResponseHeaders",
+            "of any size",
+        ),
+        (
+            Gateway::Traefik,
+            TRAEFIK,
+            "        authResponseHeaders",
+            "        forwardBody: true\n        maxBodySize: 65536\n        authResponseHeaders",
+            "`GET` with a body",
+        ),
         (
             Gateway::Traefik,
             TRAEFIK,

@@ -62,6 +62,13 @@ pub(super) fn lint(file: &mut File<'_>) {
             "leave `authRequestHeaders` out, so that it sees all headers",
         );
     }
+    if file.has("forwardBody") && !file.has("preserveRequestMethod") {
+        file.warn(
+            file.find("forwardBody"),
+            "the check is a `GET` with a body, which whatever stands in between may drop",
+            "set `preserveRequestMethod: true`",
+        );
+    }
     if file.has("forwardBody") && !file.has("maxBodySize") {
         file.warn(
             file.find("forwardBody"),

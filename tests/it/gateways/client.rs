@@ -1,6 +1,6 @@
 //! A client that sends what it is told, byte by byte, and reads whatever comes.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub struct Say<'a> {
     pub target: &'a str,
     pub host: &'a str,
     pub headers: Vec<(&'a str, &'a str)>,
-    pub body: &'a str,
+    pub body: &'a [u8],
     /// How long to wait for the answer.
     pub wait: Duration,
 }
@@ -19,7 +19,7 @@ pub struct Say<'a> {
 impl<'a> Say<'a> {
     pub fn get(target: &'a str) -> Self {
         let wait = Duration::from_secs(10);
-        Self { method: "GET", target, host: "gw.test", headers: Vec::new(), body: "", wait }
+        Self { method: "GET", target, host: "gw.test", headers: Vec::new(), body: b"", wait }
     }
 
     pub fn with(mut self, name: &'a str, value: &'a str) -> Self {
@@ -27,20 +27,36 @@ impl<'a> Say<'a> {
         self
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut out = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host);
         for (name, value) in &self.headers {
             out.push_str(&format!("{name}: {value}\r\n"));
         }
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
+        if !self.has("connection") {
             out.push_str("Connection: close\r\n");
         }
-        if !self.body.is_empty() || self.method == "POST" {
+        let chunked = self.has("transfer-encoding");
+        if !chunked && (!self.body.is_empty() || self.method == "POST") {
             out.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
         out.push_str("\r\n");
-        out.push_str(self.body);
-        out.into_bytes()
+        let mut out = out.into_bytes();
+        if !chunked {
+            out.extend_from_slice(self.body);
+            return out;
+        }
+        // in pieces that cut through words
+        for piece in self.body.chunks(1_021) {
+            out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            out.extend_from_slice(piece);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"0\r\n\r\n");
+        out
     }
 }
 
@@ -48,9 +64,9 @@ impl<'a> Say<'a> {
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    headers: Vec<(String, String)>,
-    /// The connection, where it stays open.
-    pub stream: TcpStream,
+    pub headers: Vec<(String, String)>,
+    /// The connection, where it is one of TCP and stays open.
+    pub stream: Option<TcpStream>,
 }
 
 impl Reply {
@@ -64,26 +80,36 @@ impl Reply {
     }
 }
 
+/// A way to send a request.
+pub type Speak = fn(SocketAddr, &Say<'_>) -> Option<Reply>;
+
 /// Sends it and reads the head of the answer; nothing if none comes in time.
 pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
     let mut stream = TcpStream::connect(addr).ok()?;
     stream.set_read_timeout(Some(what.wait)).ok()?;
+    let reply = say_on(&mut stream, what).ok()?;
+    Some(Reply { stream: Some(stream), ..reply })
+}
+
+/// The same on a connection that is there. An error is a connection that broke off before the head was whole.
+pub fn say_on(stream: &mut (impl Read + Write), what: &Say<'_>) -> io::Result<Reply> {
     // a gateway that refuses early may close before it has taken all
-    let _ = stream.write_all(&what.bytes());
+    let sent = stream.write_all(&what.bytes()).and_then(|()| stream.flush());
     let mut bytes = Vec::new();
     // byte by byte: what follows an upgrade is not ours
     let mut byte = [0];
-    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).ok()? == 1 {
+    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? == 1 {
         bytes.push(byte[0]);
     }
-    let head = String::from_utf8_lossy(&bytes);
+    let head = String::from_utf8_lossy(&bytes).into_owned();
     let mut lines = head.lines();
-    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let Some(status) = status else { return Err(sent.err().unwrap_or(io::ErrorKind::UnexpectedEof.into())) };
     let headers = lines.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
     if status != 101 {
         // to its end, so that what the gateway does for this request is done
         let _ = stream.read_to_end(&mut bytes);
     }
-    Some(Reply { status, headers, stream })
+    Ok(Reply { status, headers, stream: None })
 }

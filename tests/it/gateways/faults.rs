@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::{Say, say};
-use super::run::{Around, Running};
+use super::run::{Around, Running, Setting};
 use super::stand::Stand;
 use super::tap::Words;
 use crate::support::gate::bearer;
@@ -127,11 +127,13 @@ fn is_gone(stand: &mut Stand<'_>, ann: &str) {
 /// A gateway that is pointed at something else of the sidecar's: another path, or another listener.
 pub fn mistyped(stand: &Stand<'_>, program: &Path) {
     let ann = bearer("ann");
-    let (sidecar, change) = match stand.gateway.words {
-        Words::Grpc => (stand.sidecar.decisions, ("ext_authz.v3", "ext_authz.v3")),
-        _ => (stand.tap.addr, ("/gateway/", "/nonsense/")),
+    let (sidecar, changes) = match stand.gateway.words {
+        Words::Grpc => (stand.sidecar.decisions, &[][..]),
+        _ => (stand.tap.addr, &[("/gateway/", "/nonsense/")][..]),
     };
-    let wrong = Running::start(stand.gateway, program, Around { sidecar, service: stand.upstream.addr, change });
+    let setting = Setting { changes, mistaken: true, ..Setting::default() };
+    let around = Around { sidecar, service: stand.upstream.addr, setting: &setting };
+    let wrong = Running::start(stand.gateway, program, around);
     for target in ["/d/7", "/open"] {
         let reply = say(wrong.addr, &Say::get(target).with("Authorization", &ann));
         let seen = stand.upstream.take();

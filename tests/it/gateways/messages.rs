@@ -18,8 +18,16 @@ pub fn read(there: &[u8], back: &[u8]) -> Vec<Asked> {
         let check: CheckRequest = message(&bytes)?;
         let http = check.attributes?.request?.http?;
         let answer = answers.get(&stream).and_then(|bytes| message::<CheckResponse>(bytes));
-        let allowed = answer.and_then(|answer| answer.status).is_some_and(|status| status.code == 0);
-        Some(Asked { method: http.method, target: http.path.into_bytes(), allowed })
+        let status = answer.and_then(|answer| answer.status);
+        Some(Asked {
+            method: http.method,
+            target: http.path.into_bytes(),
+            host: http.host,
+            // text, unless Envoy is told to send bytes
+            body: if http.raw_body.is_empty() { http.body.into_bytes() } else { http.raw_body },
+            allowed: status.as_ref().is_some_and(|status| status.code == 0),
+            code: status.map(|status| status.message).unwrap_or_default(),
+        })
     };
     questions.into_iter().filter_map(asked).collect()
 }

@@ -1,11 +1,15 @@
 //! The real gateways, each with the configuration of its page in `docs/gateways`: one table of requests, what
-//! becomes of them when the sidecar fails, and 37 targets that programs read differently.
+//! becomes of them when the sidecar fails, 37 targets that programs read differently, bodies that are passed on, and
+//! callers with certificates.
 //!
 //! `tests/gateways/install.sh` fetches them into `target/gateways`; else they are looked for on the `PATH`. What
 //! is not there is named as skipped, and fails where `PALISADE_TEST_GATEWAYS=require` is set.
 
+mod bodies;
+mod certificates;
 mod client;
 mod faults;
+mod http2;
 mod messages;
 mod nasty;
 mod run;
@@ -13,12 +17,15 @@ mod scenarios;
 mod stand;
 mod table;
 mod tap;
+mod tls;
 mod upstream;
 
 use std::io::Write as _;
+use std::path::Path;
 
+use run::Setting;
 use stand::Stand;
-use table::{GATEWAYS, Gateway};
+use table::{GATEWAYS, Gateway, WITH_BODIES, WITH_CERTIFICATES};
 
 /// Past the harness, which shows nothing of a test that passes.
 fn tell(line: &str) {
@@ -39,10 +46,32 @@ fn drive(name: &str) {
     let Some(program) = gateway.program() else { return missing(gateway) };
     let mut stand = Stand::start(gateway, &program);
     scenarios::run(&stand);
+    bodies::run_none(&stand);
     let passed = nasty::run(&stand);
     faults::run(&mut stand);
     faults::mistyped(&stand, &program);
-    tell(&format!("gateway {name}: {}; {passed} of 37 nasty targets passed", gateway.version(&program)));
+    tell(&format!("gateway {name}: {}; {passed:?} of 37 nasty targets passed", gateway.version(&program)));
+}
+
+/// What has Envoy pass on whole bodies alone.
+const WHOLE: &str = "allow_partial_message: false";
+
+/// Routes that read bodies, through one that passes them on.
+fn drive_bodies(name: &str) {
+    let (gateway, too_large) = WITH_BODIES.iter().find(|(gateway, _)| gateway.name == name).unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    bodies::run(&Stand::start(gateway, &program), *too_large);
+    if gateway.files()[0].1.contains(WHOLE) {
+        let changes = [(WHOLE, "allow_partial_message: true")];
+        bodies::run_cut(&Stand::with(gateway, &program, Setting { changes: &changes, ..Setting::default() }));
+    }
+}
+
+/// Callers with certificates, through one that asks for them, or has no TLS to do so.
+fn drive_certificates(name: &str, run: fn(&Gateway, &Path)) {
+    let gateway = WITH_CERTIFICATES.iter().find(|gateway| gateway.name == name).unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    run(gateway, &program);
 }
 
 macro_rules! gateways {
@@ -73,8 +102,39 @@ gateways! {
 }
 
 #[test]
+fn bodies_through_traefik() {
+    drive_bodies("traefik with bodies");
+}
+
+#[test]
+fn bodies_through_envoy_over_http() {
+    drive_bodies("envoy over HTTP with bodies");
+}
+
+#[test]
+fn bodies_through_envoy_over_grpc() {
+    drive_bodies("envoy over gRPC with bodies");
+}
+
+#[test]
+fn certificates_through_envoy_over_http() {
+    drive_certificates("envoy over HTTP with certificates", certificates::run);
+}
+
+#[test]
+fn certificates_through_envoy_over_grpc() {
+    drive_certificates("envoy over gRPC with certificates", certificates::run);
+}
+
+#[test]
+fn certificates_through_envoy_without_tls() {
+    drive_certificates("envoy over HTTP without TLS", certificates::run_plain);
+}
+
+#[test]
 fn the_configurations_of_the_pages_have_no_traps() {
-    for gateway in GATEWAYS {
+    let more = WITH_BODIES.iter().map(|(gateway, _)| gateway).chain(WITH_CERTIFICATES);
+    for gateway in GATEWAYS.iter().chain(more) {
         let dir = tempfile::tempdir().unwrap();
         let (flag, file) = gateway.lint;
         let text = gateway.files().into_iter().find(|(name, _)| name == file).unwrap().1;

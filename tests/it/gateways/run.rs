@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::{Say, say};
+use serde_json::{Value, json};
+
+use super::client::{Reply, Say, say};
 use super::table::{Gateway, installed};
 
 pub struct Running {
@@ -23,8 +25,27 @@ pub struct Running {
 pub struct Around<'a> {
     pub sidecar: SocketAddr,
     pub service: SocketAddr,
-    /// A mistake in its configuration: what becomes what.
-    pub change: (&'a str, &'a str),
+    pub setting: &'a Setting<'a>,
+}
+
+/// What a test wants otherwise than the page has it.
+pub struct Setting<'a> {
+    /// Of the gateway's configuration: what becomes what.
+    pub changes: &'a [(&'a str, &'a str)],
+    /// It is wrong, and need not let anything pass.
+    pub mistaken: bool,
+    /// Files beside the configuration.
+    pub files: &'a [(&'a str, String)],
+    /// How it is spoken to.
+    pub speak: &'a (dyn Fn(SocketAddr, &Say<'_>) -> Option<Reply> + Sync),
+    /// Of the sidecar's configuration.
+    pub sidecar: Value,
+}
+
+impl Default for Setting<'_> {
+    fn default() -> Self {
+        Self { changes: &[], mistaken: false, files: &[], speak: &say, sidecar: json!({}) }
+    }
 }
 
 impl Running {
@@ -54,14 +75,17 @@ impl Running {
         let put = |text: &str| text.replace("DIR", here).replace("MODULES", modules.to_str().unwrap());
         for (name, text) in gateway.files() {
             let mut text = text;
-            let (from, to) = around.change;
-            if !from.is_empty() {
+            for (from, to) in around.setting.changes {
+                assert!(text.contains(from) || gateway.files().len() > 1, "{name} has no {from}");
                 text = text.replace(from, to);
             }
             for (from, to) in gateway.patch.iter().filter(|(from, _)| text.contains(from)).collect::<Vec<_>>() {
                 text = text.replace(from, to);
             }
             std::fs::write(dir.path().join(name), with_ports(&put(&text), addr, around)).unwrap();
+        }
+        for (name, text) in around.setting.files {
+            std::fs::write(dir.path().join(name), text).unwrap();
         }
         let log = File::create(dir.path().join("log")).unwrap();
         let mut command = gateway.command(program);
@@ -72,7 +96,8 @@ impl Running {
         let deadline = Instant::now() + Duration::from_secs(15);
         while Instant::now() < deadline && running.child.try_wait().unwrap().is_none() {
             let ready = Say { wait: Duration::from_millis(500), ..Say::get("/open") };
-            if say(addr, &ready).is_some_and(|reply| reply.status == 200 || !around.change.0.is_empty()) {
+            let reply = (around.setting.speak)(addr, &ready);
+            if reply.is_some_and(|reply| reply.status == 200 || around.setting.mistaken) {
                 return Ok(running);
             }
             thread::sleep(Duration::from_millis(20));

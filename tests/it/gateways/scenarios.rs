@@ -29,7 +29,7 @@ pub fn run(stand: &Stand<'_>) {
     let both = format!("{ann}, {bob}");
     let (ann, bob, both) = (ann.as_str(), bob.as_str(), both.as_str());
     let known = |target| Say::get(target).with("Authorization", ann);
-    let post = |target, body| Say { method: "POST", body, ..known(target) };
+    let post = |target, body: &'static [u8]| Say { method: "POST", body, ..known(target) };
     let rpc = |target, who| {
         Say { method: "POST", ..Say::get(target) }
             .with("Content-Type", "application/grpc")
@@ -41,7 +41,7 @@ pub fn run(stand: &Stand<'_>) {
         ("public", Say::get("/open"), Passes("")),
         ("allowed", known("/d/7"), Passes(ANN)),
         ("allowed with a query", known("/d/7?x=y&z"), Passes(ANN)),
-        ("allowed with a body", post("/d/7", "{\"a\": 1}"), Passes(ANN)),
+        ("allowed with a body", post("/d/7", b"{\"a\": 1}"), Passes(ANN)),
         ("HEAD follows GET", Say { method: "HEAD", ..known("/d/7") }, Passes(ANN)),
         ("nobody", Say::get("/d/7"), Stops(401)),
         ("a bad token", Say::get("/d/7").with("Authorization", "Bearer nonsense"), Stops(401)),
@@ -167,12 +167,13 @@ fn upgrades(stand: &Stand<'_>, ann: &str) {
     };
     let mark = stand.tap.mark();
     let (reply, seen) = stand.settle(&upgrade("/d/7").with("Authorization", ann));
-    let mut reply = reply.unwrap_or_else(|| panic!("no answer to an upgrade: {}", stand.told()));
+    let reply = reply.unwrap_or_else(|| panic!("no answer to an upgrade: {}", stand.told()));
     assert_eq!((reply.status, seen.len()), (101, 1), "{reply:?} {seen:?}\n{}", stand.told());
     assert_eq!(reply.header("sec-websocket-accept"), Some(WEBSOCKET.1));
     assert_eq!(seen[0].like("x-palisade-principal"), [ANN]);
     let mut heard = [0; 4];
-    reply.stream.write_all(b"ping").and_then(|()| reply.stream.read_exact(&mut heard)).unwrap();
+    let mut stream = reply.stream.unwrap();
+    stream.write_all(b"ping").and_then(|()| stream.read_exact(&mut heard)).unwrap();
     assert_eq!(&heard, b"ping");
     assert_eq!(stand.tap.since(&mark).iter().filter(|asked| asked.allowed).count(), 1, "an upgrade is one check");
     for (say, status) in [(upgrade("/d/7"), 401), (upgrade("/d/closed").with("Authorization", ann), 403)] {

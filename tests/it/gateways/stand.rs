@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::client::{Reply, Say, say};
-use super::run::{Around, Running};
+use super::client::{Reply, Say};
+use super::run::{Around, Running, Setting};
 use super::table::Gateway;
 use super::tap::Tap;
 use super::upstream::{Seen, Upstream};
 use crate::support::gate::flags_with_identity;
 use crate::support::process::Process;
+use crate::support::server::merge;
 
 /// `gw.test` has a few routes of every kind; `nasty.test` lets everything pass that is not ambiguous.
 const ROUTES: &str = "
@@ -32,8 +33,36 @@ routes:
   - {match: 'GET /{path*}', public: true}
   - {match: 'GET /{path*}/', public: true}
 ";
+/// Every call is a POST, and the body says what it is about.
+const BODIES: &str = "
+hosts: [body.test]
+routes:
+  - {match: POST /open, public: true}
+  - match: POST /doc/get
+    action: view
+    resource: Doc::{body.id}
+  - match: POST /doc/act
+    when: body.action is lock
+    action: lock
+    resource: Doc::{body.id}
+  - match: POST /doc/act
+    when: body.action is unlock
+    action: unlock
+    resource: Doc::{body.id}
+  - match: POST /doc/list
+    each: body.ids
+    action: view
+    resource: Doc::{each}
+  - match: GET,POST /d/{id}
+    action: view
+    resource: Doc::{path.id}
+";
 const POLICIES: &str = r#"
 @id("ann") permit (principal == Fleet::User::"ann", action, resource) unless { resource == Doc::"closed" };
+@id("services") permit (principal is Fleet::Service, action, resource)
+    when { [Fleet::Service::"billing", Fleet::Service::"shop/web"].contains(principal) }
+    unless { resource == Doc::"closed" };
+@id("unlock") forbid (principal, action == Action::"unlock", resource);
 "#;
 
 pub struct Stand<'a> {
@@ -42,6 +71,7 @@ pub struct Stand<'a> {
     pub tap: Tap,
     pub upstream: Upstream,
     running: Running,
+    setting: Setting<'a>,
     retries: AtomicUsize,
 }
 
@@ -50,11 +80,16 @@ const RETRIES: usize = 8;
 
 impl<'a> Stand<'a> {
     pub fn start(gateway: &'a Gateway, program: &Path) -> Self {
-        let (sidecar, upstream) = (sidecar(), Upstream::start());
+        Self::with(gateway, program, Setting::default())
+    }
+
+    /// The same, otherwise than the page has it.
+    pub fn with(gateway: &'a Gateway, program: &Path, setting: Setting<'a>) -> Self {
+        let (sidecar, upstream) = (sidecar(&setting.sidecar), Upstream::start());
         let tap = Tap::start(gateway.words, sidecar.listener(gateway.words.listener()));
-        let running =
-            Running::start(gateway, program, Around { sidecar: tap.addr, service: upstream.addr, change: ("", "") });
-        let stand = Self { gateway, sidecar, tap, upstream, running, retries: AtomicUsize::new(0) };
+        let around = Around { sidecar: tap.addr, service: upstream.addr, setting: &setting };
+        let running = Running::start(gateway, program, around);
+        let stand = Self { gateway, sidecar, tap, upstream, running, setting, retries: AtomicUsize::new(0) };
         stand.upstream.take();
         stand
     }
@@ -65,7 +100,7 @@ impl<'a> Stand<'a> {
 
     /// Sends a request; what the client hears, and what the service saw.
     pub fn ask(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
-        let reply = say(self.addr(), what);
+        let reply = (self.setting.speak)(self.addr(), what);
         (reply, self.upstream.take())
     }
 
@@ -93,25 +128,31 @@ impl<'a> Stand<'a> {
 
     /// A sidecar that takes the place of the one that is gone.
     pub fn restart(&mut self) {
-        self.sidecar = sidecar();
+        self.sidecar = sidecar(&self.setting.sidecar);
         self.tap.up(self.sidecar.listener(self.gateway.words.listener()));
     }
 }
 
 /// A sidecar that knows `ann`, with a directory of its own.
-fn sidecar() -> Process {
+fn sidecar(changes: &Value) -> Process {
     let dir = tempfile::tempdir().unwrap();
     for name in ["policies", "entities", "routes"] {
         std::fs::create_dir(dir.path().join(name)).unwrap();
     }
-    for (name, text) in [("policies/p.cedar", POLICIES), ("routes/r.yaml", ROUTES), ("routes/nasty.yaml", NASTY)] {
+    for (name, text) in [
+        ("policies/p.cedar", POLICIES),
+        ("routes/r.yaml", ROUTES),
+        ("routes/nasty.yaml", NASTY),
+        ("routes/bodies.yaml", BODIES),
+    ] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
     // time enough on a machine that is busy; how long a gateway waits is its own matter
-    let settings = json!({
+    let mut settings = json!({
         "gateway": {"deadline": "5s"},
         "decision_log": {"sink": dir.path().join("decisions.jsonl")},
     });
+    merge(&mut settings, changes);
     std::fs::write(dir.path().join("palisade.yaml"), flags_with_identity(dir.path(), &settings).to_string()).unwrap();
     Process::start(dir, &["listen.grpc=127.0.0.1:0"])
 }

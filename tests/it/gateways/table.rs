@@ -21,6 +21,8 @@ pub struct Gateway {
     page: &'static str,
     /// Which of the page's blocks, by number, is which file.
     blocks: &'static [(usize, &'static str)],
+    /// Blocks that are to be added to these files, each below the line that the text in front of it names.
+    added: &'static [usize],
     /// The flag of `routes lint` and the file that it reads.
     pub lint: (&'static str, &'static str),
     /// What the page has no say in: where temporary files are, how the program stays in the foreground.
@@ -45,6 +47,7 @@ const NGINX: Gateway = Gateway {
     command: None,
     page: "nginx.md",
     blocks: &[(0, "nginx.conf")],
+    added: &[],
     lint: ("--nginx", "nginx.conf"),
     patch: &[("worker_processes auto;", "worker_processes 1;"), ("\nhttp {\n", NGINX_TEMPORARY)],
     arguments: &[
@@ -70,6 +73,7 @@ const CADDY: Gateway = Gateway {
     command: None,
     page: "caddy.md",
     blocks: &[(0, "Caddyfile")],
+    added: &[],
     lint: ("--caddy", "Caddyfile"),
     patch: &[],
     arguments: &["run", "--config", "DIR/Caddyfile", "--adapter", "caddyfile"],
@@ -86,6 +90,7 @@ const TRAEFIK: Gateway = Gateway {
     command: Some("traefik"),
     page: "traefik.md",
     blocks: &[(0, "traefik.yaml"), (1, "dynamic.yaml")],
+    added: &[],
     lint: ("--traefik", "dynamic.yaml"),
     patch: &[("/etc/traefik", "DIR")],
     arguments: &["--configFile=DIR/traefik.yaml"],
@@ -102,6 +107,7 @@ const HAPROXY: Gateway = Gateway {
     command: Some("haproxy"),
     page: "haproxy.md",
     blocks: &[(0, "haproxy.cfg"), (1, "palisade.lua")],
+    added: &[],
     lint: ("--haproxy", "haproxy.cfg"),
     patch: &[("/etc/haproxy", "DIR")],
     arguments: &["-db", "-f", "DIR/haproxy.cfg"],
@@ -118,6 +124,7 @@ const APACHE: Gateway = Gateway {
     command: Some("apache2"),
     page: "apache.md",
     blocks: &[(0, "apache2.conf"), (1, "palisade.lua")],
+    added: &[],
     lint: ("--apache", "apache2.conf"),
     patch: &[
         ("/etc/apache2", "DIR"),
@@ -139,8 +146,9 @@ const ENVOY: Gateway = Gateway {
     command: Some("envoy"),
     page: "envoy.md",
     blocks: &[],
+    added: &[],
     lint: ("--envoy", "envoy.yaml"),
-    patch: &[],
+    patch: &[("/etc/envoy", "DIR")],
     arguments: &["-c", "DIR/envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"],
     version: &["--version"],
     patience: Some(Duration::from_secs(5)),
@@ -158,6 +166,35 @@ pub const GATEWAYS: &[Gateway] = &[
     APACHE,
     Gateway { name: "envoy over HTTP", blocks: &[(0, "envoy.yaml")], ..ENVOY },
     Gateway { name: "envoy over gRPC", words: Words::Grpc, blocks: &[(1, "envoy.yaml")], ..ENVOY },
+];
+
+/// Those that pass bodies on, with the status of one that is too large.
+pub const WITH_BODIES: &[(Gateway, u16)] = &[
+    (Gateway { name: "traefik with bodies", added: &[2], ..TRAEFIK }, 401),
+    (Gateway { name: "envoy over HTTP with bodies", blocks: &[(0, "envoy.yaml")], added: &[2], ..ENVOY }, 413),
+    (
+        Gateway {
+            name: "envoy over gRPC with bodies",
+            words: Words::Grpc,
+            blocks: &[(1, "envoy.yaml")],
+            added: &[3],
+            ..ENVOY
+        },
+        413,
+    ),
+];
+
+/// Those that know callers by their certificates.
+pub const WITH_CERTIFICATES: &[Gateway] = &[
+    Gateway { name: "envoy over HTTP with certificates", blocks: &[(0, "envoy.yaml")], added: &[4, 5, 6], ..ENVOY },
+    Gateway {
+        name: "envoy over gRPC with certificates",
+        words: Words::Grpc,
+        blocks: &[(1, "envoy.yaml")],
+        added: &[4],
+        ..ENVOY
+    },
+    Gateway { name: "envoy over HTTP without TLS", blocks: &[(0, "envoy.yaml")], added: &[5, 6], ..ENVOY },
 ];
 
 /// Where the installer puts things.
@@ -205,8 +242,28 @@ impl Gateway {
 
     /// Its configuration, as its page shows it: names and texts.
     pub fn files(&self) -> Vec<(String, String)> {
-        let text = std::fs::read_to_string(Server::project("docs/gateways").join(self.page)).unwrap();
-        let blocks = blocks(&text);
-        self.blocks.iter().map(|(at, name)| ((*name).to_owned(), blocks[*at].2.clone())).collect()
+        let page = std::fs::read_to_string(Server::project("docs/gateways").join(self.page)).unwrap();
+        let blocks = blocks(&page);
+        let mut files: Vec<(String, String)> =
+            self.blocks.iter().map(|(at, name)| ((*name).to_owned(), blocks[*at].2.clone())).collect();
+        for at in self.added {
+            let (line, _, text) = &blocks[*at];
+            let below = place(&page, *line);
+            let mut found = 0;
+            for (_, file) in &mut files {
+                found += file.lines().filter(|line| line.trim() == below).count();
+                let with = |line: &str| format!("{line}\n{}", if line.trim() == below { text } else { "" });
+                *file = file.lines().map(with).collect();
+            }
+            assert_eq!(found, 1, "{}: where is `{below}`?", self.page);
+        }
+        files
     }
+}
+
+/// The line below which the block at `line` goes: it stands at the end of what is written in front of the block.
+fn place(page: &str, line: usize) -> &str {
+    let before = page.lines().take(line - 1).filter(|line| !line.is_empty()).last().unwrap_or_default();
+    let named = before.strip_suffix("`:").and_then(|text| text.rsplit_once('`'));
+    named.unwrap_or_else(|| panic!("line {line}: no place is named in `{before}`")).1
 }

@@ -8,7 +8,10 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use serde_json::Value;
+
 use super::messages;
+use super::upstream;
 use crate::support::http::read_response;
 
 /// What a gateway asked, and what it heard.
@@ -16,7 +19,11 @@ use crate::support::http::read_response;
 pub struct Asked {
     pub method: String,
     pub target: Vec<u8>,
+    pub host: String,
+    pub body: Vec<u8>,
     pub allowed: bool,
+    /// The code of a denial.
+    pub code: String,
 }
 
 /// How to read what a gateway asks.
@@ -174,22 +181,36 @@ fn http(words: Words, talk: &Talk) -> Vec<Asked> {
                 lines.find(|line| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes()));
             found.map(|line| line[name.len()..].trim_ascii().to_vec()).unwrap_or_default()
         };
-        let length: usize = String::from_utf8_lossy(&field("content-length:")).parse().unwrap_or(0);
-        let (method, target) = match words {
-            Words::Nginx => (field("x-original-method:"), field("x-original-uri:")),
-            Words::Forward => (field("x-forwarded-method:"), field("x-forwarded-uri:")),
+        let text = |name: &str| {
+            Some(field(name))
+                .filter(|value| !value.is_empty())
+                .map(|value| String::from_utf8_lossy(&value).into_owned())
+        };
+        let mut after = Cursor::new(&rest[end + 4..]);
+        let (length, coding) = (text("content-length:"), text("transfer-encoding:"));
+        // it is not whole yet, and so not asked yet
+        let Some(body) = upstream::body(&mut after, length.as_deref(), coding.as_deref()) else { break };
+        let (method, target, host) = match words {
+            Words::Nginx => (field("x-original-method:"), field("x-original-uri:"), text("x-original-host:")),
+            Words::Forward => (field("x-forwarded-method:"), field("x-forwarded-uri:"), text("x-forwarded-host:")),
             Words::Envoy | Words::Grpc => {
                 let method = line.split(|b| *b == b' ').next().unwrap_or_default();
                 let target = &line[(method.len() + 1).min(line.len())..];
                 let target = target.strip_suffix(b" HTTP/1.1").unwrap_or(target);
-                (method.to_vec(), target.strip_prefix(b"/gateway/envoy").unwrap_or(target).to_vec())
+                let target = target.strip_prefix(b"/gateway/envoy").unwrap_or(target);
+                (method.to_vec(), target.to_vec(), text("host:"))
             }
         };
         // HEAD is asked by Envoy alone
         let answer = read_response(&mut answers, words == Words::Envoy && method == b"HEAD");
-        let allowed = answer.is_ok_and(|answer| answer.status == 200);
-        asked.push(Asked { method: String::from_utf8_lossy(&method).into_owned(), target, allowed });
-        rest = rest.get(end + 4 + length..).unwrap_or_default();
+        let answer = answer.ok();
+        let allowed = answer.as_ref().is_some_and(|answer| answer.status == 200);
+        let code = answer
+            .and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok()?["code"].as_str().map(str::to_owned));
+        let method = String::from_utf8_lossy(&method).into_owned();
+        let (host, code) = (host.unwrap_or_default(), code.unwrap_or_default());
+        asked.push(Asked { method, target, host, body, allowed, code });
+        rest = &rest[end + 4 + after.position() as usize..];
     }
     asked
 }

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 /// What a client must send and hears for an upgrade: the example of RFC 6455.
@@ -17,9 +17,15 @@ pub struct Seen {
     pub target: Vec<u8>,
     /// Names in small letters.
     pub headers: Vec<(String, String)>,
+    body: Arc<OnceLock<Vec<u8>>>,
 }
 
 impl Seen {
+    /// The whole body; nothing if it did not come to its end.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.body.get().map(Vec::as_slice)
+    }
+
     /// The values of every header that some services would read as `name`.
     pub fn like(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(n, _)| n.replace('_', "-") == name).map(|(_, value)| value.as_str()).collect()
@@ -59,16 +65,15 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
     loop {
         let seen = head(&mut reader)?;
         let find = |name: &str| seen.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-        let length = find("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+        let (length, coding) = (find("content-length"), find("transfer-encoding"));
         let (upgrade, close) = (find("upgrade"), find("connection"));
-        let head_only = seen.method == "HEAD";
+        let (get, head_only, whole) = (seen.method == "GET", seen.method == "HEAD", seen.body.clone());
         // before it is answered, so that whoever has the answer finds it
         log.lock().unwrap().push(seen);
-        if upgrade.is_some() {
+        if upgrade.is_some() && get {
             return echo(reader);
         }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
+        whole.set(body(&mut reader, length.as_deref(), coding.as_deref())?).ok()?;
         let body: &[u8] = if head_only { b"" } else { b"hello" };
         let out = reader.get_mut();
         out.write_all(b"HTTP/1.1 200 OK\r\nx-service: here\r\ncontent-length: 5\r\n\r\n").ok()?;
@@ -76,6 +81,29 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
         if close.as_deref() == Some("close") {
             return None;
         }
+    }
+}
+
+/// Reads a body that is framed by these two headers; nothing if it ends before it is whole.
+pub fn body(reader: &mut impl BufRead, length: Option<&str>, coding: Option<&str>) -> Option<Vec<u8>> {
+    if coding.is_none() {
+        let mut body = vec![0; length.map_or(Some(0), |length| length.parse().ok())?];
+        reader.read_exact(&mut body).ok()?;
+        return Some(body);
+    }
+    let mut body = Vec::new();
+    loop {
+        let size = line(reader)?;
+        let size = usize::from_str_radix(std::str::from_utf8(&size).ok()?.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            // what trails it, to the empty line
+            while !line(reader)?.is_empty() {}
+            return Some(body);
+        }
+        let at = body.len();
+        body.resize(at + size, 0);
+        reader.read_exact(&mut body[at..]).ok()?;
+        line(reader).filter(Vec::is_empty)?;
     }
 }
 
@@ -87,6 +115,7 @@ fn head(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
         method: String::from_utf8_lossy(&line[..space]).into_owned(),
         target: line.get(space + 1..end)?.to_vec(),
         headers: Vec::new(),
+        body: Arc::default(),
     };
     loop {
         line = self::line(reader)?;
@@ -99,7 +128,7 @@ fn head(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
     }
 }
 
-fn line(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+fn line(reader: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     reader.read_until(b'\n', &mut line).ok()?;
     line.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
