@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::config::{MaskPath, MaskStep};
 use crate::decide::Call;
-use crate::decide::refusal::{Refused, RefusedLine, RefusedRecord};
+use crate::decide::unasked::{UnaskedLine, UnaskedRecord};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, Value};
 use crate::telemetry::{Metrics, Transport, events};
 
@@ -72,7 +72,7 @@ pub struct DecisionLog {
 #[expect(clippy::large_enum_variant, reason = "decisions are the many: they must not cost an allocation more")]
 enum Record {
     Decision(DecisionRecord),
-    Refusal(Box<RefusedRecord>),
+    Unasked(Box<UnaskedRecord>),
 }
 
 /// One decision.
@@ -133,9 +133,9 @@ impl DecisionLog {
         }));
     }
 
-    /// Hands a refusal to the thread, or drops it if the queue is full.
-    pub(super) fn record_refusal(&self, refused: Refused<'_>, call: Call<'_>) {
-        self.hand_over(Record::Refusal(Box::new(RefusedRecord::new(refused, call))));
+    /// Hands a request that no policy was asked about to the thread, or drops it if the queue is full.
+    pub(super) fn record_unasked(&self, record: UnaskedRecord) {
+        self.hand_over(Record::Unasked(Box::new(record)));
     }
 
     fn hand_over(&self, record: Record) {
@@ -275,7 +275,7 @@ impl LogWriter {
             Record::Decision(record) => {
                 serde_json::to_writer(&mut self.buffer, &Line::new(record, &self.settings.mask))
             }
-            Record::Refusal(record) => serde_json::to_writer(&mut self.buffer, &RefusedLine::new(record)),
+            Record::Unasked(record) => serde_json::to_writer(&mut self.buffer, &UnaskedLine::new(record)),
         };
         if written.is_err() {
             self.buffer.truncate(before);

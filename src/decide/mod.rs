@@ -3,7 +3,7 @@
 mod cache;
 mod key;
 mod log;
-mod refusal;
+mod unasked;
 mod verify;
 
 use std::cell::Cell;
@@ -13,13 +13,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use cache::DecisionCache;
 pub use log::{DecisionLog, LogSettings, Sink};
-pub use refusal::Refused;
+pub use unasked::{Public, Refused};
 pub use verify::Sampler;
 
 use crate::domain::{AccessRequest, Decision, RequestError};
 use crate::engine::Snapshot;
 use crate::state::State;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
+use unasked::UnaskedRecord;
 
 thread_local! {
     /// The buffer of the last key on this thread: only a key that is kept is copied.
@@ -154,7 +155,15 @@ impl Pdp {
         self.metrics.refused(call.transport, refused.reason);
         tracing::debug!(transport = %call.transport, code = refused.code, "refused: {}", refused.message);
         if let Some(log) = &self.log {
-            log.record_refusal(refused, call);
+            log.record_unasked(UnaskedRecord::refused(refused, call));
+        }
+    }
+
+    /// Counts and records a gateway's request that passed on a public route, where no policy is asked.
+    pub fn note_public(&self, public: Public<'_>, call: Call<'_>) {
+        self.metrics.passed_public(call.transport);
+        if let Some(log) = &self.log {
+            log.record_unasked(UnaskedRecord::public(public, call));
         }
     }
 

@@ -50,6 +50,7 @@ pub struct Metrics {
     authentications: [IntCounter; AuthResult::ALL.len()],
     identity_reloads: [[IntCounter; ReloadResult::ALL.len()]; IdentitySource::ALL.len()],
     refusals: [[IntCounter; RefusalReason::ALL.len()]; Transport::GATEWAYS.len()],
+    public: [IntCounter; Transport::GATEWAYS.len()],
     /// Memory of verified tokens. Set it in an [`Metrics::at_scrape`].
     pub identity_cache_bytes: IntGauge,
     /// Number of verified tokens in memory. Set it in an [`Metrics::at_scrape`].
@@ -135,6 +136,11 @@ impl Metrics {
             "Gateways' requests refused before any policy was asked.",
             &["reason", "transport"],
         )?;
+        let public = build.counters(
+            "palisade_gateway_public_total",
+            "Gateways' requests that passed on a public route, where no policy is asked.",
+            &["transport"],
+        )?;
         let build_info = build.gauges("palisade_build_info", "Always 1; the version is in the label.", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let start_time = build
@@ -162,6 +168,7 @@ impl Metrics {
                 let (reason, transport) = (RefusalReason::ALL[reason], Transport::GATEWAYS[transport]);
                 refusals.with_label_values(&[reason.as_str(), transport.as_str()])
             }),
+            public: from_fn(|transport| public.with_label_values(&[Transport::GATEWAYS[transport].as_str()])),
             identity_cache_bytes: build.gauge("palisade_identity_cache_bytes", "Memory of verified tokens.")?,
             identity_cache_entries: build
                 .gauge("palisade_identity_cache_entries", "Number of verified tokens in memory.")?,
@@ -275,6 +282,13 @@ impl Metrics {
     pub fn refused(&self, transport: Transport, reason: RefusalReason) {
         if let Some(dialect) = Transport::GATEWAYS.iter().position(|dialect| *dialect == transport) {
             self.refusals[dialect][reason as usize].inc();
+        }
+    }
+
+    /// Counts a gateway's request that passed on a public route.
+    pub fn passed_public(&self, transport: Transport) {
+        if let Some(dialect) = Transport::GATEWAYS.iter().position(|dialect| *dialect == transport) {
+            self.public[dialect].inc();
         }
     }
 

@@ -116,6 +116,8 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
         "age_seconds": status.revision.map(|_| services.metrics.data_age().as_secs_f64()),
         "policies": status.policies,
         "entities": status.entities,
+        "routes": services.pdp.state().load().as_ref().map_or(0, |published| published.routes.routes().len()),
+        "identity": services.gateway.identity_status(),
         "warnings": status.warnings,
         "degraded": status.degraded,
         "last_attempt": status.last_attempt.as_ref().map(|attempt| json!({

@@ -96,7 +96,7 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         .map_err(|error| Stop::usage(format!("--claims: not JSON: {error}")))?;
     let identity = principal.map(|principal| Identity { principal, auth: None, token: None, claims: claims.as_ref() });
     let ready = args.which.read(terminal)?;
-    let store = Store::read(&ready.bundle);
+    let store = ready.store(terminal)?;
     let facts = RequestFacts {
         method,
         target: target.as_bytes(),

@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::bundle::{self, BundleArgs};
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::routes::store::Store;
 use crate::cli::terminal::Terminal;
 use crate::domain::{Bundle, Diagnostic};
 use crate::engine::{Limits, on_big_stack};
@@ -76,6 +77,16 @@ struct Ready {
     table: RouteTable,
     bundle: Bundle,
     warnings: Vec<Diagnostic>,
+}
+
+impl Ready {
+    /// What its entities refer to; the problems are all told before it stops.
+    fn store(&self, terminal: &mut Terminal<'_>) -> Result<Store, Stop> {
+        Store::read(&self.bundle).or_else(|problems| {
+            bundle::show(&problems, terminal.err)?;
+            Err(Stop::silent(Exit::Invalid))
+        })
+    }
 }
 
 impl Which {

@@ -4,24 +4,49 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::domain::{Bundle, Uid};
+use crate::domain::{Bundle, Diagnostic, Uid};
 use crate::gateway::Entities;
 
 /// Attributes by entity.
 pub(super) struct Store(HashMap<(String, String), Value>);
 
 impl Store {
-    /// Reads the documents. What is no entity is left out: whether a bundle is whole is not asked here.
-    pub(super) fn read(bundle: &Bundle) -> Self {
+    /// Reads the documents. Whether what they hold fits the schema is not asked here.
+    ///
+    /// # Errors
+    /// Each document that cannot be read, and each line of one that is no JSON.
+    pub(super) fn read(bundle: &Bundle) -> Result<Self, Vec<Diagnostic>> {
         let mut entities = HashMap::new();
+        let mut problems = Vec::new();
         for document in &bundle.entities {
-            let Ok(bytes) = document.bytes() else { continue };
-            let text = String::from_utf8_lossy(&bytes);
-            let listed: Vec<Value> = if text.trim_start().starts_with('[') {
-                serde_json::from_str(&text).unwrap_or_default()
-            } else {
-                text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+            let origin = document.origin.as_str();
+            let bytes = match document.bytes() {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    problems.push(Diagnostic::error(origin, format!("cannot be read: {error}")));
+                    continue;
+                }
             };
+            let text = String::from_utf8_lossy(&bytes);
+            let mut listed: Vec<Value> = Vec::new();
+            let mut wrong = |line: usize, error: &serde_json::Error| {
+                let mut problem = Diagnostic::error(origin, format!("not JSON: {error}"));
+                problem.line = Some(line);
+                problems.push(problem);
+            };
+            if text.trim_start().starts_with('[') {
+                match serde_json::from_str(&text) {
+                    Ok(all) => listed = all,
+                    Err(error) => wrong(error.line(), &error),
+                }
+            } else {
+                for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+                    match serde_json::from_str(line) {
+                        Ok(one) => listed.push(one),
+                        Err(error) => wrong(at + 1, &error),
+                    }
+                }
+            }
             for mut entity in listed {
                 if let Some(key) = entity.get("uid").and_then(reference)
                     && let Some(attributes) = entity.get_mut("attrs").map(Value::take)
@@ -30,7 +55,7 @@ impl Store {
                 }
             }
         }
-        Self(entities)
+        if problems.is_empty() { Ok(Self(entities)) } else { Err(problems) }
     }
 }
 

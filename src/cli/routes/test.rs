@@ -62,7 +62,7 @@ struct Case {
 /// If the routes cannot be used.
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let ready = args.which.read(terminal)?;
-    let store = Store::read(&ready.bundle);
+    let store = ready.store(terminal)?;
     let place = args.which.place()?;
     let beside = if place.is_dir() { place.join("tests") } else { place.with_file_name("tests") };
     let mut files = Vec::new();

@@ -48,6 +48,16 @@ fn routes_are_explained_linted_and_tested() {
     let ran = verb(&["test"]);
     assert_eq!(ran.exit, Exit::TestsFailed);
     assert!(ran.out.contains("expected edit Doc::d\n  got      view Doc::d"), "{}", ran.out);
+    // what cannot be read is told, and not taken for nothing
+    fs::create_dir_all(dir.path().join("entities")).unwrap();
+    let entities = dir.path().join("entities/broken.ndjson");
+    fs::write(&entities, "{\"uid\": {\"type\": \"Doc\", \"id\": \"d\"}}\n{nonsense\n").unwrap();
+    for words in [&["explain", "GET /docs/7"][..], &["test"]] {
+        let ran = verb(words);
+        assert_eq!(ran.exit, Exit::Invalid, "{words:?}");
+        assert!(ran.err.contains("broken.ndjson:2") && ran.err.contains("not JSON"), "{}", ran.err);
+    }
+    fs::remove_file(&entities).unwrap();
     let conf = format!("{root}/nginx.conf");
     let ran = verb(&["lint", "--nginx", &conf]);
     assert_eq!(ran.exit, Exit::Success);

@@ -23,10 +23,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::CONNECTION;
 use hyper::body::Body as _;
+use serde_json::json;
 
 use crate::config::Settings;
 use crate::decide::Call;
-use crate::identity::{Identity, Now};
+use crate::identity::{Identity, IssuerStatus, Now};
 use crate::telemetry::{RefusalReason, Transport};
 use crate::transport::Services;
 use crate::transport::exchange::{BodyLimits, Exchange};
@@ -54,6 +55,21 @@ impl Gateway {
             deadline: settings.gateway.deadline,
             identity,
         }
+    }
+
+    /// How callers are known, for `/v1/status`: each issuer's keys, and how many API tokens there are.
+    pub(super) fn identity_status(&self) -> serde_json::Value {
+        let issuer = |status: IssuerStatus| {
+            json!({
+                "issuer": status.issuer,
+                "keys_from": status.keys_from,
+                "keys": status.keys,
+                "age_seconds": status.age.map(|age| age.as_secs_f64()),
+                "problem": status.problem,
+            })
+        };
+        let issuers: Vec<_> = self.identity.status(Now::read()).into_iter().map(issuer).collect();
+        json!({"issuers": issuers, "api_tokens": self.identity.api_tokens()})
     }
 }
 

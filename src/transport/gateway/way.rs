@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 
-use crate::decide::{Call, CheckError, Refused};
+use crate::decide::{Call, CheckError, Public, Refused};
 use crate::domain::{Revision, Uid};
 use crate::gateway::{self, Body, Outcome, Refusal, RequestFacts};
 use crate::identity::{AuthError, Caller, Now, Peer, Rule};
@@ -170,12 +170,15 @@ pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Res
     });
     let outcome = found.resolve(identity.as_ref(), &*published.snapshot);
     let checks = match outcome.map_err(|refusal| stop(Stop::refusal(refusal)))? {
-        Outcome::Public => Vec::new(),
+        Outcome::Public => {
+            let route = found.route().map_or("", |route| route.place.as_str());
+            services.pdp.note_public(Public { route, revision }, question.call);
+            Vec::new()
+        }
         Outcome::Checks(checks) => checks,
     };
-    for (at, check) in checks.iter().enumerate() {
-        // whatever was waited for before the first was waited for no longer
-        if at > 0 && left(question.deadline).is_zero() {
+    for check in &checks {
+        if left(question.deadline).is_zero() {
             return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
         }
         match services.pdp.check_at(&published.snapshot, check, question.call) {

@@ -119,6 +119,13 @@ fn without_keys_nobody_is_known_but_the_sidecar_is_at_fault() {
         assert_eq!(answer.status, 200);
         assert_eq!(get("a.test", "/open", &[]).send(gate.addr(), dialect).status, 200);
     }
+    // and an operator sees why
+    let status = gate.server.admin().get("/v1/status").json();
+    let issuer = &status["identity"]["issuers"][0];
+    assert_eq!((&issuer["keys"], &issuer["age_seconds"]), (&json!(0), &serde_json::Value::Null), "{status}");
+    assert!(issuer["problem"].as_str().is_some_and(|problem| !problem.is_empty()), "{status}");
+    assert_eq!(status["identity"]["api_tokens"], 2);
+    assert!(status["routes"].as_u64().is_some_and(|routes| routes > 1), "{status}");
 }
 
 #[test]

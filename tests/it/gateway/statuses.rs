@@ -301,6 +301,18 @@ fn who_cannot_decide_denies() {
         let now = status["revision"].as_str().unwrap();
         assert_eq!(get("a.test", "/open", &[("palisade-at-least", now)]).send(gate.addr(), dialect).status, 200);
     }
+    // within what Envoy waits, not what is configured; what is no time is not waited for
+    let patient = Gate::with(ROUTES, POLICIES, json!({"gateway": {"deadline": "1m"}}));
+    let status: Value = patient.server.admin().get("/v1/status").json();
+    let next = format!("{}-99", status["revision"].as_str().unwrap().split_once('-').unwrap().0);
+    for (told, at_least) in [("250", 225), ("60000", 0), ("soon", 0)] {
+        let wanted = if at_least == 0 { "nonsense" } else { &next };
+        let headers = [("palisade-at-least", wanted), ("x-envoy-expected-rq-timeout-ms", told)];
+        let begun = std::time::Instant::now();
+        let answer = get("a.test", "/open", &headers).send(patient.addr(), Dialect::Envoy);
+        assert_eq!((answer.status, code(&answer)), (403, "revision_not_reached".to_owned()), "{told}");
+        assert!((at_least..30_000).contains(&begun.elapsed().as_millis()), "{told}: {:?}", begun.elapsed());
+    }
     // a body that does not come in time
     for (dialect, head) in [
         (
@@ -359,8 +371,9 @@ fn the_decision_log_tells_of_checks_and_refusals() {
         get("a.test", target, &credential).send(gate.addr(), Dialect::Nginx);
     }
     get("a.test", "/d/7", &[("authorization", "Bearer hidden")]).send(gate.addr(), Dialect::Envoy);
+    get("a.test", "/open", &credential).send(gate.addr(), Dialect::Forward);
     let whole = || std::fs::read_to_string(&file).unwrap_or_default();
-    gate.server.until("6 lines", |_| whole().lines().count() == 6);
+    gate.server.until("7 lines", |_| whole().lines().count() == 7);
     let lines: Vec<Value> = whole().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (line, transport, decision, refused) in [
         (&lines[0], "nginx", "Allow", Value::Null),
@@ -369,6 +382,7 @@ fn the_decision_log_tells_of_checks_and_refusals() {
         (&lines[3], "nginx", "Deny", json!("no_route")),
         (&lines[4], "nginx", "Deny", json!("missing_value")),
         (&lines[5], "envoy", "Deny", json!("unknown_token")),
+        (&lines[6], "forward", "Allow", Value::Null),
     ] {
         assert_eq!(line["transport"], transport, "{line}");
         assert_eq!((line["decision"].as_str(), &line["refused"]), (Some(decision), &refused), "{line}");
@@ -376,5 +390,10 @@ fn the_decision_log_tells_of_checks_and_refusals() {
     }
     assert_eq!((&lines[4]["principal"], &lines[4]["request_id"]), (&json!("Fleet::User::\"ann\""), &json!("r-1")));
     assert!(lines[4]["route"].as_str().unwrap().contains("r.yaml:"));
+    // where no policy is asked, nobody is, and the line says so
+    assert_eq!((&lines[6]["public"], &lines[6]["principal"]), (&json!(true), &Value::Null));
+    assert!(lines[6]["route"].as_str().unwrap().contains("r.yaml:") && lines[0]["public"].is_null());
+    let public = |transport| gate.metric(&format!("palisade_gateway_public_total{{transport=\"{transport}\"}}"));
+    assert_eq!((public("forward"), public("nginx")), (1.0, 0.0));
     assert!(!whole().contains("secret") && !whole().contains("hidden") && !whole().contains(&ann[7..]));
 }
