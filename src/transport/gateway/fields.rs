@@ -13,7 +13,7 @@ use crate::transport::gateway::way::Stop;
 
 /// Headers. Names are in small letters, and those that are there twice are twice in it.
 #[derive(Default)]
-pub(super) struct Fields<'a>(pub(super) SmallVec<[(&'a str, &'a [u8]); 24]>);
+pub(super) struct Fields<'a>(pub(super) SmallVec<[(&'a str, &'a [u8]); 16]>);
 
 /// The fields of a request.
 pub(super) fn of(headers: &HeaderMap) -> Fields<'_> {

@@ -16,7 +16,7 @@ mod way;
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -115,14 +115,9 @@ impl Dialect {
 
 /// Answers one request of a gateway, whatever its method.
 pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Answer {
-    let verdict = match caught(serve(services, exchange, dialect)).await {
-        Some(verdict) => verdict,
-        None => {
-            tracing::error!("answering a gateway failed inside the sidecar");
-            let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
-            Stop::new(RefusalReason::Internal, "the sidecar failed").note(services, call)
-        }
-    };
+    let verdict = caught(pin!(verdict(services, exchange, dialect))).await;
+    let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
+    let verdict = settled(verdict, services, call);
     let mut answer = answer::write(dialect, &verdict);
     if !exchange.body.is_end_stream() {
         // what was not read must not be taken for the next request
@@ -131,11 +126,17 @@ pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect
     answer
 }
 
-async fn serve(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Verdict {
-    match verdict(services, exchange, dialect).await {
-        Ok(verdict) => verdict,
-        Err(stop) => stop.note(services, Call { transport: dialect.transport(), request_id: &exchange.request_id }),
-    }
+/// What the caller is told: whatever stopped the way, a panic included, is a denial that is counted and recorded.
+fn settled(verdict: Option<Result<Verdict, Stop>>, services: &Services, call: Call<'_>) -> Verdict {
+    let stop = match verdict {
+        Some(Ok(verdict)) => return verdict,
+        Some(Err(stop)) => stop,
+        None => {
+            tracing::error!("answering a gateway failed inside the sidecar");
+            Stop::new(RefusalReason::Internal, "the sidecar failed")
+        }
+    };
+    stop.note(services, call)
 }
 
 async fn verdict(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Result<Verdict, Stop> {
@@ -175,9 +176,8 @@ fn misread(problem: &Problem) -> Stop {
     }
 }
 
-/// What `work` comes to; `None` if it panics.
-async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
+/// What `work` comes to; `None` if it panics. It is pinned by who calls, since moving it costs more than polling it.
+async fn caught<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
         Ok(Poll::Pending) => Poll::Pending,
@@ -216,7 +216,7 @@ mod tests {
             assert!(std::hint::black_box(false), "as a fault would");
             200
         };
-        assert_eq!(caught(panics).await, None);
-        assert_eq!(caught(async { 200 }).await, Some(200));
+        assert_eq!(caught(pin!(panics)).await, None);
+        assert_eq!(caught(pin!(async { 200 })).await, Some(200));
     }
 }

@@ -1,5 +1,6 @@
 //! `Authorization/Check`: the verdict on one request, always as a message that says yes or no.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,9 +18,9 @@ use crate::identity::Now;
 use crate::telemetry::{RefusalReason, Transport};
 use crate::transport::Services;
 use crate::transport::exchange::{REQUEST_ID, REVISION};
-use crate::transport::gateway::caught;
 use crate::transport::gateway::grpc::{message, unary};
 use crate::transport::gateway::way::{self, Question, Stop, Verdict};
+use crate::transport::gateway::{caught, settled};
 use crate::transport::respond;
 use crate::transport::router::request_id;
 
@@ -30,14 +31,8 @@ const BESIDE_THE_BODY: usize = 256 << 10;
 pub(super) async fn answer(services: &Services, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut id = request_id(head.headers.get(REQUEST_ID));
-    let verdict = match caught(verdict(services, &head, body, &mut id)).await {
-        Some(Ok(verdict)) => verdict,
-        Some(Err(stop)) => stop.note(services, call(&id)),
-        None => {
-            tracing::error!("answering a gateway failed inside the sidecar");
-            Stop::new(RefusalReason::Internal, "the sidecar failed").note(services, call(&id))
-        }
-    };
+    let verdict = caught(pin!(verdict(services, &head, body, &mut id))).await;
+    let verdict = settled(verdict, services, call(&id));
     let mut answer = unary::answer(&message::response(&verdict));
     if let Some(revision) = verdict.revision {
         answer.headers_mut().insert(REVISION, respond::written(revision));
