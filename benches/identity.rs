@@ -107,7 +107,7 @@ fn known(c: &mut Criterion) {
     let settings = config::load(Some(Path::new(&file)), [], flags).unwrap().identity;
     let identity = Identity::start(&settings, Arc::new(Metrics::new().unwrap())).unwrap();
     let rule = Rule::new(&settings.credentials);
-    let now = Now { unix: NOW, instant: Instant::now() };
+    let now = Now { unix_ms: NOW * 1_000, instant: Instant::now() };
     let one = |value: &'static str| Credential::One(value.as_bytes());
 
     let mut group = c.benchmark_group("identity");

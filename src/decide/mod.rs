@@ -118,10 +118,11 @@ impl Pdp {
     /// If there is no snapshot, the request is invalid, or the engine failed.
     pub fn check(&self, request: &AccessRequest<'_>, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
         let published = self.state.load();
-        self.check_at(&published.as_ref().ok_or(CheckError::NotReady)?.snapshot, request, call)
+        self.check_at(&published.as_ref().ok_or(CheckError::NotReady)?.snapshot, request, clock(), call)
     }
 
-    /// Decides one request at a snapshot that the caller holds, so that several see the same.
+    /// Decides one request at a snapshot and a time (milliseconds since 1970) that the caller holds, so that several
+    /// see the same.
     ///
     /// # Errors
     /// If the request is invalid or the engine failed.
@@ -129,10 +130,10 @@ impl Pdp {
         &self,
         snapshot: &Arc<Snapshot>,
         request: &AccessRequest<'_>,
+        now: i64,
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
         let started = Instant::now();
-        let now = milliseconds_now();
         let result = self.cached(snapshot, request, now);
         let took = started.elapsed();
         match &result {
@@ -229,6 +230,7 @@ fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Resul
 }
 
 /// The clock, in milliseconds since 1970.
-fn milliseconds_now() -> i64 {
+#[must_use]
+pub fn clock() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

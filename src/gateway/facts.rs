@@ -2,6 +2,7 @@
 //!
 //! Whoever speaks a gateway's dialect fills these in; nothing here reads a socket or verifies anything.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::domain::{Uid, Value};
@@ -69,11 +70,29 @@ pub struct Identity<'a> {
     /// The principal of every check.
     pub principal: Uid<'a>,
     /// `context.auth`, for actions that declare it.
-    pub auth: Option<Value<'a>>,
+    pub auth: Option<Auth<'a>>,
     /// `context.token`, for actions that declare it.
     pub token: Option<Uid<'a>>,
     /// The verified claims, an object.
     pub claims: Option<&'a Value<'a>>,
+}
+
+/// How the one who is asking was known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auth<'a> {
+    /// By what.
+    pub method: &'a str,
+    /// Whether with a second factor.
+    pub mfa: bool,
+}
+
+impl<'a> Auth<'a> {
+    /// `context.auth`.
+    #[must_use]
+    pub fn value(self) -> Value<'a> {
+        let method = Value::String(Cow::Borrowed(self.method));
+        Value::Object(vec![(Cow::Borrowed("method"), method), (Cow::Borrowed("mfa"), Value::Bool(self.mfa))])
+    }
 }
 
 /// What the store says of entities.
@@ -119,7 +138,9 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
 #[must_use]
 pub fn same_name(header: &str, name: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    header.len() == name.len() && header.bytes().zip(name.bytes()).all(|(a, b)| plain(a) == plain(b))
+    // most names are of another length, or the same
+    header.len() == name.len()
+        && (header == name || header.bytes().zip(name.bytes()).all(|(a, b)| plain(a) == plain(b)))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ mod tests;
 
 pub use compile::{compile, compile_bundle, together};
 pub use condition::{Condition, Test};
-pub use facts::{Body, Entities, Field, Headers, Identity, Peer, RequestFacts, same_name};
+pub use facts::{Auth, Body, Entities, Field, Headers, Identity, Peer, RequestFacts, same_name};
 pub use host::normal_host;
 pub use path::{Classes, PathClass, PathFault, Segment, Target};
 pub use pattern::{Form, Part, Pattern};

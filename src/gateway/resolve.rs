@@ -192,8 +192,8 @@ fn make<'y>(
 ) -> Result<AccessRequest<'y>, Refusal> {
     let resource = check.resource.make(inputs)?;
     let mut context: Vec<(Cow<'y, str>, Value<'y>)> = Vec::with_capacity(check.context.len() + 2);
-    if let (true, Some(auth)) = (check.wants_auth, &identity.auth) {
-        context.push(("auth".into(), auth.clone()));
+    if let (true, Some(auth)) = (check.wants_auth, identity.auth) {
+        context.push(("auth".into(), auth.value()));
     }
     if let (true, Some(token)) = (check.wants_token, &identity.token) {
         context.push(("token".into(), entity_value(token.clone())));

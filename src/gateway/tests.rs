@@ -52,7 +52,7 @@ fn ask(table: &RouteTable, request: &str, headers: &[(&str, &str)], body: Body<'
     let claims = Value::parse(br#"{"org": {"id": "o7"}}"#).unwrap();
     let identity = Identity {
         principal: Uid::new("N::User", "u").unwrap(),
-        auth: Some(Value::parse(br#"{"mfa": true}"#).unwrap()),
+        auth: Some(Auth { method: "sso", mfa: true }),
         token: Some(Uid::new("N::Robot", "t").unwrap()),
         claims: Some(&claims),
     };
@@ -220,17 +220,16 @@ fn the_context_has_what_the_action_declares_and_was_verified() {
         body: Body::NotForwarded,
         peer: Peer::default(),
     };
-    let auth = Value::parse(br#"{"mfa": true}"#).unwrap();
     let identity = Identity {
         principal: Uid::new("N::Robot", "r").unwrap(),
-        auth: Some(auth),
+        auth: Some(Auth { method: "sso", mfa: true }),
         token: Some(Uid::new("N::Robot", "t").unwrap()),
         claims: None,
     };
     let nothing = |_: &Uid<'_>, _: &str| None;
     let Ok(Outcome::Checks(checks)) = table.resolve(facts, Some(&identity), &nothing) else { panic!() };
     // `view` declares `auth` and no `token`
-    assert_eq!(checks[0].context.to_json(), serde_json::json!({"auth": {"mfa": true}}));
+    assert_eq!(checks[0].context.to_json(), serde_json::json!({"auth": {"method": "sso", "mfa": true}}));
     assert_eq!(checks[0].principal.to_string(), "N::Robot::\"r\"");
     assert_eq!(table.resolve(facts, None, &nothing).unwrap_err().status, StatusClass::Unauthorized);
 }

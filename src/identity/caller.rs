@@ -12,8 +12,8 @@ use crate::domain::{Uid, Value};
 /// The time, read by whoever asks: nothing that verifies has a clock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Seconds since 1970, which tokens count in.
-    pub unix: i64,
+    /// Milliseconds since 1970.
+    pub unix_ms: i64,
     /// A time that nobody can set back, for how old keys are.
     pub instant: Instant,
 }
@@ -23,7 +23,13 @@ impl Now {
     #[must_use]
     pub fn read() -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { unix: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), instant: Instant::now() }
+        Self { unix_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX), instant: Instant::now() }
+    }
+
+    /// Seconds since 1970, which tokens count in.
+    #[must_use]
+    pub fn unix(self) -> i64 {
+        self.unix_ms.div_euclid(1_000)
     }
 }
 
@@ -68,24 +74,6 @@ impl PartialEq for Written {
 }
 
 impl Caller {
-    /// `context.auth`, in Cedar's JSON form.
-    #[must_use]
-    pub fn auth(&self) -> Value<'_> {
-        Value::Object(vec![
-            (Cow::Borrowed("method"), Value::String(Cow::Borrowed(&self.method))),
-            (Cow::Borrowed("mfa"), Value::Bool(self.mfa)),
-        ])
-    }
-
-    /// `context.token`, in Cedar's JSON form.
-    #[must_use]
-    pub fn token(&self) -> Option<Value<'_>> {
-        let uid = self.token.as_ref()?;
-        let text = |text: &'_ str| Value::String(Cow::Owned(text.to_owned()));
-        let members = vec![(Cow::Borrowed("type"), text(&uid.type_name)), (Cow::Borrowed("id"), text(&uid.id))];
-        Some(Value::Object(vec![(Cow::Borrowed("__entity"), Value::Object(members))]))
-    }
-
     /// The claim that a dotted path leads to.
     #[must_use]
     pub fn claim(&self, path: &str) -> Option<&Value<'static>> {

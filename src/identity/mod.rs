@@ -302,7 +302,7 @@ impl Issuer {
     fn verify(&self, token: Unverified<'_>, now: Now) -> Result<(jwt::Verified, u64), AuthCode> {
         let guard = self.keys.current(now.instant);
         let keys = guard.as_deref().and_then(Option::as_ref).ok_or(AuthCode::KeysUnavailable)?;
-        Ok((token.verify(&keys.set, &self.expectations, now.unix)?, keys.generation))
+        Ok((token.verify(&keys.set, &self.expectations, now.unix())?, keys.generation))
     }
 }
 
@@ -367,7 +367,7 @@ impl Inner {
         let Checked { issuer, verified, generation } = self.verify(rule, token, now, may_ask)?;
         let caller = Arc::new(verified.caller);
         if let Some(cache) = &self.cache {
-            let left = Duration::from_secs(u64::try_from(verified.until.saturating_sub(now.unix)).unwrap_or(0));
+            let left = Duration::from_secs(u64::try_from(verified.until.saturating_sub(now.unix())).unwrap_or(0));
             let (from, until, lasts) = (verified.from, verified.until, left.min(LONGEST_IN_CACHE));
             cache.insert(token, cache::Entry { caller: Arc::clone(&caller), issuer, generation, from, until, lasts });
         }
@@ -380,7 +380,7 @@ impl Inner {
         let Some(issuer) = self.issuers.get(entry.issuer) else { return Ok(None) };
         let keys = issuer.keys.current(now.instant);
         let current = keys.as_deref().and_then(Option::as_ref).is_some_and(|keys| keys.generation == entry.generation);
-        if !current || now.unix < entry.from || now.unix >= entry.until {
+        if !current || now.unix() < entry.from || now.unix() >= entry.until {
             return Ok(None);
         }
         if !rule.accepts_issuer(&issuer.expectations.issuer) {

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::decide::Call;
+use crate::decide::{self, Call};
 use crate::domain::request::pointer;
 use crate::domain::{AccessRequest, Decision, Outcome, RequestError, Value};
 use crate::telemetry::Transport;
@@ -33,6 +33,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     services.check_batch_size(requests.len(), "requests")?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let call = Call { transport: Transport::Batch, request_id: &exchange.request_id };
+    let now = decide::clock();
     let mut out = Vec::with_capacity(128 * (requests.len() + 1));
     out.extend_from_slice(b"{\"responses\":[");
     for (i, item) in requests.into_iter().enumerate() {
@@ -41,7 +42,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
         }
         let answer = AccessRequest::from_value(item)
             .map_err(Problem::from)
-            .and_then(|request| Ok(services.pdp.check_at(&snapshot, &request, call)?));
+            .and_then(|request| Ok(services.pdp.check_at(&snapshot, &request, now, call)?));
         let written = match answer {
             Ok(decision) => write_decision(&mut out, &decision),
             Err(mut error) => {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::config::CredentialKind;
+use crate::domain::Uid;
 use crate::identity::AuthCode::*;
 use crate::identity::*;
 
@@ -334,8 +335,9 @@ fn what_claims_mean() {
             all[key] = value.clone();
         }
         fixture.bearer(&ED.token(&with(all))).map(|caller| {
-            let token = caller.token().map(|token| token.to_json().to_string()).unwrap_or_default();
-            format!("{} {} {token}", caller.principal, caller.auth().to_json())
+            let entity = |uid: &Uid<'_>| json!({"__entity": {"type": uid.type_name, "id": uid.id}});
+            let token = caller.token.as_ref().map(|token| entity(token).to_string()).unwrap_or_default();
+            format!("{} {} {token}", caller.principal, json!({"method": &*caller.method, "mfa": caller.mfa}))
         })
     };
     let expect = |method: &str, mfa: bool| {

@@ -36,7 +36,7 @@ async fn patient(fixture: &Fixture, token: &str, patience: Duration) -> Result<S
 
 /// Claims that are good by the real clock.
 fn real_claims() -> Value {
-    let now = Now::read().unix;
+    let now = Now::read().unix();
     with(json!({"exp": now + 300, "iat": now}))
 }
 
@@ -207,7 +207,7 @@ fn the_last_good_keys_stay_for_a_while_and_no_longer() {
     server.answer(|answer| answer.status = "503 Service Unavailable");
     eventually("a failure", || fixture.identity.status(at(NOW))[0].problem.is_some());
     assert!(fixture.ask(&token, NOW).is_ok());
-    let old = Now { unix: NOW, instant: Instant::now() + Duration::from_secs(2 * 60 * 60) };
+    let old = Now { instant: Instant::now() + Duration::from_secs(2 * 60 * 60), ..at(NOW) };
     // neither keys nor what the cache holds outlive it
     assert_eq!(fixture.ask_as(&fixture.rule, &token, old), Err(KeysUnavailable));
     assert!(!fixture.identity.is_ready(old));

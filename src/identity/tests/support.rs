@@ -143,7 +143,7 @@ pub(super) fn with(changes: Value) -> Value {
 }
 
 pub(super) fn at(seconds: i64) -> Now {
-    Now { unix: seconds, instant: std::time::Instant::now() }
+    Now { unix_ms: seconds * 1_000, instant: std::time::Instant::now() }
 }
 
 /// The section as the configuration reads it.

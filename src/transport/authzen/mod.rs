@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::decide::{Call, CheckError};
+use crate::decide::{self, Call, CheckError};
 use crate::domain::{Decision, DeniedBy, PolicyError, PolicyId};
 use crate::engine::Snapshot;
 use crate::telemetry::Transport;
@@ -34,7 +34,8 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     services.wait_for(exchange).await?;
     let evaluation = Evaluation::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let answer = evaluate(services, &snapshot, evaluation, &exchange.request_id)?;
+    let now = decide::clock();
+    let answer = evaluate(services, &snapshot, evaluation, now, &exchange.request_id)?;
     Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)))
 }
 
@@ -45,8 +46,9 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     services.wait_for(exchange).await?;
     let Evaluations { defaults, items, semantic } = Evaluations::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
+    let now = decide::clock();
     if items.is_empty() {
-        let answer = evaluate(services, &snapshot, defaults.complete()?, &exchange.request_id)?;
+        let answer = evaluate(services, &snapshot, defaults.complete()?, now, &exchange.request_id)?;
         return Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)));
     }
     services.check_batch_size(items.len(), "evaluations")?;
@@ -55,7 +57,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
         let mut answer = item
             .and_then(|item| item.or(&defaults).complete())
             .map_err(Problem::from)
-            .and_then(|evaluation| evaluate(services, &snapshot, evaluation, &exchange.request_id))
+            .and_then(|evaluation| evaluate(services, &snapshot, evaluation, now, &exchange.request_id))
             .unwrap_or_else(|problem| EvaluationBody::failed(&snapshot, &problem, Vec::new()));
         if let Some(error) = &mut answer.context.error {
             error.pointer.insert_str(0, &format!("/evaluations/{i}"));
@@ -77,6 +79,7 @@ fn evaluate(
     services: &Services,
     snapshot: &Arc<Snapshot>,
     evaluation: Evaluation<'_>,
+    now: i64,
     request_id: &str,
 ) -> Result<EvaluationBody, Problem> {
     let mapped = match map::request(&services.authzen, snapshot, evaluation) {
@@ -84,7 +87,7 @@ fn evaluate(
         Err(error) => return Ok(EvaluationBody::failed(snapshot, &error.into(), Vec::new())),
     };
     let call = Call { transport: Transport::Authzen, request_id };
-    match services.pdp.check_at(snapshot, &mapped.request, call) {
+    match services.pdp.check_at(snapshot, &mapped.request, now, call) {
         Ok(decision) => Ok(EvaluationBody::decided(&decision, mapped.ignored)),
         Err(CheckError::Invalid(mut error)) => {
             error.pointer = in_authzen_words(&error.pointer).to_owned();

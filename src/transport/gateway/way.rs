@@ -9,7 +9,7 @@ use http::request::Parts;
 
 use crate::decide::{Call, CheckError, Public, Refused};
 use crate::domain::{Revision, Uid};
-use crate::gateway::{self, Body, Outcome, Refusal, RequestFacts};
+use crate::gateway::{self, Auth, Body, Outcome, Refusal, RequestFacts};
 use crate::identity::{AuthError, Caller, Now, Peer, Rule};
 use crate::telemetry::RefusalReason;
 use crate::transport::Services;
@@ -34,7 +34,7 @@ pub(super) struct Question<'a, 'f> {
     pub(super) described: Described<'a>,
     pub(super) fields: &'a Fields<'f>,
     pub(super) at_least: Option<Revision>,
-    /// When it came. Tokens and keys are judged by this time: the clock is not read again for each.
+    /// When it came. Tokens, keys and policies are judged by this time: the clock is not read again for each.
     pub(super) asked: Now,
     pub(super) deadline: Instant,
     pub(super) call: Call<'a>,
@@ -164,7 +164,7 @@ pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Res
     let stop = |stop: Stop| stop.at(revision).by(caller.clone());
     let identity = caller.as_deref().map(|caller| gateway::Identity {
         principal: borrowed(&caller.principal),
-        auth: Some(caller.auth()),
+        auth: Some(Auth { method: &caller.method, mfa: caller.mfa }),
         token: caller.token.as_ref().map(borrowed),
         claims: Some(&caller.claims),
     });
@@ -177,11 +177,13 @@ pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Res
         }
         Outcome::Checks(checks) => checks,
     };
-    for check in &checks {
-        if left(question.deadline).is_zero() {
+    for (at, check) in checks.iter().enumerate() {
+        // whatever was waited for before the first ended by the deadline
+        let now = if at == 0 { question.asked.instant } else { Instant::now() };
+        if now >= question.deadline {
             return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
         }
-        match services.pdp.check_at(&published.snapshot, check, question.call) {
+        match services.pdp.check_at(&published.snapshot, check, question.asked.unix_ms, question.call) {
             Ok(decision) if decision.outcome.is_allow() => {}
             Ok(_) => {
                 let denial = Denial { kind: Kind::Refused, code: "denied", detail: "the request is not allowed" };
