@@ -352,7 +352,12 @@ fn file_source(settings: &Settings) -> FileSource {
     match &settings.routes {
         Some(path) => source.with_routes(path.clone()),
         // whoever serves other policies than those of this directory does not mean its routes
-        None if settings.policies != Path::new(config::DEFAULT_POLICIES) => source,
+        None if settings.policies != Path::new(config::DEFAULT_POLICIES) => {
+            if let Some(unused) = config::DEFAULT_ROUTES.iter().find(|path| Path::new(path).exists()) {
+                tracing::warn!("`{unused}` is not used, since `policies` is set and `routes` is not: set `routes` too");
+            }
+            source
+        }
         None => {
             let [directory, file] = config::DEFAULT_ROUTES.map(PathBuf::from);
             source.with_routes_if_any(if file.exists() && !directory.exists() { file } else { directory })

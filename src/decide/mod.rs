@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use cache::DecisionCache;
 pub use log::{DecisionLog, LogSettings, Sink};
-pub use unasked::{Public, Refused};
+pub use unasked::{Public, Refused, Target};
 pub use verify::Sampler;
 
 use crate::domain::{AccessRequest, Decision, RequestError};

@@ -82,6 +82,9 @@ impl Pattern {
             .ok_or_else(|| format!("`{text}` is no match; write `GET /path/{{id}}`, or `GET,HEAD /path/{{id}}`"))?;
         let methods: Vec<String> = methods.split(',').map(str::to_owned).collect();
         for method in &methods {
+            if matches!(method.as_str(), "ANY" | "ALL") {
+                return Err(format!("`{method}` does not stand for others; list the methods, as in `GET,POST /path`"));
+            }
             if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
                 return Err(format!(
                     "`{method}` is no method; methods are upper-case, and `,` without a space parts them"
@@ -133,6 +136,9 @@ impl Part {
             return match text {
                 "" => Err("a segment is empty, and a request with `//` is refused".to_owned()),
                 "." | ".." => Err(format!("no request has a segment `{text}`")),
+                _ if text.starts_with(':') && text.len() > 1 => {
+                    Err(format!("`{text}` would be that very text; a capture is written `{{{}}}`", &text[1..]))
+                }
                 _ if text.contains(['{', '}']) => Err(format!("`{text}`: a capture is a whole segment")),
                 _ if text.contains(['%', '?', '#', ';', '\\', '*'])
                     || text.contains(|c: char| c.is_control() || c == ' ') =>
@@ -180,6 +186,19 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_other_routers_are_told() {
+        for (text, message) in [
+            ("GET /a/:id", "a capture is written `{id}`"),
+            ("ANY /a", "list the methods"),
+            ("ALL /a", "list the methods"),
+        ] {
+            assert!(Pattern::parse(text, "").unwrap_err().contains(message), "{text}");
+        }
+        // with something before it, it is a verb, as some APIs have it
+        assert!(Pattern::parse("POST /devices/7:reboot", "").is_ok());
+    }
 
     #[test]
     fn patterns_read_as_they_are_written() {

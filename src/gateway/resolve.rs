@@ -122,7 +122,11 @@ impl<'x> Found<'x> {
     ) -> Result<Vec<AccessRequest<'y>>, Refusal> {
         let identity = identity.ok_or_else(|| Refusal::unauthorized("no_identity", "nobody knows who asks"))?;
         if !principals.is_empty() && !principals.iter().any(|name| *name == identity.principal.type_name) {
-            let message = format!("a `{}` may not ask this", identity.principal.type_name);
+            let message = format!(
+                "a `{}` may not ask this, which is for `{}`",
+                identity.principal.type_name,
+                principals.join("`, `")
+            );
             return Err(Refusal::forbidden("principal_type", message));
         }
         let inputs = self.inputs(route, Some(identity), Some(entities));

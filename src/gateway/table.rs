@@ -19,6 +19,9 @@ use crate::gateway::trie::{RouteId, Trie};
 /// Headers by which some services take another method than that of the request line.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
+/// In the routes of how many hosts a path is looked for that the request's own host does not have.
+const MAX_HOSTS: usize = 16;
+
 /// All routes, compiled. Immutable; a change makes another table.
 #[derive(Debug)]
 pub struct RouteTable {
@@ -94,7 +97,7 @@ impl RouteTable {
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
-            None => return Err(Refusal::forbidden("no_route", "no route has this path")),
+            None => return Err(Refusal::forbidden("no_route", self.nowhere(&target))),
             Some((_, methods)) => {
                 let message = format!("this path is mapped for {} alone", methods.join(", "));
                 return Err(Refusal::forbidden("no_route", message));
@@ -141,6 +144,20 @@ impl RouteTable {
             return Ok(found);
         }
         Err(Refusal::forbidden("no_case", "the conditions of no route for this path and method hold"))
+    }
+
+    /// Says that no route has the path, or that those of other hosts have: a wrong host looks like a wrong path.
+    fn nowhere(&self, target: &Target<'_>) -> String {
+        let exact = self.exact.iter().map(|(host, trie)| (host.clone(), trie));
+        let wild = self.wild.iter().map(|(ending, trie)| (format!("*{ending}"), trie));
+        let there = exact.chain(wild).take(MAX_HOSTS).filter(|(_, trie)| trie.find(target).is_some());
+        let mut hosts: Vec<String> = there.map(|(host, _)| host).collect();
+        hosts.sort_unstable();
+        if hosts.is_empty() {
+            "no route has this path".to_owned()
+        } else {
+            format!("no route has this path on this host; it is mapped on {}", hosts.join(", "))
+        }
     }
 
     fn trie(&self, host: Option<&str>) -> Result<&Trie, Refusal> {

@@ -277,6 +277,23 @@ fn hosts_choose_routes() {
     let common = ("c".to_owned(), "routes:\n  - match: GET /common\n    public: true\n".to_owned());
     let files = [file("a", "[a.test]", "x"), file("b", "['*.b.test']", "x"), common];
     let (table, _) = compile(&files, None).unwrap();
+    static NONE: Vec<(String, String)> = Vec::new();
+    let asked = |host: Option<&'static str>, path: &'static str| RequestFacts {
+        method: "GET",
+        target: path.as_bytes(),
+        host,
+        headers: &NONE,
+        body: Body::NotForwarded,
+        peer: Peer::default(),
+    };
+    // a wrong host is told from a wrong path
+    for (host, path, told) in [
+        ("other.test", "/own", "no route has this path on this host; it is mapped on *.b.test, a.test"),
+        ("a.test", "/b", "no route has this path on this host; it is mapped on *.b.test"),
+        ("a.test", "/none", "no route has this path"),
+    ] {
+        assert_eq!(table.find(asked(Some(host), path)).err().unwrap().message, told, "{host} {path}");
+    }
     for (host, path, mapped) in [
         (Some("a.test"), "/own", true),
         (Some("A.TEST.:443"), "/own", true),
@@ -291,16 +308,7 @@ fn hosts_choose_routes() {
         (Some("a.test,b.test"), "/common", false),
         (None, "/common", false),
     ] {
-        let headers = Vec::<(String, String)>::new();
-        let facts = RequestFacts {
-            method: "GET",
-            target: path.as_bytes(),
-            host,
-            headers: &headers,
-            body: Body::NotForwarded,
-            peer: Peer::default(),
-        };
-        assert_eq!(table.find(facts).is_ok(), mapped, "{host:?} {path}");
+        assert_eq!(table.find(asked(host, path)).is_ok(), mapped, "{host:?} {path}");
     }
     let clash = [file("a", "[a.test]", "x"), file("b", "['*.test']", "x")];
     assert_eq!(compile(&clash, None).unwrap_err().len(), 1, "`GET /own` on a.test is mapped twice");

@@ -246,10 +246,10 @@ impl Identity {
         self.inner.issuers.iter().map(status).collect()
     }
 
-    /// How many API tokens are known.
+    /// How many API tokens are known, and what keeps their file from being read anew.
     #[must_use]
-    pub fn api_tokens(&self) -> usize {
-        self.inner.api_tokens.load().len()
+    pub fn api_tokens(&self) -> (usize, Option<String>) {
+        (self.inner.api_tokens.load().len(), self.inner.lock_problem().clone())
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Applied {
     pub policies: usize,
     /// Entities stored.
     pub entities: usize,
+    /// Routes for the requests of gateways.
+    pub routes: usize,
     /// What its author should look at.
     pub warnings: Vec<Diagnostic>,
     /// How long reading, building and publishing took.

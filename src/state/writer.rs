@@ -99,9 +99,14 @@ impl Writer {
             published: false,
             policies: current.policy_count(),
             entities: current.entity_count(),
+            routes: self.routes(),
             warnings: Vec::new(),
             took: submitted.elapsed(),
         }
+    }
+
+    fn routes(&self) -> usize {
+        self.shared.published.load().as_ref().map_or(0, |published| published.routes.routes().len())
     }
 
     /// Builds on a large stack.
@@ -121,6 +126,7 @@ impl Writer {
             published: true,
             policies: snapshot.policy_count(),
             entities: snapshot.entity_count(),
+            routes: routes.routes().len(),
             warnings: warnings.clone(),
             took: submitted.elapsed(),
         };
@@ -134,6 +140,7 @@ impl Writer {
             revision: applied.revision,
             policies: applied.policies,
             entities: applied.entities,
+            routes: applied.routes,
             took: applied.took,
         }
         .emit(&self.metrics);

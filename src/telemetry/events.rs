@@ -21,6 +21,8 @@ pub struct ReloadPublished {
     pub policies: usize,
     /// How many entities are in force now.
     pub entities: usize,
+    /// How many routes are in force now.
+    pub routes: usize,
     /// How long it took to build and publish them.
     pub took: Duration,
 }
@@ -30,13 +32,13 @@ impl ReloadPublished {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Good).inc();
         metrics.published(self.revision, self.policies, self.entities);
-        let Self { source, revision, policies, entities, took } = self;
+        let Self { source, revision, policies, entities, routes, took } = self;
         let took_ms = took.as_secs_f64() * 1e3;
         // patches come by the thousand
         if *source == ReloadSource::Patch {
             debug!(%source, %revision, policies, entities, took_ms, "entities changed");
         } else {
-            info!(%source, %revision, policies, entities, took_ms, "policies and entities loaded");
+            info!(%source, %revision, policies, entities, routes, took_ms, "policies and entities loaded");
         }
     }
 }
@@ -248,6 +250,7 @@ mod tests {
             revision: Revision { incarnation: 1, counter: 2 },
             policies: 3,
             entities: 4,
+            routes: 5,
             took: Duration::from_millis(5),
         };
         let check = |expected: &str, emit: &dyn Fn()| {
@@ -257,7 +260,9 @@ mod tests {
                 "{log:?} lacks {expected:?}"
             );
         };
-        check("revision=0000000000000001-2 policies=3 entities=4", &|| published(ReloadSource::Files).emit(&metrics));
+        check("revision=0000000000000001-2 policies=3 entities=4 routes=5", &|| {
+            published(ReloadSource::Files).emit(&metrics)
+        });
         check("", &|| published(ReloadSource::Patch).emit(&metrics));
         check("", &|| ReloadUnchanged { source: ReloadSource::Files }.emit(&metrics));
         check("listener=ops addr=127.0.0.1:1", &|| {

@@ -1,9 +1,9 @@
 //! The commands in the documents answer as the documents show.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::openapi::{server, timeless};
-use crate::support::Server;
+use crate::support::{Server, fleet};
 
 /// The fenced blocks of a document: line, language, text.
 pub fn blocks(text: &str) -> Vec<(usize, &str, String)> {
@@ -64,7 +64,7 @@ fn curl(command: &str) -> Option<Curl> {
     let mut curl = Curl::default();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-s" | "-i" => {}
+            "-s" | "-i" | "-si" => {}
             "-X" => curl.method = words.next(),
             "-d" => curl.body = words.next()?,
             "-H" => {
@@ -110,6 +110,34 @@ fn commands_answer_as_shown() {
         }
     }
     assert!(asked >= 9, "only {asked} commands were found");
+}
+
+/// The tour's caller of a gateway: the file of API tokens as it is written there, the answer's head as far as it is shown.
+#[test]
+fn a_gateway_is_allowed_as_shown() {
+    let text = std::fs::read_to_string(Server::project("README.md")).unwrap();
+    let blocks = blocks(&text);
+    let at = blocks.iter().position(|(_, language, _)| *language == "http").expect("the README shows an answer's head");
+    let [(_, _, start), (_, _, command), (_, _, shown)] = &blocks[at - 2..=at] else { unreachable!("three blocks") };
+    let [_, tokens, _, file] = words(start.lines().next().unwrap()).try_into().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(&file), tokens).unwrap();
+    let mut flags = fleet();
+    flags["routes"] = json!(Server::project("routes"));
+    flags["identity"] = json!({"api_tokens": {"file": dir.path().join(&file)}});
+    let server = Server::start(flags);
+    server.until("ready", |server| server.services.unready().is_empty());
+    let curl = curl(command).unwrap();
+    let path = curl.url.strip_prefix("localhost:8180").unwrap();
+    let headers: Vec<(&str, &str)> = curl.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let answer = server.client().send("GET", path, &headers, b"");
+    let mut shown = shown.lines();
+    assert_eq!(shown.next(), Some("HTTP/1.1 200 OK"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for line in shown {
+        let (name, value) = line.split_once(": ").unwrap();
+        assert_eq!(answer.header(name), Some(value));
+    }
 }
 
 #[test]

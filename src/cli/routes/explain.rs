@@ -94,9 +94,14 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         .map(|text| Value::parse(text.as_bytes()))
         .transpose()
         .map_err(|error| Stop::usage(format!("--claims: not JSON: {error}")))?;
-    let identity = principal.map(|principal| Identity { principal, auth: None, token: None, claims: claims.as_ref() });
     let ready = args.which.read(terminal)?;
     let store = ready.store(terminal)?;
+    let identity = principal.map(|principal| Identity {
+        principal: in_namespace(principal, &ready.table),
+        auth: None,
+        token: None,
+        claims: claims.as_ref(),
+    });
     let facts = RequestFacts {
         method,
         target: target.as_bytes(),
@@ -113,6 +118,22 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
     write(&explained, args, terminal)?;
     let refused = explained.iter().any(|one| one.outcome.is_err());
     Ok(if refused { Exit::Deny } else { Exit::Success })
+}
+
+/// A principal whose type was written without the namespace that the routes have, if they have just one such type.
+fn in_namespace<'u>(principal: Uid<'u>, table: &RouteTable) -> Uid<'u> {
+    let types = table.routes().iter().flat_map(|route| match &route.effect {
+        Effect::Checks { principals, .. } => principals.as_slice(),
+        Effect::Public | Effect::Deny(_) => &[],
+    });
+    let same = |name: &&String| name.rsplit("::").next() == Some(&*principal.type_name);
+    let mut known: Vec<&String> = types.filter(same).collect();
+    known.sort_unstable();
+    known.dedup();
+    match known.as_slice() {
+        [one] => Uid { type_name: (*one).clone().into(), ..principal },
+        _ => principal,
+    }
 }
 
 /// The hosts on which the request has a route; where it has none anywhere, the refusal.

@@ -42,6 +42,9 @@ fn routes_are_explained_linted_and_tested() {
     assert_eq!(ran.exit, Exit::Deny);
     assert!(ran.out.contains("\"ambiguous_path\""), "{}", ran.out);
     assert_eq!(verb(&["explain", "GET"]).exit, Exit::Usage);
+    // a principal is taken for the one type of that name that the routes know
+    let named = palisade(&["routes", "explain", "GET /dongle/devices/d-dk/", "-l", "User::\"u-dk-fda-dm\""]);
+    assert_eq!(named.exit, Exit::Success, "{}{}", named.out, named.err);
     assert!(verb(&["list"]).out.starts_with("GET /docs/{id}  view Doc::{path.id}"));
     assert_eq!(verb(&["test"]).exit, Exit::Success);
     fs::write(dir.path().join("routes/tests/t.yaml"), test("edit Doc::d")).unwrap();

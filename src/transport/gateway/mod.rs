@@ -69,7 +69,8 @@ impl Gateway {
             })
         };
         let issuers: Vec<_> = self.identity.status(Now::read()).into_iter().map(issuer).collect();
-        json!({"issuers": issuers, "api_tokens": self.identity.api_tokens()})
+        let (count, problem) = self.identity.api_tokens();
+        json!({"issuers": issuers, "api_tokens": {"count": count, "problem": problem}})
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 
-use crate::decide::{Call, CheckError, Public, Refused};
+use crate::decide::{Call, CheckError, Public, Refused, Target};
 use crate::domain::{Revision, Uid};
 use crate::gateway::{self, Auth, Body, Outcome, Refusal, RequestFacts};
 use crate::identity::{AuthError, Caller, Now, Peer, Rule};
@@ -27,6 +27,13 @@ pub(super) struct Described<'a> {
     pub(super) ip: Option<IpAddr>,
     /// The client's certificate.
     pub(super) peer: Peer<'a>,
+}
+
+impl Described<'_> {
+    /// What the decision log may tell of it.
+    fn asked_for(&self) -> Target {
+        Target::new(self.method, self.host, self.target)
+    }
 }
 
 /// A request to be decided.
@@ -72,6 +79,7 @@ pub(super) struct Stop {
     message: Cow<'static, str>,
     /// For whom nobody knows.
     challenge: Option<String>,
+    target: Option<Target>,
     route: Option<String>,
     caller: Option<Arc<Caller>>,
     revision: Option<Revision>,
@@ -83,7 +91,7 @@ impl Stop {
     /// A stop for a reason that says everything.
     pub(super) fn new(reason: RefusalReason, message: impl Into<Cow<'static, str>>) -> Self {
         let (code, message) = (reason.as_str(), message.into());
-        Self { reason, code, message, challenge: None, route: None, caller: None, revision: None }
+        Self { reason, code, message, challenge: None, target: None, route: None, caller: None, revision: None }
     }
 
     fn refusal(refusal: Refusal) -> Self {
@@ -106,15 +114,20 @@ impl Stop {
         Self { revision: Some(revision), ..self }
     }
 
+    /// A stop of a request for this.
+    pub(super) fn of(self, described: &Described<'_>) -> Self {
+        Self { target: Some(described.asked_for()), ..self }
+    }
+
     fn by(self, caller: Option<Arc<Caller>>) -> Self {
         Self { caller, ..self }
     }
 
     /// Counts it, records it, and makes it the verdict.
     pub(super) fn note(self, services: &Services, call: Call<'_>) -> Verdict {
-        let Self { reason, code, message, challenge, route, caller, revision } = self;
+        let Self { reason, code, message, challenge, target, route, caller, revision } = self;
         let principal = caller.as_ref().map(|caller| &caller.principal);
-        let refused = Refused { reason, code, message: &message, route: route.as_deref(), principal, revision };
+        let refused = Refused { reason, code, message: &message, target, route: route.as_deref(), principal, revision };
         services.pdp.note_refused(refused, call);
         let (kind, detail) = match challenge {
             Some(challenge) => (Kind::Unknown(challenge), "the caller is not known"),
@@ -132,6 +145,10 @@ pub(super) fn left(deadline: Instant) -> Duration {
 
 /// Takes a request to its verdict.
 pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Result<Verdict, Stop> {
+    decide(services, question).await.map_err(|stop| stop.of(&question.described))
+}
+
+async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verdict, Stop> {
     question.fields.check_spoofs()?;
     let state = services.pdp.state();
     if let Some(revision) = question.at_least {
@@ -172,7 +189,8 @@ pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Res
     let checks = match outcome.map_err(|refusal| stop(Stop::refusal(refusal)))? {
         Outcome::Public => {
             let route = found.route().map_or("", |route| route.place.as_str());
-            services.pdp.note_public(Public { route, revision }, question.call);
+            let target = question.described.asked_for();
+            services.pdp.note_public(Public { target, route, revision }, question.call);
             Vec::new()
         }
         Outcome::Checks(checks) => checks,

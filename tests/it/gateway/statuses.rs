@@ -390,6 +390,10 @@ fn the_decision_log_tells_of_checks_and_refusals() {
     }
     assert_eq!((&lines[4]["principal"], &lines[4]["request_id"]), (&json!("Fleet::User::\"ann\""), &json!("r-1")));
     assert!(lines[4]["route"].as_str().unwrap().contains("r.yaml:"));
+    // what was asked for, but not the query
+    let asked = |line: &Value| ["method", "host", "path"].map(|key| line[key].as_str().unwrap().to_owned());
+    assert_eq!(asked(&lines[3]), ["GET", "a.test", "/none"]);
+    assert_eq!(asked(&lines[6]), ["GET", "a.test", "/open"]);
     // where no policy is asked, nobody is, and the line says so
     assert_eq!((&lines[6]["public"], &lines[6]["principal"]), (&json!(true), &Value::Null));
     assert!(lines[6]["route"].as_str().unwrap().contains("r.yaml:") && lines[0]["public"].is_null());
