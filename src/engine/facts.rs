@@ -106,6 +106,11 @@ impl SchemaFacts {
     pub fn action_ids<'a>(&'a self, type_name: &'a str) -> impl Iterator<Item = &'a str> {
         self.actions.keys().filter(move |(ty, _)| ty == type_name).map(|(_, id)| id.as_str())
     }
+
+    /// The types of all actions that are called `id`, in whatever namespace.
+    pub fn action_types<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
+        self.actions.keys().filter(move |(_, known)| known == id).map(|(ty, _)| ty.as_str())
+    }
 }
 
 impl Snapshot {

@@ -42,7 +42,10 @@ impl<'f> Checker<'f> {
         if facts.attributes(name).is_some() {
             return Ok(());
         }
-        Err(format!("the schema has no entity type `{name}`{}", near(name, facts.type_names())))
+        let same = |known: &&str| last(known) == last(name);
+        let elsewhere = facts.type_names().find(same).map(|known| format!("; there is `{known}`: set `namespace`"));
+        let hint = elsewhere.unwrap_or_else(|| near(name, facts.type_names()));
+        Err(format!("the schema has no entity type `{name}`{hint}"))
     }
 
     pub(super) fn action(&self, action: &Uid<'_>) -> Result<(), String> {
@@ -50,7 +53,10 @@ impl<'f> Checker<'f> {
         if facts.action(action).is_some() {
             return Ok(());
         }
-        Err(format!("the schema has no action `{action}`{}", near(&action.id, facts.action_ids(&action.type_name))))
+        let mut elsewhere = facts.action_types(&action.id);
+        let elsewhere = elsewhere.next().map(|ty| format!("; there is `{ty}::\"{}\"`: set `namespace`", action.id));
+        let hint = elsewhere.unwrap_or_else(|| near(&action.id, facts.action_ids(&action.type_name)));
+        Err(format!("the schema has no action `{action}`{hint}"))
     }
 
     /// Whether the context of an action has a member; without a schema, that it has.
@@ -265,6 +271,11 @@ fn shown(kind: &MemberKind) -> String {
 fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+/// A name without its namespace.
+fn last(name: &str) -> &str {
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {

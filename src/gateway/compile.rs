@@ -6,7 +6,7 @@ use crate::gateway::check::{Checker, Scope};
 use crate::gateway::condition::{Condition, Test};
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
-use crate::gateway::place::Place;
+use crate::gateway::place::{Place, located};
 use crate::gateway::raw::{RawRule, Texts};
 use crate::gateway::read::{self, Entry, Findings};
 use crate::gateway::route::{CheckTemplate, Effect, Route, Rule, RuleEffect};
@@ -29,7 +29,16 @@ pub fn compile(
     let mut compiler = Compiler { checker: Checker::new(facts), findings };
     let routes: Vec<Route> = entries.iter().flat_map(|entry| compiler.entry(entry)).collect();
     let Findings { mut errors, warnings } = compiler.findings;
-    let table = RouteTable::build(routes, &mut errors);
+    let mut clashes = Vec::new();
+    let table = RouteTable::build(routes, &mut clashes);
+    errors.extend(clashes.into_iter().map(|clash| {
+        // the table knows the line, and not what stands there
+        let text = files.iter().find(|(origin, _)| *origin == clash.origin).map(|(_, text)| text);
+        match (text, clash.line) {
+            (Some(text), Some(line)) => located(clash, text, line),
+            _ => clash,
+        }
+    }));
     if errors.is_empty() { Ok((table, warnings)) } else { Err(errors) }
 }
 

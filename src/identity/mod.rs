@@ -57,6 +57,8 @@ pub struct Identity {
 struct Inner {
     issuers: Vec<Issuer>,
     api_tokens: ArcSwap<ApiTokens>,
+    /// Their file, for people.
+    api_tokens_from: String,
     api_tokens_problem: std::sync::Mutex<Option<String>>,
     peer: PeerSettings,
     peer_method: Arc<str>,
@@ -120,6 +122,7 @@ impl Identity {
         let inner = Arc::new(Inner {
             issuers,
             api_tokens: ArcSwap::default(),
+            api_tokens_from: settings.api_tokens.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             api_tokens_problem: std::sync::Mutex::default(),
             peer: settings.peer.clone(),
             peer_method: settings.peer.method.as_str().into(),
@@ -447,7 +450,7 @@ impl Inner {
                 let tokens = ApiTokens::parse(bytes).map_err(|problems| problems.join("; "))?;
                 self.api_tokens.store(Arc::new(tokens));
                 *self.lock_problem() = None;
-                self.renewed(IdentitySource::ApiTokens, "api_tokens", Renewal::Changed);
+                self.renewed(IdentitySource::ApiTokens, &self.api_tokens_from, Renewal::Changed);
             }
         }
         Ok(())

@@ -80,7 +80,7 @@ impl ReloadRejected<'_> {
             }
         }
         let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-        error!(%source, errors, "new policies or entities refused; what was in force stays, if anything was");
+        error!(%source, errors, "a change of policies, entities or routes is refused; what was in force stays, if anything was");
     }
 }
 
@@ -184,7 +184,7 @@ impl IdentityRenewed<'_> {
         let Self { source, from, result } = self;
         match result {
             ReloadResult::Unchanged => debug!(%source, from, "nothing changed"),
-            ReloadResult::Good | ReloadResult::Bad => info!(%source, from, "what callers are known by is renewed"),
+            ReloadResult::Good | ReloadResult::Bad => info!(%source, from, "keys or tokens of callers are renewed"),
         }
     }
 }
@@ -208,7 +208,7 @@ impl IdentityRefused<'_> {
         metrics.identity_reloads(self.source, ReloadResult::Bad).inc();
         let Self { source, from, problem, news } = self;
         if *news {
-            error!(%source, from, "what callers are known by cannot be renewed: {problem}");
+            error!(%source, from, "keys or tokens of callers cannot be renewed: {problem}");
         } else {
             debug!(%source, from, "still cannot be renewed: {problem}");
         }

@@ -106,6 +106,15 @@ fn what_the_schema_does_not_know_is_an_error() {
             "{route}\n{problems:?}"
         );
     }
+    // a namespace that was forgotten
+    for (route, message) in [
+        ("action: view", "there is `N::Action::\"view\"`: set `namespace`"),
+        ("action: view\n    principal: Robot", "there is `N::Robot`: set `namespace`"),
+    ] {
+        let text = format!("routes:\n  - match: GET /d/{{id}}\n    resource: Device::{{path.id}}\n    {route}\n");
+        let problems = load(&text).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.contains(message)), "{message}: {problems:?}");
+    }
 }
 
 #[test]
