@@ -25,6 +25,13 @@ use crate::telemetry::{Metrics, Transport, events};
 /// How often the thread looks for a wish to reopen, and how often it speaks of drops.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How long the thread pauses when it has written all there was, unless the queue would be full by then. Whoever
+/// decides wakes it only from a longer rest: to wake it for each decision would cost more than the decision.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What a place in the queue is worth of a pause: decisions do not come faster.
+const PER_PLACE: Duration = Duration::from_micros(1);
+
 /// How long a closing log waits for a sink that takes nothing.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -218,12 +225,14 @@ struct LogWriter {
 impl LogWriter {
     fn run(mut self, records: &Receiver<Record>) {
         let (mut told, mut tick) = (0, Instant::now());
+        let pause = PAUSE.min(PER_PLACE * u32::try_from(self.settings.queue / 2).unwrap_or(u32::MAX));
         loop {
             match records.recv_timeout(TICK) {
                 Ok(record) => {
                     self.write(&record);
                     self.drain(records);
                     self.flush();
+                    thread::sleep(pause);
                 }
                 Err(RecvTimeoutError::Timeout) => self.reopen_if_asked(),
                 Err(RecvTimeoutError::Disconnected) => break,
