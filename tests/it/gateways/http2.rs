@@ -4,16 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::client::{Reply, Say};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+use crate::support::frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+};
 
 /// The largest frame that everybody takes.
 pub const LARGEST: usize = 16_384;
@@ -33,10 +26,10 @@ pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
         text(&mut block, value);
     }
     let mut out = PREFACE.to_vec();
-    frame(&mut out, SETTINGS, 0, 0, &[]);
-    frame(&mut out, HEADERS, END_HEADERS | if what.body.is_empty() { END_STREAM } else { 0 }, 1, &block);
+    out.extend(frame(SETTINGS, 0, 0, &[]));
+    out.extend(frame(HEADERS, END_HEADERS | if what.body.is_empty() { END_STREAM } else { 0 }, 1, &block));
     if !what.body.is_empty() {
-        frame(&mut out, DATA, END_STREAM, 1, what.body);
+        out.extend(frame(DATA, END_STREAM, 1, what.body));
     }
     // a gateway that refuses early may close before it has taken all
     let _ = stream.write_all(&out);
@@ -55,7 +48,7 @@ fn answer(stream: &mut TcpStream) -> io::Result<Option<u16>> {
         match (head[3], head[4]) {
             (SETTINGS, flags) if flags & ACK == 0 => {
                 let mut out = Vec::new();
-                frame(&mut out, SETTINGS, ACK, 0, &[]);
+                out.extend(frame(SETTINGS, ACK, 0, &[]));
                 stream.write_all(&out)?;
             }
             (HEADERS, flags) => {
@@ -71,13 +64,6 @@ fn answer(stream: &mut TcpStream) -> io::Result<Option<u16>> {
             _ => {}
         }
     }
-}
-
-fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-    out.extend_from_slice(payload);
 }
 
 /// A string of HPACK, as it is: its length begins with seven bits.

@@ -1,5 +1,6 @@
 //! A running sidecar and a client for it.
 
+pub mod frames;
 pub mod gate;
 pub mod http;
 pub mod process;
