@@ -96,23 +96,30 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         return;
     }
     let sets = PASSES.iter().find(|(name, _)| *name == pass.name()).map_or("proxy_set_header", |(_, sets)| *sets);
-    let mut missing: Vec<&str> = Vec::new();
+    let (mut missing, mut lost): (Vec<&str>, bool) = (Vec::new(), false);
     for name in IDENTITY {
         let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
         let header = if sets.ends_with("_param") { variable.as_str() } else { name };
-        match block.header(sets, header) {
-            None => missing.push(name),
-            Some(set) if set.argument(2).is_empty() || from_sidecar(block, set.argument(2), name) => {}
-            Some(set) => report.warn_of_missing(
-                Some(set.at),
-                &format!("`{name}` is set to what no `auth_request_set` takes from the sidecar's header of that name"),
-                &help(sets, name, header),
-            ),
+        if block.header(sets, header).is_none() {
+            missing.push(name);
+            lost |= block.loses(sets, header);
+        }
+        // nginx sends a header twice that is set twice, so each must be right
+        for set in block.all(sets).iter().filter(|set| set.argument(1).eq_ignore_ascii_case(header)) {
+            if !set.argument(2).is_empty() && !from_sidecar(block, set.argument(2), name) {
+                report.warn_of_missing(
+                    Some(set.at),
+                    &format!(
+                        "`{name}` is set to what no `auth_request_set` takes from the sidecar's header of that name"
+                    ),
+                    &help(sets, name, header),
+                );
+            }
         }
     }
     let Some(first) = missing.first() else { return };
     let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let replaced = if block.own(sets).is_some() {
+    let replaced = if lost {
         format!("; where a block has a `{sets}`, those of the blocks around it do not count")
     } else {
         String::new()

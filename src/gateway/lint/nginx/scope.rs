@@ -109,6 +109,12 @@ impl<'t> Block<'t> {
         self.all(directive).into_iter().find(|set| set.argument(1).eq_ignore_ascii_case(name))
     }
 
+    /// Whether a header is set in a block around this one, but not in force here, because nearer ones replace it.
+    pub(super) fn loses(&self, directive: &str, name: &str) -> bool {
+        let sets = |d: &Directive| d.name() == directive && d.argument(1).eq_ignore_ascii_case(name);
+        self.header(directive, name).is_none() && self.levels.iter().any(|level| level.iter().any(sets))
+    }
+
     /// Whether the block is a location, and how it is chosen.
     pub(super) fn matches(&self) -> Option<Matches<'t>> {
         let head = self.head.filter(|head| head.name() == "location")?;

@@ -85,6 +85,7 @@ fn each_trap_is_told_at_its_line() {
             "no `auth_request_set` takes",
         ),
         (TOKEN, "proxy_set_header X-Palisade-Token $palisade_principal;", 11, "`X-Palisade-Token` is set to what"),
+        (PASS, "proxy_set_header X-Palisade-Token a; proxy_pass http://a;", 12, "`X-Palisade-Token` is set to what"),
         (
             "auth_request_set $palisade_principal $upstream_http_x_palisade_principal;",
             "",
