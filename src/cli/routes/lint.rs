@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::OutputFormat;
 use crate::cli::bundle;
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::routes::Which;
+use crate::cli::routes::{Which, include};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::count;
 use crate::domain::{Diagnostic, Severity};
@@ -21,7 +21,7 @@ use crate::gateway::lint::{Gateway, lint};
 pub struct LintArgs {
     #[command(flatten)]
     pub which: Which,
-    /// A configuration of nginx with `auth_request`
+    /// A configuration of nginx with `auth_request`; what it includes is read too
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub nginx: Vec<PathBuf>,
     /// A configuration of Envoy with `ext_authz`
@@ -39,7 +39,7 @@ pub struct LintArgs {
     /// A configuration of Apache with `mod_lua`
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub apache: Vec<PathBuf>,
-    /// Fail on warnings too
+    /// Fail on warnings too, as a script must: a trap in a gateway's configuration is a warning
     #[arg(long)]
     pub deny_warnings: bool,
     /// How the findings are written
@@ -62,14 +62,19 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     ];
     let mut findings: Vec<Diagnostic> = Vec::new();
     let mut what = Vec::new();
+    let mut looked_at = 0;
     for (gateway, files) in gateways {
         for file in files {
             let origin = file.display().to_string();
             let text =
                 fs::read_to_string(file).map_err(|error| Stop::failure(format!("cannot read {origin}: {error}")))?;
-            findings.extend(lint(gateway, &origin, &text));
-            what.push(count(1, "gateway"));
+            let directory = file.parent().unwrap_or(Path::new(""));
+            findings.extend(lint(gateway, &origin, &text, &|pattern| include::files(directory, pattern)));
         }
+        looked_at += files.len();
+    }
+    if looked_at > 0 {
+        what.push(count(looked_at, "gateway"));
     }
     // somebody who names a gateway's file may have no routes yet
     if what.is_empty() || args.which.routes.is_some() || args.which.place().is_ok() {
@@ -89,11 +94,16 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         writeln!(terminal.out)?;
     } else {
         bundle::show(&findings, terminal.out)?;
-        what.extend(
-            [(errors, "error"), (warnings, "warning")].into_iter().filter(|(n, _)| *n > 0).map(|(n, w)| count(n, w)),
-        );
-        let (word, tone) = if errors == 0 { ("usable", Tone::Good) } else { ("not usable", Tone::Bad) };
-        writeln!(terminal.out, "{}: {}", toned(word, tone, terminal.color), what.join(", "))?;
+        // nobody is to take a file with traps for a good one because the last line begins with `usable`
+        let counts = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(n, _)| *n > 0);
+        let counts: Vec<String> = counts.map(|(n, w)| count(n, w)).collect();
+        let (word, tone) = match (errors, warnings) {
+            (0, 0) => ("usable", Tone::Good),
+            (0, _) => ("usable", Tone::Strong),
+            _ => ("not usable", Tone::Bad),
+        };
+        let with = if counts.is_empty() { String::new() } else { format!(", with {}", counts.join(" and ")) };
+        writeln!(terminal.out, "{}{with}: {}", toned(word, tone, terminal.color), what.join(", "))?;
     }
     let failed = errors > 0 || (args.deny_warnings && warnings > 0);
     Ok(if failed { Exit::Invalid } else { Exit::Success })

@@ -185,7 +185,9 @@ pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
 
 /// `1 policy`, `2 policies`, `0 tests`.
 pub(crate) fn count(n: usize, what: &str) -> String {
-    match (n, what.strip_suffix('y')) {
+    // one entity and two entities, but one gateway and two gateways
+    let stem = what.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o']));
+    match (n, stem) {
         (1, _) => format!("1 {what}"),
         (_, Some(stem)) => format!("{n} {stem}ies"),
         _ => format!("{n} {what}s"),

@@ -65,6 +65,18 @@ fn routes_are_explained_linted_and_tested() {
     let ran = verb(&["lint", "--nginx", &conf]);
     assert_eq!(ran.exit, Exit::Success);
     assert!(ran.out.contains("nothing asks the sidecar"), "{}", ran.out);
+    assert!(ran.out.ends_with("usable, with 1 warning: 1 route, 1 gateway\n"), "{}", ran.out);
+    fs::create_dir(dir.path().join("sites")).unwrap();
+    fs::write(dir.path().join("sites/a.conf"), "server { location / { auth_request /a; proxy_pass http://b/; } }")
+        .unwrap();
+    fs::write(&conf, "http { include sites/*.conf; }").unwrap();
+    let ran = verb(&["lint", "--nginx", &conf]);
+    assert!(ran.out.contains("sites/a.conf:1:") && ran.out.contains("is `/a`"), "{}", ran.out);
+    fs::write(&conf, "http {").unwrap();
+    let ran = verb(&["lint", "--nginx", &conf, "--nginx", &conf]);
+    assert_eq!(ran.exit, Exit::Invalid);
+    assert!(ran.out.ends_with("not usable, with 2 errors: 1 route, 2 gateways\n"), "{}", ran.out);
+    fs::write(&conf, "http {}").unwrap();
     assert_eq!(verb(&["lint", "--nginx", &conf, "--deny-warnings"]).exit, Exit::Invalid);
     fs::write(dir.path().join("routes/r.yaml"), routes.replace("view", "vieww")).unwrap();
     for words in [&["lint"][..], &["list"], &["explain", "GET /"], &["test"]] {

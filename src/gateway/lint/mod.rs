@@ -1,8 +1,8 @@
-//! Known traps in the configurations of gateways, found by their text.
+//! Known traps in the configurations of gateways.
 //!
 //! Each of these was seen to let a request pass unchecked, to show the sidecar another path than the service
-//! gets, or to hang. A finding is a warning: who wrote the file knows what a lint cannot see, such as includes.
-//! Nothing here parses a configuration completely.
+//! gets, or to hang. A finding is a warning: who wrote the file knows what a lint cannot see. What the gateway would
+//! not read at all is an error. Those of nginx and Envoy are read by their structure, the others by their text.
 
 mod apache;
 mod caddy;
@@ -34,12 +34,16 @@ pub enum Gateway {
     Apache,
 }
 
+/// Finds the files that an `include` names, as name and text, or says why it cannot. Whoever calls reads them: nothing
+/// here touches files. A pattern that matches nothing is no failure.
+pub type Files<'a> = &'a dyn Fn(&str) -> Result<Vec<(String, String)>, String>;
+
 /// The traps in the configuration `text`, which was read from `origin`.
 #[must_use]
-pub fn lint(gateway: Gateway, origin: &str, text: &str) -> Vec<Diagnostic> {
+pub fn lint(gateway: Gateway, origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
     let mut file = File { origin, text, findings: Vec::new() };
     match gateway {
-        Gateway::Nginx => nginx::lint(&mut file),
+        Gateway::Nginx => return nginx::lint(origin, text, files),
         Gateway::Envoy => envoy::lint(&mut file),
         Gateway::Caddy => caddy::lint(&mut file),
         Gateway::Traefik => traefik::lint(&mut file),

@@ -2,30 +2,35 @@
 
 use super::*;
 
-const NGINX: &str = r#"http {
-  upstream authz { server 127.0.0.1:8180; keepalive 32; }
+pub(super) const NGINX: &str = r#"http {
+  upstream palisade { server 127.0.0.1:8180; keepalive 32; }
   server {
     location / {
-      auth_request /_authz;
-      auth_request_set $authz_user $upstream_http_x_user;   # empty => header removed
-      proxy_set_header X-User $authz_user;
+      auth_request /_palisade;
+      auth_request_set $palisade_principal $upstream_http_x_palisade_principal;   # empty => header removed
+      auth_request_set $palisade_auth_method $upstream_http_x_palisade_auth_method;
+      auth_request_set $palisade_token $upstream_http_x_palisade_token;
+      proxy_set_header X-Palisade-Principal $palisade_principal;
+      proxy_set_header X-Palisade-Auth-Method $palisade_auth_method;
+      proxy_set_header X-Palisade-Token $palisade_token;
       proxy_pass http://127.0.0.1:9000;
     }
-    location = /_authz {
+    location = /_palisade {
       internal;
-      proxy_pass http://authz/gateway/nginx;
+      proxy_pass http://palisade/gateway/nginx;
       proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_pass_request_body off; proxy_set_header Content-Length "";
       proxy_set_header X-Original-URI    $request_uri;
       proxy_set_header X-Original-Method $request_method;
       proxy_set_header X-Original-Host   $host;
+      proxy_set_header X-Forwarded-For   $remote_addr;
       proxy_connect_timeout 500ms; proxy_read_timeout 1s;
     }
   }
 }
 "#;
 
-const ENVOY: &str = r#"normalize_path: true
+pub(super) const ENVOY: &str = r#"normalize_path: true
 merge_slashes: true
 path_with_escaped_slashes_action: REJECT_REQUEST
 common_http_protocol_options: { headers_with_underscores_action: DROP_HEADER }
@@ -34,12 +39,13 @@ http_filters:
   typed_config:
     transport_api_version: V3
     grpc_service: { envoy_grpc: { cluster_name: authz_grpc }, timeout: 0.5s }
+    encode_raw_headers: true
     failure_mode_allow: false
     validate_mutations: true
 "#;
 
 /// Envoy over HTTP, with bodies and with certificates.
-const ENVOY_HTTP: &str = r#"use_remote_address: true
+pub(super) const ENVOY_HTTP: &str = r#"use_remote_address: true
 forward_client_cert_details: SANITIZE_SET
 set_current_client_cert_details: {uri: true}
 normalize_path: true
@@ -60,8 +66,10 @@ http_filters:
         - {exact: x-forwarded-client-cert, ignore_case: true}
     http_service:
       server_uri: {uri: "http://127.0.0.1:8180", cluster: palisade, timeout: 0.5s}
+      path_prefix: /gateway/envoy
       authorization_response:
-        allowed_upstream_headers: {patterns: [{exact: x-palisade-principal}]}
+        allowed_upstream_headers:
+          patterns: [{exact: x-palisade-principal}, {exact: x-palisade-auth-method}, {exact: x-palisade-token}]
 "#;
 
 const CADDY: &str = "route {\n  request_header -X-User\n  forward_auth 127.0.0.1:8180 {\n    uri /gateway/forward?\n    copy_headers X-User\n    transport http {\n      dial_timeout 500ms\n      response_header_timeout 1s\n    }\n  }\n  reverse_proxy 127.0.0.1:9000\n}\n";
@@ -81,11 +89,16 @@ const HAPROXY: &str = "defaults\n  timeout connect 1s\n  timeout client 10s\n  t
 
 const APACHE: &str = "LuaHookAccessChecker /etc/palisade.lua check early\nAllowEncodedSlashes NoDecode\nProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon\n";
 
+/// There are no other files.
+pub(super) fn alone(_: &str) -> Result<Vec<(String, String)>, String> {
+    Err("there is no such file".to_owned())
+}
+
 /// The findings of `text` with `from` replaced by `to`: line and message.
-fn findings(gateway: Gateway, text: &str, from: &str, to: &str) -> Vec<(Option<usize>, String)> {
+pub(super) fn findings(gateway: Gateway, text: &str, from: &str, to: &str) -> Vec<(Option<usize>, String)> {
     assert!(text.contains(from), "{from}");
     let text = text.replace(from, to);
-    lint(gateway, "f", &text).into_iter().map(|finding| (finding.line, finding.message)).collect()
+    lint(gateway, "f", &text, &alone).into_iter().map(|finding| (finding.line, finding.message)).collect()
 }
 
 #[test]
@@ -100,7 +113,7 @@ fn good_configurations_have_no_findings() {
         (Gateway::Apache, APACHE),
     ] {
         assert_eq!(findings(gateway, text, "", ""), [], "{gateway:?}");
-        assert_eq!(lint(gateway, "f", "").len(), 1, "{gateway:?}: nothing asks the sidecar");
+        assert_eq!(lint(gateway, "f", "", &alone).len(), 1, "{gateway:?}: nothing asks the sidecar");
     }
 }
 
@@ -116,7 +129,7 @@ fn each_trap_is_found() {
         (Gateway::Nginx, NGINX, "proxy_read_timeout 1s;", "", "60 seconds"),
         (Gateway::Nginx, NGINX, "proxy_set_header Connection \"\";", "", "a connection of its own"),
         (Gateway::Nginx, NGINX, "proxy_pass_request_body off;", "", "waits for a body"),
-        (Gateway::Nginx, NGINX, "proxy_set_header X-User $authz_user;", "", "goes nowhere"),
+        (Gateway::Nginx, NGINX, "proxy_set_header X-Palisade-Token $palisade_token;", "", "goes nowhere"),
         (Gateway::Nginx, NGINX, "internal;", "internal; error_page 500 =200 /ok;", "an error of the check"),
         (Gateway::Envoy, ENVOY, "failure_mode_allow: false", "failure_mode_allow: true", "pass unchecked"),
         (Gateway::Envoy, ENVOY, "normalize_path: true\n", "", "dot segments"),
@@ -210,5 +223,5 @@ fn each_trap_is_found() {
         assert!(found.iter().any(|(_, said)| said.contains(message)), "{gateway:?} {from:?} -> {to:?}: {found:?}");
     }
     let found = findings(Gateway::Nginx, NGINX, "http://127.0.0.1:9000;", "http://127.0.0.1:9000/;");
-    assert_eq!(found[0].0, Some(8));
+    assert_eq!(found[0].0, Some(12));
 }

@@ -1,0 +1,177 @@
+//! The location that asks the sidecar.
+
+use crate::gateway::lint::nginx::include::Report;
+use crate::gateway::lint::nginx::scope::Block;
+use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, ports};
+use crate::gateway::lint::nginx::tree::Directive;
+
+/// How long the sidecar takes for an answer if nothing else is set, in milliseconds.
+const DEADLINE: u64 = 100;
+
+pub(super) fn lint(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
+    let first = check.head.map(|head| head.at);
+    let off = |name: &str| check.nearest(name).is_some_and(|d| d.argument(1) == "off");
+    if check.own("internal").is_none() {
+        report.warn_of_missing(first, "clients can reach the location that asks the sidecar", "add `internal;`");
+    }
+    target(check, tree, report);
+    timeouts(check, report);
+    let header = |name: &str| check.header("proxy_set_header", name);
+    let removed = |name: &str| header(name).is_some_and(|set| set.argument(2).is_empty());
+    if !removed("Connection") || check.nearest("proxy_http_version").is_none() {
+        report.warn_of_missing(
+            first,
+            "before nginx 1.29.7 every check opens a connection of its own",
+            "set `proxy_http_version 1.1; proxy_set_header Connection \"\";`, and `keepalive` in the upstream",
+        );
+    }
+    if !off("proxy_pass_request_body") || !removed("Content-Length") {
+        report.warn_of_missing(
+            first,
+            "the check waits for a body that `auth_request` does not send",
+            "set `proxy_pass_request_body off; proxy_set_header Content-Length \"\";`",
+        );
+    }
+    if let Some(cache) = check.nearest("proxy_cache").filter(|_| !off("proxy_cache")) {
+        report.warn(
+            Some(cache.at),
+            "an answer of the sidecar is kept, and given to other requests than it was meant for",
+            "leave `proxy_cache` out, or set it `off` here",
+        );
+    }
+    described(check, report);
+}
+
+/// What the sidecar is told of the request: what is not set is the client's to say.
+fn described(check: &Block<'_>, report: &mut Report<'_>) {
+    for (name, value, what, twisted) in [
+        (
+            "X-Original-URI",
+            "$request_uri",
+            "the target",
+            "the sidecar is told another target than the client sent: `$uri` is decoded and has its dots resolved",
+        ),
+        ("X-Original-Method", "$request_method", "the method", "the sidecar is told another method than the service"),
+        (
+            "X-Original-Host",
+            "$host",
+            "the host",
+            "this is not the host that nginx goes by: `$http_host` differs where the target is a URL",
+        ),
+        (
+            "X-Forwarded-For",
+            "$remote_addr",
+            "the client's address",
+            "a client's own `X-Forwarded-For` is passed to the sidecar",
+        ),
+    ] {
+        let help = format!("set `proxy_set_header {name} {value};`");
+        match check.header("proxy_set_header", name) {
+            None => {
+                let message = format!("the sidecar is not told {what}, and a client may name one");
+                report.warn_of_missing(check.head.map(|head| head.at), &message, &help);
+            }
+            // an address may come from elsewhere, such as PROXY protocol, but not from what the client wrote
+            Some(set) if name == "X-Forwarded-For" => {
+                if ["$proxy_add_x_forwarded_for", "$http_x_forwarded_for"].iter().any(|v| names(set.argument(2), v)) {
+                    report.warn(Some(set.at), twisted, &help);
+                }
+            }
+            // a fixed host is as good, if the routes know it
+            Some(set) if name == "X-Original-Host" && !set.argument(2).contains("$http_") => {}
+            Some(set) if set.argument(2).replace(['{', '}'], "") != value => report.warn(Some(set.at), twisted, &help),
+            Some(_) => {}
+        }
+    }
+}
+
+fn target(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
+    let Some(pass) = check.own("proxy_pass") else {
+        report.warn_of_missing(
+            check.head.map(|head| head.at),
+            "the location that `auth_request` names does not ask the sidecar",
+            "set `proxy_pass http://palisade/gateway/nginx;`",
+        );
+        return;
+    };
+    let target = Target::read(pass.argument(1));
+    if target.uri != Some(ENDPOINT) {
+        let asked = target.uri.map_or_else(|| "the check's own path".to_owned(), |uri| format!("`{uri}`"));
+        report.warn(
+            Some(pass.at),
+            &format!("the sidecar is asked at {asked}, and answers nginx at `{ENDPOINT}` alone"),
+            "set `proxy_pass http://palisade/gateway/nginx;`",
+        );
+    }
+    let ports = ports(target.host, tree);
+    for (port, listener) in [("8181", "the admin listener"), ("9191", "the listener for gRPC")] {
+        if ports.contains(&port) {
+            report.warn(
+                Some(pass.at),
+                &format!("port {port} is {listener} unless it was changed, and answers no gateway"),
+                "name the decision listener: `127.0.0.1:8180`",
+            );
+        }
+    }
+}
+
+fn timeouts(check: &Block<'_>, report: &mut Report<'_>) {
+    let read = check.nearest("proxy_read_timeout");
+    if read.is_none() || check.nearest("proxy_connect_timeout").is_none() {
+        report.warn_of_missing(
+            check.head.map(|head| head.at),
+            "a sidecar that hangs holds every request for 60 seconds",
+            "set `proxy_connect_timeout 500ms; proxy_read_timeout 1s;`",
+        );
+    }
+    if let Some(read) = read.filter(|read| milliseconds(read.argument(1)).is_some_and(|time| time <= DEADLINE)) {
+        report.warn(
+            Some(read.at),
+            "nginx gives up before the sidecar does: `gateway.deadline` is 100 ms unless it was changed",
+            "set `proxy_read_timeout 1s;`",
+        );
+    }
+}
+
+/// A time as nginx writes it: `50ms`, `1s`, `1m 30s`, or seconds without a unit.
+fn milliseconds(text: &str) -> Option<u64> {
+    let (mut total, mut rest) = (0_u64, text.trim());
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let count: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit = match &rest[..end] {
+            "ms" => 1,
+            "s" | "" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        total = total.checked_add(count.checked_mul(unit)?)?;
+        rest = rest[end..].trim_start();
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        for (text, time) in [
+            ("50ms", Some(50)),
+            ("1s", Some(1000)),
+            ("2", Some(2000)),
+            ("1m30s", Some(90_000)),
+            ("1m 30s", Some(90_000)),
+            ("$x", None),
+            ("1y", None),
+            ("99999999999999999999s", None),
+        ] {
+            assert_eq!(milliseconds(text), time, "{text}");
+        }
+    }
+}

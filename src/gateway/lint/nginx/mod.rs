@@ -1,0 +1,161 @@
+//! nginx with `auth_request`.
+//!
+//! The configuration is read as nginx reads it, with what it includes, so that each location is judged by the
+//! directives that are in force there.
+
+mod check;
+mod include;
+mod pass;
+mod scope;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use crate::domain::Diagnostic;
+use crate::gateway::lint::Files;
+use include::Report;
+use scope::{Block, Matches, Server};
+use tree::{At, Directive};
+
+/// The traps in the configuration that begins with `text`.
+pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
+    let mut report = Report::new(files);
+    let Some(tree) = report.read(origin, text) else { return report.findings(&[]) };
+    let mut asks = false;
+    scope::walk(&tree, &mut |directive, _| {
+        asks |= directive.name() == "auth_request" && directive.argument(1) != "off"
+    });
+    if !asks {
+        report.warn_of_missing(
+            None,
+            "there is no `auth_request`, so nothing asks the sidecar",
+            "add `auth_request /_palisade;` to the location",
+        );
+        return report.findings(&[]);
+    }
+    let servers = scope::servers(&tree);
+    let mut checks: Vec<&Block<'_>> = Vec::new();
+    let mut lost: Vec<At> = Vec::new();
+    for server in &servers {
+        for ask in asked(server) {
+            match chosen(server, ask.argument(1)) {
+                Some(check) => checks.push(check),
+                None => {
+                    lost.push(ask.at);
+                    report.warn_of_missing(
+                        Some(ask.at),
+                        &format!(
+                            "no location of this server is `{}`: another one answers the check, and each 2xx of it \
+                             lets a request pass",
+                            ask.argument(1)
+                        ),
+                        "let `auth_request` and the location that asks the sidecar have the same name",
+                    );
+                }
+            }
+        }
+    }
+    for check in &checks {
+        check::lint(check, &tree, &mut report);
+    }
+    for server in &servers {
+        pass::lint(server, &checks, &mut report);
+    }
+    anywhere(&tree, &checks, &mut report);
+    report.findings(&lost)
+}
+
+/// What asks about the requests of a server: each `auth_request` that stands in it or is in force where it passes
+/// requests on.
+fn asked<'t>(server: &Server<'t>) -> Vec<&'t Directive> {
+    let mut found: Vec<&Directive> = Vec::new();
+    for block in &server.blocks {
+        let here = block.own("auth_request").is_some() || (pass::passes(block).is_some() && !target::of_sidecar(block));
+        if let Some(ask) = block.asks().filter(|ask| here && !found.iter().any(|known| std::ptr::eq(*known, *ask))) {
+            found.push(ask);
+        }
+    }
+    found
+}
+
+/// The location that answers a check, if it is one that is meant to: nginx takes any other that matches.
+fn chosen<'a, 't>(server: &'a Server<'t>, uri: &str) -> Option<&'a Block<'t>> {
+    let exact = server.blocks.iter().find(|block| block.matches() == Some(Matches::Exactly(uri)));
+    let prefix = || {
+        let length = |block: &&Block<'_>| match block.matches() {
+            Some(Matches::Prefix(path)) if uri.starts_with(path) => Some(path.len()),
+            _ => None,
+        };
+        let longest = server.blocks.iter().filter(|block| length(block).is_some()).max_by_key(length)?;
+        (longest.matches() == Some(Matches::Prefix(uri)) || target::of_sidecar(longest)).then_some(longest)
+    };
+    // a pattern is not matched here; it is believed where it asks the sidecar
+    let pattern =
+        || server.blocks.iter().find(|block| block.matches() == Some(Matches::Pattern) && target::of_sidecar(block));
+    exact.or_else(prefix).or_else(pattern)
+}
+
+/// What is wrong wherever it stands.
+fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) {
+    let mut used: Vec<&str> = Vec::new();
+    scope::walk(tree, &mut |directive, _| {
+        if directive.name() != "auth_request_set" {
+            used.extend(directive.words.iter().map(String::as_str));
+        }
+    });
+    let mut found: Vec<(At, &str, &str)> = Vec::new();
+    scope::walk(tree, &mut |directive, around| {
+        let first = directive.argument(1);
+        match directive.name() {
+            "auth_request" if first == "off" => {
+                let check = checks.iter().any(|check| std::ptr::eq(check.body(), around));
+                if !check && pass::pass_on(around) {
+                    found.push((
+                        directive.at,
+                        "this location is not checked",
+                        "make the route `public: true` in the route file instead, so that one place says what is open",
+                    ));
+                }
+            }
+            "underscores_in_headers" if first == "on" => found.push((
+                directive.at,
+                "names with `_` reach the service, which may take `X_Palisade_Principal` for the sidecar's own header",
+                "leave `underscores_in_headers` off",
+            )),
+            "rewrite" if !redirects(directive) => found.push(rewritten(directive.at)),
+            "merge_slashes" if first == "on" => found.push(rewritten(directive.at)),
+            "error_page" if becomes_success(directive) => found.push((
+                directive.at,
+                "an error of the check must not become an answer that lets the request pass",
+                "leave errors of the check alone",
+            )),
+            "auth_request_set" if !used.iter().any(|word| target::names(word, first)) => found.push((
+                directive.at,
+                "this value from the sidecar goes nowhere, and the client's own header passes",
+                "set the header of the service from it: `proxy_set_header X-Palisade-Principal $palisade_principal;`",
+            )),
+            _ => {}
+        }
+    });
+    for (at, message, help) in found {
+        report.warn(Some(at), message, help);
+    }
+}
+
+fn rewritten(at: At) -> (At, &'static str, &'static str) {
+    (at, "the service gets another path than was checked", "rewrite in front of the check, or not at all")
+}
+
+/// Whether a `rewrite` answers with a redirect, so that no service sees the request.
+fn redirects(rewrite: &Directive) -> bool {
+    let to = rewrite.argument(2);
+    matches!(rewrite.argument(3), "redirect" | "permanent")
+        || ["http://", "https://", "$scheme"].iter().any(|start| to.starts_with(start))
+}
+
+/// Whether an `error_page` may answer an error with a success: `=200`, or `=` for whatever the page says. A page that
+/// keeps the status, as every installation has one for 500, makes nothing pass.
+fn becomes_success(page: &Directive) -> bool {
+    page.words.iter().any(|word| word == "=" || word.starts_with("=2"))
+}
