@@ -45,7 +45,7 @@ pub struct Refused<'a> {
     pub code: &'a str,
     /// Why, for people. Holds nothing that the client sent.
     pub message: &'a str,
-    /// What was asked for, if the gateway said so.
+    /// What was asked for, if the gateway said so and somebody wants to know.
     pub target: Option<Target>,
     /// The route that refuses, as `file:line`.
     pub route: Option<&'a str>,
@@ -58,8 +58,8 @@ pub struct Refused<'a> {
 /// A request that passed because its route is public.
 #[derive(Debug, Clone)]
 pub struct Public<'a> {
-    /// What was asked for.
-    pub target: Target,
+    /// What was asked for, if somebody wants to know.
+    pub target: Option<Target>,
     /// The route, as `file:line`.
     pub route: &'a str,
     /// The state that has the route.
@@ -100,7 +100,7 @@ impl UnaskedRecord {
             transport: call.transport,
             request_id: call.request_id.into(),
             refused: None,
-            target: Some(public.target),
+            target: public.target,
             route: Some(public.route.into()),
             principal: None,
             revision: Some(public.revision),

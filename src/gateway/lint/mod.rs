@@ -14,8 +14,16 @@ mod traefik;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use crate::domain::Diagnostic;
 use crate::gateway::place::located;
+
+/// What the sidecar says of the caller.
+const IDENTITY: [&str; 3] = ["X-Palisade-Principal", "X-Palisade-Auth-Method", "X-Palisade-Token"];
+
+/// How long the sidecar takes for an answer if nothing else is set.
+const DEADLINE: Duration = Duration::from_millis(100);
 
 /// A gateway whose configuration can be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

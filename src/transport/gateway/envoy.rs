@@ -12,13 +12,12 @@ use crate::identity::Peer;
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
-use crate::transport::gateway::way::{Described, Stop, host};
+use crate::transport::gateway::way::{Described, Stop, for_deciding, host};
 
-/// How long Envoy waits, less a tenth for the answer's way back; `None` if it does not say.
+/// How long there is to decide; `None` if Envoy does not say how long it waits.
 pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let told = headers.get("x-envoy-expected-rq-timeout-ms")?.to_str().ok()?;
-    let whole = Duration::from_millis(told.parse().ok()?);
-    Some(whole - whole / 10)
+    Some(for_deciding(Duration::from_millis(told.parse().ok()?)))
 }
 
 /// Reads what Envoy says.

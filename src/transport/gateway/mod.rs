@@ -18,7 +18,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use http::header::CONNECTION;
@@ -55,6 +55,11 @@ impl Gateway {
             deadline: settings.gateway.deadline,
             identity,
         }
+    }
+
+    /// When what was asked must be answered, also where the gateway says how long it waits.
+    fn deadline(&self, asked: Now, theirs: Option<Duration>) -> Instant {
+        asked.instant + theirs.map_or(self.deadline, |theirs| theirs.min(self.deadline))
     }
 
     /// How callers are known, for `/v1/status`: each issuer's keys, and how many API tokens there are.
@@ -142,9 +147,8 @@ fn settled(verdict: Option<Result<Verdict, Stop>>, services: &Services, call: Ca
 
 async fn verdict(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Result<Verdict, Stop> {
     let asked = Now::read();
-    let own = services.gateway.deadline;
     let theirs = if dialect == Dialect::Envoy { envoy::timeout(&exchange.head.headers) } else { None };
-    let deadline = asked.instant + theirs.map_or(own, |theirs| theirs.min(own));
+    let deadline = services.gateway.deadline(asked, theirs);
     exchange.check_framing().map_err(|problem| misread(&problem))?;
     // nginx passes no bodies on
     let body = if dialect == Dialect::Nginx || exchange.body.is_end_stream() {

@@ -30,9 +30,9 @@ pub(super) struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// What the decision log may tell of it.
-    fn asked_for(&self) -> Target {
-        Target::new(self.method, self.host, self.target)
+    /// What the decision log may tell of it, if there is one.
+    fn asked_for(&self, services: &Services) -> Option<Target> {
+        services.pdp.log().map(|_| Target::new(self.method, self.host, self.target))
     }
 }
 
@@ -114,9 +114,8 @@ impl Stop {
         Self { revision: Some(revision), ..self }
     }
 
-    /// A stop of a request for this.
-    pub(super) fn of(self, described: &Described<'_>) -> Self {
-        Self { target: Some(described.asked_for()), ..self }
+    fn of(self, target: Option<Target>) -> Self {
+        Self { target, ..self }
     }
 
     fn by(self, caller: Option<Arc<Caller>>) -> Self {
@@ -138,6 +137,11 @@ impl Stop {
     }
 }
 
+/// What of a gateway's patience is for deciding: a tenth is for the answer's way back.
+pub(super) fn for_deciding(patience: Duration) -> Duration {
+    patience - patience / 10
+}
+
 /// What of the time is left.
 pub(super) fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
@@ -145,7 +149,7 @@ pub(super) fn left(deadline: Instant) -> Duration {
 
 /// Takes a request to its verdict.
 pub(super) async fn ask(services: &Services, question: &Question<'_, '_>) -> Result<Verdict, Stop> {
-    decide(services, question).await.map_err(|stop| stop.of(&question.described))
+    decide(services, question).await.map_err(|stop| stop.of(question.described.asked_for(services)))
 }
 
 async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verdict, Stop> {
@@ -189,7 +193,7 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
     let checks = match outcome.map_err(|refusal| stop(Stop::refusal(refusal)))? {
         Outcome::Public => {
             let route = found.route().map_or("", |route| route.place.as_str());
-            let target = question.described.asked_for();
+            let target = question.described.asked_for(services);
             services.pdp.note_public(Public { target, route, revision }, question.call);
             Vec::new()
         }

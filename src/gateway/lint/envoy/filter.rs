@@ -4,12 +4,7 @@ use serde_json::Value;
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::envoy::node::{Node, mentions};
-
-/// How long the sidecar takes for an answer if nothing else is set, in seconds.
-const DEADLINE: f64 = 0.1;
-
-/// What the sidecar says of the caller.
-const IDENTITY: [&str; 3] = ["x-palisade-principal", "x-palisade-auth-method", "x-palisade-token"];
+use crate::gateway::lint::{DEADLINE, IDENTITY};
 
 /// What is wrong in `config`, the `typed_config` of the filter, in the document `root`.
 pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
@@ -103,10 +98,10 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
         )),
         Some(allowed) => {
             let patterns = allowed.get("patterns").map(|patterns| patterns.items()).unwrap_or_default();
-            for name in IDENTITY {
+            for name in IDENTITY.map(str::to_ascii_lowercase) {
                 let passes = |pattern: &Node<'_>| {
                     let prefix = pattern.text("prefix");
-                    pattern.text("exact").eq_ignore_ascii_case(name)
+                    pattern.text("exact").eq_ignore_ascii_case(&name)
                         || (!prefix.is_empty() && name.starts_with(&prefix.to_ascii_lowercase()))
                 };
                 if !patterns.iter().any(passes) {
@@ -127,7 +122,7 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
 /// Warns of a timeout that is over before the sidecar has answered.
 fn patience(timeout: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let seconds = timeout.value.as_str().and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok());
-    if seconds.is_some_and(|seconds| seconds <= DEADLINE) {
+    if seconds.is_some_and(|seconds| seconds <= DEADLINE.as_secs_f64()) {
         findings.push(timeout.warning(
             "Envoy gives up before the sidecar does: `gateway.deadline` is 100 ms unless it was changed",
             "set `timeout: 0.5s`",

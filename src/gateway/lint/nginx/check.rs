@@ -1,12 +1,12 @@
 //! The location that asks the sidecar.
 
+use std::time::Duration;
+
+use crate::gateway::lint::DEADLINE;
 use crate::gateway::lint::nginx::include::Report;
 use crate::gateway::lint::nginx::scope::Block;
 use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, ports};
 use crate::gateway::lint::nginx::tree::Directive;
-
-/// How long the sidecar takes for an answer if nothing else is set, in milliseconds.
-const DEADLINE: u64 = 100;
 
 pub(super) fn lint(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
     let first = check.head.map(|head| head.at);
@@ -124,7 +124,9 @@ fn timeouts(check: &Block<'_>, report: &mut Report<'_>) {
             "set `proxy_connect_timeout 500ms; proxy_read_timeout 1s;`",
         );
     }
-    if let Some(read) = read.filter(|read| milliseconds(read.argument(1)).is_some_and(|time| time <= DEADLINE)) {
+    if let Some(read) =
+        read.filter(|read| milliseconds(read.argument(1)).is_some_and(|time| Duration::from_millis(time) <= DEADLINE))
+    {
         report.warn(
             Some(read.at),
             "nginx gives up before the sidecar does: `gateway.deadline` is 100 ms unless it was changed",

@@ -1,5 +1,6 @@
 //! The locations that pass requests on to a service.
 
+use crate::gateway::lint::IDENTITY;
 use crate::gateway::lint::nginx::include::Report;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
 use crate::gateway::lint::nginx::target::{Target, names, of_sidecar};
@@ -13,9 +14,6 @@ const PASSES: &[(&str, &str)] = &[
     ("uwsgi_pass", "uwsgi_param"),
     ("scgi_pass", "scgi_param"),
 ];
-
-/// What the sidecar says of the caller.
-const IDENTITY: [&str; 3] = ["X-Palisade-Principal", "X-Palisade-Auth-Method", "X-Palisade-Token"];
 
 /// What helps where nothing asks.
 const HELP: &str = "add `auth_request /_palisade;`; what is to be open is `public: true` in the route file";

@@ -46,8 +46,7 @@ fn call(request_id: &str) -> Call<'_> {
 
 async fn verdict(services: &Services, head: &Parts, body: Incoming, id: &mut String) -> Result<Verdict, Stop> {
     let asked = Now::read();
-    let own = services.gateway.deadline;
-    let deadline = asked.instant + timeout(&head.headers).map_or(own, |theirs| theirs.min(own));
+    let deadline = services.gateway.deadline(asked, timeout(&head.headers));
     let bytes = read(services, body, way::left(deadline)).await?;
     let unreadable = || Stop::new(RefusalReason::BadDescription, "the message cannot be read");
     let message = unary::message(&bytes).and_then(|message| CheckRequest::decode(message).ok());
@@ -73,7 +72,7 @@ async fn read(services: &Services, body: Incoming, patience: Duration) -> Result
     }
 }
 
-/// How long Envoy waits, less a tenth for the answer's way back; `None` if it does not say.
+/// How long there is to decide; `None` if Envoy does not say how long it waits.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -90,7 +89,7 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(count),
         _ => return None,
     };
-    Some(whole - whole / 10)
+    Some(way::for_deciding(whole))
 }
 
 #[cfg(test)]
