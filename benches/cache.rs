@@ -18,17 +18,18 @@ use palisade::telemetry::{Metrics, Transport};
 fn check(c: &mut Criterion) {
     let bodies = support::questions();
     let requests: Vec<_> = bodies.iter().map(|body| support::request(body)).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut group = c.benchmark_group("check");
     for cached in [false, true] {
         let metrics = Arc::new(Metrics::new().unwrap());
         let state = State::start(EngineSettings::default(), metrics.clone()).unwrap();
         state.apply_blocking(Change::Replace(support::fleet()), Origin::Files).unwrap();
-        let pdp = Pdp::new(state, metrics).with_cache(cached.then(|| DecisionCache::new(64 << 20)));
+        let pdp = Pdp::new(state, metrics).unwrap().with_cache(cached.then(|| DecisionCache::new(64 << 20)));
         let call = Call { transport: Transport::Native, request_id: "bench" };
         let mut next = requests.iter().cycle();
         let name = if cached { "hit" } else { "without a cache" };
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
-            b.iter(|| next.next().map(|request| black_box(pdp.check(request, call))));
+            b.iter(|| next.next().map(|request| black_box(runtime.block_on(pdp.check(request, call)))));
         });
     }
     group.finish();

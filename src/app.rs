@@ -16,7 +16,7 @@ use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::{Change, Diagnostic};
 use crate::engine::{
-    EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation,
+    EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation,
 };
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Loaded, Source};
@@ -75,8 +75,6 @@ pub struct App {
 pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // the reference evaluator recurses with the policies' depth
-        .thread_stack_size(EVALUATION_STACK_BYTES)
         .thread_name("palisade-http")
         .build()?;
     let served = runtime.block_on(async {
@@ -142,7 +140,7 @@ impl App {
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
         let services = Arc::new(Services {
-            pdp: Pdp::new(state.clone(), metrics.clone()).with_cache(cache).with_log(log).with_sampler(sampler),
+            pdp: Pdp::new(state.clone(), metrics.clone())?.with_cache(cache).with_log(log).with_sampler(sampler),
             verify_unready: settings.engine.verify_unready,
             gateway: Gateway::new(&settings, identity),
             metrics,

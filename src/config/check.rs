@@ -5,7 +5,8 @@
 
 mod identity;
 
-use std::num::NonZeroU32;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,7 @@ use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
     EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink,
-    MaskPath, Origin, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    MAX_EXPRESSION_DEPTH, MAX_NESTING, MaskPath, Origin, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
 use crate::domain::uid::is_type_name;
 
@@ -65,8 +66,12 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         limits: LimitSettings {
             max_depth: raw.limits.max_depth.get(),
             max_parents: raw.limits.max_parents.get(),
-            max_nesting: raw.limits.max_nesting.get(),
-            max_expression_depth: raw.limits.max_expression_depth.get(),
+            max_nesting: checker.bounded("max_nesting", raw.limits.max_nesting, MAX_NESTING),
+            max_expression_depth: checker.bounded(
+                "max_expression_depth",
+                raw.limits.max_expression_depth,
+                MAX_EXPRESSION_DEPTH,
+            ),
         },
         reload: ReloadSettings {
             watch: raw.reload.watch,
@@ -157,15 +162,33 @@ impl Checker<'_> {
                 );
             }
         }
-        let mut types = raw.overlay;
+        let mut words = raw.overlay;
         // a mapping that names some types need not repeat the default
-        let default = types.remove(OVERLAY_DEFAULT).unwrap_or(OverlayRule::Deny);
-        AuthzenSettings {
-            base_url,
-            namespace: raw.namespace,
-            types: raw.types,
-            overlay: OverlaySettings { default, types },
+        let default = words.remove(OVERLAY_DEFAULT).unwrap_or(OverlayRule::Deny);
+        let overlay = OverlaySettings { default, types: BTreeMap::new() };
+        let mut settings = AuthzenSettings { base_url, namespace: raw.namespace, types: raw.types, overlay };
+        // a caller may use any word for a type, so the rule must be the type's and not the word's
+        let mut first: BTreeMap<String, (String, OverlayRule)> = BTreeMap::new();
+        for (word, rule) in words {
+            let cedar_type = settings.cedar_type(&word).into_owned();
+            if let Some((other, _)) = first.get(&cedar_type).filter(|(_, other)| *other != rule) {
+                self.report(
+                    &["authzen", "overlay", &word],
+                    format!("`{word}` and `{other}` both mean `{cedar_type}`; give them the same rule, or remove one"),
+                );
+            }
+            settings.overlay.types.insert(cedar_type.clone(), rule);
+            first.entry(cedar_type).or_insert((word, rule));
         }
+        settings
+    }
+
+    /// A limit that stacks are made for.
+    fn bounded(&mut self, name: &str, value: NonZeroUsize, most: usize) -> usize {
+        if value.get() > most {
+            self.report(&["limits", name], format!("must be at most {most}: the stacks have room for no more"));
+        }
+        value.get().min(most)
     }
 
     fn listen(&mut self, raw: &RawListen, has_token: bool) -> ListenSettings {

@@ -223,7 +223,7 @@ section! {
         namespace: Option<String> = None,
         /// AuthZEN types and the Cedar types that they stand for. A type that is not listed is a Cedar type as written.
         types: BTreeMap<String, String> = BTreeMap::new(),
-        /// What becomes of the `properties` of a request, by AuthZEN type; `default` is for types not listed.
+        /// What becomes of the `properties` of a request, by type; `default` is for types not listed. A rule is for the Cedar type that the word stands for, whichever word a request uses.
         overlay: BTreeMap<String, OverlayRule> = BTreeMap::from([("default".to_owned(), OverlayRule::Deny)]),
     }
 }
@@ -288,8 +288,10 @@ section! {
         /// How many direct parents an entity may have.
         max_parents: NonZeroUsize = non_zero::<1000>(),
         /// How deep brackets may nest in policy and schema text.
+        #[schemars(range(max = 1000))]
         max_nesting: NonZeroUsize = non_zero::<400>(),
         /// How deep the expression of a policy may nest.
+        #[schemars(range(max = 10000))]
         max_expression_depth: NonZeroUsize = non_zero::<5000>(),
     }
 }

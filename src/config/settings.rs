@@ -1,5 +1,6 @@
 //! The configuration as the rest of the program sees it: typed, complete, and free of contradictions.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -106,15 +107,27 @@ pub struct AuthzenSettings {
 pub struct OverlaySettings {
     /// The rule for types that are not listed.
     pub default: OverlayRule,
-    /// The rules by AuthZEN type.
+    /// The rules by Cedar type.
     pub types: BTreeMap<String, OverlayRule>,
 }
 
-impl OverlaySettings {
-    /// The rule for an AuthZEN type.
+impl AuthzenSettings {
+    /// The Cedar type that an AuthZEN type stands for: as mapped, else as written, in the namespace if it names none.
     #[must_use]
-    pub fn rule(&self, authzen_type: &str) -> OverlayRule {
-        self.types.get(authzen_type).copied().unwrap_or(self.default)
+    pub fn cedar_type<'t>(&'t self, authzen_type: &'t str) -> Cow<'t, str> {
+        let name = self.types.get(authzen_type).map_or(authzen_type, String::as_str);
+        match &self.namespace {
+            Some(namespace) if !name.contains("::") => Cow::Owned(format!("{namespace}::{name}")),
+            _ => Cow::Borrowed(name),
+        }
+    }
+}
+
+impl OverlaySettings {
+    /// The rule for a Cedar type.
+    #[must_use]
+    pub fn rule(&self, cedar_type: &str) -> OverlayRule {
+        self.types.get(cedar_type).copied().unwrap_or(self.default)
     }
 }
 

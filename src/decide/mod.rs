@@ -3,6 +3,7 @@
 mod cache;
 mod key;
 mod log;
+mod pool;
 mod unasked;
 mod verify;
 
@@ -20,6 +21,7 @@ use crate::domain::{AccessRequest, Decision, RequestError};
 use crate::engine::Snapshot;
 use crate::state::State;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
+use pool::ReferencePool;
 use unasked::UnaskedRecord;
 
 thread_local! {
@@ -37,6 +39,7 @@ pub struct Pdp {
     cache: Option<DecisionCache>,
     log: Option<DecisionLog>,
     sampler: Option<Sampler>,
+    reference: ReferencePool,
     metrics: Arc<Metrics>,
 }
 
@@ -61,13 +64,28 @@ pub enum CheckError {
     /// The engine failed.
     #[error("the decision failed inside the engine")]
     Internal,
+    /// Only the reference engine can decide this, and too many requests wait for it.
+    #[error("too many requests wait for the reference engine; ask again")]
+    Overloaded,
+    /// Only the reference engine can decide this, and it did not within its time.
+    #[error("the reference engine did not decide in time")]
+    TooSlow,
+}
+
+/// Until when a request that comes now may be decided by the reference, where it has to be. Items of a batch share it.
+#[must_use]
+pub fn reference_deadline() -> Instant {
+    Instant::now() + pool::DEADLINE
 }
 
 impl Pdp {
     /// A decision point over `state` that evaluates every request and keeps and records nothing.
-    #[must_use]
-    pub fn new(state: Arc<State>, metrics: Arc<Metrics>) -> Self {
-        Self { state, cache: None, log: None, sampler: None, metrics }
+    ///
+    /// # Errors
+    /// If the threads of the reference engine cannot be started.
+    pub fn new(state: Arc<State>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let reference = ReferencePool::start()?;
+        Ok(Self { state, cache: None, log: None, sampler: None, reference, metrics })
     }
 
     /// The same, with a cache.
@@ -116,25 +134,81 @@ impl Pdp {
     ///
     /// # Errors
     /// If there is no snapshot, the request is invalid, or the engine failed.
-    pub fn check(&self, request: &AccessRequest<'_>, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
-        let published = self.state.load();
-        self.check_at(&published.as_ref().ok_or(CheckError::NotReady)?.snapshot, request, clock(), call)
+    pub async fn check(&self, request: &AccessRequest<'_>, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
+        let now = clock();
+        let snapshot = {
+            let published = self.state.load();
+            let snapshot = &published.as_ref().ok_or(CheckError::NotReady)?.snapshot;
+            match self.check_at_once(snapshot, request, now, call) {
+                Some(result) => return result,
+                None => snapshot.clone(),
+            }
+        };
+        self.check_by_reference(&snapshot, request, now, reference_deadline(), call).await
     }
 
     /// Decides one request at a snapshot and a time (milliseconds since 1970) that the caller holds, so that several
-    /// see the same.
+    /// see the same. It waits for the reference, where that must decide, until `deadline`.
     ///
     /// # Errors
     /// If the request is invalid or the engine failed.
-    pub fn check_at(
+    pub async fn check_at(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        deadline: Instant,
+        call: Call<'_>,
+    ) -> Result<Arc<Decision>, CheckError> {
+        match self.check_at_once(snapshot, request, now, call) {
+            Some(result) => result,
+            None => self.check_by_reference(snapshot, request, now, deadline, call).await,
+        }
+    }
+
+    /// Decides on this thread, from the cache or by the compiled engine; `None` where only the reference can.
+    fn check_at_once(
         &self,
         snapshot: &Arc<Snapshot>,
         request: &AccessRequest<'_>,
         now: i64,
         call: Call<'_>,
+    ) -> Option<Result<Arc<Decision>, CheckError>> {
+        let started = Instant::now();
+        let result = self.cached(snapshot, request, now)?;
+        Some(self.note(result, snapshot, request, now, started, call))
+    }
+
+    async fn check_by_reference(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        deadline: Instant,
+        call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
         let started = Instant::now();
-        let result = self.cached(snapshot, request, now);
+        let decided = self.reference.decide(snapshot.clone(), request, now, deadline).await;
+        let result = decided.map(|decision| {
+            let decision = Arc::new(decision);
+            if let Some(cache) = self.cache_for(request) {
+                with_key(snapshot, request, |key| keep(cache, key, &decision));
+            }
+            (decision, false)
+        });
+        self.note(result, snapshot, request, now, started, call)
+    }
+
+    /// Counts and records a decision, and whether it came from the cache.
+    fn note(
+        &self,
+        result: Result<(Arc<Decision>, bool), CheckError>,
+        snapshot: &Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        started: Instant,
+        call: Call<'_>,
+    ) -> Result<Arc<Decision>, CheckError> {
         let took = started.elapsed();
         match &result {
             Ok((decision, cached)) => {
@@ -180,51 +254,64 @@ impl Pdp {
         }
     }
 
-    /// The decision, and whether it came from the cache.
+    /// A request that brings its own data is asked once: keeping it would only push others out.
+    fn cache_for(&self, request: &AccessRequest<'_>) -> Option<&DecisionCache> {
+        self.cache.as_ref().filter(|_| request.entities.is_none() && request.additional_entities.is_none())
+    }
+
+    /// The decision, and whether it came from the cache; `None` where only the reference can decide.
     fn cached(
         &self,
         snapshot: &Snapshot,
         request: &AccessRequest<'_>,
         now: i64,
-    ) -> Result<(Arc<Decision>, bool), CheckError> {
-        // a request that brings its own data is asked once: keeping it would only push others out
-        let cache = self.cache.as_ref().filter(|_| request.entities.is_none() && request.additional_entities.is_none());
-        let Some(cache) = cache else {
-            return Ok((Arc::new(evaluate(snapshot, request, now)?), false));
+    ) -> Option<Result<(Arc<Decision>, bool), CheckError>> {
+        let Some(cache) = self.cache_for(request) else {
+            return Some(evaluate(snapshot, request, now)?.map(|decision| (Arc::new(decision), false)));
         };
-        let mut key = KEY.take();
-        key.clear();
-        key::write(&mut key, snapshot.revision(), request);
-        let result = match cache.get(&key) {
+        with_key(snapshot, request, |key| match cache.get(key) {
             Some(hit) => {
                 self.metrics.cache_hits.inc();
-                Ok((hit, true))
+                Some(Ok((hit, true)))
             }
             None => {
                 self.metrics.cache_misses.inc();
-                evaluate(snapshot, request, now).map(|decision| {
+                let decided = evaluate(snapshot, request, now)?;
+                Some(decided.map(|decision| {
                     let decision = Arc::new(decision);
-                    if !decision.time_dependent {
-                        cache.insert(&key, decision.clone());
-                    }
+                    keep(cache, key, &decision);
                     (decision, false)
-                })
+                }))
             }
-        };
-        if key.capacity() <= KEEP {
-            KEY.set(key);
-        }
-        result
+        })
     }
 }
 
+fn keep(cache: &DecisionCache, key: &[u8], decision: &Arc<Decision>) {
+    if !decision.time_dependent {
+        cache.insert(key, decision.clone());
+    }
+}
+
+/// Lends the key of a request, made in this thread's buffer.
+fn with_key<T>(snapshot: &Snapshot, request: &AccessRequest<'_>, with: impl FnOnce(&[u8]) -> T) -> T {
+    let mut key = KEY.take();
+    key.clear();
+    key::write(&mut key, snapshot.revision(), request);
+    let result = with(&key);
+    if key.capacity() <= KEEP {
+        KEY.set(key);
+    }
+    result
+}
+
 /// A panic in the engine costs one request, which gets an error, never a decision.
-fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, CheckError> {
-    match catch_unwind(AssertUnwindSafe(|| snapshot.decide(request, now))) {
-        Ok(result) => Ok(result?),
+fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Option<Result<Decision, CheckError>> {
+    match catch_unwind(AssertUnwindSafe(|| snapshot.decide_at_once(request, now))) {
+        Ok(result) => Some(result?.map_err(CheckError::Invalid)),
         Err(_) => {
             tracing::error!(revision = %snapshot.revision(), "a decision failed inside the engine");
-            Err(CheckError::Internal)
+            Some(Err(CheckError::Internal))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It takes at most a hundredth of a core: what it does not get to is dropped and counted, never waited for.
 
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -89,7 +90,10 @@ impl Sampler {
 fn run(samples: &Receiver<Sample>, mismatched: &AtomicBool, metrics: &Metrics) {
     while let Ok(sample) = samples.recv() {
         let started = Instant::now();
-        match difference(&sample) {
+        // a panic must not end the sampling: it is a difference like any other
+        let found = catch_unwind(AssertUnwindSafe(|| difference(&sample)))
+            .unwrap_or_else(|_| Some("the reference failed inside".to_owned()));
+        match found {
             None => metrics.verify(VerifyResult::Match).inc(),
             Some(difference) => {
                 metrics.verify(VerifyResult::Mismatch).inc();

@@ -60,7 +60,7 @@ pub struct Decision {
     pub outcome: Outcome,
     /// The policies that determined Cedar's decision, sorted by id.
     pub reasons: Vec<PolicyId>,
-    /// The policies that failed to evaluate, in the order in which the bundle lists them.
+    /// The policies that failed to evaluate, sorted by id.
     pub errors: Vec<PolicyError>,
     /// How many of those policies forbid: under Cedar's own semantics each of them fails open.
     pub forbid_errors: usize,

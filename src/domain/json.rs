@@ -97,6 +97,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Bytes that the value takes in memory once it owns its text, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Null | Self::Bool(_) | Self::Long(_) | Self::Number(_) => 0,
+                Self::String(text) => text.len(),
+                Self::Array(elements) => elements.iter().map(Self::weight).sum(),
+                Self::Object(members) => {
+                    members.iter().map(|(key, value)| size_of_val(key) + key.len() + value.weight()).sum()
+                }
+            }
+    }
+
     /// The same value, owning its text.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {

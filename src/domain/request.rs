@@ -109,6 +109,14 @@ impl<'a> AccessRequest<'a> {
         })
     }
 
+    /// Bytes that the request takes in memory, about: for budgets of what waits.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let values = [Some(&self.context), self.entities.as_ref(), self.additional_entities.as_ref()];
+        let overlays = self.overlays.iter().map(|overlay| overlay.attributes.weight());
+        size_of::<Self>() + values.into_iter().flatten().map(Value::weight).sum::<usize>() + overlays.sum::<usize>()
+    }
+
     /// The same request, owning its text.
     #[must_use]
     pub fn into_owned(self) -> AccessRequest<'static> {
@@ -141,13 +149,18 @@ pub fn uid_member<'a>(value: Value<'a>, pointer: &str) -> Result<Uid<'a>, Reques
     match value {
         Value::String(Cow::Borrowed(text)) => Uid::parse(text).map_err(|e| error(e.to_string())),
         Value::String(Cow::Owned(text)) => Uid::parse_owned(text).map_err(|e| error(e.to_string())),
-        Value::Object(members) => {
+        Value::Object(mut members) => {
+            // `__entity` beside anything else could be read as either of two entities
+            if let [(key, Value::Object(inner))] = members.as_mut_slice()
+                && key == "__entity"
+            {
+                members = std::mem::take(inner);
+            }
             let (mut type_name, mut id) = (None, None);
             for (key, value) in members {
                 match (key.as_ref(), value) {
                     ("type", Value::String(text)) => type_name = Some(text),
                     ("id", Value::String(text)) => id = Some(text),
-                    ("__entity", inner @ Value::Object(_)) => return uid_member(inner, pointer),
                     (key, value) => {
                         return Err(error(format!(
                             "an entity has the strings `type` and `id`, not `{key}` as {}",
@@ -203,6 +216,10 @@ mod tests {
             (r#"{"principal":"A::\"p\"","action":"A::\"a\""}"#, "missing_member", "/resource"),
             (r#"{"principal":"alice"}"#, "invalid_uid", "/principal"),
             (r#"{"principal":null}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"type":"A","id":"p","x":1}}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"type":"A","id":"p","__entity":{"type":"A","id":"q"}}}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"__entity":{"type":"A","id":"q"},"id":"p"}}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"__entity":{"__entity":{"type":"A","id":"q"}}}}"#, "invalid_uid", "/principal"),
             (r#"{"action":{"type":"A"}}"#, "invalid_uid", "/action"),
             (r#"{"action":{"type":"A","id":7}}"#, "invalid_uid", "/action"),
             (r#"{"action":{"type":"A B","id":"x"}}"#, "invalid_uid", "/action"),

@@ -279,8 +279,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
                 "attrs" => attributes = Some(member),
                 "parents" => parents = Some(member),
                 "tags" => tags = Some(member),
-                // Cedar ignores them
-                _ => {}
+                _ => return Err(Unsure),
             }
         }
         let (name, id) = uid.and_then(uid_parts).ok_or(Unsure)?;

@@ -12,6 +12,7 @@ use crate::engine::load::problems::{Place, Problems};
 use crate::engine::load::read::{Failure, read};
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
+use crate::engine::strict;
 
 /// Reads all documents into one store.
 ///
@@ -98,15 +99,10 @@ impl Reader<'_> {
 
 /// One entity, or what is wrong with it.
 fn one(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, String> {
-    let entity = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar)).map_err(|error| {
-        let uid = value.get("uid").map(|uid| crate::domain::request::uid_member(uid.clone(), ""));
-        let name = match uid {
-            Some(Ok(uid)) => format!("entity `{uid}`: "),
-            Some(Err(_)) => "entity of unreadable uid: ".to_owned(),
-            None => String::new(),
-        };
-        format!("{name}{}", diagnose::message(&error))
-    })?;
+    let named = |message: String| format!("{}{message}", name_of(value));
+    strict::entity(value, schema).map_err(named)?;
+    let entity = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar))
+        .map_err(|error| named(diagnose::message(&error)))?;
     let core: &cedar_policy_core::ast::Entity = entity.as_ref();
     let residual = |value: &PartialValue| matches!(value, PartialValue::Residual(_));
     if core.attrs().chain(core.tags()).any(|(_, value)| residual(value)) {
@@ -116,13 +112,22 @@ fn one(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, String
     Ok(entity)
 }
 
+/// What to call an entity that cannot be read, before what is wrong with it.
+pub(super) fn name_of(value: &Value<'_>) -> String {
+    match value.get("uid").map(|uid| crate::domain::request::uid_member(uid.clone(), "")) {
+        Some(Ok(uid)) => format!("entity `{uid}`: "),
+        Some(Err(_)) => "entity of unreadable uid: ".to_owned(),
+        None => String::new(),
+    }
+}
+
 /// What is wrong with the hierarchy, and the entity to point at.
 fn hierarchy_fault(entities: &[Entity], limits: &Limits) -> Option<(String, Option<EntityUid>)> {
     let parents: HashMap<EntityUid, Vec<EntityUid>> = entities
         .iter()
         .map(|entity| {
             let core: &cedar_policy_core::ast::Entity = entity.as_ref();
-            (entity.uid(), core.ancestors().cloned().map(EntityUid::from).collect())
+            (entity.uid(), core.parents().cloned().map(EntityUid::from).collect())
         })
         .collect();
     let mut keys: Vec<EntityUid> = parents.keys().cloned().collect();

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use crate::domain::Value;
+use crate::engine::broken::broken;
+use crate::engine::cedar::utf8;
 use crate::engine::ext;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::store::Store;
@@ -40,7 +42,7 @@ fn entity(store: &Store, id: u32) -> Option<Json> {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    utf8(bytes).to_owned()
 }
 
 fn string(text: impl Into<Cow<'static, str>>) -> Json {
@@ -53,7 +55,8 @@ fn object<const N: usize>(members: [(&'static str, Json); N]) -> Json {
 
 fn uid(store: &Store, id: u32) -> Json {
     let type_name = store.symbols().type_name(store.type_of(id)).to_string();
-    let id = store.record(id).map(|record| text(record.id())).unwrap_or_default();
+    let Some(record) = store.record(id) else { broken("an id that was never given out") };
+    let id = text(record.id());
     object([("type", string(type_name)), ("id", string(id))])
 }
 
@@ -83,8 +86,10 @@ fn value(store: &Store, value: Val<'_>) -> Json {
             (0..record.len())
                 .map(|i| {
                     let (name, member) = record.get(i);
-                    let name = store.symbols().attribute_name(name).map(|name| name.to_string()).unwrap_or_default();
-                    (Cow::Owned(name), self::value(store, member))
+                    let Some(name) = store.symbols().attribute_name(name) else {
+                        broken("an attribute name that was never given out")
+                    };
+                    (Cow::Owned(name.to_string()), self::value(store, member))
                 })
                 .collect(),
         ),

@@ -27,6 +27,16 @@ impl Ip {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
+        Self::from_parts(address, prefix)
+    }
+
+    /// Reads an address as Cedar writes it, which for a mapped IPv4 address is a form that it does not read.
+    pub fn parse_written(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        Self::from_parts(address, prefix)
+    }
+
+    fn from_parts(address: &str, prefix: Option<&str>) -> Option<Self> {
         let address: IpAddr = address.parse().ok()?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
@@ -36,12 +46,17 @@ impl Ip {
                 digits.parse::<u8>().ok().filter(|n| plain && *n <= longest)?
             }
         };
+        Some(Self::of(address, prefix))
+    }
+
+    /// A range of addresses.
+    pub fn of(address: IpAddr, prefix: u8) -> Self {
         let mut bytes = [0; 16];
         match address {
             IpAddr::V4(v4) => bytes[12..].copy_from_slice(&v4.octets()),
             IpAddr::V6(v6) => bytes = v6.octets(),
         }
-        Some(Self { v6: address.is_ipv6(), prefix, address: bytes })
+        Self { v6: address.is_ipv6(), prefix, address: bytes }
     }
 
     /// The packed form.
@@ -54,12 +69,13 @@ impl Ip {
     }
 
     /// Reads the packed form.
+    ///
+    /// # Panics
+    /// If there is none: the caller's data are broken, and no address may be made up.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut address = [0; 16];
-        if let Some(packed) = bytes.get(2..IP_BYTES) {
-            address.copy_from_slice(packed);
-        }
-        Self { v6: bytes.first() == Some(&1), prefix: bytes.get(1).copied().unwrap_or(0), address }
+        address.copy_from_slice(&bytes[2..IP_BYTES]);
+        Self { v6: bytes[0] == 1, prefix: bytes[1], address }
     }
 
     /// `isIpv4`
@@ -103,9 +119,18 @@ impl Ip {
         self.v6 == range.v6 && low <= first && last <= high
     }
 
-    /// The text that reads back to it.
+    /// The text that reads back to it, here and in Cedar.
+    ///
+    /// The groups of an IPv6 address are written out: the usual short form of a mapped IPv4 address
+    /// (`::ffff:10.0.0.1`) mixes colons and dots, which Cedar refuses to read.
     pub fn text(self) -> String {
-        format!("{}/{}", self.address(), self.prefix)
+        match self.address() {
+            IpAddr::V4(address) => format!("{address}/{}", self.prefix),
+            IpAddr::V6(address) => {
+                let groups: Vec<String> = address.segments().iter().map(|group| format!("{group:x}")).collect();
+                format!("{}/{}", groups.join(":"), self.prefix)
+            }
+        }
     }
 }
 

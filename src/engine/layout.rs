@@ -164,9 +164,7 @@ impl Layout {
             if layout.types.len() <= place {
                 layout.types.resize_with(place + 1, || None);
             }
-            if let Some(slot) = layout.types.get_mut(place) {
-                *slot = Some(TypeLayout { attributes, tags, parents: Vec::new(), choices, plain });
-            }
+            layout.types[place] = Some(TypeLayout { attributes, tags, parents: Vec::new(), choices, plain });
         }
         for declared in schema.entity_types() {
             let above = draft.type_id(&declared.name().to_string()) as usize;
@@ -174,9 +172,7 @@ impl Layout {
                 let child = draft.type_id(&child.to_string()) as usize;
                 if let Some(Some(child)) = layout.types.get_mut(child) {
                     child.parents.resize(child.parents.len().max(above / 64 + 1), 0);
-                    if let Some(bits) = child.parents.get_mut(above / 64) {
-                        *bits |= 1 << (above % 64);
-                    }
+                    child.parents[above / 64] |= 1 << (above % 64);
                 }
             }
         }

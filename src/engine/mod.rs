@@ -8,6 +8,7 @@
 //! - `reference` evaluates with Cedar's own authorizer, over all entities or a slice for one request.
 //! - `guard` bounds what is handed to Cedar; `stack` gives it the room that it needs.
 
+mod broken;
 mod cedar;
 mod change;
 mod compiled;
@@ -28,6 +29,7 @@ mod settings;
 mod snapshot;
 mod stack;
 mod store;
+mod strict;
 mod validate;
 mod value;
 

@@ -11,14 +11,17 @@ use crate::domain::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText
 use crate::engine::diagnose;
 use crate::engine::guard::{self, Grammar};
 use crate::engine::settings::Limits;
+use crate::engine::stack::Deep;
 
 /// All policies of a bundle, under the ids that decisions name.
 #[derive(Debug)]
 pub struct Policies {
     /// Cedar's set, in the order of the bundle: texts first, links after them.
-    pub set: PolicySet,
+    pub set: Deep<PolicySet>,
     /// Where each policy and template stands.
     pub sites: HashMap<PolicyId, Site>,
+    /// The links, each naming its template by the template's policy id.
+    pub links: Vec<Link>,
     /// Whether some policy may read `context.now`.
     pub reads_now: bool,
 }
@@ -44,6 +47,9 @@ impl Site {
     }
 }
 
+/// A policy whose text is no longer than this fits any stack.
+const DEEP_BYTES: usize = 1_000;
+
 /// A static policy or a template, as one text yields them.
 enum Statement {
     Policy(Policy),
@@ -60,6 +66,7 @@ impl Policies {
             set: PolicySet::new(),
             sites: HashMap::new(),
             aliases: HashMap::new(),
+            links: Vec::new(),
             problems: Vec::new(),
             ordinal: 0,
         };
@@ -78,13 +85,18 @@ impl Policies {
             let policy: &cedar_policy_core::ast::Policy = policy.as_ref();
             reads_now(&policy.condition())
         });
-        Ok(Self { set: builder.set, sites: builder.sites, reads_now })
+        Ok(Self { set: Deep::new(builder.set), sites: builder.sites, links: builder.links, reads_now })
     }
 
     /// Whether the policy forbids.
     #[must_use]
     pub fn forbids(&self, id: &str) -> bool {
         self.sites.get(id).is_some_and(|site| site.forbids)
+    }
+
+    /// Whether the text of a policy is so long that its tree may be deep.
+    pub fn is_deep(&self, id: &str) -> bool {
+        self.sites.get(id).is_some_and(|site| site.span.len() > DEEP_BYTES)
     }
 
     /// How many policies can decide: static ones and links, templates not.
@@ -97,8 +109,9 @@ impl Policies {
 struct Builder {
     set: PolicySet,
     sites: HashMap<PolicyId, Site>,
-    /// `@id` of templates in texts that are numbered.
-    aliases: HashMap<String, PolicyId>,
+    /// `@id` of templates in texts that are numbered, each with all templates that have it.
+    aliases: HashMap<String, Vec<PolicyId>>,
+    links: Vec<Link>,
     problems: Vec<Diagnostic>,
     /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
     ordinal: usize,
@@ -171,7 +184,7 @@ impl Builder {
                 let id: PolicyId = format!("policy{}", self.ordinal).into();
                 self.ordinal += 1;
                 if let (Statement::Template(_), Some(alias)) = (statement, annotated) {
-                    self.aliases.insert(alias.to_owned(), id.clone());
+                    self.aliases.entry(alias.to_owned()).or_default().push(id.clone());
                 }
                 id
             }
@@ -215,10 +228,26 @@ impl Builder {
 
     fn add_link(&mut self, origin: &str, link: &Link) {
         let fail = |message: String| Diagnostic::error(origin, message).policy(&link.link_id);
-        let template_id = self.aliases.get(&link.template_id).map_or(link.template_id.as_str(), |id| id);
-        let Some(site) = self.sites.get(template_id).cloned() else {
-            self.problems.push(fail(format!("there is no template `{}` to link", link.template_id)));
-            return;
+        // a policy id, or the `@id` of a template that has a number for its id; never one where it could be the other
+        let by_id = self.sites.get_key_value(link.template_id.as_str()).map(|(id, _)| id);
+        let mut candidates: Vec<&PolicyId> = self.aliases.get(&link.template_id).into_iter().flatten().collect();
+        candidates.extend(by_id.filter(|id| !self.aliases.get(&link.template_id).is_some_and(|ids| ids.contains(id))));
+        let (template_id, site) = match candidates.as_slice() {
+            [] => {
+                self.problems.push(fail(format!("there is no template `{}` to link", link.template_id)));
+                return;
+            }
+            [one] => ((*one).clone(), self.sites[*one].clone()),
+            several => {
+                let names: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
+                let message = format!(
+                    "`{}` is ambiguous: it is the id or the `@id` of {}",
+                    link.template_id,
+                    names.join(" and of ")
+                );
+                self.problems.push(fail(message).help("name the template by its policy id, and give each `@id` once"));
+                return;
+            }
         };
         if self.sites.contains_key(link.link_id.as_str()) {
             self.problems.push(fail(format!("a policy with the id `{}` exists already", link.link_id)));
@@ -244,10 +273,11 @@ impl Builder {
             };
         }
         let (template, link_id) =
-            (cedar_policy::PolicyId::new(template_id), cedar_policy::PolicyId::new(&link.link_id));
+            (cedar_policy::PolicyId::new(&*template_id), cedar_policy::PolicyId::new(&link.link_id));
         match self.set.link(template, link_id, values) {
             Ok(()) => {
                 self.sites.insert(link.link_id.as_str().into(), site);
+                self.links.push(Link { template_id: template_id.to_string(), ..link.clone() });
             }
             Err(error) => self.problems.push(fail(diagnose::message(&error))),
         }

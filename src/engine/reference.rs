@@ -1,8 +1,10 @@
 //! Evaluation with Cedar's own authorizer: the reference that every other way is measured against.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use cedar_policy_core::ast;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Entities, Entity, EntityId, EntityUid, Request, RequestValidationError,
 };
@@ -14,9 +16,11 @@ use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities as documents;
 use crate::engine::policies;
-use crate::engine::schema::Type;
+use crate::engine::layout::is_action_type;
+use crate::engine::schema::{SchemaModel, Type};
 use crate::engine::settings::{NowPolicy, Semantics};
 use crate::engine::snapshot::Snapshot;
+use crate::engine::strict;
 
 static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
 
@@ -41,7 +45,7 @@ pub fn decide(
 
     let mut reasons: Vec<PolicyId> = response.diagnostics().reason().map(|id| policy_id(snapshot, id)).collect();
     reasons.sort_unstable();
-    let errors: Vec<PolicyError> = response
+    let mut errors: Vec<PolicyError> = response
         .diagnostics()
         .errors()
         .map(|AuthorizationError::PolicyEvaluationError(error)| PolicyError {
@@ -49,6 +53,7 @@ pub fn decide(
             message: error.inner().to_string().into(),
         })
         .collect();
+    errors.sort_unstable_by(|a, b| a.policy_id.cmp(&b.policy_id));
     let mut failed_forbids = errors.iter().filter(|error| snapshot.core.policies.forbids(&error.policy_id));
     let first = failed_forbids.next();
     let forbid_errors = first.map_or(0, |_| 1 + failed_forbids.count());
@@ -89,6 +94,9 @@ pub fn request<'c>(
             format!("the schema declares no action `{}` that applies to anything", request.action),
         ));
     }
+    let declared = schema.and_then(|schema| schema.context(&request.action));
+    strict::members(&request.context, declared, "context")
+        .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
     let cedar_context = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)))
         .map_err(|error| RequestError::new("invalid_context", "/context", diagnose::message(&error)))?;
@@ -186,15 +194,23 @@ fn entities<'s>(
         ),
     };
     if let Some(value) = &request.additional_entities {
-        let added = read(value, "additional_entities")?;
-        if let Some(twice) =
-            added.iter().find(|entity| entities.get(&entity.uid()).is_some_and(|stored| !stored.deep_eq(entity)))
-        {
-            return Err(RequestError::new(
-                "invalid_entities",
-                "/additional_entities",
-                format!("`{}` is stored with other content; send it in `entities` to replace the store", twice.uid()),
-            ));
+        let mut added = Vec::new();
+        for entity in read(value, "additional_entities")? {
+            match entities.get(&entity.uid()) {
+                None => added.push(entity),
+                // what is there already may be sent again, as it is
+                Some(stored) if has_content_of(stored, &entity, schema) => {}
+                Some(_) => {
+                    return Err(RequestError::new(
+                        "invalid_entities",
+                        "/additional_entities",
+                        format!(
+                            "`{}` is stored with other content; send it in `entities` to replace the store",
+                            entity.uid()
+                        ),
+                    ));
+                }
+            }
         }
         let whole = entities.into_owned().add_entities(added, schema.map(|s| &s.cedar));
         entities = Cow::Owned(whole.map_err(|error| failed("additional_entities", &error))?);
@@ -208,6 +224,22 @@ fn entities<'s>(
         entities = Cow::Owned(whole.map_err(|error| failed("properties", &error))?);
     }
     Ok(entities)
+}
+
+/// Whether an entity of the request says what the stored one does: attributes, tags and direct parents. (Cedar's own
+/// comparison counts all ancestors, which a request does not send.)
+fn has_content_of(stored: &Entity, sent: &Entity, schema: Option<&SchemaModel>) -> bool {
+    if let Some(schema) = schema
+        && is_action_type(&sent.uid().type_name().to_string())
+    {
+        // actions are the schema's: Cedar checks that they say the same
+        return Entities::from_entities([sent.clone()], Some(&schema.cedar)).is_ok();
+    }
+    let (stored, sent): (&ast::Entity, &ast::Entity) = (stored.as_ref(), sent.as_ref());
+    let attributes = |entity: &ast::Entity| entity.attrs().map(|(k, v)| (k.clone(), v.clone())).collect::<HashMap<_, _>>();
+    let tags = |entity: &ast::Entity| entity.tags().map(|(k, v)| (k.clone(), v.clone())).collect::<HashMap<_, _>>();
+    let parents = |entity: &ast::Entity| entity.parents().cloned().collect::<HashSet<_>>();
+    attributes(stored) == attributes(sent) && tags(stored) == tags(sent) && parents(stored) == parents(sent)
 }
 
 /// The stored entity with the request's attributes laid over it.

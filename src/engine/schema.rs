@@ -52,6 +52,8 @@ pub struct EntityType {
     pub name: EntityTypeName,
     /// Its attributes.
     pub attributes: Members,
+    /// The type of its tags, if it may have tags.
+    pub tags: Option<Type>,
     /// The ids that exist, where the type is an `enum`.
     pub choices: Option<HashSet<String>>,
 }
@@ -82,6 +84,12 @@ impl SchemaModel {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let expanded: Vec<serde_json::Value> =
+            fragments.iter().filter_map(|fragment: &SchemaFragment| fragment.clone().to_json_value().ok()).collect();
+        if expanded.len() < fragments.len() {
+            return Err(vec![Diagnostic::error("schema", "a fragment cannot be written as JSON, so it is not used")]);
+        }
+        guard::check_expansion(&expanded, limits).map_err(|problem| vec![problem])?;
         let whole = match text.fragments.as_slice() {
             [(origin, text)] => (origin.as_str(), text.as_str()),
             _ => ("schema", ""),
@@ -103,7 +111,8 @@ impl SchemaModel {
                     _ => None,
                 };
                 let name = EntityTypeName::from(declared.name().clone());
-                (declared.name().to_string(), EntityType { name, attributes: members(declared.attributes()), choices })
+                let (attributes, tags) = (members(declared.attributes()), declared.tag_type().map(convert));
+                (declared.name().to_string(), EntityType { name, attributes, tags, choices })
             })
             .collect();
         let contexts = core

@@ -1,17 +1,21 @@
 //! Everything a decision is made from, immutable, under one revision.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{Entities, ValidationMode, ValidationWarning, Validator};
+use cedar_policy_core::ast;
+use cedar_policy_core::validator::ValidationMode as ast_mode;
+use cedar_policy_core::validator::typecheck::Typechecker;
 
 use crate::domain::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
 };
 use crate::engine::change;
-use crate::engine::compiled::{self, CompiledSet};
+use crate::engine::compiled::{self, CompiledSet, Unsettled};
 use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities;
@@ -156,7 +160,7 @@ impl Snapshot {
             policies: bundle.policies.clone(),
             schema: bundle.schema.clone(),
             entities: Vec::new(),
-            links: bundle.links.clone(),
+            links: policies.links.clone(),
             routes: bundle.routes.clone(),
         };
         drop(bundle);
@@ -184,10 +188,43 @@ impl Snapshot {
     ///
     /// # Errors
     /// If the request does not fit the schema, or its values are no Cedar values.
+    ///
+    /// Where only Cedar's own evaluator can say, it runs here: the thread must have
+    /// [`super::EVALUATION_STACK_BYTES`], and may be held up. See [`Snapshot::decide_at_once`] for threads that may not.
     pub fn decide(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
-        match &self.entities {
-            None => compiled::decide(self, request, now),
-            Some(entities) => reference::decide(self, request, now, entities),
+        compiled::check_brought(&self.store, request)?;
+        if let Some(entities) = &self.entities {
+            return reference::decide(self, request, now, entities);
+        }
+        match compiled::decide(self, request, now, true) {
+            Ok(decision) => Ok(decision),
+            Err(Unsettled::Refused(error)) => Err(error),
+            Err(Unsettled::Reference) => {
+                let decided = compiled::by_reference(self, request, now);
+                if decided.is_ok() {
+                    self.core.fallbacks.fetch_add(1, Ordering::Relaxed);
+                }
+                decided
+            }
+        }
+    }
+
+    /// The same where the compiled engine can say by itself, which takes microseconds and little stack. `None` where
+    /// the reference is needed.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::decide`].
+    pub fn decide_at_once(&self, request: &AccessRequest<'_>, now: i64) -> Option<Result<Decision, RequestError>> {
+        if self.entities.is_some() {
+            return None;
+        }
+        if let Err(error) = compiled::check_brought(&self.store, request) {
+            return Some(Err(error));
+        }
+        match compiled::decide(self, request, now, false) {
+            Ok(decision) => Some(Ok(decision)),
+            Err(Unsettled::Refused(error)) => Some(Err(error)),
+            Err(Unsettled::Reference) => None,
         }
     }
 
@@ -199,6 +236,7 @@ impl Snapshot {
     /// # Errors
     /// If the request does not fit the schema, or its values are no Cedar values.
     pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+        compiled::check_brought(&self.store, request)?;
         match &self.entities {
             None => compiled::by_reference(self, request, now),
             Some(entities) => reference::decide(self, request, now, entities),
@@ -209,10 +247,6 @@ impl Snapshot {
     #[must_use]
     pub fn fallbacks(&self) -> u64 {
         self.core.fallbacks.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn count_fallback(&self) {
-        self.core.fallbacks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The policies that only the reference can evaluate.
@@ -332,6 +366,28 @@ pub(super) fn load_bundle(
     Ok((draft, layout))
 }
 
+/// The policies that Cedar's type checker gave up on without saying so. When it is short of stack it reports no error,
+/// so the policy would pass for valid.
+fn given_up(policies: &Policies, schema: &SchemaModel, errors: &[Diagnostic]) -> Vec<Diagnostic> {
+    let checker = Typechecker::new(schema.cedar.as_ref(), ast_mode::Strict);
+    let set: &ast::PolicySet = (*policies.set).as_ref();
+    let deep = set.all_templates().filter(|template| policies.is_deep(template.id().as_ref()));
+    let unsaid = deep.filter(|template| {
+        let id: &str = template.id().as_ref();
+        let (mut found, mut warnings) = (HashSet::new(), HashSet::new());
+        !errors.iter().any(|error| error.policy_id.as_deref() == Some(id))
+            && !checker.typecheck_policy(template, &mut found, &mut warnings)
+            && found.is_empty()
+    });
+    unsaid
+        .map(|template| {
+            let id: &str = template.id().as_ref();
+            let origin = policies.sites.get(id).map_or("policies", |site| &*site.origin);
+            Diagnostic::error(origin, format!("`{id}` is too deep to be validated")).policy(id)
+        })
+        .collect()
+}
+
 /// Errors and warnings of Cedar's strict validation.
 ///
 /// A policy whose scope no action fits is an error here, as it was in Cedar until it became a warning and
@@ -344,6 +400,7 @@ pub(super) fn validate(policies: &Policies, schema: &SchemaModel) -> (Vec<Diagno
     };
     let mut errors: Vec<Diagnostic> =
         result.validation_errors().map(|error| locate(error.policy_id().as_ref(), error)).collect();
+    errors.extend(given_up(policies, schema, &errors));
     let mut warnings = Vec::new();
     for warning in result.validation_warnings() {
         let found = locate(warning.policy_id().as_ref(), warning);

@@ -1,9 +1,10 @@
 //! Work whose recursion follows its input runs on a stack of its own.
 //!
-//! Cedar's parser, validator and the freeing of its trees recurse with the nesting of the text. On a
+//! Cedar's parser, validator, evaluator and the freeing of its trees recurse with the nesting of the text. On a
 //! thread of 2 MiB some 140 parentheses abort the process, and a long `||` chain makes the evaluator give
-//! up. Texts are bounded before they are parsed (see [`super::guard`]); this stack has room for the bound.
+//! up. Texts are bounded before they are parsed (see [`super::guard`]); these stacks have room for the bound.
 
+use std::ops::Deref;
 use std::thread;
 
 /// Bytes of stack for building a snapshot. Reserved, not used: pages count once they are touched.
@@ -11,8 +12,8 @@ const BUILD_STACK_BYTES: usize = 512 << 20;
 
 /// Bytes of stack that a thread must have which evaluates decisions with the reference.
 ///
-/// It has room for `limits.max_expression_depth` levels, so the evaluator's own limit is never met.
-pub const EVALUATION_STACK_BYTES: usize = 64 << 20;
+/// It has room for [`crate::config::MAX_EXPRESSION_DEPTH`] levels, so the evaluator's own limit is never met.
+pub const EVALUATION_STACK_BYTES: usize = 256 << 20;
 
 /// Runs `work` on a thread with a large stack and waits for it. A panic in `work` goes on here.
 ///
@@ -20,10 +21,46 @@ pub const EVALUATION_STACK_BYTES: usize = 64 << 20;
 /// If the thread cannot be started.
 pub fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     thread::scope(|scope| {
-        let thread = thread::Builder::new()
-            .name("palisade-build".to_owned())
-            .stack_size(BUILD_STACK_BYTES)
-            .spawn_scoped(scope, work)?;
+        let thread = builder().spawn_scoped(scope, work)?;
         Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
+}
+
+fn builder() -> thread::Builder {
+    thread::Builder::new().name("palisade-build".to_owned()).stack_size(BUILD_STACK_BYTES)
+}
+
+/// Something of Cedar's that may be deep. It is freed on a large stack, whichever thread drops it: the last one that
+/// holds a replaced snapshot may well be one with a small stack that answered a request.
+#[derive(Debug)]
+pub struct Deep<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Deep<T> {
+    /// Takes care of `value`.
+    pub fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: Send + 'static> Deref for Deep<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.0 {
+            Some(value) => value,
+            None => super::broken::broken("a value that was freed is used"),
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Deep<T> {
+    fn drop(&mut self) {
+        let Some(value) = self.0.take() else { return };
+        // the box is leaked where no thread can be had: memory is lost, where freeing it here could abort the process
+        let value = std::mem::ManuallyDrop::new(Box::new(value));
+        let spawned = builder().spawn(move || drop(std::mem::ManuallyDrop::into_inner(value)));
+        if let Err(error) = spawned {
+            tracing::warn!("replaced policies stay in memory: no thread to free them on: {error}");
+        }
+    }
 }

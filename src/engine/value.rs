@@ -5,10 +5,12 @@
 //! shared as it is. While evaluating a value is a [`Val`], which borrows from the buffer it was read from.
 //!
 //! Packed sets are sorted by [`order`] and free of duplicates, so equality compares in step and membership
-//! is a binary search. Never panics on a value that was packed here; never knows schemas or Cedar.
+//! is a binary search. Never panics on a value that was packed here, and on nothing else yields a value; never knows
+//! schemas or Cedar.
 
 use std::cmp::Ordering;
 
+use crate::engine::broken::broken;
 use crate::engine::ext::Ip;
 
 /// A packed value: a tag in the low four bits, the rest is the value or where it lies.
@@ -77,12 +79,16 @@ pub enum Record<'a> {
     Built(&'a [(u32, Val<'a>)]),
 }
 
-/// The four bytes at `at`; zero beyond the end, which no packed offset points to.
+/// The four bytes at `at`.
+///
+/// # Panics
+/// Beyond the end, which no packed offset points to: what cannot be read must not become a value. So for all readers
+/// of packed values.
 #[inline]
 pub fn u32_at(buffer: &[u8], at: usize) -> u32 {
     match buffer.get(at..at + 4) {
         Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-        None => 0,
+        None => broken("an offset beyond a packed value"),
     }
 }
 
@@ -91,7 +97,7 @@ pub fn u32_at(buffer: &[u8], at: usize) -> u32 {
 pub fn cell_at(buffer: &[u8], at: usize) -> Cell {
     match buffer.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()) {
         Some(bytes) => u64::from_le_bytes(bytes),
-        None => 0,
+        None => broken("an offset beyond a packed value"),
     }
 }
 
@@ -109,7 +115,7 @@ pub fn unpack(buffer: &[u8], cell: Cell) -> Val<'_> {
         LONG => Val::Long(narrow),
         TEXT => {
             let (at, len) = ((cell >> 32) as usize, (cell >> TAG_BITS) as usize & MAX_TEXT);
-            Val::Text(buffer.get(at..at + len).unwrap_or_default())
+            Val::Text(&buffer[at..at + len])
         }
         ENTITY => Val::Entity((cell >> TAG_BITS) as u32),
         SET => Val::Set(Set::Packed(buffer, (cell >> TAG_BITS) as u32)),
@@ -117,12 +123,12 @@ pub fn unpack(buffer: &[u8], cell: Cell) -> Val<'_> {
         DECIMAL => Val::Decimal(narrow),
         DATETIME => Val::Datetime(narrow),
         DURATION => Val::Duration(narrow),
-        IP => Val::Ip(Ip::from_bytes(buffer.get((cell >> TAG_BITS) as usize..).unwrap_or_default())),
+        IP => Val::Ip(Ip::from_bytes(&buffer[(cell >> TAG_BITS) as usize..])),
         LONG_WIDE => Val::Long(wide(buffer, cell)),
         DECIMAL_WIDE => Val::Decimal(wide(buffer, cell)),
         DATETIME_WIDE => Val::Datetime(wide(buffer, cell)),
         DURATION_WIDE => Val::Duration(wide(buffer, cell)),
-        _ => Val::Bool(false),
+        _ => broken("an unknown tag in a packed value"),
     }
 }
 
@@ -141,7 +147,7 @@ impl<'a> Set<'a> {
     pub fn get(self, i: usize) -> Val<'a> {
         match self {
             Self::Packed(buffer, at) => unpack(buffer, cell_at(buffer, at as usize + 4 + 8 * i)),
-            Self::Built(elements) => elements.get(i).copied().unwrap_or(Val::Bool(false)),
+            Self::Built(elements) => elements[i],
         }
     }
 
@@ -188,7 +194,7 @@ impl<'a> Record<'a> {
                 let (at, n) = (at as usize, self.len());
                 (u32_at(buffer, at + 4 + 4 * i), unpack(buffer, cell_at(buffer, at + 4 + 4 * n + 8 * i)))
             }
-            Self::Built(members) => members.get(i).copied().unwrap_or((u32::MAX, Val::Bool(false))),
+            Self::Built(members) => members[i],
         }
     }
 
@@ -337,9 +343,7 @@ impl Packer {
                 last = Some(*cell);
             }
         }
-        if let Some(place) = self.out.get_mut(at as usize..at as usize + 4) {
-            place.copy_from_slice(&count.to_le_bytes());
-        }
+        self.out[at as usize..at as usize + 4].copy_from_slice(&count.to_le_bytes());
         Ok(at << TAG_BITS | SET)
     }
 

@@ -49,11 +49,6 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
     let bundle = snapshot.texts();
     let by_id: serde_json::Map<String, serde_json::Value> =
         snapshot.policy_texts().into_iter().map(|(id, text)| (id.to_owned(), text.into())).collect();
-    let policies = match bundle.policies.as_slice() {
-        // only in one text may a link name a template by its `@id`: apart, its policies would lose that name
-        [whole] if bundle.links.iter().any(|link| !by_id.contains_key(&link.template_id)) => json!(whole.text),
-        _ => json!(by_id),
-    };
     let schema = bundle.schema.as_ref().map(|schema| match schema.fragments.as_slice() {
         [(_, text)] => json!(text),
         fragments => fragments.iter().map(|(_, text)| json!(text)).collect(),
@@ -69,7 +64,7 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
         [(origin, text)] if origin == "routes" => Some(json!(text)),
         files => Some(files.iter().map(|(origin, text)| (origin.clone(), json!(text))).collect()),
     };
-    let body = BundleAnswer { policies, schema, entities, links, routes, revision: snapshot.revision().to_string() };
+    let body = BundleAnswer { policies: json!(by_id), schema, entities, links, routes, revision: snapshot.revision().to_string() };
     Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
 }
 

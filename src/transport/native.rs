@@ -17,7 +17,7 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     services.wait_for(exchange).await?;
     let request = AccessRequest::from_value(exchange::parse(&body)?)?;
     let call = Call { transport: Transport::Native, request_id: &exchange.request_id };
-    let decision = services.pdp.check(&request, call)?;
+    let decision = services.pdp.check(&request, call).await?;
     // room for a reason or two
     let mut out = Vec::with_capacity(256);
     write_decision(&mut out, &decision).map_err(|_| Problem::unwritable())?;
@@ -33,16 +33,17 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     services.check_batch_size(requests.len(), "requests")?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let call = Call { transport: Transport::Batch, request_id: &exchange.request_id };
-    let now = decide::clock();
+    let (now, deadline) = (decide::clock(), decide::reference_deadline());
     let mut out = Vec::with_capacity(128 * (requests.len() + 1));
     out.extend_from_slice(b"{\"responses\":[");
     for (i, item) in requests.into_iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        let answer = AccessRequest::from_value(item)
-            .map_err(Problem::from)
-            .and_then(|request| Ok(services.pdp.check_at(&snapshot, &request, now, call)?));
+        let answer = match AccessRequest::from_value(item) {
+            Ok(request) => services.pdp.check_at(&snapshot, &request, now, deadline, call).await.map_err(Problem::from),
+            Err(error) => Err(error.into()),
+        };
         let written = match answer {
             Ok(decision) => write_decision(&mut out, &decision),
             Err(mut error) => {

@@ -125,6 +125,9 @@ impl From<CheckError> for Problem {
         match error {
             CheckError::NotReady => Self::not_ready(),
             CheckError::Invalid(error) => error.into(),
+            CheckError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.to_string())
+                .header(RETRY_AFTER, HeaderValue::from_static("1")),
+            CheckError::TooSlow => Self::new(StatusCode::SERVICE_UNAVAILABLE, "decision_too_slow", error.to_string()),
             CheckError::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()),
         }
     }

@@ -71,9 +71,7 @@ impl<'d> Compiler<'d> {
                 },
                 _ => continue,
             };
-            if let Some(place) = self.ops.get_mut(i) {
-                *place = op;
-            }
+            self.ops[i] = op;
         }
     }
 
@@ -83,9 +81,7 @@ impl<'d> Compiler<'d> {
 
     fn patch(&mut self, at: usize, make: fn(u32) -> Op) {
         let here = self.here();
-        if let Some(place) = self.ops.get_mut(at) {
-            *place = make(here);
-        }
+        self.ops[at] = make(here);
     }
 
     fn hole(&mut self) -> usize {

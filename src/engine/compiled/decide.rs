@@ -11,9 +11,10 @@ use super::env::Env;
 use super::eval::{Failed, run};
 use super::index::is_first;
 use super::request::{Against, Decoded};
-use super::slice::{by_reference, cut};
+use super::slice::{TooExpensive, cut};
 use super::{CompiledSet, Condition, Entry};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, RequestError, Uid};
+use crate::engine::cedar::utf8;
 use crate::engine::reference;
 use crate::engine::settings::Semantics;
 use crate::engine::snapshot::Snapshot;
@@ -39,15 +40,34 @@ struct Outcomes {
     failed: Positions,
 }
 
-/// The compiled path cannot answer alone: a construct it lacks, or a policy that fails here and not there.
+/// Why the compiled path has no decision.
 #[derive(Debug)]
-struct Disagreement;
+pub enum Unsettled {
+    /// The request cannot be decided as it stands.
+    Refused(RequestError),
+    /// Only the reference can say: there is a construct that programs lack, a policy that fails here and not there, or
+    /// a request that is not plainly right. So it is too with the messages of policies that fail, where the caller
+    /// runs no reference.
+    Reference,
+}
 
-/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970.
+impl From<TooExpensive> for Unsettled {
+    fn from(error: TooExpensive) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970. With `may_refer` Cedar's
+/// evaluator says why policies fail; without it, such a decision is left to those who may wait for it.
 ///
 /// # Errors
-/// If the request does not fit the schema, or its values are no Cedar values.
-pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+/// If there is no decision here.
+pub fn decide(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    may_refer: bool,
+) -> Result<Decision, Unsettled> {
     let mut packer = Packer { out: BUFFER.take() };
     let against = Against {
         store: &snapshot.store,
@@ -56,31 +76,26 @@ pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Res
         limits: &snapshot.core.settings.limits,
     };
     let decided = match against.decode(request, now, &mut packer) {
-        Ok(decoded) => evaluate(snapshot, request, now, &decoded, &packer),
-        Err(_) => Err(Disagreement),
+        Ok(decoded) => evaluate(snapshot, request, now, may_refer, &decoded, &packer),
+        Err(_) => Err(Unsettled::Reference),
     };
     if packer.out.capacity() <= KEEP {
         BUFFER.set(packer.out);
     }
-    decided.or_else(|Disagreement| {
-        let decided = by_reference(snapshot, request, now);
-        if decided.is_ok() {
-            snapshot.count_fallback();
-        }
-        decided
-    })
+    decided
 }
 
 fn evaluate(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
+    may_refer: bool,
     decoded: &Decoded<'_>,
     packer: &Packer,
-) -> Result<Decision, Disagreement> {
+) -> Result<Decision, Unsettled> {
     let set = &snapshot.core.compiled;
     let strict = snapshot.core.settings.semantics == Semantics::Strict;
-    let mut env = Env::new(&snapshot.store, decoded.ids, decoded.context(packer).ok_or(Disagreement)?);
+    let mut env = Env::new(&snapshot.store, decoded.ids, decoded.context(packer));
     env.layer = decoded.layer.as_ref();
     env.local_types = &decoded.locals.uid_types;
     env.filled_now = decoded.filled_now;
@@ -91,29 +106,30 @@ fn evaluate(
     let mut outcomes = set.evaluate(&env)?;
     let mut errors = Vec::new();
     if !outcomes.failed.is_empty() {
-        // Cedar reports errors in the order of the set
-        outcomes.failed.sort_unstable();
+        if !may_refer {
+            return Err(Unsettled::Reference);
+        }
+        outcomes.failed.sort_unstable_by_key(|position| set.entries[*position as usize].rank);
         errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed)?;
     }
     let denied_by = if strict {
         unknown_entity(snapshot, request, decoded, &env).or_else(|| {
-            let failed = outcomes.failed.iter().filter_map(|position| set.entries.get(*position as usize));
+            let failed = outcomes.failed.iter().map(|position| &set.entries[*position as usize]);
             let forbid = failed.into_iter().find(|entry| entry.forbids);
             forbid.map(|entry| DeniedBy::ForbidError { policy_id: entry.id.clone() })
         })
     } else {
         None
     };
-    let failed = outcomes.failed.iter().filter_map(|position| set.entries.get(*position as usize));
+    let failed = outcomes.failed.iter().map(|position| &set.entries[*position as usize]);
     let forbid_errors = failed.filter(|entry| entry.forbids).count();
     let allowed = outcomes.forbids.is_empty() && !outcomes.permits.is_empty();
     let mut reasons = if outcomes.forbids.is_empty() { outcomes.permits } else { outcomes.forbids };
-    let rank = |position: &u32| set.entries.get(*position as usize).map(|entry| entry.rank);
-    reasons.sort_unstable_by_key(rank);
-    let id = |position: &u32| Some(set.entries.get(*position as usize)?.id.clone());
+    reasons.sort_unstable_by_key(|position| set.entries[*position as usize].rank);
+    let id = |position: &u32| set.entries[*position as usize].id.clone();
     Ok(Decision {
         outcome: if allowed && denied_by.is_none() { Outcome::Allow } else { Outcome::Deny },
-        reasons: reasons.iter().filter_map(id).collect(),
+        reasons: reasons.iter().map(id).collect(),
         errors,
         forbid_errors,
         denied_by,
@@ -125,20 +141,17 @@ fn evaluate(
 impl CompiledSet {
     /// Evaluates all policies whose scope holds.
     #[inline]
-    fn evaluate(&self, env: &Env<'_>) -> Result<Outcomes, Disagreement> {
+    fn evaluate(&self, env: &Env<'_>) -> Result<Outcomes, Unsettled> {
         let mut outcomes = Outcomes::default();
         let mut uncovered = false;
-        let in_scope = |position: u32| self.entries.get(position as usize).filter(|entry| entry.scopes.hold(env));
+        let in_scope = |position: u32| Some(&self.entries[position as usize]).filter(|entry| entry.scopes.hold(env));
         let mut visit = |position: u32, entry: &Entry| {
             if entry.needs.is_some_and(|name| env.context.find(name).is_none()) {
                 return;
             }
             let result = match entry.condition {
                 Condition::Always => Ok(true),
-                Condition::Program(program) => match self.programs.get(program as usize) {
-                    Some(program) => run(program, &self.pool, env, entry.slots),
-                    None => Err(Failed),
-                },
+                Condition::Program(program) => run(&self.programs[program as usize], &self.pool, env, entry.slots),
                 // the whole request goes to the reference
                 Condition::Reference => {
                     uncovered = true;
@@ -160,8 +173,8 @@ impl CompiledSet {
         if let Some(plan) = self.plans.get(&env.action).filter(|_| env.layer.is_none()) {
             // of what is filed under an action that never changes, the action's part is known to hold
             for position in &plan.policies {
-                let entry = self.entries.get(*position as usize);
-                if let Some(entry) = entry.filter(|entry| entry.scopes.hold_for_entities(env)) {
+                let entry = &self.entries[*position as usize];
+                if entry.scopes.hold_for_entities(env) {
                     visit(*position, entry);
                 }
             }
@@ -182,7 +195,10 @@ impl CompiledSet {
                 visit(*position, entry);
             }
         }
-        if uncovered { Err(Disagreement) } else { Ok(outcomes) }
+        if env.is_over_budget() {
+            return Err(TooExpensive.into());
+        }
+        if uncovered { Err(Unsettled::Reference) } else { Ok(outcomes) }
     }
 }
 
@@ -210,7 +226,7 @@ fn unknown_entity(
         decoded.locals.uid(env.store, id)?
     } else {
         let ty = env.store.symbols().type_name(env.store.type_of(id)).to_string();
-        (ty, String::from_utf8_lossy(env.store.record(id)?.id()).into_owned())
+        (ty, utf8(env.store.record(id)?.id()).to_owned())
     };
     denied(&Uid { type_name: type_name.into(), id: id.into() })
 }
@@ -223,28 +239,27 @@ fn explain(
     decoded: &Decoded<'_>,
     env: &Env<'_>,
     failed: &[u32],
-) -> Result<Vec<PolicyError>, Disagreement> {
+) -> Result<Vec<PolicyError>, Unsettled> {
     let set = &snapshot.core.compiled;
-    let (cedar_request, _, _) = reference::request(snapshot, request, now).map_err(|_| Disagreement)?;
+    let (cedar_request, _, _) = reference::request(snapshot, request, now).map_err(|_| Unsettled::Reference)?;
     let cedar_request: &ast::Request = cedar_request.as_ref();
     let mut errors = Vec::with_capacity(failed.len());
     for position in failed {
-        let entry = set.entries.get(*position as usize).ok_or(Disagreement)?;
+        let entry = &set.entries[*position as usize];
         let mut reads = Vec::new();
         if let Condition::Program(program) = entry.condition {
             let mut tracked = Env::new(env.store, decoded.ids, env.context);
             tracked.layer = env.layer;
             tracked.local_types = env.local_types;
             tracked.reads = Some(RefCell::new(Vec::new()));
-            let program = set.programs.get(program as usize).ok_or(Disagreement)?;
-            let _ = run(program, &set.pool, &tracked, entry.slots);
+            let _ = run(&set.programs[program as usize], &set.pool, &tracked, entry.slots);
             reads = tracked.reads.map(RefCell::into_inner).unwrap_or_default();
         }
         reads.extend(decoded.ids);
-        let entities = cut(env, &decoded.locals, reads);
-        let policy = snapshot.core.policies.set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Disagreement)?;
+        let entities = cut(env, &decoded.locals, reads)?;
+        let policy = snapshot.core.policies.set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
         let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
-        let error = evaluator.evaluate(policy.as_ref()).err().ok_or(Disagreement)?;
+        let error = evaluator.evaluate(policy.as_ref()).err().ok_or(Unsettled::Reference)?;
         errors.push(PolicyError { policy_id: entry.id.clone(), message: error.to_string().into() });
     }
     Ok(errors)

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use crate::engine::store::{Entity, LOCAL, NO_TYPE, Store};
+use crate::engine::store::{Entity, LOCAL, Store};
 use crate::engine::value::{Record, Set, Val};
 
 /// Entities that a request brings, before those of the store.
@@ -25,6 +25,9 @@ pub struct Ancestors {
     /// The same, sorted, where there are many.
     sorted: Vec<u32>,
 }
+
+/// Edges of the hierarchy that one decision may follow: some 20 ms, a thousand times what decisions take.
+const MAX_EDGES: usize = 2_000_000;
 
 /// Up to this many ids are searched one by one.
 const FEW: usize = 24;
@@ -76,6 +79,8 @@ pub struct Env<'e> {
     pub reads: Option<RefCell<Vec<u32>>>,
     /// The action's ancestors, where they are known beforehand.
     pub above_action: Option<&'e Ancestors>,
+    /// Edges of the hierarchy that may still be followed. At 0 nothing that was found counts.
+    pub edges_left: Cell<usize>,
     principal_entity: OnceCell<Option<Entity<'e>>>,
     resource_entity: OnceCell<Option<Entity<'e>>>,
     principal_ancestors: OnceCell<Ancestors>,
@@ -98,6 +103,7 @@ impl<'e> Env<'e> {
             read_now: Cell::new(false),
             reads: None,
             above_action: None,
+            edges_left: Cell::new(MAX_EDGES),
             principal_entity: OnceCell::new(),
             resource_entity: OnceCell::new(),
             principal_ancestors: OnceCell::new(),
@@ -166,7 +172,7 @@ impl<'e> Env<'e> {
         if id < LOCAL {
             self.store.type_of(id)
         } else {
-            self.local_types.get((id - LOCAL) as usize).copied().unwrap_or(NO_TYPE)
+            self.local_types[(id - LOCAL) as usize]
         }
     }
 
@@ -189,6 +195,11 @@ impl<'e> Env<'e> {
     #[inline]
     pub fn above_resource(&self) -> &Ancestors {
         self.resource_ancestors.get_or_init(|| self.ancestors(self.resource))
+    }
+
+    /// Whether more of the hierarchy had to be climbed than one decision may.
+    pub fn is_over_budget(&self) -> bool {
+        self.edges_left.get() == 0
     }
 
     fn known(&self, id: u32) -> Option<&Ancestors> {
@@ -226,6 +237,10 @@ impl<'e> Env<'e> {
             // the top of the hierarchy need not be read to know that nothing is above it
             let top = self.layer.is_none() && !self.store.symbols().has_above(self.type_of(id));
             if let Some(entity) = if top { None } else { self.entity(id) } {
+                self.edges_left.set(self.edges_left.get().saturating_sub(entity.parent_count()));
+                if self.is_over_budget() {
+                    return false;
+                }
                 for parent in entity.parents() {
                     let new = match &mut many {
                         None => !found.contains(&parent),

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::env::Env;
 use super::program::{Function, Op, Pool, Program, matches};
+use crate::engine::broken::broken;
 use crate::engine::ext::{self, Ip};
 use crate::engine::store::Entity;
 use crate::engine::value::{Record, Set, Val, equal, order, unpack};
@@ -35,18 +36,18 @@ impl<'a> Stack<'a> {
     }
 
     #[inline(always)]
-    fn pop(&mut self) -> Option<Val<'a>> {
-        match self.top.take() {
-            Some(top) => Some(top),
-            None => self.below.pop(),
+    fn pop(&mut self) -> Val<'a> {
+        match self.top.take().or_else(|| self.below.pop()) {
+            Some(value) => value,
+            None => broken("an instruction without its operand"),
         }
     }
 
     /// Takes the upper `count`, the lowest first.
-    fn take(&mut self, count: usize) -> Result<impl Iterator<Item = Val<'a>>, Failed> {
+    fn take(&mut self, count: usize) -> impl Iterator<Item = Val<'a>> {
         self.below.extend(self.top.take());
-        let start = self.below.len().checked_sub(count).ok_or(Failed)?;
-        Ok(self.below.drain(start..))
+        let Some(start) = self.below.len().checked_sub(count) else { broken("an instruction without its operands") };
+        self.below.drain(start..)
     }
 }
 
@@ -62,30 +63,30 @@ pub fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [u32; 2]) -> Re
     execute(program, pool, env, slots, &places)
 }
 
-fn boolean(value: Option<Val<'_>>) -> Result<bool, Failed> {
+fn boolean(value: Val<'_>) -> Result<bool, Failed> {
     match value {
-        Some(Val::Bool(b)) => Ok(b),
+        Val::Bool(b) => Ok(b),
         _ => Err(Failed),
     }
 }
 
-fn long(value: Option<Val<'_>>) -> Result<i64, Failed> {
+fn long(value: Val<'_>) -> Result<i64, Failed> {
     match value {
-        Some(Val::Long(n)) => Ok(n),
+        Val::Long(n) => Ok(n),
         _ => Err(Failed),
     }
 }
 
-fn set(value: Option<Val<'_>>) -> Result<Set<'_>, Failed> {
+fn set(value: Val<'_>) -> Result<Set<'_>, Failed> {
     match value {
-        Some(Val::Set(set)) => Ok(set),
+        Val::Set(set) => Ok(set),
         _ => Err(Failed),
     }
 }
 
-fn entity(value: Option<Val<'_>>) -> Result<u32, Failed> {
+fn entity(value: Val<'_>) -> Result<u32, Failed> {
     match value {
-        Some(Val::Entity(id)) => Ok(id),
+        Val::Entity(id) => Ok(id),
         _ => Err(Failed),
     }
 }
@@ -119,23 +120,23 @@ fn execute<'a, 'e: 'a>(
             }
             Op::ContextHas(name) => Val::Bool(env.context.find(name).is_some()),
             Op::ContextHasPath(path) => {
-                Val::Bool(has_path(env, Val::Record(env.context), pool.paths.get(path as usize).map(|path| &**path))?)
+                Val::Bool(has_path(env, Val::Record(env.context), &pool.paths[path as usize])?)
             }
             Op::Attribute(name) => match stack.pop() {
-                Some(Val::Entity(id)) => attribute(env.read(id), name)?,
-                Some(Val::Record(record)) => record.find(name).ok_or(Failed)?,
+                Val::Entity(id) => attribute(env.read(id), name)?,
+                Val::Record(record) => record.find(name).ok_or(Failed)?,
                 _ => return Err(Failed),
             },
             Op::Has(name) => match stack.pop() {
-                Some(Val::Entity(id)) => {
+                Val::Entity(id) => {
                     Val::Bool(env.read(id).is_some_and(|entity| entity.attributes().find(name).is_some()))
                 }
-                Some(Val::Record(record)) => Val::Bool(record.find(name).is_some()),
+                Val::Record(record) => Val::Bool(record.find(name).is_some()),
                 _ => return Err(Failed),
             },
             Op::HasPath(path) => {
-                let value = stack.pop().ok_or(Failed)?;
-                Val::Bool(has_path(env, value, pool.paths.get(path as usize).map(|path| &**path))?)
+                let value = stack.pop();
+                Val::Bool(has_path(env, value, &pool.paths[path as usize])?)
             }
             Op::And(target) => {
                 if boolean(stack.pop())? {
@@ -165,15 +166,15 @@ fn execute<'a, 'e: 'a>(
             Op::Not => Val::Bool(!boolean(stack.pop())?),
             Op::Negate => Val::Long(long(stack.pop())?.checked_neg().ok_or(Failed)?),
             Op::IsEmpty => Val::Bool(set(stack.pop())?.len() == 0),
-            Op::Equal => match (stack.pop(), stack.pop()) {
-                (Some(b), Some(a)) => Val::Bool(equal(a, b)),
-                _ => return Err(Failed),
-            },
+            Op::Equal => {
+                let (b, a) = (stack.pop(), stack.pop());
+                Val::Bool(equal(a, b))
+            }
             Op::Less | Op::LessEqual => {
                 let ordering = match (stack.pop(), stack.pop()) {
-                    (Some(Val::Long(b)), Some(Val::Long(a)))
-                    | (Some(Val::Datetime(b)), Some(Val::Datetime(a)))
-                    | (Some(Val::Duration(b)), Some(Val::Duration(a))) => a.cmp(&b),
+                    (Val::Long(b), Val::Long(a))
+                    | (Val::Datetime(b), Val::Datetime(a))
+                    | (Val::Duration(b), Val::Duration(a)) => a.cmp(&b),
                     _ => return Err(Failed),
                 };
                 Val::Bool(if *op == Op::Less { ordering.is_lt() } else { ordering.is_le() })
@@ -191,13 +192,13 @@ fn execute<'a, 'e: 'a>(
                 let (target, id) = (stack.pop(), entity(stack.pop())?);
                 env.note(id);
                 match target {
-                    Some(Val::Entity(target)) => Val::Bool(env.is_in(id, target)),
-                    Some(Val::Set(targets)) if all_entities(targets) => Val::Bool(env.is_in_any(id, targets)),
+                    Val::Entity(target) => Val::Bool(env.is_in(id, target)),
+                    Val::Set(targets) if all_entities(targets) => Val::Bool(env.is_in_any(id, targets)),
                     _ => return Err(Failed),
                 }
             }
             Op::Contains => {
-                let value = stack.pop().ok_or(Failed)?;
+                let value = stack.pop();
                 Val::Bool(set(stack.pop())?.contains(value))
             }
             Op::ContainsAll => {
@@ -219,30 +220,30 @@ fn execute<'a, 'e: 'a>(
             }
             Op::Like(pattern) => {
                 let text = text(stack.pop())?;
-                Val::Bool(pool.patterns.get(pattern as usize).is_some_and(|pieces| matches(pieces, text)))
+                Val::Bool(matches(&pool.patterns[pattern as usize], text))
             }
             Op::Is(ty) => Val::Bool(env.type_of(entity(stack.pop())?) == ty),
             Op::Set(count, place) => {
-                let mut elements: Vec<Val<'a>> = stack.take(count as usize)?.collect();
+                let mut elements: Vec<Val<'a>> = stack.take(count as usize).collect();
                 elements.sort_unstable_by(|a, b| order(*a, *b));
                 elements.dedup_by(|a, b| equal(*a, *b));
-                match places.get(place as usize).map(|place| place.get_or_init(|| Built::Set(elements.into()))) {
-                    Some(Built::Set(elements)) => Val::Set(Set::Built(elements)),
-                    _ => return Err(Failed),
+                match places[place as usize].get_or_init(|| Built::Set(elements.into())) {
+                    Built::Set(elements) => Val::Set(Set::Built(elements)),
+                    Built::Record(_) => broken("two values at one place"),
                 }
             }
             Op::Record(names, place) => {
-                let names = pool.records.get(names as usize).ok_or(Failed)?;
-                let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.take(names.len())?).collect();
+                let names = &pool.records[names as usize];
+                let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.take(names.len())).collect();
                 members.sort_unstable_by_key(|(name, _)| *name);
-                match places.get(place as usize).map(|place| place.get_or_init(|| Built::Record(members.into()))) {
-                    Some(Built::Record(members)) => Val::Record(Record::Built(members)),
-                    _ => return Err(Failed),
+                match places[place as usize].get_or_init(|| Built::Record(members.into())) {
+                    Built::Record(members) => Val::Record(Record::Built(members)),
+                    Built::Set(_) => broken("two values at one place"),
                 }
             }
             Op::Call(function) => {
-                let second = if function.is_binary() { stack.pop() } else { None };
-                call(function, stack.pop().ok_or(Failed)?, second)?
+                let second = function.is_binary().then(|| stack.pop());
+                call(function, stack.pop(), second)?
             }
             Op::Fail => return Err(Failed),
         };
@@ -255,9 +256,9 @@ fn all_entities(set: Set<'_>) -> bool {
     set.all_entities()
 }
 
-fn text(value: Option<Val<'_>>) -> Result<&[u8], Failed> {
+fn text(value: Val<'_>) -> Result<&[u8], Failed> {
     match value {
-        Some(Val::Text(text)) => Ok(text),
+        Val::Text(text) => Ok(text),
         _ => Err(Failed),
     }
 }
@@ -267,9 +268,9 @@ fn attribute<'a>(entity: Option<Entity<'a>>, name: u32) -> Result<Val<'a>, Faile
     entity.and_then(|entity| entity.attributes().find(name)).ok_or(Failed)
 }
 
-fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: Option<&[u32]>) -> Result<bool, Failed> {
+fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: &[u32]) -> Result<bool, Failed> {
     let mut current = value;
-    for name in path.ok_or(Failed)?.iter() {
+    for name in path {
         let next = match current {
             Val::Record(record) => record.find(*name),
             Val::Entity(id) => env.read(id).and_then(|entity| entity.attributes().find(*name)),

@@ -5,6 +5,7 @@
 //!   `eval` runs.
 //! - `decide` puts it together. Whatever is not plainly covered, and every error message, is the reference's.
 
+mod brought;
 mod compile;
 mod decide;
 mod env;
@@ -27,7 +28,8 @@ use crate::engine::policies::Policies;
 use crate::engine::store::{Draft, Store};
 use crate::engine::value::{Record, TooLarge};
 
-pub use decide::decide;
+pub use brought::check_brought;
+pub use decide::{Unsettled, decide};
 pub use slice::{by_reference, everything};
 
 use compile::Compiler;
@@ -97,8 +99,7 @@ impl CompiledSet {
         let mut of_template: HashMap<ast::PolicyID, Condition> = HashMap::new();
         let mut reach = Reach::default();
         let mut compiler = Compiler::new(draft);
-        // the order in which Cedar evaluates, and so reports errors
-        let set: &ast::PolicySet = policies.set.as_ref();
+        let set: &ast::PolicySet = (*policies.set).as_ref();
         for policy in set.policies() {
             let condition = match of_template.get(policy.template().id()) {
                 Some(condition) => *condition,
@@ -137,18 +138,16 @@ impl CompiledSet {
             let id = policies.sites.get_key_value(id).map_or_else(|| id.into(), |(id, _)| id.clone());
             let forbids = policy.effect() == ast::Effect::Forbid;
             let needs = match condition {
-                Condition::Program(program) => programs.get(program as usize).and_then(Program::needs_in_context),
+                Condition::Program(program) => programs[program as usize].needs_in_context(),
                 Condition::Always | Condition::Reference => None,
             };
             entries.push(Entry { scopes, condition, needs, forbids, rank: 0, slots, id });
         }
         let pool = compiler.finish();
         let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_unstable_by(|a, b| entries.get(*a).map(|e| &e.id).cmp(&entries.get(*b).map(|e| &e.id)));
+        order.sort_unstable_by(|a, b| entries[*a].id.cmp(&entries[*b].id));
         for (rank, i) in order.into_iter().enumerate() {
-            if let Some(entry) = entries.get_mut(i) {
-                entry.rank = rank as u32;
-            }
+            entries[i].rank = rank as u32;
         }
         let index = Index::build(entries.iter().map(|entry: &Entry| &entry.scopes));
         Ok(Self { entries, programs, pool, index, plans: HashMap::default(), reach })

@@ -2,17 +2,18 @@
 //!
 //! Uids and names that the store does not know get ids of the request alone; the store is never touched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::env::{Layer, look_up};
 use crate::domain::{AccessRequest, OverlayMode, Uid, Value};
+use crate::engine::broken::broken;
 use crate::engine::decode::{Decoder, Resolver, Unsure, is_proper_type};
 use crate::engine::layout::Layout;
 use crate::engine::settings::{Limits, NowPolicy};
-use crate::engine::store::{LOCAL, RecordHead, RecordParts, Store};
+use crate::engine::store::{Entity, LOCAL, RecordHead, RecordParts, Store};
 use crate::engine::value::{Cell, Packer, Record, Val, unpack};
 
 /// Beyond this many a table is kept.
@@ -145,10 +146,10 @@ pub struct Decoded<'v> {
 
 impl Decoded<'_> {
     /// The context.
-    pub fn context<'p>(&self, packer: &'p Packer) -> Option<Record<'p>> {
+    pub fn context<'p>(&self, packer: &'p Packer) -> Record<'p> {
         match unpack(&packer.out, self.context) {
-            Val::Record(record) => Some(record),
-            _ => None,
+            Val::Record(record) => record,
+            _ => broken("a context that is no record"),
         }
     }
 }
@@ -262,18 +263,23 @@ impl Against<'_> {
         let mut layer = Layer { replaces: request.entities.is_some(), ..Layer::default() };
         let mut packer = Packer::default();
         for (list, adds) in [(&request.entities, false), (&request.additional_entities, true)] {
+            let mut listed: HashSet<u32, RandomState> = HashSet::default();
             for value in list.iter().flat_map(|list| list.as_array().unwrap_or_default()) {
                 let resolver = Names { store: self.store, locals, named: None };
                 let mut decoder = Decoder { packer: &mut packer, resolver, layout: self.layout };
                 let (ty, text) = decoder.record(value)?;
                 let id = decoder.resolver.uid(ty, text)?;
-                // Cedar allows the same entity twice under conditions that it can check
-                let known =
-                    if adds { look_up(self.store, &layer, id).is_some() } else { layer.records.contains_key(&id) };
-                if known {
+                if !listed.insert(id) {
                     return Err(Unsure);
                 }
-                layer.records.insert(id, packer.out.as_slice().into());
+                match look_up(self.store, &layer, id).filter(|_| adds) {
+                    // what is there already may be sent again, as it is
+                    Some(known) if known.has_content_of(Entity::new(&packer.out)) => {}
+                    Some(_) => return Err(Unsure),
+                    None => {
+                        layer.records.insert(id, packer.out.as_slice().into());
+                    }
+                }
             }
         }
         self.check_hierarchy(&layer)?;

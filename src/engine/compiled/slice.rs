@@ -11,45 +11,54 @@ use cedar_policy_core::extensions::Extensions;
 use super::env::Env;
 use super::request::Locals;
 use crate::domain::{AccessRequest, Decision, RequestError, Value};
-use crate::engine::cedar::Unpacker;
+use crate::engine::broken::broken;
+use crate::engine::cedar::{Unpacker, utf8};
 use crate::engine::decode::uid_parts;
 use crate::engine::reference;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::store::{LOCAL, Store};
 use crate::engine::value::{Record, Val};
 
-/// Makes Cedar's entities of the entities that `env` shows under `ids`.
-pub fn cut(env: &Env<'_>, locals: &Locals<'_>, ids: impl IntoIterator<Item = u32>) -> Entities {
-    let types = std::cell::RefCell::new(HashMap::<u32, Option<EntityType>>::new());
-    let uid = |id: u32| -> Option<EntityUID> {
+/// Makes Cedar's entities of the entities that `env` shows under `ids`: all of them, whole, or none.
+///
+/// # Errors
+/// If more of the hierarchy would have to be climbed than one decision may.
+pub fn cut(
+    env: &Env<'_>,
+    locals: &Locals<'_>,
+    ids: impl IntoIterator<Item = u32>,
+) -> Result<Entities, TooExpensive> {
+    let types = std::cell::RefCell::new(HashMap::<u32, EntityType>::new());
+    let uid = |id: u32| -> EntityUID {
         if id >= LOCAL {
-            let (type_name, id) = locals.uid(env.store, id)?;
-            return Some(EntityUID::from_components(parse_type(&type_name)?, Eid::new(id), None));
+            let Some((type_name, id)) = locals.uid(env.store, id) else { broken("an id that the request never gave") };
+            return EntityUID::from_components(parse_type(&type_name), Eid::new(id), None);
         }
         let ty = env.store.type_of(id);
-        let ty =
-            types.borrow_mut().entry(ty).or_insert_with(|| parse_type(env.store.symbols().type_name(ty))).clone()?;
-        let id = String::from_utf8_lossy(env.store.record(id)?.id()).into_owned();
-        Some(EntityUID::from_components(ty, Eid::new(id), None))
+        let ty = types.borrow_mut().entry(ty).or_insert_with(|| parse_type(env.store.symbols().type_name(ty))).clone();
+        let Some(record) = env.store.record(id) else { broken("an id that was never given out") };
+        EntityUID::from_components(ty, Eid::new(utf8(record.id())), None)
     };
     let name = |id: u32| -> Arc<str> {
         match env.store.symbols().attribute_name(id) {
             Some(name) => name.clone(),
-            None => locals.name(id).unwrap_or_default().into(),
+            None => match locals.name(id) {
+                Some(name) => name.into(),
+                None => broken("an attribute name that was never given out"),
+            },
         }
     };
     let unpacker = Unpacker { uid, name };
     let mut seen = HashSet::new();
     let mut entities = Vec::new();
     for id in ids {
-        if !seen.insert(id) {
-            continue;
-        }
-        if let Some(entity) = env.entity(id)
-            && let Some(uid) = (unpacker.uid)(id)
-            && let Some(entity) = unpacker.entity(uid, entity, env.ancestors(id).ids())
+        if seen.insert(id)
+            && let Some(entity) = env.entity(id)
         {
-            entities.push(entity);
+            entities.push(unpacker.entity((unpacker.uid)(id), entity, env.ancestors(id).ids()));
+            if env.is_over_budget() {
+                return Err(TooExpensive);
+            }
         }
     }
     let entities = cedar_policy_core::entities::Entities::from_entities(
@@ -58,18 +67,40 @@ pub fn cut(env: &Env<'_>, locals: &Locals<'_>, ids: impl IntoIterator<Item = u32
         TCComputation::AssumeAlreadyComputed,
         Extensions::all_available(),
     );
-    // uids are distinct and the closure is there, so nothing is left to fail
-    entities.map(Entities::from).unwrap_or_default()
+    match entities {
+        Ok(entities) => Ok(entities.into()),
+        // uids are distinct and the closure is there, so nothing is left to fail
+        Err(_) => broken("entities of the store that Cedar refuses"),
+    }
 }
 
-fn parse_type(name: &str) -> Option<EntityType> {
-    name.parse::<Name>().ok().map(EntityType::from)
+fn parse_type(name: &str) -> EntityType {
+    match name.parse::<Name>() {
+        Ok(name) => name.into(),
+        Err(_) => broken("a type whose name Cedar does not read"),
+    }
 }
 
 /// All stored entities as Cedar's, for the reference that keeps them all.
 pub fn everything(store: &Store) -> Entities {
     let env = Env::new(store, [0; 3], Record::Built(&[]));
-    cut(&env, &Locals::default(), store.ids())
+    env.edges_left.set(usize::MAX);
+    match cut(&env, &Locals::default(), store.ids()) {
+        Ok(entities) => entities,
+        Err(TooExpensive) => broken("a bound where none was set"),
+    }
+}
+
+/// More of the hierarchy would have to be climbed than one decision may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooExpensive;
+
+impl From<TooExpensive> for RequestError {
+    fn from(_: TooExpensive) -> Self {
+        let message = "deciding this would climb more of the hierarchy than one decision may; entities have too many \
+                       parents above them";
+        Self::new("too_expensive", "", message)
+    }
 }
 
 /// Decides with Cedar's authorizer over the part of the store that this request can reach.
@@ -123,10 +154,16 @@ pub fn by_reference(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) 
     }
     if brings {
         // Cedar closes the hierarchy anew, so it must see what is above
-        let above: Vec<u32> = reached.iter().flat_map(|id| env.ancestors(*id).ids().to_vec()).collect();
+        let mut above = Vec::new();
+        for id in &reached {
+            above.extend_from_slice(env.ancestors(*id).ids());
+            if env.is_over_budget() {
+                return Err(TooExpensive.into());
+            }
+        }
         reached.extend(above);
     }
-    let slice = cut(&env, &Locals::default(), reached);
+    let slice = cut(&env, &Locals::default(), reached)?;
     reference::decide(snapshot, request, now, &slice)
 }
 

@@ -19,12 +19,14 @@ use crate::domain::{Diagnostic, Document, Uid, Value};
 use crate::engine::cedar;
 use crate::engine::decode::{Decoder, uid_parts};
 use crate::engine::diagnose;
+use crate::engine::entities::name_of;
 use crate::engine::layout::{Layout, is_action_type};
 use crate::engine::load::problems::{Place, Problems};
 use crate::engine::load::read::{Failure, read};
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
 use crate::engine::store::{Draft, Fault};
+use crate::engine::strict;
 use crate::engine::value::Packer;
 
 /// How many entities lie between two calls of the progress hook.
@@ -106,6 +108,7 @@ pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer
     if let Ok((ty, id)) = decoder.record(value) {
         return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned());
     }
+    strict::entity(value, checks.schema)?;
     let schema = checks.schema.map(|schema| &schema.cedar);
     let entity = Entity::from_json_value(value.to_json(), schema).map_err(|error| diagnose::message(&error))?;
     cedar::pack_entity(entity.as_ref(), packer, draft, false)
@@ -181,29 +184,26 @@ impl Loader<'_> {
         if self.checks.schema.is_some()
             && value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty))
         {
-            match Entity::from_json_value(value.to_json(), None) {
+            let action = strict::entity(value, None).and_then(|()| {
+                Entity::from_json_value(value.to_json(), None).map_err(|error| diagnose::message(&error))
+            });
+            match action {
                 Ok(action) => self.actions.push((action, origin.to_owned(), place)),
-                Err(error) => self.problems.push(problem(diagnose::message(&error)), Some(place)),
+                Err(message) => self.problems.push(problem(message), Some(place)),
             }
             return;
         }
         let id = match read_one(value, self.checks, self.draft, &mut self.packer) {
             Ok(id) => id,
             Err(message) => {
-                let uid = value.get("uid").map(|uid| crate::domain::request::uid_member(uid.clone(), ""));
-                let name = match uid {
-                    Some(Ok(uid)) => format!("entity `{uid}`: "),
-                    Some(Err(_)) => "entity of unreadable uid: ".to_owned(),
-                    None => String::new(),
-                };
-                self.problems.push(problem(format!("{name}{message}")), Some(place));
+                self.problems.push(problem(format!("{}{message}", name_of(value))), Some(place));
                 return;
             }
         };
         if self.places.len() <= id as usize {
             self.places.resize((id as usize + 1).next_power_of_two(), Place::NONE);
         }
-        let Some(known) = self.places.get_mut(id as usize) else { return };
+        let known = &mut self.places[id as usize];
         if *known != Place::NONE {
             let name = uid_text(self.draft, id);
             let twice = problem(format!("entity `{name}` is there twice; the first is at "));

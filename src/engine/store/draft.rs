@@ -10,6 +10,7 @@ use super::spine::Spine;
 use super::symbols::Symbols;
 use super::table::Table;
 use super::{LOCAL, PAGE_BITS, PAGE_SLOTS, Page, Store, slot};
+use crate::engine::broken::broken;
 use crate::engine::value::TooLarge;
 
 #[derive(Debug)]
@@ -115,9 +116,7 @@ impl Draft {
         };
         let new = page.checked_mul(PAGE_SLOTS as u32).map(|first| first + taken).filter(|id| *id < LOCAL);
         let new = new.ok_or(TooLarge)?;
-        if let Some(open) = self.open.get_mut(ty as usize) {
-            *open = Some((page, taken + 1));
-        }
+        self.open[ty as usize] = Some((page, taken + 1));
         self.unpack(page, taken as usize).push(absent(id));
         let Self { table, pages, touched, .. } = self;
         table.insert(ty, id, new, &|known| {
@@ -135,25 +134,25 @@ impl Draft {
             .entry(number)
             .or_insert_with(|| {
                 let first = number << PAGE_BITS;
-                let (ty, bytes) = pages.get(number as usize).map_or((0, &[][..]), |page| (page.ty, &page.bytes));
-                let records = (0..taken as u32).map(|i| slot(bytes, first + i).into()).collect();
-                Unpacked { ty, records }
+                let Some(page) = pages.get(number as usize) else { broken("a page that was never made") };
+                let records = (0..taken as u32).map(|i| slot(&page.bytes, first + i).into()).collect();
+                Unpacked { ty: page.ty, records }
             })
             .records
     }
 
     fn slots_taken(&self, number: u32) -> usize {
-        let ty = self.pages.get(number as usize).map_or(0, |page| page.ty);
+        let ty = self.type_of(number << PAGE_BITS);
         match self.open.get(ty as usize).copied().flatten() {
             Some((open, taken)) if open == number => taken as usize,
             _ => PAGE_SLOTS,
         }
     }
 
-    fn place(&mut self, id: u32) -> Option<&mut Box<[u8]>> {
+    fn place(&mut self, id: u32) -> &mut Box<[u8]> {
         let number = id >> PAGE_BITS;
         let taken = self.slots_taken(number);
-        self.unpack(number, taken).get_mut(id as usize & (PAGE_SLOTS - 1))
+        &mut self.unpack(number, taken)[id as usize & (PAGE_SLOTS - 1)]
     }
 
     /// The record of an id.
@@ -178,10 +177,9 @@ impl Draft {
                 Arc::make_mut(&mut self.symbols).relate(ty, above);
             }
         }
-        if let Some(place) = self.place(id) {
-            *place = bytes.into();
-            set_levels_below(place, levels);
-        }
+        let place = self.place(id);
+        *place = bytes.into();
+        set_levels_below(place, levels);
     }
 
     /// Removes an entity; its uid stays known. What refers to it goes on referring to it.
@@ -192,18 +190,15 @@ impl Draft {
         }
         let (levels, bytes) = (old.levels_below(), absent(old.id()));
         self.present -= usize::from(!old.is_schema_action());
-        if let Some(place) = self.place(id) {
-            *place = bytes;
-            set_levels_below(place, levels);
-        }
+        let place = self.place(id);
+        *place = bytes;
+        set_levels_below(place, levels);
     }
 
     /// Notes how many levels are below an entity, at most.
     pub(super) fn set_levels_below(&mut self, id: u32, levels: u32) {
-        if self.record(id).levels_below() != levels
-            && let Some(place) = self.place(id)
-        {
-            set_levels_below(place, levels);
+        if self.record(id).levels_below() != levels {
+            set_levels_below(self.place(id), levels);
         }
     }
 
@@ -230,8 +225,11 @@ impl Draft {
 fn record<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, RandomState>, id: u32) -> Entity<'a> {
     let number = id >> PAGE_BITS;
     let bytes = match touched.get(&number) {
-        Some(unpacked) => unpacked.records.get(id as usize & (PAGE_SLOTS - 1)).map_or(&[][..], |bytes| bytes),
-        None => pages.get(number as usize).map_or(&[][..], |page| slot(&page.bytes, id)),
+        Some(unpacked) => &*unpacked.records[id as usize & (PAGE_SLOTS - 1)],
+        None => match pages.get(number as usize) {
+            Some(page) => slot(&page.bytes, id),
+            None => broken("an id that was never given out"),
+        },
     };
     Entity::new(bytes)
 }
@@ -240,7 +238,10 @@ fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, i
     let number = id >> PAGE_BITS;
     match pages.get(number as usize) {
         Some(page) => page.ty,
-        None => touched.get(&number).map_or(super::NO_TYPE, |unpacked| unpacked.ty),
+        None => match touched.get(&number) {
+            Some(unpacked) => unpacked.ty,
+            None => broken("an id that was never given out"),
+        },
     }
 }
 

@@ -33,23 +33,20 @@ impl Draft {
         // parents before children
         let mut finished = Vec::new();
         for root in self.ids() {
-            if heights.get(root as usize) != Some(&NEW) {
+            if heights[root as usize] != NEW {
                 continue;
             }
             // most entities come after their parents: no walk, no path
             let entity = self.record(root);
             let mut height = 0;
             for parent in entity.parents() {
-                height = match heights.get(parent as usize) {
-                    Some(&NEW) | None => NEW,
-                    Some(above) if height != NEW => height.max(above + 1),
-                    Some(_) => NEW,
+                height = match heights[parent as usize] {
+                    above if above != NEW && height != NEW => height.max(above + 1),
+                    _ => NEW,
                 };
             }
             if height != NEW && height as usize <= limits.max_depth && entity.parent_count() <= limits.max_parents {
-                if let Some(place) = heights.get_mut(root as usize) {
-                    *place = height;
-                }
+                heights[root as usize] = height;
                 finished.push(root);
                 continue;
             }
@@ -57,24 +54,21 @@ impl Draft {
                 root,
                 limits,
                 &mut finished,
-                |id| heights.get(id as usize).copied().unwrap_or(0),
+                |id| heights[id as usize],
                 &mut Vec::new(),
             )
             .map(|found| {
                 for (id, height) in found {
-                    if let Some(place) = heights.get_mut(id as usize) {
-                        *place = height;
-                    }
+                    heights[id as usize] = height;
                 }
             })?;
         }
         let mut below = vec![0_u32; self.id_bound()];
         for id in finished.iter().rev() {
-            let next = below.get(*id as usize).map_or(0, |levels| levels + 1);
+            let next = below[*id as usize] + 1;
             for parent in self.record(*id).parents() {
-                if let Some(levels) = below.get_mut(parent as usize) {
-                    *levels = next.max(*levels);
-                }
+                let levels = &mut below[parent as usize];
+                *levels = next.max(*levels);
             }
         }
         for (id, levels) in below.into_iter().enumerate() {
@@ -110,7 +104,7 @@ impl Draft {
             }
         }
         let too_deep = changed.iter().any(|id| {
-            let levels = heights.get(id).copied().unwrap_or(0) as usize + self.record(*id).levels_below() as usize;
+            let levels = heights[id] as usize + self.record(*id).levels_below() as usize;
             levels > limits.max_depth
         });
         // the levels below are an upper bound, so count before refusing
@@ -180,23 +174,21 @@ impl Draft {
         const OPEN: u8 = 3;
         let mut cyclic = false;
         let mut state = vec![UNKNOWN; self.id_bound()];
-        if let Some(place) = state.get_mut(root as usize) {
-            *place = YES;
-        }
+        state[root as usize] = YES;
         let mut found = Vec::new();
         let mut path: Vec<(u32, Vec<u32>, bool)> = Vec::new();
         for id in self.ids() {
-            if let Some(place) = state.get_mut(id as usize).filter(|state| **state == UNKNOWN) {
-                *place = OPEN;
+            if state[id as usize] == UNKNOWN {
+                state[id as usize] = OPEN;
                 path.push((id, self.record(id).parents().collect(), false));
             }
             while let Some((id, parents, below)) = path.last_mut() {
                 if let Some(parent) = parents.pop().filter(|_| !*below) {
-                    match state.get_mut(parent as usize) {
-                        Some(&mut YES) => *below = true,
-                        Some(&mut OPEN) => cyclic = true,
-                        Some(place @ &mut UNKNOWN) => {
-                            *place = OPEN;
+                    match state[parent as usize] {
+                        YES => *below = true,
+                        OPEN => cyclic = true,
+                        UNKNOWN => {
+                            state[parent as usize] = OPEN;
                             path.push((parent, self.record(parent).parents().collect(), false));
                         }
                         _ => {}
@@ -204,9 +196,7 @@ impl Draft {
                     continue;
                 }
                 let (id, below) = (*id, *below);
-                if let Some(place) = state.get_mut(id as usize) {
-                    *place = if below { YES } else { NO };
-                }
+                state[id as usize] = if below { YES } else { NO };
                 if below {
                     found.push(id);
                 }
@@ -220,11 +210,9 @@ impl Draft {
         while cyclic {
             cyclic = false;
             for id in self.ids() {
-                let below = |id: u32| state.get(id as usize) == Some(&YES);
+                let below = |id: u32| state[id as usize] == YES;
                 if !below(id) && self.record(id).parents().any(below) {
-                    if let Some(place) = state.get_mut(id as usize) {
-                        *place = YES;
-                    }
+                    state[id as usize] = YES;
                     found.push(id);
                     cyclic = true;
                 }

@@ -27,14 +27,13 @@ pub use symbols::Symbols;
 
 use std::sync::Arc;
 
+use crate::engine::broken::broken;
+
 use spine::Spine;
 use table::Table;
 
 /// Ids from here on are given out for one request only.
 pub const LOCAL: u32 = 1 << 31;
-
-/// A type that no store knows.
-pub const NO_TYPE: u32 = u32::MAX;
 
 const PAGE_BITS: u32 = 6;
 const PAGE_SLOTS: usize = 1 << PAGE_BITS;
@@ -103,7 +102,10 @@ impl Store {
     /// The type of an id.
     #[inline]
     pub fn type_of(&self, id: u32) -> u32 {
-        self.pages.get((id >> PAGE_BITS) as usize).map_or(NO_TYPE, |page| page.ty)
+        match self.pages.get((id >> PAGE_BITS) as usize) {
+            Some(page) => page.ty,
+            None => broken("an id that was never given out"),
+        }
     }
 
     /// Names of types and attributes.
@@ -141,5 +143,5 @@ impl Store {
 fn slot(page: &[u8], id: u32) -> &[u8] {
     let i = id as usize & (PAGE_SLOTS - 1);
     let (start, end) = (crate::engine::value::u32_at(page, 4 * i), crate::engine::value::u32_at(page, 4 * i + 4));
-    page.get(start as usize..end as usize).unwrap_or_default()
+    &page[start as usize..end as usize]
 }

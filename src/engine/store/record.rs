@@ -9,7 +9,8 @@
 
 use std::cmp::Ordering;
 
-use crate::engine::value::{Cell, Packer, Record, TooLarge, Val, cell_at, u32_at, unpack};
+use crate::engine::broken::broken;
+use crate::engine::value::{Cell, Packer, Record, TooLarge, Val, cell_at, equal, u32_at, unpack};
 
 const HEAD: usize = 16;
 const PRESENT: u32 = 1 << 31;
@@ -55,7 +56,7 @@ impl<'a> Entity<'a> {
     /// Its id, as UTF-8.
     #[inline]
     pub fn id(self) -> &'a [u8] {
-        self.bytes.get(HEAD..HEAD + self.id_length()).unwrap_or_default()
+        &self.bytes[HEAD..HEAD + self.id_length()]
     }
 
     /// How many direct parents it has.
@@ -68,7 +69,7 @@ impl<'a> Entity<'a> {
     #[inline]
     pub fn parents(self) -> impl Iterator<Item = u32> + use<'a> {
         let start = HEAD + self.id_length();
-        let bytes = self.bytes.get(start..start + 4 * self.parent_count()).unwrap_or_default();
+        let bytes = &self.bytes[start..start + 4 * self.parent_count()];
         bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
     }
 
@@ -88,7 +89,7 @@ impl<'a> Entity<'a> {
         let at = u32_at(self.bytes, 12) as usize + 4;
         let key = match unpack(self.bytes, cell_at(self.bytes, at + 8 * i)) {
             Val::Text(key) => key,
-            _ => &[],
+            _ => broken("a tag whose key is no text"),
         };
         (key, unpack(self.bytes, cell_at(self.bytes, at + 8 * (self.tag_count() + i))))
     }
@@ -108,6 +109,24 @@ impl<'a> Entity<'a> {
         None
     }
 
+    /// Whether the other has the same parents, attributes and tags.
+    pub fn has_content_of(self, other: Self) -> bool {
+        let parents = |entity: Self| {
+            let mut parents: Vec<u32> = entity.parents().collect();
+            parents.sort_unstable();
+            parents.dedup();
+            parents
+        };
+        let tags = |entity: Self| (0..entity.tag_count()).map(move |i| entity.tag_at(i));
+        let same_tag = |((key, value), (other_key, other)): ((&[u8], Val<'_>), (&[u8], Val<'_>))| {
+            key == other_key && equal(value, other)
+        };
+        self.tag_count() == other.tag_count()
+            && equal(Val::Record(self.attributes()), Val::Record(other.attributes()))
+            && tags(self).zip(tags(other)).all(same_tag)
+            && parents(self) == parents(other)
+    }
+
     /// No more levels than this are below it. Kept by changes, which must bound the depth.
     pub fn levels_below(self) -> u32 {
         u32_at(self.bytes, 8)
@@ -116,9 +135,7 @@ impl<'a> Entity<'a> {
 
 /// Sets [`Entity::levels_below`] in a record.
 pub(super) fn set_levels_below(record: &mut [u8], levels: u32) {
-    if let Some(place) = record.get_mut(8..12) {
-        place.copy_from_slice(&levels.to_le_bytes());
-    }
+    record[8..12].copy_from_slice(&levels.to_le_bytes());
 }
 
 /// A record of a uid without an entity.
@@ -181,7 +198,7 @@ impl RecordHead {
             let buffer = &packer.out;
             let key = |cell: Cell| match unpack(buffer, cell) {
                 Val::Text(key) => key,
-                _ => &[],
+                _ => broken("a tag whose key is no text"),
             };
             parts.tags.sort_unstable_by(|(a, _), (b, _)| key(*a).cmp(key(*b)));
             let at = u32::try_from(packer.out.len()).map_err(|_| TooLarge)?;

@@ -44,8 +44,7 @@ impl Symbols {
 
     /// The name of a type.
     pub fn type_name(&self, id: u32) -> &Arc<str> {
-        static UNKNOWN: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| "".into());
-        self.types.texts.get(id as usize).unwrap_or(&UNKNOWN)
+        &self.types.texts[id as usize]
     }
 
     /// The id of an attribute name.
@@ -93,12 +92,11 @@ impl Symbols {
         let width = types.div_ceil(64);
         let mut added = self.above.get(parent as usize).cloned().unwrap_or_default();
         added.resize(width, 0);
-        if let Some(bits) = added.get_mut(parent as usize / 64) {
-            *bits |= 1 << (parent % 64);
-        }
+        added[parent as usize / 64] |= 1 << (parent % 64);
         for ty in 0..types {
             let below = ty == child as usize || self.may_be_above(ty as u32, child);
-            if let Some(row) = self.above.get_mut(ty).filter(|_| below) {
+            if below {
+                let row = &mut self.above[ty];
                 row.resize(width.max(row.len()), 0);
                 row.iter_mut().zip(&added).for_each(|(bits, more)| *bits |= more);
             }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 
 use super::spine::Spine;
+use crate::engine::broken::broken;
 
 const LINE_BITS: u32 = 6;
 const LINES: usize = 1 << LINE_BITS;
@@ -122,27 +123,30 @@ impl Table {
         }
         let entry = self.entry_of(hash);
         // every entry of the directory that shares the bucket must see the change
-        let Some(shared) = self.directory.get(entry) else { return };
+        let Some(shared) = self.directory.get(entry) else { broken("a hash beyond the directory") };
         let span = 1_usize << (self.depth - shared.depth);
         let first = entry & !(span - 1);
         if span == 1 {
-            if let Some(bucket) = self.directory.get_mut(entry) {
-                Arc::make_mut(bucket).put(hash, new);
-            }
+            Arc::make_mut(self.entry_mut(entry)).put(hash, new);
             return;
         }
         let mut bucket = Bucket::clone(shared);
         bucket.put(hash, new);
         let bucket = Arc::new(bucket);
         for entry in first..first + span {
-            if let Some(place) = self.directory.get_mut(entry) {
-                *place = bucket.clone();
-            }
+            *self.entry_mut(entry) = bucket.clone();
+        }
+    }
+
+    fn entry_mut(&mut self, entry: usize) -> &mut Arc<Bucket> {
+        match self.directory.get_mut(entry) {
+            Some(bucket) => bucket,
+            None => broken("a hash beyond the directory"),
         }
     }
 
     fn split(&mut self, entry: usize, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
-        let Some(old) = self.directory.get(entry).cloned() else { return };
+        let Some(old) = self.directory.get(entry).cloned() else { broken("a hash beyond the directory") };
         if old.depth == self.depth {
             let doubled: Vec<_> = self.directory.iter().flat_map(|bucket| [bucket.clone(), bucket.clone()]).collect();
             self.directory = Spine::from_slice(&doubled);
@@ -157,18 +161,14 @@ impl Table {
             let (ty, text) = uid_of(id);
             let hash = self.hash(ty, &text);
             let half = (hash >> (64 - depth) & 1) as usize;
-            if let Some(half) = halves.get_mut(half) {
-                half.put(hash, id);
-            }
+            halves[half].put(hash, id);
         }
         let halves = halves.map(Arc::new);
         let span = 1_usize << (self.depth - old.depth);
         let first = entry & !(span - 1);
         for (i, half) in halves.iter().enumerate() {
             for entry in first + i * span / 2..first + (i + 1) * span / 2 {
-                if let Some(place) = self.directory.get_mut(entry) {
-                    *place = half.clone();
-                }
+                *self.entry_mut(entry) = half.clone();
             }
         }
     }
@@ -193,8 +193,8 @@ impl Bucket {
     fn put(&mut self, hash: u64, id: u32) {
         let mut line = hash as usize & (LINES - 1);
         // never full: it is split before
-        while let Some(slots) = self.lines.get_mut(line) {
-            if let Some(slot) = slots.0.iter_mut().find(|slot| **slot == 0) {
+        loop {
+            if let Some(slot) = self.lines[line].0.iter_mut().find(|slot| **slot == 0) {
                 *slot = tag(hash) << 32 | u64::from(id);
                 self.used += 1;
                 return;

@@ -1,7 +1,9 @@
 //! The compiled engine against the reference.
 
 mod corpus;
+mod depth;
 mod operators;
+mod resent;
 mod scopes;
 mod store;
 mod support;

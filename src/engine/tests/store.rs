@@ -216,7 +216,7 @@ const SCHEMA: &str = r#"
 "#;
 
 #[test]
-fn loading_accepts_what_cedar_accepts() {
+fn loading_accepts_what_cedar_accepts_and_drops_nothing_of() {
     let user = |rest: &str| format!(r#"[{{"uid": {{"type": "User", "id": "u"}}, {rest}}}]"#);
     let attrs = |more: &str| {
         user(&format!(r#""parents": [], "attrs": {{"name": "u", "org": {{"type": "Org", "id": "o"}}{more}}}"#))
@@ -235,14 +235,14 @@ fn loading_accepts_what_cedar_accepts() {
         (user(r#""parents": [], "attrs": {"name": "u"}"#), false),
         (user(r#""parents": [], "attrs": {"name": "u", "org": {"type": "User", "id": "o"}}"#), false),
         (user(r#""parents": [], "attrs": {"name": "u", "org": {"__entity": {"type": "Org", "id": "o"}}}"#), true),
-        (user(r#""parents": [], "attrs": {"name": "u", "org": {"type": "Org", "id": "o", "x": 1}}"#), true),
+        (user(r#""parents": [], "attrs": {"name": "u", "org": {"type": "Org", "id": "o", "x": 1}}"#), false),
         (user(r#""parents": [{"type": "Role", "id": "admin"}, {"__entity": {"type": "Org", "id": "o"}}], "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), true),
         (user(r#""parents": [{"type": "Role", "id": "x"}], "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), false),
         (user(r#""parents": [{"type": "User", "id": "x"}], "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), false),
         (user(r#""parents": [{"type": "No", "id": "x"}], "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), false),
         (user(r#""parents": [], "tags": {"a": 1, "": 2}, "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), true),
         (user(r#""parents": [], "tags": {"a": "1"}, "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), false),
-        (user(r#""parents": [], "unknown": 1, "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), true),
+        (user(r#""parents": [], "unknown": 1, "attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), false),
         (user(r#""attrs": {"name": "u", "org": {"type": "Org", "id": "o"}}"#), false),
         (r#"[{"uid": {"type": "Role", "id": "admin"}, "parents": [], "attrs": {}}]"#.to_owned(), true),
         (r#"[{"uid": {"type": "Role", "id": "x"}, "parents": [], "attrs": {}}]"#.to_owned(), false),

@@ -45,7 +45,7 @@ pub(super) fn request<'a>(
 
     let mut request = AccessRequest::new(principal, action_uid, resource);
     request.context = context;
-    request.overlays = merge(subject_overlay, resource_overlay, &mut ignored);
+    request.overlays = merge(subject_overlay, resource_overlay);
     Ok(Mapped { request, ignored })
 }
 
@@ -70,8 +70,8 @@ fn entity<'a>(
     role: &str,
     ignored: &mut Vec<String>,
 ) -> Result<(Uid<'a>, Option<Overlay<'a>>), RequestError> {
-    let rule = settings.overlay.rule(&entity.type_name);
-    let type_name = cedar_type(settings, &entity.type_name);
+    let type_name = settings.cedar_type(&entity.type_name).into_owned();
+    let rule = settings.overlay.rule(&type_name);
     let uid = Uid::new(Cow::<'a, str>::Owned(type_name), entity.id)
         .map_err(|error| RequestError::new("invalid_uid", format!("/{role}/type"), error.to_string()))?;
     let prefix = format!("{role}.properties");
@@ -95,34 +95,11 @@ fn entity<'a>(
     Ok((uid.clone(), Some(Overlay { entity: uid, attributes, mode })))
 }
 
-/// The Cedar type that an AuthZEN type stands for: as mapped, else as written, in the namespace if it names none.
-fn cedar_type(settings: &AuthzenSettings, authzen_type: &str) -> String {
-    let name = settings.types.get(authzen_type).map_or(authzen_type, String::as_str);
-    match &settings.namespace {
-        Some(namespace) if !name.contains("::") => format!("{namespace}::{name}"),
-        _ => name.to_owned(),
-    }
-}
-
-/// At most one overlay an entity. Where subject and resource are one, the resource's properties win, unless
-/// the rules of their AuthZEN types differ: then only what may override is taken, so that what may only fill
-/// never overrides.
-fn merge<'a>(
-    subject: Option<Overlay<'a>>,
-    resource: Option<Overlay<'a>>,
-    ignored: &mut Vec<String>,
-) -> Vec<Overlay<'a>> {
+/// At most one overlay an entity. Where subject and resource are one, the rule is one too, since it is the type's, and
+/// the resource's properties win.
+fn merge<'a>(subject: Option<Overlay<'a>>, resource: Option<Overlay<'a>>) -> Vec<Overlay<'a>> {
     match (subject, resource) {
         (Some(mut subject), Some(resource)) if subject.entity == resource.entity => {
-            if subject.mode != resource.mode {
-                let (taken, left, role) = match subject.mode {
-                    OverlayMode::Override => (subject, resource, "resource"),
-                    OverlayMode::Fill => (resource, subject, "subject"),
-                };
-                let members = left.attributes.as_object().unwrap_or_default();
-                ignored.extend(members.iter().map(|(key, _)| format!("{role}.properties.{key}")));
-                return vec![taken];
-            }
             if let (Value::Object(members), Value::Object(over)) = (&mut subject.attributes, resource.attributes) {
                 members.retain(|(key, _)| !over.iter().any(|(k, _)| k == key));
                 members.extend(over);

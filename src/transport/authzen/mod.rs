@@ -6,6 +6,7 @@ mod map;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::StatusCode;
 use serde::Serialize;
@@ -34,8 +35,8 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     services.wait_for(exchange).await?;
     let evaluation = Evaluation::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let now = decide::clock();
-    let answer = evaluate(services, &snapshot, evaluation, now, &exchange.request_id)?;
+    let clocks = (decide::clock(), decide::reference_deadline());
+    let answer = evaluate(services, &snapshot, evaluation, clocks, &exchange.request_id).await?;
     Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)))
 }
 
@@ -46,19 +47,19 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     services.wait_for(exchange).await?;
     let Evaluations { defaults, items, semantic } = Evaluations::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let now = decide::clock();
+    let clocks = (decide::clock(), decide::reference_deadline());
     if items.is_empty() {
-        let answer = evaluate(services, &snapshot, defaults.complete()?, now, &exchange.request_id)?;
+        let answer = evaluate(services, &snapshot, defaults.complete()?, clocks, &exchange.request_id).await?;
         return Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)));
     }
     services.check_batch_size(items.len(), "evaluations")?;
     let mut answers = Vec::with_capacity(items.len());
     for (i, item) in items.into_iter().enumerate() {
-        let mut answer = item
-            .and_then(|item| item.or(&defaults).complete())
-            .map_err(Problem::from)
-            .and_then(|evaluation| evaluate(services, &snapshot, evaluation, now, &exchange.request_id))
-            .unwrap_or_else(|problem| EvaluationBody::failed(&snapshot, &problem, Vec::new()));
+        let answer = match item.and_then(|item| item.or(&defaults).complete()) {
+            Ok(evaluation) => evaluate(services, &snapshot, evaluation, clocks, &exchange.request_id).await,
+            Err(error) => Err(error.into()),
+        };
+        let mut answer = answer.unwrap_or_else(|problem| EvaluationBody::failed(&snapshot, &problem, Vec::new()));
         if let Some(error) = &mut answer.context.error {
             error.pointer.insert_str(0, &format!("/evaluations/{i}"));
         }
@@ -75,11 +76,11 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
 }
 
 /// Decides one evaluation. What the schema does not know is a denial that says so, not an error.
-fn evaluate(
+async fn evaluate(
     services: &Services,
     snapshot: &Arc<Snapshot>,
     evaluation: Evaluation<'_>,
-    now: i64,
+    (now, deadline): (i64, Instant),
     request_id: &str,
 ) -> Result<EvaluationBody, Problem> {
     let mapped = match map::request(&services.authzen, snapshot, evaluation) {
@@ -87,7 +88,7 @@ fn evaluate(
         Err(error) => return Ok(EvaluationBody::failed(snapshot, &error.into(), Vec::new())),
     };
     let call = Call { transport: Transport::Authzen, request_id };
-    match services.pdp.check_at(snapshot, &mapped.request, now, call) {
+    match services.pdp.check_at(snapshot, &mapped.request, now, deadline, call).await {
         Ok(decision) => Ok(EvaluationBody::decided(&decision, mapped.ignored)),
         Err(CheckError::Invalid(mut error)) => {
             error.pointer = in_authzen_words(&error.pointer).to_owned();

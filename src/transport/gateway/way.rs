@@ -205,13 +205,17 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         if now >= question.deadline {
             return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
         }
-        match services.pdp.check_at(&published.snapshot, check, question.asked.unix_ms, question.call) {
+        let Question { asked, deadline, call, .. } = *question;
+        match services.pdp.check_at(&published.snapshot, check, asked.unix_ms, deadline, call).await {
             Ok(decision) if decision.outcome.is_allow() => {}
             Ok(_) => {
                 let denial = Denial { kind: Kind::Refused, code: "denied", detail: "the request is not allowed" };
                 return Ok(Verdict { outcome: Err(denial), revision: Some(revision) });
             }
             Err(CheckError::Invalid(error)) => return Err(stop(Stop::new(RefusalReason::InvalidCheck, error.message))),
+            Err(CheckError::TooSlow) => {
+                return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
+            }
             Err(error) => return Err(stop(Stop::new(RefusalReason::Internal, error.to_string()))),
         }
     }

@@ -1,0 +1,134 @@
+//! The threads on which Cedar's own evaluator decides what the compiled engine leaves to it.
+//!
+//! The reference is a thousand times slower and recurses with the depth of policies, so it never runs on the threads
+//! that serve connections: one request must not hold up the others. Few threads, a queue that is bounded in requests
+//! and in bytes, and a deadline after which whoever asked gets an error, which no gateway reads as an allow.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::decide::CheckError;
+use crate::domain::{AccessRequest, Decision};
+use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
+
+/// Requests that may wait.
+const QUEUE: usize = 256;
+
+/// Bytes of requests that may wait or be at work, about.
+const QUEUE_BYTES: usize = 32 << 20;
+
+/// How long a request may wait and be at work altogether.
+pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+
+/// The threads and their queue.
+#[derive(Debug)]
+pub(super) struct ReferencePool {
+    jobs: SyncSender<Job>,
+    bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Job {
+    snapshot: Arc<Snapshot>,
+    request: AccessRequest<'static>,
+    /// The clock that the decision is made with, in milliseconds since 1970.
+    now: i64,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Decision, CheckError>>,
+    /// Given back when the job is over, however it ends.
+    _weight: Weight,
+}
+
+/// Bytes of the queue's budget.
+#[derive(Debug)]
+struct Weight {
+    bytes: usize,
+    of: Arc<AtomicUsize>,
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl ReferencePool {
+    /// Starts half as many threads as the machine has cores, at least one.
+    ///
+    /// # Errors
+    /// If none can be started.
+    pub(super) fn start() -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel::<Job>(QUEUE);
+        let queue = Arc::new(Mutex::new(queue));
+        let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        for _ in 0..threads {
+            let queue = queue.clone();
+            thread::Builder::new()
+                .name("palisade-reference".to_owned())
+                .stack_size(EVALUATION_STACK_BYTES)
+                .spawn(move || work(&queue))?;
+        }
+        Ok(Self { jobs, bytes: Arc::new(AtomicUsize::new(0)) })
+    }
+
+    /// Decides `request` at `snapshot` until `deadline`.
+    ///
+    /// # Errors
+    /// If the request is invalid, the engine failed, there is too much to do, or the deadline passes.
+    pub(super) async fn decide(
+        &self,
+        snapshot: Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        deadline: Instant,
+    ) -> Result<Decision, CheckError> {
+        let bytes = request.weight();
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let weight = Weight { bytes, of: self.bytes.clone() };
+        if before + bytes > QUEUE_BYTES {
+            return Err(CheckError::Overloaded);
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = request.clone().into_owned();
+        let job = Job { snapshot, request, now, deadline, answer, _weight: weight };
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => CheckError::Overloaded,
+            TrySendError::Disconnected(_) => CheckError::Internal,
+        })?;
+        match tokio::time::timeout_at(deadline.into(), answered).await {
+            Ok(Ok(decided)) => decided,
+            Ok(Err(_)) => Err(CheckError::Internal),
+            Err(_) => Err(CheckError::TooSlow),
+        }
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        // held while waiting: the threads take turns, and the one that gets a job lets go at once
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { snapshot, request, now, deadline, answer, _weight }) = job else { return };
+        // whoever asked has left, or has an error by now
+        if answer.is_closed() || Instant::now() >= deadline {
+            continue;
+        }
+        let decided = catch_unwind(AssertUnwindSafe(|| snapshot.decide(&request, now)));
+        let decided = match decided {
+            Ok(result) => result.map_err(CheckError::Invalid),
+            Err(_) => {
+                tracing::error!(revision = %snapshot.revision(), "a decision failed inside the engine");
+                Err(CheckError::Internal)
+            }
+        };
+        // the snapshot must not outlive its replacement for as long as this thread waits for the next job
+        drop(snapshot);
+        let _ = answer.send(decided);
+    }
+}

@@ -1,0 +1,16 @@
+//! Bounds that are checked before Cedar sees a text, since it would abort the process or run for minutes.
+//!
+//! - `text` bounds the nesting of policies and schemas, and so every recursion that follows it: parsing,
+//!   validating, evaluating, writing out and freeing.
+//! - `schema` bounds what a schema expands to: short texts can stand for enormous types.
+//! - `hierarchy` and `closure` bound what entities cost when their ancestors are collected.
+
+mod closure;
+mod hierarchy;
+mod schema;
+mod text;
+
+pub use closure::check_closure;
+pub use hierarchy::{HierarchyFault, check_hierarchy};
+pub use schema::check_expansion;
+pub use text::{Grammar, check_text};

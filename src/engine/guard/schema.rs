@@ -1,0 +1,191 @@
+//! Bounds on what a schema expands to.
+//!
+//! Cedar writes every common type out at each place that names it, so `type T1 = {a: T0, b: T0}` and so on doubles with
+//! each line: twenty lines take gigabytes. Likewise it collects all ancestors of types and actions, and all pairs of
+//! principal and resource types of each action. All three are counted here first, each count ending at its bound.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::closure::check_closure;
+use crate::domain::Diagnostic;
+use crate::engine::settings::Limits;
+
+/// Types, members and elements that a schema may have, once each common type stands where it is named. Cedar takes
+/// about 2 KB for each.
+const MAX_NODES: usize = 200_000;
+
+/// Pairs of a principal and a resource type, over all actions. Each policy is validated for each.
+const MAX_ENVIRONMENTS: usize = 1_000_000;
+
+/// Refuses fragments of a schema, in Cedar's JSON form, that expand to more than there is room for.
+///
+/// Recurses with the nesting of types, which is bounded by `limits.max_nesting`.
+///
+/// # Errors
+/// A diagnostic that names what is too large.
+pub fn check_expansion(fragments: &[Value], limits: &Limits) -> Result<(), Diagnostic> {
+    let mut schema = Schema { common: HashMap::new(), known: HashMap::new(), max_depth: limits.max_nesting };
+    for (namespace, body) in namespaces(fragments) {
+        for (name, ty) in members(body, "commonTypes") {
+            schema.common.entry(qualified(namespace, name)).or_default().push((namespace, ty));
+        }
+    }
+    let mut nodes = 0_usize;
+    for (namespace, body) in namespaces(fragments) {
+        let mut add = |what: String, ty: Option<&Value>| -> Result<(), Diagnostic> {
+            let Some(ty) = ty else { return Ok(()) };
+            let size = schema.size(namespace, ty, 0).map_err(|depth| {
+                Diagnostic::error("schema", format!("{what} is nested deeper than {depth} types"))
+                    .help("flatten its common types, or raise `limits.max_nesting`")
+            })?;
+            nodes = nodes.saturating_add(size);
+            if nodes > MAX_NODES {
+                return Err(Diagnostic::error(
+                    "schema",
+                    format!("its types expand to more than {MAX_NODES} members; the bound is passed at {what}"),
+                )
+                .help("a common type is written out wherever it is named: name large ones in fewer places"));
+            }
+            Ok(())
+        };
+        for (name, ty) in members(body, "commonTypes") {
+            add(format!("type `{}`", qualified(namespace, name)), Some(ty))?;
+        }
+        for (name, entity) in members(body, "entityTypes") {
+            let what = format!("entity `{}`", qualified(namespace, name));
+            add(what.clone(), entity.get("shape"))?;
+            add(what, entity.get("tags"))?;
+        }
+        for (name, action) in members(body, "actions") {
+            add(format!("action `{name}`"), action.get("appliesTo").and_then(|applies| applies.get("context")))?;
+        }
+    }
+    check_environments(fragments)?;
+    check_ancestors(fragments)
+}
+
+fn check_environments(fragments: &[Value]) -> Result<(), Diagnostic> {
+    let mut pairs = 0_usize;
+    for (_, body) in namespaces(fragments) {
+        for (name, action) in members(body, "actions") {
+            let types = |key: &str| {
+                action.get("appliesTo").and_then(|applies| applies.get(key)?.as_array()).map_or(0, Vec::len)
+            };
+            pairs = pairs.saturating_add(types("principalTypes").saturating_mul(types("resourceTypes")));
+            if pairs > MAX_ENVIRONMENTS {
+                let message = format!(
+                    "its actions apply to more than {MAX_ENVIRONMENTS} pairs of principal and resource types; the \
+                     bound is passed at action `{name}`"
+                );
+                return Err(Diagnostic::error("schema", message).help("list fewer types in `appliesTo`"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_ancestors(fragments: &[Value]) -> Result<(), Diagnostic> {
+    for (key, parents, what) in
+        [("entityTypes", "memberOfTypes", "entity types"), ("actions", "memberOf", "actions")]
+    {
+        let mut above: HashMap<String, Vec<String>> = HashMap::new();
+        for (namespace, body) in namespaces(fragments) {
+            for (name, declared) in members(body, key) {
+                let names = declared.get(parents).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                let names = names.iter().filter_map(|parent| {
+                    let name = parent.as_str().or_else(|| parent.get("id")?.as_str())?;
+                    // as far as it is named in its own namespace, or in full
+                    Some(if name.contains("::") { name.to_owned() } else { qualified(namespace, name) })
+                });
+                above.entry(qualified(namespace, name)).or_default().extend(names);
+            }
+        }
+        let none = Vec::new();
+        let climb = |name: &'_ str| above.get(name).unwrap_or(&none).iter().map(String::as_str);
+        check_closure(above.keys().map(String::as_str), |name, found| found.extend(climb(name))).map_err(|most| {
+            Diagnostic::error("schema", format!("the hierarchy of its {what} has more than {most} pairs"))
+                .help("use fewer levels, or fewer parents")
+        })?;
+    }
+    Ok(())
+}
+
+fn namespaces(fragments: &[Value]) -> impl Iterator<Item = (&str, &Value)> {
+    fragments.iter().filter_map(Value::as_object).flatten().map(|(name, body)| (name.as_str(), body))
+}
+
+fn members<'v>(body: &'v Value, key: &str) -> impl Iterator<Item = (&'v str, &'v Value)> {
+    body.get(key).and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+fn qualified(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}::{name}") }
+}
+
+struct Schema<'v> {
+    /// Common types by full name, each with the namespace that its own names are read in.
+    common: HashMap<String, Vec<(&'v str, &'v Value)>>,
+    /// Sizes of those that were counted; 0 while one is being counted, since Cedar refuses a cycle itself.
+    known: HashMap<String, (usize, usize)>,
+    max_depth: usize,
+}
+
+impl Schema<'_> {
+    /// How many types a type expands to.
+    ///
+    /// # Errors
+    /// If it is nested deeper than the bound, which is returned.
+    fn size(&mut self, namespace: &str, ty: &Value, depth: usize) -> Result<usize, usize> {
+        self.measure(namespace, ty, depth).map(|(size, _)| size)
+    }
+
+    /// Size and height of a type.
+    fn measure(&mut self, namespace: &str, ty: &Value, depth: usize) -> Result<(usize, usize), usize> {
+        if depth > self.max_depth {
+            return Err(self.max_depth);
+        }
+        let mut whole = (1_usize, 1_usize);
+        let add = |whole: &mut (usize, usize), (size, height): (usize, usize)| {
+            *whole = (whole.0.saturating_add(size), whole.1.max(height + 1));
+        };
+        let kind = ty.get("type").and_then(Value::as_str).unwrap_or_default();
+        if let Some(element) = ty.get("element") {
+            add(&mut whole, self.measure(namespace, element, depth + 1)?);
+        }
+        for (_, member) in ty.get("attributes").and_then(Value::as_object).into_iter().flatten() {
+            add(&mut whole, self.measure(namespace, member, depth + 1)?);
+        }
+        let name = match kind {
+            "Set" | "Record" | "String" | "Long" | "Boolean" | "Entity" | "Extension" => None,
+            "EntityOrCommon" => ty.get("name").and_then(Value::as_str),
+            other => Some(other),
+        };
+        if let Some(name) = name {
+            // Cedar looks in the own namespace first
+            let own = qualified(namespace, name);
+            let full = if self.common.contains_key(&own) { own } else { name.to_owned() };
+            add(&mut whole, self.common_type(&full, depth + 1)?);
+        }
+        if depth + whole.1 > self.max_depth {
+            return Err(self.max_depth);
+        }
+        Ok(whole)
+    }
+
+    fn common_type(&mut self, name: &str, depth: usize) -> Result<(usize, usize), usize> {
+        if let Some(known) = self.known.get(name) {
+            return Ok(*known);
+        }
+        let Some(bodies) = self.common.get(name).cloned() else { return Ok((0, 0)) };
+        self.known.insert(name.to_owned(), (0, 0));
+        let mut whole = (0_usize, 0);
+        for (namespace, ty) in bodies {
+            let (size, height) = self.measure(namespace, ty, depth)?;
+            whole = (whole.0.saturating_add(size), whole.1.max(height));
+        }
+        self.known.insert(name.to_owned(), whole);
+        Ok(whole)
+    }
+}
