@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use palisade::decide::{Call, DecisionCache, Pdp};
-use palisade::domain::Change;
 use palisade::engine::EngineSettings;
-use palisade::state::{Origin, State};
+use palisade::state::State;
 use palisade::telemetry::{Metrics, Transport};
 
 fn check(c: &mut Criterion) {
@@ -23,7 +22,7 @@ fn check(c: &mut Criterion) {
     for cached in [false, true] {
         let metrics = Arc::new(Metrics::new().unwrap());
         let state = State::start(EngineSettings::default(), metrics.clone()).unwrap();
-        state.apply_blocking(Change::Replace(support::fleet()), Origin::Files).unwrap();
+        state.apply_load(support::fleet(), Vec::new(), state.begin_load()).unwrap();
         let pdp = Pdp::new(state, metrics).unwrap().with_cache(cached.then(|| DecisionCache::new(64 << 20)));
         let call = Call { transport: Transport::Native, request_id: "bench" };
         let mut next = requests.iter().cycle();

@@ -1,11 +1,11 @@
 //! Wires the parts together: settings in, a running sidecar out.
 
+mod feed;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,15 +14,16 @@ use tokio::task::JoinSet;
 
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
-use crate::domain::{Change, Diagnostic};
+use crate::domain::Diagnostic;
 use crate::engine::{
     EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation,
 };
 use crate::identity::Identity;
-use crate::source::{FileSettings, FileSource, Loaded, Source};
-use crate::state::{Origin, State};
+use crate::source::{FileSettings, FileSource};
+use crate::state::{LoadRules, State};
 use crate::telemetry::{Metrics, events};
 use crate::transport::{self, AdminToken, BoundListener, Gateway, Services, Surface};
+use feed::{Feed, First, Wish};
 
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum AppError {
     /// Keys or API tokens cannot be read.
     #[error("`identity`: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Identity(Vec<Diagnostic>),
+    /// The first bundle cannot be loaded, and `load.require` is set.
+    #[error("`load.require` is set, and the first bundle cannot be loaded: {}", first_of(.0))]
+    FirstLoad(Vec<Diagnostic>),
     /// The metrics cannot be registered.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -80,10 +84,14 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     let served = runtime.block_on(async {
         // first: whoever reads in the log that we listen may signal us
         let signals = Signals::install()?;
-        let app = App::start_observed(settings, observers).await?;
+        let require = settings.load.require;
+        let mut app = App::start_observed(settings, observers).await?;
         let stop = signals.obey(&app);
-        app.run(stop).await;
-        Ok(())
+        let first = app.feed.first().filter(|_| require);
+        tokio::select! {
+            () = app.run(stop) => Ok(()),
+            problems = broken(first) => Err(AppError::FirstLoad(problems)),
+        }
     });
     // a validation that is under way must not hold up the end
     runtime.shutdown_background();
@@ -136,7 +144,7 @@ impl App {
         let identity = Identity::start(&settings.identity, metrics.clone()).map_err(AppError::Identity)?;
         let engine = engine_settings(&settings);
         let limits = engine.limits.clone();
-        let state = State::start_observed(engine, observers, metrics.clone())?;
+        let state = State::start_observed(engine, load_rules(&settings), observers, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
         let services = Arc::new(Services {
@@ -224,7 +232,7 @@ impl Signals {
     /// Does what the signals say from now on. What it returns turns true when the process is to stop.
     fn obey(mut self, app: &App) -> watch::Receiver<bool> {
         let (stop, stopped) = watch::channel(false);
-        let (services, wake) = (app.services.clone(), app.feed.wake.clone());
+        let (services, wake) = (app.services.clone(), app.feed.wishes());
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -253,97 +261,42 @@ impl Signals {
     }
 }
 
-/// Takes what a source has to the state, at the start and whenever it changes.
-#[derive(Debug)]
-struct Feed {
-    wake: mpsc::Sender<Wish>,
-    thread: Option<thread::JoinHandle<()>>,
+/// Ends with the problems of the first load, if it has any and is required; else never.
+async fn broken(first: Option<First>) -> Vec<Diagnostic> {
+    if let Some(first) = first
+        && let Ok(Err(problems)) = first.await
+    {
+        return problems;
+    }
+    std::future::pending().await
 }
 
-enum Wish {
-    Load,
-    Stop,
-}
-
-/// How often the feed looks whether its watch still works.
-const WATCH_CHECK: Duration = Duration::from_secs(5);
-
-/// How long the end waits for a load that is under way.
-const FEED_PATIENCE: Duration = Duration::from_secs(1);
-
-impl Feed {
-    fn start(source: FileSource, state: Arc<State>, watching: bool) -> io::Result<Self> {
-        let (wake, wishes) = mpsc::channel();
-        let signal = wake.clone();
-        let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(move || {
-            let mut last = None;
-            load(&source, &state, &mut last);
-            let watch = watching.then(|| {
-                source.watch(Box::new(move || {
-                    let _ = signal.send(Wish::Load);
-                }))
-            });
-            loop {
-                match wishes.recv_timeout(WATCH_CHECK) {
-                    Ok(Wish::Load) => {
-                        // several wishes are one load
-                        while let Ok(wish) = wishes.try_recv() {
-                            if matches!(wish, Wish::Stop) {
-                                return;
-                            }
-                        }
-                        load(&source, &state, &mut last);
-                    }
-                    Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
-                    Err(mpsc::RecvTimeoutError::Timeout) => {}
-                }
-                let degraded = watch.as_ref().and_then(crate::source::Watch::degraded);
-                state.note_degraded(degraded);
-            }
-        })?;
-        Ok(Self { wake, thread: Some(thread) })
+/// The first problem in words, and how many more there are.
+fn first_of(problems: &[Diagnostic]) -> String {
+    let first = problems.first().map(ToString::to_string).unwrap_or_default();
+    match problems.len() {
+        0 | 1 => first,
+        n => format!("{first}\n({} more problems are in the log)", n - 1),
     }
 }
 
-impl Drop for Feed {
-    fn drop(&mut self) {
-        let _ = self.wake.send(Wish::Stop);
-        let Some(thread) = self.thread.take() else { return };
-        // a load that takes longer goes down with the process: it must not hold up the end
-        let patience = Instant::now() + FEED_PATIENCE;
-        while !thread.is_finished() && Instant::now() < patience {
-            thread::sleep(Duration::from_millis(2));
-        }
+/// What of the settings says what may be empty.
+#[must_use]
+pub fn load_rules(settings: &Settings) -> LoadRules {
+    LoadRules {
+        allow_empty_policies: settings.load.allow_empty_policies,
+        allow_empty_entities: settings.load.allow_empty_entities,
     }
-}
-
-/// Loads and applies, unless the files are what they were at the last load that took effect.
-fn load(source: &FileSource, state: &State, last: &mut Option<crate::domain::Digest>) {
-    let problems: Vec<Diagnostic> = match source.load() {
-        Ok(Loaded { digest, .. }) if Some(&digest) == last.as_ref() => {
-            state.note_unchanged(Origin::Files);
-            return;
-        }
-        Ok(Loaded { bundle, digest, warnings }) => {
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-            if state.apply_blocking(Change::Replace(bundle), Origin::Files).is_ok() {
-                *last = Some(digest);
-            }
-            return;
-        }
-        Err(problems) => problems,
-    };
-    state.note_unreadable(Origin::Files, problems);
 }
 
 fn file_source(settings: &Settings) -> FileSource {
     let files = FileSettings {
         quiet: settings.reload.quiet,
         poll: settings.reload.poll.unwrap_or(Duration::MAX),
-        // the default place may be empty from the start; what was there must not vanish unnoticed
-        entities_required: settings.entities != Path::new(config::DEFAULT_ENTITIES) || settings.entities.exists(),
+        vanish_quiet: settings.load.vanish_quiet,
+        allow_empty_policies: settings.load.allow_empty_policies,
+        // a directory that is not there may be a mount that is not there
+        entities_required: !settings.load.allow_empty_entities,
         ..FileSettings::default()
     };
     let source = FileSource::new(settings.policies.clone(), Some(settings.entities.clone()), files);

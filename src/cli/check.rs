@@ -90,7 +90,11 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
         }
     };
     let bundle = match places.read() {
-        Ok(read) => read.bundle,
+        Ok(read) => {
+            // a file that is not read may be the one that would decide
+            write_problems(&read.warnings, args.error_format, terminal.err)?;
+            read.bundle
+        }
         Err(problems) => {
             write_problems(&problems, args.error_format, terminal.err)?;
             return Ok(Exit::Failure);

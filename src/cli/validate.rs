@@ -15,6 +15,7 @@ use crate::cli::test::{count, read_tests};
 use crate::domain::{Bundle, Diagnostic, Revision};
 use crate::engine::{self, EngineSettings, Limits, Snapshot, Verdict};
 use crate::gateway;
+use crate::state::LoadRules;
 
 /// Flags of `palisade validate`.
 #[derive(Debug, Clone, Args)]
@@ -107,9 +108,10 @@ fn judge(bundle: &Arc<Bundle>) -> (Verdict, Option<Counts>) {
             warnings.extend(more);
             let policies = snapshot.policy_count();
             let templates = (snapshot.policy_texts().len() + bundle.links.len()).saturating_sub(policies);
+            let empty = Vec::from_iter(LoadRules::default().policies(&snapshot));
             let counts =
                 Counts { policies, templates, entities: snapshot.entity_count(), routes: table.routes().len() };
-            (Verdict { valid: true, errors: Vec::new(), warnings }, Some(counts))
+            (Verdict { valid: empty.is_empty(), errors: empty, warnings }, Some(counts))
         }
         (_, routes) => {
             let Verdict { errors, warnings, .. } = engine::check(bundle, &Limits::default());

@@ -17,8 +17,9 @@ use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
-    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LogSettings, LogSink,
-    MAX_EXPRESSION_DEPTH, MAX_NESTING, MaskPath, Origin, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LoadSettings,
+    LogSettings, LogSink, MAX_EXPRESSION_DEPTH, MAX_NESTING, MaskPath, Origin, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings,
+    ShutdownSettings,
 };
 use crate::domain::uid::is_type_name;
 
@@ -77,6 +78,12 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
             watch: raw.reload.watch,
             quiet: raw.reload.quiet.0,
             poll: Some(raw.reload.poll.0).filter(|poll| !poll.is_zero()),
+        },
+        load: LoadSettings {
+            allow_empty_policies: raw.load.allow_empty_policies,
+            allow_empty_entities: raw.load.allow_empty_entities,
+            vanish_quiet: raw.load.vanish_quiet.0,
+            require: raw.load.require,
         },
         decision_log: checker.decision_log(raw.decision_log),
         log: LogSettings { format: raw.log.format, level: raw.log.level },

@@ -34,7 +34,7 @@ pub use settings::identity::{
 };
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
-    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LogSettings, LogSink,
+    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LoadSettings, LogSettings, LogSink,
     OverlaySettings, ReloadSettings, Settings, ShutdownSettings,
 };
 pub use template::{FillError, UidTemplate, UriPattern};

@@ -56,7 +56,7 @@ section! {
     /// Configuration of the Palisade authorization sidecar.
     #[schemars(title = "palisade.yaml")]
     RawConfig {
-        /// Directory of the policies (`**/*.cedar`) and the schema (`*.cedarschema`). Relative to the working directory.
+        /// Directory of the policies (`**/*.cedar` and `**/*.cedar.json`) and the schema (`*.cedarschema`). Relative to the working directory.
         policies: String = super::DEFAULT_POLICIES.to_owned(),
         /// Directory of the entities (`**/*.json` and `**/*.ndjson`). Relative to the working directory.
         entities: String = super::DEFAULT_ENTITIES.to_owned(),
@@ -88,6 +88,8 @@ section! {
         limits: RawLimits = RawLimits::default(),
         /// How changed files are noticed.
         reload: RawReload = RawReload::default(),
+        /// What a load of policies and entities may bring, and when it is believed.
+        load: RawLoad = RawLoad::default(),
         /// The record of every decision.
         decision_log: RawDecisionLog = RawDecisionLog::default(),
         /// The sidecar's own log, on standard error.
@@ -305,6 +307,20 @@ section! {
         quiet: Span = Span::millis(100),
         /// How often files are looked at besides, for file systems that report no changes. 0s is never.
         poll: Span = Span::seconds(5),
+    }
+}
+
+section! {
+    /// What a load of policies and entities may bring, and when it is believed.
+    RawLoad {
+        /// Whether a bundle without any policy is loaded, from files or from the admin API. It denies every request.
+        allow_empty_policies: bool = false,
+        /// Whether a directory of entities may be missing, and whether its last entity may go. If not, the state before stays: it may be a mount that was lost.
+        allow_empty_entities: bool = false,
+        /// How long a file must be gone, or empty, before that is believed. Until then the state before stays.
+        vanish_quiet: Span = Span::seconds(2),
+        /// Whether the sidecar exits at start when the first bundle cannot be loaded. If not, it waits and loads again, and is not ready meanwhile.
+        require: bool = false,
     }
 }
 

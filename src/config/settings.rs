@@ -47,6 +47,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// How changed files are noticed.
     pub reload: ReloadSettings,
+    /// What a load may bring, and when it is believed.
+    pub load: LoadSettings,
     /// The record of every decision.
     pub decision_log: DecisionLogSettings,
     /// The sidecar's own log.
@@ -203,6 +205,19 @@ pub struct ReloadSettings {
     pub quiet: Duration,
     /// How often files are looked at besides; `None` is never.
     pub poll: Option<Duration>,
+}
+
+/// What a load of policies and entities may bring, and when it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadSettings {
+    /// Whether a bundle without any policy is loaded.
+    pub allow_empty_policies: bool,
+    /// Whether the entities may be missing, and whether the last of them may go.
+    pub allow_empty_entities: bool,
+    /// How long a file must be gone before that is believed.
+    pub vanish_quiet: Duration,
+    /// Whether the sidecar exits when the first bundle cannot be loaded.
+    pub require: bool,
 }
 
 /// The record of every decision.

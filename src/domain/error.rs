@@ -41,6 +41,9 @@ pub struct Diagnostic {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// Whether the cause may pass by itself, so that the same bundle may load later.
+    #[serde(skip)]
+    pub passing: bool,
 }
 
 impl Diagnostic {
@@ -55,7 +58,15 @@ impl Diagnostic {
             message: message.into(),
             excerpt: None,
             help: None,
+            passing: false,
         }
+    }
+
+    /// The same finding, whose cause may pass by itself: a disk, a thread, a file that is being written.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.passing = true;
+        self
     }
 
     /// The same finding as a warning.

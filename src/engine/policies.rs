@@ -1,6 +1,8 @@
 //! From texts of policies to one policy set with stable ids.
 
-use std::collections::HashMap;
+mod json;
+
+use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -99,6 +101,13 @@ impl Policies {
         self.sites.get(id).is_some_and(|site| site.span.len() > DEEP_BYTES)
     }
 
+    /// The policies that can decide and forbid, links among them, sorted.
+    #[must_use]
+    pub fn forbidding(&self) -> BTreeSet<PolicyId> {
+        let forbids = self.set.policies().filter(|policy| policy.effect() == Effect::Forbid);
+        forbids.map(|policy| PolicyId::from(AsRef::<str>::as_ref(policy.id()))).collect()
+    }
+
     /// How many policies can decide: static ones and links, templates not.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -119,6 +128,9 @@ struct Builder {
 
 impl Builder {
     fn add_text(&mut self, text: &PolicyText, limits: &Limits) {
+        if json::is_json(&text.text) {
+            return self.add_json(text, limits);
+        }
         if let Err(problem) = guard::check_text(&text.origin, &text.text, Grammar::Policies, limits) {
             self.problems.push(problem);
             return;
@@ -144,6 +156,22 @@ impl Builder {
         }
         for (n, statement) in statements.into_iter().enumerate() {
             self.add_statement(&text.naming, n, &statement, &origin, &source);
+        }
+    }
+
+    /// Adds a policy in the JSON form. Whoever read it has named it.
+    fn add_json(&mut self, text: &PolicyText, limits: &Limits) {
+        if !matches!(text.naming, PolicyNaming::Exactly(_)) {
+            let message = "a policy in the JSON form must have a name of its own";
+            let help = "send it as a member of `policies`, or put it into a file named `*.cedar.json`";
+            return self.problems.push(Diagnostic::error(&text.origin, message).help(help));
+        }
+        match json::read(text, limits) {
+            Ok(statement) => {
+                let (origin, source) = (text.origin.as_str().into(), text.text.as_str().into());
+                self.add_statement(&text.naming, 0, &statement, &origin, &source);
+            }
+            Err(problem) => self.problems.push(problem),
         }
     }
 

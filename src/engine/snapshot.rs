@@ -1,7 +1,7 @@
 //! Everything a decision is made from, immutable, under one revision.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -277,6 +277,18 @@ impl Snapshot {
     #[must_use]
     pub fn policy_count(&self) -> usize {
         self.core.policies.count()
+    }
+
+    /// The policies that can decide and forbid, links among them, sorted by id.
+    #[must_use]
+    pub fn forbids(&self) -> BTreeSet<PolicyId> {
+        self.core.policies.forbidding()
+    }
+
+    /// Whether there is any policy or template.
+    #[must_use]
+    pub fn has_policies(&self) -> bool {
+        !self.core.policies.sites.is_empty()
     }
 
     /// How many entities are stored, actions of the schema not counted.

@@ -1,7 +1,7 @@
 //! API tokens: secrets that stand for an entity, known here by their SHA-256 alone.
 //!
 //! The file is one JSON object by hash, or an object a line with its `sha256`. It is read whole or
-//! refused whole. What a token may do, and until when, is for the policies and its entity to say.
+//! refused whole; an empty one is refused, since it may be one that is cut: `{}` is no tokens. What a token may do, and until when, is for the policies and its entity to say.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,6 +61,9 @@ impl ApiTokens {
         let mut tokens = Self::default();
         let mut problems = Vec::new();
         let text = std::str::from_utf8(bytes).map_err(|_| vec!["it is not UTF-8".to_owned()])?;
+        if text.trim().is_empty() {
+            return Err(vec!["it is empty; write `{}` if there are no tokens".to_owned()]);
+        }
         if let Ok(Value::Object(members)) = Value::parse(bytes)
             && !members.iter().any(|(key, _)| key == "sha256")
         {
@@ -216,8 +219,10 @@ mod tests {
                 assert_eq!(shown(&tokens, token).as_deref(), expected, "{token}");
             }
         }
-        for empty in ["", "\n", "{}"] {
-            assert_eq!(ApiTokens::parse(empty.as_bytes()).map(|tokens| tokens.len()).ok(), Some(0), "{empty:?}");
+        assert_eq!(ApiTokens::parse(b" {}\n").map(|tokens| tokens.len()).ok(), Some(0));
+        for empty in ["", "\n"] {
+            let problems = ApiTokens::parse(empty.as_bytes()).err().unwrap();
+            assert!(problems[0].contains("it is empty"), "{problems:?}");
         }
     }
 

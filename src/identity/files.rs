@@ -1,8 +1,10 @@
 //! Reads key sets and API tokens from files, and again when they change.
 //!
 //! A file is looked at four times a second and read once it was the same twice, so that a half-written
-//! one is not taken. All that is read is handed over whole; what is wrong with it leaves the old state in
-//! force. Looking is a `stat` through all links, which sees Kubernetes' swap of a mounted volume too.
+//! one is not taken. One that has become shorter may have been cut to be written again: it must be the same
+//! for longer. All that is read is handed over whole; what is wrong with it leaves the old state in
+//! force, and what cannot be read is tried again, later and later. Looking is a `stat` through all links,
+//! which sees Kubernetes' swap of a mounted volume too.
 
 use std::fs::{self, Metadata};
 use std::io::Read as _;
@@ -15,6 +17,12 @@ pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 /// How often they are read although nothing seems to have changed: not every file system tells.
 const READ_ANYWAY: Duration = Duration::from_secs(60);
+
+/// How long a file that has become shorter must be the same before it is read.
+const SHORTER_QUIET: Duration = Duration::from_secs(2);
+
+/// How long after it could not be read a file is tried again; each further time after twice as long.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +50,19 @@ impl Stamp {
 pub(super) struct Watched {
     path: PathBuf,
     max_bytes: usize,
-    /// As it was at the last look.
-    seen: Option<Stamp>,
+    /// As it was at the last look, and since when.
+    seen: Option<(Option<Stamp>, Instant)>,
     /// As it was when it was last read, and when that was.
     read: Option<(Option<Stamp>, Instant)>,
+    /// How long it was when it was last read well.
+    good_len: u64,
+    /// How often it could not be read since then.
+    failures: u32,
 }
 
 impl Watched {
     pub(super) fn new(path: PathBuf, max_bytes: usize) -> Self {
-        Self { path, max_bytes, seen: None, read: None }
+        Self { path, max_bytes, seen: None, read: None, good_len: 0, failures: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -60,18 +72,37 @@ impl Watched {
     /// Reads it now.
     pub(super) fn load(&mut self, now: Instant) -> Result<Vec<u8>, String> {
         let stamp = self.stamp();
-        self.seen = stamp;
+        self.seen = Some((stamp, now));
         self.read = Some((stamp, now));
-        read(&self.path, self.max_bytes)
+        let read = read(&self.path, self.max_bytes);
+        match &read {
+            Ok(bytes) => (self.good_len, self.failures) = (bytes.len() as u64, 0),
+            Err(_) => self.failures = self.failures.saturating_add(1),
+        }
+        read
     }
 
     /// Reads it if it has changed and is quiet, or was not read for long.
     pub(super) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
         let stamp = self.stamp();
-        let quiet = std::mem::replace(&mut self.seen, stamp) == stamp;
-        let due =
-            self.read.is_none_or(|(known, at)| known != stamp || now.saturating_duration_since(at) >= READ_ANYWAY);
-        (quiet && due).then(|| self.load(now))
+        let since = match self.seen {
+            Some((seen, since)) if seen == stamp => since,
+            _ => {
+                self.seen = Some((stamp, now));
+                return None;
+            }
+        };
+        let is_new = self.read.is_none_or(|(known, _)| known != stamp);
+        let is_shorter = stamp.is_some_and(|stamp| stamp.len < self.good_len);
+        if is_new && is_shorter && now.saturating_duration_since(since) < SHORTER_QUIET {
+            return None;
+        }
+        let pause = match self.failures {
+            0 => READ_ANYWAY,
+            n => FIRST_RETRY.saturating_mul(1 << n.min(7) >> 1).min(READ_ANYWAY),
+        };
+        let due = is_new || self.read.is_none_or(|(_, at)| now.saturating_duration_since(at) >= pause);
+        due.then(|| self.load(now))
     }
 
     fn stamp(&self) -> Option<Stamp> {
@@ -115,10 +146,25 @@ mod tests {
         assert_eq!(watched.look(now), None);
         assert!(watched.look(now).unwrap().unwrap_err().contains("cannot be read"));
         assert_eq!(watched.look(now), None, "told once");
+        assert!(watched.look(now + FIRST_RETRY).unwrap().is_err(), "and tried again");
+        assert_eq!(watched.look(now + FIRST_RETRY * 2), None, "later and later");
         fs::write(&path, "more than ten").unwrap();
         assert_eq!(watched.look(now), None);
         assert!(watched.look(now).unwrap().unwrap_err().contains("larger than 10 bytes"));
         assert!(watched.look(now + READ_ANYWAY).is_some());
+        // cut, to be written again
+        fs::write(&path, "seven..").unwrap();
+        assert_eq!(watched.look(now), None);
+        assert!(watched.look(now).unwrap().is_ok());
+        fs::write(&path, "").unwrap();
+        assert_eq!(watched.look(now), None);
+        assert_eq!(watched.look(now + SHORTER_QUIET / 2), None, "it may be written again");
+        fs::write(&path, "seven!!").unwrap();
+        assert_eq!(watched.look(now), None);
+        assert_eq!(watched.look(now), Some(Ok(b"seven!!".to_vec())));
+        fs::write(&path, "three").unwrap();
+        assert_eq!(watched.look(now), None);
+        assert_eq!(watched.look(now + SHORTER_QUIET), Some(Ok(b"three".to_vec())));
         assert!(Watched::new(dir.path().to_owned(), 10).load(now).unwrap_err().contains("not a file"));
     }
 }

@@ -1,15 +1,20 @@
 //! Policies and entities from a bundle directory.
 //!
-//! `policies/**/*.cedar`, `policies/*.cedarschema` (and `*.cedarschema.json`), `entities/**/*.{json,ndjson}`,
-//! and `routes/**/*.{yaml,yml,json}` but for `routes/tests`.
+//! `policies/**/*.cedar` and `*.cedar.json`, `policies/*.cedarschema` (and `*.cedarschema.json`),
+//! `entities/**/*.{json,ndjson}`, and `routes/**/*.{yaml,yml,json}` but for `routes/tests`.
 //! What is read is what was there at one moment: the tree is listed, read, and listed again, and if
-//! the two lists differ in anything the load starts anew. So a volume that is swapped below a load
-//! gives the old state or the new one, never some of each.
+//! the two lists differ in anything the load starts again. So a volume that is swapped below a load
+//! gives the old state or the new one, never some of each. What is being written, or has just gone, is
+//! waited for: see `caution`.
 //!
 //! Never follows a link out of the directory given, never blocks on a pipe, never reads more than the
 //! limits allow, never writes.
 
+mod blank;
+mod caution;
 mod names;
+mod open;
+mod policy_json;
 mod read;
 mod resolve;
 mod scan;
@@ -27,6 +32,7 @@ use std::time::Duration;
 
 use crate::domain::Diagnostic;
 use crate::source::{Loaded, Source, Wake, Watch};
+use caution::Caution;
 use scan::{Part, Root, Scan};
 
 /// How files are read and watched.
@@ -46,9 +52,12 @@ pub struct FileSettings {
     pub max_total_bytes: u64,
     /// The most files and directories there may be.
     pub max_files: usize,
-    /// Whether it is an error that the entities given do not exist. It should be where somebody
-    /// named them; by default a missing directory is no entities.
+    /// Whether it is an error that the entities given do not exist: they may be a mount that was lost.
     pub entities_required: bool,
+    /// Whether there may be no file of policies, or only empty ones.
+    pub allow_empty_policies: bool,
+    /// How long a file must be gone, or empty, until that is believed of a source that read it before.
+    pub vanish_quiet: Duration,
 }
 
 impl Default for FileSettings {
@@ -61,6 +70,8 @@ impl Default for FileSettings {
             max_total_bytes: 1 << 30,
             max_files: 100_000,
             entities_required: true,
+            allow_empty_policies: false,
+            vanish_quiet: Duration::from_secs(2),
         }
     }
 }
@@ -73,6 +84,7 @@ pub struct FileSource {
     /// What the last load saw, so that a watch that starts later still notices what changed in between.
     // std Mutex: held for a clone or a store
     last: Mutex<Option<Arc<Scan>>>,
+    caution: Caution,
 }
 
 /// What a file source reads, and within which limits.
@@ -80,6 +92,13 @@ pub struct FileSource {
 struct Tree {
     roots: Vec<Root>,
     settings: FileSettings,
+}
+
+impl Tree {
+    /// The place to name where no file is to blame.
+    fn shown(&self) -> String {
+        self.roots.first().map(|root| root.path.display().to_string()).unwrap_or_default()
+    }
 }
 
 // === impl FileSource ===
@@ -127,7 +146,7 @@ impl FileSource {
         settings.poll = settings.poll.clamp(Duration::from_millis(10), Duration::from_secs(86_400));
         let paths: Vec<_> = roots.iter().map(|root| root.path.display().to_string()).collect();
         let name = format!("files {}", paths.join(", "));
-        Self { name, tree: Arc::new(Tree { roots, settings }), last: Mutex::new(None) }
+        Self { name, tree: Arc::new(Tree { roots, settings }), last: Mutex::new(None), caution: Caution::default() }
     }
 
     fn last(&self) -> Option<Arc<Scan>> {
@@ -141,12 +160,14 @@ impl Source for FileSource {
     }
 
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
-        let (scan, result) = read::load(&self.tree);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(scan));
+        let (scan, result) = self.caution.load(&self.tree, || read::load(&self.tree));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(scan);
         result
     }
 
     fn watch(&self, wake: Wake) -> Watch {
-        watch::start(Arc::clone(&self.tree), self.last(), watch::system_watcher, wake)
+        let signals = Arc::default();
+        self.caution.listen(&signals);
+        watch::start(Arc::clone(&self.tree), self.last(), signals, watch::system_watcher, wake)
     }
 }

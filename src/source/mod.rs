@@ -52,6 +52,8 @@ pub struct Loaded {
     pub digest: Digest,
     /// What does not keep the bundle from being used, but what its author should see.
     pub warnings: Vec<Diagnostic>,
+    /// Whether what was read is what was there when the load began, so that nothing changed meanwhile.
+    pub at_once: bool,
 }
 
 impl Loaded {
@@ -59,7 +61,7 @@ impl Loaded {
     #[must_use]
     pub fn new(bundle: Bundle) -> Self {
         let digest = Digest::of(&bundle);
-        Self { bundle, digest, warnings: Vec::new() }
+        Self { bundle, digest, warnings: Vec::new(), at_once: true }
     }
 }
 
@@ -73,15 +75,34 @@ pub struct Watch {
 
 /// What keeps a watch from working as it should; empty while it does.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<Option<String>>);
+pub(crate) struct Health {
+    /// Why changes are noticed late.
+    late: Mutex<Option<String>>,
+    /// What a change that was noticed waits for.
+    waits: Mutex<Option<String>>,
+}
 
 impl Health {
-    pub(crate) fn set(&self, degraded: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = degraded;
+    pub(crate) fn set(&self, late: Option<String>) {
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = late;
     }
 
-    pub(crate) fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn set_waits(&self, waits: Option<String>) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = waits;
+    }
+
+    /// Why changes are noticed late.
+    pub(crate) fn late(&self) -> Option<String> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of it.
+    fn get(&self) -> Option<String> {
+        let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match (waits, self.late()) {
+            (Some(waits), Some(late)) => Some(format!("{waits}; {late}")),
+            (waits, late) => waits.or(late),
+        }
     }
 }
 
@@ -105,7 +126,13 @@ impl Watch {
         Self { health, stop: Box::new(stop), thread }
     }
 
-    /// Why changes may be noticed late, or not at all; `None` if all is well.
+    /// Whether its thread could not be started or has stopped, so that it notices nothing.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Why changes may be noticed late or not at all, or are held back; `None` if all is well.
     #[must_use]
     pub fn degraded(&self) -> Option<String> {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {

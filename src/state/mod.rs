@@ -4,22 +4,24 @@
 //! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
 //! the first there is none, and nobody can decide.
 
+mod rules;
 mod status;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::{oneshot, watch};
 
+pub use rules::LoadRules;
 pub use status::{Attempt, Status};
 
 pub use crate::telemetry::ReloadSource as Origin;
 
-use crate::domain::{Change, Diagnostic, Revision};
+use crate::domain::{Bundle, Change, Diagnostic, Revision};
 use crate::engine::{EngineSettings, Observers, Snapshot};
 use crate::gateway::RouteTable;
 use crate::telemetry::{Metrics, events};
@@ -50,6 +52,15 @@ struct Shared {
     revision: watch::Sender<Option<Revision>>,
     board: StatusBoard,
     incarnation: u64,
+    /// How many changes the API was told of as done. Only the writer counts, before it answers.
+    acknowledged: AtomicU64,
+}
+
+/// When a load began: before its first byte was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Began {
+    /// The changes that had been acknowledged by then.
+    acknowledged: u64,
 }
 
 /// A change that took effect.
@@ -76,6 +87,8 @@ pub struct Applied {
 pub enum Rejected {
     /// It cannot be built.
     Invalid(Vec<Diagnostic>),
+    /// It is of a load that began before a change that was acknowledged since.
+    Superseded,
     /// The writer is gone or broke: the process is stopping, or should be.
     Stopped,
 }
@@ -95,15 +108,16 @@ impl State {
     /// # Errors
     /// If its thread cannot be started.
     pub fn start(settings: EngineSettings, metrics: Arc<Metrics>) -> std::io::Result<Arc<Self>> {
-        Self::start_observed(settings, Observers::default(), metrics)
+        Self::start_observed(settings, LoadRules::default(), Observers::default(), metrics)
     }
 
-    /// The same, with others told of loads.
+    /// The same, with rules of what may be empty, and with others told of loads.
     ///
     /// # Errors
     /// If its thread cannot be started.
     pub fn start_observed(
         settings: EngineSettings,
+        rules: LoadRules,
         observers: Observers,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Arc<Self>> {
@@ -116,8 +130,9 @@ impl State {
             board: StatusBoard::new(),
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: uuid::Uuid::now_v7().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
+            acknowledged: AtomicU64::new(0),
         });
-        Writer::new(shared.clone(), settings, observers, metrics.clone()).start(queue)?;
+        Writer::new(shared.clone(), settings, rules, observers, metrics.clone()).start(queue)?;
         Ok(Arc::new(Self { shared, metrics, commands }))
     }
 
@@ -144,27 +159,42 @@ impl State {
     /// # Errors
     /// If it was rejected; then nothing has changed.
     pub async fn apply(&self, change: Change, origin: Origin) -> Result<Applied, Rejected> {
-        self.submit(change, origin)?.await.unwrap_or(Err(Rejected::Stopped))
+        self.submit(change, origin, None, Vec::new())?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
-    /// [`State::apply`] for threads outside the runtime.
+    /// Says that a load of files begins now. Ask before the first byte is read.
+    #[must_use]
+    pub fn begin_load(&self) -> Began {
+        Began { acknowledged: self.shared.acknowledged.load(Ordering::Acquire) }
+    }
+
+    /// Applies what a load of files brought, unless the API changed something since it `began`. `warnings` are
+    /// what the author of the files should look at. For threads outside the runtime.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub fn apply_blocking(&self, change: Change, origin: Origin) -> Result<Applied, Rejected> {
-        self.submit(change, origin)?.blocking_recv().unwrap_or(Err(Rejected::Stopped))
+    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, began: Began) -> Result<Applied, Rejected> {
+        let answer = self.submit(Change::Replace(bundle), Origin::Files, Some(began), warnings)?;
+        answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
-    fn submit(&self, change: Change, origin: Origin) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
+    fn submit(
+        &self,
+        change: Change,
+        origin: Origin,
+        began: Option<Began>,
+        warnings: Vec<Diagnostic>,
+    ) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
         let (reply, answer) = oneshot::channel();
-        let command = Command { change, origin, reply, submitted: Instant::now() };
+        let command = Command { change, origin, began, warnings, reply, submitted: Instant::now() };
         self.commands.send(command).map_err(|_| Rejected::Stopped)?;
         Ok(answer)
     }
 
-    /// Notes that a source could not even be read, so that log, status and metrics tell.
-    pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>) {
-        events::ReloadRejected { source: origin, diagnostics: &problems }.emit(&self.metrics);
+    /// Notes that a source could not even be read, so that log, status and metrics tell. What is no `news`, since
+    /// the attempt before found the same, is counted and not logged again.
+    pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>, news: bool) {
+        events::ReloadRejected { source: origin, diagnostics: &problems, news }.emit(&self.metrics);
         self.shared.board.failed(origin, problems);
     }
 
@@ -174,9 +204,12 @@ impl State {
         self.shared.board.confirmed(origin);
     }
 
-    /// Notes how a source watches, where that is worse than it should be.
-    pub fn note_degraded(&self, reason: Option<String>) {
-        self.shared.board.degraded(reason);
+    /// Notes what keeps changes of a source from being noticed or published. Logs it when it is news.
+    pub fn note_degraded(&self, reason: Option<&str>) {
+        let news = self.shared.board.degraded(reason);
+        if let Some(message) = reason.filter(|_| news) {
+            events::SourceDegraded { message }.emit(&self.metrics);
+        }
     }
 
     /// What `GET /v1/status` tells.

@@ -15,6 +15,14 @@ pub struct Attempt {
     pub at: SystemTime,
     /// Why it did not take effect; empty where it did.
     pub problems: Vec<Diagnostic>,
+    /// Whether it was skipped, since it began before a change that was acknowledged meanwhile.
+    pub superseded: bool,
+}
+
+impl Attempt {
+    fn now(origin: Origin, problems: Vec<Diagnostic>) -> Self {
+        Self { origin, at: SystemTime::now(), problems, superseded: false }
+    }
 }
 
 /// A reading of the board.
@@ -34,7 +42,7 @@ pub struct Status {
     pub warnings: Vec<Diagnostic>,
     /// The last change that was tried.
     pub last_attempt: Option<Attempt>,
-    /// Why changes may be noticed late.
+    /// Why changes are noticed or published late.
     pub degraded: Option<String>,
 }
 
@@ -74,19 +82,27 @@ impl StatusBoard {
         status.policies = policies;
         status.entities = entities;
         status.warnings = warnings;
-        status.last_attempt = Some(Attempt { origin, at: SystemTime::now(), problems: Vec::new() });
+        status.last_attempt = Some(Attempt::now(origin, Vec::new()));
     }
 
     pub(super) fn failed(&self, origin: Origin, problems: Vec<Diagnostic>) {
-        self.lock().last_attempt = Some(Attempt { origin, at: SystemTime::now(), problems });
+        self.lock().last_attempt = Some(Attempt::now(origin, problems));
+    }
+
+    pub(super) fn superseded(&self, origin: Origin) {
+        self.lock().last_attempt = Some(Attempt { superseded: true, ..Attempt::now(origin, Vec::new()) });
     }
 
     pub(super) fn confirmed(&self, origin: Origin) {
         // a file that was broken and is again what serves is no longer a problem
-        self.lock().last_attempt = Some(Attempt { origin, at: SystemTime::now(), problems: Vec::new() });
+        self.lock().last_attempt = Some(Attempt::now(origin, Vec::new()));
     }
 
-    pub(super) fn degraded(&self, reason: Option<String>) {
-        self.lock().degraded = reason;
+    /// Whether the reason is another one than before.
+    pub(super) fn degraded(&self, reason: Option<&str>) -> bool {
+        let mut status = self.lock();
+        let news = status.degraded.as_deref() != reason;
+        status.degraded = reason.map(str::to_owned);
+        news
     }
 }

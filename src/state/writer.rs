@@ -2,22 +2,28 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::domain::{Bundle, Change, Diagnostic, Digest, Revision};
+use crate::domain::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
 use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
-use crate::state::{Applied, Origin, Published, Rejected, Shared};
+use crate::state::rules::{LoadRules, forbids_removed};
+use crate::state::{Applied, Began, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events};
 
 /// A change on its way to the writer.
 pub(super) struct Command {
     pub(super) change: Change,
     pub(super) origin: Origin,
+    /// When the load began that brought it, if it is of a load.
+    pub(super) began: Option<Began>,
+    /// What whoever read it found worth saying.
+    pub(super) warnings: Vec<Diagnostic>,
     pub(super) reply: oneshot::Sender<Result<Applied, Rejected>>,
     pub(super) submitted: Instant,
 }
@@ -25,8 +31,11 @@ pub(super) struct Command {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     settings: EngineSettings,
+    rules: LoadRules,
     observers: Observers,
     metrics: Arc<Metrics>,
+    /// How many entities the files had when they last took effect.
+    files_had: usize,
     /// Publications so far.
     counter: u64,
     /// The bundle that serves; none once a single entity has been changed since.
@@ -37,17 +46,31 @@ impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
         settings: EngineSettings,
+        rules: LoadRules,
         observers: Observers,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { shared, settings, observers, metrics, counter: 0, serves: None }
+        Self { shared, settings, rules, observers, metrics, files_had: 0, counter: 0, serves: None }
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
         thread::Builder::new().name("palisade-writer".to_owned()).spawn(move || {
             while let Ok(command) = queue.recv() {
-                let Command { change, origin, reply, submitted } = command;
-                let outcome = self.apply(change, origin, submitted);
+                let Command { change, origin, began, warnings, reply, submitted } = command;
+                let outcome = match began {
+                    Some(began) if self.is_superseded(began) => {
+                        events::LoadSuperseded { source: origin }.emit(&self.metrics);
+                        self.shared.board.superseded(origin);
+                        Err(Rejected::Superseded)
+                    }
+                    _ => self.apply(change, origin, warnings, submitted),
+                };
+                match &outcome {
+                    Ok(applied) if origin == Origin::Files => self.files_had = applied.entities,
+                    // before the answer: whoever has it may rely on it. A load that begins from here on is a later one
+                    Ok(_) => drop(self.shared.acknowledged.fetch_add(1, Ordering::AcqRel)),
+                    Err(_) => {}
+                }
                 // whoever asked may have left; the change stands all the same
                 let _ = reply.send(outcome);
             }
@@ -55,24 +78,42 @@ impl Writer {
         Ok(())
     }
 
-    fn apply(&mut self, change: Change, origin: Origin, submitted: Instant) -> Result<Applied, Rejected> {
+    /// Whether the API has acknowledged a change since the load began. Such a load may have read what was there
+    /// before that change, and must not undo it.
+    fn is_superseded(&self, began: Began) -> bool {
+        began.acknowledged != self.shared.acknowledged.load(Ordering::Acquire)
+    }
+
+    fn apply(
+        &mut self,
+        change: Change,
+        origin: Origin,
+        warnings: Vec<Diagnostic>,
+        submitted: Instant,
+    ) -> Result<Applied, Rejected> {
         let current = self.shared.published.load_full();
         let revision = Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 };
         let mut replacement = None;
         let built = match change {
             Change::Replace(bundle) => {
                 let digest = Digest::of(&bundle);
-                if let Some(current) = current.filter(|_| self.serves == Some(digest)) {
+                if let Some(current) = current.as_ref().filter(|_| self.serves == Some(digest)) {
                     return Ok(self.unchanged(&current.snapshot, origin, submitted));
                 }
                 replacement = Some(digest);
-                self.build(bundle, revision)
+                self.build(bundle, revision).and_then(|built| self.not_empty(built, origin)).map(|mut built| {
+                    built.warnings.splice(0..0, warnings);
+                    built.forbids_removed =
+                        current.map(|now| forbids_removed(&now.snapshot, &built.snapshot)).unwrap_or_default();
+                    built
+                })
             }
             Change::Entities(changes) => match current {
                 Some(current) => isolated(|| current.snapshot.apply(&changes, revision)).map(|snapshot| Built {
                     snapshot,
                     routes: current.routes.clone(),
                     warnings: Vec::new(),
+                    forbids_removed: Vec::new(),
                 }),
                 None => Err(vec![Diagnostic::error("entities", "no bundle is loaded yet that could be changed")]),
             },
@@ -83,7 +124,7 @@ impl Writer {
                 Ok(self.publish(built, origin, submitted))
             }
             Err(problems) => {
-                events::ReloadRejected { source: origin, diagnostics: &problems }.emit(&self.metrics);
+                events::ReloadRejected { source: origin, diagnostics: &problems, news: true }.emit(&self.metrics);
                 self.shared.board.failed(origin, problems.clone());
                 Err(Rejected::Invalid(problems))
             }
@@ -114,13 +155,25 @@ impl Writer {
         let bundle = Arc::new(bundle);
         isolated(|| {
             on_big_stack(|| build(bundle, &self.settings, &self.observers, revision)).unwrap_or_else(|error| {
-                Err(vec![Diagnostic::error("bundle", format!("no thread to build it on: {error}"))])
+                let help = "it is tried again; see the limits of threads and memory";
+                let problem = Diagnostic::error("bundle", format!("no thread to build it on: {error}"));
+                Err(vec![problem.help(help).passing()])
             })
         })
     }
 
+    /// What was built, unless it is empty where it must not be.
+    fn not_empty(&self, built: Built, origin: Origin) -> Result<Built, Vec<Diagnostic>> {
+        let mut problems = Vec::from_iter(self.rules.policies(&built.snapshot));
+        if origin == Origin::Files {
+            problems.extend(self.rules.entities(self.files_had, &built.snapshot));
+        }
+        if problems.is_empty() { Ok(built) } else { Err(problems) }
+    }
+
     fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
-        let Built { snapshot, routes, warnings } = built;
+        let Built { snapshot, routes, warnings, forbids_removed } = built;
+        let forbids = snapshot.forbids().len();
         let applied = Applied {
             revision: snapshot.revision(),
             published: true,
@@ -139,11 +192,16 @@ impl Writer {
             source: origin,
             revision: applied.revision,
             policies: applied.policies,
+            forbids,
             entities: applied.entities,
             routes: applied.routes,
             took: applied.took,
         }
         .emit(&self.metrics);
+        if !forbids_removed.is_empty() {
+            events::ForbidsRemoved { source: origin, revision: applied.revision, ids: &forbids_removed }
+                .emit(&self.metrics);
+        }
         for warning in &applied.warnings {
             tracing::warn!(source = origin.as_str(), "{warning}");
         }
@@ -158,6 +216,8 @@ struct Built {
     snapshot: Snapshot,
     routes: Arc<RouteTable>,
     warnings: Vec<Diagnostic>,
+    /// The forbids that decide now and will not.
+    forbids_removed: Vec<PolicyId>,
 }
 
 /// Policies and routes, or what is wrong with either.
@@ -171,7 +231,7 @@ fn build(
     match (Snapshot::build_observed(bundle, settings, revision, observers), routes) {
         (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
             warnings.extend(more);
-            Ok(Built { snapshot, routes: Arc::new(routes), warnings })
+            Ok(Built { snapshot, routes: Arc::new(routes), warnings, forbids_removed: Vec::new() })
         }
         (snapshot, routes) => Err(gateway::together(snapshot.err().unwrap_or_default(), routes.err())),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::domain::{Diagnostic, Revision, Severity};
+use crate::domain::{Diagnostic, PolicyId, Revision, Severity};
 use crate::telemetry::{IdentitySource, Listener, Metrics, ReloadResult, ReloadSource};
 
 /// New policies or entities are in force.
@@ -21,6 +21,8 @@ pub struct ReloadPublished {
     pub policies: usize,
     /// How many entities are in force now.
     pub entities: usize,
+    /// How many of the policies forbid.
+    pub forbids: usize,
     /// How many routes are in force now.
     pub routes: usize,
     /// How long it took to build and publish them.
@@ -32,14 +34,56 @@ impl ReloadPublished {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Good).inc();
         metrics.published(self.revision, self.policies, self.entities);
-        let Self { source, revision, policies, entities, routes, took } = self;
+        metrics.forbids.set(i64::try_from(self.forbids).unwrap_or(i64::MAX));
+        let Self { source, revision, policies, forbids, entities, routes, took } = self;
         let took_ms = took.as_secs_f64() * 1e3;
         // patches come by the thousand
         if *source == ReloadSource::Patch {
             debug!(%source, %revision, policies, entities, took_ms, "entities changed");
         } else {
-            info!(%source, %revision, policies, entities, routes, took_ms, "policies and entities loaded");
+            info!(%source, %revision, policies, forbids, entities, routes, took_ms, "policies and entities loaded");
         }
+    }
+}
+
+/// What was published lacks forbids that were active before.
+#[derive(Debug)]
+pub struct ForbidsRemoved<'a> {
+    /// Where the change came from.
+    pub source: ReloadSource,
+    /// The revision without them.
+    pub revision: Revision,
+    /// Their ids.
+    pub ids: &'a [PolicyId],
+}
+
+/// How many ids a log line names.
+const NAMED_IDS: usize = 100;
+
+impl ForbidsRemoved<'_> {
+    /// Logs it as a warning: requests that were denied may be allowed now.
+    pub fn emit(&self, _: &Metrics) {
+        let Self { source, revision, ids } = self;
+        let removed = ids.len();
+        let named: Vec<&str> = ids.iter().take(NAMED_IDS).map(|id| &**id).collect();
+        let more = if removed > NAMED_IDS { format!(" and {} more", removed - NAMED_IDS) } else { String::new() };
+        warn!(%source, %revision, removed, "forbid policies are removed: {}{more}", named.join(", "));
+    }
+}
+
+/// A load began before a change that the API has acknowledged since: it is skipped.
+#[derive(Debug)]
+pub struct LoadSuperseded {
+    /// What was loaded.
+    pub source: ReloadSource,
+}
+
+impl LoadSuperseded {
+    /// Logs and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(self.source, ReloadResult::Superseded).inc();
+        let source = self.source;
+        warn!(%source, "superseded: this load began before a change that the API acknowledged, so it is skipped; the files count again when they change");
     }
 }
 
@@ -66,13 +110,19 @@ pub struct ReloadRejected<'a> {
     pub source: ReloadSource,
     /// What is wrong with them.
     pub diagnostics: &'a [Diagnostic],
+    /// Whether it was not told before.
+    pub news: bool,
 }
 
 impl ReloadRejected<'_> {
-    /// Logs a line a finding, then one that sums up, and counts it.
+    /// Logs a line a finding, then one that sums up, and counts it. What is no news is counted alone.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Bad).inc();
         let source = self.source;
+        if !self.news {
+            debug!(%source, "still refused, for the same reasons");
+            return;
+        }
         for diagnostic in self.diagnostics {
             match diagnostic.severity {
                 Severity::Error => error!(%source, "{diagnostic}"),
@@ -184,7 +234,7 @@ impl IdentityRenewed<'_> {
         let Self { source, from, result } = self;
         match result {
             ReloadResult::Unchanged => debug!(%source, from, "nothing changed"),
-            ReloadResult::Good | ReloadResult::Bad => info!(%source, from, "keys or tokens of callers are renewed"),
+            _ => info!(%source, from, "keys or tokens of callers are renewed"),
         }
     }
 }
@@ -232,7 +282,7 @@ mod tests {
             Diagnostic::error("policies/b.cedar", "odd").warning(),
         ];
         let log = capture("info", || {
-            ReloadRejected { source: ReloadSource::Files, diagnostics: &diagnostics }.emit(&metrics)
+            ReloadRejected { source: ReloadSource::Files, diagnostics: &diagnostics, news: true }.emit(&metrics)
         });
         let lines: Vec<&str> = log.lines().collect();
         assert_eq!(lines.len(), 3, "{log}");
@@ -249,6 +299,7 @@ mod tests {
             source,
             revision: Revision { incarnation: 1, counter: 2 },
             policies: 3,
+            forbids: 2,
             entities: 4,
             routes: 5,
             took: Duration::from_millis(5),
@@ -260,10 +311,19 @@ mod tests {
                 "{log:?} lacks {expected:?}"
             );
         };
-        check("revision=0000000000000001-2 policies=3 entities=4 routes=5", &|| {
+        check("revision=0000000000000001-2 policies=3 forbids=2 entities=4 routes=5", &|| {
             published(ReloadSource::Files).emit(&metrics)
         });
         check("", &|| published(ReloadSource::Patch).emit(&metrics));
+        check("superseded", &|| LoadSuperseded { source: ReloadSource::Files }.emit(&metrics));
+        let ids: Vec<PolicyId> = (0..102).map(|n| format!("f{n}").into()).collect();
+        let revision = Revision { incarnation: 1, counter: 2 };
+        check("forbid policies are removed: f0, f1, f2, ", &|| {
+            ForbidsRemoved { source: ReloadSource::Files, revision, ids: &ids }.emit(&metrics)
+        });
+        check(", f99 and 2 more", &|| {
+            ForbidsRemoved { source: ReloadSource::Files, revision, ids: &ids }.emit(&metrics)
+        });
         check("", &|| ReloadUnchanged { source: ReloadSource::Files }.emit(&metrics));
         check("listener=ops addr=127.0.0.1:1", &|| {
             ListenerBound { name: Listener::Ops, addr: "127.0.0.1:1" }.emit(&metrics)
@@ -277,6 +337,7 @@ mod tests {
         check("polling instead", &|| SourceDegraded { message: "cannot watch: polling instead" }.emit(&metrics));
         assert_eq!(metrics.decision_log_dropped.get(), 0, "counted where they are dropped");
         assert_eq!(metrics.reloads(ReloadSource::Patch, ReloadResult::Good).get(), 1);
-        assert_eq!(metrics.entities.get(), 4);
+        assert_eq!((metrics.entities.get(), metrics.forbids.get()), (4, 2));
+        assert_eq!(metrics.reloads(ReloadSource::Files, ReloadResult::Superseded).get(), 1);
     }
 }

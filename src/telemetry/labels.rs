@@ -163,6 +163,8 @@ labels! {
         Bad = "bad",
         /// They are what was in force already.
         Unchanged = "unchanged",
+        /// They were read before a change that the API has acknowledged since, and are skipped.
+        Superseded = "superseded",
     }
 }
 

@@ -27,6 +27,9 @@ const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];
 /// The classes of HTTP statuses.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// What becomes of keys and API tokens. Nothing supersedes those.
+const IDENTITY_RESULTS: [ReloadResult; 3] = [ReloadResult::Good, ReloadResult::Bad, ReloadResult::Unchanged];
+
 /// From 1 us to 1 s, closer together where decisions are expected.
 const DURATION_BUCKETS: &[f64] = &[
     1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0,
@@ -48,7 +51,7 @@ pub struct Metrics {
     connections: [IntGauge; LISTENERS],
     verify: [IntCounter; VerifyResult::ALL.len()],
     authentications: [IntCounter; AuthResult::ALL.len()],
-    identity_reloads: [[IntCounter; ReloadResult::ALL.len()]; IdentitySource::ALL.len()],
+    identity_reloads: [[IntCounter; IDENTITY_RESULTS.len()]; IdentitySource::ALL.len()],
     refusals: [[IntCounter; RefusalReason::ALL.len()]; Transport::GATEWAYS.len()],
     public: [IntCounter; Transport::GATEWAYS.len()],
     /// Memory of verified tokens. Set it in an [`Metrics::at_scrape`].
@@ -70,6 +73,8 @@ pub struct Metrics {
     pub entities: IntGauge,
     /// Policies in force, links of templates included.
     pub policies: IntGauge,
+    /// `forbid` policies in force, links of templates included.
+    pub forbids: IntGauge,
     /// `forbid` policies that failed to evaluate.
     pub forbid_errors: IntCounter,
     /// Policies of either effect that failed to evaluate.
@@ -161,7 +166,7 @@ impl Metrics {
             connections: from_fn(|listener| connections.with_label_values(&[Listener::ALL[listener].as_str()])),
             authentications: from_fn(|result| authentications.with_label_values(&[AuthResult::ALL[result].as_str()])),
             identity_reloads: table(|source, result| {
-                let (result, source) = (ReloadResult::ALL[result], IdentitySource::ALL[source]);
+                let (result, source) = (IDENTITY_RESULTS[result], IdentitySource::ALL[source]);
                 identity_reloads.with_label_values(&[result.as_str(), source.as_str()])
             }),
             refusals: table(|transport, reason| {
@@ -187,6 +192,7 @@ impl Metrics {
             cache_entries: build.gauge("palisade_cache_entries", "Number of cached decisions.")?,
             entities: build.gauge("palisade_entities", "Entities in force.")?,
             policies: build.gauge("palisade_policies", "Policies in force, links of templates included.")?,
+            forbids: build.gauge("palisade_forbids", "Forbid policies in force, links of templates included.")?,
             forbid_errors: build.counter("palisade_forbid_errors_total", "Forbid policies that failed to evaluate.")?,
             policy_errors: build
                 .counter("palisade_policy_errors_total", "Policies of either effect that failed to evaluate.")?,
@@ -275,7 +281,8 @@ impl Metrics {
     /// The counter of attempts to renew what callers are known by.
     #[must_use]
     pub fn identity_reloads(&self, source: IdentitySource, result: ReloadResult) -> &IntCounter {
-        &self.identity_reloads[source as usize][result as usize]
+        let index = IDENTITY_RESULTS.iter().position(|known| *known == result).unwrap_or_default();
+        &self.identity_reloads[source as usize][index]
     }
 
     /// Counts a gateway's request that was refused before any policy was asked.

@@ -48,7 +48,7 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let bundle = snapshot.texts();
     let by_id: serde_json::Map<String, serde_json::Value> =
-        snapshot.policy_texts().into_iter().map(|(id, text)| (id.to_owned(), text.into())).collect();
+        snapshot.policy_texts().into_iter().map(|(id, text)| (id.to_owned(), policy_member(text))).collect();
     let schema = bundle.schema.as_ref().map(|schema| match schema.fragments.as_slice() {
         [(_, text)] => json!(text),
         fragments => fragments.iter().map(|(_, text)| json!(text)).collect(),
@@ -66,6 +66,12 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
     };
     let body = BundleAnswer { policies: json!(by_id), schema, entities, links, routes, revision: snapshot.revision().to_string() };
     Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
+}
+
+/// A policy as it was given: an object in Cedar's JSON form, or text in Cedar's syntax.
+fn policy_member(text: &str) -> serde_json::Value {
+    let json = text.starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    json.unwrap_or_else(|| text.into())
 }
 
 #[derive(Serialize)]
@@ -119,6 +125,7 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
             "source": attempt.origin.as_str(),
             "at": time(attempt.at),
             "ok": attempt.problems.is_empty(),
+            "superseded": attempt.superseded,
             "problems": attempt.problems,
         })),
     })
@@ -274,7 +281,16 @@ fn read_policies(value: Value<'_>) -> Result<Vec<PolicyText>, RequestError> {
                     text: text.into_owned(),
                     naming: PolicyNaming::Exactly(id.into_owned()),
                 }),
-                other => Err(wrong_type(&format!("/policies{}", pointer(&id)), "a policy", "text", &other)),
+                // Cedar's JSON form, as the text that it is kept as
+                policy @ Value::Object(_) => Ok(PolicyText {
+                    origin: format!("policies[{id:?}]"),
+                    text: policy.to_json().to_string(),
+                    naming: PolicyNaming::Exactly(id.into_owned()),
+                }),
+                other => {
+                    let pointer = format!("/policies{}", pointer(&id));
+                    Err(wrong_type(&pointer, "a policy", "text, or an object in Cedar's JSON form", &other))
+                }
             })
             .collect(),
         other => Err(wrong_type("/policies", "`policies`", "one text or an object of id and text", &other)),

@@ -148,6 +148,11 @@ impl From<TooOld> for Problem {
 impl From<Rejected> for Problem {
     fn from(reason: Rejected) -> Self {
         match reason {
+            // the bundle may be fine: the sidecar lacks a thread, or memory for one
+            Rejected::Invalid(errors) if errors.iter().all(|error| error.passing) => {
+                let detail = "the bundle could not be built now and nothing has changed: send it again";
+                Self { errors, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_thread", detail) }
+            }
             Rejected::Invalid(errors) => {
                 let n = errors.len();
                 let detail = match errors.first() {
@@ -157,6 +162,10 @@ impl From<Rejected> for Problem {
                     _ => format!("the bundle was refused and nothing has changed: {n} problems, see `errors`"),
                 };
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_bundle", detail) }
+            }
+            // only loads of files are, and none waits for those over HTTP
+            Rejected::Superseded => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a later change was acknowledged first")
             }
             Rejected::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping"),
         }

@@ -61,7 +61,7 @@ fn a_bundle_read_back_is_the_same_bundle() {
 
 #[test]
 fn ids_come_from_the_keys_or_are_counted() {
-    let server = Server::start(json!({ "validation": "off" }));
+    let server = Server::start(json!({ "validation": "off", "load": { "allow_empty_policies": true } }));
     let mut client = server.client();
     let body = json!({ "principal": "U::\"u\"", "action": "A::\"a\"", "resource": "U::\"u\"", "entities": [{ "uid": { "type": "U", "id": "u" }, "attrs": {}, "parents": [] }] });
     let permit = "permit (principal, action, resource);";

@@ -30,6 +30,7 @@ mod layers;
 mod limits;
 mod native;
 mod openapi;
+mod order;
 mod policies;
 mod reload;
 mod smuggling;

@@ -128,6 +128,7 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
             return Ok(Exit::Invalid);
         }
     };
+    bundle::show(&read.warnings, terminal.err)?;
     let options = Options {
         semantics: args.semantics.into(),
         // there is nothing to validate against without a schema

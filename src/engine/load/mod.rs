@@ -173,7 +173,7 @@ impl Loader<'_> {
             Err(Failure::Unread(flaw)) => {
                 // what was found may be of a text that nobody ever wrote
                 self.problems.truncate(before);
-                flaw
+                return self.problems.push(flaw.diagnostic(&document.origin).passing(), None);
             }
         };
         self.problems.push_flaw(flaw, number, document);

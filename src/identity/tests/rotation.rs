@@ -84,7 +84,11 @@ fn api_tokens_that_are_taken_out_are_refused() {
     let bad = || fixture.metrics.identity_reloads(IdentitySource::ApiTokens, ReloadResult::Bad).get();
     eventually("the refusal", || bad() > 0);
     assert_eq!(ask("b"), None, "what was in force stays");
+    let before = bad();
     std::fs::write(&path, "").unwrap();
+    eventually("another refusal", || bad() > before);
+    assert_eq!(ask("b"), None, "an emptied file takes no token out");
+    std::fs::write(&path, "{}").unwrap();
     eventually("the loss of all", || ask("b").is_some());
 }
 

@@ -1,7 +1,7 @@
 //! What a file is for, by its name alone.
 
 /// What a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Role {
     /// Cedar policies and templates.
     Policies,
@@ -13,8 +13,28 @@ pub(super) enum Role {
     Routes,
 }
 
-/// The ending of files of policies.
-pub(super) const POLICY_ENDING: &str = ".cedar";
+/// The endings of files of policies, in Cedar's own syntax and in its JSON form.
+const POLICY_ENDINGS: [&str; 2] = [".cedar", ".cedar.json"];
+
+/// What the policies of a file are named after: its path without the ending.
+pub(super) fn stem(inner: &str) -> &str {
+    POLICY_ENDINGS.iter().find_map(|ending| inner.strip_suffix(ending)).unwrap_or(inner)
+}
+
+/// Whether a file of policies is in the JSON form, by its name.
+pub(super) fn is_json(inner: &str) -> bool {
+    inner.ends_with(".json")
+}
+
+/// Whether a file of this name may lie beside those that are read without being told as unread: documentation.
+pub(super) fn is_beside(name: &str) -> bool {
+    name.ends_with(".md")
+}
+
+/// Whether a file of this name is read in some place.
+pub(super) fn may_be_read(name: &str) -> bool {
+    role(name).is_some() || is_routes(name)
+}
 
 /// Whether the name is one that a mounted volume, an editor or a version control system keeps for itself.
 ///
@@ -33,7 +53,7 @@ pub(super) fn is_skipped(name: &str) -> bool {
 pub(super) fn role(name: &str) -> Option<Role> {
     if is_skipped(name) {
         None
-    } else if name.ends_with(POLICY_ENDING) {
+    } else if POLICY_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
         Some(Role::Policies)
     } else if name.ends_with(".cedarschema") || name.ends_with(".cedarschema.json") {
         Some(Role::Schema)
@@ -58,6 +78,7 @@ mod tests {
         for (name, expected) in [
             ("a.cedar", Some(Role::Policies)),
             ("a.b.cedar", Some(Role::Policies)),
+            ("a.cedar.json", Some(Role::Policies)),
             ("a.cedarschema", Some(Role::Schema)),
             ("a.cedarschema.json", Some(Role::Schema)),
             ("a.json", Some(Role::Entities)),
@@ -77,6 +98,9 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(role(name), expected, "{name:?}");
+        }
+        for (inner, expected) in [("a/b.cedar", "a/b"), ("a.cedar.json", "a"), ("rules.txt", "rules.txt")] {
+            assert_eq!(stem(inner), expected);
         }
     }
 }

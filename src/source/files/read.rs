@@ -10,11 +10,12 @@ use std::time::Duration;
 use crate::domain::place::locate;
 use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
 use crate::source::Loaded;
-use crate::source::files::Tree;
-use crate::source::files::names::Role;
+use crate::source::files::blank::{self, Content};
+use crate::source::files::names::{self, Role};
 use crate::source::files::scan::{Found, Scan};
 use crate::source::files::stamp::{self, Stamp};
 use crate::source::files::stream::{self, Opened, Places};
+use crate::source::files::{FileSettings, Tree, policy_json};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
 const PAUSES: [Duration; 4] =
@@ -30,7 +31,7 @@ enum Failure {
 
 /// Reads everything, and gives also what was there when it did.
 pub(super) fn load(tree: &Tree) -> (Scan, Result<Loaded, Vec<Diagnostic>>) {
-    load_with(|| Scan::of(tree), |scan| read(scan, tree.settings.max_total_bytes))
+    load_with(|| Scan::of(tree), |scan| read(scan, &tree.settings))
 }
 
 type Attempt = (Result<Loaded, Vec<Diagnostic>>, Vec<String>);
@@ -43,6 +44,7 @@ fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan,
         let (result, mut unsteady) = read(&before);
         let after = list();
         if before.is_same(&after) && unsteady.is_empty() {
+            let result = result.map(|loaded| Loaded { at_once: pauses.len() == PAUSES.len(), ..loaded });
             return (after, result);
         }
         let Some(pause) = pauses.next() else {
@@ -62,6 +64,7 @@ fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan,
 fn being_written(origin: String) -> Diagnostic {
     Diagnostic::error(origin, "this is being written: it changed each time that it was read")
         .help("write to a temporary name and rename it into place; it is read again when it is quiet")
+        .passing()
 }
 
 /// The origins of files that are in one scan only, or not the same in both.
@@ -77,11 +80,13 @@ fn differences(before: &Scan, after: &Scan) -> Vec<String> {
     origins
 }
 
-fn read(scan: &Scan, max_total_bytes: u64) -> Attempt {
+fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
+    let max_total_bytes = settings.max_total_bytes;
     let mut bundle = Bundle::default();
     let mut fragments = Vec::new();
     let mut problems = scan.problems.clone();
     let mut unsteady = Vec::new();
+    let mut blank = Vec::new();
     let mut left = max_total_bytes;
     let mut places = Places::default();
     for file in &scan.files {
@@ -92,10 +97,7 @@ fn read(scan: &Scan, max_total_bytes: u64) -> Attempt {
         let origin = file.origin.clone();
         let taken = match file.role {
             Role::Entities => entities(file, &mut places).map(|document| bundle.entities.push(document)),
-            Role::Policies => text(file).map(|text| {
-                let naming = PolicyNaming::Stem(file.stem().to_owned());
-                bundle.policies.push(PolicyText { origin, text, naming });
-            }),
+            Role::Policies => text(file).map(|text| policies(file, text, &mut bundle, &mut problems, &mut blank)),
             Role::Schema => text(file).map(|text| fragments.push((origin, text))),
             Role::Routes => text(file).map(|text| bundle.routes.push((origin, text))),
         };
@@ -111,9 +113,52 @@ fn read(scan: &Scan, max_total_bytes: u64) -> Attempt {
     if !problems.is_empty() {
         return (Err(problems), unsteady);
     }
+    // where nothing is left, nothing is hidden: no policy at all denies everything
+    let all_blank = bundle.policies.iter().all(|text| blank::content(&text.text) != Content::Something);
+    let (empty, comments): (Vec<_>, Vec<_>) = blank.into_iter().partition(|(_, content)| *content == Content::Nothing);
+    let allowed = settings.allow_empty_policies && all_blank;
+    if !allowed && !empty.is_empty() {
+        return (Err(empty.into_iter().map(|(origin, _)| emptied(origin)).collect()), unsteady);
+    }
     let mut loaded = Loaded::new(bundle);
     loaded.warnings.clone_from(&scan.warnings);
+    loaded.warnings.extend(comments.into_iter().chain(empty).map(|(origin, _)| {
+        Diagnostic::error(origin, "there is no policy in this file").warning().help("remove it if it is not needed")
+    }));
     (Ok(loaded), unsteady)
+}
+
+/// Adds the policies of a file, or says what is wrong with it; notes it in `blank` if it has none.
+fn policies(
+    file: &Found,
+    text: String,
+    bundle: &mut Bundle,
+    problems: &mut Vec<Diagnostic>,
+    blank: &mut Vec<(String, Content)>,
+) {
+    let origin = file.origin.clone();
+    let content = blank::content(&text);
+    if content != Content::Something {
+        blank.push((origin.clone(), content));
+    }
+    if names::is_json(&file.inner) && content != Content::Nothing {
+        match policy_json::split(&origin, &text, file.stem()) {
+            Ok(split) => {
+                bundle.policies.extend(split.policies);
+                bundle.links.extend(split.links);
+            }
+            Err(found) => problems.extend(found),
+        }
+        return;
+    }
+    let naming = PolicyNaming::Stem(file.stem().to_owned());
+    bundle.policies.push(PolicyText { origin, text, naming });
+}
+
+/// An emptied file says nothing of what was in it: it is no way to take policies out.
+fn emptied(origin: String) -> Diagnostic {
+    Diagnostic::error(origin, "this file is empty: no policy is in it")
+        .help("restore it; to do without its policies remove the file, or leave a comment in it")
 }
 
 /// What `read` takes from the very file that was listed, and from no other that took its name. It also gives
@@ -180,7 +225,7 @@ fn not_utf8(file: &Found, offset: u64, place: impl FnOnce(Diagnostic) -> Diagnos
 
 fn unreadable(file: &Found, error: &io::Error) -> Failure {
     let problem = Diagnostic::error(&file.origin, format!("this cannot be read: {error}"));
-    Failure::Unusable(Box::new(problem.help("see that the sidecar's user may read it")))
+    Failure::Unusable(Box::new(problem.help("see that the sidecar's user may read it").passing()))
 }
 
 #[cfg(test)]
@@ -191,7 +236,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::source::files::{FileSettings, FileSource};
+    use crate::source::files::FileSource;
 
     fn source(dir: &Path) -> FileSource {
         FileSource::new(dir.join("policies"), None, FileSettings::default())
@@ -213,7 +258,7 @@ mod tests {
             |scan| {
                 let mut file = fs::OpenOptions::new().append(true).open(dir.path().join("policies/a.cedar")).unwrap();
                 file.write_all(b"\n").unwrap();
-                read(scan, u64::MAX)
+                read(scan, &FileSettings::default())
             },
         );
         let problems = result.unwrap_err();
@@ -232,7 +277,7 @@ mod tests {
         let (_, result) = load_with(
             || Scan::of(&tree),
             |scan| {
-                let attempt = read(scan, u64::MAX);
+                let attempt = read(scan, &FileSettings::default());
                 if attempts.replace(attempts.get() + 1) == 0 {
                     fs::write(&first, "// new, longer than before, so that no clock is asked").unwrap();
                     fs::write(&second, "// new").unwrap();

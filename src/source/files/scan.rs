@@ -12,9 +12,12 @@ use std::path::{self, Path, PathBuf};
 use crate::domain::Diagnostic;
 use crate::source::files::FileSettings;
 use crate::source::files::Tree;
-use crate::source::files::names::{self, POLICY_ENDING, Role};
+use crate::source::files::names::{self, Role};
 use crate::source::files::resolve::{Resolved, resolve};
 use crate::source::files::stamp::Stamp;
+
+/// How many files that are not read are named.
+const MAX_UNREAD: usize = 100;
 
 /// How deep directories may be nested.
 const MAX_DEPTH: usize = 32;
@@ -57,7 +60,7 @@ pub(super) struct Found {
 impl Found {
     /// What its policies are named after.
     pub(super) fn stem(&self) -> &str {
-        self.inner.strip_suffix(POLICY_ENDING).unwrap_or(&self.inner)
+        names::stem(&self.inner)
     }
 }
 
@@ -72,6 +75,8 @@ pub(super) struct Scan {
     pub(super) warnings: Vec<Diagnostic>,
     /// The directories, by paths without links, in which a new name may matter.
     pub(super) dirs: BTreeSet<PathBuf>,
+    /// How many files are not read. Only the first of them are among the warnings.
+    unread: usize,
     /// Places outside those, or with names that say nothing, where a change matters.
     pub(super) turns: BTreeSet<PathBuf>,
 }
@@ -95,6 +100,10 @@ impl Scan {
         }
         scan.files.sort_by(|a, b| (a.role, &a.inner).cmp(&(b.role, &b.inner)));
         scan.limit_total(tree.settings.max_total_bytes);
+        if let Some(more) = scan.unread.checked_sub(MAX_UNREAD).filter(|more| *more > 0) {
+            let message = format!("{more} more files are not read");
+            scan.warnings.push(Diagnostic::error("policies", message).warning().help("move them away"));
+        }
         scan
     }
 
@@ -167,10 +176,12 @@ impl Walk<'_> {
                 return;
             }
             let found = &self.scan.files[files_before..];
-            if self.root.part == Part::Policies && !found.iter().any(|file| file.role == Role::Policies) {
-                let message =
-                    "there is no policy here: no file is named `*.cedar`, and an empty policy set denies every request";
-                let help = "put at least one `.cedar` file here, or name another directory with `--policies`";
+            if self.root.part == Part::Policies
+                && !self.settings.allow_empty_policies
+                && !found.iter().any(|file| file.role == Role::Policies)
+            {
+                let message = "there is no policy here: no file is named `*.cedar` or `*.cedar.json`, and an empty policy set denies every request";
+                let help = "put at least one `.cedar` file here, name another directory with `--policies`, or set `load.allow_empty_policies: true`";
                 self.problem("", message.to_owned(), help);
             } else if self.root.part == Part::Routes && found.is_empty() {
                 let message = "there is no route here: no file is named `*.yaml`, `*.yml` or `*.json`".to_owned();
@@ -200,13 +211,19 @@ impl Walk<'_> {
             Part::Policies => {
                 ("policies", "create it with at least one `.cedar` file, or name another with `--policies`")
             }
-            Part::Entities => {
-                ("entities", "create it, name another with `--entities`, or leave the setting out if there are none")
-            }
+            Part::Entities => (
+                "entities",
+                "create it or mount it, name another with `--entities`, or set `load.allow_empty_entities: true` if there are none",
+            ),
             Part::Schema => ("the schema", "create it, or name another with `--schema`"),
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
         };
-        self.problem("", format!("this should hold {what}, but it does not exist"), help);
+        let message = format!("this should hold {what}, but it does not exist");
+        match self.root.part {
+            // it may be a mount that was lost, and comes back
+            Part::Entities => self.passing("", message, help),
+            Part::Policies | Part::Schema | Part::Routes => self.problem("", message, help),
+        }
     }
 
     fn directory(&mut self, real: &Path, inner: &str) {
@@ -245,7 +262,7 @@ impl Walk<'_> {
             return;
         }
         let inner = if at_top { shown.clone().into_owned() } else { format!("{inner}/{shown}") };
-        let role = self.role(&shown, at_top, &inner);
+        let role = self.role(&shown, at_top);
         let path = dir.join(name);
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
@@ -267,24 +284,54 @@ impl Walk<'_> {
             self.directory(&real, &inner);
         } else if let Some(role) = role {
             self.file(role, &inner, real, &metadata);
+        } else {
+            self.unread(&shown, &inner);
         }
     }
 
+    /// Tells of a file that is not read: whoever put it there may think that it counts.
+    fn unread(&mut self, name: &str, inner: &str) {
+        // whatever else is where the schema was named is no part of the bundle
+        if names::is_beside(name) || self.root.part == Part::Schema {
+            return;
+        }
+        self.scan.unread += 1;
+        if self.scan.unread > MAX_UNREAD {
+            return;
+        }
+        let (message, help) = match (self.root.part, names::role(name)) {
+            (Part::Policies, Some(Role::Schema)) if self.schema_here => (
+                "this schema is not read: schemas are read from the top of the policies only",
+                "move it up, or rename it if it is none",
+            ),
+            (Part::Policies, Some(Role::Schema)) => {
+                ("this schema is not read, since another is named", "remove it, or leave `--schema` out")
+            }
+            (Part::Policies, _) => (
+                "this file is not read: policies are in files named `*.cedar` or `*.cedar.json`",
+                "rename it, move it away, or put a dot before its name",
+            ),
+            (Part::Entities, _) => (
+                "this file is not read: entities are in files named `*.json` or `*.ndjson`",
+                "rename it, move it away, or put a dot before its name",
+            ),
+            (Part::Routes | Part::Schema, _) => (
+                "this file is not read: routes are in files named `*.yaml`, `*.yml` or `*.json`",
+                "rename it, move it away, or put a dot before its name",
+            ),
+        };
+        self.scan.warnings.push(Diagnostic::error(self.origin(inner), message).warning().help(help));
+    }
+
     /// What a file of this name is for in this root.
-    fn role(&mut self, name: &str, at_top: bool, inner: &str) -> Option<Role> {
+    fn role(&self, name: &str, at_top: bool) -> Option<Role> {
         if self.root.part == Part::Routes {
             return names::is_routes(name).then_some(Role::Routes);
         }
         let role = names::role(name)?;
         let read = match (self.root.part, role) {
-            (Part::Policies, Role::Schema) if !self.schema_here => false,
-            (Part::Policies, Role::Schema) if !at_top => {
-                let message = "this schema is not read: schemas are read from the top of the policies only";
-                let warning = Diagnostic::error(self.origin(inner), message).warning();
-                self.scan.warnings.push(warning.help("move it up, or rename it if it is none"));
-                false
-            }
-            (Part::Policies, Role::Policies | Role::Schema) | (Part::Entities, Role::Entities) => true,
+            (Part::Policies, Role::Schema) => self.schema_here && at_top,
+            (Part::Policies, Role::Policies) | (Part::Entities, Role::Entities) => true,
             (Part::Schema, Role::Schema) => at_top,
             _ => false,
         };
@@ -296,7 +343,7 @@ impl Walk<'_> {
         let real = match resolve(dir, Path::new(name), &mut self.scan.turns) {
             Resolved::Found(real) => real,
             Resolved::Missing => {
-                // a link of another name concerns nobody until it leads to a directory
+                // a link of another name concerns none until it leads to a directory
                 if role.is_some() {
                     self.problem(inner, "the link leads to nothing".to_owned(), "remove it, or restore what it led to");
                 }
@@ -322,6 +369,8 @@ impl Walk<'_> {
             if role.is_some() || metadata.is_dir() {
                 let message = format!("the link leads out of `{}`, to `{}`", self.root.path.display(), real.display());
                 self.problem(inner, message, "copy what it leads to, or name that directory itself");
+            } else {
+                self.unread(&name.to_string_lossy(), inner);
             }
             return None;
         }
@@ -363,11 +412,17 @@ impl Walk<'_> {
     }
 
     fn unreadable(&mut self, inner: &str, error: &io::Error) {
-        self.problem(
+        self.passing(
             inner,
             format!("this cannot be read: {error}"),
             "see that it exists and that the sidecar's user may read it",
         );
+    }
+
+    /// A problem that may pass without a change of the files: a disk, a mount.
+    fn passing(&mut self, inner: &str, message: String, help: &str) {
+        let problem = Diagnostic::error(self.origin(inner), message).help(help).passing();
+        self.scan.problems.push(problem);
     }
 
     fn problem(&mut self, inner: &str, message: String, help: &str) {

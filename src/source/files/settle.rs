@@ -3,14 +3,15 @@
 //! The notifier's thread adds, the watching thread waits and takes. However many events come, what is
 //! kept is bounded by the paths that are watched and the files that are open for writing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use crate::source::files::names;
+use crate::source::files::open::{Open, Unfinished};
 
 /// As many times the quiet period passes at most until a change is answered.
 pub(super) const PATIENCE: u32 = 10;
@@ -33,8 +34,12 @@ struct Pending {
     /// When the first and the last unanswered event came.
     times: Option<(Instant, Instant)>,
     taken: Taken,
-    /// Files that were written and not closed yet.
-    unfinished: BTreeSet<PathBuf>,
+    /// Files that were made and perhaps not closed yet: if they are opened, it is by whoever makes them.
+    made: BTreeSet<PathBuf>,
+    /// Files that were written, or made and opened, and not closed yet. They outlive the answers.
+    open: BTreeMap<PathBuf, Open>,
+    /// What was open under the name that a rename takes away, by the number of the rename.
+    moving: Option<(usize, Open)>,
     interest: Interest,
 }
 
@@ -69,6 +74,8 @@ pub(super) enum Woken {
     Event,
     /// It is time to look without having been told.
     Timeout,
+    /// It would be time, but a file is open and has been changed.
+    Held,
 }
 
 // === impl Signals ===
@@ -101,12 +108,13 @@ impl Signals {
         match event {
             Ok(event) if !event.need_rescan() => {
                 for path in &event.paths {
-                    pending.judge(event.kind, path);
+                    pending.judge(event.kind, path, event.tracker());
                 }
             }
             // the queue overflowed, or worse: nobody knows what happened
             Ok(_) | Err(_) => {
                 pending.taken.all_lost = true;
+                pending.doubt(Path::new("/"));
                 pending.touch();
             }
         }
@@ -134,9 +142,10 @@ impl Signals {
         }
     }
 
-    /// Waits until nothing happened for `quiet` and every writer has closed its file, but not for ever.
+    /// Waits until nothing happened for `quiet` and every writer has closed its file.
     ///
-    /// `Timeout` means that it became quiet, `Event` that it did not in time and must be answered as it is.
+    /// `Timeout` means that it became quiet, `Event` that it did not in time and must be answered as it is, and
+    /// `Held` that files have been open for so long that it is worth saying.
     pub(super) fn settle(&self, quiet: Duration) -> Woken {
         let mut pending = self.lock();
         loop {
@@ -145,12 +154,63 @@ impl Signals {
             }
             let Some((first, last)) = pending.times else { return Woken::Timeout };
             let (now, latest) = (Instant::now(), first + quiet * PATIENCE);
-            let until = if pending.unfinished.is_empty() { latest.min(last + quiet) } else { latest };
+            let until = if pending.open.is_empty() { latest.min(last + quiet) } else { latest };
             if now >= until {
-                return if now >= latest { Woken::Event } else { Woken::Timeout };
+                return match now >= latest {
+                    true if pending.open.is_empty() => Woken::Event,
+                    true => Woken::Held,
+                    false => Woken::Timeout,
+                };
             }
             pending = self.wait_for(pending, until - now);
         }
+    }
+
+    /// Waits until no file is open, or until `deadline`. What follows is a change of its own, with its own time.
+    pub(super) fn wait_for_close(&self, deadline: Instant) -> Woken {
+        let mut pending = self.lock();
+        loop {
+            if pending.stop {
+                return Woken::Stopped;
+            }
+            if pending.open.is_empty() {
+                let now = Instant::now();
+                let last = pending.times.map_or(now, |(_, last)| last);
+                pending.times = Some((now, last));
+                return Woken::Event;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Woken::Timeout;
+            }
+            pending = self.wait_for(pending, left);
+        }
+    }
+
+    /// The files that are open and changed. Looks at each, and forgets those that are gone or were closed unnoticed.
+    pub(super) fn unfinished(&self) -> Vec<Unfinished> {
+        let open = self.lock().open.clone();
+        // not under the lock: a look may take long on a slow file system
+        let looked: Vec<_> = open.into_iter().map(|(path, open)| open.look(path)).collect();
+        let mut pending = self.lock();
+        let mut unfinished = Vec::new();
+        for looked in looked {
+            if let Some(known) = pending.open.get_mut(&looked.path) {
+                match looked.open {
+                    Some(open) => *known = open.since_then(known),
+                    None => drop(pending.open.remove(&looked.path)),
+                }
+            }
+            unfinished.extend(looked.unfinished);
+        }
+        drop(pending);
+        self.bell.notify_all();
+        unfinished
+    }
+
+    /// Closing a file below `place` may have been missed.
+    pub(super) fn doubt(&self, place: &Path) {
+        self.lock().doubt(place);
     }
 
     fn wait_for<'a>(&self, pending: MutexGuard<'a, Pending>, time: Duration) -> MutexGuard<'a, Pending> {
@@ -161,7 +221,8 @@ impl Signals {
     pub(super) fn take(&self) -> Taken {
         let mut pending = self.lock();
         pending.times = None;
-        pending.unfinished.clear();
+        // whoever opens them from here on may be reading
+        pending.made.clear();
         std::mem::take(&mut pending.taken)
     }
 }
@@ -175,41 +236,78 @@ impl Pending {
         self.times = Some((first, now));
     }
 
-    fn judge(&mut self, kind: EventKind, path: &Path) {
+    fn judge(&mut self, kind: EventKind, path: &Path, tracker: Option<usize>) {
         let own = self.interest.dirs.contains(path);
         let inside = path.parent().is_some_and(|dir| self.interest.dirs.contains(dir));
         let turn = self.interest.turns.contains(path);
-        let named = inside && path.file_name().is_some_and(|name| names::role(&name.to_string_lossy()).is_some());
+        let name = path.file_name().unwrap_or_default();
+        let named = inside && names::may_be_read(&name.to_string_lossy());
         match kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                self.made.remove(path);
+                self.open.remove(path);
+            }
+            EventKind::Access(AccessKind::Open(_)) if self.made.remove(path) => self.opened(path, Open::made()),
             // reading, ours included, changes nothing
-            EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write) => {}
-            EventKind::Access(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
-                if turn || named {
-                    match kind {
-                        EventKind::Access(_) => drop(self.unfinished.remove(path)),
-                        EventKind::Modify(ModifyKind::Data(_)) if self.unfinished.len() < MAX_UNFINISHED => {
-                            self.unfinished.insert(path.to_owned());
-                        }
-                        _ => {}
-                    }
-                    self.taken.certain = true;
-                    self.touch();
-                } else if own {
-                    // permissions, perhaps
-                    self.touch();
-                }
-            }
+            EventKind::Access(_) => return,
+            EventKind::Modify(ModifyKind::Data(_)) if turn || named => self.opened(path, Open::written()),
+            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {}
             // names came, went or moved; any of them may be a directory
-            _ => {
-                self.unfinished.remove(path);
-                if self.interest.watched.contains(path) {
-                    self.taken.lost.insert(path.to_owned());
-                }
-                self.taken.certain |= turn || named;
-                if turn || own || inside || self.interest.watched.contains(path) {
-                    self.touch();
+            _ => return self.judge_name(kind, path, tracker, turn || named, own || inside),
+        }
+        if turn || named {
+            self.taken.certain = true;
+            self.touch();
+        } else if own {
+            // permissions, perhaps
+            self.touch();
+        }
+    }
+
+    fn judge_name(&mut self, kind: EventKind, path: &Path, tracker: Option<usize>, matters: bool, near: bool) {
+        // this one tells once more what two others have told
+        let twice = matches!(kind, EventKind::Modify(ModifyKind::Name(RenameMode::Both)));
+        let was_open = if twice { None } else { self.open.remove(path) };
+        self.made.remove(path);
+        match kind {
+            EventKind::Create(CreateKind::File | CreateKind::Any) if matters && self.made.len() < MAX_UNFINISHED => {
+                self.made.insert(path.to_owned());
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                self.moving = tracker.zip(was_open);
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                // a file that is written on under its new name is no more whole than it was
+                if let Some((number, open)) = self.moving.take()
+                    && Some(number) == tracker
+                    && matters
+                {
+                    self.opened(path, open);
                 }
             }
+            _ => {}
+        }
+        let watched = self.interest.watched.contains(path);
+        if watched {
+            self.taken.lost.insert(path.to_owned());
+            // with the directory goes the watch, and with the watch the news that its files are closed
+            self.doubt(path);
+        }
+        self.taken.certain |= matters;
+        if matters || near || watched {
+            self.touch();
+        }
+    }
+
+    fn opened(&mut self, path: &Path, open: Open) {
+        if self.open.len() < MAX_UNFINISHED {
+            self.open.entry(path.to_owned()).and_modify(|known| known.again(&open)).or_insert(open);
+        }
+    }
+
+    fn doubt(&mut self, place: &Path) {
+        for (_, open) in self.open.iter_mut().filter(|(path, _)| path.starts_with(place)) {
+            open.doubt();
         }
     }
 }
@@ -270,20 +368,60 @@ mod tests {
     }
 
     #[test]
-    fn an_open_file_is_waited_for_but_not_for_ever() {
+    fn an_open_file_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.cedar");
+        std::fs::write(&path, "").unwrap();
         let quiet = Duration::from_millis(20);
-        let written =
-            || Ok(Event::new(EventKind::Modify(ModifyKind::Data(DataChange::Any))).add_path("/p/a.cedar".into()));
-        let signals = signals();
-        signals.notice(written());
-        let start = Instant::now();
-        assert_eq!(signals.settle(quiet), Woken::Event);
-        assert!(start.elapsed() >= quiet * (PATIENCE - 1));
-
-        signals.take();
-        signals.notice(written());
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        signals.notice(Ok(Event::new(closed).add_path("/p/a.cedar".into())));
-        assert!(signals.lock().unfinished.is_empty());
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        let made = EventKind::Create(CreateKind::File);
+        let removed = EventKind::Remove(RemoveKind::File);
+        let with = |kinds: &[EventKind]| {
+            let signals = Signals::default();
+            let dirs = BTreeSet::from([dir.path().to_owned()]);
+            signals.attend(Interest { dirs: dirs.clone(), turns: BTreeSet::new(), watched: dirs });
+            for kind in kinds {
+                signals.notice(Ok(Event::new(*kind).add_path(path.clone())));
+            }
+            signals
+        };
+        for (kinds, open) in [
+            (&[written][..], true),
+            (&[made, opened], true),
+            (&[made, opened, written], true),
+            (&[written, opened], true),
+            (&[written, closed], false),
+            (&[made, opened, closed], false),
+            (&[made], false),
+            (&[opened], false),
+            (&[written, removed], false),
+        ] {
+            assert_eq!(with(kinds).unfinished().len(), usize::from(open), "{kinds:?}");
+        }
+        let signals = with(&[written]);
+        let start = Instant::now();
+        assert_eq!(signals.settle(quiet), Woken::Held);
+        assert!(start.elapsed() >= quiet * (PATIENCE - 1));
+        // an answer in between forgets nothing
+        signals.take();
+        signals.suspect();
+        assert_eq!(signals.wait_for_close(Instant::now() + quiet), Woken::Timeout);
+        signals.notice(Ok(Event::new(closed).add_path(path.clone())));
+        assert_eq!(signals.wait_for_close(Instant::now() + Duration::from_secs(9)), Woken::Event);
+        assert_eq!(signals.settle(quiet), Woken::Timeout);
+    }
+
+    #[test]
+    fn an_open_file_keeps_being_open_under_another_name() {
+        let signals = signals();
+        let named = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        let event = |kind, path: &str| Event::new(kind).add_path(path.into()).set_tracker(7);
+        signals.notice(Ok(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), "/p/a.cedar")));
+        signals.notice(Ok(event(named(RenameMode::From), "/p/a.cedar")));
+        signals.notice(Ok(event(named(RenameMode::To), "/p/b.cedar")));
+        signals.notice(Ok(event(named(RenameMode::Both), "/p/a.cedar").add_path("/p/b.cedar".into())));
+        assert_eq!(signals.lock().open.keys().collect::<Vec<_>>(), [Path::new("/p/b.cedar")]);
     }
 }

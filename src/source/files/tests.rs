@@ -82,6 +82,7 @@ fn settings() -> FileSettings {
         quiet: Duration::from_millis(20),
         poll: Duration::from_secs(3_600),
         entities_required: false,
+        vanish_quiet: Duration::from_millis(40),
         ..FileSettings::default()
     }
 }

@@ -1,9 +1,9 @@
 //! Notices that a tree changed: by the system's notifications, and by looking in case that they fail.
 //!
 //! Directories are watched one by one, not recursively, because links must be followed and because a
-//! directory that was replaced must be watched anew. Notifications can be lost in many ways (limits,
+//! directory that was replaced must be watched again. Notifications can be lost in many ways (limits,
 //! network file systems, a queue that overflows), so the tree is also compared with itself every now
-//! and then; a difference that no notification told of sets all watches anew.
+//! and then; a difference that no notification told of sets all watches again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use notify::{ErrorKind, RecursiveMode, Watcher};
 
 use crate::source::files::Tree;
+use crate::source::files::caution::waits_for;
 use crate::source::files::scan::Scan;
 use crate::source::files::settle::{Interest, PATIENCE, Signals, Taken, Woken};
 use crate::source::files::stamp::Identity;
@@ -21,6 +22,9 @@ use crate::source::{Health, Wake, Watch};
 
 /// How long to wait at most between two looks while notifications do not work.
 const DEGRADED_POLL: Duration = Duration::from_secs(1);
+
+/// How often to look whether a file that is waited for is still there.
+const CLOSE_LOOK: Duration = Duration::from_millis(500);
 
 /// Looking takes at most one part in so many of the time.
 const POLL_SHARE: u32 = 20;
@@ -34,8 +38,13 @@ pub(super) fn system_watcher(signals: Arc<Signals>) -> notify::Result<Box<dyn Wa
 }
 
 /// Starts to watch. `loaded` is what the last load saw; what differs from it counts as a change.
-pub(super) fn start(tree: Arc<Tree>, loaded: Option<Arc<Scan>>, make: MakeWatcher, wake: Wake) -> Watch {
-    let signals = Arc::new(Signals::default());
+pub(super) fn start(
+    tree: Arc<Tree>,
+    loaded: Option<Arc<Scan>>,
+    signals: Arc<Signals>,
+    make: MakeWatcher,
+    wake: Wake,
+) -> Watch {
     let health = Arc::new(Health::default());
     let mut watching = Watching {
         arms: Arms { make, signals: Arc::clone(&signals), watcher: None, armed: BTreeMap::new(), failure: None },
@@ -79,7 +88,7 @@ impl Watching {
         loop {
             let quietly_changed = match self.signals.wait(Instant::now() + self.interval()) {
                 Woken::Stopped => return,
-                Woken::Event => false,
+                Woken::Event | Woken::Held => false,
                 Woken::Timeout => {
                     let now = self.arm(&Taken::default());
                     if self.seen.is_same(&now) {
@@ -95,9 +104,24 @@ impl Watching {
         }
     }
 
-    /// Waits for the end of a change that events announced; `None` if the watch ended.
+    /// Waits for the end of a change that events announced, and until every writer has closed its file, however
+    /// long that takes; `None` if the watch ended.
     fn settle(&self, quiet: Duration) -> Option<bool> {
-        (self.signals.settle(quiet) != Woken::Stopped).then_some(true)
+        loop {
+            match self.signals.settle(quiet) {
+                Woken::Stopped => return None,
+                Woken::Held => {}
+                Woken::Event | Woken::Timeout => {
+                    self.health.set_waits(None);
+                    return Some(true);
+                }
+            }
+            let unfinished = self.signals.unfinished();
+            self.health.set_waits(waits_for(&unfinished));
+            if self.signals.wait_for_close(Instant::now() + CLOSE_LOOK) == Woken::Stopped {
+                return None;
+            }
+        }
     }
 
     /// Waits for the end of a change that was seen; says whether events came after all.
@@ -107,7 +131,7 @@ impl Watching {
         loop {
             match self.signals.wait(Instant::now() + quiet) {
                 Woken::Stopped => return None,
-                Woken::Event => return self.settle(quiet),
+                Woken::Event | Woken::Held => return self.settle(quiet),
                 Woken::Timeout => {}
             }
             let now = self.look();
@@ -159,7 +183,7 @@ impl Watching {
     }
 
     fn interval(&self) -> Duration {
-        self.poll(self.health.get().is_some()).max(self.cost * POLL_SHARE)
+        self.poll(self.health.late().is_some()).max(self.cost * POLL_SHARE)
     }
 
     fn poll(&self, degraded: bool) -> Duration {
@@ -197,6 +221,7 @@ impl Arms {
             self.armed.clear();
             // the old one first: there may be no room for two
             self.watcher = None;
+            self.signals.doubt(Path::new("/"));
             match (self.make)(Arc::clone(&self.signals)) {
                 Ok(watcher) => self.watcher = Some(watcher),
                 Err(error) => self.failure = Some(format!("file notifications cannot be set up: {error}")),
@@ -208,6 +233,7 @@ impl Arms {
             let lost = taken.lost.iter().any(|lost| place.starts_with(lost));
             let stays = wanted.get(place) == Some(identity) && !lost;
             if !stays {
+                self.signals.doubt(place);
                 // fails if the watch went with the directory, which is as good
                 let _ = watcher.unwatch(place);
             }

@@ -24,7 +24,9 @@ pub struct Process {
 /// A directory for the process, with a bundle: `alice` may do everything.
 pub fn workspace() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("policies")).unwrap();
+    for name in ["policies", "entities"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
     write_policy(dir.path(), "alice");
     dir
 }

@@ -39,6 +39,7 @@ pub fn settings(flags: &Value) -> Settings {
         "policies": "/nonexistent", "entities": "/nonexistent",
         "listen": { "decisions": "127.0.0.1:0", "admin": "127.0.0.1:0", "grpc": "off" },
         "reload": { "quiet": "20ms" },
+        "load": { "vanish_quiet": "40ms" },
         "shutdown": { "grace": "5s" },
     });
     merge(&mut tree, flags);

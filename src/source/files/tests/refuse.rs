@@ -39,6 +39,11 @@ fn nothing_to_enforce() {
     check(gone, &[("policies", "does not exist")]);
     let empty = |place: &Place| place.rename("policies/base.cedar", "policies/base.txt");
     check(empty, &[("policies", "an empty policy set denies every request")]);
+    let nothing = |place: &Place| {
+        place.write("policies/cut.cedar", " \n");
+        place.write("policies/cut.cedar.json", "");
+    };
+    check(nothing, &[("policies/cut.cedar", "this file is empty"), ("policies/cut.cedar.json", "this file is empty")]);
 }
 
 #[test]

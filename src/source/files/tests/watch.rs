@@ -301,19 +301,90 @@ fn a_burst_is_answered_few_times() {
     }
 }
 
+/// A file that is open and was changed, by each way in which one comes to be.
+type Opener<'a> = &'a dyn Fn(&Place) -> fs::File;
+
 #[test]
-fn a_constant_writer_does_not_keep_others_from_being_seen() {
-    for settings in [settings(), polling()] {
+fn what_is_open_and_changed_holds_every_load_back_until_it_is_closed() {
+    let path = |place: &Place| place.path("policies/forbid.cedar");
+    let cut = |place: &Place| fs::File::create(path(place)).unwrap();
+    let half = |place: &Place| {
+        let mut file = cut(place);
+        file.write_all(b"// the first lines\n").unwrap();
+        file
+    };
+    let made_again = |place: &Place| {
+        place.remove("forbid");
+        cut(place)
+    };
+    let renamed_too_early = |place: &Place| {
+        let mut file = fs::File::create(place.path("policies/new.cedar")).unwrap();
+        file.write_all(b"// the first lines\n").unwrap();
+        place.rename("policies/new.cedar", "policies/forbid.cedar");
+        file
+    };
+    let openers: [Opener<'_>; 4] = [&cut, &half, &made_again, &renamed_too_early];
+    for (number, open) in openers.into_iter().enumerate() {
         let place = Place::new();
-        let source = place.files(settings);
+        place.write("policies/forbid.cedar", OTHER);
+        let source = place.files(settings());
         let wakes = Wakes::of(&source);
-        let start = Instant::now();
-        // held open and written all the time, so that it never becomes quiet
-        let mut file = fs::File::create(place.path("policies/busy.cedar")).unwrap();
-        while wakes.count() < 3 {
-            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain");
-            file.write_all(b"//\n").unwrap();
-            thread::sleep(Duration::from_millis(2));
+        source.load().unwrap();
+        let mut file = open(&place);
+        eventually("the report", || wakes.watch().degraded().is_some_and(|reason| reason.contains("forbid.cedar")));
+        let reason = wakes.watch().degraded().unwrap();
+        assert!(reason.contains("open for writing since 20") && reason.contains("not closed"), "{reason}");
+        // whoever asks for a load, and whatever else has changed
+        place.write("policies/other.cedar", POLICY);
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(wakes.count(), 0, "{number}");
+        let problems = source.load().unwrap_err();
+        assert!(problems.iter().all(|problem| problem.passing && problem.help.is_some()), "{number}: {problems:?}");
+        file.write_all(OTHER.as_bytes()).unwrap();
+        drop(file);
+        wakes.until(&source, 0, |source| {
+            let texts = texts(source);
+            texts.len() == 3 && texts[1].1.ends_with(OTHER) && texts[2].1 == POLICY
+        });
+        assert_eq!(wakes.watch().degraded(), None);
+    }
+}
+
+#[test]
+fn a_file_that_vanished_is_believed_after_some_time() {
+    for settings in [settings(), polling()] {
+        for (empty, quiet) in [(false, 400), (true, 400), (false, 0)] {
+            let place = Place::new();
+            place.write("policies/x.cedar", POLICY);
+            place.write("entities/e.json", "[]");
+            place.write("entities/f.ndjson", "{}");
+            let source = place.files(FileSettings { vanish_quiet: Duration::from_millis(quiet), ..settings.clone() });
+            let wakes = Wakes::of(&source);
+            let whole = source.load().unwrap();
+            if empty {
+                place.write("entities/f.ndjson", "");
+            } else {
+                fs::remove_file(place.path("entities/f.ndjson")).unwrap();
+            }
+            let start = Instant::now();
+            let loaded = source.load().unwrap();
+            assert_ne!(loaded.digest, whole.digest);
+            assert!(start.elapsed() >= Duration::from_millis(quiet), "{:?}", start.elapsed());
+
+            // back in time: as if it had never been away
+            place.write("entities/f.ndjson", "{}");
+            assert_eq!(source.load().unwrap().digest, whole.digest);
+            if quiet > 0 {
+                let digest = thread::scope(|scope| {
+                    place.remove("x");
+                    let load = scope.spawn(|| source.load().unwrap().digest);
+                    thread::sleep(Duration::from_millis(100));
+                    place.write("policies/x.cedar", POLICY);
+                    load.join().unwrap()
+                });
+                assert_eq!(digest, whole.digest);
+            }
+            drop(wakes);
         }
     }
 }
@@ -327,8 +398,13 @@ fn without_notifications_the_watch_says_so_and_looks() {
     let wake = Box::new(move || {
         counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     });
-    let watch =
-        start(Arc::clone(&source.tree), None, |_| Err(notify::Error::generic("no more inotify instances")), wake);
+    let watch = start(
+        Arc::clone(&source.tree),
+        None,
+        Arc::default(),
+        |_| Err(notify::Error::generic("no more inotify instances")),
+        wake,
+    );
     let reason = watch.degraded().unwrap();
     assert!(reason.contains("no more inotify instances") && reason.contains("1s"), "{reason}");
     place.put("x", POLICY);

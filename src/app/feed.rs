@@ -1,0 +1,398 @@
+//! Takes what a source has to the state: at the start, whenever it changes, and again while it cannot be loaded.
+//!
+//! A load that fails for a reason that may pass is tried again, later and later, until what was seen is loaded.
+//! It keeps the time at which it first began, so that it never undoes a change that came in meanwhile.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::domain::{Diagnostic, Digest};
+use crate::source::{Loaded, Source, Watch};
+use crate::state::{Began, Origin, Rejected, State};
+
+/// How often the feed looks whether its watch works, and what the watch waits for.
+const WATCH_CHECK: Duration = Duration::from_millis(250);
+
+/// How long to wait before the first attempt again; each further one waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest wait, unless an attempt itself takes long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Attempts take at most one part in so many of the time.
+const ATTEMPT_SHARE: u32 = 5;
+
+/// How long the end waits for a load that is under way.
+const FEED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the first load ended.
+pub(super) type First = oneshot::Receiver<Result<(), Vec<Diagnostic>>>;
+
+/// The thread that loads.
+#[derive(Debug)]
+pub(super) struct Feed {
+    wishes: mpsc::Sender<Wish>,
+    first: Option<First>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What the feed is asked to do.
+pub(super) enum Wish {
+    /// Load: something may have changed.
+    Load,
+    /// End.
+    Stop,
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// Loads at once, and from then on when `source` changes, if it is watched, or when someone wishes.
+    pub(super) fn start(source: impl Source + 'static, state: Arc<State>, watching: bool) -> io::Result<Self> {
+        let (wishes, asked) = mpsc::channel();
+        let (tell_first, first) = oneshot::channel();
+        let loader = Loader { source, state, wishes: wishes.clone(), last: None, failed: None, told: Vec::new() };
+        let thread = thread::Builder::new()
+            .name("palisade-feed".to_owned())
+            .spawn(move || loader.run(&asked, tell_first, watching))?;
+        Ok(Self { wishes, first: Some(first), thread: Some(thread) })
+    }
+
+    /// Where to ask it for something.
+    pub(super) fn wishes(&self) -> mpsc::Sender<Wish> {
+        self.wishes.clone()
+    }
+
+    /// Tells how the first load ended. Can be had once.
+    pub(super) fn first(&mut self) -> Option<First> {
+        self.first.take()
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let _ = self.wishes.send(Wish::Stop);
+        let Some(thread) = self.thread.take() else { return };
+        // a load that takes longer goes down with the process: it must not hold up the end
+        let patience = Instant::now() + FEED_PATIENCE;
+        while !thread.is_finished() && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// A load that is to be tried again.
+struct Failed {
+    /// When the first attempt began.
+    began: Began,
+    attempts: u32,
+    /// When the next one is due.
+    next: Instant,
+    problem: String,
+}
+
+struct Loader<S> {
+    source: S,
+    state: Arc<State>,
+    wishes: mpsc::Sender<Wish>,
+    /// What was last loaded and took effect, or was skipped for a later change.
+    last: Option<Digest>,
+    failed: Option<Failed>,
+    /// The problems of the attempt before.
+    told: Vec<Diagnostic>,
+}
+
+// === impl Loader ===
+
+impl<S: Source> Loader<S> {
+    fn run(
+        mut self,
+        asked: &mpsc::Receiver<Wish>,
+        first: oneshot::Sender<Result<(), Vec<Diagnostic>>>,
+        watching: bool,
+    ) {
+        // watched before it is read: a file that is being written during the first load is known to be
+        let mut watch = watching.then(|| self.watch());
+        let mut watch_again = Instant::now() + FIRST_PAUSE;
+        // whoever started this need not care
+        let _ = first.send(self.load(self.state.begin_load()));
+        loop {
+            self.tell(watch.as_ref());
+            let pause = self
+                .failed
+                .as_ref()
+                .map_or(WATCH_CHECK, |failed| failed.next.saturating_duration_since(Instant::now()).min(WATCH_CHECK));
+            match asked.recv_timeout(pause) {
+                Ok(Wish::Load) => {
+                    // several wishes are one load
+                    while let Ok(wish) = asked.try_recv() {
+                        if matches!(wish, Wish::Stop) {
+                            return;
+                        }
+                    }
+                    self.failed = None;
+                    let _ = self.load(self.state.begin_load());
+                }
+                Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    if let Some(failed) = self.failed.as_ref().filter(|failed| Instant::now() >= failed.next) {
+                        let _ = self.load(failed.began);
+                    }
+                }
+            }
+            if Instant::now() >= watch_again && watch.as_ref().is_some_and(Watch::has_ended) {
+                watch_again = Instant::now() + LONGEST_PAUSE;
+                watch = Some(self.watch());
+                // what changed while none watched
+                let _ = self.wishes.send(Wish::Load);
+            }
+        }
+    }
+
+    fn watch(&self) -> Watch {
+        let wishes = self.wishes.clone();
+        self.source.watch(Box::new(move || {
+            // fails only when the feed has ended
+            let _ = wishes.send(Wish::Load);
+        }))
+    }
+
+    /// Loads and applies, unless the files are what they were at the last load that took effect.
+    fn load(&mut self, began: Began) -> Result<(), Vec<Diagnostic>> {
+        let start = Instant::now();
+        let problems = match self.source.load() {
+            Ok(Loaded { digest, .. }) if Some(digest) == self.last => {
+                self.state.note_unchanged(Origin::Files);
+                Vec::new()
+            }
+            Ok(Loaded { bundle, digest, warnings, at_once }) => {
+                match self.state.apply_load(bundle, warnings, began) {
+                    Ok(_) => {
+                        self.last = Some(digest);
+                        Vec::new()
+                    }
+                    Err(Rejected::Superseded) => {
+                        if at_once {
+                            // the files were like this before the change came, so only their next change counts
+                            self.last = Some(digest);
+                        } else {
+                            // they changed while they were read, perhaps after the change of the API
+                            let _ = self.wishes.send(Wish::Load);
+                        }
+                        Vec::new()
+                    }
+                    Err(Rejected::Invalid(problems)) => problems,
+                    Err(Rejected::Stopped) => Vec::new(),
+                }
+            }
+            Err(problems) => {
+                let news = self.failed.is_none() || self.told != problems;
+                self.state.note_unreadable(Origin::Files, problems.clone(), news);
+                problems
+            }
+        };
+        match problems.first() {
+            // with one among them that does not pass, only a change of the files helps, and that is noticed
+            Some(problem) if problems.iter().all(|problem| problem.passing) => {
+                self.retry(began, start.elapsed(), format!("{}: {}", problem.origin, problem.message));
+            }
+            _ => self.failed = None,
+        }
+        self.told.clone_from(&problems);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn retry(&mut self, began: Began, took: Duration, problem: String) {
+        let attempts = self.failed.as_ref().map_or(0, |failed| failed.attempts).saturating_add(1);
+        let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(10) >> 1).min(LONGEST_PAUSE).max(took * ATTEMPT_SHARE);
+        self.failed = Some(Failed { began, attempts, next: Instant::now() + pause, problem });
+    }
+
+    fn tell(&self, watch: Option<&Watch>) {
+        let failed = self
+            .failed
+            .as_ref()
+            .map(|failed| format!("the files as they are now are not loaded, and are tried again: {}", failed.problem));
+        let reasons: Vec<String> = watch.and_then(Watch::degraded).into_iter().chain(failed).collect();
+        let reason = reasons.join("; ");
+        self.state.note_degraded(Some(&*reason).filter(|reason| !reason.is_empty()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender};
+
+    use super::*;
+    use crate::domain::{Bundle, Change, PolicyNaming, PolicyText};
+    use crate::engine::{EngineSettings, Validation};
+    use crate::source::Wake;
+    use crate::telemetry::{Metrics, ReloadResult};
+
+    type Outcome = Result<Loaded, Vec<Diagnostic>>;
+
+    /// Says when a load has begun, and ends it as it is told.
+    struct Scripted {
+        begun: Sender<()>,
+        outcomes: Mutex<Receiver<Outcome>>,
+    }
+
+    impl Source for Scripted {
+        fn name(&self) -> &str {
+            "a script"
+        }
+
+        fn load(&self) -> Outcome {
+            let _ = self.begun.send(());
+            self.outcomes.lock().unwrap().recv().unwrap_or_else(|_| Err(Vec::new()))
+        }
+
+        fn watch(&self, _: Wake) -> Watch {
+            unreachable!("the tests wish for themselves")
+        }
+    }
+
+    struct Stage {
+        state: Arc<State>,
+        metrics: Arc<Metrics>,
+        feed: Feed,
+        begun: Receiver<()>,
+        outcomes: Sender<Outcome>,
+    }
+
+    fn bundle(id: &str) -> Bundle {
+        let text = "permit (principal, action, resource);".to_owned();
+        let naming = PolicyNaming::Exactly(id.to_owned());
+        Bundle { policies: vec![PolicyText { origin: id.to_owned(), text, naming }], ..Bundle::default() }
+    }
+
+    fn files(id: &str) -> Outcome {
+        Ok(Loaded::new(bundle(id)))
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let metrics = Arc::new(Metrics::new().unwrap());
+            let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
+            let state = State::start(settings, metrics.clone()).unwrap();
+            let ((begin, begun), (outcomes, told)) = (mpsc::channel(), mpsc::channel());
+            let feed = Feed::start(Scripted { begun: begin, outcomes: told.into() }, state.clone(), false).unwrap();
+            Self { state, metrics, feed, begun, outcomes }
+        }
+
+        fn begins(&self) {
+            self.begun.recv_timeout(Duration::from_secs(20)).expect("a load begins");
+        }
+
+        fn load(&self, outcome: Outcome) {
+            self.feed.wishes.send(Wish::Load).unwrap();
+            self.begins();
+            self.outcomes.send(outcome).unwrap();
+        }
+
+        /// A change by the API, acknowledged.
+        fn put(&self, id: &str) {
+            let state = self.state.clone();
+            let change = Change::Replace(bundle(id));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(state.apply(change, Origin::Bundle)).unwrap();
+        }
+
+        #[track_caller]
+        fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+            let start = Instant::now();
+            while !condition(self) {
+                assert!(start.elapsed() < Duration::from_secs(20), "not {what}: {:?}", self.state.status());
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+
+        fn serves(&self, id: &str) -> bool {
+            self.state.snapshot().is_some_and(|snapshot| snapshot.policy_texts().iter().any(|(known, _)| *known == id))
+        }
+
+        fn superseded(&self) -> u64 {
+            self.metrics.reloads(Origin::Files, ReloadResult::Superseded).get()
+        }
+    }
+
+    fn failing() -> Outcome {
+        Err(vec![Diagnostic::error("a", "the disk is gone").passing()])
+    }
+
+    #[test]
+    fn a_load_that_began_before_an_acknowledged_change_never_undoes_it() {
+        let stage = Stage::new();
+        // at the start
+        stage.begins();
+        stage.put("put");
+        stage.outcomes.send(files("old")).unwrap();
+        stage.until("skipped", |stage| stage.superseded() == 1);
+        assert!(stage.serves("put") && stage.state.status().last_attempt.unwrap().superseded);
+        // the same files again, by signal: they were there before
+        stage.load(files("old"));
+        stage.until("unchanged", |stage| stage.metrics.reloads(Origin::Files, ReloadResult::Unchanged).get() == 1);
+        assert!(stage.serves("put"));
+        // they change: they count
+        stage.load(files("new"));
+        stage.until("loaded", |stage| stage.serves("new"));
+        // a change that changes nothing is acknowledged as well
+        stage.feed.wishes.send(Wish::Load).unwrap();
+        stage.begins();
+        stage.put("new");
+        stage.outcomes.send(files("old")).unwrap();
+        stage.until("skipped", |stage| stage.superseded() == 2);
+        assert!(stage.serves("new"));
+        // what is tried again keeps the time of its first attempt
+        stage.load(failing());
+        stage.begins();
+        stage.put("later");
+        stage.outcomes.send(failing()).unwrap();
+        stage.begins();
+        stage.outcomes.send(files("newer")).unwrap();
+        stage.until("skipped", |stage| stage.superseded() == 3);
+        assert!(stage.serves("later"));
+    }
+
+    #[test]
+    fn files_that_changed_while_they_were_read_are_read_again() {
+        let stage = Stage::new();
+        stage.begins();
+        stage.put("put");
+        stage.outcomes.send(files("mixed").map(|loaded| Loaded { at_once: false, ..loaded })).unwrap();
+        stage.begins();
+        stage.outcomes.send(files("mixed")).unwrap();
+        stage.until("loaded", |stage| stage.serves("mixed"));
+    }
+
+    #[test]
+    fn what_fails_for_a_passing_reason_is_tried_again_until_it_is_loaded() {
+        let mut stage = Stage::new();
+        let mut first = stage.feed.first().unwrap();
+        stage.begins();
+        stage.outcomes.send(failing()).unwrap();
+        stage.until("told", |stage| stage.state.status().degraded.is_some_and(|why| why.contains("the disk is gone")));
+        assert!(first.try_recv().unwrap().is_err());
+        for _ in 0..2 {
+            stage.begins();
+            stage.outcomes.send(failing()).unwrap();
+        }
+        stage.begins();
+        stage.outcomes.send(files("a")).unwrap();
+        stage.until("loaded", |stage| stage.serves("a"));
+        stage.until("well", |stage| stage.state.status().degraded.is_none());
+        // what does not pass waits for a change
+        stage.load(Err(vec![Diagnostic::error("a", "no policy")]));
+        stage.until("refused", |stage| !stage.state.status().last_attempt.unwrap().problems.is_empty());
+        assert!(stage.begun.recv_timeout(FIRST_PAUSE * 3).is_err());
+        assert_eq!(stage.state.status().degraded, None);
+        stage.load(files("b"));
+        stage.until("loaded", |stage| stage.serves("b"));
+    }
+}

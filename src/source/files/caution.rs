@@ -1,0 +1,193 @@
+//! What is not believed at once: a file that is being written, and a file that has gone.
+//!
+//! A writer that cuts a file and fills it again, or removes it and makes it again, would else be met in between,
+//! and policies would be published without the forbids that are still to come. So a load waits until a file that
+//! vanished has been gone for `vanish_quiet`, and refuses while a file is known to be open for writing. A
+//! file that was renamed into its place is whole, and costs no wait.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::domain::Diagnostic;
+use crate::source::Loaded;
+use crate::source::files::Tree;
+use crate::source::files::names::Role;
+use crate::source::files::open::Unfinished;
+use crate::source::files::scan::{Found, Scan};
+use crate::source::files::settle::Signals;
+
+/// How often to look whether what vanished is back.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Looking takes at most one part in so many of the time.
+const LOOK_SHARE: u32 = 10;
+
+/// How often to look whether a file has been closed.
+const CLOSE_LOOK: Duration = Duration::from_millis(10);
+
+/// The longest that a load waits for the notifier to tell of what was just written.
+const LONGEST_FRESH: Duration = Duration::from_millis(200);
+
+/// How often a load starts again since files change under it.
+const ATTEMPTS: usize = 5;
+
+/// What a source remembers between its loads.
+#[derive(Debug, Default)]
+pub(super) struct Caution {
+    // std Mutex: held for look-ups in memory
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// What the last whole load read.
+    good: Option<Arc<Scan>>,
+    /// Since when files of it have been missing, by origin.
+    gone: Vec<(String, Instant)>,
+    /// What the watches know of files that are open.
+    signals: Vec<Weak<Signals>>,
+}
+
+type Outcome = (Arc<Scan>, Result<Loaded, Vec<Diagnostic>>);
+
+// === impl Caution ===
+
+impl Caution {
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks a watch, from now on, which files are being written.
+    pub(super) fn listen(&self, signals: &Arc<Signals>) {
+        let mut memory = self.lock();
+        memory.signals.retain(|known| known.strong_count() > 0);
+        memory.signals.push(Arc::downgrade(signals));
+    }
+
+    /// Loads by `read`, when nothing speaks against believing what is there.
+    pub(super) fn load(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
+        let mut changed = false;
+        for _ in 0..ATTEMPTS {
+            self.wait_for_the_missing(tree);
+            let (scan, result) = read();
+            let unfinished = self.unfinished(&scan);
+            if !unfinished.is_empty() {
+                if self.closes_soon(&scan) {
+                    changed = true;
+                    continue;
+                }
+                return (Arc::new(scan), Err(unfinished.iter().map(being_written).collect()));
+            }
+            let loaded = match result {
+                Ok(loaded) => Loaded { at_once: loaded.at_once && !changed, ..loaded },
+                Err(problems) => return (Arc::new(scan), Err(problems)),
+            };
+            // what was written a moment ago may be written on: the notifier tells of it a moment later
+            let fresh = self.freshness(&scan, tree.settings.quiet);
+            if !fresh.is_zero() {
+                thread::sleep(fresh);
+            }
+            let steady = fresh.is_zero() || scan.is_same(&Scan::of(tree));
+            if steady && self.unfinished(&scan).is_empty() && self.young(&scan, tree.settings.vanish_quiet).is_none() {
+                let scan = Arc::new(scan);
+                self.lock().good = Some(Arc::clone(&scan));
+                return (scan, Ok(loaded));
+            }
+            changed = true;
+        }
+        let problem = Diagnostic::error(tree.shown(), "files change each time that they are read")
+            .help("write to a temporary name and rename it into place; they are read again when they are quiet")
+            .passing();
+        (Arc::new(Scan::of(tree)), Err(vec![problem]))
+    }
+
+    /// Waits until every file that is missing has been so for long enough, or is back.
+    fn wait_for_the_missing(&self, tree: &Tree) {
+        if self.lock().good.is_none() {
+            return;
+        }
+        loop {
+            let start = Instant::now();
+            let scan = Scan::of(tree);
+            let Some(wait) = self.young(&scan, tree.settings.vanish_quiet) else { return };
+            thread::sleep(wait.min(LOOK.max(start.elapsed() * LOOK_SHARE)));
+        }
+    }
+
+    /// How long until every file that `scan` lacks is believed to be gone; `None` if they are.
+    fn young(&self, scan: &Scan, quiet: Duration) -> Option<Duration> {
+        let mut memory = self.lock();
+        let good = memory.good.clone()?;
+        if !scan.problems.is_empty() {
+            // a directory that is not there says nothing of its files: it may come back with half of them
+            memory.gone.clear();
+            return None;
+        }
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        let there: HashSet<(Role, &str)> = scan.files.iter().filter(|file| file.stamp.len > 0).map(place).collect();
+        for file in good.files.iter().filter(|file| file.stamp.len > 0 && !there.contains(&place(file))) {
+            let since = memory.gone.iter().find(|(origin, _)| *origin == file.origin).map_or(now, |(_, since)| *since);
+            gone.push((file.origin.clone(), since));
+        }
+        memory.gone = gone;
+        let youngest = memory.gone.iter().map(|(_, since)| *since).max()?;
+        Some((youngest + quiet).saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
+    /// The files that are known to be open and changed, as far as they count.
+    fn unfinished(&self, scan: &Scan) -> Vec<Unfinished> {
+        let signals: Vec<Arc<Signals>> = self.lock().signals.iter().filter_map(Weak::upgrade).collect();
+        let mut found: Vec<Unfinished> = signals.iter().flat_map(|signals| signals.unfinished()).collect();
+        found.retain(|unfinished| scan.files.iter().any(|file| file.real == unfinished.path));
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found.dedup_by(|a, b| a.path == b.path);
+        found
+    }
+
+    /// Whether what is open is closed within a moment: the news of it may be on its way.
+    fn closes_soon(&self, scan: &Scan) -> bool {
+        let latest = Instant::now() + LONGEST_FRESH;
+        while Instant::now() < latest {
+            thread::sleep(CLOSE_LOOK);
+            if self.unfinished(scan).is_empty() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How long until the youngest file has been quiet, where a watch may have something to say of it.
+    fn freshness(&self, scan: &Scan, quiet: Duration) -> Duration {
+        if !self.lock().signals.iter().any(|signals| signals.strong_count() > 0) {
+            return Duration::ZERO;
+        }
+        let now = SystemTime::now();
+        // a time to come says nothing
+        let ages = scan.files.iter().filter_map(|file| now.duration_since(file.stamp.changed_at()?).ok());
+        ages.min().map_or(Duration::ZERO, |age| quiet.min(LONGEST_FRESH).saturating_sub(age))
+    }
+}
+
+/// What makes two files the same one, whatever is in them.
+fn place(file: &Found) -> (Role, &str) {
+    (file.role, &file.origin)
+}
+
+fn being_written(unfinished: &Unfinished) -> Diagnostic {
+    Diagnostic::error(unfinished.path.display().to_string(), unfinished.to_string())
+        .help("nothing is loaded until it is closed; write to a temporary name and rename it into place")
+        .passing()
+}
+
+/// What a watch says while it waits for files to be closed.
+pub(super) fn waits_for(files: &[Unfinished]) -> Option<String> {
+    let first = files.first()?;
+    let more = match files.len() {
+        1 => String::new(),
+        n => format!(", and {} more files are open", n - 1),
+    };
+    Some(format!("nothing is loaded: `{}`: {first}{more}", first.path.display()))
+}

@@ -1,0 +1,134 @@
+//! A file that is open for writing and has been changed, as far as the notifier tells.
+//!
+//! The system announces each close, so that such a file is believed to be open until it is announced. Only where
+//! announcements may have been lost (a queue that overflowed, a watch that was set again) is it looked at
+//! instead: when it has not changed for [`DOUBT_QUIET`], it counts as closed.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::source::files::stamp::Stamp;
+
+/// How long a file must look the same to count as closed, where its close may have been missed. Longer than
+/// any pause of a writer that is well; too short would publish half of a file, too long only holds up.
+const DOUBT_QUIET: Duration = Duration::from_secs(10);
+
+/// What is known of one.
+#[derive(Debug, Clone)]
+pub(super) struct Open {
+    since: SystemTime,
+    /// Whether it was written; else it was made, and is waited for while it is empty.
+    written: bool,
+    /// Since when it has looked like this, where its close may have been missed.
+    doubt: Option<(Instant, Option<Stamp>)>,
+}
+
+/// A file that is not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unfinished {
+    /// Its path without links.
+    pub(super) path: PathBuf,
+    /// When it was first seen to be open.
+    pub(super) since: SystemTime,
+}
+
+/// What a look at one found.
+pub(super) struct Looked {
+    pub(super) path: PathBuf,
+    /// What is known now; `None` if it is not open any more.
+    pub(super) open: Option<Open>,
+    pub(super) unfinished: Option<Unfinished>,
+}
+
+// === impl Open ===
+
+impl Open {
+    /// A file that was changed.
+    pub(super) fn written() -> Self {
+        Self { since: SystemTime::now(), written: true, doubt: None }
+    }
+
+    /// A file that was made and is open.
+    pub(super) fn made() -> Self {
+        Self { written: false, ..Self::written() }
+    }
+
+    /// It was opened or changed once more, so that its close is still to come.
+    pub(super) fn again(&mut self, other: &Self) {
+        self.written |= other.written;
+        self.doubt = None;
+    }
+
+    /// Its close may have been missed.
+    pub(super) fn doubt(&mut self) {
+        self.doubt.get_or_insert((Instant::now(), None));
+    }
+
+    /// This look, unless more was heard of the file meanwhile.
+    pub(super) fn since_then(self, known: &Self) -> Self {
+        let heard_more = known.written != self.written || known.doubt.is_none() != self.doubt.is_none();
+        if heard_more { known.clone() } else { self }
+    }
+
+    /// Looks at the file.
+    pub(super) fn look(mut self, path: PathBuf) -> Looked {
+        let stamp = match fs::metadata(&path) {
+            Ok(metadata) => Some(Stamp::of(&metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Looked { path, open: None, unfinished: None };
+            }
+            Err(_) => None,
+        };
+        if let Some((since, before)) = &mut self.doubt {
+            if *before != stamp {
+                (*since, *before) = (Instant::now(), stamp);
+            } else if since.elapsed() >= DOUBT_QUIET {
+                return Looked { path, open: None, unfinished: None };
+            }
+        }
+        let counts = self.written || stamp.is_none_or(|stamp| stamp.len == 0);
+        let unfinished = counts.then(|| Unfinished { path: path.clone(), since: self.since });
+        Looked { path, open: counts.then_some(self), unfinished }
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = jiff::Timestamp::try_from(self.since).unwrap_or_default();
+        write!(f, "this has been open for writing since {since:.0}, and is not closed yet")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_have_been_missed_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let still_open = |open: &Open| open.clone().look(path.clone()).open.is_some();
+        let mut open = Open::written();
+        assert!(!still_open(&open), "it is gone");
+        fs::write(&path, "").unwrap();
+        assert!(still_open(&open) && still_open(&Open::made()));
+        fs::write(&path, "x").unwrap();
+        assert!(still_open(&open) && !still_open(&Open::made()), "a link to a whole file is made, and never closed");
+
+        // doubted: for as long as it changes, and for some time after that
+        open.doubt();
+        let open = open.look(path.clone()).open.unwrap();
+        let long_ago = Instant::now().checked_sub(DOUBT_QUIET).unwrap();
+        let aged = |open: &Open| Open { doubt: open.doubt.map(|(_, stamp)| (long_ago, stamp)), ..open.clone() };
+        assert!(still_open(&open) && !still_open(&aged(&open)));
+        fs::write(&path, "xy").unwrap();
+        assert!(still_open(&aged(&open)));
+        // heard of again: known to be open
+        let mut again = aged(&open);
+        again.again(&Open::written());
+        assert!(still_open(&again));
+    }
+}

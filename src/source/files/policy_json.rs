@@ -1,0 +1,268 @@
+//! A file of policies in Cedar's JSON form: one policy or template, or a policy set, taken apart into single ones.
+//!
+//! Ids are those that the same policies have in a `.cedar` file: the `@id` annotation, else `<path>.<n>`. In a
+//! policy set the name of a member counts, unless it is one of `policy0`, `policy1` and so on, as Cedar's own
+//! tools number policies without a name. What the policies say is for the engine to judge.
+
+use std::collections::HashMap;
+
+use crate::domain::request::uid_member;
+use crate::domain::{Diagnostic, Link, PolicyNaming, PolicyText, Value};
+
+/// The members of a policy set.
+const SET: [&str; 3] = ["staticPolicies", "templates", "templateLinks"];
+
+/// What a file holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Split {
+    pub(super) policies: Vec<PolicyText>,
+    pub(super) links: Vec<Link>,
+}
+
+/// Takes the text of a file apart. `stem` is what its policies without a name are called after.
+///
+/// # Errors
+/// Every problem with its shape.
+pub(super) fn split(origin: &str, text: &str, stem: &str) -> Result<Split, Vec<Diagnostic>> {
+    let value = Value::parse(text.as_bytes()).map_err(|error| vec![not_json(origin, text, &error)])?;
+    let Value::Object(members) = value else {
+        let message = format!("this is {}, not a policy or a policy set in Cedar's JSON form", value.kind());
+        return Err(vec![Diagnostic::error(origin, message).help("write an object, as `cedar translate-policy` does")]);
+    };
+    let mut splitter =
+        Splitter { origin, stem, split: Split::default(), templates: HashMap::new(), problems: Vec::new() };
+    if members.iter().any(|(name, _)| SET.contains(&&**name)) {
+        splitter.set(members);
+    } else {
+        splitter.policy(origin.to_owned(), None, &Value::Object(members));
+    }
+    if splitter.problems.is_empty() { Ok(splitter.split) } else { Err(splitter.problems) }
+}
+
+fn not_json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
+    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or(&message);
+    Diagnostic::error(origin, format!("not JSON: {message}"))
+        .at(text, (line_start + error.column().saturating_sub(1)).min(text.len()))
+        .help("policies in Cedar's own syntax are in files named `*.cedar`")
+}
+
+struct Splitter<'a> {
+    origin: &'a str,
+    stem: &'a str,
+    split: Split,
+    /// The id of each template, by its name in the set.
+    templates: HashMap<String, String>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Splitter<'_> {
+    fn problem(&mut self, message: String) {
+        self.problems.push(Diagnostic::error(self.origin, message));
+    }
+
+    fn set(&mut self, members: Vec<(std::borrow::Cow<'_, str>, Value<'_>)>) {
+        let mut links = Vec::new();
+        for (member, value) in members {
+            match (&*member, value) {
+                ("staticPolicies" | "templates", Value::Object(policies)) => {
+                    for (name, policy) in policies {
+                        self.member(&member, &name, &policy);
+                    }
+                }
+                ("templateLinks", Value::Array(elements)) => links = elements,
+                ("staticPolicies" | "templates", other) => {
+                    self.problem(format!("`{member}` must be an object of name and policy, not {}", other.kind()));
+                }
+                ("templateLinks", other) => {
+                    self.problem(format!("`templateLinks` must be an array, not {}", other.kind()));
+                }
+                (other, _) => self.problem(format!("unknown member `{other}`; a policy set has {}", SET.join(", "))),
+            }
+        }
+        // after all templates, wherever they stand
+        for (i, link) in links.into_iter().enumerate() {
+            match self.link(link, &format!("templateLinks[{i}]")) {
+                Ok(link) => self.split.links.push(link),
+                Err(message) => self.problem(message),
+            }
+        }
+        if self.problems.is_empty() && self.split.policies.is_empty() {
+            let help = "remove the file if it is not needed";
+            self.problems.push(Diagnostic::error(self.origin, "there is no policy in this policy set").help(help));
+        }
+    }
+
+    fn member(&mut self, part: &str, name: &str, policy: &Value<'_>) {
+        let origin = format!("{} ({part}[{name:?}])", self.origin);
+        match (part, has_slots(policy)) {
+            ("staticPolicies", true) => {
+                return self.problem(format!("`staticPolicies[{name:?}]` has a slot: move it to `templates`"));
+            }
+            ("templates", false) => {
+                return self.problem(format!("`templates[{name:?}]` has no slot: move it to `staticPolicies`"));
+            }
+            _ => {}
+        }
+        let id = self.policy(origin, Some(name), policy);
+        if let Some(id) = id.filter(|_| part == "templates") {
+            self.templates.insert(name.to_owned(), id);
+        }
+    }
+
+    /// Adds one policy and gives its id.
+    fn policy(&mut self, origin: String, name: Option<&str>, policy: &Value<'_>) -> Option<String> {
+        let annotation = member(policy, "annotations").and_then(|annotations| member(annotations, "id"));
+        let id = match (annotation, name) {
+            (Some(Value::String(id)), _) if !id.is_empty() => id.to_string(),
+            (Some(_), _) => {
+                let problem = Diagnostic::error(origin, "the annotation `id` is empty");
+                self.problems.push(problem.help("name the policy, or leave the annotation out"));
+                return None;
+            }
+            (None, None) => format!("{}.0", self.stem),
+            (None, Some("")) => {
+                self.problems.push(Diagnostic::error(origin, "the policy's name is empty").help("name the policy"));
+                return None;
+            }
+            (None, Some(name)) => match name.strip_prefix("policy").filter(|n| is_number(n)) {
+                Some(n) => format!("{}.{n}", self.stem),
+                None => name.to_owned(),
+            },
+        };
+        let text = policy.to_json().to_string();
+        self.split.policies.push(PolicyText { origin, text, naming: PolicyNaming::Exactly(id.clone()) });
+        Some(id)
+    }
+
+    fn link(&self, link: Value<'_>, at: &str) -> Result<Link, String> {
+        let Value::Object(members) = link else {
+            return Err(format!("`{at}` must be an object of `templateId`, `newId` and `values`"));
+        };
+        let (mut template, mut link_id, mut args) = (None, None, Vec::new());
+        for (name, value) in members {
+            match (&*name, value) {
+                ("templateId", Value::String(id)) => template = Some(id.into_owned()),
+                ("newId", Value::String(id)) => link_id = Some(id.into_owned()),
+                ("values", Value::Object(values)) => {
+                    for (slot, uid) in values {
+                        let pointer = format!("{at}.values[{slot:?}]");
+                        let uid = uid_member(uid, &pointer).map_err(|error| format!("`{pointer}`: {error}"))?;
+                        args.push((slot.into_owned(), uid.to_string()));
+                    }
+                }
+                ("templateId" | "newId" | "values", other) => {
+                    return Err(format!("`{at}.{name}` must not be {}", other.kind()));
+                }
+                (other, _) => {
+                    return Err(format!(
+                        "`{at}` has an unknown member `{other}`; a link has templateId, newId, values"
+                    ));
+                }
+            }
+        }
+        let name = template.ok_or_else(|| format!("`{at}` lacks `templateId`"))?;
+        let template_id = self
+            .templates
+            .get(&name)
+            .cloned()
+            .ok_or_else(|| format!("`{at}`: there is no template `{name}` in this set"))?;
+        Ok(Link { template_id, link_id: link_id.ok_or_else(|| format!("`{at}` lacks `newId`"))?, args })
+    }
+}
+
+/// Digits without a zero before them, so that no two of them are the same number.
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
+}
+
+fn member<'v, 'a>(value: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
+    value.as_object()?.iter().find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// Whether the scope of a policy has a slot.
+fn has_slots(policy: &Value<'_>) -> bool {
+    ["principal", "resource"].into_iter().filter_map(|part| member(policy, part)).any(|scope| {
+        member(scope, "slot").is_some() || member(scope, "in").is_some_and(|within| member(within, "slot").is_some())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str =
+        r#"{"effect":"permit","principal":{"op":"All"},"action":{"op":"All"},"resource":{"op":"All"},"conditions":[]"#;
+
+    fn ids(text: &str) -> Result<Vec<String>, String> {
+        let split = split("f", text, "a/b").map_err(|problems| problems[0].to_string())?;
+        let id = |text: PolicyText| match text.naming {
+            PolicyNaming::Exactly(id) => id,
+            other => panic!("{other:?}"),
+        };
+        Ok(split.policies.into_iter().map(id).chain(split.links.into_iter().map(|link| format!("{link:?}"))).collect())
+    }
+
+    #[test]
+    fn policies_have_the_ids_that_they_have_in_cedars_syntax() {
+        let named = format!(r#"{POLICY},"annotations":{{"id":"x","why":"y"}}}}"#);
+        let plain = format!("{POLICY}}}");
+        let template = plain.replacen(r#"{"op":"All"}"#, r#"{"op":"==","slot":"?principal"}"#, 1);
+        for (text, expected) in [
+            (plain.clone(), vec!["a/b.0"]),
+            (named.clone(), vec!["x"]),
+            (template.clone(), vec!["a/b.0"]),
+            (
+                format!(
+                    r#"{{"staticPolicies":{{"policy1":{plain},"mine":{plain},"policy01":{plain},"other":{named}}}}}"#
+                ),
+                vec!["a/b.1", "mine", "policy01", "x"],
+            ),
+            (
+                format!(
+                    r#"{{"templateLinks":[{{"templateId":"policy0","newId":"l","values":{{"?principal":{{"type":"U","id":"v"}}}}}}],"templates":{{"policy0":{template}}},"staticPolicies":{{}}}}"#
+                ),
+                vec!["a/b.0", r#"Link { template_id: "a/b.0", link_id: "l", args: [("?principal", "U::\"v\"")] }"#],
+            ),
+        ] {
+            assert_eq!(ids(&text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_another_shape_is_refused() {
+        let plain = format!("{POLICY}}}");
+        let template = plain.replacen(r#"{"op":"All"}"#, r#"{"op":"==","slot":"?principal"}"#, 1);
+        for (text, expected) in [
+            ("[]".to_owned(), "not a policy or a policy set"),
+            ("{".to_owned(), "f:1:1: not JSON"),
+            (r#"{"effect":"permit","effect":"forbid"}"#.to_owned(), "duplicate key"),
+            ("[".repeat(200), "not JSON: recursion limit"),
+            (r#"{"staticPolicies":{}}"#.to_owned(), "there is no policy"),
+            (r#"{"staticPolicies":[]}"#.to_owned(), "must be an object"),
+            (r#"{"staticPolicies":{},"policies":{}}"#.to_owned(), "unknown member `policies`"),
+            (format!(r#"{{"staticPolicies":{{"a":{template}}}}}"#), "has a slot"),
+            (format!(r#"{{"templates":{{"a":{plain}}}}}"#), "has no slot"),
+            (format!(r#"{POLICY},"annotations":{{"id":""}}}}"#), "is empty"),
+            (format!(r#"{POLICY},"annotations":{{"id":null}}}}"#), "is empty"),
+            (
+                format!(r#"{{"templates":{{"t":{template}}},"templateLinks":[{{"newId":"l","values":{{}}}}]}}"#),
+                "lacks `templateId`",
+            ),
+            (
+                format!(r#"{{"templates":{{"t":{template}}},"templateLinks":[{{"templateId":"u","newId":"l"}}]}}"#),
+                "no template `u`",
+            ),
+            (
+                format!(
+                    r#"{{"templates":{{"t":{template}}},"templateLinks":[{{"templateId":"t","newId":"l","x":1}}]}}"#
+                ),
+                "unknown member `x`",
+            ),
+        ] {
+            let error = ids(&text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
