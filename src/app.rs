@@ -1,16 +1,17 @@
 //! Wires the parts together: settings in, a running sidecar out.
 
 mod feed;
+mod signals;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
@@ -22,8 +23,9 @@ use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource};
 use crate::state::{LoadRules, State};
 use crate::telemetry::{Metrics, events};
-use crate::transport::{self, AdminToken, BoundListener, Gateway, Services, Surface};
-use feed::{Feed, First, Wish};
+use crate::transport::{self, AdminToken, BoundListener, Budget, Gateway, Services, Surface};
+use feed::{FEED_PATIENCE, Feed, First};
+use signals::Signals;
 
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -81,12 +83,14 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
         .enable_all()
         .thread_name("palisade-http")
         .build()?;
+    // first: whoever reads in the log that we listen may signal us
+    let mut signals = Some(Signals::install()?);
     let served = runtime.block_on(async {
-        // first: whoever reads in the log that we listen may signal us
-        let signals = Signals::install()?;
         let require = settings.load.require;
         let mut app = App::start_observed(settings, observers).await?;
-        let stop = signals.obey(&app);
+        // taken only now: it has a runtime, which must not be dropped within another
+        let Some(signals) = signals.take() else { return Ok(()) };
+        let stop = signals.obey(&app)?;
         let first = app.feed.first().filter(|_| require);
         tokio::select! {
             () = app.run(stop) => Ok(()),
@@ -158,6 +162,9 @@ impl App {
             limits,
             admin_token,
             draining: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            decision_bytes: Budget::new(settings.http.max_inflight_bytes),
+            admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch)?;
         Ok(Self { services, listeners, feed, settings })
@@ -180,8 +187,8 @@ impl App {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let Self { services, listeners, feed, settings } = self;
         let shutdown = settings.shutdown;
-        let (close, closing) = watch::channel(false);
-        let (close_ops, closing_ops) = watch::channel(false);
+        let (close, closing) = watch::channel(None);
+        let (close_ops, closing_ops) = watch::channel(None);
         let (mut serving, mut operating) = (JoinSet::new(), JoinSet::new());
         for listener in listeners {
             // health and metrics stay reachable until the last decision is answered
@@ -189,7 +196,7 @@ impl App {
                 Surface::Decisions | Surface::Grpc => (&mut serving, closing.clone()),
                 Surface::Admin | Surface::Ops => (&mut operating, closing_ops.clone()),
             };
-            set.spawn(transport::serve(listener, services.clone(), closing, shutdown.grace));
+            set.spawn(transport::serve(listener, services.clone(), closing));
         }
         // a closed channel means that nobody can ask it to stop: then it serves on
         if stop.wait_for(|stop| *stop).await.is_err() {
@@ -199,66 +206,35 @@ impl App {
         services.draining.store(true, Ordering::Release);
         events::DrainStarted { delay: shutdown.delay, grace: shutdown.grace }.emit(&services.metrics);
         tokio::time::sleep(shutdown.delay).await;
-        close.send_replace(true);
-        let mut cut: usize = serving.join_all().await.into_iter().sum();
-        close_ops.send_replace(true);
-        cut += operating.join_all().await.into_iter().sum::<usize>();
-        drop(feed);
+        let over = started + shutdown.delay + shutdown.grace;
+        // requests get all of it but a last moment, for what else must end within the grace period
+        let last_call = over - (shutdown.grace / 8).min(LAST_MOMENT);
+        close.send_replace(Some(last_call));
+        ended(serving, last_call).await;
+        close_ops.send_replace(Some(last_call));
+        ended(operating, last_call).await;
+        let (unanswered, cut) = (services.unanswered(), services.open_connections());
+        let left = || over.saturating_duration_since(Instant::now());
+        feed.stop(left().min(FEED_PATIENCE));
         if let Some(log) = services.pdp.log() {
-            log.close();
+            log.close(left().min(LOG_PATIENCE));
         }
-        events::DrainFinished { took: started.elapsed(), cut }.emit(&services.metrics);
+        events::DrainFinished { took: started.elapsed(), cut, unanswered }.emit(&services.metrics);
     }
 }
 
-/// SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 reopens the decision log.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-    reopen: Signal,
-}
+/// How much of the grace period is kept for what ends after the listeners, at most.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
-impl Signals {
-    fn install() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            reopen: signal(SignalKind::user_defined1())?,
-        })
-    }
+/// How long the end waits for a decision log whose sink takes nothing.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
-    /// Does what the signals say from now on. What it returns turns true when the process is to stop.
-    fn obey(mut self, app: &App) -> watch::Receiver<bool> {
-        let (stop, stopped) = watch::channel(false);
-        let (services, wake) = (app.services.clone(), app.feed.wishes());
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = self.terminate.recv() => break,
-                    _ = self.interrupt.recv() => break,
-                    _ = self.hangup.recv() => {
-                        // the feed is gone only when the process stops
-                        let _ = wake.send(Wish::Load);
-                    }
-                    _ = self.reopen.recv() => {
-                        if let Some(log) = services.pdp.log() {
-                            log.reopen();
-                        }
-                    }
-                }
-            }
-            stop.send_replace(true);
-            // a second signal means now
-            tokio::select! {
-                _ = self.terminate.recv() => (),
-                _ = self.interrupt.recv() => (),
-            }
-            std::process::exit(1);
-        });
-        stopped
-    }
+/// Waits for the listeners, but not for one that is stuck: they stop by themselves at `deadline`.
+async fn ended(mut listeners: JoinSet<()>, deadline: Instant) {
+    let patience = deadline + Duration::from_millis(50);
+    while let Ok(Some(_)) = timeout_at(patience.into(), listeners.join_next()).await {}
+    // what is left goes down with the process
+    listeners.detach_all();
 }
 
 /// Ends with the problems of the first load, if it has any and is required; else never.

@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const ATTEMPT_SHARE: u32 = 5;
 
 /// How long the end waits for a load that is under way.
-const FEED_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const FEED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How the first load ended.
 pub(super) type First = oneshot::Receiver<Result<(), Vec<Diagnostic>>>;
@@ -68,6 +68,20 @@ impl Feed {
         self.wishes.clone()
     }
 
+    /// Ends the thread. A load that takes longer than `patience` goes down with the process: it must not hold up the end.
+    pub(super) fn stop(mut self, patience: Duration) {
+        self.end(patience);
+    }
+
+    fn end(&mut self, patience: Duration) {
+        let _ = self.wishes.send(Wish::Stop);
+        let Some(thread) = self.thread.take() else { return };
+        let deadline = Instant::now() + patience;
+        while !thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Tells how the first load ended. Can be had once.
     pub(super) fn first(&mut self) -> Option<First> {
         self.first.take()
@@ -76,13 +90,7 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let _ = self.wishes.send(Wish::Stop);
-        let Some(thread) = self.thread.take() else { return };
-        // a load that takes longer goes down with the process: it must not hold up the end
-        let patience = Instant::now() + FEED_PATIENCE;
-        while !thread.is_finished() && Instant::now() < patience {
-            thread::sleep(Duration::from_millis(2));
-        }
+        self.end(FEED_PATIENCE);
     }
 }
 

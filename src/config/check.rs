@@ -62,6 +62,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         admin: AdminSettings {
             token_file,
             max_body_bytes: checker.bytes(&["admin", "max_body_bytes"], raw.admin.max_body_bytes, 1),
+            max_inflight_bytes: checker.bytes(&["admin", "max_inflight_bytes"], raw.admin.max_inflight_bytes, 1),
         },
         http: checker.http(&raw.http),
         limits: LimitSettings {
@@ -140,8 +141,11 @@ impl Checker<'_> {
         HttpSettings {
             max_body_bytes: self.bytes(&["http", "max_body_bytes"], raw.max_body_bytes, 1),
             max_header_bytes: self.bytes(&["http", "max_header_bytes"], raw.max_header_bytes, LEAST_HEADER_BYTES),
+            max_answer_bytes: self.bytes(&["http", "max_answer_bytes"], raw.max_answer_bytes, 1),
+            max_inflight_bytes: self.bytes(&["http", "max_inflight_bytes"], raw.max_inflight_bytes, 1),
             header_timeout: self.positive(&["http", "header_timeout"], raw.header_timeout),
             body_timeout: self.positive(&["http", "body_timeout"], raw.body_timeout),
+            idle_timeout: self.positive(&["http", "idle_timeout"], raw.idle_timeout),
             max_connections: raw.max_connections.get(),
             max_batch: raw.max_batch.get(),
             deadline: raw.deadline.0,

@@ -251,6 +251,8 @@ section! {
         token_file: Option<String> = None,
         /// The largest body that the admin API takes. Bytes, or with a unit.
         max_body_bytes: ByteSize = ByteSize::mib(256),
+        /// How many bytes of bodies and answers the admin and ops listeners hold at a time, of all requests. Beyond that they answer 503. A request that is alone is bounded by `max_body_bytes` only. Bytes, or with a unit.
+        max_inflight_bytes: ByteSize = ByteSize::mib(256),
     }
 }
 
@@ -269,10 +271,16 @@ section! {
         max_body_bytes: ByteSize = ByteSize::mib(1),
         /// The largest request head. Bytes, or with a unit; at least 8KiB.
         max_header_bytes: ByteSize = ByteSize::kib(16),
+        /// The largest answer to a batch. Beyond that no more of it is decided, and the whole batch is an error. Bytes, or with a unit.
+        max_answer_bytes: ByteSize = ByteSize::mib(4),
+        /// How many bytes of bodies and answers the decision and gRPC listeners hold at a time, of all requests. Beyond that they answer 503. Bytes, or with a unit.
+        max_inflight_bytes: ByteSize = ByteSize::mib(64),
         /// How long a client may take to send a request head.
         header_timeout: Span = Span::seconds(10),
         /// How long a client may take to send a request body, and how long it may leave an answer untaken.
         body_timeout: Span = Span::seconds(10),
+        /// How long a connection may rest between requests, HTTP/1.1 and HTTP/2 alike.
+        idle_timeout: Span = Span::seconds(120),
         /// How many connections a listener keeps open at a time.
         max_connections: NonZeroUsize = non_zero::<10_000>(),
         /// How many requests a batch may hold.

@@ -155,6 +155,8 @@ pub struct AdminSettings {
     pub token_file: Option<PathBuf>,
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
+    /// Bytes of bodies and answers that admin and ops listeners hold at a time. Not 0.
+    pub max_inflight_bytes: usize,
 }
 
 /// The gateway endpoints.
@@ -171,10 +173,16 @@ pub struct HttpSettings {
     pub max_body_bytes: usize,
     /// The largest request head, in bytes; at least 8192, the least that the HTTP library takes.
     pub max_header_bytes: usize,
+    /// The largest answer to a batch, in bytes. Not 0.
+    pub max_answer_bytes: usize,
+    /// Bytes of bodies and answers that decision and gRPC listeners hold at a time. Not 0.
+    pub max_inflight_bytes: usize,
     /// How long a client may take to send a head. Not 0.
     pub header_timeout: Duration,
     /// How long a client may take to send a body. Not 0.
     pub body_timeout: Duration,
+    /// How long a connection may rest between requests. Not 0.
+    pub idle_timeout: Duration,
     /// How many connections a listener keeps open at a time.
     pub max_connections: usize,
     /// How many requests a batch may hold.

@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use crate::decide::unasked::{UnaskedLine, UnaskedRecord};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, Value};
 use crate::telemetry::{Metrics, Transport, events};
 
-/// How often the thread looks for a wish to reopen, and how often it speaks of drops.
+/// How often the thread looks whether the file must be opened again, and how often it speaks of drops.
 const TICK: Duration = Duration::from_millis(250);
 
 /// How long the thread pauses when it has written all there was, unless the queue would be full by then. Whoever
@@ -31,9 +32,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a place in the queue is worth of a pause: decisions do not come faster.
 const PER_PLACE: Duration = Duration::from_micros(1);
-
-/// How long a closing log waits for a sink that takes nothing.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often a failing sink is spoken of.
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
@@ -112,6 +110,7 @@ impl DecisionLog {
             buffer: Vec::new(),
             torn: false,
             failed: 0,
+            told: 0,
             failure_told: None,
         };
         let thread =
@@ -151,19 +150,19 @@ impl DecisionLog {
         }
     }
 
-    /// Opens the file anew before the next line, as after a rotation.
+    /// Opens the file again before the next line, as after a rotation.
     pub fn reopen(&self) {
         self.reopen.store(true, Ordering::Release);
     }
 
-    /// Writes what waits and ends the thread. A sink that takes nothing is given up after a while.
-    pub fn close(&self) {
+    /// Writes what waits and ends the thread. A sink that takes nothing is given up after `patience`.
+    pub fn close(&self, patience: Duration) {
         self.closing.store(true, Ordering::Release);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        let patience = Instant::now() + CLOSE_PATIENCE;
+        let deadline = Instant::now() + patience;
         while !thread.is_finished() {
-            if Instant::now() >= patience {
+            if Instant::now() >= deadline {
                 tracing::warn!("the decision log's sink takes nothing; what waits for it is lost");
                 return;
             }
@@ -174,35 +173,35 @@ impl DecisionLog {
     }
 }
 
-enum Output {
-    Stdout(io::Stdout),
-    File(File),
+/// Where the lines go, open. Standard output is a handle of its own: the lock of `io::stdout()` would be held for as
+/// long as a write is stuck, and the process could not end.
+struct Output {
+    file: File,
+    /// The path of an ordinary file, which may be moved or deleted while it is open.
+    path: Option<PathBuf>,
 }
 
 impl Output {
     fn open(sink: &Sink) -> io::Result<Self> {
-        Ok(match sink {
-            Sink::Stdout => Self::Stdout(io::stdout()),
+        match sink {
+            Sink::Stdout => Ok(Self { file: File::from(io::stdout().as_fd().try_clone_to_owned()?), path: None }),
             Sink::File(path) => {
                 // for reading too: without a reader a pipe would not open, and with its last one it would end
                 let pipe = std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
-                Self::File(OpenOptions::new().create(true).append(true).read(pipe).open(path)?)
+                let file = OpenOptions::new().create(true).append(true).read(pipe).open(path)?;
+                let ordinary = file.metadata()?.is_file();
+                Ok(Self { file, path: ordinary.then(|| path.clone()) })
             }
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Stdout(stdout) => stdout.lock().write(bytes),
-            Self::File(file) => file.write(bytes),
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stdout(stdout) => stdout.lock().flush(),
-            Self::File(file) => file.flush(),
-        }
+    /// Whether its path leads elsewhere, or nowhere: then what is written here is not found.
+    fn is_astray(&self) -> bool {
+        let here = |path: &Path| {
+            let (open, named) = (self.file.metadata().ok()?, std::fs::metadata(path).ok()?);
+            Some((open.dev(), open.ino()) == (named.dev(), named.ino()))
+        };
+        self.path.as_deref().is_some_and(|path| here(path) != Some(true))
     }
 }
 
@@ -218,13 +217,15 @@ struct LogWriter {
     torn: bool,
     /// Records that the sink did not take.
     failed: u64,
+    /// Records that found the queue full, as far as that was told.
+    told: u64,
     /// When a failure of the sink was last told.
     failure_told: Option<Instant>,
 }
 
 impl LogWriter {
     fn run(mut self, records: &Receiver<Record>) {
-        let (mut told, mut tick) = (0, Instant::now());
+        let mut tick = Instant::now();
         let pause = PAUSE.min(PER_PLACE * u32::try_from(self.settings.queue / 2).unwrap_or(u32::MAX));
         loop {
             match records.recv_timeout(TICK) {
@@ -234,17 +235,16 @@ impl LogWriter {
                     self.flush();
                     thread::sleep(pause);
                 }
-                Err(RecvTimeoutError::Timeout) => self.reopen_if_asked(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if tick.elapsed() >= TICK {
                 tick = Instant::now();
-                // what the sink did not take is told where it failed
-                let dropped = self.metrics.decision_log_dropped.get().saturating_sub(self.failed);
-                if dropped > told {
-                    events::DecisionLogDropped { count: dropped - told }.emit(&self.metrics);
-                    told = dropped;
+                if self.output.is_astray() {
+                    self.reopen.store(true, Ordering::Release);
                 }
+                self.reopen_if_asked();
+                self.tell_drops();
             }
             if self.closing.load(Ordering::Acquire) {
                 break;
@@ -252,10 +252,13 @@ impl LogWriter {
         }
         self.drain(records);
         self.flush();
+        self.tell_drops();
     }
 
+    /// Writes what waits, but no more than the queue holds: records that come all the while must not keep the thread
+    /// from what it does besides.
     fn drain(&mut self, records: &Receiver<Record>) {
-        loop {
+        for _ in 0..=self.settings.queue {
             match records.try_recv() {
                 Ok(record) => self.write(&record),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
@@ -272,7 +275,9 @@ impl LogWriter {
                     self.torn = false;
                 }
                 // the old file is still open: better there than nowhere
-                Err(error) => tracing::error!("cannot reopen the decision log {:?}: {error}", self.settings.sink),
+                Err(error) => {
+                    self.tell_failure(|sink| tracing::error!("cannot reopen the decision log {sink:?}: {error}"))
+                }
             }
         }
     }
@@ -305,22 +310,22 @@ impl LogWriter {
         let mut taken = 0;
         let failure = loop {
             if taken == self.buffer.len() {
-                break self.output.flush().err();
+                break self.output.file.flush().err();
             }
             // the end of a line that broke off, so that the next stands alone
             if self.torn {
-                match self.output.write(b"\n") {
+                match self.output.file.write(b"\n") {
                     Ok(1) => self.torn = false,
                     Ok(_) => break Some(io::ErrorKind::WriteZero.into()),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if self.may_retry(&error) => {}
                     Err(error) => break Some(error),
                 }
                 continue;
             }
-            match self.output.write(&self.buffer[taken..]) {
+            match self.output.file.write(&self.buffer[taken..]) {
                 Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
                 Ok(n) => taken += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.may_retry(&error) => {}
                 Err(error) => break Some(error),
             }
         };
@@ -331,12 +336,37 @@ impl LogWriter {
             self.failed += lost;
             self.metrics.decision_log_dropped.inc_by(lost);
             self.torn |= taken > 0 && self.buffer[taken - 1] != b'\n';
-            if self.failure_told.is_none_or(|at| at.elapsed() >= FAILURE_PAUSE) {
-                self.failure_told = Some(Instant::now());
-                tracing::error!("cannot write the decision log {:?}: {error}", self.settings.sink);
-            }
+            self.tell_failure(|sink| tracing::error!("cannot write the decision log {sink:?}: {error}"));
         }
         self.buffer.clear();
+    }
+
+    /// What the sink did not take is told where it failed; this tells what found the queue full.
+    fn tell_drops(&mut self) {
+        let dropped = self.metrics.decision_log_dropped.get().saturating_sub(self.failed);
+        if dropped > self.told {
+            events::DecisionLogDropped { count: dropped - self.told }.emit(&self.metrics);
+            self.told = dropped;
+        }
+    }
+
+    fn tell_failure(&mut self, tell: impl FnOnce(&Sink)) {
+        if self.failure_told.is_none_or(|at| at.elapsed() >= FAILURE_PAUSE) {
+            self.failure_told = Some(Instant::now());
+            tell(&self.settings.sink);
+        }
+    }
+
+    /// Waits a little where the sink is full and says so instead of blocking, unless the process ends.
+    fn may_retry(&self, error: &io::Error) -> bool {
+        match error.kind() {
+            io::ErrorKind::Interrupted => true,
+            io::ErrorKind::WouldBlock if !self.closing.load(Ordering::Acquire) => {
+                thread::sleep(PAUSE);
+                true
+            }
+            _ => false,
+        }
     }
 }
 

@@ -4,34 +4,92 @@
 //! form so that its meaning no longer depends on where it stands; the rest is dropped and named.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::domain::request::uid_member;
 use crate::domain::{Uid, Value};
 use crate::engine::schema::{Members, Type};
 
+/// What was dropped: a few names, and how many more there are. A request may bring any number of any length.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The first names, cut where they are long.
+    pub names: Vec<String>,
+    /// How many were dropped besides.
+    pub more: usize,
+}
+
+impl Dropped {
+    /// How many names are kept.
+    const MOST: usize = 20;
+    /// The longest name, in bytes.
+    const LONGEST: usize = 100;
+
+    /// Notes one name, which is written only if it is kept.
+    pub fn note(&mut self, name: &impl fmt::Display) {
+        if self.names.len() == Self::MOST {
+            self.more += 1;
+            return;
+        }
+        let mut name = name.to_string();
+        if name.len() > Self::LONGEST {
+            name.truncate(name.floor_char_boundary(Self::LONGEST));
+            name.push('…');
+        }
+        self.names.push(name);
+    }
+
+    /// Notes all that another has.
+    pub fn add(&mut self, other: &Self) {
+        other.names.iter().for_each(|name| self.note(name));
+        self.more += other.more;
+    }
+}
+
+/// Where a value stands in a request. Written out only where something is dropped: a long key may have many members.
+#[derive(Debug, Clone, Copy)]
+pub enum Name<'n> {
+    /// The whole.
+    Root(&'n str),
+    /// A member of an object.
+    Member(&'n Name<'n>, &'n str),
+    /// An element of an array.
+    Element(&'n Name<'n>, usize),
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(name) => f.write_str(name),
+            Self::Member(of, key) => write!(f, "{of}.{key}"),
+            Self::Element(of, i) => write!(f, "{of}[{i}]"),
+        }
+    }
+}
+
 /// Keeps the members of `value` that `declared` has with a fitting type; names the others in `dropped`.
 ///
 /// Without a declaration (no schema) everything is kept that Cedar can hold.
-pub fn members<'a>(value: Value<'a>, declared: Option<&Members>, prefix: &str, dropped: &mut Vec<String>) -> Value<'a> {
+pub fn members<'a>(value: Value<'a>, declared: Option<&Members>, place: &Name<'_>, dropped: &mut Dropped) -> Value<'a> {
     let Value::Object(members) = value else {
         return Value::empty_object();
     };
     let mut kept = Vec::with_capacity(members.len());
     for (key, value) in members {
-        let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
+        let name = Name::Member(place, &key);
         let fitted = match declared {
             Some(declared) => declared.get(key.as_ref()).and_then(|member| fit(value, &member.ty, &name, dropped)),
             None => prune(value, &name, dropped),
         };
         match fitted {
             Some(value) => kept.push((key, value)),
-            None => dropped.push(name),
+            None => dropped.note(&name),
         }
     }
     Value::Object(kept)
 }
 
-fn fit<'a>(value: Value<'a>, ty: &Type, name: &str, dropped: &mut Vec<String>) -> Option<Value<'a>> {
+fn fit<'a>(value: Value<'a>, ty: &Type, name: &Name<'_>, dropped: &mut Dropped) -> Option<Value<'a>> {
     match (ty, value) {
         (Type::Bool, value @ Value::Bool(_))
         | (Type::Long, value @ Value::Long(_))
@@ -53,7 +111,7 @@ fn fit<'a>(value: Value<'a>, ty: &Type, name: &str, dropped: &mut Vec<String>) -
 }
 
 /// Keeps what Cedar has a value for, without a schema to say what is meant.
-fn prune<'a>(value: Value<'a>, name: &str, dropped: &mut Vec<String>) -> Option<Value<'a>> {
+fn prune<'a>(value: Value<'a>, name: &Name<'_>, dropped: &mut Dropped) -> Option<Value<'a>> {
     match value {
         Value::Null | Value::Number(_) => None,
         Value::Array(elements) => set(elements, name, dropped, prune),
@@ -65,15 +123,15 @@ fn prune<'a>(value: Value<'a>, name: &str, dropped: &mut Vec<String>) -> Option<
 /// Half a set would be another set: one misfit drops the whole.
 fn set<'a>(
     elements: Vec<Value<'a>>,
-    name: &str,
-    dropped: &mut Vec<String>,
-    fit: impl Fn(Value<'a>, &str, &mut Vec<String>) -> Option<Value<'a>>,
+    name: &Name<'_>,
+    dropped: &mut Dropped,
+    fit: impl Fn(Value<'a>, &Name<'_>, &mut Dropped) -> Option<Value<'a>>,
 ) -> Option<Value<'a>> {
-    let mut within = Vec::new();
+    let mut within = Dropped::default();
     let fitted: Option<Vec<_>> =
-        elements.into_iter().enumerate().map(|(i, value)| fit(value, &format!("{name}[{i}]"), &mut within)).collect();
+        elements.into_iter().enumerate().map(|(i, value)| fit(value, &Name::Element(name, i), &mut within)).collect();
     let fitted = fitted?;
-    dropped.append(&mut within);
+    dropped.add(&within);
     Some(Value::Array(fitted))
 }
 

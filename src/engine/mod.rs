@@ -36,6 +36,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::{Loading, Observers, Snapshot};

@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::engine::change;
 use crate::engine::compiled::{self, CompiledSet, Unsettled};
-use crate::engine::conform;
+use crate::engine::conform::{self, Dropped, Name};
 use crate::engine::diagnose;
 use crate::engine::entities;
 use crate::engine::layout::Layout;
@@ -316,13 +316,14 @@ impl Snapshot {
 
     /// Keeps what the schema declares in the context of `action`; names what it dropped in `dropped`.
     #[must_use]
-    pub fn conform_context<'a>(&self, action: &Uid<'_>, context: Value<'a>, dropped: &mut Vec<String>) -> Value<'a> {
+    pub fn conform_context<'a>(&self, action: &Uid<'_>, context: Value<'a>, dropped: &mut Dropped) -> Value<'a> {
+        let place = Name::Root("context");
         match &self.core.schema {
             Some(schema) => match schema.context(action) {
-                Some(declared) => conform::members(context, Some(declared), "context", dropped),
+                Some(declared) => conform::members(context, Some(declared), &place, dropped),
                 None => context,
             },
-            None => conform::members(context, None, "context", dropped),
+            None => conform::members(context, None, &place, dropped),
         }
     }
 
@@ -333,7 +334,7 @@ impl Snapshot {
         type_name: &str,
         attributes: Value<'a>,
         prefix: &str,
-        dropped: &mut Vec<String>,
+        dropped: &mut Dropped,
     ) -> Value<'a> {
         let none = std::collections::BTreeMap::new();
         let declared = self
@@ -341,7 +342,7 @@ impl Snapshot {
             .schema
             .as_ref()
             .map(|schema| schema.entity_type(type_name).map_or(&none, |declared| &declared.attributes));
-        conform::members(attributes, declared, prefix, dropped)
+        conform::members(attributes, declared, &Name::Root(prefix), dropped)
     }
 }
 

@@ -174,17 +174,36 @@ pub struct DrainFinished {
     pub took: Duration,
     /// Connections that were still open when the grace period was over, and were cut.
     pub cut: usize,
+    /// Requests that were not answered by then.
+    pub unanswered: usize,
 }
 
 impl DrainFinished {
     /// Logs it; as a warning if connections were cut.
     pub fn emit(&self, _: &Metrics) {
-        let (took_ms, cut) = (millis(self.took), self.cut);
-        if cut == 0 {
+        let (took_ms, cut, unanswered) = (millis(self.took), self.cut, self.unanswered);
+        if cut == 0 && unanswered == 0 {
             info!(took_ms, "shut down; every request was answered");
         } else {
-            warn!(took_ms, cut, "shut down; connections were cut when `shutdown.grace` was over");
+            warn!(took_ms, cut, unanswered, "shut down; connections were cut when `shutdown.grace` was over");
         }
+    }
+}
+
+/// The sidecar should have ended by now and has not: it is ended, whatever it does.
+#[derive(Debug)]
+pub struct DrainOverdue {
+    /// Connections that are still open.
+    pub cut: usize,
+    /// Requests that are not answered.
+    pub unanswered: usize,
+}
+
+impl DrainOverdue {
+    /// Logs it.
+    pub fn emit(&self, _: &Metrics) {
+        let Self { cut, unanswered } = self;
+        error!(cut, unanswered, "`shutdown.grace` is over and something is stuck: ending without waiting for it");
     }
 }
 
@@ -331,8 +350,11 @@ mod tests {
         check("grace_ms=20000", &|| {
             DrainStarted { delay: Duration::ZERO, grace: Duration::from_secs(20) }.emit(&metrics)
         });
-        check("every request was answered", &|| DrainFinished { took: Duration::ZERO, cut: 0 }.emit(&metrics));
-        check("WARN", &|| DrainFinished { took: Duration::ZERO, cut: 1 }.emit(&metrics));
+        let finished = |cut, unanswered| DrainFinished { took: Duration::ZERO, cut, unanswered }.emit(&metrics);
+        check("every request was answered", &|| finished(0, 0));
+        check("WARN", &|| finished(1, 0));
+        check("unanswered=1", &|| finished(0, 1));
+        check("ERROR", &|| DrainOverdue { cut: 1, unanswered: 2 }.emit(&metrics));
         check("count=7", &|| DecisionLogDropped { count: 7 }.emit(&metrics));
         check("polling instead", &|| SourceDegraded { message: "cannot watch: polling instead" }.emit(&metrics));
         assert_eq!(metrics.decision_log_dropped.get(), 0, "counted where they are dropped");

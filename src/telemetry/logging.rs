@@ -1,9 +1,12 @@
 //! The log and, with the feature `otel`, the export of traces.
 //!
 //! Everything goes to standard error: standard output belongs to the answers of the command line and to
-//! the decision log.
+//! the decision log. Lines go there through a queue, so that logging never waits for whoever reads them.
 
 use std::io::{self, IsTerminal};
+use std::panic;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -11,6 +14,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{LogFormat, LogSettings};
+use crate::telemetry::pipe::Pipe;
+
+/// How long the end of the process waits for the last lines to be written.
+const LAST_LINES: Duration = Duration::from_millis(250);
+
+/// The queue before standard error, once the log is set up.
+static PIPE: OnceLock<Pipe> = OnceLock::new();
 
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -21,29 +31,50 @@ pub enum LoggingError {
     /// Something in the process set a log up before.
     #[error("the log is set up already: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
+    /// There is no thread or descriptor to write the log with.
+    #[error("cannot set up the log: {0}")]
+    System(#[from] io::Error),
     /// The OTLP exporter refuses the `OTEL_…` variables.
     #[cfg(feature = "otel")]
     #[error("cannot export traces as the `OTEL_…` variables ask: {0}")]
     Export(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Keeps the export of traces going; flushes it when dropped. Hold it until the process ends.
+/// Keeps log and traces going; flushes both when dropped. Hold it until the process ends.
 #[derive(Debug, Default)]
-#[must_use = "traces are lost when the guard is dropped"]
+#[must_use = "the last lines and traces are lost when the guard is dropped"]
 pub struct Guard {
     #[cfg(feature = "otel")]
     provider: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
 }
 
-#[cfg(feature = "otel")]
 impl Drop for Guard {
     fn drop(&mut self) {
+        #[cfg(feature = "otel")]
         if let Some(provider) = &self.provider
             && let Err(error) = provider.shutdown()
         {
             tracing::warn!(%error, "the last traces were not exported");
         }
+        flush();
     }
+}
+
+/// Waits until what was logged is written, for a moment: standard error may be stuck. For the end of the process.
+pub fn flush() {
+    if let Some(pipe) = PIPE.get() {
+        pipe.flush(LAST_LINES);
+    }
+}
+
+/// Logs panics like everything else. The standard hook writes to standard error itself and may wait there for ever.
+fn log_panics() {
+    panic::set_hook(Box::new(|info| {
+        let thread = std::thread::current();
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let message = info.payload_as_str().unwrap_or("no message");
+        tracing::error!(thread = thread.name().unwrap_or("unnamed"), "panicked at {place}: {message}");
+    }));
 }
 
 /// Sets up the process's log, once.
@@ -53,20 +84,29 @@ impl Drop for Guard {
 pub fn init(settings: &LogSettings) -> Result<Guard, LoggingError> {
     // NO_COLOR counts when it is not empty (no-color.org)
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = lines(settings.format, colours, io::stderr);
     let filter = EnvFilter::builder().parse(&settings.level)?;
+    let pipe = Pipe::to_stderr()?;
+    let lines = lines(settings.format, colours, pipe.clone());
     #[cfg(feature = "otel")]
     {
         let provider = export::provider()?;
         let traces = provider.as_ref().map(export::layer);
         tracing_subscriber::registry().with(lines).with(traces).with(filter).try_init()?;
+        started(pipe);
         Ok(Guard { provider })
     }
     #[cfg(not(feature = "otel"))]
     {
         tracing_subscriber::registry().with(lines).with(filter).try_init()?;
+        started(pipe);
         Ok(Guard {})
     }
+}
+
+fn started(pipe: Pipe) {
+    // there is one log a process: `try_init` refuses the second
+    let _ = PIPE.set(pipe);
+    log_panics();
 }
 
 fn lines<W>(format: LogFormat, colours: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>

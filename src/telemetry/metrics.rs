@@ -20,6 +20,7 @@ use crate::telemetry::labels::{
     AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
     VerifyResult,
 };
+use crate::telemetry::pipe::dropped_lines;
 
 /// The rules that deny beyond Cedar, in the order of [`rule_index`].
 const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];
@@ -83,6 +84,7 @@ pub struct Metrics {
     pub decision_log_dropped: IntCounter,
     /// Records that the decision log wrote.
     pub decision_log_written: IntCounter,
+    log_dropped: IntCounter,
     snapshot_counter: IntGauge,
     snapshot_info: IntGaugeVec,
     data_age: Gauge,
@@ -200,6 +202,10 @@ impl Metrics {
                 .counter("palisade_decision_log_dropped_total", "Records that the decision log could not take.")?,
             decision_log_written: build
                 .counter("palisade_decision_log_written_total", "Records that the decision log wrote.")?,
+            log_dropped: build.counter(
+                "palisade_log_dropped_total",
+                "Lines of the sidecar's own log that were dropped because standard error took nothing.",
+            )?,
             snapshot_counter: build
                 .gauge("palisade_snapshot_revision", "The counter of the revision in force; 0 before the first.")?,
             snapshot_info: build.gauges(
@@ -340,6 +346,8 @@ impl Metrics {
         }
         let revision = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
         self.data_age.set(self.data_age().as_secs_f64());
+        // counted where no metrics are at hand: the log is older than they are
+        self.log_dropped.inc_by(dropped_lines().saturating_sub(self.log_dropped.get()));
         self.snapshot_info.reset();
         if let Some(revision) = *revision {
             self.snapshot_info.with_label_values(&[&revision.to_string()]).set(1);

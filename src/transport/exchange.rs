@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use crate::domain::{Revision, Value};
+use crate::transport::conn::Open;
 use crate::transport::respond::Problem;
-use crate::transport::timer::{Elapsed, TimerSlot};
+use crate::transport::timer::Elapsed;
 
 /// The header that names the revision which a decision must at least be made at.
 pub(super) const AT_LEAST: http::HeaderName = http::HeaderName::from_static("palisade-at-least");
@@ -28,8 +29,8 @@ pub(super) struct Exchange {
     pub(super) body: Incoming,
     /// The caller's request id, or one of ours.
     pub(super) request_id: String,
-    /// The connection's timer for bodies.
-    pub(super) body_timer: TimerSlot,
+    /// What it holds of its connection and of the budget.
+    pub(super) open: Open,
 }
 
 /// How much of a body is read past an error, and for how long, to keep the connection for the next request.
@@ -56,9 +57,26 @@ impl Exchange {
         &self.head.headers
     }
 
+    /// Refuses a head that another reader may take for a different request.
+    ///
+    /// The library takes two equal lengths for one, and does not look at `Host` (RFC 9112, 3.2 and 6.3).
+    pub(super) fn check_framing(&self) -> Result<(), Problem> {
+        self.check_coding()?;
+        let twice = |name: &HeaderName| self.headers().get_all(name).iter().nth(1).is_some();
+        // lengths over HTTP/1 are looked at as they come in
+        let over_http2 = self.head.version >= Version::HTTP_2;
+        for name in [HOST, CONTENT_LENGTH].iter().take(if over_http2 { 2 } else { 1 }) {
+            if twice(name) {
+                let message = format!("the head has `{name}` more than once");
+                return Err(Problem::bad_request("invalid_framing", message).closing());
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a transfer coding other than `chunked`, once. What else the library takes for chunked
     /// (`gzip, chunked`, the header twice) an intermediary may read differently.
-    pub(super) fn check_framing(&self) -> Result<(), Problem> {
+    fn check_coding(&self) -> Result<(), Problem> {
         let mut codings = self.headers().get_all(TRANSFER_ENCODING).iter();
         match (codings.next(), codings.next()) {
             (None, _) => Ok(()),
@@ -83,9 +101,11 @@ impl Exchange {
         if self.announces_more_than(limits.max_bytes) {
             return Err(too_large());
         }
-        match self.body_timer.within(limits.timeout, collect(&mut self.body, limits.max_bytes)).await {
+        let timer = self.open.conn.body_timer.clone();
+        match timer.within(limits.timeout, collect(&mut self.body, limits.max_bytes, &mut self.open)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(Unread::TooLarge)) => Err(too_large()),
+            Ok(Err(Unread::NoRoom)) => Err(Problem::too_busy().closing()),
             Ok(Err(Unread::CutOff)) => {
                 Err(Problem::bad_request("body_cut_off", "the body ended before it was whole").closing())
             }
@@ -112,8 +132,9 @@ impl Exchange {
         if self.announces_more_than(DRAIN.max_bytes) {
             return false;
         }
-        let rest = collect(&mut self.body, DRAIN.max_bytes);
-        matches!(self.body_timer.within(DRAIN.timeout, rest).await, Ok(Ok(_)))
+        let timer = self.open.conn.body_timer.clone();
+        let rest = collect(&mut self.body, DRAIN.max_bytes, &mut self.open);
+        matches!(timer.within(DRAIN.timeout, rest).await, Ok(Ok(_)))
     }
 
     /// Refuses a body that is not announced as JSON.
@@ -127,7 +148,7 @@ impl Exchange {
             }),
         };
         if fine {
-            return Ok(());
+            return self.expect_plain();
         }
         let given =
             given.map_or("missing".to_owned(), |value| format!("`{}`", String::from_utf8_lossy(value.as_bytes())));
@@ -135,6 +156,20 @@ impl Exchange {
             "wrong_content_type",
             format!("the content type is {given}; send `Content-Type: application/json`"),
         ))
+    }
+
+    /// Refuses a compressed body: it would be no JSON, and nobody would know why. A gateway's request may have this header
+    /// of its client's.
+    fn expect_plain(&self) -> Result<(), Problem> {
+        if let Some(coding) = self.headers().get(CONTENT_ENCODING)
+            && !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")
+        {
+            let coding = String::from_utf8_lossy(coding.as_bytes());
+            let detail = format!("the body is compressed (`Content-Encoding: {coding}`); send it as it is");
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed_body", detail)
+                .header(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+        }
+        Ok(())
     }
 
     /// The revision that the answer must at least be made at, if the request names one.
@@ -155,19 +190,24 @@ impl Exchange {
 }
 
 /// Why a body is not there whole.
-enum Unread {
+pub(super) enum Unread {
     TooLarge,
     CutOff,
+    /// The bodies of all requests together are too large.
+    NoRoom,
 }
 
 /// The bytes of a body. One that came in one piece is not copied.
-async fn collect(body: &mut Incoming, max_bytes: usize) -> Result<Bytes, Unread> {
+pub(super) async fn collect(body: &mut Incoming, max_bytes: usize, open: &mut Open) -> Result<Bytes, Unread> {
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
         let Ok(data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };
         if data.len() > max_bytes - first.len() - all.len() {
             return Err(Unread::TooLarge);
+        }
+        if !open.hold(data.len()) {
+            return Err(Unread::NoRoom);
         }
         if first.is_empty() && all.is_empty() {
             first = data;

@@ -1,24 +1,31 @@
 //! Listeners: bind, accept, serve HTTP/1.1 and HTTP/2, drain.
 
+use std::convert::Infallible;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use http::{Request, Version};
 use http_body_util::Either;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout_at;
 
 use crate::config::{HttpSettings, ListenAddr};
 use crate::telemetry::Listener;
 use crate::telemetry::Metrics;
+use crate::transport::conn::{Conn, Open};
+use crate::transport::paced::{Paced, Streams};
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::router::{self, Surface};
-use crate::transport::timer::TimerSlot;
 use crate::transport::{Services, gateway};
 
 /// How long an accept error pauses the loop: without descriptors the next accept fails at once.
@@ -27,8 +34,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
 
-/// How long a closing listener still takes connections that were made before it closed.
+/// How long a closing listener finds no connection before it takes it that none waits.
 const LAST_CALL: Duration = Duration::from_millis(5);
+
+/// How long a closing listener takes connections at most, where they come without end.
+const LAST_LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How many connections a listener takes at its very end, at most.
+const SWEEP: usize = 4_096;
+
+/// How often in `http.idle_timeout` it is looked whether a connection rests.
+const LOOKS: u32 = 4;
+
+/// How often it is told that connections cannot be accepted while that lasts.
+const FAILURE_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many shortages are told in that time.
+const FAILURES: usize = 5;
 
 /// How long an open connection may still bring a request after its listener closed. Its answer tells the
 /// client to close: then no request is lost in a connection that closes just as it comes.
@@ -48,17 +70,28 @@ pub struct BoundListener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    Unix { listener: UnixListener, file: Option<SocketFile> },
 }
 
-/// Removes the socket's file when the listener goes.
+/// Removes the socket's file when the listener goes, if it is still the one that was made: another process may have
+/// put its own there.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+/// What tells one file at a path from the next: device and inode.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let meta = std::fs::symlink_metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // it may be gone already, and then there is nothing to clean
-        let _ = std::fs::remove_file(&self.0);
+        if identity(&self.path).is_ok_and(|now| now == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -77,6 +110,15 @@ impl BoundListener {
     pub fn surface(&self) -> Surface {
         self.surface
     }
+
+    /// Lets no new connections begin where that can be done, while those that wait can still be taken: a listener that
+    /// is closed resets what waits for it, requests and all.
+    fn stop_knocking(&mut self) {
+        if let Socket::Unix { file, .. } = &mut self.socket {
+            // removed
+            *file = None;
+        }
+    }
 }
 
 /// Binds an address for itself alone.
@@ -88,7 +130,9 @@ pub async fn bind(surface: Surface, addr: &ListenAddr) -> io::Result<BoundListen
         ListenAddr::Tcp(addr) => Socket::Tcp(TcpListener::bind(addr).await?),
         ListenAddr::Unix(path) => {
             remove_stale(path)?;
-            Socket::Unix { listener: UnixListener::bind(path)?, _file: SocketFile(path.clone()) }
+            let listener = UnixListener::bind(path)?;
+            let file = Some(SocketFile { path: path.clone(), identity: identity(path)? });
+            Socket::Unix { listener, file }
         }
     };
     Ok(BoundListener { surface, addr: addr.clone(), socket })
@@ -109,85 +153,169 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Serves connections until `stop` turns true, then answers what is in flight, for at most `grace`.
-/// Returns how many connections were still open then.
-pub async fn serve(
-    listener: BoundListener,
-    services: Arc<Services>,
-    mut stop: watch::Receiver<bool>,
-    grace: Duration,
-) -> usize {
+/// Serves connections until `stop` holds a time, then answers what is in flight until then.
+pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut stop: watch::Receiver<Option<Instant>>) {
     let surface = listener.surface;
     let connections = Arc::new(Semaphore::new(services.http.max_connections));
-    let graceful = GracefulShutdown::new();
-    let limits = Limits { opening: services.http.header_timeout, write: services.http.body_timeout };
+    let (leave, leaving) = watch::channel(false);
+    let mut failures = Failures::default();
     let mut closing: Option<Instant> = None;
-    while closing.is_none_or(|since| since.elapsed() < LAST_CALL * 20) {
+    while closing.is_none_or(|since| since.elapsed() < LAST_LAST_CALL) {
         let permit = tokio::select! {
             biased;
             permit = connections.clone().acquire_owned() => permit,
-            _ = stop.wait_for(|stop| *stop), if closing.is_none() => {
+            _ = stop.wait_for(Option::is_some), if closing.is_none() => {
                 closing = Some(Instant::now());
+                listener.stop_knocking();
                 continue;
             }
-            // no room, and nobody waits for any
-            () = std::future::ready(()), if closing.is_some() => break,
+            // those that wait find no room in time
+            () = tokio::time::sleep(LINGER), if closing.is_some() => break,
         };
         let accepted = tokio::select! {
-            accepted = accept(&listener.socket, limits) => accepted,
-            _ = stop.wait_for(|stop| *stop), if closing.is_none() => {
+            // connections that come without end must not keep it from stopping
+            biased;
+            _ = stop.wait_for(Option::is_some), if closing.is_none() => {
                 closing = Some(Instant::now());
+                listener.stop_knocking();
                 continue;
             }
+            accepted = accept(&listener.socket) => accepted,
             // those that the system took for us before are answered, too
             () = tokio::time::sleep(LAST_CALL), if closing.is_some() => break,
         };
-        let io = match accepted {
-            Ok(io) => io,
+        match accepted {
+            Ok(stream) => {
+                failures.end();
+                let conn = Arc::new(Conn::new(services.clone(), surface));
+                tokio::spawn(serve_one(stream, conn, leaving.clone(), permit));
+            }
             // a client that left before its turn
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // out of descriptors or memory: both pass
-                tracing::warn!(listener = surface.listener().as_str(), "cannot accept a connection: {error}");
+                failures.tell(surface, &error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let services = services.clone();
-        let watcher = graceful.watcher();
-        tokio::spawn(async move {
-            let _open = OpenConnection::new(services.metrics.clone(), surface.listener());
-            let _permit = permit;
-            let (for_requests, body_timer) = (services.clone(), TimerSlot::default());
-            let service = service_fn(move |request| {
-                let (services, body_timer) = (for_requests.clone(), body_timer.clone());
-                async move {
-                    if surface == Surface::Grpc {
-                        gateway::grpc::answer(&services, request).await.map(|answer| answer.map(Either::Right))
-                    } else {
-                        let answer = router::answer(&services, surface, request, body_timer).await;
-                        answer.map(|answer| answer.map(Either::Left))
-                    }
-                }
-            });
-            let builder = builder(&services.http);
-            let connection = builder.serve_connection(io, service);
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(listener = surface.listener().as_str(), "connection ended: {error}");
+        }
+    }
+    // where connections come without end, the last of them are served in one go, so that as few as can be are reset
+    for n in 0..=SWEEP {
+        let waiting = tokio::time::timeout(Duration::ZERO, accept(&listener.socket));
+        let Ok(Ok(stream)) = waiting.await else { break };
+        match connections.clone().try_acquire_owned() {
+            Ok(permit) if n < SWEEP => {
+                let conn = Arc::new(Conn::new(services.clone(), surface));
+                tokio::spawn(serve_one(stream, conn, leaving.clone(), Ok(permit)));
             }
-        });
+            _ => {
+                turned_away(&services, surface);
+                break;
+            }
+        }
     }
     drop(listener);
-    let open = || services.http.max_connections.saturating_sub(connections.available_permits());
-    let drained = async {
-        let all = u32::try_from(services.http.max_connections).unwrap_or(u32::MAX);
-        // gone by themselves, each with its last answer, or idle all the while
-        let _ = tokio::time::timeout(LINGER, connections.acquire_many(all)).await;
-        graceful.shutdown().await;
+    let all = u32::try_from(services.http.max_connections).unwrap_or(u32::MAX);
+    let gone = || connections.acquire_many(all);
+    // gone by themselves, each with its last answer, or idle all the while
+    let end = (*stop.borrow()).unwrap_or_else(Instant::now);
+    if timeout_at(end.min(Instant::now() + LINGER).into(), gone()).await.is_err() {
+        leave.send_replace(true);
+        // what is open then is cut; the end of the process counts it
+        let _ = timeout_at(end.into(), gone()).await;
+    }
+}
+
+/// A connection came and was not served: whatever it asked counts as one request that was not answered.
+fn turned_away(services: &Services, surface: Surface) {
+    services.in_flight.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(listener = surface.listener().as_str(), "closed while connections waited to be served");
+}
+
+/// Serves one connection until it ends, rests for too long, or is to leave and has answered.
+async fn serve_one(
+    stream: Box<dyn Duplex>,
+    conn: Arc<Conn>,
+    mut leaving: watch::Receiver<bool>,
+    _permit: Result<OwnedSemaphorePermit, AcquireError>,
+) {
+    let (http, surface) = (conn.services.http, conn.surface);
+    let _open = OpenConnection::new(conn.services.metrics.clone(), surface.listener());
+    let limits = Limits { head: http.header_timeout, write: http.body_timeout };
+    let io = TokioIo::new(Patient::new(stream, conn.clone(), limits));
+    let for_requests = conn.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let open = Open::begin(&for_requests);
+        async move {
+            let http2 = request.version() == Version::HTTP_2;
+            Ok::<_, Infallible>(if surface == Surface::Grpc {
+                let (answer, open) = gateway::grpc::answer(open, request).await;
+                answer.map(|body| Paced::new(Either::Right(body), open, http2))
+            } else {
+                let (answer, open) = router::answer(open, request).await;
+                answer.map(|body| Paced::new(Either::Left(body), open, http2))
+            })
+        }
+    });
+    let builder = builder(&http);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let pause = http.idle_timeout / LOOKS;
+    let (mut looks, mut requests) = (0, conn.requests());
+    let mut next_look = pin!(tokio::time::sleep(pause));
+    let mut told = false;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => break ended,
+            _ = leaving.wait_for(|leaving| *leaving), if !told => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = next_look.as_mut() => {
+                let now = conn.requests();
+                // looked at now and then: to note the time of each request would cost each request
+                looks = if conn.is_busy() || now != requests { 0 } else { looks + 1 };
+                requests = now;
+                match looks {
+                    ..LOOKS => next_look.as_mut().reset((Instant::now() + pause).into()),
+                    LOOKS => {
+                        connection.as_mut().graceful_shutdown();
+                        next_look.as_mut().reset((Instant::now() + http.body_timeout).into());
+                    }
+                    // it was told, and does not go
+                    _ => return,
+                }
+            }
+        }
     };
-    match tokio::time::timeout(grace, drained).await {
-        Ok(()) => 0,
-        Err(_) => open(),
+    if let Err(error) = ended {
+        tracing::debug!(listener = surface.listener().as_str(), "connection ended: {error}");
+    }
+}
+
+/// When it was last told that no connection can be accepted: twenty times a second is noise. Each shortage is
+/// told when it begins, but only a few of them a minute, and once a minute while it lasts.
+#[derive(Default)]
+struct Failures {
+    lasts: bool,
+    minute: Option<Instant>,
+    told: usize,
+}
+
+impl Failures {
+    fn tell(&mut self, surface: Surface, error: &io::Error) {
+        if self.minute.is_none_or(|minute| minute.elapsed() >= FAILURE_PAUSE) {
+            (self.minute, self.told) = (Some(Instant::now()), 0);
+        } else if self.lasts || self.told == FAILURES {
+            return;
+        }
+        self.lasts = true;
+        self.told += 1;
+        tracing::warn!(listener = surface.listener().as_str(), "cannot accept a connection: {error}");
+    }
+
+    fn end(&mut self) {
+        self.lasts = false;
     }
 }
 
@@ -211,14 +339,12 @@ impl Drop for OpenConnection {
 }
 
 /// A stream of either kind, behind one pointer: one allocation a connection, none a request.
-type Stream = TokioIo<Patient<Box<dyn Duplex>>>;
-
 trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
 
-async fn accept(socket: &Socket, limits: Limits) -> io::Result<Stream> {
-    let stream: Box<dyn Duplex> = match socket {
+async fn accept(socket: &Socket) -> io::Result<Box<dyn Duplex>> {
+    Ok(match socket {
         Socket::Tcp(listener) => {
             let (stream, _) = listener.accept().await?;
             // answers are small and whole: waiting for more to send only delays them
@@ -226,17 +352,15 @@ async fn accept(socket: &Socket, limits: Limits) -> io::Result<Stream> {
             Box::new(stream)
         }
         Socket::Unix { listener, .. } => Box::new(listener.accept().await?.0),
-    };
-    Ok(TokioIo::new(Patient::new(stream, limits)))
+    })
 }
 
-/// One for each connection, with its timer.
-fn builder(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// One for each connection. Heads, bodies and rest are timed by us.
+fn builder(http: &HttpSettings) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams { patience: http.body_timeout });
     builder
         .http1()
-        .timer(TimerSlot::default())
-        .header_read_timeout(http.header_timeout)
+        .header_read_timeout(None)
         .max_buf_size(http.max_header_bytes)
         .max_headers(MAX_HEADERS)
         // not `pipeline_flush`: with it an answer that ends the connection is lost where more bytes follow the

@@ -7,21 +7,27 @@
 
 mod admin;
 mod authzen;
+mod conn;
+mod echo;
 mod exchange;
+mod frames;
 mod gateway;
+mod heads;
 mod listen;
 mod native;
 mod ops;
+mod paced;
 mod patience;
 mod respond;
 mod router;
 mod timer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
+pub use conn::Budget;
 pub use gateway::Gateway;
 pub use listen::{BoundListener, bind, serve};
 pub use router::{ENDPOINTS, Endpoint, Surface};
@@ -29,7 +35,7 @@ pub use router::{ENDPOINTS, Endpoint, Surface};
 use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::Pdp;
 use crate::engine::Limits;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Listener, Metrics};
 use exchange::{BodyLimits, Exchange};
 use respond::Problem;
 
@@ -56,6 +62,12 @@ pub struct Services {
     pub verify_unready: bool,
     /// Set once the process begins to stop.
     pub draining: AtomicBool,
+    /// Requests that are not answered yet, on all listeners.
+    pub in_flight: AtomicUsize,
+    /// Bytes of bodies and answers that the decision and gRPC listeners may hold.
+    pub decision_bytes: Budget,
+    /// The same of the admin and ops listeners, apart so that neither starves the other.
+    pub admin_bytes: Budget,
 }
 
 /// The admin API's bearer token, kept as its digest.
@@ -93,6 +105,19 @@ impl Services {
         reasons
     }
 
+    /// How many requests are not answered yet.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How many connections are open, on all listeners.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        let open = Listener::ALL.iter().map(|listener| self.metrics.connections(*listener).get());
+        open.filter_map(|open| usize::try_from(open).ok()).sum()
+    }
+
     fn decision_body(&self) -> BodyLimits {
         BodyLimits { max_bytes: self.http.max_body_bytes, timeout: self.http.body_timeout }
     }
@@ -107,6 +132,12 @@ impl Services {
             None => Ok(()),
             Some(revision) => Ok(self.pdp.state().wait_for(revision, self.http.deadline).await?),
         }
+    }
+
+    /// Stops a batch whose answer is too large, before more of it is decided.
+    fn check_answer_size(&self, answer: &[u8]) -> Result<(), Problem> {
+        let most = self.http.max_answer_bytes;
+        if answer.len() <= most { Ok(()) } else { Err(Problem::answer_too_large(most)) }
     }
 
     fn check_batch_size(&self, items: usize, member: &str) -> Result<(), Problem> {

@@ -7,6 +7,7 @@ use crate::domain::request::pointer;
 use crate::domain::{AccessRequest, Decision, Outcome, RequestError, Value};
 use crate::telemetry::Transport;
 use crate::transport::Services;
+use crate::transport::echo;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 
@@ -52,6 +53,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
             }
         };
         written.map_err(|_| Problem::unwritable())?;
+        services.check_answer_size(&out)?;
     }
     out.extend_from_slice(b"],\"revision\":\"");
     out.extend_from_slice(snapshot.revision().text().as_str().as_bytes());
@@ -98,7 +100,7 @@ fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_json::Result<
     });
     serde_json::to_writer(&mut *out, &decision.reasons)?;
     out.extend_from_slice(b",\"errors\":");
-    serde_json::to_writer(&mut *out, &decision.errors)?;
+    serde_json::to_writer(&mut *out, &echo::errors(&decision.errors))?;
     if let Some(rule) = &decision.denied_by {
         out.extend_from_slice(b",\"denied_by\":");
         serde_json::to_writer(&mut *out, rule)?;

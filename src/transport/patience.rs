@@ -1,16 +1,21 @@
 //! A stream that gives up on a peer that stalls where the HTTP library would wait for ever.
 //!
-//! The library times the head and we time the body, but neither the bytes by which HTTP/1 and HTTP/2 are
-//! told apart nor an answer that nobody takes. A connection held this way costs a place among
-//! `http.max_connections`, so both are timed here.
+//! We time the body where it is read, an answer over HTTP/2 where it is handed on, and a connection that rests where it
+//! is served. Here the head is timed, from its first byte, and an answer over HTTP/1 that is not taken. A connection held
+//! this way costs a place among `http.max_connections`.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+use crate::transport::conn::Conn;
+use crate::transport::frames::Frames;
+use crate::transport::heads::Heads;
 
 /// What an HTTP/2 connection begins with. As long as the bytes agree, the version is open.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -21,35 +26,76 @@ type Timer = Option<Pin<Box<Sleep>>>;
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
+    conn: Arc<Conn>,
     limits: Limits,
-    /// How many bytes of the preface have come; `None` once the version is known.
-    opening: Option<usize>,
-    opening_timer: Timer,
+    version: Version,
+    head_timer: Timer,
     write_timer: Timer,
+}
+
+#[derive(Debug)]
+enum Version {
+    /// So many bytes of the preface have come.
+    Open(usize),
+    Http1(Heads),
+    Http2(Frames),
 }
 
 /// How long a peer may stall.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Until the version is known.
-    pub(super) opening: Duration,
+    /// From the first byte of a head to its last; on a new connection from its start.
+    pub(super) head: Duration,
     /// Without taking a byte of what is sent.
     pub(super) write: Duration,
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, limits: Limits) -> Self {
-        Self { stream, limits, opening: Some(0), opening_timer: None, write_timer: None }
+    pub(super) fn new(stream: S, conn: Arc<Conn>, limits: Limits) -> Self {
+        Self { stream, conn, limits, version: Version::Open(0), head_timer: None, write_timer: None }
     }
 
-    /// Follows the first bytes until they are no preface, or all of it.
-    fn note_opening(&mut self, new: &[u8]) {
-        let Some(seen) = self.opening else { return };
-        let now = seen + new.len();
-        let undecided = !new.is_empty() && now < PREFACE.len() && PREFACE[seen..now] == *new;
-        self.opening = undecided.then_some(now);
-        if !undecided {
-            self.opening_timer = None;
+    /// Follows what the peer says, and spoils what must be refused.
+    fn hear(&mut self, new: &mut [u8]) {
+        match &mut self.version {
+            Version::Open(seen) => {
+                let now = *seen + new.len();
+                let common = now.min(PREFACE.len());
+                let agrees = PREFACE[*seen..common] == new[..common - *seen];
+                if !agrees || new.is_empty() {
+                    let mut heads = Heads::default();
+                    let mut before = *PREFACE;
+                    // the first head began with the connection, and its timer goes on
+                    heads.read(&mut before[..*seen]);
+                    self.version = Version::Http1(heads);
+                    self.hear(new);
+                } else if now < PREFACE.len() {
+                    *seen = now;
+                } else {
+                    let mut frames = Frames::default();
+                    frames.read(&new[common - *seen..], &self.conn.window);
+                    self.version = Version::Http2(frames);
+                    self.head_timer = None;
+                }
+            }
+            Version::Http1(heads) => {
+                if heads.read(new) {
+                    self.head_timer = None;
+                }
+                if heads.is_lost() {
+                    self.conn.end_after_answer();
+                }
+            }
+            Version::Http2(frames) => frames.read(new, &self.conn.window),
+        }
+    }
+
+    /// Whether the peer is within a head.
+    fn is_within_head(&self) -> bool {
+        match &self.version {
+            Version::Open(_) => true,
+            Version::Http1(heads) => heads.is_within_head(),
+            Version::Http2(_) => false,
         }
     }
 
@@ -76,15 +122,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if self.opening.is_none() {
-            return result;
-        }
         if result.is_ready() {
-            self.note_opening(&buf.filled()[before..]);
+            self.hear(&mut buf.filled_mut()[before..]);
             return result;
         }
-        let limit = self.limits.opening;
-        expired(&mut self.opening_timer, limit, cx).map(|()| Err(timed_out("the peer sends no request")))
+        if !self.is_within_head() {
+            return result;
+        }
+        let limit = self.limits.head;
+        expired(&mut self.head_timer, limit, cx).map(|()| Err(timed_out("the peer sends no request")))
     }
 }
 

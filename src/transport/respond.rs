@@ -1,6 +1,8 @@
 //! Answers: the one place where outcomes become HTTP statuses.
 
 use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -12,6 +14,8 @@ use serde::Serialize;
 use crate::decide::CheckError;
 use crate::domain::{Diagnostic, RequestError, Revision};
 use crate::state::{Rejected, TooOld};
+use crate::transport::conn::{LARGE_ANSWER, Open};
+use crate::transport::echo;
 use crate::transport::exchange::REVISION;
 
 /// A whole answer.
@@ -44,7 +48,8 @@ impl Problem {
             status: status.as_u16(),
             code,
             title: status.canonical_reason().unwrap_or("error"),
-            detail: detail.into(),
+            // it may quote the request, which may be large
+            detail: echo::cut(detail.into(), echo::TEXT),
             pointer: String::new(),
             errors: Vec::new(),
             headers: Vec::new(),
@@ -78,6 +83,24 @@ impl Problem {
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// There is no room for more bodies and answers at the moment.
+    pub(super) fn too_busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_busy",
+            "the bodies and answers of all requests together are too large at the moment (`max_inflight_bytes`); ask again",
+        )
+        .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// The answer to a batch would be too large.
+    pub(super) fn answer_too_large(most: usize) -> Self {
+        Self::bad_request(
+            "answer_too_large",
+            format!("the answer is larger than {most} bytes (`http.max_answer_bytes`); split the batch"),
+        )
+    }
+
     /// An answer could not be written, which leaves nothing that could be read as one.
     pub(super) fn unwritable() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written")
@@ -95,7 +118,7 @@ impl Problem {
         self.headers.iter().any(|(name, _)| name == CONNECTION)
     }
 
-    fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+    pub(super) fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -115,7 +138,7 @@ impl Problem {
 impl From<RequestError> for Problem {
     fn from(error: RequestError) -> Self {
         let mut problem = Self::bad_request(error.code, error.message);
-        problem.pointer = error.pointer;
+        problem.pointer = echo::cut(error.pointer, echo::PLACE);
         problem
     }
 }
@@ -219,6 +242,21 @@ pub(super) fn empty(status: StatusCode) -> Answer {
     headers.reserve(6);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
+}
+
+/// Lets the answer's bytes count instead of those of the request; false if there is no room for them.
+pub(super) fn hold(answer: &mut Answer, open: &mut Open) -> bool {
+    let body = answer.body_mut();
+    if body.size_hint().exact().is_some_and(|length| length < LARGE_ANSWER as u64) {
+        open.hold_small(body.size_hint().lower() as usize);
+        return true;
+    }
+    // whole answers are there at once
+    let mut context = Context::from_waker(Waker::noop());
+    let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *body).poll_frame(&mut context) else { return true };
+    let Some(bytes) = frame.into_data().ok().and_then(|bytes| open.hold_large(bytes)) else { return false };
+    *body = Full::new(bytes);
+    true
 }
 
 /// The answer to `HEAD`. Over HTTP/1.1 the library leaves the body out; over HTTP/2 it would send it.

@@ -1,6 +1,5 @@
 //! Which endpoint answers: one table of method, path, listener and guard.
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{AUTHORIZATION, CONNECTION};
@@ -9,10 +8,10 @@ use hyper::body::Incoming;
 
 use crate::domain::Revision;
 use crate::telemetry::Listener;
+use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
-use crate::transport::timer::TimerSlot;
 use crate::transport::{Services, admin, authzen, gateway, native, ops};
 
 /// What a listener is for.
@@ -111,15 +110,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 /// Answers one request of a listener.
-pub(super) async fn answer(
-    services: &Services,
-    surface: Surface,
-    request: Request<Incoming>,
-    body_timer: TimerSlot,
-) -> Result<Answer, Infallible> {
+pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, Open) {
     let (head, body) = request.into_parts();
     let request_id = request_id(head.headers.get(REQUEST_ID));
-    let mut exchange = Exchange { head, body, request_id, body_timer };
+    let conn = open.conn.clone();
+    let (services, surface) = (&conn.services, conn.surface);
+    let mut exchange = Exchange { head, body, request_id, open };
     let mut answer = match route(services, surface, &mut exchange).await {
         Ok(answer) => answer,
         Err(problem) if !problem.closes() && exchange.drain().await => problem.into_answer(),
@@ -129,8 +125,11 @@ pub(super) async fn answer(
     if !http1 && exchange.head.method == Method::HEAD {
         answer = respond::head_alone(answer);
     }
+    if !respond::hold(&mut answer, &mut exchange.open) {
+        answer = Problem::too_busy().into_answer();
+    }
     let headers = answer.headers_mut();
-    if http1 && services.draining.load(Ordering::Acquire) {
+    if http1 && (services.draining.load(Ordering::Acquire) || conn.ends()) {
         // the client must not send its next request into a connection that is about to close
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -143,7 +142,7 @@ pub(super) async fn answer(
         headers.insert(REQUEST_ID, value);
     }
     services.metrics.requests(surface.listener(), answer.status().as_u16()).inc();
-    Ok(answer)
+    (answer, exchange.open)
 }
 
 async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {

@@ -266,6 +266,31 @@ fn a_rotated_file_loses_nothing() {
 }
 
 #[test]
+fn a_file_that_is_gone_is_noticed() {
+    let (_dir, file) = place();
+    let server = tiny(json!({ "decision_log": { "sink": file } }));
+    let mut client = server.client();
+    let gone: [&dyn Fn(); 3] = [
+        &|| std::fs::remove_file(&file).unwrap(),
+        &|| std::fs::rename(&file, file.with_extension("moved")).unwrap(),
+        // another took its place
+        &|| {
+            std::fs::write(file.with_extension("other"), "").unwrap();
+            std::fs::rename(file.with_extension("other"), &file).unwrap();
+        },
+    ];
+    client.post("/v1/is_authorized", ask("alice"));
+    for go in gone {
+        lines(&server, &file, 1);
+        go();
+        std::thread::sleep(Duration::from_secs(1));
+        client.post("/v1/is_authorized", ask("alice"));
+    }
+    lines(&server, &file, 1);
+    assert_eq!(dropped(&server), 0);
+}
+
+#[test]
 fn a_full_queue_drops_and_counts_and_nobody_waits() {
     let (_dir, file) = place();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());

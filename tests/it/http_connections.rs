@@ -26,7 +26,8 @@ fn patience(addr: SocketAddr, mut next: impl FnMut(&mut TcpStream) -> bool) -> (
 
 #[test]
 fn slow_clients_are_dropped() {
-    let server = tiny(json!({ "http": { "header_timeout": "300ms", "body_timeout": "300ms" } }));
+    let server =
+        tiny(json!({ "http": { "header_timeout": "300ms", "body_timeout": "300ms", "idle_timeout": "300ms" } }));
     let drip = |bytes: &'static [u8]| {
         let mut at = 0;
         move |stream: &mut TcpStream| {

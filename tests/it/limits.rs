@@ -391,6 +391,15 @@ fn unix_sockets() {
         assert_eq!(over_unix(&decisions, &post("/v1/is_authorized", "u", &ask("alice"))).status, 200);
     }
     assert!(!decisions.exists() && !admin.exists(), "the sockets' files are removed at the end");
+    {
+        let flags = json!({ "listen": { "decisions": unix(&decisions), "admin": "off" } });
+        let _server = Server::start_anywhere(flags);
+        // a successor put its own there
+        std::fs::remove_file(&decisions).unwrap();
+        std::mem::forget(std::os::unix::net::UnixListener::bind(&decisions).unwrap());
+    }
+    assert!(decisions.exists(), "a socket of another process is not ours to remove");
+    std::fs::remove_file(&decisions).unwrap();
     for (name, make) in [
         ("file", &(|path: &Path| std::fs::write(path, "precious").unwrap()) as &dyn Fn(&Path)),
         ("directory", &|path: &Path| std::fs::create_dir(path).unwrap()),

@@ -1,111 +1,125 @@
 //! From AuthZEN's words to the schema's: types, actions, and what becomes of properties.
+//!
+//! Each part of an evaluation is mapped for itself, so that a part which many evaluations share is mapped once.
 
 use std::borrow::Cow;
 
 use crate::config::{AuthzenSettings, OverlayRule};
-use crate::domain::{AccessRequest, Overlay, OverlayMode, RequestError, Uid, Value};
-use crate::engine::Snapshot;
-use crate::transport::authzen::wire::{Entity, Evaluation};
+use crate::domain::{Overlay, OverlayMode, RequestError, Uid, Value};
+use crate::engine::{Dropped, Snapshot};
+use crate::transport::authzen::wire::{Action, Entity};
 
-/// An evaluation as a request, and what of it the decision will not see.
-pub(super) struct Mapped<'a> {
-    pub(super) request: AccessRequest<'a>,
-    pub(super) ignored: Vec<String>,
+/// A subject or a resource.
+pub(super) struct Party<'a> {
+    pub(super) uid: Uid<'a>,
+    pub(super) overlay: Option<Overlay<'a>>,
+    pub(super) ignored: Dropped,
 }
 
-/// Maps `evaluation` to a request at `snapshot`.
-pub(super) fn request<'a>(
-    settings: &AuthzenSettings,
-    snapshot: &Snapshot,
-    evaluation: Evaluation<'a>,
-) -> Result<Mapped<'a>, RequestError> {
-    let Evaluation { subject, action, resource, context } = evaluation;
-    let mut ignored = Vec::new();
+/// An action, with the properties that go to the context.
+pub(super) struct Doing<'a> {
+    pub(super) uid: Uid<'a>,
+    /// An object.
+    pub(super) properties: Value<'a>,
+}
+
+/// A context as an action takes it.
+pub(super) struct Circumstances<'a> {
+    pub(super) context: Value<'a>,
+    pub(super) ignored: Dropped,
+}
+
+pub(super) fn action<'a>(settings: &AuthzenSettings, action: Action<'a>) -> Result<Doing<'a>, RequestError> {
     let action_type = match &settings.namespace {
         Some(namespace) => Cow::Owned(format!("{namespace}::Action")),
         None => Cow::Borrowed("Action"),
     };
-    let action_uid = Uid::new(action_type, action.name)
+    let uid = Uid::new(action_type, action.name)
         .map_err(|error| RequestError::new("invalid_uid", "/action/name", error.to_string()))?;
+    Ok(Doing { uid, properties: action.properties })
+}
 
-    let context = if action.properties.as_object().is_some_and(|members| !members.is_empty()) {
-        let context = with_action_properties(context, action.properties, &mut ignored);
-        let mut dropped = Vec::new();
-        let context = snapshot.conform_context(&action_uid, context, &mut dropped);
-        ignored.extend(dropped.into_iter().map(|name| match name.strip_prefix("context.action") {
-            Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("action.properties{rest}"),
-            _ => name,
-        }));
-        context
-    } else {
-        snapshot.conform_context(&action_uid, context, &mut ignored)
-    };
-    let (principal, subject_overlay) = entity(settings, snapshot, subject, "subject", &mut ignored)?;
-    let (resource, resource_overlay) = entity(settings, snapshot, resource, "resource", &mut ignored)?;
-
-    let mut request = AccessRequest::new(principal, action_uid, resource);
-    request.context = context;
-    request.overlays = merge(subject_overlay, resource_overlay);
-    Ok(Mapped { request, ignored })
+/// The context for an action, with the action's properties in it.
+pub(super) fn context<'a>(
+    snapshot: &Snapshot,
+    action: &Uid<'_>,
+    context: Value<'a>,
+    properties: Value<'a>,
+) -> Circumstances<'a> {
+    let mut ignored = Dropped::default();
+    if properties.as_object().is_none_or(<[_]>::is_empty) {
+        let context = snapshot.conform_context(action, context, &mut ignored);
+        return Circumstances { context, ignored };
+    }
+    let context = with_action_properties(context, properties, &mut ignored);
+    let mut dropped = Dropped::default();
+    let context = snapshot.conform_context(action, context, &mut dropped);
+    for name in &mut dropped.names {
+        if let Some(rest) = name.strip_prefix("context.action")
+            && (rest.is_empty() || rest.starts_with('.'))
+        {
+            *name = format!("action.properties{rest}");
+        }
+    }
+    ignored.add(&dropped);
+    Circumstances { context, ignored }
 }
 
 /// Cedar's actions carry nothing of a request: their properties go to `context.action`, over the caller's own.
-fn with_action_properties<'a>(context: Value<'a>, properties: Value<'a>, ignored: &mut Vec<String>) -> Value<'a> {
+fn with_action_properties<'a>(context: Value<'a>, properties: Value<'a>, ignored: &mut Dropped) -> Value<'a> {
     let Value::Object(mut members) = context else {
         return context;
     };
     let before = members.len();
     members.retain(|(key, _)| key != "action");
     if members.len() < before {
-        ignored.push("context.action".to_owned());
+        ignored.note(&"context.action");
     }
     members.push((Cow::Borrowed("action"), properties));
     Value::Object(members)
 }
 
-fn entity<'a>(
+/// A subject or a resource, as `role` says.
+pub(super) fn party<'a>(
     settings: &AuthzenSettings,
     snapshot: &Snapshot,
     entity: Entity<'a>,
     role: &str,
-    ignored: &mut Vec<String>,
-) -> Result<(Uid<'a>, Option<Overlay<'a>>), RequestError> {
+) -> Result<Party<'a>, RequestError> {
     let type_name = settings.cedar_type(&entity.type_name).into_owned();
     let rule = settings.overlay.rule(&type_name);
     let uid = Uid::new(Cow::<'a, str>::Owned(type_name), entity.id)
         .map_err(|error| RequestError::new("invalid_uid", format!("/{role}/type"), error.to_string()))?;
+    let mut ignored = Dropped::default();
     let prefix = format!("{role}.properties");
     if entity.properties.as_object().is_none_or(<[_]>::is_empty) {
-        return Ok((uid, None));
+        return Ok(Party { uid, overlay: None, ignored });
     }
     let mode = match rule {
         OverlayRule::Deny => {
             for (key, _) in entity.properties.as_object().unwrap_or_default() {
-                ignored.push(format!("{prefix}.{key}"));
+                ignored.note(&format_args!("{prefix}.{key}"));
             }
-            return Ok((uid, None));
+            return Ok(Party { uid, overlay: None, ignored });
         }
         OverlayRule::Fill => OverlayMode::Fill,
         OverlayRule::Override => OverlayMode::Override,
     };
-    let attributes = snapshot.conform_attributes(&uid.type_name, entity.properties, &prefix, ignored);
-    if attributes.as_object().is_none_or(<[_]>::is_empty) {
-        return Ok((uid, None));
-    }
-    Ok((uid.clone(), Some(Overlay { entity: uid, attributes, mode })))
+    let attributes = snapshot.conform_attributes(&uid.type_name, entity.properties, &prefix, &mut ignored);
+    let overlay = attributes.as_object().is_some_and(|members| !members.is_empty()).then(|| Overlay {
+        entity: uid.clone(),
+        attributes,
+        mode,
+    });
+    Ok(Party { uid, overlay, ignored })
 }
 
-/// At most one overlay an entity. Where subject and resource are one, the rule is one too, since it is the type's, and
-/// the resource's properties win.
-fn merge<'a>(subject: Option<Overlay<'a>>, resource: Option<Overlay<'a>>) -> Vec<Overlay<'a>> {
-    match (subject, resource) {
-        (Some(mut subject), Some(resource)) if subject.entity == resource.entity => {
-            if let (Value::Object(members), Value::Object(over)) = (&mut subject.attributes, resource.attributes) {
-                members.retain(|(key, _)| !over.iter().any(|(k, _)| k == key));
-                members.extend(over);
-            }
-            vec![subject]
-        }
-        (subject, resource) => subject.into_iter().chain(resource).collect(),
+/// The one overlay of an entity that is subject and resource. The rule is one too, since it is the type's; the resource's
+/// properties win.
+pub(super) fn merge<'a>(mut subject: Overlay<'a>, resource: Overlay<'a>) -> Overlay<'a> {
+    if let (Value::Object(members), Value::Object(over)) = (&mut subject.attributes, resource.attributes) {
+        members.retain(|(key, _)| !over.iter().any(|(k, _)| k == key));
+        members.extend(over);
     }
+    subject
 }

@@ -1,25 +1,25 @@
 //! AuthZEN 1.0: access evaluation, access evaluations, and the metadata document.
 //!
-//! `wire` reads what the standard defines, `map` turns it into a request over the schema at hand.
+//! `wire` reads what the standard defines, `map` turns it into parts of a request over the schema at hand, `parts` puts
+//! them together and asks.
 
 mod map;
+mod parts;
 mod wire;
-
-use std::sync::Arc;
-use std::time::Instant;
 
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::decide::{self, Call, CheckError};
+use crate::decide;
 use crate::domain::{Decision, DeniedBy, PolicyError, PolicyId};
-use crate::engine::Snapshot;
-use crate::telemetry::Transport;
+use crate::engine::{Dropped, Snapshot};
 use crate::transport::Services;
+use crate::transport::echo;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
-use wire::{Evaluation, Evaluations, Semantic};
+use parts::{Asker, Defaults};
+use wire::{Evaluations, Partial, Semantic};
 
 /// Where the metadata document stands, below the base URL.
 pub(super) const METADATA_PATH: &str = "/.well-known/authzen-configuration";
@@ -33,11 +33,16 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange).await?;
-    let evaluation = Evaluation::from_value(exchange::parse(&body)?)?;
+    let evaluation = Partial::from_value(exchange::parse(&body)?)?.complete()?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let clocks = (decide::clock(), decide::reference_deadline());
-    let answer = evaluate(services, &snapshot, evaluation, clocks, &exchange.request_id).await?;
-    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)))
+    let (now, deadline) = (decide::clock(), decide::reference_deadline());
+    let asker = Asker { services, snapshot: &snapshot, now, deadline, request_id: &exchange.request_id };
+    one(&asker, evaluation).await
+}
+
+async fn one(asker: &Asker<'_>, evaluation: Partial<'_>) -> Result<Answer, Problem> {
+    let answer = Defaults::new(asker, Partial::default()).answer(asker, evaluation).await??;
+    Ok(respond::at(asker.snapshot.revision(), respond::json(StatusCode::OK, &answer)))
 }
 
 /// `POST /access/v1/evaluations`
@@ -47,64 +52,39 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     services.wait_for(exchange).await?;
     let Evaluations { defaults, items, semantic } = Evaluations::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let clocks = (decide::clock(), decide::reference_deadline());
+    let (now, deadline) = (decide::clock(), decide::reference_deadline());
+    let asker = Asker { services, snapshot: &snapshot, now, deadline, request_id: &exchange.request_id };
     if items.is_empty() {
-        let answer = evaluate(services, &snapshot, defaults.complete()?, clocks, &exchange.request_id).await?;
-        return Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &answer)));
+        return one(&asker, defaults.complete()?).await;
     }
     services.check_batch_size(items.len(), "evaluations")?;
-    let mut answers = Vec::with_capacity(items.len());
+    let mut defaults = Defaults::new(&asker, defaults);
+    let mut out = Vec::with_capacity(128 * (items.len() + 1));
+    out.extend_from_slice(b"{\"evaluations\":[");
     for (i, item) in items.into_iter().enumerate() {
-        let answer = match item.and_then(|item| item.or(&defaults).complete()) {
-            Ok(evaluation) => evaluate(services, &snapshot, evaluation, clocks, &exchange.request_id).await,
+        if i > 0 {
+            out.push(b',');
+        }
+        let answered = match item {
+            Ok(item) => defaults.answer(&asker, item).await?,
             Err(error) => Err(error.into()),
         };
-        let mut answer = answer.unwrap_or_else(|problem| EvaluationBody::failed(&snapshot, &problem, Vec::new()));
+        let mut answer =
+            answered.unwrap_or_else(|problem| EvaluationBody::failed(&snapshot, &problem, Dropped::default()));
         if let Some(error) = &mut answer.context.error {
             error.pointer.insert_str(0, &format!("/evaluations/{i}"));
         }
-        let decided = answer.decision;
-        answers.push(answer);
+        serde_json::to_writer(&mut out, &answer).map_err(|_| Problem::unwritable())?;
+        services.check_answer_size(&out)?;
         match semantic {
             Semantic::ExecuteAll => {}
-            Semantic::DenyOnFirstDeny if decided => {}
-            Semantic::PermitOnFirstPermit if !decided => {}
+            Semantic::DenyOnFirstDeny if answer.decision => {}
+            Semantic::PermitOnFirstPermit if !answer.decision => {}
             Semantic::DenyOnFirstDeny | Semantic::PermitOnFirstPermit => break,
         }
     }
-    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &json!({ "evaluations": answers }))))
-}
-
-/// Decides one evaluation. What the schema does not know is a denial that says so, not an error.
-async fn evaluate(
-    services: &Services,
-    snapshot: &Arc<Snapshot>,
-    evaluation: Evaluation<'_>,
-    (now, deadline): (i64, Instant),
-    request_id: &str,
-) -> Result<EvaluationBody, Problem> {
-    let mapped = match map::request(&services.authzen, snapshot, evaluation) {
-        Ok(mapped) => mapped,
-        Err(error) => return Ok(EvaluationBody::failed(snapshot, &error.into(), Vec::new())),
-    };
-    let call = Call { transport: Transport::Authzen, request_id };
-    match services.pdp.check_at(snapshot, &mapped.request, now, deadline, call).await {
-        Ok(decision) => Ok(EvaluationBody::decided(&decision, mapped.ignored)),
-        Err(CheckError::Invalid(mut error)) => {
-            error.pointer = in_authzen_words(&error.pointer).to_owned();
-            Ok(EvaluationBody::failed(snapshot, &error.into(), mapped.ignored))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Where the caller wrote what the engine calls by its own names.
-fn in_authzen_words(pointer: &str) -> &str {
-    match pointer {
-        "/principal" => "/subject",
-        "/action" => "/action/name",
-        other => other,
-    }
+    out.extend_from_slice(b"]}");
+    Ok(respond::at(snapshot.revision(), respond::with_type(StatusCode::OK, "application/json", out)))
 }
 
 /// `GET /.well-known/authzen-configuration`. The base URL comes from the configuration, never from `Host`.
@@ -141,9 +121,11 @@ struct AnswerContext {
     errors: Vec<PolicyError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     denied_by: Option<DeniedBy>,
-    /// What the request carried and the decision did not see.
+    /// What the request carried and the decision did not see: the first names, and how many more there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    ignored_more: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorContext>,
 }
@@ -157,22 +139,27 @@ struct ErrorContext {
     pointer: String,
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl EvaluationBody {
-    fn decided(decision: &Decision, ignored: Vec<String>) -> Self {
+    fn decided(decision: &Decision, ignored: Dropped) -> Self {
         Self {
             decision: decision.outcome.is_allow(),
             context: AnswerContext {
                 revision: Some(decision.revision.to_string()),
                 reason: decision.reasons.clone(),
-                errors: decision.errors.clone(),
+                errors: echo::errors(&decision.errors).into_owned(),
                 denied_by: decision.denied_by.clone(),
-                ignored,
+                ignored: ignored.names,
+                ignored_more: ignored.more,
                 error: None,
             },
         }
     }
 
-    fn failed(snapshot: &Snapshot, problem: &Problem, ignored: Vec<String>) -> Self {
+    fn failed(snapshot: &Snapshot, problem: &Problem, ignored: Dropped) -> Self {
         let error = ErrorContext {
             status: problem.status,
             code: problem.code,
@@ -182,7 +169,13 @@ impl EvaluationBody {
         let revision = Some(snapshot.revision().to_string());
         Self {
             decision: false,
-            context: AnswerContext { revision, ignored, error: Some(error), ..AnswerContext::default() },
+            context: AnswerContext {
+                revision,
+                ignored: ignored.names,
+                ignored_more: ignored.more,
+                error: Some(error),
+                ..AnswerContext::default()
+            },
         }
     }
 }

@@ -21,23 +21,14 @@ pub(super) struct Action<'a> {
     pub(super) properties: Value<'a>,
 }
 
-/// An evaluation with all that it needs.
-#[derive(Debug, Clone)]
-pub(super) struct Evaluation<'a> {
-    pub(super) subject: Entity<'a>,
-    pub(super) action: Action<'a>,
-    pub(super) resource: Entity<'a>,
-    /// An object.
-    pub(super) context: Value<'a>,
-}
-
 /// An evaluation whose parts may come from the defaults.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Partial<'a> {
-    subject: Option<Entity<'a>>,
-    action: Option<Action<'a>>,
-    resource: Option<Entity<'a>>,
-    context: Option<Value<'a>>,
+    pub(super) subject: Option<Entity<'a>>,
+    pub(super) action: Option<Action<'a>>,
+    pub(super) resource: Option<Entity<'a>>,
+    /// An object.
+    pub(super) context: Option<Value<'a>>,
 }
 
 /// When a list of evaluations is done.
@@ -56,13 +47,26 @@ pub(super) struct Evaluations<'a> {
     pub(super) semantic: Semantic,
 }
 
-impl<'a> Evaluation<'a> {
-    pub(super) fn from_value(value: Value<'a>) -> Result<Self, RequestError> {
-        Partial::from_members(object(value, "", "the body")?)?.complete()
-    }
-}
-
 impl<'a> Partial<'a> {
+    /// One evaluation, whose parts must all be there in the end.
+    pub(super) fn from_value(value: Value<'a>) -> Result<Self, RequestError> {
+        Self::from_members(object(value, "", "the body")?)
+    }
+
+    /// The same, if it has all parts.
+    pub(super) fn complete(self) -> Result<Self, RequestError> {
+        for (name, there) in [
+            ("subject", self.subject.is_some()),
+            ("action", self.action.is_some()),
+            ("resource", self.resource.is_some()),
+        ] {
+            if !there {
+                return Err(missing(name));
+            }
+        }
+        Ok(self)
+    }
+
     fn from_members(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Result<Self, RequestError> {
         let mut partial = Self::default();
         for (key, value) in members {
@@ -76,27 +80,11 @@ impl<'a> Partial<'a> {
         }
         Ok(partial)
     }
+}
 
-    /// Takes whole members from `defaults` where this has none; nothing is merged within a member.
-    pub(super) fn or(self, defaults: &Self) -> Self {
-        Self {
-            subject: self.subject.or_else(|| defaults.subject.clone()),
-            action: self.action.or_else(|| defaults.action.clone()),
-            resource: self.resource.or_else(|| defaults.resource.clone()),
-            context: self.context.or_else(|| defaults.context.clone()),
-        }
-    }
-
-    pub(super) fn complete(self) -> Result<Evaluation<'a>, RequestError> {
-        let missing =
-            |name: &str| RequestError::new("missing_member", format!("/{name}"), format!("`{name}` is missing"));
-        Ok(Evaluation {
-            subject: self.subject.ok_or_else(|| missing("subject"))?,
-            action: self.action.ok_or_else(|| missing("action"))?,
-            resource: self.resource.ok_or_else(|| missing("resource"))?,
-            context: self.context.unwrap_or(Value::empty_object()),
-        })
-    }
+/// The error of an evaluation that lacks a part, its defaults included.
+pub(super) fn missing(name: &str) -> RequestError {
+    RequestError::new("missing_member", format!("/{name}"), format!("`{name}` is missing"))
 }
 
 impl<'a> Evaluations<'a> {

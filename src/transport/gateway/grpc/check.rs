@@ -7,7 +7,6 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use prost::Message as _;
 use tonic::body::Body;
@@ -17,7 +16,8 @@ use crate::gateway::{Field, Headers};
 use crate::identity::Now;
 use crate::telemetry::{RefusalReason, Transport};
 use crate::transport::Services;
-use crate::transport::exchange::{REQUEST_ID, REVISION};
+use crate::transport::conn::Open;
+use crate::transport::exchange::{REQUEST_ID, REVISION, Unread, collect};
 use crate::transport::gateway::grpc::{message, unary};
 use crate::transport::gateway::way::{self, Question, Stop, Verdict};
 use crate::transport::gateway::{caught, settled};
@@ -28,11 +28,12 @@ use crate::transport::router::request_id;
 const BESIDE_THE_BODY: usize = 256 << 10;
 
 /// Answers one call.
-pub(super) async fn answer(services: &Services, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(open: &mut Open, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut id = request_id(head.headers.get(REQUEST_ID));
-    let verdict = caught(pin!(verdict(services, &head, body, &mut id))).await;
-    let verdict = settled(verdict, services, call(&id));
+    let conn = open.conn.clone();
+    let verdict = caught(pin!(verdict(&conn.services, open, &head, body, &mut id))).await;
+    let verdict = settled(verdict, &conn.services, call(&id));
     let mut answer = unary::answer(&message::response(&verdict));
     if let Some(revision) = verdict.revision {
         answer.headers_mut().insert(REVISION, respond::written(revision));
@@ -44,10 +45,16 @@ fn call(request_id: &str) -> Call<'_> {
     Call { transport: Transport::Grpc, request_id }
 }
 
-async fn verdict(services: &Services, head: &Parts, body: Incoming, id: &mut String) -> Result<Verdict, Stop> {
+async fn verdict(
+    services: &Services,
+    open: &mut Open,
+    head: &Parts,
+    body: Incoming,
+    id: &mut String,
+) -> Result<Verdict, Stop> {
     let asked = Now::read();
     let deadline = services.gateway.deadline(asked, timeout(&head.headers));
-    let bytes = read(services, body, way::left(deadline)).await?;
+    let bytes = read(services, open, body, way::left(deadline)).await?;
     let unreadable = || Stop::new(RefusalReason::BadDescription, "the message cannot be read");
     let message = unary::message(&bytes).and_then(|message| CheckRequest::decode(message).ok());
     let message = message.ok_or_else(unreadable)?;
@@ -63,10 +70,14 @@ async fn verdict(services: &Services, head: &Parts, body: Incoming, id: &mut Str
     way::ask(services, &question).await
 }
 
-async fn read(services: &Services, body: Incoming, patience: Duration) -> Result<Bytes, Stop> {
+async fn read(services: &Services, open: &mut Open, mut body: Incoming, patience: Duration) -> Result<Bytes, Stop> {
     let most = services.http.max_body_bytes.saturating_add(BESIDE_THE_BODY);
-    match tokio::time::timeout(patience, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+    match tokio::time::timeout(patience, collect(&mut body, most, open)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(Unread::NoRoom)) => Err(Stop::new(
+            RefusalReason::BodyUnread,
+            "the messages of all requests together are too large at the moment",
+        )),
         Ok(Err(_)) => Err(Stop::new(RefusalReason::BodyUnread, "the message is too large, or was cut off")),
         Err(_) => Err(Stop::new(RefusalReason::Deadline, "the message did not arrive in time")),
     }

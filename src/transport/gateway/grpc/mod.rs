@@ -11,7 +11,6 @@ mod message;
 mod unary;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_TYPE, TE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -24,7 +23,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 
 use crate::telemetry::Listener;
-use crate::transport::Services;
+use crate::transport::conn::Open;
 use crate::transport::respond::{self, Problem};
 use health::Readiness;
 
@@ -32,16 +31,13 @@ use health::Readiness;
 const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
 
 /// Answers one request of the listener.
-pub(in crate::transport) async fn answer(
-    services: &Arc<Services>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let answer = route(services, request).await;
-    services.metrics.requests(Listener::Grpc, answer.status().as_u16()).inc();
-    Ok(answer)
+pub(in crate::transport) async fn answer(mut open: Open, request: Request<Incoming>) -> (Response<Body>, Open) {
+    let answer = route(&mut open, request).await;
+    open.conn.services.metrics.requests(Listener::Grpc, answer.status().as_u16()).inc();
+    (answer, open)
 }
 
-async fn route(services: &Arc<Services>, request: Request<Incoming>) -> Response<Body> {
+async fn route(open: &mut Open, request: Request<Incoming>) -> Response<Body> {
     if !is_grpc(&request) {
         return plain(&request);
     }
@@ -50,8 +46,10 @@ async fn route(services: &Arc<Services>, request: Request<Incoming>) -> Response
         return unknown();
     };
     match (service, method) {
-        (AUTHORIZATION, "Check") => check::answer(services, request).await,
-        (Health::NAME, "Check" | "Watch") => served(HealthServer::new(Readiness(services.clone())).call(request).await),
+        (AUTHORIZATION, "Check") => check::answer(open, request).await,
+        (Health::NAME, "Check" | "Watch") => {
+            served(HealthServer::new(Readiness(open.conn.services.clone())).call(request).await)
+        }
         ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo") => match reflection().build_v1() {
             Ok(mut server) => served(server.call(request).await),
             Err(_) => unknown(),

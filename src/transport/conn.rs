@@ -1,0 +1,260 @@
+//! What is known of one connection while it is open, and the budget of bytes that all connections share.
+//!
+//! A request holds its [`Open`] from its head until its answer has gone to the HTTP library whole. From it the idle
+//! timeout knows whether a connection is in use, the end of the process what was not answered, and the budget how much
+//! memory bodies and answers hold.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use crate::transport::Services;
+use crate::transport::router::Surface;
+use crate::transport::timer::TimerSlot;
+
+/// The window that HTTP/2 begins with, for a connection and for each stream.
+const FIRST_WINDOW: u32 = 65_535;
+
+/// A larger answer counts until its bytes are freed, a smaller one until the HTTP library has it.
+pub(super) const LARGE_ANSWER: usize = 16 << 10;
+
+/// What is smaller is never refused: metrics must be had when there is no room for anything else.
+const NEVER_REFUSED: usize = 128 << 10;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) services: Arc<Services>,
+    pub(super) surface: Surface,
+    /// The connection's timer for bodies.
+    pub(super) body_timer: TimerSlot,
+    pub(super) window: Window,
+    open: AtomicUsize,
+    begun: AtomicUsize,
+    last: AtomicBool,
+}
+
+impl Conn {
+    pub(super) fn new(services: Arc<Services>, surface: Surface) -> Self {
+        Self {
+            services,
+            surface,
+            body_timer: TimerSlot::default(),
+            window: Window::default(),
+            open: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+            last: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many requests have come so far.
+    pub(super) fn requests(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Lets the connection end after the answer at hand: where its next request begins is not known.
+    pub(super) fn end_after_answer(&self) {
+        self.last.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it ends after the answer at hand.
+    pub(super) fn ends(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    fn budget(&self) -> &Budget {
+        match self.surface {
+            Surface::Decisions | Surface::Grpc => &self.services.decision_bytes,
+            Surface::Admin | Surface::Ops => &self.services.admin_bytes,
+        }
+    }
+}
+
+/// A request that is not answered yet, and the bytes that it holds of the budget.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) conn: Arc<Conn>,
+    held: usize,
+}
+
+impl Open {
+    pub(super) fn begin(conn: &Arc<Conn>) -> Self {
+        conn.open.fetch_add(1, Ordering::Relaxed);
+        conn.begun.fetch_add(1, Ordering::Relaxed);
+        conn.services.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { conn: conn.clone(), held: 0 }
+    }
+
+    /// Takes more bytes from the budget; false if there are not so many.
+    pub(super) fn hold(&mut self, more: usize) -> bool {
+        let taken = self.conn.budget().take(more, self.held);
+        if taken {
+            self.held += more;
+        }
+        taken
+    }
+
+    /// Holds an answer below [`LARGE_ANSWER`] instead of the request's bytes. There is always room for it: the request
+    /// that it answers had some.
+    pub(super) fn hold_small(&mut self, answer: usize) {
+        match answer.checked_sub(self.held) {
+            Some(more) => {
+                self.conn.budget().used.fetch_add(more, Ordering::Relaxed);
+            }
+            None => self.conn.budget().give(self.held - answer),
+        }
+        self.held = answer;
+    }
+
+    /// Holds a large answer instead of the request's bytes, for as long as any part of it is anywhere; `None`, with
+    /// nothing held, if there is no room for it.
+    pub(super) fn hold_large(&mut self, answer: Bytes) -> Option<Bytes> {
+        self.conn.budget().give(std::mem::take(&mut self.held));
+        let taken = if answer.len() < NEVER_REFUSED {
+            self.conn.budget().used.fetch_add(answer.len(), Ordering::Relaxed);
+            true
+        } else {
+            self.conn.budget().take(answer.len(), 0)
+        };
+        taken.then(|| Bytes::from_owner(Counted { bytes: answer, conn: self.conn.clone() }))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.conn.budget().give(self.held);
+        self.conn.services.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.conn.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that hold their part of the budget until the last reference to them is gone, in whatever queue that is.
+struct Counted {
+    bytes: Bytes,
+    conn: Arc<Conn>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.conn.budget().give(self.bytes.len());
+    }
+}
+
+/// How many bytes of bodies and answers may be held at a time, on all connections of some listeners.
+#[derive(Debug)]
+pub struct Budget {
+    most: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of that many bytes.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { most, used: AtomicUsize::new(0) }
+    }
+
+    /// Takes `bytes` for a request that has `own` already. One that is alone is never refused: its own limits hold.
+    fn take(&self, bytes: usize, own: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before <= own || before.saturating_add(bytes) <= self.most;
+        if !fits {
+            self.give(bytes);
+        }
+        fits
+    }
+
+    fn give(&self, bytes: usize) {
+        if bytes > 0 {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What is known of the windows of an HTTP/2 client. Never more than there really is.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// The least that it ever gave each stream.
+    stream: AtomicU32,
+    /// What is left for the whole connection, once everything that was handed over is sent.
+    left: AtomicI64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { stream: AtomicU32::new(FIRST_WINDOW), left: AtomicI64::new(i64::from(FIRST_WINDOW)) }
+    }
+}
+
+impl Window {
+    /// Whether the windows have room for `bytes` more of a stream that has handed over `before`.
+    pub(super) fn covers(&self, before: usize, bytes: usize) -> bool {
+        before + bytes <= self.stream.load(Ordering::Relaxed) as usize
+            && i64::try_from(bytes).is_ok_and(|bytes| bytes <= self.left.load(Ordering::Relaxed))
+    }
+
+    /// Bytes were handed over.
+    pub(super) fn spend(&self, bytes: usize) {
+        self.left.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// The client opens the connection's window further.
+    pub(super) fn widen(&self, bytes: u32) {
+        self.left.fetch_add(i64::from(bytes), Ordering::Relaxed);
+    }
+
+    /// The client says how much each stream begins with.
+    pub(super) fn set_stream(&self, bytes: u32, first: bool) {
+        if first {
+            self.stream.store(bytes, Ordering::Relaxed);
+        } else {
+            self.stream.fetch_min(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_refuses_what_is_too_much_together() {
+        let budget = Budget::new(100);
+        assert!(budget.take(60, 0) && !budget.take(60, 0) && budget.take(40, 0) && !budget.take(1, 0));
+        budget.give(40);
+        assert!(budget.take(40, 60), "up to the limit");
+        budget.give(100);
+        // alone it may be as large as its own limit lets it, in one piece or many
+        assert!(budget.take(500, 0) && budget.take(500, 500));
+        assert!(!budget.take(1, 0), "but then there is no room for others");
+        budget.give(1_000);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn windows_cover_what_the_client_promised() {
+        let window = Window::default();
+        assert!(window.covers(0, 65_535) && !window.covers(0, 65_536) && !window.covers(1, 65_535));
+        window.set_stream(1_000_000, true);
+        assert!(!window.covers(0, 65_536), "the connection's own window is as it was");
+        window.widen(1_000);
+        assert!(window.covers(0, 66_535) && window.covers(900_000, 100));
+        window.spend(66_000);
+        assert!(window.covers(0, 535) && !window.covers(0, 536));
+        window.set_stream(10, false);
+        window.set_stream(1_000, false);
+        assert!(window.covers(0, 10) && !window.covers(0, 11), "the least counts");
+    }
+}
