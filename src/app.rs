@@ -22,7 +22,7 @@ use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Loaded, Source};
 use crate::state::{Origin, State};
 use crate::telemetry::{Metrics, events};
-use crate::transport::{self, AdminToken, BoundListener, Gateway, Services, Surface};
+use crate::transport::{self, AdminTokens, BoundListener, Door, Gateway, Services, Surface};
 
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum AppError {
         /// Why.
         error: io::Error,
     },
-    /// The admin token cannot be read or is no token.
+    /// The file of admin tokens cannot be read, or what is in it is no token.
     #[error("`admin.token_file`: {0}")]
     Token(String),
     /// The decision log cannot be opened.
@@ -107,7 +107,7 @@ impl App {
     /// If an address, a file or a thread cannot be had.
     pub async fn start_observed(settings: Settings, observers: Observers) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new()?);
-        let admin_token = settings.admin.token_file.as_deref().map(read_token).transpose()?;
+        let admin_tokens = AdminTokens::start(&settings.admin, &metrics).map_err(AppError::Token)?;
         let log = decision_log(&settings, &metrics)?;
         // addresses first: a second sidecar by mistake must not load a million entities before it fails
         let mut listeners = Vec::new();
@@ -121,7 +121,7 @@ impl App {
         for (surface, addr) in wanted {
             let Some(addr) = addr else { continue };
             let name = surface.listener().as_str();
-            let listener = match transport::bind(surface, addr).await {
+            let listener = match transport::bind(surface, addr, &listen.sockets).await {
                 Ok(listener) => listener,
                 // nobody asked for it, and another sidecar on this machine may have it
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
@@ -150,7 +150,8 @@ impl App {
             admin_body_bytes: settings.admin.max_body_bytes,
             authzen: settings.authzen.clone(),
             limits,
-            admin_token,
+            admin_tokens,
+            door: Door::new(&settings.admin, listen),
             draining: AtomicBool::new(false),
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch)?;
@@ -235,6 +236,9 @@ impl Signals {
                     _ = self.hangup.recv() => {
                         // the feed is gone only when the process stops
                         let _ = wake.send(Wish::Load);
+                        if let Some(tokens) = &services.admin_tokens {
+                            tokens.reload();
+                        }
                     }
                     _ = self.reopen.recv() => {
                         if let Some(log) = services.pdp.log() {
@@ -363,19 +367,6 @@ fn file_source(settings: &Settings) -> FileSource {
             source.with_routes_if_any(if file.exists() && !directory.exists() { file } else { directory })
         }
     }
-}
-
-fn read_token(path: &Path) -> Result<AdminToken, AppError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| AppError::Token(format!("cannot read {}: {error}", path.display())))?;
-    let token = text.trim();
-    if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(AppError::Token(format!(
-            "{} must hold one line of at least 16 visible characters",
-            path.display()
-        )));
-    }
-    Ok(AdminToken::new(token))
 }
 
 fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<DecisionLog>, AppError> {

@@ -12,6 +12,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::serve::ConfigArgs;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::{OutputFormat, http};
+use crate::config::Secret;
 
 /// Flags of `palisade status`.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +22,7 @@ pub struct StatusArgs {
     /// Address of the admin API [default: `listen.admin` of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
-    /// File that holds the bearer token [default: `admin.token_file` of the configuration]
+    /// File of bearer tokens, of which the first is sent [default: `admin.token_file` of the configuration]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// How long to wait for the answer, in seconds
@@ -49,15 +50,16 @@ pub fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop>
         Some(path) => {
             let text = fs::read_to_string(path)
                 .map_err(|error| Stop::failure(format!("cannot read the token file `{}`: {error}", path.display())))?;
-            let token = text.trim();
-            if token.contains(char::is_control) {
-                return Err(Stop::failure(format!("the token file `{}` has more than one line", path.display())));
-            }
-            Some(token.to_owned())
+            // while tokens are rotated the file has several, and each is good
+            let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+            let token = Secret::token(first)
+                .map_err(|problem| Stop::failure(format!("the token file `{}`: {problem}", path.display())))?;
+            Some(token)
         }
-        None => None,
+        None => settings.admin.tokens.first().cloned(),
     };
-    let answer = http::get(&address, "/v1/status", token.as_deref(), Duration::from_secs(args.timeout))
+    let token = token.as_ref().map(Secret::expose);
+    let answer = http::get(&address, "/v1/status", token, Duration::from_secs(args.timeout))
         .map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;
     let Ok(status) = serde_json::from_slice::<Value>(&answer.body) else {
         return Err(Stop::failure(format!("the answer of {address} (HTTP {}) is not a status", answer.status)));

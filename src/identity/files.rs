@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often files are looked at.
-pub(super) const LOOK: Duration = Duration::from_millis(250);
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
 /// How often they are read although nothing seems to have changed: not every file system tells.
 const READ_ANYWAY: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl Stamp {
 }
 
 /// A file under watch.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     path: PathBuf,
     max_bytes: usize,
     /// As it was at the last look.
@@ -49,16 +49,16 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(path: PathBuf, max_bytes: usize) -> Self {
+    pub(crate) fn new(path: PathBuf, max_bytes: usize) -> Self {
         Self { path, max_bytes, seen: None, read: None }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Reads it now.
-    pub(super) fn load(&mut self, now: Instant) -> Result<Vec<u8>, String> {
+    pub(crate) fn load(&mut self, now: Instant) -> Result<Vec<u8>, String> {
         let stamp = self.stamp();
         self.seen = stamp;
         self.read = Some((stamp, now));
@@ -66,7 +66,7 @@ impl Watched {
     }
 
     /// Reads it if it has changed and is quiet, or was not read for long.
-    pub(super) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
+    pub(crate) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
         let stamp = self.stamp();
         let quiet = std::mem::replace(&mut self.seen, stamp) == stamp;
         let due =

@@ -36,7 +36,7 @@ use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, events
 use api_tokens::ApiTokens;
 use cache::TokenCache;
 use fetch::Fetcher;
-use files::Watched;
+pub(crate) use files::{LOOK, Watched};
 use jwt::{Expectations, Unverified};
 use keys::{KeyStore, Renewal, Schedule};
 
@@ -496,7 +496,7 @@ impl Inner {
 
     fn watch_files(&self, mut watched: Vec<(Target, Watched)>) {
         while !self.stopped.load(Ordering::Acquire) {
-            thread::park_timeout(files::LOOK);
+            thread::park_timeout(LOOK);
             for (target, file) in &mut watched {
                 let now = Instant::now();
                 let Some(read) = file.look(now) else { continue };

@@ -1,7 +1,6 @@
 //! Listeners: bind, accept, serve HTTP/1.1 and HTTP/2, drain.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::{HttpSettings, ListenAddr};
+use crate::config::{HttpSettings, ListenAddr, SocketSettings};
 use crate::telemetry::Listener;
 use crate::telemetry::Metrics;
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::router::{self, Surface};
+use crate::transport::socket::{self, SocketAccess, SocketFile};
 use crate::transport::timer::TimerSlot;
 use crate::transport::{Services, gateway};
 
@@ -51,17 +51,6 @@ enum Socket {
     Unix { listener: UnixListener, _file: SocketFile },
 }
 
-/// Removes the socket's file when the listener goes.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // it may be gone already, and then there is nothing to clean
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl BoundListener {
     /// The address, with the port that was given where the configuration said 0.
     #[must_use]
@@ -79,34 +68,19 @@ impl BoundListener {
     }
 }
 
-/// Binds an address for itself alone.
+/// Binds an address for itself alone; a Unix socket for those whom `sockets` lets in.
 ///
 /// # Errors
 /// If it is taken or cannot be had.
-pub async fn bind(surface: Surface, addr: &ListenAddr) -> io::Result<BoundListener> {
+pub async fn bind(surface: Surface, addr: &ListenAddr, sockets: &SocketSettings) -> io::Result<BoundListener> {
     let socket = match addr {
         ListenAddr::Tcp(addr) => Socket::Tcp(TcpListener::bind(addr).await?),
         ListenAddr::Unix(path) => {
-            remove_stale(path)?;
-            Socket::Unix { listener: UnixListener::bind(path)?, _file: SocketFile(path.clone()) }
+            let (listener, file) = socket::bind(path, SocketAccess::of(surface, sockets)?)?;
+            Socket::Unix { listener, _file: file }
         }
     };
     Ok(BoundListener { surface, addr: addr.clone(), socket })
-}
-
-/// Removes a socket file that nobody listens on, as a killed process leaves it; never anything else.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket")),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            Err(error) => Err(error),
-        },
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is in the way")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// Serves connections until `stop` turns true, then answers what is in flight, for at most `grace`.

@@ -9,22 +9,26 @@ mod admin;
 mod authzen;
 mod exchange;
 mod gateway;
+mod guard;
 mod listen;
 mod native;
 mod ops;
 mod patience;
 mod respond;
 mod router;
+mod socket;
 mod timer;
+mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sha2::{Digest, Sha256};
-
 pub use gateway::Gateway;
+pub use guard::Door;
 pub use listen::{BoundListener, bind, serve};
 pub use router::{ENDPOINTS, Endpoint, Surface};
+pub use socket::SocketAccess;
+pub use token::AdminTokens;
 
 use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::Pdp;
@@ -50,30 +54,14 @@ pub struct Services {
     pub authzen: AuthzenSettings,
     /// Bounds for bundles that are only validated.
     pub limits: Limits,
-    /// What the admin API asks for.
-    pub admin_token: Option<AdminToken>,
+    /// What the admin API asks for, if for anything.
+    pub admin_tokens: Option<Arc<AdminTokens>>,
+    /// Turns web pages away.
+    pub door: Door,
     /// Whether a decision that the reference makes otherwise takes readiness away.
     pub verify_unready: bool,
     /// Set once the process begins to stop.
     pub draining: AtomicBool,
-}
-
-/// The admin API's bearer token, kept as its digest.
-#[derive(Debug, Clone)]
-pub struct AdminToken([u8; 32]);
-
-impl AdminToken {
-    /// A token from its text.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
-    }
-
-    /// Compares digests: how long it takes says nothing of the token.
-    fn matches(&self, offered: &str) -> bool {
-        let offered: [u8; 32] = Sha256::digest(offered.as_bytes()).into();
-        offered.iter().zip(self.0).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
-    }
 }
 
 impl Services {

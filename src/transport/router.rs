@@ -46,7 +46,7 @@ impl Surface {
 enum Guard {
     /// Everyone who reaches the listener.
     Open,
-    /// The holder of the admin token, where one is configured.
+    /// The holder of an admin token, where one is configured.
     AdminToken,
 }
 
@@ -153,6 +153,7 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
         return Ok(gateway::answer(services, exchange, dialect).await);
     }
     exchange.check_framing()?;
+    services.door.check(surface, &exchange.head)?;
     let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {
         check_token(services, exchange)?;
@@ -168,7 +169,11 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
         Action::Status => Ok(admin::status(services)),
         Action::Validate => admin::validate(services, exchange).await,
         Action::Live => Ok(ops::live()),
-        Action::Ready => Ok(ops::ready(services)),
+        Action::Ready => {
+            // the reasons of problems quote policies and entities
+            let trusted = surface == Surface::Admin && check_token(services, exchange).is_ok();
+            Ok(ops::ready(services, trusted))
+        }
         Action::Metrics => Ok(ops::metrics(services)),
     }
 }
@@ -195,13 +200,13 @@ fn find(surface: Surface, method: &Method, path: &str) -> Result<&'static Endpoi
 }
 
 fn check_token(services: &Services, exchange: &Exchange) -> Result<(), Problem> {
-    let Some(token) = &services.admin_token else {
+    let Some(tokens) = &services.admin_tokens else {
         return Ok(());
     };
     let mut offered = exchange.headers().get_all(AUTHORIZATION).iter();
     match (offered.next().and_then(|value| value.to_str().ok()), offered.next()) {
         (Some(value), None) => match value.split_once(' ') {
-            Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && token.matches(text.trim()) => Ok(()),
+            Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && tokens.matches(text.trim()) => Ok(()),
             _ => Err(Problem::unauthorized()),
         },
         _ => Err(Problem::unauthorized()),

@@ -334,7 +334,7 @@ fn bodies_at_the_limit() {
                 assert_eq!(answer.header("connection"), Some("close"));
             }
             let head = format!(
-                "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+                "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
             );
             let chunks: String = body
                 .as_bytes()
