@@ -21,7 +21,8 @@ use crate::engine::{
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Loaded, Source};
 use crate::state::{Origin, State};
-use crate::telemetry::{Metrics, events};
+use crate::telemetry::threads::notice_panics;
+use crate::telemetry::{Metrics, events, supervised};
 use crate::transport::{self, AdminTokens, BoundListener, Door, Gateway, Services, Surface};
 
 /// Why the sidecar could not start or go on.
@@ -106,6 +107,7 @@ impl App {
     /// # Errors
     /// If an address, a file or a thread cannot be had.
     pub async fn start_observed(settings: Settings, observers: Observers) -> Result<Self, AppError> {
+        notice_panics();
         let metrics = Arc::new(Metrics::new()?);
         let admin_tokens = AdminTokens::start(&settings.admin, &metrics).map_err(AppError::Token)?;
         let log = decision_log(&settings, &metrics)?;
@@ -154,7 +156,7 @@ impl App {
             door: Door::new(&settings.admin, listen),
             draining: AtomicBool::new(false),
         });
-        let feed = Feed::start(file_source(&settings), state, settings.reload.watch)?;
+        let feed = Feed::start(file_source(&settings), state, settings.reload.watch, &services.metrics)?;
         Ok(Self { services, listeners, feed, settings })
     }
 
@@ -184,7 +186,16 @@ impl App {
                 Surface::Decisions | Surface::Grpc => (&mut serving, closing.clone()),
                 Surface::Admin | Surface::Ops => (&mut operating, closing_ops.clone()),
             };
-            set.spawn(transport::serve(listener, services.clone(), closing, shutdown.grace));
+            let (for_serving, services) = (services.clone(), services.clone());
+            set.spawn(async move {
+                let serving = tokio::spawn(transport::serve(listener, for_serving, closing, shutdown.grace));
+                // a listener that ends by a panic must not end in silence
+                serving.await.unwrap_or_else(|_| {
+                    services.metrics.threads.ended("a listener");
+                    tracing::error!("a listener ended by a fault of the sidecar, which is unready from now on");
+                    0
+                })
+            });
         }
         // a closed channel means that nobody can ask it to stop: then it serves on
         if stop.wait_for(|stop| *stop).await.is_err() {
@@ -278,17 +289,18 @@ const WATCH_CHECK: Duration = Duration::from_secs(5);
 const FEED_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Feed {
-    fn start(source: FileSource, state: Arc<State>, watching: bool) -> io::Result<Self> {
+    fn start(source: FileSource, state: Arc<State>, watching: bool, metrics: &Arc<Metrics>) -> io::Result<Self> {
         let (wake, wishes) = mpsc::channel();
         let signal = wake.clone();
-        let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(move || {
-            let mut last = None;
+        let (mut last, mut watch) = (None, None);
+        let work = supervised("palisade-feed", metrics.clone(), move || {
             load(&source, &state, &mut last);
-            let watch = watching.then(|| {
-                source.watch(Box::new(move || {
+            if watching && watch.is_none() {
+                let signal = signal.clone();
+                watch = Some(source.watch(Box::new(move || {
                     let _ = signal.send(Wish::Load);
-                }))
-            });
+                })));
+            }
             loop {
                 match wishes.recv_timeout(WATCH_CHECK) {
                     Ok(Wish::Load) => {
@@ -306,7 +318,8 @@ impl Feed {
                 let degraded = watch.as_ref().and_then(crate::source::Watch::degraded);
                 state.note_degraded(degraded);
             }
-        })?;
+        });
+        let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(work)?;
         Ok(Self { wake, thread: Some(thread) })
     }
 }

@@ -12,7 +12,6 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::serve::ConfigArgs;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::{OutputFormat, http};
-use crate::config::Secret;
 
 /// Flags of `palisade status`.
 #[derive(Debug, Clone, Args)]
@@ -50,16 +49,16 @@ pub fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop>
         Some(path) => {
             let text = fs::read_to_string(path)
                 .map_err(|error| Stop::failure(format!("cannot read the token file `{}`: {error}", path.display())))?;
-            // while tokens are rotated the file has several, and each is good
-            let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-            let token = Secret::token(first)
-                .map_err(|problem| Stop::failure(format!("the token file `{}`: {problem}", path.display())))?;
-            Some(token)
+            // while tokens are replaced the file has several, and each is good
+            let token = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+            if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(Stop::failure(format!("the token file `{}` does not begin with a token", path.display())));
+            }
+            Some(token.to_owned())
         }
-        None => settings.admin.tokens.first().cloned(),
+        None => settings.admin.tokens.first().map(|token| token.expose().to_owned()),
     };
-    let token = token.as_ref().map(Secret::expose);
-    let answer = http::get(&address, "/v1/status", token, Duration::from_secs(args.timeout))
+    let answer = http::get(&address, "/v1/status", token.as_deref(), Duration::from_secs(args.timeout))
         .map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;
     let Ok(status) = serde_json::from_slice::<Value>(&answer.body) else {
         return Err(Stop::failure(format!("the answer of {address} (HTTP {}) is not a status", answer.status)));

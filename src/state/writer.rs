@@ -12,7 +12,7 @@ use crate::domain::{Bundle, Change, Diagnostic, Digest, Revision};
 use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::state::{Applied, Origin, Published, Rejected, Shared};
-use crate::telemetry::{Metrics, events};
+use crate::telemetry::{Metrics, events, supervised};
 
 /// A change on its way to the writer.
 pub(super) struct Command {
@@ -44,14 +44,15 @@ impl Writer {
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
-        thread::Builder::new().name("palisade-writer".to_owned()).spawn(move || {
+        let work = supervised("palisade-writer", self.metrics.clone(), move || {
             while let Ok(command) = queue.recv() {
                 let Command { change, origin, reply, submitted } = command;
                 let outcome = self.apply(change, origin, submitted);
                 // whoever asked may have left; the change stands all the same
                 let _ = reply.send(outcome);
             }
-        })?;
+        });
+        thread::Builder::new().name("palisade-writer".to_owned()).spawn(work)?;
         Ok(())
     }
 

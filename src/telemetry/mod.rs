@@ -7,9 +7,11 @@ pub mod events;
 mod labels;
 pub mod logging;
 pub mod metrics;
+pub mod threads;
 
 pub use labels::{
     AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
     VerifyResult,
 };
 pub use metrics::Metrics;
+pub use threads::{fresh_id, supervised};

@@ -78,6 +78,9 @@ impl Services {
         if self.verify_unready && self.pdp.sampler().is_some_and(crate::decide::Sampler::mismatched) {
             reasons.push("a decision differs from the reference");
         }
+        if self.metrics.threads.failing().is_some() {
+            reasons.push("a thread of the sidecar fails again and again; the log says which");
+        }
         reasons
     }
 

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
 use crate::domain::Revision;
-use crate::telemetry::Listener;
+use crate::telemetry::{Listener, fresh_id};
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
@@ -217,7 +217,7 @@ fn check_token(services: &Services, exchange: &Exchange) -> Result<(), Problem> 
 pub(super) fn request_id(given: Option<&HeaderValue>) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static PROCESS: std::sync::LazyLock<u64> =
-        std::sync::LazyLock::new(|| (uuid::Uuid::now_v7().as_u128() & u128::from(u64::MAX)) as u64);
+        std::sync::LazyLock::new(|| (fresh_id().as_u128() & u128::from(u64::MAX)) as u64);
     match given.and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty() && text.len() <= 256) {
         Some(text) => text.to_owned(),
         // the shape of a revision serves for ids as well: a process, and a number in it

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{AdminSettings, Secret};
 use crate::identity::{LOOK, Watched};
-use crate::telemetry::{IdentitySource, Metrics, ReloadResult, events};
+use crate::telemetry::{IdentitySource, Metrics, ReloadResult, events, supervised};
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: usize = 64 << 10;
@@ -67,7 +67,7 @@ impl AdminTokens {
             let weak = Arc::downgrade(&tokens);
             let looker = thread::Builder::new()
                 .name("palisade-admin-tokens".to_owned())
-                .spawn(move || file.run(&weak))
+                .spawn(supervised("palisade-admin-tokens", metrics.clone(), move || file.run(&weak)))
                 .map_err(|error| format!("cannot start the thread that looks at {}: {error}", path.display()))?;
             let _ = tokens.looker.set(looker.thread().clone());
         }
@@ -126,7 +126,7 @@ impl TokenFile {
         }
     }
 
-    fn run(mut self, tokens: &Weak<AdminTokens>) {
+    fn run(&mut self, tokens: &Weak<AdminTokens>) {
         while let Some(tokens) = tokens.upgrade() {
             let wanted = tokens.wanted.swap(false, Ordering::AcqRel);
             self.look(&tokens, wanted, Instant::now());

