@@ -102,9 +102,9 @@ fn content_types() {
     let server = tiny(json!({}));
     for (to, method, path, good) in takers(&server) {
         let body = good.replace("GAP", "");
-        let authzen = path.starts_with("/access");
+        let untyped = path.starts_with("/v1/is_authorized");
         for (content_type, status) in [
-            (None, if authzen { 400 } else { 200 }),
+            (None, if untyped { 200 } else { 400 }),
             (Some("application/json"), 200),
             (Some("Application/JSON; charset=utf-8"), 200),
             (Some("application/json ;charset=utf-8"), 200),
