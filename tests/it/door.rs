@@ -349,6 +349,7 @@ fn doors_that_would_stand_open_are_refused() {
         (json!({ "listen": { "admin": "0.0.0.0:1" } }), "other machines can reach"),
         (json!({ "listen": { "admin": "0.0.0.0:1" }, "admin": { "tokens": [OLD] } }), ""),
         (json!({ "admin": { "tokens": [] } }), "`admin.tokens`: is empty"),
+        (json!({ "admin": { "tokens": OLD } }), "`admin.tokens`: must be a list, not a single value"),
         (json!({ "admin": { "tokens": ["short"] } }), "`admin.tokens[0]`: a token has 16 to 512"),
         (json!({ "admin": { "tokens": [1234567890123456_u64] } }), "must be text, in quotes"),
         (json!({ "admin": { "hosts": ["Palisade.example.com", "10.0.0.1", "[::1]"] } }), ""),
@@ -360,7 +361,7 @@ fn doors_that_would_stand_open_are_refused() {
     ] {
         let found = problems(flags.clone());
         assert!(found.contains(said) && said.is_empty() == found.is_empty(), "{flags}: {found}");
-        assert!(!found.contains("short") && !found.contains("1234567890"), "{found}");
+        assert!(!found.contains("short") && !found.contains("1234567890") && !found.contains(OLD), "{found}");
     }
     // what is shown holds no token
     let effective =

@@ -35,7 +35,7 @@ section! {
         /// File of the bearer tokens, one a line, of which admin requests must carry one. Relative to the working directory; read again when it changes and on SIGHUP.
         token_file: Option<String> = None,
         /// Bearer tokens besides those of the file; for the environment, since a file keeps them better.
-        #[schemars(with = "Option<Vec<Secret>>")]
+        #[schemars(with = "Option<Vec<Secret>>", extend("writeOnly" = true))]
         tokens: Option<Vec<Option<Secret>>> = None,
         /// Host names that the admin API is called by, besides `localhost`, names that end with `.localhost`, and IP addresses. A request with another name is refused.
         #[schemars(with = "Vec<String>")]
