@@ -16,14 +16,13 @@ use tokio::time::timeout_at;
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::Diagnostic;
-use crate::engine::{
-    EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation,
-};
+use crate::engine::{EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation};
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource};
 use crate::state::{LoadRules, State};
+use crate::telemetry::threads::notice_panics;
 use crate::telemetry::{Metrics, events};
-use crate::transport::{self, AdminToken, BoundListener, Budget, Gateway, Services, Surface};
+use crate::transport::{self, AdminTokens, BoundListener, Budget, Door, Gateway, Services, Surface};
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
 
@@ -40,7 +39,7 @@ pub enum AppError {
         /// Why.
         error: io::Error,
     },
-    /// The admin token cannot be read or is no token.
+    /// The file of admin tokens cannot be read, or what is in it is no token.
     #[error("`admin.token_file`: {0}")]
     Token(String),
     /// The decision log cannot be opened.
@@ -79,10 +78,7 @@ pub struct App {
 /// # Errors
 /// If it cannot start.
 pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("palisade-http")
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("palisade-http").build()?;
     // first: whoever reads in the log that we listen may signal us
     let mut signals = Some(Signals::install()?);
     let served = runtime.block_on(async {
@@ -116,8 +112,9 @@ impl App {
     /// # Errors
     /// If an address, a file or a thread cannot be had.
     pub async fn start_observed(settings: Settings, observers: Observers) -> Result<Self, AppError> {
+        notice_panics();
         let metrics = Arc::new(Metrics::new()?);
-        let admin_token = settings.admin.token_file.as_deref().map(read_token).transpose()?;
+        let admin_tokens = AdminTokens::start(&settings.admin, &metrics).map_err(AppError::Token)?;
         let log = decision_log(&settings, &metrics)?;
         // addresses first: a second sidecar by mistake must not load a million entities before it fails
         let mut listeners = Vec::new();
@@ -131,7 +128,7 @@ impl App {
         for (surface, addr) in wanted {
             let Some(addr) = addr else { continue };
             let name = surface.listener().as_str();
-            let listener = match transport::bind(surface, addr).await {
+            let listener = match transport::bind(surface, addr, &listen.sockets).await {
                 Ok(listener) => listener,
                 // nobody asked for it, and another sidecar on this machine may have it
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
@@ -160,13 +157,14 @@ impl App {
             admin_body_bytes: settings.admin.max_body_bytes,
             authzen: settings.authzen.clone(),
             limits,
-            admin_token,
+            admin_tokens,
+            door: Door::new(&settings.admin, listen),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             decision_bytes: Budget::new(settings.http.max_inflight_bytes),
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
         });
-        let feed = Feed::start(file_source(&settings), state, settings.reload.watch)?;
+        let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
         Ok(Self { services, listeners, feed, settings })
     }
 
@@ -196,7 +194,14 @@ impl App {
                 Surface::Decisions | Surface::Grpc => (&mut serving, closing.clone()),
                 Surface::Admin | Surface::Ops => (&mut operating, closing_ops.clone()),
             };
-            set.spawn(transport::serve(listener, services.clone(), closing));
+            let (for_serving, services) = (services.clone(), services.clone());
+            set.spawn(async move {
+                // a listener that ends by a panic must not end in silence
+                if tokio::spawn(transport::serve(listener, for_serving, closing)).await.is_err() {
+                    services.metrics.threads.ended("a listener");
+                    tracing::error!("a listener ended by a fault of the sidecar, which is unready from now on");
+                }
+            });
         }
         // a closed channel means that nobody can ask it to stop: then it serves on
         if stop.wait_for(|stop| *stop).await.is_err() {
@@ -290,19 +295,6 @@ fn file_source(settings: &Settings) -> FileSource {
             source.with_routes_if_any(if file.exists() && !directory.exists() { file } else { directory })
         }
     }
-}
-
-fn read_token(path: &Path) -> Result<AdminToken, AppError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| AppError::Token(format!("cannot read {}: {error}", path.display())))?;
-    let token = text.trim();
-    if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(AppError::Token(format!(
-            "{} must hold one line of at least 16 visible characters",
-            path.display()
-        )));
-    }
-    Ok(AdminToken::new(token))
 }
 
 fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<DecisionLog>, AppError> {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::domain::{Diagnostic, Digest};
 use crate::source::{Loaded, Source, Watch};
 use crate::state::{Began, Origin, Rejected, State};
+use crate::telemetry::{Metrics, supervised};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
 const WATCH_CHECK: Duration = Duration::from_millis(250);
@@ -53,13 +54,21 @@ pub(super) enum Wish {
 
 impl Feed {
     /// Loads at once, and from then on when `source` changes, if it is watched, or when someone wishes.
-    pub(super) fn start(source: impl Source + 'static, state: Arc<State>, watching: bool) -> io::Result<Self> {
+    pub(super) fn start(
+        source: impl Source + 'static,
+        state: Arc<State>,
+        watching: bool,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
         let (wishes, asked) = mpsc::channel();
         let (tell_first, first) = oneshot::channel();
-        let loader = Loader { source, state, wishes: wishes.clone(), last: None, failed: None, told: Vec::new() };
-        let thread = thread::Builder::new()
-            .name("palisade-feed".to_owned())
-            .spawn(move || loader.run(&asked, tell_first, watching))?;
+        let mut tell_first = Some(tell_first);
+        let mut loader = Loader { source, state, wishes: wishes.clone(), last: None, failed: None, told: Vec::new() };
+        let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(supervised(
+            "palisade-feed",
+            metrics,
+            move || loader.run(&asked, &mut tell_first, watching),
+        ))?;
         Ok(Self { wishes, first: Some(first), thread: Some(thread) })
     }
 
@@ -119,16 +128,17 @@ struct Loader<S> {
 
 impl<S: Source> Loader<S> {
     fn run(
-        mut self,
+        &mut self,
         asked: &mpsc::Receiver<Wish>,
-        first: oneshot::Sender<Result<(), Vec<Diagnostic>>>,
+        first: &mut Option<oneshot::Sender<Result<(), Vec<Diagnostic>>>>,
         watching: bool,
     ) {
         // watched before it is read: a file that is being written during the first load is known to be
         let mut watch = watching.then(|| self.watch());
         let mut watch_again = Instant::now() + FIRST_PAUSE;
         // whoever started this need not care
-        let _ = first.send(self.load(self.state.begin_load()));
+        let loaded = self.load(self.state.begin_load());
+        let _ = first.take().map(|first| first.send(loaded));
         loop {
             self.tell(watch.as_ref());
             let pause = self
@@ -290,7 +300,9 @@ mod tests {
             let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
             let state = State::start(settings, metrics.clone()).unwrap();
             let ((begin, begun), (outcomes, told)) = (mpsc::channel(), mpsc::channel());
-            let feed = Feed::start(Scripted { begun: begin, outcomes: told.into() }, state.clone(), false).unwrap();
+            let feed =
+                Feed::start(Scripted { begun: begin, outcomes: told.into() }, state.clone(), false, metrics.clone())
+                    .unwrap();
             Self { state, metrics, feed, begun, outcomes }
         }
 

@@ -76,6 +76,9 @@ impl Caught {
                 _ = self.hangup.recv() => {
                     // the feed is gone only when the process stops
                     let _ = wake.send(Wish::Load);
+                    if let Some(tokens) = &services.admin_tokens {
+                        tokens.reload();
+                    }
                 }
                 _ = self.reopen.recv() => {
                     if let Some(log) = services.pdp.log() {

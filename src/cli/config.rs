@@ -24,7 +24,7 @@ pub enum ConfigCommand {
     Schema,
     /// Write the configuration that `serve` would use with the same flags
     ///
-    /// Merged from the flags, the environment, the file and the defaults. Secrets are named by files, so none is shown.
+    /// Merged from the flags, the environment, the file and the defaults. Secrets are shown as `***`.
     #[command(after_long_help = "Examples:\n  $ palisade config show --set cache.enabled=false")]
     Show(Box<ShowArgs>),
 }

@@ -24,9 +24,9 @@ pub struct Answer {
 /// If there is no answer in time, or none that is HTTP.
 pub fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout: Duration) -> io::Result<Answer> {
     let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-    // 1.0: the answer ends with the connection and is not chunked
+    // the admin API answers to this name, wherever it listens; 1.0: the answer ends with the connection and is not chunked
     let head = format!(
-        "GET {path} HTTP/1.0\r\nHost: palisade\r\nAccept: application/json\r\nConnection: close\r\n{authorization}\r\n"
+        "GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n{authorization}\r\n"
     );
     let bytes = match address {
         ListenAddr::Tcp(address) => {

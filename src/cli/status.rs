@@ -21,7 +21,7 @@ pub struct StatusArgs {
     /// Address of the admin API [default: `listen.admin` of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
-    /// File that holds the bearer token [default: `admin.token_file` of the configuration]
+    /// File of bearer tokens, of which the first is sent [default: `admin.token_file` of the configuration]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// How long to wait for the answer, in seconds
@@ -49,13 +49,14 @@ pub fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop>
         Some(path) => {
             let text = fs::read_to_string(path)
                 .map_err(|error| Stop::failure(format!("cannot read the token file `{}`: {error}", path.display())))?;
-            let token = text.trim();
-            if token.contains(char::is_control) {
-                return Err(Stop::failure(format!("the token file `{}` has more than one line", path.display())));
+            // while tokens are replaced the file has several, and each is good
+            let token = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+            if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(Stop::failure(format!("the token file `{}` does not begin with a token", path.display())));
             }
             Some(token.to_owned())
         }
-        None => None,
+        None => settings.admin.tokens.first().map(|token| token.expose().to_owned()),
     };
     let answer = http::get(&address, "/v1/status", token.as_deref(), Duration::from_secs(args.timeout))
         .map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;

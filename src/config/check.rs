@@ -4,6 +4,7 @@
 //! that come out are of use only if nothing was reported.
 
 mod identity;
+mod listen;
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -12,14 +13,13 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::problem::closest;
-use crate::config::raw::{Address, RawAuthzen, RawConfig, RawDecisionLog, RawHttp, RawListen};
+use crate::config::raw::{RawAuthzen, RawConfig, RawDecisionLog, RawHttp};
 use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
-    AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
-    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenAddr, ListenSettings, LoadSettings,
-    LogSettings, LogSink, MAX_EXPRESSION_DEPTH, MAX_NESTING, MaskPath, Origin, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings,
-    ShutdownSettings,
+    AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
+    GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MAX_EXPRESSION_DEPTH,
+    MAX_NESTING, MaskPath, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
 use crate::domain::uid::is_type_name;
 
@@ -36,7 +36,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
     let policies = path(&mut checker, &["policies"], raw.policies);
     let entities = path(&mut checker, &["entities"], raw.entities);
     let routes = raw.routes.map(|routes| path(&mut checker, &["routes"], routes));
-    let token_file = raw.admin.token_file.map(|file| path(&mut checker, &["admin", "token_file"], file));
+    let admin = checker.admin(raw.admin);
     if raw.cache.enabled && raw.cache.max_bytes.0 == 0 {
         checker
             .report(&["cache", "max_bytes"], "must be more than 0; to do without the cache set `cache.enabled: false`");
@@ -58,12 +58,8 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         authzen: checker.authzen(raw.authzen),
         identity: checker.identity(raw.identity),
         gateway: GatewaySettings { deadline: checker.deadline(raw.gateway.deadline) },
-        listen: checker.listen(&raw.listen, token_file.is_some()),
-        admin: AdminSettings {
-            token_file,
-            max_body_bytes: checker.bytes(&["admin", "max_body_bytes"], raw.admin.max_body_bytes, 1),
-            max_inflight_bytes: checker.bytes(&["admin", "max_inflight_bytes"], raw.admin.max_inflight_bytes, 1),
-        },
+        listen: checker.listen(&raw.listen, admin.has_token()),
+        admin,
         http: checker.http(&raw.http),
         limits: LimitSettings {
             max_depth: raw.limits.max_depth.get(),
@@ -200,54 +196,6 @@ impl Checker<'_> {
             self.report(&["limits", name], format!("must be at most {most}: the stacks have room for no more"));
         }
         value.get().min(most)
-    }
-
-    fn listen(&mut self, raw: &RawListen, has_token: bool) -> ListenSettings {
-        let decisions = match raw.decisions.0.as_str() {
-            "off" => {
-                self.report(&["listen", "decisions"], "cannot be `off`: a sidecar without decisions has no use");
-                None
-            }
-            text => self.address("decisions", text, 8180),
-        };
-        let optional =
-            |checker: &mut Self, name: &str, address: Option<&Address>, example: u16| match address?.0.as_str() {
-                "off" => None,
-                text => checker.address(name, text, example),
-            };
-        let admin = optional(self, "admin", Some(&raw.admin), 8181);
-        let ops = optional(self, "ops", raw.ops.as_ref(), 8182);
-        let grpc_by_default = matches!(self.tree.origin(&["listen", "grpc"]), Origin::Default);
-        let grpc = optional(self, "grpc", Some(&raw.grpc), 9191).filter(|address| {
-            // who gave its place to another listener did not mean to have both
-            let others = [&decisions, &admin, &ops];
-            !(grpc_by_default && others.into_iter().flatten().any(|other| address.collides_with(other)))
-        });
-
-        let all = [("decisions", &decisions), ("admin", &admin), ("ops", &ops), ("grpc", &grpc)];
-        let bound: Vec<(&str, &ListenAddr)> =
-            all.into_iter().filter_map(|(name, address)| Some((name, address.as_ref()?))).collect();
-        for (i, (name, address)) in bound.iter().enumerate() {
-            if let Some((other, taken)) = bound[..i].iter().find(|(_, taken)| address.collides_with(taken)) {
-                self.report(&["listen", name], format!("`{address}` is taken by `listen.{other}` (`{taken}`): each listener needs an address of its own"));
-            }
-        }
-        if let Some(address) = admin.as_ref().filter(|address| !address.is_local())
-            && !has_token
-            && !self.is_known_bad("admin.token_file")
-        {
-            self.report(
-                &["listen", "admin"],
-                format!("other machines can reach `{address}`, and the admin API can replace every policy: set `admin.token_file`, or listen on 127.0.0.1; to open health and metrics alone use `listen.ops`"),
-            );
-        }
-        // only where it was reported does the stand-in come in
-        let decisions = decisions.unwrap_or(ListenAddr::Unix(PathBuf::new()));
-        ListenSettings { decisions, admin, ops, grpc, grpc_by_default }
-    }
-
-    fn address(&mut self, name: &str, text: &str, example: u16) -> Option<ListenAddr> {
-        ListenAddr::parse(text, example).map_err(|message| self.report(&["listen", name], message)).ok()
     }
 
     fn decision_log(&mut self, raw: RawDecisionLog) -> DecisionLogSettings {

@@ -12,6 +12,7 @@ mod mask;
 mod problem;
 mod raw;
 mod schema;
+mod secret;
 mod settings;
 mod template;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub(crate) use problem::closest;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;
+pub use secret::Secret;
 pub use settings::identity::{
     ClaimSettings, CredentialSettings, IdentitySettings, IssuerSettings, KeySource, KeyUrl, PeerSettings,
     SigningAlgorithm,
@@ -35,7 +37,7 @@ pub use settings::identity::{
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
     EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LoadSettings, LogSettings, LogSink,
-    OverlaySettings, ReloadSettings, Settings, ShutdownSettings,
+    OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings,
 };
 pub use template::{FillError, UidTemplate, UriPattern};
 

@@ -4,11 +4,9 @@
 //! default from the `Default` of its section, so that the schema shows it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::config::units::{ByteSize, Span};
@@ -48,9 +46,11 @@ macro_rules! words {
 }
 
 pub(super) mod identity;
+pub(super) mod listen;
 
 pub use identity::CredentialKind;
 use identity::RawIdentity;
+use listen::{RawAdmin, RawListen};
 
 section! {
     /// Configuration of the Palisade authorization sidecar.
@@ -231,32 +231,6 @@ section! {
 }
 
 section! {
-    /// Where the sidecar listens.
-    RawListen {
-        /// Decisions and gateway endpoints.
-        decisions: Address = Address("127.0.0.1:8180".to_owned()),
-        /// The admin API, health and metrics; `off` for none. An address that other machines reach needs `admin.token_file`.
-        admin: Address = Address("127.0.0.1:8181".to_owned()),
-        /// Health and metrics alone, so that they can be opened without the admin API; absent or `off` for none.
-        ops: Option<Address> = None,
-        /// Envoy's gRPC ext_authz; `off` for none.
-        grpc: Address = Address(super::DEFAULT_GRPC.to_owned()),
-    }
-}
-
-section! {
-    /// The admin API.
-    RawAdmin {
-        /// File that holds the bearer token which admin requests must carry. Relative to the working directory.
-        token_file: Option<String> = None,
-        /// The largest body that the admin API takes. Bytes, or with a unit.
-        max_body_bytes: ByteSize = ByteSize::mib(256),
-        /// How many bytes of bodies and answers the admin and ops listeners hold at a time, of all requests. Beyond that they answer 503. A request that is alone is bounded by `max_body_bytes` only. Bytes, or with a unit.
-        max_inflight_bytes: ByteSize = ByteSize::mib(256),
-    }
-}
-
-section! {
     /// The gateway endpoints.
     RawGateway {
         /// How long a gateway waits for its answer: what takes longer is denied. Let it be less than the gateway's own timeout.
@@ -372,32 +346,5 @@ const fn non_zero<const N: usize>() -> NonZeroUsize {
             Some(n) => n,
             None => panic!("a limit of 0"),
         }
-    }
-}
-
-/// The text of a listener's address. A bare port arrives as a number; what is wrong with it is said later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(inline)]
-pub(super) struct Address(pub(super) String);
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AddressVisitor;
-        impl Visitor<'_> for AddressVisitor {
-            type Value = Address;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address")
-            }
-
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Address, E> {
-                Ok(Address(value.to_string()))
-            }
-
-            fn visit_str<E: Error>(self, value: &str) -> Result<Address, E> {
-                Ok(Address(value.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(AddressVisitor)
     }
 }

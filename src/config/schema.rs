@@ -132,7 +132,9 @@ fn message(path: &Path, found: Option<&Value>, schema: &Value, error: &serde_jso
             (Value::Number(_) | Value::Bool(_), true) => "; put it in quotes if it is meant as text",
             _ => "",
         };
-        return format!("must be {}, not {}{hint}", expected(schema), kind(found));
+        // a secret is not repeated
+        let found = if schema.get("writeOnly") == Some(&Value::Bool(true)) { "a single value" } else { &kind(found) };
+        return format!("must be {}, not {found}{hint}", expected(schema));
     }
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     let near = found.as_str().and_then(|found| closest(found, words.iter().copied()));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{
-    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, OverlayRule, Semantics, Validation,
+    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, OverlayRule, Secret, Semantics, Validation,
 };
 
 pub mod identity;
@@ -146,13 +146,41 @@ pub struct ListenSettings {
     pub grpc: Option<ListenAddr>,
     /// Whether nobody asked for gRPC: then the sidecar serves without it where its address is taken.
     pub grpc_by_default: bool,
+    /// Who reaches those that are Unix sockets.
+    pub sockets: SocketSettings,
+}
+
+/// Who reaches Unix sockets: the permissions of each, and the group of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// Of the decision listener.
+    pub decisions: u32,
+    /// Of the admin listener.
+    pub admin: u32,
+    /// Of the ops listener.
+    pub ops: u32,
+    /// Of the gRPC listener.
+    pub grpc: u32,
+    /// By name or number; `None` is the group that the process has.
+    pub group: Option<String>,
+}
+
+impl Default for SocketSettings {
+    /// The group may ask; only the owner may change what is answered.
+    fn default() -> Self {
+        Self { decisions: 0o660, admin: 0o600, ops: 0o660, grpc: 0o660, group: None }
+    }
 }
 
 /// The admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// File of the bearer token. Set whenever other machines reach the admin listener. Not read here.
+    /// File of the bearer tokens. It or `tokens` is set whenever others reach the admin listener. Not read here.
     pub token_file: Option<PathBuf>,
+    /// Bearer tokens besides those of the file.
+    pub tokens: Vec<Secret>,
+    /// Host names that it is called by, in lower case, besides those of loopback and IP addresses.
+    pub hosts: Vec<String>,
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
     /// Bytes of bodies and answers that admin and ops listeners hold at a time. Not 0.

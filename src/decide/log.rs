@@ -21,7 +21,7 @@ use crate::config::{MaskPath, MaskStep};
 use crate::decide::Call;
 use crate::decide::unasked::{UnaskedLine, UnaskedRecord};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, Value};
-use crate::telemetry::{Metrics, Transport, events};
+use crate::telemetry::{Metrics, Transport, events, fresh_id, supervised};
 
 /// How often the thread looks whether the file must be opened again, and how often it speaks of drops.
 const TICK: Duration = Duration::from_millis(250);
@@ -101,20 +101,21 @@ impl DecisionLog {
         let output = Output::open(&settings.sink)?;
         let (queue, records) = sync_channel(settings.queue.max(1));
         let (reopen, closing) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let writer = LogWriter {
+        let mut writer = LogWriter {
             settings,
             output,
             metrics: metrics.clone(),
             reopen: reopen.clone(),
             closing: closing.clone(),
             buffer: Vec::new(),
+            in_hand: false,
             torn: false,
             failed: 0,
             told: 0,
             failure_told: None,
         };
-        let thread =
-            thread::Builder::new().name("palisade-decision-log".to_owned()).spawn(move || writer.run(&records))?;
+        let work = supervised("palisade-decision-log", metrics.clone(), move || writer.run(&records));
+        let thread = thread::Builder::new().name("palisade-decision-log".to_owned()).spawn(work)?;
         Ok(Self { queue, reopen, closing, metrics, thread: Mutex::new(Some(thread)) })
     }
 
@@ -213,6 +214,8 @@ struct LogWriter {
     closing: Arc<AtomicBool>,
     /// Lines on their way to the sink, each with its end.
     buffer: Vec<u8>,
+    /// A record is being written into the buffer.
+    in_hand: bool,
     /// The sink holds the beginning of a line whose rest it did not take.
     torn: bool,
     /// Records that the sink did not take.
@@ -224,7 +227,8 @@ struct LogWriter {
 }
 
 impl LogWriter {
-    fn run(mut self, records: &Receiver<Record>) {
+    fn run(&mut self, records: &Receiver<Record>) {
+        self.mend();
         let mut tick = Instant::now();
         let pause = PAUSE.min(PER_PLACE * u32::try_from(self.settings.queue / 2).unwrap_or(u32::MAX));
         loop {
@@ -253,6 +257,15 @@ impl LogWriter {
         self.drain(records);
         self.flush();
         self.tell_drops();
+    }
+
+    /// Takes away what a panic left of a record, and counts it as dropped.
+    fn mend(&mut self) {
+        if std::mem::take(&mut self.in_hand) {
+            let whole = self.buffer.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+            self.buffer.truncate(whole);
+            self.metrics.decision_log_dropped.inc();
+        }
     }
 
     /// Writes what waits, but no more than the queue holds: records that come all the while must not keep the thread
@@ -285,12 +298,14 @@ impl LogWriter {
     fn write(&mut self, record: &Record) {
         self.reopen_if_asked();
         let before = self.buffer.len();
+        self.in_hand = true;
         let written = match record {
             Record::Decision(record) => {
                 serde_json::to_writer(&mut self.buffer, &Line::new(record, &self.settings.mask))
             }
             Record::Unasked(record) => serde_json::to_writer(&mut self.buffer, &UnaskedLine::new(record)),
         };
+        self.in_hand = false;
         if written.is_err() {
             self.buffer.truncate(before);
             self.metrics.decision_log_dropped.inc();
@@ -408,7 +423,7 @@ impl<'a> Line<'a> {
             carried.iter().filter_map(|v| v.as_ref()?.as_array()).map(<[_]>::len).reduce(|a, b| a + b);
         let timestamp = jiff::Timestamp::try_from(record.time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         Self {
-            decision_id: uuid::Uuid::now_v7().to_string(),
+            decision_id: fresh_id().to_string(),
             time: format!("{timestamp:.6}"),
             revision: decision.revision.to_string(),
             transport: record.transport.as_str(),
@@ -498,4 +513,31 @@ fn unquoted_rule<'a>(rule: &'a DeniedBy, hidden: &[String]) -> Cow<'a, DeniedBy>
 
 fn unquoted(text: &str, hidden: &[String]) -> String {
     hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASKED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_panic_left_of_a_record_is_no_line() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let mut writer = LogWriter {
+            settings: LogSettings { sink: Sink::Stdout, queue: 1, mask: Vec::new() },
+            output: Output::open(&Sink::Stdout).unwrap(),
+            metrics: metrics.clone(),
+            reopen: Arc::default(),
+            closing: Arc::default(),
+            buffer: b"{}\n{\"half".to_vec(),
+            in_hand: true,
+            torn: false,
+            failed: 0,
+            told: 0,
+            failure_told: None,
+        };
+        for _ in 0..2 {
+            writer.mend();
+            assert_eq!((writer.buffer.as_slice(), metrics.decision_log_dropped.get()), (&b"{}\n"[..], 1));
+        }
+    }
 }

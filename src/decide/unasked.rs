@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::decide::Call;
 use crate::domain::{Outcome, Revision, Uid};
-use crate::telemetry::{RefusalReason, Transport};
+use crate::telemetry::{RefusalReason, Transport, fresh_id};
 
 /// The longest path that is recorded, in bytes.
 const MAX_PATH: usize = 1_024;
@@ -141,7 +141,7 @@ impl<'a> UnaskedLine<'a> {
         let timestamp = jiff::Timestamp::try_from(record.time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let refused = record.refused.as_ref();
         Self {
-            decision_id: uuid::Uuid::now_v7().to_string(),
+            decision_id: fresh_id().to_string(),
             time: format!("{timestamp:.6}"),
             revision: record.revision.map(|revision| revision.to_string()),
             transport: record.transport.as_str(),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{AccessRequest, Decision};
 use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
-use crate::telemetry::{Metrics, VerifyResult};
+use crate::telemetry::{Metrics, VerifyResult, supervised};
 
 /// Decisions that may wait to be compared. Each holds its snapshot, so the queue is short.
 const QUEUE: usize = 16;
@@ -54,7 +54,7 @@ impl Sampler {
         thread::Builder::new()
             .name("palisade-verify".to_owned())
             .stack_size(EVALUATION_STACK_BYTES)
-            .spawn(move || run(&samples, &found, &counts))?;
+            .spawn(supervised("palisade-verify", metrics.clone(), move || run(&samples, &found, &counts)))?;
         Ok(Self { every, seen: AtomicU32::new(0), queue, mismatched, metrics })
     }
 

@@ -196,11 +196,8 @@ mod tests {
     }
 
     fn ip_of(v6: bool, number: u128, prefix: u8) -> Ip {
-        let address: std::net::IpAddr = if v6 {
-            std::net::Ipv6Addr::from(number).into()
-        } else {
-            std::net::Ipv4Addr::from(number as u32).into()
-        };
+        let address: std::net::IpAddr =
+            if v6 { std::net::Ipv6Addr::from(number).into() } else { std::net::Ipv4Addr::from(number as u32).into() };
         let prefix = if v6 { prefix % 129 } else { prefix % 33 };
         Ip::of(address, prefix)
     }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use cedar_policy_core::ast;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Entities, Entity, EntityId, EntityUid, Request, RequestValidationError,
 };
+use cedar_policy_core::ast;
 
 use crate::domain::{
     AccessRequest, Decision, DeniedBy, Outcome, Overlay, OverlayMode, PolicyError, PolicyId, RequestError, Uid, Value,
@@ -15,8 +15,8 @@ use crate::domain::{
 use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities as documents;
-use crate::engine::policies;
 use crate::engine::layout::is_action_type;
+use crate::engine::policies;
 use crate::engine::schema::{SchemaModel, Type};
 use crate::engine::settings::{NowPolicy, Semantics};
 use crate::engine::snapshot::Snapshot;
@@ -236,7 +236,8 @@ fn has_content_of(stored: &Entity, sent: &Entity, schema: Option<&SchemaModel>) 
         return Entities::from_entities([sent.clone()], Some(&schema.cedar)).is_ok();
     }
     let (stored, sent): (&ast::Entity, &ast::Entity) = (stored.as_ref(), sent.as_ref());
-    let attributes = |entity: &ast::Entity| entity.attrs().map(|(k, v)| (k.clone(), v.clone())).collect::<HashMap<_, _>>();
+    let attributes =
+        |entity: &ast::Entity| entity.attrs().map(|(k, v)| (k.clone(), v.clone())).collect::<HashMap<_, _>>();
     let tags = |entity: &ast::Entity| entity.tags().map(|(k, v)| (k.clone(), v.clone())).collect::<HashMap<_, _>>();
     let parents = |entity: &ast::Entity| entity.parents().cloned().collect::<HashSet<_>>();
     attributes(stored) == attributes(sent) && tags(stored) == tags(sent) && parents(stored) == parents(sent)

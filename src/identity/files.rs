@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often files are looked at.
-pub(super) const LOOK: Duration = Duration::from_millis(250);
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
 /// How often they are read although nothing seems to have changed: not every file system tells.
 const READ_ANYWAY: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ impl Stamp {
 }
 
 /// A file under watch.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     path: PathBuf,
     max_bytes: usize,
     /// As it was at the last look, and since when.
@@ -61,16 +61,16 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(path: PathBuf, max_bytes: usize) -> Self {
+    pub(crate) fn new(path: PathBuf, max_bytes: usize) -> Self {
         Self { path, max_bytes, seen: None, read: None, good_len: 0, failures: 0 }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Reads it now.
-    pub(super) fn load(&mut self, now: Instant) -> Result<Vec<u8>, String> {
+    pub(crate) fn load(&mut self, now: Instant) -> Result<Vec<u8>, String> {
         let stamp = self.stamp();
         self.seen = Some((stamp, now));
         self.read = Some((stamp, now));
@@ -83,7 +83,7 @@ impl Watched {
     }
 
     /// Reads it if it has changed and is quiet, or was not read for long.
-    pub(super) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
+    pub(crate) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
         let stamp = self.stamp();
         let since = match self.seen {
             Some((seen, since)) if seen == stamp => since,

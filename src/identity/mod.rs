@@ -32,11 +32,11 @@ use arc_swap::ArcSwap;
 
 use crate::config::{CredentialKind, IdentitySettings, IssuerSettings, KeySource, PeerSettings};
 use crate::domain::Diagnostic;
-use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, events};
+use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, events, supervised};
 use api_tokens::ApiTokens;
 use cache::TokenCache;
 use fetch::Fetcher;
-use files::Watched;
+pub(crate) use files::{LOOK, Watched};
 use jwt::{Expectations, Unverified};
 use keys::{KeyStore, Renewal, Schedule};
 
@@ -156,12 +156,15 @@ impl Identity {
             let inner = Arc::clone(&identity.inner);
             let builder = thread::Builder::new().name("palisade-jwks".to_owned());
             // not waited for at the end: it may be in the midst of a fetch
-            builder.spawn(move || inner.fetch_keys(i, &fetcher)).map_err(no_thread)?;
+            let work = supervised("palisade-jwks", inner.metrics.clone(), move || inner.fetch_keys(i, &fetcher));
+            builder.spawn(work).map_err(no_thread)?;
         }
         if !watched.is_empty() {
             let inner = Arc::clone(&identity.inner);
             let builder = thread::Builder::new().name("palisade-identity".to_owned());
-            identity.files = Some(builder.spawn(move || inner.watch_files(watched)).map_err(no_thread)?);
+            let metrics = inner.metrics.clone();
+            let work = supervised("palisade-identity", metrics, move || inner.watch_files(&mut watched));
+            identity.files = Some(builder.spawn(work).map_err(no_thread)?);
         }
         Ok(identity)
     }
@@ -494,10 +497,10 @@ impl Inner {
         }
     }
 
-    fn watch_files(&self, mut watched: Vec<(Target, Watched)>) {
+    fn watch_files(&self, watched: &mut [(Target, Watched)]) {
         while !self.stopped.load(Ordering::Acquire) {
-            thread::park_timeout(files::LOOK);
-            for (target, file) in &mut watched {
+            thread::park_timeout(LOOK);
+            for (target, file) in &mut *watched {
                 let now = Instant::now();
                 let Some(read) = file.look(now) else { continue };
                 if let Err(problem) = read.and_then(|bytes| self.take(*target, &bytes, now)) {

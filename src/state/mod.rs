@@ -24,7 +24,7 @@ pub use crate::telemetry::ReloadSource as Origin;
 use crate::domain::{Bundle, Change, Diagnostic, Revision};
 use crate::engine::{EngineSettings, Observers, Snapshot};
 use crate::gateway::RouteTable;
-use crate::telemetry::{Metrics, events};
+use crate::telemetry::{Metrics, events, fresh_id};
 use status::StatusBoard;
 use writer::{Command, Writer};
 
@@ -129,7 +129,7 @@ impl State {
             revision: watch::Sender::new(None),
             board: StatusBoard::new(),
             // drawn anew at every start, so that no revision of another run is taken for one of this
-            incarnation: uuid::Uuid::now_v7().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
+            incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
             acknowledged: AtomicU64::new(0),
         });
         Writer::new(shared.clone(), settings, rules, observers, metrics.clone()).start(queue)?;

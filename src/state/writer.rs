@@ -14,7 +14,7 @@ use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::state::rules::{LoadRules, forbids_removed};
 use crate::state::{Applied, Began, Origin, Published, Rejected, Shared};
-use crate::telemetry::{Metrics, events};
+use crate::telemetry::{Metrics, events, supervised};
 
 /// A change on its way to the writer.
 pub(super) struct Command {
@@ -54,7 +54,7 @@ impl Writer {
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
-        thread::Builder::new().name("palisade-writer".to_owned()).spawn(move || {
+        let work = supervised("palisade-writer", self.metrics.clone(), move || {
             while let Ok(command) = queue.recv() {
                 let Command { change, origin, began, warnings, reply, submitted } = command;
                 let outcome = match began {
@@ -74,7 +74,8 @@ impl Writer {
                 // whoever asked may have left; the change stands all the same
                 let _ = reply.send(outcome);
             }
-        })?;
+        });
+        thread::Builder::new().name("palisade-writer".to_owned()).spawn(work)?;
         Ok(())
     }
 

@@ -217,5 +217,7 @@ labels! {
         Jwks = "jwks",
         /// The file of API tokens.
         ApiTokens = "api_tokens",
+        /// The file of the admin API's tokens.
+        AdminTokens = "admin_tokens",
     }
 }

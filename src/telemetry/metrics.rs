@@ -21,6 +21,7 @@ use crate::telemetry::labels::{
     VerifyResult,
 };
 use crate::telemetry::pipe::dropped_lines;
+use crate::telemetry::threads::{self, Threads};
 
 /// The rules that deny beyond Cedar, in the order of [`rule_index`].
 const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];
@@ -62,6 +63,9 @@ pub struct Metrics {
     /// How long decisions took, from the parsed request to the answer.
     pub decision_duration: Histogram,
     fallbacks: IntCounter,
+    panics: IntCounter,
+    /// Which of our threads fail.
+    pub threads: Threads,
     /// Decisions that the cache answered.
     pub cache_hits: IntCounter,
     /// Decisions that the cache did not have.
@@ -188,6 +192,8 @@ impl Metrics {
                 "palisade_engine_fallbacks_total",
                 "Decisions that the reference engine made because the compiled one could not.",
             )?,
+            panics: build.counter("palisade_panics_total", "Panics of the process.")?,
+            threads: Threads::default(),
             cache_hits: build.counter("palisade_cache_hits_total", "Decisions that the cache answered.")?,
             cache_misses: build.counter("palisade_cache_misses_total", "Decisions that the cache did not have.")?,
             cache_bytes: build.gauge("palisade_cache_bytes", "Memory of cached decisions.")?,
@@ -344,6 +350,7 @@ impl Metrics {
         for refresh in &*self.refresh.lock().unwrap_or_else(PoisonError::into_inner) {
             refresh(self);
         }
+        self.panics.inc_by(threads::panics().saturating_sub(self.panics.get()));
         let revision = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
         self.data_age.set(self.data_age().as_secs_f64());
         // counted where no metrics are at hand: the log is older than they are

@@ -8,6 +8,7 @@ mod labels;
 pub mod logging;
 pub mod metrics;
 mod pipe;
+pub mod threads;
 
 pub use labels::{
     AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
@@ -15,3 +16,4 @@ pub use labels::{
 };
 pub use metrics::Metrics;
 pub use pipe::dropped_lines;
+pub use threads::{fresh_id, supervised};

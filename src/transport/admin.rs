@@ -24,7 +24,7 @@ use serde::{Serialize, Serializer};
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
-    exchange.expect_json(ContentType::IfPresent)?;
+    exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.admin_body()).await?;
     let bundle = read_bundle(&body)?;
     drop(body);
@@ -64,7 +64,14 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
         [(origin, text)] if origin == "routes" => Some(json!(text)),
         files => Some(files.iter().map(|(origin, text)| (origin.clone(), json!(text))).collect()),
     };
-    let body = BundleAnswer { policies: json!(by_id), schema, entities, links, routes, revision: snapshot.revision().to_string() };
+    let body = BundleAnswer {
+        policies: json!(by_id),
+        schema,
+        entities,
+        links,
+        routes,
+        revision: snapshot.revision().to_string(),
+    };
     Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
 }
 
@@ -120,7 +127,7 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
         "routes": services.pdp.state().load().as_ref().map_or(0, |published| published.routes.routes().len()),
         "identity": services.gateway.identity_status(),
         "warnings": status.warnings,
-        "degraded": status.degraded,
+        "degraded": degraded(services, status),
         "last_attempt": status.last_attempt.as_ref().map(|attempt| json!({
             "source": attempt.origin.as_str(),
             "at": time(attempt.at),
@@ -131,9 +138,16 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
     })
 }
 
+/// What works worse than it should, all of it.
+fn degraded(services: &Services, status: &Status) -> Option<String> {
+    let tokens = services.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
+    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// `POST /v1/validate`: 200 for every well-formed body, be it a bundle or not; the verdict is in the answer.
 pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
-    exchange.expect_json(ContentType::IfPresent)?;
+    exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.admin_body()).await?;
     let bundle = match read_bundle(&body) {
         Ok(bundle) => Arc::new(bundle),

@@ -48,7 +48,7 @@ pub(super) struct BodyLimits {
 pub(super) enum ContentType {
     /// It must be there and say JSON.
     Required,
-    /// If it is there, it must say JSON. A browser always sends one with a form, so none is forged this way.
+    /// If it is there, it must say JSON. A page can send a body without one: only where `guard` lets no page through.
     IfPresent,
 }
 
@@ -139,8 +139,11 @@ impl Exchange {
 
     /// Refuses a body that is not announced as JSON.
     pub(super) fn expect_json(&self, rule: ContentType) -> Result<(), Problem> {
-        let given = self.headers().get(CONTENT_TYPE);
+        let mut all = self.headers().get_all(CONTENT_TYPE).iter();
+        let given = all.next();
         let fine = match given {
+            // two: another reader may go by the other one
+            Some(_) if all.next().is_some() => false,
             None => rule == ContentType::IfPresent,
             Some(value) => value.to_str().is_ok_and(|value| {
                 let media_type = value.split(';').next().unwrap_or_default().trim();

@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,13 +17,14 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout_at;
 
-use crate::config::{HttpSettings, ListenAddr};
+use crate::config::{HttpSettings, ListenAddr, SocketSettings};
 use crate::telemetry::Listener;
 use crate::telemetry::Metrics;
 use crate::transport::conn::{Conn, Open};
 use crate::transport::paced::{Paced, Streams};
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::router::{self, Surface};
+use crate::transport::socket::{self, SocketAccess, SocketFile};
 use crate::transport::{Services, gateway};
 
 /// How long an accept error pauses the loop: without descriptors the next accept fails at once.
@@ -73,28 +72,6 @@ enum Socket {
     Unix { listener: UnixListener, file: Option<SocketFile> },
 }
 
-/// Removes the socket's file when the listener goes, if it is still the one that was made: another process may have
-/// put its own there.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-/// What tells one file at a path from the next: device and inode.
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let meta = std::fs::symlink_metadata(path)?;
-    Ok((meta.dev(), meta.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
 impl BoundListener {
     /// The address, with the port that was given where the configuration said 0.
     #[must_use]
@@ -121,36 +98,19 @@ impl BoundListener {
     }
 }
 
-/// Binds an address for itself alone.
+/// Binds an address for itself alone; a Unix socket for those whom `sockets` lets in.
 ///
 /// # Errors
 /// If it is taken or cannot be had.
-pub async fn bind(surface: Surface, addr: &ListenAddr) -> io::Result<BoundListener> {
+pub async fn bind(surface: Surface, addr: &ListenAddr, sockets: &SocketSettings) -> io::Result<BoundListener> {
     let socket = match addr {
         ListenAddr::Tcp(addr) => Socket::Tcp(TcpListener::bind(addr).await?),
         ListenAddr::Unix(path) => {
-            remove_stale(path)?;
-            let listener = UnixListener::bind(path)?;
-            let file = Some(SocketFile { path: path.clone(), identity: identity(path)? });
-            Socket::Unix { listener, file }
+            let (listener, file) = socket::bind(path, SocketAccess::of(surface, sockets)?)?;
+            Socket::Unix { listener, file: Some(file) }
         }
     };
     Ok(BoundListener { surface, addr: addr.clone(), socket })
-}
-
-/// Removes a socket file that nobody listens on, as a killed process leaves it; never anything else.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket")),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            Err(error) => Err(error),
-        },
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is in the way")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// Serves connections until `stop` holds a time, then answers what is in flight until then.

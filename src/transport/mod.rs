@@ -12,6 +12,7 @@ mod echo;
 mod exchange;
 mod frames;
 mod gateway;
+mod guard;
 mod heads;
 mod listen;
 mod native;
@@ -20,17 +21,20 @@ mod paced;
 mod patience;
 mod respond;
 mod router;
+mod socket;
 mod timer;
+mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use sha2::{Digest, Sha256};
-
 pub use conn::Budget;
 pub use gateway::Gateway;
+pub use guard::Door;
 pub use listen::{BoundListener, bind, serve};
 pub use router::{ENDPOINTS, Endpoint, Surface};
+pub use socket::SocketAccess;
+pub use token::AdminTokens;
 
 use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::Pdp;
@@ -56,8 +60,10 @@ pub struct Services {
     pub authzen: AuthzenSettings,
     /// Bounds for bundles that are only validated.
     pub limits: Limits,
-    /// What the admin API asks for.
-    pub admin_token: Option<AdminToken>,
+    /// What the admin API asks for, if for anything.
+    pub admin_tokens: Option<Arc<AdminTokens>>,
+    /// Turns web pages away.
+    pub door: Door,
     /// Whether a decision that the reference makes otherwise takes readiness away.
     pub verify_unready: bool,
     /// Set once the process begins to stop.
@@ -68,24 +74,6 @@ pub struct Services {
     pub decision_bytes: Budget,
     /// The same of the admin and ops listeners, apart so that neither starves the other.
     pub admin_bytes: Budget,
-}
-
-/// The admin API's bearer token, kept as its digest.
-#[derive(Debug, Clone)]
-pub struct AdminToken([u8; 32]);
-
-impl AdminToken {
-    /// A token from its text.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
-    }
-
-    /// Compares digests: how long it takes says nothing of the token.
-    fn matches(&self, offered: &str) -> bool {
-        let offered: [u8; 32] = Sha256::digest(offered.as_bytes()).into();
-        offered.iter().zip(self.0).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
-    }
 }
 
 impl Services {
@@ -101,6 +89,9 @@ impl Services {
         }
         if self.verify_unready && self.pdp.sampler().is_some_and(crate::decide::Sampler::mismatched) {
             reasons.push("a decision differs from the reference");
+        }
+        if self.metrics.threads.failing().is_some() {
+            reasons.push("a thread of the sidecar fails again and again; the log says which");
         }
         reasons
     }

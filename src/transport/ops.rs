@@ -12,18 +12,21 @@ pub(super) fn live() -> Answer {
     respond::json(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
-/// `GET /readyz`: whether requests should be sent here, and if not, why.
-pub(super) fn ready(services: &Services) -> Answer {
+/// `GET /readyz`: whether requests should be sent here, and if not, why. What is wrong with the bundle quotes it, so
+/// that is told only where the admin API would tell it.
+pub(super) fn ready(services: &Services, trusted: bool) -> Answer {
     let reasons = services.unready();
     let published = services.pdp.state().load();
     let revision = published.as_ref().map(|published| published.snapshot.revision().to_string());
     if reasons.is_empty() {
-        respond::json(StatusCode::OK, &json!({ "status": "ready", "revision": revision }))
-    } else {
-        let problems = services.pdp.state().status().last_attempt.map(|attempt| attempt.problems).unwrap_or_default();
-        let body = json!({ "status": "not ready", "reasons": reasons, "revision": revision, "problems": problems });
-        respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)
+        return respond::json(StatusCode::OK, &json!({ "status": "ready", "revision": revision }));
     }
+    let mut body = json!({ "status": "not ready", "reasons": reasons, "revision": revision });
+    if trusted {
+        let problems = services.pdp.state().status().last_attempt.map(|attempt| attempt.problems).unwrap_or_default();
+        body["problems"] = json!(problems);
+    }
+    respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)
 }
 
 /// `GET /metrics`, in Prometheus' text format. What is cheaper to read than to keep is read here.

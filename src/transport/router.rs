@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
 use crate::domain::Revision;
-use crate::telemetry::Listener;
+use crate::telemetry::{Listener, fresh_id};
 use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
@@ -45,7 +45,7 @@ impl Surface {
 enum Guard {
     /// Everyone who reaches the listener.
     Open,
-    /// The holder of the admin token, where one is configured.
+    /// The holder of an admin token, where one is configured.
     AdminToken,
 }
 
@@ -152,6 +152,7 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
         return Ok(gateway::answer(services, exchange, dialect).await);
     }
     exchange.check_framing()?;
+    services.door.check(surface, &exchange.head)?;
     let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {
         check_token(services, exchange)?;
@@ -167,7 +168,11 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
         Action::Status => Ok(admin::status(services)),
         Action::Validate => admin::validate(services, exchange).await,
         Action::Live => Ok(ops::live()),
-        Action::Ready => Ok(ops::ready(services)),
+        Action::Ready => {
+            // the reasons of problems quote policies and entities
+            let trusted = surface == Surface::Admin && check_token(services, exchange).is_ok();
+            Ok(ops::ready(services, trusted))
+        }
         Action::Metrics => Ok(ops::metrics(services)),
     }
 }
@@ -194,13 +199,13 @@ fn find(surface: Surface, method: &Method, path: &str) -> Result<&'static Endpoi
 }
 
 fn check_token(services: &Services, exchange: &Exchange) -> Result<(), Problem> {
-    let Some(token) = &services.admin_token else {
+    let Some(tokens) = &services.admin_tokens else {
         return Ok(());
     };
     let mut offered = exchange.headers().get_all(AUTHORIZATION).iter();
     match (offered.next().and_then(|value| value.to_str().ok()), offered.next()) {
         (Some(value), None) => match value.split_once(' ') {
-            Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && token.matches(text.trim()) => Ok(()),
+            Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && tokens.matches(text.trim()) => Ok(()),
             _ => Err(Problem::unauthorized()),
         },
         _ => Err(Problem::unauthorized()),
@@ -211,7 +216,7 @@ fn check_token(services: &Services, exchange: &Exchange) -> Result<(), Problem> 
 pub(super) fn request_id(given: Option<&HeaderValue>) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static PROCESS: std::sync::LazyLock<u64> =
-        std::sync::LazyLock::new(|| (uuid::Uuid::now_v7().as_u128() & u128::from(u64::MAX)) as u64);
+        std::sync::LazyLock::new(|| (fresh_id().as_u128() & u128::from(u64::MAX)) as u64);
     match given.and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty() && text.len() <= 256) {
         Some(text) => text.to_owned(),
         // the shape of a revision serves for ids as well: a process, and a number in it

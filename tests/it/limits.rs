@@ -378,7 +378,7 @@ fn unix_sockets() {
     {
         let _server = Server::start_anywhere(flags.clone());
         let put = format!(
-            "PUT /v1/bundle HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{}",
+            "PUT /v1/bundle HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{}",
             bundle().to_string().len(),
             bundle()
         );

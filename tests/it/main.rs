@@ -13,12 +13,14 @@
 
 mod authzen;
 mod authzen_mapping;
+mod browser;
 mod bundle;
 mod cache;
 mod corpus;
 mod decision_log;
 mod differential;
 mod documents;
+mod door;
 mod drain;
 mod faults;
 mod gateway;

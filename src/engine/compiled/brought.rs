@@ -40,8 +40,7 @@ pub fn check_brought(store: &Store, request: &AccessRequest<'_>) -> Result<(), R
         return Ok(());
     }
     let stored = |(ty, id): (&str, &str)| store.symbols().type_id(ty).and_then(|ty| store.find(ty, id.as_bytes()));
-    let by_id: HashMap<u32, usize> =
-        places.iter().filter_map(|(uid, place)| Some((stored(*uid)?, *place))).collect();
+    let by_id: HashMap<u32, usize> = places.iter().filter_map(|(uid, place)| Some((stored(*uid)?, *place))).collect();
     let replaces = request.entities.is_some();
     let node = |uid| match (places.get(&uid), stored(uid).filter(|_| !replaces)) {
         (Some(place), _) => Node::Own(*place),

@@ -257,7 +257,8 @@ fn explain(
         }
         reads.extend(decoded.ids);
         let entities = cut(env, &decoded.locals, reads)?;
-        let policy = snapshot.core.policies.set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
+        let policy =
+            snapshot.core.policies.set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
         let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
         let error = evaluator.evaluate(policy.as_ref()).err().ok_or(Unsettled::Reference)?;
         errors.push(PolicyError { policy_id: entry.id.clone(), message: error.to_string().into() });

@@ -169,11 +169,7 @@ impl<'e> Env<'e> {
     /// The type of an id.
     #[inline]
     pub fn type_of(&self, id: u32) -> u32 {
-        if id < LOCAL {
-            self.store.type_of(id)
-        } else {
-            self.local_types[(id - LOCAL) as usize]
-        }
+        if id < LOCAL { self.store.type_of(id) } else { self.local_types[(id - LOCAL) as usize] }
     }
 
     /// The principal's ancestors.

@@ -119,9 +119,7 @@ fn execute<'a, 'e: 'a>(
                 env.context.find(name).ok_or(Failed)?
             }
             Op::ContextHas(name) => Val::Bool(env.context.find(name).is_some()),
-            Op::ContextHasPath(path) => {
-                Val::Bool(has_path(env, Val::Record(env.context), &pool.paths[path as usize])?)
-            }
+            Op::ContextHasPath(path) => Val::Bool(has_path(env, Val::Record(env.context), &pool.paths[path as usize])?),
             Op::Attribute(name) => match stack.pop() {
                 Val::Entity(id) => attribute(env.read(id), name)?,
                 Val::Record(record) => record.find(name).ok_or(Failed)?,

@@ -23,11 +23,7 @@ use crate::engine::value::{Record, Val};
 ///
 /// # Errors
 /// If more of the hierarchy would have to be climbed than one decision may.
-pub fn cut(
-    env: &Env<'_>,
-    locals: &Locals<'_>,
-    ids: impl IntoIterator<Item = u32>,
-) -> Result<Entities, TooExpensive> {
+pub fn cut(env: &Env<'_>, locals: &Locals<'_>, ids: impl IntoIterator<Item = u32>) -> Result<Entities, TooExpensive> {
     let types = std::cell::RefCell::new(HashMap::<u32, EntityType>::new());
     let uid = |id: u32| -> EntityUID {
         if id >= LOCAL {

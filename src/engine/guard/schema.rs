@@ -87,9 +87,7 @@ fn check_environments(fragments: &[Value]) -> Result<(), Diagnostic> {
 }
 
 fn check_ancestors(fragments: &[Value]) -> Result<(), Diagnostic> {
-    for (key, parents, what) in
-        [("entityTypes", "memberOfTypes", "entity types"), ("actions", "memberOf", "actions")]
-    {
+    for (key, parents, what) in [("entityTypes", "memberOfTypes", "entity types"), ("actions", "memberOf", "actions")] {
         let mut above: HashMap<String, Vec<String>> = HashMap::new();
         for (namespace, body) in namespaces(fragments) {
             for (name, declared) in members(body, key) {

@@ -505,7 +505,10 @@ mod tests {
         for case in 0..3_000 {
             let conditions: Vec<String> =
                 (0..1 + case % 3).map(|_| format!("when {{ {} }}", expression(&mut seed, 1 + case % 24))).collect();
-            parsed += usize::from(bounds(&format!("permit (principal, action, resource) {};", conditions.join(" unless { true } "))));
+            parsed += usize::from(bounds(&format!(
+                "permit (principal, action, resource) {};",
+                conditions.join(" unless { true } ")
+            )));
         }
         assert!(parsed > 2_000, "{parsed}");
     }

@@ -50,14 +50,7 @@ impl Draft {
                 finished.push(root);
                 continue;
             }
-            self.climb(
-                root,
-                limits,
-                &mut finished,
-                |id| heights[id as usize],
-                &mut Vec::new(),
-            )
-            .map(|found| {
+            self.climb(root, limits, &mut finished, |id| heights[id as usize], &mut Vec::new()).map(|found| {
                 for (id, height) in found {
                     heights[id as usize] = height;
                 }

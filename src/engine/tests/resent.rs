@@ -103,7 +103,10 @@ fn a_ladder_of_parents_is_refused_before_it_costs_anything() {
             let above = if level + 1 < levels { width } else { 0 };
             let parents: Vec<String> =
                 (0..above).map(|j| format!(r#"{{"type": "T", "id": "{}_{j}"}}"#, level + 1)).collect();
-            format!(r#"{{"uid": {{"type": "T", "id": "{level}_{i}"}}, "attrs": {{}}, "parents": [{}]}}"#, parents.join(","))
+            format!(
+                r#"{{"uid": {{"type": "T", "id": "{level}_{i}"}}, "attrs": {{}}, "parents": [{}]}}"#,
+                parents.join(",")
+            )
         };
         let all: Vec<String> = (0..levels).flat_map(|level| (0..width).map(move |i| entity(level, i))).collect();
         all.join(",")

@@ -443,6 +443,6 @@ fn envoy_over_http2_is_the_same_to_the_http_endpoint() {
         assert_eq!(called.body.is_empty(), status == 200 || method == "HEAD");
     }
     // elsewhere, too, `HEAD` brings no body
-    let called = call(gate.server.admin, "HEAD", "/livez", &[], Vec::new());
+    let called = call_as("http://localhost", gate.server.admin, "HEAD", "/livez", &[], Vec::new());
     assert_eq!((called.status, called.headers["content-length"].to_str().unwrap()), (200, "18"));
 }

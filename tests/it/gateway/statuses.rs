@@ -220,7 +220,7 @@ fn what_lies_below_or_beside_an_endpoint_is_not_it() {
         assert_eq!(answer.status, status, "{line}: {answer:?}");
     }
     // the admin listener has none of them
-    let bytes = format!("GET /gateway/nginx HTTP/1.1\r\nhost: authz\r\n{described}\r\n");
+    let bytes = format!("GET /gateway/nginx HTTP/1.1\r\nhost: localhost\r\n{described}\r\n");
     assert_eq!(send(gate.server.admin, bytes.as_bytes(), false).status, 404);
     // HTTP/1.0, as an older nginx asks
     let bytes = format!("GET /gateway/nginx HTTP/1.0\r\nhost: authz\r\n{described}\r\n");

@@ -42,7 +42,7 @@ impl Client {
 
     /// Sends a request with exactly these headers, besides `Host` and `Content-Length`.
     pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\n");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
         if !body.is_empty() || method != "GET" {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
         }
