@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(fixture.after(|path| fs::write(path, both()).unwrap(), soon), (true, true, false));
         // what is taken away may still be on its way
         assert_eq!(fixture.after(|path| fs::write(path, format!("\n{NEW}\r\n\n")).unwrap(), soon), (true, true, false));
-        assert_eq!(fixture.after(|_| (), Duration::from_secs(2)), (false, true, false));
+        assert_eq!(fixture.after(|_| (), Duration::from_secs(5)), (false, true, false));
         for near in ["", &NEW[1..], &format!("{NEW}x"), &NEW.to_uppercase(), OLD] {
             assert!(!fixture.tokens.matches(near), "{near}");
         }
@@ -283,7 +283,8 @@ mod tests {
             fs::write(path, NEW).unwrap();
         };
         assert_eq!(fixture.after(mended, long), (false, true, false));
-        assert_eq!(fixture.file.metrics.identity_reloads(IdentitySource::AdminTokens, ReloadResult::Bad).get(), 9);
+        // each at least once: what cannot be read is tried again
+        assert!(fixture.file.metrics.identity_reloads(IdentitySource::AdminTokens, ReloadResult::Bad).get() >= 9);
     }
 
     #[test]
