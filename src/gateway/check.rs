@@ -170,7 +170,8 @@ impl<'f> Checker<'f> {
         }
     }
 
-    fn differs(&self, resource: &ResourceTemplate, attribute: &str) -> Option<String> {
+    /// What is wrong with a condition on an attribute of the resource.
+    pub(super) fn differs(&self, resource: &ResourceTemplate, attribute: &str) -> Option<String> {
         let ResourceTemplate::Entity(entity) = resource else { return None };
         let declared = self.facts?.attributes(&entity.type_name)?.get(attribute);
         let fits = matches!(declared, Some(MemberFacts { kind: MemberKind::Entity(_), .. }));

@@ -1,5 +1,8 @@
 //! From what was written to what is matched: every reference checked, every problem told at once.
 
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
 use crate::domain::{Bundle, Diagnostic, Uid};
 use crate::engine::{Limits, SchemaFacts};
 use crate::gateway::check::{Checker, Scope};
@@ -26,7 +29,7 @@ pub fn compile(
 ) -> Result<(RouteTable, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let entries: Vec<Entry> = files.iter().flat_map(|(origin, text)| read::read(origin, text, &mut findings)).collect();
-    let mut compiler = Compiler { checker: Checker::new(facts), findings };
+    let mut compiler = Compiler { checker: Checker::new(facts), findings, told: HashSet::new() };
     let routes: Vec<Route> = entries.iter().flat_map(|entry| compiler.entry(entry)).collect();
     let Findings { mut errors, warnings } = compiler.findings;
     let mut clashes = Vec::new();
@@ -67,6 +70,8 @@ pub fn together(mut problems: Vec<Diagnostic>, of_routes: Option<Vec<Diagnostic>
 struct Compiler<'f> {
     checker: Checker<'f>,
     findings: Findings,
+    /// Problems of the rules that a file has for all its routes.
+    told: HashSet<String>,
 }
 
 impl Compiler<'_> {
@@ -114,6 +119,7 @@ impl Compiler<'_> {
                 allowed,
                 effect: effect.clone(),
                 comment: raw.comment.clone(),
+                fields: None,
                 captures,
                 reads_body: false,
                 pattern,
@@ -128,8 +134,15 @@ impl Compiler<'_> {
             for name in unknown {
                 self.error(place, format!("`path.{name}`: `{}` has no capture of that name", route.pattern));
             }
-            let reads_body = route.sources().any(Source::reads_body);
-            routes.push(Route { reads_body, ..route });
+            let fields = raw.fields.as_ref().map(|listed| {
+                let read = route.sources().filter_map(|source| match source {
+                    Source::Body(steps) => steps.first(),
+                    _ => None,
+                });
+                Arc::new(listed.0.iter().chain(read).cloned().collect::<BTreeSet<String>>())
+            });
+            let reads_body = fields.is_some() || route.sources().any(Source::reads_body);
+            routes.push(Route { reads_body, fields, ..route });
         }
         routes
     }
@@ -166,6 +179,7 @@ impl Compiler<'_> {
     fn effect(&mut self, entry: &Entry, record: Option<&EntityTemplate>) -> Option<Effect> {
         let (raw, place) = (&entry.raw, &entry.place);
         let asks = raw.action.is_some() || raw.resource.is_some() || raw.each.is_some() || !raw.context.is_empty();
+        let rest = raw.also.is_empty() && raw.fields.is_none();
         match (raw.public, &raw.deny, asks) {
             (false, None, true) => {}
             (false, None, false) => {
@@ -175,10 +189,13 @@ impl Compiler<'_> {
                 );
                 return None;
             }
-            (true, None, false) if raw.also.is_empty() => return Some(Effect::Public),
-            (false, Some(reason), false) if raw.also.is_empty() => return Some(Effect::Deny(reason.clone())),
+            (true, None, false) if rest => return Some(Effect::Public),
+            (false, Some(reason), false) if rest => return Some(Effect::Deny(reason.clone())),
             _ => {
-                self.error(place, "`public`, `deny` and a check (`action`, `resource`, ...) exclude one another");
+                self.error(
+                    place,
+                    "`public`, `deny` and a check (`action`, `resource`, `also`, `fields`, ...) exclude one another",
+                );
                 return None;
             }
         }
@@ -204,6 +221,14 @@ impl Compiler<'_> {
             let place = place.at(&["also", &at.to_string()]);
             rules.push(self.rule(rule, entry, &place, &types, record));
         }
+        let before = self.findings.errors.len();
+        for (at, rule) in entry.file.defaults.also.iter().enumerate() {
+            let place = entry.file.place.at(&["defaults", "also", &at.to_string()]);
+            rules.push(self.rule(rule, entry, &place, &types, record));
+        }
+        // what is wrong with them is wrong for every route, and told once
+        let again = self.findings.errors.split_off(before);
+        self.findings.errors.extend(again.into_iter().filter(|error| self.told.insert(error.to_string())));
         let rules: Option<Vec<Rule>> = rules.into_iter().collect();
         Some(Effect::Checks { principals: types, rules: rules? })
     }
@@ -234,6 +259,15 @@ impl Compiler<'_> {
         if let Some(reason) = &raw.deny {
             if raw.action.is_some() || raw.resource.is_some() || each.is_some() || !raw.context.is_empty() {
                 self.error(place, "`deny` and a check exclude one another");
+            }
+            // such a condition is about the resource of the route, which is checked with the route itself
+            let resource = entry.raw.resource.as_deref().and_then(|text| ResourceTemplate::parse(text, namespace).ok());
+            for condition in &when {
+                if let (Test::Differs(attribute), Some(resource)) = (&condition.test, &resource)
+                    && let Some(problem) = self.checker.differs(resource, attribute)
+                {
+                    self.error(&place.at(&["when"]), problem);
+                }
             }
             return Some(Rule { when, each: None, effect: RuleEffect::Deny(reason.clone()) });
         }

@@ -26,9 +26,13 @@ pub enum Test {
     Present,
     /// There is none, or `null`.
     Absent,
+    /// It is named, `null` counting too: to set a field to `null` is a change of it.
+    Given,
     /// The value is one of these.
     Is(BTreeSet<String>),
-    /// The value is another than the id that the resource's attribute refers to.
+    /// It is named, and its value is none of these.
+    IsNot(BTreeSet<String>),
+    /// It is named, and its value is another than the id that the resource's attribute refers to.
     Differs(String),
 }
 
@@ -40,8 +44,9 @@ impl Condition {
     pub fn parse(text: &str) -> Result<Self, String> {
         let shape = || {
             format!(
-                "`{text}` is no condition; write `body.id present`, `body.id absent`, `query.kind is a or b`, \
-                 or in `also`, `body.owner differs from resource.owner`"
+                "`{text}` is no condition; write `body.id present`, `body.id absent`, `body.id given`, \
+                 `query.kind is a or b`, `query.kind is not a or b`, or in `also`, \
+                 `body.owner differs from resource.owner`"
             )
         };
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -50,16 +55,13 @@ impl Condition {
         let test = match rest {
             ["present"] => Test::Present,
             ["absent"] => Test::Absent,
+            ["given"] => Test::Given,
             ["differs", "from", other] => {
                 let attribute = other.strip_prefix("resource.").filter(|name| !name.is_empty()).ok_or_else(shape)?;
                 Test::Differs(attribute.to_owned())
             }
-            ["is", values @ ..] if values.len() % 2 == 1 => {
-                if values.iter().skip(1).step_by(2).any(|word| *word != "or") {
-                    return Err(shape());
-                }
-                Test::Is(values.iter().step_by(2).map(|value| (*value).to_owned()).collect())
-            }
+            ["is", "not", values @ ..] if !values.is_empty() => Test::IsNot(words_of(values).ok_or_else(shape)?),
+            ["is", values @ ..] => Test::Is(words_of(values).ok_or_else(shape)?),
             _ => return Err(shape()),
         };
         Ok(Self { source, test })
@@ -70,9 +72,15 @@ impl Condition {
         Ok(match &self.test {
             Test::Present => self.source.read(from)?.is_some(),
             Test::Absent => self.source.read(from)?.is_none(),
+            Test::Given => self.source.given(from)?,
             Test::Is(values) => self.source.text(from)?.is_some_and(|value| values.contains(value.as_ref())),
+            Test::IsNot(values) => match self.source.text(from)? {
+                None => self.source.given(from)?,
+                Some(value) => !values.contains(value.as_ref()),
+            },
             Test::Differs(attribute) => match self.source.text(from)? {
-                None => false,
+                // `null` is another than everything that is stored
+                None => self.source.given(from)?,
                 Some(value) => {
                     let stored = resource
                         .zip(from.entities)
@@ -97,9 +105,16 @@ impl Condition {
                 && match (&self.test, &other.test) {
                     (Test::Absent, Test::Present | Test::Is(_)) | (Test::Present | Test::Is(_), Test::Absent) => true,
                     (Test::Is(a), Test::Is(b)) => a.is_disjoint(b),
+                    (Test::Is(a), Test::IsNot(b)) | (Test::IsNot(b), Test::Is(a)) => a.is_subset(b),
                     _ => false,
                 }
     }
+}
+
+/// The words of `a or b or c`.
+fn words_of(words: &[&str]) -> Option<BTreeSet<String>> {
+    let shape = words.len() % 2 == 1 && words.iter().skip(1).step_by(2).all(|word| *word == "or");
+    shape.then(|| words.iter().step_by(2).map(|word| (*word).to_owned()).collect())
 }
 
 /// Whether it is plain that no request fulfils all of `a` and all of `b`.
@@ -113,9 +128,11 @@ impl fmt::Display for Condition {
         match &self.test {
             Test::Present => write!(f, "{} present", self.source),
             Test::Absent => write!(f, "{} absent", self.source),
-            Test::Is(values) => {
+            Test::Given => write!(f, "{} given", self.source),
+            Test::Is(values) | Test::IsNot(values) => {
                 let values: Vec<&str> = values.iter().map(String::as_str).collect();
-                write!(f, "{} is {}", self.source, values.join(" or "))
+                let is = if matches!(self.test, Test::Is(_)) { "is" } else { "is not" };
+                write!(f, "{} {is} {}", self.source, values.join(" or "))
             }
             Test::Differs(attribute) => write!(f, "{} differs from resource.{attribute}", self.source),
         }
@@ -137,12 +154,15 @@ mod tests {
             "query.a absent",
             "path.kind is device",
             "body.kind is a or b",
+            "body.kind is not a or b",
+            "body.kind is not",
+            "body.id given",
             "body.company_id differs from resource.customer",
         ] {
             assert_eq!(Condition::parse(text).unwrap().to_string(), text);
         }
         for text in
-            ["", "body.id", "body.id exists", "body.id is", "body.id is a b", "body.id is a and b", "id present"]
+            ["", "body.id", "body.id exists", "body.id is", "body.id is a b", "body.id is not a b", "id present"]
         {
             assert!(Condition::parse(text).is_err(), "{text}");
         }
@@ -158,6 +178,12 @@ mod tests {
             (&["body.id is a or b"], &["body.id is b or c"], false),
             (&["body.id is a"], &["body.id absent"], true),
             (&["body.id is a"], &["body.id present"], false),
+            (&["body.id is a"], &["body.id is not a or b"], true),
+            (&["body.id is a or c"], &["body.id is not a or b"], false),
+            (&["body.id absent"], &["body.id is not a"], false),
+            // `null` is both
+            (&["body.id absent"], &["body.id given"], false),
+            (&["body.id absent"], &["body.id.kind given"], false),
             (&["body.x present", "body.id present"], &["body.id absent"], true),
             (&["body.id absent"], &["body.id.kind is a"], true),
             (&["body.id absent"], &["body.id.kind present"], true),

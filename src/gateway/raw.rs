@@ -61,6 +61,8 @@ pub(super) struct RawDefaults {
     pub(super) principal: Texts,
     /// The ambiguities of a path that are allowed.
     pub(super) allow_paths: Vec<PathClass>,
+    /// Further checks and refusals for every route of the file that checks something.
+    pub(super) also: Vec<RawRule>,
 }
 
 /// One route: what it matches, and the check that it becomes.
@@ -70,7 +72,7 @@ pub(super) struct RawRoute {
     /// Methods and path, such as `GET /devices/{id}` or `PUT,PATCH /devices/{id}`; or a list of them.
     #[serde(rename = "match")]
     pub(super) matches: Texts,
-    /// Conditions on the request that must all hold, such as `body.id present`, `body.id absent`, `query.kind is a or b`. Routes with the same match must exclude one another by them.
+    /// Conditions on the request that must all hold, such as `body.id present`, `body.id absent`, `body.id given`, `query.kind is a or b`, `query.kind is not a`. Routes with the same match must exclude one another by them.
     pub(super) when: Texts,
     /// Nobody needs to be known, and nothing is checked.
     pub(super) public: bool,
@@ -90,6 +92,8 @@ pub(super) struct RawRoute {
     pub(super) context: BTreeMap<String, RawValue>,
     /// Further checks for the same request. All of them must allow, as far as their conditions hold.
     pub(super) also: Vec<RawRule>,
+    /// The members that the body may have besides those that the route reads. With it, a body with any other is refused; without it, the route does not look.
+    pub(super) fields: Option<Texts>,
     /// The ambiguities of a path that this route's service is known to read as the sidecar does.
     pub(super) allow_paths: Vec<PathClass>,
     /// For whoever reads the file, and for `palisade routes list`.

@@ -30,6 +30,7 @@ pub(super) struct Head {
     pub(super) prefixes: Vec<String>,
     pub(super) credential: Option<Arc<Credential>>,
     pub(super) defaults: RawDefaults,
+    pub(super) place: Place,
 }
 
 /// What reading found wrong.
@@ -159,5 +160,12 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
         }
         Arc::new(Credential { header, schemes: raw.scheme.0 })
     });
-    Arc::new(Head { namespace: file.namespace, hosts: hosts.into(), prefixes, credential, defaults: file.defaults })
+    Arc::new(Head {
+        namespace: file.namespace,
+        hosts: hosts.into(),
+        prefixes,
+        credential,
+        defaults: file.defaults,
+        place: place.clone(),
+    })
 }

@@ -131,9 +131,11 @@ impl<'x> Found<'x> {
         }
         let inputs = self.inputs(route, Some(identity), Some(entities));
         let mut checks = Vec::with_capacity(rules.len());
+        let main = rules.iter().find_map(Rule::check);
         for rule in rules {
-            apply(rule, &inputs, identity, &mut checks)?;
+            apply(rule, main, &inputs, identity, &mut checks)?;
         }
+        known_fields(route, self.body.as_ref())?;
         if checks.is_empty() {
             return Err(Refusal::forbidden("no_check", "no rule of the route asks anything for this request"));
         }
@@ -141,16 +143,27 @@ impl<'x> Found<'x> {
     }
 }
 
+/// Refuses a body with a member that the route does not know, which may change what no check was made for.
+fn known_fields(route: &Route, body: Option<&Value<'_>>) -> Result<(), Refusal> {
+    let (Some(fields), Some(body)) = (&route.fields, body) else { return Ok(()) };
+    let Some(members) = body.as_object() else {
+        return Err(Refusal::bad_request("bad_body", "the route lists the fields of the body, which is no object"));
+    };
+    if members.iter().all(|(key, _)| fields.contains(key.as_ref())) {
+        return Ok(());
+    }
+    Err(Refusal::forbidden("unknown_field", "the body has a member that the route does not list under `fields`"))
+}
+
 fn apply<'y>(
     rule: &'y Rule,
+    main: Option<&'y CheckTemplate>,
     inputs: &Inputs<'y>,
     identity: &'y Identity<'y>,
     checks: &mut Vec<AccessRequest<'y>>,
 ) -> Result<(), Refusal> {
-    let check = match &rule.effect {
-        RuleEffect::Check(check) => Some(check),
-        RuleEffect::Deny(_) => None,
-    };
+    // a refusal is about the resource of the route
+    let check = rule.check().or(main);
     for condition in &rule.when {
         // only such conditions need the resource, and a check that does not concern the request may have none
         let resource = match (&condition.test, check) {

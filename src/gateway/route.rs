@@ -1,5 +1,6 @@
 //! A compiled route: what it matches, and what becomes of the request.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Route {
     pub allowed: Classes,
     /// What becomes of the request.
     pub effect: Effect,
+    /// The members that the body may have at its top; `None` where the route does not look.
+    pub fields: Option<Arc<BTreeSet<String>>>,
     /// Its author's remark.
     pub comment: Option<String>,
     pub(super) origin: String,
@@ -121,12 +124,16 @@ impl Route {
 }
 
 impl Rule {
-    fn sources(&self) -> impl Iterator<Item = &Source> {
-        let check = match &self.effect {
+    /// What it asks, if it asks.
+    pub(super) fn check(&self) -> Option<&CheckTemplate> {
+        match &self.effect {
             RuleEffect::Check(check) => Some(check),
             RuleEffect::Deny(_) => None,
-        };
-        let of_check = check.into_iter().flat_map(|check| {
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        let of_check = self.check().into_iter().flat_map(|check| {
             check.resource.source().into_iter().chain(check.context.iter().filter_map(|member| member.value.source()))
         });
         self.when.iter().map(|condition| &condition.source).chain(&self.each).chain(of_check)
@@ -139,12 +146,15 @@ impl fmt::Display for Route {
         match &self.effect {
             Effect::Public => f.write_str("public"),
             Effect::Deny(reason) => write!(f, "deny: {reason}"),
-            Effect::Checks { rules, .. } => rules.iter().enumerate().try_for_each(|(at, rule)| {
-                if at > 0 {
-                    f.write_str("; ")?;
+            Effect::Checks { rules, .. } => {
+                for (at, rule) in rules.iter().enumerate() {
+                    if at > 0 {
+                        f.write_str("; ")?;
+                    }
+                    rule.fmt(f)?;
                 }
-                rule.fmt(f)
-            }),
+                if self.fields.is_some() { f.write_str("; deny: fields that are not listed") } else { Ok(()) }
+            }
         }
     }
 }

@@ -177,6 +177,17 @@ impl Source {
         }
     }
 
+    /// Whether the request names it, be it with `null` or with an object that lacks what is asked for.
+    pub(super) fn given(&self, from: &Inputs<'_>) -> Result<bool, Refusal> {
+        let named = match (self, from.body) {
+            (Self::Body(steps), Some(Value::Object(members))) => {
+                steps.first().is_some_and(|step| members.iter().any(|(key, _)| key == step))
+            }
+            _ => false,
+        };
+        Ok(named || self.read(from)?.is_some())
+    }
+
     fn walk<'x>(&self, value: &'x Value<'x>, steps: &[String]) -> Result<Option<Found<'x>>, Refusal> {
         let mut value = value;
         for step in steps {

@@ -1,5 +1,6 @@
 //! The table as a whole: what requests become.
 
+mod fields;
 mod load;
 
 use proptest::prelude::*;

@@ -66,6 +66,8 @@ labels! {
         NoCase = "no_case",
         /// A route denies.
         DeniedByRoute = "denied_by_route",
+        /// The body has a member that the route does not list.
+        UnknownField = "unknown_field",
         /// The path can be read in two ways.
         AmbiguousPath = "ambiguous_path",
         /// A value can be read in two ways.

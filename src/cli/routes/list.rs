@@ -64,6 +64,7 @@ fn shown(route: &Route) -> serde_json::Value {
         "becomes": route.to_string(),
         "where": route.place,
         "allow_paths": route.allowed.to_string(),
+        "fields": route.fields.as_deref(),
         "comment": route.comment,
     })
 }
