@@ -106,7 +106,7 @@ impl Wire {
 /// A POST with a content length and a request id.
 pub fn post(path: &str, id: &str, body: &str) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: test\r\nx-request-id: {id}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-request-id: {id}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
 }
