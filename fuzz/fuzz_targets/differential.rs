@@ -7,6 +7,8 @@ mod compare;
 mod generate;
 #[path = "../../tests/it/differential/shrink.rs"]
 mod shrink;
+#[path = "../../tests/it/differential/ways.rs"]
+mod ways;
 
 use libfuzzer_sys::fuzz_target;
 use palisade::engine::on_big_stack;

@@ -12,15 +12,16 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::problem::closest;
 use crate::config::raw::{RawAuthzen, RawConfig, RawDecisionLog, RawHttp};
 use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
-    GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MAX_EXPRESSION_DEPTH,
-    MAX_NESTING, MaskPath, OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath, OverlayRule,
+    OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
+use crate::domain::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
+use crate::domain::closest;
 use crate::domain::uid::is_type_name;
 
 /// The HTTP library's least buffer for a request head.

@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::problem::closest;
 use crate::config::schema::{all_paths, is_text, member};
 use crate::config::tree::{Path, shown};
 use crate::config::{FILE_VARIABLE, Origin, Problem, yaml};
+use crate::domain::closest;
 
 /// What our variables start with.
 pub(super) const PREFIX: &str = "PALISADE_";

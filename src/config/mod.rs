@@ -25,7 +25,6 @@ use std::path::{Path, PathBuf};
 
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
-pub(crate) use problem::closest;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;
@@ -55,12 +54,6 @@ pub const DEFAULT_ROUTES: [&str; 2] = ["./routes", "./routes.yaml"];
 
 /// Where gRPC is served when nothing names another address; it may be taken.
 pub const DEFAULT_GRPC: &str = "127.0.0.1:9191";
-
-/// The most that `limits.max_nesting` can be: parsing, validating and freeing on the engine's stacks has room for it.
-pub const MAX_NESTING: usize = 1_000;
-
-/// The most that `limits.max_expression_depth` can be, for the same reason.
-pub const MAX_EXPRESSION_DEPTH: usize = 10_000;
 
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "PALISADE_CONFIG";

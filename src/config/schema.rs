@@ -4,9 +4,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::config::Problem;
-use crate::config::problem::closest;
 use crate::config::raw::RawConfig;
 use crate::config::tree::{Path, Tree, shown};
+use crate::domain::closest;
 
 /// The JSON Schema of `palisade.yaml`, for editors and for validation elsewhere.
 #[must_use]

@@ -2,12 +2,14 @@
 //!
 //! Nothing here knows Cedar, HTTP, clocks or locks. What crosses a module boundary is one of these.
 
+pub mod bounds;
 pub mod change;
 pub mod decision;
 pub mod digest;
 pub mod document;
 pub mod error;
 pub mod json;
+pub mod near;
 pub mod place;
 pub mod request;
 pub mod revision;
@@ -19,6 +21,7 @@ pub use digest::Digest;
 pub use document::{Document, Reread};
 pub use error::{Diagnostic, RequestError, Severity};
 pub use json::Value;
+pub use near::closest;
 pub use request::{AccessRequest, Overlay, OverlayMode};
 pub use revision::{Revision, RevisionText};
 pub use uid::Uid;

@@ -12,7 +12,7 @@ const BUILD_STACK_BYTES: usize = 512 << 20;
 
 /// Bytes of stack that a thread must have which evaluates decisions with the reference.
 ///
-/// It has room for [`crate::config::MAX_EXPRESSION_DEPTH`] levels, so the evaluator's own limit is never met.
+/// It has room for [`crate::domain::bounds::MAX_EXPRESSION_DEPTH`] levels, so the evaluator's own limit is never met.
 pub const EVALUATION_STACK_BYTES: usize = 256 << 20;
 
 /// Runs `work` on a thread with a large stack and waits for it. A panic in `work` goes on here.

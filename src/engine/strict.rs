@@ -5,8 +5,7 @@
 //! should be `parents` is lost. Everything that is about to be read by Cedar goes through here first. (The compiled
 //! reader takes the plain forms alone, to which none of this applies.)
 
-use crate::config::closest;
-use crate::domain::Value;
+use crate::domain::{Value, closest};
 use crate::engine::decode::uid_parts;
 use crate::engine::schema::{Members, SchemaModel, Type};
 

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::closest;
-use crate::domain::Uid;
+use crate::domain::{Uid, closest};
 use crate::engine::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 use crate::gateway::condition::{Condition, Test};
 use crate::gateway::raw::RawValue;

@@ -33,6 +33,7 @@ mod limits;
 mod native;
 mod openapi;
 mod order;
+mod paths;
 mod pipes;
 mod policies;
 mod pressure;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::check::Checker;
-use crate::config::problem::closest;
 use crate::config::raw::identity::{RawClaims, RawCredentials, RawIdentity, RawIssuer, RawJwks, RawPeer};
 use crate::config::tree::shown;
 use crate::config::units::Span;
@@ -13,6 +12,7 @@ use crate::config::{
     ClaimSettings, CredentialSettings, IdentitySettings, IssuerSettings, KeySource, KeyUrl, PeerSettings,
     SigningAlgorithm, UidTemplate, UriPattern,
 };
+use crate::domain::closest;
 
 /// A clock that is further off than this is not a clock.
 const MOST_LEEWAY: Duration = Duration::from_secs(300);

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::config::check::Checker;
-use crate::config::problem::closest;
 use crate::config::raw::listen::{Address, RawAdmin, RawListen, RawSocketMode};
 use crate::config::tree::shown;
 use crate::config::{AdminSettings, ListenAddr, ListenSettings, Origin, Secret, SocketSettings};
+use crate::domain::closest;
 
 /// Read and write for everybody but the owner and the group.
 const FOR_OTHERS: u32 = 0o007;

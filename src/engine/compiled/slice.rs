@@ -92,10 +92,10 @@ pub fn everything(store: &Store) -> Entities {
 pub struct TooExpensive;
 
 impl From<TooExpensive> for RequestError {
-    fn from(_: TooExpensive) -> Self {
+    fn from(_: TooExpensive) -> RequestError {
         let message = "deciding this would climb more of the hierarchy than one decision may; entities have too many \
                        parents above them";
-        Self::new("too_expensive", "", message)
+        RequestError::new("too_expensive", "", message)
     }
 }
 

@@ -91,8 +91,8 @@ fn the_deepest_that_passes_by_default_fits_the_stacks() {
 #[test]
 fn the_deepest_that_can_be_configured_fits_the_stacks() {
     drive(&Limits {
-        max_nesting: crate::config::MAX_NESTING,
-        max_expression_depth: crate::config::MAX_EXPRESSION_DEPTH,
+        max_nesting: crate::domain::bounds::MAX_NESTING,
+        max_expression_depth: crate::domain::bounds::MAX_EXPRESSION_DEPTH,
         ..Limits::default()
     });
 }

@@ -11,6 +11,7 @@ use super::generate::World;
 use super::generate::choices::Choices;
 use super::generate::features::{FEATURES, Features};
 use super::shrink::{Case, shrink};
+use super::ways::{self, Ways};
 
 /// What a decision is compared by.
 pub type Answer = Result<Decision, RequestError>;
@@ -126,6 +127,8 @@ pub struct Tally {
     pub fallbacks: u64,
     /// Policies that only the reference can evaluate.
     pub uncompiled: u64,
+    /// What was asked in other ways too.
+    pub ways: Ways,
     /// How requests ended, by name.
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Requests that were refused, by code.
@@ -212,6 +215,10 @@ impl Tally {
             ("requests", self.requests),
             ("of them also over a slice", self.slices),
             ("decided by the reference after all", self.fallbacks),
+            ("decided without the reference at hand", self.ways.at_once),
+            ("asked again with a stored entity sent along", self.ways.resent),
+            ("asked again with a member that Cedar ignores", self.ways.ignored),
+            ("asked again of a state that was read back", self.ways.restored),
             ("policies not compiled", self.uncompiled),
             ("differences", 0),
         ] {
@@ -272,6 +279,8 @@ pub fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Ta
             tally.features[at][0] += u64::from(policy.features.has(*feature));
         }
     }
+    let restored = ways::restore(&both.compiled, &settings)
+        .map_err(|problem| format!("what was read back does not load: {problem}\n{:#?}", world.bundle))?;
     let features = world.policies.iter().map(|policy| (policy.id.as_str(), policy.features)).collect();
     for _ in 0..requests {
         let request = world.request(c);
@@ -279,7 +288,11 @@ pub fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Ta
         let slice = c.chance(12);
         tally.slices += u64::from(slice);
         match compare(&both, &request, now, slice) {
-            Ok(answer) => tally.count(&answer, &features),
+            Ok(answer) => {
+                ways::ask_otherwise(&both, &restored, &request, now, &answer, c, &mut tally.ways)
+                    .map_err(|difference| format!("{difference}\n\n{request:#?}\n{:#?}", world.bundle))?;
+                tally.count(&answer, &features);
+            }
             Err(difference) => {
                 let case = shrink(Case::new(world, &settings, request, now));
                 return Err(format!("{difference}\n\n{case}"));

@@ -4,11 +4,12 @@
 //! `docs/exactness.md`.
 
 mod changes;
-mod compare;
-mod generate;
+pub(crate) mod compare;
+pub(crate) mod generate;
 mod index;
 mod regressions;
 mod shrink;
+mod ways;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -120,6 +121,12 @@ fn check_coverage(tally: &Tally) {
     }
     assert!(tally.errors.len() >= 4, "few kinds of errors: {:?}", tally.errors);
     assert_eq!(tally.uncompiled, 0, "policies that are not compiled");
+    let ways = tally.ways;
+    for (name, n) in
+        [("at once", ways.at_once), ("resent", ways.resent), ("ignored", ways.ignored), ("restored", ways.restored)]
+    {
+        assert!(n > 100, "hardly any request was asked {name}: {ways:?}");
+    }
     let (built, refused) = (tally.worlds[0], tally.worlds[1]);
     assert!(refused * 20 < built, "{refused} of {built} bundles refused");
 }

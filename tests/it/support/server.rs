@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use palisade::app::App;
 use palisade::config::{self, ListenAddr, Settings};
-use palisade::engine::EVALUATION_STACK_BYTES;
 use palisade::transport::{Services, Surface};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -71,12 +70,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let (started, ready) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .thread_stack_size(EVALUATION_STACK_BYTES)
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let app = App::start(settings).await.expect("the sidecar starts");
                 started.send((app.addresses(), app.services().clone())).unwrap();
