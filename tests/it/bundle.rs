@@ -96,6 +96,37 @@ fn ids_come_from_the_keys_or_are_counted() {
 }
 
 #[test]
+fn a_link_whose_template_is_ambiguous_is_refused() {
+    let server = Server::start(json!({ "validation": "off" }));
+    let (permit, forbid) = ("permit (principal == ?principal, action, resource);", "forbid (principal == ?principal, action, resource);");
+    let link = |template: &str| json!([{ "template_id": template, "link_id": "l", "args": { "?principal": "U::\"u\"" } }]);
+    for (policies, template, fine) in [
+        // two templates with one `@id`
+        (json!(format!("@id(\"t\") {permit} @id(\"t\") {forbid}")), "t", false),
+        (json!(format!("@id(\"t\") {permit} @id(\"t\") {forbid}")), "policy1", true),
+        // an `@id` that is the id of another
+        (json!(format!("@id(\"policy1\") {permit} {forbid}")), "policy1", false),
+        (json!(format!("@id(\"policy1\") {permit} {forbid}")), "policy0", true),
+        (json!(format!("@id(\"policy0\") {permit}")), "policy0", true),
+        // apart, an `@id` names nothing
+        (json!({ "a": format!("@id(\"b\") {permit}"), "b": forbid }), "b", true),
+        (json!({ "a": format!("@id(\"t\") {permit}") }), "t", false),
+    ] {
+        let bundle = json!({ "policies": policies, "links": link(template) });
+        let answer = server.admin().put("/v1/bundle", bundle.to_string());
+        assert_eq!(answer.status == 200, fine, "{bundle}: {}", answer.text());
+        if fine {
+            // what is read back links the same template, whatever it was called
+            let read = server.admin().get("/v1/bundle").json();
+            let put = server.admin().put("/v1/bundle", read.to_string());
+            assert_eq!((put.status, &put.json()["published"]), (200, &json!(true)), "{}", put.text());
+            let again = server.admin().get("/v1/bundle").json();
+            assert_eq!((&again["policies"], &again["links"]), (&read["policies"], &read["links"]));
+        }
+    }
+}
+
+#[test]
 fn a_bundle_replaces_everything() {
     let server = server(json!({ "validation": "off" }));
     let first = server.admin().get("/v1/status").json();
