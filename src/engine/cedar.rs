@@ -117,12 +117,12 @@ impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
             Val::Long(n) => n.into(),
             Val::Text(bytes) => utf8(bytes).into(),
             Val::Entity(id) => Value::from((self.uid)(id)),
-            Val::Decimal(n) => call("decimal", vec![ext::decimal_text(n).into()]),
-            Val::Ip(ip) => call("ip", vec![ip.text().into()]),
-            Val::Duration(n) => call("duration", vec![format!("{n}ms").into()]),
+            Val::Decimal(n) => call("decimal", &[ext::decimal_text(n).into()]),
+            Val::Ip(ip) => call("ip", &[ip.text().into()]),
+            Val::Duration(n) => call("duration", &[format!("{n}ms").into()]),
             Val::Datetime(n) => {
-                let start = call("datetime", vec!["1970-01-01".into()]);
-                call("offset", vec![start, call("duration", vec![format!("{n}ms").into()])])
+                let start = call("datetime", &["1970-01-01".into()]);
+                call("offset", &[start, call("duration", &[format!("{n}ms").into()])])
             }
             Val::Set(set) => Value::set((0..set.len()).map(|i| self.value(set.get(i))), None),
             Val::Record(record) => {
@@ -165,10 +165,10 @@ pub fn utf8(bytes: &[u8]) -> &str {
 }
 
 /// What an extension's function makes of values that it takes.
-fn call(function: &str, arguments: Vec<Value>) -> Value {
+fn call(function: &str, arguments: &[Value]) -> Value {
     let called = function.parse().ok().and_then(|name| {
         let function = Extensions::all_available().func(&name).ok()?;
-        function.call(&arguments).ok()
+        function.call(arguments).ok()
     });
     match called {
         Some(PartialValue::Value(value)) => value,

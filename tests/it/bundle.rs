@@ -98,8 +98,10 @@ fn ids_come_from_the_keys_or_are_counted() {
 #[test]
 fn a_link_whose_template_is_ambiguous_is_refused() {
     let server = Server::start(json!({ "validation": "off" }));
-    let (permit, forbid) = ("permit (principal == ?principal, action, resource);", "forbid (principal == ?principal, action, resource);");
-    let link = |template: &str| json!([{ "template_id": template, "link_id": "l", "args": { "?principal": "U::\"u\"" } }]);
+    let (permit, forbid) =
+        ("permit (principal == ?principal, action, resource);", "forbid (principal == ?principal, action, resource);");
+    let link =
+        |template: &str| json!([{ "template_id": template, "link_id": "l", "args": { "?principal": "U::\"u\"" } }]);
     for (policies, template, fine) in [
         // two templates with one `@id`
         (json!(format!("@id(\"t\") {permit} @id(\"t\") {forbid}")), "t", false),

@@ -117,13 +117,13 @@ impl<'a> Entity<'a> {
             parents.dedup();
             parents
         };
-        let tags = |entity: Self| (0..entity.tag_count()).map(move |i| entity.tag_at(i));
-        let same_tag = |((key, value), (other_key, other)): ((&[u8], Val<'_>), (&[u8], Val<'_>))| {
+        let same_tag = |i: usize| {
+            let ((key, value), (other_key, other)) = (self.tag_at(i), other.tag_at(i));
             key == other_key && equal(value, other)
         };
         self.tag_count() == other.tag_count()
             && equal(Val::Record(self.attributes()), Val::Record(other.attributes()))
-            && tags(self).zip(tags(other)).all(same_tag)
+            && (0..self.tag_count()).all(same_tag)
             && parents(self) == parents(other)
     }
 

@@ -13,8 +13,11 @@ const SCHEMA: &str = r#"
     action go appliesTo { principal: A, resource: A, context: { r?: {a?: Long} } };
 "#;
 
+/// A condition in which something is repeated.
+type Shape = fn(usize) -> String;
+
 /// The shapes that trees grow in: what is repeated `n` times, in brackets `b` deep.
-fn shapes() -> Vec<(&'static str, fn(usize) -> String)> {
+fn shapes() -> Vec<(&'static str, Shape)> {
     vec![
         ("or", |n| format!("{}true", "false || ".repeat(n))),
         ("and", |n| format!("{}true", "true && ".repeat(n))),
@@ -40,7 +43,7 @@ fn policy(condition: &str) -> String {
 }
 
 /// The most repetitions that pass.
-fn deepest(shape: fn(usize) -> String, limits: &Limits) -> usize {
+fn deepest(shape: Shape, limits: &Limits) -> usize {
     let passes = |n: usize| check_text("x", &policy(&shape(n)), Grammar::Policies, limits).is_ok();
     let (mut low, mut high) = (1, 2 * limits.max_expression_depth);
     while low + 1 < high {

@@ -38,7 +38,7 @@ fn a_stored_entity_may_be_sent_again_as_it_is() {
     let parents = r#"{"type": "T", "id": "side"}, {"type": "T", "id": "mid"}"#;
     let plain = both.ask(&request("low", "")).unwrap();
     assert_eq!(plain.outcome, Outcome::Deny);
-    assert_eq!(both.ask(&request("low", &low(attrs, parents, tags))), Ok(plain.clone()));
+    assert_eq!(both.ask(&request("low", &low(attrs, parents, tags))), Ok(plain));
     // the reference was not needed for it
     assert_eq!(both.compiled.fallbacks(), 0);
     for (attrs, parents, tags) in [
