@@ -46,7 +46,7 @@ fn for_seeds(default: u64, mut one: impl FnMut(u64) -> Result<(), String>, mut p
 
 #[test]
 fn the_compiled_engine_decides_as_the_reference_does() {
-    let requests = number("REQUESTS").unwrap_or(60) as usize;
+    let requests = number("REQUESTS").unwrap_or(40) as usize;
     let long = number("WORLDS").is_some();
     let start = Instant::now();
     let mut tally = Tally::default();
@@ -55,7 +55,7 @@ fn the_compiled_engine_decides_as_the_reference_does() {
         let mut last = Instant::now();
         let shared = std::cell::RefCell::new(&mut counts);
         for_seeds(
-            600,
+            1_000,
             |seed| {
                 let (world, mut choices) = World::seeded(seed, Plan::default());
                 run_world(&world, &mut choices, requests, &mut shared.borrow_mut())
