@@ -282,6 +282,7 @@ pub fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Ta
     let restored = ways::restore(&both.compiled, &settings)
         .map_err(|problem| format!("what was read back does not load: {problem}\n{:#?}", world.bundle))?;
     let features = world.policies.iter().map(|policy| (policy.id.as_str(), policy.features)).collect();
+    let stored: Vec<palisade::domain::Value<'static>> = both.compiled.entities().collect();
     // drawn apart, so that a seed means the same requests whatever else is asked
     let mut aside = Choices::seeded(tally.requests);
     for _ in 0..requests {
@@ -291,7 +292,7 @@ pub fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Ta
         tally.slices += u64::from(slice);
         match compare(&both, &request, now, slice) {
             Ok(answer) => {
-                ways::ask_otherwise(&both, &restored, &request, now, &answer, &mut aside, &mut tally.ways)
+                ways::ask_otherwise(&both, (&restored, &stored), &request, now, &answer, &mut aside, &mut tally.ways)
                     .map_err(|difference| format!("{difference}\n\n{request:#?}\n{:#?}", world.bundle))?;
                 tally.count(&answer, &features);
             }

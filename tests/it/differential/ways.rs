@@ -45,7 +45,7 @@ pub fn restore(snapshot: &Snapshot, settings: &EngineSettings) -> Result<Snapsho
 /// The first difference.
 pub fn ask_otherwise(
     both: &Both,
-    restored: &Snapshot,
+    (restored, stored): (&Snapshot, &[Value<'static>]),
     request: &AccessRequest<'static>,
     now: i64,
     answer: &Answer,
@@ -68,11 +68,10 @@ pub fn ask_otherwise(
     if request.entities.is_some() || request.additional_entities.is_some() || answer.is_err() {
         return Ok(());
     }
-    let stored: Vec<Value<'static>> = both.compiled.entities().collect();
-    if stored.is_empty() {
+    if stored.is_empty() || !c.chance(25) {
         return Ok(());
     }
-    let one = c.pick(&stored).clone();
+    let one = c.pick(stored).clone();
     let mut again = request.clone();
     again.additional_entities = Some(Value::Array(vec![one.clone()]));
     met.resent += 1;
