@@ -67,15 +67,57 @@ pub enum CheckError {
     /// Only the reference engine can decide this, and too many requests wait for it.
     #[error("too many requests wait for the reference engine; ask again")]
     Overloaded,
-    /// Only the reference engine can decide this, and it did not within its time.
-    #[error("the reference engine did not decide in time")]
+    /// The time is over: that of the reference engine, which alone can decide this, or that of a batch.
+    #[error("the decision took too long")]
     TooSlow,
 }
 
-/// Until when a request that comes now may be decided by the reference, where it has to be. Items of a batch share it.
+/// Until when a request that comes now may be decided by the reference, where it has to be.
 #[must_use]
 pub fn reference_deadline() -> Instant {
     Instant::now() + pool::DEADLINE
+}
+
+/// The time of a batch: its items share one deadline, and the thread is lent to others between them.
+#[derive(Debug)]
+pub struct BatchTime {
+    deadline: Instant,
+    /// When the thread was last free for others.
+    lent: Instant,
+}
+
+/// How long a batch keeps its thread at most before it lets others have it. (One item may take longer.)
+const TURN: Duration = Duration::from_millis(1);
+
+impl BatchTime {
+    /// For a batch that begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Self { deadline: now + pool::BATCH_DEADLINE, lent: now }
+    }
+
+    /// Until when items may be decided.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Lets others have the thread where it is their turn. Between two items.
+    ///
+    /// # Errors
+    /// If the time of the batch is over: the items that are left are not decided.
+    pub async fn next_item(&mut self) -> Result<(), CheckError> {
+        let now = Instant::now();
+        if now >= self.deadline {
+            return Err(CheckError::TooSlow);
+        }
+        if now - self.lent >= TURN {
+            tokio::task::yield_now().await;
+            self.lent = Instant::now();
+        }
+        Ok(())
+    }
 }
 
 impl Pdp {

@@ -27,6 +27,9 @@ const QUEUE_BYTES: usize = 32 << 20;
 /// How long a request may wait and be at work altogether.
 pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 
+/// How long a batch may take, whoever decides its items.
+pub(super) const BATCH_DEADLINE: Duration = Duration::from_secs(5);
+
 /// The threads and their queue.
 #[derive(Debug)]
 pub(super) struct ReferencePool {
@@ -89,6 +92,10 @@ impl ReferencePool {
         now: i64,
         deadline: Instant,
     ) -> Result<Decision, CheckError> {
+        // what comes too late must not take the place of what does not
+        if Instant::now() >= deadline {
+            return Err(CheckError::TooSlow);
+        }
         let bytes = request.weight();
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let weight = Weight { bytes, of: self.bytes.clone() };
@@ -115,8 +122,11 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         // held while waiting: the threads take turns, and the one that gets a job lets go at once
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { snapshot, request, now, deadline, answer, _weight }) = job else { return };
-        // whoever asked has left, or has an error by now
-        if answer.is_closed() || Instant::now() >= deadline {
+        if answer.is_closed() {
+            continue;
+        }
+        if Instant::now() >= deadline {
+            let _ = answer.send(Err(CheckError::TooSlow));
             continue;
         }
         let decided = catch_unwind(AssertUnwindSafe(|| snapshot.decide(&request, now)));

@@ -34,7 +34,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     services.check_batch_size(requests.len(), "requests")?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let call = Call { transport: Transport::Batch, request_id: &exchange.request_id };
-    let (now, deadline) = (decide::clock(), decide::reference_deadline());
+    let (now, mut time) = (decide::clock(), decide::BatchTime::start());
     let mut out = Vec::with_capacity(128 * (requests.len() + 1));
     out.extend_from_slice(b"{\"responses\":[");
     for (i, item) in requests.into_iter().enumerate() {
@@ -42,7 +42,11 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
             out.push(b',');
         }
         let answer = match AccessRequest::from_value(item) {
-            Ok(request) => services.pdp.check_at(&snapshot, &request, now, deadline, call).await.map_err(Problem::from),
+            Ok(request) => match time.next_item().await {
+                Ok(()) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
+                Err(error) => Err(error),
+            }
+            .map_err(Problem::from),
             Err(error) => Err(error.into()),
         };
         let written = match answer {

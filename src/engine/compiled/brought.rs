@@ -25,14 +25,18 @@ enum Node<'v> {
 /// If the bound is passed.
 pub fn check_brought(store: &Store, request: &AccessRequest<'_>) -> Result<(), RequestError> {
     let lists = [("entities", &request.entities), ("additional_entities", &request.additional_entities)];
-    let mut own: Vec<&Value<'_>> = Vec::new();
+    // an entity that is listed twice counts with the parents of both, until one is refused
+    let mut own: Vec<Vec<&Value<'_>>> = Vec::new();
     let mut places: HashMap<(&str, &str), usize> = HashMap::new();
     for (_, list) in lists {
         for entity in list.iter().flat_map(|list| list.as_array().unwrap_or_default()) {
             // what cannot be read is refused by whoever reads it
             if let Some(uid) = entity.get("uid").and_then(uid_parts) {
-                places.insert(uid, own.len());
-                own.push(entity);
+                let place = *places.entry(uid).or_insert(own.len());
+                if place == own.len() {
+                    own.push(Vec::new());
+                }
+                own[place].push(entity);
             }
         }
     }
@@ -49,8 +53,8 @@ pub fn check_brought(store: &Store, request: &AccessRequest<'_>) -> Result<(), R
     };
     check_closure((0..own.len()).map(Node::Own), |from, found| match from {
         Node::Own(place) => {
-            let parents = own.get(place).and_then(|entity| entity.get("parents")?.as_array()).unwrap_or_default();
-            found.extend(parents.iter().filter_map(uid_parts).map(node));
+            let lists = own[place].iter().filter_map(|entity| entity.get("parents")?.as_array());
+            found.extend(lists.flatten().filter_map(uid_parts).map(node));
         }
         Node::Stored(id) => {
             let parents = store.entity(id).into_iter().flat_map(|entity| entity.parents());

@@ -1,6 +1,7 @@
 //! One decision, from the request as it came in.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use cedar_policy_core::ast;
 use cedar_policy_core::evaluator::Evaluator;
@@ -8,12 +9,13 @@ use cedar_policy_core::extensions::Extensions;
 use smallvec::SmallVec;
 
 use super::env::Env;
-use super::eval::{Failed, run};
+use super::eval::{Failure, run};
 use super::index::is_first;
 use super::request::{Against, Decoded};
 use super::slice::{TooExpensive, cut};
 use super::{CompiledSet, Condition, Entry};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, RequestError, Uid};
+use crate::engine::broken::broken;
 use crate::engine::cedar::utf8;
 use crate::engine::reference;
 use crate::engine::settings::Semantics;
@@ -37,7 +39,7 @@ type Positions = SmallVec<[u32; 8]>;
 struct Outcomes {
     permits: Positions,
     forbids: Positions,
-    failed: Positions,
+    failed: SmallVec<[(u32, Failure); 4]>,
 }
 
 /// Why the compiled path has no decision.
@@ -106,22 +108,22 @@ fn evaluate(
     let mut outcomes = set.evaluate(&env)?;
     let mut errors = Vec::new();
     if !outcomes.failed.is_empty() {
-        if !may_refer {
+        if !may_refer && outcomes.failed.iter().any(|(_, failure)| *failure == Failure::Failed) {
             return Err(Unsettled::Reference);
         }
-        outcomes.failed.sort_unstable_by_key(|position| set.entries[*position as usize].rank);
+        outcomes.failed.sort_unstable_by_key(|(position, _)| set.entries[*position as usize].rank);
         errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed)?;
     }
     let denied_by = if strict {
         unknown_entity(snapshot, request, decoded, &env).or_else(|| {
-            let failed = outcomes.failed.iter().map(|position| &set.entries[*position as usize]);
+            let failed = outcomes.failed.iter().map(|(position, _)| &set.entries[*position as usize]);
             let forbid = failed.into_iter().find(|entry| entry.forbids);
             forbid.map(|entry| DeniedBy::ForbidError { policy_id: entry.id.clone() })
         })
     } else {
         None
     };
-    let failed = outcomes.failed.iter().map(|position| &set.entries[*position as usize]);
+    let failed = outcomes.failed.iter().map(|(position, _)| &set.entries[*position as usize]);
     let forbid_errors = failed.filter(|entry| entry.forbids).count();
     let allowed = outcomes.forbids.is_empty() && !outcomes.permits.is_empty();
     let mut reasons = if outcomes.forbids.is_empty() { outcomes.permits } else { outcomes.forbids };
@@ -155,14 +157,14 @@ impl CompiledSet {
                 // the whole request goes to the reference
                 Condition::Reference => {
                     uncovered = true;
-                    Err(Failed)
+                    Err(Failure::Failed)
                 }
             };
             match result {
                 Ok(false) => {}
                 Ok(true) if entry.forbids => outcomes.forbids.push(position),
                 Ok(true) => outcomes.permits.push(position),
-                Err(Failed) => outcomes.failed.push(position),
+                Err(failure) => outcomes.failed.push((position, failure)),
             }
         };
         self.index.by_entity(env, |position| {
@@ -222,13 +224,21 @@ fn unknown_entity(
         return denied(&request.resource);
     }
     let id = decoded.named.iter().copied().find(|id| unknown(*id))?;
-    let (type_name, id) = if id >= LOCAL {
-        decoded.locals.uid(env.store, id)?
+    denied(&uid_of(id, decoded, env))
+}
+
+/// The uid of an id that the request or the store gave.
+fn uid_of(id: u32, decoded: &Decoded<'_>, env: &Env<'_>) -> Uid<'static> {
+    let found = if id >= LOCAL {
+        decoded.locals.uid(env.store, id)
     } else {
         let ty = env.store.symbols().type_name(env.store.type_of(id)).to_string();
-        (ty, utf8(env.store.record(id)?.id()).to_owned())
+        env.store.record(id).map(|record| (ty, utf8(record.id()).to_owned()))
     };
-    denied(&Uid { type_name: type_name.into(), id: id.into() })
+    match found {
+        Some((type_name, id)) => Uid { type_name: type_name.into(), id: id.into() },
+        None => broken("an id that was never given out"),
+    }
 }
 
 /// The messages of policies that failed: the reference evaluates each over exactly what its evaluation read.
@@ -238,14 +248,31 @@ fn explain(
     now: i64,
     decoded: &Decoded<'_>,
     env: &Env<'_>,
-    failed: &[u32],
+    failed: &[(u32, Failure)],
 ) -> Result<Vec<PolicyError>, Unsettled> {
     let set = &snapshot.core.compiled;
-    let (cedar_request, _, _) = reference::request(snapshot, request, now).map_err(|_| Unsettled::Reference)?;
-    let cedar_request: &ast::Request = cedar_request.as_ref();
+    let mut cedar_request = None;
+    let mut missing: Option<(u32, Arc<str>)> = None;
     let mut errors = Vec::with_capacity(failed.len());
-    for position in failed {
+    for (position, failure) in failed {
         let entry = &set.entries[*position as usize];
+        if let Failure::NoEntity(id) = failure {
+            let message = match &missing {
+                Some((known, message)) if known == id => message.clone(),
+                _ => {
+                    // in Cedar's words
+                    let message: Arc<str> = format!("entity `{}` does not exist", uid_of(*id, decoded, env)).into();
+                    missing.insert((*id, message)).1.clone()
+                }
+            };
+            errors.push(PolicyError { policy_id: entry.id.clone(), message });
+            continue;
+        }
+        if cedar_request.is_none() {
+            let made = reference::request(snapshot, request, now).map_err(|_| Unsettled::Reference)?.0;
+            cedar_request = Some(ast::Request::clone(made.as_ref()));
+        }
+        let Some(cedar_request) = &cedar_request else { return Err(Unsettled::Reference) };
         let mut reads = Vec::new();
         if let Condition::Program(program) = entry.condition {
             let mut tracked = Env::new(env.store, decoded.ids, env.context);

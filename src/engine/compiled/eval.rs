@@ -11,9 +11,17 @@ use crate::engine::ext::{self, Ip};
 use crate::engine::store::Entity;
 use crate::engine::value::{Record, Set, Val, equal, order, unpack};
 
-/// The evaluation failed. Why is for the reference to say.
+/// The evaluation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failed;
+pub enum Failure {
+    /// Why is for the reference to say.
+    Failed,
+    /// An attribute or a tag of an entity was read, and there is no such entity: the most frequent failure by far, since
+    /// an unknown caller meets it in each policy that reads something of him.
+    NoEntity(u32),
+}
+
+use Failure::Failed;
 
 /// A set or record that a program made.
 enum Built<'a> {
@@ -56,35 +64,35 @@ impl<'a> Stack<'a> {
 /// # Errors
 /// If Cedar's evaluation would fail.
 #[inline]
-pub fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [u32; 2]) -> Result<bool, Failed> {
+pub fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [u32; 2]) -> Result<bool, Failure> {
     // each set or record that the program makes gets a place that lives as long as the run
     let places: Vec<OnceCell<Built<'_>>> =
         if program.places == 0 { Vec::new() } else { (0..program.places).map(|_| OnceCell::new()).collect() };
     execute(program, pool, env, slots, &places)
 }
 
-fn boolean(value: Val<'_>) -> Result<bool, Failed> {
+fn boolean(value: Val<'_>) -> Result<bool, Failure> {
     match value {
         Val::Bool(b) => Ok(b),
         _ => Err(Failed),
     }
 }
 
-fn long(value: Val<'_>) -> Result<i64, Failed> {
+fn long(value: Val<'_>) -> Result<i64, Failure> {
     match value {
         Val::Long(n) => Ok(n),
         _ => Err(Failed),
     }
 }
 
-fn set(value: Val<'_>) -> Result<Set<'_>, Failed> {
+fn set(value: Val<'_>) -> Result<Set<'_>, Failure> {
     match value {
         Val::Set(set) => Ok(set),
         _ => Err(Failed),
     }
 }
 
-fn entity(value: Val<'_>) -> Result<u32, Failed> {
+fn entity(value: Val<'_>) -> Result<u32, Failure> {
     match value {
         Val::Entity(id) => Ok(id),
         _ => Err(Failed),
@@ -97,7 +105,7 @@ fn execute<'a, 'e: 'a>(
     env: &'a Env<'e>,
     slots: [u32; 2],
     places: &'a [OnceCell<Built<'a>>],
-) -> Result<bool, Failed> {
+) -> Result<bool, Failure> {
     let mut stack = Stack { top: None, below: SmallVec::new() };
     let mut at = 0;
     while let Some(op) = program.ops.get(at) {
@@ -112,8 +120,8 @@ fn execute<'a, 'e: 'a>(
                 Val::Record(env.context)
             }
             Op::Slot(i) => Val::Entity(slots[usize::from(i) & 1]),
-            Op::PrincipalAttribute(name) => attribute(env.read_principal(), name)?,
-            Op::ResourceAttribute(name) => attribute(env.read_resource(), name)?,
+            Op::PrincipalAttribute(name) => attribute(env.principal, env.read_principal(), name)?,
+            Op::ResourceAttribute(name) => attribute(env.resource, env.read_resource(), name)?,
             Op::ContextAttribute(name) => {
                 env.note_context(name);
                 env.context.find(name).ok_or(Failed)?
@@ -121,7 +129,7 @@ fn execute<'a, 'e: 'a>(
             Op::ContextHas(name) => Val::Bool(env.context.find(name).is_some()),
             Op::ContextHasPath(path) => Val::Bool(has_path(env, Val::Record(env.context), &pool.paths[path as usize])?),
             Op::Attribute(name) => match stack.pop() {
-                Val::Entity(id) => attribute(env.read(id), name)?,
+                Val::Entity(id) => attribute(id, env.read(id), name)?,
                 Val::Record(record) => record.find(name).ok_or(Failed)?,
                 _ => return Err(Failed),
             },
@@ -210,7 +218,7 @@ fn execute<'a, 'e: 'a>(
             }
             Op::GetTag => {
                 let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
-                env.read(id).and_then(|entity| entity.tag(key)).ok_or(Failed)?
+                env.read(id).ok_or(Failure::NoEntity(id))?.tag(key).ok_or(Failed)?
             }
             Op::HasTag => {
                 let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
@@ -254,7 +262,7 @@ fn all_entities(set: Set<'_>) -> bool {
     set.all_entities()
 }
 
-fn text(value: Val<'_>) -> Result<&[u8], Failed> {
+fn text(value: Val<'_>) -> Result<&[u8], Failure> {
     match value {
         Val::Text(text) => Ok(text),
         _ => Err(Failed),
@@ -262,11 +270,11 @@ fn text(value: Val<'_>) -> Result<&[u8], Failed> {
 }
 
 #[inline]
-fn attribute<'a>(entity: Option<Entity<'a>>, name: u32) -> Result<Val<'a>, Failed> {
-    entity.and_then(|entity| entity.attributes().find(name)).ok_or(Failed)
+fn attribute<'a>(id: u32, entity: Option<Entity<'a>>, name: u32) -> Result<Val<'a>, Failure> {
+    entity.ok_or(Failure::NoEntity(id))?.attributes().find(name).ok_or(Failed)
 }
 
-fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: &[u32]) -> Result<bool, Failed> {
+fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: &[u32]) -> Result<bool, Failure> {
     let mut current = value;
     for name in path {
         let next = match current {
@@ -282,7 +290,7 @@ fn has_path<'a, 'e: 'a>(env: &'a Env<'e>, value: Val<'a>, path: &[u32]) -> Resul
     Ok(true)
 }
 
-fn call<'a>(function: Function, first: Val<'a>, second: Option<Val<'a>>) -> Result<Val<'a>, Failed> {
+fn call<'a>(function: Function, first: Val<'a>, second: Option<Val<'a>>) -> Result<Val<'a>, Failure> {
     let utf8 = |text| std::str::from_utf8(text).ok();
     let made = match (function, first, second) {
         (Function::Ip, Val::Text(text), _) => utf8(text).and_then(Ip::parse).map(Val::Ip),

@@ -17,7 +17,7 @@ use crate::engine::settings::Limits;
 const MAX_NODES: usize = 200_000;
 
 /// Pairs of a principal and a resource type, over all actions. Each policy is validated for each.
-const MAX_ENVIRONMENTS: usize = 1_000_000;
+const MAX_ENVIRONMENTS: usize = 100_000;
 
 /// Refuses fragments of a schema, in Cedar's JSON form, that expand to more than there is room for.
 ///
@@ -87,27 +87,39 @@ fn check_environments(fragments: &[Value]) -> Result<(), Diagnostic> {
 }
 
 fn check_ancestors(fragments: &[Value]) -> Result<(), Diagnostic> {
-    for (key, parents, what) in [("entityTypes", "memberOfTypes", "entity types"), ("actions", "memberOf", "actions")] {
-        let mut above: HashMap<String, Vec<String>> = HashMap::new();
-        for (namespace, body) in namespaces(fragments) {
-            for (name, declared) in members(body, key) {
-                let names = declared.get(parents).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-                let names = names.iter().filter_map(|parent| {
-                    let name = parent.as_str().or_else(|| parent.get("id")?.as_str())?;
-                    // as far as it is named in its own namespace, or in full
-                    Some(if name.contains("::") { name.to_owned() } else { qualified(namespace, name) })
-                });
-                above.entry(qualified(namespace, name)).or_default().extend(names);
-            }
+    // types by name, actions by type and id; a name without a namespace may be the own one's or the outermost
+    let mut types: HashMap<String, Vec<String>> = HashMap::new();
+    let mut actions: HashMap<String, Vec<String>> = HashMap::new();
+    for (namespace, body) in namespaces(fragments) {
+        let readings = |name: &str| [qualified(namespace, name), name.to_owned()];
+        let action = |ty: &str, id: &str| format!("{ty}::{id:?}");
+        for (name, declared) in members(body, "entityTypes") {
+            let parents = list(declared, "memberOfTypes").filter_map(Value::as_str);
+            types.entry(qualified(namespace, name)).or_default().extend(parents.flat_map(readings));
         }
-        let none = Vec::new();
-        let climb = |name: &'_ str| above.get(name).unwrap_or(&none).iter().map(String::as_str);
-        check_closure(above.keys().map(String::as_str), |name, found| found.extend(climb(name))).map_err(|most| {
+        for (name, declared) in members(body, "actions") {
+            let parents = list(declared, "memberOf").filter_map(|parent| {
+                let id = parent.get("id")?.as_str()?;
+                Some(readings(parent.get("type").and_then(Value::as_str).unwrap_or("Action")).map(|ty| action(&ty, id)))
+            });
+            actions.entry(action(&qualified(namespace, "Action"), name)).or_default().extend(parents.flatten());
+        }
+    }
+    for (above, what) in [(&types, "entity types"), (&actions, "actions")] {
+        check_closure(above.keys().map(String::as_str), |name, found| {
+            let parents = above.get(name).into_iter().flatten().map(String::as_str);
+            found.extend(parents.filter(|parent| above.contains_key(*parent)));
+        })
+        .map_err(|most| {
             Diagnostic::error("schema", format!("the hierarchy of its {what} has more than {most} pairs"))
                 .help("use fewer levels, or fewer parents")
         })?;
     }
     Ok(())
+}
+
+fn list<'v>(declared: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    declared.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn namespaces(fragments: &[Value]) -> impl Iterator<Item = (&str, &Value)> {

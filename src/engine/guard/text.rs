@@ -74,8 +74,8 @@ enum Rank {
 
 const RANKS: usize = Rank::Member as usize + 1;
 
-/// The tree of one operator in the text has at most this many levels: `!=` is a negated `==`.
-const LEVELS_PER_OPERATOR: usize = 2;
+/// The levels that one operator of each rank makes at most: `!=` is a negated `==`, and `is … in` is joined by `&&`.
+const LEVELS: [usize; RANKS] = [1, 1, 1, 2, 1, 1, 1];
 
 /// One open bracket; the first level is the statement itself.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Level {
     fn height_from(&self, rank: Rank) -> usize {
         let mut height = 0;
         for i in (rank as usize..RANKS).rev() {
-            height = self.count[i] * LEVELS_PER_OPERATOR + self.operand[i].max(height);
+            height = self.count[i] * LEVELS[i] + self.operand[i].max(height);
         }
         height
     }
@@ -115,7 +115,7 @@ impl Level {
         let tighter = rank as usize + 1;
         let mut height = 0;
         for i in (tighter..RANKS).rev() {
-            height = self.count[i] * LEVELS_PER_OPERATOR + self.operand[i].max(height);
+            height = self.count[i] * LEVELS[i] + self.operand[i].max(height);
             (self.count[i], self.operand[i]) = (0, 0);
         }
         let operand = &mut self.operand[rank as usize];
@@ -221,9 +221,10 @@ impl Level {
                 self.fold(Rank::If);
                 self.after_operand = false;
             }
-            // `permit (…) when {…} unless {…}`: conditions are joined as by `&&`
+            // `permit (…) when {…} unless {…}`: conditions are joined as by `&&`, one of the two is negated
             _ if outermost => {
                 self.operator(Rank::And);
+                self.count[Rank::And as usize] += 1;
                 self.after_operand = true;
             }
             _ => {}
@@ -523,7 +524,7 @@ mod tests {
             format!("principal{}", "[\"a\"].b".repeat(3_000)),
             format!("// {}\r {} true", "x", "true || ".repeat(6_000)),
             format!("{} true", "principal has if && principal has then || ".repeat(3_000)),
-            format!("{} true", "then::A::\"x\" == else::B::\"x\" || ".repeat(3_000)),
+            format!("{} true", "then::A::\"x\" == else::B::\"x\" || ".repeat(6_000)),
         ] {
             let policy = format!("permit (principal, action, resource) when {{ {condition} }};");
             assert!(text(Grammar::Policies, &policy).is_err(), "{}", &condition[..60]);
@@ -532,7 +533,7 @@ mod tests {
         let wide = format!("[{}].contains(1)", "((1 + 1) + 1) * 2, ".repeat(20_000));
         let policy = format!("permit (principal, action, resource) when {{ {wide} }};");
         assert_eq!(text(Grammar::Policies, &policy), Ok(()));
-        let terms = "principal.org.owner.name == \"x\" || ".repeat(1_200);
+        let terms = "principal.org.owner.name == \"x\" || ".repeat(4_900);
         let policy = format!("permit (principal, action, resource) when {{ {terms} true }};");
         assert_eq!(text(Grammar::Policies, &policy), Ok(()));
     }

@@ -27,6 +27,12 @@ pub(super) fn read(text: &PolicyText, limits: &Limits) -> Result<Statement, Diag
         return Err(fail(format!("nested deeper than {} levels", limits.max_nesting))
             .help("flatten the expression, or raise `limits.max_nesting`"));
     }
+    // Cedar joins conditions as by `&&`, one level each
+    let conditions = value.get("conditions").and_then(Value::as_array).map_or(0, <[_]>::len);
+    if depth(&value) + 2 * conditions > limits.max_expression_depth {
+        return Err(fail(format!("{conditions} conditions make more than {} levels", limits.max_expression_depth))
+            .help("join them in fewer conditions, or raise `limits.max_expression_depth`"));
+    }
     let json = value.to_json();
     if json.get("effect").is_none() {
         return Err(fail("a policy in the JSON form needs `effect`".to_owned()).help(

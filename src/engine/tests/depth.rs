@@ -118,6 +118,16 @@ fn schemas_are_bounded_by_what_they_expand_to() {
         let names: Vec<String> = (0..n).map(|i| format!("P{i}")).collect();
         format!("entity {0}; action a appliesTo {{ principal: [{0}], resource: [{0}] }};", names.join(", "))
     };
+    // actions whose ids look like names, in a namespace
+    let ladder = |namespace: &str, mark: &str, levels: usize, width: usize| -> String {
+        let action = |level: usize, i: usize| {
+            let above: Vec<String> = (0..width).map(|j| format!("\"{}{mark}{j}\"", level + 1)).collect();
+            let groups = if level + 1 < levels { format!(" in [{}]", above.join(", ")) } else { String::new() };
+            format!("action \"{level}{mark}{i}\"{groups};")
+        };
+        let all: String = (0..levels).flat_map(|level| (0..width).map(move |i| action(level, i))).collect();
+        format!("namespace {namespace} {{ {all} }}")
+    };
     for (text, fine) in [
         (chain(100), true),
         (chain(10_000), false),
@@ -131,6 +141,9 @@ fn schemas_are_bounded_by_what_they_expand_to() {
         (actions(5_000), false),
         (pairs(50), true),
         (pairs(1_500), false),
+        (ladder("N", "::", 30, 15), false),
+        (ladder("N", "_", 30, 15), false),
+        (ladder("N", "::", 5, 5), true),
         (format!("{} entity A = {{ a: {}Long{} }};", chain(300), "Set<".repeat(300), ">".repeat(300)), true),
         (format!("{} entity A = {{ a: {}T300{} }};", chain(350), "Set<".repeat(200), ">".repeat(200)), false),
     ] {

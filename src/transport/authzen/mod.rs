@@ -52,7 +52,8 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     services.wait_for(exchange).await?;
     let Evaluations { defaults, items, semantic } = Evaluations::from_value(exchange::parse(&body)?)?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let (now, deadline) = (decide::clock(), decide::reference_deadline());
+    let (now, mut time) = (decide::clock(), decide::BatchTime::start());
+    let deadline = time.deadline();
     let asker = Asker { services, snapshot: &snapshot, now, deadline, request_id: &exchange.request_id };
     if items.is_empty() {
         return one(&asker, defaults.complete()?).await;
@@ -66,7 +67,10 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
             out.push(b',');
         }
         let answered = match item {
-            Ok(item) => defaults.answer(&asker, item).await?,
+            Ok(item) => match time.next_item().await {
+                Ok(()) => defaults.answer(&asker, item).await?,
+                Err(error) => Err(error.into()),
+            },
             Err(error) => Err(error.into()),
         };
         let mut answer =
