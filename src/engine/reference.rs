@@ -94,10 +94,10 @@ pub fn request<'c>(
             format!("the schema declares no action `{}` that applies to anything", request.action),
         ));
     }
-    let declared = schema.and_then(|schema| schema.context(&request.action));
-    strict::members(&request.context, declared, "context")
-        .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
+    let declared = schema.and_then(|schema| schema.context(&request.action));
+    strict::members(&context, declared, "context")
+        .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
     let cedar_context = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)))
         .map_err(|error| RequestError::new("invalid_context", "/context", diagnose::message(&error)))?;
     if matches!(cedar_context.as_ref(), cedar_policy_core::ast::Context::RestrictedResidual(_)) {

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use palisade::domain::{
     AccessRequest, Bundle, Document, EntityChange, PolicyNaming, PolicyText, SchemaText, Uid, Value,
 };
-use palisade::engine::{EngineKind, EngineSettings, Semantics, Validation, on_big_stack};
+use palisade::engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
 
 use super::compare::{Both, REVISION, build, compare};
 
 fn both(policies: &str, schema: Option<&str>, entities: &str) -> Both {
+    both_with(policies, schema, entities, NowPolicy::Fill)
+}
+
+fn both_with(policies: &str, schema: Option<&str>, entities: &str, now: NowPolicy) -> Both {
     let bundle = Arc::new(Bundle {
         policies: vec![PolicyText {
             origin: "policies".to_owned(),
@@ -23,7 +27,7 @@ fn both(policies: &str, schema: Option<&str>, entities: &str) -> Both {
         routes: Vec::new(),
     });
     let settings =
-        EngineSettings { semantics: Semantics::Cedar, validation: Validation::Off, ..EngineSettings::default() };
+        EngineSettings { semantics: Semantics::Cedar, validation: Validation::Off, now, ..EngineSettings::default() };
     let make = |kind| build(&bundle, &settings, kind).unwrap();
     Both { compiled: make(EngineKind::Compiled), reference: make(EngineKind::Reference) }
 }
@@ -52,6 +56,23 @@ fn a_clock_at_the_end_of_9999() {
             (-1, true),
         ] {
             ask(&both, request, now, allowed);
+        }
+    })
+    .unwrap();
+}
+
+/// A `now` of the caller that the sidecar's clock replaces is not looked at, whatever it is.
+#[test]
+fn a_replaced_clock_may_be_anything() {
+    on_big_stack(|| {
+        let schema = "entity A; action a appliesTo { principal: A, resource: A, context: { now: datetime } };";
+        let policy = "permit (principal, action, resource) when { context.now > datetime(\"2000-01-01\") };";
+        let both = both_with(policy, Some(schema), "[]", NowPolicy::Override);
+        for now in [r#"{"type": "A", "id": "a"}"#, "7", "\"never\"", r#"{"__extn": {"fn": "ip", "x": 1}}"#] {
+            let request = format!(
+                r#"{{"principal": "A::\"p\"", "action": "Action::\"a\"", "resource": "A::\"r\"", "context": {{"now": {now}}}}}"#
+            );
+            ask(&both, &request, 1_790_000_000_123, true);
         }
     })
     .unwrap();
