@@ -363,3 +363,26 @@ fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Optio
 pub fn clock() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_ends_in_time_and_lends_its_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let now = Instant::now();
+        let mut over = BatchTime { deadline: now, lent: now };
+        assert_eq!(runtime.block_on(over.next_item()), Err(CheckError::TooSlow));
+        runtime.block_on(async {
+            let mut time = BatchTime { deadline: now + Duration::from_secs(60), lent: now - TURN };
+            let other = tokio::spawn(async {});
+            assert_eq!(time.next_item().await, Ok(()));
+            assert!(other.is_finished(), "nobody else had a turn");
+            let other = tokio::spawn(async {});
+            time.lent = Instant::now() + TURN;
+            assert_eq!(time.next_item().await, Ok(()));
+            assert!(!other.is_finished(), "a turn is longer than an item");
+        });
+    }
+}

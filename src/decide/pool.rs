@@ -142,3 +142,38 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         let _ = answer.send(decided);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Bundle, Revision, Uid};
+    use crate::engine::{EngineKind, EngineSettings, Validation, on_big_stack};
+
+    #[test]
+    fn a_job_is_done_in_time_or_refused_and_gives_its_place_back() {
+        let settings =
+            EngineSettings { validation: Validation::Off, kind: EngineKind::Reference, ..EngineSettings::default() };
+        let revision = Revision { incarnation: 1, counter: 1 };
+        let built = on_big_stack(|| Snapshot::build(Arc::new(Bundle::default()), &settings, revision)).unwrap();
+        let snapshot = Arc::new(built.unwrap().0);
+        let uid = |text| Uid::parse(text).unwrap();
+        let request = AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\""));
+        let mut heavy = request.clone();
+        heavy.context = crate::domain::Value::String("x".repeat(QUEUE_BYTES).into());
+        let pool = ReferencePool::start().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let later = || Instant::now() + Duration::from_secs(60);
+        for (request, deadline, expected) in [
+            (&request, later(), Ok(())),
+            (&request, Instant::now(), Err(CheckError::TooSlow)),
+            (&heavy, later(), Err(CheckError::Overloaded)),
+            (&request, later(), Ok(())),
+        ] {
+            let decided = runtime.block_on(pool.decide(snapshot.clone(), request, 0, deadline));
+            assert_eq!(decided.map(|decision| assert!(!decision.outcome.is_allow())), expected);
+        }
+        while pool.bytes.load(Ordering::Relaxed) > 0 {
+            thread::yield_now();
+        }
+    }
+}
