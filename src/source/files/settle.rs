@@ -4,14 +4,16 @@
 //! kept is bounded by the paths that are watched and the files that are open for writing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use crate::source::files::names;
 use crate::source::files::open::{Open, Unfinished};
+use crate::source::files::stamp::Stamp;
 
 /// As many times the quiet period passes at most until a change is answered.
 pub(super) const PATIENCE: u32 = 10;
@@ -40,6 +42,12 @@ struct Pending {
     open: BTreeMap<PathBuf, Open>,
     /// What was open under the name that a rename takes away, by the number of the rename.
     moving: Option<(usize, Open)>,
+    /// Until when opening a file is our own reading.
+    reading: Option<Instant>,
+    /// Since when each watched place has been watched.
+    since: BTreeMap<PathBuf, SystemTime>,
+    /// What a rename put into its place, and when.
+    placed: BTreeMap<PathBuf, SystemTime>,
     interest: Interest,
 }
 
@@ -208,6 +216,46 @@ impl Signals {
         unfinished
     }
 
+    /// Says that we read until `until`, so that what is opened meanwhile is opened by us.
+    pub(super) fn reads_until(&self, until: Instant) {
+        self.lock().reading = Some(until);
+    }
+
+    /// Says what is watched from now on, and forgets the rest.
+    pub(super) fn watched(&self, places: impl Iterator<Item = PathBuf>) {
+        let now = SystemTime::now();
+        let mut pending = self.lock();
+        let mut before = std::mem::take(&mut pending.since);
+        pending.since = places
+            .map(|place| {
+                let since = before.remove(&place).unwrap_or(now);
+                (place, since)
+            })
+            .collect();
+    }
+
+    /// Nothing is watched any more: what happened until a new watch was not announced.
+    pub(super) fn unwatched(&self, place: &Path) {
+        self.lock().since.retain(|watched, _| !watched.starts_with(place));
+    }
+
+    /// Since when changes of files in `dir` have been announced.
+    pub(super) fn watched_since(&self, dir: &Path) -> Option<SystemTime> {
+        self.lock().since.get(dir).copied()
+    }
+
+    /// The trees that were put into their places by a rename, by paths without links, and when.
+    pub(super) fn placed(&self) -> Vec<(PathBuf, SystemTime)> {
+        let placed = self.lock().placed.clone();
+        placed
+            .into_iter()
+            .filter_map(|(path, noticed)| {
+                let at = Stamp::of(&fs::symlink_metadata(&path).ok()?).changed_at()?;
+                Some((fs::canonicalize(&path).ok()?, at.min(noticed)))
+            })
+            .collect()
+    }
+
     /// Closing a file below `place` may have been missed.
     pub(super) fn doubt(&self, place: &Path) {
         self.lock().doubt(place);
@@ -245,9 +293,19 @@ impl Pending {
         match kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
                 self.made.remove(path);
-                self.open.remove(path);
+                if self.open.get_mut(path).is_none_or(Open::closed) {
+                    self.open.remove(path);
+                }
             }
             EventKind::Access(AccessKind::Open(_)) if self.made.remove(path) => self.opened(path, Open::made()),
+            EventKind::Access(AccessKind::Open(_)) if self.open.contains_key(path) => {
+                if let Some(open) = self.open.get_mut(path)
+                    && self.reading.is_none_or(|until| Instant::now() > until)
+                {
+                    open.opened();
+                }
+                return;
+            }
             // reading, ours included, changes nothing
             EventKind::Access(_) => return,
             EventKind::Modify(ModifyKind::Data(_)) if turn || named => self.opened(path, Open::written()),
@@ -288,6 +346,12 @@ impl Pending {
             _ => {}
         }
         let watched = self.interest.watched.contains(path);
+        if matches!(kind, EventKind::Modify(ModifyKind::Name(RenameMode::To))) && (matters || near || watched) {
+            if self.placed.len() >= MAX_UNFINISHED {
+                self.placed.clear();
+            }
+            self.placed.insert(path.to_owned(), SystemTime::now());
+        }
         if watched {
             self.taken.lost.insert(path.to_owned());
             // with the directory goes the watch, and with the watch the news that its files are closed

@@ -47,7 +47,14 @@ pub(super) fn start(
 ) -> Watch {
     let health = Arc::new(Health::default());
     let mut watching = Watching {
-        arms: Arms { make, signals: Arc::clone(&signals), watcher: None, armed: BTreeMap::new(), failure: None },
+        arms: Arms {
+            make,
+            signals: Arc::clone(&signals),
+            watcher: None,
+            armed: BTreeMap::new(),
+            dirs: BTreeSet::new(),
+            failure: None,
+        },
         seen: Arc::new(Scan::default()),
         cost: Duration::ZERO,
         unannounced: false,
@@ -99,7 +106,8 @@ impl Watching {
             };
             let announced = if quietly_changed { self.settle_by_looking(quiet) } else { self.settle(quiet) };
             let Some(announced) = announced else { return };
-            self.unannounced = self.tree.settings.notifications && !announced;
+            let steady = self.seen.problems.is_empty();
+            self.unannounced = self.tree.settings.notifications && !announced && steady;
             self.answer();
         }
     }
@@ -146,6 +154,8 @@ impl Watching {
     fn answer(&mut self) {
         // first: what happens from here on is for the next answer
         let mut taken = self.signals.take();
+        // a look that failed is no evidence that events were lost
+        self.unannounced &= self.look().problems.is_empty();
         taken.all_lost |= self.unannounced;
         let now = self.arm(&taken);
         if taken.certain || !self.seen.is_same(&now) {
@@ -198,6 +208,8 @@ struct Arms {
     signals: Arc<Signals>,
     watcher: Option<Box<dyn Watcher + Send>>,
     armed: BTreeMap<PathBuf, Identity>,
+    /// The directories in which a new name matters.
+    dirs: BTreeSet<PathBuf>,
     /// Why not everything is watched.
     failure: Option<String>,
 }
@@ -210,20 +222,31 @@ impl Arms {
         let mut places: BTreeSet<PathBuf> = scan.dirs.clone();
         places.extend(scan.turns.iter().filter_map(|turn| turn.parent()).map(Path::to_owned));
         let identity = |place: PathBuf| Some((Identity::of(&fs::metadata(&place).ok()?), place));
-        let wanted: BTreeMap<_, _> = places.into_iter().filter_map(identity).map(|(id, place)| (place, id)).collect();
+        let mut dirs = scan.dirs.clone();
+        let mut wanted: BTreeMap<_, _> =
+            places.into_iter().filter_map(identity).map(|(id, place)| (place, id)).collect();
+
+        if scan.problems.iter().any(|problem| problem.passing) {
+            // a scan that failed says nothing of what is below: whatever is still there stays watched
+            wanted.extend(self.armed.keys().cloned().filter_map(identity).map(|(id, place)| (place, id)));
+            dirs.extend(self.dirs.iter().filter(|dir| wanted.contains_key(*dir)).cloned());
+        }
+        self.dirs.clone_from(&dirs);
 
         // before the watches, so that no event of theirs is taken for nothing
         let watched = wanted.keys().cloned().collect();
-        self.signals.attend(Interest { dirs: scan.dirs.clone(), turns: scan.turns.clone(), watched });
+        self.signals.attend(Interest { dirs, turns: scan.turns.clone(), watched });
 
         self.failure = None;
         if taken.all_lost || self.watcher.is_none() {
-            self.armed.clear();
-            // the old one first: there may be no room for two
-            self.watcher = None;
             self.signals.doubt(Path::new("/"));
+            self.signals.unwatched(Path::new("/"));
             match (self.make)(Arc::clone(&self.signals)) {
-                Ok(watcher) => self.watcher = Some(watcher),
+                Ok(watcher) => {
+                    self.armed.clear();
+                    self.watcher = Some(watcher);
+                }
+                // the old one stays: one that misses events is better than none
                 Err(error) => self.failure = Some(format!("file notifications cannot be set up: {error}")),
             }
         }
@@ -234,6 +257,7 @@ impl Arms {
             let stays = wanted.get(place) == Some(identity) && !lost;
             if !stays {
                 self.signals.doubt(place);
+                self.signals.unwatched(place);
                 // fails if the watch went with the directory, which is as good
                 let _ = watcher.unwatch(place);
             }
@@ -262,6 +286,7 @@ impl Arms {
                 }
             }
         }
+        self.signals.watched(self.armed.keys().cloned());
         added
     }
 }
