@@ -56,6 +56,8 @@ pub(super) struct Caution {
 struct Memory {
     /// What the last whole load read.
     good: Option<Arc<Scan>>,
+    /// What was there when the load began that has not ended well yet.
+    begun: Option<Scan>,
     /// Since when files of it have been missing, by origin.
     gone: Vec<(String, Instant)>,
     /// What the watches know of files that are open.
@@ -78,8 +80,23 @@ impl Caution {
         memory.signals.push(Arc::downgrade(signals));
     }
 
-    /// Loads by `read`, when nothing speaks against believing what is there.
+    /// Loads by `read`, when nothing speaks against it. What is loaded was there at once if nothing changed since the
+    /// first attempt began.
     pub(super) fn load(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
+        if self.lock().begun.is_none() {
+            let begun = Scan::of(tree);
+            self.lock().begun = Some(begun);
+        }
+        let (scan, result) = self.load_when_whole(tree, read);
+        let result = result.map(|loaded| {
+            let same = self.lock().begun.take().is_some_and(|begun| begun.is_same(&scan));
+            Loaded { at_once: loaded.at_once && same, ..loaded }
+        });
+        (scan, result)
+    }
+
+    /// Loads by `read`, when nothing speaks against believing what is there.
+    fn load_when_whole(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
         let mut changed = false;
         for _ in 0..ATTEMPTS {
             self.wait_for_the_missing(tree);

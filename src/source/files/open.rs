@@ -25,6 +25,8 @@ pub(super) struct Open {
     since: SystemTime,
     /// Whether it was written; else it was made, and is waited for while it is empty.
     written: bool,
+    /// Whether it is part of the bundle, as far as is known.
+    pub(super) counts: bool,
     /// Whether another has opened it since, so that the first close may not be the last.
     shared: bool,
     /// When it was first known, to tell the open of its writer from another.
@@ -55,7 +57,14 @@ pub(super) struct Looked {
 impl Open {
     /// A file that was changed.
     pub(super) fn written() -> Self {
-        Self { since: SystemTime::now(), written: true, shared: false, first: Instant::now(), doubt: None }
+        Self {
+            since: SystemTime::now(),
+            written: true,
+            counts: true,
+            shared: false,
+            first: Instant::now(),
+            doubt: None,
+        }
     }
 
     /// A file that was made and is open.

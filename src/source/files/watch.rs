@@ -18,7 +18,7 @@ use crate::source::files::caution::waits_for;
 use crate::source::files::scan::Scan;
 use crate::source::files::settle::{Interest, PATIENCE, Signals, Taken, Woken};
 use crate::source::files::stamp::Identity;
-use crate::source::{Health, Wake, Watch};
+use crate::source::{Health, Sign, Wake, Watch};
 
 /// How long to wait at most between two looks while notifications do not work.
 const DEGRADED_POLL: Duration = Duration::from_secs(1);
@@ -46,6 +46,8 @@ pub(super) fn start(
     wake: Wake,
 ) -> Watch {
     let health = Arc::new(Health::default());
+    let wake = Arc::new(wake);
+    signals.herald(&wake);
     let mut watching = Watching {
         arms: Arms {
             make,
@@ -77,7 +79,7 @@ struct Watching {
     tree: Arc<Tree>,
     signals: Arc<Signals>,
     health: Arc<Health>,
-    wake: Wake,
+    wake: Arc<Wake>,
     arms: Arms,
     /// What was there when it was last looked at, or when `wake` was last called.
     seen: Arc<Scan>,
@@ -101,6 +103,8 @@ impl Watching {
                     if self.seen.is_same(&now) {
                         continue;
                     }
+                    // nobody knows when it happened, so that it counts as now
+                    (self.wake)(Sign::Noticed);
                     true
                 }
             };
@@ -124,7 +128,13 @@ impl Watching {
                     return Some(true);
                 }
             }
-            let unfinished = self.signals.unfinished();
+            let scan = Scan::of(&self.tree);
+            let parts: BTreeSet<&Path> = scan.files.iter().map(|file| file.real.as_path()).collect();
+            // a look that failed does not know what is part of the bundle
+            let whole = scan.problems.iter().all(|problem| !problem.passing);
+            self.signals.count_only(|path| !whole || parts.contains(path));
+            let mut unfinished = self.signals.unfinished();
+            unfinished.retain(|file| !whole || parts.contains(file.path.as_path()));
             self.health.set_waits(waits_for(&unfinished));
             if self.signals.wait_for_close(Instant::now() + CLOSE_LOOK) == Woken::Stopped {
                 return None;
@@ -160,7 +170,7 @@ impl Watching {
         let now = self.arm(&taken);
         if taken.certain || !self.seen.is_same(&now) {
             self.seen = now;
-            (self.wake)();
+            (self.wake)(Sign::Settled);
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{POLICY, Place, polling, settings};
 use crate::source::conformance::{Fixture, Wakes, eventually};
 use crate::source::files::watch::start;
-use crate::source::{FileSettings, FileSource, Source};
+use crate::source::{FileSettings, FileSource, Sign, Source};
 
 const OTHER: &str = "forbid (principal, action, resource);";
 
@@ -440,8 +440,10 @@ fn a_notifier_that_cannot_be_made_again_leaves_the_old_one() {
         }
         crate::source::files::watch::system_watcher(signals)
     };
-    let wake = Box::new(move || {
-        counter.fetch_add(1, Ordering::SeqCst);
+    let wake = Box::new(move |sign| {
+        if sign == Sign::Settled {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
     });
     let _watch = start(Arc::clone(&source.tree), source.last(), Arc::clone(&signals), make, wake);
     signals.notice(Err(notify::Error::generic("events were lost")));
@@ -450,6 +452,23 @@ fn a_notifier_that_cannot_be_made_again_leaves_the_old_one() {
         let before = count.load(Ordering::SeqCst);
         place.put(name, POLICY);
         eventually("a wake", || count.load(Ordering::SeqCst) > before);
+    }
+}
+
+#[test]
+fn an_open_file_that_is_no_part_of_the_bundle_holds_nothing_back() {
+    for name in ["policies/data.json", "policies/sub/x.cedarschema", "entities/x.cedar", "policies/routes.yaml"] {
+        let place = Place::new();
+        place.write(name, "");
+        place.write("entities/e.json", "[]");
+        let source = place.files(settings());
+        let wakes = Wakes::of(&source);
+        source.load().unwrap();
+        let mut file = OpenOptions::new().append(true).open(place.path(name)).unwrap();
+        file.write_all(b"\n").unwrap();
+        place.write("policies/x.cedar", OTHER);
+        wakes.until(&source, 0, |source| texts(source).len() == 2);
+        assert_eq!(wakes.watch().degraded(), None, "{name}");
     }
 }
 
@@ -498,8 +517,10 @@ fn without_notifications_the_watch_says_so_and_looks() {
     let source = place.files(settings());
     let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = Arc::clone(&count);
-    let wake = Box::new(move || {
-        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    let wake = Box::new(move |sign| {
+        if sign == Sign::Settled {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
     });
     let watch = start(
         Arc::clone(&source.tree),
@@ -521,7 +542,7 @@ fn without_notifications_the_watch_says_so_and_looks() {
 fn a_panic_of_the_wake_is_told() {
     let place = Place::new();
     let source = place.files(settings());
-    let watch = source.watch(Box::new(|| panic!("a wake that fails")));
+    let watch = source.watch(Box::new(|sign| assert_ne!(sign, Sign::Settled, "a wake that fails")));
     assert_eq!(watch.degraded(), None);
     place.put("x", POLICY);
     eventually("the report", || watch.degraded().is_some_and(|reason| reason.contains("has stopped")));
@@ -534,7 +555,10 @@ fn a_wake_may_drop_its_own_watch() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let slot = Arc::new(std::sync::Mutex::new(None));
     let inner = Arc::clone(&slot);
-    let watch = source.watch(Box::new(move || {
+    let watch = source.watch(Box::new(move |sign| {
+        if sign == Sign::Noticed {
+            return;
+        }
         drop(inner.lock().unwrap().take());
         sender.send(()).unwrap();
     }));
