@@ -6,6 +6,7 @@
 //! file that was renamed into its place is whole, and costs no wait.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -16,7 +17,7 @@ use crate::source::Loaded;
 use crate::source::files::Tree;
 use crate::source::files::names::Role;
 use crate::source::files::open::Unfinished;
-use crate::source::files::scan::{Found, Scan};
+use crate::source::files::scan::{Found, Part, Scan};
 use crate::source::files::settle::Signals;
 use crate::source::files::stamp::Stamp;
 
@@ -103,6 +104,9 @@ impl Caution {
             if let Some((scan, problem)) = self.wait_for_the_young(tree) {
                 return (Arc::new(scan), Err(vec![problem]));
             }
+            if let Some((scan, problem)) = self.lost(tree) {
+                return (Arc::new(scan), Err(vec![problem]));
+            }
             self.reads_until(Instant::now() + LONGEST_READ);
             let (scan, result) = read();
             self.reads_until(Instant::now() + READ_LAG);
@@ -143,6 +147,20 @@ impl Caution {
 
     fn signals(&self) -> Vec<Arc<Signals>> {
         self.lock().signals.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What there is to say of a place that need not be there, but was when it was last loaded: a mount that was
+    /// lost looks like that.
+    fn lost(&self, tree: &Tree) -> Option<(Scan, Diagnostic)> {
+        let good = self.lock().good.clone()?;
+        let root = tree.roots.iter().find(|root| root.part == Part::Routes && !root.required)?;
+        let had = good.files.iter().any(|file| file.role == Role::Routes);
+        if !had || fs::symlink_metadata(&root.path).is_ok() {
+            return None;
+        }
+        let message = "the routes were loaded from here, and it does not exist any more; they are kept";
+        let help = "bring it back, or restart the sidecar if there are to be no routes";
+        Some((Scan::of(tree), Diagnostic::error(root.path.display().to_string(), message).help(help).passing()))
     }
 
     /// Tells the watches that files are opened by us.

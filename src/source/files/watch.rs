@@ -26,6 +26,9 @@ const DEGRADED_POLL: Duration = Duration::from_secs(1);
 /// How often to look whether a file that is waited for is still there.
 const CLOSE_LOOK: Duration = Duration::from_millis(500);
 
+/// How long no change must have come without notification until notifications are believed to work again.
+const TRUST_AGAIN: Duration = Duration::from_secs(10);
+
 /// Looking takes at most one part in so many of the time.
 const POLL_SHARE: u32 = 20;
 
@@ -60,6 +63,7 @@ pub(super) fn start(
         seen: Arc::new(Scan::default()),
         cost: Duration::ZERO,
         unannounced: false,
+        unannounced_at: None,
         health: Arc::clone(&health),
         signals: Arc::clone(&signals),
         tree,
@@ -87,6 +91,8 @@ struct Watching {
     cost: Duration,
     /// The last change came without a notification.
     unannounced: bool,
+    /// When it came.
+    unannounced_at: Option<Instant>,
 }
 
 // === impl Watching ===
@@ -101,6 +107,11 @@ impl Watching {
                 Woken::Timeout => {
                     let now = self.arm(&Taken::default());
                     if self.seen.is_same(&now) {
+                        // nothing was missed for so long that notifications count as working again
+                        if self.unannounced_at.is_some_and(|at| at.elapsed() >= TRUST_AGAIN) {
+                            self.unannounced_at = None;
+                            self.unannounced = false;
+                        }
                         continue;
                     }
                     // nobody knows when it happened, so that it counts as now
@@ -113,6 +124,7 @@ impl Watching {
             let steady = self.seen.problems.is_empty();
             self.unannounced = self.tree.settings.notifications && !announced && steady;
             self.answer();
+            self.unannounced_at = self.unannounced.then(Instant::now);
         }
     }
 

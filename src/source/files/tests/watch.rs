@@ -473,6 +473,48 @@ fn an_open_file_that_is_no_part_of_the_bundle_holds_nothing_back() {
 }
 
 #[test]
+fn routes_that_were_loaded_and_vanish_are_kept() {
+    let place = Place::new();
+    let source = place.files(settings()).with_routes_if_any(place.path("routes"));
+    source.load().unwrap();
+    place.write("routes/r.yaml", "routes: []");
+    let whole = source.load().unwrap();
+    place.rename("routes", "away");
+    let problems = source.load().unwrap_err();
+    assert!(problems.iter().all(|problem| problem.passing && problem.message.contains("routes")), "{problems:?}");
+    place.rename("away", "routes");
+    assert_eq!(source.load().unwrap().digest, whole.digest);
+}
+
+#[test]
+fn a_place_that_is_missing_is_tried_again() {
+    let place = Place::new();
+    place.write("s/s.cedarschema", "");
+    place.write("routes/r.yaml", "routes: []");
+    for name in ["policies", "s", "routes"] {
+        let source = place.files(settings()).with_schema(place.path("s")).with_routes(place.path("routes"));
+        place.rename(name, "away");
+        let problems = source.load().unwrap_err();
+        assert!(problems.iter().all(|problem| problem.passing), "{name}: {problems:?}");
+        place.rename("away", name);
+    }
+}
+
+#[test]
+fn a_change_without_notification_is_forgotten_with_the_next_that_is_announced() {
+    let place = Place::new();
+    place.write("elsewhere", "// 1");
+    fs::hard_link(place.path("elsewhere"), place.path("policies/hard.cedar")).unwrap();
+    let source = place.files(FileSettings { poll: Duration::from_millis(50), ..settings() });
+    source.load().unwrap();
+    let wakes = Wakes::of(&source);
+    place.write("elsewhere", "// 1 and more");
+    eventually("the report", || wakes.watch().degraded().is_some());
+    place.write("policies/x.cedar", OTHER);
+    eventually("the end of it", || wakes.watch().degraded().is_none());
+}
+
+#[test]
 fn a_file_that_vanished_is_believed_after_some_time() {
     for settings in [settings(), polling()] {
         for (empty, quiet) in [(false, 400), (true, 400), (false, 0)] {
