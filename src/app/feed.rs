@@ -4,15 +4,15 @@
 //! It keeps the time at which it first began, so that it never undoes a change that came in meanwhile.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::domain::{Diagnostic, Digest};
-use crate::source::{Loaded, Source, Watch};
+use crate::source::{Loaded, Sign, Source, Watch};
 use crate::state::{Began, Origin, Rejected, State};
 use crate::telemetry::{Metrics, supervised};
 
@@ -44,8 +44,10 @@ pub(super) struct Feed {
 
 /// What the feed is asked to do.
 pub(super) enum Wish {
-    /// Load: something may have changed.
+    /// Load what is there now, as somebody wishes.
     Load,
+    /// Load a change that the watch noticed.
+    Changed,
     /// End.
     Stop,
 }
@@ -63,7 +65,15 @@ impl Feed {
         let (wishes, asked) = mpsc::channel();
         let (tell_first, first) = oneshot::channel();
         let mut tell_first = Some(tell_first);
-        let mut loader = Loader { source, state, wishes: wishes.clone(), last: None, failed: None, told: Vec::new() };
+        let mut loader = Loader {
+            source,
+            state,
+            wishes: wishes.clone(),
+            last: None,
+            failed: None,
+            told: Vec::new(),
+            noticed: Arc::default(),
+        };
         let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(supervised(
             "palisade-feed",
             metrics,
@@ -122,6 +132,9 @@ struct Loader<S> {
     failed: Option<Failed>,
     /// The problems of the attempt before.
     told: Vec<Diagnostic>,
+    /// When the watch noticed the last change.
+    // std Mutex: held for a copy
+    noticed: Arc<Mutex<Option<Began>>>,
 }
 
 // === impl Loader ===
@@ -146,20 +159,26 @@ impl<S: Source> Loader<S> {
                 .as_ref()
                 .map_or(WATCH_CHECK, |failed| failed.next.saturating_duration_since(Instant::now()).min(WATCH_CHECK));
             match asked.recv_timeout(pause) {
-                Ok(Wish::Load) => {
+                Ok(wish @ (Wish::Load | Wish::Changed)) => {
+                    let mut wished = matches!(wish, Wish::Load);
                     // several wishes are one load
                     while let Ok(wish) = asked.try_recv() {
-                        if matches!(wish, Wish::Stop) {
-                            return;
+                        match wish {
+                            Wish::Stop => return,
+                            Wish::Load => wished = true,
+                            Wish::Changed => {}
                         }
                     }
                     self.failed = None;
-                    let _ = self.load(self.state.begin_load());
+                    let began = self.noticed().filter(|_| !wished).unwrap_or_else(|| self.state.begin_load());
+                    let _ = self.load(began);
                 }
                 Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if let Some(failed) = self.failed.as_ref().filter(|failed| Instant::now() >= failed.next) {
-                        let _ = self.load(failed.began);
+                        // files that changed since the first attempt are of the time of their change
+                        let began = self.noticed().map_or(failed.began, |noticed| failed.began.later(noticed));
+                        let _ = self.load(began);
                     }
                 }
             }
@@ -174,15 +193,23 @@ impl<S: Source> Loader<S> {
 
     fn watch(&self) -> Watch {
         let wishes = self.wishes.clone();
-        self.source.watch(Box::new(move || {
+        let (state, noticed) = (Arc::clone(&self.state), Arc::clone(&self.noticed));
+        self.source.watch(Box::new(move |sign| match sign {
+            // a change of the API that is acknowledged from here on is a later one
+            Sign::Noticed => *noticed.lock().unwrap_or_else(PoisonError::into_inner) = Some(state.begin_load()),
             // fails only when the feed has ended
-            let _ = wishes.send(Wish::Load);
+            Sign::Settled => drop(wishes.send(Wish::Changed)),
         }))
+    }
+
+    fn noticed(&self) -> Option<Began> {
+        *self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads and applies, unless the files are what they were at the last load that took effect.
     fn load(&mut self, began: Began) -> Result<(), Vec<Diagnostic>> {
         let start = Instant::now();
+        let known = self.noticed();
         let problems = match self.source.load() {
             Ok(Loaded { digest, .. }) if Some(digest) == self.last => {
                 self.state.note_unchanged(Origin::Files);
@@ -195,7 +222,10 @@ impl<S: Source> Loader<S> {
                         Vec::new()
                     }
                     Err(Rejected::Superseded) => {
-                        if at_once {
+                        if self.noticed() != known {
+                            // they changed after the change of the API, and what was read may have it or not
+                            let _ = self.wishes.send(Wish::Changed);
+                        } else if at_once {
                             // the files were like this before the change came, so only their next change counts
                             self.last = Some(digest);
                         } else {
@@ -244,7 +274,6 @@ impl<S: Source> Loader<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender};
 
     use super::*;
@@ -259,6 +288,8 @@ mod tests {
     struct Scripted {
         begun: Sender<()>,
         outcomes: Mutex<Receiver<Outcome>>,
+        /// Where to put what a change calls.
+        wake: Arc<Mutex<Option<Wake>>>,
     }
 
     impl Source for Scripted {
@@ -271,8 +302,18 @@ mod tests {
             self.outcomes.lock().unwrap().recv().unwrap_or_else(|_| Err(Vec::new()))
         }
 
-        fn watch(&self, _: Wake) -> Watch {
-            unreachable!("the tests wish for themselves")
+        fn watch(&self, wake: Wake) -> Watch {
+            *self.wake.lock().unwrap() = Some(wake);
+            let (stop, stopped) = mpsc::channel::<()>();
+            let stop = Mutex::new(Some(stop));
+            Watch::spawn(
+                "script",
+                Arc::default(),
+                move || drop(stop.lock().unwrap().take()),
+                move || {
+                    let _ = stopped.recv();
+                },
+            )
         }
     }
 
@@ -282,6 +323,7 @@ mod tests {
         feed: Feed,
         begun: Receiver<()>,
         outcomes: Sender<Outcome>,
+        wake: Arc<Mutex<Option<Wake>>>,
     }
 
     fn bundle(id: &str) -> Bundle {
@@ -300,10 +342,14 @@ mod tests {
             let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
             let state = State::start(settings, metrics.clone()).unwrap();
             let ((begin, begun), (outcomes, told)) = (mpsc::channel(), mpsc::channel());
-            let feed =
-                Feed::start(Scripted { begun: begin, outcomes: told.into() }, state.clone(), false, metrics.clone())
-                    .unwrap();
-            Self { state, metrics, feed, begun, outcomes }
+            let wake = Arc::default();
+            let script = Scripted { begun: begin, outcomes: told.into(), wake: Arc::clone(&wake) };
+            let feed = Feed::start(script, state.clone(), true, metrics.clone()).unwrap();
+            Self { state, metrics, feed, begun, outcomes, wake }
+        }
+
+        fn says(&self, sign: Sign) {
+            self.wake.lock().unwrap().as_ref().unwrap()(sign);
         }
 
         fn begins(&self) {
@@ -331,6 +377,18 @@ mod tests {
                 assert!(start.elapsed() < Duration::from_secs(20), "not {what}: {:?}", self.state.status());
                 thread::sleep(Duration::from_millis(2));
             }
+        }
+
+        /// Lets every load read the same, until it is served.
+        #[track_caller]
+        fn loads(&self, id: &str, at_once: bool) {
+            self.until("loaded", |stage| {
+                if stage.begun.try_recv().is_ok() {
+                    let read = files(id).map(|loaded| Loaded { at_once, ..loaded });
+                    stage.outcomes.send(read).unwrap();
+                }
+                stage.serves(id)
+            });
         }
 
         fn serves(&self, id: &str) -> bool {
@@ -378,6 +436,49 @@ mod tests {
         stage.outcomes.send(files("newer")).unwrap();
         stage.until("skipped", |stage| stage.superseded() == 3);
         assert!(stage.serves("later"));
+    }
+
+    #[test]
+    fn changes_count_in_the_order_in_which_they_were_made() {
+        let stage = Stage::new();
+        stage.loads("first", true);
+        // noticed before a change of the API, and settled after it: it is the older one
+        stage.says(Sign::Noticed);
+        stage.put("put");
+        stage.says(Sign::Settled);
+        stage.begins();
+        stage.outcomes.send(files("older")).unwrap();
+        stage.until("skipped", |stage| stage.superseded() == 1);
+        assert!(stage.serves("put"));
+        // the last event counts
+        stage.says(Sign::Noticed);
+        stage.put("again");
+        stage.says(Sign::Noticed);
+        stage.says(Sign::Settled);
+        stage.loads("newer", true);
+        // noticed while an older load runs, and read by it: loaded, though that load is skipped
+        stage.says(Sign::Noticed);
+        stage.says(Sign::Settled);
+        stage.begins();
+        stage.put("third");
+        stage.says(Sign::Noticed);
+        stage.outcomes.send(files("newest")).unwrap();
+        stage.loads("newest", true);
+        // files that change between two attempts
+        stage.says(Sign::Noticed);
+        stage.says(Sign::Settled);
+        stage.begins();
+        stage.put("fourth");
+        stage.outcomes.send(failing()).unwrap();
+        stage.says(Sign::Noticed);
+        stage.loads("back", true);
+        // files that change unnoticed between two attempts
+        stage.says(Sign::Noticed);
+        stage.says(Sign::Settled);
+        stage.begins();
+        stage.put("fifth");
+        stage.outcomes.send(failing()).unwrap();
+        stage.loads("unseen", false);
     }
 
     #[test]

@@ -21,7 +21,16 @@ use crate::domain::{Bundle, Diagnostic, Digest};
 pub use files::{FileSettings, FileSource};
 
 /// What a watch calls when something may have changed. It must be brief: a signal, not a load.
-pub type Wake = Box<dyn Fn() + Send + Sync>;
+pub type Wake = Box<dyn Fn(Sign) + Send + Sync>;
+
+/// What a watch has to say of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// Something happens now. Said for each event, so that the last one before `Settled` is the time of the change.
+    Noticed,
+    /// The change is over, and is to be loaded.
+    Settled,
+}
 
 /// A place that policies, schema and entities come from.
 pub trait Source: Send + Sync {
@@ -34,7 +43,7 @@ pub trait Source: Send + Sync {
     /// Every problem found, not only the first, if what is there cannot be read whole.
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
 
-    /// Calls `wake` some time after each change, until the guard is dropped.
+    /// Calls `wake` when a change is noticed and some time after it, until the guard is dropped.
     ///
     /// Several changes may be answered by one call, and a call may come without a change that matters:
     /// the caller loads and compares digests. What changes after this returns is never missed, and
@@ -52,7 +61,8 @@ pub struct Loaded {
     pub digest: Digest,
     /// What does not keep the bundle from being used, but what its author should see.
     pub warnings: Vec<Diagnostic>,
-    /// Whether what was read is what was there when the load began, so that nothing changed meanwhile.
+    /// Whether what was read is what was there when the load began, or the first of the attempts that failed, so that
+    /// nothing changed meanwhile.
     pub at_once: bool,
 }
 

@@ -63,6 +63,14 @@ pub struct Began {
     acknowledged: u64,
 }
 
+impl Began {
+    /// The later of the two.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        Self { acknowledged: self.acknowledged.max(other.acknowledged) }
+    }
+}
+
 /// A change that took effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {

@@ -5,7 +5,9 @@
 //! vanished has been gone for `vanish_quiet`, and refuses while a file is known to be open for writing. A
 //! file that was renamed into its place is whole, and costs no wait.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,8 +17,9 @@ use crate::source::Loaded;
 use crate::source::files::Tree;
 use crate::source::files::names::Role;
 use crate::source::files::open::Unfinished;
-use crate::source::files::scan::{Found, Scan};
+use crate::source::files::scan::{Found, Part, Scan};
 use crate::source::files::settle::Signals;
+use crate::source::files::stamp::Stamp;
 
 /// How often to look whether what vanished is back.
 const LOOK: Duration = Duration::from_millis(50);
@@ -29,6 +32,16 @@ const CLOSE_LOOK: Duration = Duration::from_millis(10);
 
 /// The longest that a load waits for the notifier to tell of what was just written.
 const LONGEST_FRESH: Duration = Duration::from_millis(200);
+
+/// As many times `load.vanish_quiet` passes until a file counts as whole, if its writer may have been missed while
+/// the source was watched. Longer than most pauses of a writer.
+const UNPROVEN: u32 = 3;
+
+/// How much later than a file is opened that may be announced.
+const READ_LAG: Duration = Duration::from_millis(50);
+
+/// How long a load may read at most until files that are opened are no more believed to be opened by it.
+const LONGEST_READ: Duration = Duration::from_secs(60);
 
 /// How often a load starts again since files change under it.
 const ATTEMPTS: usize = 5;
@@ -44,6 +57,8 @@ pub(super) struct Caution {
 struct Memory {
     /// What the last whole load read.
     good: Option<Arc<Scan>>,
+    /// What was there when the load began that has not ended well yet.
+    begun: Option<Scan>,
     /// Since when files of it have been missing, by origin.
     gone: Vec<(String, Instant)>,
     /// What the watches know of files that are open.
@@ -66,12 +81,35 @@ impl Caution {
         memory.signals.push(Arc::downgrade(signals));
     }
 
-    /// Loads by `read`, when nothing speaks against believing what is there.
+    /// Loads by `read`, when nothing speaks against it. What is loaded was there at once if nothing changed since the
+    /// first attempt began.
     pub(super) fn load(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
+        if self.lock().begun.is_none() {
+            let begun = Scan::of(tree);
+            self.lock().begun = Some(begun);
+        }
+        let (scan, result) = self.load_when_whole(tree, read);
+        let result = result.map(|loaded| {
+            let same = self.lock().begun.take().is_some_and(|begun| begun.is_same(&scan));
+            Loaded { at_once: loaded.at_once && same, ..loaded }
+        });
+        (scan, result)
+    }
+
+    /// Loads by `read`, when nothing speaks against believing what is there.
+    fn load_when_whole(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
         let mut changed = false;
         for _ in 0..ATTEMPTS {
             self.wait_for_the_missing(tree);
+            if let Some((scan, problem)) = self.wait_for_the_young(tree) {
+                return (Arc::new(scan), Err(vec![problem]));
+            }
+            if let Some((scan, problem)) = self.lost(tree) {
+                return (Arc::new(scan), Err(vec![problem]));
+            }
+            self.reads_until(Instant::now() + LONGEST_READ);
             let (scan, result) = read();
+            self.reads_until(Instant::now() + READ_LAG);
             let unfinished = self.unfinished(&scan);
             if !unfinished.is_empty() {
                 if self.closes_soon(&scan) {
@@ -90,7 +128,11 @@ impl Caution {
                 thread::sleep(fresh);
             }
             let steady = fresh.is_zero() || scan.is_same(&Scan::of(tree));
-            if steady && self.unfinished(&scan).is_empty() && self.young(&scan, tree.settings.vanish_quiet).is_none() {
+            if steady
+                && self.unfinished(&scan).is_empty()
+                && self.unproven(&scan, tree.settings.vanish_quiet).is_none()
+                && self.young(&scan, tree.settings.vanish_quiet).is_none()
+            {
                 let scan = Arc::new(scan);
                 self.lock().good = Some(Arc::clone(&scan));
                 return (scan, Ok(loaded));
@@ -101,6 +143,84 @@ impl Caution {
             .help("write to a temporary name and rename it into place; they are read again when they are quiet")
             .passing();
         (Arc::new(Scan::of(tree)), Err(vec![problem]))
+    }
+
+    fn signals(&self) -> Vec<Arc<Signals>> {
+        self.lock().signals.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What there is to say of a place that need not be there, but was when it was last loaded: a mount that was
+    /// lost looks like that.
+    fn lost(&self, tree: &Tree) -> Option<(Scan, Diagnostic)> {
+        let good = self.lock().good.clone()?;
+        let root = tree.roots.iter().find(|root| root.part == Part::Routes && !root.required)?;
+        let had = good.files.iter().any(|file| file.role == Role::Routes);
+        if !had || fs::symlink_metadata(&root.path).is_ok() {
+            return None;
+        }
+        let message = "the routes were loaded from here, and it does not exist any more; they are kept";
+        let help = "bring it back, or restart the sidecar if there are to be no routes";
+        Some((Scan::of(tree), Diagnostic::error(root.path.display().to_string(), message).help(help).passing()))
+    }
+
+    /// Tells the watches that files are opened by us.
+    fn reads_until(&self, until: Instant) {
+        self.signals().iter().for_each(|signals| signals.reads_until(until));
+    }
+
+    /// Waits until every file whose writer may have been missed has been unchanged for long enough; gives what there
+    /// is to say if that does not come.
+    fn wait_for_the_young(&self, tree: &Tree) -> Option<(Scan, Diagnostic)> {
+        let quiet = tree.settings.vanish_quiet;
+        let latest = Instant::now() + quiet * (UNPROVEN + 1);
+        loop {
+            let start = Instant::now();
+            let scan = Scan::of(tree);
+            let (origin, wait) = self.unproven(&scan, quiet)?;
+            if start >= latest {
+                let message = "this was changed without notice a moment ago, and may still be being written";
+                let help = "write to a temporary name and rename it into place; it is read when it has been quiet";
+                return Some((scan, Diagnostic::error(origin, message).help(help).passing()));
+            }
+            thread::sleep(wait.min(LOOK.max(start.elapsed() * LOOK_SHARE)));
+        }
+    }
+
+    /// The file that was changed last of those whose writer may not have been noticed, and how long until it is
+    /// believed to be whole. Such a file was changed before its directory was watched (at the start, in a directory that
+    /// was just made, after lost events) or is not watched at all; a tree that was renamed into its place is whole.
+    pub(super) fn unproven(&self, scan: &Scan, quiet: Duration) -> Option<(String, Duration)> {
+        let signals = self.signals();
+        let good = self.lock().good.clone();
+        // the start is not to be held up for longer than a moment
+        let enough = if good.is_some() { quiet * UNPROVEN } else { quiet };
+        let now = SystemTime::now();
+        let mut known: Option<HashMap<(Role, &str), Stamp>> = None;
+        let mut placed: Option<Vec<(PathBuf, SystemTime)>> = None;
+        let mut found: Option<(String, Duration)> = None;
+        for file in scan.files.iter().filter(|_| !signals.is_empty()) {
+            let Some(changed) = file.stamp.changed_at() else { continue };
+            // a time to come says nothing
+            let Some(left) = now.duration_since(changed).ok().and_then(|age| enough.checked_sub(age)) else { continue };
+            let dir = file.real.parent().unwrap_or(&file.real);
+            let announced = |signals: &Arc<Signals>| signals.watched_since(dir).is_some_and(|since| changed > since);
+            if left.is_zero() || signals.iter().any(announced) {
+                continue;
+            }
+            let known = known.get_or_insert_with(|| {
+                good.iter().flat_map(|good| &good.files).map(|file| (place(file), file.stamp)).collect()
+            });
+            let placed = placed.get_or_insert_with(|| signals.iter().flat_map(|signals| signals.placed()).collect());
+            if known.get(&place(file)) == Some(&file.stamp)
+                || placed.iter().any(|(tree, at)| file.real.starts_with(tree) && changed <= *at)
+            {
+                continue;
+            }
+            if found.as_ref().is_none_or(|(_, most)| *most < left) {
+                found = Some((file.origin.clone(), left));
+            }
+        }
+        found
     }
 
     /// Waits until every file that is missing has been so for long enough, or is back.
@@ -139,8 +259,7 @@ impl Caution {
 
     /// The files that are known to be open and changed, as far as they count.
     fn unfinished(&self, scan: &Scan) -> Vec<Unfinished> {
-        let signals: Vec<Arc<Signals>> = self.lock().signals.iter().filter_map(Weak::upgrade).collect();
-        let mut found: Vec<Unfinished> = signals.iter().flat_map(|signals| signals.unfinished()).collect();
+        let mut found: Vec<Unfinished> = self.signals().iter().flat_map(|signals| signals.unfinished()).collect();
         found.retain(|unfinished| scan.files.iter().any(|file| file.real == unfinished.path));
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);

@@ -16,12 +16,21 @@ use crate::source::files::stamp::Stamp;
 /// any pause of a writer that is well; too short would publish half of a file, too long only holds up.
 const DOUBT_QUIET: Duration = Duration::from_secs(10);
 
+/// How much later than the change that cuts a file the open of that writer may be announced.
+const OPEN_LAG: Duration = Duration::from_millis(50);
+
 /// What is known of one.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
     since: SystemTime,
     /// Whether it was written; else it was made, and is waited for while it is empty.
     written: bool,
+    /// Whether it is part of the bundle, as far as is known.
+    pub(super) counts: bool,
+    /// Whether another has opened it since, so that the first close may not be the last.
+    shared: bool,
+    /// When it was first known, to tell the open of its writer from another.
+    first: Instant,
     /// Since when it has looked like this, where its close may have been missed.
     doubt: Option<(Instant, Option<Stamp>)>,
 }
@@ -48,7 +57,14 @@ pub(super) struct Looked {
 impl Open {
     /// A file that was changed.
     pub(super) fn written() -> Self {
-        Self { since: SystemTime::now(), written: true, doubt: None }
+        Self {
+            since: SystemTime::now(),
+            written: true,
+            counts: true,
+            shared: false,
+            first: Instant::now(),
+            doubt: None,
+        }
     }
 
     /// A file that was made and is open.
@@ -62,6 +78,20 @@ impl Open {
         self.doubt = None;
     }
 
+    /// It was opened, be it to read or to write. Cutting a file is announced a moment before the open that cuts it.
+    pub(super) fn opened(&mut self) {
+        self.shared |= self.first.elapsed() > OPEN_LAG;
+    }
+
+    /// A writer closed it; says whether it was the only one as far as is known.
+    pub(super) fn closed(&mut self) -> bool {
+        let alone = !std::mem::take(&mut self.shared);
+        if !alone {
+            self.doubt();
+        }
+        alone
+    }
+
     /// Its close may have been missed.
     pub(super) fn doubt(&mut self) {
         self.doubt.get_or_insert((Instant::now(), None));
@@ -69,7 +99,9 @@ impl Open {
 
     /// This look, unless more was heard of the file meanwhile.
     pub(super) fn since_then(self, known: &Self) -> Self {
-        let heard_more = known.written != self.written || known.doubt.is_none() != self.doubt.is_none();
+        let heard_more = known.written != self.written
+            || known.shared != self.shared
+            || known.doubt.is_none() != self.doubt.is_none();
         if heard_more { known.clone() } else { self }
     }
 
@@ -126,6 +158,14 @@ mod tests {
         assert!(still_open(&open) && !still_open(&aged(&open)));
         fs::write(&path, "xy").unwrap();
         assert!(still_open(&aged(&open)));
+        // the first of two closes says nothing of the other writer
+        let mut shared = Open::written();
+        shared.opened();
+        assert!(shared.clone().closed(), "the open of its own writer");
+        shared.first = long_ago;
+        shared.opened();
+        assert!(!shared.closed() && still_open(&shared) && shared.doubt.is_some());
+        assert!(shared.closed());
         // heard of again: known to be open
         let mut again = aged(&open);
         again.again(&Open::written());

@@ -219,11 +219,8 @@ impl Walk<'_> {
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
         };
         let message = format!("this should hold {what}, but it does not exist");
-        match self.root.part {
-            // it may be a mount that was lost, and comes back
-            Part::Entities => self.passing("", message, help),
-            Part::Policies | Part::Schema | Part::Routes => self.problem("", message, help),
-        }
+        // it may be a mount that was lost, or comes late
+        self.passing("", message, help);
     }
 
     fn directory(&mut self, real: &Path, inner: &str) {

@@ -4,14 +4,18 @@
 //! kept is bounded by the paths that are watched and the files that are open for writing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use crate::source::files::names;
 use crate::source::files::open::{Open, Unfinished};
+use crate::source::files::stamp::Stamp;
+use crate::source::{Sign, Wake};
 
 /// As many times the quiet period passes at most until a change is answered.
 pub(super) const PATIENCE: u32 = 10;
@@ -25,11 +29,24 @@ pub(super) struct Signals {
     // std Mutex: never held while a watch is set, which waits for the notifier's thread
     pending: Mutex<Pending>,
     bell: Condvar,
+    /// Whom to tell at once of each event that matters.
+    herald: OnceLock<Herald>,
+}
+
+/// What is called for each event that matters, at once.
+struct Herald(Arc<Wake>);
+
+impl fmt::Debug for Herald {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Herald")
+    }
 }
 
 /// What to answer.
 #[derive(Debug, Default)]
 struct Pending {
+    /// Whether something was touched since the herald was last called.
+    news: bool,
     stop: bool,
     /// When the first and the last unanswered event came.
     times: Option<(Instant, Instant)>,
@@ -40,6 +57,12 @@ struct Pending {
     open: BTreeMap<PathBuf, Open>,
     /// What was open under the name that a rename takes away, by the number of the rename.
     moving: Option<(usize, Open)>,
+    /// Until when opening a file is our own reading.
+    reading: Option<Instant>,
+    /// Since when each watched place has been watched.
+    since: BTreeMap<PathBuf, SystemTime>,
+    /// What a rename put into its place, and when.
+    placed: BTreeMap<PathBuf, SystemTime>,
     interest: Interest,
 }
 
@@ -91,6 +114,14 @@ impl Signals {
         self.bell.notify_all();
     }
 
+    /// Lets go of open files that are no part of the bundle. One that gets another name counts again.
+    pub(super) fn count_only(&self, is_part: impl Fn(&Path) -> bool) {
+        let mut pending = self.lock();
+        for (path, open) in &mut pending.open {
+            open.counts = is_part(path);
+        }
+    }
+
     /// Says which events matter from now on.
     pub(super) fn attend(&self, interest: Interest) {
         self.lock().interest = interest;
@@ -98,8 +129,22 @@ impl Signals {
 
     /// Records that something may have changed, although no event said so.
     pub(super) fn suspect(&self) {
-        self.lock().touch();
+        let mut pending = self.lock();
+        pending.touch();
+        self.tell(&mut pending);
+        drop(pending);
         self.bell.notify_all();
+    }
+
+    /// Calls `wake` for each event that matters, from now on. The first caller stays.
+    pub(super) fn herald(&self, wake: &Arc<Wake>) {
+        let _ = self.herald.set(Herald(Arc::clone(wake)));
+    }
+
+    fn tell(&self, pending: &mut Pending) {
+        if let (true, Some(Herald(wake))) = (std::mem::take(&mut pending.news), self.herald.get()) {
+            wake(Sign::Noticed);
+        }
     }
 
     /// Records what the notifier says.
@@ -118,6 +163,8 @@ impl Signals {
                 pending.touch();
             }
         }
+        // under the lock: the change cannot settle before its time is known
+        self.tell(&mut pending);
         if pending.times.is_some() {
             drop(pending);
             self.bell.notify_all();
@@ -154,10 +201,10 @@ impl Signals {
             }
             let Some((first, last)) = pending.times else { return Woken::Timeout };
             let (now, latest) = (Instant::now(), first + quiet * PATIENCE);
-            let until = if pending.open.is_empty() { latest.min(last + quiet) } else { latest };
+            let until = if !pending.is_held() { latest.min(last + quiet) } else { latest };
             if now >= until {
                 return match now >= latest {
-                    true if pending.open.is_empty() => Woken::Event,
+                    true if !pending.is_held() => Woken::Event,
                     true => Woken::Held,
                     false => Woken::Timeout,
                 };
@@ -173,7 +220,7 @@ impl Signals {
             if pending.stop {
                 return Woken::Stopped;
             }
-            if pending.open.is_empty() {
+            if !pending.is_held() {
                 let now = Instant::now();
                 let last = pending.times.map_or(now, |(_, last)| last);
                 pending.times = Some((now, last));
@@ -208,6 +255,46 @@ impl Signals {
         unfinished
     }
 
+    /// Says that we read until `until`, so that what is opened meanwhile is opened by us.
+    pub(super) fn reads_until(&self, until: Instant) {
+        self.lock().reading = Some(until);
+    }
+
+    /// Says what is watched from now on, and forgets the rest.
+    pub(super) fn watched(&self, places: impl Iterator<Item = PathBuf>) {
+        let now = SystemTime::now();
+        let mut pending = self.lock();
+        let mut before = std::mem::take(&mut pending.since);
+        pending.since = places
+            .map(|place| {
+                let since = before.remove(&place).unwrap_or(now);
+                (place, since)
+            })
+            .collect();
+    }
+
+    /// Nothing is watched any more: what happened until a new watch was not announced.
+    pub(super) fn unwatched(&self, place: &Path) {
+        self.lock().since.retain(|watched, _| !watched.starts_with(place));
+    }
+
+    /// Since when changes of files in `dir` have been announced.
+    pub(super) fn watched_since(&self, dir: &Path) -> Option<SystemTime> {
+        self.lock().since.get(dir).copied()
+    }
+
+    /// The trees that were put into their places by a rename, by paths without links, and when.
+    pub(super) fn placed(&self) -> Vec<(PathBuf, SystemTime)> {
+        let placed = self.lock().placed.clone();
+        placed
+            .into_iter()
+            .filter_map(|(path, noticed)| {
+                let at = Stamp::of(&fs::symlink_metadata(&path).ok()?).changed_at()?;
+                Some((fs::canonicalize(&path).ok()?, at.min(noticed)))
+            })
+            .collect()
+    }
+
     /// Closing a file below `place` may have been missed.
     pub(super) fn doubt(&self, place: &Path) {
         self.lock().doubt(place);
@@ -231,9 +318,15 @@ impl Signals {
 
 impl Pending {
     fn touch(&mut self) {
+        self.news = true;
         let now = Instant::now();
         let first = self.times.map_or(now, |(first, _)| first);
         self.times = Some((first, now));
+    }
+
+    /// Whether a file of the bundle is open.
+    fn is_held(&self) -> bool {
+        self.open.values().any(|open| open.counts)
     }
 
     fn judge(&mut self, kind: EventKind, path: &Path, tracker: Option<usize>) {
@@ -245,9 +338,19 @@ impl Pending {
         match kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
                 self.made.remove(path);
-                self.open.remove(path);
+                if self.open.get_mut(path).is_none_or(Open::closed) {
+                    self.open.remove(path);
+                }
             }
             EventKind::Access(AccessKind::Open(_)) if self.made.remove(path) => self.opened(path, Open::made()),
+            EventKind::Access(AccessKind::Open(_)) if self.open.contains_key(path) => {
+                if let Some(open) = self.open.get_mut(path)
+                    && self.reading.is_none_or(|until| Instant::now() > until)
+                {
+                    open.opened();
+                }
+                return;
+            }
             // reading, ours included, changes nothing
             EventKind::Access(_) => return,
             EventKind::Modify(ModifyKind::Data(_)) if turn || named => self.opened(path, Open::written()),
@@ -278,16 +381,23 @@ impl Pending {
             }
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
                 // a file that is written on under its new name is no more whole than it was
-                if let Some((number, open)) = self.moving.take()
+                if let Some((number, mut open)) = self.moving.take()
                     && Some(number) == tracker
                     && matters
                 {
+                    open.counts = true;
                     self.opened(path, open);
                 }
             }
             _ => {}
         }
         let watched = self.interest.watched.contains(path);
+        if matches!(kind, EventKind::Modify(ModifyKind::Name(RenameMode::To))) && (matters || near || watched) {
+            if self.placed.len() >= MAX_UNFINISHED {
+                self.placed.clear();
+            }
+            self.placed.insert(path.to_owned(), SystemTime::now());
+        }
         if watched {
             self.taken.lost.insert(path.to_owned());
             // with the directory goes the watch, and with the watch the news that its files are closed

@@ -18,13 +18,16 @@ use crate::source::files::caution::waits_for;
 use crate::source::files::scan::Scan;
 use crate::source::files::settle::{Interest, PATIENCE, Signals, Taken, Woken};
 use crate::source::files::stamp::Identity;
-use crate::source::{Health, Wake, Watch};
+use crate::source::{Health, Sign, Wake, Watch};
 
 /// How long to wait at most between two looks while notifications do not work.
 const DEGRADED_POLL: Duration = Duration::from_secs(1);
 
 /// How often to look whether a file that is waited for is still there.
 const CLOSE_LOOK: Duration = Duration::from_millis(500);
+
+/// How long no change must have come without notification until notifications are believed to work again.
+const TRUST_AGAIN: Duration = Duration::from_secs(10);
 
 /// Looking takes at most one part in so many of the time.
 const POLL_SHARE: u32 = 20;
@@ -46,11 +49,21 @@ pub(super) fn start(
     wake: Wake,
 ) -> Watch {
     let health = Arc::new(Health::default());
+    let wake = Arc::new(wake);
+    signals.herald(&wake);
     let mut watching = Watching {
-        arms: Arms { make, signals: Arc::clone(&signals), watcher: None, armed: BTreeMap::new(), failure: None },
+        arms: Arms {
+            make,
+            signals: Arc::clone(&signals),
+            watcher: None,
+            armed: BTreeMap::new(),
+            dirs: BTreeSet::new(),
+            failure: None,
+        },
         seen: Arc::new(Scan::default()),
         cost: Duration::ZERO,
         unannounced: false,
+        unannounced_at: None,
         health: Arc::clone(&health),
         signals: Arc::clone(&signals),
         tree,
@@ -70,7 +83,7 @@ struct Watching {
     tree: Arc<Tree>,
     signals: Arc<Signals>,
     health: Arc<Health>,
-    wake: Wake,
+    wake: Arc<Wake>,
     arms: Arms,
     /// What was there when it was last looked at, or when `wake` was last called.
     seen: Arc<Scan>,
@@ -78,6 +91,8 @@ struct Watching {
     cost: Duration,
     /// The last change came without a notification.
     unannounced: bool,
+    /// When it came.
+    unannounced_at: Option<Instant>,
 }
 
 // === impl Watching ===
@@ -92,15 +107,24 @@ impl Watching {
                 Woken::Timeout => {
                     let now = self.arm(&Taken::default());
                     if self.seen.is_same(&now) {
+                        // nothing was missed for so long that notifications count as working again
+                        if self.unannounced_at.is_some_and(|at| at.elapsed() >= TRUST_AGAIN) {
+                            self.unannounced_at = None;
+                            self.unannounced = false;
+                        }
                         continue;
                     }
+                    // nobody knows when it happened, so that it counts as now
+                    (self.wake)(Sign::Noticed);
                     true
                 }
             };
             let announced = if quietly_changed { self.settle_by_looking(quiet) } else { self.settle(quiet) };
             let Some(announced) = announced else { return };
-            self.unannounced = self.tree.settings.notifications && !announced;
+            let steady = self.seen.problems.is_empty();
+            self.unannounced = self.tree.settings.notifications && !announced && steady;
             self.answer();
+            self.unannounced_at = self.unannounced.then(Instant::now);
         }
     }
 
@@ -116,7 +140,13 @@ impl Watching {
                     return Some(true);
                 }
             }
-            let unfinished = self.signals.unfinished();
+            let scan = Scan::of(&self.tree);
+            let parts: BTreeSet<&Path> = scan.files.iter().map(|file| file.real.as_path()).collect();
+            // a look that failed does not know what is part of the bundle
+            let whole = scan.problems.iter().all(|problem| !problem.passing);
+            self.signals.count_only(|path| !whole || parts.contains(path));
+            let mut unfinished = self.signals.unfinished();
+            unfinished.retain(|file| !whole || parts.contains(file.path.as_path()));
             self.health.set_waits(waits_for(&unfinished));
             if self.signals.wait_for_close(Instant::now() + CLOSE_LOOK) == Woken::Stopped {
                 return None;
@@ -146,11 +176,13 @@ impl Watching {
     fn answer(&mut self) {
         // first: what happens from here on is for the next answer
         let mut taken = self.signals.take();
+        // a look that failed is no evidence that events were lost
+        self.unannounced &= self.look().problems.is_empty();
         taken.all_lost |= self.unannounced;
         let now = self.arm(&taken);
         if taken.certain || !self.seen.is_same(&now) {
             self.seen = now;
-            (self.wake)();
+            (self.wake)(Sign::Settled);
         }
     }
 
@@ -198,6 +230,8 @@ struct Arms {
     signals: Arc<Signals>,
     watcher: Option<Box<dyn Watcher + Send>>,
     armed: BTreeMap<PathBuf, Identity>,
+    /// The directories in which a new name matters.
+    dirs: BTreeSet<PathBuf>,
     /// Why not everything is watched.
     failure: Option<String>,
 }
@@ -210,20 +244,31 @@ impl Arms {
         let mut places: BTreeSet<PathBuf> = scan.dirs.clone();
         places.extend(scan.turns.iter().filter_map(|turn| turn.parent()).map(Path::to_owned));
         let identity = |place: PathBuf| Some((Identity::of(&fs::metadata(&place).ok()?), place));
-        let wanted: BTreeMap<_, _> = places.into_iter().filter_map(identity).map(|(id, place)| (place, id)).collect();
+        let mut dirs = scan.dirs.clone();
+        let mut wanted: BTreeMap<_, _> =
+            places.into_iter().filter_map(identity).map(|(id, place)| (place, id)).collect();
+
+        if scan.problems.iter().any(|problem| problem.passing) {
+            // a scan that failed says nothing of what is below: whatever is still there stays watched
+            wanted.extend(self.armed.keys().cloned().filter_map(identity).map(|(id, place)| (place, id)));
+            dirs.extend(self.dirs.iter().filter(|dir| wanted.contains_key(*dir)).cloned());
+        }
+        self.dirs.clone_from(&dirs);
 
         // before the watches, so that no event of theirs is taken for nothing
         let watched = wanted.keys().cloned().collect();
-        self.signals.attend(Interest { dirs: scan.dirs.clone(), turns: scan.turns.clone(), watched });
+        self.signals.attend(Interest { dirs, turns: scan.turns.clone(), watched });
 
         self.failure = None;
         if taken.all_lost || self.watcher.is_none() {
-            self.armed.clear();
-            // the old one first: there may be no room for two
-            self.watcher = None;
             self.signals.doubt(Path::new("/"));
+            self.signals.unwatched(Path::new("/"));
             match (self.make)(Arc::clone(&self.signals)) {
-                Ok(watcher) => self.watcher = Some(watcher),
+                Ok(watcher) => {
+                    self.armed.clear();
+                    self.watcher = Some(watcher);
+                }
+                // the old one stays: one that misses events is better than none
                 Err(error) => self.failure = Some(format!("file notifications cannot be set up: {error}")),
             }
         }
@@ -234,6 +279,7 @@ impl Arms {
             let stays = wanted.get(place) == Some(identity) && !lost;
             if !stays {
                 self.signals.doubt(place);
+                self.signals.unwatched(place);
                 // fails if the watch went with the directory, which is as good
                 let _ = watcher.unwatch(place);
             }
@@ -262,6 +308,7 @@ impl Arms {
                 }
             }
         }
+        self.signals.watched(self.armed.keys().cloned());
         added
     }
 }
