@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ pub(super) struct Timely<W> {
 
 enum State<W> {
     /// Nothing was written.
-    Fresh(W),
+    Fresh(Arc<Mutex<W>>),
     Writing(Writing),
     /// The output took nothing for too long.
     Stuck,
@@ -26,12 +27,12 @@ struct Writing {
 }
 
 impl Writing {
-    fn start(mut output: impl Write + Send + 'static) -> io::Result<Self> {
+    fn start(output: Arc<Mutex<impl Write + Send + 'static>>) -> io::Result<Self> {
         let (pieces, work) = mpsc::channel::<Vec<u8>>();
         let (tell, done) = mpsc::channel();
         thread::Builder::new().name("palisade-last-words".to_owned()).spawn(move || {
             for piece in work {
-                let written = output.write_all(&piece).and_then(|()| output.flush());
+                let written = write_all(&output, &piece);
                 if tell.send(written).is_err() {
                     return;
                 }
@@ -41,16 +42,29 @@ impl Writing {
     }
 }
 
+fn write_all(output: &Mutex<impl Write>, bytes: &[u8]) -> io::Result<()> {
+    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+    output.write_all(bytes).and_then(|()| output.flush())
+}
+
 impl<W: Write + Send + 'static> Timely<W> {
     pub(super) fn new(output: W, patience: Duration) -> Self {
-        Self { state: State::Fresh(output), left: patience }
+        Self { state: State::Fresh(Arc::new(Mutex::new(output))), left: patience }
     }
 }
 
 impl<W: Write + Send + 'static> Write for Timely<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let writing = match std::mem::replace(&mut self.state, State::Stuck) {
-            State::Fresh(output) => Writing::start(output)?,
+            State::Fresh(output) => match Writing::start(output.clone()) {
+                Ok(writing) => writing,
+                // no thread can be had, which is what is to be told
+                Err(_) => {
+                    let written = write_all(&output, bytes);
+                    self.state = State::Fresh(output);
+                    return written.map(|()| bytes.len());
+                }
+            },
             State::Writing(writing) => writing,
             State::Stuck => return Ok(bytes.len()),
         };
@@ -76,8 +90,6 @@ impl<W: Write + Send + 'static> Write for Timely<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
     #[derive(Clone, Default)]

@@ -332,7 +332,7 @@ mod tests {
             assert_eq!(fixture.after(|_| (), QUIET - LOOK), (true, false, false), "{signal} {first:?}");
             assert!(!fixture.tokens.matches(half), "{signal} {first:?}");
             write(&then);
-            assert_eq!(fixture.after(|_| (), LOOK * 2).0, true, "{signal} {then:?}");
+            assert!(fixture.after(|_| (), LOOK * 2).0, "{signal} {then:?}");
             assert_eq!(fixture.after(|_| (), QUIET + LOOK * 2), (true, true, false), "{signal} {then:?}");
             assert!(!fixture.tokens.matches(half), "{signal} {then:?}");
         }
