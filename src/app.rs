@@ -1,5 +1,6 @@
 //! Wires the parts together: settings in, a running sidecar out.
 
+mod descriptors;
 mod feed;
 mod signals;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
@@ -84,9 +85,8 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     let served = runtime.block_on(async {
         let require = settings.load.require;
         let mut app = App::start_observed(settings, observers).await?;
-        // taken only now: it has a runtime, which must not be dropped within another
         let Some(signals) = signals.take() else { return Ok(()) };
-        let stop = signals.obey(&app)?;
+        let stop = signals.obey(&app);
         let first = app.feed.first().filter(|_| require);
         tokio::select! {
             () = app.run(stop) => Ok(()),
@@ -148,6 +148,7 @@ impl App {
         let state = State::start_observed(engine, load_rules(&settings), observers, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
+        let descriptors = descriptors(settings.http.max_connections);
         let services = Arc::new(Services {
             pdp: Pdp::new(state.clone(), metrics.clone())?.with_cache(cache).with_log(log).with_sampler(sampler),
             verify_unready: settings.engine.verify_unready,
@@ -163,6 +164,8 @@ impl App {
             in_flight: AtomicUsize::new(0),
             decision_bytes: Budget::new(settings.http.max_inflight_bytes),
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
+            validations: transport::validations(),
+            descriptors,
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
         Ok(Self { services, listeners, feed, settings })
@@ -268,6 +271,19 @@ pub fn load_rules(settings: &Settings) -> LoadRules {
         allow_empty_policies: settings.load.allow_empty_policies,
         allow_empty_entities: settings.load.allow_empty_entities,
     }
+}
+
+/// What decisions may have of the descriptors, where those are fewer than the connections of both their listeners.
+fn descriptors(max_connections: usize) -> Option<Arc<Semaphore>> {
+    let limit = descriptors::raise()?;
+    let room = descriptors::room(limit);
+    if room < max_connections {
+        tracing::warn!(
+            "`http.max_connections` is {max_connections}, and the limit of {limit} open files leaves room for {room}: \
+             raise the limit (`ulimit -n`, `LimitNOFILE=`) or lower the key"
+        );
+    }
+    (room < max_connections.saturating_mul(2)).then(|| Arc::new(Semaphore::new(room)))
 }
 
 fn file_source(settings: &Settings) -> FileSource {

@@ -8,9 +8,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::app::feed::Wish;
@@ -21,10 +22,20 @@ use crate::transport::Services;
 /// How long past its time the end may be before the process is ended whatever it does.
 const OVERDUE: Duration = Duration::from_millis(250);
 
-/// The signals that the process obeys, caught from when this exists.
+/// How long a start that is told to end may still take to come to an end by itself.
+const STARTING: Duration = Duration::from_secs(2);
+
+/// The signals that the process obeys, caught from when this exists. Until there is an app they only end it.
 pub(super) struct Signals {
-    runtime: Runtime,
-    caught: Caught,
+    apps: oneshot::Sender<Started>,
+}
+
+/// What there is to obey with.
+struct Started {
+    services: Arc<Services>,
+    wake: mpsc::Sender<Wish>,
+    stop: watch::Sender<bool>,
+    shutdown: ShutdownSettings,
 }
 
 struct Caught {
@@ -45,34 +56,59 @@ impl Signals {
             reopen: signal(SignalKind::user_defined1())?,
         };
         drop(within);
-        Ok(Self { runtime, caught })
+        let (apps, app) = oneshot::channel();
+        thread::Builder::new().name("palisade-signals".to_owned()).spawn(move || {
+            runtime.block_on(caught.run(app));
+        })?;
+        Ok(Self { apps })
     }
 
     /// Does what the signals say from now on. What it returns turns true when the process is to stop.
-    pub(super) fn obey(self, app: &App) -> io::Result<watch::Receiver<bool>> {
-        let Self { runtime, caught } = self;
+    pub(super) fn obey(self, app: &App) -> watch::Receiver<bool> {
         let (stop, stopped) = watch::channel(false);
         let (services, wake, shutdown) = (app.services.clone(), app.feed.wishes(), app.settings.shutdown);
-        thread::Builder::new().name("palisade-signals".to_owned()).spawn(move || {
-            runtime.block_on(caught.obey(&services, &wake, &stop, shutdown));
-        })?;
-        Ok(stopped)
+        // the thread lasts as long as the process does
+        let _ = self.apps.send(Started { services, wake, stop, shutdown });
+        stopped
     }
 }
 
 impl Caught {
-    /// Until the process ends.
-    async fn obey(
-        mut self,
-        services: &Arc<Services>,
-        wake: &mpsc::Sender<Wish>,
-        stop: &watch::Sender<bool>,
-        shutdown: ShutdownSettings,
-    ) {
+    /// Until the process ends. A start that waits for something, such as a file system, ends when it is told to.
+    async fn run(mut self, mut app: oneshot::Receiver<Started>) {
+        let (started, told) = tokio::select! {
+            biased;
+            started = &mut app => (started, false),
+            () = self.ending() => (timeout(STARTING, app).await.unwrap_or_else(|_| {
+                tracing::warn!("told to stop before it had started");
+                logging::flush();
+                std::process::exit(1);
+            }), true),
+        };
+        match started {
+            Ok(started) => self.obey(&started, told).await,
+            // it could not start, tells why for a moment, and ends
+            Err(_) => {
+                self.ending().await;
+                std::process::exit(1);
+            }
+        }
+    }
+
+    /// Until SIGTERM or SIGINT.
+    async fn ending(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+
+    /// Until SIGTERM or SIGINT, doing what the other signals say.
+    async fn reload_until_told(&mut self, services: &Services, wake: &mpsc::Sender<Wish>) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => break,
-                _ = self.interrupt.recv() => break,
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
                     // the feed is gone only when the process stops
                     let _ = wake.send(Wish::Load);
@@ -87,12 +123,18 @@ impl Caught {
                 }
             }
         }
+    }
+
+    async fn obey(mut self, app: &Started, told: bool) {
+        let Started { services, wake, stop, shutdown } = app;
+        if !told {
+            self.reload_until_told(services, wake).await;
+        }
         stop.send_replace(true);
         let overdue = shutdown.delay + shutdown.grace + OVERDUE;
         tokio::select! {
             // a second signal means now
-            _ = self.terminate.recv() => (),
-            _ = self.interrupt.recv() => (),
+            () = self.ending() => (),
             () = tokio::time::sleep(overdue) => {
                 let (unanswered, cut) = (services.unanswered(), services.open_connections());
                 events::DrainOverdue { unanswered, cut }.emit(&services.metrics);

@@ -16,6 +16,7 @@ mod serve;
 mod status;
 mod terminal;
 pub mod test;
+mod timely;
 mod validate;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -32,6 +34,7 @@ pub use terminal::{ColorChoice, Terminal};
 
 use crate::engine::Semantics;
 use terminal::{Patient, wants_color};
+use timely::Timely;
 
 /// A low-latency Cedar authorization sidecar
 ///
@@ -182,10 +185,31 @@ pub fn main() -> Exit {
     // not locked: while one verb runs, the log and the decision log write to the same streams from their threads
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let mut out = Patient::new(io::BufWriter::new(stdout));
-    let mut err = Patient::new(stderr);
+    // a pager may keep the others waiting, but the sidecar must end where it cannot start
+    let mut err: Box<dyn Write> = if is_serve(std::env::args_os()) {
+        Box::new(Patient::new(Timely::new(stderr, LAST_WORDS)))
+    } else {
+        Box::new(Patient::new(stderr))
+    };
     let env = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let streams = |choice| (wants_color(choice, &io::stdout(), env), wants_color(choice, &io::stderr(), env));
-    run(std::env::args_os(), &mut io::stdin(), &mut out, &mut err, &streams)
+    run(std::env::args_os(), &mut io::stdin(), &mut out, &mut *err, &streams)
+}
+
+/// How long a sidecar that cannot start waits until its errors are written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Whether the verb is `serve`, however wrong the rest of the command line may be.
+fn is_serve(args: impl IntoIterator<Item = OsString>) -> bool {
+    let mut args = args.into_iter().skip(1);
+    while let Some(arg) = args.next() {
+        if arg == "--color" {
+            args.next();
+        } else if !arg.as_encoded_bytes().starts_with(b"-") {
+            return arg == "serve";
+        }
+    }
+    false
 }
 
 /// Runs a command line, its first word being the program's name. `colors` tells whether output and

@@ -58,6 +58,23 @@ fn at(dir: &tempfile::TempDir) -> String {
 }
 
 #[test]
+fn the_verb_is_known_before_the_rest_is_read() {
+    for (line, serves) in [
+        ("", false),
+        ("serve", true),
+        ("serve --no-such-flag", true),
+        ("--color never serve", true),
+        ("--color=never serve --listen x", true),
+        ("test serve", false),
+        ("--color serve check", false),
+        ("--version", false),
+    ] {
+        let args = std::iter::once("palisade").chain(line.split_whitespace()).map(Into::into);
+        assert_eq!(super::is_serve(args), serves, "{line}");
+    }
+}
+
+#[test]
 fn the_definitions_are_consistent() {
     Cli::command().debug_assert();
 }

@@ -40,5 +40,5 @@ pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::{Loading, Observers, Snapshot};
-pub use stack::{EVALUATION_STACK_BYTES, on_big_stack};
+pub use stack::{EVALUATION_STACK_BYTES, begin_on_big_stack, on_big_stack};
 pub use validate::{Verdict, check};

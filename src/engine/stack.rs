@@ -26,6 +26,14 @@ pub fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result
     })
 }
 
+/// Runs `work` on a thread with a large stack and does not wait for it.
+///
+/// # Errors
+/// If the thread cannot be started.
+pub fn begin_on_big_stack(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    builder().spawn(work).map(drop)
+}
+
 fn builder() -> thread::Builder {
     thread::Builder::new().name("palisade-build".to_owned()).stack_size(BUILD_STACK_BYTES)
 }

@@ -18,8 +18,9 @@ pub(crate) const LOOK: Duration = Duration::from_millis(250);
 /// How often they are read although nothing seems to have changed: not every file system tells.
 const READ_ANYWAY: Duration = Duration::from_secs(60);
 
-/// How long a file that has become shorter must be the same before it is read.
-const SHORTER_QUIET: Duration = Duration::from_secs(2);
+/// How long a file that may be half-written must be the same before it is believed: one that has become shorter is not
+/// read before, and its reader waits as long with what looks torn.
+pub(crate) const QUIET: Duration = Duration::from_secs(2);
 
 /// How long after it could not be read a file is tried again; each further time after twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -72,7 +73,9 @@ impl Watched {
     /// Reads it now.
     pub(crate) fn load(&mut self, now: Instant) -> Result<Vec<u8>, String> {
         let stamp = self.stamp();
-        self.seen = Some((stamp, now));
+        if self.seen.is_none_or(|(seen, _)| seen != stamp) {
+            self.seen = Some((stamp, now));
+        }
         self.read = Some((stamp, now));
         let read = read(&self.path, self.max_bytes);
         match &read {
@@ -94,7 +97,7 @@ impl Watched {
         };
         let is_new = self.read.is_none_or(|(known, _)| known != stamp);
         let is_shorter = stamp.is_some_and(|stamp| stamp.len < self.good_len);
-        if is_new && is_shorter && now.saturating_duration_since(since) < SHORTER_QUIET {
+        if is_new && is_shorter && now.saturating_duration_since(since) < QUIET {
             return None;
         }
         let pause = match self.failures {
@@ -103,6 +106,11 @@ impl Watched {
         };
         let due = is_new || self.read.is_none_or(|(_, at)| now.saturating_duration_since(at) >= pause);
         due.then(|| self.load(now))
+    }
+
+    /// Whether the file has been the same for [`QUIET`], as far as looks and reads can tell.
+    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
+        self.seen.is_some_and(|(_, since)| now.saturating_duration_since(since) >= QUIET)
     }
 
     fn stamp(&self) -> Option<Stamp> {
@@ -158,13 +166,13 @@ mod tests {
         assert!(watched.look(now).unwrap().is_ok());
         fs::write(&path, "").unwrap();
         assert_eq!(watched.look(now), None);
-        assert_eq!(watched.look(now + SHORTER_QUIET / 2), None, "it may be written again");
+        assert_eq!(watched.look(now + QUIET / 2), None, "it may be written again");
         fs::write(&path, "seven!!").unwrap();
         assert_eq!(watched.look(now), None);
         assert_eq!(watched.look(now), Some(Ok(b"seven!!".to_vec())));
         fs::write(&path, "three").unwrap();
         assert_eq!(watched.look(now), None);
-        assert_eq!(watched.look(now + SHORTER_QUIET), Some(Ok(b"three".to_vec())));
+        assert_eq!(watched.look(now + QUIET), Some(Ok(b"three".to_vec())));
         assert!(Watched::new(dir.path().to_owned(), 10).load(now).unwrap_err().contains("not a file"));
     }
 }

@@ -36,6 +36,8 @@ use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, events
 use api_tokens::ApiTokens;
 use cache::TokenCache;
 use fetch::Fetcher;
+#[cfg(test)]
+pub(crate) use files::QUIET;
 pub(crate) use files::{LOOK, Watched};
 use jwt::{Expectations, Unverified};
 use keys::{KeyStore, Renewal, Schedule};

@@ -183,7 +183,7 @@ impl DrainFinished {
     pub fn emit(&self, _: &Metrics) {
         let (took_ms, cut, unanswered) = (millis(self.took), self.cut, self.unanswered);
         if cut == 0 && unanswered == 0 {
-            info!(took_ms, "shut down; every request was answered");
+            info!(took_ms, "shut down; every request on an accepted connection was answered");
         } else {
             warn!(took_ms, cut, unanswered, "shut down; connections were cut when `shutdown.grace` was over");
         }
@@ -351,7 +351,7 @@ mod tests {
             DrainStarted { delay: Duration::ZERO, grace: Duration::from_secs(20) }.emit(&metrics)
         });
         let finished = |cut, unanswered| DrainFinished { took: Duration::ZERO, cut, unanswered }.emit(&metrics);
-        check("every request was answered", &|| finished(0, 0));
+        check("every request on an accepted connection was answered", &|| finished(0, 0));
         check("WARN", &|| finished(1, 0));
         check("unanswered=1", &|| finished(0, 1));
         check("ERROR", &|| DrainOverdue { cut: 1, unanswered: 2 }.emit(&metrics));

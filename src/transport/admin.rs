@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::request::{pointer, uid_member};
 use crate::domain::{
@@ -21,6 +22,15 @@ use crate::transport::Services;
 use crate::transport::exchange::{ContentType, Exchange, malformed};
 use crate::transport::respond::{self, Answer, Problem};
 use serde::{Serialize, Serializer};
+
+/// Bundles that are validated at a time: each takes a thread and as much memory as one that is loaded.
+const MAX_VALIDATIONS: usize = 2;
+
+/// Turns for validations, one for each that may be under way.
+#[must_use]
+pub fn validations() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MAX_VALIDATIONS))
+}
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
@@ -159,14 +169,26 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
         Err(Unreadable::NotJson(problem)) => return Err(problem),
     };
     let limits = services.limits.clone();
-    let verdict = tokio::task::spawn_blocking(move || engine::on_big_stack(|| judge(&bundle, &limits)));
+    let Ok(turn) = services.validations.clone().try_acquire_owned() else {
+        return Err(Problem::unavailable(
+            "too_busy",
+            format!("{MAX_VALIDATIONS} bundles are being validated at the moment; ask again"),
+        ));
+    };
+    let (tell, verdict) = oneshot::channel();
+    // not tokio's threads: it panics where none can be had
+    let begun = engine::begin_on_big_stack(move || {
+        let verdict = judge(&bundle, &limits);
+        drop((bundle, turn));
+        // the client may have left
+        let _ = tell.send(verdict);
+    });
+    if let Err(error) = begun {
+        return Err(Problem::unavailable("no_thread", format!("no thread to validate on: {error}; ask again")));
+    }
     match verdict.await {
-        Ok(Ok(verdict)) => Ok(respond::json(StatusCode::OK, &verdict)),
-        Ok(Err(error)) => Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no_thread",
-            format!("no thread to validate on: {error}"),
-        )),
+        Ok(verdict) => Ok(respond::json(StatusCode::OK, &verdict)),
+        // the thread panicked, which is logged
         Err(_) => {
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "validating failed inside the engine"))
         }

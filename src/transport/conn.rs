@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use http::{Request, Version};
 
 use crate::transport::Services;
 use crate::transport::router::Surface;
@@ -15,6 +16,10 @@ use crate::transport::timer::TimerSlot;
 
 /// The window that HTTP/2 begins with, for a connection and for each stream.
 const FIRST_WINDOW: u32 = 65_535;
+
+/// What each HTTP/2 request and each of its fields take beside their bytes, while its body is waited for.
+const STREAM_COST: usize = 2 << 10;
+const FIELD_COST: usize = 128;
 
 /// A larger answer counts until its bytes are freed, a smaller one until the HTTP library has it.
 pub(super) const LARGE_ANSWER: usize = 16 << 10;
@@ -81,14 +86,23 @@ impl Conn {
 pub(super) struct Open {
     pub(super) conn: Arc<Conn>,
     held: usize,
+    /// What its head takes, until that is held.
+    head: usize,
 }
 
 impl Open {
-    pub(super) fn begin(conn: &Arc<Conn>) -> Self {
+    /// `head` is what its head takes, see [`head_cost`].
+    pub(super) fn begin(conn: &Arc<Conn>, head: usize) -> Self {
         conn.open.fetch_add(1, Ordering::Relaxed);
         conn.begun.fetch_add(1, Ordering::Relaxed);
         conn.services.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { conn: conn.clone(), held: 0 }
+        Self { conn: conn.clone(), held: 0, head }
+    }
+
+    /// Takes its head's bytes from the budget, once, for a request that waits; false if there are not so many.
+    pub(super) fn hold_head(&mut self) -> bool {
+        let head = std::mem::take(&mut self.head);
+        self.hold(head)
     }
 
     /// Takes more bytes from the budget; false if there are not so many.
@@ -132,6 +146,18 @@ impl Drop for Open {
         self.conn.services.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.conn.open.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// What the head of an HTTP/2 request takes. Hundreds of them wait on one connection; over HTTP/1.1 one does, in the
+/// connection's own buffer.
+pub(super) fn head_cost<B>(request: &Request<B>) -> usize {
+    if request.version() != Version::HTTP_2 {
+        return 0;
+    }
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    // twice: the library keeps what it reads into for as long as a field points into it
+    let fields = request.headers().iter().map(|(name, value)| FIELD_COST + 2 * (name.as_str().len() + value.len()));
+    STREAM_COST + 2 * target + fields.sum::<usize>()
 }
 
 /// Bytes that hold their part of the budget until the last reference to them is gone, in whatever queue that is.
@@ -241,6 +267,16 @@ mod tests {
         assert!(!budget.take(1, 0), "but then there is no room for others");
         budget.give(1_000);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_head_costs_more_than_its_bytes_over_http2_alone() {
+        let cost = |version, value: &str| {
+            head_cost(&Request::builder().version(version).uri("/path").header("name", value).body(()).unwrap())
+        };
+        assert_eq!(cost(Version::HTTP_11, &"x".repeat(1_000)), 0);
+        assert!(cost(Version::HTTP_2, "") > STREAM_COST);
+        assert_eq!(cost(Version::HTTP_2, &"x".repeat(1_000)), cost(Version::HTTP_2, "") + 2_000);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Listeners: bind, accept, serve HTTP/1.1 and HTTP/2, drain.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio::time::timeout_at;
 
 use crate::config::{HttpSettings, ListenAddr, SocketSettings};
 use crate::telemetry::Listener;
 use crate::telemetry::Metrics;
-use crate::transport::conn::{Conn, Open};
+use crate::transport::conn::{Conn, Open, head_cost};
 use crate::transport::paced::{Paced, Streams};
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::router::{self, Surface};
@@ -47,6 +48,9 @@ const LOOKS: u32 = 4;
 
 /// How often it is told that connections cannot be accepted while that lasts.
 const FAILURE_PAUSE: Duration = Duration::from_secs(60);
+
+/// Why a connection waits where descriptors are few.
+const ALL_IN_USE: &str = "all open files but those kept for admin and ops are in use; raise the limit (`ulimit -n`)";
 
 /// How many shortages are told in that time.
 const FAILURES: usize = 5;
@@ -106,7 +110,7 @@ pub async fn bind(surface: Surface, addr: &ListenAddr, sockets: &SocketSettings)
     let socket = match addr {
         ListenAddr::Tcp(addr) => Socket::Tcp(TcpListener::bind(addr).await?),
         ListenAddr::Unix(path) => {
-            let (listener, file) = socket::bind(path, SocketAccess::of(surface, sockets)?)?;
+            let (listener, file) = socket::bind(path, SocketAccess::of(surface, sockets)?).await?;
             Socket::Unix { listener, file: Some(file) }
         }
     };
@@ -117,13 +121,15 @@ pub async fn bind(surface: Surface, addr: &ListenAddr, sockets: &SocketSettings)
 pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut stop: watch::Receiver<Option<Instant>>) {
     let surface = listener.surface;
     let connections = Arc::new(Semaphore::new(services.http.max_connections));
+    // admin and ops answer when decisions use up all others
+    let descriptors = services.descriptors.as_ref().filter(|_| matches!(surface, Surface::Decisions | Surface::Grpc));
     let (leave, leaving) = watch::channel(false);
     let mut failures = Failures::default();
     let mut closing: Option<Instant> = None;
     while closing.is_none_or(|since| since.elapsed() < LAST_LAST_CALL) {
         let permit = tokio::select! {
             biased;
-            permit = connections.clone().acquire_owned() => permit,
+            permit = room(&connections, descriptors, || failures.tell(surface, &ALL_IN_USE)) => permit,
             _ = stop.wait_for(Option::is_some), if closing.is_none() => {
                 closing = Some(Instant::now());
                 listener.stop_knocking();
@@ -163,7 +169,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
     for n in 0..=SWEEP {
         let waiting = tokio::time::timeout(Duration::ZERO, accept(&listener.socket));
         let Ok(Ok(stream)) = waiting.await else { break };
-        match connections.clone().try_acquire_owned() {
+        match try_room(&connections, descriptors) {
             Ok(permit) if n < SWEEP => {
                 let conn = Arc::new(Conn::new(services.clone(), surface));
                 tokio::spawn(serve_one(stream, conn, leaving.clone(), Ok(permit)));
@@ -186,6 +192,30 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
     }
 }
 
+/// What a connection holds while it is open: its place on its listener, and one among the descriptors where they are few.
+type Room = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+/// Waits for room for one more connection. `wanting` tells that descriptors are waited for.
+async fn room(
+    connections: &Arc<Semaphore>,
+    descriptors: Option<&Arc<Semaphore>>,
+    wanting: impl FnOnce(),
+) -> Result<Room, AcquireError> {
+    let place = connections.clone().acquire_owned().await?;
+    let Some(descriptors) = descriptors else { return Ok((place, None)) };
+    if let Ok(descriptor) = descriptors.clone().try_acquire_owned() {
+        return Ok((place, Some(descriptor)));
+    }
+    wanting();
+    Ok((place, Some(descriptors.clone().acquire_owned().await?)))
+}
+
+fn try_room(connections: &Arc<Semaphore>, descriptors: Option<&Arc<Semaphore>>) -> Result<Room, TryAcquireError> {
+    let place = connections.clone().try_acquire_owned()?;
+    let descriptor = descriptors.map(|descriptors| descriptors.clone().try_acquire_owned()).transpose()?;
+    Ok((place, descriptor))
+}
+
 /// A connection came and was not served: whatever it asked counts as one request that was not answered.
 fn turned_away(services: &Services, surface: Surface) {
     services.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -197,7 +227,7 @@ async fn serve_one(
     stream: Box<dyn Duplex>,
     conn: Arc<Conn>,
     mut leaving: watch::Receiver<bool>,
-    _permit: Result<OwnedSemaphorePermit, AcquireError>,
+    _room: Result<Room, AcquireError>,
 ) {
     let (http, surface) = (conn.services.http, conn.surface);
     let _open = OpenConnection::new(conn.services.metrics.clone(), surface.listener());
@@ -205,7 +235,7 @@ async fn serve_one(
     let io = TokioIo::new(Patient::new(stream, conn.clone(), limits));
     let for_requests = conn.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let open = Open::begin(&for_requests);
+        let open = Open::begin(&for_requests, head_cost(&request));
         async move {
             let http2 = request.version() == Version::HTTP_2;
             Ok::<_, Infallible>(if surface == Surface::Grpc {
@@ -263,7 +293,7 @@ struct Failures {
 }
 
 impl Failures {
-    fn tell(&mut self, surface: Surface, error: &io::Error) {
+    fn tell(&mut self, surface: Surface, error: &dyn fmt::Display) {
         if self.minute.is_none_or(|minute| minute.elapsed() >= FAILURE_PAUSE) {
             (self.minute, self.told) = (Some(Instant::now()), 0);
         } else if self.lasts || self.told == FAILURES {

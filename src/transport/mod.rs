@@ -28,6 +28,7 @@ mod token;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+pub use admin::validations;
 pub use conn::Budget;
 pub use gateway::Gateway;
 pub use guard::Door;
@@ -35,6 +36,8 @@ pub use listen::{BoundListener, bind, serve};
 pub use router::{ENDPOINTS, Endpoint, Surface};
 pub use socket::SocketAccess;
 pub use token::AdminTokens;
+
+use tokio::sync::Semaphore;
 
 use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::Pdp;
@@ -74,6 +77,10 @@ pub struct Services {
     pub decision_bytes: Budget,
     /// The same of the admin and ops listeners, apart so that neither starves the other.
     pub admin_bytes: Budget,
+    /// Bundles that may be validated at a time.
+    pub validations: Arc<Semaphore>,
+    /// Connections that the decision and gRPC listeners may have together, where descriptors are few.
+    pub descriptors: Option<Arc<Semaphore>>,
 }
 
 impl Services {

@@ -83,12 +83,17 @@ impl Problem {
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// It cannot be done at the moment.
+    pub(super) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).header(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     /// There is no room for more bodies and answers at the moment.
     pub(super) fn too_busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_busy",
-            "the bodies and answers of all requests together are too large at the moment (`max_inflight_bytes`); ask again",
+            "the heads, bodies and answers of all requests together are too large at the moment (`max_inflight_bytes`); ask again",
         )
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
     }

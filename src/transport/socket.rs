@@ -9,14 +9,19 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixSocket};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
+use tokio::time::timeout;
 
 use crate::config::SocketSettings;
 use crate::transport::Surface;
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
+
+/// How long a socket in the way may take to show whether it has an owner. It shows at once.
+const ANSWERS: Duration = Duration::from_secs(1);
 
 /// Where the names of groups are.
 const GROUPS: &str = "/etc/group";
@@ -84,8 +89,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Listens at `path`, for those whom `access` lets in.
-pub(super) fn bind(path: &Path, access: SocketAccess) -> io::Result<(UnixListener, SocketFile)> {
-    remove_stale(path)?;
+pub(super) async fn bind(path: &Path, access: SocketAccess) -> io::Result<(UnixListener, SocketFile)> {
+    remove_stale(path).await?;
     let socket = UnixSocket::new_stream()?;
     File::from(socket.as_fd().try_clone_to_owned()?).set_permissions(Permissions::from_mode(0o600))?;
     socket.bind(path)?;
@@ -104,12 +109,18 @@ pub(super) fn bind(path: &Path, access: SocketAccess) -> io::Result<(UnixListene
 }
 
 /// Removes a socket file that no process listens on, as a killed process leaves it; never anything else.
-fn remove_stale(path: &Path) -> io::Result<()> {
+///
+/// Its owner may be stopped and accept nothing, so the try to connect never waits: a full queue means an owner.
+async fn remove_stale(path: &Path) -> io::Result<()> {
+    let in_use = || Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket"));
     match fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket")),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-            Err(error) => Err(error),
+        Ok(meta) if meta.file_type().is_socket() => match timeout(ANSWERS, UnixStream::connect(path)).await {
+            Ok(Ok(_)) | Err(_) => in_use(),
+            Ok(Err(error)) => match error.kind() {
+                io::ErrorKind::WouldBlock => in_use(),
+                io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+                _ => Err(error),
+            },
         },
         Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is in the way")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -132,7 +143,7 @@ mod tests {
         let own = fs::metadata(dir.path()).unwrap().gid();
         for mode in [0o600, 0o660, 0o666, 0o777] {
             for group in [None, Some(own)] {
-                let (listener, file) = bind(&path, SocketAccess { mode, group }).unwrap();
+                let (listener, file) = bind(&path, SocketAccess { mode, group }).await.unwrap();
                 assert_eq!((mode_of(&path), fs::metadata(&path).unwrap().gid()), (mode, own), "{mode:o}");
                 tokio::net::UnixStream::connect(&path).await.unwrap();
                 drop((listener, file));
@@ -141,27 +152,45 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_socket_whose_owner_accepts_nothing_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let socket = UnixSocket::new_stream().unwrap();
+        socket.bind(&path).unwrap();
+        let owner = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(one) = UnixStream::connect(&path).await {
+            waiting.push(one);
+        }
+        let access = SocketAccess { mode: 0o600, group: None };
+        let error = bind(&path, access).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
+        drop((owner, waiting));
+        bind(&path, access).await.unwrap();
+    }
+
     /// A second process between `bind` and `chmod`, many times over.
     #[tokio::test]
     async fn no_moment_is_wider() {
+        use std::sync::Arc;
         use std::sync::atomic::{AtomicBool, Ordering};
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.sock");
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let watcher = scope.spawn(|| {
-                let mut seen = std::collections::BTreeSet::new();
-                while !done.load(Ordering::Acquire) {
-                    seen.extend(fs::symlink_metadata(&path).ok().map(|meta| meta.mode() & 0o7777));
-                }
-                seen
-            });
-            for _ in 0..2_000 {
-                drop(bind(&path, SocketAccess { mode: 0o600, group: None }).unwrap());
+        let done = Arc::new(AtomicBool::new(false));
+        let (watched, ended) = (path.clone(), done.clone());
+        let watcher = std::thread::spawn(move || {
+            let mut seen = std::collections::BTreeSet::new();
+            while !ended.load(Ordering::Acquire) {
+                seen.extend(fs::symlink_metadata(&watched).ok().map(|meta| meta.mode() & 0o7777));
             }
-            done.store(true, Ordering::Release);
-            assert_eq!(watcher.join().unwrap().into_iter().collect::<Vec<_>>(), [0o600]);
+            seen
         });
+        for _ in 0..2_000 {
+            drop(bind(&path, SocketAccess { mode: 0o600, group: None }).await.unwrap());
+        }
+        done.store(true, Ordering::Release);
+        assert_eq!(watcher.join().unwrap().into_iter().collect::<Vec<_>>(), [0o600]);
     }
 
     #[tokio::test]
@@ -169,9 +198,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.sock");
         let access = SocketAccess { mode: 0o600, group: None };
-        let first = bind(&path, access).unwrap();
+        let first = bind(&path, access).await.unwrap();
         fs::remove_file(&path).unwrap();
-        let second = bind(&path, access).unwrap();
+        let second = bind(&path, access).await.unwrap();
         drop(first);
         assert!(path.exists(), "it belongs to the second");
         drop(second);

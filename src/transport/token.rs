@@ -1,7 +1,8 @@
 //! The admin API's bearer tokens: several at once, so that one can be replaced while both are good.
 //!
 //! They come from the configuration, which never changes, and from a file, one a line, which is read again when it
-//! changes. A file that is empty, gone, or looks half-written keeps the tokens that were good, and says so.
+//! changes. A file that is empty, gone, or looks half-written keeps the tokens that were good, and says so. A last line
+//! without a newline may be half a token: it counts once the file was quiet, and so does a file that lost a token.
 //! Here they are known by their SHA-256; comparing takes the same time for every wrong token.
 
 use std::collections::HashSet;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
@@ -20,9 +21,6 @@ use crate::telemetry::{IdentitySource, Metrics, ReloadResult, events, supervised
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: usize = 64 << 10;
-
-/// How long a file that lost a token must stay as it is before that is believed: it may be half-written.
-const LOSS_QUIET: Duration = Duration::from_secs(1);
 
 type Hash = [u8; 32];
 
@@ -111,8 +109,8 @@ struct TokenFile {
     from: String,
     /// The tokens that count.
     good: HashSet<String>,
-    /// What was read and lacks a token that counts, and since when.
-    waiting: Option<(HashSet<String>, Instant)>,
+    /// What was read and may be half-written: it counts once the file was quiet.
+    waiting: Option<HashSet<String>>,
 }
 
 impl TokenFile {
@@ -135,22 +133,28 @@ impl TokenFile {
         }
     }
 
-    /// One look. Who asked for it by a signal wrote the file before, so then nothing is waited for.
+    /// One look. Who asked for it by a signal wrote the file before, so then a lost token is believed at once; a last
+    /// line without its end is not, whoever asks.
     fn look(&mut self, tokens: &AdminTokens, wanted: bool, now: Instant) {
         let read = if wanted { Some(self.watched.load(now)) } else { self.watched.look(now) };
-        match read.map(|read| read.and_then(|bytes| self.read(&bytes))) {
-            Some(Err(problem)) => {
-                self.waiting = None;
-                self.refuse(tokens, &problem);
-            }
-            Some(Ok(found)) if !wanted && !self.good.is_subset(&found) => self.waiting = Some((found, now)),
-            Some(Ok(found)) => {
-                self.waiting = None;
+        let Some(read) = read else {
+            // what is waiting was read from the file as it still is, or else the file is not quiet
+            if self.watched.is_quiet(now)
+                && let Some(found) = self.waiting.take()
+            {
                 self.put(tokens, found);
             }
-            None => {
-                let ripe = |since: &Instant| now.saturating_duration_since(*since) >= LOSS_QUIET;
-                if let Some((found, _)) = self.waiting.take_if(|(_, since)| ripe(since)) {
+            return;
+        };
+        self.waiting = None;
+        match read.and_then(|bytes| self.read(&bytes).map(|found| (found, bytes.ends_with(b"\n")))) {
+            Err(problem) => self.refuse(tokens, &problem),
+            Ok((found, whole)) => {
+                let torn = !whole && found != self.good;
+                let lost = !wanted && !self.good.is_subset(&found);
+                if (torn || lost) && !self.watched.is_quiet(now) {
+                    self.waiting = Some(found);
+                } else {
                     self.put(tokens, found);
                 }
             }
@@ -194,8 +198,11 @@ impl TokenFile {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write as _;
+    use std::time::Duration;
 
     use super::*;
+    use crate::identity::QUIET;
 
     const OLD: &str = "correct-horse-battery-staple";
     const NEW: &str = "another-horse-another-battery";
@@ -290,11 +297,59 @@ mod tests {
     #[test]
     fn a_signal_reads_at_once() {
         let mut fixture = Fixture::new(OLD);
-        fs::write(fixture.dir.path().join("tokens"), NEW).unwrap();
+        fs::write(fixture.dir.path().join("tokens"), format!("{NEW}\n")).unwrap();
         fixture.file.look(&fixture.tokens, true, fixture.now);
         assert_eq!(fixture.counts(), (false, true, false));
         fs::write(fixture.dir.path().join("tokens"), "").unwrap();
         fixture.file.look(&fixture.tokens, true, fixture.now);
         assert_eq!(fixture.counts(), (false, true, true));
+    }
+
+    /// A new token comes in two pieces, with and without a signal in between.
+    #[test]
+    fn half_of_a_new_token_is_not_good() {
+        let half = &NEW[..18];
+        for (signal, before, first, then) in [
+            (false, format!("{OLD}\n"), format!("{OLD}\n{half}"), format!("{OLD}\n{NEW}\n")),
+            (true, format!("{OLD}\n"), format!("{OLD}\n{half}"), format!("{OLD}\n{NEW}\n")),
+            (false, OLD.to_owned(), half.to_owned(), format!("{NEW}\n{OLD}")),
+            (true, OLD.to_owned(), half.to_owned(), format!("{NEW}\n{OLD}")),
+        ] {
+            let mut fixture = Fixture::new(&before);
+            let path = fixture.dir.path().join("tokens");
+            // appended where it can be, written again where not
+            let write = |text: &str| match text.strip_prefix(&fs::read_to_string(&path).unwrap()) {
+                Some(more) => {
+                    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+                    file.write_all(more.as_bytes()).unwrap();
+                }
+                None => fs::write(&path, text).unwrap(),
+            };
+            write(&first);
+            if signal {
+                fixture.file.look(&fixture.tokens, true, fixture.now);
+            }
+            assert_eq!(fixture.after(|_| (), QUIET - LOOK), (true, false, false), "{signal} {first:?}");
+            assert!(!fixture.tokens.matches(half), "{signal} {first:?}");
+            write(&then);
+            assert!(fixture.after(|_| (), LOOK * 2).0, "{signal} {then:?}");
+            assert_eq!(fixture.after(|_| (), QUIET + LOOK * 2), (true, true, false), "{signal} {then:?}");
+            assert!(!fixture.tokens.matches(half), "{signal} {then:?}");
+        }
+    }
+
+    #[test]
+    fn a_removed_token_is_good_for_about_two_seconds() {
+        for (text, signal) in
+            [(format!("{NEW}\n"), false), (format!("{NEW}\n{NEW}{NEW}\n"), false), (NEW.to_owned(), true)]
+        {
+            let mut fixture = Fixture::new(&both());
+            fs::write(fixture.dir.path().join("tokens"), &text).unwrap();
+            if signal {
+                fixture.file.look(&fixture.tokens, true, fixture.now);
+            }
+            assert_eq!(fixture.after(|_| (), QUIET - LOOK), (true, true, false), "{text:?}");
+            assert_eq!(fixture.after(|_| (), LOOK * 2), (false, true, false), "{text:?}");
+        }
     }
 }

@@ -355,3 +355,17 @@ fn validate_always_answers_with_a_verdict() {
     let text = admin.send("POST", "/v1/validate", &[("content-type", "text/plain")], b"{}");
     refused(&text, 400, "wrong_content_type", "");
 }
+
+#[test]
+fn few_bundles_are_validated_at_a_time() {
+    let server = Server::start(json!({ "validation": "off" }));
+    let turns = server.services.validations.clone();
+    let all = turns.try_acquire_many(u32::try_from(turns.available_permits()).unwrap()).unwrap();
+    let answer = server.admin().post("/v1/validate", bundle().to_string());
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("too_busy")));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    drop(all);
+    for _ in 0..4 {
+        assert_eq!(server.admin().post("/v1/validate", bundle().to_string()).status, 200, "turns are given back");
+    }
+}

@@ -18,6 +18,9 @@ fn running_out_of_descriptors_passes() {
         let held: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(process.decisions).unwrap()).collect();
         process
             .until("out of descriptors", |process| process.log().matches("cannot accept a connection").count() > round);
+        // what is left is enough for those who look
+        assert_eq!(process.admin().get("/readyz").status, 200);
+        assert!(process.metric(r#"palisade_http_connections{listener="decisions"}"#) >= 1.0);
         drop(held);
         let answer = process.client().post("/v1/is_authorized", ask("alice"));
         assert_eq!((answer.status, &answer.json()["decision"]), (200, &serde_json::json!("Allow")));

@@ -1,8 +1,8 @@
 //! Standard error and standard output that nobody reads: nothing waits for them, what is lost is counted and told, and
 //! the process ends in time.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -172,5 +172,34 @@ fn the_end_says_what_was_not_answered() {
     let mut said = String::new();
     mute.stderr.read_to_string(&mut said).unwrap();
     assert!(said.contains("cut=1 unanswered=1"), "{said}");
-    assert!(!said.contains("every request was answered"), "{said}");
+    assert!(!said.contains("connection was answered"), "{said}");
+}
+
+#[test]
+fn a_start_that_fails_ends_though_standard_error_is_stuck() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("listen.decisions={}", taken.local_addr().unwrap());
+    for (args, code) in [
+        (&["serve", "--set", &address][..], 1),
+        (&["serve", "--set", "no.such=1"], 64),
+        (&["serve", "--no-such-flag"], 64),
+    ] {
+        let (unread, mut full) = std::io::pipe().unwrap();
+        full.write_all(&[b'.'; 64 << 10]).unwrap();
+        let dir = workspace();
+        let mut child = command(dir.path()).args(args).stdin(Stdio::null()).stderr(full).spawn().unwrap();
+        let started = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status.code(),
+                None if started.elapsed() > Duration::from_secs(30) => {
+                    child.kill().unwrap();
+                    break None;
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        assert_eq!(status, Some(code), "{args:?}");
+        drop(unread);
+    }
 }

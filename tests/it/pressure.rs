@@ -350,6 +350,33 @@ fn bodies_on_all_connections_share_a_budget() {
     assert_eq!(server.client().post("/v1/is_authorized", &large).status, 200, "there is room again");
 }
 
+/// Heads of which each waits for its body: they are memory, too.
+#[test]
+fn heads_on_http2_share_the_budget() {
+    let server = tiny(json!({ "http": { "max_inflight_bytes": 100_000, "body_timeout": "20s" } }));
+    let mut block = vec![0x83, 0x86, 0x04, 17];
+    block.extend_from_slice(b"/v1/is_authorized");
+    block.extend_from_slice(&[0x01, 1, b'x', 0x0f, 0x10, 16]);
+    block.extend_from_slice(b"application/json");
+    // a field of 8,000 bytes that goes into no table
+    block.extend_from_slice(&[0x10, 1, b'a', 0x7f, 0xc1, 0x3d]);
+    block.extend_from_slice(&[b'v'; 8_000]);
+    let mut stream = connect(server.decisions);
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
+    for n in 0..50 {
+        stream.write_all(&frame(HEADERS, END_HEADERS, 2 * n + 1, &block)).unwrap();
+    }
+    let refused = || {
+        let series = r#"palisade_http_requests_total{listener="decisions",status_class="5xx"}"#;
+        crate::support::metric(&server.admin().get("/metrics").text(), series)
+    };
+    server.until("all have come", |server| server.services.unanswered() as f64 + refused() >= 50.0);
+    assert!((40.0..50.0).contains(&refused()), "{}", refused());
+    drop(stream);
+    server.until("all settled", |server| server.services.unanswered() == 0);
+    assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).status, 200);
+}
+
 #[test]
 fn an_admin_budget_keeps_health_reachable() {
     let server = tiny(json!({ "admin": { "max_inflight_bytes": 50_000 }, "http": { "body_timeout": "20s" } }));

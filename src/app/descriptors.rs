@@ -1,0 +1,54 @@
+//! How many files and connections the process may have open.
+//!
+//! Without descriptors nothing can be asked: not even why. So the limit is raised as far as the system lets us, and
+//! some descriptors are kept from the connections of decisions.
+
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that are kept for admin and ops, and for files that are read.
+const RESERVE: usize = 32;
+
+/// Raises the soft limit to the hard one; gives what counts then, `None` where there is no limit.
+pub(super) fn raise() -> Option<usize> {
+    let limits = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    if limits.current != limits.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, wanted)
+    {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
+    getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
+}
+
+/// How many connections for decisions `limit` leaves room for, besides what is open already.
+pub(super) fn room(limit: usize) -> usize {
+    let open = fs::read_dir("/proc/self/fd").map_or(RESERVE, Iterator::count);
+    beside(limit, open)
+}
+
+fn beside(limit: usize, open: usize) -> usize {
+    let free = limit.saturating_sub(open);
+    (free - RESERVE.min(free / 2)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_descriptors_are_kept() {
+        for (limit, open, expected) in [(1_024, 24, 968), (48, 20, 14), (20, 20, 1), (10, 20, 1), (100, 20, 48)] {
+            assert_eq!(beside(limit, open), expected, "{limit} {open}");
+        }
+    }
+
+    #[test]
+    fn the_limit_is_raised_as_far_as_it_goes() {
+        let limit = raise();
+        let now = getrlimit(Resource::Nofile);
+        assert_eq!(now.current, now.maximum);
+        assert!(limit.is_none_or(|limit| room(limit) < limit));
+    }
+}
