@@ -242,6 +242,8 @@ fn files_that_are_not_read_are_named() {
         ("policies/.hidden", false),
         ("policies/guards.cedar~", false),
         ("policies/tests/any.txt", false),
+        ("policies/tests/deep/guard.cedar", true),
+        ("policies/tests/guard.cedar.json", true),
     ] {
         place.write(name, "x");
         let output = command(place.0.path()).args(["validate", "--deny-warnings", "-p", "."]).output().unwrap();

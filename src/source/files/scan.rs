@@ -253,10 +253,11 @@ impl Walk<'_> {
     fn entry(&mut self, dir: &Path, inner: &str, name: &OsStr) {
         let shown = name.to_string_lossy();
         let at_top = inner.is_empty();
-        if names::is_skipped(&shown)
-            || (at_top && matches!(self.root.part, Part::Policies | Part::Routes) && shown == "tests")
-        {
+        if names::is_skipped(&shown) {
             return;
+        }
+        if at_top && matches!(self.root.part, Part::Policies | Part::Routes) && shown == "tests" {
+            return self.tests(&dir.join(name), "tests");
         }
         let inner = if at_top { shown.clone().into_owned() } else { format!("{inner}/{shown}") };
         let role = self.role(&shown, at_top);
@@ -286,6 +287,26 @@ impl Walk<'_> {
         }
     }
 
+    /// Names the policies that lie among the tests: nothing there decides, and a `forbid` would be missed.
+    fn tests(&mut self, dir: &Path, inner: &str) {
+        if self.root.part != Part::Policies || inner.matches('/').count() > MAX_DEPTH {
+            return;
+        }
+        // what cannot be listed is for those to tell who read tests
+        let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
+        entries.sort_unstable_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let name = entry.file_name();
+            let shown = name.to_string_lossy();
+            let inner = format!("{inner}/{shown}");
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.tests(&entry.path(), &inner);
+            } else if matches!(names::role(&shown), Some(Role::Policies | Role::Schema)) {
+                self.unread(&shown, &inner);
+            }
+        }
+    }
+
     /// Tells of a file that is not read: whoever put it there may think that it counts.
     fn unread(&mut self, name: &str, inner: &str) {
         // whatever else is where the schema was named is no part of the bundle
@@ -304,6 +325,10 @@ impl Walk<'_> {
             (Part::Policies, Some(Role::Schema)) => {
                 ("this schema is not read, since another is named", "remove it, or leave `--schema` out")
             }
+            (Part::Policies, _) if inner.starts_with("tests/") => (
+                "this file is not read: `tests` holds tests of policies, and no policies",
+                "move it out of `tests`, or put a dot before its name",
+            ),
             (Part::Policies, _) => (
                 "this file is not read: policies are in files named `*.cedar` or `*.cedar.json`",
                 "rename it, move it away, or put a dot before its name",
