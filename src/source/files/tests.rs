@@ -4,6 +4,7 @@ mod large;
 mod load;
 mod refuse;
 mod watch;
+mod whole;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,177 @@
+//! What is believed to be whole, lost, or no part of the bundle.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::watch::{OTHER, texts};
+use super::{POLICY, Place, polling, settings};
+use crate::source::conformance::{Fixture, Wakes, eventually};
+use crate::source::files::watch::start;
+use crate::source::{FileSettings, Sign, Source};
+
+/// A writer that was there before the watch was, and pauses in the middle: loading waits for quiet, or for its close.
+#[test]
+fn a_writer_whose_directory_was_not_watched_is_waited_for() {
+    let half = |place: &Place, name: &str| {
+        fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        let mut file = fs::File::create(place.path(name)).unwrap();
+        file.write_all(b"// the first lines\n").unwrap();
+        file
+    };
+    let quiet = Duration::from_millis(400);
+    for settings in [settings(), polling()] {
+        let settings = FileSettings { vanish_quiet: quiet, ..settings };
+        let place = Place::new();
+        // before the start
+        let open = half(&place, "policies/guards.cedar");
+        let source = place.files(settings);
+        let wakes = Wakes::of(&source);
+        let start = Instant::now();
+        source.load().unwrap();
+        assert!(start.elapsed() + Duration::from_millis(20) >= quiet, "{:?}", start.elapsed());
+        drop(open);
+        // once more, unchanged: known
+        let start = Instant::now();
+        source.load().unwrap();
+        assert!(start.elapsed() < quiet);
+        // in a directory that is just made
+        let before = wakes.count();
+        let mut file = half(&place, "policies/sub/guards.cedar");
+        let start = Instant::now();
+        eventually("a wake", || wakes.count() > before);
+        let text = thread::scope(|scope| {
+            let load = scope.spawn(|| texts(&source));
+            thread::sleep(quiet.saturating_sub(start.elapsed()));
+            file.write_all(OTHER.as_bytes()).unwrap();
+            drop(file);
+            load.join().unwrap()
+        });
+        assert!(text.is_empty() || text.iter().any(|(_, text)| text.ends_with(OTHER)), "{text:?}");
+    }
+}
+
+#[test]
+fn a_tree_that_is_renamed_into_its_place_costs_no_wait() {
+    let place = Place::new();
+    let source = place.files(FileSettings { vanish_quiet: Duration::from_secs(60), ..settings() });
+    // as if it had been there for long
+    let wakes = Wakes::of(&source);
+    place.write("elsewhere/x.cedar", OTHER);
+    place.rename("elsewhere", "policies/sub");
+    place.write("releases/x.cedar", OTHER);
+    eventually("a wake", || wakes.count() > 0);
+    let scan = crate::source::files::scan::Scan::of(&source.tree);
+    let (origin, _) = source.caution.unproven(&scan, Duration::from_secs(60)).unwrap();
+    assert!(origin.ends_with("base.cedar"), "{origin}: only what was there before the watch");
+}
+
+#[test]
+fn the_first_of_two_writers_to_close_says_nothing_of_the_other() {
+    let place = Place::new();
+    let source = place.files(settings());
+    let wakes = Wakes::of(&source);
+    source.load().unwrap();
+    let mut file = fs::File::create(place.path("policies/base.cedar")).unwrap();
+    file.write_all(b"// the first lines\n").unwrap();
+    thread::sleep(Duration::from_millis(300));
+    drop(OpenOptions::new().append(true).open(place.path("policies/base.cedar")).unwrap());
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(wakes.count(), 0);
+    assert!(source.load().unwrap_err().iter().all(|problem| problem.passing));
+    file.write_all(OTHER.as_bytes()).unwrap();
+    drop(file);
+    wakes.until(&source, 0, |source| texts(source).iter().any(|(_, text)| text.ends_with(OTHER)));
+}
+
+#[test]
+fn a_notifier_that_cannot_be_made_again_leaves_the_old_one() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let place = Place::new();
+    let source = place.files(settings());
+    source.load().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let signals: Arc<crate::source::files::settle::Signals> = Arc::default();
+    let make = |signals| {
+        if MADE.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Err(notify::Error::generic("no more inotify instances"));
+        }
+        crate::source::files::watch::system_watcher(signals)
+    };
+    let wake = Box::new(move |sign| {
+        if sign == Sign::Settled {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let _watch = start(Arc::clone(&source.tree), source.last(), Arc::clone(&signals), make, wake);
+    signals.notice(Err(notify::Error::generic("events were lost")));
+    eventually("another attempt", || MADE.load(Ordering::SeqCst) > 1);
+    for name in ["x", "y"] {
+        let before = count.load(Ordering::SeqCst);
+        place.put(name, POLICY);
+        eventually("a wake", || count.load(Ordering::SeqCst) > before);
+    }
+}
+
+#[test]
+fn an_open_file_that_is_no_part_of_the_bundle_holds_nothing_back() {
+    for name in ["policies/data.json", "policies/sub/x.cedarschema", "entities/x.cedar", "policies/routes.yaml"] {
+        let place = Place::new();
+        place.write(name, "");
+        place.write("entities/e.json", "[]");
+        let source = place.files(settings());
+        let wakes = Wakes::of(&source);
+        source.load().unwrap();
+        let mut file = OpenOptions::new().append(true).open(place.path(name)).unwrap();
+        file.write_all(b"\n").unwrap();
+        place.write("policies/x.cedar", OTHER);
+        wakes.until(&source, 0, |source| texts(source).len() == 2);
+        assert_eq!(wakes.watch().degraded(), None, "{name}");
+    }
+}
+
+#[test]
+fn routes_that_were_loaded_and_vanish_are_kept() {
+    let place = Place::new();
+    let source = place.files(settings()).with_routes_if_any(place.path("routes"));
+    source.load().unwrap();
+    place.write("routes/r.yaml", "routes: []");
+    let whole = source.load().unwrap();
+    place.rename("routes", "away");
+    let problems = source.load().unwrap_err();
+    assert!(problems.iter().all(|problem| problem.passing && problem.message.contains("routes")), "{problems:?}");
+    place.rename("away", "routes");
+    assert_eq!(source.load().unwrap().digest, whole.digest);
+}
+
+#[test]
+fn a_place_that_is_missing_is_tried_again() {
+    let place = Place::new();
+    place.write("s/s.cedarschema", "");
+    place.write("routes/r.yaml", "routes: []");
+    for name in ["policies", "s", "routes"] {
+        let source = place.files(settings()).with_schema(place.path("s")).with_routes(place.path("routes"));
+        place.rename(name, "away");
+        let problems = source.load().unwrap_err();
+        assert!(problems.iter().all(|problem| problem.passing), "{name}: {problems:?}");
+        place.rename("away", name);
+    }
+}
+
+#[test]
+fn a_change_without_notification_is_forgotten_with_the_next_that_is_announced() {
+    let place = Place::new();
+    place.write("elsewhere", "// 1");
+    fs::hard_link(place.path("elsewhere"), place.path("policies/hard.cedar")).unwrap();
+    let source = place.files(FileSettings { poll: Duration::from_millis(50), ..settings() });
+    source.load().unwrap();
+    let wakes = Wakes::of(&source);
+    place.write("elsewhere", "// 1 and more");
+    eventually("the report", || wakes.watch().degraded().is_some());
+    place.write("policies/x.cedar", OTHER);
+    eventually("the end of it", || wakes.watch().degraded().is_none());
+}
