@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -39,6 +39,9 @@ const UNPROVEN: u32 = 3;
 
 /// How much later than a file is opened that may be announced.
 const READ_LAG: Duration = Duration::from_millis(50);
+
+/// How much file times may lag behind the clock.
+const CLOCK_STEP: Duration = Duration::from_millis(20);
 
 /// How long a load may read at most until files that are opened are no more believed to be opened by it.
 const LONGEST_READ: Duration = Duration::from_secs(60);
@@ -203,7 +206,9 @@ impl Caution {
             // a time to come says nothing
             let Some(left) = now.duration_since(changed).ok().and_then(|age| enough.checked_sub(age)) else { continue };
             let dir = file.real.parent().unwrap_or(&file.real);
-            let announced = |signals: &Arc<Signals>| signals.watched_since(dir).is_some_and(|since| changed > since);
+            let announced = |signals: &Arc<Signals>| {
+                signals.watched_since(dir).is_some_and(|since| changed > since && !is_made_after(dir, since))
+            };
             if left.is_zero() || signals.iter().any(announced) {
                 continue;
             }
@@ -288,6 +293,13 @@ impl Caution {
         let ages = scan.files.iter().filter_map(|file| now.duration_since(file.stamp.changed_at()?).ok());
         ages.min().map_or(Duration::ZERO, |age| quiet.min(LONGEST_FRESH).saturating_sub(age))
     }
+}
+
+/// Whether a directory was made after it was last set under watch: what is known by its name is of the one before it,
+/// which may even have had the same inode. Where the file system keeps no such times, the watch is believed.
+fn is_made_after(dir: &Path, since: SystemTime) -> bool {
+    let made = fs::metadata(dir).and_then(|meta| meta.created());
+    made.is_ok_and(|made| made + CLOCK_STEP > since)
 }
 
 /// What makes two files the same one, whatever is in them.
