@@ -11,7 +11,7 @@ use palisade::domain::{
 use palisade::engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Snapshot, Validation, on_big_stack};
 use palisade::gateway;
 
-/// The parts of one input, split where a line says `----`: policies, schema, entities, a request, routes.
+// The parts of one input, split where a line says `----`: policies, schema, entities, a request, routes.
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let mut parts = text.split("\n----\n").map(str::to_owned);
