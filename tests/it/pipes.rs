@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::process::{command, workspace, write_policy};
+use crate::support::process::{command, serve_with, workspace, write_policy};
 use crate::support::raw::{Wire, post};
 use crate::support::tiny::ask;
 use crate::support::{Client, metric};
@@ -27,18 +27,7 @@ impl Mute {
     fn start(settings: &[&str]) -> Self {
         let dir = workspace();
         let mut command = command(dir.path());
-        command.arg("serve");
-        let always = [
-            "listen.decisions=127.0.0.1:0",
-            "listen.admin=127.0.0.1:0",
-            "listen.grpc=off",
-            "validation=off",
-            "decision.semantics=cedar",
-            "reload.quiet=20ms",
-        ];
-        for setting in always.iter().chain(settings) {
-            command.args(["--set", setting]);
-        }
+        serve_with(&mut command, settings);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::with_capacity(1, child.stderr.take().unwrap());

@@ -70,18 +70,7 @@ impl Process {
     }
 
     fn spawn(command: &mut Command, dir: tempfile::TempDir, settings: &[&str]) -> Self {
-        command.arg("serve");
-        let always = [
-            "listen.decisions=127.0.0.1:0",
-            "listen.admin=127.0.0.1:0",
-            "listen.grpc=off",
-            "validation=off",
-            "decision.semantics=cedar",
-            "reload.quiet=20ms",
-        ];
-        for setting in always.iter().chain(settings) {
-            command.args(["--set", setting]);
-        }
+        serve_with(command, settings);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
@@ -181,5 +170,21 @@ impl Drop for Process {
         // it may have ended
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Has `command` serve on ports of its own, with these settings over those of the tests.
+pub fn serve_with(command: &mut Command, settings: &[&str]) {
+    command.arg("serve");
+    let always = [
+        "listen.decisions=127.0.0.1:0",
+        "listen.admin=127.0.0.1:0",
+        "listen.grpc=off",
+        "validation=off",
+        "decision.semantics=cedar",
+        "reload.quiet=20ms",
+    ];
+    for setting in always.iter().chain(settings) {
+        command.args(["--set", setting]);
     }
 }
