@@ -78,7 +78,7 @@ pub struct Metrics {
     pub entities: IntGauge,
     /// Policies in force, links of templates included.
     pub policies: IntGauge,
-    /// `forbid` policies in force, links of templates included.
+    /// `forbid` policies that are active, links of templates included.
     pub forbids: IntGauge,
     /// `forbid` policies that failed to evaluate.
     pub forbid_errors: IntCounter,
@@ -200,7 +200,7 @@ impl Metrics {
             cache_entries: build.gauge("palisade_cache_entries", "Number of cached decisions.")?,
             entities: build.gauge("palisade_entities", "Entities in force.")?,
             policies: build.gauge("palisade_policies", "Policies in force, links of templates included.")?,
-            forbids: build.gauge("palisade_forbids", "Forbid policies in force, links of templates included.")?,
+            forbids: build.gauge("palisade_forbids", "Active forbid policies, links of templates included.")?,
             forbid_errors: build.counter("palisade_forbid_errors_total", "Forbid policies that failed to evaluate.")?,
             policy_errors: build
                 .counter("palisade_policy_errors_total", "Policies of either effect that failed to evaluate.")?,
