@@ -57,7 +57,15 @@ pub(super) struct Limits {
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, conn: Arc<Conn>, limits: Limits) -> Self {
-        Self { stream, conn, limits, version: Version::Open(0), head_timer: None, write_timer: None, linger_timer: None }
+        Self {
+            stream,
+            conn,
+            limits,
+            version: Version::Open(0),
+            head_timer: None,
+            write_timer: None,
+            linger_timer: None,
+        }
     }
 
     /// Follows what the peer says, and spoils what must be refused.
