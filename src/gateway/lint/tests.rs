@@ -64,6 +64,8 @@ http_filters:
         - {exact: content-type, ignore_case: true}
         - {exact: content-encoding, ignore_case: true}
         - {exact: x-forwarded-client-cert, ignore_case: true}
+        - {exact: upgrade, ignore_case: true}
+        - safe_regex: {regex: "x[^a-z0-9].*"}
     http_service:
       server_uri: {uri: "http://127.0.0.1:8180", cluster: palisade, timeout: 0.5s}
       path_prefix: /gateway/envoy

@@ -18,8 +18,10 @@ pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
     let mut stream = TcpStream::connect(addr).ok()?;
     stream.set_read_timeout(Some(what.wait)).ok()?;
     let mut block = Vec::new();
-    let pseudo = [(":method", what.method), (":scheme", "http"), (":authority", what.host), (":path", what.target)];
-    for (name, value) in pseudo.iter().chain(&what.headers) {
+    let scheme = what.headers.iter().find(|(name, _)| *name == ":scheme").map_or("http", |(_, value)| value);
+    let pseudo = [(":method", what.method), (":scheme", scheme), (":authority", what.host), (":path", what.target)];
+    let headers = what.headers.iter().filter(|(name, _)| *name != ":scheme");
+    for (name, value) in pseudo.iter().chain(headers) {
         // a literal that is never indexed: what a path says may be a secret
         block.push(0x10);
         text(&mut block, &name.to_ascii_lowercase());
