@@ -27,11 +27,21 @@ pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
         text(&mut block, &name.to_ascii_lowercase());
         text(&mut block, value);
     }
+    let mut trailers = Vec::new();
+    for (name, value) in &what.trailers {
+        trailers.push(0x10);
+        text(&mut trailers, &name.to_ascii_lowercase());
+        text(&mut trailers, value);
+    }
+    let end = |last: bool| if last { END_STREAM } else { 0 };
     let mut out = PREFACE.to_vec();
     out.extend(frame(SETTINGS, 0, 0, &[]));
-    out.extend(frame(HEADERS, END_HEADERS | if what.body.is_empty() { END_STREAM } else { 0 }, 1, &block));
+    out.extend(frame(HEADERS, END_HEADERS | end(what.body.is_empty() && trailers.is_empty()), 1, &block));
     if !what.body.is_empty() {
-        out.extend(frame(DATA, END_STREAM, 1, what.body));
+        out.extend(frame(DATA, end(trailers.is_empty()), 1, what.body));
+    }
+    if !trailers.is_empty() {
+        out.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers));
     }
     // a gateway that refuses early may close before it has taken all
     let _ = stream.write_all(&out);

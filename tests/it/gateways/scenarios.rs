@@ -189,6 +189,26 @@ pub fn run(stand: &Stand<'_>) {
     logged(stand);
 }
 
+/// The host that the sidecar is asked about is that of the request, whatever else names one.
+pub fn run_hosts(stand: &Stand<'_>) {
+    let ann = bearer("ann");
+    for (host, said) in [("other.test", "gw.test"), ("gw.test", "other.test"), ("fold.test", "gw.test")] {
+        for (name, value) in [("X-Forwarded-Host", said.to_owned()), ("Forwarded", format!("for=10.0.0.1;host={said}"))] {
+            let say = Say { host, ..Say::get("/d/7") }.with("Authorization", &ann).with(name, &value);
+            let mark = stand.tap.mark();
+            let (reply, seen) = stand.settle(&say);
+            let asked = stand.tap.since(&mark);
+            let about = || format!("{say:?}: {reply:?} {asked:?} {seen:?}\n{}", stand.told());
+            assert!(asked.iter().all(|asked| asked.host == host), "{}", about());
+            assert!(host != "other.test" || seen.is_empty(), "{}", about());
+            for seen in &seen {
+                let named = seen.like("x-forwarded-host").into_iter().chain(seen.like("forwarded"));
+                assert!(named.into_iter().all(|named| !named.contains(said)), "{}", about());
+            }
+        }
+    }
+}
+
 /// An upgrade is one check; then bytes go both ways. Nothing else is upgraded.
 fn upgrades(stand: &Stand<'_>, ann: &str) {
     let upgrade = |target| {
@@ -263,6 +283,20 @@ fn trailers(stand: &Stand<'_>, ann: &str) {
         let (reply, seen) = stand.settle(&say);
         for seen in &seen {
             assert_eq!(seen.trailers(), [""; 0], "{say:?}: {reply:?} {seen:?}\n{}", stand.told());
+        }
+        if !stand.gateway.http2 {
+            continue;
+        }
+        let headers = say.headers.iter().copied().filter(|(name, _)| *name != "Transfer-Encoding").collect();
+        let say = Say { headers, ..say };
+        let reply = super::http2::say(stand.addr(), &say);
+        for seen in stand.upstream.take() {
+            // the body may be on its way still
+            let begun = std::time::Instant::now();
+            while seen.body().is_none() && begun.elapsed().as_secs() < 5 {
+                std::thread::yield_now();
+            }
+            assert_eq!(seen.trailers(), [""; 0], "over HTTP/2: {say:?}: {reply:?} {seen:?}\n{}", stand.told());
         }
     }
 }
