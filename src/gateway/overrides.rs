@@ -32,9 +32,11 @@ const PATHS: [&str; 6] = [
 const HOSTS: [&str; 4] = ["x-forwarded-host", "x-original-host", "x-host", "x-http-host-override"];
 
 /// Refuses what asks for another method, path or host, unless `ignores` says that the service does not obey it.
+/// Where the route `reads_body`, a body that cannot be read is refused for that.
 pub(super) fn check(
     facts: &RequestFacts<'_>,
     query: Option<&str>,
+    reads_body: bool,
     ignores: &dyn Fn(Ignored) -> bool,
 ) -> Result<(), Refusal> {
     let refuse = |code, message: &str| Err(Refusal::bad_request(code, message));
@@ -46,7 +48,7 @@ pub(super) fn check(
         if query.is_some_and(|query| may_name_one(query.as_bytes()) && query::names(query).any(|it| is_method(&it))) {
             return refuse("method_override", "the query asks for another method");
         }
-        body(facts)?;
+        body(facts, reads_body)?;
     }
     if !ignores(Ignored::PathOverride) && there(&PATHS) {
         return refuse("path_override", "a header asks for another path");
@@ -72,7 +74,7 @@ fn may_name_one(text: &[u8]) -> bool {
 }
 
 /// Refuses a form or a JSON object that asks for another method, and a form that nobody can look into.
-fn body(facts: &RequestFacts<'_>) -> Result<(), Refusal> {
+fn body(facts: &RequestFacts<'_>, reads_body: bool) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::bad_request("method_override", message));
     let kind = match facts.headers.field("content-type") {
         Field::Absent => return Ok(()),
@@ -100,7 +102,7 @@ fn body(facts: &RequestFacts<'_>) -> Result<(), Refusal> {
         Kind::Json => match Value::parse(bytes) {
             Ok(value) => value.as_object().is_some_and(|members| members.iter().any(|(name, _)| is_method(name))),
             // whoever reads it all the same may find anything
-            Err(_) => true,
+            Err(_) => !reads_body,
         },
         Kind::Other => false,
     };
@@ -179,7 +181,7 @@ mod tests {
         let headers = headers.to_vec();
         let (host, peer) = (Some("api.test"), Peer::default());
         let facts = RequestFacts { method, target: b"/", host, headers: &headers, body, peer };
-        check(&facts, query, &|_| false).err().map_or("passes".to_owned(), |refusal| refusal.code.to_owned())
+        check(&facts, query, false, &|_| false).err().map_or("passes".to_owned(), |refusal| refusal.code.to_owned())
     }
 
     #[test]

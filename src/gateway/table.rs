@@ -99,7 +99,8 @@ impl RouteTable {
         // every route that it could be has a say: which one it is may depend on the body
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
-        overrides::check(&facts, target.query, &ignores)?;
+        let reads_body = self.among(mapped).any(|route| route.reads_body);
+        overrides::check(&facts, target.query, reads_body, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
@@ -109,7 +110,7 @@ impl RouteTable {
                 return Err(Refusal::forbidden("no_route", message));
             }
         };
-        let body = if self.among(routes).any(|route| route.reads_body) {
+        let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
         } else {

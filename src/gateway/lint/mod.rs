@@ -10,6 +10,7 @@ mod envoy;
 mod haproxy;
 mod nginx;
 mod traefik;
+mod tunnels;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ pub fn lint(gateway: Gateway, origin: &str, text: &str, files: Files<'_>) -> Vec
         Gateway::Haproxy => haproxy::lint(&mut file),
         Gateway::Apache => apache::lint(&mut file),
     }
+    tunnels::lint(gateway, &mut file);
     file.findings.sort_by_key(|finding| finding.line);
     file.findings
 }

@@ -126,7 +126,11 @@ pub fn overload(gateway: &Gateway, program: &Path) {
     let allowed = asked.iter().filter(|asked| asked.allowed).count();
     let about = || format!("{passed} passed, {allowed} allowed, {seen:?}\n{}", stand.told());
     assert!(seen.len() <= allowed && passed <= seen.len(), "{}", about());
-    assert!(seen.iter().all(|seen| seen.target == b"/d/7" && !seen.like("x-palisade-principal").is_empty()), "{}", about());
+    assert!(
+        seen.iter().all(|seen| seen.target == b"/d/7" && !seen.like("x-palisade-principal").is_empty()),
+        "{}",
+        about()
+    );
     drop(held);
     passes_again(&stand, &ann, "after the overload");
 }

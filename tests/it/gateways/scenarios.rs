@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::Say;
 use super::stand::Stand;
+use super::tap::Words;
 use super::upstream::WEBSOCKET;
 use crate::gateway::grpc::call_as;
 use crate::support::gate::bearer;
@@ -125,8 +126,12 @@ pub fn run(stand: &Stand<'_>) {
         ("a capture with a final slash", post("/m/7/", b""), Passes(ANN)),
         ("a literal in any case", Say { host: "fold.test", ..known("/D/Move") }, Stops(403)),
         ("a capture in any case", Say { host: "fold.test", ..known("/D/7") }, Passes(ANN)),
-        // ---- gRPC
-        ("a call", rpc("/pkg.Svc/Get", ann), Passes(ANN)),
+        // ---- gRPC, which the page of Envoy over HTTP passes to no service
+        (
+            "a call",
+            rpc("/pkg.Svc/Get", ann),
+            if stand.gateway.words == Words::Envoy { Stops(415) } else { Passes(ANN) },
+        ),
         ("a call that is denied", rpc("/pkg.Svc/closed", ann), Stops(403)),
         ("a call of nobody", rpc("/pkg.Svc/Get", "Bearer nonsense"), Stops(401)),
     ] {
@@ -193,7 +198,8 @@ pub fn run(stand: &Stand<'_>) {
 pub fn run_hosts(stand: &Stand<'_>) {
     let ann = bearer("ann");
     for (host, said) in [("other.test", "gw.test"), ("gw.test", "other.test"), ("fold.test", "gw.test")] {
-        for (name, value) in [("X-Forwarded-Host", said.to_owned()), ("Forwarded", format!("for=10.0.0.1;host={said}"))] {
+        for (name, value) in [("X-Forwarded-Host", said.to_owned()), ("Forwarded", format!("for=10.0.0.1;host={said}"))]
+        {
             let say = Say { host, ..Say::get("/d/7") }.with("Authorization", &ann).with(name, &value);
             let mark = stand.tap.mark();
             let (reply, seen) = stand.settle(&say);
@@ -314,8 +320,10 @@ fn schemes(stand: &Stand<'_>, ann: &str) {
 
 /// gRPC over HTTP/2, as its clients speak it.
 fn calls(stand: &Stand<'_>, ann: &str) {
+    // Envoy over HTTP passes none on, and answers in gRPC's words that it cannot be
+    let passes = if stand.gateway.words == Words::Envoy { (415, Some("2")) } else { (200, None) };
     for (path, who, status, grpc_status) in [
-        ("/pkg.Svc/Get", ann, 200, None),
+        ("/pkg.Svc/Get", ann, passes.0, passes.1),
         ("/pkg.Svc/closed", ann, 403, Some("7")),
         ("/pkg.Svc/Get", "Bearer x", 401, Some("16")),
     ] {

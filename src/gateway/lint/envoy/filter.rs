@@ -125,6 +125,22 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
     }
 }
 
+/// Whether a check over HTTP has the `Content-Type` of the request, and so looks like gRPC where that is a call.
+pub(super) fn looks_like_grpc(config: &Node<'_>) -> bool {
+    let lists =
+        [config.get("allowed_headers"), config.way(&["http_service", "authorization_request", "allowed_headers"])];
+    let shows = |pattern: &Node<'_>| {
+        let exact = pattern.text("exact");
+        exact.eq_ignore_ascii_case("content-type")
+            || (exact.is_empty() && pattern.way(&["safe_regex", "regex"]).is_none_or(|regex| regex.value != TWINS))
+    };
+    config.get("http_service").is_some()
+        && lists
+            .into_iter()
+            .flatten()
+            .any(|list| list.get("patterns").map(|patterns| patterns.items()).unwrap_or_default().iter().any(shows))
+}
+
 /// Whether the sidecar sees what it is to refuse.
 fn shows(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let patterns = headers.get("patterns").map(|patterns| patterns.items()).unwrap_or_default();
