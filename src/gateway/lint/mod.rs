@@ -9,6 +9,7 @@ mod caddy;
 mod envoy;
 mod haproxy;
 mod nginx;
+mod questions;
 mod traefik;
 mod tunnels;
 
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use crate::domain::Diagnostic;
 use crate::gateway::place::located;
+
+pub use questions::questions;
 
 /// What the sidecar says of the caller.
 const IDENTITY: [&str; 3] = ["X-Palisade-Principal", "X-Palisade-Auth-Method", "X-Palisade-Token"];
