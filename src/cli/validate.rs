@@ -26,7 +26,7 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "PATH", help_heading = "Bundle")]
     pub routes: Option<PathBuf>,
     /// Fail on warnings too
-    #[arg(long)]
+    #[arg(long, visible_alias = "strict")]
     pub deny_warnings: bool,
     /// How the verdict is written; `json` has the shape of the API's answer
     #[arg(long, value_enum, default_value_t)]

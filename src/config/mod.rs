@@ -7,6 +7,8 @@
 
 mod check;
 mod env;
+pub(crate) mod json;
+pub(crate) mod lines;
 mod listen;
 mod mask;
 mod problem;
@@ -129,10 +131,9 @@ fn settings_of(
                 let origin = Origin::File { path: path.to_owned(), line: Some(1) };
                 problems.push(Problem::new(origin, "", "must be a mapping, such as `policies: ./policies`"));
             }
-            Ok(document) => tree.merge(document.value, &|at| Origin::File {
-                path: path.to_owned(),
-                line: document.lines.get(at).copied(),
-            }),
+            Ok(document) => {
+                tree.merge(document.value, &|at| Origin::File { path: path.to_owned(), line: document.lines.get(at) })
+            }
             Err(error) => {
                 let origin = Origin::File { path: path.to_owned(), line: error.line };
                 problems.push(Problem::new(origin, "", error.message));

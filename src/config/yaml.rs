@@ -3,22 +3,20 @@
 //! Booleans are `true` and `false` alone, so that an unquoted `off` stays the word; duplicate keys,
 //! unknown tags and a second document are errors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
-/// The keys that lead to a node; positions in a list are written as numbers.
-pub(crate) type Path = Vec<String>;
+use crate::config::lines::Lines;
 
 /// A document and where its nodes stand.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) value: Value,
-    /// The line of each node, from 1: for a member of a mapping, that of its key.
-    pub(crate) lines: BTreeMap<Path, usize>,
+    pub(crate) lines: Lines,
 }
 
 /// Why a text is not YAML as we take it.
@@ -30,16 +28,16 @@ pub(crate) struct YamlError {
 
 /// Reads one document. An empty one is an empty object.
 pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
-    let node: Node = serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error))?;
-    let mut lines = BTreeMap::new();
-    let value = node.into_value(&mut Path::new(), &mut lines);
+    let options = within(options(), text.len());
+    let node: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(&error))?;
+    let (value, lines) = node.split();
     Ok(Document { value: if value.is_null() { Value::Object(Map::new()) } else { value }, lines })
 }
 
 /// Reads one scalar or flow collection, as an environment variable holds it.
 pub(super) fn parse_value(text: &str) -> Result<Value, String> {
     let node: Node = serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error).message)?;
-    Ok(node.into_value(&mut Path::new(), &mut BTreeMap::new()))
+    Ok(node.split().0)
 }
 
 /// The reader's message without its advice to programmers, and with the place told once.
@@ -70,6 +68,22 @@ pub(crate) fn options() -> serde_saphyr::Options {
     }
 }
 
+/// What a text of so many bytes may cost: the defaults of the reader are for files that people write by hand, and
+/// documents that programs write have ten times as many nodes. What aliases repeat counts as if it were written,
+/// so that a small text never becomes a large value.
+fn within(options: serde_saphyr::Options, bytes: usize) -> serde_saphyr::Options {
+    let mut options = options;
+    if let Some(budget) = &mut options.budget {
+        budget.max_events = budget.max_events.max(bytes);
+        budget.max_nodes = budget.max_nodes.max(bytes / 2);
+        budget.max_total_scalar_bytes = budget.max_total_scalar_bytes.max(bytes.saturating_mul(2));
+    }
+    options
+}
+
+/// How many keys are compared one by one before a table of them is cheaper.
+const FEW_KEYS: usize = 16;
+
 struct Node {
     line: usize,
     kind: Kind,
@@ -82,34 +96,24 @@ enum Kind {
 }
 
 impl Node {
-    fn into_value(self, path: &mut Path, lines: &mut BTreeMap<Path, usize>) -> Value {
-        lines.entry(path.clone()).or_insert(self.line);
+    /// The value, and beside it the lines.
+    fn split(self) -> (Value, Lines) {
         match self.kind {
-            Kind::Scalar(value) => value,
-            Kind::List(items) => Value::Array(
-                items
-                    .into_iter()
-                    .enumerate()
-                    .map(|(i, item)| {
-                        path.push(i.to_string());
-                        let value = item.into_value(path, lines);
-                        path.pop();
-                        value
-                    })
-                    .collect(),
-            ),
-            Kind::Map(members) => Value::Object(
-                members
-                    .into_iter()
-                    .map(|(key, value)| {
-                        path.push(key.value.clone());
-                        lines.insert(path.clone(), line_of(&key));
-                        let value = value.into_value(path, lines);
-                        path.pop();
-                        (key.value, value)
-                    })
-                    .collect(),
-            ),
+            Kind::Scalar(value) => (value, Lines::scalar(self.line)),
+            Kind::List(items) => {
+                let (values, lines) = items.into_iter().map(Self::split).unzip();
+                (Value::Array(values), Lines::list(self.line, lines))
+            }
+            Kind::Map(members) => {
+                let mut values = Map::new();
+                let mut lines = BTreeMap::new();
+                for (key, node) in members {
+                    let (value, below) = node.split();
+                    lines.insert(key.value.as_str().into(), below.under(line_of(&key)));
+                    values.insert(key.value, value);
+                }
+                (Value::Object(values), Lines::map(self.line, lines))
+            }
         }
     }
 }
@@ -187,9 +191,18 @@ impl<'de> Visitor<'de> for KindVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Kind, A::Error> {
         let mut map: Vec<(Spanned<String>, Node)> = Vec::new();
+        let mut known: HashSet<String> = HashSet::new();
         while let Some((key, value)) = members.next_entry::<Spanned<String>, Node>()? {
             // the reader refuses equal keys by their YAML meaning; `1` and `"1"` are equal only as text
-            if map.iter().any(|(known, _)| known.value == key.value) {
+            let again = match map.len() {
+                ..FEW_KEYS => map.iter().any(|(known, _)| known.value == key.value),
+                FEW_KEYS => {
+                    known.extend(map.iter().map(|(key, _)| key.value.clone()));
+                    !known.insert(key.value.clone())
+                }
+                _ => !known.insert(key.value.clone()),
+            };
+            if again {
                 return Err(A::Error::custom(format!("duplicate key `{}`", key.value)));
             }
             map.push((key, value));
@@ -239,8 +252,8 @@ mod tests {
             (&["list", "0"], 7),
             (&["list", "1", "b"], 8),
         ] {
-            let path: Path = path.iter().map(|key| (*key).to_owned()).collect();
-            assert_eq!(document.lines.get(&path), Some(&line), "{path:?}");
+            let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+            assert_eq!(document.lines.get(&path), Some(line), "{path:?}");
         }
     }
 
@@ -249,6 +262,27 @@ mod tests {
         for text in ["", "# only a comment\n", "---\n"] {
             assert_eq!(parse(text).unwrap().value, json!({}), "{text:?}");
         }
+    }
+
+    #[test]
+    fn large_documents_are_read_and_aliases_stay_bounded() {
+        // more nodes than the reader takes without being told how large the text is
+        let rows: String = (0..150_000).map(|n| format!("k{n}: v\n")).collect();
+        let document = parse(&rows).unwrap();
+        assert_eq!(document.value.as_object().map(Map::len), Some(150_000));
+        assert_eq!(document.lines.get(&["k149999".to_owned()]), Some(150_000));
+        let twice = format!("{rows}k7: v\n");
+        assert!(parse(&twice).unwrap_err().message.contains("uplicate"));
+        // ten times ten times ten ... nodes out of a few lines
+        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for n in 1..12 {
+            let of = format!("*a{},", n - 1).repeat(10);
+            bomb.push_str(&format!("a{n}: &a{n} [{of}]\n"));
+        }
+        assert!(parse(&bomb).is_err());
+        // and padding does not buy much more
+        let padded = format!("{bomb}pad: {}\n", "x".repeat(1 << 20));
+        assert!(parse(&padded).is_err());
     }
 
     #[test]

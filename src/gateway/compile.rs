@@ -1,6 +1,6 @@
 //! From what was written to what is matched: every reference checked, every problem told at once.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::{Bundle, Diagnostic, Uid};
@@ -9,7 +9,7 @@ use crate::gateway::check::{Checker, Scope};
 use crate::gateway::condition::{Condition, Test};
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
-use crate::gateway::place::{Place, located};
+use crate::gateway::place::{Place, Starts};
 use crate::gateway::raw::{RawRule, Texts};
 use crate::gateway::read::{self, Entry, Findings};
 use crate::gateway::route::{CheckTemplate, Effect, Route, Rule, RuleEffect};
@@ -34,11 +34,14 @@ pub fn compile(
     let Findings { mut errors, warnings } = compiler.findings;
     let mut clashes = Vec::new();
     let table = RouteTable::build(routes, &mut clashes);
+    // the table knows the line, and not what stands there
+    let mut starts: HashMap<&str, Starts> = HashMap::new();
     errors.extend(clashes.into_iter().map(|clash| {
-        // the table knows the line, and not what stands there
-        let text = files.iter().find(|(origin, _)| *origin == clash.origin).map(|(_, text)| text);
-        match (text, clash.line) {
-            (Some(text), Some(line)) => located(clash, text, line),
+        let file = files.iter().find(|(origin, _)| *origin == clash.origin);
+        match (file, clash.line) {
+            (Some((origin, text)), Some(line)) => {
+                starts.entry(origin).or_insert_with(|| Starts::of(text)).located(clash, text, line)
+            }
             _ => clash,
         }
     }));
@@ -89,7 +92,7 @@ impl Compiler<'_> {
         for text in &raw.matches.0 {
             for prefix in &entry.file.prefixes {
                 match Pattern::parse(text, prefix) {
-                    Ok(pattern) => patterns.push(pattern),
+                    Ok(pattern) => patterns.push((pattern, prefix.matches('/').count())),
                     Err(error) => {
                         self.error(&place.at(&["match"]), error);
                         break;
@@ -109,8 +112,9 @@ impl Compiler<'_> {
         let Some(effect) = self.effect(entry, record.as_ref()) else { return Vec::new() };
         let allowed: Classes = raw.allow_paths.iter().chain(&entry.file.defaults.allow_paths).copied().collect();
         let mut routes = Vec::new();
-        for pattern in patterns {
+        for (pattern, before) in patterns {
             let captures = pattern.captures();
+            let guards = entry.guards.after(before, &captures);
             let route = Route {
                 place: place.shown(),
                 origin: place.origin().to_owned(),
@@ -125,6 +129,8 @@ impl Compiler<'_> {
                 effect: effect.clone(),
                 comment: raw.comment.clone(),
                 fields: None,
+                guards,
+                kind: entry.kind,
                 captures,
                 reads_body: false,
                 pattern,

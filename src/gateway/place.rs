@@ -1,28 +1,55 @@
 //! Where something was written, so that each problem is told with file and line.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use memchr::memchr_iter;
+
+use crate::config::lines::Lines;
 use crate::domain::Diagnostic;
+
+/// How much of a line is looked at: the whole of one that is shown, and no more of a minified file.
+const WINDOW: usize = 1024;
 
 /// A node of a document, and where the document is from.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    document: Arc<Lines>,
+    document: Arc<Origin>,
     path: Vec<String>,
 }
 
 #[derive(Debug)]
-struct Lines {
+struct Origin {
     origin: String,
     text: String,
-    lines: BTreeMap<Vec<String>, usize>,
+    lines: Lines,
+    starts: Starts,
+}
+
+/// Where the lines of a text begin. A document has thousands of findings, so none may cost a look at all of it.
+#[derive(Debug)]
+pub(super) struct Starts(Vec<usize>);
+
+impl Starts {
+    pub(super) fn of(text: &str) -> Self {
+        Self(std::iter::once(0).chain(memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect())
+    }
+
+    /// The finding at the first visible character of a line of `text`.
+    pub(super) fn located(&self, finding: Diagnostic, text: &str, line: usize) -> Diagnostic {
+        let start = self.0.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
+        let end = self.0.get(line).map_or(text.len(), |next| next - 1);
+        let shown = text.get(start..text.floor_char_boundary(end.min(start + WINDOW))).unwrap_or_default();
+        let indent = shown.len() - shown.trim_start_matches([' ', '\t']).len();
+        let mut finding = finding.at(shown, indent);
+        finding.line = Some(line);
+        finding
+    }
 }
 
 impl Place {
     /// The root of a document.
-    pub(super) fn root(origin: &str, text: &str, lines: BTreeMap<Vec<String>, usize>) -> Self {
-        let document = Lines { origin: origin.to_owned(), text: text.to_owned(), lines };
+    pub(super) fn root(origin: &str, text: &str, lines: Lines) -> Self {
+        let document = Origin { origin: origin.to_owned(), text: text.to_owned(), lines, starts: Starts::of(text) };
         Self { document: Arc::new(document), path: Vec::new() }
     }
 
@@ -35,7 +62,7 @@ impl Place {
 
     /// The line of the node, or of the nearest one above it.
     pub(super) fn line(&self) -> Option<usize> {
-        (0..=self.path.len()).rev().find_map(|length| self.document.lines.get(&self.path[..length])).copied()
+        Some(self.document.lines.nearest(&self.path))
     }
 
     /// `file:line`.
@@ -54,7 +81,7 @@ impl Place {
     pub(super) fn error(&self, message: impl Into<String>) -> Diagnostic {
         let error = Diagnostic::error(&self.document.origin, message);
         match self.line() {
-            Some(line) => located(error, &self.document.text, line),
+            Some(line) => self.document.starts.located(error, &self.document.text, line),
             None => error,
         }
     }
@@ -62,7 +89,5 @@ impl Place {
 
 /// The finding at the first visible character of a line.
 pub(super) fn located(finding: Diagnostic, text: &str, line: usize) -> Diagnostic {
-    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let indent = text[start..].len() - text[start..].trim_start_matches([' ', '\t']).len();
-    finding.at(text, start + indent)
+    Starts::of(text).located(finding, text, line)
 }

@@ -27,7 +27,7 @@ pub fn json_schema() -> serde_json::Value {
 pub(super) struct RawFile {
     /// What types and actions without `::` belong to, such as `Fleet`.
     pub(super) namespace: Option<String>,
-    /// The hosts whose requests these routes are for: `api.example.com`, or `*.example.com` for all below. Without it, all hosts.
+    /// The hosts whose requests these routes are for: `api.example.com`, or `*.example.com` for all below. Without it, or as `*` alone, all hosts.
     pub(super) hosts: Texts,
     /// What stands before the path of every route, such as `/api/v1`. Several mean that each route is there under each.
     pub(super) prefix: Texts,

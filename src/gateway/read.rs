@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::yaml;
+use crate::config::{json, yaml};
 use crate::domain::Diagnostic;
 use crate::domain::uid::is_type_name;
+use crate::gateway::guard::Guards;
 use crate::gateway::host::normal_host;
 use crate::gateway::openapi;
 use crate::gateway::place::{Place, located};
@@ -21,10 +22,24 @@ pub(super) struct Entry {
     pub(super) file: Arc<Head>,
     pub(super) raw: RawRoute,
     pub(super) place: Place,
+    /// What its captures must be besides, as a document says.
+    pub(super) guards: Arc<Guards>,
+    pub(super) kind: Kind,
+}
+
+/// What a route is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Requests are for it.
+    Mapped,
+    /// It is an operation that is not mapped, and keeps its requests from the routes of wider paths.
+    Kept,
+    /// It is one too, and wider routes have guards that leave its requests out.
+    Listed,
 }
 
 /// What a file says of all its routes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) namespace: Option<String>,
     pub(super) hosts: Arc<[String]>,
@@ -44,7 +59,8 @@ pub(super) struct Findings {
 
 /// Reads one file: routes, or an OpenAPI document where it has a member `openapi`.
 pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Entry> {
-    let document = match yaml::parse(text) {
+    let parsed = if json::looks_like_json(text) { json::parse(text) } else { yaml::parse(text) };
+    let document = match parsed {
         Ok(document) => document,
         Err(error) => {
             let problem = Diagnostic::error(origin, error.message);
@@ -60,8 +76,8 @@ pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Ent
         findings.errors.push(place.error("a file of routes is a mapping; see `palisade routes schema`"));
         return Vec::new();
     };
-    if members.contains_key("openapi") {
-        return openapi::read(&members, &place, findings);
+    if members.contains_key("openapi") || members.contains_key("swagger") {
+        return openapi::read(&Value::Object(members), &place, findings);
     }
     let routes = members.remove("routes");
     let Some(file) = typed::<RawFile>(Value::Object(members), &place, findings) else { return Vec::new() };
@@ -84,7 +100,7 @@ pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Ent
             if raw.matches.0.is_empty() {
                 findings.errors.push(place.error("the route lacks `match`, such as `match: GET /devices/{id}`"));
             }
-            entries.push(Entry { file: head.clone(), raw, place });
+            entries.push(Entry { file: head.clone(), raw, place, guards: Arc::default(), kind: Kind::Mapped });
         }
     }
     entries
@@ -128,7 +144,9 @@ pub(super) fn typed<T: DeserializeOwned>(value: Value, place: &Place, findings: 
 /// Checks what a file says of all its routes.
 pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc<Head> {
     let mut hosts = Vec::new();
-    for host in file.hosts.0 {
+    // what a file of routes means without saying so, and what a document must say
+    let all = file.hosts.0 == ["*"];
+    for host in file.hosts.0.into_iter().filter(|_| !all) {
         let name = host.strip_prefix("*.").unwrap_or(&host);
         if normal_host(name).as_deref() == Some(name) {
             hosts.push(host);

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crate::domain::Uid;
 use crate::gateway::condition::Condition;
+use crate::gateway::guard::Guards;
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
+use crate::gateway::read::Kind;
 use crate::gateway::service::Service;
 use crate::gateway::source::{Capture, Source};
 use crate::gateway::template::{EntityTemplate, ResourceTemplate, ValueTemplate};
@@ -40,6 +42,9 @@ pub struct Route {
     pub fields: Option<Arc<BTreeSet<String>>>,
     /// Its author's remark.
     pub comment: Option<String>,
+    /// What its captures must be besides.
+    pub guards: Arc<Guards>,
+    pub(super) kind: Kind,
     pub(super) origin: String,
     pub(super) line: Option<usize>,
     pub(super) captures: Vec<Capture>,
@@ -159,9 +164,13 @@ impl fmt::Display for Route {
                     }
                     rule.fmt(f)?;
                 }
-                if self.fields.is_some() { f.write_str("; deny: fields that are not listed") } else { Ok(()) }
+                if self.fields.is_some() {
+                    f.write_str("; deny: fields that are not listed")?;
+                }
+                Ok(())
             }
-        }
+        }?;
+        self.guards.fmt(f)
     }
 }
 

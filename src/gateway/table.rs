@@ -12,6 +12,7 @@ use crate::gateway::host::normal_host;
 use crate::gateway::overrides;
 use crate::gateway::path::PathClass;
 use crate::gateway::path::Target;
+use crate::gateway::read::Kind;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
@@ -24,7 +25,9 @@ const MAX_HOSTS: usize = 16;
 /// All routes, compiled. Immutable; a change makes another table.
 #[derive(Debug)]
 pub struct RouteTable {
+    /// Those that are mapped, and after them those that are only kept from wider ones.
     routes: Vec<Route>,
+    mapped: usize,
     /// By host.
     exact: HashMap<String, Trie, RandomState>,
     /// By ending, such as `.example.com`; the longest first.
@@ -36,12 +39,14 @@ pub struct RouteTable {
 impl Default for RouteTable {
     /// A table without routes, which refuses everything.
     fn default() -> Self {
-        Self { routes: Vec::new(), exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false) }
+        Self { routes: Vec::new(), mapped: 0, exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false) }
     }
 }
 
 impl RouteTable {
-    pub(super) fn build(routes: Vec<Route>, errors: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn build(mut routes: Vec<Route>, errors: &mut Vec<Diagnostic>) -> Self {
+        routes.sort_by_key(|route| route.kind);
+        let mapped = routes.iter().filter(|route| route.kind == Kind::Mapped).count();
         let keys: BTreeSet<String> = routes.iter().flat_map(|route| route.hosts.iter().cloned()).collect();
         let (mut told, mut mixed) = (HashSet::new(), HashSet::new());
         let mut make = |key: Option<&str>| {
@@ -56,6 +61,14 @@ impl RouteTable {
                         errors.push(two_cases(route));
                     }
                     let any_slash = route.allowed.contains(PathClass::TrailingSlash);
+                    match route.kind {
+                        Kind::Mapped => {}
+                        Kind::Kept => {
+                            trie.reserve(&route.pattern, any_slash, id);
+                            continue;
+                        }
+                        Kind::Listed => continue,
+                    }
                     trie.insert(&route.pattern, any_slash, id, &mut |other| {
                         if !exclude(&routes[other].when, &route.when) && told.insert((other, id)) {
                             errors.push(clash(&routes[other], route));
@@ -77,13 +90,20 @@ impl RouteTable {
             }
         }
         wild.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
-        Self { routes, exact, wild, any }
+        Self { routes, mapped, exact, wild, any }
     }
 
     /// The routes, in the order of the files.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
-        &self.routes
+        self.routes.get(..self.mapped).unwrap_or_default()
+    }
+
+    /// The operations of documents that are not mapped. Requests for them are refused, also where a wider path is
+    /// mapped.
+    #[must_use]
+    pub fn unmapped(&self) -> &[Route] {
+        self.routes.get(self.mapped..).unwrap_or_default()
     }
 
     /// The route of a request, before anybody knows who asks.
@@ -132,9 +152,19 @@ impl RouteTable {
         body: Option<Value<'x>>,
     ) -> Result<Found<'x>, Refusal> {
         let mut found = Found { route: None, facts, target, body };
+        let mut other = None;
         for route in self.among(routes) {
+            if route.kind == Kind::Kept
+                && let Effect::Deny(reason) = &route.effect
+            {
+                return Err(Refusal::forbidden("no_route", reason.clone()).by(&route.place));
+            }
             if !found.target.classes.beyond(route.allowed).is_empty() {
                 return Err(ambiguous(&found.target).by(&route.place));
+            }
+            if let Some(reason) = route.guards.refuse(&found.target.segments) {
+                other = Some(Refusal::forbidden("no_route", reason).by(&route.place));
+                continue;
             }
             let inputs = found.inputs(route, None, None);
             let mut holds = true;
@@ -151,7 +181,8 @@ impl RouteTable {
             found.route = Some(route);
             return Ok(found);
         }
-        Err(Refusal::forbidden("no_case", "the conditions of no route for this path and method hold"))
+        let no_case = || Refusal::forbidden("no_case", "the conditions of no route for this path and method hold");
+        Err(other.unwrap_or_else(no_case))
     }
 
     /// Says that no route has the path, or that those of other hosts have: a wrong host looks like a wrong path.

@@ -2,6 +2,7 @@
 
 mod fields;
 mod load;
+mod openapi;
 
 use proptest::prelude::*;
 

@@ -78,6 +78,19 @@ impl Trie {
         route: RouteId,
         clashes: &mut dyn FnMut(RouteId),
     ) {
+        self.leaves(pattern, any_slash, &mut |leaf| leaf.add(&pattern.methods, route, clashes));
+    }
+
+    /// Adds a route where no other is for its methods, so that no wider path takes its requests.
+    pub(super) fn reserve(&mut self, pattern: &Pattern, any_slash: bool, route: RouteId) {
+        self.leaves(pattern, any_slash, &mut |leaf| {
+            let free = |method: &&String| !leaf.methods.iter().any(|(name, _)| **name == ***method);
+            let free: Vec<String> = pattern.methods.iter().filter(free).cloned().collect();
+            leaf.add(&free, route, &mut |_| {});
+        });
+    }
+
+    fn leaves(&mut self, pattern: &Pattern, any_slash: bool, visit: &mut dyn FnMut(&mut Leaf)) {
         let mut at = vec![0];
         let mut rest = false;
         for part in &pattern.parts {
@@ -99,7 +112,7 @@ impl Trie {
             let leaves = if rest { &mut node.rests } else { &mut node.ends };
             for (slash, leaf) in [false, true].into_iter().zip(leaves) {
                 if any_slash || slash == pattern.trailing_slash {
-                    leaf.add(&pattern.methods, route, clashes);
+                    visit(leaf);
                 }
             }
         }

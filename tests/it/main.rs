@@ -37,6 +37,7 @@ mod paths;
 mod pipes;
 mod policies;
 mod pressure;
+mod published;
 mod reload;
 mod smuggling;
 mod support;

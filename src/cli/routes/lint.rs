@@ -40,7 +40,7 @@ pub struct LintArgs {
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub apache: Vec<PathBuf>,
     /// Fail on warnings too, as a script must: a trap in a gateway's configuration is a warning
-    #[arg(long)]
+    #[arg(long, visible_alias = "strict")]
     pub deny_warnings: bool,
     /// How the findings are written
     #[arg(long, value_enum, default_value_t)]

@@ -1,5 +1,6 @@
 //! `palisade routes list`: the routes and what each becomes.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use clap::Args;
@@ -20,7 +21,7 @@ pub struct ListArgs {
     /// Only routes for this host
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Only routes that are refused, with the reasons
+    /// Only routes that are refused, and operations of OpenAPI documents that are not mapped, with the reasons
     #[arg(long)]
     pub denied: bool,
     /// How the list is written
@@ -39,7 +40,8 @@ pub fn run(args: &ListArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         let host = args.host.as_ref().is_none_or(|host| route.hosts.is_empty() || route.hosts.contains(host));
         host && (!args.denied || matches!(route.effect, Effect::Deny(_)))
     };
-    let routes: Vec<&Route> = ready.table.routes().iter().filter(wanted).collect();
+    let unmapped: &[Route] = if args.denied { ready.table.unmapped() } else { &[] };
+    let routes: Vec<&Route> = ready.table.routes().iter().chain(unmapped).filter(wanted).collect();
     if args.format == OutputFormat::Json {
         let listed: Vec<_> = routes.iter().map(|route| shown(route)).collect();
         serde_json::to_writer_pretty(&mut *terminal.out, &listed).map_err(io::Error::from)?;
@@ -66,5 +68,6 @@ fn shown(route: &Route) -> serde_json::Value {
         "allow_paths": route.allowed.to_string(),
         "fields": route.fields.as_deref(),
         "comment": route.comment,
+        "captures": route.guards.shapes().map(|(name, shape)| (name, shape.to_string())).collect::<BTreeMap<_, _>>(),
     })
 }

@@ -160,7 +160,6 @@ paths:
     assert_eq!(ask(&table, "DELETE /v1/d/7", &[], Body::NotForwarded), "refuse no_route");
     for (from, to, line, message) in [
         ("3.1.0", "2.0", 1, "3.0 and 3.1 are read"),
-        ("name: id", "name: no", 11, "no parameter of the path is called `id`"),
         ("Device::{path.id}\"}}", "Devise::{path.id}\"}}", 11, "no entity type"),
         (
             "operationId: view, x-palisade: {",
