@@ -22,6 +22,7 @@ mod settle;
 mod stamp;
 mod stream;
 mod watch;
+mod writers;
 
 #[cfg(test)]
 mod tests;
