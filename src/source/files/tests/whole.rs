@@ -180,7 +180,7 @@ fn a_notifier_that_cannot_be_made_again_leaves_the_old_one() {
         if MADE.fetch_add(1, Ordering::SeqCst) > 0 {
             return Err(notify::Error::generic("no more inotify instances"));
         }
-        crate::source::files::watch::system_watcher(signals)
+        crate::source::files::notifier::Notifier::system(signals)
     };
     let wake = Box::new(move |sign| {
         if sign == Sign::Settled {
