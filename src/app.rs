@@ -5,9 +5,11 @@ mod feed;
 mod signals;
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +24,7 @@ use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
-use crate::telemetry::{Metrics, events};
+use crate::telemetry::{Metrics, events, room_for_threads};
 use crate::transport::{self, AdminTokens, BoundListener, Budget, Door, Gateway, Services, Surface};
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
@@ -79,7 +81,11 @@ pub struct App {
 /// # Errors
 /// If it cannot start.
 pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("palisade-http").build()?;
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // where one of them cannot be started, building the runtime panics or never returns
+    room_for_threads(workers)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(workers).enable_all().thread_name("palisade-http").build()?;
     // first: whoever reads in the log that we listen may signal us
     let mut signals = Some(Signals::install()?);
     let served = runtime.block_on(async {

@@ -73,6 +73,7 @@ impl Feed {
             failed: None,
             told: Vec::new(),
             noticed: Arc::default(),
+            metrics: metrics.clone(),
         };
         let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(supervised(
             "palisade-feed",
@@ -135,6 +136,7 @@ struct Loader<S> {
     /// When the watch noticed the last change.
     // std Mutex: held for a copy
     noticed: Arc<Mutex<Option<Began>>>,
+    metrics: Arc<Metrics>,
 }
 
 // === impl Loader ===
@@ -147,7 +149,7 @@ impl<S: Source> Loader<S> {
         watching: bool,
     ) {
         // watched before it is read: a file that is being written during the first load is known to be
-        let mut watch = watching.then(|| self.watch());
+        let (mut watch, mut watched) = (watching.then(|| self.watch()), Instant::now());
         let mut watch_again = Instant::now() + FIRST_PAUSE;
         // whoever started this need not care
         let loaded = self.load(self.state.begin_load());
@@ -182,9 +184,14 @@ impl<S: Source> Loader<S> {
                     }
                 }
             }
-            if Instant::now() >= watch_again && watch.as_ref().is_some_and(Watch::has_ended) {
+            if Instant::now() >= watch_again
+                && let Some(ended) = watch.as_ref().filter(|watch| watch.has_ended())
+            {
+                if ended.has_failed() {
+                    self.metrics.threads.failed("watch-files", watched.elapsed());
+                }
                 watch_again = Instant::now() + LONGEST_PAUSE;
-                watch = Some(self.watch());
+                (watch, watched) = (Some(self.watch()), Instant::now());
                 // what changed while none watched
                 let _ = self.wishes.send(Wish::Load);
             }
@@ -398,6 +405,40 @@ mod tests {
         fn superseded(&self) -> u64 {
             self.metrics.reloads(Origin::Files, ReloadResult::Superseded).get()
         }
+    }
+
+    /// A source whose watch ends by a panic each time.
+    struct Blind;
+
+    impl Source for Blind {
+        fn name(&self) -> &str {
+            "blind"
+        }
+
+        fn load(&self) -> Outcome {
+            files("a")
+        }
+
+        fn watch(&self, _: Wake) -> Watch {
+            Watch::spawn("blind", Arc::default(), || (), || panic!("a fault of the watch"))
+        }
+    }
+
+    #[test]
+    fn a_watch_that_fails_again_and_again_makes_the_sidecar_unready() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
+        let state = State::start(settings, metrics.clone()).unwrap();
+        let feed = Feed::start(Blind, state.clone(), true, metrics.clone()).unwrap();
+        let start = Instant::now();
+        let mut told = false;
+        while metrics.threads.failing() != Some("watch-files") {
+            told |= state.status().degraded.is_some_and(|why| why.contains("it begins again"));
+            assert!(start.elapsed() < Duration::from_secs(60), "{:?}", state.status());
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert!(told, "it failed in silence");
+        drop(feed);
     }
 
     fn failing() -> Outcome {

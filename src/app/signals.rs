@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::app::feed::Wish;
 use crate::config::ShutdownSettings;
-use crate::telemetry::{events, logging};
+use crate::telemetry::{events, logging, supervised_early};
 use crate::transport::Services;
 
 /// How long past its time the end may be before the process is ended whatever it does.
@@ -56,10 +56,10 @@ impl Signals {
             reopen: signal(SignalKind::user_defined1())?,
         };
         drop(within);
-        let (apps, app) = oneshot::channel();
-        thread::Builder::new().name("palisade-signals".to_owned()).spawn(move || {
-            runtime.block_on(caught.run(app));
-        })?;
+        let (apps, mut app) = oneshot::channel();
+        let (mut caught, mut started) = (caught, None);
+        let work = move || runtime.block_on(caught.run(&mut app, &mut started));
+        thread::Builder::new().name("palisade-signals".to_owned()).spawn(supervised_early("palisade-signals", work))?;
         Ok(Self { apps })
     }
 
@@ -75,10 +75,15 @@ impl Signals {
 
 impl Caught {
     /// Until the process ends. A start that waits for something, such as a file system, ends when it is told to.
-    async fn run(mut self, mut app: oneshot::Receiver<Started>) {
+    /// Begins again where it was if it fails.
+    async fn run(&mut self, app: &mut oneshot::Receiver<Started>, known: &mut Option<Started>) {
+        if let Some(started) = known {
+            let told = *started.stop.borrow();
+            return self.obey(started, told).await;
+        }
         let (started, told) = tokio::select! {
             biased;
-            started = &mut app => (started, false),
+            started = &mut *app => (started, false),
             () = self.ending() => (timeout(STARTING, app).await.unwrap_or_else(|_| {
                 tracing::warn!("told to stop before it had started");
                 logging::flush();
@@ -86,7 +91,7 @@ impl Caught {
             }), true),
         };
         match started {
-            Ok(started) => self.obey(&started, told).await,
+            Ok(started) => self.obey(known.insert(started), told).await,
             // it could not start, tells why for a moment, and ends
             Err(_) => {
                 self.ending().await;
@@ -125,7 +130,7 @@ impl Caught {
         }
     }
 
-    async fn obey(mut self, app: &Started, told: bool) {
+    async fn obey(&mut self, app: &Started, told: bool) {
         let Started { services, wake, stop, shutdown } = app;
         if !told {
             self.reload_until_told(services, wake).await;

@@ -126,7 +126,7 @@ impl Pdp {
     /// # Errors
     /// If the threads of the reference engine cannot be started.
     pub fn new(state: Arc<State>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let reference = ReferencePool::start()?;
+        let reference = ReferencePool::start(&metrics)?;
         Ok(Self { state, cache: None, log: None, sampler: None, reference, metrics })
     }
 

@@ -13,6 +13,7 @@
 mod blank;
 mod caution;
 mod names;
+mod notifier;
 mod open;
 mod policy_json;
 mod read;
@@ -22,6 +23,7 @@ mod settle;
 mod stamp;
 mod stream;
 mod watch;
+mod writers;
 
 #[cfg(test)]
 mod tests;
@@ -168,6 +170,6 @@ impl Source for FileSource {
     fn watch(&self, wake: Wake) -> Watch {
         let signals = Arc::default();
         self.caution.listen(&signals);
-        watch::start(Arc::clone(&self.tree), self.last(), signals, watch::system_watcher, wake)
+        watch::start(Arc::clone(&self.tree), self.last(), signals, notifier::Notifier::system, wake)
     }
 }

@@ -142,13 +142,17 @@ impl Watch {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
+    /// Whether its thread has ended by a fault of the sidecar.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// Why changes may be noticed late or not at all, or are held back; `None` if all is well.
     #[must_use]
     pub fn degraded(&self) -> Option<String> {
-        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
-            return Some(
-                "changes are not noticed: the thread that watches has stopped; restart the sidecar".to_owned(),
-            );
+        if self.has_failed() {
+            return Some("changes are not noticed: the thread that watches has stopped; it begins again".to_owned());
         }
         self.health.get()
     }

@@ -6,6 +6,7 @@
 //! file that was renamed into its place is whole, and costs no wait.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,6 +21,7 @@ use crate::source::files::open::Unfinished;
 use crate::source::files::scan::{Found, Part, Scan};
 use crate::source::files::settle::Signals;
 use crate::source::files::stamp::Stamp;
+use crate::source::files::writers;
 
 /// How often to look whether what vanished is back.
 const LOOK: Duration = Duration::from_millis(50);
@@ -113,13 +115,13 @@ impl Caution {
             self.reads_until(Instant::now() + LONGEST_READ);
             let (scan, result) = read();
             self.reads_until(Instant::now() + READ_LAG);
-            let unfinished = self.unfinished(&scan);
-            if !unfinished.is_empty() {
+            let open = self.open(&scan, result.is_ok());
+            if !open.is_empty() {
                 if self.closes_soon(&scan) {
                     changed = true;
                     continue;
                 }
-                return (Arc::new(scan), Err(unfinished.iter().map(being_written).collect()));
+                return (Arc::new(scan), Err(open));
             }
             let loaded = match result {
                 Ok(loaded) => Loaded { at_once: loaded.at_once && !changed, ..loaded },
@@ -271,12 +273,32 @@ impl Caution {
         found
     }
 
+    /// What speaks against the files as they are: those that are being written, by what the notifier told and by what
+    /// the system says now. The latter also knows of a writer that was there before the watch was. It is asked after
+    /// the files were read, and only for those that are not what they were at the last whole load.
+    fn open(&self, scan: &Scan, read: bool) -> Vec<Diagnostic> {
+        let unfinished = self.unfinished(scan);
+        let good = self.lock().good.clone();
+        let known: HashMap<(Role, &str), Stamp> =
+            good.iter().flat_map(|good| &good.files).map(|file| (place(file), file.stamp)).collect();
+        let told: HashSet<&Path> = unfinished.iter().map(|unfinished| unfinished.path.as_path()).collect();
+        let asked = scan
+            .files
+            .iter()
+            .filter(|file| known.get(&place(file)) != Some(&file.stamp) && !told.contains(file.real.as_path()));
+        self.reads_until(Instant::now() + LONGEST_READ);
+        let written = writers::written(asked, read);
+        self.reads_until(Instant::now() + READ_LAG);
+        let told = unfinished.iter().map(|unfinished| being_written(&unfinished.path, unfinished));
+        told.chain(written.iter().map(|written| being_written(&written.path, written))).collect()
+    }
+
     /// Whether what is open is closed within a moment: the news of it may be on its way.
     fn closes_soon(&self, scan: &Scan) -> bool {
         let latest = Instant::now() + LONGEST_FRESH;
         while Instant::now() < latest {
             thread::sleep(CLOSE_LOOK);
-            if self.unfinished(scan).is_empty() {
+            if self.open(scan, false).is_empty() {
                 return true;
             }
         }
@@ -307,8 +329,8 @@ fn place(file: &Found) -> (Role, &str) {
     (file.role, &file.origin)
 }
 
-fn being_written(unfinished: &Unfinished) -> Diagnostic {
-    Diagnostic::error(unfinished.path.display().to_string(), unfinished.to_string())
+fn being_written(path: &Path, what: &dyn fmt::Display) -> Diagnostic {
+    Diagnostic::error(path.display().to_string(), what.to_string())
         .help("nothing is loaded until it is closed; write to a temporary name and rename it into place")
         .passing()
 }

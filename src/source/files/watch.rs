@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use notify::{ErrorKind, RecursiveMode, Watcher};
+use notify::ErrorKind;
 
 use crate::source::files::Tree;
 use crate::source::files::caution::waits_for;
+use crate::source::files::notifier::Notifier;
 use crate::source::files::scan::Scan;
 use crate::source::files::settle::{Interest, PATIENCE, Signals, Taken, Woken};
 use crate::source::files::stamp::Identity;
@@ -33,12 +34,7 @@ const TRUST_AGAIN: Duration = Duration::from_secs(10);
 const POLL_SHARE: u32 = 20;
 
 /// Makes the notifier that feeds the signals. Tests put one in that fails.
-pub(super) type MakeWatcher = fn(Arc<Signals>) -> notify::Result<Box<dyn Watcher + Send>>;
-
-/// The operating system's notifier.
-pub(super) fn system_watcher(signals: Arc<Signals>) -> notify::Result<Box<dyn Watcher + Send>> {
-    Ok(Box::new(notify::recommended_watcher(move |event| signals.notice(event))?))
-}
+pub(super) type MakeWatcher = fn(Arc<Signals>) -> notify::Result<Notifier>;
 
 /// Starts to watch. `loaded` is what the last load saw; what differs from it counts as a change.
 pub(super) fn start(
@@ -228,7 +224,7 @@ impl Watching {
 struct Arms {
     make: MakeWatcher,
     signals: Arc<Signals>,
-    watcher: Option<Box<dyn Watcher + Send>>,
+    watcher: Option<Notifier>,
     armed: BTreeMap<PathBuf, Identity>,
     /// The directories in which a new name matters.
     dirs: BTreeSet<PathBuf>,
@@ -260,7 +256,7 @@ impl Arms {
         self.signals.attend(Interest { dirs, turns: scan.turns.clone(), watched });
 
         self.failure = None;
-        if taken.all_lost || self.watcher.is_none() {
+        if taken.all_lost || !self.watcher.as_ref().is_some_and(Notifier::works) {
             self.signals.doubt(Path::new("/"));
             self.signals.unwatched(Path::new("/"));
             match (self.make)(Arc::clone(&self.signals)) {
@@ -290,7 +286,7 @@ impl Arms {
             if self.armed.contains_key(&place) {
                 continue;
             }
-            match watcher.watch(&place, RecursiveMode::NonRecursive) {
+            match watcher.watch(&place) {
                 Ok(()) => {
                     added = true;
                     self.armed.insert(place, identity);
@@ -307,6 +303,12 @@ impl Arms {
                     });
                 }
             }
+        }
+        if !watcher.works() {
+            // nothing is watched any more; the next look makes another
+            self.armed.clear();
+            self.signals.doubt(Path::new("/"));
+            self.failure = Some("file notifications have stopped".to_owned());
         }
         self.signals.watched(self.armed.keys().cloned());
         added
