@@ -24,6 +24,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long we read on, and forget what comes, when a connection closes within a body.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The most that is read then: who sends without end is cut.
+const LINGER_BYTES: usize = 16 << 20;
+
 type Timer = Option<Pin<Box<Sleep>>>;
 
 /// The stream.
@@ -36,6 +39,7 @@ pub(super) struct Patient<S> {
     head_timer: Timer,
     write_timer: Timer,
     linger_timer: Timer,
+    lingered: usize,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,7 @@ impl<S> Patient<S> {
             head_timer: None,
             write_timer: None,
             linger_timer: None,
+            lingered: 0,
         }
     }
 
@@ -185,8 +190,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
             if !matches!(read, Poll::Ready(Ok(()))) || unread.filled().is_empty() {
                 break;
             }
+            this.lingered += unread.filled().len();
             // one that sends without a pause has no more time than others
-            if expired(&mut this.linger_timer, LINGER, cx).is_ready() {
+            if this.lingered > LINGER_BYTES || expired(&mut this.linger_timer, LINGER, cx).is_ready() {
                 break;
             }
             this.hear(unread.filled_mut());
