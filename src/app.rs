@@ -25,7 +25,7 @@ use crate::source::{FileSettings, FileSource};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::{Metrics, events, room_for_threads};
-use crate::transport::{self, AdminTokens, BoundListener, Budget, Door, Gateway, Services, Surface};
+use crate::transport::{self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Services, Surface};
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
 
@@ -170,7 +170,7 @@ impl App {
             in_flight: AtomicUsize::new(0),
             decision_bytes: Budget::new(settings.http.max_inflight_bytes),
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
-            validations: transport::validations(),
+            aside: Aside::default(),
             descriptors,
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
