@@ -263,7 +263,9 @@ impl Checker<'_> {
 }
 
 fn check_url(url: &str) -> Result<(), String> {
-    let wrong = |what: &str| Err(format!("`{url}` {what}: write such as `https://pdp.example.com`"));
+    // up to `@` it may hold a password
+    let shown = url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}"));
+    let wrong = |what: &str| Err(format!("`{shown}` {what}: write such as `https://pdp.example.com`"));
     let Ok(uri) = url.parse::<http::Uri>() else {
         return wrong("is not a URL");
     };

@@ -192,14 +192,21 @@ impl Budget {
         Self { most, used: AtomicUsize::new(0) }
     }
 
+    /// How many bytes are held at the moment.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Takes `bytes` for a request that has `own` already. One that is alone is never refused: its own limits hold.
+    ///
+    /// What does not fit is never added, not even for a moment: a request that does fit would be refused because of it.
     fn take(&self, bytes: usize, own: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before <= own || before.saturating_add(bytes) <= self.most;
-        if !fits {
-            self.give(bytes);
-        }
-        fits
+        let fits = |used: usize| {
+            let after = used.saturating_add(bytes);
+            (used <= own || after <= self.most).then_some(after)
+        };
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
     fn give(&self, bytes: usize) {

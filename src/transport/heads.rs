@@ -67,6 +67,11 @@ impl Heads {
         self.place == Place::Lost
     }
 
+    /// Whether the client may still be sending what it has begun: a body, or something that cannot be followed.
+    pub(super) fn is_within_body(&self) -> bool {
+        self.place != Place::Head
+    }
+
     /// Reads what came, and spoils what must be refused. True if a head ended.
     pub(super) fn read(&mut self, mut bytes: &mut [u8]) -> bool {
         let mut ended = false;

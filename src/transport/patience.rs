@@ -5,9 +5,10 @@
 //! this way costs a place among `http.max_connections`.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,6 +21,9 @@ use crate::transport::heads::Heads;
 /// What an HTTP/2 connection begins with. As long as the bytes agree, the version is open.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How long we read on, and forget what comes, when a connection closes within a body.
+const LINGER: Duration = Duration::from_secs(1);
+
 type Timer = Option<Pin<Box<Sleep>>>;
 
 /// The stream.
@@ -31,6 +35,7 @@ pub(super) struct Patient<S> {
     version: Version,
     head_timer: Timer,
     write_timer: Timer,
+    linger_timer: Timer,
 }
 
 #[derive(Debug)]
@@ -52,7 +57,15 @@ pub(super) struct Limits {
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, conn: Arc<Conn>, limits: Limits) -> Self {
-        Self { stream, conn, limits, version: Version::Open(0), head_timer: None, write_timer: None }
+        Self {
+            stream,
+            conn,
+            limits,
+            version: Version::Open(0),
+            head_timer: None,
+            write_timer: None,
+            linger_timer: None,
+        }
     }
 
     /// Follows what the peer says, and spoils what must be refused.
@@ -134,7 +147,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.time_write(cx, result)
@@ -157,7 +170,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Ends what we send. A client that still sends a body would get a reset for it, and a reset may cost it the answer
+    /// that it has not read yet: so what comes is read and forgotten for a while (RFC 9112, 9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        while matches!(&this.version, Version::Http1(heads) if heads.is_within_body()) {
+            let mut space = [MaybeUninit::uninit(); 8192];
+            let mut unread = ReadBuf::uninit(&mut space);
+            let read = Pin::new(&mut this.stream).poll_read(cx, &mut unread);
+            if read.is_pending() {
+                return expired(&mut this.linger_timer, LINGER, cx).map(Ok);
+            }
+            if !matches!(read, Poll::Ready(Ok(()))) || unread.filled().is_empty() {
+                break;
+            }
+            // one that sends without a pause has no more time than others
+            if expired(&mut this.linger_timer, LINGER, cx).is_ready() {
+                break;
+            }
+            this.hear(unread.filled_mut());
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,6 +1,6 @@
 //! Connections that stall, half-close, reset or run ahead, and HTTP/2 without TLS.
 
-use std::io::{ErrorKind, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
-use crate::support::http::connect;
+use crate::support::http::{connect, read_response};
 use crate::support::raw::{Wire, hear, post, say};
 use crate::support::tiny::{ask, ask_with, tiny};
 
@@ -228,4 +228,27 @@ fn http2_without_tls() {
         drop(sender);
         connection.await.unwrap().unwrap();
     });
+}
+
+/// The answer comes before the body is sent, and is there still when the body has been.
+#[test]
+fn an_early_answer_reaches_a_client_that_sends_on() {
+    let server = tiny(json!({ "http": { "max_body_bytes": 1000 } }));
+    let limits = [("/nowhere", 404), ("/v1/is_authorized", 413)];
+    for (path, status) in limits {
+        for framing in ["content-length: 600000", "transfer-encoding: chunked"] {
+            let mut stream = connect(server.decisions);
+            let head =
+                format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n{framing}\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            for _ in 0..6 {
+                let part = " ".repeat(100_000);
+                let part = if framing.starts_with('t') { format!("186a0\r\n{part}\r\n") } else { part };
+                stream.write_all(part.as_bytes()).unwrap_or_else(|error| panic!("{path}, {framing}: {error}"));
+                std::thread::sleep(Duration::from_millis(30));
+            }
+            let answer = read_response(&mut BufReader::new(&stream), false).unwrap();
+            assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{path}, {framing}");
+        }
+    }
 }

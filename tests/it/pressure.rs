@@ -335,7 +335,8 @@ fn bodies_on_all_connections_share_a_budget() {
             wire
         })
         .collect();
-    server.until("full", |server| server.client().post("/v1/is_authorized", &large).status == 503);
+    // a question before that could take the place of one that is still on its way
+    server.until("both are held", |server| server.services.decision_bytes.held() >= 2 * 90_000);
     let refused = server.client().post("/v1/is_authorized", &large);
     assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("too_busy")));
     assert_eq!((refused.header("retry-after"), refused.header("connection")), (Some("1"), Some("close")));
@@ -347,6 +348,7 @@ fn bodies_on_all_connections_share_a_budget() {
         wire.send(&request[request.len() - 1..]);
         assert_eq!(wire.response().json()["decision"], "Allow");
     }
+    server.until("all is given back", |server| server.services.decision_bytes.held() == 0);
     assert_eq!(server.client().post("/v1/is_authorized", &large).status, 200, "there is room again");
 }
 
@@ -384,7 +386,8 @@ fn an_admin_budget_keeps_health_reachable() {
     let mut wire = Wire::open(server.admin);
     // alone it may be larger than the budget
     wire.send(&request[..request.len() - 1]);
-    server.until("full", |server| server.admin().post("/v1/validate", " ".repeat(10_000)).status == 503);
+    server.until("it is held", |server| server.services.admin_bytes.held() >= 90_000);
+    assert_eq!(server.admin().post("/v1/validate", " ".repeat(10_000)).status, 503);
     for path in ["/livez", "/readyz", "/metrics", "/v1/status"] {
         assert_eq!(server.admin().get(path).status, 200, "{path}");
     }
