@@ -402,8 +402,8 @@ fn a_large_bundle_is_written_for_few_at_a_time_and_for_those_who_take_it() {
                 stream
             })
             .collect();
+        server.until("all turns are taken", |_| turns() == 0);
         if leaves {
-            server.until("all turns are taken", |_| turns() == 0);
             let refused = server.admin().get("/v1/bundle");
             assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("too_busy")));
             assert_eq!(refused.header("retry-after"), Some("1"));
