@@ -178,7 +178,7 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
     let (tell, verdict) = oneshot::channel();
     // not tokio's threads: it panics where none can be had
     let begun = engine::begin_on_big_stack(move || {
-        let verdict = judge(&bundle, &limits);
+        let verdict = judge(&bundle, &limits, &|| tell.is_closed());
         drop((bundle, turn));
         // the client may have left
         let _ = tell.send(verdict);
@@ -196,8 +196,8 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
 }
 
 /// Everything that is wrong with a bundle, its routes among it.
-fn judge(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
-    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits);
+fn judge(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> Verdict {
+    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits, stop);
     let of_routes = match gateway::compile_bundle(bundle, limits) {
         Ok((_, more)) => {
             warnings.extend(more);
