@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{AnyId, Effect, Expr, ExprKind, PolicyID, Template, Var};
-use cedar_policy_core::parser::parse_policy_or_template;
+use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
 
 use crate::domain::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
 use crate::engine::compiled::Compiling;
@@ -234,15 +234,19 @@ impl Builder<'_, '_> {
         let (origin, source): (Arc<str>, Arc<str>) = (text.origin.as_str().into(), text.text.as_str().into());
         let exactly = matches!(text.naming, PolicyNaming::Exactly(_));
         let before = self.problems.len();
-        for (n, statement) in statements.iter().enumerate() {
-            if self.is_over() {
-                return;
-            }
-            match parse(&origin, &source, statement) {
-                // where it is not the only one it has no name, and only its syntax is of interest
-                Ok(_) if exactly && statements.len() != 1 => {}
-                Ok(template) => self.add_statement(&text.naming, n, template, statement, &origin, &source),
-                Err(found) => self.problems.extend(found),
+        let mut n = 0;
+        for group in groups(&statements) {
+            for (parsed, statement) in parse(&origin, &source, group).into_iter().zip(group) {
+                if self.is_over() {
+                    return;
+                }
+                match parsed {
+                    // where it is not the only one it has no name, and only its syntax is of interest
+                    Ok(_) if exactly && statements.len() != 1 => {}
+                    Ok(parsed) => self.add_statement(&text.naming, n, parsed, statement.tokens, &origin, &source),
+                    Err(found) => self.problems.extend(found),
+                }
+                n += 1;
             }
         }
         if let PolicyNaming::Exactly(id) = &text.naming
@@ -268,8 +272,7 @@ impl Builder<'_, '_> {
         match read {
             Ok((tokens, template)) => {
                 let (origin, source) = (text.origin.as_str().into(), text.text.as_str().into());
-                let whole = Statement { start: 0, end: text.text.len(), tokens };
-                self.add_statement(&text.naming, 0, template, &whole, &origin, &source);
+                self.add_statement(&text.naming, 0, Parsed { template, start: 0 }, tokens, &origin, &source);
             }
             Err(problem) => self.problems.push(problem),
         }
@@ -279,22 +282,23 @@ impl Builder<'_, '_> {
         &mut self,
         naming: &PolicyNaming,
         n: usize,
-        template: Template,
-        statement: &Statement,
+        Parsed { template, start }: Parsed,
+        tokens: usize,
         origin: &Arc<str>,
         source: &Arc<str>,
     ) {
         // from Cedar's own place on: without comments before the policy
         let span = template.loc().map_or(0..source.len(), |loc| {
-            let start = statement.start + loc.span.offset();
+            let start = start + loc.span.offset();
             start..start + loc.span.len()
         });
         let is_static = template.is_static();
         let Some(id) = self.name(naming, n, &template, (origin, source, span.start)) else { return };
         let kind = if is_static { Kind::Static } else { Kind::Template };
         let forbids = template.effect() == Effect::Forbid;
-        let tokens = u32::try_from(statement.tokens).unwrap_or(u32::MAX);
-        let site = Site { origin: origin.clone(), source: source.clone(), span: span.clone(), tokens, forbids, kind };
+        let size = u32::try_from(tokens).unwrap_or(u32::MAX);
+        let (from, whole) = (origin.clone(), source.clone());
+        let site = Site { origin: from, source: whole, span: span.clone(), tokens: size, forbids, kind };
         if let Some(first) = self.sites.get(&id) {
             let place = Diagnostic::error(&*first.origin, "").at(&first.source, first.span.start);
             self.problems.push(
@@ -318,7 +322,7 @@ impl Builder<'_, '_> {
         }
         let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
         let reads_now = reads_now(&template.condition());
-        self.keeping.add(&template, statement.tokens);
+        self.keeping.add(&template, tokens);
         // where there is a problem already, only more of its kind are looked for
         if self.problems.is_empty() {
             if let Some(validating) = &mut self.work.validating {
@@ -373,12 +377,59 @@ impl Builder<'_, '_> {
 }
 
 /// The tree of one policy or template, with a name that is not its own.
-fn parse(origin: &str, source: &str, statement: &Statement) -> Result<Template, Vec<Diagnostic>> {
-    let text = source.get(statement.start..statement.end).unwrap_or_default();
-    parse_policy_or_template(None, text).map_err(|errors| {
-        let place = |error| diagnose::one_within(origin, source, statement.start, error);
-        errors.iter().take(MAX_PROBLEMS).map(|error| place(error)).collect()
+struct Parsed {
+    template: Template,
+    /// Where in the text the part begins that it was parsed with.
+    start: usize,
+}
+
+/// How many words and signs are parsed at a time: a parser for each policy would take longer than the policy.
+const GROUP: usize = 4_000;
+
+/// Statements that are parsed together.
+fn groups(statements: &[Statement]) -> impl Iterator<Item = &[Statement]> {
+    let mut rest = statements;
+    std::iter::from_fn(move || {
+        let mut room = GROUP;
+        let fits = |statement: &&Statement| {
+            let left = room.checked_sub(statement.tokens);
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let few = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (group, others) = rest.split_at(few);
+        rest = others;
+        (!group.is_empty()).then_some(group)
     })
+}
+
+/// The trees of some statements, or what is wrong with each.
+fn parse(origin: &str, source: &str, group: &[Statement]) -> Vec<Result<Parsed, Vec<Diagnostic>>> {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Vec::new() };
+    let text = |start: usize, end: usize| source.get(start..end).unwrap_or_default();
+    if group.len() > 1
+        && let Ok(set) = parse_policyset(text(first.start, last.end))
+    {
+        let number = |template: &Template| {
+            let id: &str = template.id().as_ref();
+            id.strip_prefix("policy").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX)
+        };
+        let mut templates: Vec<Template> = set.all_templates().cloned().collect();
+        if templates.len() == group.len() {
+            // Cedar numbers them as they stand in the text
+            templates.sort_by_key(number);
+            return templates.into_iter().map(|template| Ok(Parsed { template, start: first.start })).collect();
+        }
+    }
+    let one = |statement: &Statement| {
+        let Statement { start, end, .. } = *statement;
+        let place = |error| diagnose::one_within(origin, source, start, error);
+        match parse_policy_or_template(None, text(start, end)) {
+            Ok(template) => Ok(Parsed { template, start }),
+            Err(errors) => Err(errors.iter().take(MAX_PROBLEMS).map(|error| place(error)).collect()),
+        }
+    };
+    group.iter().map(one).collect()
 }
 
 /// Cedar's uid for ours.
