@@ -188,7 +188,7 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
 
 fn read_and_judge(body: &[u8], limits: &Limits, left: &dyn Fn() -> bool) -> Result<Verdict, Problem> {
     match read_bundle(body) {
-        Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits)),
+        Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, left)),
         Ok(_) => Err(Problem::unavailable("abandoned", "the client has left")),
         Err(Unreadable::Shape(error)) => {
             let error = Diagnostic::error(error.pointer.trim_start_matches('/').replace('/', "."), error.message);
@@ -199,8 +199,8 @@ fn read_and_judge(body: &[u8], limits: &Limits, left: &dyn Fn() -> bool) -> Resu
 }
 
 /// Everything that is wrong with a bundle, its routes among it.
-fn judge(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
-    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits);
+fn judge(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> Verdict {
+    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits, stop);
     let of_routes = match gateway::compile_bundle(bundle, limits) {
         Ok((_, more)) => {
             warnings.extend(more);
