@@ -13,7 +13,7 @@ use crate::domain::{
     AccessRequest, Decision, DeniedBy, Outcome, Overlay, OverlayMode, PolicyError, PolicyId, RequestError, Uid, Value,
 };
 use crate::engine::broken::broken;
-use crate::engine::compiled::{self, Lineage};
+use crate::engine::compiled::{self, Lineage, Seen};
 use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities as documents;
@@ -36,6 +36,7 @@ pub fn decide(
     request: &AccessRequest<'_>,
     now: i64,
     stored: &Entities,
+    seen: Seen,
 ) -> Result<Decision, RequestError> {
     let (cedar_request, context, filled) = self::request(snapshot, request, now)?;
     let entities = entities(snapshot, request, stored)?;
@@ -43,7 +44,7 @@ pub fn decide(
         Semantics::Strict => unknown_entity(snapshot, request, &context, &entities),
         Semantics::Cedar => None,
     };
-    let Authorized { allowed, mut reasons, mut errors } = authorize(snapshot, &cedar_request, &entities)?;
+    let Authorized { allowed, mut reasons, mut errors } = authorize(snapshot, &cedar_request, &entities, seen)?;
     reasons.sort_unstable();
     errors.sort_unstable_by(|a, b| a.policy_id.cmp(&b.policy_id));
     let mut failed_forbids = errors.iter().filter(|error| snapshot.core.policies.forbids(&error.policy_id));
@@ -72,19 +73,39 @@ struct Authorized {
     errors: Vec<PolicyError>,
 }
 
-/// Asks Cedar's authorizer, with all policies where it has their trees, else with those whose scope holds.
-fn authorize(snapshot: &Snapshot, request: &Request, entities: &Entities) -> Result<Authorized, RequestError> {
+/// To parse a policy costs about as much as to evaluate so many whose trees are there.
+const PARSING: usize = 32;
+
+/// Asks Cedar's authorizer, with all policies where it has their trees, else with those whose scope holds. Where only
+/// those near the request are to be seen, with them, unless all are less work.
+fn authorize(
+    snapshot: &Snapshot,
+    request: &Request,
+    entities: &Entities,
+    seen: Seen,
+) -> Result<Authorized, RequestError> {
     let policies = &snapshot.core.policies;
-    if let Some(set) = policies.trees.whole() {
-        return Ok(heard(snapshot, &AUTHORIZER.is_authorized(request, set, entities)));
+    let whole = policies.trees.whole();
+    let of_all = |set| Ok(heard(snapshot, &AUTHORIZER.is_authorized(request, set, entities)));
+    if let (Some(set), Seen::All) = (whole, seen) {
+        return of_all(set);
     }
     let lineage = |uid: Option<&EntityUid>| {
         let uid = uid.unwrap_or_else(|| broken("a request of ours that lacks an entity"));
         let above = entities.ancestors(uid).into_iter().flatten().map(AsRef::as_ref);
         Lineage::new(snapshot, uid.as_ref(), above)
     };
-    let of = [request.principal(), request.action(), request.resource()].map(lineage);
-    let mut ids = compiled::candidates(snapshot, &of[0], &of[1], &of[2]);
+    let [principal, action, resource] = [request.principal(), request.action(), request.resource()].map(lineage);
+    let ids: Vec<&PolicyId> = match seen {
+        Seen::All => compiled::candidates(snapshot, &principal, &action, &resource).collect(),
+        Seen::Near => compiled::near(snapshot, &principal, &action, &resource),
+    };
+    if let Some(set) = whole
+        && ids.len().saturating_mul(PARSING) > policies.count()
+    {
+        return of_all(set);
+    }
+    let mut ids = ids.into_iter();
     let mut parsing = policies.parsing(&snapshot.core.settings.limits);
     // set by set, and put together as Cedar would: a forbid that holds counts alone, else every permit that does
     let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());

@@ -12,7 +12,7 @@ use crate::domain::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
 };
 use crate::engine::change;
-use crate::engine::compiled::{self, CompiledSet, Compiling, Unsettled};
+use crate::engine::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
 use crate::engine::conform::{self, Dropped, Name};
 use crate::engine::entities;
 use crate::engine::layout::Layout;
@@ -169,8 +169,8 @@ impl Snapshot {
         else {
             return Err(problems);
         };
-        let mut compiled =
-            compiled.map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
+        let mut compiled = compiled
+            .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
         warnings.extend(compiled.uncompiled().into_iter().map(|id| {
             let message = format!("`{id}` uses what only the reference engine can evaluate");
             let origin = policies.sites.get(&*id).map_or("policies", |site| &*site.origin);
@@ -225,13 +225,13 @@ impl Snapshot {
     pub fn decide(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
         compiled::check_brought(&self.store, request)?;
         if let Some(entities) = &self.entities {
-            return reference::decide(self, request, now, entities);
+            return reference::decide(self, request, now, entities, Seen::All);
         }
         match compiled::decide(self, request, now, true) {
             Ok(decision) => Ok(decision),
             Err(Unsettled::Refused(error)) => Err(error),
             Err(Unsettled::Reference) => {
-                let decided = compiled::by_reference(self, request, now);
+                let decided = compiled::by_reference(self, request, now, Seen::Near);
                 if decided.is_ok() {
                     self.core.fallbacks.fetch_add(1, Ordering::Relaxed);
                 }
@@ -269,8 +269,8 @@ impl Snapshot {
     pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
         compiled::check_brought(&self.store, request)?;
         match &self.entities {
-            None => compiled::by_reference(self, request, now),
-            Some(entities) => reference::decide(self, request, now, entities),
+            None => compiled::by_reference(self, request, now, Seen::All),
+            Some(entities) => reference::decide(self, request, now, entities, Seen::All),
         }
     }
 

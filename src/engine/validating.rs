@@ -160,8 +160,8 @@ impl<'s> Validating<'s> {
             return;
         }
         let mut set = PolicySet::new();
-        let linked = set.add_template(scope.clone()).is_ok()
-            && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
+        let linked =
+            set.add_template(scope.clone()).is_ok() && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
         debug_assert!(linked, "values that were checked");
         let result = self.validator().validate(&set, ValidationMode::Strict);
         // Cedar's outer types tell of which policy a finding is
@@ -171,7 +171,8 @@ impl<'s> Validating<'s> {
             sound = false;
             self.errors.push(locate(scope, site, &id, error));
         }
-        for warning in result.validation_warnings().filter(|found| AsRef::<PolicyID>::as_ref(found.policy_id()) == &id) {
+        for warning in result.validation_warnings().filter(|found| AsRef::<PolicyID>::as_ref(found.policy_id()) == &id)
+        {
             sound = false;
             let unfit = matches!(warning, cedar_policy::ValidationWarning::InvalidActionApplication(_));
             self.warning(locate(scope, site, &id, warning), unfit);

@@ -30,9 +30,9 @@ use crate::engine::store::{Draft, Store};
 use crate::engine::value::{Record, TooLarge};
 
 pub use brought::check_brought;
-pub use candidates::{Lineage, candidates};
+pub use candidates::{Lineage, candidates, near};
 pub use decide::{Unsettled, decide};
-pub use slice::{by_reference, everything};
+pub use slice::{Seen, by_reference, everything};
 
 use compile::Compiler;
 use env::{Ancestors, Env};
