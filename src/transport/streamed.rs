@@ -54,7 +54,7 @@ impl Body for Content {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
-            Self::Whole(whole) => Pin::new(whole).poll_frame(cx).map(|frame| frame.map(|Ok(frame)| Ok(frame))),
+            Self::Whole(whole) => Pin::new(whole).poll_frame(cx).map_err(|never| match never {}),
             Self::Streamed(streamed) => streamed.poll(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
         }
     }
