@@ -19,13 +19,13 @@ use tokio::time::timeout_at;
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::Diagnostic;
-use crate::engine::{EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation};
+use crate::engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::{Metrics, events, room_for_threads};
-use crate::transport::{self, AdminTokens, BoundListener, Budget, Door, Gateway, Services, Surface};
+use crate::transport::{self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Services, Surface};
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
 
@@ -170,7 +170,7 @@ impl App {
             in_flight: AtomicUsize::new(0),
             decision_bytes: Budget::new(settings.http.max_inflight_bytes),
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
-            validations: transport::validations(),
+            aside: Aside::default(),
             descriptors,
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
@@ -229,6 +229,7 @@ impl App {
         ended(operating, last_call).await;
         let (unanswered, cut) = (services.unanswered(), services.open_connections());
         let left = || over.saturating_duration_since(Instant::now());
+        services.pdp.state().stop();
         feed.stop(left().min(FEED_PATIENCE));
         if let Some(log) = services.pdp.log() {
             log.close(left().min(LOG_PATIENCE));
@@ -362,6 +363,11 @@ pub fn engine_settings(settings: &Settings) -> EngineSettings {
             max_parents: settings.limits.max_parents,
             max_nesting: settings.limits.max_nesting,
             max_expression_depth: settings.limits.max_expression_depth,
+            max_policy_tokens: settings.limits.max_policy_tokens,
+            max_policies_bytes: settings.limits.max_policies_bytes,
+            max_policies: settings.limits.max_policies,
+            max_validation_steps: settings.limits.max_validation_steps,
         },
+        kept: KeptTrees::default(),
     }
 }

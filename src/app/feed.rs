@@ -242,7 +242,8 @@ impl<S: Source> Loader<S> {
                         Vec::new()
                     }
                     Err(Rejected::Invalid(problems)) => problems,
-                    Err(Rejected::Stopped) => Vec::new(),
+                    // only API changes are bounded, and the process ends
+                    Err(Rejected::Stopped | Rejected::Abandoned | Rejected::Busy) => Vec::new(),
                 }
             }
             Err(problems) => {

@@ -71,6 +71,10 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
                 raw.limits.max_expression_depth,
                 MAX_EXPRESSION_DEPTH,
             ),
+            max_policy_tokens: raw.limits.max_policy_tokens.get(),
+            max_policies_bytes: checker.bytes(&["limits", "max_policies_bytes"], raw.limits.max_policies_bytes, 1),
+            max_policies: raw.limits.max_policies.get(),
+            max_validation_steps: raw.limits.max_validation_steps.get() as u64,
         },
         reload: ReloadSettings {
             watch: raw.reload.watch,

@@ -277,6 +277,14 @@ section! {
         /// How deep the expression of a policy may nest.
         #[schemars(range(max = 10000))]
         max_expression_depth: NonZeroUsize = non_zero::<5000>(),
+        /// How many words and signs one policy may have. Parsing takes up to 900 bytes for each.
+        max_policy_tokens: NonZeroUsize = non_zero::<100_000>(),
+        /// How many bytes of text all policies may have together. Bytes, or with a unit.
+        max_policies_bytes: ByteSize = ByteSize::mib(32),
+        /// How many policies, templates and links there may be together.
+        max_policies: NonZeroUsize = non_zero::<200_000>(),
+        /// How much work it may be to validate the policies against the schema, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
+        max_validation_steps: NonZeroUsize = non_zero::<50_000_000>(),
     }
 }
 

@@ -230,6 +230,14 @@ pub struct LimitSettings {
     pub max_nesting: usize,
     /// Nested expressions in a policy.
     pub max_expression_depth: usize,
+    /// Words and signs of one policy.
+    pub max_policy_tokens: usize,
+    /// Bytes of text of all policies.
+    pub max_policies_bytes: usize,
+    /// Policies, templates and links.
+    pub max_policies: usize,
+    /// Steps that validating all policies may take.
+    pub max_validation_steps: u64,
 }
 
 /// How changed files are noticed.

@@ -76,6 +76,13 @@ impl Diagnostic {
         self
     }
 
+    /// The same finding, of another file or member.
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = origin.into();
+        self
+    }
+
     /// The same finding, about one policy.
     #[must_use]
     pub fn policy(mut self, id: impl Into<String>) -> Self {

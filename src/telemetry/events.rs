@@ -87,6 +87,21 @@ impl LoadSuperseded {
     }
 }
 
+/// Whoever sent a change left before it took effect: it was not built, or given up.
+#[derive(Debug)]
+pub struct ChangeAbandoned {
+    /// What brought it.
+    pub source: ReloadSource,
+}
+
+impl ChangeAbandoned {
+    /// Logs and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(self.source, ReloadResult::Abandoned).inc();
+        info!(source = %self.source, "abandoned: whoever sent this change left before it took effect, so it was given up");
+    }
+}
+
 /// A source offered what is in force already.
 #[derive(Debug)]
 pub struct ReloadUnchanged {
@@ -335,6 +350,7 @@ mod tests {
         });
         check("", &|| published(ReloadSource::Patch).emit(&metrics));
         check("superseded", &|| LoadSuperseded { source: ReloadSource::Files }.emit(&metrics));
+        check("abandoned", &|| ChangeAbandoned { source: ReloadSource::Bundle }.emit(&metrics));
         let ids: Vec<PolicyId> = (0..102).map(|n| format!("f{n}").into()).collect();
         let revision = Revision { incarnation: 1, counter: 2 };
         check("forbid policies are removed: f0, f1, f2, ", &|| {
@@ -361,5 +377,6 @@ mod tests {
         assert_eq!(metrics.reloads(ReloadSource::Patch, ReloadResult::Good).get(), 1);
         assert_eq!((metrics.entities.get(), metrics.forbids.get()), (4, 2));
         assert_eq!(metrics.reloads(ReloadSource::Files, ReloadResult::Superseded).get(), 1);
+        assert_eq!(metrics.reloads(ReloadSource::Bundle, ReloadResult::Abandoned).get(), 1);
     }
 }

@@ -167,6 +167,8 @@ labels! {
         Unchanged = "unchanged",
         /// They were read before a change that the API has acknowledged since, and are skipped.
         Superseded = "superseded",
+        /// Given up, since its sender left or the process ends.
+        Abandoned = "abandoned",
     }
 }
 

@@ -1,14 +1,14 @@
 //! The admin API: replace the bundle, read it back, ask how things are, validate without serving.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::request::{pointer, uid_member};
 use crate::domain::{
@@ -19,25 +19,23 @@ use crate::engine::{self, Limits, Verdict};
 use crate::gateway;
 use crate::state::{Origin, Status};
 use crate::transport::Services;
+use crate::transport::aside;
 use crate::transport::exchange::{ContentType, Exchange, malformed};
 use crate::transport::respond::{self, Answer, Problem};
+use crate::transport::streamed::{Content, Pieces, Streamed};
 use serde::{Serialize, Serializer};
-
-/// Bundles that are validated at a time: each takes a thread and as much memory as one that is loaded.
-const MAX_VALIDATIONS: usize = 2;
-
-/// Turns for validations, one for each that may be under way.
-#[must_use]
-pub fn validations() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MAX_VALIDATIONS))
-}
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.admin_body()).await?;
-    let bundle = read_bundle(&body)?;
-    drop(body);
+    let turn = services.aside.reading().await?;
+    let bundle = aside::apart(move |_| {
+        let bundle = read_bundle(&body);
+        drop((body, turn));
+        bundle
+    });
+    let bundle = bundle.await??;
     let applied = services.pdp.state().apply(Change::Replace(bundle), Origin::Bundle).await?;
     let answer = respond::json(
         StatusCode::OK,
@@ -53,9 +51,26 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
     Ok(respond::at(applied.revision, answer))
 }
 
-/// `GET /v1/bundle`: what serves, in the shape that `PUT` takes.
-pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
+/// `GET /v1/bundle`: what serves, in the shape that `PUT` takes. Written while it is sent.
+pub(super) async fn get_bundle(services: &Services, exchange: &Exchange) -> Result<Answer, Problem> {
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
+    let revision = snapshot.revision();
+    let body = if exchange.head.method == Method::HEAD {
+        Content::Streamed(Streamed::none())
+    } else {
+        let turn = services.aside.export()?;
+        let begun = Streamed::begin(services.http.body_timeout, move |out| {
+            let _turn = turn;
+            aside::give_way();
+            write_bundle(&snapshot, out)
+        });
+        let streamed = begun.map_err(|error| aside::no_thread(&error))?;
+        streamed.settled().await.map_err(|_| Problem::unwritable())?
+    };
+    Ok(respond::at(revision, respond::streamed(body)))
+}
+
+fn write_bundle(snapshot: &Snapshot, out: &mut Pieces) -> io::Result<()> {
     let bundle = snapshot.texts();
     let by_id: serde_json::Map<String, serde_json::Value> =
         snapshot.policy_texts().into_iter().map(|(id, text)| (id.to_owned(), policy_member(text))).collect();
@@ -68,7 +83,6 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
         .iter()
         .map(|link| json!({ "template_id": link.template_id, "link_id": link.link_id, "args": link.args.iter().cloned().collect::<std::collections::BTreeMap<_, _>>() }))
         .collect();
-    let entities = EntityList(&snapshot);
     let routes = match bundle.routes.as_slice() {
         [] => None,
         [(origin, text)] if origin == "routes" => Some(json!(text)),
@@ -77,12 +91,12 @@ pub(super) fn get_bundle(services: &Services) -> Result<Answer, Problem> {
     let body = BundleAnswer {
         policies: json!(by_id),
         schema,
-        entities,
+        entities: EntityList(snapshot),
         links,
         routes,
         revision: snapshot.revision().to_string(),
     };
-    Ok(respond::at(snapshot.revision(), respond::json(StatusCode::OK, &body)))
+    Ok(serde_json::to_writer(out, &body)?)
 }
 
 /// A policy as it was given: an object in Cedar's JSON form, or text in Cedar's syntax.
@@ -159,45 +173,34 @@ fn degraded(services: &Services, status: &Status) -> Option<String> {
 pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.admin_body()).await?;
-    let bundle = match read_bundle(&body) {
-        Ok(bundle) => Arc::new(bundle),
+    let turn = services.aside.validation()?;
+    let limits = services.limits.clone();
+    let verdict = aside::apart(move |left| {
+        aside::give_way();
+        let verdict = read_and_judge(&body, &limits, left);
+        drop((body, turn));
+        // a large one takes its time to write
+        verdict.map(|verdict| serde_json::to_vec(&verdict))
+    });
+    let verdict = verdict.await??.map_err(|_| Problem::unwritable())?;
+    Ok(respond::with_type(StatusCode::OK, "application/json", verdict))
+}
+
+fn read_and_judge(body: &[u8], limits: &Limits, left: &dyn Fn() -> bool) -> Result<Verdict, Problem> {
+    match read_bundle(body) {
+        Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, left)),
+        Ok(_) => Err(Problem::unavailable("abandoned", "the client has left")),
         Err(Unreadable::Shape(error)) => {
             let error = Diagnostic::error(error.pointer.trim_start_matches('/').replace('/', "."), error.message);
-            let verdict = Verdict { valid: false, errors: vec![error], warnings: Vec::new() };
-            return Ok(respond::json(StatusCode::OK, &verdict));
+            Ok(Verdict { valid: false, errors: vec![error], warnings: Vec::new() })
         }
-        Err(Unreadable::NotJson(problem)) => return Err(problem),
-    };
-    let limits = services.limits.clone();
-    let Ok(turn) = services.validations.clone().try_acquire_owned() else {
-        return Err(Problem::unavailable(
-            "too_busy",
-            format!("{MAX_VALIDATIONS} bundles are being validated at the moment; ask again"),
-        ));
-    };
-    let (tell, verdict) = oneshot::channel();
-    // not tokio's threads: it panics where none can be had
-    let begun = engine::begin_on_big_stack(move || {
-        let verdict = judge(&bundle, &limits);
-        drop((bundle, turn));
-        // the client may have left
-        let _ = tell.send(verdict);
-    });
-    if let Err(error) = begun {
-        return Err(Problem::unavailable("no_thread", format!("no thread to validate on: {error}; ask again")));
-    }
-    match verdict.await {
-        Ok(verdict) => Ok(respond::json(StatusCode::OK, &verdict)),
-        // the thread panicked, which is logged
-        Err(_) => {
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "validating failed inside the engine"))
-        }
+        Err(Unreadable::NotJson(problem)) => Err(problem),
     }
 }
 
 /// Everything that is wrong with a bundle, its routes among it.
-fn judge(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
-    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits);
+fn judge(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> Verdict {
+    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits, stop);
     let of_routes = match gateway::compile_bundle(bundle, limits) {
         Ok((_, more)) => {
             warnings.extend(more);
