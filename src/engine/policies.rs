@@ -187,7 +187,10 @@ fn check_size(bundle: &Bundle, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
             limits.max_policies_bytes,
             largest.unwrap_or_default()
         );
-        return refuse(message, "make templates and links of policies that differ in ids alone, or raise `limits.max_policies_bytes`");
+        return refuse(
+            message,
+            "make templates and links of policies that differ in ids alone, or raise `limits.max_policies_bytes`",
+        );
     }
     let count = bundle.policies.len() + bundle.links.len();
     if count > limits.max_policies {
@@ -196,7 +199,8 @@ fn check_size(bundle: &Bundle, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
     Ok(())
 }
 
-const RAISE_COUNT: &str = "use policies on groups and attributes instead of one for each entity, or raise `limits.max_policies`";
+const RAISE_COUNT: &str =
+    "use policies on groups and attributes instead of one for each entity, or raise `limits.max_policies`";
 
 struct Builder<'b, 'w> {
     sites: HashMap<PolicyId, Site>,

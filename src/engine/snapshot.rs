@@ -157,20 +157,23 @@ impl Snapshot {
             );
         }
         if let (Some(_), Some(validating)) = (&policies, validating) {
-            let (errors, found) = validating.finish();
+            let (errors, found) = validating.finish(stop);
             warnings.extend(found);
             match settings.validation {
                 Validation::Strict => problems.extend(errors),
                 _ => warnings.extend(errors.into_iter().map(Diagnostic::warning)),
             }
         }
+        if stop() {
+            return Err(vec![policies::abandoned()]);
+        }
         let (Some(policies), Some((draft, layout)), Some(compiled), true) =
             (policies, loaded, compiled, problems.is_empty())
         else {
             return Err(problems);
         };
-        let mut compiled =
-            compiled.map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
+        let mut compiled = compiled
+            .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
         warnings.extend(compiled.uncompiled().into_iter().map(|id| {
             let message = format!("`{id}` uses what only the reference engine can evaluate");
             let origin = policies.sites.get(&*id).map_or("policies", |site| &*site.origin);

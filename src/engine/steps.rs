@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use cedar_policy_core::ast::{
-    ActionConstraint, BinaryOp, EntityReference, EntityUID, Expr, ExprKind, Literal, PrincipalOrResourceConstraint as Constraint,
-    Template, Var,
+    ActionConstraint, BinaryOp, EntityReference, EntityUID, Expr, ExprKind, Literal,
+    PrincipalOrResourceConstraint as Constraint, Template, Var,
 };
 use cedar_policy_core::validator::types::{Attributes, Type};
 use cedar_policy_core::validator::{ValidatorActionId, ValidatorSchema};
@@ -87,7 +87,8 @@ impl Steps {
             let resources = action.applies_to_resources().count() as u64;
             Reach { actions: 1, principals, resources, pairs: principals * resources }
         };
-        let single: HashMap<&EntityUID, Reach> = schema.action_ids().map(|action| (action.name(), own(action))).collect();
+        let single: HashMap<&EntityUID, Reach> =
+            schema.action_ids().map(|action| (action.name(), own(action))).collect();
         let mut steps = Self {
             all: Reach::default(),
             of_action: HashMap::new(),
@@ -150,7 +151,8 @@ impl Steps {
     /// What a policy or template costs.
     pub fn policy(&self, template: &Template) -> Cost {
         let parts = self.parts(&template.condition());
-        let (principal, resource) = (template.principal_constraint().as_inner(), template.resource_constraint().as_inner());
+        let (principal, resource) =
+            (template.principal_constraint().as_inner(), template.resource_constraint().as_inner());
         let mut listed = 0;
         let reach = match template.action_constraint() {
             ActionConstraint::Any => self.all,
@@ -227,7 +229,11 @@ impl Steps {
                 ExprKind::BinaryApp { op, .. } => match op {
                     BinaryOp::HasTag => parts.checks += 1,
                     BinaryOp::GetTag => parts.largest = parts.largest.max(self.tags),
-                    BinaryOp::Eq | BinaryOp::In | BinaryOp::Contains | BinaryOp::ContainsAll | BinaryOp::ContainsAny => {
+                    BinaryOp::Eq
+                    | BinaryOp::In
+                    | BinaryOp::Contains
+                    | BinaryOp::ContainsAll
+                    | BinaryOp::ContainsAny => {
                         parts.joins += 1;
                     }
                     _ => {}

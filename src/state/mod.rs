@@ -201,7 +201,8 @@ impl State {
     /// If it was rejected; then nothing has changed.
     pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, began: Began) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
-        let answer = self.submit(Submitted { change, origin: Origin::Files, began: Some(began), warnings, held: None })?;
+        let answer =
+            self.submit(Submitted { change, origin: Origin::Files, began: Some(began), warnings, held: None })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -255,3 +256,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,12 +122,14 @@ impl Writer {
                     return Ok(self.unchanged(&current.snapshot, origin, submitted));
                 }
                 replacement = Some(digest);
-                self.build(bundle, revision, unwanted).and_then(|built| self.not_empty(built, origin)).map(|mut built| {
-                    built.warnings.splice(0..0, warnings);
-                    built.forbids_removed =
-                        current.map(|now| forbids_removed(&now.snapshot, &built.snapshot)).unwrap_or_default();
-                    built
-                })
+                self.build(bundle, revision, unwanted).and_then(|built| self.not_empty(built, origin)).map(
+                    |mut built| {
+                        built.warnings.splice(0..0, warnings);
+                        built.forbids_removed =
+                            current.map(|now| forbids_removed(&now.snapshot, &built.snapshot)).unwrap_or_default();
+                        built
+                    },
+                )
             }
             Change::Entities(changes) => match current {
                 Some(current) => isolated(|| current.snapshot.apply(&changes, revision)).map(|snapshot| Built {
@@ -182,11 +184,13 @@ impl Writer {
     ) -> Result<Built, Vec<Diagnostic>> {
         let bundle = Arc::new(bundle);
         isolated(|| {
-            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted)).unwrap_or_else(|error| {
-                let help = "it is tried again; see the limits of threads and memory";
-                let problem = Diagnostic::error("bundle", format!("no thread to build it on: {error}"));
-                Err(vec![problem.help(help).passing()])
-            })
+            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted)).unwrap_or_else(
+                |error| {
+                    let help = "it is tried again; see the limits of threads and memory";
+                    let problem = Diagnostic::error("bundle", format!("no thread to build it on: {error}"));
+                    Err(vec![problem.help(help).passing()])
+                },
+            )
         })
     }
 

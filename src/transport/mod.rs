@@ -7,6 +7,7 @@
 
 mod admin;
 mod authzen;
+mod bundle;
 mod conn;
 mod echo;
 mod exchange;
