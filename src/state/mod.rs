@@ -256,3 +256,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 mod admin;
 mod aside;
 mod authzen;
+mod bundle;
 mod conn;
 mod echo;
 mod exchange;

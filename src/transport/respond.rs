@@ -195,13 +195,14 @@ impl From<Rejected> for Problem {
             Rejected::Superseded => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a later change was acknowledged first")
             }
-            // whoever asked is gone, or the process ends
-            Rejected::Abandoned => Self::unavailable("abandoned", "the change was given up and nothing has changed"),
             Rejected::Busy => Self::unavailable(
                 "too_busy",
                 "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",
             ),
-            Rejected::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping"),
+            // whoever is there to hear it has not left, so the process ends
+            Rejected::Abandoned | Rejected::Stopped => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping")
+            }
         }
     }
 }
