@@ -88,6 +88,10 @@ pub struct Metrics {
     pub decision_log_dropped: IntCounter,
     /// Records that the decision log wrote.
     pub decision_log_written: IntCounter,
+    /// Whether the decision log's sink takes no records. Set before a scrape.
+    pub decision_log_failing: IntGauge,
+    /// Memory of records that wait to be written. Set before a scrape.
+    pub decision_log_queue_bytes: IntGauge,
     log_dropped: IntCounter,
     snapshot_counter: IntGauge,
     snapshot_info: IntGaugeVec,
@@ -208,6 +212,14 @@ impl Metrics {
                 .counter("palisade_decision_log_dropped_total", "Records that the decision log could not take.")?,
             decision_log_written: build
                 .counter("palisade_decision_log_written_total", "Records that the decision log wrote.")?,
+            decision_log_failing: build.gauge(
+                "palisade_decision_log_failing",
+                "Whether the decision log's sink fails or has taken nothing for two seconds.",
+            )?,
+            decision_log_queue_bytes: build.gauge(
+                "palisade_decision_log_queue_bytes",
+                "Memory of the decision log's records that are not written yet.",
+            )?,
             log_dropped: build.counter(
                 "palisade_log_dropped_total",
                 "Lines of the sidecar's own log that were dropped because standard error took nothing.",

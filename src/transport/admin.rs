@@ -10,6 +10,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::decide::DecisionLog;
 use crate::domain::request::{pointer, uid_member};
 use crate::domain::{
     Bundle, Change, Diagnostic, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value,
@@ -151,7 +152,8 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
 /// What works worse than it should, all of it.
 fn degraded(services: &Services, status: &Status) -> Option<String> {
     let tokens = services.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
-    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).collect();
+    let log = services.pdp.log().and_then(DecisionLog::problem);
+    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).chain(log).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 
