@@ -378,6 +378,10 @@ impl Pdp {
             return Some(evaluate(snapshot, request, now)?.map(|decision| (Arc::new(decision), false)));
         };
         with_key(snapshot, request, |key| match cache.get(key) {
+            _ if !cache.takes(key) => {
+                self.metrics.cache_skipped.inc();
+                Some(evaluate(snapshot, request, now)?.map(|decision| (Arc::new(decision), false)))
+            }
             Some(hit) => {
                 self.metrics.cache_hits.inc();
                 Some(Ok((hit, true)))

@@ -72,6 +72,8 @@ pub struct Metrics {
     pub cache_misses: IntCounter,
     /// Memory of cached decisions. Set it in an [`Metrics::at_scrape`].
     pub cache_bytes: IntGauge,
+    /// Decisions about questions that are too large for the cache.
+    pub cache_skipped: IntCounter,
     /// Number of cached decisions. Set it in an [`Metrics::at_scrape`].
     pub cache_entries: IntGauge,
     /// Entities in force.
@@ -200,6 +202,10 @@ impl Metrics {
             threads: Threads::default(),
             cache_hits: build.counter("palisade_cache_hits_total", "Decisions that the cache answered.")?,
             cache_misses: build.counter("palisade_cache_misses_total", "Decisions that the cache did not have.")?,
+            cache_skipped: build.counter(
+                "palisade_cache_skipped_total",
+                "Decisions about questions that are too large for the cache.",
+            )?,
             cache_bytes: build.gauge("palisade_cache_bytes", "Memory of cached decisions.")?,
             cache_entries: build.gauge("palisade_cache_entries", "Number of cached decisions.")?,
             entities: build.gauge("palisade_entities", "Entities in force.")?,

@@ -73,7 +73,7 @@ routes:
     for (overflow, allows) in [("drop", true), ("block", false), ("deny", false)] {
         let (_dir, file) = pipe();
         let log = json!({ "sink": file, "queue": 16, "queue_bytes": "64KiB", "overflow": overflow });
-        let gate = Gate::with(ROUTES, POLICIES, json!({ "decision_log": log, "cache": { "enabled": true } }));
+        let gate = Gate::with(ROUTES, POLICIES, json!({ "decision_log": log, "gateway": { "deadline": "200ms" } }));
         let server = &gate.server;
         fill(server, overflow);
         let allowed = |metric: &str| gate.metric(metric);
