@@ -232,7 +232,7 @@ impl App {
         services.pdp.state().stop();
         feed.stop(left().min(FEED_PATIENCE));
         if let Some(log) = services.pdp.log() {
-            log.close(left().min(LOG_PATIENCE));
+            log.close(LOG_PATIENCE, over);
         }
         events::DrainFinished { took: started.elapsed(), cut, unanswered }.emit(&services.metrics);
     }
@@ -326,7 +326,8 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
         LogSink::Stdout => Sink::Stdout,
         LogSink::File(path) => Sink::File(path.clone()),
     };
-    let log = LogSettings { sink, queue: settings.decision_log.queue, mask: settings.decision_log.mask.clone() };
+    let config::DecisionLogSettings { queue, queue_bytes, overflow, ref mask, .. } = settings.decision_log;
+    let log = LogSettings { sink, queue, queue_bytes, overflow, mask: mask.clone() };
     DecisionLog::open(log, metrics.clone()).map(Some).map_err(|error| {
         let path = match &settings.decision_log.sink {
             LogSink::File(path) => path.clone(),

@@ -232,7 +232,7 @@ pub struct DecisionLogDropped {
 impl DecisionLogDropped {
     /// Logs it. The records were counted when they were dropped: a stuck sink must not hide them.
     pub fn emit(&self, _: &Metrics) {
-        warn!(count = self.count, "decision log: records dropped, its queue is full");
+        warn!(count = self.count, "decision log: records were not taken: its queue is full, or its sink fails");
     }
 }
 

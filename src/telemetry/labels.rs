@@ -108,6 +108,8 @@ labels! {
         RevisionNotReached = "revision_not_reached",
         /// It took too long.
         Deadline = "deadline",
+        /// The decision log cannot take the record, and none may be lost.
+        NotRecorded = "not_recorded",
         /// The sidecar is at fault.
         Internal = "internal",
     }
@@ -125,7 +127,12 @@ impl RefusalReason {
     pub const fn is_fault(self) -> bool {
         matches!(
             self,
-            Self::KeysUnavailable | Self::NotReady | Self::RevisionNotReached | Self::Deadline | Self::Internal
+            Self::KeysUnavailable
+                | Self::NotReady
+                | Self::RevisionNotReached
+                | Self::Deadline
+                | Self::NotRecorded
+                | Self::Internal
         )
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
 
+use crate::decide::DecisionLog;
 use crate::domain::{Bundle, Change, Diagnostic};
 use crate::engine::Snapshot;
 use crate::engine::{self, Limits, Verdict};
@@ -162,7 +163,8 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
 /// What works worse than it should, all of it.
 fn degraded(services: &Services, status: &Status) -> Option<String> {
     let tokens = services.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
-    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).collect();
+    let log = services.pdp.log().and_then(DecisionLog::problem);
+    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).chain(log).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -156,6 +156,8 @@ impl From<CheckError> for Problem {
             CheckError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.to_string())
                 .header(RETRY_AFTER, HeaderValue::from_static("1")),
             CheckError::TooSlow => Self::new(StatusCode::SERVICE_UNAVAILABLE, "decision_too_slow", error.to_string()),
+            CheckError::Unrecorded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", error.to_string())
+                .header(RETRY_AFTER, HeaderValue::from_static("1")),
             CheckError::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()),
         }
     }

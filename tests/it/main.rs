@@ -30,6 +30,7 @@ mod http_connections;
 mod http_raw;
 mod layers;
 mod limits;
+mod log_overflow;
 mod native;
 mod openapi;
 mod order;
