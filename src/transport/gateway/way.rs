@@ -178,7 +178,8 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         None
     } else {
         let rule = services.gateway.rules.rule(found.credential());
-        let credential = question.fields.credential(&rule);
+        let cookie = found.credential().and_then(|credential| credential.cookie.as_deref());
+        let credential = question.fields.credential(&rule, cookie);
         let Question { asked, deadline, .. } = *question;
         let known = services.gateway.identity.authenticate_patiently(&rule, credential, peer, asked, deadline).await;
         let route = found.route().map(|route| route.place.as_str());
