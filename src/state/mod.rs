@@ -8,9 +8,9 @@ mod rules;
 mod status;
 mod writer;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -52,23 +52,9 @@ struct Shared {
     revision: watch::Sender<Option<Revision>>,
     board: StatusBoard,
     incarnation: u64,
-    /// How many changes the API was told of as done. Only the writer counts, before it answers.
-    acknowledged: AtomicU64,
-}
-
-/// When a load began: before its first byte was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Began {
-    /// The changes that had been acknowledged by then.
-    acknowledged: u64,
-}
-
-impl Began {
-    /// The later of the two.
-    #[must_use]
-    pub fn later(self, other: Self) -> Self {
-        Self { acknowledged: self.acknowledged.max(other.acknowledged) }
-    }
+    /// When the API was last told of a change as done. Only the writer says so, before it answers.
+    // std Mutex: held for a copy
+    acknowledged: Mutex<Option<Instant>>,
 }
 
 /// A change that took effect.
@@ -95,7 +81,7 @@ pub struct Applied {
 pub enum Rejected {
     /// It cannot be built.
     Invalid(Vec<Diagnostic>),
-    /// It is of a load that began before a change that was acknowledged since.
+    /// It is of files that were made before a change that was acknowledged since.
     Superseded,
     /// The writer is gone or broke: the process is stopping, or should be.
     Stopped,
@@ -138,7 +124,7 @@ impl State {
             board: StatusBoard::new(),
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
-            acknowledged: AtomicU64::new(0),
+            acknowledged: Mutex::default(),
         });
         Writer::new(shared.clone(), settings, rules, observers, metrics.clone()).start(queue)?;
         Ok(Arc::new(Self { shared, metrics, commands }))
@@ -170,19 +156,13 @@ impl State {
         self.submit(change, origin, None, Vec::new())?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
-    /// Says that a load of files begins now. Ask before the first byte is read.
-    #[must_use]
-    pub fn begin_load(&self) -> Began {
-        Began { acknowledged: self.shared.acknowledged.load(Ordering::Acquire) }
-    }
-
-    /// Applies what a load of files brought, unless the API changed something since it `began`. `warnings` are
-    /// what the author of the files should look at. For threads outside the runtime.
+    /// Applies what a load of files brought, unless the API changed something since `made`, when the files came to be
+    /// as they were read. `warnings` are what the author of the files should look at. For threads outside the runtime.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, began: Began) -> Result<Applied, Rejected> {
-        let answer = self.submit(Change::Replace(bundle), Origin::Files, Some(began), warnings)?;
+    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, made: Instant) -> Result<Applied, Rejected> {
+        let answer = self.submit(Change::Replace(bundle), Origin::Files, Some(made), warnings)?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -190,11 +170,11 @@ impl State {
         &self,
         change: Change,
         origin: Origin,
-        began: Option<Began>,
+        made: Option<Instant>,
         warnings: Vec<Diagnostic>,
     ) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
         let (reply, answer) = oneshot::channel();
-        let command = Command { change, origin, began, warnings, reply, submitted: Instant::now() };
+        let command = Command { change, origin, made, warnings, reply, submitted: Instant::now() };
         self.commands.send(command).map_err(|_| Rejected::Stopped)?;
         Ok(answer)
     }

@@ -1,9 +1,8 @@
 //! The one thread that builds and publishes snapshots.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -13,15 +12,15 @@ use crate::domain::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
 use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::state::rules::{LoadRules, forbids_removed};
-use crate::state::{Applied, Began, Origin, Published, Rejected, Shared};
+use crate::state::{Applied, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events, supervised};
 
 /// A change on its way to the writer.
 pub(super) struct Command {
     pub(super) change: Change,
     pub(super) origin: Origin,
-    /// When the load began that brought it, if it is of a load.
-    pub(super) began: Option<Began>,
+    /// When the files were made that it is of, if it is of files.
+    pub(super) made: Option<Instant>,
     /// What whoever read it found worth saying.
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) reply: oneshot::Sender<Result<Applied, Rejected>>,
@@ -56,9 +55,9 @@ impl Writer {
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
         let work = supervised("palisade-writer", self.metrics.clone(), move || {
             while let Ok(command) = queue.recv() {
-                let Command { change, origin, began, warnings, reply, submitted } = command;
-                let outcome = match began {
-                    Some(began) if self.is_superseded(began) => {
+                let Command { change, origin, made, warnings, reply, submitted } = command;
+                let outcome = match made {
+                    Some(made) if self.is_superseded(made) => {
                         events::LoadSuperseded { source: origin }.emit(&self.metrics);
                         self.shared.board.superseded(origin);
                         Err(Rejected::Superseded)
@@ -67,8 +66,8 @@ impl Writer {
                 };
                 match &outcome {
                     Ok(applied) if origin == Origin::Files => self.files_had = applied.entities,
-                    // before the answer: whoever has it may rely on it. A load that begins from here on is a later one
-                    Ok(_) => drop(self.shared.acknowledged.fetch_add(1, Ordering::AcqRel)),
+                    // before the answer: whoever has it may rely on it. Files that are made from here on are later
+                    Ok(_) => *self.acknowledged() = Some(Instant::now()),
                     Err(_) => {}
                 }
                 // whoever asked may have left; the change stands all the same
@@ -79,10 +78,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the API has acknowledged a change since the load began. Such a load may have read what was there
-    /// before that change, and must not undo it.
-    fn is_superseded(&self, began: Began) -> bool {
-        began.acknowledged != self.shared.acknowledged.load(Ordering::Acquire)
+    fn acknowledged(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the API has acknowledged a change since files were made. They must not undo it.
+    fn is_superseded(&self, made: Instant) -> bool {
+        self.acknowledged().is_some_and(|acknowledged| made < acknowledged)
     }
 
     fn apply(
