@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -116,7 +116,7 @@ impl Caught {
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
                     // the feed is gone only when the process stops
-                    let _ = wake.send(Wish::Load);
+                    let _ = wake.send(Wish::Load(Instant::now()));
                     if let Some(tokens) = &services.admin_tokens {
                         tokens.reload();
                     }

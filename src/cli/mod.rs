@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod generate;
 mod http;
+mod printable;
 mod progress;
 mod routes;
 mod serve;
@@ -33,6 +34,7 @@ pub use exit::{Exit, Stop};
 pub use terminal::{ColorChoice, Terminal};
 
 use crate::engine::Semantics;
+use printable::Printable;
 use terminal::{Patient, wants_color};
 use timely::Timely;
 
@@ -225,26 +227,36 @@ pub fn run<A: Into<OsString> + Clone>(
     let exit = match parsed {
         Ok(cli) => {
             let (color, color_err) = colors(cli.color);
-            let mut terminal = Terminal { stdin, out, err, color, color_err };
-            dispatch(&cli.command, &mut terminal).unwrap_or_else(|stop| {
+            let mut shown = Printable::new(&mut *out, color);
+            let mut told = Printable::new(&mut *err, color_err);
+            let mut terminal = Terminal { stdin, out: &mut shown, err: &mut told, color, color_err };
+            let exit = dispatch(&cli.command, &mut terminal).unwrap_or_else(|stop| {
                 for line in stop.message.lines() {
                     let prefix = terminal::toned("error:", terminal::Tone::Bad, terminal.color_err);
                     // there is nobody left to tell if this fails
                     let _ = writeln!(terminal.err, "{prefix} {line}");
                 }
                 stop.exit
-            })
+            });
+            let flushed = shown.flush().and_then(|()| told.flush());
+            return end(exit, flushed, err);
         }
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             let (color, color_err) = colors(ColorChoice::Auto);
             let (to, color): (&mut dyn Write, bool) = if asked { (out, color) } else { (err, color_err) };
             let text = error.render();
-            let _ = if color { write!(to, "{}", text.ansi()) } else { write!(to, "{text}") };
+            let _ = if color { write!(to, "{}", text.ansi()) } else { write!(Printable::new(to, false), "{text}") };
             if asked { Exit::Success } else { Exit::Usage }
         }
     };
-    match out.flush().and_then(|()| err.flush()) {
+    let flushed = out.flush().and_then(|()| err.flush());
+    end(exit, flushed, err)
+}
+
+/// How to exit, once everything was written or could not be.
+fn end(exit: Exit, flushed: io::Result<()>, err: &mut dyn Write) -> Exit {
+    match flushed {
         Ok(()) => exit,
         Err(error) => {
             let _ = writeln!(err, "error: cannot write the output: {error}");

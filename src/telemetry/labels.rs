@@ -178,7 +178,7 @@ labels! {
         Bad = "bad",
         /// They are what was in force already.
         Unchanged = "unchanged",
-        /// They were read before a change that the API has acknowledged since, and are skipped.
+        /// They were changed before a change that the API has acknowledged since, and are skipped.
         Superseded = "superseded",
         /// Given up, since its sender left or the process ends.
         Abandoned = "abandoned",
