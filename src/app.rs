@@ -29,6 +29,8 @@ use crate::transport::{self, AdminTokens, BoundListener, Budget, Door, Gateway, 
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
 
+pub use signals::outlive_signals;
+
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
