@@ -156,7 +156,8 @@ impl App {
         let state = State::start_observed(engine, load_rules(&settings), observers, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
-        let descriptors = descriptors(settings.http.max_connections);
+        let limit = descriptors::raise();
+        let descriptors = limit.and_then(|limit| descriptors(limit, settings.http.max_connections));
         let services = Arc::new(Services {
             pdp: Pdp::new(state.clone(), metrics.clone())?.with_cache(cache).with_log(log).with_sampler(sampler),
             verify_unready: settings.engine.verify_unready,
@@ -174,6 +175,7 @@ impl App {
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
             validations: transport::validations(),
             descriptors,
+            aside_connections: descriptors::aside(limit),
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
         Ok(Self { services, listeners, feed, settings })
@@ -282,8 +284,7 @@ pub fn load_rules(settings: &Settings) -> LoadRules {
 }
 
 /// What decisions may have of the descriptors, where those are fewer than the connections of both their listeners.
-fn descriptors(max_connections: usize) -> Option<Arc<Semaphore>> {
-    let limit = descriptors::raise()?;
+fn descriptors(limit: usize, max_connections: usize) -> Option<Arc<Semaphore>> {
     let room = descriptors::room(limit);
     if room < max_connections {
         tracing::warn!(
