@@ -184,15 +184,15 @@ impl From<SemanticsArg> for Semantics {
 
 /// Runs the process's command line on the process's streams.
 pub fn main() -> Exit {
+    let serving = is_serve(std::env::args_os());
+    // before the configuration is read, which may wait for a file system
+    crate::app::outlive_signals(serving);
     // not locked: while one verb runs, the log and the decision log write to the same streams from their threads
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let mut out = Patient::new(io::BufWriter::new(stdout));
     // a pager may keep the others waiting, but the sidecar must end where it cannot start
-    let mut err: Box<dyn Write> = if is_serve(std::env::args_os()) {
-        Box::new(Patient::new(Timely::new(stderr, LAST_WORDS)))
-    } else {
-        Box::new(Patient::new(stderr))
-    };
+    let mut err: Box<dyn Write> =
+        if serving { Box::new(Patient::new(Timely::new(stderr, LAST_WORDS))) } else { Box::new(Patient::new(stderr)) };
     let env = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let streams = |choice| (wants_color(choice, &io::stdout(), env), wants_color(choice, &io::stderr(), env));
     run(std::env::args_os(), &mut io::stdin(), &mut out, &mut *err, &streams)

@@ -28,6 +28,7 @@ mod gateways;
 mod http2_floods;
 mod http_connections;
 mod http_raw;
+mod hull;
 mod layers;
 mod limits;
 mod log_overflow;
