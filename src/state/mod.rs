@@ -181,7 +181,8 @@ impl State {
     /// If it was rejected; then nothing has changed.
     pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, made: Instant) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
-        let answer = self.submit(Submitted { change, origin: Origin::Files, made: Some(made), warnings, held: None })?;
+        let answer =
+            self.submit(Submitted { change, origin: Origin::Files, made: Some(made), warnings, held: None })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 

@@ -1,6 +1,7 @@
 //! The one thread that builds and publishes snapshots.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;

@@ -269,7 +269,7 @@ async fn serve_one(
             })
         }
     });
-    let builder = builder(&http);
+    let builder = builder(&http, surface);
     let mut connection = pin!(builder.serve_connection(io, service));
     let pause = http.idle_timeout / LOOKS;
     let (mut looks, mut requests) = (0, conn.requests());
@@ -301,7 +301,8 @@ async fn serve_one(
                 looks = if conn.is_busy() || now != requests { 0 } else { looks + 1 };
                 requests = now;
                 match looks {
-                    ..LOOKS => next_look.as_mut().reset((Instant::now() + pause).into()),
+                    // one that was busy when it was told is looked at again soon
+                    ..LOOKS => next_look.as_mut().reset((Instant::now() + if told { GOES } else { pause }).into()),
                     LOOKS => {
                         connection.as_mut().graceful_shutdown();
                         next_look.as_mut().reset((Instant::now() + http.body_timeout).into());
@@ -380,7 +381,7 @@ async fn accept(socket: &Socket) -> io::Result<Box<dyn Duplex>> {
 }
 
 /// One for each connection. Heads, bodies and rest are timed by us.
-fn builder(http: &HttpSettings) -> auto::Builder<Streams> {
+fn builder(http: &HttpSettings, surface: Surface) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(Streams { patience: http.body_timeout });
     builder
         .http1()
@@ -389,7 +390,9 @@ fn builder(http: &HttpSettings) -> auto::Builder<Streams> {
         .max_headers(MAX_HEADERS)
         // not `pipeline_flush`: with it an answer that ends the connection is lost where more bytes follow the
         // request, and what a client does not read is buffered without end
-        .half_close(true);
+        // a client of the admin API that closes has left, and its change must not go on; one that asks for decisions may
+        // close its side with its last request
+        .half_close(surface != Surface::Admin);
     builder
         .http2()
         .timer(TokioTimer::new())
