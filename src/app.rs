@@ -5,9 +5,11 @@ mod feed;
 mod signals;
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
@@ -17,15 +19,17 @@ use tokio::time::timeout_at;
 use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::Diagnostic;
-use crate::engine::{EngineKind, EngineSettings, Limits, NowPolicy, Observers, Semantics, Validation};
+use crate::engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
-use crate::telemetry::{Metrics, events};
-use crate::transport::{self, AdminTokens, BoundListener, Budget, Door, Gateway, Services, Surface};
+use crate::telemetry::{Metrics, events, room_for_threads};
+use crate::transport::{self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Services, Surface};
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
+
+pub use signals::outlive_signals;
 
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +83,11 @@ pub struct App {
 /// # Errors
 /// If it cannot start.
 pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("palisade-http").build()?;
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // where one of them cannot be started, building the runtime panics or never returns
+    room_for_threads(workers)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(workers).enable_all().thread_name("palisade-http").build()?;
     // first: whoever reads in the log that we listen may signal us
     let mut signals = Some(Signals::install()?);
     let served = runtime.block_on(async {
@@ -148,7 +156,8 @@ impl App {
         let state = State::start_observed(engine, load_rules(&settings), observers, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
-        let descriptors = descriptors(settings.http.max_connections);
+        let limit = descriptors::raise();
+        let descriptors = limit.and_then(|limit| descriptors(limit, settings.http.max_connections));
         let services = Arc::new(Services {
             pdp: Pdp::new(state.clone(), metrics.clone())?.with_cache(cache).with_log(log).with_sampler(sampler),
             verify_unready: settings.engine.verify_unready,
@@ -164,8 +173,9 @@ impl App {
             in_flight: AtomicUsize::new(0),
             decision_bytes: Budget::new(settings.http.max_inflight_bytes),
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
-            validations: transport::validations(),
+            aside: Aside::default(),
             descriptors,
+            aside_connections: descriptors::aside(limit),
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
         Ok(Self { services, listeners, feed, settings })
@@ -223,9 +233,10 @@ impl App {
         ended(operating, last_call).await;
         let (unanswered, cut) = (services.unanswered(), services.open_connections());
         let left = || over.saturating_duration_since(Instant::now());
+        services.pdp.state().stop();
         feed.stop(left().min(FEED_PATIENCE));
         if let Some(log) = services.pdp.log() {
-            log.close(left().min(LOG_PATIENCE));
+            log.close(LOG_PATIENCE, over);
         }
         events::DrainFinished { took: started.elapsed(), cut, unanswered }.emit(&services.metrics);
     }
@@ -274,8 +285,7 @@ pub fn load_rules(settings: &Settings) -> LoadRules {
 }
 
 /// What decisions may have of the descriptors, where those are fewer than the connections of both their listeners.
-fn descriptors(max_connections: usize) -> Option<Arc<Semaphore>> {
-    let limit = descriptors::raise()?;
+fn descriptors(limit: usize, max_connections: usize) -> Option<Arc<Semaphore>> {
     let room = descriptors::room(limit);
     if room < max_connections {
         tracing::warn!(
@@ -319,7 +329,8 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
         LogSink::Stdout => Sink::Stdout,
         LogSink::File(path) => Sink::File(path.clone()),
     };
-    let log = LogSettings { sink, queue: settings.decision_log.queue, mask: settings.decision_log.mask.clone() };
+    let config::DecisionLogSettings { queue, queue_bytes, overflow, ref mask, .. } = settings.decision_log;
+    let log = LogSettings { sink, queue, queue_bytes, overflow, mask: mask.clone() };
     DecisionLog::open(log, metrics.clone()).map(Some).map_err(|error| {
         let path = match &settings.decision_log.sink {
             LogSink::File(path) => path.clone(),
@@ -356,6 +367,11 @@ pub fn engine_settings(settings: &Settings) -> EngineSettings {
             max_parents: settings.limits.max_parents,
             max_nesting: settings.limits.max_nesting,
             max_expression_depth: settings.limits.max_expression_depth,
+            max_policy_tokens: settings.limits.max_policy_tokens,
+            max_policies_bytes: settings.limits.max_policies_bytes,
+            max_policies: settings.limits.max_policies,
+            max_validation_steps: settings.limits.max_validation_steps,
         },
+        kept: KeptTrees::default(),
     }
 }

@@ -27,6 +27,9 @@ use crate::domain::uid::is_type_name;
 /// The HTTP library's least buffer for a request head.
 const LEAST_HEADER_BYTES: u64 = 8 * 1024;
 
+/// The least memory of the decision log's queue: a record that never fits is never recorded.
+const LEAST_LOG_QUEUE: usize = 64 << 10;
+
 /// Where `default` stands among the types of `authzen.overlay`.
 const OVERLAY_DEFAULT: &str = "default";
 
@@ -71,6 +74,10 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
                 raw.limits.max_expression_depth,
                 MAX_EXPRESSION_DEPTH,
             ),
+            max_policy_tokens: raw.limits.max_policy_tokens.get(),
+            max_policies_bytes: checker.bytes(&["limits", "max_policies_bytes"], raw.limits.max_policies_bytes, 1),
+            max_policies: raw.limits.max_policies.get(),
+            max_validation_steps: raw.limits.max_validation_steps.get() as u64,
         },
         reload: ReloadSettings {
             watch: raw.reload.watch,
@@ -232,7 +239,14 @@ impl Checker<'_> {
                 Err(message) => self.report(&key.each_ref().map(String::as_str), message),
             }
         }
-        DecisionLogSettings { sink, queue: raw.queue.get(), mask }
+        let queue_bytes = usize::try_from(raw.queue_bytes.0).unwrap_or(usize::MAX);
+        if queue_bytes < LEAST_LOG_QUEUE {
+            self.report(
+                &["decision_log", "queue_bytes"],
+                "must be at least 64KiB, or no record of some size would ever fit",
+            );
+        }
+        DecisionLogSettings { sink, queue: raw.queue.get(), queue_bytes, overflow: raw.overflow, mask }
     }
 
     fn level(&mut self, level: &str) {
@@ -263,7 +277,9 @@ impl Checker<'_> {
 }
 
 fn check_url(url: &str) -> Result<(), String> {
-    let wrong = |what: &str| Err(format!("`{url}` {what}: write such as `https://pdp.example.com`"));
+    // up to `@` it may hold a password
+    let shown = url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}"));
+    let wrong = |what: &str| Err(format!("`{shown}` {what}: write such as `https://pdp.example.com`"));
     let Ok(uri) = url.parse::<http::Uri>() else {
         return wrong("is not a URL");
     };

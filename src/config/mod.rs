@@ -25,10 +25,11 @@ pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
 
+use self::tree::Tree;
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
 pub use problem::{ConfigErrors, Origin, Problem};
-pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
+pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, Overflow, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;
 pub use secret::Secret;
 pub use settings::identity::{
@@ -123,7 +124,7 @@ fn settings_of(
     mut problems: Vec<Problem>,
 ) -> Result<(raw::RawConfig, Settings), ConfigErrors> {
     let schema = json_schema();
-    let mut tree = tree::Tree::default();
+    let mut tree = Tree::default();
     if let Some((path, text)) = file {
         match yaml::parse(text) {
             // anything later would replace it whole, and hide that it was ignored
@@ -136,7 +137,7 @@ fn settings_of(
             }
             Err(error) => {
                 let origin = Origin::File { path: path.to_owned(), line: error.line };
-                problems.push(Problem::new(origin, "", error.message));
+                problems.push(Problem::new(origin, "", error.quoting_no_key().message));
             }
         }
     }
@@ -144,6 +145,8 @@ fn settings_of(
         let origin = Origin::Variable(variable.name);
         tree.merge(variable.value, &|_| origin.clone());
     }
+    report_emptied(&Tree::of_flags(&flags), &mut problems);
+    report_emptied(&tree, &mut problems);
     tree.merge(tree::without_nulls(flags), &|_| Origin::CommandLine);
     // after the merge, so that an empty variable takes back what the file set
     tree.drop_nulls();
@@ -152,6 +155,24 @@ fn settings_of(
     let raw = schema::deserialize(&mut tree, &schema, &mut problems);
     let settings = check::check(raw.clone(), &tree, &mut problems);
     if problems.is_empty() { Ok((raw, settings)) } else { Err(ConfigErrors(problems)) }
+}
+
+/// What guards something: a template that renders nothing for one of these must not take the guard away. A section is
+/// one as soon as its variable is set; in a file a section may have all of its keys commented out.
+const GUARDS: [&[&str]; 5] =
+    [&["admin"], &["admin", "token_file"], &["admin", "tokens"], &["decision_log"], &["decision_log", "mask"]];
+
+/// Reports each guard that is there without a value.
+fn report_emptied(tree: &Tree, problems: &mut Vec<Problem>) {
+    for guard in GUARDS {
+        let path: Vec<String> = guard.iter().map(|key| (*key).to_owned()).collect();
+        let origin = tree.origin(&path);
+        let counts = guard.len() > 1 || !matches!(origin, Origin::File { .. });
+        if counts && tree.get(&path).is_some_and(serde_json::Value::is_null) {
+            let message = "has no value, which would take away what guards: give it one, or leave it out";
+            problems.push(Problem::new(origin, tree::shown(&path), message));
+        }
+    }
 }
 
 /// The process environment. Values that are not Unicode come through with replacement characters.

@@ -168,6 +168,18 @@ impl OverlayRule {
 }
 
 words! {
+    /// What becomes of a decision whose record finds the decision log's queue full.
+    Overflow {
+        /// It is answered; the record is dropped and counted.
+        Drop,
+        /// It waits for room as long as its request may, and is then answered as an error.
+        Block,
+        /// It is answered as an error.
+        Deny,
+    }
+}
+
+words! {
     /// What a log line looks like.
     LogFormat {
         /// For people; coloured on a terminal unless `NO_COLOR` is set.
@@ -277,6 +289,14 @@ section! {
         /// How deep the expression of a policy may nest.
         #[schemars(range(max = 10000))]
         max_expression_depth: NonZeroUsize = non_zero::<5000>(),
+        /// How many words and signs one policy may have. Parsing takes up to 900 bytes for each.
+        max_policy_tokens: NonZeroUsize = non_zero::<100_000>(),
+        /// How many bytes of text all policies may have together. Bytes, or with a unit.
+        max_policies_bytes: ByteSize = ByteSize::mib(32),
+        /// How many policies, templates and links there may be together.
+        max_policies: NonZeroUsize = non_zero::<200_000>(),
+        /// How much work it may be to validate the policies against the schema, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
+        max_validation_steps: NonZeroUsize = non_zero::<50_000_000>(),
     }
 }
 
@@ -311,8 +331,12 @@ section! {
     RawDecisionLog {
         /// `off`, `stdout`, or the path of a file that JSON lines are appended to.
         sink: String = "off".to_owned(),
-        /// How many records may wait to be written. Beyond that they are dropped and counted.
+        /// How many records may wait to be written. Beyond that `overflow` says what happens.
         queue: NonZeroUsize = non_zero::<8192>(),
+        /// How many bytes of memory the records that wait may take. Beyond that `overflow` says what happens.
+        queue_bytes: ByteSize = ByteSize::mib(16),
+        /// What happens to a decision whose record finds the queue full: `drop` answers it and counts the record as lost, `block` waits for room as long as the request may and then answers an error, `deny` answers an error.
+        overflow: Overflow = Overflow::Drop,
         /// Context attributes whose values are hidden: dotted paths below `context`, `*` for any one level.
         #[schemars(with = "Vec<String>")]
         mask: Vec<Option<String>> = Vec::new(),

@@ -3,9 +3,9 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::config::Problem;
 use crate::config::raw::RawConfig;
 use crate::config::tree::{Path, Tree, shown};
+use crate::config::{Problem, Secret};
 use crate::domain::closest;
 
 /// The JSON Schema of `palisade.yaml`, for editors and for validation elsewhere.
@@ -193,7 +193,9 @@ fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
-        Value::String(text) => format!("`{text}`"),
+        // text that is as long as a token may be one, at a wrong place
+        Value::String(text) if text.len() < Secret::LEAST => format!("`{text}`"),
+        Value::String(_) => "text".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a mapping".to_owned(),
     }

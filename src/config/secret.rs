@@ -11,20 +11,20 @@ use serde::ser::{Serialize, Serializer};
 #[schemars(inline)]
 pub struct Secret(String);
 
-/// The fewest characters of a token.
-const LEAST: usize = 16;
-
 /// The most characters of a token.
 const MOST: usize = 512;
 
 impl Secret {
+    /// The fewest characters of a token.
+    pub(super) const LEAST: usize = 16;
+
     /// A bearer token.
     ///
     /// # Errors
     /// If the text is no token. What is said does not quote it.
     pub fn token(text: &str) -> Result<Self, String> {
-        if text.len() < LEAST || text.len() > MOST || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("a token has {LEAST} to {MOST} visible ASCII characters and no space"));
+        if text.len() < Self::LEAST || text.len() > MOST || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!("a token has {} to {MOST} visible ASCII characters and no space", Self::LEAST));
         }
         Ok(Self(text.to_owned()))
     }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{
-    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, OverlayRule, Secret, Semantics, Validation,
+    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow, OverlayRule, Secret, Semantics,
+    Validation,
 };
 
 pub mod identity;
@@ -230,6 +231,14 @@ pub struct LimitSettings {
     pub max_nesting: usize,
     /// Nested expressions in a policy.
     pub max_expression_depth: usize,
+    /// Words and signs of one policy.
+    pub max_policy_tokens: usize,
+    /// Bytes of text of all policies.
+    pub max_policies_bytes: usize,
+    /// Policies, templates and links.
+    pub max_policies: usize,
+    /// Steps that validating all policies may take.
+    pub max_validation_steps: u64,
 }
 
 /// How changed files are noticed.
@@ -263,6 +272,10 @@ pub struct DecisionLogSettings {
     pub sink: LogSink,
     /// How many records may wait. Not 0.
     pub queue: usize,
+    /// How many bytes they may take.
+    pub queue_bytes: usize,
+    /// What happens where they take more.
+    pub overflow: Overflow,
     /// Context attributes whose values are hidden.
     pub mask: Vec<MaskPath>,
 }

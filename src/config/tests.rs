@@ -91,6 +91,62 @@ fn flags_before_environment_before_file_before_defaults() {
 }
 
 #[test]
+fn what_guards_is_not_emptied() {
+    let guarded = "admin: {token_file: tok}\ndecision_log: {mask: [pin]}\n";
+    for (file, env, flags) in [
+        ("", &[("PALISADE_ADMIN__TOKENS", "")][..], Value::Null),
+        ("", &[("PALISADE_ADMIN__TOKENS", " ")], Value::Null),
+        ("", &[("PALISADE_ADMIN__TOKENS", "~")], Value::Null),
+        ("", &[("PALISADE_ADMIN", "{tokens: }")], Value::Null),
+        (guarded, &[("PALISADE_ADMIN__TOKEN_FILE", "")], Value::Null),
+        (guarded, &[("PALISADE_ADMIN", "")], Value::Null),
+        (guarded, &[("PALISADE_DECISION_LOG__MASK", "")], Value::Null),
+        (guarded, &[("PALISADE_DECISION_LOG", "")], Value::Null),
+        (guarded, &[], json!({"admin": {"tokens": null}})),
+        ("", &[], json!({"admin": null})),
+        ("admin:\n  tokens:\n", &[], Value::Null),
+        ("admin:\n  token_file:\n", &[], Value::Null),
+        ("admin: {token_file: ~}\n", &[("PALISADE_ADMIN__HOSTS", "[a.test]")], Value::Null),
+    ] {
+        let errors = read(file, env, flags.clone()).expect_err(&format!("{file:?} {env:?} {flags}")).to_string();
+        assert!(errors.contains("has no value"), "{file:?} {env:?} {flags}: {errors}");
+    }
+    // a section whose keys are all commented out, a flag that was not given, and what has its value elsewhere
+    read("admin:\ndecision_log:\n", &[], json!({"routes": null})).unwrap();
+    read(guarded, &[("PALISADE_DECISION_LOG__MASK", "[]"), ("PALISADE_CACHE", "")], Value::Null).unwrap();
+}
+
+#[test]
+fn secrets_at_wrong_places_are_not_repeated() {
+    let secret = "supersecrettoken-1234567890";
+    let files = [
+        format!("admin: {secret}\n"),
+        format!("admin:\n  tokens: {secret}\n"),
+        format!("admin:\n  hosts: {secret}\n"),
+        format!("admin:\n  tokens:\n    {secret}: 1\n    {secret}: 2\n"),
+        format!("authzen: {{base_url: 'https://user:{secret}@test'}}\n"),
+        format!("identity: {secret}\n"),
+        format!("cache: [{secret}, {secret}]\n"),
+    ];
+    for file in &files {
+        let said = problems(file, &[]);
+        assert!(!said.contains(secret), "{file}: {said}");
+    }
+    for (name, value) in [
+        ("PALISADE_ADMIN", secret.to_owned()),
+        ("PALISADE_ADMIN__HOSTS", secret.to_owned()),
+        ("PALISADE_ADMIN__TOKENS", format!("{{{secret}: 1, {secret}: 2}}")),
+        ("PALISADE_ADMIN", format!("{{tokens: [{{{secret}: {secret}}}]}}")),
+        ("PALISADE_AUTHZEN__BASE_URL", format!("ftp://user:{secret}@test/")),
+        ("PALISADE_AUTHZEN__BASE_URL", format!("https://user:{secret}@test/?q")),
+        ("PALISADE_AUTHZEN__BASE_URL", format!("https://user:{secret}@te st/")),
+    ] {
+        let said = problems("", &[(name, &value)]);
+        assert!(!said.contains(secret), "{name}={value}: {said}");
+    }
+}
+
+#[test]
 fn mappings_merge_and_lists_replace() {
     let file = "authzen: {types: {user: User, doc: Document}}\ndecision_log: {mask: [a, b]}\n";
     let env = [("PALISADE_AUTHZEN__TYPES", "{doc: File}"), ("PALISADE_DECISION_LOG__MASK", "[c]")];
@@ -260,7 +316,7 @@ fn every_error_says_where_and_what_helps() {
         ("- a", "palisade.yaml:1: must be a mapping"),
         ("a: 1\n---\nb: 1", "palisade.yaml:3: not valid YAML: multiple YAML documents detected (column 1)"),
         ("a: [", "palisade.yaml:1: not valid YAML: unclosed bracket '[' (column 4)"),
-        ("cache: {}\ncache: {}", "palisade.yaml:2: not valid YAML: duplicate mapping key: cache (column 1)"),
+        ("cache: {}\ncache: {}", "palisade.yaml:2: not valid YAML: a key comes twice in one mapping (column 1)"),
     ] {
         let found = problems(file, &[]);
         assert!(found.contains(expected) && !found.contains('\n'), "{file:?}:\n{found}\nlacks {expected:?}");

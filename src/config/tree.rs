@@ -24,6 +24,13 @@ impl Default for Tree {
 }
 
 impl Tree {
+    /// The flags alone.
+    pub(super) fn of_flags(flags: &Value) -> Self {
+        let mut tree = Self::default();
+        tree.merge(flags.clone(), &|_| Origin::CommandLine);
+        tree
+    }
+
     /// Lays `incoming` over the tree: objects merge, anything else replaces.
     pub(super) fn merge(&mut self, incoming: Value, origin_of: &dyn Fn(&[String]) -> Origin) {
         merge(&mut self.value, incoming, &mut Path::new(), &mut self.origins, origin_of);

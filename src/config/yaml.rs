@@ -26,6 +26,27 @@ pub(crate) struct YamlError {
     pub(crate) message: String,
 }
 
+/// What the reader says of a key that is there before.
+const TWICE: &str = "duplicate mapping key";
+
+impl YamlError {
+    /// The message without the key that comes twice: in a configuration it may be a secret at a wrong place.
+    pub(super) fn quoting_no_key(mut self) -> Self {
+        self.message = quoting_no_key(&self.message);
+        self
+    }
+}
+
+fn quoting_no_key(message: &str) -> String {
+    match message.split_once(TWICE) {
+        Some((before, after)) => {
+            let column = after.rfind(" (column ").map(|at| &after[at..]).unwrap_or_default();
+            format!("{before}a key comes twice in one mapping{column}")
+        }
+        None => message.to_owned(),
+    }
+}
+
 /// Reads one document. An empty one is an empty object.
 pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
     let options = within(options(), text.len());
@@ -36,7 +57,8 @@ pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
 
 /// Reads one scalar or flow collection, as an environment variable holds it.
 pub(super) fn parse_value(text: &str) -> Result<Value, String> {
-    let node: Node = serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error).message)?;
+    let read = serde_saphyr::from_str_with_options(text, options());
+    let node: Node = read.map_err(|error| quoting_no_key(&explain(&error).message))?;
     Ok(node.split().0)
 }
 
@@ -203,7 +225,7 @@ impl<'de> Visitor<'de> for KindVisitor {
                 _ => !known.insert(key.value.clone()),
             };
             if again {
-                return Err(A::Error::custom(format!("duplicate key `{}`", key.value)));
+                return Err(A::Error::custom(format!("{TWICE}: {}", key.value)));
             }
             map.push((key, value));
         }

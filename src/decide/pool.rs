@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::decide::CheckError;
 use crate::domain::{AccessRequest, Decision};
 use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
+use crate::telemetry::{Metrics, supervised};
 
 /// Requests that may wait.
 const QUEUE: usize = 256;
@@ -67,7 +68,7 @@ impl ReferencePool {
     ///
     /// # Errors
     /// If none can be started.
-    pub(super) fn start() -> std::io::Result<Self> {
+    pub(super) fn start(metrics: &Arc<Metrics>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
         let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
@@ -76,7 +77,7 @@ impl ReferencePool {
             thread::Builder::new()
                 .name("palisade-reference".to_owned())
                 .stack_size(EVALUATION_STACK_BYTES)
-                .spawn(move || work(&queue))?;
+                .spawn(supervised("palisade-reference", metrics.clone(), move || work(&queue)))?;
         }
         Ok(Self { jobs, bytes: Arc::new(AtomicUsize::new(0)) })
     }
@@ -160,7 +161,7 @@ mod tests {
         let request = AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\""));
         let mut heavy = request.clone();
         heavy.context = crate::domain::Value::String("x".repeat(QUEUE_BYTES).into());
-        let pool = ReferencePool::start().unwrap();
+        let pool = ReferencePool::start(&Arc::new(Metrics::new().unwrap())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let later = || Instant::now() + Duration::from_secs(60);
         for (request, deadline, expected) in [

@@ -1,14 +1,17 @@
 //! The sampler: one of N live decisions is made again by the reference, off the hot path, and compared.
 //!
-//! It takes at most a hundredth of a core: what it does not get to is dropped and counted, never waited for.
+//! It takes at most a hundredth of a core, by the CPU time that its thread has used, however large the policies are:
+//! what it does not get to is dropped and counted, never waited for.
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::domain::{AccessRequest, Decision};
 use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
@@ -17,11 +20,11 @@ use crate::telemetry::{Metrics, VerifyResult, supervised};
 /// Decisions that may wait to be compared. Each holds its snapshot, so the queue is short.
 const QUEUE: usize = 16;
 
-/// After work that took `t`, the sampler rests for this many times `t`.
+/// After work that took `t` of CPU time, the sampler rests for this many times `t`.
 const REST: u32 = 99;
 
-/// Rests are cut into pieces, so that a stop is noticed.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+/// In a rest that is longer nothing is taken into the queue: samples hold their snapshots, and would be old.
+const LONG_REST: Duration = Duration::from_millis(100);
 
 /// Re-evaluates a sample of the live decisions with the reference.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct Sampler {
     every: NonZeroU32,
     seen: AtomicU32,
     queue: SyncSender<Sample>,
+    /// Whether it rests for long.
+    resting: Arc<AtomicBool>,
     mismatched: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
@@ -49,13 +54,14 @@ impl Sampler {
     /// If its thread cannot be started.
     pub fn start(every: NonZeroU32, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (queue, samples) = sync_channel(QUEUE);
-        let mismatched = Arc::new(AtomicBool::new(false));
-        let (found, counts) = (mismatched.clone(), metrics.clone());
+        let (mismatched, resting) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (found, rests, counts) = (mismatched.clone(), resting.clone(), metrics.clone());
+        let work = move || run(&samples, &found, &rests, &counts);
         thread::Builder::new()
             .name("palisade-verify".to_owned())
             .stack_size(EVALUATION_STACK_BYTES)
-            .spawn(supervised("palisade-verify", metrics.clone(), move || run(&samples, &found, &counts)))?;
-        Ok(Self { every, seen: AtomicU32::new(0), queue, mismatched, metrics })
+            .spawn(supervised("palisade-verify", metrics.clone(), work))?;
+        Ok(Self { every, seen: AtomicU32::new(0), queue, resting, mismatched, metrics })
     }
 
     /// Whether a decision was ever found to differ.
@@ -75,6 +81,9 @@ impl Sampler {
         if !self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every.get()) {
             return;
         }
+        if self.resting.load(Ordering::Acquire) {
+            return self.metrics.verify(VerifyResult::Dropped).inc();
+        }
         let sample = Sample {
             snapshot: snapshot.clone(),
             request: request.clone().into_owned(),
@@ -87,9 +96,9 @@ impl Sampler {
     }
 }
 
-fn run(samples: &Receiver<Sample>, mismatched: &AtomicBool, metrics: &Metrics) {
+fn run(samples: &Receiver<Sample>, mismatched: &AtomicBool, resting: &AtomicBool, metrics: &Metrics) {
     while let Ok(sample) = samples.recv() {
-        let started = Instant::now();
+        let before = cpu_time();
         // a panic must not end the sampling: it is a difference like any other
         let found = catch_unwind(AssertUnwindSafe(|| difference(&sample)))
             .unwrap_or_else(|_| Some("the reference failed inside".to_owned()));
@@ -107,10 +116,36 @@ fn run(samples: &Receiver<Sample>, mismatched: &AtomicBool, metrics: &Metrics) {
                 );
             }
         }
-        // the snapshot must not live for as long as the rest takes
+        // the snapshot must not live for as long as the rest takes; freeing it is part of the work
         drop(sample);
-        thread::sleep((started.elapsed() * REST).min(LONGEST_REST));
+        let rest = rest_after(cpu_time().saturating_sub(before));
+        if rest < LONG_REST {
+            thread::sleep(rest);
+            continue;
+        }
+        resting.store(true, Ordering::Release);
+        let until = Instant::now() + rest;
+        loop {
+            match samples.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                // it was on its way when the rest began
+                Ok(_) => metrics.verify(VerifyResult::Dropped).inc(),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+        resting.store(false, Ordering::Release);
     }
+}
+
+/// How long to rest after so much CPU time, that it was a hundredth of all time.
+fn rest_after(cpu: Duration) -> Duration {
+    // an hour of work is a broken clock
+    cpu.min(Duration::from_secs(3_600)) * REST
+}
+
+/// The CPU time that this thread has used.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// What the reference says otherwise, if it does.
@@ -164,6 +199,35 @@ mod tests {
     fn a_wrong_decision_is_found_and_a_right_one_is_not() {
         assert_eq!(difference(&sample(Outcome::Allow)), None);
         assert!(difference(&sample(Outcome::Deny)).is_some());
+    }
+
+    #[test]
+    fn it_holds_its_share_whatever_one_comparison_costs() {
+        for (work, share) in [(0, 0), (20, 1_980), (160_000, 15_840_000), (5_000_000, 495_000_000)] {
+            assert_eq!(rest_after(Duration::from_micros(work)), Duration::from_micros(share));
+        }
+        // time that passes is not time that is used
+        let before = cpu_time();
+        thread::sleep(Duration::from_millis(100));
+        let slept = cpu_time() - before;
+        let start = Instant::now();
+        while cpu_time() - before < slept + Duration::from_millis(5) {
+            assert!(start.elapsed() < Duration::from_secs(60), "work is not counted");
+        }
+        assert!(slept < Duration::from_millis(50), "{slept:?}");
+    }
+
+    #[test]
+    fn what_comes_in_a_long_rest_is_counted_and_not_kept() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let sampler = Sampler::start(NonZeroU32::MIN, metrics.clone()).unwrap();
+        let Sample { snapshot, request, now, decision } = sample(Outcome::Allow);
+        sampler.resting.store(true, Ordering::Release);
+        for _ in 0..100 {
+            sampler.offer(&snapshot, &request, now, &decision);
+        }
+        assert_eq!(metrics.verify(VerifyResult::Dropped).get(), 100);
+        assert_eq!(Arc::strong_count(&snapshot), 1);
     }
 
     #[test]

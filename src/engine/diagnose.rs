@@ -13,8 +13,13 @@ pub(super) fn located(origin: &str, text: &str, error: &dyn miette::Diagnostic) 
 
 /// One diagnostic for one error.
 pub(super) fn one(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> Diagnostic {
+    one_within(origin, text, 0, error)
+}
+
+/// One diagnostic for one error in the part of `text` that begins at `start` and was parsed by itself.
+pub(super) fn one_within(origin: &str, text: &str, start: usize, error: &dyn miette::Diagnostic) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(origin, message(error));
-    if let Some(offset) = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset())
+    if let Some(offset) = error.labels().and_then(|mut labels| labels.next()).map(|label| start + label.offset())
         && offset <= text.len()
         && !text.is_empty()
     {

@@ -28,9 +28,11 @@ mod schema;
 mod settings;
 mod snapshot;
 mod stack;
+mod steps;
 mod store;
 mod strict;
 mod validate;
+mod validating;
 mod value;
 
 #[cfg(test)]
@@ -38,7 +40,7 @@ mod tests;
 
 pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
-pub use settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
+pub use settings::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::{Loading, Observers, Snapshot};
 pub use stack::{EVALUATION_STACK_BYTES, begin_on_big_stack, on_big_stack};
 pub use validate::{Verdict, check};

@@ -1,31 +1,46 @@
-//! From texts of policies to one policy set with stable ids.
+//! From texts of policies to policies with stable ids, one tree at a time.
+//!
+//! Cedar's trees take hundreds of times the bytes of their text. So each policy is parsed by itself, handed to all who
+//! need its tree (see [`Work`]), and dropped. What stays is its text and where it stands in it; `trees` makes trees
+//! of it again for the reference.
 
 mod json;
+mod link;
+mod trees;
 
 use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use cedar_policy::{Effect, EntityUid, Policy, PolicySet, SlotId, Template};
-use cedar_policy_core::ast::{Expr, ExprKind, Var};
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast::{AnyId, Effect, Expr, ExprKind, PolicyID, Template, Var};
+use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
 
 use crate::domain::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
+use crate::engine::compiled::Compiling;
 use crate::engine::diagnose;
-use crate::engine::guard::{self, Grammar};
+use crate::engine::guard::{self, Grammar, Statement};
 use crate::engine::settings::Limits;
-use crate::engine::stack::Deep;
+use crate::engine::validating::Validating;
+use trees::Keeping;
+pub use trees::Trees;
+
+/// How many problems are listed. The rest is not looked for.
+pub const MAX_PROBLEMS: usize = 100;
 
 /// All policies of a bundle, under the ids that decisions name.
 #[derive(Debug)]
 pub struct Policies {
-    /// Cedar's set, in the order of the bundle: texts first, links after them.
-    pub set: Deep<PolicySet>,
     /// Where each policy and template stands.
     pub sites: HashMap<PolicyId, Site>,
     /// The links, each naming its template by the template's policy id.
     pub links: Vec<Link>,
     /// Whether some policy may read `context.now`.
     pub reads_now: bool,
+    /// Cedar's trees of all policies, where they are kept.
+    pub trees: Trees,
+    /// Policies that can decide.
+    count: usize,
 }
 
 /// Where a policy or template stands in the bundle.
@@ -37,9 +52,39 @@ pub struct Site {
     pub source: Arc<str>,
     /// The policy's bytes in that text.
     pub span: std::ops::Range<usize>,
+    /// Words and signs in it.
+    pub tokens: u32,
     /// Whether it forbids.
     pub forbids: bool,
+    /// What it is.
+    pub kind: Kind,
 }
+
+/// What stands at a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A policy that decides by itself.
+    Static,
+    /// A template, which decides through its links alone.
+    Template,
+    /// The link of this number; the text is its template's.
+    Link(u32),
+}
+
+/// What is done with each policy while its tree is there.
+pub struct Work<'w> {
+    /// Validates it.
+    pub validating: Option<Validating<'w>>,
+    /// Compiles it.
+    pub compiling: Option<Compiling<'w>>,
+    /// Up to how many words and signs trees are kept.
+    pub keep: usize,
+    /// Whether the result is not wanted any more.
+    pub stop: &'w dyn Fn() -> bool,
+}
+
+/// A policy whose text is no longer than this fits any stack.
+const DEEP_BYTES: usize = 1_000;
 
 impl Site {
     /// The policy's own text.
@@ -47,47 +92,61 @@ impl Site {
     pub fn text(&self) -> &str {
         self.source.get(self.span.clone()).unwrap_or(&self.source)
     }
-}
 
-/// A policy whose text is no longer than this fits any stack.
-const DEEP_BYTES: usize = 1_000;
-
-/// A static policy or a template, as one text yields them.
-enum Statement {
-    Policy(Policy),
-    Template(Template),
+    /// Whether the text is so long that its tree may be deep.
+    pub fn is_deep(&self) -> bool {
+        self.span.len() > DEEP_BYTES
+    }
 }
 
 impl Policies {
-    /// Parses, names and links all policies of `bundle`.
+    /// Parses, names and links all policies of `bundle`, and does the `work` on each.
     ///
     /// # Errors
-    /// Every problem found.
-    pub fn build(bundle: &Bundle, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
+    /// Every problem found, up to a bound. What of the work found problems tells them itself.
+    pub fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
+        check_size(bundle, limits)?;
         let mut builder = Builder {
-            set: PolicySet::new(),
             sites: HashMap::new(),
             aliases: HashMap::new(),
+            templates: HashMap::new(),
             links: Vec::new(),
             problems: Vec::new(),
+            reads_now: false,
             ordinal: 0,
+            statics: 0,
+            keeping: Keeping::new(work.keep),
+            limits,
+            work,
         };
         for text in &bundle.policies {
-            builder.add_text(text, limits);
+            if builder.is_over() {
+                break;
+            }
+            builder.add_text(text);
         }
         if builder.problems.is_empty() {
             for (i, link) in bundle.links.iter().enumerate() {
+                if builder.is_over() {
+                    break;
+                }
                 builder.add_link(&format!("links[{i}]"), link);
             }
+        }
+        if (builder.work.stop)() {
+            return Err(vec![abandoned()]);
         }
         if !builder.problems.is_empty() {
             return Err(builder.problems);
         }
-        let reads_now = builder.set.policies().any(|policy| {
-            let policy: &cedar_policy_core::ast::Policy = policy.as_ref();
-            reads_now(&policy.condition())
-        });
-        Ok(Self { set: Deep::new(builder.set), sites: builder.sites, links: builder.links, reads_now })
+        let count = builder.statics + builder.links.len();
+        Ok(Self {
+            sites: builder.sites,
+            links: builder.links,
+            reads_now: builder.reads_now,
+            trees: builder.keeping.finish(),
+            count,
+        })
     }
 
     /// Whether the policy forbids.
@@ -96,80 +155,128 @@ impl Policies {
         self.sites.get(id).is_some_and(|site| site.forbids)
     }
 
-    /// Whether the text of a policy is so long that its tree may be deep.
-    pub fn is_deep(&self, id: &str) -> bool {
-        self.sites.get(id).is_some_and(|site| site.span.len() > DEEP_BYTES)
-    }
-
     /// The policies that can decide and forbid, links among them, sorted.
     #[must_use]
     pub fn forbidding(&self) -> BTreeSet<PolicyId> {
-        let forbids = self.set.policies().filter(|policy| policy.effect() == Effect::Forbid);
-        forbids.map(|policy| PolicyId::from(AsRef::<str>::as_ref(policy.id()))).collect()
+        let deciding = self.sites.iter().filter(|(_, site)| site.forbids && site.kind != Kind::Template);
+        deciding.map(|(id, _)| id.clone()).collect()
     }
 
     /// How many policies can decide: static ones and links, templates not.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.set.num_of_policies()
+        self.count
     }
 }
 
-struct Builder {
-    set: PolicySet,
+/// What is said where nobody waits for the result any more.
+pub fn abandoned() -> Diagnostic {
+    let message = "given up: whoever sent it has left, or the sidecar is stopping";
+    Diagnostic::error("bundle", message).help("send it again, and wait for the answer").passing()
+}
+
+/// Refuses what could not be held, before any of it is parsed.
+fn check_size(bundle: &Bundle, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
+    let refuse = |message: String, help: &str| Err(vec![Diagnostic::error("policies", message).help(help)]);
+    let bytes: usize = bundle.policies.iter().map(|text| text.text.len()).sum();
+    if bytes > limits.max_policies_bytes {
+        let largest = bundle.policies.iter().max_by_key(|text| text.text.len());
+        let largest = largest.map(|text| format!("; the largest is {} ({} bytes)", text.origin, text.text.len()));
+        let message = format!(
+            "the policies have {bytes} bytes of text, more than {}{}",
+            limits.max_policies_bytes,
+            largest.unwrap_or_default()
+        );
+        return refuse(
+            message,
+            "make templates and links of policies that differ in ids alone, or raise `limits.max_policies_bytes`",
+        );
+    }
+    let count = bundle.policies.len() + bundle.links.len();
+    if count > limits.max_policies {
+        return refuse(format!("{count} policies and links, more than {}", limits.max_policies), RAISE_COUNT);
+    }
+    Ok(())
+}
+
+const RAISE_COUNT: &str =
+    "use policies on groups and attributes instead of one for each entity, or raise `limits.max_policies`";
+
+struct Builder<'b, 'w> {
     sites: HashMap<PolicyId, Site>,
     /// `@id` of templates in texts that are numbered, each with all templates that have it.
     aliases: HashMap<String, Vec<PolicyId>>,
+    /// What links need of templates.
+    templates: HashMap<PolicyId, link::Linkable>,
     links: Vec<Link>,
     problems: Vec<Diagnostic>,
+    reads_now: bool,
     /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
     ordinal: usize,
+    statics: usize,
+    keeping: Keeping,
+    limits: &'b Limits,
+    work: &'b mut Work<'w>,
 }
 
-impl Builder {
-    fn add_text(&mut self, text: &PolicyText, limits: &Limits) {
+impl Builder<'_, '_> {
+    /// Whether there is no use in going on.
+    fn is_over(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS || (self.work.stop)()
+    }
+
+    fn add_text(&mut self, text: &PolicyText) {
         if json::is_json(&text.text) {
-            return self.add_json(text, limits);
+            return self.add_json(text);
         }
-        if let Err(problem) = guard::check_text(&text.origin, &text.text, Grammar::Policies, limits) {
-            self.problems.push(problem);
-            return;
-        }
-        let set = match PolicySet::from_str(&text.text) {
-            Ok(set) => set,
-            Err(errors) => {
-                self.problems.extend(errors.iter().map(|error| diagnose::one(&text.origin, &text.text, error)));
-                return;
-            }
+        let checked = guard::check_text(&text.origin, &text.text, Grammar::Policies, self.limits)
+            .and_then(|()| guard::statements(&text.origin, &text.text, self.limits));
+        let statements = match checked {
+            Ok(statements) => statements,
+            Err(problem) => return self.problems.push(problem),
         };
-        let origin: Arc<str> = text.origin.as_str().into();
-        let source: Arc<str> = text.text.as_str().into();
-        let statements = in_order(&set);
+        let (origin, source): (Arc<str>, Arc<str>) = (text.origin.as_str().into(), text.text.as_str().into());
+        let exactly = matches!(text.naming, PolicyNaming::Exactly(_));
+        let before = self.problems.len();
+        let mut n = 0;
+        for group in groups(&statements) {
+            for (parsed, statement) in parse(&origin, &source, group).into_iter().zip(group) {
+                if self.is_over() {
+                    return;
+                }
+                match parsed {
+                    // where it is not the only one it has no name, and only its syntax is of interest
+                    Ok(_) if exactly && statements.len() != 1 => {}
+                    Ok(parsed) => self.add_statement(&text.naming, n, parsed, statement.tokens, &origin, &source),
+                    Err(found) => self.problems.extend(found),
+                }
+                n += 1;
+            }
+        }
         if let PolicyNaming::Exactly(id) = &text.naming
             && statements.len() != 1
+            && self.problems.len() == before
         {
             self.problems.push(
                 Diagnostic::error(&*origin, format!("`{id}` must be exactly one policy, not {}", statements.len()))
                     .help("give each policy its own member, or send all of them as one text"),
             );
-            return;
-        }
-        for (n, statement) in statements.into_iter().enumerate() {
-            self.add_statement(&text.naming, n, &statement, &origin, &source);
         }
     }
 
     /// Adds a policy in the JSON form. Whoever read it has named it.
-    fn add_json(&mut self, text: &PolicyText, limits: &Limits) {
+    fn add_json(&mut self, text: &PolicyText) {
         if !matches!(text.naming, PolicyNaming::Exactly(_)) {
             let message = "a policy in the JSON form must have a name of its own";
             let help = "send it as a member of `policies`, or put it into a file named `*.cedar.json`";
             return self.problems.push(Diagnostic::error(&text.origin, message).help(help));
         }
-        match json::read(text, limits) {
-            Ok(statement) => {
+        let read = guard::check_json(&text.origin, &text.text, self.limits)
+            .and_then(|tokens| Ok((tokens, json::read(&text.origin, &text.text, self.limits)?)));
+        match read {
+            Ok((tokens, template)) => {
                 let (origin, source) = (text.origin.as_str().into(), text.text.as_str().into());
-                self.add_statement(&text.naming, 0, &statement, &origin, &source);
+                self.add_statement(&text.naming, 0, Parsed { template, start: 0 }, tokens, &origin, &source);
             }
             Err(problem) => self.problems.push(problem),
         }
@@ -179,50 +286,23 @@ impl Builder {
         &mut self,
         naming: &PolicyNaming,
         n: usize,
-        statement: &Statement,
+        Parsed { template, start }: Parsed,
+        tokens: usize,
         origin: &Arc<str>,
         source: &Arc<str>,
     ) {
-        let (annotated, effect, core) = match statement {
-            Statement::Policy(policy) => {
-                let core: &cedar_policy_core::ast::Policy = policy.as_ref();
-                (policy.annotation("id"), policy.effect(), core.loc())
-            }
-            Statement::Template(template) => {
-                let core: &cedar_policy_core::ast::Template = template.as_ref();
-                (template.annotation("id"), template.effect(), core.loc())
-            }
-        };
-        let span = core.map_or(0..source.len(), |loc| loc.span.offset()..loc.span.offset() + loc.span.len());
-        let id: PolicyId = match naming {
-            PolicyNaming::Exactly(id) => id.as_str().into(),
-            PolicyNaming::Stem(stem) => match annotated {
-                Some("") => {
-                    self.problems.push(
-                        Diagnostic::error(&**origin, "an empty `@id`")
-                            .at(source, span.start)
-                            .help("name the policy, or leave the annotation out"),
-                    );
-                    return;
-                }
-                Some(id) => id.into(),
-                None => format!("{stem}.{n}").into(),
-            },
-            PolicyNaming::Ordinal => {
-                let id: PolicyId = format!("policy{}", self.ordinal).into();
-                self.ordinal += 1;
-                if let (Statement::Template(_), Some(alias)) = (statement, annotated) {
-                    self.aliases.entry(alias.to_owned()).or_default().push(id.clone());
-                }
-                id
-            }
-        };
-        let site = Site {
-            origin: origin.clone(),
-            source: source.clone(),
-            span: span.clone(),
-            forbids: effect == Effect::Forbid,
-        };
+        // from Cedar's own place on: without comments before the policy
+        let span = template.loc().map_or(0..source.len(), |loc| {
+            let start = start + loc.span.offset();
+            start..start + loc.span.len()
+        });
+        let is_static = template.is_static();
+        let Some(id) = self.name(naming, n, &template, (origin, source, span.start)) else { return };
+        let kind = if is_static { Kind::Static } else { Kind::Template };
+        let forbids = template.effect() == Effect::Forbid;
+        let size = u32::try_from(tokens).unwrap_or(u32::MAX);
+        let (from, whole) = (origin.clone(), source.clone());
+        let site = Site { origin: from, source: whole, span: span.clone(), tokens: size, forbids, kind };
         if let Some(first) = self.sites.get(&id) {
             let place = Diagnostic::error(&*first.origin, "").at(&first.source, first.span.start);
             self.problems.push(
@@ -240,76 +320,120 @@ impl Builder {
             );
             return;
         }
-        let added = match statement {
-            Statement::Policy(policy) => self.set.add(policy.new_id(cedar_policy::PolicyId::new(&*id))),
-            Statement::Template(template) => self.set.add_template(template.new_id(cedar_policy::PolicyId::new(&*id))),
-        };
-        match added {
-            Ok(()) => {
-                self.sites.insert(id, site);
-            }
-            Err(error) => self
-                .problems
-                .push(Diagnostic::error(&**origin, diagnose::message(&error)).at(source, span.start).policy(&*id)),
+        if self.sites.len() >= self.limits.max_policies {
+            let message = format!("more than {} policies and templates", self.limits.max_policies);
+            return self.problems.push(Diagnostic::error(&**origin, message).at(source, span.start).help(RAISE_COUNT));
         }
+        let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
+        let reads_now = reads_now(&template.condition());
+        self.keeping.add(&template, tokens);
+        // where there is a problem already, only more of its kind are looked for
+        if self.problems.is_empty() {
+            if let Some(validating) = &mut self.work.validating {
+                validating.policy(&template, &site, self.work.stop);
+            }
+            if let Some(compiling) = &mut self.work.compiling {
+                compiling.policy(&template, &id);
+            }
+        }
+        if is_static {
+            self.statics += 1;
+            self.reads_now |= reads_now;
+        } else {
+            self.templates.insert(id.clone(), link::Linkable::new(&template, reads_now));
+        }
+        self.sites.insert(id, site);
     }
 
-    fn add_link(&mut self, origin: &str, link: &Link) {
-        let fail = |message: String| Diagnostic::error(origin, message).policy(&link.link_id);
-        // a policy id, or the `@id` of a template that has a number for its id; never one where it could be the other
-        let by_id = self.sites.get_key_value(link.template_id.as_str()).map(|(id, _)| id);
-        let mut candidates: Vec<&PolicyId> = self.aliases.get(&link.template_id).into_iter().flatten().collect();
-        candidates.extend(by_id.filter(|id| !self.aliases.get(&link.template_id).is_some_and(|ids| ids.contains(id))));
-        let (template_id, site) = match candidates.as_slice() {
-            [] => {
-                self.problems.push(fail(format!("there is no template `{}` to link", link.template_id)));
-                return;
+    /// The id of a policy or template; `None` where it cannot have one.
+    fn name(
+        &mut self,
+        naming: &PolicyNaming,
+        n: usize,
+        template: &Template,
+        (origin, source, at): (&Arc<str>, &Arc<str>, usize),
+    ) -> Option<PolicyId> {
+        let annotated = AnyId::from_str("id").ok().and_then(|key| template.annotation(&key)).map(AsRef::<str>::as_ref);
+        Some(match naming {
+            PolicyNaming::Exactly(id) => id.as_str().into(),
+            PolicyNaming::Stem(stem) => match annotated {
+                Some("") => {
+                    self.problems.push(
+                        Diagnostic::error(&**origin, "an empty `@id`")
+                            .at(source, at)
+                            .help("name the policy, or leave the annotation out"),
+                    );
+                    return None;
+                }
+                Some(id) => id.into(),
+                None => format!("{stem}.{n}").into(),
+            },
+            PolicyNaming::Ordinal => {
+                let id: PolicyId = format!("policy{}", self.ordinal).into();
+                self.ordinal += 1;
+                if let (false, Some(alias)) = (template.is_static(), annotated) {
+                    self.aliases.entry(alias.to_owned()).or_default().push(id.clone());
+                }
+                id
             }
-            [one] => ((*one).clone(), self.sites[*one].clone()),
-            several => {
-                let names: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
-                let message = format!(
-                    "`{}` is ambiguous: it is the id or the `@id` of {}",
-                    link.template_id,
-                    names.join(" and of ")
-                );
-                self.problems.push(fail(message).help("name the template by its policy id, and give each `@id` once"));
-                return;
-            }
+        })
+    }
+}
+
+/// The tree of one policy or template, with a name that is not its own.
+struct Parsed {
+    template: Template,
+    /// Where in the text the part begins that it was parsed with.
+    start: usize,
+}
+
+/// How many words and signs are parsed at a time: a parser for each policy would take longer than the policy.
+const GROUP: usize = 4_000;
+
+/// Statements that are parsed together.
+fn groups(statements: &[Statement]) -> impl Iterator<Item = &[Statement]> {
+    let mut rest = statements;
+    std::iter::from_fn(move || {
+        let mut room = GROUP;
+        let fits = |statement: &&Statement| {
+            let left = room.checked_sub(statement.tokens);
+            room = left.unwrap_or(0);
+            left.is_some()
         };
-        if self.sites.contains_key(link.link_id.as_str()) {
-            self.problems.push(fail(format!("a policy with the id `{}` exists already", link.link_id)));
-            return;
-        }
-        let mut values = HashMap::new();
-        for (slot, entity) in &link.args {
-            let slot_id = match slot.as_str() {
-                "?principal" => SlotId::principal(),
-                "?resource" => SlotId::resource(),
-                _ => {
-                    self.problems.push(fail(format!("`{slot}` is not a slot; slots are `?principal` and `?resource`")));
-                    return;
-                }
-            };
-            let uid = crate::domain::Uid::parse(entity).map_err(|error| error.to_string());
-            match uid.and_then(|uid| entity_uid(&uid)) {
-                Ok(uid) => values.insert(slot_id, uid),
-                Err(message) => {
-                    self.problems.push(fail(message));
-                    return;
-                }
-            };
-        }
-        let (template, link_id) =
-            (cedar_policy::PolicyId::new(&*template_id), cedar_policy::PolicyId::new(&link.link_id));
-        match self.set.link(template, link_id, values) {
-            Ok(()) => {
-                self.sites.insert(link.link_id.as_str().into(), site);
-                self.links.push(Link { template_id: template_id.to_string(), ..link.clone() });
-            }
-            Err(error) => self.problems.push(fail(diagnose::message(&error))),
+        let few = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (group, others) = rest.split_at(few);
+        rest = others;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+/// The trees of some statements, or what is wrong with each.
+fn parse(origin: &str, source: &str, group: &[Statement]) -> Vec<Result<Parsed, Vec<Diagnostic>>> {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Vec::new() };
+    let text = |start: usize, end: usize| source.get(start..end).unwrap_or_default();
+    if group.len() > 1
+        && let Ok(set) = parse_policyset(text(first.start, last.end))
+    {
+        let number = |template: &Template| {
+            let id: &str = template.id().as_ref();
+            id.strip_prefix("policy").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX)
+        };
+        let mut templates: Vec<Template> = set.all_templates().cloned().collect();
+        if templates.len() == group.len() {
+            // Cedar numbers them as they stand in the text
+            templates.sort_by_key(number);
+            return templates.into_iter().map(|template| Ok(Parsed { template, start: first.start })).collect();
         }
     }
+    let one = |statement: &Statement| {
+        let Statement { start, end, .. } = *statement;
+        let place = |error| diagnose::one_within(origin, source, start, error);
+        match parse_policy_or_template(None, text(start, end)) {
+            Ok(template) => Ok(Parsed { template, start }),
+            Err(errors) => Err(errors.iter().take(MAX_PROBLEMS).map(|error| place(error)).collect()),
+        }
+    };
+    group.iter().map(one).collect()
 }
 
 /// Cedar's uid for ours.
@@ -317,21 +441,6 @@ pub(super) fn entity_uid(uid: &crate::domain::Uid<'_>) -> Result<EntityUid, Stri
     let type_name = cedar_policy::EntityTypeName::from_str(&uid.type_name)
         .map_err(|_| format!("`{}` is not an entity type name", uid.type_name))?;
     Ok(EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(&*uid.id)))
-}
-
-/// The statements of a text as they stand in it: Cedar numbers them `policy0`, `policy1`, … .
-fn in_order(set: &PolicySet) -> Vec<Statement> {
-    let number = |id: &cedar_policy::PolicyId| {
-        let id: &str = id.as_ref();
-        id.strip_prefix("policy").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX)
-    };
-    let mut statements: Vec<(usize, Statement)> = set
-        .policies()
-        .map(|policy| (number(policy.id()), Statement::Policy(policy.clone())))
-        .chain(set.templates().map(|template| (number(template.id()), Statement::Template(template.clone()))))
-        .collect();
-    statements.sort_by_key(|(n, _)| *n);
-    statements.into_iter().map(|(_, statement)| statement).collect()
 }
 
 /// Whether an expression may read `context.now`: it names that member, or uses the context as a whole.

@@ -12,6 +12,8 @@ use cedar_policy_core::ast;
 use crate::domain::{
     AccessRequest, Decision, DeniedBy, Outcome, Overlay, OverlayMode, PolicyError, PolicyId, RequestError, Uid, Value,
 };
+use crate::engine::broken::broken;
+use crate::engine::compiled::{self, Lineage, Seen};
 use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities as documents;
@@ -34,6 +36,7 @@ pub fn decide(
     request: &AccessRequest<'_>,
     now: i64,
     stored: &Entities,
+    seen: Seen,
 ) -> Result<Decision, RequestError> {
     let (cedar_request, context, filled) = self::request(snapshot, request, now)?;
     let entities = entities(snapshot, request, stored)?;
@@ -41,18 +44,8 @@ pub fn decide(
         Semantics::Strict => unknown_entity(snapshot, request, &context, &entities),
         Semantics::Cedar => None,
     };
-    let response = AUTHORIZER.is_authorized(&cedar_request, &snapshot.core.policies.set, &entities);
-
-    let mut reasons: Vec<PolicyId> = response.diagnostics().reason().map(|id| policy_id(snapshot, id)).collect();
+    let Authorized { allowed, mut reasons, mut errors } = authorize(snapshot, &cedar_request, &entities, seen)?;
     reasons.sort_unstable();
-    let mut errors: Vec<PolicyError> = response
-        .diagnostics()
-        .errors()
-        .map(|AuthorizationError::PolicyEvaluationError(error)| PolicyError {
-            policy_id: policy_id(snapshot, error.policy_id()),
-            message: error.inner().to_string().into(),
-        })
-        .collect();
     errors.sort_unstable_by(|a, b| a.policy_id.cmp(&b.policy_id));
     let mut failed_forbids = errors.iter().filter(|error| snapshot.core.policies.forbids(&error.policy_id));
     let first = failed_forbids.next();
@@ -60,7 +53,7 @@ pub fn decide(
     if denied_by.is_none() && snapshot.core.settings.semantics == Semantics::Strict {
         denied_by = first.map(|error| DeniedBy::ForbidError { policy_id: error.policy_id.clone() });
     }
-    let allowed = response.decision() == cedar_policy::Decision::Allow && denied_by.is_none();
+    let allowed = allowed && denied_by.is_none();
     Ok(Decision {
         outcome: if allowed { Outcome::Allow } else { Outcome::Deny },
         reasons,
@@ -70,6 +63,69 @@ pub fn decide(
         revision: snapshot.revision,
         time_dependent: filled && snapshot.core.policies.reads_now,
     })
+}
+
+/// What Cedar's authorizer said.
+#[derive(Debug, Default)]
+struct Authorized {
+    allowed: bool,
+    reasons: Vec<PolicyId>,
+    errors: Vec<PolicyError>,
+}
+
+/// To parse a policy costs about as much as to evaluate so many whose trees are there.
+const PARSING: usize = 32;
+
+/// Asks Cedar's authorizer, with all policies where it has their trees, else with those whose scope holds. Where only
+/// those near the request are to be seen, with them, unless all are less work.
+fn authorize(
+    snapshot: &Snapshot,
+    request: &Request,
+    entities: &Entities,
+    seen: Seen,
+) -> Result<Authorized, RequestError> {
+    let policies = &snapshot.core.policies;
+    let whole = policies.trees.whole();
+    let of_all = |set| Ok(heard(snapshot, &AUTHORIZER.is_authorized(request, set, entities)));
+    if let (Some(set), Seen::All) = (whole, seen) {
+        return of_all(set);
+    }
+    let lineage = |uid: Option<&EntityUid>| {
+        let uid = uid.unwrap_or_else(|| broken("a request of ours that lacks an entity"));
+        let above = entities.ancestors(uid).into_iter().flatten().map(AsRef::as_ref);
+        Lineage::new(snapshot, uid.as_ref(), above)
+    };
+    let [principal, action, resource] = [request.principal(), request.action(), request.resource()].map(lineage);
+    let ids: Vec<&PolicyId> = match seen {
+        Seen::All => compiled::candidates(snapshot, &principal, &action, &resource).collect(),
+        Seen::Near => compiled::near(snapshot, &principal, &action, &resource),
+    };
+    if let Some(set) = whole
+        && ids.len().saturating_mul(PARSING) > policies.count()
+    {
+        return of_all(set);
+    }
+    let mut ids = ids.into_iter();
+    let mut parsing = policies.parsing(&snapshot.core.settings.limits);
+    // set by set, and put together as Cedar would: a forbid that holds counts alone, else every permit that does
+    let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(set) = parsing.next_set(&mut ids)? {
+        let part = heard(snapshot, &AUTHORIZER.is_authorized(request, &cedar_policy::PolicySet::from(set), entities));
+        let reasons = if part.allowed { &mut permits } else { &mut forbids };
+        reasons.extend(part.reasons);
+        errors.extend(part.errors);
+    }
+    let allowed = forbids.is_empty() && !permits.is_empty();
+    Ok(Authorized { allowed, reasons: if allowed { permits } else { forbids }, errors })
+}
+
+fn heard(snapshot: &Snapshot, response: &cedar_policy::Response) -> Authorized {
+    let reasons = response.diagnostics().reason().map(|id| policy_id(snapshot, id)).collect();
+    let errors = response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(error)| PolicyError {
+        policy_id: policy_id(snapshot, error.policy_id()),
+        message: error.inner().to_string().into(),
+    });
+    Authorized { allowed: response.decision() == cedar_policy::Decision::Allow, reasons, errors: errors.collect() }
 }
 
 /// Cedar's request, the context that it was made from, and whether the sidecar's clock went in.

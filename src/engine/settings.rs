@@ -13,6 +13,19 @@ pub struct EngineSettings {
     pub now: NowPolicy,
     /// Bounds on what is loaded.
     pub limits: Limits,
+    /// How large policies may be together, in words and signs, for Cedar's trees of them to be kept.
+    pub kept: KeptTrees,
+}
+
+/// Up to how many words and signs of policies Cedar's trees are kept; each takes some 600 bytes. Where there are more, the
+/// reference parses the policies that can apply to a request when it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptTrees(pub usize);
+
+impl Default for KeptTrees {
+    fn default() -> Self {
+        Self(100_000)
+    }
 }
 
 /// Which engine decides.
@@ -70,10 +83,27 @@ pub struct Limits {
     pub max_nesting: usize,
     /// Levels of an expression, a chain of `||` or `&&` counting one a term.
     pub max_expression_depth: usize,
+    /// Words and signs of one policy: Cedar's parser takes up to 900 bytes for each.
+    pub max_policy_tokens: usize,
+    /// Bytes of all texts of policies together.
+    pub max_policies_bytes: usize,
+    /// Policies, templates and links together.
+    pub max_policies: usize,
+    /// What validating all policies may cost, in steps of about 0.25 µs.
+    pub max_validation_steps: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_depth: 64, max_parents: 1_000, max_nesting: 400, max_expression_depth: 5_000 }
+        Self {
+            max_depth: 64,
+            max_parents: 1_000,
+            max_nesting: 400,
+            max_expression_depth: 5_000,
+            max_policy_tokens: 100_000,
+            max_policies_bytes: 32 << 20,
+            max_policies: 200_000,
+            max_validation_steps: 50_000_000,
+        }
     }
 }

@@ -1,31 +1,28 @@
 //! Everything a decision is made from, immutable, under one revision.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cedar_policy::{Entities, ValidationMode, ValidationWarning, Validator};
-use cedar_policy_core::ast;
-use cedar_policy_core::validator::ValidationMode as ast_mode;
-use cedar_policy_core::validator::typecheck::Typechecker;
+use cedar_policy::Entities;
 
 use crate::domain::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
 };
 use crate::engine::change;
-use crate::engine::compiled::{self, CompiledSet, Unsettled};
+use crate::engine::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
 use crate::engine::conform::{self, Dropped, Name};
-use crate::engine::diagnose;
 use crate::engine::entities;
 use crate::engine::layout::Layout;
 use crate::engine::load::{self, Checks};
-use crate::engine::policies::Policies;
+use crate::engine::policies::{self, Kind, Policies, Work};
 use crate::engine::reference;
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::{EngineKind, EngineSettings, Limits, Validation};
 use crate::engine::store::{Draft, Store};
+use crate::engine::validating::Validating;
 
 /// One state of schema, policies and entities. They are built together and never change apart.
 #[derive(Debug)]
@@ -101,6 +98,20 @@ impl Snapshot {
         revision: Revision,
         observers: &Observers,
     ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        Self::build_unless(bundle, settings, revision, observers, &|| false)
+    }
+
+    /// The same, given up as soon as `stop` says that the result is not wanted any more.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::build`]. What was given up says so.
+    pub fn build_unless(
+        bundle: Arc<Bundle>,
+        settings: &EngineSettings,
+        revision: Revision,
+        observers: &Observers,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let limits = &settings.limits;
         let mut problems = Vec::new();
         let schema = match bundle.schema.as_ref().map(|text| SchemaModel::build(text, limits)).transpose() {
@@ -111,34 +122,57 @@ impl Snapshot {
             }
         };
         let schema_failed = !problems.is_empty();
-        let policies = Policies::build(&bundle, limits).map_err(|found| problems.extend(found)).ok();
+        let mut of_entities = Vec::new();
         // checked against no schema, every attribute would be reported
-        let loaded = if schema_failed {
+        let mut loaded = if schema_failed {
             None
         } else {
-            load_bundle(&bundle, schema.as_ref(), limits, observers).map_err(|found| problems.extend(found)).ok()
+            let loaded = load_bundle(&bundle, schema.as_ref(), limits, observers, stop);
+            loaded.map_err(|found| of_entities = found).ok()
         };
+        if stop() {
+            return Err(vec![policies::abandoned()]);
+        }
+        let mut work = Work {
+            validating: match settings.validation {
+                Validation::Off => None,
+                Validation::Strict | Validation::Warn => schema.as_ref().map(|schema| Validating::new(schema, limits)),
+            },
+            compiling: loaded.as_mut().map(|(draft, _)| Compiling::new(draft)),
+            keep: match settings.kind {
+                EngineKind::Compiled => settings.kept.0,
+                EngineKind::Reference => usize::MAX,
+            },
+            stop,
+        };
+        let policies = Policies::build(&bundle, limits, &mut work).map_err(|found| problems.extend(found)).ok();
+        let Work { validating, compiling, .. } = work;
+        let compiled = compiling.map(Compiling::finish);
+        problems.append(&mut of_entities);
         let mut warnings = Vec::new();
-        match (&policies, &schema, settings.validation) {
-            (_, _, Validation::Off) => {}
-            (_, None, Validation::Strict) if !schema_failed => problems.push(
+        if settings.validation == Validation::Strict && schema.is_none() && !schema_failed {
+            problems.push(
                 Diagnostic::error("schema", "there is no schema, so the policies cannot be validated")
                     .help("add one to the bundle, or set `validation` to `warn` or `off`"),
-            ),
-            (Some(policies), Some(schema), validation) => {
-                let (errors, found) = validate(policies, schema);
-                warnings.extend(found);
-                match validation {
-                    Validation::Strict => problems.extend(errors),
-                    _ => warnings.extend(errors.into_iter().map(Diagnostic::warning)),
-                }
-            }
-            _ => {}
+            );
         }
-        let (Some(policies), Some((mut draft, layout)), true) = (policies, loaded, problems.is_empty()) else {
+        if let (Some(_), Some(validating)) = (&policies, validating) {
+            let (errors, found) = validating.finish(stop);
+            warnings.extend(found);
+            match settings.validation {
+                Validation::Strict => problems.extend(errors),
+                _ => warnings.extend(errors.into_iter().map(Diagnostic::warning)),
+            }
+        }
+        if stop() {
+            return Err(vec![policies::abandoned()]);
+        }
+        let (Some(policies), Some((draft, layout)), Some(compiled), true) =
+            (policies, loaded, compiled, problems.is_empty())
+        else {
             return Err(problems);
         };
-        let mut compiled = CompiledSet::build(&policies, &mut draft)
+        let mut compiled = compiled
             .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
         warnings.extend(compiled.uncompiled().into_iter().map(|id| {
             let message = format!("`{id}` uses what only the reference engine can evaluate");
@@ -194,13 +228,13 @@ impl Snapshot {
     pub fn decide(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
         compiled::check_brought(&self.store, request)?;
         if let Some(entities) = &self.entities {
-            return reference::decide(self, request, now, entities);
+            return reference::decide(self, request, now, entities, Seen::All);
         }
         match compiled::decide(self, request, now, true) {
             Ok(decision) => Ok(decision),
             Err(Unsettled::Refused(error)) => Err(error),
             Err(Unsettled::Reference) => {
-                let decided = compiled::by_reference(self, request, now);
+                let decided = compiled::by_reference(self, request, now, Seen::Near);
                 if decided.is_ok() {
                     self.core.fallbacks.fetch_add(1, Ordering::Relaxed);
                 }
@@ -238,8 +272,8 @@ impl Snapshot {
     pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
         compiled::check_brought(&self.store, request)?;
         match &self.entities {
-            None => compiled::by_reference(self, request, now),
-            Some(entities) => reference::decide(self, request, now, entities),
+            None => compiled::by_reference(self, request, now, Seen::All),
+            Some(entities) => reference::decide(self, request, now, entities, Seen::All),
         }
     }
 
@@ -300,14 +334,12 @@ impl Snapshot {
     /// The texts of policies and templates by id, as `PUT /v1/bundle` takes them, sorted by id.
     #[must_use]
     pub fn policy_texts(&self) -> Vec<(&str, &str)> {
-        let links: std::collections::HashSet<&str> =
-            self.texts.links.iter().map(|link| link.link_id.as_str()).collect();
         let mut texts: Vec<(&str, &str)> = self
             .core
             .policies
             .sites
             .iter()
-            .filter(|(id, _)| !links.contains(&***id))
+            .filter(|(_, site)| !matches!(site.kind, Kind::Link(_)))
             .map(|(id, site)| (&**id, site.text()))
             .collect();
         texts.sort_unstable();
@@ -352,6 +384,7 @@ pub(super) fn load_bundle(
     schema: Option<&SchemaModel>,
     limits: &Limits,
     observers: &Observers,
+    stop: &dyn Fn() -> bool,
 ) -> Result<(Draft, Option<Layout>), Vec<Diagnostic>> {
     let mut draft = Draft::new(&Store::default());
     let full = |_| vec![Diagnostic::error("schema", "there are more names than the store can hold")];
@@ -371,59 +404,11 @@ pub(super) fn load_bundle(
         if let Some(loading) = &observers.loading {
             loading(Loading { entities, bytes, of_bytes });
         }
+        !stop()
     };
     let checks = Checks { schema, layout: layout.as_ref(), limits };
     let loaded = load::load(&bundle.entities, checks, &mut draft, &tell);
     tell(read.get(), of_bytes);
     loaded?;
     Ok((draft, layout))
-}
-
-/// The policies that Cedar's type checker gave up on without saying so. When it is short of stack it reports no error,
-/// so the policy would pass for valid.
-fn given_up(policies: &Policies, schema: &SchemaModel, errors: &[Diagnostic]) -> Vec<Diagnostic> {
-    let checker = Typechecker::new(schema.cedar.as_ref(), ast_mode::Strict);
-    let set: &ast::PolicySet = (*policies.set).as_ref();
-    let deep = set.all_templates().filter(|template| policies.is_deep(template.id().as_ref()));
-    let unsaid = deep.filter(|template| {
-        let id: &str = template.id().as_ref();
-        let (mut found, mut warnings) = (HashSet::new(), HashSet::new());
-        !errors.iter().any(|error| error.policy_id.as_deref() == Some(id))
-            && !checker.typecheck_policy(template, &mut found, &mut warnings)
-            && found.is_empty()
-    });
-    unsaid
-        .map(|template| {
-            let id: &str = template.id().as_ref();
-            let origin = policies.sites.get(id).map_or("policies", |site| &*site.origin);
-            Diagnostic::error(origin, format!("`{id}` is too deep to be validated")).policy(id)
-        })
-        .collect()
-}
-
-/// Errors and warnings of Cedar's strict validation.
-///
-/// A policy whose scope no action fits is an error here, as it was in Cedar until it became a warning and
-/// as the public corpus still has it: it can never apply, so what its author wanted is not enforced.
-pub(super) fn validate(policies: &Policies, schema: &SchemaModel) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-    let result = Validator::new(schema.cedar.clone()).validate(&policies.set, ValidationMode::Strict);
-    let locate = |id: &str, error: &dyn miette::Diagnostic| match policies.sites.get(id) {
-        Some(site) => diagnose::one(&site.origin, &site.source, error).policy(id),
-        None => diagnose::one("policies", "", error).policy(id),
-    };
-    let mut errors: Vec<Diagnostic> =
-        result.validation_errors().map(|error| locate(error.policy_id().as_ref(), error)).collect();
-    errors.extend(given_up(policies, schema, &errors));
-    let mut warnings = Vec::new();
-    for warning in result.validation_warnings() {
-        let found = locate(warning.policy_id().as_ref(), warning);
-        match warning {
-            ValidationWarning::InvalidActionApplication(_) => errors.push(found),
-            _ => warnings.push(found.warning()),
-        }
-    }
-    let key = |d: &Diagnostic| (d.origin.clone(), d.line, d.column, d.message.clone());
-    errors.sort_by_key(key);
-    warnings.sort_by_key(key);
-    (errors, warnings)
 }

@@ -48,6 +48,19 @@ impl<T: Send + 'static> Deep<T> {
     pub fn new(value: T) -> Self {
         Self(Some(value))
     }
+
+    /// The value, to be changed.
+    pub fn inner_mut(&mut self) -> &mut T {
+        match &mut self.0 {
+            Some(value) => value,
+            None => super::broken::broken("a value that was freed is changed"),
+        }
+    }
+
+    /// Makes another value of this one.
+    pub fn map<U: Send + 'static>(mut self, make: impl FnOnce(T) -> U) -> Deep<U> {
+        Deep(self.0.take().map(make))
+    }
 }
 
 impl<T: Send + 'static> Deref for Deep<T> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::domain::{Bundle, Diagnostic};
-use crate::engine::policies::Policies;
+use crate::engine::policies::{Policies, Work};
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
 use crate::engine::snapshot::{self, Observers};
+use crate::engine::validating::Validating;
 
 /// The verdict on a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,11 +22,11 @@ pub struct Verdict {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Checks `bundle` whatever the operator's `validation` setting says.
+/// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that nobody waits any more.
 ///
 /// Recurses with the nesting of the texts: call it through [`super::on_big_stack`].
 #[must_use]
-pub fn check(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
+pub fn check(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> Verdict {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     let schema = match &bundle.schema {
         None => {
@@ -34,16 +35,21 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits) -> Verdict {
         }
         Some(text) => SchemaModel::build(text, limits).map_err(|found| errors.extend(found)).ok(),
     };
-    let policies = Policies::build(bundle, limits).map_err(|found| errors.extend(found)).ok();
-    if let Some(schema) = &schema {
-        if let Some(policies) = &policies {
-            let (found, noted) = snapshot::validate(policies, schema);
+    let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
+    let mut work = Work { validating, compiling: None, keep: 0, stop };
+    match Policies::build(bundle, limits, &mut work) {
+        Ok(_) => {
+            let (found, noted) = work.validating.map(|validating| validating.finish(stop)).unwrap_or_default();
             errors.extend(found);
             warnings.extend(noted);
         }
-        if let Err(found) = snapshot::load_bundle(bundle, Some(schema), limits, &Observers::default()) {
-            errors.extend(found);
-        }
+        Err(found) => errors.extend(found),
+    }
+    if let Some(schema) = &schema
+        && !stop()
+        && let Err(found) = snapshot::load_bundle(bundle, Some(schema), limits, &Observers::default(), stop)
+    {
+        errors.extend(found);
     }
     Verdict { valid: errors.is_empty(), errors, warnings }
 }

@@ -13,6 +13,7 @@ mod body;
 mod check;
 mod compile;
 mod condition;
+mod cookie;
 mod facts;
 mod guard;
 mod host;
@@ -43,6 +44,7 @@ mod tests;
 
 pub use compile::{compile, compile_bundle, together};
 pub use condition::{Condition, Test};
+pub use cookie::cookie;
 pub use facts::{Auth, Body, Entities, Field, Headers, Identity, Peer, RequestFacts};
 pub use guard::Guards;
 pub use host::normal_host;

@@ -116,6 +116,7 @@ mod tests {
             ("device_id\0x", "device_id"),
             (" device_id", "device_id"),
             ("device_id ", "device_id"),
+            ("\tdevice_id", "device_id"),
             ("DEVICE_ID", "device_id"),
             ("deviceId", "device_id"),
             ("device_id", "deviceId"),

@@ -214,6 +214,7 @@ mod tests {
             ("a=1;_method=DELETE", "method_override"),
             ("%5fmethod=DELETE", "method_override"),
             (".method=DELETE", "method_override"),
+            ("a&+_method=DELETE", "method_override"),
             ("_method%00x=DELETE", "method_override"),
             ("_method[]=DELETE", "method_override"),
             ("_HttpMethod=PATCH", "method_override"),

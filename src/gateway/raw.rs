@@ -45,15 +45,17 @@ pub(super) struct RawFile {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawCredential {
-    /// The header.
+    /// The header. `cookie` needs `name`.
     pub(super) header: String,
-    /// The words that may stand before the credential, in any case. An empty one means that it stands there alone.
-    pub(super) scheme: Texts,
+    /// The name of the cookie that holds the credential, where the header is `cookie`.
+    pub(super) name: Option<String>,
+    /// The words that may stand before the credential, in any case. An empty one means that it stands there alone, as it does in a cookie. Without it, `Bearer`.
+    pub(super) scheme: Option<Texts>,
 }
 
 impl Default for RawCredential {
     fn default() -> Self {
-        Self { header: "authorization".to_owned(), scheme: Texts(vec!["Bearer".to_owned()]) }
+        Self { header: "authorization".to_owned(), name: None, scheme: None }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Route {
 pub struct Credential {
     /// The header, in lower case.
     pub header: String,
+    /// The cookie, where the header is that of cookies.
+    pub cookie: Option<String>,
     /// The words that may stand before it; an empty one means none.
     pub schemes: Vec<String>,
 }

@@ -164,7 +164,7 @@ impl Source {
                 None => Ok(None),
             },
             Self::Claim(steps) => match from.identity.and_then(|identity| identity.claims) {
-                Some(claims) => self.walk(claims, steps),
+                Some(claims) => self.claim(claims, steps),
                 None => Ok(None),
             },
             Self::Principal(attribute) => Ok(from
@@ -191,6 +191,18 @@ impl Source {
             _ => false,
         };
         Ok(named || self.read(from)?.is_some())
+    }
+
+    /// A claim may have dots in its own name, as in `https://example.com/role`: the longest name that is there counts.
+    fn claim<'x>(&self, claims: &'x Value<'x>, steps: &[String]) -> Result<Option<Found<'x>>, Refusal> {
+        let names = (2..=steps.len()).rev().map(|length| (length, steps[..length].join(".")));
+        for (length, name) in names {
+            if claims.get(&name).is_some() {
+                let steps: Vec<String> = std::iter::once(name).chain(steps[length..].iter().cloned()).collect();
+                return self.walk(claims, &steps);
+            }
+        }
+        self.walk(claims, steps)
     }
 
     fn walk<'x>(&self, value: &'x Value<'x>, steps: &[String]) -> Result<Option<Found<'x>>, Refusal> {
@@ -278,6 +290,7 @@ mod tests {
             "each",
             "each.id",
             "claim.org.id",
+            "claim.https://example.com/doc",
             "principal.customer",
             "record.customer",
             "peer.ip",

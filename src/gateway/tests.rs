@@ -51,7 +51,9 @@ fn ask(table: &RouteTable, request: &str, headers: &[(&str, &str)], body: Body<'
         body,
         peer: Peer { ip: Some([10, 0, 0, 1].into()), name: Some("spiffe://x") },
     };
-    let claims = Value::parse(br#"{"org": {"id": "o7"}}"#).unwrap();
+    let claims =
+        Value::parse(br#"{"org": {"id": "o7"}, "https://a.example/doc": "o8", "https://a.example/in": {"id": "o9"}}"#)
+            .unwrap();
     let identity = Identity {
         principal: Uid::new("N::User", "u").unwrap(),
         auth: Some(Auth { method: "sso", mfa: true }),
@@ -93,6 +95,15 @@ fn requests_become_checks() {
   - match: GET /claimed
     action: list
     resource: Home::{claim.org.id}
+  - match: GET /claimed/by/url
+    action: list
+    resource: Home::{claim.https://a.example/doc}
+  - match: GET /claimed/in/url
+    action: list
+    resource: Home::{claim.https://a.example/in.id}
+  - match: GET /claimed/no/url
+    action: list
+    resource: Home::{claim.https://a.example/none.id}
   - match: GET /d/{id}/home
     record: Device::{path.id}
     action: list
@@ -142,6 +153,9 @@ fn requests_become_checks() {
         ("/me", "profile User::u"),
         ("/home", "list Home::h"),
         ("/claimed", "list Home::o7"),
+        ("/claimed/by/url", "list Home::o8"),
+        ("/claimed/in/url", "list Home::o9"),
+        ("/claimed/no/url", "refuse missing_value"),
         ("/d/d/home", "list Home::h"),
         ("/d/x/home", "refuse missing_value"),
         ("/files/a/b", "view Device::f:a/b"),

@@ -109,7 +109,8 @@ fn a_literal_wins_in_every_form() {
         let (method, target) = request.split_once(' ').unwrap();
         assert_eq!(find(&trie, method, target), expected, "{request} {any_slash:?} {folds}");
     }
-    let trie = open(&["GET /list", "GET /{id}"], &[], true);
+    let trie = open(&["GET /List", "GET /{id}"], &[], true);
+    assert_eq!((find(&trie, "GET", "/list"), find(&trie, "GET", "/List")), (Some(0), Some(0)));
     assert_eq!(find(&trie, "GET", "/l%C4%B1%C5%BFt"), None, "`ı` and `ſ` fold to `i` and `s`");
     assert_eq!(find(&trie, "GET", "/l%C4%B1%C5%BFtx"), Some(1));
 }

@@ -10,9 +10,11 @@
 //! Never follows a link out of the directory given, never blocks on a pipe, never reads more than the
 //! limits allow, never writes.
 
+mod ages;
 mod blank;
 mod caution;
 mod names;
+mod notifier;
 mod open;
 mod policy_json;
 mod read;
@@ -22,6 +24,7 @@ mod settle;
 mod stamp;
 mod stream;
 mod watch;
+mod writers;
 
 #[cfg(test)]
 mod tests;
@@ -168,6 +171,6 @@ impl Source for FileSource {
     fn watch(&self, wake: Wake) -> Watch {
         let signals = Arc::default();
         self.caution.listen(&signals);
-        watch::start(Arc::clone(&self.tree), self.last(), signals, watch::system_watcher, wake)
+        watch::start(Arc::clone(&self.tree), self.last(), signals, notifier::Notifier::system, wake)
     }
 }

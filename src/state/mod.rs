@@ -4,13 +4,14 @@
 //! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
 //! the first there is none, and nobody can decide.
 
+mod queue;
 mod rules;
 mod status;
 mod writer;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -25,8 +26,9 @@ use crate::domain::{Bundle, Change, Diagnostic, Revision};
 use crate::engine::{EngineSettings, Observers, Snapshot};
 use crate::gateway::RouteTable;
 use crate::telemetry::{Metrics, events, fresh_id};
+use queue::Room;
 use status::StatusBoard;
-use writer::{Command, Writer};
+use writer::{Command, Submitted, Writer};
 
 /// What is published and the way to replace it.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct State {
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
     commands: mpsc::Sender<Command>,
+    /// For the changes that wait or are being built.
+    room: Room,
 }
 
 /// What one bundle became. Its parts are only ever replaced together.
@@ -52,23 +56,11 @@ struct Shared {
     revision: watch::Sender<Option<Revision>>,
     board: StatusBoard,
     incarnation: u64,
-    /// How many changes the API was told of as done. Only the writer counts, before it answers.
-    acknowledged: AtomicU64,
-}
-
-/// When a load began: before its first byte was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Began {
-    /// The changes that had been acknowledged by then.
-    acknowledged: u64,
-}
-
-impl Began {
-    /// The later of the two.
-    #[must_use]
-    pub fn later(self, other: Self) -> Self {
-        Self { acknowledged: self.acknowledged.max(other.acknowledged) }
-    }
+    /// When the API was last told of a change as done. Only the writer says so, before it answers.
+    // std Mutex: held for a copy
+    acknowledged: Mutex<Option<Instant>>,
+    /// Set once the process ends: what is being built then is given up.
+    stopping: AtomicBool,
 }
 
 /// A change that took effect.
@@ -95,8 +87,12 @@ pub struct Applied {
 pub enum Rejected {
     /// It cannot be built.
     Invalid(Vec<Diagnostic>),
-    /// It is of a load that began before a change that was acknowledged since.
+    /// It is of files that were made before a change that was acknowledged since.
     Superseded,
+    /// Its sender left before it was begun, or while it was being built.
+    Abandoned,
+    /// The changes that wait already hold too many bytes.
+    Busy,
     /// The writer is gone or broke: the process is stopping, or should be.
     Stopped,
 }
@@ -138,10 +134,11 @@ impl State {
             board: StatusBoard::new(),
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
-            acknowledged: AtomicU64::new(0),
+            acknowledged: Mutex::default(),
+            stopping: AtomicBool::new(false),
         });
         Writer::new(shared.clone(), settings, rules, observers, metrics.clone()).start(queue)?;
-        Ok(Arc::new(Self { shared, metrics, commands }))
+        Ok(Arc::new(Self { shared, metrics, commands, room: Room::default() }))
     }
 
     /// What to decide one request with, if there is anything yet. Do not hold it across an await.
@@ -167,34 +164,31 @@ impl State {
     /// # Errors
     /// If it was rejected; then nothing has changed.
     pub async fn apply(&self, change: Change, origin: Origin) -> Result<Applied, Rejected> {
-        self.submit(change, origin, None, Vec::new())?.await.unwrap_or(Err(Rejected::Stopped))
+        let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
+        let command = Submitted { change, origin, made: None, warnings: Vec::new(), held: Some(held) };
+        self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
-    /// Says that a load of files begins now. Ask before the first byte is read.
-    #[must_use]
-    pub fn begin_load(&self) -> Began {
-        Began { acknowledged: self.shared.acknowledged.load(Ordering::Acquire) }
+    /// Gives up what is being built and refuses what waits: the process ends.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
     }
 
-    /// Applies what a load of files brought, unless the API changed something since it `began`. `warnings` are
-    /// what the author of the files should look at. For threads outside the runtime.
+    /// Applies what a load of files brought, unless the API changed something since `made`, when the files came to be
+    /// as they were read. `warnings` are what the author of the files should look at. For threads outside the runtime.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, began: Began) -> Result<Applied, Rejected> {
-        let answer = self.submit(Change::Replace(bundle), Origin::Files, Some(began), warnings)?;
+    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, made: Instant) -> Result<Applied, Rejected> {
+        let change = Change::Replace(bundle);
+        let answer =
+            self.submit(Submitted { change, origin: Origin::Files, made: Some(made), warnings, held: None })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
-    fn submit(
-        &self,
-        change: Change,
-        origin: Origin,
-        began: Option<Began>,
-        warnings: Vec<Diagnostic>,
-    ) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
+    fn submit(&self, submitted: Submitted) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
         let (reply, answer) = oneshot::channel();
-        let command = Command { change, origin, began, warnings, reply, submitted: Instant::now() };
+        let command = Command { submitted, reply, at: Instant::now() };
         self.commands.send(command).map_err(|_| Rejected::Stopped)?;
         Ok(answer)
     }
@@ -242,3 +236,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! The one thread that builds and publishes snapshots.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -12,20 +12,30 @@ use tokio::sync::oneshot;
 use crate::domain::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
 use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
+use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
-use crate::state::{Applied, Began, Origin, Published, Rejected, Shared};
+use crate::state::{Applied, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events, supervised};
 
 /// A change on its way to the writer.
 pub(super) struct Command {
+    pub(super) submitted: Submitted,
+    /// Closed once its sender has left.
+    pub(super) reply: oneshot::Sender<Result<Applied, Rejected>>,
+    /// When it was handed in.
+    pub(super) at: Instant,
+}
+
+/// A change as it was handed in.
+pub(super) struct Submitted {
     pub(super) change: Change,
     pub(super) origin: Origin,
-    /// When the load began that brought it, if it is of a load.
-    pub(super) began: Option<Began>,
+    /// When the files were made that it is of, if it is of files.
+    pub(super) made: Option<Instant>,
     /// What whoever read it found worth saying.
     pub(super) warnings: Vec<Diagnostic>,
-    pub(super) reply: oneshot::Sender<Result<Applied, Rejected>>,
-    pub(super) submitted: Instant,
+    /// Its bytes, if they count.
+    pub(super) held: Option<Held>,
 }
 
 pub(super) struct Writer {
@@ -55,20 +65,30 @@ impl Writer {
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
         let work = supervised("palisade-writer", self.metrics.clone(), move || {
+            let shared = self.shared.clone();
             while let Ok(command) = queue.recv() {
-                let Command { change, origin, began, warnings, reply, submitted } = command;
-                let outcome = match began {
-                    Some(began) if self.is_superseded(began) => {
+                let Command { submitted, reply, at } = command;
+                let Submitted { change, origin, made, warnings, held } = submitted;
+                let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
+                let outcome = match made {
+                    _ if unwanted() => {
+                        // freed here and now, with what it holds
+                        drop((change, warnings));
+                        Err(Rejected::Abandoned)
+                    }
+                    Some(made) if self.is_superseded(made) => {
                         events::LoadSuperseded { source: origin }.emit(&self.metrics);
                         self.shared.board.superseded(origin);
                         Err(Rejected::Superseded)
                     }
-                    _ => self.apply(change, origin, warnings, submitted),
+                    _ => self.apply(change, (origin, at), warnings, &unwanted),
                 };
+                drop(held);
                 match &outcome {
+                    Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
                     Ok(applied) if origin == Origin::Files => self.files_had = applied.entities,
-                    // before the answer: whoever has it may rely on it. A load that begins from here on is a later one
-                    Ok(_) => drop(self.shared.acknowledged.fetch_add(1, Ordering::AcqRel)),
+                    // before the answer: whoever has it may rely on it. Files that are made from here on are later
+                    Ok(_) => *self.acknowledged() = Some(Instant::now()),
                     Err(_) => {}
                 }
                 // whoever asked may have left; the change stands all the same
@@ -79,18 +99,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the API has acknowledged a change since the load began. Such a load may have read what was there
-    /// before that change, and must not undo it.
-    fn is_superseded(&self, began: Began) -> bool {
-        began.acknowledged != self.shared.acknowledged.load(Ordering::Acquire)
+    fn acknowledged(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the API has acknowledged a change since files were made. They must not undo it.
+    fn is_superseded(&self, made: Instant) -> bool {
+        self.acknowledged().is_some_and(|acknowledged| made < acknowledged)
     }
 
     fn apply(
         &mut self,
         change: Change,
-        origin: Origin,
+        (origin, submitted): (Origin, Instant),
         warnings: Vec<Diagnostic>,
-        submitted: Instant,
+        unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Applied, Rejected> {
         let current = self.shared.published.load_full();
         let revision = Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 };
@@ -102,12 +125,14 @@ impl Writer {
                     return Ok(self.unchanged(&current.snapshot, origin, submitted));
                 }
                 replacement = Some(digest);
-                self.build(bundle, revision).and_then(|built| self.not_empty(built, origin)).map(|mut built| {
-                    built.warnings.splice(0..0, warnings);
-                    built.forbids_removed =
-                        current.map(|now| forbids_removed(&now.snapshot, &built.snapshot)).unwrap_or_default();
-                    built
-                })
+                self.build(bundle, revision, unwanted).and_then(|built| self.not_empty(built, origin)).map(
+                    |mut built| {
+                        built.warnings.splice(0..0, warnings);
+                        built.forbids_removed =
+                            current.map(|now| forbids_removed(&now.snapshot, &built.snapshot)).unwrap_or_default();
+                        built
+                    },
+                )
             }
             Change::Entities(changes) => match current {
                 Some(current) => isolated(|| current.snapshot.apply(&changes, revision)).map(|snapshot| Built {
@@ -124,6 +149,8 @@ impl Writer {
                 self.serves = replacement;
                 Ok(self.publish(built, origin, submitted))
             }
+            // what was found so far is of no interest either
+            Err(_) if unwanted() => Err(Rejected::Abandoned),
             Err(problems) => {
                 events::ReloadRejected { source: origin, diagnostics: &problems, news: true }.emit(&self.metrics);
                 self.shared.board.failed(origin, problems.clone());
@@ -152,14 +179,21 @@ impl Writer {
     }
 
     /// Builds on a large stack.
-    fn build(&self, bundle: Bundle, revision: Revision) -> Result<Built, Vec<Diagnostic>> {
+    fn build(
+        &self,
+        bundle: Bundle,
+        revision: Revision,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Built, Vec<Diagnostic>> {
         let bundle = Arc::new(bundle);
         isolated(|| {
-            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision)).unwrap_or_else(|error| {
-                let help = "it is tried again; see the limits of threads and memory";
-                let problem = Diagnostic::error("bundle", format!("no thread to build it on: {error}"));
-                Err(vec![problem.help(help).passing()])
-            })
+            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted)).unwrap_or_else(
+                |error| {
+                    let help = "it is tried again; see the limits of threads and memory";
+                    let problem = Diagnostic::error("bundle", format!("no thread to build it on: {error}"));
+                    Err(vec![problem.help(help).passing()])
+                },
+            )
         })
     }
 
@@ -227,9 +261,10 @@ fn build(
     settings: &EngineSettings,
     observers: &Observers,
     revision: Revision,
+    unwanted: &dyn Fn() -> bool,
 ) -> Result<Built, Vec<Diagnostic>> {
     let routes = gateway::compile_bundle(&bundle, &settings.limits);
-    match (Snapshot::build_observed(bundle, settings, revision, observers), routes) {
+    match (Snapshot::build_unless(bundle, settings, revision, observers, unwanted), routes) {
         (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
             warnings.extend(more);
             Ok(Built { snapshot, routes: Arc::new(routes), warnings, forbids_removed: Vec::new() })

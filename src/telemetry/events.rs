@@ -71,7 +71,7 @@ impl ForbidsRemoved<'_> {
     }
 }
 
-/// A load began before a change that the API has acknowledged since: it is skipped.
+/// Files were changed before a change that the API has acknowledged since: they are skipped.
 #[derive(Debug)]
 pub struct LoadSuperseded {
     /// What was loaded.
@@ -83,7 +83,22 @@ impl LoadSuperseded {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Superseded).inc();
         let source = self.source;
-        warn!(%source, "superseded: this load began before a change that the API acknowledged, so it is skipped; the files count again when they change");
+        warn!(%source, "superseded: these files were changed before a change that the API acknowledged, so they are skipped; they count again when they change");
+    }
+}
+
+/// Whoever sent a change left before it took effect: it was not built, or given up.
+#[derive(Debug)]
+pub struct ChangeAbandoned {
+    /// What brought it.
+    pub source: ReloadSource,
+}
+
+impl ChangeAbandoned {
+    /// Logs and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(self.source, ReloadResult::Abandoned).inc();
+        info!(source = %self.source, "abandoned: whoever sent this change left before it took effect, so it was given up");
     }
 }
 
@@ -217,7 +232,7 @@ pub struct DecisionLogDropped {
 impl DecisionLogDropped {
     /// Logs it. The records were counted when they were dropped: a stuck sink must not hide them.
     pub fn emit(&self, _: &Metrics) {
-        warn!(count = self.count, "decision log: records dropped, its queue is full");
+        warn!(count = self.count, "decision log: records were not taken: its queue is full, or its sink fails");
     }
 }
 
@@ -335,6 +350,7 @@ mod tests {
         });
         check("", &|| published(ReloadSource::Patch).emit(&metrics));
         check("superseded", &|| LoadSuperseded { source: ReloadSource::Files }.emit(&metrics));
+        check("abandoned", &|| ChangeAbandoned { source: ReloadSource::Bundle }.emit(&metrics));
         let ids: Vec<PolicyId> = (0..102).map(|n| format!("f{n}").into()).collect();
         let revision = Revision { incarnation: 1, counter: 2 };
         check("forbid policies are removed: f0, f1, f2, ", &|| {
@@ -361,5 +377,6 @@ mod tests {
         assert_eq!(metrics.reloads(ReloadSource::Patch, ReloadResult::Good).get(), 1);
         assert_eq!((metrics.entities.get(), metrics.forbids.get()), (4, 2));
         assert_eq!(metrics.reloads(ReloadSource::Files, ReloadResult::Superseded).get(), 1);
+        assert_eq!(metrics.reloads(ReloadSource::Bundle, ReloadResult::Abandoned).get(), 1);
     }
 }

@@ -114,6 +114,8 @@ labels! {
         RevisionNotReached = "revision_not_reached",
         /// It took too long.
         Deadline = "deadline",
+        /// The decision log cannot take the record, and none may be lost.
+        NotRecorded = "not_recorded",
         /// The sidecar is at fault.
         Internal = "internal",
     }
@@ -131,7 +133,12 @@ impl RefusalReason {
     pub const fn is_fault(self) -> bool {
         matches!(
             self,
-            Self::KeysUnavailable | Self::NotReady | Self::RevisionNotReached | Self::Deadline | Self::Internal
+            Self::KeysUnavailable
+                | Self::NotReady
+                | Self::RevisionNotReached
+                | Self::Deadline
+                | Self::NotRecorded
+                | Self::Internal
         )
     }
 }
@@ -171,8 +178,10 @@ labels! {
         Bad = "bad",
         /// They are what was in force already.
         Unchanged = "unchanged",
-        /// They were read before a change that the API has acknowledged since, and are skipped.
+        /// They were changed before a change that the API has acknowledged since, and are skipped.
         Superseded = "superseded",
+        /// Given up, since its sender left or the process ends.
+        Abandoned = "abandoned",
     }
 }
 

@@ -16,4 +16,4 @@ pub use labels::{
 };
 pub use metrics::Metrics;
 pub use pipe::dropped_lines;
-pub use threads::{fresh_id, supervised};
+pub use threads::{fresh_id, room_for_threads, supervised, supervised_early};

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::telemetry::supervised_early;
+
 /// How many bytes of lines may wait. A line that does not fit is dropped whole.
 const CAPACITY: usize = 1 << 20;
 
@@ -62,7 +64,9 @@ impl Pipe {
     fn to(output: impl Write + Send + 'static, tell: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ours = shared.clone();
-        thread::Builder::new().name("palisade-log".to_owned()).spawn(move || ours.write_for_ever(output, &tell))?;
+        let mut output = output;
+        let work = supervised_early("palisade-log", move || ours.write_for_ever(&mut output, &tell));
+        thread::Builder::new().name("palisade-log".to_owned()).spawn(work)?;
         Ok(Self(shared))
     }
 
@@ -100,7 +104,7 @@ impl Shared {
         }
     }
 
-    fn write_for_ever(&self, mut output: impl Write, tell: &impl Fn(u64)) {
+    fn write_for_ever(&self, mut output: &mut impl Write, tell: &impl Fn(u64)) {
         let mut lines = Vec::new();
         loop {
             let mut queue = self.lock();

@@ -4,6 +4,7 @@
 //! every panic of the process is counted and logged, and the threads that run as long as the process does begin
 //! again. One that fails again and again makes the sidecar unready.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -14,6 +15,9 @@ use crate::telemetry::Metrics;
 
 /// Panics of this process so far.
 static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Threads that were started before there were metrics.
+static EARLY: Threads = Threads(Mutex::new(Vec::new()));
 
 /// A thread that failed this often in a row does not do its work.
 const FAILS: u32 = 3;
@@ -65,12 +69,16 @@ impl Threads {
     /// A thread that does not do its work, if there is one.
     #[must_use]
     pub fn failing(&self) -> Option<&'static str> {
+        self.own().or_else(|| EARLY.own())
+    }
+
+    fn own(&self) -> Option<&'static str> {
         let threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         threads.iter().find(|it| it.ended || (it.times >= FAILS && it.last.elapsed() < CALM)).map(|it| it.name)
     }
 
     /// Notes a failure of a thread that ran for `ran`; says how long to wait before it begins again.
-    fn failed(&self, name: &'static str, ran: Duration) -> Duration {
+    pub fn failed(&self, name: &'static str, ran: Duration) -> Duration {
         let mut threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = threads.iter_mut().find(|it| it.name == name);
         let times = match known {
@@ -98,20 +106,63 @@ impl Threads {
 pub fn supervised(
     name: &'static str,
     metrics: Arc<Metrics>,
-    mut work: impl FnMut() + Send + 'static,
+    work: impl FnMut() + Send + 'static,
 ) -> impl FnOnce() + Send + 'static {
-    move || {
-        loop {
-            let began = Instant::now();
-            // what the work left behind is its own to mend when it begins again
-            if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() {
-                return;
-            }
-            let pause = metrics.threads.failed(name, began.elapsed());
-            tracing::error!(thread = name, "its work goes on in {pause:?}");
-            thread::sleep(pause);
+    move || again_and_again(name, &metrics.threads, work)
+}
+
+/// The same for a thread that begins before there are metrics.
+pub fn supervised_early(name: &'static str, work: impl FnMut() + Send + 'static) -> impl FnOnce() + Send + 'static {
+    move || again_and_again(name, &EARLY, work)
+}
+
+fn again_and_again(name: &'static str, threads: &Threads, mut work: impl FnMut()) {
+    loop {
+        let began = Instant::now();
+        // what the work left behind is its own to mend when it begins again
+        if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() {
+            return;
+        }
+        let pause = threads.failed(name, began.elapsed());
+        tracing::error!(thread = name, "its work goes on in {pause:?}");
+        thread::sleep(pause);
+    }
+}
+
+/// How long to wait until the system has given back the places of threads that have ended.
+const PLACES_BACK: Duration = Duration::from_secs(1);
+
+/// Whether `count` more threads could be started at this moment. For libraries that panic, or never return, where
+/// one of theirs could not be.
+///
+/// # Errors
+/// If they could not.
+pub fn room_for_threads(count: usize) -> io::Result<()> {
+    let gate = Arc::new(Mutex::new(()));
+    // all of them are there at once
+    let closed = gate.lock();
+    let threads: io::Result<Vec<_>> = (0..count)
+        .map(|_| {
+            let gate = gate.clone();
+            thread::Builder::new().name("palisade-probe".to_owned()).spawn(move || {
+                drop(gate.lock());
+                std::fs::read_link("/proc/thread-self").ok()
+            })
+        })
+        .collect();
+    drop(closed);
+    let threads = threads.map_err(|error| {
+        let help = "raise the limit of processes (`ulimit -u`, `TasksMax=`, the container's limit of pids)";
+        io::Error::new(error.kind(), format!("there is no room for {count} more threads: {error}; {help}"))
+    })?;
+    let latest = Instant::now() + PLACES_BACK;
+    for place in threads.into_iter().filter_map(|thread| thread.join().ok().flatten()) {
+        // a thread that has ended counts for a moment more
+        while Instant::now() < latest && std::path::Path::new("/proc").join(&place).exists() {
+            thread::sleep(Duration::from_micros(100));
         }
     }
+    Ok(())
 }
 
 /// An id that is new, and sorts by time. `Uuid::now_v7` panics where the clock is before 1970.
@@ -163,6 +214,24 @@ mod tests {
         assert_eq!(threads.failing(), None);
         threads.ended("b");
         assert_eq!(threads.failing(), Some("b"));
+    }
+
+    #[test]
+    fn what_fails_before_there_are_metrics_is_told_as_well() {
+        let mut times = 0;
+        // its place in the list is the only one with this name
+        supervised_early("early", move || {
+            times += 1;
+            assert!(times >= 3, "not yet");
+        })();
+        let known = EARLY.0.lock().unwrap().iter().find(|it| it.name == "early").map(|it| it.times);
+        assert_eq!(known, Some(2));
+    }
+
+    #[test]
+    fn room_is_found_where_there_is_some() {
+        room_for_threads(0).unwrap();
+        room_for_threads(8).unwrap();
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! has the dialects of gateways, each with statuses of its own.
 
 mod admin;
+mod aside;
 mod authzen;
+mod bundle;
 mod conn;
 mod echo;
 mod exchange;
@@ -22,13 +24,14 @@ mod patience;
 mod respond;
 mod router;
 mod socket;
+mod streamed;
 mod timer;
 mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-pub use admin::validations;
+pub use aside::Aside;
 pub use conn::Budget;
 pub use gateway::Gateway;
 pub use guard::Door;
@@ -77,10 +80,12 @@ pub struct Services {
     pub decision_bytes: Budget,
     /// The same of the admin and ops listeners, apart so that neither starves the other.
     pub admin_bytes: Budget,
-    /// Bundles that may be validated at a time.
-    pub validations: Arc<Semaphore>,
+    /// Turns for what is done on threads of its own.
+    pub aside: Aside,
     /// Connections that the decision and gRPC listeners may have together, where descriptors are few.
     pub descriptors: Option<Arc<Semaphore>>,
+    /// Connections that the admin and the ops listener may have, each.
+    pub aside_connections: usize,
 }
 
 impl Services {

@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long we read on, and forget what comes, when a connection closes within a body.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The most that is read then: who sends without end is cut.
+const LINGER_BYTES: usize = 16 << 20;
+
 type Timer = Option<Pin<Box<Sleep>>>;
 
 /// The stream.
@@ -36,6 +40,7 @@ pub(super) struct Patient<S> {
     head_timer: Timer,
     write_timer: Timer,
     linger_timer: Timer,
+    lingered: usize,
 }
 
 #[derive(Debug)]
@@ -65,6 +70,7 @@ impl<S> Patient<S> {
             head_timer: None,
             write_timer: None,
             linger_timer: None,
+            lingered: 0,
         }
     }
 
@@ -88,6 +94,7 @@ impl<S> Patient<S> {
                     let mut frames = Frames::default();
                     frames.read(&new[common - *seen..], &self.conn.window);
                     self.version = Version::Http2(frames);
+                    self.conn.http2.store(true, Ordering::Relaxed);
                     self.head_timer = None;
                 }
             }
@@ -115,9 +122,12 @@ impl<S> Patient<S> {
     /// Times a write for as long as it is pending.
     fn time_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.write_timer = None;
+            if self.write_timer.take().is_some() {
+                self.conn.stalled.store(false, Ordering::Relaxed);
+            }
             return result;
         }
+        self.conn.stalled.store(true, Ordering::Relaxed);
         expired(&mut self.write_timer, self.limits.write, cx).map(|()| Err(timed_out("the peer takes no answer")))
     }
 }
@@ -185,8 +195,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
             if !matches!(read, Poll::Ready(Ok(()))) || unread.filled().is_empty() {
                 break;
             }
+            this.lingered += unread.filled().len();
             // one that sends without a pause has no more time than others
-            if expired(&mut this.linger_timer, LINGER, cx).is_ready() {
+            if this.lingered > LINGER_BYTES || expired(&mut this.linger_timer, LINGER, cx).is_ready() {
                 break;
             }
             this.hear(unread.filled_mut());

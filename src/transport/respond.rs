@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Body as _;
 use serde::Serialize;
 
@@ -17,9 +16,10 @@ use crate::state::{Rejected, TooOld};
 use crate::transport::conn::{LARGE_ANSWER, Open};
 use crate::transport::echo;
 use crate::transport::exchange::REVISION;
+use crate::transport::streamed::{Content, STREAM_BYTES};
 
-/// A whole answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+/// An answer.
+pub(super) type Answer = Response<Content>;
 
 /// The shape of every error: problem+json (RFC 9457) with a stable `code`.
 #[derive(Debug, Clone, Serialize)]
@@ -156,6 +156,8 @@ impl From<CheckError> for Problem {
             CheckError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.to_string())
                 .header(RETRY_AFTER, HeaderValue::from_static("1")),
             CheckError::TooSlow => Self::new(StatusCode::SERVICE_UNAVAILABLE, "decision_too_slow", error.to_string()),
+            CheckError::Unrecorded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", error.to_string())
+                .header(RETRY_AFTER, HeaderValue::from_static("1")),
             CheckError::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()),
         }
     }
@@ -195,7 +197,14 @@ impl From<Rejected> for Problem {
             Rejected::Superseded => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a later change was acknowledged first")
             }
-            Rejected::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping"),
+            Rejected::Busy => Self::unavailable(
+                "too_busy",
+                "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",
+            ),
+            // whoever is there to hear it has not left, so the process ends
+            Rejected::Abandoned | Rejected::Stopped => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping")
+            }
         }
     }
 }
@@ -240,7 +249,7 @@ pub(super) fn written(revision: Revision) -> HeaderValue {
 
 /// An answer that is its status alone.
 pub(super) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Content::default());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     // with room for what an answer to a gateway has, and not for so much that the allocator takes longer
@@ -252,6 +261,11 @@ pub(super) fn empty(status: StatusCode) -> Answer {
 /// Lets the answer's bytes count instead of those of the request; false if there is no room for them.
 pub(super) fn hold(answer: &mut Answer, open: &mut Open) -> bool {
     let body = answer.body_mut();
+    if let Content::Streamed(_) = body {
+        // of its size only so much is ever there, and few are at a time
+        open.hold_small(STREAM_BYTES);
+        return true;
+    }
     if body.size_hint().exact().is_some_and(|length| length < LARGE_ANSWER as u64) {
         open.hold_small(body.size_hint().lower() as usize);
         return true;
@@ -260,7 +274,7 @@ pub(super) fn hold(answer: &mut Answer, open: &mut Open) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *body).poll_frame(&mut context) else { return true };
     let Some(bytes) = frame.into_data().ok().and_then(|bytes| open.hold_large(bytes)) else { return false };
-    *body = Full::new(bytes);
+    *body = bytes.into();
     true
 }
 
@@ -270,12 +284,22 @@ pub(super) fn head_alone(answer: Answer) -> Answer {
     if let Some(length) = body.size_hint().exact() {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    Response::from_parts(head, Full::default())
+    Response::from_parts(head, Content::default())
 }
 
 /// An answer of any type. Nothing here may be kept by a cache on the way.
 pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let body: Bytes = body.into();
+    of_type(status, content_type, body.into())
+}
+
+/// A JSON answer that is made while it is sent.
+pub(super) fn streamed(body: Content) -> Answer {
+    of_type(StatusCode::OK, "application/json", body)
+}
+
+fn of_type(status: StatusCode, content_type: &'static str, body: Content) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     // with room for what every answer has

@@ -164,7 +164,7 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
         Action::Evaluations => authzen::evaluations(services, exchange).await,
         Action::AuthzenMetadata => authzen::metadata(services),
         Action::PutBundle => admin::put_bundle(services, exchange).await,
-        Action::GetBundle => admin::get_bundle(services),
+        Action::GetBundle => admin::get_bundle(services, exchange).await,
         Action::Status => Ok(admin::status(services)),
         Action::Validate => admin::validate(services, exchange).await,
         Action::Live => Ok(ops::live()),

@@ -1,9 +1,13 @@
 //! The bundle over the admin API: uploaded, read back, refused, validated, and what the status tells of it.
 
+use std::io::Write;
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 
 use crate::native::{ASK, POLICIES, SCHEMA, also, ask, bundle, decide, put, reads, refused, server, verdict};
 use crate::support::Server;
+use crate::support::http::connect;
 
 #[test]
 fn a_bundle_read_back_is_the_same_bundle() {
@@ -359,7 +363,7 @@ fn validate_always_answers_with_a_verdict() {
 #[test]
 fn few_bundles_are_validated_at_a_time() {
     let server = Server::start(json!({ "validation": "off" }));
-    let turns = server.services.validations.clone();
+    let turns = server.services.aside.validations.clone();
     let all = turns.try_acquire_many(u32::try_from(turns.available_permits()).unwrap()).unwrap();
     let answer = server.admin().post("/v1/validate", bundle().to_string());
     assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("too_busy")));
@@ -367,5 +371,54 @@ fn few_bundles_are_validated_at_a_time() {
     drop(all);
     for _ in 0..4 {
         assert_eq!(server.admin().post("/v1/validate", bundle().to_string()).status, 200, "turns are given back");
+    }
+}
+
+/// A bundle of some 20 MB, more than sockets hold, that costs little to load.
+fn large() -> String {
+    let entities: Vec<Value> = (0..80)
+        .map(|n| json!({"uid": {"type": "U", "id": n.to_string()}, "attrs": {"x": "y".repeat(250_000)}, "parents": []}))
+        .collect();
+    json!({"policies": "permit (principal, action, resource);", "entities": entities}).to_string()
+}
+
+#[test]
+fn a_large_bundle_is_written_for_few_at_a_time_and_for_those_who_take_it() {
+    let patience = json!({ "validation": "off", "http": { "body_timeout": "700ms", "idle_timeout": "60s" } });
+    for (leaves, settings) in [(true, json!({ "validation": "off" })), (false, patience)] {
+        let server = Server::start(settings);
+        assert_eq!(server.admin().put("/v1/bundle", large()).status, 200);
+        let turns = || server.services.aside.exports.available_permits();
+        let most = turns();
+        let whole = server.admin().get("/v1/bundle");
+        assert_eq!((whole.status, whole.header("content-length")), (200, None));
+        assert_eq!(whole.json()["entities"].as_array().unwrap().len(), 80);
+        server.until("the turn is over", |_| turns() == most);
+        // clients that ask and read nothing
+        let held: Vec<TcpStream> = (0..most)
+            .map(|_| {
+                let mut stream = connect(server.admin);
+                stream.write_all(b"GET /v1/bundle HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+                stream
+            })
+            .collect();
+        server.until("all turns are taken", |_| turns() == 0);
+        if leaves {
+            let refused = server.admin().get("/v1/bundle");
+            assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("too_busy")));
+            assert_eq!(refused.header("retry-after"), Some("1"));
+            // others are answered all the while, and this endpoint again as soon as they have left
+            assert_eq!(server.admin().send("HEAD", "/v1/bundle", &[], b"").status, 200);
+            assert_eq!(server.admin().get("/v1/status").status, 200);
+            drop(held);
+            server.until("the turns are given back", |_| turns() == most);
+        } else {
+            server.until("they are given up", |_| turns() == most);
+            for mut stream in held {
+                let broken = crate::support::http::read_response(&mut std::io::BufReader::new(&mut stream), false);
+                assert!(broken.is_err(), "an answer that broke off looks whole");
+            }
+        }
+        server.until("all settled", |server| server.services.unanswered() == 0);
     }
 }

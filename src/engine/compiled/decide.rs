@@ -254,6 +254,7 @@ fn explain(
     let mut cedar_request = None;
     let mut missing: Option<(u32, Arc<str>)> = None;
     let mut errors = Vec::with_capacity(failed.len());
+    let mut parsing = snapshot.core.policies.parsing(&snapshot.core.settings.limits);
     for (position, failure) in failed {
         let entry = &set.entries[*position as usize];
         if let Failure::NoEntity(id) = failure {
@@ -284,10 +285,15 @@ fn explain(
         }
         reads.extend(decoded.ids);
         let entities = cut(env, &decoded.locals, reads)?;
-        let policy =
-            snapshot.core.policies.set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
         let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
-        let error = evaluator.evaluate(policy.as_ref()).err().ok_or(Unsettled::Reference)?;
+        let evaluated = match snapshot.core.policies.trees.whole() {
+            Some(set) => {
+                let policy = set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
+                evaluator.evaluate(policy.as_ref())
+            }
+            None => evaluator.evaluate(&parsing.policy(&entry.id).map_err(|many| Unsettled::Refused(many.into()))?),
+        };
+        let error = evaluated.err().ok_or(Unsettled::Reference)?;
         errors.push(PolicyError { policy_id: entry.id.clone(), message: error.to_string().into() });
     }
     Ok(errors)

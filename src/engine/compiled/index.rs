@@ -5,7 +5,7 @@
 //! compares the rest of the scope as integers. A policy that is not found this way has a scope that does not
 //! hold, so Cedar would not evaluate its condition either, and it cannot fail.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
@@ -227,6 +227,29 @@ impl Index {
                 visit(*position, *key);
             }
         }
+    }
+
+    /// Calls `visit` with each policy filed under one of these: the principal and all above it, the resource and all
+    /// above it, the action and all above it. For requests that are not decoded; a policy may be found more than once.
+    pub fn filed_near(
+        &self,
+        principal: (Option<u32>, &HashSet<u32>),
+        action: (Option<u32>, &HashSet<u32>),
+        resource: (Option<u32>, &HashSet<u32>),
+        mut visit: impl FnMut(u32),
+    ) {
+        let mut look = |files: &Files, key: &u32| {
+            files.get(key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
+        };
+        for (is, within, (own, all)) in [
+            (&self.principal_is, &self.principal_in, principal),
+            (&self.action_is, &self.action_in, action),
+            (&self.resource_is, &self.resource_in, resource),
+        ] {
+            own.iter().for_each(|own| look(is, own));
+            all.iter().for_each(|id| look(within, id));
+        }
+        self.others.iter().copied().for_each(visit);
     }
 
     /// What is filed under `action` and those above it, each policy once.

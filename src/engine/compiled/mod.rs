@@ -3,9 +3,11 @@
 //! - `request` turns a request into ids and packed values; `env` is what evaluation sees of it.
 //! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
 //!   `eval` runs.
+//! - `candidates` finds, by other means, what the reference has to see.
 //! - `decide` puts it together. Whatever is not plainly covered, and every error message, is the reference's.
 
 mod brought;
+mod candidates;
 mod compile;
 mod decide;
 mod env;
@@ -24,13 +26,13 @@ use foldhash::fast::RandomState;
 
 use crate::domain::PolicyId;
 use crate::engine::layout::intern;
-use crate::engine::policies::Policies;
 use crate::engine::store::{Draft, Store};
 use crate::engine::value::{Record, TooLarge};
 
 pub use brought::check_brought;
+pub use candidates::{Lineage, candidates, near};
 pub use decide::{Unsettled, decide};
-pub use slice::{by_reference, everything};
+pub use slice::{Seen, by_reference, everything};
 
 use compile::Compiler;
 use env::{Ancestors, Env};
@@ -70,7 +72,7 @@ struct Entry {
 /// All policies of a snapshot, ready to run.
 #[derive(Debug)]
 pub struct CompiledSet {
-    /// In the order of Cedar's set.
+    /// Policies in the order of their texts, then links.
     entries: Vec<Entry>,
     programs: Vec<Program>,
     pool: Pool,
@@ -88,71 +90,132 @@ struct Plan {
     policies: Box<[u32]>,
 }
 
-impl CompiledSet {
-    /// Compiles all policies. Interns what they name in `draft`.
+/// What links take over from their template.
+#[derive(Debug)]
+struct Pattern {
+    principal: Constraint,
+    action: ActionConstraint,
+    resource: Constraint,
+    condition: Condition,
+    forbids: bool,
+}
+
+/// A set that grows policy by policy.
+#[derive(Debug)]
+pub struct Compiling<'d> {
+    compiler: Compiler<'d>,
+    entries: Vec<Entry>,
+    programs: Vec<Program>,
+    reach: Reach,
+    templates: HashMap<PolicyId, Pattern>,
+    /// Whether a name did not fit into the store.
+    overflowed: bool,
+}
+
+impl<'d> Compiling<'d> {
+    /// Interns what policies name in `draft`.
+    pub fn new(draft: &'d mut Draft) -> Self {
+        Self {
+            compiler: Compiler::new(draft),
+            entries: Vec::new(),
+            programs: Vec::new(),
+            reach: Reach::default(),
+            templates: HashMap::new(),
+            overflowed: false,
+        }
+    }
+
+    /// Compiles a policy, or a template for its links.
+    pub fn policy(&mut self, template: &ast::Template, id: &PolicyId) {
+        let Ok(condition) = self.condition(template) else {
+            self.overflowed = true;
+            return;
+        };
+        let pattern = Pattern {
+            principal: template.principal_constraint().as_inner().clone(),
+            action: template.action_constraint().clone(),
+            resource: template.resource_constraint().as_inner().clone(),
+            condition,
+            forbids: template.effect() == ast::Effect::Forbid,
+        };
+        if template.is_static() {
+            self.overflowed |= self.enter(&pattern, id, &HashMap::new()).is_err();
+        } else {
+            self.templates.insert(id.clone(), pattern);
+        }
+    }
+
+    /// Adds a link of a template that was compiled.
+    pub fn link(&mut self, template: &PolicyId, id: &PolicyId, values: &HashMap<ast::SlotId, ast::EntityUID>) {
+        let Some(pattern) = self.templates.remove(template) else {
+            self.overflowed = true;
+            return;
+        };
+        self.overflowed |= self.enter(&pattern, id, values).is_err();
+        self.templates.insert(template.clone(), pattern);
+    }
+
+    fn condition(&mut self, template: &ast::Template) -> Result<Condition, TooLarge> {
+        let Some(expression) = template.non_scope_constraints() else { return Ok(Condition::Always) };
+        self.reach.add(expression, self.compiler.draft)?;
+        Ok(match self.compiler.program(expression) {
+            Ok(program) if *program.ops == [Op::Const(1 << 4)] => Condition::Always,
+            Ok(program) => {
+                self.programs.push(program);
+                Condition::Program(self.programs.len() as u32 - 1)
+            }
+            Err(_) => Condition::Reference,
+        })
+    }
+
+    fn enter(
+        &mut self,
+        pattern: &Pattern,
+        id: &PolicyId,
+        values: &HashMap<ast::SlotId, ast::EntityUID>,
+    ) -> Result<(), TooLarge> {
+        let mut slots = [u32::MAX; 2];
+        for (place, slot) in slots.iter_mut().zip([ast::SlotId::principal(), ast::SlotId::resource()]) {
+            if let Some(uid) = values.get(&slot) {
+                *place = intern(uid, self.compiler.draft)?;
+            }
+        }
+        let scopes = Scopes {
+            principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
+            action: actions(&pattern.action, self.compiler.draft)?,
+            resource: scope(&pattern.resource, slots[1], self.compiler.draft)?,
+        };
+        let needs = match pattern.condition {
+            Condition::Program(program) => self.programs[program as usize].needs_in_context(),
+            Condition::Always | Condition::Reference => None,
+        };
+        let (condition, forbids) = (pattern.condition, pattern.forbids);
+        self.entries.push(Entry { scopes, condition, needs, forbids, rank: 0, slots, id: id.clone() });
+        Ok(())
+    }
+
+    /// The set.
     ///
     /// # Errors
-    /// If the store has no more room for names.
-    pub fn build(policies: &Policies, draft: &mut Draft) -> Result<Self, TooLarge> {
-        let mut entries = Vec::with_capacity(policies.count());
-        let mut programs: Vec<Program> = Vec::new();
-        let mut of_template: HashMap<ast::PolicyID, Condition> = HashMap::new();
-        let mut reach = Reach::default();
-        let mut compiler = Compiler::new(draft);
-        let set: &ast::PolicySet = (*policies.set).as_ref();
-        for policy in set.policies() {
-            let condition = match of_template.get(policy.template().id()) {
-                Some(condition) => *condition,
-                None => {
-                    let condition = match policy.non_scope_constraints() {
-                        None => Condition::Always,
-                        Some(expression) => {
-                            reach.add(expression, compiler.draft)?;
-                            match compiler.program(expression) {
-                                Ok(program) if *program.ops == [Op::Const(1 << 4)] => Condition::Always,
-                                Ok(program) => {
-                                    programs.push(program);
-                                    Condition::Program(programs.len() as u32 - 1)
-                                }
-                                Err(_) => Condition::Reference,
-                            }
-                        }
-                    };
-                    of_template.insert(policy.template().id().clone(), condition);
-                    condition
-                }
-            };
-            let slot = |id: ast::SlotId| policy.env().get(&id);
-            let mut slots = [u32::MAX; 2];
-            for (place, id) in slots.iter_mut().zip([ast::SlotId::principal(), ast::SlotId::resource()]) {
-                if let Some(uid) = slot(id) {
-                    *place = intern(uid, compiler.draft)?;
-                }
-            }
-            let scopes = Scopes {
-                principal: scope(policy.principal_constraint().as_inner(), slots[0], compiler.draft)?,
-                action: actions(policy.action_constraint(), compiler.draft)?,
-                resource: scope(policy.resource_constraint().as_inner(), slots[1], compiler.draft)?,
-            };
-            let id: &str = policy.id().as_ref();
-            let id = policies.sites.get_key_value(id).map_or_else(|| id.into(), |(id, _)| id.clone());
-            let forbids = policy.effect() == ast::Effect::Forbid;
-            let needs = match condition {
-                Condition::Program(program) => programs[program as usize].needs_in_context(),
-                Condition::Always | Condition::Reference => None,
-            };
-            entries.push(Entry { scopes, condition, needs, forbids, rank: 0, slots, id });
+    /// If the store had no more room for names.
+    pub fn finish(self) -> Result<CompiledSet, TooLarge> {
+        let Self { compiler, mut entries, programs, reach, overflowed, .. } = self;
+        if overflowed {
+            return Err(TooLarge);
         }
         let pool = compiler.finish();
+        entries.shrink_to_fit();
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_unstable_by(|a, b| entries[*a].id.cmp(&entries[*b].id));
         for (rank, i) in order.into_iter().enumerate() {
             entries[i].rank = rank as u32;
         }
         let index = Index::build(entries.iter().map(|entry: &Entry| &entry.scopes));
-        Ok(Self { entries, programs, pool, index, plans: HashMap::default(), reach })
+        Ok(CompiledSet { entries, programs, pool, index, plans: HashMap::default(), reach })
     }
+}
 
+impl CompiledSet {
     /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
     /// that looking is better than remembering.
     pub fn plan(&mut self, declared: &[u32], store: &Store) {

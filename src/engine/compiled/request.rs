@@ -317,11 +317,15 @@ impl Against<'_> {
             let record = stored.attributes();
             merged.extend((0..record.len()).map(|i| record.get(i)));
         }
+        // where each stored attribute lies: a caller may bring as many as a body has room for
+        let places: HashMap<u32, usize, RandomState> =
+            merged.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
         for (name, cell) in &brought {
             let value = unpack(&side, *cell);
-            match merged.iter_mut().find(|(known, _)| known == name) {
-                Some(place) if mode == OverlayMode::Override => place.1 = value,
+            match places.get(name) {
+                Some(place) if mode == OverlayMode::Override => merged[*place].1 = value,
                 Some(_) => {}
+                // the request's reader refuses a name that comes twice
                 None => merged.push((*name, value)),
             }
         }

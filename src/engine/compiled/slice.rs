@@ -99,11 +99,25 @@ impl From<TooExpensive> for RequestError {
     }
 }
 
+/// Which policies Cedar's authorizer is asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// All, or all whose scope holds by a look at each: what other ways of deciding are compared with.
+    All,
+    /// Those that the index finds for the request: what a decision costs does not grow with the number of links.
+    Near,
+}
+
 /// Decides with Cedar's authorizer over the part of the store that this request can reach.
 ///
 /// # Errors
 /// If the request does not fit the schema, or its values are no Cedar values.
-pub fn by_reference(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+pub fn by_reference(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    seen: Seen,
+) -> Result<Decision, RequestError> {
     let store = &snapshot.store;
     let mut roots = HashSet::new();
     let mut name = |type_name: &str, id: &str| {
@@ -160,7 +174,7 @@ pub fn by_reference(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) 
         reached.extend(above);
     }
     let slice = cut(&env, &Locals::default(), reached)?;
-    reference::decide(snapshot, request, now, &slice)
+    reference::decide(snapshot, request, now, &slice, seen)
 }
 
 /// Everything in `value` that reads like a uid.

@@ -2,15 +2,18 @@
 //!
 //! - `text` bounds the nesting of policies and schemas, and so every recursion that follows it: parsing,
 //!   validating, evaluating, writing out and freeing.
+//! - `statements` takes texts of policies apart and bounds each policy.
 //! - `schema` bounds what a schema expands to: short texts can stand for enormous types.
 //! - `hierarchy` and `closure` bound what entities cost when their ancestors are collected.
 
 mod closure;
 mod hierarchy;
 mod schema;
+mod statements;
 mod text;
 
 pub use closure::check_closure;
 pub use hierarchy::{HierarchyFault, check_hierarchy};
-pub use schema::check_expansion;
+pub use schema::{check_expansion, check_schema_size};
+pub use statements::{Statement, check_json, statements};
 pub use text::{Grammar, check_text};

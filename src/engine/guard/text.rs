@@ -232,14 +232,15 @@ impl Level {
     }
 }
 
+/// A token and the byte at which it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Token<'t> {
-    at: usize,
-    kind: Kind<'t>,
+pub(super) struct Token<'t> {
+    pub(super) at: usize,
+    pub(super) kind: Kind<'t>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind<'t> {
+pub(super) enum Kind<'t> {
     /// A name or a word of the grammar, and whether it begins a longer name (`a::b`) or is a key (`a: …`).
     Word {
         text: &'t str,
@@ -269,14 +270,19 @@ enum Kind<'t> {
 }
 
 /// Takes a text apart as Cedar's lexers do: a comment ends with a line feed or a carriage return.
-struct Tokens<'t> {
+pub(super) struct Tokens<'t> {
     text: &'t str,
     at: usize,
 }
 
 impl<'t> Tokens<'t> {
-    fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str) -> Self {
         Self { text, at: 0 }
+    }
+
+    /// The byte behind the last token.
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     fn byte(&self, ahead: usize) -> Option<u8> {
@@ -288,6 +294,13 @@ impl<'t> Tokens<'t> {
         while let Some(byte) = self.byte(0) {
             if byte.is_ascii_whitespace() {
                 self.at += 1;
+            } else if byte == b'\x0b' || !byte.is_ascii() {
+                // what Unicode takes for white space
+                let blank = self.text.get(self.at..).and_then(|rest| rest.chars().next()).filter(|c| c.is_whitespace());
+                match blank {
+                    Some(blank) => self.at += blank.len_utf8(),
+                    None => break,
+                }
             } else if byte == b'/' && self.byte(1) == Some(b'/') {
                 let rest = bytes.get(self.at..).unwrap_or_default();
                 self.at += memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());

@@ -32,8 +32,8 @@ use crate::engine::value::Packer;
 /// How many entities lie between two calls of the progress hook.
 const STRIDE: usize = 1 << 12;
 
-/// Called now and then while loading with the entities and bytes read so far.
-pub type Progress<'p> = &'p dyn Fn(usize, usize);
+/// Called now and then while loading with the entities and bytes read so far. Says whether to go on.
+pub type Progress<'p> = &'p dyn Fn(usize, usize) -> bool;
 
 /// What entities are checked against.
 #[derive(Debug, Clone, Copy)]
@@ -158,8 +158,11 @@ impl Loader<'_> {
         let before = self.problems.len();
         let outcome = read(document, &mut |offset, element| {
             self.read += 1;
-            if self.read.is_multiple_of(STRIDE) {
-                (self.progress)(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX));
+            if self.read.is_multiple_of(STRIDE)
+                && !(self.progress)(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX))
+            {
+                // whoever stopped it uses nothing of what was read
+                return false;
             }
             match element {
                 Ok(value) => self.entity(&document.origin, Place::new(number, offset), &value),

@@ -5,10 +5,10 @@
 //! read could have been a condition.
 
 use cedar_policy::{Policy, Template};
+use cedar_policy_core::ast;
 
-use crate::domain::{Diagnostic, PolicyText, Value};
+use crate::domain::{Diagnostic, Value};
 use crate::engine::diagnose;
-use crate::engine::policies::Statement;
 use crate::engine::settings::Limits;
 
 /// Whether a text is in the JSON form: no policy in Cedar's own syntax starts with a brace.
@@ -20,9 +20,9 @@ pub(super) fn is_json(text: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(text: &PolicyText, limits: &Limits) -> Result<Statement, Diagnostic> {
-    let fail = |message: String| Diagnostic::error(&text.origin, message);
-    let value = Value::parse(text.text.as_bytes()).map_err(|error| diagnose::json(&text.origin, &text.text, &error))?;
+pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Template, Diagnostic> {
+    let fail = |message: String| Diagnostic::error(origin, message);
+    let value = Value::parse(text.as_bytes()).map_err(|error| diagnose::json(origin, text, &error))?;
     if depth(&value) > limits.max_nesting {
         return Err(fail(format!("nested deeper than {} levels", limits.max_nesting))
             .help("flatten the expression, or raise `limits.max_nesting`"));
@@ -43,17 +43,17 @@ pub(super) fn read(text: &PolicyText, limits: &Limits) -> Result<Statement, Diag
         fail(format!("this is no policy in Cedar's JSON form: {}", diagnose::message(error)))
             .help("compare it with what `cedar translate-policy` writes")
     };
-    let (statement, read) = if has_slots(&json) {
+    let (template, read): (ast::Template, _) = if has_slots(&json) {
         let template = Template::from_json(None, json.clone()).map_err(|error| unfit(&error))?;
         let read = template.to_json().map_err(|error| unfit(&error))?;
-        (Statement::Template(template), read)
+        (AsRef::<ast::Template>::as_ref(&template).clone(), read)
     } else {
         let policy = Policy::from_json(None, json.clone()).map_err(|error| unfit(&error))?;
         let read = policy.to_json().map_err(|error| unfit(&error))?;
-        (Statement::Policy(policy), read)
+        (AsRef::<ast::Policy>::as_ref(&policy).template().clone(), read)
     };
     match lost(&json, &read, "") {
-        None => Ok(statement),
+        None => Ok(template),
         Some(place) => Err(fail(format!("`{place}` has no meaning there, and would not be read"))
             .help("remove it, or see how `cedar translate-policy` writes what you mean")),
     }

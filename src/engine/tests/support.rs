@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::{
     AccessRequest, Bundle, Decision, Document, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value,
 };
-use crate::engine::{EngineKind, EngineSettings, Semantics, Snapshot, Validation, on_big_stack};
+use crate::engine::{EngineKind, EngineSettings, KeptTrees, Semantics, Snapshot, Validation, on_big_stack};
 
 /// The sidecar's clock in tests.
 pub const NOW: i64 = 1_790_000_000_123;
@@ -43,7 +43,8 @@ pub fn build(bundle: Bundle, settings: &EngineSettings) -> Option<Both> {
     let bundle = Arc::new(bundle);
     let revision = Revision { incarnation: 1, counter: 1 };
     let make = |kind| {
-        let settings = EngineSettings { kind, ..settings.clone() };
+        // the other one has Cedar's trees at hand; this one makes those that it needs
+        let settings = EngineSettings { kind, kept: KeptTrees(0), ..settings.clone() };
         on_big_stack(|| Snapshot::build(bundle.clone(), &settings, revision)).unwrap().map(|(snapshot, _)| snapshot)
     };
     match (make(EngineKind::Compiled), make(EngineKind::Reference)) {

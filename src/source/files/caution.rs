@@ -6,6 +6,7 @@
 //! file that was renamed into its place is whole, and costs no wait.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,13 +14,15 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::Diagnostic;
-use crate::source::Loaded;
 use crate::source::files::Tree;
+use crate::source::files::ages::age_by_path;
 use crate::source::files::names::Role;
 use crate::source::files::open::Unfinished;
 use crate::source::files::scan::{Found, Part, Scan};
-use crate::source::files::settle::Signals;
+use crate::source::files::settle::{READ_LAG, Signals};
 use crate::source::files::stamp::Stamp;
+use crate::source::files::writers;
+use crate::source::{Ages, Loaded};
 
 /// How often to look whether what vanished is back.
 const LOOK: Duration = Duration::from_millis(50);
@@ -36,9 +39,6 @@ const LONGEST_FRESH: Duration = Duration::from_millis(200);
 /// As many times `load.vanish_quiet` passes until a file counts as whole, if its writer may have been missed while
 /// the source was watched. Longer than most pauses of a writer.
 const UNPROVEN: u32 = 3;
-
-/// How much later than a file is opened that may be announced.
-const READ_LAG: Duration = Duration::from_millis(50);
 
 /// How much file times may lag behind the clock.
 const CLOCK_STEP: Duration = Duration::from_millis(20);
@@ -113,13 +113,13 @@ impl Caution {
             self.reads_until(Instant::now() + LONGEST_READ);
             let (scan, result) = read();
             self.reads_until(Instant::now() + READ_LAG);
-            let unfinished = self.unfinished(&scan);
-            if !unfinished.is_empty() {
+            let open = self.open(&scan, result.is_ok());
+            if !open.is_empty() {
                 if self.closes_soon(&scan) {
                     changed = true;
                     continue;
                 }
-                return (Arc::new(scan), Err(unfinished.iter().map(being_written).collect()));
+                return (Arc::new(scan), Err(open));
             }
             let loaded = match result {
                 Ok(loaded) => Loaded { at_once: loaded.at_once && !changed, ..loaded },
@@ -130,15 +130,31 @@ impl Caution {
             if !fresh.is_zero() {
                 thread::sleep(fresh);
             }
-            let steady = fresh.is_zero() || scan.is_same(&Scan::of(tree));
+            // what happened until the last listing is heard of before it, and what comes later is no part of it
+            let signals = self.signals();
+            signals.iter().for_each(|signals| signals.catch_up());
+            let good = self.lock().good.clone().unwrap_or_default();
+            let mut ages = Ages::default();
+            for signals in &signals {
+                let (all, paths) = signals.times();
+                ages.all = ages.all.max(all);
+                age_by_path(&mut ages, &paths, &[&scan, &good]);
+            }
+            let from = Instant::now();
+            let steady = (fresh.is_zero() && signals.is_empty()) || scan.is_same(&Scan::of(tree));
             if steady
                 && self.unfinished(&scan).is_empty()
                 && self.unproven(&scan, tree.settings.vanish_quiet).is_none()
                 && self.young(&scan, tree.settings.vanish_quiet).is_none()
             {
                 let scan = Arc::new(scan);
+                for signals in &signals {
+                    let unannounced = signals.saw(&scan, from);
+                    age_by_path(&mut ages, &unannounced, &[&scan, &good]);
+                }
+                let ages = (!signals.is_empty()).then_some(ages);
                 self.lock().good = Some(Arc::clone(&scan));
-                return (scan, Ok(loaded));
+                return (scan, Ok(Loaded { ages, ..loaded }));
             }
             changed = true;
         }
@@ -168,7 +184,7 @@ impl Caution {
 
     /// Tells the watches that files are opened by us.
     fn reads_until(&self, until: Instant) {
-        self.signals().iter().for_each(|signals| signals.reads_until(until));
+        self.signals().iter().for_each(|signals| signals.reads_until(Some(until)));
     }
 
     /// Waits until every file whose writer may have been missed has been unchanged for long enough; gives what there
@@ -271,12 +287,32 @@ impl Caution {
         found
     }
 
+    /// What speaks against the files as they are: those that are being written, by what the notifier told and by what
+    /// the system says now. The latter also knows of a writer that was there before the watch was. It is asked after
+    /// the files were read, and only for those that are not what they were at the last whole load.
+    fn open(&self, scan: &Scan, read: bool) -> Vec<Diagnostic> {
+        let unfinished = self.unfinished(scan);
+        let good = self.lock().good.clone();
+        let known: HashMap<(Role, &str), Stamp> =
+            good.iter().flat_map(|good| &good.files).map(|file| (place(file), file.stamp)).collect();
+        let told: HashSet<&Path> = unfinished.iter().map(|unfinished| unfinished.path.as_path()).collect();
+        let asked = scan
+            .files
+            .iter()
+            .filter(|file| known.get(&place(file)) != Some(&file.stamp) && !told.contains(file.real.as_path()));
+        self.reads_until(Instant::now() + LONGEST_READ);
+        let written = writers::written(asked, read);
+        self.reads_until(Instant::now() + READ_LAG);
+        let told = unfinished.iter().map(|unfinished| being_written(&unfinished.path, unfinished));
+        told.chain(written.iter().map(|written| being_written(&written.path, written))).collect()
+    }
+
     /// Whether what is open is closed within a moment: the news of it may be on its way.
     fn closes_soon(&self, scan: &Scan) -> bool {
         let latest = Instant::now() + LONGEST_FRESH;
         while Instant::now() < latest {
             thread::sleep(CLOSE_LOOK);
-            if self.unfinished(scan).is_empty() {
+            if self.open(scan, false).is_empty() {
                 return true;
             }
         }
@@ -307,8 +343,8 @@ fn place(file: &Found) -> (Role, &str) {
     (file.role, &file.origin)
 }
 
-fn being_written(unfinished: &Unfinished) -> Diagnostic {
-    Diagnostic::error(unfinished.path.display().to_string(), unfinished.to_string())
+fn being_written(path: &Path, what: &dyn fmt::Display) -> Diagnostic {
+    Diagnostic::error(path.display().to_string(), what.to_string())
         .help("nothing is loaded until it is closed; write to a temporary name and rename it into place")
         .passing()
 }

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use notify::{ErrorKind, RecursiveMode, Watcher};
+use notify::ErrorKind;
 
 use crate::source::files::Tree;
 use crate::source::files::caution::waits_for;
+use crate::source::files::notifier::Notifier;
 use crate::source::files::scan::Scan;
 use crate::source::files::settle::{Interest, PATIENCE, Signals, Taken, Woken};
 use crate::source::files::stamp::Identity;
-use crate::source::{Health, Sign, Wake, Watch};
+use crate::source::{Health, Wake, Watch};
 
 /// How long to wait at most between two looks while notifications do not work.
 const DEGRADED_POLL: Duration = Duration::from_secs(1);
@@ -33,12 +34,7 @@ const TRUST_AGAIN: Duration = Duration::from_secs(10);
 const POLL_SHARE: u32 = 20;
 
 /// Makes the notifier that feeds the signals. Tests put one in that fails.
-pub(super) type MakeWatcher = fn(Arc<Signals>) -> notify::Result<Box<dyn Watcher + Send>>;
-
-/// The operating system's notifier.
-pub(super) fn system_watcher(signals: Arc<Signals>) -> notify::Result<Box<dyn Watcher + Send>> {
-    Ok(Box::new(notify::recommended_watcher(move |event| signals.notice(event))?))
-}
+pub(super) type MakeWatcher = fn(Arc<Signals>) -> notify::Result<Notifier>;
 
 /// Starts to watch. `loaded` is what the last load saw; what differs from it counts as a change.
 pub(super) fn start(
@@ -49,8 +45,6 @@ pub(super) fn start(
     wake: Wake,
 ) -> Watch {
     let health = Arc::new(Health::default());
-    let wake = Arc::new(wake);
-    signals.herald(&wake);
     let mut watching = Watching {
         arms: Arms {
             make,
@@ -69,6 +63,9 @@ pub(super) fn start(
         tree,
         wake,
     };
+    if let Some(loaded) = &loaded {
+        signals.saw(loaded, Instant::now());
+    }
     // before this returns, so that a load that follows it leaves no gap
     let now = watching.arm(&Taken::default());
     if loaded.as_ref().is_some_and(|loaded| !loaded.is_same(&now)) {
@@ -83,7 +80,7 @@ struct Watching {
     tree: Arc<Tree>,
     signals: Arc<Signals>,
     health: Arc<Health>,
-    wake: Arc<Wake>,
+    wake: Wake,
     arms: Arms,
     /// What was there when it was last looked at, or when `wake` was last called.
     seen: Arc<Scan>,
@@ -114,8 +111,6 @@ impl Watching {
                         }
                         continue;
                     }
-                    // nobody knows when it happened, so that it counts as now
-                    (self.wake)(Sign::Noticed);
                     true
                 }
             };
@@ -182,15 +177,17 @@ impl Watching {
         let now = self.arm(&taken);
         if taken.certain || !self.seen.is_same(&now) {
             self.seen = now;
-            (self.wake)(Sign::Settled);
+            (self.wake)();
         }
     }
 
     fn look(&mut self) -> Arc<Scan> {
         let start = Instant::now();
-        let scan = Scan::of(&self.tree);
+        let scan = Arc::new(Scan::of(&self.tree));
         self.cost = start.elapsed();
-        Arc::new(scan)
+        // nobody knows when a change happened that no event told of, so that it counts as now
+        self.signals.saw(&scan, start);
+        scan
     }
 
     /// Looks, and watches what there is to watch.
@@ -228,7 +225,7 @@ impl Watching {
 struct Arms {
     make: MakeWatcher,
     signals: Arc<Signals>,
-    watcher: Option<Box<dyn Watcher + Send>>,
+    watcher: Option<Notifier>,
     armed: BTreeMap<PathBuf, Identity>,
     /// The directories in which a new name matters.
     dirs: BTreeSet<PathBuf>,
@@ -260,7 +257,7 @@ impl Arms {
         self.signals.attend(Interest { dirs, turns: scan.turns.clone(), watched });
 
         self.failure = None;
-        if taken.all_lost || self.watcher.is_none() {
+        if taken.all_lost || !self.watcher.as_ref().is_some_and(Notifier::works) {
             self.signals.doubt(Path::new("/"));
             self.signals.unwatched(Path::new("/"));
             match (self.make)(Arc::clone(&self.signals)) {
@@ -290,7 +287,7 @@ impl Arms {
             if self.armed.contains_key(&place) {
                 continue;
             }
-            match watcher.watch(&place, RecursiveMode::NonRecursive) {
+            match watcher.watch(&place) {
                 Ok(()) => {
                     added = true;
                     self.armed.insert(place, identity);
@@ -307,6 +304,12 @@ impl Arms {
                     });
                 }
             }
+        }
+        if !watcher.works() {
+            // nothing is watched any more; the next look makes another
+            self.armed.clear();
+            self.signals.doubt(Path::new("/"));
+            self.failure = Some("file notifications have stopped".to_owned());
         }
         self.signals.watched(self.armed.keys().cloned());
         added

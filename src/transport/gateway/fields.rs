@@ -53,11 +53,19 @@ impl<'a> Fields<'a> {
     }
 
     /// The credential that `rule` looks for. A twin of its header is as good as a second one: some services read it.
-    pub(super) fn credential(&self, rule: &Rule) -> Credential<'_> {
+    /// In a header of cookies it is the one named `cookie`.
+    pub(super) fn credential(&self, rule: &Rule, cookie: Option<&str>) -> Credential<'_> {
         if self.0.iter().any(|(name, _)| is_twin(name, rule.header())) {
             return Credential::Repeated;
         }
-        Credential::find(rule, self.0.iter().copied(), same_name)
+        match (Credential::find(rule, self.0.iter().copied(), same_name), cookie) {
+            (Credential::One(value), Some(name)) => match gateway::cookie(value, name) {
+                Field::Absent => Credential::Absent,
+                Field::One(value) => Credential::One(value),
+                Field::Repeated => Credential::Repeated,
+            },
+            (found, _) => found,
+        }
     }
 
     /// Refuses twins of the headers that name the caller, and these as trailers: some services would read them.

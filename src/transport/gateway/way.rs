@@ -125,11 +125,11 @@ impl Stop {
     }
 
     /// Counts it, records it, and makes it the verdict.
-    pub(super) fn note(self, services: &Services, call: Call<'_>) -> Verdict {
+    pub(super) async fn note(self, services: &Services, deadline: Instant, call: Call<'_>) -> Verdict {
         let Self { reason, code, message, challenge, target, route, caller, revision } = self;
         let principal = caller.as_ref().map(|caller| &caller.principal);
         let refused = Refused { reason, code, message: &message, target, route: route.as_deref(), principal, revision };
-        services.pdp.note_refused(refused, call);
+        services.pdp.note_refused(refused, deadline, call).await;
         let (kind, detail) = match challenge {
             Some(challenge) => (Kind::Unknown(challenge), "the caller is not known"),
             None if reason.is_fault() => (Kind::Fault, "the sidecar cannot decide now"),
@@ -178,7 +178,8 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         None
     } else {
         let rule = services.gateway.rules.rule(found.credential());
-        let credential = question.fields.credential(&rule);
+        let cookie = found.credential().and_then(|credential| credential.cookie.as_deref());
+        let credential = question.fields.credential(&rule, cookie);
         let Question { asked, deadline, .. } = *question;
         let known = services.gateway.identity.authenticate_patiently(&rule, credential, peer, asked, deadline).await;
         let route = found.route().map(|route| route.place.as_str());
@@ -196,7 +197,8 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         Outcome::Public => {
             let route = found.route().map_or("", |route| route.place.as_str());
             let target = question.described.asked_for(services);
-            services.pdp.note_public(Public { target, route, revision }, question.call);
+            let noted = services.pdp.note_public(Public { target, route, revision }, question.deadline, question.call);
+            noted.await.map_err(|error| stop(Stop::new(RefusalReason::NotRecorded, error.to_string())))?;
             Vec::new()
         }
         Outcome::Checks(checks) => checks,
@@ -217,6 +219,9 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
             Err(CheckError::Invalid(error)) => return Err(stop(Stop::new(RefusalReason::InvalidCheck, error.message))),
             Err(CheckError::TooSlow) => {
                 return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
+            }
+            Err(error @ CheckError::Unrecorded) => {
+                return Err(stop(Stop::new(RefusalReason::NotRecorded, error.to_string())));
             }
             Err(error) => return Err(stop(Stop::new(RefusalReason::Internal, error.to_string()))),
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use palisade::domain::{AccessRequest, Bundle, Decision, DeniedBy, RequestError, Revision};
-use palisade::engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Snapshot, Validation};
+use palisade::engine::{EngineKind, EngineSettings, KeptTrees, NowPolicy, Semantics, Snapshot, Validation};
 
 use super::generate::World;
 use super::generate::choices::Choices;
@@ -56,7 +56,8 @@ pub fn settings(c: &mut Choices) -> EngineSettings {
 
 /// Builds a bundle in one engine. The thread must have the stack for it.
 pub fn build(bundle: &Arc<Bundle>, settings: &EngineSettings, kind: EngineKind) -> Result<Snapshot, String> {
-    let settings = EngineSettings { kind, ..settings.clone() };
+    // one engine has all of Cedar's trees at hand, the other makes those that it needs
+    let settings = EngineSettings { kind, kept: KeptTrees(0), ..settings.clone() };
     match Snapshot::build(bundle.clone(), &settings, REVISION) {
         Ok((snapshot, _)) => Ok(snapshot),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),

@@ -92,12 +92,34 @@ pub fn read_response(stream: &mut impl BufRead, head_only: bool) -> std::io::Res
     }
     let mut response = Response { status, headers, body: Vec::new() };
     if !head_only && status != 204 && status >= 200 {
+        if response.header("transfer-encoding") == Some("chunked") {
+            response.body = read_chunks(stream)?;
+            return Ok(response);
+        }
         let length =
             response.header("content-length").and_then(|v| v.parse().ok()).ok_or_else(|| bad("no content length"))?;
         response.body = vec![0; length];
         stream.read_exact(&mut response.body)?;
     }
     Ok(response)
+}
+
+/// A chunked body; what ends before the last chunk is an error.
+fn read_chunks(stream: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim_end(), 16).map_err(std::io::Error::other)?;
+        let start = body.len();
+        // each chunk ends a line
+        body.resize(start + length + 2, 0);
+        stream.read_exact(&mut body[start..])?;
+        body.truncate(start + length);
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 impl Response {

@@ -10,7 +10,7 @@ use super::watch::{OTHER, texts};
 use super::{POLICY, Place, polling, settings};
 use crate::source::conformance::{Fixture, Wakes, eventually};
 use crate::source::files::watch::start;
-use crate::source::{FileSettings, Sign, Source};
+use crate::source::{FileSettings, Source};
 
 /// A writer that was there before the watch was, and pauses in the middle: loading waits for quiet, or for its close.
 #[test]
@@ -26,13 +26,12 @@ fn a_writer_whose_directory_was_not_watched_is_waited_for() {
         let settings = FileSettings { vanish_quiet: quiet, ..settings };
         let place = Place::new();
         // before the start
-        let open = half(&place, "policies/guards.cedar");
+        drop(half(&place, "policies/guards.cedar"));
         let source = place.files(settings);
         let wakes = Wakes::of(&source);
         let start = Instant::now();
         source.load().unwrap();
         assert!(start.elapsed() + Duration::from_millis(20) >= quiet, "{:?}", start.elapsed());
-        drop(open);
         // once more, unchanged: known
         let start = Instant::now();
         source.load().unwrap();
@@ -50,6 +49,87 @@ fn a_writer_whose_directory_was_not_watched_is_waited_for() {
             load.join().unwrap()
         });
         assert!(text.is_empty() || text.iter().any(|(_, text)| text.ends_with(OTHER)), "{text:?}");
+    }
+}
+
+/// A writer that had its file open before the sidecar was there, and pauses for longer than any quiet time: the system
+/// itself says that the file is still open.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_writer_from_before_the_start_holds_back_what_it_writes() {
+    /// How a file is opened, and the half that is written before the pause.
+    type Way = (&'static str, fn(&Place) -> fs::File);
+    let ways: [Way; 4] = [
+        ("made", |place| fs::File::create(place.path("policies/guards.cedar")).unwrap()),
+        ("cut", |place| {
+            place.write("policies/guards.cedar", OTHER);
+            OpenOptions::new().write(true).truncate(true).open(place.path("policies/guards.cedar")).unwrap()
+        }),
+        ("appended", |place| {
+            place.write("policies/guards.cedar", "");
+            OpenOptions::new().append(true).open(place.path("policies/guards.cedar")).unwrap()
+        }),
+        ("renamed too early", |place| {
+            let file = fs::File::create(place.path("policies/.new")).unwrap();
+            place.rename("policies/.new", "policies/guards.cedar");
+            file
+        }),
+    ];
+    for settings in [settings(), polling()] {
+        for watched in [true, false] {
+            for (how, open) in ways {
+                let place = Place::new();
+                let mut file = open(&place);
+                file.write_all(b"// the first lines\n").unwrap();
+                let source = place.files(settings.clone());
+                let wakes = watched.then(|| Wakes::of(&source));
+                let quiet = settings.vanish_quiet;
+                for _ in 0..2 {
+                    thread::sleep(quiet * 2);
+                    let problems = source.load().unwrap_err();
+                    assert!(problems.iter().all(|problem| problem.passing && problem.help.is_some()), "{problems:?}");
+                    let us = format!("open for writing by process {} (", std::process::id());
+                    assert!(problems[0].message.contains(&us), "{how}: {problems:?}");
+                    assert!(problems[0].origin.ends_with("policies/guards.cedar"), "{how}: {problems:?}");
+                }
+                file.write_all(OTHER.as_bytes()).unwrap();
+                drop(file);
+                eventually("all of it", || texts(&source).iter().any(|(_, text)| text.ends_with(OTHER)));
+                drop(wakes);
+            }
+        }
+    }
+}
+
+/// Files that were loaded, rewritten through a descriptor from before the start, with a long pause.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_descriptor_from_before_the_start_that_writes_later_is_waited_for() {
+    use std::io::{Seek as _, SeekFrom};
+    for settings in [settings(), polling()] {
+        let place = Place::new();
+        place.write("policies/guards.cedar", OTHER);
+        let source = place.files(settings.clone());
+        source.load().unwrap();
+        let mut file = OpenOptions::new().write(true).open(place.path("policies/guards.cedar")).unwrap();
+        let wakes = Wakes::of(&source);
+        // open, but as it was when it was believed: it holds nothing back
+        place.write("policies/x.cedar", POLICY);
+        eventually("the other file", || texts(&source).len() == 3);
+        file.set_len(0).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.write_all(b"// the first lines\n").unwrap();
+        for _ in 0..3 {
+            thread::sleep(settings.vanish_quiet * 4);
+            let problems = source.load().unwrap_err();
+            assert!(problems.iter().all(|problem| problem.passing), "{problems:?}");
+        }
+        file.write_all(OTHER.as_bytes()).unwrap();
+        drop(file);
+        eventually("all of it", || {
+            texts(&source).iter().any(|(_, text)| text.starts_with("//") && text.ends_with(OTHER))
+        });
+        drop(wakes);
     }
 }
 
@@ -100,12 +180,10 @@ fn a_notifier_that_cannot_be_made_again_leaves_the_old_one() {
         if MADE.fetch_add(1, Ordering::SeqCst) > 0 {
             return Err(notify::Error::generic("no more inotify instances"));
         }
-        crate::source::files::watch::system_watcher(signals)
+        crate::source::files::notifier::Notifier::system(signals)
     };
-    let wake = Box::new(move |sign| {
-        if sign == Sign::Settled {
-            counter.fetch_add(1, Ordering::SeqCst);
-        }
+    let wake = Box::new(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
     });
     let _watch = start(Arc::clone(&source.tree), source.last(), Arc::clone(&signals), make, wake);
     signals.notice(Err(notify::Error::generic("events were lost")));

@@ -14,7 +14,6 @@ use std::convert::Infallible;
 
 use http::header::{CONNECTION, CONTENT_TYPE, TE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -107,7 +106,7 @@ fn plain(request: &Request<Incoming>) -> Response<Body> {
     } else if *request.method() == Method::HEAD {
         answer = respond::head_alone(answer);
     }
-    answer.map(|body| Body::new(body.map_err(|never: Infallible| match never {})))
+    answer.map(Body::new)
 }
 
 /// The answer to a method that does not exist.
