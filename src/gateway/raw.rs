@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::gateway::path::PathClass;
+use crate::gateway::service::Service;
+use crate::gateway::upgrade::Upgrade;
 
 /// The JSON Schema of a file of routes.
 #[must_use]
@@ -31,6 +33,8 @@ pub(super) struct RawFile {
     pub(super) prefix: Texts,
     /// Where the credential of these requests is. Without it, where the configuration says.
     pub(super) credential: Option<RawCredential>,
+    /// How the service behind these routes reads a request.
+    pub(super) service: Service,
     /// What holds for every route that says nothing else.
     pub(super) defaults: RawDefaults,
     /// The routes.
@@ -96,6 +100,8 @@ pub(super) struct RawRoute {
     pub(super) fields: Option<Texts>,
     /// The ambiguities of a path that this route's service is known to read as the sidecar does.
     pub(super) allow_paths: Vec<PathClass>,
+    /// What the connection may become: `websocket`. Without it, a request that asks for any upgrade is refused.
+    pub(super) upgrade: Option<Upgrade>,
     /// For whoever reads the file, and for `palisade routes list`.
     pub(super) comment: Option<String>,
 }

@@ -13,6 +13,7 @@ use crate::gateway::openapi;
 use crate::gateway::place::{Place, located};
 use crate::gateway::raw::{RawDefaults, RawFile, RawRoute};
 use crate::gateway::route::Credential;
+use crate::gateway::service::Service;
 
 /// One route as it was written.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(super) struct Head {
     pub(super) hosts: Arc<[String]>,
     pub(super) prefixes: Vec<String>,
     pub(super) credential: Option<Arc<Credential>>,
+    pub(super) service: Arc<Service>,
     pub(super) defaults: RawDefaults,
     pub(super) place: Place,
 }
@@ -165,6 +167,7 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
         hosts: hosts.into(),
         prefixes,
         credential,
+        service: Arc::new(file.service),
         defaults: file.defaults,
         place: place.clone(),
     })

@@ -74,8 +74,14 @@ labels! {
         AmbiguousValue = "ambiguous_value",
         /// The host is none.
         BadHost = "bad_host",
-        /// A header asks for another method.
+        /// A header, the query or the body asks for another method.
         MethodOverride = "method_override",
+        /// A header asks for another path.
+        PathOverride = "path_override",
+        /// A header names another host.
+        HostOverride = "host_override",
+        /// The client asks for an upgrade that the route does not allow.
+        BadUpgrade = "bad_upgrade",
         /// A value is empty or of the wrong kind.
         BadValue = "bad_value",
         /// A value is not there.
