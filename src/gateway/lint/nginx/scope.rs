@@ -1,6 +1,6 @@
 //! Which directives are in force in a block: nginx takes them from the blocks around it, each kind by its own rule.
 
-use crate::gateway::lint::nginx::tree::Directive;
+use crate::gateway::lint::directive::Directive;
 
 /// A `server` and what is in it.
 pub(super) struct Server<'t> {
@@ -97,6 +97,11 @@ impl<'t> Block<'t> {
     pub(super) fn all(&self, name: &str) -> Vec<&'t Directive> {
         let of = |level: &&'t [Directive]| level.iter().filter(|d| d.name() == name).collect::<Vec<_>>();
         self.levels.iter().rev().map(of).find(|found| !found.is_empty()).unwrap_or_default()
+    }
+
+    /// Each `set` in the blocks around this one and in it.
+    pub(super) fn sets(&self) -> Vec<&'t Directive> {
+        self.levels.iter().copied().flatten().filter(|directive| directive.name() == "set").collect()
     }
 
     /// The `auth_request` in force, if it is not switched off.

@@ -1,0 +1,51 @@
+//! `error_page`: where errors go, and whether one of the check becomes a yes.
+
+use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
+use crate::gateway::lint::nginx::pass;
+use crate::gateway::lint::report::Report;
+
+pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
+    for block in &server.blocks {
+        let check = checks.iter().any(|check| std::ptr::eq(check.body(), block.body()));
+        // a page of the server counts for its check too
+        let pages = if check { block.all("error_page") } else { own(block) };
+        for page in pages.into_iter().filter(|page| changes_status(page)) {
+            if answers(server, page, check) {
+                continue;
+            }
+            report.warn(
+                "nginx-error-page",
+                page.at,
+                "an error of the check must not become an answer that lets the request pass",
+                "leave errors of the check alone, or answer them with a redirect",
+            );
+        }
+    }
+}
+
+fn own<'t>(block: &Block<'t>) -> Vec<&'t Directive> {
+    block.body().iter().filter(|directive| directive.name() == "error_page").collect()
+}
+
+/// Whether an `error_page` may answer an error with a success: `=200`, or `=` for whatever the page says. A page that
+/// keeps the status, as every installation has one for 500, makes nothing pass.
+fn changes_status(page: &Directive) -> bool {
+    page.words.iter().any(|word| word == "=" || word.starts_with("=2"))
+}
+
+/// Whether an error only becomes an answer of nginx itself: of the check's own, one that is no success.
+fn answers(server: &Server<'_>, page: &Directive, check: bool) -> bool {
+    let success = page.words.iter().any(|word| word.starts_with("=2"));
+    let Some(to) = page.words.last() else { return false };
+    if to.contains("://") || to.starts_with("$scheme") {
+        return !success;
+    }
+    let named = |block: &&Block<'_>| {
+        block.head.is_some_and(|head| head.name() == "location" && head.argument(1) == to)
+            || block.matches() == Some(Matches::Exactly(to))
+    };
+    let Some(target) = server.blocks.iter().find(named) else { return false };
+    let refuses = target.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
+    if check { refuses && !success } else { !pass::pass_on(target.body()) }
+}
