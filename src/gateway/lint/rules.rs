@@ -3,6 +3,7 @@
 /// Every rule by its name, which is also the title of its section in `docs/lint.md`.
 pub const RULES: &[&str] = &[
     "not-checked",
+    "route-path-case",
     "nginx-check-body",
     "nginx-check-cached",
     "nginx-check-elsewhere",
@@ -76,6 +77,7 @@ pub const RULES: &[&str] = &[
     "traefik-body-method",
     "traefik-body-size",
     "traefik-exposed-by-default",
+    "traefik-host-changed",
     "traefik-identity-headers",
     "traefik-identity-set",
     "traefik-no-check",
