@@ -17,12 +17,15 @@ struct Lines {
     origin: String,
     text: String,
     lines: BTreeMap<Vec<String>, usize>,
+    /// Where each line begins.
+    starts: Vec<usize>,
 }
 
 impl Place {
     /// The root of a document.
     pub(super) fn root(origin: &str, text: &str, lines: BTreeMap<Vec<String>, usize>) -> Self {
-        let document = Lines { origin: origin.to_owned(), text: text.to_owned(), lines };
+        let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
+        let document = Lines { origin: origin.to_owned(), text: text.to_owned(), lines, starts };
         Self { document: Arc::new(document), path: Vec::new() }
     }
 
@@ -53,10 +56,11 @@ impl Place {
     /// An error about the node.
     pub(super) fn error(&self, message: impl Into<String>) -> Diagnostic {
         let error = Diagnostic::error(&self.document.origin, message);
-        match self.line() {
-            Some(line) => located(error, &self.document.text, line),
-            None => error,
-        }
+        let Some(line) = self.line() else { return error };
+        let start = self.document.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let text = self.document.text[start..].lines().next().unwrap_or_default();
+        // many findings in one large file: each looks at its own line alone
+        Diagnostic { line: Some(line), ..located(error, text, 1) }
     }
 }
 

@@ -96,7 +96,8 @@ pub(super) fn toml(origin: &str, text: &str, canonical: fn(&str) -> String) -> R
         }
     })?;
     let mut lines = BTreeMap::new();
-    let starts: Vec<usize> = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
     let line = |offset: usize| starts.partition_point(|start| *start <= offset);
     let value = members(table.get_ref(), &mut Vec::new(), &mut lines, &line);
     renamed(origin, text, value, &lines, canonical)
@@ -119,9 +120,8 @@ fn members(table: &DeTable<'_>, path: &mut Vec<String>, lines: &mut Lines, line:
 fn plain(value: &DeValue<'_>, path: &mut Vec<String>, lines: &mut Lines, line: &dyn Fn(usize) -> usize) -> Value {
     match value {
         DeValue::String(text) => Value::from(text.to_string()),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Null, |number| Value::Number(number.into()))
-        }
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Value::Null, |number| Value::Number(number.into())),
         DeValue::Float(number) => {
             number.as_str().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
         }
@@ -156,7 +156,8 @@ fn renamed(
     match twice {
         Some(key) => {
             let line = renamed.iter().find(|(path, _)| path.last() == Some(&key)).map(|(_, line)| *line);
-            let problem = Diagnostic::error(origin, format!("`{key}` is there twice, in two spellings")).rule(NOT_CHECKED);
+            let problem =
+                Diagnostic::error(origin, format!("`{key}` is there twice, in two spellings")).rule(NOT_CHECKED);
             Err(line.map_or(problem.clone(), |line| located(problem, text, line)))
         }
         None => Ok(Document { value, lines: renamed }),
@@ -229,7 +230,9 @@ impl<'d> Node<'d> {
     pub(super) fn is_true(&self, key: &str) -> bool {
         match self.value.get(key) {
             Some(Value::Bool(truth)) => *truth,
-            Some(Value::String(word)) => matches!(word.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1" | "t" | "y"),
+            Some(Value::String(word)) => {
+                matches!(word.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1" | "t" | "y")
+            }
             _ => false,
         }
     }
@@ -237,23 +240,31 @@ impl<'d> Node<'d> {
     /// All nodes below, itself included, that `wanted` picks.
     pub(super) fn all(&self, wanted: &dyn Fn(&Value) -> bool) -> Vec<Self> {
         let mut found = Vec::new();
-        self.collect(wanted, &mut found);
+        self.collect(self.value, &mut Vec::new(), wanted, &mut found);
         found
     }
 
-    fn collect(&self, wanted: &dyn Fn(&Value) -> bool, found: &mut Vec<Self>) {
-        if wanted(self.value) {
-            found.push(self.clone());
+    /// Most nodes are not wanted: a place is made for those that are.
+    fn collect(&self, value: &'d Value, way: &mut Vec<String>, wanted: &dyn Fn(&Value) -> bool, found: &mut Vec<Self>) {
+        if wanted(value) {
+            let steps: Vec<&str> = way.iter().map(String::as_str).collect();
+            found.push(Self { value, place: self.place.at(&steps) });
         }
-        for (_, member) in self.members() {
-            member.collect(wanted, found);
-        }
-        for item in self.items() {
-            item.collect(wanted, found);
+        let members = value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value));
+        let items = value.as_array().into_iter().flatten().enumerate().map(|(at, value)| (at.to_string(), value));
+        for (step, value) in members.chain(items) {
+            way.push(step);
+            self.collect(value, way, wanted, found);
+            way.pop();
         }
     }
 
-    pub(super) fn warning(&self, rule: &'static str, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+    pub(super) fn warning(
+        &self,
+        rule: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Diagnostic {
         self.place.error(message).warning().rule(rule).help(help)
     }
 }

@@ -1,5 +1,7 @@
 //! What was read, line by line, and what is found in it.
 
+use std::collections::HashSet;
+
 use crate::domain::Diagnostic;
 use crate::gateway::lint::{Files, MOST_BYTES, NOT_CHECKED};
 use crate::gateway::place::located;
@@ -15,7 +17,7 @@ const MOST_IN_ALL: usize = 8 * MOST_BYTES;
 const MOST_FINDINGS: usize = 1000;
 
 /// Where a directive begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct At {
     /// Which of the files that were read.
     pub(super) source: usize,
@@ -28,6 +30,8 @@ pub(super) struct Report<'a> {
     sources: Vec<(String, String)>,
     files: Files<'a>,
     findings: Vec<(Option<At>, Diagnostic)>,
+    /// What was told: one file may be included more than once, and one location be the check of many.
+    told: HashSet<(Option<At>, String)>,
     bytes: usize,
     /// Whether all that the gateway reads was seen; nothing is certain to be missing otherwise.
     pub(super) complete: bool,
@@ -37,7 +41,7 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn new(files: Files<'a>) -> Self {
-        Self { sources: Vec::new(), files, findings: Vec::new(), bytes: 0, complete: true }
+        Self { sources: Vec::new(), files, findings: Vec::new(), told: HashSet::new(), bytes: 0, complete: true }
     }
 
     /// Takes a file; its number is what an [`At`] names.
@@ -73,7 +77,8 @@ impl<'a> Report<'a> {
         self.complete &= !files.is_empty();
         let mut found = Vec::new();
         for (origin, text) in files {
-            let loops = around.iter().any(|source| self.sources.get(*source).is_some_and(|(known, _)| *known == origin));
+            let loops =
+                around.iter().any(|source| self.sources.get(*source).is_some_and(|(known, _)| *known == origin));
             if loops || around.len() > DEEPEST || self.sources.len() > MOST || self.bytes > MOST_IN_ALL {
                 self.not_checked(
                     at,
@@ -88,14 +93,14 @@ impl<'a> Report<'a> {
     }
 
     fn tell(&mut self, at: Option<At>, finding: Diagnostic) {
+        if self.findings.len() >= MOST_FINDINGS || !self.told.insert((at, finding.message.clone())) {
+            return;
+        }
         let finding = match at.and_then(|at| Some((at, self.sources.get(at.source)?))) {
             Some((at, (origin, text))) => located(Diagnostic { origin: origin.clone(), ..finding }, text, at.line),
             None => finding,
         };
-        // one file may be included more than once, and one location be the check of many
-        if self.findings.len() < MOST_FINDINGS && !self.findings.iter().any(|(_, known)| *known == finding) {
-            self.findings.push((at, finding));
-        }
+        self.findings.push((at, finding));
     }
 
     fn first(&self) -> String {

@@ -63,7 +63,11 @@ fn expand(tree: Vec<Directive>, around: &[usize], made: &mut usize, report: &mut
     for mut directive in tree {
         *made += 1;
         if *made > MOST {
-            report.not_checked(directive.at, "what follows is not looked at: there are too many directives", "name the parts");
+            report.not_checked(
+                directive.at,
+                "what follows is not looked at: there are too many directives",
+                "name the parts",
+            );
             break;
         }
         directive.block = directive.block.map(|block| expand(block, around, made, report));
@@ -102,13 +106,17 @@ fn checks(host: &Host<'_>, report: &mut Report<'_>) {
 /// What passes requests on to a service.
 fn passes(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
     let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
-    let open: Vec<&Found<'_>> = host.passes.iter().filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
+    let open: Vec<&Found<'_>> =
+        host.passes.iter().filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
     if let Some(pass) = open.first() {
         match checks.first() {
             Some(check) => report.warn(
                 "apache-check-conditional",
                 check.directive.at,
-                &format!("the sidecar is asked only within `<{}>`, and not about all that is passed on", check.within()),
+                &format!(
+                    "the sidecar is asked only within `<{}>`, and not about all that is passed on",
+                    check.within()
+                ),
                 "put it into the virtual host, outside of everything else",
             ),
             None => report.missing(
@@ -216,12 +224,13 @@ fn other(found: &Found<'_>, report: &mut Report<'_>) {
             "what stands here does not take over the check from around it",
             "leave `LuaInherit` out",
         ),
-        ("httpprotocoloptions", _) if directive.words.iter().any(|word| word.eq_ignore_ascii_case("unsafe")) => report.warn(
-            "apache-unsafe",
-            directive.at,
-            "requests that are not valid are passed on, and the service may read them otherwise than Apache",
-            "leave `Unsafe` out",
-        ),
+        ("httpprotocoloptions", _) if directive.words.iter().any(|word| word.eq_ignore_ascii_case("unsafe")) => report
+            .warn(
+                "apache-unsafe",
+                directive.at,
+                "requests that are not valid are passed on, and the service may read them otherwise than Apache",
+                "leave `Unsafe` out",
+            ),
         ("requestheader", what) if is_identity(directive.argument(2)) && !early => {
             let removes = what == "unset";
             let message = if removes {
@@ -239,7 +248,8 @@ fn other(found: &Found<'_>, report: &mut Report<'_>) {
 /// Whose word counts for the client's address.
 fn addresses(hosts: &[Host<'_>], report: &mut Report<'_>) {
     let all: Vec<&Directive> = hosts.iter().flat_map(|host| &host.others).map(|found| found.directive).collect();
-    let lists = ["remoteipinternalproxy", "remoteiptrustedproxy", "remoteipinternalproxylist", "remoteiptrustedproxylist"];
+    let lists =
+        ["remoteipinternalproxy", "remoteiptrustedproxy", "remoteipinternalproxylist", "remoteiptrustedproxylist"];
     let named: Vec<&&Directive> = all.iter().filter(|line| lists.contains(&line.name())).collect();
     let everybody = named.iter().find(|line| line.arguments().iter().any(|ip| ip.ends_with("/0"))).map(|line| line.at);
     let header = all.iter().find(|line| line.name() == "remoteipheader").map(|line| line.at);

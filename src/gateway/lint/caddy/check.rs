@@ -10,12 +10,17 @@ use crate::gateway::lint::{IDENTITY, wrong_address};
 /// Whether a `forward_auth` asks the sidecar, as its URI or its port says.
 pub(super) fn is_ours(check: &Directive) -> bool {
     let uri = check.body().iter().any(|line| line.name() == "uri" && line.argument(1).contains("/gateway/"));
-    uri || rest(check).iter().any(|to| to.contains("palisade") || [":8180", ":8181", ":9191"].iter().any(|p| to.ends_with(p)))
+    uri || rest(check)
+        .iter()
+        .any(|to| to.contains("palisade") || [":8180", ":8181", ":9191"].iter().any(|p| to.ends_with(p)))
 }
 
 /// The line of a `reverse_proxy` by which it is what `forward_auth` comes to.
 pub(super) fn expanded(proxy: &Directive) -> Option<&Directive> {
-    proxy.body().iter().find(|line| line.name() == "rewrite" && line.words.iter().any(|word| word.starts_with("/gateway/")))
+    proxy
+        .body()
+        .iter()
+        .find(|line| line.name() == "rewrite" && line.words.iter().any(|word| word.starts_with("/gateway/")))
 }
 
 /// Names that a line of `copy_headers` copies, as the sidecar calls them and as the service gets them.
@@ -63,7 +68,8 @@ pub(super) fn lint(check: &Directive, removed: &[String], trusted: bool, report:
         Some(uri) => {
             let asked = uri.argument(1).split('?').next().unwrap_or_default();
             if asked != ENDPOINT {
-                let message = format!("the sidecar is asked at `{asked}`, and answers this gateway at `{ENDPOINT}` alone");
+                let message =
+                    format!("the sidecar is asked at `{asked}`, and answers this gateway at `{ENDPOINT}` alone");
                 report.warn("caddy-check-uri", uri.at, &message, "set `uri /gateway/forward?`");
             } else if !uri.argument(1).ends_with('?') {
                 report.warn(
@@ -76,12 +82,15 @@ pub(super) fn lint(check: &Directive, removed: &[String], trusted: bool, report:
         }
     }
     for to in rest(check) {
-        if let Some(wrong) = wrong_address(&format!("{to}{ENDPOINT}"), ENDPOINT, "8180").filter(|_| !to.starts_with("unix/")) {
+        if let Some(wrong) =
+            wrong_address(&format!("{to}{ENDPOINT}"), ENDPOINT, "8180").filter(|_| !to.starts_with("unix/"))
+        {
             report.warn("caddy-wrong-address", check.at, &wrong, "name the decision listener: `127.0.0.1:8180`");
         }
     }
     let transport = find("transport").map(Directive::body).unwrap_or_default();
-    if !["dial_timeout", "response_header_timeout"].iter().all(|name| transport.iter().any(|line| line.name() == *name)) {
+    if !["dial_timeout", "response_header_timeout"].iter().all(|name| transport.iter().any(|line| line.name() == *name))
+    {
         report.warn(
             "caddy-check-timeout",
             check.at,

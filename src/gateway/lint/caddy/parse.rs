@@ -23,7 +23,9 @@ pub(super) fn parse(source: usize, text: &str) -> Result<Vec<Directive>, Broken>
             words.pop();
         }
         if words.iter().any(|word| !word.quoted && matches!(word.text.as_str(), "{" | "}")) {
-            return broken("a brace in the middle of a line: a block is opened at the end of a line and closed in one of its own");
+            return broken(
+                "a brace in the middle of a line: a block is opened at the end of a line and closed in one of its own",
+            );
         }
         let words = words.into_iter().map(|word| word.text).collect();
         let directive = Directive { words, at, block: empty.then(Vec::new) };

@@ -33,11 +33,11 @@ impl Sites {
     pub(super) fn read(source: usize, report: &mut Report<'_>) -> Option<Self> {
         let mut top = read_file(source, report)?;
         let mut reader = Reader::default();
-        let mut sites = Self { options: Vec::new(), order: Order::new(&[]), sites: Vec::new(), routes: BTreeMap::new() };
+        let mut sites =
+            Self { options: Vec::new(), order: Order::new(&[]), sites: Vec::new(), routes: BTreeMap::new() };
         // one site alone needs no braces
-        let bare = top.iter().position(|line| {
-            line.block.is_none() && line.name() != "import" && !line.words.is_empty()
-        });
+        let bare =
+            top.iter().position(|line| line.block.is_none() && line.name() != "import" && !line.words.is_empty());
         if let Some(at) = bare {
             let mut lines = top.split_off(at).into_iter();
             if let Some(mut site) = lines.next() {
@@ -130,7 +130,13 @@ impl Reader {
     }
 
     /// Puts what is imported in its place.
-    fn expand(&mut self, body: Vec<Directive>, around: &[usize], depth: usize, report: &mut Report<'_>) -> Vec<Directive> {
+    fn expand(
+        &mut self,
+        body: Vec<Directive>,
+        around: &[usize],
+        depth: usize,
+        report: &mut Report<'_>,
+    ) -> Vec<Directive> {
         let mut expanded = Vec::with_capacity(body.len());
         for mut line in body {
             self.made += 1;

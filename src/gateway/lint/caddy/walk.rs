@@ -25,6 +25,19 @@ struct State {
     ended: bool,
 }
 
+/// How many changes of a request are told: one is enough to look.
+const MOST_CHANGES: usize = 20;
+
+// === impl State ===
+
+impl State {
+    fn change(&mut self, at: At) {
+        if self.changed.len() < MOST_CHANGES {
+            self.changed.push(at);
+        }
+    }
+}
+
 struct Walk<'s, 'r, 'f> {
     sites: &'s Sites,
     /// Whether only a `forward_auth` that names the sidecar counts.
@@ -106,7 +119,7 @@ impl<'s> Walk<'s, '_, '_> {
             "handle" | "handle_path" => {
                 let mut inner = state.clone();
                 if line.name() == "handle_path" {
-                    inner.changed.push(line.at);
+                    inner.change(line.at);
                 }
                 self.body(line.body(), inner, false, known, depth + 1);
             }
@@ -120,7 +133,7 @@ impl<'s> Walk<'s, '_, '_> {
                     self.body(response.body(), state.clone(), true, known, depth + 1);
                 }
             }
-            "rewrite" | "uri" | "method" | "try_files" => state.changed.push(line.at),
+            "rewrite" | "uri" | "method" | "try_files" => state.change(line.at),
             "request_header" => self.header(line, state, written),
             "error" | "abort" | "respond" | "redir" | "file_server" => match only {
                 Some(name) if name.starts_with('@') => {
@@ -128,7 +141,10 @@ impl<'s> Walk<'s, '_, '_> {
                 }
                 Some(_) => {}
                 // `file_server` may pass on what it does not find
-                None => state.ended |= !line.words.iter().any(|word| word == "pass_thru") && line.body().iter().all(|l| l.name() != "pass_thru"),
+                None => {
+                    state.ended |= !line.words.iter().any(|word| word == "pass_thru")
+                        && line.body().iter().all(|l| l.name() != "pass_thru")
+                }
             },
             name if !order::is_known(name) && self.unknown.insert(name.to_owned()) => self.report.not_checked(
                 line.at,
@@ -148,7 +164,10 @@ impl<'s> Walk<'s, '_, '_> {
                     "where the check fails, as it does when the sidecar is gone, this passes the request on unchecked",
                 )
             } else {
-                ("caddy-unchecked", "requests reach the service here without `forward_auth` in front: they are not checked")
+                (
+                    "caddy-unchecked",
+                    "requests reach the service here without `forward_auth` in front: they are not checked",
+                )
             };
             let help = "put `forward_auth` in front of it, inside one `route`; what is to be open is `public: true` in the route \
                         file";

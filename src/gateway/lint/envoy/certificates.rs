@@ -23,7 +23,10 @@ pub(super) fn lint(manager: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     if word != "SANITIZE_SET" {
         let checks = filters(manager).into_iter().filter(is_check).filter_map(|check| check.get("typed_config"));
         let patterns = checks.flat_map(|config| {
-            let lists = [&["allowed_headers", "patterns"][..], &["http_service", "authorization_request", "allowed_headers", "patterns"]];
+            let lists = [
+                &["allowed_headers", "patterns"][..],
+                &["http_service", "authorization_request", "allowed_headers", "patterns"],
+            ];
             lists.iter().filter_map(|way| config.way(way)).flat_map(|list| list.items()).collect::<Vec<_>>()
         });
         for pattern in patterns.filter(|pattern| pattern.text("exact").eq_ignore_ascii_case(CERTIFICATE)) {

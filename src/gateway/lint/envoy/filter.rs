@@ -20,6 +20,10 @@ pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagno
             "leave `clear_route_cache` out",
         ));
     }
+    if !config.is_true("validate_mutations") {
+        let message = "header values of the sidecar are not validated";
+        findings.push(config.warning("envoy-validate-mutations", message, "set `validate_mutations: true`"));
+    }
     if config.get("grpc_service").is_none() && config.get("http_service").is_none() {
         findings.push(config.warning(
             "envoy-wrong-address",
@@ -103,10 +107,6 @@ fn grpc(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
         )),
         Some(timeout) => patience(&timeout, findings),
     }
-    if !config.is_true("validate_mutations") {
-        let message = "header values of the sidecar are not validated";
-        findings.push(config.warning("envoy-validate-mutations", message, "set `validate_mutations: true`"));
-    }
     if !config.is_true("encode_raw_headers") {
         findings.push(config.warning(
             "envoy-raw-headers",
@@ -123,16 +123,18 @@ fn grpc(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
         ));
     }
     if let Some(body) = config.get("with_request_body").filter(|body| !body.is_true("pack_as_bytes")) {
-        findings.push(
-            body.warning("envoy-body-bytes", "a body that is no UTF-8 is changed on the way to the sidecar", "set `pack_as_bytes: true`"),
-        );
+        findings.push(body.warning(
+            "envoy-body-bytes",
+            "a body that is no UTF-8 is changed on the way to the sidecar",
+            "set `pack_as_bytes: true`",
+        ));
     }
     let Some(named) = service.way(&["envoy_grpc", "cluster_name"]) else { return };
     if let Some(cluster) = cluster(root, &named) {
         if !mentions(cluster.value, "http2_protocol_options") {
             findings.push(cluster.warning(
                 "envoy-cluster-http2",
-            "gRPC needs HTTP/2, so no check ever reaches the sidecar through this cluster",
+                "gRPC needs HTTP/2, so no check ever reaches the sidecar through this cluster",
                 "set `explicit_http_config: {http2_protocol_options: {}}` in its `typed_extension_protocol_options`",
             ));
         }
@@ -147,7 +149,7 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
             let at = prefix.unwrap_or_else(|| service.clone());
             findings.push(at.warning(
                 "envoy-wrong-address",
-            "the sidecar answers Envoy at `/gateway/envoy` alone",
+                "the sidecar answers Envoy at `/gateway/envoy` alone",
                 "set `path_prefix: /gateway/envoy`, without a `/` at the end",
             ));
         }
@@ -163,14 +165,18 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
         if !told {
             findings.push(body.warning(
                 "envoy-body-encoding",
-            "the sidecar gets the body, and does not see whether it is compressed",
+                "the sidecar gets the body, and does not see whether it is compressed",
                 "add `{exact: content-encoding, ignore_case: true}` to `allowed_headers`",
             ));
         }
     }
     let listed = [config.get("allowed_headers"), service.way(&["authorization_request", "allowed_headers"])];
     shows(config, &listed.into_iter().flatten().collect::<Vec<_>>(), findings);
-    for appended in service.way(&["authorization_response", "allowed_upstream_headers_to_append"]).iter().flat_map(|list| list.list("patterns")) {
+    for appended in service
+        .way(&["authorization_response", "allowed_upstream_headers_to_append"])
+        .iter()
+        .flat_map(|list| list.list("patterns"))
+    {
         if is_identity(appended.text("exact")) || !appended.text("prefix").is_empty() {
             findings.push(appended.warning(
                 "envoy-identity-headers",
@@ -246,19 +252,13 @@ fn shows(config: &Node<'_>, lists: &[Node<'_>], findings: &mut Vec<Diagnostic>) 
     }
     for (name, message) in [
         ("upgrade", "the sidecar does not see that a client asks for an upgrade, and allows it on every route"),
+        ("content-type", "the sidecar does not see a form, which may ask for another method (`_method`)"),
         ("forwarded", "the sidecar does not see a `Forwarded` that names another host, and the service does"),
     ] {
         if !exact(name) {
             let help = format!("add `{{exact: {name}, ignore_case: true}}` to `allowed_headers`");
             findings.push(at.warning("envoy-allowed-headers", message, help));
         }
-    }
-    if config.get("with_request_body").is_some() && !exact("content-type") {
-        findings.push(at.warning(
-            "envoy-allowed-headers",
-            "the sidecar does not see what kind of body it gets, and refuses the routes that read it",
-            "add `{exact: content-type, ignore_case: true}` to `allowed_headers`",
-        ));
     }
 }
 
@@ -279,12 +279,11 @@ fn allowed(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     for pattern in headers.get("patterns").map(|patterns| patterns.items()).unwrap_or_default() {
         let exact = pattern.text("exact").to_ascii_lowercase();
         // Envoy sets that of the certificate itself where it is told to, which is looked at elsewhere
-        let invented =
-            exact != CERTIFICATE && (exact.starts_with("x-forwarded-") || exact.starts_with("x-original-"));
+        let invented = exact != CERTIFICATE && (exact.starts_with("x-forwarded-") || exact.starts_with("x-original-"));
         if invented {
             findings.push(pattern.warning(
                 "envoy-allowed-headers",
-            "headers that a client makes up are passed to the sidecar",
+                "headers that a client makes up are passed to the sidecar",
                 "list `authorization` and what the routes read, exactly",
             ));
         }

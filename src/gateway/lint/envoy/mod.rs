@@ -16,8 +16,15 @@ use crate::gateway::lint::{Files, NOT_CHECKED};
 use crate::gateway::place::located;
 
 /// One of these is in everything that Envoy reads listeners from.
-const KNOWN: &[&str] =
-    &["static_resources", "dynamic_resources", "listeners", "filter_chains", "http_filters", "resources", "virtual_hosts"];
+const KNOWN: &[&str] = &[
+    "static_resources",
+    "dynamic_resources",
+    "listeners",
+    "filter_chains",
+    "http_filters",
+    "resources",
+    "virtual_hosts",
+];
 
 pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
     let document = match node::yaml(origin, text, canonical) {
@@ -58,7 +65,8 @@ pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
 
 /// A name of a field in `snake_case`; other names stay as they are.
 fn canonical(name: &str) -> String {
-    let camel = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let camel =
+        name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !camel {
         return name.to_owned();
     }
@@ -174,7 +182,23 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
         }
         filter::lint(&config, root, findings);
     }
+    programs(&filters, findings);
     certificates::lint(manager, findings);
+}
+
+/// Filters that run programs, which may change what was checked.
+fn programs(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
+    const KINDS: &[&str] = &[".Lua", ".ExternalProcessor", ".Wasm", ".DynamicModuleFilter"];
+    for filter in filters {
+        let kind = filter.get("typed_config").map(|config| config.text("@type")).unwrap_or_default();
+        if KINDS.iter().any(|known| kind.ends_with(known)) || (kind.contains(".golang.") && kind.ends_with(".Config")) {
+            findings.push(filter.warning(
+                NOT_CHECKED,
+                format!("what the program in `{}` makes of a request is not known here", filter.text("name")),
+                "see that it changes neither method, path, host nor the sidecar's headers",
+            ));
+        }
+    }
 }
 
 /// What leaves HTTP: the sidecar is asked about the first request of a tunnel and no other.
@@ -211,7 +235,9 @@ fn elsewhere(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
 /// A path with a `#`: Envoy refuses it unless it was told not to.
 fn fragments(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     const KEY: &str = "envoy.reloadable_features.http_reject_path_with_fragment";
-    let off = |value: &Value| matches!(value.get(KEY), Some(Value::Bool(false))) || value.get(KEY) == Some(&Value::from("false"));
+    let off = |value: &Value| {
+        matches!(value.get(KEY), Some(Value::Bool(false))) || value.get(KEY) == Some(&Value::from("false"))
+    };
     for node in root.all(&off).iter().filter_map(|node| node.get(KEY)) {
         findings.push(node.warning(
             "envoy-fragment",

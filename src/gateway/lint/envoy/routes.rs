@@ -82,7 +82,9 @@ fn identity(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     for key in ["request_headers_to_add", "request_mutations", "early_header_mutation_extensions"] {
         for list in root.all(&|value| value.get(key).is_some()).iter().filter_map(|node| node.get(key)) {
             for added in list.all(&|value| value.get("header").is_some_and(Value::is_object)) {
-                let Some(header) = added.get("header").filter(|header| is_identity(header.text("key"))) else { continue };
+                let Some(header) = added.get("header").filter(|header| is_identity(header.text("key"))) else {
+                    continue;
+                };
                 findings.push(header.warning(
                     "envoy-identity-set",
                     format!("`{}` is set here, and not by the sidecar", header.text("key")),
@@ -108,9 +110,12 @@ fn clusters<'d>(root: &Node<'d>) -> Vec<&'d str> {
 /// Listeners that pass bytes on to a service that another one checks.
 fn tunnels(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let known = clusters(root);
-    for proxy in root.all(&|value| value.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with(".TcpProxy"))) {
+    for proxy in
+        root.all(&|value| value.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with(".TcpProxy")))
+    {
         let weighted = proxy.way(&["weighted_clusters", "clusters"]).map(|list| list.items()).unwrap_or_default();
-        if weighted.iter().map(|one| one.text("name")).chain([proxy.text("cluster")]).any(|name| known.contains(&name)) {
+        if weighted.iter().map(|one| one.text("name")).chain([proxy.text("cluster")]).any(|name| known.contains(&name))
+        {
             findings.push(proxy.warning(
                 "envoy-tcp-proxy",
                 "this listener passes bytes on to a service whose requests are checked elsewhere: here they are not",

@@ -1,11 +1,17 @@
 //! The condition of a rule: `if` or `unless`, and which tests it joins.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Lists of tests by their names, joined by "or".
+pub(super) type Acls = BTreeMap<String, Rc<Vec<String>>>;
+
 /// A test, or the name of a list of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Term {
     pub(super) negated: bool,
     /// What it comes to: several are joined by "or".
-    pub(super) tests: Vec<String>,
+    pub(super) tests: Rc<Vec<String>>,
 }
 
 /// When a rule runs.
@@ -21,8 +27,10 @@ pub(super) enum Condition {
 
 impl Condition {
     /// Reads the end of a line.
-    pub(super) fn read(words: &[String], acls: &[(&str, String)]) -> Self {
-        let Some(at) = words.iter().position(|word| matches!(word.as_str(), "if" | "unless")) else { return Self::Always };
+    pub(super) fn read(words: &[String], acls: &Acls) -> Self {
+        let Some(at) = words.iter().position(|word| matches!(word.as_str(), "if" | "unless")) else {
+            return Self::Always;
+        };
         let terms = terms(&words[at + 1..], acls);
         if words[at] == "if" { Self::If(terms) } else { Self::Unless(terms) }
     }
@@ -57,14 +65,14 @@ impl Term {
     }
 }
 
-fn terms(words: &[String], acls: &[(&str, String)]) -> Vec<Vec<Term>> {
+fn terms(words: &[String], acls: &Acls) -> Vec<Vec<Term>> {
     let mut any = vec![Vec::new()];
     let (mut negated, mut inside): (bool, Option<Vec<String>>) = (false, None);
     for word in words {
         let mut word = word.as_str();
         if let Some(test) = &mut inside {
             if word == "}" {
-                let term = Term { negated, tests: vec![test.join(" ")] };
+                let term = Term { negated, tests: Rc::new(vec![test.join(" ")]) };
                 any.last_mut().into_iter().for_each(|all| all.push(term.clone()));
                 (negated, inside) = (false, None);
             } else {
@@ -81,9 +89,7 @@ fn terms(words: &[String], acls: &[(&str, String)]) -> Vec<Vec<Term>> {
             "||" | "or" | "OR" => any.push(Vec::new()),
             "{" => inside = Some(Vec::new()),
             name => {
-                let tests: Vec<String> =
-                    acls.iter().filter(|(known, _)| *known == name).map(|(_, test)| test.clone()).collect();
-                let tests = if tests.is_empty() { vec![name.to_owned()] } else { tests };
+                let tests = acls.get(name).cloned().unwrap_or_else(|| Rc::new(vec![name.to_owned()]));
                 any.last_mut().into_iter().for_each(|all| all.push(Term { negated, tests: tests.clone() }));
                 negated = false;
             }
@@ -99,7 +105,11 @@ mod tests {
     #[test]
     fn a_denial_without_a_yes_is_told_from_one_with_a_loophole() {
         let yes = |term: &Term| term.tests.iter().all(|test| test.starts_with("var("));
-        let acls = [("ok", "var(txn.ok) -m bool".to_owned()), ("ok2", "var(txn.ok)".to_owned()), ("ok2", "src 10.0.0.1".to_owned())];
+        let list = |tests: &[&str]| Rc::new(tests.iter().map(|test| (*test).to_owned()).collect());
+        let acls = Acls::from([
+            ("ok".to_owned(), list(&["var(txn.ok) -m bool"])),
+            ("ok2".to_owned(), list(&["var(txn.ok)", "src 10.0.0.1"])),
+        ]);
         for (line, expected) in [
             ("deny", true),
             ("deny if !{ var(txn.ok) -m bool }", true),

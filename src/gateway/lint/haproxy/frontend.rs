@@ -12,9 +12,8 @@ type IsCheck<'a> = &'a dyn Fn(&Rule<'_>) -> bool;
 const ANSWERS: &[&str] = &["deny", "reject", "tarpit", "return", "silent-drop"];
 
 /// Actions that make another path or query of it.
-const PATHS: &[&str] = &[
-    "set-path", "set-pathq", "set-uri", "set-query", "replace-path", "replace-pathq", "replace-uri", "normalize-uri",
-];
+const PATHS: &[&str] =
+    &["set-path", "set-pathq", "set-uri", "set-query", "replace-path", "replace-pathq", "replace-uri", "normalize-uri"];
 
 /// What the rules of a section come to.
 #[derive(Debug, Default)]
@@ -52,7 +51,10 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
         if !guarded && section.servers().is_empty() && !unknown {
             // the check may stand where requests go instead
             let inner: Vec<Outcome> = targets.iter().map(|to| follow(config, to, is_check, report)).collect();
-            guarded = inner.iter().zip(&targets).all(|(one, to)| one.check.is_some() || one.answers || to.servers().is_empty());
+            guarded = inner
+                .iter()
+                .zip(&targets)
+                .all(|(one, to)| one.check.is_some() || one.answers || to.servers().is_empty());
         }
         if !guarded {
             report.missing(
@@ -98,7 +100,8 @@ fn around(config: &Config, checked: &[&Section], report: &mut Report<'_>) {
 fn is_yes(term: &Term) -> bool {
     term.tests.iter().all(|test| {
         let words: Vec<&str> = test.split_whitespace().collect();
-        words.first().is_some_and(|fetch| fetch.starts_with("var(")) && !words.windows(2).any(|pair| pair == ["-m", "found"])
+        words.first().is_some_and(|fetch| fetch.starts_with("var("))
+            && !words.windows(2).any(|pair| pair == ["-m", "found"])
     })
 }
 
@@ -112,10 +115,11 @@ fn variable(term: &Term) -> Option<&str> {
 fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mut Report<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     let rules = config.rules(section);
+    let acls = config.acls(section);
     let has_check = rules.iter().any(|rule| is_check(rule));
     let mut answer: Option<String> = None;
     for rule in &rules {
-        let condition = config.condition(section, *rule);
+        let condition = rule.condition(&acls);
         let at = rule.line.at;
         if is_check(rule) {
             if condition != Condition::Always {
@@ -135,7 +139,8 @@ fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mu
                 outcome.answers |= condition == Condition::Always;
             } else if condition.holds_without(&is_yes) {
                 outcome.denies = true;
-                answer = condition.terms().iter().flatten().find_map(|term| variable(term).map(str::to_owned)).or(answer);
+                answer =
+                    condition.terms().iter().flatten().find_map(|term| variable(term).map(str::to_owned)).or(answer);
             }
         } else if matches!(action, "redirect" | "use-service") {
             outcome.answers |= outcome.check.is_none() && redirects_all(section, &condition);
@@ -177,7 +182,11 @@ fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mu
 
 /// Whether a redirect takes everything: it has no condition, or sends to HTTPS what does not come by it.
 fn redirects_all(section: &Section, condition: &Condition) -> bool {
-    let plain = section.lines.iter().filter(|line| line.begins(&["bind"])).all(|line| !line.words.iter().any(|word| word == "ssl"));
+    let plain = section
+        .lines
+        .iter()
+        .filter(|line| line.begins(&["bind"]))
+        .all(|line| !line.words.iter().any(|word| word == "ssl"));
     let secure = |term: &Term| term.tests.iter().all(|test| test.trim() == "ssl_fc");
     *condition == Condition::Always || (plain && condition.holds_without(&secure))
 }

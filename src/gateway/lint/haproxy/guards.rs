@@ -11,10 +11,11 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
     for to in config.targets(section).into_iter().flatten() {
         rules.extend(config.rules(to));
     }
+    let acls = config.acls(section);
     let denials: Vec<Condition> = rules
         .iter()
         .filter(|rule| matches!(rule.action(), "deny" | "reject" | "tarpit" | "return" | "silent-drop"))
-        .map(|rule| config.condition(section, *rule))
+        .map(|rule| rule.condition(&acls))
         .collect();
     let check = rules.iter().find(|rule| is_check(rule));
     let at = check.map_or(section.at, |check| check.line.at);
@@ -23,7 +24,7 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
         rules.iter().any(|rule| {
             actions.contains(&rule.action())
                 && rule.arguments().first().is_some_and(|header| header.eq_ignore_ascii_case(name))
-                && config.condition(section, *rule) == Condition::Always
+                && rule.condition(&acls) == Condition::Always
         })
     };
     if !sets(&["del-header"], "upgrade") && !denials.iter().any(|when| when.mentions("hdr(upgrade")) {
@@ -72,7 +73,9 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
 fn refuses_urls(when: &Condition) -> bool {
     match when {
         Condition::Always => false,
-        Condition::Unless(any) => any.iter().all(|all| all.iter().any(|term| !term.negated && term.mentions("url_beg"))),
+        Condition::Unless(any) => {
+            any.iter().all(|all| all.iter().any(|term| !term.negated && term.mentions("url_beg")))
+        }
         Condition::If(any) => any.iter().any(|all| all.iter().all(|term| term.negated && term.mentions("url_beg"))),
     }
 }
@@ -128,7 +131,12 @@ fn ready_made(
     let spoe = check.action() == "send-spoe-group";
     let known = check.lua().is_some_and(|name| matches!(name, "auth-intercept" | "auth-request"));
     if spoe && config.nearest(section, &["filter", "spoe"]).is_none() {
-        report.missing("haproxy-spoe", at, "there is no `filter spoe` here, so no agent is asked", "add the filter to this section");
+        report.missing(
+            "haproxy-spoe",
+            at,
+            "there is no `filter spoe` here, so no agent is asked",
+            "add the filter to this section",
+        );
     }
     if known && check.arguments().iter().any(|word| word == "*") {
         report.warn(
@@ -158,7 +166,8 @@ fn ready_made(
 
 fn timeouts(config: &Config, section: &Section, report: &mut Report<'_>) {
     let mut wanted = vec![("client", section)];
-    let targets = config.targets(section).into_iter().flatten().chain((!section.servers().is_empty()).then_some(section));
+    let targets =
+        config.targets(section).into_iter().flatten().chain((!section.servers().is_empty()).then_some(section));
     for to in targets {
         wanted.extend([("connect", to), ("server", to)]);
     }

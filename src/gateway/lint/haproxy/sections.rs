@@ -1,14 +1,39 @@
 //! The sections of a configuration of HAProxy, their lines, and what `defaults` adds.
 
-use crate::gateway::lint::haproxy::condition::Condition;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::gateway::lint::haproxy::condition::{Acls, Condition};
 use crate::gateway::lint::report::{At, Report};
 
 /// What begins a section.
 const KINDS: &[&str] = &[
-    "global", "defaults", "frontend", "listen", "backend", "peers", "mailers", "resolvers", "userlist", "program", "ring",
-    "log-forward", "http-errors", "fcgi-app", "cache", "crt-store", "traces", "acme", "log-profile", "spoe-agent",
-    "spoe-message", "spoe-group",
+    "global",
+    "defaults",
+    "frontend",
+    "listen",
+    "backend",
+    "peers",
+    "mailers",
+    "resolvers",
+    "userlist",
+    "program",
+    "ring",
+    "log-forward",
+    "http-errors",
+    "fcgi-app",
+    "cache",
+    "crt-store",
+    "traces",
+    "acme",
+    "log-profile",
+    "spoe-agent",
+    "spoe-message",
+    "spoe-group",
 ];
+
+/// How many lines are looked at.
+const MOST: usize = 20_000;
 
 /// A line of a section.
 #[derive(Debug)]
@@ -46,8 +71,12 @@ impl Config {
     pub(super) fn read(&mut self, source: usize, text: &str, report: &mut Report<'_>) {
         let before = self.sections.len();
         let mut conditional = false;
-        for (number, text) in joined(text) {
+        for (count, (number, text)) in joined(text).into_iter().enumerate() {
             let at = At { source, line: number };
+            if count > MOST {
+                report.not_checked(at, "what follows is not looked at: there are too many lines", "name the parts");
+                break;
+            }
             let words = match words(&text) {
                 Ok(words) => words,
                 Err(what) => {
@@ -121,17 +150,21 @@ impl Config {
             return Vec::new();
         }
         let lines = self.chain(section).into_iter().rev().flat_map(|section| &section.lines);
-        lines.filter(|line| line.words.first().is_some_and(|word| word == "http-request")).map(|line| Rule { line }).collect()
+        lines
+            .filter(|line| line.words.first().is_some_and(|word| word == "http-request"))
+            .map(|line| Rule { line })
+            .collect()
     }
 
-    /// What a rule asks, with the lists of conditions that have names.
-    pub(super) fn condition(&self, section: &Section, rule: Rule<'_>) -> Condition {
+    /// The lists of tests that have names in a section.
+    pub(super) fn acls(&self, section: &Section) -> Acls {
         let lines = self.chain(section).into_iter().flat_map(|section| &section.lines);
-        let acls = lines.filter(|line| line.words.first().is_some_and(|word| word == "acl"));
-        let acls: Vec<(&str, String)> = acls
-            .map(|line| (line.words.get(1).map_or("", String::as_str), line.words.get(2..).unwrap_or_default().join(" ")))
-            .collect();
-        Condition::read(&rule.line.words, &acls)
+        let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for line in lines.filter(|line| line.words.first().is_some_and(|word| word == "acl")) {
+            let name = line.words.get(1).cloned().unwrap_or_default();
+            lists.entry(name).or_default().push(line.words.get(2..).unwrap_or_default().join(" "));
+        }
+        lists.into_iter().map(|(name, tests)| (name, Rc::new(tests))).collect()
     }
 
     pub(super) fn is_http(&self, section: &Section) -> bool {
@@ -145,7 +178,8 @@ impl Config {
         let names = own.chain(default).filter_map(|line| line.words.get(1));
         names
             .map(|name| {
-                let named = |found: &&Section| matches!(found.kind.as_str(), "backend" | "listen") && found.name == *name;
+                let named =
+                    |found: &&Section| matches!(found.kind.as_str(), "backend" | "listen") && found.name == *name;
                 self.sections.iter().find(named)
             })
             .collect()
@@ -184,6 +218,11 @@ impl<'c> Rule<'c> {
     /// The name of the action in Lua.
     pub(super) fn lua(self) -> Option<&'c str> {
         self.action().strip_prefix("lua.")
+    }
+
+    /// When it runs.
+    pub(super) fn condition(self, acls: &Acls) -> Condition {
+        Condition::read(&self.line.words, acls)
     }
 
     /// Arguments up to the condition.

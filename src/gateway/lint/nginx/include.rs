@@ -16,7 +16,8 @@ fn read_file(source: usize, around: &[usize], made: &mut usize, report: &mut Rep
     match parse(source, &report.text(source)) {
         Ok(tree) => Some(expand(tree, around, made, report)),
         Err(broken) => {
-            report.broken(At { source, line: broken.line }, &format!("not a configuration of nginx: {}", broken.message));
+            report
+                .broken(At { source, line: broken.line }, &format!("not a configuration of nginx: {}", broken.message));
             None
         }
     }
@@ -27,7 +28,11 @@ fn expand(tree: Vec<Directive>, around: &[usize], made: &mut usize, report: &mut
     for mut directive in tree {
         *made += 1;
         if *made > MOST {
-            report.not_checked(directive.at, "what follows is not looked at: there are too many directives", "name the parts");
+            report.not_checked(
+                directive.at,
+                "what follows is not looked at: there are too many directives",
+                "name the parts",
+            );
             break;
         }
         directive.block = directive.block.map(|block| expand(block, around, made, report));

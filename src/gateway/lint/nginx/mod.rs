@@ -30,7 +30,8 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         asks |= directive.name() == "auth_request" && directive.argument(1) != "off"
     });
     if !asks {
-        report.missing("nginx-no-check", 
+        report.missing(
+            "nginx-no-check",
             None,
             "there is no `auth_request`, so nothing asks the sidecar",
             "add `auth_request /_palisade;` to the location",
@@ -46,7 +47,8 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
                 Some(check) => checks.push(check),
                 None => {
                     lost.push(ask.at);
-                    report.missing("nginx-check-lost", 
+                    report.missing(
+                        "nginx-check-lost",
                         Some(ask.at),
                         &format!(
                             "no location of this server is `{}`: another one answers the check, and each 2xx of it \

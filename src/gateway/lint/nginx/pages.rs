@@ -1,8 +1,8 @@
 //! `error_page`: where errors go, and whether one of the check becomes a yes.
 
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
 use crate::gateway::lint::nginx::pass;
+use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
 use crate::gateway::lint::report::Report;
 
 pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
@@ -46,6 +46,7 @@ fn answers(server: &Server<'_>, page: &Directive, check: bool) -> bool {
             || block.matches() == Some(Matches::Exactly(to))
     };
     let Some(target) = server.blocks.iter().find(named) else { return false };
-    let refuses = target.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
+    let refuses =
+        target.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
     if check { refuses && !success } else { !pass::pass_on(target.body()) }
 }

@@ -1,7 +1,7 @@
 //! Where requests are passed on to: the URL of `proxy_pass` and its like.
 
-use crate::gateway::lint::nginx::scope::Block;
 use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::nginx::scope::Block;
 
 /// Where the sidecar answers nginx.
 pub(super) const ENDPOINT: &str = "/gateway/nginx";
@@ -33,6 +33,9 @@ impl<'t> Target<'t> {
 /// What a URL may be once each variable that `set` gives a fixed text has it. Nothing is known of other variables.
 pub(super) fn resolved(url: &str, block: &Block<'_>) -> Vec<String> {
     let mut urls = vec![url.to_owned()];
+    if !url.contains('$') {
+        return urls;
+    }
     for set in block.sets() {
         let (name, value) = (set.argument(1), set.argument(2));
         if value.contains('$') {
@@ -48,7 +51,8 @@ pub(super) fn resolved(url: &str, block: &Block<'_>) -> Vec<String> {
         urls.truncate(64);
     }
     // one with a variable that is known stands for nothing any more
-    let known = |url: &String| block.sets().iter().any(|set| !set.argument(2).contains('$') && names(url, set.argument(1)));
+    let known =
+        |url: &String| block.sets().iter().any(|set| !set.argument(2).contains('$') && names(url, set.argument(1)));
     urls.retain(|url| !known(url));
     urls
 }
@@ -67,7 +71,10 @@ pub(super) fn writes_path(url: &str) -> bool {
     };
     let whole = target.host.starts_with('$');
     let variables = if whole { rest } else { &target.host[target.host.find('$').unwrap_or(0)..] };
-    let first_is_host = !whole && !is_path(variables);
+    // behind the name of a host, and not as a part of it
+    let literal = target.host.split('$').next().unwrap_or_default();
+    let ends = !literal.is_empty() && !literal.ends_with(['-', '.', ':', '_']);
+    let first_is_host = !whole && !ends && !is_path(variables);
     let variables = if first_is_host { rest } else { variables };
     let bare = variables.replace(['{', '}'], "");
     !matches!(bare.as_str(), "" | "$request_uri") && bare.contains('$')
@@ -148,6 +155,9 @@ mod tests {
             ("http://$host$request_uri", false),
             ("http://$host$uri", true),
             ("http://$service$is_args$args", true),
+            ("http://service$path", true),
+            ("http://service-$color", false),
+            ("http://service:$port$request_uri", false),
             ("$service", false),
             ("$service$uri", true),
         ] {

@@ -17,7 +17,15 @@ fn what_is_no_configuration_is_never_good() {
             format!("static_resources: {}", deep("{a: ", "}")),
             (0..3000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect(),
             "a: &a [1,1,1,1,1,1,1,1,1]\n".to_owned()
-                + &(1..7).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", if n == 1 { String::new() } else { (n - 1).to_string() }); 9].join(","))).collect::<String>(),
+                + &(1..7)
+                    .map(|n| {
+                        format!(
+                            "a{n}: &a{n} [{}]\n",
+                            vec![format!("*a{}", if n == 1 { String::new() } else { (n - 1).to_string() }); 9]
+                                .join(",")
+                        )
+                    })
+                    .collect::<String>(),
             "\u{0}\u{1}\u{fffd}".repeat(1000),
             "{\"apps\": {\"http\": {}}}".to_owned(),
             "\"".to_owned(),
@@ -39,7 +47,11 @@ fn what_is_no_configuration_is_never_good() {
 fn what_is_too_large_is_told() {
     for gateway in ALL {
         let found = one(gateway, &" ".repeat(MOST_BYTES + 1));
-        assert_eq!((found.len(), found[0].severity, found[0].rule), (1, Severity::Error, Some(NOT_CHECKED)), "{gateway:?}");
+        assert_eq!(
+            (found.len(), found[0].severity, found[0].rule),
+            (1, Severity::Error, Some(NOT_CHECKED)),
+            "{gateway:?}"
+        );
     }
 }
 

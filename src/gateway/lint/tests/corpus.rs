@@ -36,7 +36,8 @@ fn each_configuration_has_its_findings_and_no_others() {
     let mut listed = BTreeSet::new();
     for (files, expected) in expected() {
         listed.extend(files.iter().cloned());
-        let sources: Vec<Source> = files.iter().map(|file| (file.clone(), text(&format!("{DIRECTORY}/{file}")))).collect();
+        let sources: Vec<Source> =
+            files.iter().map(|file| (file.clone(), text(&format!("{DIRECTORY}/{file}")))).collect();
         let found = lint(gateway(&files[0]), &sources, &alone);
         let expected: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
         if rules(&found) != expected {
@@ -48,7 +49,9 @@ fn each_configuration_has_its_findings_and_no_others() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    for directory in fs::read_dir(project(DIRECTORY)).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+    for directory in
+        fs::read_dir(project(DIRECTORY)).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+    {
         for file in fs::read_dir(&directory).unwrap() {
             let path = file.unwrap().path();
             let name = path.strip_prefix(project(DIRECTORY)).unwrap().display().to_string();

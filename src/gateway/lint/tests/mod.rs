@@ -64,6 +64,7 @@ http_filters:
   typed_config:
     transport_api_version: V3
     failure_mode_allow: false
+    validate_mutations: true
     with_request_body: {max_request_bytes: 65536, allow_partial_message: false}
     allowed_headers:
       patterns:
@@ -114,14 +115,23 @@ fn each_rule_has_a_section_and_each_section_a_rule() {
 
 #[test]
 fn each_rule_is_broken_in_some_test() {
-    let broken: BTreeSet<&str> = corpus::expected().iter().flat_map(|(_, rules)| rules.clone()).collect::<BTreeSet<_>>().into_iter().map(|rule| *RULES.iter().find(|known| **known == rule).unwrap_or_else(|| panic!("no rule is called {rule}"))).chain(pages::MUTANTS.iter().map(|mutant| mutant.3)).collect();
-    let unbroken: Vec<_> = RULES.iter().filter(|rule| !broken.contains(**rule) && **rule != "route-path-case").collect();
+    let broken: BTreeSet<&str> = corpus::expected()
+        .iter()
+        .flat_map(|(_, rules)| rules.clone())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(|rule| *RULES.iter().find(|known| **known == rule).unwrap_or_else(|| panic!("no rule is called {rule}")))
+        .chain(pages::MUTANTS.iter().map(|mutant| mutant.3))
+        .collect();
+    let unbroken: Vec<_> =
+        RULES.iter().filter(|rule| !broken.contains(**rule) && **rule != "route-path-case").collect();
     assert!(unbroken.is_empty(), "{unbroken:?}");
 }
 
 #[test]
 fn nothing_at_all_asks_nobody() {
-    for gateway in [Gateway::Nginx, Gateway::Envoy, Gateway::Caddy, Gateway::Traefik, Gateway::Haproxy, Gateway::Apache] {
+    for gateway in [Gateway::Nginx, Gateway::Envoy, Gateway::Caddy, Gateway::Traefik, Gateway::Haproxy, Gateway::Apache]
+    {
         let found = one(gateway, "");
         assert_eq!(found.len(), 1, "{gateway:?}: {found:?}");
     }

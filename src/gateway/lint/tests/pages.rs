@@ -54,84 +54,158 @@ fn each_mutation_of_a_page_is_found() {
         if !rules(&found).contains(rule) {
             wrong.push(format!("{name}: {from:?} -> {to:?}: no {rule} in {found:#?}"));
         }
-        assert!(found.iter().all(|finding| finding.rule != Some(rule) || finding.line.is_some() || rule.ends_with("-no-check")), "{name}: {rule} without a line");
+        assert!(
+            found
+                .iter()
+                .all(|finding| finding.rule != Some(rule) || finding.line.is_some() || rule.ends_with("-no-check")),
+            "{name}: {rule} without a line"
+        );
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), MUTANTS.len(), wrong.join("\n"));
 }
 
-/// Lines of the pages without which nothing is open: they say where files are, or what the gateway does by itself.
-const HARMLESS: &[(&str, &str)] = &[
-    ("nginx", "worker_"),
-];
-
-#[test]
-fn each_line_of_a_page_that_matters_is_missed() {
-    let mut unmissed = Vec::new();
-    for name in ["nginx", "caddy", "traefik", "haproxy", "apache", "envoy", "envoy-grpc"] {
-        let (gateway, sources) = page(name);
-        for (at, (_, text)) in sources.iter().enumerate() {
-            for (number, line) in text.lines().enumerate() {
-                let bare = line.trim();
-                let says = !bare.is_empty() && !bare.starts_with('#') && bare.contains(char::is_alphanumeric);
-                if !says || HARMLESS.iter().any(|(page, word)| *page == name && bare.starts_with(word)) {
-                    continue;
-                }
-                let mut without = sources.clone();
-                let kept = text.lines().enumerate().filter(|(other, _)| *other != number).map(|(_, line)| format!("{line}\n"));
-                without[at].1 = kept.collect();
-                if lint(gateway, &without, &beside).is_empty() {
-                    unmissed.push(format!("(\"{name}\", {bare:?}),"));
-                }
-            }
-        }
-    }
-    assert!(unmissed.is_empty(), "{}", unmissed.join("\n"));
-}
-
-/// The mutations. An empty text takes the line away.
+/// The mutations.
 pub(super) const MUTANTS: &[Mutant] = &[
     // ---- Traefik
     ("traefik", "      middlewares: [palisade]\n", "", "traefik-router-unchecked"),
     ("traefik", "middlewares: [palisade]", "middlewares: [other]", "traefik-router-unchecked"),
-    ("traefik", "  services:\n", "    more:\n      rule: \"PathPrefix(`/more`)\"\n      service: app\n  services:\n", "traefik-router-unchecked"),
+    (
+        "traefik",
+        "  services:\n",
+        "    more:\n      rule: \"PathPrefix(`/more`)\"\n      service: app\n  services:\n",
+        "traefik-router-unchecked",
+    ),
     ("traefik", "middlewares: [palisade]", "middlewares: [strip, palisade]", "not-checked"),
     ("traefik", "trustForwardHeader: false", "trustForwardHeader: true", "traefik-trust-forward-header"),
     ("traefik", "          - X-Palisade-Principal\n", "", "traefik-identity-headers"),
     ("traefik", "          - X-Palisade-Auth-Method\n", "", "traefik-identity-headers"),
     ("traefik", "          - X-Palisade-Token\n", "", "traefik-identity-headers"),
     ("traefik", "          - Upgrade\n", "", "traefik-upgrade"),
-    ("traefik", "        maxResponseBodySize", "        authResponseHeadersRegex: \"^X-\"\n        maxResponseBodySize", "traefik-response-regex"),
-    ("traefik", "        maxResponseBodySize", "        authRequestHeaders: [Authorization]\n        maxResponseBodySize", "traefik-request-headers"),
-    ("traefik", "        maxResponseBodySize", "        forwardBody: true\n        preserveRequestMethod: true\n        maxResponseBodySize", "traefik-body-size"),
-    ("traefik", "        maxResponseBodySize", "        forwardBody: true\n        maxBodySize: 9\n        maxResponseBodySize", "traefik-body-method"),
+    (
+        "traefik",
+        "        maxResponseBodySize",
+        "        authResponseHeadersRegex: \"^X-\"\n        maxResponseBodySize",
+        "traefik-response-regex",
+    ),
+    (
+        "traefik",
+        "        maxResponseBodySize",
+        "        authRequestHeaders: [Authorization]\n        maxResponseBodySize",
+        "traefik-request-headers",
+    ),
+    (
+        "traefik",
+        "        maxResponseBodySize",
+        "        forwardBody: true\n        preserveRequestMethod: true\n        maxResponseBodySize",
+        "traefik-body-size",
+    ),
+    (
+        "traefik",
+        "        maxResponseBodySize",
+        "        forwardBody: true\n        maxBodySize: 9\n        maxResponseBodySize",
+        "traefik-body-method",
+    ),
     ("traefik", "/gateway/forward", "/gateway/nginx", "traefik-wrong-address"),
     ("traefik", "127.0.0.1:8180", "127.0.0.1:8181", "traefik-wrong-address"),
     ("traefik", "passHostHeader: true", "passHostHeader: false", "traefik-host-changed"),
-    ("traefik", "    address: \"127.0.0.1:8080\"\n", "    address: \"127.0.0.1:8080\"\n    forwardedHeaders: {insecure: true}\n", "traefik-trusts-everybody"),
-    ("traefik", "    address: \"127.0.0.1:8080\"\n", "    address: \"127.0.0.1:8080\"\n    forwardedHeaders: {trustedIPs: [0.0.0.0/0]}\n", "traefik-trusts-everybody"),
-    ("traefik", "    address: \"127.0.0.1:8080\"\n", "    address: \"127.0.0.1:8080\"\n    proxyProtocol: {insecure: true}\n", "traefik-trusts-everybody"),
+    (
+        "traefik",
+        "    address: \"127.0.0.1:8080\"\n",
+        "    address: \"127.0.0.1:8080\"\n    forwardedHeaders: {insecure: true}\n",
+        "traefik-trusts-everybody",
+    ),
+    (
+        "traefik",
+        "    address: \"127.0.0.1:8080\"\n",
+        "    address: \"127.0.0.1:8080\"\n    forwardedHeaders: {trustedIPs: [0.0.0.0/0]}\n",
+        "traefik-trusts-everybody",
+    ),
+    (
+        "traefik",
+        "    address: \"127.0.0.1:8080\"\n",
+        "    address: \"127.0.0.1:8080\"\n    proxyProtocol: {insecure: true}\n",
+        "traefik-trusts-everybody",
+    ),
     ("traefik", "providers:\n", "providers:\n  docker: {}\n", "traefik-exposed-by-default"),
     ("traefik", "      forwardAuth:\n", "      basicAuth:\n", "traefik-no-check"),
     // ---- Envoy
-    ("envoy", "http_filters:\n", "http_filters:\n                  - name: envoy.filters.http.router\n", "envoy-check-behind-router"),
+    (
+        "envoy",
+        "http_filters:\n",
+        "http_filters:\n                  - name: envoy.filters.http.router\n",
+        "envoy-check-behind-router",
+    ),
     ("envoy", "failure_mode_allow: false", "failure_mode_allow: true", "envoy-failure-mode-allow"),
     ("envoy", "failure_mode_allow: false", "failureModeAllow: true", "envoy-failure-mode-allow"),
     ("envoy", "validate_mutations: true", "filter_enabled: {default_value: {numerator: 50}}", "envoy-filter-enabled"),
-    ("envoy", "validate_mutations: true", "filterEnabled: {defaultValue: {numerator: 100, denominator: MILLION}}", "envoy-filter-enabled"),
-    ("envoy", "validate_mutations: true", "filter_enabled_metadata: {filter: a, path: [{key: b}], value: {present_match: true}}", "envoy-filter-enabled"),
+    (
+        "envoy",
+        "validate_mutations: true",
+        "filterEnabled: {defaultValue: {numerator: 100, denominator: MILLION}}",
+        "envoy-filter-enabled",
+    ),
+    (
+        "envoy",
+        "validate_mutations: true",
+        "filter_enabled_metadata: {filter: a, path: [{key: b}], value: {present_match: true}}",
+        "envoy-filter-enabled",
+    ),
     ("envoy", "validate_mutations: true", "clear_route_cache: true", "envoy-clear-route-cache"),
-    ("envoy", "validate_mutations: true", "with_request_body: {max_request_bytes: 9, allow_partial_message: true}", "envoy-partial-body"),
+    (
+        "envoy",
+        "validate_mutations: true",
+        "with_request_body: {max_request_bytes: 9, allow_partial_message: true}",
+        "envoy-partial-body",
+    ),
     ("envoy", "upgrade_type: websocket", "upgrade_type: h2c", "envoy-upgrade"),
     ("envoy", "upgrade_type: websocket", "upgrade_type: CONNECT", "envoy-upgrade"),
     ("envoy", "upgrade_configs: [{upgrade_type: websocket}]", "upgradeConfigs: [{upgradeType: h2c}]", "envoy-upgrade"),
-    ("envoy", "{upgrade_type: websocket}", "{upgrade_type: websocket, filters: [{name: envoy.filters.http.router}]}", "envoy-upgrade-filters"),
+    (
+        "envoy",
+        "{upgrade_type: websocket}",
+        "{upgrade_type: websocket, filters: [{name: envoy.filters.http.router}]}",
+        "envoy-upgrade-filters",
+    ),
     ("envoy", "route: {cluster: app}", "route: {cluster: app, prefix_rewrite: /x}", "envoy-path-rewritten"),
-    ("envoy", "route: {cluster: app}", "route: {cluster: app, upgrade_configs: [{upgrade_type: CONNECT}]}", "envoy-upgrade"),
-    ("envoy", "                        - match: {prefix: \"/\"}\n", "                        - match: {connect_matcher: {}}\n                          route: {cluster: app}\n                        - match: {prefix: \"/\"}\n", "envoy-upgrade"),
-    ("envoy", "route: {cluster: app}", "route: {cluster: app}\n                          request_headers_to_add: [{header: {key: x-palisade-principal, value: a}}]", "envoy-identity-set"),
-    ("envoy", "route: {cluster: app}", "route: {cluster: app}\n                          requestHeadersToAdd: [{header: {key: X-Palisade-Token, value: a}}]", "envoy-identity-set"),
-    ("envoy", "route: {cluster: app}", "route: {cluster: app}\n                          typed_per_filter_config: {envoy.filters.http.ext_authz: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}", "envoy-route-unchecked"),
+    (
+        "envoy",
+        "route: {cluster: app}",
+        "route: {cluster: app, upgrade_configs: [{upgrade_type: CONNECT}]}",
+        "envoy-upgrade",
+    ),
+    (
+        "envoy",
+        "                        - match: {prefix: \"/\"}\n",
+        "                        - match: {connect_matcher: {}}\n                          route: {cluster: app}\n                        - match: {prefix: \"/\"}\n",
+        "envoy-upgrade",
+    ),
+    (
+        "envoy",
+        "route: {cluster: app}",
+        "route: {cluster: app}\n                          request_headers_to_add: [{header: {key: x-palisade-principal, value: a}}]",
+        "envoy-identity-set",
+    ),
+    (
+        "envoy",
+        "route: {cluster: app}",
+        "route: {cluster: app}\n                          requestHeadersToAdd: [{header: {key: X-Palisade-Token, value: a}}]",
+        "envoy-identity-set",
+    ),
+    (
+        "envoy",
+        "route: {cluster: app}",
+        "route: {cluster: app}\n                          typed_per_filter_config: {envoy.filters.http.ext_authz: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}",
+        "envoy-route-unchecked",
+    ),
     ("envoy", "- {exact: upgrade, ignore_case: true}\n", "- {exact: x-a}\n", "envoy-allowed-headers"),
+    ("envoy", "- {exact: content-type, ignore_case: true}\n", "- {exact: x-a}\n", "envoy-allowed-headers"),
+    ("envoy", "validate_mutations: true", "validate_mutations: false", "envoy-validate-mutations"),
+    (
+        "envoy",
+        "http_filters:\n",
+        "http_filters:\n                  - name: a\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}\n",
+        "not-checked",
+    ),
     ("envoy", "- {exact: forwarded, ignore_case: true}\n", "- {exact: x-a}\n", "envoy-allowed-headers"),
     ("envoy", "- safe_regex: {regex: \"x[^a-z0-9].*\"}\n", "- {exact: x-a}\n", "envoy-allowed-headers"),
     ("envoy", "- {exact: authorization, ignore_case: true}", "- {prefix: a}", "envoy-allowed-headers"),
@@ -143,18 +217,53 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("envoy", "merge_slashes: true", "merge_slashes: false", "envoy-merge-slashes"),
     ("envoy", "REJECT_REQUEST", "UNESCAPE_AND_FORWARD", "envoy-escaped-slashes"),
     ("envoy", "DROP_HEADER", "ALLOW", "envoy-underscores"),
-    ("envoy", "                        - match: {prefix: \"/\", grpc: {}}\n                          direct_response: {status: 415}\n", "", "envoy-grpc-passes"),
+    (
+        "envoy",
+        "                        - match: {prefix: \"/\", grpc: {}}\n                          direct_response: {status: 415}\n",
+        "",
+        "envoy-grpc-passes",
+    ),
     ("envoy", "use_remote_address: true", "forward_client_cert_details: FORWARD_ONLY", "envoy-client-certificate"),
-    ("envoy", "static_resources:\n", "layered_runtime: {layers: [{name: a, static_layer: {envoy.reloadable_features.http_reject_path_with_fragment: false}}]}\nstatic_resources:\n", "envoy-fragment"),
-    ("envoy", "name: envoy.filters.http.ext_authz", "name: envoy.filters.http.ext_authz\n                    disabled: true", "envoy-filter-enabled"),
-    ("envoy", "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", "envoy.extensions.filters.http.buffer.v3.Buffer", "envoy-no-check"),
+    (
+        "envoy",
+        "static_resources:\n",
+        "layered_runtime: {layers: [{name: a, static_layer: {envoy.reloadable_features.http_reject_path_with_fragment: false}}]}\nstatic_resources:\n",
+        "envoy-fragment",
+    ),
+    (
+        "envoy",
+        "name: envoy.filters.http.ext_authz",
+        "name: envoy.filters.http.ext_authz\n                    disabled: true",
+        "envoy-filter-enabled",
+    ),
+    (
+        "envoy",
+        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "envoy.extensions.filters.http.buffer.v3.Buffer",
+        "envoy-no-check",
+    ),
     ("envoy", "route_config:", "rds:", "not-checked"),
     ("envoy-grpc", "encode_raw_headers: true", "encode_raw_headers: false", "envoy-raw-headers"),
     ("envoy-grpc", "validate_mutations: true", "validate_mutations: false", "envoy-validate-mutations"),
     ("envoy-grpc", "timeout: 0.5s", "retry_policy: {}", "envoy-timeout"),
-    ("envoy-grpc", "encode_raw_headers: true", "encode_raw_headers: true\n                      allowed_headers: {patterns: [{exact: a}]}", "envoy-hidden-headers"),
-    ("envoy-grpc", "encode_raw_headers: true", "encode_raw_headers: true\n                      with_request_body: {max_request_bytes: 9}", "envoy-body-bytes"),
-    ("envoy-grpc", "explicit_http_config: {http2_protocol_options: {}}", "explicit_http_config: {http_protocol_options: {}}", "envoy-cluster-http2"),
+    (
+        "envoy-grpc",
+        "encode_raw_headers: true",
+        "encode_raw_headers: true\n                      allowed_headers: {patterns: [{exact: a}]}",
+        "envoy-hidden-headers",
+    ),
+    (
+        "envoy-grpc",
+        "encode_raw_headers: true",
+        "encode_raw_headers: true\n                      with_request_body: {max_request_bytes: 9}",
+        "envoy-body-bytes",
+    ),
+    (
+        "envoy-grpc",
+        "explicit_http_config: {http2_protocol_options: {}}",
+        "explicit_http_config: {http_protocol_options: {}}",
+        "envoy-cluster-http2",
+    ),
     ("envoy-grpc", "port_value: 9191", "port_value: 8180", "envoy-wrong-address"),
     ("envoy-grpc", "failure_mode_allow: false", "failure_mode_allow: true", "envoy-failure-mode-allow"),
     // ---- Caddy
@@ -164,8 +273,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("caddy", "forward_auth 127.0.0.1:8180", "forward_auth 127.0.0.1:8181", "caddy-wrong-address"),
     ("caddy", "forward_auth 127", "forward_auth /api/* 127", "caddy-check-matcher"),
     ("caddy", "forward_auth 127", "@api path /api/*\n\t\tforward_auth @api 127", "caddy-check-matcher"),
-    ("caddy", "\t\tforward_auth 127", "\t\thandle /open/* {\n\t\t\treverse_proxy 127.0.0.1:9000\n\t\t}\n\t\tforward_auth 127", "caddy-unchecked"),
-    ("caddy", "\tbind 127.0.0.1\n", "\tbind 127.0.0.1\n\thandle_errors {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n", "caddy-error-route"),
+    (
+        "caddy",
+        "\t\tforward_auth 127",
+        "\t\thandle /open/* {\n\t\t\treverse_proxy 127.0.0.1:9000\n\t\t}\n\t\tforward_auth 127",
+        "caddy-unchecked",
+    ),
+    (
+        "caddy",
+        "\tbind 127.0.0.1\n",
+        "\tbind 127.0.0.1\n\thandle_errors {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n",
+        "caddy-error-route",
+    ),
     ("caddy", ":8080 {\n", "open.example {\n\treverse_proxy 127.0.0.1:9000\n}\n\n:8080 {\n", "caddy-unchecked"),
     ("caddy", "copy_headers X-Palisade-Principal", "copy_headers", "caddy-identity-headers"),
     ("caddy", " X-Palisade-Token\n\t\t\ttransport", "\n\t\t\ttransport", "caddy-identity-headers"),
@@ -179,34 +298,129 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("caddy", "\t\treverse_proxy 127", "\t\turi strip_prefix /api\n\t\treverse_proxy 127", "caddy-path-rewritten"),
     ("caddy", "\t\treverse_proxy 127", "\t\trewrite * /x{uri}\n\t\treverse_proxy 127", "caddy-path-rewritten"),
     ("caddy", "\t\tforward_auth 127", "\t\tmethod GET\n\t\tforward_auth 127", "caddy-path-rewritten"),
-    ("caddy", "\t\treverse_proxy 127.0.0.1:9000 {\n", "\t\treverse_proxy 127.0.0.1:9000 {\n\t\t\tmethod GET\n", "caddy-path-rewritten"),
-    ("caddy", "\t\treverse_proxy 127.0.0.1:9000 {\n", "\t\treverse_proxy 127.0.0.1:9000 {\n\t\t\theader_up X-Palisade-Principal root\n", "caddy-identity-set"),
-    ("caddy", "\t\treverse_proxy 127", "\t\trequest_header X-Palisade-Principal root\n\t\treverse_proxy 127", "caddy-identity-set"),
+    (
+        "caddy",
+        "\t\treverse_proxy 127.0.0.1:9000 {\n",
+        "\t\treverse_proxy 127.0.0.1:9000 {\n\t\t\tmethod GET\n",
+        "caddy-path-rewritten",
+    ),
+    (
+        "caddy",
+        "\t\treverse_proxy 127.0.0.1:9000 {\n",
+        "\t\treverse_proxy 127.0.0.1:9000 {\n\t\t\theader_up X-Palisade-Principal root\n",
+        "caddy-identity-set",
+    ),
+    (
+        "caddy",
+        "\t\treverse_proxy 127",
+        "\t\trequest_header X-Palisade-Principal root\n\t\treverse_proxy 127",
+        "caddy-identity-set",
+    ),
     ("caddy", "\t\t\turi /g", "\t\t\theader_up X-Forwarded-Uri /open\n\t\t\turi /g", "caddy-check-told"),
     ("caddy", "\t\t\turi /g", "\t\t\thandle_response {\n\t\t\t}\n\t\t\turi /g", "caddy-check-response"),
-    ("caddy", "\t\t\theader_up X-Forwarded-Host {http.request.hostport}\n\t\t\tcopy", "\t\t\ttrusted_proxies private_ranges\n\t\t\tcopy", "caddy-forwarded-host"),
+    (
+        "caddy",
+        "\t\t\theader_up X-Forwarded-Host {http.request.hostport}\n\t\t\tcopy",
+        "\t\t\ttrusted_proxies private_ranges\n\t\t\tcopy",
+        "caddy-forwarded-host",
+    ),
     ("caddy", "\t\treverse_proxy 127", "\t\tmagic\n\t\treverse_proxy 127", "not-checked"),
     ("caddy", "forward_auth 127.0.0.1:8180 {", "templates {", "caddy-no-check"),
     // ---- HAProxy
-    ("haproxy", "    http-request deny deny_status 503 unless { var(txn.palisade_allowed) -m bool }\n", "", "haproxy-answer-ignored"),
-    ("haproxy", "unless { var(txn.palisade_allowed) -m bool }", "unless { var(txn.palisade_allowed) -m found }", "haproxy-answer-ignored"),
-    ("haproxy", "unless { var(txn.palisade_allowed) -m bool }", "if !{ var(txn.palisade_allowed) -m bool } { path_beg /api }", "haproxy-answer-ignored"),
-    ("haproxy", "unless { var(txn.palisade_allowed) -m bool }", "unless { var(txn.palisade_allowed) -m bool } || { src 10.0.0.0/8 }", "haproxy-answer-ignored"),
-    ("haproxy", "    http-request deny deny_status 503", "    http-request set-var(txn.palisade_allowed) bool(true) if { path /x }\n    http-request deny deny_status 503", "haproxy-answer-ignored"),
-    ("haproxy", "http-request lua.palisade", "http-request lua.palisade if { path_beg /api }", "haproxy-check-conditional"),
-    ("haproxy", "    http-request lua.palisade", "    http-request allow if { path_beg /open }\n    http-request lua.palisade", "haproxy-allow"),
-    ("haproxy", "    http-request lua.palisade", "    http-request replace-uri ^/a/(.*) /\\1\n    http-request lua.palisade", "haproxy-path-rewritten"),
-    ("haproxy", "    default_backend app", "    http-request set-path /x\n    default_backend app", "haproxy-path-rewritten"),
+    (
+        "haproxy",
+        "    http-request deny deny_status 503 unless { var(txn.palisade_allowed) -m bool }\n",
+        "",
+        "haproxy-answer-ignored",
+    ),
+    (
+        "haproxy",
+        "unless { var(txn.palisade_allowed) -m bool }",
+        "unless { var(txn.palisade_allowed) -m found }",
+        "haproxy-answer-ignored",
+    ),
+    (
+        "haproxy",
+        "unless { var(txn.palisade_allowed) -m bool }",
+        "if !{ var(txn.palisade_allowed) -m bool } { path_beg /api }",
+        "haproxy-answer-ignored",
+    ),
+    (
+        "haproxy",
+        "unless { var(txn.palisade_allowed) -m bool }",
+        "unless { var(txn.palisade_allowed) -m bool } || { src 10.0.0.0/8 }",
+        "haproxy-answer-ignored",
+    ),
+    (
+        "haproxy",
+        "    http-request deny deny_status 503",
+        "    http-request set-var(txn.palisade_allowed) bool(true) if { path /x }\n    http-request deny deny_status 503",
+        "haproxy-answer-ignored",
+    ),
+    (
+        "haproxy",
+        "http-request lua.palisade",
+        "http-request lua.palisade if { path_beg /api }",
+        "haproxy-check-conditional",
+    ),
+    (
+        "haproxy",
+        "    http-request lua.palisade",
+        "    http-request allow if { path_beg /open }\n    http-request lua.palisade",
+        "haproxy-allow",
+    ),
+    (
+        "haproxy",
+        "    http-request lua.palisade",
+        "    http-request replace-uri ^/a/(.*) /\\1\n    http-request lua.palisade",
+        "haproxy-path-rewritten",
+    ),
+    (
+        "haproxy",
+        "    default_backend app",
+        "    http-request set-path /x\n    default_backend app",
+        "haproxy-path-rewritten",
+    ),
     ("haproxy", "\nbackend app\n", "\nbackend app\n    http-request set-path /x%[path]\n", "haproxy-path-rewritten"),
-    ("haproxy", "    http-request lua.palisade", "    http-request set-method GET\n    http-request lua.palisade", "haproxy-method-changed"),
-    ("haproxy", "    default_backend app", "    http-request set-header X-Palisade-Principal root\n    default_backend app", "haproxy-identity-set"),
-    ("haproxy", "\nbackend app\n", "\nfrontend open\n    bind :8081\n    default_backend app\nbackend app\n", "haproxy-frontend-unchecked"),
-    ("haproxy", "\nbackend app\n", "\nlisten open\n    bind :8081\n    server app1 127.0.0.1:9000\nbackend app\n", "haproxy-frontend-unchecked"),
-    ("haproxy", "\nbackend app\n", "\nfrontend open\n    mode tcp\n    bind :8081\n    default_backend app\nbackend app\n", "haproxy-tcp"),
+    (
+        "haproxy",
+        "    http-request lua.palisade",
+        "    http-request set-method GET\n    http-request lua.palisade",
+        "haproxy-method-changed",
+    ),
+    (
+        "haproxy",
+        "    default_backend app",
+        "    http-request set-header X-Palisade-Principal root\n    default_backend app",
+        "haproxy-identity-set",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend open\n    bind :8081\n    default_backend app\nbackend app\n",
+        "haproxy-frontend-unchecked",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nlisten open\n    bind :8081\n    server app1 127.0.0.1:9000\nbackend app\n",
+        "haproxy-frontend-unchecked",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend open\n    mode tcp\n    bind :8081\n    default_backend app\nbackend app\n",
+        "haproxy-tcp",
+    ),
     ("haproxy", "    mode http\n", "", "haproxy-mode"),
     ("haproxy", "    option http-restrict-req-hdr-names delete\n", "", "haproxy-header-names"),
     ("haproxy", "hdr-names delete", "hdr-names preserve", "haproxy-header-names"),
-    ("haproxy", "    mode http\n", "    mode http\n    option accept-invalid-http-request\n", "haproxy-invalid-requests"),
+    (
+        "haproxy",
+        "    mode http\n",
+        "    mode http\n    option accept-invalid-http-request\n",
+        "haproxy-invalid-requests",
+    ),
     ("haproxy", "    timeout server 30s\n", "", "haproxy-timeout"),
     ("haproxy", "    timeout client 30s\n", "", "haproxy-timeout"),
     ("haproxy", "    http-request deny deny_status 403 if { req.hdr(upgrade)", "    #", "haproxy-upgrade"),
@@ -216,7 +430,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("haproxy", "    http-request deny deny_status 400 if { req.ver 2.0 }", "    #", "haproxy-trailers"),
     ("haproxy", "    http-request del-header forwarded\n", "", "haproxy-forwarded-host"),
     ("haproxy", "    http-request set-header x-forwarded-host %[req.hdr(host)]\n", "", "haproxy-forwarded-host"),
-    ("haproxy", "http-request lua.palisade", "http-request lua.auth-intercept be /auth GET * x-user -", "haproxy-copied-headers"),
+    (
+        "haproxy",
+        "http-request lua.palisade",
+        "http-request lua.auth-intercept be /auth GET * x-user -",
+        "haproxy-copied-headers",
+    ),
     ("haproxy", "http-request lua.palisade", "http-request lua.auth-request be /auth", "haproxy-identity-spoofed"),
     ("haproxy", "http-request lua.palisade", "http-request send-spoe-group a b", "haproxy-spoe"),
     ("haproxy", "    http-request lua.palisade\n", "", "haproxy-no-check"),
@@ -225,6 +444,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("nginx", "proxy_pass http://service;", "proxy_pass http://service/;", "nginx-pass-uri"),
     ("nginx", "proxy_pass http://service;", "proxy_pass http://service$uri;", "nginx-pass-uri"),
     ("nginx", "proxy_pass http://service;", "proxy_pass http://service$uri$is_args$args;", "nginx-pass-uri"),
+    ("nginx", "proxy_pass http://service;", "proxy_pass http://service$path;", "nginx-pass-uri"),
     ("nginx", "proxy_pass http://service;", "set $to http://service/x; proxy_pass $to;", "nginx-pass-uri"),
     ("nginx", "proxy_pass http://service;", "proxy_method POST; proxy_pass http://service;", "nginx-method-changed"),
     ("nginx", "$request_uri", "$uri", "nginx-check-told"),
@@ -232,7 +452,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("nginx", "            internal;\n", "", "nginx-check-reachable"),
     ("nginx", "internal;", "internal; proxy_pass_request_headers off;", "nginx-check-headers"),
     ("nginx", "internal;", "internal; error_page 500 =200 /ok;", "nginx-error-page"),
-    ("nginx", "listen 127.0.0.1:8080;", "listen 127.0.0.1:8080; error_page 500 =200 @open; location @open { proxy_pass http://service; }", "nginx-error-page"),
+    (
+        "nginx",
+        "listen 127.0.0.1:8080;",
+        "listen 127.0.0.1:8080; error_page 500 =200 @open; location @open { proxy_pass http://service; }",
+        "nginx-error-page",
+    ),
     ("nginx", "internal;", "internal; proxy_cache c;", "nginx-check-cached"),
     ("nginx", "listen 127.0.0.1:8080;", "listen 127.0.0.1:8080; ignore_invalid_headers off;", "nginx-invalid-headers"),
     ("nginx", "listen 127.0.0.1:8080;", "listen 127.0.0.1:8080; underscores_in_headers on;", "nginx-underscores"),
@@ -242,9 +467,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("nginx", "auth_request /_palisade;", "auth_request /_other;", "nginx-check-lost"),
     ("nginx", "auth_request /_palisade;", "auth_request /_palisade; satisfy any;", "nginx-satisfy-any"),
     ("nginx", "auth_request /_palisade;", "auth_request /_palisade; rewrite ^/a /b break;", "nginx-path-rewritten"),
-    ("nginx", "        location / {", "        location /open { proxy_pass http://service; }\n        location / {", "nginx-unchecked"),
+    (
+        "nginx",
+        "        location / {",
+        "        location /open { proxy_pass http://service; }\n        location / {",
+        "nginx-unchecked",
+    ),
     ("nginx", "            proxy_set_header X-Palisade-Token       $palisade_token;\n", "", "nginx-identity-headers"),
-    ("nginx", "proxy_set_header X-Palisade-Token       $palisade_token;", "proxy_set_header X-Palisade-Token a;", "nginx-identity-set"),
+    (
+        "nginx",
+        "proxy_set_header X-Palisade-Token       $palisade_token;",
+        "proxy_set_header X-Palisade-Token a;",
+        "nginx-identity-set",
+    ),
     ("nginx", "proxy_set_header Host $host;", "proxy_set_header Host $http_host;", "nginx-host-changed"),
     ("nginx", "$service_upgrade;\n            proxy", "$http_upgrade;\n            proxy", "nginx-upgrade"),
     ("nginx", "/gateway/nginx", "/gateway/forward", "nginx-check-elsewhere"),
@@ -260,19 +495,64 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("apache", "NoDecode", "On", "apache-encoded-slashes"),
     ("apache", "    ProxyPreserveHost On\n", "", "apache-host-changed"),
     ("apache", "upgrade=websocket", "upgrade=ANY", "apache-upgrade"),
-    ("apache", "ProxyPass \"/\" \"http://127.0.0.1:9000/\"", "ProxyPass \"/\" \"http://127.0.0.1:9000/x/\"", "apache-path-rewritten"),
+    (
+        "apache",
+        "ProxyPass \"/\" \"http://127.0.0.1:9000/\"",
+        "ProxyPass \"/\" \"http://127.0.0.1:9000/x/\"",
+        "apache-path-rewritten",
+    ),
     ("apache", "    ProxyPass", "    RewriteRule ^/a /b\n    ProxyPass", "apache-path-rewritten"),
-    ("apache", "    ProxyPass", "    ProxyPassMatch ^/(a.*)$ http://127.0.0.1:9000/$1\n    ProxyPass", "apache-path-rewritten"),
-    ("apache", "    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n", "    <Location /api>\n    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n    </Location>\n", "apache-check-conditional"),
-    ("apache", "    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n", "    <IfModule lua_module>\n    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n    </IfModule>\n", "apache-check-conditional"),
-    ("apache", "    ProxyPass", "    <Location /a>\n    LuaInherit none\n    </Location>\n    ProxyPass", "apache-check-conditional"),
-    ("apache", "<VirtualHost 127", "<VirtualHost *:81>\nProxyPass / http://127.0.0.1:9000/ nocanon\n</VirtualHost>\n<VirtualHost 127", "apache-host-unchecked"),
+    (
+        "apache",
+        "    ProxyPass",
+        "    ProxyPassMatch ^/(a.*)$ http://127.0.0.1:9000/$1\n    ProxyPass",
+        "apache-path-rewritten",
+    ),
+    (
+        "apache",
+        "    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n",
+        "    <Location /api>\n    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n    </Location>\n",
+        "apache-check-conditional",
+    ),
+    (
+        "apache",
+        "    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n",
+        "    <IfModule lua_module>\n    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n    </IfModule>\n",
+        "apache-check-conditional",
+    ),
+    (
+        "apache",
+        "    ProxyPass",
+        "    <Location /a>\n    LuaInherit none\n    </Location>\n    ProxyPass",
+        "apache-check-conditional",
+    ),
+    (
+        "apache",
+        "<VirtualHost 127",
+        "<VirtualHost *:81>\nProxyPass / http://127.0.0.1:9000/ nocanon\n</VirtualHost>\n<VirtualHost 127",
+        "apache-host-unchecked",
+    ),
     ("apache", "    ProxyPass", "    Satisfy Any\n    ProxyPass", "apache-satisfy-any"),
     ("apache", "    ProxyPass", "    HttpProtocolOptions Unsafe\n    ProxyPass", "apache-unsafe"),
-    ("apache", "    ProxyPass", "    RequestHeader set X-Palisade-Principal root\n    ProxyPass", "apache-identity-set"),
-    ("apache", "    ProxyPass", "    RequestHeader unset X-Palisade-Principal\n    ProxyPass", "apache-identity-removed"),
+    (
+        "apache",
+        "    ProxyPass",
+        "    RequestHeader set X-Palisade-Principal root\n    ProxyPass",
+        "apache-identity-set",
+    ),
+    (
+        "apache",
+        "    ProxyPass",
+        "    RequestHeader unset X-Palisade-Principal\n    ProxyPass",
+        "apache-identity-removed",
+    ),
     ("apache", "    ProxyPass", "    RemoteIPHeader X-Forwarded-For\n    ProxyPass", "apache-trusts-everybody"),
-    ("apache", "    ProxyPass", "    RemoteIPHeader X-Forwarded-For\n    RemoteIPInternalProxy 0.0.0.0/0\n    ProxyPass", "apache-trusts-everybody"),
+    (
+        "apache",
+        "    ProxyPass",
+        "    RemoteIPHeader X-Forwarded-For\n    RemoteIPInternalProxy 0.0.0.0/0\n    ProxyPass",
+        "apache-trusts-everybody",
+    ),
     ("apache", "    LuaHookAccessChecker /etc/apache2/palisade.lua check early\n", "", "apache-no-check"),
     ("apache", "    ProxyPass", "    Use Something\n    ProxyPass", "not-checked"),
 ];

@@ -6,17 +6,34 @@ use crate::gateway::lint::traefik::check;
 use crate::gateway::lint::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
 use crate::gateway::lint::{NOT_CHECKED, is_identity};
 
-/// How deep `chain` may lie in `chain`.
+/// How deep `chain` may lie in `chain`, and how many middlewares a request may go through.
 const DEEPEST: usize = 16;
+const MOST: usize = 1000;
 
 /// Middlewares that make another path of it.
 const PATHS: &[&str] = &["stripprefix", "stripprefixregex", "replacepath", "replacepathregex", "addprefix"];
 
 /// Middlewares that are known, and change nothing that is checked.
 const KNOWN: &[&str] = &[
-    "basicauth", "buffering", "chain", "circuitbreaker", "compress", "contenttype", "digestauth", "errors", "forwardauth",
-    "grpcweb", "headers", "inflightreq", "ipallowlist", "ipwhitelist", "passtlsclientcert", "ratelimit", "redirectregex",
-    "redirectscheme", "retry",
+    "basicauth",
+    "buffering",
+    "chain",
+    "circuitbreaker",
+    "compress",
+    "contenttype",
+    "digestauth",
+    "errors",
+    "forwardauth",
+    "grpcweb",
+    "headers",
+    "inflightreq",
+    "ipallowlist",
+    "ipwhitelist",
+    "passtlsclientcert",
+    "ratelimit",
+    "redirectregex",
+    "redirectscheme",
+    "retry",
 ];
 
 /// What stands in a chain.
@@ -29,13 +46,19 @@ enum Step<'d> {
 
 pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnostic>) {
     entry_points(model, findings);
-    let all: Vec<&Node<'_>> = model.middlewares.iter().map(|(_, node)| node).filter(|node| node.get("forwardauth").is_some()).collect();
+    let all: Vec<&Node<'_>> =
+        model.middlewares.iter().map(|(_, node)| node).filter(|node| node.get("forwardauth").is_some()).collect();
     // another authentication may stand beside ours
     let ours: Vec<&Node<'_>> = all.iter().copied().filter(|node| check::is_ours(node)).collect();
     let checks = if ours.is_empty() { all } else { ours };
     if checks.is_empty() {
-        let defined = |router: &Router<'_>| router.middlewares.iter().all(|name| find(model, name, router.provider).is_some());
-        let unless = if !model.routers.iter().all(defined) { ", unless a middleware that is defined elsewhere does" } else { "" };
+        let defined =
+            |router: &Router<'_>| router.middlewares.iter().all(|name| find(model, name, router.provider).is_some());
+        let unless = if !model.routers.iter().all(defined) {
+            ", unless a middleware that is defined elsewhere does"
+        } else {
+            ""
+        };
         findings.push(
             Diagnostic::error(origin, format!("there is no `forwardAuth`, so nothing asks the sidecar{unless}"))
                 .warning()
@@ -72,7 +95,9 @@ fn entry_points(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
             for place in [insecure, everybody.map(|ip| ip.node)].into_iter().flatten() {
                 findings.push(place.warning(
                     "traefik-trusts-everybody",
-                    format!("the entry point believes anybody's {what}, so a client says itself which request is checked"),
+                    format!(
+                        "the entry point believes anybody's {what}, so a client says itself which request is checked"
+                    ),
                     "list the proxies in front in `trustedIPs`",
                 ));
             }
@@ -82,7 +107,11 @@ fn entry_points(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
 
 fn find<'m, 'd>(model: &'m Model<'d>, name: &Name<'d>, provider: Provider) -> Option<&'m Node<'d>> {
     let (bare, from) = name.name.split_once('@').unwrap_or((&name.name, ""));
-    let bare = if from == "kubernetescrd" || provider == Provider::Kubernetes { bare.rsplit('/').next().unwrap_or(bare) } else { bare };
+    let bare = if from == "kubernetescrd" || provider == Provider::Kubernetes {
+        bare.rsplit('/').next().unwrap_or(bare)
+    } else {
+        bare
+    };
     let exact = |wanted: &str| model.middlewares.iter().find(|(name, _)| name == wanted).map(|(_, node)| node);
     exact(bare).or_else(|| {
         // `namespace-name@kubernetescrd`
@@ -92,18 +121,28 @@ fn find<'m, 'd>(model: &'m Model<'d>, name: &Name<'d>, provider: Provider) -> Op
 }
 
 /// What a list of names comes to, with the members of each `chain`.
-fn steps<'d>(model: &Model<'d>, list: &[Name<'d>], provider: Provider, depth: usize) -> Vec<Step<'d>> {
+fn steps<'d>(model: &Model<'d>, list: &[Name<'d>], provider: Provider) -> Vec<Step<'d>> {
     let mut found = Vec::new();
+    extend(model, list, provider, 0, &mut found);
+    found
+}
+
+fn extend<'d>(model: &Model<'d>, list: &[Name<'d>], provider: Provider, depth: usize, found: &mut Vec<Step<'d>>) {
     for name in list {
-        match find(model, name, provider) {
-            None => found.push(Step::Unknown(name.clone())),
-            Some(node) => match node.get("chain").filter(|_| depth < DEEPEST) {
-                Some(chain) => found.extend(steps(model, &names(&chain, "middlewares"), provider, depth + 1)),
-                None => found.push(Step::Known(node.clone(), name.node.clone())),
-            },
+        if found.len() >= MOST {
+            return;
+        }
+        let Some(node) = find(model, name, provider) else {
+            found.push(Step::Unknown(name.clone()));
+            continue;
+        };
+        match node.get("chain") {
+            // nobody writes so many
+            Some(_) if depth == DEEPEST || found.len() + 1 == MOST => found.push(Step::Unknown(name.clone())),
+            Some(chain) => extend(model, &names(&chain, "middlewares"), provider, depth + 1, found),
+            None => found.push(Step::Known(node.clone(), name.node.clone())),
         }
     }
-    found
 }
 
 /// The entry points of a router: those that it names, or the default ones, or all.
@@ -116,7 +155,12 @@ fn of<'m, 'd>(model: &'m Model<'d>, router: &Router<'d>) -> Vec<&'m EntryPoint<'
     all().filter(|(name, _)| router.entry_points.contains(name)).map(|(_, point)| point).collect()
 }
 
-fn follow<'d>(model: &Model<'d>, router: &Router<'d>, is_check: &dyn Fn(&Node<'_>) -> bool, findings: &mut Vec<Diagnostic>) {
+fn follow<'d>(
+    model: &Model<'d>,
+    router: &Router<'d>,
+    is_check: &dyn Fn(&Node<'_>) -> bool,
+    findings: &mut Vec<Diagnostic>,
+) {
     // Traefik's own answers, such as its dashboard
     if router.service.to_ascii_lowercase().ends_with("@internal") {
         return;
@@ -124,12 +168,12 @@ fn follow<'d>(model: &Model<'d>, router: &Router<'d>, is_check: &dyn Fn(&Node<'_
     let points = of(model, router);
     let mut ways: Vec<Vec<Step<'d>>> = Vec::new();
     for point in points.iter().filter(|point| !point.redirects) {
-        let mut way = steps(model, &point.middlewares, Provider::File, 0);
-        way.extend(steps(model, &router.middlewares, router.provider, 0));
+        let mut way = steps(model, &point.middlewares, Provider::File);
+        way.extend(steps(model, &router.middlewares, router.provider));
         ways.push(way);
     }
     if points.is_empty() {
-        ways.push(steps(model, &router.middlewares, router.provider, 0));
+        ways.push(steps(model, &router.middlewares, router.provider));
     }
     let mut unchecked = false;
     for way in &ways {
@@ -143,7 +187,10 @@ fn follow<'d>(model: &Model<'d>, router: &Router<'d>, is_check: &dyn Fn(&Node<'_
                 let Step::Unknown(name) = step else { continue };
                 findings.push(name.node.warning(
                     NOT_CHECKED,
-                    format!("the middleware `{}` is not defined in what was read, so what it does is not known", name.name),
+                    format!(
+                        "the middleware `{}` is not defined in what was read, so what it does is not known",
+                        name.name
+                    ),
                     "name the file that defines it with `--traefik` too",
                 ));
             }
@@ -168,7 +215,18 @@ fn follow<'d>(model: &Model<'d>, router: &Router<'d>, is_check: &dyn Fn(&Node<'_
 /// Whether a middleware sends every request of a router elsewhere.
 fn redirects(node: &Node<'_>, router: &Router<'_>) -> bool {
     let scheme = node.get("redirectscheme").is_some_and(|to| to.text("scheme").eq_ignore_ascii_case("https"));
-    let everything = ["", ".*", "(.*)", "^.*", "^.*$", "^(.*)$", "^http://(.*)", "^http://(.*)$", "^https?://(.*)", "^https?://(.*)$"];
+    let everything = [
+        "",
+        ".*",
+        "(.*)",
+        "^.*",
+        "^.*$",
+        "^(.*)$",
+        "^http://(.*)",
+        "^http://(.*)$",
+        "^https?://(.*)",
+        "^https?://(.*)$",
+    ];
     let regex = node.get("redirectregex").is_some_and(|to| everything[1..].contains(&to.text("regex")));
     (scheme && !router.tls) || regex
 }
@@ -232,7 +290,7 @@ fn tcp(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
 /// Providers that make routers by themselves.
 fn exposed(model: &Model<'_>, is_check: &dyn Fn(&Node<'_>) -> bool, findings: &mut Vec<Diagnostic>) {
     let checked = |point: &EntryPoint<'_>| {
-        let way = steps(model, &point.middlewares, Provider::File, 0);
+        let way = steps(model, &point.middlewares, Provider::File);
         point.redirects || way.iter().any(|step| matches!(step, Step::Known(node, _) if is_check(node)))
     };
     if !model.entry_points.is_empty() && model.entry_points.iter().all(|(_, point)| checked(point)) {

@@ -12,7 +12,9 @@ const ENDPOINT: &str = "/gateway/forward";
 pub(super) fn is_ours(node: &Node<'_>) -> bool {
     node.get("forwardauth").is_some_and(|config| {
         let address = config.text("address");
-        address.contains("/gateway/") || address.contains("palisade") || [":8180", ":8181", ":9191"].iter().any(|p| address.contains(p))
+        address.contains("/gateway/")
+            || address.contains("palisade")
+            || [":8180", ":8181", ":9191"].iter().any(|p| address.contains(p))
     })
 }
 
@@ -21,7 +23,11 @@ pub(super) fn lint(node: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let address = config.get("address");
     if let Some(wrong) = wrong_address(config.text("address"), ENDPOINT, "8180") {
         let at = address.as_ref().unwrap_or(&config);
-        findings.push(at.warning("traefik-wrong-address", wrong, "set `address: \"http://127.0.0.1:8180/gateway/forward\"`"));
+        findings.push(at.warning(
+            "traefik-wrong-address",
+            wrong,
+            "set `address: \"http://127.0.0.1:8180/gateway/forward\"`",
+        ));
     }
     for (key, rule, message, help) in [
         (

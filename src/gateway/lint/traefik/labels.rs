@@ -20,10 +20,12 @@ pub(super) fn documents(root: &Node<'_>, findings: &mut Vec<Diagnostic>) -> Vec<
         if entries.is_empty() || entries.iter().any(|(path, text, _)| path[..] == ["enable"] && text == "false") {
             continue;
         }
-        let kind = |word: &str| entries.iter().any(|(path, _, _)| path.len() > 2 && path[0] == word && path[1] == "routers");
+        let kind =
+            |word: &str| entries.iter().any(|(path, _, _)| path.len() > 2 && path[0] == word && path[1] == "routers");
         // without a router of its own Traefik makes one
         if !proxy && !["http", "tcp", "udp"].iter().any(|word| kind(word)) {
-            let implied = entries.iter().find(|(path, text, _)| path[..] == ["enable"] && text == "true").map(|entry| entry.2);
+            let implied =
+                entries.iter().find(|(path, text, _)| path[..] == ["enable"] && text == "true").map(|entry| entry.2);
             let path = ["http", "routers", name, "rule"].map(str::to_owned).to_vec();
             entries.extend(implied.map(|line| (path, String::new(), line)));
         }
@@ -70,10 +72,13 @@ fn flags(command: &Node<'_>) -> Vec<Entry> {
     let mut words: Vec<(String, usize)> = Vec::new();
     match command.value.as_str() {
         Some(text) => words.extend(text.split_whitespace().map(|word| (word.to_owned(), line(command)))),
-        None => words.extend(command.items().iter().map(|item| (item.value.as_str().unwrap_or_default().to_owned(), line(item)))),
+        None => words.extend(
+            command.items().iter().map(|item| (item.value.as_str().unwrap_or_default().to_owned(), line(item))),
+        ),
     }
     let flag = |(word, line): (String, usize)| {
-        let (name, value) = word.trim_start_matches('-').split_once('=').unwrap_or((word.trim_start_matches('-'), "true"));
+        let (name, value) =
+            word.trim_start_matches('-').split_once('=').unwrap_or((word.trim_start_matches('-'), "true"));
         let path: Vec<String> = name.to_ascii_lowercase().split('.').map(str::to_owned).collect();
         (word.starts_with("--") && !name.is_empty()).then(|| (path, value.trim_matches(['"', '\'']).to_owned(), line))
     };

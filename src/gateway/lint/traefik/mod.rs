@@ -18,7 +18,8 @@ use model::{Model, Provider};
 const MOST: usize = 200;
 
 /// One of these is in everything that Traefik reads.
-const KNOWN: &[&str] = &["http", "tcp", "udp", "tls", "entrypoints", "providers", "services", "kind", "global", "api", "log"];
+const KNOWN: &[&str] =
+    &["http", "tcp", "udp", "tls", "entrypoints", "providers", "services", "kind", "global", "api", "log"];
 
 pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
@@ -83,7 +84,8 @@ fn canonical(name: &str) -> String {
 fn read(origin: &str, text: &str, documents: &mut Vec<Read>, findings: &mut Vec<Diagnostic>) {
     let mut take = |text: &str, read: Result<Document, Diagnostic>| match read {
         Ok(document) if !KNOWN.iter().any(|key| document.value.get(key).is_some()) => {
-            let what = "not a configuration of Traefik: there is none of `http`, `entryPoints`, `providers`, `services`";
+            let what =
+                "not a configuration of Traefik: there is none of `http`, `entryPoints`, `providers`, `services`";
             findings.push(located(Diagnostic::error(origin, what).rule(NOT_CHECKED), text, 1));
         }
         Ok(document) => {

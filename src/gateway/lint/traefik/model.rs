@@ -62,7 +62,8 @@ pub(super) fn names<'d>(node: &Node<'d>, key: &str) -> Vec<Name<'d>> {
         let text = node.value.as_str().unwrap_or_default();
         text.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
     };
-    let one = |node: &Node<'d>| split(node).into_iter().map(|name| Name { name, node: node.clone() }).collect::<Vec<_>>();
+    let one =
+        |node: &Node<'d>| split(node).into_iter().map(|name| Name { name, node: node.clone() }).collect::<Vec<_>>();
     if list.value.is_string() {
         return one(&list);
     }
@@ -74,7 +75,10 @@ pub(super) fn names<'d>(node: &Node<'d>, key: &str) -> Vec<Name<'d>> {
                 .into_iter()
                 .map(|Name { name, node }| {
                     let space = item.text("namespace");
-                    Name { name: if space.is_empty() { name } else { format!("{}/{name}", space.to_ascii_lowercase()) }, node }
+                    Name {
+                        name: if space.is_empty() { name } else { format!("{}/{name}", space.to_ascii_lowercase()) },
+                        node,
+                    }
                 })
                 .collect(),
             None => one(item),
