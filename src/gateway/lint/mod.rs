@@ -108,6 +108,11 @@ fn is_identity(header: &str) -> bool {
     IDENTITY.iter().any(|name| same_name(header, &name.to_ascii_lowercase()))
 }
 
+/// Whether a network is so large that anybody may be in it.
+fn is_everybody(network: &str) -> bool {
+    network.rsplit_once('/').and_then(|(_, bits)| bits.parse::<u8>().ok()).is_some_and(|bits| bits < 8)
+}
+
 /// What is wrong with the address at which a gateway asks the sidecar, if it can be told.
 fn wrong_address(url: &str, path: &str, listener: &str) -> Option<String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);

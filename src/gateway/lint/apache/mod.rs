@@ -9,7 +9,7 @@ mod parse;
 use crate::domain::Diagnostic;
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::report::{At, Report};
-use crate::gateway::lint::{Files, is_identity};
+use crate::gateway::lint::{Files, is_everybody, is_identity};
 use hosts::{Found, Host};
 
 /// How many directives includes may come to.
@@ -251,7 +251,7 @@ fn addresses(hosts: &[Host<'_>], report: &mut Report<'_>) {
     let lists =
         ["remoteipinternalproxy", "remoteiptrustedproxy", "remoteipinternalproxylist", "remoteiptrustedproxylist"];
     let named: Vec<&&Directive> = all.iter().filter(|line| lists.contains(&line.name())).collect();
-    let everybody = named.iter().find(|line| line.arguments().iter().any(|ip| ip.ends_with("/0"))).map(|line| line.at);
+    let everybody = named.iter().find(|line| line.arguments().iter().any(|ip| is_everybody(ip))).map(|line| line.at);
     let header = all.iter().find(|line| line.name() == "remoteipheader").map(|line| line.at);
     if let Some(at) = everybody.or(header.filter(|_| named.is_empty())) {
         report.warn(

@@ -6,7 +6,7 @@ use crate::gateway::lint::caddy::sites::Sites;
 use crate::gateway::lint::caddy::{check, matcher, order, rest};
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::report::{At, Report};
-use crate::gateway::lint::{TUNNEL, is_identity};
+use crate::gateway::lint::{TUNNEL, is_everybody, is_identity};
 
 /// How deep blocks and named routes may lie in one another.
 const DEEPEST: usize = 64;
@@ -55,6 +55,17 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
     let servers = sites.options.iter().filter(|option| option.name() == "servers");
     let trusted = servers.flat_map(Directive::body).any(|line| line.name() == "trusted_proxies");
     let mut walk = Walk { sites, ours, trusted, errors: false, unknown: BTreeSet::new(), report };
+    let options = sites.options.iter().flat_map(Directive::body).filter(|line| line.name() == "trusted_proxies");
+    for line in options.chain(sites.all("trusted_proxies")) {
+        if line.arguments().iter().any(|network| is_everybody(network)) {
+            walk.report.warn(
+                "caddy-trusts-everybody",
+                line.at,
+                "any client says itself which address it has, and which host it asks for",
+                "name the proxies in front",
+            );
+        }
+    }
     for site in &sites.sites {
         walk.body(site.body(), State::default(), false, &[], 0);
     }

@@ -13,6 +13,13 @@ const TWINS: &str = "x[^a-z0-9].*";
 /// What is wrong in `config`, the `typed_config` of the filter, in the document `root`.
 pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     switched_off(config, findings);
+    if is_lowered(config, root) {
+        findings.push(config.get("filter_enabled").unwrap_or_else(|| config.clone()).warning(
+            "envoy-filter-enabled",
+            "the runtime in this file lowers the share, and the rest of the requests passes unchecked",
+            "leave `filter_enabled` out",
+        ));
+    }
     if let Some(clear) = config.get("clear_route_cache").filter(|_| config.is_true("clear_route_cache")) {
         findings.push(clear.warning(
             "envoy-clear-route-cache",
@@ -96,6 +103,20 @@ fn is_everything(share: &Node<'_>) -> bool {
         _ => 100,
     };
     numerator >= whole
+}
+
+/// Whether the runtime of this very file lowers the share.
+fn is_lowered(config: &Node<'_>, root: &Node<'_>) -> bool {
+    let Some(key) = config.way(&["filter_enabled", "runtime_key"]).and_then(|key| key.value.as_str()) else {
+        return false;
+    };
+    // a name with dots may be written as tables in one another
+    let tables = format!("/{}", key.replace('.', "/"));
+    let layers = root.way(&["layered_runtime", "layers"]).map(|layers| layers.items()).unwrap_or_default();
+    layers.iter().filter_map(|layer| layer.get("static_layer")).any(|layer| {
+        let set = layer.value.get(key).or_else(|| layer.value.pointer(&tables));
+        set.is_some_and(|set| set.as_u64().or_else(|| set.get("numerator")?.as_u64()).is_none_or(|share| share < 100))
+    })
 }
 
 fn grpc(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {

@@ -182,6 +182,18 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
         }
         filter::lint(&config, root, findings);
     }
+    let grpc = |check: &Node<'_>| check.way(&["typed_config", "grpc_service"]).is_some();
+    let detected = manager.get("original_ip_detection_extensions").is_some();
+    if filters.iter().any(|filter| is_check(filter) && grpc(filter))
+        && !manager.is_true("use_remote_address")
+        && !detected
+    {
+        findings.push(manager.get("use_remote_address").unwrap_or_else(|| check.clone()).warning(
+            "envoy-trusts-everybody",
+            "any client says itself in `X-Forwarded-For` which address it has, and the sidecar believes it",
+            "set `use_remote_address: true`, and `xff_num_trusted_hops` for the proxies in front",
+        ));
+    }
     programs(&filters, findings);
     certificates::lint(manager, findings);
 }

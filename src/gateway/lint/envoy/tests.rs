@@ -12,6 +12,7 @@ const WHOLE: &str = r#"static_resources:
     - filter_chains:
         - filters:
             - typed_config:
+                use_remote_address: true
                 normalize_path: true
                 merge_slashes: true
                 path_with_escaped_slashes_action: REJECT_REQUEST
@@ -51,15 +52,15 @@ fn each_trap_is_told_at_its_line() {
     let mut wrong = Vec::new();
     let typed = OPEN.replace("route_config:", "\"@type\": a.HttpConnectionManager\n                x:");
     for (text, from, to, line, message) in [
-        (WHOLE, "  clusters:\n", OPEN, 20, "this listener, so its requests are not checked"),
-        (WHOLE, "  clusters:\n", &typed.replace("http_filters: ", "y: "), 20, "are not checked"),
-        (WHOLE, "                normalize_path: true\n", "", 10, "dot segments"),
-        (ENVOY, "http_filters:\n", &before, 7, "behind the router"),
-        (ENVOY, "timeout: 0.5s", "timeout: 0.05s", 9, "Envoy gives up before"),
-        (ENVOY, "encode_raw_headers: true", "encode_raw_headers: false", 7, "not as the service gets them"),
-        (ENVOY, "encode_raw", "allowed_headers: {patterns: [{exact: a}]}\n    encode_raw", 10, "over gRPC this hides"),
-        (WHOLE, "http2_protocol_options", "http_protocol_options", 19, "gRPC needs HTTP/2"),
-        (WHOLE, "port_value: 9191", "port_value: 8180", 21, "port 8180 is the decision listener"),
+        (WHOLE, "  clusters:\n", OPEN, 21, "this listener, so its requests are not checked"),
+        (WHOLE, "  clusters:\n", &typed.replace("http_filters: ", "y: "), 21, "are not checked"),
+        (WHOLE, "                normalize_path: true\n", "", 11, "dot segments"),
+        (ENVOY, "http_filters:\n", &before, 8, "behind the router"),
+        (ENVOY, "timeout: 0.5s", "timeout: 0.05s", 10, "Envoy gives up before"),
+        (ENVOY, "encode_raw_headers: true", "encode_raw_headers: false", 8, "not as the service gets them"),
+        (ENVOY, "encode_raw", "allowed_headers: {patterns: [{exact: a}]}\n    encode_raw", 11, "over gRPC this hides"),
+        (WHOLE, "http2_protocol_options", "http_protocol_options", 20, "gRPC needs HTTP/2"),
+        (WHOLE, "port_value: 9191", "port_value: 8180", 22, "port 8180 is the decision listener"),
         (ENVOY_HTTP, "/gateway/envoy", "/gateway/evnoy", 26, "at `/gateway/envoy` alone"),
         (ENVOY_HTTP, "/gateway/envoy", "/gateway/envoy/", 26, "at `/gateway/envoy` alone"),
         (ENVOY_HTTP, "      path_prefix: /gateway/envoy\n", "", 24, "at `/gateway/envoy` alone"),

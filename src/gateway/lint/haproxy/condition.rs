@@ -31,6 +31,11 @@ impl Condition {
         let Some(at) = words.iter().position(|word| matches!(word.as_str(), "if" | "unless")) else {
             return Self::Always;
         };
+        // tests that HAProxy defines itself
+        match (words[at].as_str(), words.get(at + 1).map(String::as_str), words.len() - at) {
+            ("if", Some("TRUE"), 2) | ("unless", Some("FALSE"), 2) => return Self::Always,
+            _ => {}
+        }
         let terms = terms(&words[at + 1..], acls);
         if words[at] == "if" { Self::If(terms) } else { Self::Unless(terms) }
     }
@@ -112,6 +117,8 @@ mod tests {
         ]);
         for (line, expected) in [
             ("deny", true),
+            ("deny if TRUE", true),
+            ("deny if FALSE", false),
             ("deny if !{ var(txn.ok) -m bool }", true),
             ("deny if ! { var(txn.ok) -m bool }", true),
             ("deny unless { var(txn.ok) -m bool }", true),

@@ -69,8 +69,9 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
         checked.push(section);
         if outcome.check.is_some() {
             for to in targets.iter().filter(|to| !listens(to)) {
+                let acls = config.acls(to);
                 for rule in config.rules(to) {
-                    changes(rule, true, report);
+                    changes(rule, &rule.condition(&acls), true, report);
                 }
             }
         }
@@ -116,7 +117,7 @@ fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mu
     let mut outcome = Outcome::default();
     let rules = config.rules(section);
     let acls = config.acls(section);
-    let has_check = rules.iter().any(|rule| is_check(rule));
+    let has_check = rules.iter().any(is_check);
     let mut answer: Option<String> = None;
     for rule in &rules {
         let condition = rule.condition(&acls);
@@ -153,7 +154,7 @@ fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mu
             );
         }
         if has_check {
-            changes(*rule, outcome.check.is_some(), report);
+            changes(*rule, &condition, outcome.check.is_some(), report);
         }
     }
     if let Some(check) = outcome.check
@@ -192,7 +193,7 @@ fn redirects_all(section: &Section, condition: &Condition) -> bool {
 }
 
 /// What a rule changes of the request: behind the check the service gets another than was checked.
-fn changes(rule: Rule<'_>, after: bool, report: &mut Report<'_>) {
+fn changes(rule: Rule<'_>, when: &Condition, after: bool, report: &mut Report<'_>) {
     let at = rule.line.at;
     let action = rule.action();
     if PATHS.contains(&action) {
@@ -209,6 +210,14 @@ fn changes(rule: Rule<'_>, after: bool, report: &mut Report<'_>) {
             at,
             "the service gets another method than the client sent",
             "leave it out, and write routes for the method that the client sends",
+        );
+    }
+    if action == "set-src" && rule.arguments().iter().any(|value| value.contains("hdr")) && *when == Condition::Always {
+        report.warn(
+            "haproxy-trusts-everybody",
+            at,
+            "any client says itself which address it has, and the sidecar believes it",
+            "set it only for the proxies in front: `if { src 10.0.0.0/8 }`",
         );
     }
     let name = rule.arguments().first().map_or("", String::as_str);

@@ -15,9 +15,9 @@ mod tests;
 mod tree;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::Files;
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::report::{At, Report};
+use crate::gateway::lint::{Files, is_everybody};
 use scope::{Block, Matches, Server};
 
 /// The traps in the configuration that begins with `text`.
@@ -134,7 +134,7 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
                  header",
                 "leave `ignore_invalid_headers` on",
             )),
-            "set_real_ip_from" if first.ends_with("/0") => Some((
+            "set_real_ip_from" if is_everybody(first) => Some((
                 "nginx-trusts-everybody",
                 "any client says itself which address it has, and the sidecar believes it",
                 "name the proxies in front",

@@ -1,8 +1,8 @@
 //! `error_page`: where errors go, and whether one of the check becomes a yes.
 
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::nginx::pass;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
+use crate::gateway::lint::nginx::{pass, target};
 use crate::gateway::lint::report::Report;
 
 pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
@@ -10,7 +10,12 @@ pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Repo
         let check = checks.iter().any(|check| std::ptr::eq(check.body(), block.body()));
         // a page of the server counts for its check too
         let pages = if check { block.all("error_page") } else { own(block) };
-        for page in pages.into_iter().filter(|page| changes_status(page)) {
+        // what the sidecar answers is no error of nginx, unless it is told to take it for one
+        let intercepts = block.nearest("proxy_intercept_errors").is_some_and(|set| set.argument(1) == "on");
+        let concerns = |page: &Directive| {
+            !check || intercepts || page.words.iter().any(|word| matches!(word.as_str(), "500" | "502" | "503" | "504"))
+        };
+        for page in pages.into_iter().filter(|page| changes_status(page) && concerns(page)) {
             if answers(server, page, check) {
                 continue;
             }
@@ -45,8 +50,11 @@ fn answers(server: &Server<'_>, page: &Directive, check: bool) -> bool {
         block.head.is_some_and(|head| head.name() == "location" && head.argument(1) == to)
             || block.matches() == Some(Matches::Exactly(to))
     };
-    let Some(target) = server.blocks.iter().find(named) else { return false };
-    let refuses =
-        target.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
-    if check { refuses && !success } else { !pass::pass_on(target.body()) }
+    // what the page itself is sent through asks again
+    let asks = |block: &Block<'_>| pass::passes(block).is_none() || target::of_sidecar(block) || block.asks().is_some();
+    let Some(to) = server.blocks.iter().find(named) else {
+        return !check && to.starts_with('/') && server.blocks.iter().all(asks);
+    };
+    let refuses = to.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
+    if check { refuses && !success } else { to.asks().is_some() || !pass::pass_on(to.body()) }
 }

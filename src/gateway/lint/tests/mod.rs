@@ -37,7 +37,8 @@ pub(super) const NGINX: &str = r#"http {
 }
 "#;
 
-pub(super) const ENVOY: &str = r#"normalize_path: true
+pub(super) const ENVOY: &str = r#"use_remote_address: true
+normalize_path: true
 merge_slashes: true
 path_with_escaped_slashes_action: REJECT_REQUEST
 common_http_protocol_options: { headers_with_underscores_action: DROP_HEADER }

@@ -243,6 +243,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "envoy-no-check",
     ),
     ("envoy", "route_config:", "rds:", "not-checked"),
+    ("envoy-grpc", "use_remote_address: true\n", "use_remote_address: false\n", "envoy-trusts-everybody"),
     ("envoy-grpc", "encode_raw_headers: true", "encode_raw_headers: false", "envoy-raw-headers"),
     ("envoy-grpc", "validate_mutations: true", "validate_mutations: false", "envoy-validate-mutations"),
     ("envoy-grpc", "timeout: 0.5s", "retry_policy: {}", "envoy-timeout"),
@@ -323,6 +324,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "\t\t\theader_up X-Forwarded-Host {http.request.hostport}\n\t\t\tcopy",
         "\t\t\ttrusted_proxies private_ranges\n\t\t\tcopy",
         "caddy-forwarded-host",
+    ),
+    (
+        "caddy",
+        "\tadmin off\n",
+        "\tadmin off\n\tservers {\n\t\ttrusted_proxies static 0.0.0.0/0\n\t}\n",
+        "caddy-trusts-everybody",
     ),
     ("caddy", "\t\treverse_proxy 127", "\t\tmagic\n\t\treverse_proxy 127", "not-checked"),
     ("caddy", "forward_auth 127.0.0.1:8180 {", "templates {", "caddy-no-check"),
@@ -440,6 +447,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("haproxy", "http-request lua.palisade", "http-request send-spoe-group a b", "haproxy-spoe"),
     ("haproxy", "    http-request lua.palisade\n", "", "haproxy-no-check"),
     ("haproxy", "    default_backend app", "    .if defined(X)\n    default_backend app\n    .endif", "not-checked"),
+    (
+        "haproxy",
+        "    default_backend app",
+        "    http-request set-src req.hdr_ip(x-forwarded-for)\n    default_backend app",
+        "haproxy-trusts-everybody",
+    ),
     // ---- nginx
     ("nginx", "proxy_pass http://service;", "proxy_pass http://service/;", "nginx-pass-uri"),
     ("nginx", "proxy_pass http://service;", "proxy_pass http://service$uri;", "nginx-pass-uri"),

@@ -4,7 +4,7 @@ use crate::domain::Diagnostic;
 use crate::gateway::lint::node::Node;
 use crate::gateway::lint::traefik::check;
 use crate::gateway::lint::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
-use crate::gateway::lint::{NOT_CHECKED, is_identity};
+use crate::gateway::lint::{NOT_CHECKED, is_everybody, is_identity};
 
 /// How deep `chain` may lie in `chain`, and how many middlewares a request may go through.
 const DEEPEST: usize = 16;
@@ -90,7 +90,7 @@ fn entry_points(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
     for (_, EntryPoint { node, .. }) in &model.entry_points {
         for (key, what) in [("forwardedheaders", "`X-Forwarded-*`"), ("proxyprotocol", "PROXY protocol")] {
             let Some(trust) = node.get(key) else { continue };
-            let everybody = names(&trust, "trustedips").into_iter().find(|ip| ip.name.ends_with("/0"));
+            let everybody = names(&trust, "trustedips").into_iter().find(|ip| is_everybody(&ip.name));
             let insecure = trust.get("insecure").filter(|_| trust.is_true("insecure"));
             for place in [insecure, everybody.map(|ip| ip.node)].into_iter().flatten() {
                 findings.push(place.warning(
