@@ -32,6 +32,8 @@ pub(super) struct Report<'a> {
     findings: Vec<(Option<At>, Diagnostic)>,
     /// What was told: one file may be included more than once, and one location be the check of many.
     told: HashSet<(Option<At>, String)>,
+    /// How many findings are not told.
+    more: usize,
     bytes: usize,
     /// Whether all that the gateway reads was seen; nothing is certain to be missing otherwise.
     pub(super) complete: bool,
@@ -41,7 +43,15 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn new(files: Files<'a>) -> Self {
-        Self { sources: Vec::new(), files, findings: Vec::new(), told: HashSet::new(), bytes: 0, complete: true }
+        Self {
+            sources: Vec::new(),
+            files,
+            findings: Vec::new(),
+            told: HashSet::new(),
+            more: 0,
+            bytes: 0,
+            complete: true,
+        }
     }
 
     /// Takes a file; its number is what an [`At`] names.
@@ -93,7 +103,11 @@ impl<'a> Report<'a> {
     }
 
     fn tell(&mut self, at: Option<At>, finding: Diagnostic) {
-        if self.findings.len() >= MOST_FINDINGS || !self.told.insert((at, finding.message.clone())) {
+        if !self.told.insert((at, finding.message.clone())) {
+            return;
+        }
+        if self.findings.len() >= MOST_FINDINGS {
+            self.more += 1;
             return;
         }
         let finding = match at.and_then(|at| Some((at, self.sources.get(at.source)?))) {
@@ -135,6 +149,14 @@ impl<'a> Report<'a> {
     /// All findings: `first` goes in front, the others stand as they do in the files.
     pub(super) fn findings(mut self, first: &[At]) -> Vec<Diagnostic> {
         self.findings.sort_by_key(|(at, _)| (at.is_none_or(|at| !first.contains(&at)), *at));
-        self.findings.into_iter().map(|(_, finding)| finding).collect()
+        let mut findings: Vec<Diagnostic> =
+            std::mem::take(&mut self.findings).into_iter().map(|(_, finding)| finding).collect();
+        if self.more > 0 {
+            let message = format!("{} more findings are not told", self.more);
+            findings.push(
+                Diagnostic::error(self.first(), message).warning().rule(NOT_CHECKED).help("mend these, and look again"),
+            );
+        }
+        findings
     }
 }

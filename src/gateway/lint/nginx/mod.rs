@@ -44,6 +44,8 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     for server in &servers {
         for ask in asked(server) {
             match chosen(server, ask.argument(1)) {
+                // one location answers for many
+                Some(check) if checks.iter().any(|known| std::ptr::eq(known.body(), check.body())) => {}
                 Some(check) => checks.push(check),
                 None => {
                     lost.push(ask.at);

@@ -81,6 +81,21 @@ fn an_include_that_cannot_be_read_is_told() {
     assert!(rules(&found).contains(NOT_CHECKED), "{found:?}");
 }
 
+#[test]
+fn what_is_left_out_is_told() {
+    let many = "location /a { proxy_pass http://a/; }\n".repeat(1500);
+    let nginx = format!("server {{\n{many}location /b {{ auth_request /c; }} location = /c {{ internal; }} }}\n");
+    let chains: String =
+        (0..20).map(|n| format!("    c{n}: {{chain: {{middlewares: [c{0}, c{0}, c{0}]}}}}\n", n + 1)).collect();
+    let traefik = format!(
+        "http:\n  middlewares:\n{chains}    p: {{forwardAuth: {{address: x}}}}\n  routers:\n    r: {{service: a, middlewares: [c0]}}\n"
+    );
+    let haproxy = format!("defaults\n mode http\n{}", "# a\n maxconn 1\n".repeat(15_000));
+    for (gateway, text) in [(Gateway::Nginx, nginx), (Gateway::Traefik, traefik), (Gateway::Haproxy, haproxy)] {
+        assert!(rules(&one(gateway, &text)).contains(NOT_CHECKED), "{gateway:?}");
+    }
+}
+
 /// Texts that are cut anywhere end soon as well, and without a panic.
 #[test]
 fn pages_that_are_cut_are_read_to_their_end() {

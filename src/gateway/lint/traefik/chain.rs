@@ -8,7 +8,7 @@ use crate::gateway::lint::{NOT_CHECKED, is_everybody, is_identity};
 
 /// How deep `chain` may lie in `chain`, and how many middlewares a request may go through.
 const DEEPEST: usize = 16;
-const MOST: usize = 1000;
+const MOST: usize = 100;
 
 /// Middlewares that make another path of it.
 const PATHS: &[&str] = &["stripprefix", "stripprefixregex", "replacepath", "replacepathregex", "addprefix"];

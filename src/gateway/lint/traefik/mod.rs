@@ -39,6 +39,9 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
                     let readable = |name: &str| [".yaml", ".yml", ".toml"].iter().any(|end| name.ends_with(end));
                     named.extend(found.into_iter().filter(|(name, _)| key == "filename" || readable(name)));
                 }
+                // the file stands elsewhere where Traefik runs, and was named too
+                Err(_)
+                    if sources.iter().any(|(origin, _)| key == "filename" && file_name(origin) == file_name(path)) => {}
                 Err(why) => findings.push(provider.warning(
                     NOT_CHECKED,
                     format!("the dynamic configuration is not looked at: {why}"),
@@ -73,6 +76,10 @@ struct Read {
     text: String,
     document: Document,
     provider: Provider,
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 /// Names are read whatever their case.
