@@ -165,15 +165,22 @@ fn follow<'d>(
     if router.service.to_ascii_lowercase().ends_with("@internal") {
         return;
     }
+    // a router below another one goes through the middlewares of that one first
+    let above = names(&router.node, "parentrefs");
+    let named =
+        |parent: &&Router<'d>| above.iter().any(|name| name.name.split('@').next() == Some(parent.name.as_str()));
+    let mut own: Vec<Name<'d>> =
+        model.routers.iter().find(named).map(|parent| parent.middlewares.clone()).unwrap_or_default();
+    own.extend(router.middlewares.iter().cloned());
     let points = of(model, router);
     let mut ways: Vec<Vec<Step<'d>>> = Vec::new();
     for point in points.iter().filter(|point| !point.redirects) {
         let mut way = steps(model, &point.middlewares, Provider::File);
-        way.extend(steps(model, &router.middlewares, router.provider));
+        way.extend(steps(model, &own, router.provider));
         ways.push(way);
     }
     if points.is_empty() {
-        ways.push(steps(model, &router.middlewares, router.provider));
+        ways.push(steps(model, &own, router.provider));
     }
     let mut unchecked = false;
     for way in &ways {

@@ -22,6 +22,7 @@ pub(super) struct Name<'d> {
 /// A router of HTTP.
 #[derive(Debug)]
 pub(super) struct Router<'d> {
+    pub(super) name: String,
     pub(super) node: Node<'d>,
     pub(super) middlewares: Vec<Name<'d>>,
     pub(super) entry_points: Vec<String>,
@@ -126,8 +127,9 @@ impl<'d> Model<'d> {
         for (name, node) in members(&["http", "middlewares"]) {
             self.middlewares.push((name.to_ascii_lowercase(), node));
         }
-        for (_, node) in members(&["http", "routers"]) {
+        for (name, node) in members(&["http", "routers"]) {
             self.routers.push(Router {
+                name: name.to_owned(),
                 middlewares: names(&node, "middlewares"),
                 entry_points: names(&node, "entrypoints").into_iter().map(|name| name.name).collect(),
                 service: node.text("service").to_owned(),
@@ -169,6 +171,7 @@ impl<'d> Model<'d> {
                 for node in spec.list("routes") {
                     let service = node.list("services").first().map(|service| service.text("name")).unwrap_or_default();
                     self.routers.push(Router {
+                        name: name.to_ascii_lowercase(),
                         middlewares: names(&node, "middlewares"),
                         entry_points: entry_points.clone(),
                         service: service.to_owned(),
