@@ -41,7 +41,8 @@ const NOT_CHECKED: &str = "not-checked";
 pub const MOST_BYTES: usize = 1 << 21;
 
 /// What an upgrade is good for.
-const TUNNEL: &str = "any upgrade is passed on: in one to `h2c` a client sends requests that nobody is asked about";
+const TUNNEL: &str =
+    "any upgrade is passed on: in one to `h2c` a client sends requests that the sidecar is never asked about";
 
 /// A gateway whose configuration can be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -130,7 +130,7 @@ fn told(block: &[Directive], trusted: bool, check: &Directive, report: &mut Repo
         report.warn(
             "caddy-forwarded-host",
             own.unwrap_or(check).at,
-            "whoever is trusted says in `X-Forwarded-Host` which host's routes decide, and the service gets another host",
+            "a trusted proxy says in `X-Forwarded-Host` which host's routes decide, and the service gets another host",
             "set `header_up X-Forwarded-Host {http.request.hostport}` in `forward_auth`",
         );
     }

@@ -227,7 +227,7 @@ impl<'s> Walk<'s, '_, '_> {
             self.report.warn(
                 "caddy-forwarded-host",
                 line.at,
-                "whoever is trusted says in `X-Forwarded-Host` which host the service goes by, and another was checked",
+                "a trusted proxy says in `X-Forwarded-Host` which host the service goes by, and another was checked",
                 "set `header_up X-Forwarded-Host {http.request.hostport}` here too",
             );
         }

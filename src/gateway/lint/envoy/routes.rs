@@ -13,7 +13,7 @@ pub(super) fn lint(root: &Node<'_>, names: &[String], findings: &mut Vec<Diagnos
         if let Some(connect) = route.way(&["match", "connect_matcher"]).filter(|_| route.get("route").is_some()) {
             findings.push(connect.warning(
                 "envoy-upgrade",
-                "`CONNECT` opens a tunnel, and nobody is asked about the requests inside of it",
+                "`CONNECT` opens a tunnel, and the sidecar is never asked about the requests inside of it",
                 "leave this route out",
             ));
         }
@@ -42,7 +42,9 @@ pub(super) fn upgrade(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     if !kind.eq_ignore_ascii_case("websocket") && config.value.get("enabled") != Some(&Value::Bool(false)) {
         findings.push(config.warning(
             "envoy-upgrade",
-            format!("an upgrade to `{kind}` opens a tunnel, and nobody is asked about the requests inside of it"),
+            format!(
+                "an upgrade to `{kind}` opens a tunnel, and the sidecar is never asked about the requests inside of it"
+            ),
             "upgrade to `websocket` alone",
         ));
     }

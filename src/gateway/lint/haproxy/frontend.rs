@@ -34,7 +34,7 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
                 report.missing(
                     "haproxy-mode",
                     check.line.at,
-                    "without `mode http` HAProxy reads no requests here, and so asks nobody about them",
+                    "without `mode http` HAProxy reads no requests here, and so never asks about them",
                     "set `mode http` in `defaults`",
                 );
             }

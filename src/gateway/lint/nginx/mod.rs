@@ -1,7 +1,7 @@
 //! nginx with `auth_request`.
 //!
 //! The configuration is read as nginx reads it, with what it includes, so that each location is judged by the
-//! directives that are in force there.
+//! directives that are active there.
 
 mod check;
 mod include;
@@ -75,7 +75,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     report.findings(&lost)
 }
 
-/// What asks about the requests of a server: each `auth_request` that stands in it or is in force where it passes
+/// What asks about the requests of a server: each `auth_request` that stands in it or is active where it passes
 /// requests on.
 fn asked<'t>(server: &Server<'t>) -> Vec<&'t Directive> {
     let mut found: Vec<&Directive> = Vec::new();

@@ -55,7 +55,7 @@ pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Repo
         let message = if inside {
             "what is sent here by `error_page`, `try_files` or `X-Accel-Redirect` reaches the service unchecked"
         } else {
-            "requests here reach the service unchecked: no `auth_request` is in force"
+            "requests here reach the service unchecked: no `auth_request` is active"
         };
         report.missing("nginx-unchecked", block.head.map(|head| head.at), message, HELP);
     }
@@ -100,7 +100,7 @@ fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
         report.warn(
             "nginx-upgrade",
             Some(set.at),
-            "any upgrade is passed on: in one to `h2c` a client sends requests that nobody is asked about",
+            "any upgrade is passed on: in one to `h2c` a client sends requests that the sidecar is never asked about",
             "set it from a `map $http_upgrade` that knows `~*^websocket$` alone",
         );
     }
@@ -165,7 +165,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     report.missing(
         "nginx-identity-headers",
         Some(pass.at),
-        &format!("a client's own {names} reaches the service, because nothing in force here sets it{replaced}"),
+        &format!("a client's own {names} reaches the service, because nothing active here sets it{replaced}"),
         &help(sets, first, header),
     );
 }

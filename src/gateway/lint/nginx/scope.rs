@@ -1,4 +1,4 @@
-//! Which directives are in force in a block: nginx takes them from the blocks around it, each kind by its own rule.
+//! Which directives are active in a block: nginx takes them from the blocks around it, each kind by its own rule.
 
 use std::rc::Rc;
 
@@ -93,12 +93,12 @@ impl<'t> Block<'t> {
         self.body().iter().find(|directive| directive.name() == name)
     }
 
-    /// The directive of this name that is in force.
+    /// The active directive of this name.
     pub(super) fn nearest(&self, name: &str) -> Option<&'t Directive> {
         self.all(name).into_iter().next()
     }
 
-    /// All directives of this name in force: those of the innermost block that has any replace all above them.
+    /// All active directives of this name: those of the innermost block that has any replace all above them.
     pub(super) fn all(&self, name: &str) -> Vec<&'t Directive> {
         let of = |level: &Level<'t>| level.iter().copied().filter(|d| d.name() == name).collect::<Vec<_>>();
         self.levels.iter().rev().map(of).find(|found| !found.is_empty()).unwrap_or_default()
@@ -113,7 +113,7 @@ impl<'t> Block<'t> {
             .collect()
     }
 
-    /// The `auth_request` in force, if it is not switched off.
+    /// The active `auth_request`, if it is not switched off.
     pub(super) fn asks(&self) -> Option<&'t Directive> {
         self.nearest("auth_request").filter(|directive| directive.argument(1) != "off")
     }
@@ -123,7 +123,7 @@ impl<'t> Block<'t> {
         self.all(directive).into_iter().find(|set| set.argument(1).eq_ignore_ascii_case(name))
     }
 
-    /// Whether a header is set in a block around this one, but not in force here, because nearer ones replace it.
+    /// Whether a header is set in a block around this one, but not active here, because nearer ones replace it.
     pub(super) fn loses(&self, directive: &str, name: &str) -> bool {
         let sets = |d: &&Directive| d.name() == directive && d.argument(1).eq_ignore_ascii_case(name);
         self.header(directive, name).is_none() && self.levels.iter().any(|level| level.iter().any(sets))

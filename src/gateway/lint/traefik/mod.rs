@@ -92,7 +92,7 @@ fn read(origin: &str, text: &str, documents: &mut Vec<Read>, findings: &mut Vec<
     let mut take = |text: &str, read: Result<Document, Diagnostic>| match read {
         Ok(document) if !KNOWN.iter().any(|key| document.value.get(key).is_some()) => {
             let what =
-                "not a configuration of Traefik: there is none of `http`, `entryPoints`, `providers`, `services`";
+                "not a configuration of Traefik: `http`, `entryPoints`, `providers` and `services` are all missing";
             findings.push(located(Diagnostic::error(origin, what).rule(NOT_CHECKED), text, 1));
         }
         Ok(document) => {
