@@ -55,6 +55,43 @@ impl Lines {
         node.line
     }
 
+    /// Each node's path and line, in the order of their paths.
+    pub(crate) fn paths(&self) -> BTreeMap<Vec<String>, usize> {
+        fn walk(node: &Lines, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, usize>) {
+            found.insert(path.clone(), node.line);
+            let mut below = |step: String, node: &Lines| {
+                path.push(step);
+                walk(node, path, found);
+                path.pop();
+            };
+            match &node.below {
+                Below::Nothing => {}
+                Below::List(items) => items.iter().enumerate().for_each(|(i, item)| below(i.to_string(), item)),
+                Below::Map(members) => members.iter().for_each(|(key, member)| below(key.to_string(), member)),
+            }
+        }
+        let mut found = BTreeMap::new();
+        walk(self, &mut Vec::new(), &mut found);
+        found
+    }
+
+    /// The lines of nodes at paths, where a position in a list is a step like a key.
+    pub(crate) fn at(paths: &BTreeMap<Vec<String>, usize>) -> Self {
+        let mut root = Self::default();
+        for (path, line) in paths {
+            let mut node = &mut root;
+            for step in path {
+                if !matches!(node.below, Below::Map(_)) {
+                    node.below = Below::Map(BTreeMap::new());
+                }
+                let Below::Map(members) = &mut node.below else { break };
+                node = members.entry(step.as_str().into()).or_default();
+            }
+            node.line = *line;
+        }
+        root
+    }
+
     fn child(&self, step: &str) -> Option<&Self> {
         match &self.below {
             Below::Nothing => None,

@@ -30,6 +30,9 @@ pub struct Diagnostic {
     /// The column in characters, from 1, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
+    /// The rule of `palisade routes lint` that was broken; `docs/lint.md` has a section for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
     /// The policy concerned, if there is one.
     #[serde(rename = "policyId", skip_serializing_if = "Option::is_none")]
     pub policy_id: Option<String>,
@@ -54,6 +57,7 @@ impl Diagnostic {
             origin: origin.into(),
             line: None,
             column: None,
+            rule: None,
             policy_id: None,
             message: message.into(),
             excerpt: None,
@@ -80,6 +84,13 @@ impl Diagnostic {
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = origin.into();
+        self
+    }
+
+    /// The same finding, by a rule that has a name.
+    #[must_use]
+    pub fn rule(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
         self
     }
 
@@ -133,6 +144,9 @@ impl fmt::Display for Diagnostic {
         match self.severity {
             Severity::Error => write!(f, ": {}", self.message)?,
             Severity::Warning => write!(f, ": warning: {}", self.message)?,
+        }
+        if let Some(rule) = self.rule {
+            write!(f, " [{rule}]")?;
         }
         if let Some(id) = &self.policy_id
             && !self.message.contains(id.as_str())

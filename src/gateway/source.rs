@@ -77,6 +77,15 @@ pub(super) enum Found<'x> {
 pub(super) const KINDS: &str = "`path.NAME`, `query.NAME`, `header.NAME`, `body.MEMBER`, `each`, `claim.NAME`, \
                                 `principal.ATTRIBUTE`, `record.ATTRIBUTE`, `peer.ip` and `peer.name`";
 
+/// Who else reads an object by its members' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// The service behind, which may take another name for the one that is asked for.
+    Alone,
+    /// Only we: its issuer has signed it.
+    Exact,
+}
+
 impl Source {
     /// Reads `path.id` and its like.
     ///
@@ -156,11 +165,11 @@ impl Source {
                 },
             },
             Self::Body(steps) => match from.body {
-                Some(body) => self.walk(body, steps),
+                Some(body) => self.walk(body, steps, Names::Alone),
                 None => Err(Refusal::forbidden("body_unread", format!("`{self}` needs the body"))),
             },
             Self::Each(steps) => match from.each {
-                Some(element) => self.walk(element, steps),
+                Some(element) => self.walk(element, steps, Names::Alone),
                 None => Ok(None),
             },
             Self::Claim(steps) => match from.identity.and_then(|identity| identity.claims) {
@@ -199,13 +208,13 @@ impl Source {
         for (length, name) in names {
             if claims.get(&name).is_some() {
                 let steps: Vec<String> = std::iter::once(name).chain(steps[length..].iter().cloned()).collect();
-                return self.walk(claims, &steps);
+                return self.walk(claims, &steps, Names::Exact);
             }
         }
-        self.walk(claims, steps)
+        self.walk(claims, steps, Names::Exact)
     }
 
-    fn walk<'x>(&self, value: &'x Value<'x>, steps: &[String]) -> Result<Option<Found<'x>>, Refusal> {
+    fn walk<'x>(&self, value: &'x Value<'x>, steps: &[String], names: Names) -> Result<Option<Found<'x>>, Refusal> {
         let mut value = value;
         for step in steps {
             let members = match value {
@@ -217,7 +226,7 @@ impl Source {
             for (key, inner) in members {
                 if key == step {
                     found = Some(inner);
-                } else if same_field(key, step) {
+                } else if names == Names::Alone && same_field(key, step) {
                     return Err(ambiguous(self, "is there under another name, which some readers take for it"));
                 }
             }

@@ -1,7 +1,10 @@
 //! Finds what an `include` of nginx names: a path or a pattern, from the directory of the main file.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+
+use crate::gateway::lint::MOST_BYTES;
 
 /// The files that `pattern` names and their texts, in the order of their names, as nginx reads them.
 ///
@@ -25,10 +28,23 @@ pub fn files(directory: &Path, pattern: &str) -> Result<Vec<(String, String)>, S
     let mut texts = Vec::new();
     for path in found.iter().filter(|path| !wild || path.is_file()) {
         let origin = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| format!("cannot read `{origin}`: {error}"))?;
-        texts.push((origin, String::from_utf8_lossy(&bytes).into_owned()));
+        let text = read(path).map_err(|error| format!("cannot read `{origin}`: {error}"))?;
+        if text.len() > MOST_BYTES {
+            return Err(format!("`{origin}` has more than {MOST_BYTES} bytes"));
+        }
+        texts.push((origin, text));
     }
     Ok(texts)
+}
+
+/// The text of a file, up to one byte more than is looked at.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn has_wildcard(text: &str) -> bool {

@@ -1,6 +1,5 @@
 //! `palisade routes lint`: what is wrong with the routes, and the known traps of gateways.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use crate::cli::routes::{Which, include};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::count;
 use crate::domain::{Diagnostic, Severity};
-use crate::gateway::lint::{Gateway, lint, questions};
+use crate::gateway::lint::{Gateway, Source, lint, questions};
 
 /// Flags of `palisade routes lint`.
 #[derive(Debug, Clone, Args)]
@@ -24,19 +23,20 @@ pub struct LintArgs {
     /// A configuration of nginx with `auth_request`; what it includes is read too
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub nginx: Vec<PathBuf>,
-    /// A configuration of Envoy with `ext_authz`
+    /// A configuration of Envoy with `ext_authz`, in YAML or JSON
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub envoy: Vec<PathBuf>,
-    /// A Caddyfile with `forward_auth`
+    /// A Caddyfile with `forward_auth`; what it imports is read too
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub caddy: Vec<PathBuf>,
-    /// A dynamic configuration of Traefik with `forwardAuth`
+    /// A configuration of Traefik with `forwardAuth`: static or dynamic, in YAML or TOML, or labels in a file of Docker
+    /// Compose; all files count as one, with those that the file provider names
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub traefik: Vec<PathBuf>,
-    /// A configuration of HAProxy with Lua or SPOE
+    /// A configuration of HAProxy with Lua or SPOE; all files count as one
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub haproxy: Vec<PathBuf>,
-    /// A configuration of Apache with `mod_lua`
+    /// A configuration of Apache with `mod_lua`; what it includes is read too
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub apache: Vec<PathBuf>,
     /// Fail on warnings too, as a script must: a trap in a gateway's configuration is a warning
@@ -64,12 +64,18 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let mut what = Vec::new();
     let mut looked_at = 0;
     for (gateway, files) in gateways {
-        for file in files {
+        // Traefik and HAProxy make one configuration of several files, each with paths of its own
+        let together = matches!(gateway, Gateway::Traefik | Gateway::Haproxy);
+        let mut sources: Vec<Source> = Vec::new();
+        for (at, file) in files.iter().enumerate() {
             let origin = file.display().to_string();
-            let text =
-                fs::read_to_string(file).map_err(|error| Stop::failure(format!("cannot read {origin}: {error}")))?;
-            let directory = file.parent().unwrap_or(Path::new(""));
-            findings.extend(lint(gateway, &origin, &text, &|pattern| include::files(directory, pattern)));
+            let text = include::read(file).map_err(|error| Stop::failure(format!("cannot read {origin}: {error}")))?;
+            sources.push((origin, text));
+            if !together || at + 1 == files.len() {
+                let directory = file.parent().unwrap_or(Path::new(""));
+                findings.extend(lint(gateway, &sources, &|pattern| include::files(directory, pattern)));
+                sources.clear();
+            }
         }
         looked_at += files.len();
     }

@@ -33,8 +33,10 @@ section! {
     /// The admin API.
     RawAdmin {
         /// File of the bearer tokens, one a line, of which admin requests must carry one. Relative to the working directory; read again when it changes and on SIGHUP.
+        #[serde(skip_serializing_if = "Option::is_none")]
         token_file: Option<String> = None,
         /// Bearer tokens besides those of the file; for the environment, since a file keeps them better.
+        #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(with = "Option<Vec<Secret>>", extend("writeOnly" = true))]
         tokens: Option<Vec<Option<Secret>>> = None,
         /// Host names that the admin API is called by, besides `localhost`, names that end with `.localhost`, and IP addresses. A request with another name is refused.

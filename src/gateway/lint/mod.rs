@@ -2,16 +2,20 @@
 //!
 //! Each of these was seen to let a request pass unchecked, to show the sidecar another path than the service
 //! gets, or to hang. A finding is a warning: who wrote the file knows what a lint cannot see. What the gateway would
-//! not read at all is an error. Those of nginx and Envoy are read by their structure, the others by their text.
+//! not read at all is an error. Every configuration is read by its structure, as the gateway reads it, and what is not
+//! understood is a finding too. Each rule has a name, and a section in `docs/lint.md`.
 
 mod apache;
 mod caddy;
+mod directive;
 mod envoy;
 mod haproxy;
 mod nginx;
+mod node;
 mod questions;
+mod report;
+mod rules;
 mod traefik;
-mod tunnels;
 
 #[cfg(test)]
 mod tests;
@@ -19,15 +23,26 @@ mod tests;
 use std::time::Duration;
 
 use crate::domain::Diagnostic;
-use crate::gateway::place::located;
+use crate::gateway::same_name;
 
 pub use questions::questions;
+pub use rules::RULES;
 
 /// What the sidecar says of the caller.
 const IDENTITY: [&str; 3] = ["X-Palisade-Principal", "X-Palisade-Auth-Method", "X-Palisade-Token"];
 
 /// How long the sidecar takes for an answer if nothing else is set.
 const DEADLINE: Duration = Duration::from_millis(100);
+
+/// The rule for what was not understood.
+const NOT_CHECKED: &str = "not-checked";
+
+/// The largest file that is looked at.
+pub const MOST_BYTES: usize = 1 << 21;
+
+/// What an upgrade is good for.
+const TUNNEL: &str =
+    "any upgrade is passed on: in one to `h2c` a client sends requests that the sidecar is never asked about";
 
 /// A gateway whose configuration can be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,72 +61,74 @@ pub enum Gateway {
     Apache,
 }
 
+/// A file: where it is from, and its text.
+pub type Source = (String, String);
+
 /// Finds the files that an `include` names, as name and text, or says why it cannot. Whoever calls reads them: nothing
 /// here touches files. A pattern that matches nothing is no failure.
-pub type Files<'a> = &'a dyn Fn(&str) -> Result<Vec<(String, String)>, String>;
+pub type Files<'a> = &'a dyn Fn(&str) -> Result<Vec<Source>, String>;
 
-/// The traps in the configuration `text`, which was read from `origin`.
+/// The traps in the configuration of a gateway. Traefik and HAProxy put all files together, the others read each by
+/// itself.
 #[must_use]
-pub fn lint(gateway: Gateway, origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
-    let mut file = File { origin, text, findings: Vec::new() };
-    match gateway {
-        Gateway::Nginx => return nginx::lint(origin, text, files),
-        Gateway::Envoy => envoy::lint(&mut file),
-        Gateway::Caddy => caddy::lint(&mut file),
-        Gateway::Traefik => traefik::lint(&mut file),
-        Gateway::Haproxy => haproxy::lint(&mut file),
-        Gateway::Apache => apache::lint(&mut file),
-    }
-    tunnels::lint(gateway, &mut file);
-    file.findings.sort_by_key(|finding| finding.line);
-    file.findings
-}
-
-/// A configuration, and what was found in it.
-struct File<'a> {
-    origin: &'a str,
-    text: &'a str,
-    findings: Vec<Diagnostic>,
-}
-
-impl<'a> File<'a> {
-    /// The lines that say something, from 1, without comments.
-    fn lines(&self) -> impl Iterator<Item = (usize, &'a str)> + use<'a> {
-        let lines = self.text.lines().enumerate().map(|(at, line)| (at + 1, without_comment(line).trim()));
-        lines.filter(|(_, line)| !line.is_empty())
-    }
-
-    /// The first line that contains `word`.
-    fn find(&self, word: &str) -> Option<usize> {
-        self.lines().find(|(_, line)| line.contains(word)).map(|(at, _)| at)
-    }
-
-    fn has(&self, word: &str) -> bool {
-        self.find(word).is_some()
-    }
-
-    /// Warns at a line, or about the file as a whole.
-    fn warn(&mut self, line: Option<usize>, message: &str, help: &str) {
-        let finding = Diagnostic::error(self.origin, message).warning().help(help);
-        self.findings.push(match line {
-            Some(line) => located(finding, self.text, line),
-            None => finding,
-        });
-    }
-}
-
-/// What is before a `#` that begins a comment; one inside a word or a string is none.
-fn without_comment(line: &str) -> &str {
-    let mut quote = None;
-    let mut before = ' ';
-    for (at, c) in line.char_indices() {
-        match (quote, c) {
-            (None, '#') if before.is_whitespace() || before == ';' || before == '{' => return &line[..at],
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), c) if c == open && before != '\\' => quote = None,
-            _ => {}
+pub fn lint(gateway: Gateway, sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    let mut small: Vec<Source> = Vec::new();
+    for (origin, text) in sources {
+        if text.len() > MOST_BYTES {
+            let message = format!("not looked at: the file has more than {MOST_BYTES} bytes");
+            findings.push(Diagnostic::error(origin, message).rule(NOT_CHECKED).help("name the parts of it"));
+        } else {
+            // a mark at the beginning, as some editors write it
+            small.push((origin.clone(), text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()));
         }
-        before = c;
     }
-    line
+    let one: fn(&str, &str, Files<'_>) -> Vec<Diagnostic> = match gateway {
+        Gateway::Traefik if !small.is_empty() => {
+            findings.extend(traefik::lint(&small, files));
+            return findings;
+        }
+        Gateway::Haproxy if !small.is_empty() => {
+            findings.extend(haproxy::lint(&small, files));
+            return findings;
+        }
+        Gateway::Traefik | Gateway::Haproxy => return findings,
+        Gateway::Nginx => nginx::lint,
+        Gateway::Envoy => envoy::lint,
+        Gateway::Caddy => caddy::lint,
+        Gateway::Apache => apache::lint,
+    };
+    for (origin, text) in &small {
+        findings.extend(one(origin, text, files));
+    }
+    findings
+}
+
+/// Whether some service takes a header for one by which the sidecar tells who asks.
+fn is_identity(header: &str) -> bool {
+    IDENTITY.iter().any(|name| same_name(header, &name.to_ascii_lowercase()))
+}
+
+/// Whether a network is so large that anybody may be in it.
+fn is_everybody(network: &str) -> bool {
+    network.rsplit_once('/').and_then(|(_, bits)| bits.parse::<u8>().ok()).is_some_and(|bits| bits < 8)
+}
+
+/// What is wrong with the address at which a gateway asks the sidecar, if it can be told.
+fn wrong_address(url: &str, path: &str, listener: &str) -> Option<String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (host, asked) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
+    if asked != path {
+        let asked = if asked.is_empty() { "no path" } else { asked };
+        return Some(format!("the sidecar is asked at `{asked}`, and answers this gateway at `{path}` alone"));
+    }
+    wrong_port(host, listener)
+}
+
+/// What is wrong with the port in `host:port`.
+fn wrong_port(host: &str, listener: &str) -> Option<String> {
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    let known = [("8180", "the decision listener"), ("8181", "the admin listener"), ("9191", "the listener for gRPC")];
+    let (port, what) = known.into_iter().find(|(known, _)| *known == port && *known != listener)?;
+    Some(format!("port {port} is {what} unless it was changed, and does not answer such checks"))
 }

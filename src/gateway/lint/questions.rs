@@ -30,6 +30,7 @@ fn question(routes: &[&Route]) -> Option<Diagnostic> {
     );
     let mut asked = Diagnostic::error(&literal.origin, message)
         .warning()
+        .rule("route-path-case")
         .help("say `service: {path_case: exact}` if it does, and `path_case: ignored` if `/Admin` is `/admin` to it");
     asked.line = literal.line;
     Some(asked)

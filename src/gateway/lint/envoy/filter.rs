@@ -3,14 +3,41 @@
 use serde_json::Value;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::envoy::node::{Node, mentions};
-use crate::gateway::lint::{DEADLINE, IDENTITY};
+use crate::gateway::lint::envoy::certificates::CERTIFICATE;
+use crate::gateway::lint::node::{Node, mentions};
+use crate::gateway::lint::{DEADLINE, IDENTITY, is_identity};
 
 /// Shows the sidecar every `X-...` header, with the names that some services take for one.
 const TWINS: &str = "x[^a-z0-9].*";
 
 /// What is wrong in `config`, the `typed_config` of the filter, in the document `root`.
 pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    switched_off(config, findings);
+    if is_lowered(config, root) {
+        findings.push(config.get("filter_enabled").unwrap_or_else(|| config.clone()).warning(
+            "envoy-filter-enabled",
+            "the runtime in this file lowers the share, and the rest of the requests passes unchecked",
+            "leave `filter_enabled` out",
+        ));
+    }
+    if let Some(clear) = config.get("clear_route_cache").filter(|_| config.is_true("clear_route_cache")) {
+        findings.push(clear.warning(
+            "envoy-clear-route-cache",
+            "the route is chosen again after the check, so another service may get the request",
+            "leave `clear_route_cache` out",
+        ));
+    }
+    if !config.is_true("validate_mutations") {
+        let message = "header values of the sidecar are not validated";
+        findings.push(config.warning("envoy-validate-mutations", message, "set `validate_mutations: true`"));
+    }
+    if config.get("grpc_service").is_none() && config.get("http_service").is_none() {
+        findings.push(config.warning(
+            "envoy-wrong-address",
+            "the filter names no service, so it does not ask the sidecar",
+            "set `grpc_service` or `http_service`",
+        ));
+    }
     if let Some(service) = config.get("grpc_service") {
         grpc(config, &service, root, findings);
     }
@@ -26,40 +53,108 @@ pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagno
     }
 }
 
+/// What lets requests pass unchecked, in the filter itself and in what a route sets for it.
+pub(super) fn switched_off(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let settings = config.get("check_settings");
+    for config in [Some(config), settings.as_ref()].into_iter().flatten() {
+        if let Some(open) = config.get("failure_mode_allow").filter(|_| config.is_true("failure_mode_allow")) {
+            findings.push(open.warning(
+                "envoy-failure-mode-allow",
+                "requests pass unchecked while the sidecar is down, slow or answers 5xx",
+                "set `failure_mode_allow: false`",
+            ));
+        }
+        let body = config.get("with_request_body");
+        if let Some(part) = body.filter(|body| body.is_true("allow_partial_message")) {
+            findings.push(part.get("allow_partial_message").unwrap_or(part).warning(
+                "envoy-partial-body",
+                "the sidecar gets a part of large bodies, and refuses routes that read them",
+                "set `allow_partial_message: false`, so that Envoy answers 413",
+            ));
+        }
+    }
+    // what is not checked by chance may be refused instead
+    if config.way(&["deny_at_disable", "default_value"]).is_some_and(|deny| *deny.value == Value::Bool(true)) {
+        return;
+    }
+    if let Some(share) = config.get("filter_enabled").filter(|share| !is_everything(share)) {
+        findings.push(share.warning(
+            "envoy-filter-enabled",
+            "the rest of the requests passes unchecked",
+            "leave `filter_enabled` out, or set `numerator: 100` with `denominator: HUNDRED`",
+        ));
+    }
+    if let Some(metadata) = config.get("filter_enabled_metadata") {
+        findings.push(metadata.warning(
+            "envoy-filter-enabled",
+            "what these metadata do not match passes unchecked",
+            "leave `filter_enabled_metadata` out",
+        ));
+    }
+}
+
+/// Whether a fraction is 100 %.
+fn is_everything(share: &Node<'_>) -> bool {
+    let value = share.get("default_value");
+    let numerator = value.as_ref().and_then(|value| value.get("numerator")).and_then(|n| n.value.as_u64()).unwrap_or(0);
+    let whole = match value.as_ref().map(|value| value.text("denominator")) {
+        Some("TEN_THOUSAND") => 10_000,
+        Some("MILLION") => 1_000_000,
+        _ => 100,
+    };
+    numerator >= whole
+}
+
+/// Whether the runtime of this very file lowers the share.
+fn is_lowered(config: &Node<'_>, root: &Node<'_>) -> bool {
+    let Some(key) = config.way(&["filter_enabled", "runtime_key"]).and_then(|key| key.value.as_str()) else {
+        return false;
+    };
+    // a name with dots may be written as tables in one another
+    let tables = format!("/{}", key.replace('.', "/"));
+    let layers = root.way(&["layered_runtime", "layers"]).map(|layers| layers.items()).unwrap_or_default();
+    layers.iter().filter_map(|layer| layer.get("static_layer")).any(|layer| {
+        let set = layer.value.get(key).or_else(|| layer.value.pointer(&tables));
+        set.is_some_and(|set| set.as_u64().or_else(|| set.get("numerator")?.as_u64()).is_none_or(|share| share < 100))
+    })
+}
+
 fn grpc(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     match service.get("timeout") {
         None => findings.push(config.warning(
+            "envoy-timeout",
             "a check has 200 ms and no more, and a late one is a failure",
             "set `timeout: 0.5s` at the `grpc_service`",
         )),
         Some(timeout) => patience(&timeout, findings),
     }
-    if !config.is_true("validate_mutations") {
-        let message = "header values of the sidecar are not validated";
-        findings.push(config.warning(message, "set `validate_mutations: true`"));
-    }
     if !config.is_true("encode_raw_headers") {
         findings.push(config.warning(
+            "envoy-raw-headers",
             "the sidecar sees headers joined and with bytes replaced, not as the service gets them",
             "set `encode_raw_headers: true`",
         ));
     }
     if let Some(headers) = config.get("allowed_headers") {
         findings.push(headers.warning(
+            "envoy-hidden-headers",
             "over gRPC this hides headers from the sidecar, which refuses twins of its own (`x_palisade_principal`) only \
              where it sees them",
             "leave `allowed_headers` out, so that it sees all headers",
         ));
     }
     if let Some(body) = config.get("with_request_body").filter(|body| !body.is_true("pack_as_bytes")) {
-        findings.push(
-            body.warning("a body that is no UTF-8 is changed on the way to the sidecar", "set `pack_as_bytes: true`"),
-        );
+        findings.push(body.warning(
+            "envoy-body-bytes",
+            "a body that is no UTF-8 is changed on the way to the sidecar",
+            "set `pack_as_bytes: true`",
+        ));
     }
     let Some(named) = service.way(&["envoy_grpc", "cluster_name"]) else { return };
     if let Some(cluster) = cluster(root, &named) {
         if !mentions(cluster.value, "http2_protocol_options") {
             findings.push(cluster.warning(
+                "envoy-cluster-http2",
                 "gRPC needs HTTP/2, so no check ever reaches the sidecar through this cluster",
                 "set `explicit_http_config: {http2_protocol_options: {}}` in its `typed_extension_protocol_options`",
             ));
@@ -74,6 +169,7 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
         prefix => {
             let at = prefix.unwrap_or_else(|| service.clone());
             findings.push(at.warning(
+                "envoy-wrong-address",
                 "the sidecar answers Envoy at `/gateway/envoy` alone",
                 "set `path_prefix: /gateway/envoy`, without a `/` at the end",
             ));
@@ -89,16 +185,30 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
         });
         if !told {
             findings.push(body.warning(
+                "envoy-body-encoding",
                 "the sidecar gets the body, and does not see whether it is compressed",
                 "add `{exact: content-encoding, ignore_case: true}` to `allowed_headers`",
             ));
         }
     }
-    if let Some(headers) = config.get("allowed_headers") {
-        shows(&headers, findings);
+    let listed = [config.get("allowed_headers"), service.way(&["authorization_request", "allowed_headers"])];
+    shows(config, &listed.into_iter().flatten().collect::<Vec<_>>(), findings);
+    for appended in service
+        .way(&["authorization_response", "allowed_upstream_headers_to_append"])
+        .iter()
+        .flat_map(|list| list.list("patterns"))
+    {
+        if is_identity(appended.text("exact")) || !appended.text("prefix").is_empty() {
+            findings.push(appended.warning(
+                "envoy-identity-headers",
+                "the sidecar's header is added to the client's own, and the service may read either",
+                "list it in `allowed_upstream_headers`",
+            ));
+        }
     }
     match service.way(&["authorization_response", "allowed_upstream_headers"]) {
         None => findings.push(config.warning(
+            "envoy-identity-headers",
             "identity headers of the sidecar do not reach the service, and the client's own do",
             "list them in `allowed_upstream_headers`",
         )),
@@ -112,6 +222,7 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
                 };
                 if !patterns.iter().any(passes) {
                     findings.push(allowed.warning(
+                        "envoy-identity-headers",
                         format!("`{name}` of the sidecar does not reach the service, and a client's own does"),
                         format!("add `{{exact: {name}}}`"),
                     ));
@@ -142,8 +253,9 @@ pub(super) fn looks_like_grpc(config: &Node<'_>) -> bool {
 }
 
 /// Whether the sidecar sees what it is to refuse.
-fn shows(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
-    let patterns = headers.get("patterns").map(|patterns| patterns.items()).unwrap_or_default();
+fn shows(config: &Node<'_>, lists: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
+    let patterns: Vec<Node<'_>> = lists.iter().flat_map(|list| list.list("patterns")).collect();
+    let at = lists.first().unwrap_or(config);
     let exact = |name: &str| patterns.iter().any(|pattern| pattern.text("exact").eq_ignore_ascii_case(name));
     let regex = |text: &str| {
         patterns.iter().any(|pattern| pattern.way(&["safe_regex", "regex"]).is_some_and(|regex| regex.value == text))
@@ -152,17 +264,22 @@ fn shows(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
         return;
     }
     if !regex(TWINS) {
-        findings.push(headers.warning(
+        findings.push(at.warning(
+            "envoy-allowed-headers",
             "names that some services take for those of the sidecar (`x.palisade.principal`), and headers that ask for \
              another method or path, reach the service and not the sidecar, which would refuse them",
-            format!("add `safe_regex: {{regex: \"{TWINS}\"}}`"),
+            format!("add `safe_regex: {{regex: \"{TWINS}\"}}` to `allowed_headers`"),
         ));
     }
-    if !exact("upgrade") {
-        findings.push(headers.warning(
-            "the sidecar does not see that a client asks for an upgrade, and allows it on every route",
-            "add `{exact: upgrade, ignore_case: true}`",
-        ));
+    for (name, message) in [
+        ("upgrade", "the sidecar does not see that a client asks for an upgrade, and allows it on every route"),
+        ("content-type", "the sidecar does not see a form, which may ask for another method (`_method`)"),
+        ("forwarded", "the sidecar does not see a `Forwarded` that names another host, and the service does"),
+    ] {
+        if !exact(name) {
+            let help = format!("add `{{exact: {name}, ignore_case: true}}` to `allowed_headers`");
+            findings.push(at.warning("envoy-allowed-headers", message, help));
+        }
     }
 }
 
@@ -171,6 +288,7 @@ fn patience(timeout: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let seconds = timeout.value.as_str().and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok());
     if seconds.is_some_and(|seconds| seconds <= DEADLINE.as_secs_f64()) {
         findings.push(timeout.warning(
+            "envoy-timeout",
             "Envoy gives up before the sidecar does: `gateway.deadline` is 100 ms unless it was changed",
             "set `timeout: 0.5s`",
         ));
@@ -182,10 +300,10 @@ fn allowed(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     for pattern in headers.get("patterns").map(|patterns| patterns.items()).unwrap_or_default() {
         let exact = pattern.text("exact").to_ascii_lowercase();
         // Envoy sets that of the certificate itself where it is told to, which is looked at elsewhere
-        let invented =
-            exact != super::CERTIFICATE && (exact.starts_with("x-forwarded-") || exact.starts_with("x-original-"));
+        let invented = exact != CERTIFICATE && (exact.starts_with("x-forwarded-") || exact.starts_with("x-original-"));
         if invented {
             findings.push(pattern.warning(
+                "envoy-allowed-headers",
                 "headers that a client makes up are passed to the sidecar",
                 "list `authorization` and what the routes read, exactly",
             ));
@@ -197,6 +315,7 @@ fn allowed(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             ["prefix", "suffix", "contains", "safe_regex"].into_iter().filter(|kind| pattern.get(kind).is_some())
         {
             findings.push(pattern.warning(
+                "envoy-allowed-headers",
                 format!("`{kind}` matches more than the routes read: headers that a client makes up are passed to the sidecar"),
                 "list `authorization` and what the routes read, with `exact`",
             ));
@@ -215,6 +334,7 @@ fn port(cluster: &Node<'_>, wrong: &[(u64, &str)], right: &str, findings: &mut V
         let port = address.value.get("port_value").and_then(Value::as_u64);
         if let Some((port, listener)) = wrong.iter().find(|(wrong, _)| Some(*wrong) == port) {
             findings.push(address.warning(
+                "envoy-wrong-address",
                 format!("port {port} is {listener} unless it was changed, and does not answer such checks"),
                 format!("name the listener that does: `port_value: {right}`"),
             ));

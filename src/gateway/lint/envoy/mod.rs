@@ -1,60 +1,83 @@
 //! Envoy with `ext_authz`.
+//!
+//! The document is read as YAML or JSON, with names in `snake_case` or in the `camelCase` of protocol buffers.
 
+mod certificates;
 mod filter;
-mod node;
+mod routes;
 #[cfg(test)]
 mod tests;
 
 use serde_json::Value;
 
-use crate::config::yaml;
 use crate::domain::Diagnostic;
-use crate::gateway::lint::File;
-use crate::gateway::place::{Place, located};
-use node::{Node, mentions};
-
-/// Where Envoy tells of its client's certificate.
-const CERTIFICATE: &str = "x-forwarded-client-cert";
+use crate::gateway::lint::node::{self, Node, mentions};
+use crate::gateway::lint::{Files, NOT_CHECKED};
+use crate::gateway::place::located;
 
 /// One of these is in everything that Envoy reads listeners from.
-const KNOWN: &[&str] =
-    &["static_resources", "dynamic_resources", "listeners", "filter_chains", "http_filters", "resources"];
+const KNOWN: &[&str] = &[
+    "static_resources",
+    "dynamic_resources",
+    "listeners",
+    "filter_chains",
+    "http_filters",
+    "resources",
+    "virtual_hosts",
+];
 
-pub(super) fn lint(file: &mut File<'_>) {
-    let document = match yaml::parse(file.text) {
+pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
+    let document = match node::yaml(origin, text, canonical) {
         Ok(document) => document,
-        Err(error) => {
-            let problem = Diagnostic::error(file.origin, error.message);
-            file.findings.push(match error.line {
-                Some(line) => located(problem, file.text, line),
-                None => problem,
-            });
-            return;
-        }
+        Err(problem) => return vec![problem],
     };
-    let root = Node { value: &document.value, place: Place::root(file.origin, file.text, document.lines) };
+    let root = Node::root(origin, text, &document);
     if !KNOWN.iter().any(|key| mentions(root.value, key)) {
         let what =
             "not a configuration of Envoy: there are neither `static_resources` nor listeners nor `http_filters`";
-        file.findings.push(located(Diagnostic::error(file.origin, what), file.text, 1));
-        return;
+        return vec![located(Diagnostic::error(origin, what).rule(NOT_CHECKED), text, 1)];
     }
+    let mut findings = Vec::new();
     let managers = root.all(&is_manager);
     if !managers.iter().any(|manager| filters(manager).iter().any(is_check)) {
         let elsewhere = ["dynamic_resources", "rds", "config_discovery"].iter().any(|key| mentions(root.value, key));
         let unless = if elsewhere { ", unless what Envoy reads from elsewhere does" } else { "" };
-        file.warn(
-            None,
-            &format!("there is no `ext_authz`, so nothing asks the sidecar{unless}"),
-            "add the filter `envoy.filters.http.ext_authz`",
+        findings.push(
+            Diagnostic::error(origin, format!("there is no `ext_authz`, so nothing asks the sidecar{unless}"))
+                .warning()
+                .rule("envoy-no-check")
+                .help("add the filter `envoy.filters.http.ext_authz`"),
         );
-        return;
+    } else {
+        for manager in &managers {
+            listener(manager, &root, &mut findings);
+        }
     }
-    for manager in &managers {
-        listener(manager, &root, &mut file.findings);
+    let names: Vec<String> =
+        managers.iter().flat_map(filters).filter(is_check).map(|filter| canonical(filter.text("name"))).collect();
+    routes::lint(&root, &names, &mut findings);
+    elsewhere(&root, &mut findings);
+    fragments(&root, &mut findings);
+    findings.sort_by_key(|finding| finding.line);
+    findings.dedup();
+    findings
+}
+
+/// A name of a field in `snake_case`; other names stay as they are.
+fn canonical(name: &str) -> String {
+    let camel =
+        name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !camel {
+        return name.to_owned();
     }
-    lines(file);
-    certificates(file);
+    let mut snake = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// Whether a node is what reads HTTP in a listener.
@@ -64,12 +87,13 @@ fn is_manager(value: &Value) -> bool {
 }
 
 fn filters<'d>(manager: &Node<'d>) -> Vec<Node<'d>> {
-    manager.get("http_filters").map(|filters| filters.items()).unwrap_or_default()
+    manager.list("http_filters")
 }
 
 fn is_kind(filter: &Node<'_>, name: &str, kind: &str) -> bool {
     let typed = filter.get("typed_config");
-    filter.text("name") == name || typed.is_some_and(|typed| typed.text("@type").ends_with(kind))
+    let typed = typed.map(|typed| typed.text("@type")).unwrap_or_default();
+    if typed.is_empty() { filter.text("name") == name } else { typed.ends_with(kind) }
 }
 
 fn is_check(filter: &Node<'_>) -> bool {
@@ -87,9 +111,11 @@ fn only_answers(manager: &Node<'_>) -> bool {
 /// about.
 fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let filters = filters(manager);
+    upgrades(manager, findings);
     let Some((at, check)) = filters.iter().enumerate().find(|(_, filter)| is_check(filter)) else {
         if !only_answers(manager) {
             findings.push(manager.warning(
+                "envoy-listener-unchecked",
                 "there is no `ext_authz` among the filters of this listener, so its requests are not checked",
                 "add the filter `envoy.filters.http.ext_authz` in front of the router",
             ));
@@ -98,30 +124,35 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
     };
     if filters[..at].iter().any(|filter| is_kind(filter, "envoy.filters.http.router", ".Router")) {
         findings.push(check.warning(
+            "envoy-check-behind-router",
             "the filter stands behind the router, so requests are not checked",
             "put it in front of `envoy.filters.http.router`",
         ));
     }
-    for (key, value, message, help) in [
+    for (rule, key, value, message, help) in [
         (
+            "envoy-normalize-path",
             &["normalize_path"][..],
             &[Value::Bool(true)][..],
             "dot segments reach the route table of Envoy as they were sent",
             "set `normalize_path: true`",
         ),
         (
+            "envoy-merge-slashes",
             &["merge_slashes"],
             &[Value::Bool(true)],
             "`//` reaches the route table of Envoy as it was sent",
             "set `merge_slashes: true`",
         ),
         (
+            "envoy-escaped-slashes",
             &["path_with_escaped_slashes_action"],
             &[Value::from("REJECT_REQUEST")],
             "encoded slashes are passed on",
             "set `path_with_escaped_slashes_action: REJECT_REQUEST`",
         ),
         (
+            "envoy-underscores",
             &["common_http_protocol_options", "headers_with_underscores_action"],
             &[Value::from("DROP_HEADER"), Value::from("REJECT_REQUEST")],
             "the underscore twin of an identity header (`x_palisade_principal`) reaches the service",
@@ -129,12 +160,21 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
         ),
     ] {
         if !manager.way(key).is_some_and(|set| value.contains(set.value)) {
-            findings.push(check.warning(message, help));
+            findings.push(check.warning(rule, message, help));
         }
     }
-    if let Some(config) = check.get("typed_config") {
-        if filter::looks_like_grpc(&config) && passes_grpc(manager) {
+    for check in filters.iter().filter(|filter| is_check(filter)) {
+        if check.is_true("disabled") {
             findings.push(check.warning(
+                "envoy-filter-enabled",
+                "the check is switched off, and runs only on the routes that switch it on",
+                "leave `disabled` out; what is to be open is `public: true` in the route file",
+            ));
+        }
+        let Some(config) = check.get("typed_config") else { continue };
+        if filter::looks_like_grpc(&config) && routes::passes_grpc(manager) {
+            findings.push(check.warning(
+                "envoy-grpc-passes",
                 "a gRPC call passes while the sidecar hangs or is gone: Envoy's own answer to such a check is a 200",
                 "put `- match: {prefix: \"/\", grpc: {}}` with `direct_response: {status: 415}` first among the routes, or \
                  ask over gRPC",
@@ -142,94 +182,79 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
         }
         filter::lint(&config, root, findings);
     }
+    let grpc = |check: &Node<'_>| check.way(&["typed_config", "grpc_service"]).is_some();
+    let detected = manager.get("original_ip_detection_extensions").is_some();
+    if filters.iter().any(|filter| is_check(filter) && grpc(filter))
+        && !manager.is_true("use_remote_address")
+        && !detected
+    {
+        findings.push(manager.get("use_remote_address").unwrap_or_else(|| check.clone()).warning(
+            "envoy-trusts-everybody",
+            "any client says itself in `X-Forwarded-For` which address it has, and the sidecar believes it",
+            "set `use_remote_address: true`, and `xff_num_trusted_hops` for the proxies in front",
+        ));
+    }
+    programs(&filters, findings);
+    certificates::lint(manager, findings);
 }
 
-/// Whether a virtual host of a listener has a route to a service before the one that takes all gRPC.
-fn passes_grpc(manager: &Node<'_>) -> bool {
-    let hosts = manager.way(&["route_config", "virtual_hosts"]).map(|hosts| hosts.items()).unwrap_or_default();
-    hosts.iter().any(|host| {
-        let routes = host.get("routes").map(|routes| routes.items()).unwrap_or_default();
-        let stops = |route: &Node<'_>| {
-            let all = route.way(&["match", "prefix"]).is_some_and(|prefix| prefix.value == "/");
-            all && route.way(&["match", "grpc"]).is_some() && route.get("direct_response").is_some()
-        };
-        routes.iter().take_while(|route| !stops(route)).any(|route| route.get("route").is_some())
-    })
-}
-
-/// What is wrong wherever it stands.
-fn lines(file: &mut File<'_>) {
-    for (line, text) in file.lines().collect::<Vec<_>>() {
-        let says = |key: &str, value: &str| {
-            text.split_once(key).is_some_and(|(_, rest)| rest.trim_start_matches(['"', ':', ' ']).starts_with(value))
-        };
-        if says("failure_mode_allow", "true") {
-            file.warn(
-                Some(line),
-                "requests pass unchecked while the sidecar is down, slow or answers 5xx",
-                "set `failure_mode_allow: false`",
-            );
-        }
-        if says("allow_partial_message", "true") {
-            file.warn(
-                Some(line),
-                "the sidecar gets a part of large bodies, and refuses routes that read them",
-                "set `allow_partial_message: false`, so that Envoy answers 413",
-            );
-        }
-        if says("clear_route_cache", "true") {
-            file.warn(
-                Some(line),
-                "the route is chosen again after the check, so another service may get the request",
-                "leave `clear_route_cache` out",
-            );
-        }
-        if says("disabled", "true") {
-            file.warn(
-                Some(line),
-                "a route without the check: with a path that is not normalised, `/open/../x` takes it",
-                "make the route `public: true` in the route file instead",
-            );
-        }
-        if ["FORWARD_ONLY", "APPEND_FORWARD"].iter().any(|word| text.contains(word)) {
-            file.warn(
-                Some(line),
-                "what a client says of its certificate is passed on, as if Envoy had seen it",
-                "set `forward_client_cert_details: SANITIZE_SET`",
-            );
-        }
-        let listed = ["allowed_headers", "exact:", "prefix:"].iter().any(|word| text.contains(word));
-        if text.contains(CERTIFICATE) && listed && !file.has("SANITIZE_SET") {
-            file.warn(
-                Some(line),
-                "Envoy takes the header of the certificate away, or passes a client's own on",
-                "set `forward_client_cert_details: SANITIZE_SET`",
-            );
-        }
-        if text.contains("prefix_rewrite") || text.contains("regex_rewrite") || text.contains("path_rewrite_policy") {
-            file.warn(
-                Some(line),
-                "the service gets another path than was checked",
-                "let the service have the path as it was sent, or name the rewritten one in the routes",
-            );
+/// Filters that run programs, which may change what was checked.
+fn programs(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
+    const KINDS: &[&str] = &[".Lua", ".ExternalProcessor", ".Wasm", ".DynamicModuleFilter"];
+    for filter in filters {
+        let kind = filter.get("typed_config").map(|config| config.text("@type")).unwrap_or_default();
+        if KINDS.iter().any(|known| kind.ends_with(known)) || (kind.contains(".golang.") && kind.ends_with(".Config")) {
+            findings.push(filter.warning(
+                NOT_CHECKED,
+                format!("what the program in `{}` makes of a request is not known here", filter.text("name")),
+                "see that it changes neither method, path, host nor the sidecar's headers",
+            ));
         }
     }
 }
 
-/// What is told of the client's certificate.
-fn certificates(file: &mut File<'_>) {
-    if file.has("SANITIZE_SET") && !file.has("uri: true") {
-        file.warn(
-            file.find("SANITIZE_SET"),
-            "the header of the certificate has no name in it, so nobody is known by one",
-            "set `set_current_client_cert_details: {uri: true}`",
-        );
+/// What leaves HTTP: the sidecar is asked about the first request of a tunnel and no other.
+fn upgrades(manager: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    for upgrade in manager.list("upgrade_configs") {
+        routes::upgrade(&upgrade, findings);
+        let own = upgrade.list("filters");
+        if !own.is_empty() && !own.iter().any(is_check) {
+            findings.push(upgrade.warning(
+                "envoy-upgrade-filters",
+                "an upgrade has filters of its own, and there is no `ext_authz` among them: it is not checked",
+                "leave `filters` out, so that the filters of the listener count",
+            ));
+        }
+        for config in own.iter().filter(|filter| is_check(filter)).filter_map(|filter| filter.get("typed_config")) {
+            filter::switched_off(&config, findings);
+        }
     }
-    if file.has("SANITIZE_SET") && file.has("dns: true") {
-        file.warn(
-            file.find("dns: true"),
-            "a URI with a DNS name behind it is refused, because it could go on there",
-            "leave `dns: true` out",
-        );
+}
+
+/// What Envoy reads from elsewhere is not seen here.
+fn elsewhere(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    for key in ["rds", "scoped_routes", "config_discovery", "lds_config", "vhds"] {
+        for node in root.all(&|value| value.get(key).is_some()).iter().filter_map(|node| node.get(key)) {
+            findings.push(node.warning(
+                NOT_CHECKED,
+                format!("what Envoy reads from elsewhere (`{key}`) is not looked at"),
+                "look at what it gives with `palisade routes lint --envoy`, or write it here",
+            ));
+        }
+    }
+}
+
+/// A path with a `#`: Envoy refuses it unless it was told not to.
+fn fragments(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    const KEY: &str = "envoy.reloadable_features.http_reject_path_with_fragment";
+    let off = |value: &Value| {
+        matches!(value.get(KEY), Some(Value::Bool(false))) || value.get(KEY) == Some(&Value::from("false"))
+    };
+    for node in root.all(&off).iter().filter_map(|node| node.get(KEY)) {
+        findings.push(node.warning(
+            "envoy-fragment",
+            "a `#` is cut off the path by some and passed on by others, so the service may get another than was checked",
+            format!("leave `{KEY}` out"),
+        ));
     }
 }

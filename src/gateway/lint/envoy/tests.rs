@@ -1,8 +1,8 @@
 //! Each trap of Envoy is told where it is, and what is none is not.
 
 use crate::domain::Severity;
-use crate::gateway::lint::tests::{ENVOY, ENVOY_HTTP, alone};
-use crate::gateway::lint::{Gateway, lint};
+use crate::gateway::lint::Gateway;
+use crate::gateway::lint::tests::{ENVOY, ENVOY_HTTP, one};
 
 const ROUTER: &str = "- name: envoy.filters.http.router\n";
 
@@ -12,6 +12,7 @@ const WHOLE: &str = r#"static_resources:
     - filter_chains:
         - filters:
             - typed_config:
+                use_remote_address: true
                 normalize_path: true
                 merge_slashes: true
                 path_with_escaped_slashes_action: REJECT_REQUEST
@@ -41,7 +42,7 @@ const OPEN: &str = r#"    - filter_chains:
 
 fn findings(text: &str, from: &str, to: &str) -> Vec<(usize, String)> {
     assert!(text.contains(from), "{from}");
-    let findings = lint(Gateway::Envoy, "f", &text.replacen(from, to, 1), &alone).into_iter();
+    let findings = one(Gateway::Envoy, &text.replacen(from, to, 1)).into_iter();
     findings.map(|finding| (finding.line.unwrap_or(0), finding.message)).collect()
 }
 
@@ -51,27 +52,27 @@ fn each_trap_is_told_at_its_line() {
     let mut wrong = Vec::new();
     let typed = OPEN.replace("route_config:", "\"@type\": a.HttpConnectionManager\n                x:");
     for (text, from, to, line, message) in [
-        (WHOLE, "  clusters:\n", OPEN, 20, "this listener, so its requests are not checked"),
-        (WHOLE, "  clusters:\n", &typed.replace("http_filters: ", "y: "), 20, "are not checked"),
-        (WHOLE, "                normalize_path: true\n", "", 10, "dot segments"),
-        (ENVOY, "http_filters:\n", &before, 7, "behind the router"),
-        (ENVOY, "timeout: 0.5s", "timeout: 0.05s", 9, "Envoy gives up before"),
-        (ENVOY, "encode_raw_headers: true", "encode_raw_headers: false", 7, "not as the service gets them"),
-        (ENVOY, "encode_raw", "allowed_headers: {patterns: [{exact: a}]}\n    encode_raw", 10, "over gRPC this hides"),
-        (WHOLE, "http2_protocol_options", "http_protocol_options", 19, "gRPC needs HTTP/2"),
-        (WHOLE, "port_value: 9191", "port_value: 8180", 21, "port 8180 is the decision listener"),
-        (ENVOY_HTTP, "/gateway/envoy", "/gateway/evnoy", 24, "at `/gateway/envoy` alone"),
-        (ENVOY_HTTP, "/gateway/envoy", "/gateway/envoy/", 24, "at `/gateway/envoy` alone"),
-        (ENVOY_HTTP, "      path_prefix: /gateway/envoy\n", "", 22, "at `/gateway/envoy` alone"),
-        (ENVOY_HTTP, "timeout: 0.5s", "timeout: 0.05s", 23, "Envoy gives up before"),
-        (ENVOY_HTTP, "exact: authorization", "prefix: x-", 16, "`prefix` matches more"),
-        (ENVOY_HTTP, "exact: authorization", "suffix: ion", 16, "`suffix` matches more"),
-        (ENVOY_HTTP, "exact: authorization", "contains: auth", 16, "`contains` matches more"),
-        (ENVOY_HTTP, "exact: authorization, ignore_case: true", "safe_regex: {regex: .*}", 16, "`safe_regex` matches"),
-        (ENVOY_HTTP, "exact: authorization", "exact: x-original-uri", 16, "makes up"),
-        (ENVOY_HTTP, "{exact: x-palisade-principal}, ", "", 26, "`x-palisade-principal` of the sidecar"),
-        (ENVOY_HTTP, "{exact: x-palisade-auth-method}, ", "", 26, "`x-palisade-auth-method` of the sidecar"),
-        (ENVOY_HTTP, ", {exact: x-palisade-token}", "", 26, "`x-palisade-token` of the sidecar"),
+        (WHOLE, "  clusters:\n", OPEN, 21, "this listener, so its requests are not checked"),
+        (WHOLE, "  clusters:\n", &typed.replace("http_filters: ", "y: "), 21, "are not checked"),
+        (WHOLE, "                normalize_path: true\n", "", 11, "dot segments"),
+        (ENVOY, "http_filters:\n", &before, 8, "behind the router"),
+        (ENVOY, "timeout: 0.5s", "timeout: 0.05s", 10, "Envoy gives up before"),
+        (ENVOY, "encode_raw_headers: true", "encode_raw_headers: false", 8, "not as the service gets them"),
+        (ENVOY, "encode_raw", "allowed_headers: {patterns: [{exact: a}]}\n    encode_raw", 11, "over gRPC this hides"),
+        (WHOLE, "http2_protocol_options", "http_protocol_options", 20, "gRPC needs HTTP/2"),
+        (WHOLE, "port_value: 9191", "port_value: 8180", 22, "port 8180 is the decision listener"),
+        (ENVOY_HTTP, "/gateway/envoy", "/gateway/evnoy", 26, "at `/gateway/envoy` alone"),
+        (ENVOY_HTTP, "/gateway/envoy", "/gateway/envoy/", 26, "at `/gateway/envoy` alone"),
+        (ENVOY_HTTP, "      path_prefix: /gateway/envoy\n", "", 24, "at `/gateway/envoy` alone"),
+        (ENVOY_HTTP, "timeout: 0.5s", "timeout: 0.05s", 25, "Envoy gives up before"),
+        (ENVOY_HTTP, "exact: authorization", "prefix: x-", 17, "`prefix` matches more"),
+        (ENVOY_HTTP, "exact: authorization", "suffix: ion", 17, "`suffix` matches more"),
+        (ENVOY_HTTP, "exact: authorization", "contains: auth", 17, "`contains` matches more"),
+        (ENVOY_HTTP, "exact: authorization, ignore_case: true", "safe_regex: {regex: .*}", 17, "`safe_regex` matches"),
+        (ENVOY_HTTP, "exact: authorization", "exact: x-original-uri", 17, "makes up"),
+        (ENVOY_HTTP, "{exact: x-palisade-principal}, ", "", 28, "`x-palisade-principal` of the sidecar"),
+        (ENVOY_HTTP, "{exact: x-palisade-auth-method}, ", "", 28, "`x-palisade-auth-method` of the sidecar"),
+        (ENVOY_HTTP, ", {exact: x-palisade-token}", "", 28, "`x-palisade-token` of the sidecar"),
     ] {
         let found = findings(text, from, to);
         if !found.iter().any(|(at, said)| *at == line && said.contains(message)) {
@@ -112,7 +113,7 @@ fn nothing_is_certain_where_something_is_elsewhere() {
         ("dynamic_resources: {lds_config: {}}\n", "unless what Envoy reads from elsewhere does"),
     ] {
         let found = findings(text, "", "");
-        assert!(found.len() == 1 && found[0].1.ends_with(message), "{text}: {found:?}");
+        assert!(found[0].1.ends_with(message), "{text}: {found:?}");
     }
 }
 
@@ -125,7 +126,7 @@ fn what_is_no_configuration_is_an_error() {
         ("", 1),
         ("static_resources: {}\nstatic_resources: {}\n", 2),
     ] {
-        let findings = lint(Gateway::Envoy, "f", text, &alone);
+        let findings = one(Gateway::Envoy, text);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Error), "{text}");
         assert!(findings[0].line.is_some_and(|found| found.abs_diff(line) <= 1), "{text}: {findings:?}");
     }

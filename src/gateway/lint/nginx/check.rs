@@ -3,30 +3,37 @@
 use std::time::Duration;
 
 use crate::gateway::lint::DEADLINE;
-use crate::gateway::lint::nginx::include::Report;
+use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::nginx::scope::Block;
-use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, ports};
-use crate::gateway::lint::nginx::tree::Directive;
+use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, ports, resolved};
+use crate::gateway::lint::report::Report;
 
 pub(super) fn lint(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
     let first = check.head.map(|head| head.at);
     let off = |name: &str| check.nearest(name).is_some_and(|d| d.argument(1) == "off");
     if check.own("internal").is_none() {
-        report.warn_of_missing(first, "clients can reach the location that asks the sidecar", "add `internal;`");
+        report.missing(
+            "nginx-check-reachable",
+            first,
+            "clients can reach the location that asks the sidecar",
+            "add `internal;`",
+        );
     }
     target(check, tree, report);
     timeouts(check, report);
     let header = |name: &str| check.header("proxy_set_header", name);
     let removed = |name: &str| header(name).is_some_and(|set| set.argument(2).is_empty());
     if !removed("Connection") || check.nearest("proxy_http_version").is_none() {
-        report.warn_of_missing(
+        report.missing(
+            "nginx-check-keepalive",
             first,
             "before nginx 1.29.7 every check opens a connection of its own",
             "set `proxy_http_version 1.1; proxy_set_header Connection \"\";`, and `keepalive` in the upstream",
         );
     }
     if !off("proxy_pass_request_body") || !removed("Content-Length") {
-        report.warn_of_missing(
+        report.missing(
+            "nginx-check-body",
             first,
             "the check waits for a body that `auth_request` does not send",
             "set `proxy_pass_request_body off; proxy_set_header Content-Length \"\";`",
@@ -34,9 +41,18 @@ pub(super) fn lint(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_
     }
     if let Some(cache) = check.nearest("proxy_cache").filter(|_| !off("proxy_cache")) {
         report.warn(
+            "nginx-check-cached",
             Some(cache.at),
             "an answer of the sidecar is kept, and given to other requests than it was meant for",
             "leave `proxy_cache` out, or set it `off` here",
+        );
+    }
+    if off("proxy_pass_request_headers") {
+        report.warn(
+            "nginx-check-headers",
+            first,
+            "the sidecar sees no headers: neither who asks, nor twins of its own headers, nor that another method is asked for",
+            "leave `proxy_pass_request_headers` on",
         );
     }
     described(check, report);
@@ -69,17 +85,19 @@ fn described(check: &Block<'_>, report: &mut Report<'_>) {
         match check.header("proxy_set_header", name) {
             None => {
                 let message = format!("the sidecar is not told {what}, and a client may name one");
-                report.warn_of_missing(check.head.map(|head| head.at), &message, &help);
+                report.missing("nginx-check-told", check.head.map(|head| head.at), &message, &help);
             }
             // an address may come from elsewhere, such as PROXY protocol, but not from what the client wrote
             Some(set) if name == "X-Forwarded-For" => {
                 if ["$proxy_add_x_forwarded_for", "$http_x_forwarded_for"].iter().any(|v| names(set.argument(2), v)) {
-                    report.warn(Some(set.at), twisted, &help);
+                    report.warn("nginx-check-told", Some(set.at), twisted, &help);
                 }
             }
             // a fixed host is as good, if the routes know it
             Some(set) if name == "X-Original-Host" && !set.argument(2).contains("$http_") => {}
-            Some(set) if set.argument(2).replace(['{', '}'], "") != value => report.warn(Some(set.at), twisted, &help),
+            Some(set) if set.argument(2).replace(['{', '}'], "") != value => {
+                report.warn("nginx-check-told", Some(set.at), twisted, &help)
+            }
             Some(_) => {}
         }
     }
@@ -87,17 +105,34 @@ fn described(check: &Block<'_>, report: &mut Report<'_>) {
 
 fn target(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
     let Some(pass) = check.own("proxy_pass") else {
-        report.warn_of_missing(
+        report.missing(
+            "nginx-check-elsewhere",
             check.head.map(|head| head.at),
             "the location that `auth_request` names does not ask the sidecar",
             "set `proxy_pass http://palisade/gateway/nginx;`",
         );
         return;
     };
-    let target = Target::read(pass.argument(1));
+    for url in resolved(pass.argument(1), check) {
+        address(&url, pass, tree, report);
+    }
+}
+
+fn address(url: &str, pass: &Directive, tree: &[Directive], report: &mut Report<'_>) {
+    let target = Target::read(url);
+    // a variable that comes from elsewhere may hold the path
+    if target.uri.is_none() && target.host.starts_with('$') {
+        report.not_checked(
+            pass.at,
+            &format!("where the sidecar is asked is not known here: `{}` says it", target.host),
+            "write `proxy_pass http://palisade/gateway/nginx;`",
+        );
+        return;
+    }
     if target.uri != Some(ENDPOINT) {
         let asked = target.uri.map_or_else(|| "the check's own path".to_owned(), |uri| format!("`{uri}`"));
         report.warn(
+            "nginx-check-elsewhere",
             Some(pass.at),
             &format!("the sidecar is asked at {asked}, and answers nginx at `{ENDPOINT}` alone"),
             "set `proxy_pass http://palisade/gateway/nginx;`",
@@ -107,6 +142,7 @@ fn target(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
     for (port, listener) in [("8181", "the admin listener"), ("9191", "the listener for gRPC")] {
         if ports.contains(&port) {
             report.warn(
+                "nginx-check-elsewhere",
                 Some(pass.at),
                 &format!("port {port} is {listener} unless it was changed, and answers no gateway"),
                 "name the decision listener: `127.0.0.1:8180`",
@@ -118,7 +154,8 @@ fn target(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
 fn timeouts(check: &Block<'_>, report: &mut Report<'_>) {
     let read = check.nearest("proxy_read_timeout");
     if read.is_none() || check.nearest("proxy_connect_timeout").is_none() {
-        report.warn_of_missing(
+        report.missing(
+            "nginx-check-timeout",
             check.head.map(|head| head.at),
             "a sidecar that hangs holds every request for 60 seconds",
             "set `proxy_connect_timeout 500ms; proxy_read_timeout 1s;`",
@@ -128,6 +165,7 @@ fn timeouts(check: &Block<'_>, report: &mut Report<'_>) {
         read.filter(|read| milliseconds(read.argument(1)).is_some_and(|time| Duration::from_millis(time) <= DEADLINE))
     {
         report.warn(
+            "nginx-check-timeout",
             Some(read.at),
             "nginx gives up before the sidecar does: `gateway.deadline` is 100 ms unless it was changed",
             "set `proxy_read_timeout 1s;`",

@@ -1,33 +1,37 @@
 //! nginx with `auth_request`.
 //!
 //! The configuration is read as nginx reads it, with what it includes, so that each location is judged by the
-//! directives that are in force there.
+//! directives that are active there.
 
 mod check;
 mod include;
+mod pages;
 mod pass;
 mod scope;
+mod streams;
 mod target;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::Files;
-use include::Report;
+use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::report::{At, Report};
+use crate::gateway::lint::{Files, is_everybody};
 use scope::{Block, Matches, Server};
-use tree::{At, Directive};
 
 /// The traps in the configuration that begins with `text`.
 pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
     let mut report = Report::new(files);
-    let Some(tree) = report.read(origin, text) else { return report.findings(&[]) };
+    let source = report.add(origin, text);
+    let Some(tree) = include::read(source, &mut report) else { return report.findings(&[]) };
     let mut asks = false;
     scope::walk(&tree, &mut |directive, _| {
         asks |= directive.name() == "auth_request" && directive.argument(1) != "off"
     });
     if !asks {
-        report.warn_of_missing(
+        report.missing(
+            "nginx-no-check",
             None,
             "there is no `auth_request`, so nothing asks the sidecar",
             "add `auth_request /_palisade;` to the location",
@@ -40,10 +44,13 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     for server in &servers {
         for ask in asked(server) {
             match chosen(server, ask.argument(1)) {
+                // one location answers for many
+                Some(check) if checks.iter().any(|known| std::ptr::eq(known.body(), check.body())) => {}
                 Some(check) => checks.push(check),
                 None => {
                     lost.push(ask.at);
-                    report.warn_of_missing(
+                    report.missing(
+                        "nginx-check-lost",
                         Some(ask.at),
                         &format!(
                             "no location of this server is `{}`: another one answers the check, and each 2xx of it \
@@ -61,12 +68,14 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     }
     for server in &servers {
         pass::lint(server, &checks, &mut report);
+        pages::lint(server, &checks, &mut report);
     }
+    streams::lint(&tree, &servers, &mut report);
     anywhere(&tree, &checks, &mut report);
     report.findings(&lost)
 }
 
-/// What asks about the requests of a server: each `auth_request` that stands in it or is in force where it passes
+/// What asks about the requests of a server: each `auth_request` that stands in it or is active where it passes
 /// requests on.
 fn asked<'t>(server: &Server<'t>) -> Vec<&'t Directive> {
     let mut found: Vec<&Directive> = Vec::new();
@@ -104,58 +113,60 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
             used.extend(directive.words.iter().map(String::as_str));
         }
     });
-    let mut found: Vec<(At, &str, &str)> = Vec::new();
+    let mut found: Vec<(&'static str, At, &str, &str)> = Vec::new();
     scope::walk(tree, &mut |directive, around| {
         let first = directive.argument(1);
-        match directive.name() {
+        let finding = match directive.name() {
             "auth_request" if first == "off" => {
                 let check = checks.iter().any(|check| std::ptr::eq(check.body(), around));
-                if !check && pass::pass_on(around) {
-                    found.push((
-                        directive.at,
-                        "this location is not checked",
-                        "make the route `public: true` in the route file instead, so that one place says what is open",
-                    ));
-                }
+                (!check && pass::pass_on(around)).then_some((
+                    "nginx-unchecked",
+                    "this location is not checked",
+                    "make the route `public: true` in the route file instead, so that one place says what is open",
+                ))
             }
-            "underscores_in_headers" if first == "on" => found.push((
-                directive.at,
+            "underscores_in_headers" if first == "on" => Some((
+                "nginx-underscores",
                 "names with `_` reach the service, which may take `X_Palisade_Principal` for the sidecar's own header",
                 "leave `underscores_in_headers` off",
             )),
-            "rewrite" if !redirects(directive) => found.push(rewritten(directive.at)),
-            "merge_slashes" if first == "on" => found.push(rewritten(directive.at)),
-            "error_page" if becomes_success(directive) => found.push((
-                directive.at,
-                "an error of the check must not become an answer that lets the request pass",
-                "leave errors of the check alone",
+            "ignore_invalid_headers" if first == "off" => Some((
+                "nginx-invalid-headers",
+                "names with `.` and the like reach the service, which may take `X.Palisade.Principal` for the sidecar's own \
+                 header",
+                "leave `ignore_invalid_headers` on",
             )),
-            "auth_request_set" if !used.iter().any(|word| target::names(word, first)) => found.push((
-                directive.at,
+            "set_real_ip_from" if is_everybody(first) => Some((
+                "nginx-trusts-everybody",
+                "any client says itself which address it has, and the sidecar believes it",
+                "name the proxies in front",
+            )),
+            "rewrite" if !redirects(directive) => Some(REWRITTEN),
+            "merge_slashes" if first == "on" => Some(REWRITTEN),
+            "auth_request_set" if !used.iter().any(|word| target::names(word, first)) => Some((
+                "nginx-identity-headers",
                 "this value from the sidecar goes nowhere, and the client's own header passes",
                 "set the header of the service from it: `proxy_set_header X-Palisade-Principal $palisade_principal;`",
             )),
-            _ => {}
-        }
+            _ => None,
+        };
+        found.extend(finding.map(|(rule, message, help)| (rule, directive.at, message, help)));
     });
-    for (at, message, help) in found {
-        report.warn(Some(at), message, help);
+    for (rule, at, message, help) in found {
+        report.warn(rule, at, message, help);
     }
 }
 
-fn rewritten(at: At) -> (At, &'static str, &'static str) {
-    (at, "the service gets another path than was checked", "rewrite in front of the check, or not at all")
-}
+/// The finding for a path that is written again.
+const REWRITTEN: (&str, &str, &str) = (
+    "nginx-path-rewritten",
+    "the service gets another path than was checked",
+    "rewrite in front of the check, or not at all",
+);
 
 /// Whether a `rewrite` answers with a redirect, so that no service sees the request.
 fn redirects(rewrite: &Directive) -> bool {
     let to = rewrite.argument(2);
     matches!(rewrite.argument(3), "redirect" | "permanent")
         || ["http://", "https://", "$scheme"].iter().any(|start| to.starts_with(start))
-}
-
-/// Whether an `error_page` may answer an error with a success: `=200`, or `=` for whatever the page says. A page that
-/// keeps the status, as every installation has one for 500, makes nothing pass.
-fn becomes_success(page: &Directive) -> bool {
-    page.words.iter().any(|word| word == "=" || word.starts_with("=2"))
 }

@@ -1,10 +1,10 @@
 //! The locations that pass requests on to a service.
 
 use crate::gateway::lint::IDENTITY;
-use crate::gateway::lint::nginx::include::Report;
+use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
-use crate::gateway::lint::nginx::target::{Target, names, of_sidecar};
-use crate::gateway::lint::nginx::tree::Directive;
+use crate::gateway::lint::nginx::target::{names, of_sidecar, resolved, writes_path};
+use crate::gateway::lint::report::Report;
 
 /// What passes requests on, and what sets the headers that go along.
 const PASSES: &[(&str, &str)] = &[
@@ -47,7 +47,7 @@ pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Repo
         && let Some(head) = server.head
     {
         let message = "nothing asks the sidecar about the requests of this server: they reach the service unchecked";
-        report.warn_of_missing(Some(head.at), message, HELP);
+        report.missing("nginx-unchecked", Some(head.at), message, HELP);
         return;
     }
     for block in unchecked {
@@ -55,25 +55,35 @@ pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Repo
         let message = if inside {
             "what is sent here by `error_page`, `try_files` or `X-Accel-Redirect` reaches the service unchecked"
         } else {
-            "requests here reach the service unchecked: no `auth_request` is in force"
+            "requests here reach the service unchecked: no `auth_request` is active"
         };
-        report.warn_of_missing(block.head.map(|head| head.at), message, HELP);
+        report.missing("nginx-unchecked", block.head.map(|head| head.at), message, HELP);
     }
 }
 
 /// Whether the service gets the path that was checked.
 fn path(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
-    if pass.name() == "proxy_pass" && Target::read(pass.argument(1)).uri.is_some() {
+    if pass.name() == "proxy_pass" && resolved(pass.argument(1), block).iter().any(|url| writes_path(url)) {
         report.warn(
+            "nginx-pass-uri",
             Some(pass.at),
             "a URI in `proxy_pass` makes nginx decode and resolve the path, so the service gets another than was \
              checked",
-            "leave out everything after the host, the last `/` too",
+            "leave out everything after the host, the last `/` too; `$request_uri` alone is as good",
+        );
+    }
+    if let Some(method) = block.nearest("proxy_method").filter(|_| pass.name() == "proxy_pass") {
+        report.warn(
+            "nginx-method-changed",
+            method.at,
+            "the service gets another method than was checked",
+            "leave `proxy_method` out",
         );
     }
     let host = block.header("proxy_set_header", "Host").filter(|_| pass.name() == "proxy_pass");
     if let Some(host) = host.filter(|host| names(host.argument(2), "$http_host")) {
         report.warn(
+            "nginx-host-changed",
             Some(host.at),
             "the service gets another host than was checked where the target is a URL",
             "set `proxy_set_header Host $host;`",
@@ -88,8 +98,9 @@ fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
     };
     if names(set.argument(2), "$http_upgrade") {
         report.warn(
+            "nginx-upgrade",
             Some(set.at),
-            "any upgrade is passed on: in one to `h2c` a client sends requests that nobody is asked about",
+            "any upgrade is passed on: in one to `h2c` a client sends requests that the sidecar is never asked about",
             "set it from a `map $http_upgrade` that knows `~*^websocket$` alone",
         );
     }
@@ -98,6 +109,7 @@ fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
     };
     if block.asks().is_some() && !checks.iter().all(|check| told(&check)) {
         report.warn(
+            "nginx-upgrade",
             Some(set.at),
             "the sidecar is not told of an upgrade, and so allows a WebSocket on every route",
             "set `proxy_set_header Upgrade $http_upgrade;` where the sidecar is asked",
@@ -109,6 +121,7 @@ fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
 fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     if let Some(satisfy) = block.nearest("satisfy").filter(|satisfy| satisfy.argument(1) == "any") {
         report.warn(
+            "nginx-satisfy-any",
             Some(satisfy.at),
             "with `satisfy any` an `allow` or `auth_basic` lets requests pass that the sidecar denied",
             "leave it out: `satisfy all` is the default",
@@ -130,7 +143,8 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         // nginx sends a header twice that is set twice, so each must be right
         for set in block.all(sets).iter().filter(|set| set.argument(1).eq_ignore_ascii_case(header)) {
             if !set.argument(2).is_empty() && !from_sidecar(block, set.argument(2), name) {
-                report.warn_of_missing(
+                report.missing(
+                    "nginx-identity-set",
                     Some(set.at),
                     &format!(
                         "`{name}` is set to what no `auth_request_set` takes from the sidecar's header of that name"
@@ -148,9 +162,10 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         String::new()
     };
     let header = if sets.ends_with("_param") { "HTTP_X_PALISADE_..." } else { first };
-    report.warn_of_missing(
+    report.missing(
+        "nginx-identity-headers",
         Some(pass.at),
-        &format!("a client's own {names} reaches the service, because nothing in force here sets it{replaced}"),
+        &format!("a client's own {names} reaches the service, because nothing active here sets it{replaced}"),
         &help(sets, first, header),
     );
 }

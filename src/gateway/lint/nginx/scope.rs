@@ -1,6 +1,8 @@
-//! Which directives are in force in a block: nginx takes them from the blocks around it, each kind by its own rule.
+//! Which directives are active in a block: nginx takes them from the blocks around it, each kind by its own rule.
 
-use crate::gateway::lint::nginx::tree::Directive;
+use std::rc::Rc;
+
+use crate::gateway::lint::directive::Directive;
 
 /// A `server` and what is in it.
 pub(super) struct Server<'t> {
@@ -13,8 +15,16 @@ pub(super) struct Server<'t> {
 /// A block with those around it.
 pub(super) struct Block<'t> {
     pub(super) head: Option<&'t Directive>,
+    body: &'t [Directive],
     /// From the outermost to the block itself.
-    levels: Vec<&'t [Directive]>,
+    levels: Vec<Level<'t>>,
+}
+
+/// The statements of a block that are no blocks: a server has many locations, and each asks for what stands beside them.
+type Level<'t> = Rc<Vec<&'t Directive>>;
+
+fn level(body: &[Directive]) -> Level<'_> {
+    Rc::new(body.iter().filter(|directive| directive.block.is_none()).collect())
 }
 
 /// How a location is chosen.
@@ -30,7 +40,7 @@ pub(super) enum Matches<'t> {
 /// The servers of HTTP. Those of `stream` and `mail` know no requests.
 pub(super) fn servers(tree: &[Directive]) -> Vec<Server<'_>> {
     let mut found = Vec::new();
-    collect(tree, &[tree], &mut found);
+    collect(tree, &[level(tree)], &mut found);
     if tree.iter().any(|directive| directive.name() == "location") {
         let mut blocks = Vec::new();
         gather(None, tree, &[], &mut blocks);
@@ -39,10 +49,10 @@ pub(super) fn servers(tree: &[Directive]) -> Vec<Server<'_>> {
     found
 }
 
-fn collect<'t>(body: &'t [Directive], levels: &[&'t [Directive]], found: &mut Vec<Server<'t>>) {
+fn collect<'t>(body: &'t [Directive], levels: &[Level<'t>], found: &mut Vec<Server<'t>>) {
     for directive in body {
         match (directive.name(), &directive.block) {
-            ("http", Some(block)) => collect(block, &[levels, &[block.as_slice()]].concat(), found),
+            ("http", Some(block)) => collect(block, &[levels, &[level(block)]].concat(), found),
             ("server", Some(block)) => {
                 let mut blocks = Vec::new();
                 gather(Some(directive), block, levels, &mut blocks);
@@ -53,17 +63,12 @@ fn collect<'t>(body: &'t [Directive], levels: &[&'t [Directive]], found: &mut Ve
     }
 }
 
-fn gather<'t>(
-    head: Option<&'t Directive>,
-    body: &'t [Directive],
-    around: &[&'t [Directive]],
-    blocks: &mut Vec<Block<'t>>,
-) {
-    let levels = [around, &[body]].concat();
+fn gather<'t>(head: Option<&'t Directive>, body: &'t [Directive], around: &[Level<'t>], blocks: &mut Vec<Block<'t>>) {
+    let levels = [around, &[level(body)]].concat();
     for directive in body.iter().filter(|d| matches!(d.name(), "location" | "if" | "limit_except")) {
         gather(Some(directive), directive.body(), &levels, blocks);
     }
-    blocks.push(Block { head, levels });
+    blocks.push(Block { head, body, levels });
 }
 
 /// Calls `each` with every directive that concerns HTTP and the block that it stands in.
@@ -80,7 +85,7 @@ pub(super) fn walk<'t>(body: &'t [Directive], each: &mut dyn FnMut(&'t Directive
 
 impl<'t> Block<'t> {
     pub(super) fn body(&self) -> &'t [Directive] {
-        self.levels.last().copied().unwrap_or_default()
+        self.body
     }
 
     /// The directive of this name in the block itself.
@@ -88,18 +93,27 @@ impl<'t> Block<'t> {
         self.body().iter().find(|directive| directive.name() == name)
     }
 
-    /// The directive of this name that is in force.
+    /// The active directive of this name.
     pub(super) fn nearest(&self, name: &str) -> Option<&'t Directive> {
         self.all(name).into_iter().next()
     }
 
-    /// All directives of this name in force: those of the innermost block that has any replace all above them.
+    /// All active directives of this name: those of the innermost block that has any replace all above them.
     pub(super) fn all(&self, name: &str) -> Vec<&'t Directive> {
-        let of = |level: &&'t [Directive]| level.iter().filter(|d| d.name() == name).collect::<Vec<_>>();
+        let of = |level: &Level<'t>| level.iter().copied().filter(|d| d.name() == name).collect::<Vec<_>>();
         self.levels.iter().rev().map(of).find(|found| !found.is_empty()).unwrap_or_default()
     }
 
-    /// The `auth_request` in force, if it is not switched off.
+    /// Each `set` in the blocks around this one and in it.
+    pub(super) fn sets(&self) -> Vec<&'t Directive> {
+        self.levels
+            .iter()
+            .flat_map(|level| level.iter().copied())
+            .filter(|directive| directive.name() == "set")
+            .collect()
+    }
+
+    /// The active `auth_request`, if it is not switched off.
     pub(super) fn asks(&self) -> Option<&'t Directive> {
         self.nearest("auth_request").filter(|directive| directive.argument(1) != "off")
     }
@@ -109,9 +123,9 @@ impl<'t> Block<'t> {
         self.all(directive).into_iter().find(|set| set.argument(1).eq_ignore_ascii_case(name))
     }
 
-    /// Whether a header is set in a block around this one, but not in force here, because nearer ones replace it.
+    /// Whether a header is set in a block around this one, but not active here, because nearer ones replace it.
     pub(super) fn loses(&self, directive: &str, name: &str) -> bool {
-        let sets = |d: &Directive| d.name() == directive && d.argument(1).eq_ignore_ascii_case(name);
+        let sets = |d: &&Directive| d.name() == directive && d.argument(1).eq_ignore_ascii_case(name);
         self.header(directive, name).is_none() && self.levels.iter().any(|level| level.iter().any(sets))
     }
 

@@ -102,7 +102,7 @@ fn each_trap_is_told_at_its_line() {
             PASS,
             "fastcgi_pass 127.0.0.1:9000; fastcgi_param HTTP_X_PALISADE_TOKEN $palisade_token;",
             12,
-            "nothing in force",
+            "nothing active",
         ),
         (
             PASS,

@@ -5,33 +5,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Where a directive begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct At {
-    /// Which of the files that were read.
-    pub(super) source: usize,
-    /// From 1.
-    pub(super) line: usize,
-}
-
-/// A statement, or a block with what is in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Directive {
-    /// The name and the arguments, without quotes; there is always a name.
-    pub(super) words: Vec<String>,
-    pub(super) at: At,
-    pub(super) block: Option<Vec<Directive>>,
-}
-
-/// Why a text is no configuration of nginx.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken {
-    pub(super) line: usize,
-    pub(super) message: String,
-}
-
-/// How many blocks may lie in one another; nobody writes so many.
-const DEEPEST: usize = 64;
+use crate::gateway::lint::directive::{Broken, DEEPEST, Directive};
+use crate::gateway::lint::report::At;
 
 /// Blocks whose statements are data, in which any word may come first.
 const DATA: &[&str] = &["map", "geo", "types", "split_clients", "match", "charset_map"];
@@ -246,23 +221,6 @@ impl Reader<'_> {
             }
         }
         Ok(())
-    }
-}
-
-// === impl Directive ===
-
-impl Directive {
-    pub(super) fn name(&self) -> &str {
-        self.argument(0)
-    }
-
-    /// An argument, from 1; an empty one if it is not there.
-    pub(super) fn argument(&self, at: usize) -> &str {
-        self.words.get(at).map_or("", String::as_str)
-    }
-
-    pub(super) fn body(&self) -> &[Self] {
-        self.block.as_deref().unwrap_or_default()
     }
 }
 

@@ -1,0 +1,264 @@
+//! Apache with `mod_lua`.
+//!
+//! The configuration is read with its containers and what it includes, so that each virtual host is judged by what
+//! counts in it.
+
+mod hosts;
+mod parse;
+
+use crate::domain::Diagnostic;
+use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::report::{At, Report};
+use crate::gateway::lint::{Files, is_everybody, is_identity};
+use hosts::{Found, Host};
+
+/// How many directives includes may come to.
+const MOST: usize = 50_000;
+
+/// The traps in the configuration that begins with `text`.
+pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
+    let mut report = Report::new(files);
+    let source = report.add(origin, text);
+    let mut made = 0;
+    let tree = read(source, &[source], &mut made, &mut report);
+    let hosts = hosts::hosts(&tree);
+    if !hosts.iter().any(|host| !host.checks.is_empty()) {
+        report.missing(
+            "apache-no-check",
+            None,
+            "there is no `LuaHookAccessChecker`, so nothing asks the sidecar",
+            "add `LuaHookAccessChecker /etc/apache2/palisade.lua check early` to the virtual host",
+        );
+        return report.findings(&[]);
+    }
+    let (main, virtuals) = match hosts.split_first() {
+        Some(split) => split,
+        None => return report.findings(&[]),
+    };
+    for host in std::iter::once(main).chain(virtuals) {
+        checks(host, &mut report);
+        passes(host, main, &mut report);
+        for found in &host.others {
+            other(found, &mut report);
+        }
+    }
+    addresses(&hosts, &mut report);
+    report.findings(&[])
+}
+
+/// Reads a file with what it includes.
+fn read(source: usize, around: &[usize], made: &mut usize, report: &mut Report<'_>) -> Vec<Directive> {
+    match parse::parse(source, &report.text(source)) {
+        Ok(tree) => expand(tree, around, made, report),
+        Err(broken) => {
+            let message = format!("not a configuration of Apache: {}", broken.message);
+            report.broken(At { source, line: broken.line }, &message);
+            Vec::new()
+        }
+    }
+}
+
+fn expand(tree: Vec<Directive>, around: &[usize], made: &mut usize, report: &mut Report<'_>) -> Vec<Directive> {
+    let mut expanded = Vec::with_capacity(tree.len());
+    for mut directive in tree {
+        *made += 1;
+        if *made > MOST {
+            report.not_checked(
+                directive.at,
+                "what follows is not looked at: there are too many directives",
+                "name the parts",
+            );
+            break;
+        }
+        directive.block = directive.block.map(|block| expand(block, around, made, report));
+        match directive.name() {
+            "include" | "includeoptional" => {
+                for source in report.include(directive.at, directive.argument(1), around) {
+                    let around = [around, &[source]].concat();
+                    expanded.extend(read(source, &around, made, report));
+                }
+            }
+            "use" => report.not_checked(
+                directive.at,
+                "what this macro comes to is not looked at",
+                "look at what `httpd -D DUMP_CONFIG` writes",
+            ),
+            _ => expanded.push(directive),
+        }
+    }
+    expanded
+}
+
+/// The lines that ask the sidecar.
+fn checks(host: &Host<'_>, report: &mut Report<'_>) {
+    for Found { directive, .. } in &host.checks {
+        if !directive.words.last().is_some_and(|word| word.eq_ignore_ascii_case("early")) {
+            report.warn(
+                "apache-check-late",
+                directive.at,
+                "other modules decide before the sidecar is asked",
+                "end it with `early`",
+            );
+        }
+    }
+}
+
+/// What passes requests on to a service.
+fn passes(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
+    let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
+    let open: Vec<&Found<'_>> =
+        host.passes.iter().filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
+    if let Some(pass) = open.first() {
+        match checks.first() {
+            Some(check) => report.warn(
+                "apache-check-conditional",
+                check.directive.at,
+                &format!(
+                    "the sidecar is asked only within `<{}>`, and not about all that is passed on",
+                    check.within()
+                ),
+                "put it into the virtual host, outside of everything else",
+            ),
+            None => report.missing(
+                "apache-host-unchecked",
+                host.head.map_or(pass.directive.at, |head| head.at),
+                "nothing asks the sidecar about the requests of this host: they reach the service unchecked",
+                "add `LuaHookAccessChecker /etc/apache2/palisade.lua check early`",
+            ),
+        }
+    }
+    if host.passes.is_empty() || checks.is_empty() {
+        return;
+    }
+    for pass in &host.passes {
+        path(pass, report);
+    }
+    let set = |name: &str, value: &str| {
+        let lines = host.others.iter().chain(&main.others).filter(|found| found.directive.name() == name);
+        let mut lines = lines.map(|found| found.directive).peekable();
+        let first = lines.peek().map(|line| line.at);
+        (lines.any(|line| line.argument(1).eq_ignore_ascii_case(value)), first)
+    };
+    let at = host.passes.first().map(|pass| pass.directive.at);
+    let (right, line) = set("allowencodedslashes", "nodecode");
+    if !right {
+        report.missing(
+            "apache-encoded-slashes",
+            line.or(at),
+            "an encoded slash is decoded for the service, or refused before anybody is asked",
+            "set `AllowEncodedSlashes NoDecode`",
+        );
+    }
+    let (right, line) = set("proxypreservehost", "on");
+    if !right {
+        report.missing(
+            "apache-host-changed",
+            line.or(at),
+            "the service gets another host than was checked",
+            "set `ProxyPreserveHost On`",
+        );
+    }
+}
+
+/// Whether the service gets the path that was checked.
+fn path(pass: &Found<'_>, report: &mut Report<'_>) {
+    let directive = pass.directive;
+    let has = |word: &str| directive.words.iter().any(|found| found.eq_ignore_ascii_case(word));
+    let url = pass.url().unwrap_or_default();
+    let plain = url.contains("http://") || url.contains("https://") || url.contains("balancer://");
+    if directive.name().starts_with("proxypass") && plain && !has("nocanon") {
+        report.warn(
+            "apache-nocanon",
+            directive.at,
+            "Apache writes the path again for the service, which gets another than was checked",
+            "add `nocanon`",
+        );
+    }
+    let kept = pass.local().is_some_and(|local| {
+        let url = url.rsplit('|').next().unwrap_or(url);
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.find('/').map_or("", |at| &rest[at..]) == local
+    });
+    let elsewhere = directive.name() == "sethandler" || !plain;
+    if !kept && !elsewhere {
+        report.warn(
+            "apache-path-rewritten",
+            directive.at,
+            "the path is rewritten, so the sidecar and the service may see different ones",
+            "let the service have the path as it was sent: the same path on both sides",
+        );
+    }
+    for word in &directive.words {
+        let upgrade = word.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
+        if upgrade.is_some_and(|(_, to)| !to.eq_ignore_ascii_case("websocket")) {
+            report.warn(
+                "apache-upgrade",
+                directive.at,
+                crate::gateway::lint::TUNNEL,
+                "set `upgrade=websocket`, or leave it out",
+            );
+        }
+    }
+}
+
+/// What is wrong wherever it stands.
+fn other(found: &Found<'_>, report: &mut Report<'_>) {
+    let directive = found.directive;
+    let early = directive.words.last().is_some_and(|word| word.eq_ignore_ascii_case("early"));
+    match (directive.name(), directive.argument(1).to_ascii_lowercase().as_str()) {
+        ("rewriterule", _) if hosts::rewrites(directive) => report.warn(
+            "apache-path-rewritten",
+            directive.at,
+            "the path is rewritten, so the sidecar and the service may see different ones",
+            "let the service have the path as it was sent",
+        ),
+        ("satisfy", "any") => report.warn(
+            "apache-satisfy-any",
+            directive.at,
+            "with `Satisfy Any` a password or an address lets requests pass that the sidecar denied",
+            "leave it out: `Satisfy All` is the default",
+        ),
+        ("luainherit", "none") => report.warn(
+            "apache-check-conditional",
+            directive.at,
+            "what stands here does not take over the check from around it",
+            "leave `LuaInherit` out",
+        ),
+        ("httpprotocoloptions", _) if directive.words.iter().any(|word| word.eq_ignore_ascii_case("unsafe")) => report
+            .warn(
+                "apache-unsafe",
+                directive.at,
+                "requests that are not valid are passed on, and the service may read them otherwise than Apache",
+                "leave `Unsafe` out",
+            ),
+        ("requestheader", what) if is_identity(directive.argument(2)) && !early => {
+            let removes = what == "unset";
+            let message = if removes {
+                "this runs after the check, and removes what the sidecar says of the caller"
+            } else {
+                "what the sidecar says of the caller is replaced behind the check"
+            };
+            let rule = if removes { "apache-identity-removed" } else { "apache-identity-set" };
+            report.warn(rule, directive.at, message, "leave it out: the script does it, or end it with `early`");
+        }
+        _ => {}
+    }
+}
+
+/// Whose word counts for the client's address.
+fn addresses(hosts: &[Host<'_>], report: &mut Report<'_>) {
+    let all: Vec<&Directive> = hosts.iter().flat_map(|host| &host.others).map(|found| found.directive).collect();
+    let lists =
+        ["remoteipinternalproxy", "remoteiptrustedproxy", "remoteipinternalproxylist", "remoteiptrustedproxylist"];
+    let named: Vec<&&Directive> = all.iter().filter(|line| lists.contains(&line.name())).collect();
+    let everybody = named.iter().find(|line| line.arguments().iter().any(|ip| is_everybody(ip))).map(|line| line.at);
+    let header = all.iter().find(|line| line.name() == "remoteipheader").map(|line| line.at);
+    if let Some(at) = everybody.or(header.filter(|_| named.is_empty())) {
+        report.warn(
+            "apache-trusts-everybody",
+            at,
+            "any client says itself which address it has, and the sidecar believes it",
+            "name the proxies in front with `RemoteIPInternalProxy`",
+        );
+    }
+}

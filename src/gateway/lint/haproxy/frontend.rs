@@ -1,0 +1,234 @@
+//! The way of a request through a frontend: what runs before the check, whether its answer counts, what comes after.
+
+use crate::gateway::lint::haproxy::condition::{Condition, Term};
+use crate::gateway::lint::haproxy::sections::{Config, Rule, Section};
+use crate::gateway::lint::haproxy::{guards, listens};
+use crate::gateway::lint::is_identity;
+use crate::gateway::lint::report::{At, Report};
+
+type IsCheck<'a> = &'a dyn Fn(&Rule<'_>) -> bool;
+
+/// Actions that answer, so that no service sees the request.
+const ANSWERS: &[&str] = &["deny", "reject", "tarpit", "return", "silent-drop"];
+
+/// Actions that make another path or query of it.
+const PATHS: &[&str] =
+    &["set-path", "set-pathq", "set-uri", "set-query", "replace-path", "replace-pathq", "replace-uri", "normalize-uri"];
+
+/// What the rules of a section come to.
+#[derive(Debug, Default)]
+struct Outcome {
+    check: Option<At>,
+    /// Whether nothing passes without a yes.
+    denies: bool,
+    /// Whether everything is answered before any check.
+    answers: bool,
+}
+
+pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'_>) {
+    let mut checked: Vec<&Section> = Vec::new();
+    for section in config.sections.iter().filter(|section| listens(section)) {
+        let rules = config.rules(section);
+        if !config.is_http(section) {
+            if let Some(check) = rules.iter().find(|rule| is_check(rule)) {
+                report.missing(
+                    "haproxy-mode",
+                    check.line.at,
+                    "without `mode http` HAProxy reads no requests here, and so never asks about them",
+                    "set `mode http` in `defaults`",
+                );
+            }
+            continue;
+        }
+        let outcome = follow(config, section, is_check, report);
+        let targets: Vec<&Section> = config.targets(section).into_iter().flatten().collect();
+        let unknown = config.targets(section).iter().any(Option::is_none);
+        let passes = !section.servers().is_empty() || unknown || targets.iter().any(|to| !to.servers().is_empty());
+        if outcome.answers || !passes {
+            continue;
+        }
+        let mut guarded = outcome.check.is_some();
+        if !guarded && section.servers().is_empty() && !unknown {
+            // the check may stand where requests go instead
+            let inner: Vec<Outcome> = targets.iter().map(|to| follow(config, to, is_check, report)).collect();
+            guarded = inner
+                .iter()
+                .zip(&targets)
+                .all(|(one, to)| one.check.is_some() || one.answers || to.servers().is_empty());
+        }
+        if !guarded {
+            report.missing(
+                "haproxy-frontend-unchecked",
+                section.at,
+                "nothing asks the sidecar about the requests of this section: they reach the service unchecked",
+                "add the check and its `deny`; what is to be open is `public: true` in the route file",
+            );
+            continue;
+        }
+        guards::lint(config, section, is_check, report);
+        checked.push(section);
+        if outcome.check.is_some() {
+            for to in targets.iter().filter(|to| !listens(to)) {
+                let acls = config.acls(to);
+                for rule in config.rules(to) {
+                    changes(rule, &rule.condition(&acls), true, report);
+                }
+            }
+        }
+        checked.extend(targets);
+    }
+    around(config, &checked, report);
+}
+
+/// Sections that pass bytes on to a service whose requests are checked elsewhere.
+fn around(config: &Config, checked: &[&Section], report: &mut Report<'_>) {
+    let known: Vec<&str> = checked.iter().flat_map(|section| section.servers()).collect();
+    for section in config.sections.iter().filter(|section| listens(section) && !config.is_http(section)) {
+        let targets = config.targets(section);
+        let servers = targets.iter().flatten().flat_map(|to| to.servers()).chain(section.servers());
+        if servers.into_iter().any(|server| known.contains(&server)) {
+            report.warn(
+                "haproxy-tcp",
+                section.at,
+                "this section passes bytes on to a service whose requests are checked elsewhere: here they are not",
+                "set `mode http` and add the check",
+            );
+        }
+    }
+}
+
+/// Whether a term is a variable that holds the answer of the check.
+fn is_yes(term: &Term) -> bool {
+    term.tests.iter().all(|test| {
+        let words: Vec<&str> = test.split_whitespace().collect();
+        words.first().is_some_and(|fetch| fetch.starts_with("var("))
+            && !words.windows(2).any(|pair| pair == ["-m", "found"])
+    })
+}
+
+/// The variable that a term reads.
+fn variable(term: &Term) -> Option<&str> {
+    let rest = term.tests.first()?.strip_prefix("var(")?;
+    rest.split([')', ',']).next()
+}
+
+/// Follows requests through the rules of a section.
+fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mut Report<'_>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let rules = config.rules(section);
+    let acls = config.acls(section);
+    let has_check = rules.iter().any(is_check);
+    let mut answer: Option<String> = None;
+    for rule in &rules {
+        let condition = rule.condition(&acls);
+        let at = rule.line.at;
+        if is_check(rule) {
+            if condition != Condition::Always {
+                report.warn(
+                    "haproxy-check-conditional",
+                    at,
+                    "the sidecar is asked only under a condition, and about nothing else",
+                    "leave the condition out; what is to be open is `public: true` in the route file",
+                );
+            }
+            outcome.check.get_or_insert(at);
+            continue;
+        }
+        let action = rule.action();
+        if ANSWERS.contains(&action) {
+            if outcome.check.is_none() {
+                outcome.answers |= condition == Condition::Always;
+            } else if condition.holds_without(&is_yes) {
+                outcome.denies = true;
+                answer =
+                    condition.terms().iter().flatten().find_map(|term| variable(term).map(str::to_owned)).or(answer);
+            }
+        } else if matches!(action, "redirect" | "use-service") {
+            outcome.answers |= outcome.check.is_none() && redirects_all(section, &condition);
+        } else if action == "allow" && !outcome.denies && has_check {
+            report.warn(
+                "haproxy-allow",
+                at,
+                "`allow` ends the rules: what it matches is not checked, or passes whatever the sidecar says",
+                "put it behind the `deny` of the check, or make the route `public: true` in the route file",
+            );
+        }
+        if has_check {
+            changes(*rule, &condition, outcome.check.is_some(), report);
+        }
+    }
+    if let Some(check) = outcome.check
+        && !outcome.denies
+    {
+        report.missing(
+            "haproxy-answer-ignored",
+            check,
+            "nothing denies when the check failed or did not run: the request passes",
+            "add `http-request deny deny_status 503 unless { var(txn.palisade_allowed) -m bool }` after it",
+        );
+    }
+    // a variable that is set between the check and its `deny` is a yes of somebody else
+    if let (Some(name), Some(check)) = (&answer, outcome.check) {
+        for rule in rules.iter().filter(|rule| rule.line.at > check && rule.action() == format!("set-var({name})")) {
+            report.warn(
+                "haproxy-answer-ignored",
+                rule.line.at,
+                &format!("`{name}` holds the answer of the sidecar, and is set here by somebody else"),
+                "leave it out",
+            );
+        }
+    }
+    outcome
+}
+
+/// Whether a redirect takes everything: it has no condition, or sends to HTTPS what does not come by it.
+fn redirects_all(section: &Section, condition: &Condition) -> bool {
+    let plain = section
+        .lines
+        .iter()
+        .filter(|line| line.begins(&["bind"]))
+        .all(|line| !line.words.iter().any(|word| word == "ssl"));
+    let secure = |term: &Term| term.tests.iter().all(|test| test.trim() == "ssl_fc");
+    *condition == Condition::Always || (plain && condition.holds_without(&secure))
+}
+
+/// What a rule changes of the request: behind the check the service gets another than was checked.
+fn changes(rule: Rule<'_>, when: &Condition, after: bool, report: &mut Report<'_>) {
+    let at = rule.line.at;
+    let action = rule.action();
+    if PATHS.contains(&action) {
+        report.warn(
+            "haproxy-path-rewritten",
+            at,
+            "the path is rewritten, so the sidecar and the service may see different ones",
+            "let the service have the path as it was sent, and write routes for it",
+        );
+    }
+    if action == "set-method" {
+        report.warn(
+            "haproxy-method-changed",
+            at,
+            "the service gets another method than the client sent",
+            "leave it out, and write routes for the method that the client sends",
+        );
+    }
+    if action == "set-src" && rule.arguments().iter().any(|value| value.contains("hdr")) && *when == Condition::Always {
+        report.warn(
+            "haproxy-trusts-everybody",
+            at,
+            "any client says itself which address it has, and the sidecar believes it",
+            "set it only for the proxies in front: `if { src 10.0.0.0/8 }`",
+        );
+    }
+    let name = rule.arguments().first().map_or("", String::as_str);
+    let sets = matches!(action, "set-header" | "add-header" | "replace-header" | "replace-value");
+    let from_agent = rule.arguments().get(1).is_some_and(|value| value.contains("var("));
+    if after && sets && is_identity(name) && !from_agent {
+        report.warn(
+            "haproxy-identity-set",
+            at,
+            &format!("`{name}` is set behind the check, and not by the sidecar"),
+            "leave it out: the check sets it",
+        );
+    }
+}

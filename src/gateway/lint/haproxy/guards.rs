@@ -1,0 +1,184 @@
+//! What a frontend refuses besides, because the service would read it otherwise than the sidecar, or not at all.
+
+use crate::gateway::lint::haproxy::condition::{Condition, Term};
+use crate::gateway::lint::haproxy::sections::{Config, Rule, Section};
+use crate::gateway::lint::report::Report;
+use crate::gateway::lint::{IDENTITY, TUNNEL};
+
+/// What is wrong in a frontend that asks the sidecar.
+pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'_>) -> bool, report: &mut Report<'_>) {
+    let mut rules = config.rules(section);
+    for to in config.targets(section).into_iter().flatten() {
+        rules.extend(config.rules(to));
+    }
+    let acls = config.acls(section);
+    let denials: Vec<Condition> = rules
+        .iter()
+        .filter(|rule| matches!(rule.action(), "deny" | "reject" | "tarpit" | "return" | "silent-drop"))
+        .map(|rule| rule.condition(&acls))
+        .collect();
+    let check = rules.iter().find(|rule| is_check(rule));
+    let at = check.map_or(section.at, |check| check.line.at);
+    // always, and not only under a condition
+    let sets = |actions: &[&str], name: &str| {
+        rules.iter().any(|rule| {
+            actions.contains(&rule.action())
+                && rule.arguments().first().is_some_and(|header| header.eq_ignore_ascii_case(name))
+                && rule.condition(&acls) == Condition::Always
+        })
+    };
+    if !sets(&["del-header"], "upgrade") && !denials.iter().any(|when| when.mentions("hdr(upgrade")) {
+        report.missing(
+            "haproxy-upgrade",
+            at,
+            TUNNEL,
+            "add `http-request deny deny_status 403 if { req.hdr(upgrade) -m found } !{ req.fhdr(upgrade) -m str -i \
+             websocket }`",
+        );
+    }
+    if !denials.iter().any(refuses_urls) {
+        report.missing(
+            "haproxy-whole-url",
+            at,
+            "what comes as a whole URL, or over HTTP/2 with another `:scheme`, goes to the service as one, and the sidecar is \
+             asked about the path",
+            "add `http-request deny deny_status 400 unless { url_beg / } || { req.ver 2.0 } { url_beg http:// https:// }`",
+        );
+    }
+    if !refuses_trailers(&denials) {
+        report.missing(
+            "haproxy-trailers",
+            at,
+            "headers behind a body of no known length (trailers) reach the service as they are, and the sidecar never sees them",
+            "deny what has `transfer-encoding`, and what comes over HTTP/2 with a body and no `content-length`, as the page \
+             about HAProxy does",
+        );
+    }
+    if !sets(&["del-header"], "forwarded") || !sets(&["set-header", "del-header"], "x-forwarded-host") {
+        report.missing(
+            "haproxy-forwarded-host",
+            at,
+            "a client's own `Forwarded` or `X-Forwarded-Host` may name another host to the service than was checked",
+            "add `http-request del-header forwarded` and `http-request set-header x-forwarded-host %[req.hdr(host)]`",
+        );
+    }
+    names(config, section, report);
+    if let Some(check) = check {
+        ready_made(config, section, *check, &sets, report);
+    }
+    timeouts(config, section, report);
+}
+
+/// Whether what is no path is refused, whatever the version of HTTP.
+fn refuses_urls(when: &Condition) -> bool {
+    match when {
+        Condition::Always => false,
+        Condition::Unless(any) => {
+            any.iter().all(|all| all.iter().any(|term| !term.negated && term.mentions("url_beg")))
+        }
+        Condition::If(any) => any.iter().any(|all| all.iter().all(|term| term.negated && term.mentions("url_beg"))),
+    }
+}
+
+fn refuses_trailers(denials: &[Condition]) -> bool {
+    let some = |wanted: &dyn Fn(&[Term]) -> bool| {
+        denials.iter().any(|when| matches!(when, Condition::If(any) if any.iter().any(|all| wanted(all))))
+    };
+    let chunked = some(&|all| all.len() == 1 && !all[0].negated && all[0].mentions("transfer-encoding"));
+    let of_http2 = |all: &[Term], more: &str| {
+        all.iter().all(|term| {
+            (!term.negated && term.mentions("req.ver"))
+                || (term.negated && (term.mentions("content-length") || (!more.is_empty() && term.mentions(more))))
+        })
+    };
+    let bodies = some(&|all| of_http2(all, ""))
+        || (some(&|all| of_http2(all, "htx_blk.type")) && some(&|all| of_http2(all, "has_eom")));
+    chunked && bodies
+}
+
+/// Names of headers that the service may take for others.
+fn names(config: &Config, section: &Section, report: &mut Report<'_>) {
+    let restricts = config.option(section, "http-restrict-req-hdr-names");
+    if !restricts.is_some_and(|line| line.words.iter().any(|word| matches!(word.as_str(), "delete" | "reject"))) {
+        report.missing(
+            "haproxy-header-names",
+            restricts.map_or(section.at, |line| line.at),
+            "names with `_` and the like reach the service, which may take `X_Palisade_Principal` for the sidecar's own header",
+            "set `option http-restrict-req-hdr-names delete` in `defaults`",
+        );
+    }
+    for name in ["accept-invalid-http-request", "accept-unsafe-violations-in-http-request"] {
+        if let Some(line) = config.option(section, name) {
+            report.warn(
+                "haproxy-invalid-requests",
+                line.at,
+                "requests that are not valid are passed on, and the service may read them otherwise than HAProxy",
+                "leave it out",
+            );
+        }
+    }
+}
+
+/// Scripts that others wrote, and agents: they know nothing of the sidecar's headers.
+fn ready_made(
+    config: &Config,
+    section: &Section,
+    check: Rule<'_>,
+    sets: &dyn Fn(&[&str], &str) -> bool,
+    report: &mut Report<'_>,
+) {
+    let at = check.line.at;
+    let spoe = check.action() == "send-spoe-group";
+    let known = check.lua().is_some_and(|name| matches!(name, "auth-intercept" | "auth-request"));
+    if spoe && config.nearest(section, &["filter", "spoe"]).is_none() {
+        report.missing(
+            "haproxy-spoe",
+            at,
+            "there is no `filter spoe` here, so no agent is asked",
+            "add the filter to this section",
+        );
+    }
+    if known && check.arguments().iter().any(|word| word == "*") {
+        report.warn(
+            "haproxy-copied-headers",
+            at,
+            "`*` copies `Transfer-Encoding` to the check, and a chunked request hangs it",
+            "list the headers that the sidecar needs",
+        );
+    }
+    if !known && !spoe {
+        return;
+    }
+    let kept: Vec<String> = IDENTITY
+        .iter()
+        .filter(|name| !sets(&["del-header", "set-header"], name))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if !kept.is_empty() {
+        report.missing(
+            "haproxy-identity-spoofed",
+            at,
+            &format!("{} that a client makes up reach the service", kept.join(", ")),
+            "add `http-request del-header X-Palisade-Principal`, and one for each other, before the check",
+        );
+    }
+}
+
+fn timeouts(config: &Config, section: &Section, report: &mut Report<'_>) {
+    let mut wanted = vec![("client", section)];
+    let targets =
+        config.targets(section).into_iter().flatten().chain((!section.servers().is_empty()).then_some(section));
+    for to in targets {
+        wanted.extend([("connect", to), ("server", to)]);
+    }
+    for (name, section) in wanted {
+        if config.nearest(section, &["timeout", name]).is_none() {
+            report.missing(
+                "haproxy-timeout",
+                section.at,
+                &format!("there is no `timeout {name}`: what hangs is waited for without end"),
+                "set it in `defaults`",
+            );
+        }
+    }
+}
