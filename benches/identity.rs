@@ -34,8 +34,9 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 /// A public key and what signs with its other half, by the name of the algorithm.
 fn keys() -> Vec<(&'static str, Value, Sign)> {
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-    let n = encode(rsa.public_key().modulus().big_endian_without_leading_zero());
-    let e = encode(rsa.public_key().exponent().big_endian_without_leading_zero());
+    // RFC 8017: a sequence of two numbers, here one of 2048 bits behind a zero, and 65537
+    let der = rsa.public_key().as_ref();
+    let (n, e) = (encode(&der[9..265]), encode(&der[267..]));
     let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
     let (x, y) = (encode(x), encode(y));

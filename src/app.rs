@@ -29,6 +29,8 @@ use crate::transport::{self, AdminTokens, Aside, BoundListener, Budget, Door, Ga
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
 
+pub use signals::outlive_signals;
+
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -154,7 +156,8 @@ impl App {
         let state = State::start_observed(engine, load_rules(&settings), observers, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
-        let descriptors = descriptors(settings.http.max_connections);
+        let limit = descriptors::raise();
+        let descriptors = limit.and_then(|limit| descriptors(limit, settings.http.max_connections));
         let services = Arc::new(Services {
             pdp: Pdp::new(state.clone(), metrics.clone())?.with_cache(cache).with_log(log).with_sampler(sampler),
             verify_unready: settings.engine.verify_unready,
@@ -172,6 +175,7 @@ impl App {
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
             aside: Aside::default(),
             descriptors,
+            aside_connections: descriptors::aside(limit),
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
         Ok(Self { services, listeners, feed, settings })
@@ -232,7 +236,7 @@ impl App {
         services.pdp.state().stop();
         feed.stop(left().min(FEED_PATIENCE));
         if let Some(log) = services.pdp.log() {
-            log.close(left().min(LOG_PATIENCE));
+            log.close(LOG_PATIENCE, over);
         }
         events::DrainFinished { took: started.elapsed(), cut, unanswered }.emit(&services.metrics);
     }
@@ -281,8 +285,7 @@ pub fn load_rules(settings: &Settings) -> LoadRules {
 }
 
 /// What decisions may have of the descriptors, where those are fewer than the connections of both their listeners.
-fn descriptors(max_connections: usize) -> Option<Arc<Semaphore>> {
-    let limit = descriptors::raise()?;
+fn descriptors(limit: usize, max_connections: usize) -> Option<Arc<Semaphore>> {
     let room = descriptors::room(limit);
     if room < max_connections {
         tracing::warn!(
@@ -326,7 +329,8 @@ fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<De
         LogSink::Stdout => Sink::Stdout,
         LogSink::File(path) => Sink::File(path.clone()),
     };
-    let log = LogSettings { sink, queue: settings.decision_log.queue, mask: settings.decision_log.mask.clone() };
+    let config::DecisionLogSettings { queue, queue_bytes, overflow, ref mask, .. } = settings.decision_log;
+    let log = LogSettings { sink, queue, queue_bytes, overflow, mask: mask.clone() };
     DecisionLog::open(log, metrics.clone()).map(Some).map_err(|error| {
         let path = match &settings.decision_log.sink {
             LogSink::File(path) => path.clone(),

@@ -7,8 +7,11 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are kept for admin and ops, and for files that are read.
+/// Descriptors that are kept for files that are read and written.
 const RESERVE: usize = 32;
+
+/// Connections that the admin and the ops listener may have, each.
+const ASIDE: usize = 32;
 
 /// Raises the soft limit to the hard one; gives what counts then, `None` where there is no limit.
 pub(super) fn raise() -> Option<usize> {
@@ -28,9 +31,15 @@ pub(super) fn room(limit: usize) -> usize {
     beside(limit, open)
 }
 
+/// How many connections admin and ops may have, each: a number of their own, so that they never take from decisions.
+pub(super) fn aside(limit: Option<usize>) -> usize {
+    limit.map_or(ASIDE, |limit| ASIDE.min(limit / 16)).max(2)
+}
+
 fn beside(limit: usize, open: usize) -> usize {
     let free = limit.saturating_sub(open);
-    (free - RESERVE.min(free / 2)).max(1)
+    let kept = RESERVE + 2 * aside(Some(limit));
+    (free - kept.min(free * 3 / 5)).max(1)
 }
 
 #[cfg(test)]
@@ -39,7 +48,7 @@ mod tests {
 
     #[test]
     fn some_descriptors_are_kept() {
-        for (limit, open, expected) in [(1_024, 24, 968), (48, 20, 14), (20, 20, 1), (10, 20, 1), (100, 20, 48)] {
+        for (limit, open, expected) in [(1_024, 24, 904), (48, 20, 12), (20, 20, 1), (10, 20, 1), (200, 24, 120)] {
             assert_eq!(beside(limit, open), expected, "{limit} {open}");
         }
     }

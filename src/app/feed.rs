@@ -1,19 +1,22 @@
 //! Takes what a source has to the state: at the start, whenever it changes, and again while it cannot be loaded.
 //!
 //! A load that fails for a reason that may pass is tried again, later and later, until what was seen is loaded.
-//! It keeps the time at which it first began, so that it never undoes a change that came in meanwhile.
+//!
+//! What is loaded is as old as the last change of the files whose content is new, so that it never undoes a change of
+//! the API that was acknowledged after it. Only where somebody asks for a load it counts as made when it was asked for.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::domain::{Diagnostic, Digest};
-use crate::source::{Loaded, Sign, Source, Watch};
-use crate::state::{Began, Origin, Rejected, State};
+use crate::source::{Ages, Loaded, Source, Watch};
+use crate::state::{Origin, Rejected, State};
 use crate::telemetry::{Metrics, supervised};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
@@ -44,8 +47,8 @@ pub(super) struct Feed {
 
 /// What the feed is asked to do.
 pub(super) enum Wish {
-    /// Load what is there now, as somebody wishes.
-    Load,
+    /// Load what is there, as somebody wished at this time.
+    Load(Instant),
     /// Load a change that the watch noticed.
     Changed,
     /// End.
@@ -72,7 +75,8 @@ impl Feed {
             last: None,
             failed: None,
             told: Vec::new(),
-            noticed: Arc::default(),
+            oldest: Instant::now(),
+            ages: BTreeMap::new(),
             metrics: metrics.clone(),
         };
         let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(supervised(
@@ -116,8 +120,8 @@ impl Drop for Feed {
 
 /// A load that is to be tried again.
 struct Failed {
-    /// When the first attempt began.
-    began: Began,
+    /// When it was asked for, if it was.
+    asked: Option<Instant>,
     attempts: u32,
     /// When the next one is due.
     next: Instant,
@@ -129,14 +133,33 @@ struct Loader<S> {
     state: Arc<State>,
     wishes: mpsc::Sender<Wish>,
     /// What was last loaded and took effect, or was skipped for a later change.
-    last: Option<Digest>,
+    last: Option<Known>,
     failed: Option<Failed>,
     /// The problems of the attempt before.
     told: Vec<Diagnostic>,
-    /// When the watch noticed the last change.
-    // std Mutex: held for a copy
-    noticed: Arc<Mutex<Option<Began>>>,
+    /// Older than every change.
+    oldest: Instant,
+    /// When files were touched since `last`, by origin.
+    ages: BTreeMap<String, Instant>,
     metrics: Arc<Metrics>,
+}
+
+/// What files held.
+struct Known {
+    digest: Digest,
+    files: BTreeMap<String, [u8; 32]>,
+}
+
+// === impl Wish ===
+
+impl Wish {
+    /// When a load was asked for, if it was.
+    fn asked(&self) -> Option<Instant> {
+        match self {
+            Self::Load(at) => Some(*at),
+            Self::Changed | Self::Stop => None,
+        }
+    }
 }
 
 // === impl Loader ===
@@ -152,7 +175,7 @@ impl<S: Source> Loader<S> {
         let (mut watch, mut watched) = (watching.then(|| self.watch()), Instant::now());
         let mut watch_again = Instant::now() + FIRST_PAUSE;
         // whoever started this need not care
-        let loaded = self.load(self.state.begin_load());
+        let loaded = self.load(Some(Instant::now()));
         let _ = first.take().map(|first| first.send(loaded));
         loop {
             self.tell(watch.as_ref());
@@ -161,26 +184,22 @@ impl<S: Source> Loader<S> {
                 .as_ref()
                 .map_or(WATCH_CHECK, |failed| failed.next.saturating_duration_since(Instant::now()).min(WATCH_CHECK));
             match asked.recv_timeout(pause) {
-                Ok(wish @ (Wish::Load | Wish::Changed)) => {
-                    let mut wished = matches!(wish, Wish::Load);
+                Ok(wish @ (Wish::Load(_) | Wish::Changed)) => {
+                    let mut wished = wish.asked();
                     // several wishes are one load
                     while let Ok(wish) = asked.try_recv() {
-                        match wish {
-                            Wish::Stop => return,
-                            Wish::Load => wished = true,
-                            Wish::Changed => {}
+                        if matches!(wish, Wish::Stop) {
+                            return;
                         }
+                        wished = wished.max(wish.asked());
                     }
                     self.failed = None;
-                    let began = self.noticed().filter(|_| !wished).unwrap_or_else(|| self.state.begin_load());
-                    let _ = self.load(began);
+                    let _ = self.load(wished);
                 }
                 Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if let Some(failed) = self.failed.as_ref().filter(|failed| Instant::now() >= failed.next) {
-                        // files that changed since the first attempt are of the time of their change
-                        let began = self.noticed().map_or(failed.began, |noticed| failed.began.later(noticed));
-                        let _ = self.load(began);
+                        let _ = self.load(failed.asked);
                     }
                 }
             }
@@ -193,51 +212,62 @@ impl<S: Source> Loader<S> {
                 watch_again = Instant::now() + LONGEST_PAUSE;
                 (watch, watched) = (Some(self.watch()), Instant::now());
                 // what changed while none watched
-                let _ = self.wishes.send(Wish::Load);
+                let _ = self.wishes.send(Wish::Load(Instant::now()));
             }
         }
     }
 
     fn watch(&self) -> Watch {
         let wishes = self.wishes.clone();
-        let (state, noticed) = (Arc::clone(&self.state), Arc::clone(&self.noticed));
-        self.source.watch(Box::new(move |sign| match sign {
-            // a change of the API that is acknowledged from here on is a later one
-            Sign::Noticed => *noticed.lock().unwrap_or_else(PoisonError::into_inner) = Some(state.begin_load()),
-            // fails only when the feed has ended
-            Sign::Settled => drop(wishes.send(Wish::Changed)),
-        }))
+        // fails only when the feed has ended
+        self.source.watch(Box::new(move || drop(wishes.send(Wish::Changed))))
     }
 
-    fn noticed(&self) -> Option<Began> {
-        *self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When the files came to be as they were read, as far as that is watched: as late as it was `asked` for, and as
+    /// the last change of those whose content is not what it was.
+    fn made(&mut self, asked: Option<Instant>, files: &BTreeMap<String, [u8; 32]>, ages: Ages) -> Instant {
+        let known = self.last.as_ref().map(|last| &last.files);
+        self.ages.extend(ages.files);
+        let is_known = |origin: &String| known.is_some_and(|known| known.contains_key(origin));
+        self.ages.retain(|origin, _| files.contains_key(origin) || is_known(origin));
+        let is_new = |origin: &String| known.and_then(|known| known.get(origin)) != files.get(origin);
+        let changed = self.ages.iter().filter(|(origin, _)| is_new(origin)).map(|(_, at)| *at).max();
+        asked.max(ages.all).max(changed).unwrap_or(self.oldest)
+    }
+
+    /// Remembers what files held that count from now on as loaded.
+    fn know(&mut self, digest: Digest, files: BTreeMap<String, [u8; 32]>) {
+        self.last = Some(Known { digest, files });
+        self.ages.clear();
     }
 
     /// Loads and applies, unless the files are what they were at the last load that took effect.
-    fn load(&mut self, began: Began) -> Result<(), Vec<Diagnostic>> {
+    fn load(&mut self, asked: Option<Instant>) -> Result<(), Vec<Diagnostic>> {
         let start = Instant::now();
-        let known = self.noticed();
         let problems = match self.source.load() {
-            Ok(Loaded { digest, .. }) if Some(digest) == self.last => {
+            Ok(Loaded { digest, .. }) if self.last.as_ref().is_some_and(|last| last.digest == digest) => {
+                self.ages.clear();
                 self.state.note_unchanged(Origin::Files);
                 Vec::new()
             }
-            Ok(Loaded { bundle, digest, warnings, at_once }) => {
-                match self.state.apply_load(bundle, warnings, began) {
+            Ok(Loaded { bundle, digest, warnings, at_once, files, ages }) => {
+                let watched = ages.is_some();
+                let made = match ages {
+                    Some(ages) => self.made(asked, &files, ages),
+                    None => asked.unwrap_or(start),
+                };
+                match self.state.apply_load(bundle, warnings, made) {
                     Ok(_) => {
-                        self.last = Some(digest);
+                        self.know(digest, files);
                         Vec::new()
                     }
                     Err(Rejected::Superseded) => {
-                        if self.noticed() != known {
-                            // they changed after the change of the API, and what was read may have it or not
-                            let _ = self.wishes.send(Wish::Changed);
-                        } else if at_once {
+                        if watched || at_once {
                             // the files were like this before the change came, so only their next change counts
-                            self.last = Some(digest);
+                            self.know(digest, files);
                         } else {
                             // they changed while they were read, perhaps after the change of the API
-                            let _ = self.wishes.send(Wish::Load);
+                            let _ = self.wishes.send(Wish::Load(Instant::now()));
                         }
                         Vec::new()
                     }
@@ -255,7 +285,7 @@ impl<S: Source> Loader<S> {
         match problems.first() {
             // with one among them that does not pass, only a change of the files helps, and that is noticed
             Some(problem) if problems.iter().all(|problem| problem.passing) => {
-                self.retry(began, start.elapsed(), format!("{}: {}", problem.origin, problem.message));
+                self.retry(asked, start.elapsed(), format!("{}: {}", problem.origin, problem.message));
             }
             _ => self.failed = None,
         }
@@ -263,10 +293,10 @@ impl<S: Source> Loader<S> {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    fn retry(&mut self, began: Began, took: Duration, problem: String) {
+    fn retry(&mut self, asked: Option<Instant>, took: Duration, problem: String) {
         let attempts = self.failed.as_ref().map_or(0, |failed| failed.attempts).saturating_add(1);
         let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(10) >> 1).min(LONGEST_PAUSE).max(took * ATTEMPT_SHARE);
-        self.failed = Some(Failed { began, attempts, next: Instant::now() + pause, problem });
+        self.failed = Some(Failed { asked, attempts, next: Instant::now() + pause, problem });
     }
 
     fn tell(&self, watch: Option<&Watch>) {
@@ -282,6 +312,7 @@ impl<S: Source> Loader<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender};
 
     use super::*;
@@ -340,8 +371,23 @@ mod tests {
         Bundle { policies: vec![PolicyText { origin: id.to_owned(), text, naming }], ..Bundle::default() }
     }
 
+    /// Files that hold this policy, of which nothing was watched.
     fn files(id: &str) -> Outcome {
-        Ok(Loaded::new(bundle(id)))
+        Ok(Loaded { files: held(&[("p", id)]), ..Loaded::new(bundle(id)) })
+    }
+
+    fn held(files: &[(&str, &str)]) -> BTreeMap<String, [u8; 32]> {
+        let content = |text: &str| std::array::from_fn(|at| text.as_bytes().get(at).copied().unwrap_or_default());
+        files.iter().map(|(origin, text)| ((*origin).to_owned(), content(text))).collect()
+    }
+
+    /// Files that together hold this policy; each with what it holds and when it was last touched.
+    fn touched(id: &str, files: &[(&str, &str, Option<Instant>)], all: Option<Instant>) -> Outcome {
+        let ages = files.iter().filter_map(|(origin, _, at)| Some(((*origin).to_owned(), (*at)?))).collect();
+        let held: Vec<_> =
+            files.iter().map(|(origin, text, _)| (*origin, *text)).filter(|(_, text)| !text.is_empty()).collect();
+        let ages = Some(Ages { all, files: ages });
+        Ok(Loaded { at_once: false, files: self::held(&held), ages, ..Loaded::new(bundle(id)) })
     }
 
     impl Stage {
@@ -356,8 +402,11 @@ mod tests {
             Self { state, metrics, feed, begun, outcomes, wake }
         }
 
-        fn says(&self, sign: Sign) {
-            self.wake.lock().unwrap().as_ref().unwrap()(sign);
+        /// The watch says that a change is over; gives what is read.
+        fn settled(&self, outcome: Outcome) {
+            self.wake.lock().unwrap().as_ref().unwrap()();
+            self.begins();
+            self.outcomes.send(outcome).unwrap();
         }
 
         fn begins(&self) {
@@ -365,7 +414,7 @@ mod tests {
         }
 
         fn load(&self, outcome: Outcome) {
-            self.feed.wishes.send(Wish::Load).unwrap();
+            self.feed.wishes.send(Wish::Load(Instant::now())).unwrap();
             self.begins();
             self.outcomes.send(outcome).unwrap();
         }
@@ -385,18 +434,6 @@ mod tests {
                 assert!(start.elapsed() < Duration::from_secs(20), "not {what}: {:?}", self.state.status());
                 thread::sleep(Duration::from_millis(2));
             }
-        }
-
-        /// Lets every load read the same, until it is served.
-        #[track_caller]
-        fn loads(&self, id: &str, at_once: bool) {
-            self.until("loaded", |stage| {
-                if stage.begun.try_recv().is_ok() {
-                    let read = files(id).map(|loaded| Loaded { at_once, ..loaded });
-                    stage.outcomes.send(read).unwrap();
-                }
-                stage.serves(id)
-            });
         }
 
         fn serves(&self, id: &str) -> bool {
@@ -463,7 +500,7 @@ mod tests {
         stage.load(files("new"));
         stage.until("loaded", |stage| stage.serves("new"));
         // a change that changes nothing is acknowledged as well
-        stage.feed.wishes.send(Wish::Load).unwrap();
+        stage.feed.wishes.send(Wish::Load(Instant::now())).unwrap();
         stage.begins();
         stage.put("new");
         stage.outcomes.send(files("old")).unwrap();
@@ -483,44 +520,79 @@ mod tests {
     #[test]
     fn changes_count_in_the_order_in_which_they_were_made() {
         let stage = Stage::new();
-        stage.loads("first", true);
-        // noticed before a change of the API, and settled after it: it is the older one
-        stage.says(Sign::Noticed);
+        stage.begins();
+        stage.outcomes.send(touched("first", &[("a", "1", None), ("b", "1", None)], None)).unwrap();
+        stage.until("loaded", |stage| stage.serves("first"));
+        let now = || Some(Instant::now());
+        let mut skipped = 0;
+        let skips = |what: &str, skipped: &mut u64| {
+            *skipped += 1;
+            stage.until(what, |stage| stage.superseded() == *skipped);
+            assert!(stage.serves(&format!("put {what}")), "{what}");
+        };
+        let put = |what: &str| stage.put(&format!("put {what}"));
+
+        // changed before the change of the API, and settled after it; though both changed while they were read
+        let before = now();
+        put("older");
+        stage.settled(touched("older", &[("a", "2", before), ("b", "2", before)], None));
+        skips("older", &mut skipped);
+        // nothing more of it, though every file is touched
+        stage.settled(touched("older", &[("a", "2", now()), ("b", "2", now())], now()));
+        stage.until("unchanged", |stage| stage.metrics.reloads(Origin::Files, ReloadResult::Unchanged).get() == 1);
+        assert!(stage.serves("put older"));
+        // the next change counts
+        stage.settled(touched("newer", &[("a", "3", now()), ("b", "2", now())], None));
+        stage.until("loaded", |stage| stage.serves("newer"));
+        // another file that is only touched afterwards makes it no later
+        let before = now();
+        put("touch");
+        stage.settled(touched("touched", &[("a", "4", before), ("b", "2", now())], None));
+        skips("touch", &mut skipped);
+        // a file that is changed does, and so does one that comes or goes, or a directory
+        for (id, files, all) in [
+            ("both", [("a", "5", before), ("b", "5", now())], None),
+            ("gone", [("a", "6", before), ("b", "", now())], None),
+            ("come", [("a", "7", before), ("b", "7", now())], None),
+            ("all", [("a", "8", before), ("b", "8", before)], now()),
+        ] {
+            put(id);
+            let later = now();
+            let files = files.map(|(origin, text, at)| (origin, text, if at == before { before } else { later }));
+            stage.settled(touched(id, &files, all.and(later)));
+            stage.until(id, |stage| stage.serves(id));
+        }
+        // what is known of a file is kept while the files cannot be built
+        let before = now();
+        put("broken");
+        let unbuilt = |outcome: Outcome| {
+            let broken = |loaded: Loaded| {
+                let mut bundle = bundle("broken");
+                bundle.policies[0].text = "permit".to_owned();
+                Loaded { digest: Digest::of(&bundle), bundle, ..loaded }
+            };
+            outcome.map(broken)
+        };
+        stage.settled(unbuilt(touched("x", &[("a", "9", now()), ("b", "8", before)], None)));
+        stage.until("refused", |stage| !stage.state.status().last_attempt.unwrap().problems.is_empty());
+        stage.settled(touched("mended", &[("a", "9", None), ("b", "8", before)], None));
+        stage.until("loaded", |stage| stage.serves("mended"));
+    }
+
+    #[test]
+    fn a_load_that_is_asked_for_counts_from_when_it_was() {
+        let stage = Stage::new();
+        stage.begins();
+        // asked for while another load runs, and before a change of the API
+        stage.feed.wishes.send(Wish::Load(Instant::now())).unwrap();
         stage.put("put");
-        stage.says(Sign::Settled);
+        stage.outcomes.send(touched("first", &[("a", "1", None)], None)).unwrap();
         stage.begins();
-        stage.outcomes.send(files("older")).unwrap();
-        stage.until("skipped", |stage| stage.superseded() == 1);
+        stage.outcomes.send(touched("second", &[("a", "2", None)], None)).unwrap();
+        stage.until("skipped", |stage| stage.superseded() == 2);
         assert!(stage.serves("put"));
-        // the last event counts
-        stage.says(Sign::Noticed);
-        stage.put("again");
-        stage.says(Sign::Noticed);
-        stage.says(Sign::Settled);
-        stage.loads("newer", true);
-        // noticed while an older load runs, and read by it: loaded, though that load is skipped
-        stage.says(Sign::Noticed);
-        stage.says(Sign::Settled);
-        stage.begins();
-        stage.put("third");
-        stage.says(Sign::Noticed);
-        stage.outcomes.send(files("newest")).unwrap();
-        stage.loads("newest", true);
-        // files that change between two attempts
-        stage.says(Sign::Noticed);
-        stage.says(Sign::Settled);
-        stage.begins();
-        stage.put("fourth");
-        stage.outcomes.send(failing()).unwrap();
-        stage.says(Sign::Noticed);
-        stage.loads("back", true);
-        // files that change unnoticed between two attempts
-        stage.says(Sign::Noticed);
-        stage.says(Sign::Settled);
-        stage.begins();
-        stage.put("fifth");
-        stage.outcomes.send(failing()).unwrap();
-        stage.loads("unseen", false);
+        stage.load(touched("third", &[("a", "3", None)], None));
+        stage.until("loaded", |stage| stage.serves("third"));
     }
 
     #[test]

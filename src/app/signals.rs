@@ -1,12 +1,13 @@
-//! SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 reopens the decision log.
+//! SIGTERM, SIGINT and SIGXCPU stop, SIGHUP reloads, SIGUSR1 reopens the decision log.
 //!
 //! Signals are obeyed on a thread of their own: whatever keeps the serving threads busy, the process can be told to end,
-//! and ends in time.
+//! and ends in time. Signals that say nothing to us are ignored from the first moment: by default most of them end the
+//! process, and a limit, a terminal or a timer of another program may send them.
 
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +25,44 @@ const OVERDUE: Duration = Duration::from_millis(250);
 
 /// How long a start that is told to end may still take to come to an end by itself.
 const STARTING: Duration = Duration::from_secs(2);
+
+/// Signals that end or stop a process by default and that no command needs. A write over the limit of a file's size
+/// (`SIGXFSZ`) is an error like any other; a pipe that is closed is ignored by the standard library already.
+const NEVER: &[libc::c_int] = &[libc::SIGXFSZ];
+
+/// The same for a sidecar. Those that it obeys are among them: what comes before it can obey must not end it.
+const NEVER_SERVING: &[libc::c_int] = &[
+    libc::SIGHUP,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGXCPU,
+    // timers that whoever started us had set live on
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGIO,
+    // a terminal stops those that write to it from the background
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    libc::SIGPWR,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    libc::SIGSTKFLT,
+];
+
+/// Ignores the signals that must not end this process; more of them where it is to serve. Call it first of all.
+pub fn outlive_signals(serving: bool) {
+    for signal in NEVER.iter().chain(NEVER_SERVING.iter().filter(|_| serving)) {
+        ignore(*signal);
+    }
+}
+
+#[expect(unsafe_code, reason = "neither the standard library nor `rustix` ignores signals")]
+fn ignore(signal: libc::c_int) {
+    // SAFETY: no handler is installed, so no code of ours runs within a signal. It fails for numbers that are no
+    // signals alone, and then nothing has changed.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
 
 /// The signals that the process obeys, caught from when this exists. Until there is an app they only end it.
 pub(super) struct Signals {
@@ -43,6 +82,8 @@ struct Caught {
     interrupt: Signal,
     hangup: Signal,
     reopen: Signal,
+    /// The soft limit of processor time is reached; at the hard one the system ends the process.
+    used_up: Signal,
 }
 
 impl Signals {
@@ -54,6 +95,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
+            used_up: signal(SignalKind::from_raw(libc::SIGXCPU))?,
         };
         drop(within);
         let (apps, mut app) = oneshot::channel();
@@ -114,9 +156,13 @@ impl Caught {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
+                _ = self.used_up.recv() => {
+                    tracing::warn!("the limit of processor time (`ulimit -t`) is reached: stopping in good order");
+                    return;
+                }
                 _ = self.hangup.recv() => {
                     // the feed is gone only when the process stops
-                    let _ = wake.send(Wish::Load);
+                    let _ = wake.send(Wish::Load(Instant::now()));
                     if let Some(tokens) = &services.admin_tokens {
                         tokens.reload();
                     }

@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod generate;
 mod http;
+mod printable;
 mod progress;
 mod routes;
 mod serve;
@@ -33,6 +34,7 @@ pub use exit::{Exit, Stop};
 pub use terminal::{ColorChoice, Terminal};
 
 use crate::engine::Semantics;
+use printable::Printable;
 use terminal::{Patient, wants_color};
 use timely::Timely;
 
@@ -182,15 +184,15 @@ impl From<SemanticsArg> for Semantics {
 
 /// Runs the process's command line on the process's streams.
 pub fn main() -> Exit {
+    let serving = is_serve(std::env::args_os());
+    // before the configuration is read, which may wait for a file system
+    crate::app::outlive_signals(serving);
     // not locked: while one verb runs, the log and the decision log write to the same streams from their threads
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let mut out = Patient::new(io::BufWriter::new(stdout));
     // a pager may keep the others waiting, but the sidecar must end where it cannot start
-    let mut err: Box<dyn Write> = if is_serve(std::env::args_os()) {
-        Box::new(Patient::new(Timely::new(stderr, LAST_WORDS)))
-    } else {
-        Box::new(Patient::new(stderr))
-    };
+    let mut err: Box<dyn Write> =
+        if serving { Box::new(Patient::new(Timely::new(stderr, LAST_WORDS))) } else { Box::new(Patient::new(stderr)) };
     let env = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let streams = |choice| (wants_color(choice, &io::stdout(), env), wants_color(choice, &io::stderr(), env));
     run(std::env::args_os(), &mut io::stdin(), &mut out, &mut *err, &streams)
@@ -225,26 +227,36 @@ pub fn run<A: Into<OsString> + Clone>(
     let exit = match parsed {
         Ok(cli) => {
             let (color, color_err) = colors(cli.color);
-            let mut terminal = Terminal { stdin, out, err, color, color_err };
-            dispatch(&cli.command, &mut terminal).unwrap_or_else(|stop| {
+            let mut shown = Printable::new(&mut *out, color);
+            let mut told = Printable::new(&mut *err, color_err);
+            let mut terminal = Terminal { stdin, out: &mut shown, err: &mut told, color, color_err };
+            let exit = dispatch(&cli.command, &mut terminal).unwrap_or_else(|stop| {
                 for line in stop.message.lines() {
                     let prefix = terminal::toned("error:", terminal::Tone::Bad, terminal.color_err);
                     // there is nobody left to tell if this fails
                     let _ = writeln!(terminal.err, "{prefix} {line}");
                 }
                 stop.exit
-            })
+            });
+            let flushed = shown.flush().and_then(|()| told.flush());
+            return end(exit, flushed, err);
         }
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             let (color, color_err) = colors(ColorChoice::Auto);
             let (to, color): (&mut dyn Write, bool) = if asked { (out, color) } else { (err, color_err) };
             let text = error.render();
-            let _ = if color { write!(to, "{}", text.ansi()) } else { write!(to, "{text}") };
+            let _ = if color { write!(to, "{}", text.ansi()) } else { write!(Printable::new(to, false), "{text}") };
             if asked { Exit::Success } else { Exit::Usage }
         }
     };
-    match out.flush().and_then(|()| err.flush()) {
+    let flushed = out.flush().and_then(|()| err.flush());
+    end(exit, flushed, err)
+}
+
+/// How to exit, once everything was written or could not be.
+fn end(exit: Exit, flushed: io::Result<()>, err: &mut dyn Write) -> Exit {
+    match flushed {
         Ok(()) => exit,
         Err(error) => {
             let _ = writeln!(err, "error: cannot write the output: {error}");

@@ -44,6 +44,9 @@ pub enum Tone {
     Faint,
 }
 
+/// The sequences that set each tone and end it: the only ones that reach a terminal.
+pub(super) const COLOURS: [&str; 5] = ["\x1b[32m", "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"];
+
 /// Text in a colour, or plain.
 pub struct Toned<T> {
     text: T,
@@ -61,13 +64,14 @@ impl<T: fmt::Display> fmt::Display for Toned<T> {
         if !self.on {
             return self.text.fmt(f);
         }
-        let code = match self.tone {
-            Tone::Good => 32,
-            Tone::Bad => 31,
-            Tone::Strong => 1,
-            Tone::Faint => 2,
+        let [good, bad, strong, faint, end] = COLOURS;
+        let start = match self.tone {
+            Tone::Good => good,
+            Tone::Bad => bad,
+            Tone::Strong => strong,
+            Tone::Faint => faint,
         };
-        write!(f, "\x1b[{code}m{}\x1b[0m", self.text)
+        write!(f, "{start}{}{end}", self.text)
     }
 }
 

@@ -459,3 +459,38 @@ fn the_page_about_the_command_line_is_its_help() {
     let written = fs::read_to_string(&path).unwrap_or_default();
     assert!(written == page, "docs/cli.md is not what `--help` says; run this test with BLESS=1");
 }
+
+#[test]
+fn nothing_that_is_read_steers_the_terminal() {
+    const HOSTILE: &str = "\u{1b}]0;title\u{7}\u{1b}[2J\r\u{9b}8m\u{202e}";
+    let policy = format!("@id(\"{HOSTILE}\") permit(principal, action, resource) when {{ principal.{HOSTILE} }};");
+    let test = TESTS.replace("one", "\\u001b[2J\\u009b8m").replace("allow", "deny");
+    let text = format!("{HOSTILE}.txt");
+    for (file, content) in [
+        (&*format!("policies/{HOSTILE}.txt"), "x"),
+        (&*format!("policies/{HOSTILE}\nvalid: all.cedar"), "permit("),
+        ("policies/x.cedar", &*policy),
+        ("policies/s.cedarschema", &*format!("entity {HOSTILE};")),
+        ("policies/tests/t.json", &*test),
+        ("routes/r.yaml", HOSTILE),
+        ("entities/e.json", &*format!("[{HOSTILE}]")),
+    ] {
+        let dir = bundle(&[(file, content)]);
+        let place = at(&dir);
+        for args in [
+            &["validate", "-p", &place][..],
+            &["validate", "--format", "json", "-p", &place],
+            &["test", "-p", &place],
+            &["routes", "list", "-p", &place],
+            &["validate", "-p", &text],
+            &["config", "show", "--config", &text],
+            &[HOSTILE],
+        ] {
+            let ran = palisade(args);
+            let shown = format!("{}{}", ran.out, ran.err);
+            let steers = |c: char| (c.is_control() && c != '\n' && c != '\t') || c == '\u{202e}';
+            assert!(!shown.contains(steers), "{file:?} {args:?}: {shown:?}");
+            assert!(!shown.contains("\nvalid: all"), "{file:?} {args:?}: {shown}");
+        }
+    }
+}

@@ -27,6 +27,9 @@ use crate::domain::uid::is_type_name;
 /// The HTTP library's least buffer for a request head.
 const LEAST_HEADER_BYTES: u64 = 8 * 1024;
 
+/// The least memory of the decision log's queue: a record that never fits is never recorded.
+const LEAST_LOG_QUEUE: usize = 64 << 10;
+
 /// Where `default` stands among the types of `authzen.overlay`.
 const OVERLAY_DEFAULT: &str = "default";
 
@@ -236,7 +239,14 @@ impl Checker<'_> {
                 Err(message) => self.report(&key.each_ref().map(String::as_str), message),
             }
         }
-        DecisionLogSettings { sink, queue: raw.queue.get(), mask }
+        let queue_bytes = usize::try_from(raw.queue_bytes.0).unwrap_or(usize::MAX);
+        if queue_bytes < LEAST_LOG_QUEUE {
+            self.report(
+                &["decision_log", "queue_bytes"],
+                "must be at least 64KiB, or no record of some size would ever fit",
+            );
+        }
+        DecisionLogSettings { sink, queue: raw.queue.get(), queue_bytes, overflow: raw.overflow, mask }
     }
 
     fn level(&mut self, level: &str) {

@@ -27,7 +27,7 @@ use self::tree::Tree;
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
 pub use problem::{ConfigErrors, Origin, Problem};
-pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, OverlayRule, Semantics, Validation};
+pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, Overflow, OverlayRule, Semantics, Validation};
 pub use schema::json_schema;
 pub use secret::Secret;
 pub use settings::identity::{

@@ -168,6 +168,18 @@ impl OverlayRule {
 }
 
 words! {
+    /// What becomes of a decision whose record finds the decision log's queue full.
+    Overflow {
+        /// It is answered; the record is dropped and counted.
+        Drop,
+        /// It waits for room as long as its request may, and is then answered as an error.
+        Block,
+        /// It is answered as an error.
+        Deny,
+    }
+}
+
+words! {
     /// What a log line looks like.
     LogFormat {
         /// For people; coloured on a terminal unless `NO_COLOR` is set.
@@ -319,8 +331,12 @@ section! {
     RawDecisionLog {
         /// `off`, `stdout`, or the path of a file that JSON lines are appended to.
         sink: String = "off".to_owned(),
-        /// How many records may wait to be written. Beyond that they are dropped and counted.
+        /// How many records may wait to be written. Beyond that `overflow` says what happens.
         queue: NonZeroUsize = non_zero::<8192>(),
+        /// How many bytes of memory the records that wait may take. Beyond that `overflow` says what happens.
+        queue_bytes: ByteSize = ByteSize::mib(16),
+        /// What happens to a decision whose record finds the queue full: `drop` answers it and counts the record as lost, `block` waits for room as long as the request may and then answers an error, `deny` answers an error.
+        overflow: Overflow = Overflow::Drop,
         /// Context attributes whose values are hidden: dotted paths below `context`, `*` for any one level.
         #[schemars(with = "Vec<String>")]
         mask: Vec<Option<String>> = Vec::new(),

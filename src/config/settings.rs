@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{
-    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, OverlayRule, Secret, Semantics, Validation,
+    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow, OverlayRule, Secret, Semantics,
+    Validation,
 };
 
 pub mod identity;
@@ -271,6 +272,10 @@ pub struct DecisionLogSettings {
     pub sink: LogSink,
     /// How many records may wait. Not 0.
     pub queue: usize,
+    /// How many bytes they may take.
+    pub queue_bytes: usize,
+    /// What happens where they take more.
+    pub overflow: Overflow,
     /// Context attributes whose values are hidden.
     pub mask: Vec<MaskPath>,
 }

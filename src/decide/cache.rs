@@ -2,6 +2,9 @@
 //!
 //! The revision is part of every key, so a decision is never found at another revision and nothing needs
 //! to be invalidated; what no revision asks for any more ages out.
+//!
+//! The map lets go of what it evicts some hundred entries late, so that its bound holds for memory only where no entry
+//! is large: a question with a long key is not kept at all.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -10,14 +13,22 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use crate::decide::key::Key;
-use crate::domain::Decision;
+use crate::domain::{Decision, DeniedBy};
 
-/// What an entry costs besides its texts: the map's slot, its place in the queues, two counts, a decision.
-const ENTRY_OVERHEAD_BYTES: usize = 256;
+/// What an entry costs besides its texts: the map's slots, its place in the queues, counts, a decision, and what the
+/// allocator adds to each. An estimate.
+const ENTRY_OVERHEAD_BYTES: usize = 512;
+
+/// The longest key that is kept, in a cache that is large enough.
+const LONGEST_KEY: u64 = 8 << 10;
+
+/// How many of the longest keys a cache has room for at least: what is evicted and not freed yet is few of them.
+const LEAST_KEYS: u64 = 1 << 10;
 
 /// The cache. `S` is the hasher, keyed at random per process so that nobody can aim for one bucket.
 pub struct DecisionCache<S = RandomState> {
     entries: Cache<Key, Arc<Decision>, S>,
+    longest_key: usize,
 }
 
 impl<S> std::fmt::Debug for DecisionCache<S> {
@@ -38,9 +49,17 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> DecisionCache<S> {
     fn with_hasher(max_bytes: u64, hasher: S) -> Self {
         let entries = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|key: &Key, decision: &Arc<Decision>| u32::try_from(weight(key, decision)).unwrap_or(u32::MAX))
+            .weigher(|key: &Key, decision: &Arc<Decision>| {
+                u32::try_from(weight(key.len(), decision)).unwrap_or(u32::MAX)
+            })
             .build_with_hasher(hasher);
-        Self { entries }
+        let longest_key = LONGEST_KEY.min(max_bytes / LEAST_KEYS) as usize;
+        Self { entries, longest_key }
+    }
+
+    /// Whether a question with this key may be kept.
+    pub(super) fn takes(&self, key: &[u8]) -> bool {
+        key.len() <= self.longest_key
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<Arc<Decision>> {
@@ -48,7 +67,9 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> DecisionCache<S> {
     }
 
     pub(super) fn insert(&self, key: &[u8], decision: Arc<Decision>) {
-        self.entries.insert(key.into(), decision);
+        if self.takes(key) && weight(key.len(), &decision) <= 2 * self.longest_key + ENTRY_OVERHEAD_BYTES {
+            self.entries.insert(key.into(), decision);
+        }
     }
 
     /// Bytes that the entries take, by estimate.
@@ -71,9 +92,13 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> DecisionCache<S> {
 }
 
 /// Policy ids are shared with the snapshot; error messages are the decision's own.
-fn weight(key: &Key, decision: &Decision) -> usize {
-    let errors: usize = decision.errors.iter().map(|error| 48 + error.message.len()).sum();
-    ENTRY_OVERHEAD_BYTES + key.len() + decision.reasons.len() * 16 + errors
+fn weight(key: usize, decision: &Decision) -> usize {
+    let errors: usize = decision.errors.iter().map(|error| 64 + error.message.len()).sum();
+    let rule = match &decision.denied_by {
+        Some(DeniedBy::UnknownEntity { entity }) => entity.capacity(),
+        _ => 0,
+    };
+    ENTRY_OVERHEAD_BYTES + key + decision.reasons.capacity() * 16 + errors + rule
 }
 
 #[cfg(test)]
@@ -127,15 +152,35 @@ mod tests {
     }
 
     #[test]
-    fn huge_keys_do_not_break_the_bound() {
-        let cache = DecisionCache::new(100_000);
-        for i in 0..1_000_u32 {
-            let mut key = vec![0; 10_000];
-            key[..4].copy_from_slice(&i.to_le_bytes());
-            cache.insert(&key, decision(Outcome::Deny));
+    fn no_keys_break_the_bound() {
+        const MAX: u64 = 16 << 20;
+        for (length, kept) in [(100, true), (8_192, true), (8_193, false), (1_000_000, false)] {
+            let cache = DecisionCache::new(MAX);
+            for i in 0..(2 * MAX as usize / length).min(4_000) as u32 {
+                let mut key = vec![0; length];
+                key[..4].copy_from_slice(&i.to_le_bytes());
+                assert_eq!(cache.takes(&key), kept, "{length}");
+                cache.insert(&key, decision(Outcome::Deny));
+            }
+            cache.entries.run_pending_tasks();
+            assert!(cache.bytes() <= MAX, "{length}: {}", cache.bytes());
+            assert_eq!(!cache.is_empty(), kept, "{length}");
         }
-        cache.entries.run_pending_tasks();
-        assert!(cache.bytes() <= 100_000, "{}", cache.bytes());
-        assert!(!cache.is_empty());
+        // a small cache takes smaller keys, so that it holds many of them
+        let small = DecisionCache::new(1 << 20);
+        assert!(small.takes(&[0; 1_024]) && !small.takes(&[0; 1_025]));
+    }
+
+    #[test]
+    fn a_decision_that_says_much_is_not_kept() {
+        let cache = DecisionCache::new(64 << 20);
+        for (message, kept) in [(1_000, true), (100_000, false)] {
+            let mut large = Decision::clone(&decision(Outcome::Deny));
+            large.errors =
+                vec![crate::domain::PolicyError { policy_id: "p".into(), message: "x".repeat(message).into() }];
+            let key = usize::to_le_bytes(message);
+            cache.insert(&key, Arc::new(large));
+            assert_eq!(cache.get(&key).is_some(), kept, "{message}");
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::{AccessRequest, Decision, RequestError};
 use crate::engine::Snapshot;
 use crate::state::State;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
+use log::{DecisionRecord, Record, Recorded};
 use pool::ReferencePool;
 use unasked::UnaskedRecord;
 
@@ -70,6 +71,26 @@ pub enum CheckError {
     /// The time is over: that of the reference engine, which alone can decide this, or that of a batch.
     #[error("the decision took too long")]
     TooSlow,
+    /// The decision log cannot take the record, and `decision_log.overflow` is not `drop`.
+    #[error("the decision cannot be recorded, and `decision_log.overflow` refuses decisions without a record")]
+    Unrecorded,
+}
+
+/// What became of a request on its own thread.
+enum AtOnce {
+    /// It is decided, counted and recorded, or cannot be.
+    Done(Result<Arc<Decision>, CheckError>),
+    /// It is decided, and its record waits for room.
+    Unrecorded(Made),
+    /// Only the reference can decide it.
+    ByReference,
+}
+
+/// A decision, and how it was made.
+struct Made {
+    decision: Arc<Decision>,
+    cached: bool,
+    took: Duration,
 }
 
 /// Until when a request that comes now may be decided by the reference, where it has to be.
@@ -117,6 +138,13 @@ impl BatchTime {
             self.lent = Instant::now();
         }
         Ok(())
+    }
+}
+
+impl Made {
+    fn record<'a>(&'a self, request: &'a AccessRequest<'a>, call: Call<'a>) -> Record<'a> {
+        let Self { decision, cached, took } = self;
+        Record::Decision(DecisionRecord { request, decision, cached: *cached, took: *took, call })
     }
 }
 
@@ -178,15 +206,15 @@ impl Pdp {
     /// If there is no snapshot, the request is invalid, or the engine failed.
     pub async fn check(&self, request: &AccessRequest<'_>, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
         let now = clock();
-        let snapshot = {
+        let (snapshot, at_once) = {
             let published = self.state.load();
             let snapshot = &published.as_ref().ok_or(CheckError::NotReady)?.snapshot;
             match self.check_at_once(snapshot, request, now, call) {
-                Some(result) => return result,
-                None => snapshot.clone(),
+                AtOnce::Done(result) => return result,
+                other => (snapshot.clone(), other),
             }
         };
-        self.check_by_reference(&snapshot, request, now, reference_deadline(), call).await
+        self.check_later(at_once, &snapshot, request, now, reference_deadline(), call).await
     }
 
     /// Decides one request at a snapshot and a time (milliseconds since 1970) that the caller holds, so that several
@@ -203,84 +231,122 @@ impl Pdp {
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
         match self.check_at_once(snapshot, request, now, call) {
-            Some(result) => result,
-            None => self.check_by_reference(snapshot, request, now, deadline, call).await,
+            AtOnce::Done(result) => result,
+            other => self.check_later(other, snapshot, request, now, deadline, call).await,
         }
     }
 
-    /// Decides on this thread, from the cache or by the compiled engine; `None` where only the reference can.
-    fn check_at_once(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        request: &AccessRequest<'_>,
-        now: i64,
-        call: Call<'_>,
-    ) -> Option<Result<Arc<Decision>, CheckError>> {
+    /// Decides on this thread, from the cache or by the compiled engine.
+    fn check_at_once(&self, snapshot: &Arc<Snapshot>, request: &AccessRequest<'_>, now: i64, call: Call<'_>) -> AtOnce {
         let started = Instant::now();
-        let result = self.cached(snapshot, request, now)?;
-        Some(self.note(result, snapshot, request, now, started, call))
+        let Some(result) = self.cached(snapshot, request, now) else { return AtOnce::ByReference };
+        let took = started.elapsed();
+        let (decision, cached) = match result {
+            Ok(decided) => decided,
+            Err(error) => {
+                self.metrics.decided(call.transport, DecisionKind::Error, took);
+                return AtOnce::Done(Err(error));
+            }
+        };
+        self.sample(snapshot, request, now, &decision);
+        let made = Made { decision, cached, took };
+        let Some(log) = &self.log else { return AtOnce::Done(self.recorded(Recorded::Fine, made, call)) };
+        match log.record(&made.record(request, call)) {
+            Recorded::Wait => AtOnce::Unrecorded(made),
+            recorded => AtOnce::Done(self.recorded(recorded, made, call)),
+        }
     }
 
-    async fn check_by_reference(
+    /// Does what cannot be done at once: asks the reference, or waits for the log.
+    async fn check_later(
         &self,
+        at_once: AtOnce,
         snapshot: &Arc<Snapshot>,
         request: &AccessRequest<'_>,
         now: i64,
         deadline: Instant,
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
-        let started = Instant::now();
-        let decided = self.reference.decide(snapshot.clone(), request, now, deadline).await;
-        let result = decided.map(|decision| {
-            let decision = Arc::new(decision);
-            if let Some(cache) = self.cache_for(request) {
-                with_key(snapshot, request, |key| keep(cache, key, &decision));
-            }
-            (decision, false)
-        });
-        self.note(result, snapshot, request, now, started, call)
+        let made = match at_once {
+            AtOnce::Done(result) => return result,
+            AtOnce::Unrecorded(made) => made,
+            AtOnce::ByReference => self.make_by_reference(snapshot, request, now, deadline, call).await?,
+        };
+        let recorded = match &self.log {
+            Some(log) => log.record_patiently(&made.record(request, call), deadline).await,
+            None => Recorded::Fine,
+        };
+        self.recorded(recorded, made, call)
     }
 
-    /// Counts and records a decision, and whether it came from the cache.
-    fn note(
+    async fn make_by_reference(
         &self,
-        result: Result<(Arc<Decision>, bool), CheckError>,
         snapshot: &Arc<Snapshot>,
         request: &AccessRequest<'_>,
         now: i64,
-        started: Instant,
+        deadline: Instant,
         call: Call<'_>,
-    ) -> Result<Arc<Decision>, CheckError> {
+    ) -> Result<Made, CheckError> {
+        let started = Instant::now();
+        let decided = self.reference.decide(snapshot.clone(), request, now, deadline).await;
         let took = started.elapsed();
-        match &result {
-            Ok((decision, cached)) => {
-                self.count(decision, call.transport, took);
-                if let Some(log) = &self.log {
-                    log.record(request, decision, *cached, took, call);
-                }
-                if let Some(sampler) = &self.sampler {
-                    sampler.offer(snapshot, request, now, decision);
-                }
+        let decision = match decided {
+            Ok(decision) => Arc::new(decision),
+            Err(error) => {
+                self.metrics.decided(call.transport, DecisionKind::Error, took);
+                return Err(error);
             }
-            Err(_) => self.metrics.decided(call.transport, DecisionKind::Error, took),
+        };
+        if let Some(cache) = self.cache_for(request) {
+            with_key(snapshot, request, |key| keep(cache, key, &decision));
         }
-        result.map(|(decision, _)| decision)
+        self.sample(snapshot, request, now, &decision);
+        Ok(Made { decision, cached: false, took })
     }
 
-    /// Counts and records a gateway's request that was refused before any policy was asked.
-    pub fn note_refused(&self, refused: Refused<'_>, call: Call<'_>) {
+    fn sample(&self, snapshot: &Arc<Snapshot>, request: &AccessRequest<'_>, now: i64, decision: &Arc<Decision>) {
+        if let Some(sampler) = &self.sampler {
+            sampler.offer(snapshot, request, now, decision);
+        }
+    }
+
+    /// Counts a decision, and gives it if it may be answered.
+    fn recorded(&self, recorded: Recorded, made: Made, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
+        if recorded != Recorded::Fine {
+            self.metrics.decided(call.transport, DecisionKind::Error, made.took);
+            return Err(CheckError::Unrecorded);
+        }
+        self.count(&made.decision, call.transport, made.took);
+        Ok(made.decision)
+    }
+
+    /// Counts and records a gateway's request that was refused before any policy was asked. The record waits for room
+    /// until `deadline`, where it may.
+    pub async fn note_refused(&self, refused: Refused<'_>, deadline: Instant, call: Call<'_>) {
         self.metrics.refused(call.transport, refused.reason);
         tracing::debug!(transport = %call.transport, code = refused.code, "refused: {}", refused.message);
-        if let Some(log) = &self.log {
-            log.record_unasked(UnaskedRecord::refused(refused, call));
-        }
+        // refused it is, with a record or without
+        let _ = self.record_unasked(&UnaskedRecord::refused(refused, call), deadline).await;
     }
 
     /// Counts and records a gateway's request that passed on a public route, where no policy is asked.
-    pub fn note_public(&self, public: Public<'_>, call: Call<'_>) {
+    ///
+    /// # Errors
+    /// If it cannot be recorded until `deadline` and may not pass without.
+    pub async fn note_public(&self, public: Public<'_>, deadline: Instant, call: Call<'_>) -> Result<(), CheckError> {
+        if self.record_unasked(&UnaskedRecord::public(public, call), deadline).await != Recorded::Fine {
+            return Err(CheckError::Unrecorded);
+        }
         self.metrics.passed_public(call.transport);
-        if let Some(log) = &self.log {
-            log.record_unasked(UnaskedRecord::public(public, call));
+        Ok(())
+    }
+
+    async fn record_unasked(&self, record: &UnaskedRecord<'_>, deadline: Instant) -> Recorded {
+        let Some(log) = &self.log else { return Recorded::Fine };
+        let record = Record::Unasked(record);
+        match log.record(&record) {
+            Recorded::Wait => log.record_patiently(&record, deadline).await,
+            recorded => recorded,
         }
     }
 
@@ -312,6 +378,10 @@ impl Pdp {
             return Some(evaluate(snapshot, request, now)?.map(|decision| (Arc::new(decision), false)));
         };
         with_key(snapshot, request, |key| match cache.get(key) {
+            _ if !cache.takes(key) => {
+                self.metrics.cache_skipped.inc();
+                Some(evaluate(snapshot, request, now)?.map(|decision| (Arc::new(decision), false)))
+            }
             Some(hit) => {
                 self.metrics.cache_hits.inc();
                 Some(Ok((hit, true)))

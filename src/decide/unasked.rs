@@ -3,13 +3,9 @@
 //! They tell the reason, the route, and what was asked for as far as its path. Never a query, a header or a credential:
 //! those hold secrets more often than not.
 
-use std::time::SystemTime;
-
-use serde::Serialize;
-
 use crate::decide::Call;
-use crate::domain::{Outcome, Revision, Uid};
-use crate::telemetry::{RefusalReason, Transport, fresh_id};
+use crate::domain::{Revision, Uid};
+use crate::telemetry::RefusalReason;
 
 /// The longest path that is recorded, in bytes.
 const MAX_PATH: usize = 1_024;
@@ -17,9 +13,9 @@ const MAX_PATH: usize = 1_024;
 /// What was asked for, as the gateway describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    method: Box<str>,
-    host: Option<Box<str>>,
-    path: Box<str>,
+    pub(super) method: Box<str>,
+    pub(super) host: Option<Box<str>>,
+    pub(super) path: Box<str>,
 }
 
 impl Target {
@@ -66,95 +62,26 @@ pub struct Public<'a> {
     pub revision: Revision,
 }
 
-/// Such a request on its way to the decision log.
+/// Such a request, for the decision log.
 #[derive(Debug)]
-pub(super) struct UnaskedRecord {
-    time: SystemTime,
-    transport: Transport,
-    request_id: Box<str>,
+pub(super) struct UnaskedRecord<'a> {
+    pub(super) call: Call<'a>,
     /// Code and message; `None` if it passed.
-    refused: Option<(Box<str>, Box<str>)>,
-    target: Option<Target>,
-    route: Option<Box<str>>,
-    principal: Option<String>,
-    revision: Option<Revision>,
+    pub(super) refused: Option<(&'a str, &'a str)>,
+    pub(super) target: Option<Target>,
+    pub(super) route: Option<&'a str>,
+    pub(super) principal: Option<&'a Uid<'a>>,
+    pub(super) revision: Option<Revision>,
 }
 
-impl UnaskedRecord {
-    pub(super) fn refused(refused: Refused<'_>, call: Call<'_>) -> Self {
-        Self {
-            time: SystemTime::now(),
-            transport: call.transport,
-            request_id: call.request_id.into(),
-            refused: Some((refused.code.into(), refused.message.into())),
-            target: refused.target,
-            route: refused.route.map(Into::into),
-            principal: refused.principal.map(ToString::to_string),
-            revision: refused.revision,
-        }
+impl<'a> UnaskedRecord<'a> {
+    pub(super) fn refused(refused: Refused<'a>, call: Call<'a>) -> Self {
+        let Refused { code, message, target, route, principal, revision, .. } = refused;
+        Self { call, refused: Some((code, message)), target, route, principal, revision }
     }
 
-    pub(super) fn public(public: Public<'_>, call: Call<'_>) -> Self {
-        Self {
-            time: SystemTime::now(),
-            transport: call.transport,
-            request_id: call.request_id.into(),
-            refused: None,
-            target: public.target,
-            route: Some(public.route.into()),
-            principal: None,
-            revision: Some(public.revision),
-        }
-    }
-}
-
-/// A line of the log.
-#[derive(Serialize)]
-pub(super) struct UnaskedLine<'a> {
-    decision_id: String,
-    time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<String>,
-    transport: &'a str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    principal: Option<&'a str>,
-    decision: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    public: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<&'a str>,
-}
-
-impl<'a> UnaskedLine<'a> {
-    pub(super) fn new(record: &'a UnaskedRecord) -> Self {
-        let timestamp = jiff::Timestamp::try_from(record.time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let refused = record.refused.as_ref();
-        Self {
-            decision_id: fresh_id().to_string(),
-            time: format!("{timestamp:.6}"),
-            revision: record.revision.map(|revision| revision.to_string()),
-            transport: record.transport.as_str(),
-            request_id: &record.request_id,
-            method: record.target.as_ref().map(|target| &*target.method),
-            host: record.target.as_ref().and_then(|target| target.host.as_deref()),
-            path: record.target.as_ref().map(|target| &*target.path),
-            principal: record.principal.as_deref(),
-            decision: if refused.is_some() { Outcome::Deny } else { Outcome::Allow },
-            refused: refused.map(|(code, _)| &**code),
-            message: refused.map(|(_, message)| &**message),
-            public: refused.is_none().then_some(true),
-            route: record.route.as_deref(),
-        }
+    pub(super) fn public(public: Public<'a>, call: Call<'a>) -> Self {
+        let Public { target, route, revision } = public;
+        Self { call, refused: None, target, route: Some(route), principal: None, revision: Some(revision) }
     }
 }

@@ -117,7 +117,13 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.origin)?;
+        // the name of a file may have line ends, which would look like findings of their own
+        self.origin.split_inclusive(char::is_control).try_for_each(|part| {
+            match part.strip_suffix(char::is_control) {
+                Some(plain) => write!(f, "{plain}{}", part[plain.len()..].escape_default()),
+                None => f.write_str(part),
+            }
+        })?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }

@@ -73,6 +73,7 @@ impl SchemaModel {
     /// # Errors
     /// Every problem found.
     pub fn build(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
+        guard::check_schema_size(&text.fragments).map_err(|problem| vec![problem])?;
         let mut fragments = Vec::new();
         let mut problems = Vec::new();
         for (origin, text) in &text.fragments {

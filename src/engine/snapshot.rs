@@ -157,12 +157,15 @@ impl Snapshot {
             );
         }
         if let (Some(_), Some(validating)) = (&policies, validating) {
-            let (errors, found) = validating.finish();
+            let (errors, found) = validating.finish(stop);
             warnings.extend(found);
             match settings.validation {
                 Validation::Strict => problems.extend(errors),
                 _ => warnings.extend(errors.into_iter().map(Diagnostic::warning)),
             }
+        }
+        if stop() {
+            return Err(vec![policies::abandoned()]);
         }
         let (Some(policies), Some((draft, layout)), Some(compiled), true) =
             (policies, loaded, compiled, problems.is_empty())

@@ -39,7 +39,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> 
     let mut work = Work { validating, compiling: None, keep: 0, stop };
     match Policies::build(bundle, limits, &mut work) {
         Ok(_) => {
-            let (found, noted) = work.validating.map(Validating::finish).unwrap_or_default();
+            let (found, noted) = work.validating.map(|validating| validating.finish(stop)).unwrap_or_default();
             errors.extend(found);
             warnings.extend(noted);
         }

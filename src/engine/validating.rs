@@ -53,7 +53,14 @@ pub struct Validating<'s> {
     warnings: Findings,
     /// Links that are well: only their template and the types of their values matter.
     sound: HashSet<(PolicyID, Option<EntityType>, Option<EntityType>)>,
+    /// Policies that were counted and not validated yet, and their words and signs.
+    pending: Vec<(Arc<Template>, Site)>,
+    pending_tokens: usize,
 }
+
+/// How many words and signs of policies are counted before the first of them is validated. What is too much is refused at
+/// once where it is short, as it is where somebody means harm.
+const COUNTED_AHEAD: usize = 50_000;
 
 impl Findings {
     fn push(&mut self, finding: Diagnostic) {
@@ -91,14 +98,33 @@ impl<'s> Validating<'s> {
             errors: Findings::default(),
             warnings: Findings::default(),
             sound: HashSet::new(),
+            pending: Vec::new(),
+            pending_tokens: 0,
         }
     }
 
-    /// Validates one policy or template.
-    pub fn policy(&mut self, template: &Template, site: &Site, stop: &dyn Fn() -> bool) {
+    /// Counts one policy or template, and validates those that were counted when they are many.
+    pub fn policy(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) {
         if !self.may(self.steps.policy(template), template.id(), site) {
-            return;
+            return self.pending.clear();
         }
+        self.pending.push((template.clone(), site.clone()));
+        self.pending_tokens += site.tokens as usize;
+        if self.pending_tokens > COUNTED_AHEAD {
+            self.flush(stop);
+        }
+    }
+
+    fn flush(&mut self, stop: &dyn Fn() -> bool) {
+        self.pending_tokens = 0;
+        for (template, site) in std::mem::take(&mut self.pending) {
+            if self.spent <= self.most && self.errors.more == 0 && !stop() {
+                self.validate(&template, &site, stop);
+            }
+        }
+    }
+
+    fn validate(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) {
         let (mut found, mut all_false, mut unsaid) = (HashSet::new(), true, false);
         for (n, (_, check)) in self.checker.typecheck_by_request_env(template).enumerate() {
             if n.is_multiple_of(STRIDE) && stop() {
@@ -128,7 +154,7 @@ impl<'s> Validating<'s> {
                 let message = format!("`{}` is too deep to be validated", template.id());
                 self.errors.push(Diagnostic::error(&*site.origin, message).policy(template.id().to_string()));
             }
-            for warning in confusable_string_checks(std::iter::once(template)) {
+            for warning in confusable_string_checks(std::iter::once(&**template)) {
                 self.warn(template, site, &warning);
             }
             return;
@@ -136,15 +162,14 @@ impl<'s> Validating<'s> {
         drop(literals);
         // in all of Cedar's words
         let mut set = PolicySet::new();
-        let template = Arc::new(template.clone());
         let added = match Template::try_as_policy(template.clone()) {
             Ok(policy) => set.add(policy).is_ok(),
-            Err(_) => set.add_template(Template::clone(&template)).is_ok(),
+            Err(_) => set.add_template(Template::clone(template)).is_ok(),
         };
         debug_assert!(added, "an empty set takes any policy");
         let result = self.validator().validate(&set, ValidationMode::Strict);
-        result.validation_errors().for_each(|error| self.error(&template, site, error));
-        result.validation_warnings().for_each(|warning| self.warn(&template, site, warning));
+        result.validation_errors().for_each(|error| self.error(template, site, error));
+        result.validation_warnings().for_each(|warning| self.warn(template, site, warning));
     }
 
     /// Validates what a link fills the slots of its template with. Of the template nothing but its scope is looked at.
@@ -184,7 +209,8 @@ impl<'s> Validating<'s> {
 
     /// Errors and warnings.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+    pub fn finish(mut self, stop: &dyn Fn() -> bool) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        self.flush(stop);
         let mut errors = Vec::new();
         if self.spent > self.most
             && let Some(Largest { cost, id, origin }) = self.largest.take()

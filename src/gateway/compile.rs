@@ -82,6 +82,9 @@ impl Compiler<'_> {
     /// The routes of an entry: one for each match under each prefix.
     fn entry(&mut self, entry: &Entry) -> Vec<Route> {
         let (raw, place) = (&entry.raw, &entry.place);
+        if raw.upgrade.is_some() && raw.deny.is_some() {
+            self.error(&place.at(&["upgrade"]), "`upgrade` and `deny` exclude one another");
+        }
         let mut patterns = Vec::new();
         for text in &raw.matches.0 {
             for prefix in &entry.file.prefixes {
@@ -114,6 +117,8 @@ impl Compiler<'_> {
                 line: place.line(),
                 hosts: entry.file.hosts.clone(),
                 credential: entry.file.credential.clone(),
+                service: entry.file.service.clone(),
+                upgrade: raw.upgrade,
                 when: when.clone(),
                 record: record.clone(),
                 allowed,

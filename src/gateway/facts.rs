@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::domain::{Uid, Value};
 use crate::engine::Snapshot;
+use crate::gateway::names::{is_twin, same_name};
 
 /// One request as a gateway described it.
 #[derive(Clone, Copy)]
@@ -27,7 +28,7 @@ pub struct RequestFacts<'a> {
 
 /// The headers of a request.
 ///
-/// Names are compared without regard to case, and `_` counts as `-`: some services take one for the other.
+/// Names are compared without regard to case. One that some servers take for another is there as good as twice.
 pub trait Headers {
     /// The header of that name, which is in lower case.
     fn field(&self, name: &str) -> Field<'_>;
@@ -40,7 +41,7 @@ pub enum Field<'a> {
     Absent,
     /// One.
     One(&'a [u8]),
-    /// Several, so that readers may take different ones.
+    /// Several, or one under a name that only some readers take for it: they may find different ones.
     Repeated,
 }
 
@@ -118,7 +119,7 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
         let mut found = Field::Absent;
         for (other, value) in self {
             if same_name(other.as_ref(), name) {
-                if found != Field::Absent {
+                if found != Field::Absent || is_twin(other.as_ref(), name) {
                     return Field::Repeated;
                 }
                 found = Field::One(value.as_ref());
@@ -134,24 +135,16 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
     }
 }
 
-/// Whether a header is called `name`, which is in lower case.
-#[must_use]
-pub fn same_name(header: &str, name: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    // most names are of another length, or the same
-    header.len() == name.len()
-        && (header == name || header.bytes().zip(name.bytes()).all(|(a, b)| plain(a) == plain(b)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn twins_count() {
-        let headers = vec![("X-Tenant", "a"), ("x_id", "b"), ("X-Id", "c")];
+        let headers = vec![("X-Tenant", "a"), ("x_id", "b"), ("X-Id", "c"), ("X.Lone", "d")];
         assert_eq!(headers.field("x-tenant"), Field::One(b"a"));
         assert_eq!(headers.field("x-id"), Field::Repeated);
+        assert_eq!(headers.field("x-lone"), Field::Repeated);
         assert_eq!(headers.field("x-none"), Field::Absent);
     }
 }

@@ -6,16 +6,20 @@
 //!
 //! - [`compile`] reads files; [`RouteTable::find`] matches a request; [`Found::resolve`] makes its checks.
 //! - `path`, `query`, `host` and `body` are the careful readers of each part of a request.
+//! - `names` says when two names are one; `overrides` and `upgrade` find what asks for another request than is checked.
 //! - `pattern`, `condition`, `template` and `source` are the words of a route.
 
 mod body;
 mod check;
 mod compile;
 mod condition;
+mod cookie;
 mod facts;
 mod host;
 pub mod lint;
+mod names;
 mod openapi;
+mod overrides;
 mod path;
 mod pattern;
 mod place;
@@ -25,26 +29,32 @@ mod read;
 mod refusal;
 mod resolve;
 mod route;
+mod service;
 mod show;
 mod source;
 mod table;
 mod template;
 mod trie;
+mod upgrade;
 
 #[cfg(test)]
 mod tests;
 
 pub use compile::{compile, compile_bundle, together};
 pub use condition::{Condition, Test};
-pub use facts::{Auth, Body, Entities, Field, Headers, Identity, Peer, RequestFacts, same_name};
+pub use cookie::cookie;
+pub use facts::{Auth, Body, Entities, Field, Headers, Identity, Peer, RequestFacts};
 pub use host::normal_host;
+pub use names::{is_twin, same_name};
 pub use path::{Classes, PathClass, PathFault, Segment, Target};
 pub use pattern::{Form, Part, Pattern};
 pub use raw::json_schema;
 pub use refusal::{Refusal, StatusClass};
 pub use resolve::{Found, MAX_EACH, Outcome};
 pub use route::{CheckTemplate, ContextMember, Credential, Effect, Route, Rule, RuleEffect};
+pub use service::{Ignored, PathCase, Service};
 pub use show::{show_check, show_uid};
 pub use source::Source;
 pub use table::RouteTable;
 pub use template::{EntityTemplate, Fixed, ResourceTemplate, TextTemplate, ValueTemplate};
+pub use upgrade::Upgrade;

@@ -85,6 +85,9 @@ impl Pattern {
             if matches!(method.as_str(), "ANY" | "ALL") {
                 return Err(format!("`{method}` does not stand for others; list the methods, as in `GET,POST /path`"));
             }
+            if method == "CONNECT" {
+                return Err("`CONNECT` opens a tunnel, and nobody is asked about what is sent through it".to_owned());
+            }
             if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
                 return Err(format!(
                     "`{method}` is no method; methods are upper-case, and `,` without a space parts them"
@@ -193,6 +196,7 @@ mod tests {
             ("GET /a/:id", "a capture is written `{id}`"),
             ("ANY /a", "list the methods"),
             ("ALL /a", "list the methods"),
+            ("CONNECT /a", "opens a tunnel"),
         ] {
             assert!(Pattern::parse(text, "").unwrap_err().contains(message), "{text}");
         }

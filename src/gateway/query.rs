@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 
+use crate::gateway::names::same_field;
 use crate::gateway::path::hex;
 
 /// Why a query gives no value that the service is sure to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryFault {
-    /// The key is there twice, or once more in another case or as `key[]`.
+    /// The key is there twice, or under a name that some readers take for it: in another case, as `key[]`, `the.key`.
     Repeated,
     /// A `;`, which some read as `&`.
     Semicolon,
-    /// A `%` that encodes nothing, or bytes that are not UTF-8.
+    /// A `%` that encodes nothing, bytes that are not UTF-8, or a NUL in the value.
     Undecodable,
 }
 
@@ -29,16 +30,39 @@ pub fn value<'a>(query: Option<&'a str>, key: &str) -> Result<Option<Cow<'a, str
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         // any key might be ours in disguise, so one that cannot be read is refused
         let name = decode(name).ok_or(QueryFault::Undecodable)?;
-        let stem = name.trim().split('[').next().unwrap_or_default();
-        if !stem.trim().eq_ignore_ascii_case(key) {
+        if !same_field(&name, key) {
             continue;
         }
         if name != key || found.is_some() {
             return Err(QueryFault::Repeated);
         }
-        found = Some(decode(value).ok_or(QueryFault::Undecodable)?);
+        // some readers end a text at NUL
+        found = Some(decode(value).filter(|value| !value.contains('\0')).ok_or(QueryFault::Undecodable)?);
     }
     Ok(found)
+}
+
+/// The names of all parameters, as a reader finds them who takes what cannot be decoded as it stands, and `;` for `&`.
+pub(super) fn names(query: &str) -> impl Iterator<Item = String> {
+    query.split(['&', ';']).map(|pair| lenient(pair.split('=').next().unwrap_or_default()))
+}
+
+fn lenient(text: &str) -> String {
+    let (mut out, bytes) = (Vec::with_capacity(text.len()), text.as_bytes());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let digit = |at: usize| bytes.get(at).copied().and_then(hex);
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(high << 4 | low);
+                at += 2;
+            }
+            (b'+', ..) => out.push(b' '),
+            (byte, ..) => out.push(*byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn decode(text: &str) -> Option<Cow<'_, str>> {
@@ -84,9 +108,29 @@ mod tests {
             (Some("id=%zz"), Err(QueryFault::Undecodable)),
             (Some("id=%ff"), Err(QueryFault::Undecodable)),
             (Some("%zz=1&id=7"), Err(QueryFault::Undecodable)),
+            (Some("id=7%00x"), Err(QueryFault::Undecodable)),
+            (Some("id=7&i_d=8"), Err(QueryFault::Repeated)),
+            (Some("id=7&id.x=8"), Err(QueryFault::Repeated)),
+            (Some("id=7&id%00x=8"), Err(QueryFault::Repeated)),
+            (Some("id=7&%C4%B1d=8"), Err(QueryFault::Repeated)),
+            (Some("%C4%B0d=8"), Err(QueryFault::Repeated)),
         ] {
             let got = value(query, "id");
             assert_eq!(got.as_ref().map(|v| v.as_deref()).map_err(|e| *e), expected, "{query:?}");
         }
+        // what PHP makes `device_id` of
+        for other in
+            ["device.id", "device+id", "device%20id", "device[id", "device%5Bid", "device_id%00x", "device_id%00"]
+        {
+            for query in [format!("{other}=8"), format!("device_id=7&{other}=8"), format!("{other}=8&device_id=7")] {
+                assert_eq!(value(Some(&query), "device_id"), Err(QueryFault::Repeated), "{query}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_found_however_they_are_written() {
+        let found: Vec<String> = names("a=1;_method=x&%5fm=2&%zz&b+c&%ff").collect();
+        assert_eq!(found, ["a", "_method", "_m", "%zz", "b c", "\u{fffd}"]);
     }
 }

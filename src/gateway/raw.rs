@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::gateway::path::PathClass;
+use crate::gateway::service::Service;
+use crate::gateway::upgrade::Upgrade;
 
 /// The JSON Schema of a file of routes.
 #[must_use]
@@ -31,6 +33,8 @@ pub(super) struct RawFile {
     pub(super) prefix: Texts,
     /// Where the credential of these requests is. Without it, where the configuration says.
     pub(super) credential: Option<RawCredential>,
+    /// How the service behind these routes reads a request.
+    pub(super) service: Service,
     /// What holds for every route that says nothing else.
     pub(super) defaults: RawDefaults,
     /// The routes.
@@ -41,15 +45,17 @@ pub(super) struct RawFile {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawCredential {
-    /// The header.
+    /// The header. `cookie` needs `name`.
     pub(super) header: String,
-    /// The words that may stand before the credential, in any case. An empty one means that it stands there alone.
-    pub(super) scheme: Texts,
+    /// The name of the cookie that holds the credential, where the header is `cookie`.
+    pub(super) name: Option<String>,
+    /// The words that may stand before the credential, in any case. An empty one means that it stands there alone, as it does in a cookie. Without it, `Bearer`.
+    pub(super) scheme: Option<Texts>,
 }
 
 impl Default for RawCredential {
     fn default() -> Self {
-        Self { header: "authorization".to_owned(), scheme: Texts(vec!["Bearer".to_owned()]) }
+        Self { header: "authorization".to_owned(), name: None, scheme: None }
     }
 }
 
@@ -96,6 +102,8 @@ pub(super) struct RawRoute {
     pub(super) fields: Option<Texts>,
     /// The ambiguities of a path that this route's service is known to read as the sidecar does.
     pub(super) allow_paths: Vec<PathClass>,
+    /// What the connection may become: `websocket`. Without it, a request that asks for any upgrade is refused.
+    pub(super) upgrade: Option<Upgrade>,
     /// For whoever reads the file, and for `palisade routes list`.
     pub(super) comment: Option<String>,
 }

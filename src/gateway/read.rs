@@ -11,8 +11,9 @@ use crate::domain::uid::is_type_name;
 use crate::gateway::host::normal_host;
 use crate::gateway::openapi;
 use crate::gateway::place::{Place, located};
-use crate::gateway::raw::{RawDefaults, RawFile, RawRoute};
+use crate::gateway::raw::{RawCredential, RawDefaults, RawFile, RawRoute};
 use crate::gateway::route::Credential;
+use crate::gateway::service::Service;
 
 /// One route as it was written.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(super) struct Head {
     pub(super) hosts: Arc<[String]>,
     pub(super) prefixes: Vec<String>,
     pub(super) credential: Option<Arc<Credential>>,
+    pub(super) service: Arc<Service>,
     pub(super) defaults: RawDefaults,
     pub(super) place: Place,
 }
@@ -153,19 +155,45 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
     {
         findings.errors.push(place.at(&["namespace"]).error(format!("`{namespace}` is no namespace")));
     }
-    let credential = file.credential.map(|raw| {
-        let header = raw.header.to_ascii_lowercase();
-        if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            findings.errors.push(place.at(&["credential"]).error(format!("`{header}` is no header")));
-        }
-        Arc::new(Credential { header, schemes: raw.scheme.0 })
-    });
+    let credential = file.credential.map(|raw| Arc::new(credential(raw, &place.at(&["credential"]), findings)));
     Arc::new(Head {
         namespace: file.namespace,
         hosts: hosts.into(),
         prefixes,
         credential,
+        service: Arc::new(file.service),
         defaults: file.defaults,
         place: place.clone(),
     })
+}
+
+/// Checks where a credential is said to be.
+fn credential(raw: RawCredential, place: &Place, findings: &mut Findings) -> Credential {
+    let header = raw.header.to_ascii_lowercase();
+    let mut error = |at: &str, message: String| findings.errors.push(place.at(&[at]).error(message));
+    if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        error("header", format!("`{header}` is no header"));
+    }
+    let schemes = match (&raw.name, raw.scheme) {
+        // what a cookie holds stands there alone
+        (Some(_), None) => vec![String::new()],
+        (Some(_), Some(_)) => {
+            error("scheme", "a cookie holds the credential alone: leave `scheme` out".to_owned());
+            Vec::new()
+        }
+        (None, scheme) => scheme.map_or_else(|| vec!["Bearer".to_owned()], |scheme| scheme.0),
+    };
+    match (&raw.name, header == "cookie") {
+        (None, true) => error("header", "`cookie` holds many: say under `name` which one is the credential".to_owned()),
+        (Some(_), false) => error("name", "`name` is for `header: cookie` alone".to_owned()),
+        // RFC 6265: a token
+        (Some(name), true)
+            if name.is_empty()
+                || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) =>
+        {
+            error("name", format!("`{name}` is no name of a cookie"));
+        }
+        _ => {}
+    }
+    Credential { header, cookie: raw.name, schemes }
 }

@@ -11,6 +11,7 @@ use crate::gateway::route::{CheckTemplate, Credential, Effect, Route, Rule, Rule
 use crate::gateway::source::{Found as FoundValue, Inputs};
 use crate::gateway::table::RouteTable;
 use crate::gateway::template::{entity_value, missing};
+use crate::gateway::upgrade::Upgrade;
 
 /// The most elements of a list that are checked one by one.
 pub const MAX_EACH: usize = 256;
@@ -83,6 +84,12 @@ impl<'x> Found<'x> {
     #[must_use]
     pub fn is_public(&self) -> bool {
         matches!(self.route.map(|route| &route.effect), Some(Effect::Public))
+    }
+
+    /// What the connection may become.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Upgrade> {
+        self.route.and_then(|route| route.upgrade)
     }
 
     /// Where the credential is; `None` where the configuration says.

@@ -8,8 +8,10 @@ use crate::domain::Uid;
 use crate::gateway::condition::Condition;
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
+use crate::gateway::service::Service;
 use crate::gateway::source::{Capture, Source};
 use crate::gateway::template::{EntityTemplate, ResourceTemplate, ValueTemplate};
+use crate::gateway::upgrade::Upgrade;
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -22,6 +24,10 @@ pub struct Route {
     pub hosts: Arc<[String]>,
     /// Where the credential is; `None` where the configuration says.
     pub credential: Option<Arc<Credential>>,
+    /// The service behind it.
+    pub service: Arc<Service>,
+    /// What the connection may become; `None` means that it stays what it is.
+    pub upgrade: Option<Upgrade>,
     /// Conditions on the request.
     pub when: Vec<Condition>,
     /// A stored entity whose attributes the checks may name.
@@ -45,6 +51,8 @@ pub struct Route {
 pub struct Credential {
     /// The header, in lower case.
     pub header: String,
+    /// The cookie, where the header is that of cookies.
+    pub cookie: Option<String>,
     /// The words that may stand before it; an empty one means none.
     pub schemes: Vec<String>,
 }

@@ -7,17 +7,16 @@ use foldhash::fast::RandomState;
 use crate::domain::{Diagnostic, Value};
 use crate::gateway::body;
 use crate::gateway::condition::exclude;
-use crate::gateway::facts::{Field, RequestFacts};
+use crate::gateway::facts::RequestFacts;
 use crate::gateway::host::normal_host;
+use crate::gateway::overrides;
 use crate::gateway::path::PathClass;
 use crate::gateway::path::Target;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
 use crate::gateway::trie::{RouteId, Trie};
-
-/// Headers by which some services take another method than that of the request line.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+use crate::gateway::upgrade;
 
 /// In the routes of how many hosts a path is looked for that the request's own host does not have.
 const MAX_HOSTS: usize = 16;
@@ -37,20 +36,25 @@ pub struct RouteTable {
 impl Default for RouteTable {
     /// A table without routes, which refuses everything.
     fn default() -> Self {
-        Self { routes: Vec::new(), exact: HashMap::default(), wild: Vec::new(), any: Trie::new() }
+        Self { routes: Vec::new(), exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false) }
     }
 }
 
 impl RouteTable {
     pub(super) fn build(routes: Vec<Route>, errors: &mut Vec<Diagnostic>) -> Self {
         let keys: BTreeSet<String> = routes.iter().flat_map(|route| route.hosts.iter().cloned()).collect();
-        let mut told = HashSet::new();
+        let (mut told, mut mixed) = (HashSet::new(), HashSet::new());
         let mut make = |key: Option<&str>| {
-            let mut trie = Trie::new();
+            let concerns = |route: &&Route| {
+                route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)))
+            };
+            let folds = routes.iter().find(concerns).is_some_and(|route| route.service.folds());
+            let mut trie = Trie::new(folds);
             for (id, route) in routes.iter().enumerate() {
-                let concerns =
-                    route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)));
-                if concerns {
+                if concerns(&route) {
+                    if route.service.folds() != folds && mixed.insert(route.origin.clone()) {
+                        errors.push(two_cases(route));
+                    }
                     let any_slash = route.allowed.contains(PathClass::TrailingSlash);
                     trie.insert(&route.pattern, any_slash, id, &mut |other| {
                         if !exclude(&routes[other].when, &route.when) && told.insert((other, id)) {
@@ -87,13 +91,16 @@ impl RouteTable {
     /// # Errors
     /// If none is mapped, if the mapped one denies, or if the request can be read in two ways.
     pub fn find<'x>(&'x self, facts: RequestFacts<'x>) -> Result<Found<'x>, Refusal> {
-        if METHOD_OVERRIDES.iter().any(|name| facts.headers.field(name) != Field::Absent) {
-            return Err(Refusal::bad_request("method_override", "a header asks for another method"));
-        }
         let target = Target::parse(facts.target).map_err(|fault| {
             Refusal::bad_request("ambiguous_path", format!("{}: {}", fault.name(), fault.describe()))
         })?;
         let candidates = self.trie(facts.host)?.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
+        let mapped = candidates.as_ref().map_or(&[][..], |(routes, _)| routes);
+        // every route that it could be has a say: which one it is may depend on the body
+        let ignores =
+            |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
+        let reads_body = self.among(mapped).any(|route| route.reads_body);
+        overrides::check(&facts, target.query, reads_body, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
@@ -103,7 +110,7 @@ impl RouteTable {
                 return Err(Refusal::forbidden("no_route", message));
             }
         };
-        let body = if self.among(routes).any(|route| route.reads_body) {
+        let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
         } else {
@@ -140,6 +147,7 @@ impl RouteTable {
             if let Effect::Deny(reason) = &route.effect {
                 return Err(Refusal::forbidden("denied_by_route", reason.clone()).by(&route.place));
             }
+            upgrade::check(found.facts.headers, route.upgrade).map_err(|refusal| refusal.by(&route.place))?;
             found.route = Some(route);
             return Ok(found);
         }
@@ -178,6 +186,12 @@ fn ambiguous(target: &Target<'_>) -> Refusal {
 /// Whether routes for `host` are also routes for requests that are looked up under `key`.
 fn covers(host: &str, key: &str) -> bool {
     host == key || host.strip_prefix('*').is_some_and(|ending| key.trim_start_matches('*').ends_with(ending))
+}
+
+/// One host has one router: it tells cases apart, or it does not.
+fn two_cases(route: &Route) -> Diagnostic {
+    let message = "another file has routes for the same host, and says something else of `service.path_case`";
+    Diagnostic::error(&route.origin, message).help("say the same in both, or give each its own `hosts`")
 }
 
 fn clash(first: &Route, second: &Route) -> Diagnostic {

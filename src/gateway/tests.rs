@@ -50,7 +50,9 @@ fn ask(table: &RouteTable, request: &str, headers: &[(&str, &str)], body: Body<'
         body,
         peer: Peer { ip: Some([10, 0, 0, 1].into()), name: Some("spiffe://x") },
     };
-    let claims = Value::parse(br#"{"org": {"id": "o7"}}"#).unwrap();
+    let claims =
+        Value::parse(br#"{"org": {"id": "o7"}, "https://a.example/doc": "o8", "https://a.example/in": {"id": "o9"}}"#)
+            .unwrap();
     let identity = Identity {
         principal: Uid::new("N::User", "u").unwrap(),
         auth: Some(Auth { method: "sso", mfa: true }),
@@ -92,6 +94,15 @@ fn requests_become_checks() {
   - match: GET /claimed
     action: list
     resource: Home::{claim.org.id}
+  - match: GET /claimed/by/url
+    action: list
+    resource: Home::{claim.https://a.example/doc}
+  - match: GET /claimed/in/url
+    action: list
+    resource: Home::{claim.https://a.example/in.id}
+  - match: GET /claimed/no/url
+    action: list
+    resource: Home::{claim.https://a.example/none.id}
   - match: GET /d/{id}/home
     record: Device::{path.id}
     action: list
@@ -141,6 +152,9 @@ fn requests_become_checks() {
         ("/me", "profile User::u"),
         ("/home", "list Home::h"),
         ("/claimed", "list Home::o7"),
+        ("/claimed/by/url", "list Home::o8"),
+        ("/claimed/in/url", "list Home::o9"),
+        ("/claimed/no/url", "refuse missing_value"),
         ("/d/d/home", "list Home::h"),
         ("/d/x/home", "refuse missing_value"),
         ("/files/a/b", "view Device::f:a/b"),
@@ -156,6 +170,7 @@ fn requests_become_checks() {
     for (headers, expected) in [
         (&[("X-Device", "7")][..], "view Device::7"),
         (&[("X-Device", "7"), ("x_device", "8")], "refuse ambiguous_value"),
+        (&[("X.Device", "7")], "refuse ambiguous_value"),
         (&[("X-Device", "7,8")], "refuse ambiguous_value"),
         (&[("X-Device", "é")], "refuse ambiguous_value"),
         (&[("X-Device", "7"), ("X-HTTP-Method-Override", "DELETE")], "refuse method_override"),
@@ -169,6 +184,7 @@ fn requests_become_checks() {
             "move Device::a deep=true from=ip(10.0.0.1) n=7 note=x y target=Home::h2; \
              move Device::2 deep=true from=ip(10.0.0.1) n=7 note=x y target=Home::h2",
         ),
+        ("POST /move?n=7&n%00x=8", r#"{"devices": [{"id": "a"}], "to": "h2"}"#, "refuse ambiguous_value"),
         ("POST /move?n=07", r#"{"devices": [{"id": "a"}], "to": "h2"}"#, "refuse bad_value"),
         ("POST /move", r#"{"devices": [{}], "to": "h2"}"#, "refuse missing_value"),
         ("POST /move", r#"{"devices": [], "to": "h2"}"#, "refuse bad_value"),
@@ -187,6 +203,10 @@ fn requests_become_checks() {
         ("POST /save", r#"{"id": "a", "id": "b"}"#, "refuse bad_body"),
         ("POST /save", r#"{"id": "a", "ID": "b"}"#, "refuse ambiguous_value"),
         ("POST /save", r#"{"Id": "b"}"#, "refuse ambiguous_value"),
+        ("POST /save", "{\"id\": \"d\", \"\u{131}d\": \"b\"}", "refuse ambiguous_value"),
+        ("POST /save", "{\"\u{130}d\": \"b\"}", "refuse ambiguous_value"),
+        ("POST /save", r#"{"id": "d", "id\u0000x": "b"}"#, "refuse ambiguous_value"),
+        ("POST /save", r#"{"id": "d", "_method": "DELETE"}"#, "refuse method_override"),
         ("POST /save", r#"{"id": {"x": 1}}"#, "refuse bad_value"),
         ("POST /save", "id=a", "refuse bad_body"),
     ] {
@@ -208,6 +228,71 @@ fn requests_become_checks() {
     }
     let many = format!(r#"{{"devices": [{}], "to": "h"}}"#, vec![r#"{"id":1}"#; MAX_EACH + 1].join(","));
     assert_eq!(json(&table, "POST /move", &many), "refuse bad_value");
+}
+
+#[test]
+fn what_the_service_does_is_for_the_file_to_say() {
+    let file = |service: &str| {
+        load(&format!(
+            "namespace: N\n{service}routes:\n  - {{match: POST /open, public: true}}\n  - match: GET /ws\n    public: true\n    \
+             upgrade: websocket\n  - match: POST /d/move\n    deny: no\n  - match: POST /d/{{id}}\n    action: edit\n    \
+             resource: Device::{{path.id}}\n    allow_paths: [trailing_slash]\n"
+        ))
+        .unwrap()
+    };
+    let strict = file("");
+    let lax = file("service: {path_case: ignored, ignores: [method_override, path_override, host_override]}\n");
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let whole = Body::Whole(b"_method=DELETE");
+    for (request, headers, body, expected, otherwise) in [
+        ("POST /open", &[("X.HTTP.Method", "GET")][..], Body::NotForwarded, "refuse method_override", "public"),
+        ("POST /open?_method=x", &[], Body::NotForwarded, "refuse method_override", "public"),
+        ("POST /open", &[form], Body::NotForwarded, "refuse method_override", "public"),
+        ("POST /open", &[form], whole, "refuse method_override", "public"),
+        ("POST /open", &[("X-Original-URL", "/x")], Body::NotForwarded, "refuse path_override", "public"),
+        ("POST /open", &[("Forwarded", "host=b.test")], Body::NotForwarded, "refuse host_override", "public"),
+        ("POST /open", &[("X-Forwarded-Host", "A.test:80")], Body::NotForwarded, "public", "public"),
+        (
+            "POST /none",
+            &[("X-HTTP-Method", "GET")],
+            Body::NotForwarded,
+            "refuse method_override",
+            "refuse method_override",
+        ),
+        ("POST /open", &[("Upgrade", "websocket")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
+        ("GET /ws", &[("Upgrade", "websocket")], Body::NotForwarded, "public", "public"),
+        ("GET /ws", &[("Upgrade", "h2c")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
+        ("POST /d/move", &[], Body::NotForwarded, "refuse denied_by_route", "refuse denied_by_route"),
+        ("POST /d/move/", &[], Body::NotForwarded, "refuse no_route", "refuse no_route"),
+        ("POST /d/7/", &[], Body::NotForwarded, "edit Device::7", "edit Device::7"),
+        ("POST /d/Move", &[], Body::NotForwarded, "edit Device::Move", "refuse denied_by_route"),
+        ("POST /D/7", &[], Body::NotForwarded, "refuse no_route", "edit Device::7"),
+    ] {
+        assert_eq!(ask(&strict, request, headers, body), expected, "{request} {headers:?}");
+        assert_eq!(ask(&lax, request, headers, body), otherwise, "{request} {headers:?}");
+    }
+}
+
+#[test]
+fn files_for_one_host_have_one_router() {
+    let file = |name: &str, hosts: &str, case: &str| {
+        (
+            name.to_owned(),
+            format!(
+                "hosts: {hosts}\nservice: {{path_case: {case}}}\nroutes:\n  - {{match: GET /{name}, public: true}}\n"
+            ),
+        )
+    };
+    for (files, problems) in [
+        ([file("a", "[a.test]", "exact"), file("b", "[b.test]", "ignored")], 0),
+        ([file("a", "[a.test]", "ignored"), file("b", "[a.test]", "ignored")], 0),
+        ([file("a", "[a.test]", "exact"), file("b", "[a.test]", "ignored")], 1),
+        ([file("a", "[a.test]", "ignored"), file("b", "['*.test']", "exact")], 1),
+        ([file("a", "[]", "ignored"), file("b", "[b.test]", "exact")], 1),
+    ] {
+        let found = compile(&files, None).err().unwrap_or_default();
+        assert_eq!(found.len(), problems, "{files:?}: {found:?}");
+    }
 }
 
 #[test]

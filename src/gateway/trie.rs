@@ -2,12 +2,15 @@
 //!
 //! At each segment a literal is tried before captures, and captures in the order of [`Form`]; the first
 //! path through the tree that leads to routes is taken, whatever their methods. So a request for
-//! `/devices/move` never means the device `move`, also where only the other method is mapped.
+//! `/devices/move` never means the device `move`, also where only the other method is mapped, or only the path with
+//! or without a final slash.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::gateway::names::folded_case;
 use crate::gateway::path::{Segment, Target};
 use crate::gateway::pattern::{Form, Part, Pattern};
 
@@ -18,6 +21,16 @@ pub(super) type RouteId = usize;
 #[derive(Debug)]
 pub(super) struct Trie {
     nodes: Vec<Node>,
+    /// Whether the service takes literals in any case.
+    folds: bool,
+}
+
+/// Where a walk through the tree ends.
+enum Walk<'t> {
+    Found(&'t Leaf),
+    /// The path is mapped, but for its final slash or a letter that some fold: no capture may take it instead.
+    Barred,
+    Nowhere,
 }
 
 /// A place in the tree.
@@ -53,8 +66,8 @@ impl Leaf {
 }
 
 impl Trie {
-    pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::default()] }
+    pub(super) fn new(folds: bool) -> Self {
+        Self { nodes: vec![Node::default()], folds }
     }
 
     /// Adds a route. `clashes` is called with each route that is there for the same requests.
@@ -93,6 +106,8 @@ impl Trie {
     }
 
     fn literal(&mut self, node: usize, text: &str) -> usize {
+        let text = if self.folds { folded_case(text) } else { Cow::Borrowed(text) };
+        let text = text.as_ref();
         if let Some(next) = self.nodes[node].literals.get(text) {
             return *next;
         }
@@ -116,21 +131,64 @@ impl Trie {
 
     /// What is mapped at the path of `target`.
     pub(super) fn find(&self, target: &Target<'_>) -> Option<&Leaf> {
-        self.walk(0, &target.segments, usize::from(target.trailing_slash))
+        match self.walk(0, &target.segments, usize::from(target.trailing_slash)) {
+            Walk::Found(leaf) => Some(leaf),
+            Walk::Barred | Walk::Nowhere => None,
+        }
     }
 
     /// Goes no deeper than the longest template, and sees a node once at most.
-    fn walk(&self, node: usize, segments: &[Segment<'_>], slash: usize) -> Option<&Leaf> {
+    fn walk(&self, node: usize, segments: &[Segment<'_>], slash: usize) -> Walk<'_> {
         let node = &self.nodes[node];
-        let Some((first, others)) = segments.split_first() else {
-            return Some(&node.ends[slash]).filter(|leaf| !leaf.methods.is_empty());
-        };
-        let literal = node.literals.get(first.text.as_ref()).and_then(|next| self.walk(*next, others, slash));
-        let capture = || {
-            let fitting = node.captures.iter().filter(|(form, _)| form.takes(&first.text));
-            fitting.map(|(_, next)| *next).find_map(|next| self.walk(next, others, slash))
-        };
-        literal.or_else(capture).or_else(|| Some(&node.rests[slash]).filter(|leaf| !leaf.methods.is_empty()))
+        let Some((first, others)) = segments.split_first() else { return ending(&node.ends, slash) };
+        match self.step(node, &first.text) {
+            // many services do not tell `/move/` from `/move`: it is never the device `move`
+            Step::To(next) => match self.walk(next, others, slash) {
+                Walk::Nowhere => {}
+                end => return end,
+            },
+            Step::Barred => return Walk::Barred,
+            Step::None => {}
+        }
+        let mut barred = false;
+        for (_, next) in node.captures.iter().filter(|(form, _)| form.takes(&first.text)) {
+            match self.walk(*next, others, slash) {
+                Walk::Nowhere => {}
+                Walk::Barred => barred = true,
+                Walk::Found(leaf) => return Walk::Found(leaf),
+            }
+        }
+        if barred { Walk::Barred } else { ending(&node.rests, slash) }
+    }
+
+    /// The literal that a segment is.
+    fn step(&self, node: &Node, text: &str) -> Step {
+        if !self.folds {
+            return node.literals.get(text).map_or(Step::None, |next| Step::To(*next));
+        }
+        let folded = folded_case(text);
+        match node.literals.get(folded.as_ref()) {
+            // a letter beyond ASCII is one of these to some, and to others it is not
+            Some(next) if text.is_ascii() || text == folded => Step::To(*next),
+            Some(_) => Step::Barred,
+            None => Step::None,
+        }
+    }
+}
+
+/// Where a literal leads.
+enum Step {
+    To(usize),
+    Barred,
+    None,
+}
+
+/// What is mapped without or with a final slash.
+fn ending(leaves: &[Leaf; 2], slash: usize) -> Walk<'_> {
+    match (leaves[slash].methods.is_empty(), leaves[1 - slash].methods.is_empty()) {
+        (false, _) => Walk::Found(&leaves[slash]),
+        (true, false) => Walk::Barred,
+        (true, true) => Walk::Nowhere,
     }
 }
 

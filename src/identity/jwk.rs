@@ -4,12 +4,13 @@
 //! public key are passed over with the reason: shared secrets above all, since whoever could verify with
 //! them could sign too.
 
+use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::config::SigningAlgorithm;
 use crate::domain::Value;
+use crate::identity::edwards;
 
 /// More bytes than this are no key set.
 pub(super) const MAX_KEY_SET_BYTES: usize = 256 * 1024;
@@ -24,7 +25,7 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithm: SigningAlgorithm,
-    key: DecodingKey,
+    key: ParsedPublicKey,
 }
 
 /// The keys of an issuer.
@@ -78,23 +79,29 @@ impl KeySet {
 
 impl Key {
     fn read(entry: &Value<'_>, allowed: &[SigningAlgorithm]) -> Result<Self, String> {
-        let text = |name: &str| match entry.get(name) {
+        // some write `null` for what is not there
+        let member = |name: &str| entry.get(name).filter(|value| !matches!(value, Value::Null));
+        let text = |name: &str| match member(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_ref())),
             Some(other) => Err(format!("`{name}` is {}, not a string", other.kind())),
         };
         let bytes = |name: &str| -> Result<Vec<u8>, String> {
             let encoded = text(name)?.ok_or_else(|| format!("it lacks `{name}`"))?;
-            URL_SAFE_NO_PAD.decode(encoded).map_err(|_| format!("`{name}` is not base64url"))
+            // RFC 7515 has no padding, and some write it all the same; it must be the right one then
+            let bare = encoded.trim_end_matches('=');
+            let whole = bare.len() == encoded.len() || encoded.len().is_multiple_of(4);
+            let bytes = URL_SAFE_NO_PAD.decode(bare).ok().filter(|_| whole && encoded.len() - bare.len() < 3);
+            bytes.ok_or_else(|| format!("`{name}` is not base64url"))
         };
-        if entry.get("d").is_some() {
+        if member("d").is_some() {
             // whoever can read the set can sign
             return Err("it is a private key: replace it, and publish the public one".to_owned());
         }
         if text("use")?.is_some_and(|purpose| purpose != "sig") {
             return Err("its `use` is not `sig`".to_owned());
         }
-        if let Some(operations) = entry.get("key_ops") {
+        if let Some(operations) = member("key_ops") {
             let operations = operations.as_array().ok_or("`key_ops` is not an array")?;
             if !operations.iter().any(|operation| operation.as_str() == Some("verify")) {
                 return Err("its `key_ops` lack `verify`".to_owned());
@@ -110,19 +117,21 @@ impl Key {
             Some(curve) if curve == expected => Ok(()),
             _ => Err("its `crv` is not one that is accepted here".to_owned()),
         };
-        let (fits, otherwise, key): (fn(SigningAlgorithm) -> bool, _, _) = match text("kty")? {
+        let (fits, otherwise, bytes): (fn(SigningAlgorithm) -> bool, _, Vec<u8>) = match text("kty")? {
             Some("RSA") => {
                 let (modulus, exponent) = (bytes("n")?, bytes("e")?);
                 let modulus = significant(&modulus);
                 if !RSA_BYTES.contains(&modulus.len()) {
                     return Err("its modulus is not of 2048 to 8192 bits".to_owned());
                 }
+                if modulus.last().is_none_or(|last| last % 2 == 0) {
+                    return Err("its modulus is even".to_owned());
+                }
                 let exponent = significant(&exponent);
                 if exponent.len() > 4 || exponent.last().is_none_or(|last| last % 2 == 0) || exponent == [1] {
                     return Err("its exponent is not an odd number from 3 to 32 bits".to_owned());
                 }
-                let key = DecodingKey::from_rsa_raw_components(modulus, exponent);
-                (SigningAlgorithm::is_rsa, SigningAlgorithm::Rs256, key)
+                (SigningAlgorithm::is_rsa, SigningAlgorithm::Rs256, der(modulus, exponent))
             }
             Some("EC") => {
                 let (size, algorithm, fits): (_, _, fn(SigningAlgorithm) -> bool) = if curve("P-256").is_ok() {
@@ -137,7 +146,7 @@ impl Key {
                 if point.len() != 1 + 2 * size {
                     return Err("its point is not of its curve's size".to_owned());
                 }
-                (fits, algorithm, DecodingKey::from_ec_der(&point))
+                (fits, algorithm, point)
             }
             Some("OKP") => {
                 curve("Ed25519")?;
@@ -145,8 +154,11 @@ impl Key {
                 if point.len() != 32 {
                     return Err("its point is not of its curve's size".to_owned());
                 }
+                if !edwards::is_key(&point) {
+                    return Err("its point is not on its curve, or anybody can sign for it".to_owned());
+                }
                 let fits: fn(SigningAlgorithm) -> bool = |algorithm| algorithm == SigningAlgorithm::EdDsa;
-                (fits, SigningAlgorithm::EdDsa, DecodingKey::from_ed_der(&point))
+                (fits, SigningAlgorithm::EdDsa, point)
             }
             Some("oct") => return Err("it is a shared secret, which is never accepted".to_owned()),
             _ => return Err("its `kty` is not one that is accepted here".to_owned()),
@@ -161,25 +173,52 @@ impl Key {
         if !allowed.is_empty() && !allowed.contains(&algorithm) {
             return Err(format!("`{algorithm}` is not among the issuer's `algorithms`"));
         }
+        let key = ParsedPublicKey::new(verification(algorithm), bytes)
+            .map_err(|_| "it is no key: its point is not on its curve, or its numbers are none of a key".to_owned())?;
         Ok(Self { id: text("kid")?.map(str::to_owned), algorithm, key })
     }
 
     /// Whether `signature`, in base64url, is this key's over `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        let algorithm = match self.algorithm {
-            SigningAlgorithm::Rs256 => Algorithm::RS256,
-            SigningAlgorithm::Rs384 => Algorithm::RS384,
-            SigningAlgorithm::Rs512 => Algorithm::RS512,
-            SigningAlgorithm::Ps256 => Algorithm::PS256,
-            SigningAlgorithm::Ps384 => Algorithm::PS384,
-            SigningAlgorithm::Ps512 => Algorithm::PS512,
-            SigningAlgorithm::Es256 => Algorithm::ES256,
-            SigningAlgorithm::Es384 => Algorithm::ES384,
-            SigningAlgorithm::EdDsa => Algorithm::EdDSA,
-        };
-        // an error is a signature or a key that cannot be read: no signature
-        jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm).unwrap_or(false)
+        URL_SAFE_NO_PAD.decode(signature).is_ok_and(|signature| self.key.verify_sig(message, &signature).is_ok())
     }
+}
+
+/// How the crypto library verifies what is signed with `algorithm`.
+fn verification(algorithm: SigningAlgorithm) -> &'static dyn VerificationAlgorithm {
+    match algorithm {
+        SigningAlgorithm::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        SigningAlgorithm::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        SigningAlgorithm::Rs512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        SigningAlgorithm::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
+        SigningAlgorithm::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
+        SigningAlgorithm::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
+        SigningAlgorithm::Es256 => &signature::ECDSA_P256_SHA256_FIXED,
+        SigningAlgorithm::Es384 => &signature::ECDSA_P384_SHA384_FIXED,
+        SigningAlgorithm::EdDsa => &signature::ED25519,
+    }
+}
+
+/// An RSA key as the crypto library reads it (RFC 8017, A.1.1): two numbers, which are positive.
+fn der(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = content.len();
+        let [.., high, low] = length.to_be_bytes();
+        let mut out = vec![tag];
+        match length {
+            0..0x80 => out.push(low),
+            0x80..0x100 => out.extend([0x81, low]),
+            // no key is longer
+            _ => out.extend([0x82, high, low]),
+        }
+        out.extend_from_slice(content);
+        out
+    }
+    let number = |bytes: &[u8]| {
+        let sign: &[u8] = if bytes.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
+        tagged(0x02, &[sign, bytes].concat())
+    };
+    tagged(0x30, &[number(modulus), number(exponent)].concat())
 }
 
 /// A number without its leading zeros.

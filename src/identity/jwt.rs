@@ -123,6 +123,10 @@ impl<'t> Unverified<'t> {
         }
 
         let claims = self.claims;
+        // RFC 7800: DPoP, mutual TLS; who stole it must not use it without the key
+        if claims.get("cnf").is_some() {
+            return Err(AuthCode::BoundToken);
+        }
         let audience = claims.get("aud").ok_or(AuthCode::MissingClaim)?;
         let accepted = |text: &str| expectations.audiences.iter().any(|audience| audience == text);
         let meant_for_us = match audience {

@@ -10,6 +10,7 @@ mod api_tokens;
 mod cache;
 mod caller;
 mod credential;
+mod edwards;
 mod error;
 mod fetch;
 mod files;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::source::{Digest, Sign, Source, Watch};
+use crate::source::{Digest, Source, Watch};
 
 /// A place that a source reads, as its tests change it.
 pub(crate) trait Fixture {
@@ -30,10 +30,8 @@ impl Wakes {
     pub(crate) fn of(source: &dyn Source) -> Self {
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);
-        let watch = source.watch(Box::new(move |sign| {
-            if sign == Sign::Settled {
-                counter.fetch_add(1, Ordering::SeqCst);
-            }
+        let watch = source.watch(Box::new(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
         }));
         Self { count, watch }
     }

@@ -10,6 +10,7 @@
 //! Never follows a link out of the directory given, never blocks on a pipe, never reads more than the
 //! limits allow, never writes.
 
+mod ages;
 mod blank;
 mod caution;
 mod names;

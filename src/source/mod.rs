@@ -12,25 +12,18 @@ mod files;
 #[cfg(test)]
 mod conformance;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crate::domain::{Bundle, Diagnostic, Digest};
 
 pub use files::{FileSettings, FileSource};
 
-/// What a watch calls when something may have changed. It must be brief: a signal, not a load.
-pub type Wake = Box<dyn Fn(Sign) + Send + Sync>;
-
-/// What a watch has to say of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// Something happens now. Said for each event, so that the last one before `Settled` is the time of the change.
-    Noticed,
-    /// The change is over, and is to be loaded.
-    Settled,
-}
+/// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// A place that policies, schema and entities come from.
 pub trait Source: Send + Sync {
@@ -43,7 +36,7 @@ pub trait Source: Send + Sync {
     /// Every problem found, not only the first, if what is there cannot be read whole.
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
 
-    /// Calls `wake` when a change is noticed and some time after it, until the guard is dropped.
+    /// Calls `wake` some time after each change, until the guard is dropped.
     ///
     /// Several changes may be answered by one call, and a call may come without a change that matters:
     /// the caller loads and compares digests. What changes after this returns is never missed, and
@@ -64,6 +57,19 @@ pub struct Loaded {
     /// Whether what was read is what was there when the load began, or the first of the attempts that failed, so that
     /// nothing changed meanwhile.
     pub at_once: bool,
+    /// What each file holds, as SHA-256, by its origin.
+    pub files: BTreeMap<String, [u8; 32]>,
+    /// When the files were changed; `None` if that is not watched.
+    pub ages: Option<Ages>,
+}
+
+/// When files were last changed, as far as a watch was told or saw it. Everything that was read is at least so old.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ages {
+    /// When something happened last that may concern every file, such as a directory that got another name.
+    pub all: Option<Instant>,
+    /// When something happened last to each file, by its origin. To be touched does not mean to be changed.
+    pub files: BTreeMap<String, Instant>,
 }
 
 impl Loaded {
@@ -71,7 +77,7 @@ impl Loaded {
     #[must_use]
     pub fn new(bundle: Bundle) -> Self {
         let digest = Digest::of(&bundle);
-        Self { bundle, digest, warnings: Vec::new(), at_once: true }
+        Self { bundle, digest, warnings: Vec::new(), at_once: true, files: BTreeMap::new(), ages: None }
     }
 }
 

@@ -9,9 +9,9 @@ mod rules;
 mod status;
 mod writer;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -56,25 +56,11 @@ struct Shared {
     revision: watch::Sender<Option<Revision>>,
     board: StatusBoard,
     incarnation: u64,
-    /// How many changes the API was told of as done. Only the writer counts, before it answers.
-    acknowledged: AtomicU64,
+    /// When the API was last told of a change as done. Only the writer says so, before it answers.
+    // std Mutex: held for a copy
+    acknowledged: Mutex<Option<Instant>>,
     /// Set once the process ends: what is being built then is given up.
     stopping: AtomicBool,
-}
-
-/// When a load began: before its first byte was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Began {
-    /// The changes that had been acknowledged by then.
-    acknowledged: u64,
-}
-
-impl Began {
-    /// The later of the two.
-    #[must_use]
-    pub fn later(self, other: Self) -> Self {
-        Self { acknowledged: self.acknowledged.max(other.acknowledged) }
-    }
 }
 
 /// A change that took effect.
@@ -101,7 +87,7 @@ pub struct Applied {
 pub enum Rejected {
     /// It cannot be built.
     Invalid(Vec<Diagnostic>),
-    /// It is of a load that began before a change that was acknowledged since.
+    /// It is of files that were made before a change that was acknowledged since.
     Superseded,
     /// Its sender left before it was begun, or while it was being built.
     Abandoned,
@@ -148,7 +134,7 @@ impl State {
             board: StatusBoard::new(),
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
-            acknowledged: AtomicU64::new(0),
+            acknowledged: Mutex::default(),
             stopping: AtomicBool::new(false),
         });
         Writer::new(shared.clone(), settings, rules, observers, metrics.clone()).start(queue)?;
@@ -179,7 +165,7 @@ impl State {
     /// If it was rejected; then nothing has changed.
     pub async fn apply(&self, change: Change, origin: Origin) -> Result<Applied, Rejected> {
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
-        let command = Submitted { change, origin, began: None, warnings: Vec::new(), held: Some(held) };
+        let command = Submitted { change, origin, made: None, warnings: Vec::new(), held: Some(held) };
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -188,21 +174,14 @@ impl State {
         self.shared.stopping.store(true, Ordering::Release);
     }
 
-    /// Says that a load of files begins now. Ask before the first byte is read.
-    #[must_use]
-    pub fn begin_load(&self) -> Began {
-        Began { acknowledged: self.shared.acknowledged.load(Ordering::Acquire) }
-    }
-
-    /// Applies what a load of files brought, unless the API changed something since it `began`. `warnings` are
-    /// what the author of the files should look at. For threads outside the runtime.
+    /// Applies what a load of files brought, unless the API changed something since `made`, when the files came to be
+    /// as they were read. `warnings` are what the author of the files should look at. For threads outside the runtime.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, began: Began) -> Result<Applied, Rejected> {
+    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, made: Instant) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
-        let answer =
-            self.submit(Submitted { change, origin: Origin::Files, began: Some(began), warnings, held: None })?;
+        let answer = self.submit(Submitted { change, origin: Origin::Files, made: Some(made), warnings, held: None })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -256,3 +235,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

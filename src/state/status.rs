@@ -15,7 +15,7 @@ pub struct Attempt {
     pub at: SystemTime,
     /// Why it did not take effect; empty where it did.
     pub problems: Vec<Diagnostic>,
-    /// Whether it was skipped, since it began before a change that was acknowledged meanwhile.
+    /// Whether it was skipped, since its files were changed before a change that was acknowledged meanwhile.
     pub superseded: bool,
 }
 

@@ -1,9 +1,8 @@
 //! The one thread that builds and publishes snapshots.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -14,7 +13,7 @@ use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
-use crate::state::{Applied, Began, Origin, Published, Rejected, Shared};
+use crate::state::{Applied, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events, supervised};
 
 /// A change on its way to the writer.
@@ -30,8 +29,8 @@ pub(super) struct Command {
 pub(super) struct Submitted {
     pub(super) change: Change,
     pub(super) origin: Origin,
-    /// When the load began that brought it, if it is of a load.
-    pub(super) began: Option<Began>,
+    /// When the files were made that it is of, if it is of files.
+    pub(super) made: Option<Instant>,
     /// What whoever read it found worth saying.
     pub(super) warnings: Vec<Diagnostic>,
     /// Its bytes, if they count.
@@ -68,15 +67,15 @@ impl Writer {
             let shared = self.shared.clone();
             while let Ok(command) = queue.recv() {
                 let Command { submitted, reply, at } = command;
-                let Submitted { change, origin, began, warnings, held } = submitted;
+                let Submitted { change, origin, made, warnings, held } = submitted;
                 let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
-                let outcome = match began {
+                let outcome = match made {
                     _ if unwanted() => {
                         // freed here and now, with what it holds
                         drop((change, warnings));
                         Err(Rejected::Abandoned)
                     }
-                    Some(began) if self.is_superseded(began) => {
+                    Some(made) if self.is_superseded(made) => {
                         events::LoadSuperseded { source: origin }.emit(&self.metrics);
                         self.shared.board.superseded(origin);
                         Err(Rejected::Superseded)
@@ -87,8 +86,8 @@ impl Writer {
                 match &outcome {
                     Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
                     Ok(applied) if origin == Origin::Files => self.files_had = applied.entities,
-                    // before the answer: whoever has it may rely on it. A load that begins from here on is a later one
-                    Ok(_) => drop(self.shared.acknowledged.fetch_add(1, Ordering::AcqRel)),
+                    // before the answer: whoever has it may rely on it. Files that are made from here on are later
+                    Ok(_) => *self.acknowledged() = Some(Instant::now()),
                     Err(_) => {}
                 }
                 // whoever asked may have left; the change stands all the same
@@ -99,10 +98,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the API has acknowledged a change since the load began. Such a load may have read what was there
-    /// before that change, and must not undo it.
-    fn is_superseded(&self, began: Began) -> bool {
-        began.acknowledged != self.shared.acknowledged.load(Ordering::Acquire)
+    fn acknowledged(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the API has acknowledged a change since files were made. They must not undo it.
+    fn is_superseded(&self, made: Instant) -> bool {
+        self.acknowledged().is_some_and(|acknowledged| made < acknowledged)
     }
 
     fn apply(

@@ -71,7 +71,7 @@ impl ForbidsRemoved<'_> {
     }
 }
 
-/// A load began before a change that the API has acknowledged since: it is skipped.
+/// Files were changed before a change that the API has acknowledged since: they are skipped.
 #[derive(Debug)]
 pub struct LoadSuperseded {
     /// What was loaded.
@@ -83,7 +83,7 @@ impl LoadSuperseded {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Superseded).inc();
         let source = self.source;
-        warn!(%source, "superseded: this load began before a change that the API acknowledged, so it is skipped; the files count again when they change");
+        warn!(%source, "superseded: these files were changed before a change that the API acknowledged, so they are skipped; they count again when they change");
     }
 }
 
@@ -232,7 +232,7 @@ pub struct DecisionLogDropped {
 impl DecisionLogDropped {
     /// Logs it. The records were counted when they were dropped: a stuck sink must not hide them.
     pub fn emit(&self, _: &Metrics) {
-        warn!(count = self.count, "decision log: records dropped, its queue is full");
+        warn!(count = self.count, "decision log: records were not taken: its queue is full, or its sink fails");
     }
 }
 

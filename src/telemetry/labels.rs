@@ -74,8 +74,14 @@ labels! {
         AmbiguousValue = "ambiguous_value",
         /// The host is none.
         BadHost = "bad_host",
-        /// A header asks for another method.
+        /// A header, the query or the body asks for another method.
         MethodOverride = "method_override",
+        /// A header asks for another path.
+        PathOverride = "path_override",
+        /// A header names another host.
+        HostOverride = "host_override",
+        /// The client asks for an upgrade that the route does not allow.
+        BadUpgrade = "bad_upgrade",
         /// A value is empty or of the wrong kind.
         BadValue = "bad_value",
         /// A value is not there.
@@ -108,6 +114,8 @@ labels! {
         RevisionNotReached = "revision_not_reached",
         /// It took too long.
         Deadline = "deadline",
+        /// The decision log cannot take the record, and none may be lost.
+        NotRecorded = "not_recorded",
         /// The sidecar is at fault.
         Internal = "internal",
     }
@@ -125,7 +133,12 @@ impl RefusalReason {
     pub const fn is_fault(self) -> bool {
         matches!(
             self,
-            Self::KeysUnavailable | Self::NotReady | Self::RevisionNotReached | Self::Deadline | Self::Internal
+            Self::KeysUnavailable
+                | Self::NotReady
+                | Self::RevisionNotReached
+                | Self::Deadline
+                | Self::NotRecorded
+                | Self::Internal
         )
     }
 }
@@ -165,7 +178,7 @@ labels! {
         Bad = "bad",
         /// They are what was in force already.
         Unchanged = "unchanged",
-        /// They were read before a change that the API has acknowledged since, and are skipped.
+        /// They were changed before a change that the API has acknowledged since, and are skipped.
         Superseded = "superseded",
         /// Given up, since its sender left or the process ends.
         Abandoned = "abandoned",

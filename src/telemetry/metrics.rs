@@ -72,6 +72,8 @@ pub struct Metrics {
     pub cache_misses: IntCounter,
     /// Memory of cached decisions. Set it in an [`Metrics::at_scrape`].
     pub cache_bytes: IntGauge,
+    /// Decisions about questions that are too large for the cache.
+    pub cache_skipped: IntCounter,
     /// Number of cached decisions. Set it in an [`Metrics::at_scrape`].
     pub cache_entries: IntGauge,
     /// Entities in force.
@@ -88,6 +90,10 @@ pub struct Metrics {
     pub decision_log_dropped: IntCounter,
     /// Records that the decision log wrote.
     pub decision_log_written: IntCounter,
+    /// Whether the decision log's sink takes no records. Set before a scrape.
+    pub decision_log_failing: IntGauge,
+    /// Memory of records that wait to be written. Set before a scrape.
+    pub decision_log_queue_bytes: IntGauge,
     log_dropped: IntCounter,
     snapshot_counter: IntGauge,
     snapshot_info: IntGaugeVec,
@@ -196,6 +202,10 @@ impl Metrics {
             threads: Threads::default(),
             cache_hits: build.counter("palisade_cache_hits_total", "Decisions that the cache answered.")?,
             cache_misses: build.counter("palisade_cache_misses_total", "Decisions that the cache did not have.")?,
+            cache_skipped: build.counter(
+                "palisade_cache_skipped_total",
+                "Decisions about questions that are too large for the cache.",
+            )?,
             cache_bytes: build.gauge("palisade_cache_bytes", "Memory of cached decisions.")?,
             cache_entries: build.gauge("palisade_cache_entries", "Number of cached decisions.")?,
             entities: build.gauge("palisade_entities", "Entities in force.")?,
@@ -208,6 +218,14 @@ impl Metrics {
                 .counter("palisade_decision_log_dropped_total", "Records that the decision log could not take.")?,
             decision_log_written: build
                 .counter("palisade_decision_log_written_total", "Records that the decision log wrote.")?,
+            decision_log_failing: build.gauge(
+                "palisade_decision_log_failing",
+                "Whether the decision log's sink fails or has taken nothing for two seconds.",
+            )?,
+            decision_log_queue_bytes: build.gauge(
+                "palisade_decision_log_queue_bytes",
+                "Memory of the decision log's records that are not written yet.",
+            )?,
             log_dropped: build.counter(
                 "palisade_log_dropped_total",
                 "Lines of the sidecar's own log that were dropped because standard error took nothing.",

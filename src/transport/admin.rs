@@ -1,26 +1,23 @@
 //! The admin API: replace the bundle, read it back, ask how things are, validate without serving.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use crate::domain::request::{pointer, uid_member};
-use crate::domain::{
-    Bundle, Change, Diagnostic, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value,
-};
+use crate::decide::DecisionLog;
+use crate::domain::{Bundle, Change, Diagnostic};
 use crate::engine::Snapshot;
 use crate::engine::{self, Limits, Verdict};
 use crate::gateway;
 use crate::state::{Origin, Status};
 use crate::transport::Services;
 use crate::transport::aside;
-use crate::transport::exchange::{ContentType, Exchange, malformed};
+use crate::transport::bundle::{Unreadable, read_bundle};
+use crate::transport::exchange::{ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::streamed::{Content, Pieces, Streamed};
 use serde::{Serialize, Serializer};
@@ -30,8 +27,9 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.admin_body()).await?;
     let turn = services.aside.reading().await?;
+    let limits = services.limits.clone();
     let bundle = aside::apart(move |_| {
-        let bundle = read_bundle(&body);
+        let bundle = read_bundle(&body, &limits);
         drop((body, turn));
         bundle
     });
@@ -165,7 +163,8 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
 /// What works worse than it should, all of it.
 fn degraded(services: &Services, status: &Status) -> Option<String> {
     let tokens = services.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
-    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).collect();
+    let log = services.pdp.log().and_then(DecisionLog::problem);
+    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).chain(log).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 
@@ -173,12 +172,13 @@ fn degraded(services: &Services, status: &Status) -> Option<String> {
 pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.admin_body()).await?;
+    // before it is taken apart, which takes memory too
     let turn = services.aside.validation()?;
     let limits = services.limits.clone();
     let verdict = aside::apart(move |left| {
         aside::give_way();
-        let verdict = read_and_judge(&body, &limits, left);
-        drop((body, turn));
+        let verdict = read_and_judge(body, &limits, left);
+        drop(turn);
         // a large one takes its time to write
         verdict.map(|verdict| serde_json::to_vec(&verdict))
     });
@@ -186,8 +186,10 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
     Ok(respond::with_type(StatusCode::OK, "application/json", verdict))
 }
 
-fn read_and_judge(body: &[u8], limits: &Limits, left: &dyn Fn() -> bool) -> Result<Verdict, Problem> {
-    match read_bundle(body) {
+fn read_and_judge(body: Bytes, limits: &Limits, left: &dyn Fn() -> bool) -> Result<Verdict, Problem> {
+    let bundle = read_bundle(&body, limits);
+    drop(body);
+    match bundle {
         Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, left)),
         Ok(_) => Err(Problem::unavailable("abandoned", "the client has left")),
         Err(Unreadable::Shape(error)) => {
@@ -210,229 +212,4 @@ fn judge(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> Verd
     };
     let errors = gateway::together(errors, of_routes);
     Verdict { valid: errors.is_empty(), errors, warnings }
-}
-
-/// Why a body is not a bundle.
-enum Unreadable {
-    /// It is not JSON, or has an object with two equal keys.
-    NotJson(Problem),
-    /// It is, but not of a bundle's shape.
-    Shape(RequestError),
-}
-
-impl From<RequestError> for Unreadable {
-    fn from(error: RequestError) -> Self {
-        Self::Shape(error)
-    }
-}
-
-impl From<Unreadable> for Problem {
-    fn from(reason: Unreadable) -> Self {
-        match reason {
-            Unreadable::NotJson(problem) => problem,
-            Unreadable::Shape(error) => error.into(),
-        }
-    }
-}
-
-/// The members of an object as text: entities are read by the engine alone, there may be a million of them.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members: Vec<(String, &RawValue)> = Vec::new();
-                let mut seen = std::collections::HashSet::new();
-                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-                    if !seen.insert(key.clone()) {
-                        return Err(A::Error::custom(format_args!("duplicate key `{}`", key.escape_debug())));
-                    }
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-/// Parses one member; places in the text of an error are relative to it.
-fn parse<'a>(raw: &'a RawValue, pointer: &str) -> Result<Value<'a>, Unreadable> {
-    Value::parse(raw.get().as_bytes()).map_err(|error| within(raw, pointer, &error))
-}
-
-fn within(raw: &RawValue, pointer: &str, error: &serde_json::Error) -> Unreadable {
-    let mut problem = malformed(raw.get().as_bytes(), error);
-    pointer.clone_into(&mut problem.pointer);
-    Unreadable::NotJson(problem)
-}
-
-fn read_bundle(body: &[u8]) -> Result<Bundle, Unreadable> {
-    let not_json = |error: serde_json::Error| Unreadable::NotJson(malformed(body, &error));
-    let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
-    if !whole.get().starts_with('{') {
-        let message = format!("the bundle is {}, not an object with `policies`", parse(whole, "")?.kind());
-        return Err(RequestError::new("invalid_request", "", message).into());
-    }
-    let Members(members) = serde_json::from_str(whole.get()).map_err(not_json)?;
-    let (mut policies, mut bundle) = (None, Bundle::default());
-    for (key, raw) in members {
-        match key.as_str() {
-            "policies" => policies = Some(read_policies(parse(raw, "/policies")?)?),
-            "schema" => bundle.schema = read_schema(parse(raw, "/schema")?)?,
-            "entities" => bundle.entities = read_entities(raw)?,
-            "links" => bundle.links = read_links(parse(raw, "/links")?)?,
-            "routes" => bundle.routes = read_routes(parse(raw, "/routes")?)?,
-            // as `GET` gives it; it means nothing here, but it must be JSON as we take it
-            "revision" => drop(parse(raw, "/revision")?),
-            other => {
-                let message =
-                    format!("unknown member `{other}`; a bundle has policies, schema, entities, links, routes");
-                return Err(RequestError::new("unknown_member", pointer(other), message).into());
-            }
-        }
-    }
-    bundle.policies =
-        policies.ok_or_else(|| RequestError::new("missing_member", "/policies", "the bundle lacks `policies`"))?;
-    Ok(bundle)
-}
-
-fn read_policies(value: Value<'_>) -> Result<Vec<PolicyText>, RequestError> {
-    match value {
-        Value::String(text) => Ok(vec![PolicyText {
-            origin: "policies".to_owned(),
-            text: text.into_owned(),
-            naming: PolicyNaming::Ordinal,
-        }]),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(id, text)| match text {
-                Value::String(text) => Ok(PolicyText {
-                    origin: format!("policies[{id:?}]"),
-                    text: text.into_owned(),
-                    naming: PolicyNaming::Exactly(id.into_owned()),
-                }),
-                // Cedar's JSON form, as the text that it is kept as
-                policy @ Value::Object(_) => Ok(PolicyText {
-                    origin: format!("policies[{id:?}]"),
-                    text: policy.to_json().to_string(),
-                    naming: PolicyNaming::Exactly(id.into_owned()),
-                }),
-                other => {
-                    let pointer = format!("/policies{}", pointer(&id));
-                    Err(wrong_type(&pointer, "a policy", "text, or an object in Cedar's JSON form", &other))
-                }
-            })
-            .collect(),
-        other => Err(wrong_type("/policies", "`policies`", "one text or an object of id and text", &other)),
-    }
-}
-
-fn read_schema(value: Value<'_>) -> Result<Option<SchemaText>, RequestError> {
-    let fragment = |value: Value<'_>| match value {
-        Value::String(text) => Ok(("schema".to_owned(), text.into_owned())),
-        value @ Value::Object(_) => Ok(("schema".to_owned(), value.to_json().to_string())),
-        other => Err(wrong_type("/schema", "`schema`", "a text in Cedar's or JSON syntax", &other)),
-    };
-    match value {
-        Value::Null => Ok(None),
-        Value::Array(fragments) => {
-            Ok(Some(SchemaText { fragments: fragments.into_iter().map(fragment).collect::<Result<_, _>>()? }))
-        }
-        value => Ok(Some(SchemaText { fragments: vec![fragment(value)?] })),
-    }
-}
-
-fn read_entities(raw: &RawValue) -> Result<Vec<Document>, Unreadable> {
-    let text = raw.get();
-    let bytes = match text.as_bytes().first() {
-        Some(b'n') => return Ok(Vec::new()),
-        Some(b'[') => text.as_bytes().to_vec(),
-        // the text of a file, array or NDJSON, passed on as a string
-        Some(b'"') => serde_json::from_str::<Cow<'_, str>>(text)
-            .map_err(|error| within(raw, "/entities", &error))?
-            .into_owned()
-            .into_bytes(),
-        _ => {
-            return Err(
-                RequestError::new("invalid_member", "/entities", "`entities` must be an array of entities").into()
-            );
-        }
-    };
-    Ok(vec![Document::held("entities", bytes)])
-}
-
-/// One text, or one for each name. A name is what problems are told with.
-fn read_routes(value: Value<'_>) -> Result<Vec<(String, String)>, RequestError> {
-    match value {
-        Value::Null => Ok(Vec::new()),
-        Value::String(text) => Ok(vec![("routes".to_owned(), text.into_owned())]),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, text)| match text {
-                Value::String(text) => Ok((name.into_owned(), text.into_owned())),
-                other => Err(wrong_type(&format!("/routes{}", pointer(&name)), "a file of routes", "text", &other)),
-            })
-            .collect(),
-        other => Err(wrong_type("/routes", "`routes`", "one text or an object of name and text", &other)),
-    }
-}
-
-fn read_links(value: Value<'_>) -> Result<Vec<Link>, RequestError> {
-    let elements = match value {
-        Value::Null => return Ok(Vec::new()),
-        Value::Array(elements) => elements,
-        other => return Err(wrong_type("/links", "`links`", "an array", &other)),
-    };
-    elements.into_iter().enumerate().map(|(i, element)| read_link(element, &format!("/links/{i}"))).collect()
-}
-
-fn read_link(value: Value<'_>, at: &str) -> Result<Link, RequestError> {
-    let Value::Object(members) = value else {
-        return Err(wrong_type(at, "a link", "an object of `template_id`, `link_id` and `args`", &value));
-    };
-    let (mut template_id, mut link_id, mut args) = (None, None, Vec::new());
-    for (key, value) in members {
-        let pointer = format!("{at}{}", pointer(&key));
-        match (key.as_ref(), value) {
-            ("template_id", Value::String(text)) => template_id = Some(text.into_owned()),
-            ("link_id", Value::String(text)) => link_id = Some(text.into_owned()),
-            ("args", Value::Object(slots)) => {
-                for (slot, entity) in slots {
-                    let uid = uid_member(entity, &format!("{pointer}/{slot}"))?;
-                    args.push((slot.into_owned(), uid.to_string()));
-                }
-            }
-            ("template_id" | "link_id", other) => {
-                return Err(wrong_type(&pointer, &format!("`{key}`"), "a string", &other));
-            }
-            ("args", other) => return Err(wrong_type(&pointer, "`args`", "an object of slot and entity", &other)),
-            (other, _) => {
-                return Err(RequestError::new(
-                    "unknown_member",
-                    pointer,
-                    format!("unknown member `{other}`; a link has template_id, link_id, args"),
-                ));
-            }
-        }
-    }
-    let missing =
-        |name: &str| RequestError::new("missing_member", format!("{at}/{name}"), format!("the link lacks `{name}`"));
-    Ok(Link {
-        template_id: template_id.ok_or_else(|| missing("template_id"))?,
-        link_id: link_id.ok_or_else(|| missing("link_id"))?,
-        args,
-    })
-}
-
-fn wrong_type(pointer: &str, what: &str, expected: &str, found: &Value<'_>) -> RequestError {
-    RequestError::new("invalid_member", pointer, format!("{what} must be {expected}, not {}", found.kind()))
 }

@@ -38,6 +38,10 @@ pub(super) struct Conn {
     open: AtomicUsize,
     begun: AtomicUsize,
     last: AtomicBool,
+    /// It speaks HTTP/2.
+    pub(super) http2: AtomicBool,
+    /// The peer does not take what is sent at the moment.
+    pub(super) stalled: AtomicBool,
 }
 
 impl Conn {
@@ -50,12 +54,19 @@ impl Conn {
             open: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
             last: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
         }
     }
 
     /// Whether a request is being answered.
     pub(super) fn is_busy(&self) -> bool {
         self.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it speaks HTTP/2 and nothing of any stream is left to do or to send.
+    pub(super) fn is_without_streams(&self) -> bool {
+        self.http2.load(Ordering::Relaxed) && !self.is_busy() && !self.stalled.load(Ordering::Relaxed)
     }
 
     /// How many requests have come so far.

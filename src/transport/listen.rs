@@ -52,6 +52,13 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(60);
 /// Why a connection waits where descriptors are few.
 const ALL_IN_USE: &str = "all open files but those kept for admin and ops are in use; raise the limit (`ulimit -n`)";
 
+/// Why a connection waits where the listener has as many as it may have.
+const ALL_PLACES_TAKEN: &str =
+    "the listener has as many connections as it may have (`http.max_connections`; fewer for admin and ops)";
+
+/// How long a connection of HTTP/2 without streams may take to go once it was told.
+const GOES: Duration = Duration::from_millis(750);
+
 /// How many shortages are told in that time.
 const FAILURES: usize = 5;
 
@@ -120,16 +127,25 @@ pub async fn bind(surface: Surface, addr: &ListenAddr, sockets: &SocketSettings)
 /// Serves connections until `stop` holds a time, then answers what is in flight until then.
 pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut stop: watch::Receiver<Option<Instant>>) {
     let surface = listener.surface;
-    let connections = Arc::new(Semaphore::new(services.http.max_connections));
-    // admin and ops answer when decisions use up all others
-    let descriptors = services.descriptors.as_ref().filter(|_| matches!(surface, Surface::Decisions | Surface::Grpc));
+    let decides = matches!(surface, Surface::Decisions | Surface::Grpc);
+    // those of admin and ops are kept apart: neither takes what the other needs
+    let most = services.http.max_connections.min(if decides { usize::MAX } else { services.aside_connections });
+    let connections = Arc::new(Semaphore::new(most));
+    let descriptors = services.descriptors.as_ref().filter(|_| decides);
     let (leave, leaving) = watch::channel(false);
+    // a scraper that keeps its connection must not keep others out for long
+    let make_room = watch::Sender::new(0_u64);
     let mut failures = Failures::default();
     let mut closing: Option<Instant> = None;
     while closing.is_none_or(|since| since.elapsed() < LAST_LAST_CALL) {
         let permit = tokio::select! {
             biased;
-            permit = room(&connections, descriptors, || failures.tell(surface, &ALL_IN_USE)) => permit,
+            permit = room(&connections, descriptors, |wants| {
+                if !decides {
+                    make_room.send_modify(|times| *times += 1);
+                }
+                failures.tell(surface, &wants);
+            }) => permit,
             _ = stop.wait_for(Option::is_some), if closing.is_none() => {
                 closing = Some(Instant::now());
                 listener.stop_knocking();
@@ -154,7 +170,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
             Ok(stream) => {
                 failures.end();
                 let conn = Arc::new(Conn::new(services.clone(), surface));
-                tokio::spawn(serve_one(stream, conn, leaving.clone(), permit));
+                tokio::spawn(serve_one(stream, conn, (leaving.clone(), make_room.subscribe()), permit));
             }
             // a client that left before its turn
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -172,7 +188,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
         match try_room(&connections, descriptors) {
             Ok(permit) if n < SWEEP => {
                 let conn = Arc::new(Conn::new(services.clone(), surface));
-                tokio::spawn(serve_one(stream, conn, leaving.clone(), Ok(permit)));
+                tokio::spawn(serve_one(stream, conn, (leaving.clone(), make_room.subscribe()), Ok(permit)));
             }
             _ => {
                 turned_away(&services, surface);
@@ -181,7 +197,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
         }
     }
     drop(listener);
-    let all = u32::try_from(services.http.max_connections).unwrap_or(u32::MAX);
+    let all = u32::try_from(most).unwrap_or(u32::MAX);
     let gone = || connections.acquire_many(all);
     // gone by themselves, each with its last answer, or idle all the while
     let end = (*stop.borrow()).unwrap_or_else(Instant::now);
@@ -195,18 +211,24 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
 /// What a connection holds while it is open: its place on its listener, and one among the descriptors where they are few.
 type Room = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
-/// Waits for room for one more connection. `wanting` tells that descriptors are waited for.
+/// Waits for room for one more connection. `wanting` hears what is waited for.
 async fn room(
     connections: &Arc<Semaphore>,
     descriptors: Option<&Arc<Semaphore>>,
-    wanting: impl FnOnce(),
+    mut wanting: impl FnMut(&'static str),
 ) -> Result<Room, AcquireError> {
-    let place = connections.clone().acquire_owned().await?;
+    let place = match connections.clone().try_acquire_owned() {
+        Ok(place) => place,
+        Err(_) => {
+            wanting(ALL_PLACES_TAKEN);
+            connections.clone().acquire_owned().await?
+        }
+    };
     let Some(descriptors) = descriptors else { return Ok((place, None)) };
     if let Ok(descriptor) = descriptors.clone().try_acquire_owned() {
         return Ok((place, Some(descriptor)));
     }
-    wanting();
+    wanting(ALL_IN_USE);
     Ok((place, Some(descriptors.clone().acquire_owned().await?)))
 }
 
@@ -226,7 +248,7 @@ fn turned_away(services: &Services, surface: Surface) {
 async fn serve_one(
     stream: Box<dyn Duplex>,
     conn: Arc<Conn>,
-    mut leaving: watch::Receiver<bool>,
+    (mut leaving, mut crowded): (watch::Receiver<bool>, watch::Receiver<u64>),
     _room: Result<Room, AcquireError>,
 ) {
     let (http, surface) = (conn.services.http, conn.surface);
@@ -260,8 +282,20 @@ async fn serve_one(
             _ = leaving.wait_for(|leaving| *leaving), if !told => {
                 told = true;
                 connection.as_mut().graceful_shutdown();
+                next_look.as_mut().reset((Instant::now() + GOES).into());
+            }
+            Ok(()) = crowded.changed(), if !told => {
+                if !conn.is_busy() && conn.requests() > 0 {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                    next_look.as_mut().reset((Instant::now() + GOES).into());
+                }
             }
             () = next_look.as_mut() => {
+                // a client that answers no GOAWAY has nothing to lose
+                if told && conn.is_without_streams() {
+                    return;
+                }
                 let now = conn.requests();
                 // looked at now and then: to note the time of each request would cost each request
                 looks = if conn.is_busy() || now != requests { 0 } else { looks + 1 };

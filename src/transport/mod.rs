@@ -8,6 +8,7 @@
 mod admin;
 mod aside;
 mod authzen;
+mod bundle;
 mod conn;
 mod echo;
 mod exchange;
@@ -83,6 +84,8 @@ pub struct Services {
     pub aside: Aside,
     /// Connections that the decision and gRPC listeners may have together, where descriptors are few.
     pub descriptors: Option<Arc<Semaphore>>,
+    /// Connections that the admin and the ops listener may have, each.
+    pub aside_connections: usize,
 }
 
 impl Services {

@@ -36,6 +36,10 @@ pub(super) fn metrics(services: &Services) -> Answer {
         metrics.cache_bytes.set(i64::try_from(cache.bytes()).unwrap_or(i64::MAX));
         metrics.cache_entries.set(i64::try_from(cache.len()).unwrap_or(i64::MAX));
     }
+    if let Some(log) = services.pdp.log() {
+        metrics.decision_log_failing.set(i64::from(log.is_failing()));
+        metrics.decision_log_queue_bytes.set(i64::try_from(log.queue_bytes()).unwrap_or(i64::MAX));
+    }
     metrics.set_ready(services.unready().is_empty());
     respond::with_type(StatusCode::OK, Metrics::CONTENT_TYPE, metrics.render())
 }

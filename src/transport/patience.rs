@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ impl<S> Patient<S> {
                     let mut frames = Frames::default();
                     frames.read(&new[common - *seen..], &self.conn.window);
                     self.version = Version::Http2(frames);
+                    self.conn.http2.store(true, Ordering::Relaxed);
                     self.head_timer = None;
                 }
             }
@@ -120,9 +122,12 @@ impl<S> Patient<S> {
     /// Times a write for as long as it is pending.
     fn time_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.write_timer = None;
+            if self.write_timer.take().is_some() {
+                self.conn.stalled.store(false, Ordering::Relaxed);
+            }
             return result;
         }
+        self.conn.stalled.store(true, Ordering::Relaxed);
         expired(&mut self.write_timer, self.limits.write, cx).map(|()| Err(timed_out("the peer takes no answer")))
     }
 }

@@ -156,6 +156,8 @@ impl From<CheckError> for Problem {
             CheckError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.to_string())
                 .header(RETRY_AFTER, HeaderValue::from_static("1")),
             CheckError::TooSlow => Self::new(StatusCode::SERVICE_UNAVAILABLE, "decision_too_slow", error.to_string()),
+            CheckError::Unrecorded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", error.to_string())
+                .header(RETRY_AFTER, HeaderValue::from_static("1")),
             CheckError::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()),
         }
     }
@@ -195,13 +197,14 @@ impl From<Rejected> for Problem {
             Rejected::Superseded => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a later change was acknowledged first")
             }
-            // whoever asked is gone, or the process ends
-            Rejected::Abandoned => Self::unavailable("abandoned", "the change was given up and nothing has changed"),
             Rejected::Busy => Self::unavailable(
                 "too_busy",
                 "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",
             ),
-            Rejected::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping"),
+            // whoever is there to hear it has not left, so the process ends
+            Rejected::Abandoned | Rejected::Stopped => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping")
+            }
         }
     }
 }

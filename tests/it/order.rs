@@ -252,6 +252,25 @@ fn files_that_are_not_read_are_named() {
         assert_eq!(text.contains(name), told, "{name}: {text}");
         place.remove(name);
     }
+    // a directory with the name of an editor's own file, where something is in it that would be read
+    for (directory, file, told) in [
+        ("policies/old~", "guards.cedar", true),
+        ("policies/4913", "deep/guards.cedar.json", true),
+        ("policies/#x#", "guards.cedar", true),
+        ("policies/deep/x.swp", "guards.cedar", true),
+        ("entities/old~", "more.ndjson", true),
+        ("policies/old~", "notes.txt", false),
+        ("policies/old~", "guards.cedar~", false),
+        ("policies/.old", "guards.cedar", false),
+        ("policies/.git~", "guards.cedar", false),
+    ] {
+        place.write(&format!("{directory}/{file}"), "x");
+        let output = command(place.0.path()).args(["validate", "--deny-warnings", "-p", "."]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.contains("is not read"), told, "{directory}: {text}");
+        assert_eq!(text.contains(directory) && text.contains(file), told, "{directory}: {text}");
+        std::fs::remove_dir_all(place.path(directory)).unwrap();
+    }
     place.write("policies/rules.txt", "x");
     let server = place.serve(&json!({}));
     assert!(status(&server)["warnings"].to_string().contains("rules.txt"), "{}", status(&server));
@@ -328,6 +347,118 @@ fn a_required_bundle_that_is_broken_ends_the_process() {
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{log}");
         assert!(log.contains("`load.require` is set") && log.contains("p.cedar"), "{log}");
+    }
+}
+
+/// A step of a round: what is done to the place, with a number that no other round has.
+type Step = fn(&Place, usize);
+
+fn text(n: usize) -> String {
+    format!("@id(\"f{n}\") forbid (principal, action, resource) when {{ false }};\n")
+}
+
+fn rename_into(place: &Place, name: &str, text: &str) {
+    place.write("policies/.tmp", text);
+    std::fs::rename(place.path("policies/.tmp"), place.path(name)).unwrap();
+}
+
+fn pause(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+/// Changes of files, an acknowledged change of the API, and what happens to files after it: the later one is served.
+#[test]
+fn what_was_changed_last_is_served() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let chmod = |place: &Place, mode: usize| {
+        let mode = std::fs::Permissions::from_mode(if mode.is_multiple_of(2) { 0o640 } else { 0o644 });
+        std::fs::set_permissions(place.path("policies/permit.cedar"), mode).unwrap();
+    };
+    let before: Step = |place, n| rename_into(place, "policies/f.cedar", &text(n));
+    let two: Step = |place, n| {
+        rename_into(place, "policies/f.cedar", &text(n));
+        // while the load of the first reads
+        pause(105 + 7 * (n as u64 % 10));
+        rename_into(place, "policies/g.cedar", &text(1_000 + n));
+    };
+    let directory: Step = |place, n| {
+        place.write(&format!("policies/d{n}/f.cedar"), &text(n));
+    };
+    let nothing: Step = |_, _| ();
+    let rounds: [(&str, Step, Step, bool); 17] = [
+        ("a file", before, nothing, false),
+        ("two files", two, nothing, false),
+        ("two files", two, nothing, false),
+        ("two files", two, nothing, false),
+        ("a new directory", directory, nothing, false),
+        ("permissions of another file", before, chmod, false),
+        ("a file that is not read", before, |place, n| place.write("policies/notes.txt", &text(n)), false),
+        ("a backup", before, |place, n| place.write("policies/f.cedar~", &text(n)), false),
+        (
+            "an empty directory",
+            before,
+            |place, n| std::fs::create_dir(place.path(&format!("policies/e{n}"))).unwrap(),
+            false,
+        ),
+        ("another file with what it had", before, |place, _| place.write("policies/permit.cedar", PERMIT), false),
+        ("the file again", before, |place, n| rename_into(place, "policies/f.cedar", &text(2_000 + n)), true),
+        ("another file", before, |place, n| rename_into(place, "policies/h.cedar", &text(2_000 + n)), true),
+        ("another file", two, |place, n| rename_into(place, "policies/h.cedar", &text(2_000 + n)), true),
+        ("a file that is gone", before, |place, _| place.remove("policies/h.cedar"), true),
+        (
+            "a file in a directory that is made",
+            before,
+            |place, n| {
+                std::fs::create_dir(place.path(&format!("policies/n{n}"))).unwrap();
+                pause(30);
+                place.write(&format!("policies/n{n}/n.cedar"), &text(2_000 + n));
+            },
+            true,
+        ),
+        (
+            "a link",
+            before,
+            |place, n| {
+                place.write(&format!("policies/.l{n}/l.cedar"), &text(2_000 + n));
+                symlink(format!(".l{n}"), place.path(&format!("policies/l{n}"))).unwrap();
+            },
+            true,
+        ),
+        (
+            "nothing, much later",
+            nothing,
+            |place, n| {
+                pause(600);
+                rename_into(place, "policies/f.cedar", &text(n));
+            },
+            true,
+        ),
+    ];
+    let place = Place::new();
+    let entities: Vec<Value> = (0..4_000)
+        .map(
+            |n| json!({"uid": {"type": "User", "id": format!("u{n}")}, "attrs": {"t": "x".repeat(200)}, "parents": []}),
+        )
+        .collect();
+    place.write("entities/many.json", &json!(entities).to_string());
+    let server = place.serve(&json!({"vanish_quiet": "40ms"}));
+    for (n, (what, before, after, files_win)) in rounds.into_iter().enumerate() {
+        before(&place, n);
+        pause(20);
+        let put = server.admin().put("/v1/bundle", json!({"policies": {"put": PERMIT}}).to_string());
+        assert_eq!(put.status, 200, "{what}: {}", put.text());
+        after(&place, n);
+        let serves_put = |server: &Server| server.admin().get("/v1/bundle").json()["policies"].get("put").is_some();
+        if files_win {
+            server.until(what, |server| !serves_put(server));
+            continue;
+        }
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_millis(900) {
+            assert!(serves_put(&server), "{n} {what}: {}", status(&server));
+            pause(10);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::routes::{Which, include};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::count;
 use crate::domain::{Diagnostic, Severity};
-use crate::gateway::lint::{Gateway, lint};
+use crate::gateway::lint::{Gateway, lint, questions};
 
 /// Flags of `palisade routes lint`.
 #[derive(Debug, Clone, Args)]
@@ -81,6 +81,7 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         match args.which.load()? {
             Ok(ready) => {
                 what.insert(0, count(ready.table.routes().len(), "route"));
+                findings.extend(questions(&ready.table));
                 findings.extend(ready.warnings);
             }
             Err(problems) => findings.extend(problems),

@@ -168,6 +168,11 @@ impl Checker<'_> {
 
     fn credentials(&mut self, at: &[String], raw: RawCredentials) -> CredentialSettings {
         let header = self.header(&key(at, &["header"]), &raw.header);
+        if header == "cookie" {
+            let message =
+                "cookies are many: name one in the route file, as `credential: {header: cookie, name: session}`";
+            self.wrong(&key(at, &["header"]), message);
+        }
         let mut schemes: Vec<(String, _)> = Vec::new();
         for (scheme, kind) in raw.schemes {
             let here = key(at, &["schemes", &scheme]);

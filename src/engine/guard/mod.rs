@@ -14,6 +14,6 @@ mod text;
 
 pub use closure::check_closure;
 pub use hierarchy::{HierarchyFault, check_hierarchy};
-pub use schema::check_expansion;
+pub use schema::{check_expansion, check_schema_size};
 pub use statements::{Statement, check_json, statements};
 pub use text::{Grammar, check_text};

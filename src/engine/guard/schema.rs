@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::closure::check_closure;
+use super::text::{Kind, Tokens};
 use crate::domain::Diagnostic;
 use crate::engine::settings::Limits;
 
@@ -18,6 +19,53 @@ const MAX_NODES: usize = 200_000;
 
 /// Pairs of a principal and a resource type, over all actions. Each policy is validated for each.
 const MAX_ENVIRONMENTS: usize = 100_000;
+
+/// Words and signs of all fragments together: Cedar takes up to 2.2 KB for each while it reads them.
+const MAX_TOKENS: usize = 100_000;
+
+/// The squares of how many members each record has, together. Cedar's reader of its own syntax moves all members
+/// of a record for each of them, which for 10,000 takes more than a second.
+const MAX_SQUARES: usize = 100_000_000;
+
+/// Refuses texts of a schema that are too large to be read.
+///
+/// # Errors
+/// A diagnostic that says so.
+pub fn check_schema_size(fragments: &[(String, String)]) -> Result<(), Diagnostic> {
+    let (mut tokens, mut squares) = (0, 0_usize);
+    for (origin, text) in fragments {
+        // the JSON syntax has another reader; so have lists in other brackets
+        let own_syntax = !text.trim_start().starts_with('{');
+        let mut open: Vec<(bool, usize)> = Vec::new();
+        for token in Tokens::new(text) {
+            tokens += 1;
+            match token.kind {
+                Kind::Open(byte) => open.push((own_syntax && byte == b'{', 1)),
+                Kind::Close(_) => {
+                    if let Some((true, members)) = open.pop() {
+                        squares = squares.saturating_add(members.saturating_mul(members));
+                    }
+                }
+                Kind::Comma => open.iter_mut().last().into_iter().for_each(|(_, members)| *members += 1),
+                // what was counted was a list of a declaration
+                Kind::Semicolon => open.iter_mut().last().into_iter().for_each(|(_, members)| *members = 0),
+                _ => {}
+            }
+            let flaw = |message: String| Diagnostic::error(origin, message).at(text, token.at);
+            if tokens > MAX_TOKENS {
+                return Err(flaw(format!("the schema has more than {MAX_TOKENS} words and signs"))
+                    .help("declare common types once, and name them where they are used"));
+            }
+            let last =
+                open.last().map_or(0, |(record, members)| usize::from(*record) * members.saturating_mul(*members));
+            if squares.saturating_add(last) > MAX_SQUARES {
+                return Err(flaw("there are too many members in one record".to_owned())
+                    .help("spread them over several records: one may have some 10,000"));
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Refuses fragments of a schema, in Cedar's JSON form, that expand to more than there is room for.
 ///

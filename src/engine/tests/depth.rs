@@ -129,6 +129,9 @@ fn schemas_are_bounded_by_what_they_expand_to() {
         format!("namespace {namespace} {{ {all} }}")
     };
     for (text, fine) in [
+        (format!("entity A {{ {} }};", (0..2_000).map(|i| format!("a{i}: Long,")).collect::<String>()), true),
+        (format!("entity A {{ {} }};", (0..11_000).map(|i| format!("a{i}: Long,")).collect::<String>()), false),
+        (format!("entity A; {}", (0..35_000).map(|i| format!("entity A{i};")).collect::<String>()), false),
         (chain(100), true),
         (chain(10_000), false),
         (double(10), true),

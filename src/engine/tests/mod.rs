@@ -1,5 +1,6 @@
 //! The compiled engine against the reference.
 
+mod budgets;
 mod corpus;
 mod depth;
 mod operators;

@@ -9,7 +9,9 @@ mod caddy;
 mod envoy;
 mod haproxy;
 mod nginx;
+mod questions;
 mod traefik;
+mod tunnels;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ use std::time::Duration;
 
 use crate::domain::Diagnostic;
 use crate::gateway::place::located;
+
+pub use questions::questions;
 
 /// What the sidecar says of the caller.
 const IDENTITY: [&str; 3] = ["X-Palisade-Principal", "X-Palisade-Auth-Method", "X-Palisade-Token"];
@@ -58,6 +62,7 @@ pub fn lint(gateway: Gateway, origin: &str, text: &str, files: Files<'_>) -> Vec
         Gateway::Haproxy => haproxy::lint(&mut file),
         Gateway::Apache => apache::lint(&mut file),
     }
+    tunnels::lint(gateway, &mut file);
     file.findings.sort_by_key(|finding| finding.line);
     file.findings
 }

@@ -64,6 +64,8 @@ http_filters:
         - {exact: content-type, ignore_case: true}
         - {exact: content-encoding, ignore_case: true}
         - {exact: x-forwarded-client-cert, ignore_case: true}
+        - {exact: upgrade, ignore_case: true}
+        - safe_regex: {regex: "x[^a-z0-9].*"}
     http_service:
       server_uri: {uri: "http://127.0.0.1:8180", cluster: palisade, timeout: 0.5s}
       path_prefix: /gateway/envoy
@@ -72,7 +74,7 @@ http_filters:
           patterns: [{exact: x-palisade-principal}, {exact: x-palisade-auth-method}, {exact: x-palisade-token}]
 "#;
 
-const CADDY: &str = "route {\n  request_header -X-User\n  forward_auth 127.0.0.1:8180 {\n    uri /gateway/forward?\n    copy_headers X-User\n    transport http {\n      dial_timeout 500ms\n      response_header_timeout 1s\n    }\n  }\n  reverse_proxy 127.0.0.1:9000\n}\n";
+const CADDY: &str = "route {\n  request_header -Upgrade\n  request_header -X-User\n  forward_auth 127.0.0.1:8180 {\n    uri /gateway/forward?\n    copy_headers X-User\n    transport http {\n      dial_timeout 500ms\n      response_header_timeout 1s\n    }\n  }\n  reverse_proxy 127.0.0.1:9000\n}\n";
 
 const TRAEFIK: &str = r#"http:
   middlewares:
@@ -80,12 +82,12 @@ const TRAEFIK: &str = r#"http:
       forwardAuth:
         address: "http://127.0.0.1:8180/gateway/forward"
         trustForwardHeader: false
-        authResponseHeaders: ["X-User"]
+        authResponseHeaders: ["X-User", "Upgrade"]
   routers:
     all: { rule: "PathPrefix(`/`)", middlewares: [authz], service: app }
 "#;
 
-const HAPROXY: &str = "defaults\n  timeout connect 1s\n  timeout client 10s\n  timeout server 10s\nfrontend in\n  http-request del-header X-User\n  http-request lua.authz http://127.0.0.1:8180/gateway/forward\n  http-request deny deny_status 403 if !{ var(txn.authz_ok) -m bool }\n  default_backend app\n";
+const HAPROXY: &str = "defaults\n  timeout connect 1s\n  timeout client 10s\n  timeout server 10s\nfrontend in\n  http-request del-header upgrade\n  http-request del-header X-User\n  http-request lua.authz http://127.0.0.1:8180/gateway/forward\n  http-request deny deny_status 403 if !{ var(txn.authz_ok) -m bool }\n  default_backend app\n";
 
 const APACHE: &str = "LuaHookAccessChecker /etc/palisade.lua check early\nAllowEncodedSlashes NoDecode\nProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon\n";
 
@@ -176,7 +178,13 @@ fn each_trap_is_found() {
             "        authRequestHeaders: [\"Authorization\"]\n        authResponseHeaders",
             "only where it sees them",
         ),
-        (Gateway::Traefik, TRAEFIK, "        authResponseHeaders: [\"X-User\"]\n", "", "do not reach the service"),
+        (
+            Gateway::Traefik,
+            TRAEFIK,
+            "        authResponseHeaders: [\"X-User\", \"Upgrade\"]\n",
+            "",
+            "do not reach the service",
+        ),
         (
             Gateway::Traefik,
             TRAEFIK,
@@ -204,6 +212,46 @@ fn each_trap_is_found() {
             "  http-request deny deny_status 403 if !{ var(txn.authz_ok) -m bool }\n",
             "",
             "the request passes",
+        ),
+        (
+            Gateway::Nginx,
+            NGINX,
+            "      proxy_pass http://127.0.0.1:9000;",
+            "proxy_set_header Upgrade $http_upgrade; proxy_pass http://127.0.0.1:9000;",
+            "any upgrade",
+        ),
+        (
+            Gateway::Nginx,
+            NGINX,
+            "      proxy_pass http://127.0.0.1:9000;",
+            "proxy_set_header Upgrade $up; proxy_pass http://127.0.0.1:9000;",
+            "not told of an upgrade",
+        ),
+        (Gateway::Caddy, CADDY, "  request_header -Upgrade\n", "", "any upgrade"),
+        (
+            Gateway::Caddy,
+            CADDY,
+            "route {",
+            "{\n  servers {\n    trusted_proxies static 10.0.0.0/8\n  }\n}\nroute {",
+            "which host's routes",
+        ),
+        (Gateway::Traefik, TRAEFIK, ", \"Upgrade\"", "", "any upgrade"),
+        (Gateway::Haproxy, HAPROXY, "  http-request del-header upgrade\n", "", "any upgrade"),
+        (Gateway::Envoy, ENVOY_HTTP, "        - safe_regex: {regex: \"x[^a-z0-9].*\"}\n", "", "x.palisade.principal"),
+        (Gateway::Envoy, ENVOY_HTTP, "        - {exact: upgrade, ignore_case: true}\n", "", "asks for an upgrade"),
+        (
+            Gateway::Envoy,
+            ENVOY_HTTP,
+            "http_filters:",
+            "route_config: {virtual_hosts: [{routes: [{match: {prefix: /}, route: {cluster: a}}]}]}\nhttp_filters:",
+            "a gRPC call passes",
+        ),
+        (
+            Gateway::Envoy,
+            ENVOY_HTTP,
+            "http_filters:",
+            "route_config: {virtual_hosts: [{routes: [{match: {prefix: /x, grpc: {}}, direct_response: {status: 415}}, {match: {prefix: /}, route: {cluster: a}}]}]}\nhttp_filters:",
+            "a gRPC call passes",
         ),
         (Gateway::Apache, APACHE, " early", "", "other modules"),
         (Gateway::Apache, APACHE, " nocanon", "", "writes the path anew"),

@@ -208,6 +208,11 @@ fn claims_of_every_type() {
         (changed(json!({"nbf": {}})), Some(MalformedClaim)),
         (changed(json!({"iat": NOW + 31})), Some(TokenNotYetValid)),
         (changed(json!({"iat": "yesterday"})), Some(MalformedClaim)),
+        // bound to a key: DPoP, mutual TLS, whatever else
+        (changed(json!({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})), Some(BoundToken)),
+        (changed(json!({"cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}})), Some(BoundToken)),
+        (changed(json!({"cnf": {}})), Some(BoundToken)),
+        (twice("\"cnf\":null"), Some(BoundToken)),
         (twice("\"sub\":\"admin\""), Some(MalformedToken)),
         (twice("\"\\u0073ub\":\"admin\""), Some(MalformedToken)),
         (twice("\"exp\":9999999999"), Some(MalformedToken)),
@@ -271,6 +276,27 @@ fn keys_that_cannot_be_trusted_are_passed_over() {
         (json!({"kty": "oct", "kid": "rsa", "k": "c2VjcmV0", "alg": "HS256"}), Some(UnknownKey)),
         (json!({"kty": "EC", "kid": "rsa", "crv": "secp256k1", "x": "AA", "y": "AA"}), Some(UnknownKey)),
         (json!({"kty": "EC", "kid": "rsa", "crv": "P-256", "x": "AA", "y": "AA"}), Some(UnknownKey)),
+        // the sizes are right, and the points are on no curve
+        (
+            json!({"kty": "EC", "kid": "rsa", "crv": "P-256", "x": encode([1; 32]), "y": encode([1; 32])}),
+            Some(UnknownKey),
+        ),
+        (
+            json!({"kty": "EC", "kid": "rsa", "crv": "P-384", "x": encode([1; 48]), "y": encode([1; 48])}),
+            Some(UnknownKey),
+        ),
+        (
+            json!({"kty": "EC", "kid": "rsa", "crv": "P-256", "x": encode([0; 32]), "y": encode([0; 32])}),
+            Some(UnknownKey),
+        ),
+        (json!({"kty": "OKP", "kid": "rsa", "crv": "Ed25519", "x": encode([2; 32])}), Some(UnknownKey)),
+        (json!({"kty": "OKP", "kid": "rsa", "crv": "Ed25519", "x": encode([0; 32])}), Some(UnknownKey)),
+        (edit(json!({"n": encode([0xfe; 256])})), Some(UnknownKey)),
+        // padding and `null`, as some write them
+        (edit(json!({"e": format!("{}=", RSA.jwk()["e"].as_str().unwrap())})), Some(UnknownKey)),
+        (edit(json!({"n": format!("{}==", RSA.jwk()["n"].as_str().unwrap())})), None),
+        (edit(json!({"n": format!("{}=", RSA.jwk()["n"].as_str().unwrap())})), Some(UnknownKey)),
+        (edit(json!({"n": format!("{}====", RSA.jwk()["n"].as_str().unwrap())})), Some(UnknownKey)),
         (json!({"kid": "rsa"}), Some(UnknownKey)),
         (json!("key"), Some(UnknownKey)),
     ] {
@@ -278,6 +304,17 @@ fn keys_that_cannot_be_trusted_are_passed_over() {
         assert_eq!(fixture.bearer(&RSA.token(&claims())).err(), expected, "{jwk}");
         assert!(fixture.bearer(&ED.token(&claims())).is_ok(), "the key beside it works");
     }
+    for name in ["alg", "use", "key_ops", "d"] {
+        let mut jwk = base.clone();
+        jwk[name] = Value::Null;
+        let fixture = Fixture::with_keys(&json!({"keys": [jwk, ED.jwk()]}), |_| {});
+        assert!(fixture.bearer(&RSA.token(&claims())).is_ok(), "{name}");
+    }
+    // a key without a name is for tokens that name none, where it is the only one
+    let mut jwk = base.clone();
+    jwk["kid"] = Value::Null;
+    let fixture = Fixture::with_keys(&json!({"keys": [jwk]}), |_| {});
+    assert!(fixture.bearer(&RSA.raw("{\"alg\":\"RS256\"}", &claims().to_string())).is_ok());
     for document in [
         "{}",
         "[]",

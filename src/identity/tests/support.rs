@@ -54,9 +54,9 @@ impl Signer {
     pub(super) fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {
             Pair::Rsa(pair) => {
-                let public = pair.public_key();
-                let n = public.modulus().big_endian_without_leading_zero().to_vec();
-                let e = public.exponent().big_endian_without_leading_zero().to_vec();
+                // RFC 8017: a sequence of two numbers, here one of 2048 bits behind a zero, and 65537
+                let der = pair.public_key().as_ref();
+                let (n, e) = (&der[9..265], &der[267..]);
                 json!({"kty": "RSA", "n": encode(n), "e": encode(e)})
             }
             Pair::Ec256(pair) => ec("P-256", pair.public_key().as_ref()),

@@ -14,14 +14,15 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::Diagnostic;
-use crate::source::Loaded;
 use crate::source::files::Tree;
+use crate::source::files::ages::age_by_path;
 use crate::source::files::names::Role;
 use crate::source::files::open::Unfinished;
 use crate::source::files::scan::{Found, Part, Scan};
-use crate::source::files::settle::Signals;
+use crate::source::files::settle::{READ_LAG, Signals};
 use crate::source::files::stamp::Stamp;
 use crate::source::files::writers;
+use crate::source::{Ages, Loaded};
 
 /// How often to look whether what vanished is back.
 const LOOK: Duration = Duration::from_millis(50);
@@ -38,9 +39,6 @@ const LONGEST_FRESH: Duration = Duration::from_millis(200);
 /// As many times `load.vanish_quiet` passes until a file counts as whole, if its writer may have been missed while
 /// the source was watched. Longer than most pauses of a writer.
 const UNPROVEN: u32 = 3;
-
-/// How much later than a file is opened that may be announced.
-const READ_LAG: Duration = Duration::from_millis(50);
 
 /// How much file times may lag behind the clock.
 const CLOCK_STEP: Duration = Duration::from_millis(20);
@@ -132,15 +130,31 @@ impl Caution {
             if !fresh.is_zero() {
                 thread::sleep(fresh);
             }
-            let steady = fresh.is_zero() || scan.is_same(&Scan::of(tree));
+            // what happened until the last listing is heard of before it, and what comes later is no part of it
+            let signals = self.signals();
+            signals.iter().for_each(|signals| signals.catch_up());
+            let good = self.lock().good.clone().unwrap_or_default();
+            let mut ages = Ages::default();
+            for signals in &signals {
+                let (all, paths) = signals.times();
+                ages.all = ages.all.max(all);
+                age_by_path(&mut ages, &paths, &[&scan, &good]);
+            }
+            let from = Instant::now();
+            let steady = (fresh.is_zero() && signals.is_empty()) || scan.is_same(&Scan::of(tree));
             if steady
                 && self.unfinished(&scan).is_empty()
                 && self.unproven(&scan, tree.settings.vanish_quiet).is_none()
                 && self.young(&scan, tree.settings.vanish_quiet).is_none()
             {
                 let scan = Arc::new(scan);
+                for signals in &signals {
+                    let unannounced = signals.saw(&scan, from);
+                    age_by_path(&mut ages, &unannounced, &[&scan, &good]);
+                }
+                let ages = (!signals.is_empty()).then_some(ages);
                 self.lock().good = Some(Arc::clone(&scan));
-                return (scan, Ok(loaded));
+                return (scan, Ok(Loaded { ages, ..loaded }));
             }
             changed = true;
         }
@@ -170,7 +184,7 @@ impl Caution {
 
     /// Tells the watches that files are opened by us.
     fn reads_until(&self, until: Instant) {
-        self.signals().iter().for_each(|signals| signals.reads_until(until));
+        self.signals().iter().for_each(|signals| signals.reads_until(Some(until)));
     }
 
     /// Waits until every file whose writer may have been missed has been unchanged for long enough; gives what there

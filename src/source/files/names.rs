@@ -41,12 +41,17 @@ pub(super) fn may_be_read(name: &str) -> bool {
 /// Kubernetes shows a mounted file as a visible link into a hidden directory, so leaving hidden
 /// names out reads each file once and by its right name.
 pub(super) fn is_skipped(name: &str) -> bool {
-    name.starts_with('.')
+    is_hidden(name)
         || name.ends_with('~')
         || [".swp", ".swo", ".swx"].iter().any(|ending| name.ends_with(ending))
         // vim creates and deletes this to find out whether it may write here
         || name == "4913"
         || (name.len() > 1 && name.starts_with('#') && name.ends_with('#'))
+}
+
+/// Whether the name is hidden by a dot.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
 }
 
 /// What a file of this name is for, wherever it lies; `None` if for nothing.

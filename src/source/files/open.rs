@@ -1,8 +1,9 @@
 //! A file that is open for writing and has been changed, as far as the notifier tells.
 //!
-//! The system announces each close, so that such a file is believed to be open until it is announced. Only where
-//! announcements may have been lost (a queue that overflowed, a watch that was set again) is it looked at
-//! instead: when it has not changed for [`DOUBT_QUIET`], it counts as closed.
+//! The system announces each close, so that such a file is believed to be open until it is announced, or until the
+//! system says that no process can write to it. Where it does not say, and announcements may have been lost (a queue
+//! that overflowed, a watch that was set again) or nothing was opened in the first place (`truncate` by path), the
+//! file is looked at instead: when it has not changed for [`DOUBT_QUIET`], it counts as closed.
 
 use std::fmt;
 use std::fs;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::source::files::stamp::Stamp;
+use crate::source::files::writers;
 
 /// How long a file must look the same to count as closed, where its close may have been missed. Longer than
 /// any pause of a writer that is well; too short would publish half of a file, too long only holds up.
@@ -67,6 +69,11 @@ impl Open {
         }
     }
 
+    /// A file that was changed, though none is known to have opened it: perhaps it is not open.
+    pub(super) fn perhaps_written() -> Self {
+        Self { doubt: Some((Instant::now(), None)), ..Self::written() }
+    }
+
     /// A file that was made and is open.
     pub(super) fn made() -> Self {
         Self { written: false, ..Self::written() }
@@ -75,12 +82,17 @@ impl Open {
     /// It was opened or changed once more, so that its close is still to come.
     pub(super) fn again(&mut self, other: &Self) {
         self.written |= other.written;
-        self.doubt = None;
+        // one that is known to have been opened stays so
+        self.doubt = self.doubt.and(other.doubt);
     }
 
     /// It was opened, be it to read or to write. Cutting a file is announced a moment before the open that cuts it.
     pub(super) fn opened(&mut self) {
-        self.shared |= self.first.elapsed() > OPEN_LAG;
+        if self.first.elapsed() > OPEN_LAG {
+            self.shared = true;
+        } else {
+            self.doubt = None;
+        }
     }
 
     /// A writer closed it; says whether it was the only one as far as is known.
@@ -106,7 +118,13 @@ impl Open {
     }
 
     /// Looks at the file.
-    pub(super) fn look(mut self, path: PathBuf) -> Looked {
+    pub(super) fn look(self, path: PathBuf) -> Looked {
+        let written = writers::is_written(&path);
+        self.look_at(path, written)
+    }
+
+    /// Looks at a file that the system says is `written` to, if it says anything.
+    fn look_at(mut self, path: PathBuf, written: Option<bool>) -> Looked {
         let stamp = match fs::metadata(&path) {
             Ok(metadata) => Some(Stamp::of(&metadata)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -114,7 +132,10 @@ impl Open {
             }
             Err(_) => None,
         };
-        if let Some((since, before)) = &mut self.doubt {
+        if written == Some(false) {
+            return Looked { path, open: None, unfinished: None };
+        }
+        if let (None, Some((since, before))) = (written, &mut self.doubt) {
             if *before != stamp {
                 (*since, *before) = (Instant::now(), stamp);
             } else if since.elapsed() >= DOUBT_QUIET {
@@ -142,7 +163,7 @@ mod tests {
     fn only_what_may_have_been_missed_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
-        let still_open = |open: &Open| open.clone().look(path.clone()).open.is_some();
+        let still_open = |open: &Open| open.clone().look_at(path.clone(), None).open.is_some();
         let mut open = Open::written();
         assert!(!still_open(&open), "it is gone");
         fs::write(&path, "").unwrap();
@@ -152,12 +173,22 @@ mod tests {
 
         // doubted: for as long as it changes, and for some time after that
         open.doubt();
-        let open = open.look(path.clone()).open.unwrap();
+        let open = open.look_at(path.clone(), None).open.unwrap();
         let long_ago = Instant::now().checked_sub(DOUBT_QUIET).unwrap();
         let aged = |open: &Open| Open { doubt: open.doubt.map(|(_, stamp)| (long_ago, stamp)), ..open.clone() };
         assert!(still_open(&open) && !still_open(&aged(&open)));
         fs::write(&path, "xy").unwrap();
         assert!(still_open(&aged(&open)));
+        // unless the system says
+        assert!(aged(&open).look_at(path.clone(), Some(true)).open.is_some());
+        assert!(Open::written().look_at(path.clone(), Some(false)).open.is_none());
+        // changed without having been opened: doubted, until an open is heard of a moment later
+        let mut unopened = Open::perhaps_written();
+        assert!(still_open(&unopened) && unopened.doubt.is_some());
+        unopened.again(&Open::perhaps_written());
+        assert!(unopened.doubt.is_some());
+        unopened.opened();
+        assert!(unopened.doubt.is_none() && !unopened.shared);
         // the first of two closes says nothing of the other writer
         let mut shared = Open::written();
         shared.opened();

@@ -1,11 +1,13 @@
 //! Reads a listed tree into a bundle, as it was at one moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::place::locate;
 use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
@@ -87,6 +89,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
     let mut problems = scan.problems.clone();
     let mut unsteady = Vec::new();
     let mut blank = Vec::new();
+    let mut files = BTreeMap::new();
     let mut left = max_total_bytes;
     let mut places = Places::default();
     for file in &scan.files {
@@ -95,14 +98,31 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
             break;
         }
         let origin = file.origin.clone();
+        let text = || text(file).map(|text| (Sha256::digest(&text).into(), text));
         let taken = match file.role {
-            Role::Entities => entities(file, &mut places).map(|document| bundle.entities.push(document)),
-            Role::Policies => text(file).map(|text| policies(file, text, &mut bundle, &mut problems, &mut blank)),
-            Role::Schema => text(file).map(|text| fragments.push((origin, text))),
-            Role::Routes => text(file).map(|text| bundle.routes.push((origin, text))),
+            Role::Entities => entities(file, &mut places).map(|document| {
+                let held = document.sha256();
+                bundle.entities.push(document);
+                held
+            }),
+            Role::Policies => text().map(|(held, text)| {
+                policies(file, text, &mut bundle, &mut problems, &mut blank);
+                held
+            }),
+            Role::Schema => text().map(|(held, text)| {
+                fragments.push((origin, text));
+                held
+            }),
+            Role::Routes => text().map(|(held, text)| {
+                bundle.routes.push((origin, text));
+                held
+            }),
         };
         match taken {
-            Ok(()) => left -= file.stamp.len,
+            Ok(held) => {
+                left -= file.stamp.len;
+                files.insert(file.origin.clone(), held);
+            }
             Err(Failure::Changed) => unsteady.push(file.origin.clone()),
             Err(Failure::Unusable(problem)) => problems.push(*problem),
         }
@@ -120,7 +140,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
     if !allowed && !empty.is_empty() {
         return (Err(empty.into_iter().map(|(origin, _)| emptied(origin)).collect()), unsteady);
     }
-    let mut loaded = Loaded::new(bundle);
+    let mut loaded = Loaded { files, ..Loaded::new(bundle) };
     loaded.warnings.clone_from(&scan.warnings);
     loaded.warnings.extend(comments.into_iter().chain(empty).map(|(origin, _)| {
         Diagnostic::error(origin, "there is no policy in this file").warning().help("remove it if it is not needed")

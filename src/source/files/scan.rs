@@ -19,6 +19,9 @@ use crate::source::files::stamp::Stamp;
 /// How many files that are not read are named.
 const MAX_UNREAD: usize = 100;
 
+/// How many names are looked at in a directory that is skipped.
+const MAX_SKIPPED: usize = 10_000;
+
 /// How deep directories may be nested.
 const MAX_DEPTH: usize = 32;
 
@@ -254,7 +257,7 @@ impl Walk<'_> {
         let shown = name.to_string_lossy();
         let at_top = inner.is_empty();
         if names::is_skipped(&shown) {
-            return;
+            return self.skipped(&dir.join(name), inner, &shown);
         }
         if at_top && matches!(self.root.part, Part::Policies | Part::Routes) && shown == "tests" {
             return self.tests(&dir.join(name), "tests");
@@ -285,6 +288,45 @@ impl Walk<'_> {
         } else {
             self.unread(&shown, &inner);
         }
+    }
+
+    /// Tells of a directory that is skipped for its name, where files are in it that would be read. What is hidden by a
+    /// dot is meant to be: volumes and version control keep whole trees there.
+    fn skipped(&mut self, path: &Path, inner: &str, name: &str) {
+        if names::is_hidden(name) || !fs::metadata(path).is_ok_and(|found| found.is_dir()) {
+            return;
+        }
+        let mut left = MAX_SKIPPED;
+        let Some(file) = self.would_be_read(path, 0, &mut left) else { return };
+        let inner = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
+        self.scan.unread += 1;
+        if self.scan.unread <= MAX_UNREAD {
+            let message = format!(
+                "this directory is not read, since editors give such names to files of their own, and `{file}` is in it"
+            );
+            let help = "rename it, move it away, or put a dot before its name";
+            self.scan.warnings.push(Diagnostic::error(self.origin(&inner), message).warning().help(help));
+        }
+    }
+
+    /// A file below `dir` that would be read if its place were, by its name; looks at so many names at most.
+    fn would_be_read(&self, dir: &Path, depth: usize, left: &mut usize) -> Option<String> {
+        // what cannot be listed is not read either
+        let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().take(*left).collect();
+        *left -= entries.len();
+        entries.sort_unstable_by_key(fs::DirEntry::file_name);
+        entries.into_iter().find_map(|entry| {
+            let name = entry.file_name();
+            let shown = name.to_string_lossy();
+            if names::is_hidden(&shown) {
+                return None;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let below = if depth < MAX_DEPTH { self.would_be_read(&entry.path(), depth + 1, left) } else { None };
+                return below.map(|below| format!("{shown}/{below}"));
+            }
+            self.role(&shown, false).map(|_| shown.into_owned())
+        })
     }
 
     /// Names the policies that lie among the tests: nothing there decides, and a `forbid` would be missed.

@@ -3,19 +3,19 @@
 //! The notifier's thread adds, the watching thread waits and takes. However many events come, what is
 //! kept is bounded by the paths that are watched and the files that are open for writing.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
+use crate::source::files::ages::Heard;
 use crate::source::files::names;
 use crate::source::files::open::{Open, Unfinished};
+use crate::source::files::scan::Scan;
 use crate::source::files::stamp::Stamp;
-use crate::source::{Sign, Wake};
 
 /// As many times the quiet period passes at most until a change is answered.
 pub(super) const PATIENCE: u32 = 10;
@@ -23,31 +23,32 @@ pub(super) const PATIENCE: u32 = 10;
 /// As many files being written are told apart; more are as good as these.
 const MAX_UNFINISHED: usize = 1_000;
 
+/// How much later than a file is opened that may be announced.
+pub(super) const READ_LAG: Duration = Duration::from_millis(50);
+
+/// How long a look at the files that are open may take.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
+/// The longest that is waited for events that are on their way.
+const LONGEST_LAG: Duration = Duration::from_millis(200);
+
 /// Between the notifier's thread and the watching one.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     // std Mutex: never held while a watch is set, which waits for the notifier's thread
     pending: Mutex<Pending>,
     bell: Condvar,
-    /// Whom to tell at once of each event that matters.
-    herald: OnceLock<Herald>,
-}
-
-/// What is called for each event that matters, at once.
-struct Herald(Arc<Wake>);
-
-impl fmt::Debug for Herald {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Herald")
-    }
 }
 
 /// What to answer.
 #[derive(Debug, Default)]
 struct Pending {
-    /// Whether something was touched since the herald was last called.
-    news: bool,
     stop: bool,
+    heard: Heard,
+    /// Links that came since it was last said which there are.
+    links: BTreeSet<PathBuf>,
+    /// What is opened so that its news comes after all that happened before.
+    awaited: Option<PathBuf>,
     /// When the first and the last unanswered event came.
     times: Option<(Instant, Instant)>,
     taken: Taken,
@@ -55,8 +56,10 @@ struct Pending {
     made: BTreeSet<PathBuf>,
     /// Files that were written, or made and opened, and not closed yet. They outlive the answers.
     open: BTreeMap<PathBuf, Open>,
-    /// What was open under the name that a rename takes away, by the number of the rename.
-    moving: Option<(usize, Open)>,
+    /// Files that another opened, to read or to write, and no writer closed since.
+    opened: BTreeSet<PathBuf>,
+    /// What was open under the name that a rename takes away, by the number of the rename, and whether it was opened.
+    moving: Option<(usize, Option<Open>, bool)>,
     /// Until when opening a file is our own reading.
     reading: Option<Instant>,
     /// Since when each watched place has been watched.
@@ -124,27 +127,51 @@ impl Signals {
 
     /// Says which events matter from now on.
     pub(super) fn attend(&self, interest: Interest) {
-        self.lock().interest = interest;
+        let mut pending = self.lock();
+        pending.links.retain(|link| !interest.turns.contains(link));
+        pending.interest = interest;
+    }
+
+    /// Takes a listing that was begun at `from`: what differs from the one before has changed.
+    pub(super) fn saw(&self, scan: &Arc<Scan>, from: Instant) -> HashMap<PathBuf, Instant> {
+        self.lock().heard.saw(scan, from)
+    }
+
+    /// When something happened last that may concern every file, and to each path, as far as is known by now.
+    pub(super) fn times(&self) -> (Option<Instant>, HashMap<PathBuf, Instant>) {
+        self.lock().heard.times()
+    }
+
+    /// Waits until everything is heard that happened before: events come in their order, so that one of our own is
+    /// made and waited for.
+    pub(super) fn catch_up(&self) {
+        let place = {
+            let mut pending = self.lock();
+            // where no load opens anything, so that no older event is taken for this one
+            let quiet = |place: &&PathBuf| !pending.interest.dirs.contains(*place);
+            let place = pending.since.keys().find(quiet).or_else(|| pending.since.keys().next()).cloned();
+            pending.awaited.clone_from(&place);
+            place
+        };
+        if place.is_none_or(|place| fs::File::open(place).is_err()) {
+            self.lock().awaited = None;
+            return;
+        }
+        let latest = Instant::now() + LONGEST_LAG;
+        let mut pending = self.lock();
+        while pending.awaited.is_some() && !pending.stop {
+            let left = latest.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            pending = self.wait_for(pending, left);
+        }
     }
 
     /// Records that something may have changed, although no event said so.
     pub(super) fn suspect(&self) {
-        let mut pending = self.lock();
-        pending.touch();
-        self.tell(&mut pending);
-        drop(pending);
+        self.lock().touch();
         self.bell.notify_all();
-    }
-
-    /// Calls `wake` for each event that matters, from now on. The first caller stays.
-    pub(super) fn herald(&self, wake: &Arc<Wake>) {
-        let _ = self.herald.set(Herald(Arc::clone(wake)));
-    }
-
-    fn tell(&self, pending: &mut Pending) {
-        if let (true, Some(Herald(wake))) = (std::mem::take(&mut pending.news), self.herald.get()) {
-            wake(Sign::Noticed);
-        }
     }
 
     /// Records what the notifier says.
@@ -160,15 +187,12 @@ impl Signals {
             Ok(_) | Err(_) => {
                 pending.taken.all_lost = true;
                 pending.doubt(Path::new("/"));
+                pending.heard.of_all();
                 pending.touch();
             }
         }
-        // under the lock: the change cannot settle before its time is known
-        self.tell(&mut pending);
-        if pending.times.is_some() {
-            drop(pending);
-            self.bell.notify_all();
-        }
+        drop(pending);
+        self.bell.notify_all();
     }
 
     /// Waits for an event, or until `deadline`.
@@ -237,8 +261,14 @@ impl Signals {
     /// The files that are open and changed. Looks at each, and forgets those that are gone or were closed unnoticed.
     pub(super) fn unfinished(&self) -> Vec<Unfinished> {
         let open = self.lock().open.clone();
+        if open.is_empty() {
+            return Vec::new();
+        }
         // not under the lock: a look may take long on a slow file system
+        let reading = self.lock().reading;
+        self.reads_until(reading.max(Some(Instant::now() + LONGEST_LOOK)));
         let looked: Vec<_> = open.into_iter().map(|(path, open)| open.look(path)).collect();
+        self.reads_until(reading.max(Some(Instant::now() + READ_LAG)));
         let mut pending = self.lock();
         let mut unfinished = Vec::new();
         for looked in looked {
@@ -256,8 +286,8 @@ impl Signals {
     }
 
     /// Says that we read until `until`, so that what is opened meanwhile is opened by us.
-    pub(super) fn reads_until(&self, until: Instant) {
-        self.lock().reading = Some(until);
+    pub(super) fn reads_until(&self, until: Option<Instant>) {
+        self.lock().reading = until;
     }
 
     /// Says what is watched from now on, and forgets the rest.
@@ -318,7 +348,6 @@ impl Signals {
 
 impl Pending {
     fn touch(&mut self) {
-        self.news = true;
         let now = Instant::now();
         let first = self.times.map_or(now, |(first, _)| first);
         self.times = Some((first, now));
@@ -335,31 +364,32 @@ impl Pending {
         let turn = self.interest.turns.contains(path);
         let name = path.file_name().unwrap_or_default();
         let named = inside && names::may_be_read(&name.to_string_lossy());
+        if matches!(kind, EventKind::Access(AccessKind::Open(_))) {
+            self.was_opened(path, turn || named);
+        }
         match kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
                 self.made.remove(path);
+                self.opened.remove(path);
                 if self.open.get_mut(path).is_none_or(Open::closed) {
                     self.open.remove(path);
                 }
             }
-            EventKind::Access(AccessKind::Open(_)) if self.made.remove(path) => self.opened(path, Open::made()),
-            EventKind::Access(AccessKind::Open(_)) if self.open.contains_key(path) => {
-                if let Some(open) = self.open.get_mut(path)
-                    && self.reading.is_none_or(|until| Instant::now() > until)
-                {
-                    open.opened();
-                }
-                return;
-            }
+            EventKind::Access(AccessKind::Open(_)) if self.made.remove(path) => self.is_open(path, Open::made()),
             // reading, ours included, changes nothing
             EventKind::Access(_) => return,
-            EventKind::Modify(ModifyKind::Data(_)) if turn || named => self.opened(path, Open::written()),
+            EventKind::Modify(ModifyKind::Data(_)) if turn || named => {
+                // `truncate` by path opens nothing, and a file that lost its name is written under it all the same
+                let open = if self.opened.contains(path) { Open::written() } else { Open::perhaps_written() };
+                self.is_open(path, open);
+            }
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {}
             // names came, went or moved; any of them may be a directory
             _ => return self.judge_name(kind, path, tracker, turn || named, own || inside),
         }
         if turn || named {
             self.taken.certain = true;
+            self.heard.of(path);
             self.touch();
         } else if own {
             // permissions, perhaps
@@ -371,22 +401,28 @@ impl Pending {
         // this one tells once more what two others have told
         let twice = matches!(kind, EventKind::Modify(ModifyKind::Name(RenameMode::Both)));
         let was_open = if twice { None } else { self.open.remove(path) };
+        let was_opened = !twice && self.opened.remove(path);
         self.made.remove(path);
         match kind {
             EventKind::Create(CreateKind::File | CreateKind::Any) if matters && self.made.len() < MAX_UNFINISHED => {
                 self.made.insert(path.to_owned());
             }
             EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
-                self.moving = tracker.zip(was_open);
+                self.moving = tracker.map(|number| (number, was_open, was_opened));
             }
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
                 // a file that is written on under its new name is no more whole than it was
-                if let Some((number, mut open)) = self.moving.take()
+                if let Some((number, open, opened)) = self.moving.take()
                     && Some(number) == tracker
                     && matters
                 {
-                    open.counts = true;
-                    self.opened(path, open);
+                    if opened && self.opened.len() < MAX_UNFINISHED {
+                        self.opened.insert(path.to_owned());
+                    }
+                    if let Some(mut open) = open {
+                        open.counts = true;
+                        self.is_open(path, open);
+                    }
                 }
             }
             _ => {}
@@ -405,11 +441,49 @@ impl Pending {
         }
         self.taken.certain |= matters;
         if matters || near || watched {
+            if !twice {
+                self.name_changed(kind, path, matters || watched);
+            }
             self.touch();
         }
     }
 
-    fn opened(&mut self, path: &Path, open: Open) {
+    /// A name came, went or moved: of a file, of a directory with all that is in it, or of a link to many files.
+    fn name_changed(&mut self, kind: EventKind, path: &Path, matters: bool) {
+        let gone = matches!(kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)));
+        let found = if gone { None } else { fs::symlink_metadata(path).ok() };
+        let name = path.file_name().unwrap_or_default();
+        if self.interest.turns.contains(path) || self.links.remove(path) {
+            self.heard.of_all();
+        } else if names::is_skipped(&name.to_string_lossy()) && !matters {
+            // what is behind such a name is read by a link alone
+        } else if found.as_ref().is_some_and(fs::Metadata::is_symlink) {
+            if self.links.len() < MAX_UNFINISHED {
+                self.links.insert(path.to_owned());
+            }
+            self.heard.of_all();
+        } else if matters || found.is_none_or(|found| found.is_dir()) {
+            self.heard.of(path);
+        }
+    }
+
+    /// A file was opened, to read or to write: perhaps by us.
+    fn was_opened(&mut self, path: &Path, matters: bool) {
+        if self.awaited.as_deref() == Some(path) {
+            self.awaited = None;
+        }
+        if !matters || self.reading.is_some_and(|until| Instant::now() <= until) {
+            return;
+        }
+        if self.opened.len() < MAX_UNFINISHED {
+            self.opened.insert(path.to_owned());
+        }
+        if let Some(open) = self.open.get_mut(path) {
+            open.opened();
+        }
+    }
+
+    fn is_open(&mut self, path: &Path, open: Open) {
         if self.open.len() < MAX_UNFINISHED {
             self.open.entry(path.to_owned()).and_modify(|known| known.again(&open)).or_insert(open);
         }
@@ -424,7 +498,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{CreateKind, DataChange, Event, RemoveKind};
+    use notify::event::{DataChange, Event, RemoveKind};
 
     use super::*;
 
@@ -481,7 +555,8 @@ mod tests {
     fn an_open_file_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.cedar");
-        std::fs::write(&path, "").unwrap();
+        // the system is asked too
+        let _writer = std::fs::File::create(&path).unwrap();
         let quiet = Duration::from_millis(20);
         let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));

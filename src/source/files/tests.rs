@@ -1,5 +1,6 @@
 //! The file source against a real file system.
 
+mod ages;
 mod large;
 mod load;
 mod refuse;
@@ -38,6 +39,10 @@ impl Place {
 
     fn rename(&self, from: &str, to: &str) {
         fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    fn remove_file(&self, path: &str) {
+        fs::remove_file(self.path(path)).unwrap();
     }
 
     fn link(&self, target: impl AsRef<Path>, at: &str) {

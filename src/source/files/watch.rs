@@ -19,7 +19,7 @@ use crate::source::files::notifier::Notifier;
 use crate::source::files::scan::Scan;
 use crate::source::files::settle::{Interest, PATIENCE, Signals, Taken, Woken};
 use crate::source::files::stamp::Identity;
-use crate::source::{Health, Sign, Wake, Watch};
+use crate::source::{Health, Wake, Watch};
 
 /// How long to wait at most between two looks while notifications do not work.
 const DEGRADED_POLL: Duration = Duration::from_secs(1);
@@ -45,8 +45,6 @@ pub(super) fn start(
     wake: Wake,
 ) -> Watch {
     let health = Arc::new(Health::default());
-    let wake = Arc::new(wake);
-    signals.herald(&wake);
     let mut watching = Watching {
         arms: Arms {
             make,
@@ -65,6 +63,9 @@ pub(super) fn start(
         tree,
         wake,
     };
+    if let Some(loaded) = &loaded {
+        signals.saw(loaded, Instant::now());
+    }
     // before this returns, so that a load that follows it leaves no gap
     let now = watching.arm(&Taken::default());
     if loaded.as_ref().is_some_and(|loaded| !loaded.is_same(&now)) {
@@ -79,7 +80,7 @@ struct Watching {
     tree: Arc<Tree>,
     signals: Arc<Signals>,
     health: Arc<Health>,
-    wake: Arc<Wake>,
+    wake: Wake,
     arms: Arms,
     /// What was there when it was last looked at, or when `wake` was last called.
     seen: Arc<Scan>,
@@ -110,8 +111,6 @@ impl Watching {
                         }
                         continue;
                     }
-                    // nobody knows when it happened, so that it counts as now
-                    (self.wake)(Sign::Noticed);
                     true
                 }
             };
@@ -178,15 +177,17 @@ impl Watching {
         let now = self.arm(&taken);
         if taken.certain || !self.seen.is_same(&now) {
             self.seen = now;
-            (self.wake)(Sign::Settled);
+            (self.wake)();
         }
     }
 
     fn look(&mut self) -> Arc<Scan> {
         let start = Instant::now();
-        let scan = Scan::of(&self.tree);
+        let scan = Arc::new(Scan::of(&self.tree));
         self.cost = start.elapsed();
-        Arc::new(scan)
+        // nobody knows when a change happened that no event told of, so that it counts as now
+        self.signals.saw(&scan, start);
+        scan
     }
 
     /// Looks, and watches what there is to watch.

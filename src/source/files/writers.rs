@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::fs::Metadata;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::source::files::scan::Found;
 use crate::source::files::stamp::{self, Stamp};
@@ -65,6 +65,15 @@ pub(super) fn written<'f>(files: impl Iterator<Item = &'f Found>, read: bool) ->
         }
     }
     found
+}
+
+/// Whether some process can write to the file at this path now; `None` if the system does not say.
+pub(super) fn is_written(path: &Path) -> Option<bool> {
+    match system::answer(&stamp::open(path).ok()?) {
+        Answer::Written => Some(true),
+        Answer::Closed => Some(false),
+        Answer::Unknown => None,
+    }
 }
 
 /// What the system says of the very file that was listed; `None` if it is not there any more.

@@ -9,9 +9,10 @@
 //!
 //! nginx makes a 500 of everything else, and Envoy takes a 5xx for a failure that may let the request pass.
 
-use http::header::WWW_AUTHENTICATE;
+use http::header::{UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::gateway::Upgrade;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::owned;
 use crate::transport::gateway::way::{Denial, Kind, Verdict};
@@ -20,7 +21,8 @@ use crate::transport::respond::{self, Answer, Problem};
 /// Envoy's list of headers to take from the client's request.
 const REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
-/// What else a service may read as one of [`owned::NAMES`]: the same with `_` for some `-`.
+/// What else a service may read as one of [`owned::NAMES`]: the same with `_` for some `-`. Those with other characters
+/// are too many to name, and are refused where the sidecar sees them.
 macro_rules! twins {
     () => {
         "x_palisade_principal,x_palisade-principal,x-palisade_principal,x_palisade_auth_method,\
@@ -53,6 +55,10 @@ pub(super) fn write(dialect: Dialect, verdict: &Verdict) -> Answer {
             // there all the same: who copies it overwrites what the client sent
             None => drop(headers.insert(name, HeaderValue::from_static(""))),
         }
+    }
+    // who copies it passes no other upgrade on than this, and none where it is not there
+    if let (Some(Upgrade::Websocket), Dialect::Nginx | Dialect::Forward) = (verdict.upgrade, dialect) {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
     if dialect == Dialect::Envoy {
         let remove = match caller {

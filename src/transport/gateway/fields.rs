@@ -4,7 +4,7 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 use crate::domain::Revision;
-use crate::gateway::{self, Field, Headers, same_name};
+use crate::gateway::{self, Field, Headers, is_twin, same_name};
 use crate::identity::{Credential, Rule};
 use crate::telemetry::RefusalReason;
 use crate::transport::exchange::AT_LEAST;
@@ -52,20 +52,37 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The credential that `rule` looks for. A twin of its header, with `_` for `-`, is a second one.
-    pub(super) fn credential(&self, rule: &Rule) -> Credential<'_> {
-        Credential::find(rule, self.0.iter().copied(), same_name)
+    /// The credential that `rule` looks for. A twin of its header is as good as a second one: some services read it.
+    /// In a header of cookies it is the one named `cookie`.
+    pub(super) fn credential(&self, rule: &Rule, cookie: Option<&str>) -> Credential<'_> {
+        if self.0.iter().any(|(name, _)| is_twin(name, rule.header())) {
+            return Credential::Repeated;
+        }
+        match (Credential::find(rule, self.0.iter().copied(), same_name), cookie) {
+            (Credential::One(value), Some(name)) => match gateway::cookie(value, name) {
+                Field::Absent => Credential::Absent,
+                Field::One(value) => Credential::One(value),
+                Field::Repeated => Credential::Repeated,
+            },
+            (found, _) => found,
+        }
     }
 
-    /// Refuses a twin of the headers that name the caller: services that take `_` for `-` would read it beside them.
+    /// Refuses twins of the headers that name the caller, and these as trailers: some services would read them.
     pub(super) fn check_spoofs(&self) -> Result<(), Stop> {
         // most names differ in their length, which is seen first
-        let twin = |name: &str| owned::NAMES.iter().any(|owned| same_name(name, owned.as_str())) && name.contains('_');
+        let twin = |name: &str| owned::NAMES.iter().any(|owned| is_twin(name, owned.as_str()));
         if self.0.iter().any(|(name, _)| twin(name)) {
-            return Err(Stop::new(
-                RefusalReason::SpoofedHeader,
-                "a header is, but for a `_`, one that names the caller to the service",
-            ));
+            let message = "a header is, for some services, one that names the caller";
+            return Err(Stop::new(RefusalReason::SpoofedHeader, message));
+        }
+        // what comes behind a body may be merged into the headers
+        let trailers = self.0.iter().filter(|(name, _)| same_name(name, "trailer"));
+        let named = trailers.flat_map(|(_, value)| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let ours = |name: &str| name.len() > 2 && same_name(&name[..2], "x-") || same_name(name, "authorization");
+        if named.filter_map(|name| std::str::from_utf8(name).ok()).any(|name| name.is_char_boundary(2) && ours(name)) {
+            let message = "a trailer may be taken for a header that was not checked";
+            return Err(Stop::new(RefusalReason::SpoofedHeader, message));
         }
         Ok(())
     }

@@ -9,11 +9,12 @@ use crate::gateway::Body;
 use crate::identity::Peer;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
-use crate::transport::gateway::way::{Described, Stop, host, only_at, verb};
+use crate::transport::gateway::way::{Described, Stop, host, only_at, scheme, verb};
 
 /// Reads what the gateway says. The path's query is not looked at: Caddy may put the client's there.
 pub(super) fn read<'a>(head: &Parts, fields: &Fields<'a>, body: Option<&'a [u8]>) -> Result<Described<'a>, Stop> {
     only_at(head, Dialect::Forward)?;
+    fields.named("x-forwarded-proto").try_for_each(scheme)?;
     Ok(Described {
         method: verb(fields.one("x-forwarded-method")?)?,
         target: fields.one("x-forwarded-uri")?,

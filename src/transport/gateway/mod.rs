@@ -121,9 +121,12 @@ impl Dialect {
 
 /// Answers one request of a gateway, whatever its method.
 pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Answer {
-    let verdict = caught(pin!(verdict(services, exchange, dialect))).await;
+    let asked = Now::read();
+    let theirs = if dialect == Dialect::Envoy { envoy::timeout(&exchange.head.headers) } else { None };
+    let deadline = services.gateway.deadline(asked, theirs);
+    let verdict = caught(pin!(verdict(services, exchange, dialect, asked, deadline))).await;
     let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
-    let verdict = settled(verdict, services, call);
+    let verdict = settled(verdict, services, deadline, call).await;
     let mut answer = answer::write(dialect, &verdict);
     if !exchange.body.is_end_stream() {
         // what was not read must not be taken for the next request
@@ -133,7 +136,12 @@ pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect
 }
 
 /// What the caller is told: whatever stopped the way, a panic included, is a denial that is counted and recorded.
-fn settled(verdict: Option<Result<Verdict, Stop>>, services: &Services, call: Call<'_>) -> Verdict {
+async fn settled(
+    verdict: Option<Result<Verdict, Stop>>,
+    services: &Services,
+    deadline: Instant,
+    call: Call<'_>,
+) -> Verdict {
     let stop = match verdict {
         Some(Ok(verdict)) => return verdict,
         Some(Err(stop)) => stop,
@@ -142,13 +150,16 @@ fn settled(verdict: Option<Result<Verdict, Stop>>, services: &Services, call: Ca
             Stop::new(RefusalReason::Internal, "the sidecar failed")
         }
     };
-    stop.note(services, call)
+    stop.note(services, deadline, call).await
 }
 
-async fn verdict(services: &Services, exchange: &mut Exchange, dialect: Dialect) -> Result<Verdict, Stop> {
-    let asked = Now::read();
-    let theirs = if dialect == Dialect::Envoy { envoy::timeout(&exchange.head.headers) } else { None };
-    let deadline = services.gateway.deadline(asked, theirs);
+async fn verdict(
+    services: &Services,
+    exchange: &mut Exchange,
+    dialect: Dialect,
+    asked: Now,
+    deadline: Instant,
+) -> Result<Verdict, Stop> {
     exchange.check_framing().map_err(|problem| misread(&problem))?;
     // nginx passes no bodies on
     let body = if dialect == Dialect::Nginx || exchange.body.is_end_stream() {

@@ -9,7 +9,7 @@ use http::request::Parts;
 
 use crate::decide::{Call, CheckError, Public, Refused, Target};
 use crate::domain::{Revision, Uid};
-use crate::gateway::{self, Auth, Body, Outcome, Refusal, RequestFacts};
+use crate::gateway::{self, Auth, Body, Outcome, Refusal, RequestFacts, Upgrade};
 use crate::identity::{AuthError, Caller, Now, Peer, Rule};
 use crate::telemetry::RefusalReason;
 use crate::transport::Services;
@@ -53,6 +53,8 @@ pub(super) struct Verdict {
     pub(super) outcome: Result<Option<Arc<Caller>>, Denial>,
     /// The state that it was decided at.
     pub(super) revision: Option<Revision>,
+    /// What the connection may become.
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 /// Why not, for the client.
@@ -123,17 +125,17 @@ impl Stop {
     }
 
     /// Counts it, records it, and makes it the verdict.
-    pub(super) fn note(self, services: &Services, call: Call<'_>) -> Verdict {
+    pub(super) async fn note(self, services: &Services, deadline: Instant, call: Call<'_>) -> Verdict {
         let Self { reason, code, message, challenge, target, route, caller, revision } = self;
         let principal = caller.as_ref().map(|caller| &caller.principal);
         let refused = Refused { reason, code, message: &message, target, route: route.as_deref(), principal, revision };
-        services.pdp.note_refused(refused, call);
+        services.pdp.note_refused(refused, deadline, call).await;
         let (kind, detail) = match challenge {
             Some(challenge) => (Kind::Unknown(challenge), "the caller is not known"),
             None if reason.is_fault() => (Kind::Fault, "the sidecar cannot decide now"),
             None => (Kind::Refused, "the request is refused"),
         };
-        Verdict { outcome: Err(Denial { kind, code, detail }), revision }
+        Verdict { outcome: Err(Denial { kind, code, detail }), revision, upgrade: None }
     }
 }
 
@@ -176,7 +178,8 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         None
     } else {
         let rule = services.gateway.rules.rule(found.credential());
-        let credential = question.fields.credential(&rule);
+        let cookie = found.credential().and_then(|credential| credential.cookie.as_deref());
+        let credential = question.fields.credential(&rule, cookie);
         let Question { asked, deadline, .. } = *question;
         let known = services.gateway.identity.authenticate_patiently(&rule, credential, peer, asked, deadline).await;
         let route = found.route().map(|route| route.place.as_str());
@@ -194,7 +197,8 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         Outcome::Public => {
             let route = found.route().map_or("", |route| route.place.as_str());
             let target = question.described.asked_for(services);
-            services.pdp.note_public(Public { target, route, revision }, question.call);
+            let noted = services.pdp.note_public(Public { target, route, revision }, question.deadline, question.call);
+            noted.await.map_err(|error| stop(Stop::new(RefusalReason::NotRecorded, error.to_string())))?;
             Vec::new()
         }
         Outcome::Checks(checks) => checks,
@@ -210,16 +214,19 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
             Ok(decision) if decision.outcome.is_allow() => {}
             Ok(_) => {
                 let denial = Denial { kind: Kind::Refused, code: "denied", detail: "the request is not allowed" };
-                return Ok(Verdict { outcome: Err(denial), revision: Some(revision) });
+                return Ok(Verdict { outcome: Err(denial), revision: Some(revision), upgrade: None });
             }
             Err(CheckError::Invalid(error)) => return Err(stop(Stop::new(RefusalReason::InvalidCheck, error.message))),
             Err(CheckError::TooSlow) => {
                 return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
             }
+            Err(error @ CheckError::Unrecorded) => {
+                return Err(stop(Stop::new(RefusalReason::NotRecorded, error.to_string())));
+            }
             Err(error) => return Err(stop(Stop::new(RefusalReason::Internal, error.to_string()))),
         }
     }
-    Ok(Verdict { outcome: Ok(caller), revision: Some(revision) })
+    Ok(Verdict { outcome: Ok(caller), revision: Some(revision), upgrade: found.upgrade() })
 }
 
 fn borrowed<'u>(uid: &'u Uid<'_>) -> Uid<'u> {
@@ -235,6 +242,16 @@ pub(super) fn verb(value: &[u8]) -> Result<&str, Stop> {
         .ok()
         .filter(|text| !text.is_empty() && text.bytes().all(|b| token(&b)))
         .ok_or_else(|| Stop::new(RefusalReason::BadDescription, "the method is none"))
+}
+
+/// Refuses a scheme that no service behind a gateway has: some gateways make a whole URL of it for the service.
+pub(super) fn scheme(value: &[u8]) -> Result<(), Stop> {
+    let known = [&b"http"[..], b"https", b"ws", b"wss"].iter().any(|known| value.eq_ignore_ascii_case(known));
+    if known {
+        Ok(())
+    } else {
+        Err(Stop::new(RefusalReason::BadDescription, "the scheme is neither `http` nor `https`"))
+    }
 }
 
 /// A host as text; whether it is one is for the route table to say.

@@ -166,12 +166,14 @@ pub fn run_cut(stand: &Stand<'_>) {
 pub fn run_none(stand: &Stand<'_>) {
     let ann = bearer("ann");
     let seven = || post("/doc/get", &ann, JSON, br#"{"id": "7"}"#);
-    for (what, say) in [
-        ("not passed on", seven()),
-        ("in chunks", seven().with(CHUNKED.0, CHUNKED.1)),
-        ("said to be whole", seven().with("X-Envoy-Auth-Partial-Body", "false")),
+    // its page refuses a body of no known length, because of what may come behind it
+    let in_chunks = if stand.gateway.name == "haproxy" { Stops } else { Refused("body_not_forwarded") };
+    for (what, say, expect) in [
+        ("not passed on", seven(), Refused("body_not_forwarded")),
+        ("in chunks", seven().with(CHUNKED.0, CHUNKED.1), in_chunks),
+        ("said to be whole", seven().with("X-Envoy-Auth-Partial-Body", "false"), Refused("body_not_forwarded")),
     ] {
-        check(stand, what, &say, Refused("body_not_forwarded"), 0, None);
+        check(stand, what, &say, expect, 0, None);
     }
 }
 

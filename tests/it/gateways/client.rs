@@ -12,6 +12,8 @@ pub struct Say<'a> {
     pub host: &'a str,
     pub headers: Vec<(&'a str, &'a str)>,
     pub body: &'a [u8],
+    /// Behind a body in chunks.
+    pub trailers: Vec<(&'a str, &'a str)>,
     /// How long to wait for the answer.
     pub wait: Duration,
 }
@@ -19,7 +21,7 @@ pub struct Say<'a> {
 impl<'a> Say<'a> {
     pub fn get(target: &'a str) -> Self {
         let wait = Duration::from_secs(10);
-        Self { method: "GET", target, host: "gw.test", headers: Vec::new(), body: b"", wait }
+        Self { method: "GET", target, host: "gw.test", headers: Vec::new(), body: b"", trailers: Vec::new(), wait }
     }
 
     pub fn with(mut self, name: &'a str, value: &'a str) -> Self {
@@ -55,7 +57,11 @@ impl<'a> Say<'a> {
             out.extend_from_slice(piece);
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(b"0\r\n\r\n");
+        out.extend_from_slice(b"0\r\n");
+        for (name, value) in &self.trailers {
+            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
         out
     }
 }

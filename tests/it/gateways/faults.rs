@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::client::{Say, say};
+use super::http2;
 use super::run::{Around, Running, Setting};
 use super::stand::Stand;
+use super::table::Gateway;
 use super::tap::Words;
 use crate::support::gate::bearer;
 
@@ -77,6 +81,58 @@ fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration, status
         let heard = reply.as_ref().map(|reply| reply.status);
         assert!(heard == Some(status) || (heard.is_none() && stand.gateway.patience.is_none()), "{}", about());
     }
+    if stand.gateway.http2 {
+        // a gateway may tell of the failure in gRPC's own words, as a 200
+        let call = Say { method: "POST", body: &[0; 5], wait, ..Say::get("/pkg.Svc/Get") }.with("Authorization", ann);
+        let call = call.with("Content-Type", "application/grpc").with("TE", "trailers").with("Content-Length", "5");
+        let reply = http2::say(stand.addr(), &call);
+        let seen = stand.upstream.take();
+        assert!(seen.is_empty(), "{what}: a gRPC call: {reply:?} {seen:?}\n{}", stand.told());
+    }
+}
+
+/// More connections than the sidecar takes: who waits for one in vain is denied, and nobody passes unasked.
+pub fn overload(gateway: &Gateway, program: &Path) {
+    let setting = Setting { sidecar: json!({"http": {"max_connections": 2}}), ..Setting::default() };
+    let stand = Stand::with(gateway, program, setting);
+    let ann = bearer("ann");
+    let sidecar = stand.sidecar.listener(gateway.words.listener());
+    // they say nothing, and hold their places
+    let held: Vec<_> = (0..8).filter_map(|_| std::net::TcpStream::connect(sidecar).ok()).collect();
+    let wait = gateway.patience.unwrap_or(Duration::from_secs(3));
+    let mark = stand.tap.mark();
+    let passed = thread::scope(|scope| {
+        let ask = |at: usize| {
+            let (addr, ann) = (stand.addr(), &ann);
+            scope.spawn(move || {
+                let (target, known) = [("/d/7", true), ("/d/7", false), ("/d/closed", true), ("/none", true)][at % 4];
+                let say = Say { wait, ..Say::get(target) };
+                let say = if known { say.with("Authorization", ann) } else { say };
+                let reply = if gateway.http2 && at % 8 > 3 {
+                    let call = Say { method: "POST", target: "/pkg.Svc/closed", ..say };
+                    let call = call.with("Content-Type", "application/grpc").with("TE", "trailers");
+                    http2::say(addr, &call);
+                    return false;
+                } else {
+                    super::client::say(addr, &say)
+                };
+                reply.is_some_and(|reply| reply.is_success())
+            })
+        };
+        let asking: Vec<_> = (0..24).map(ask).collect();
+        asking.into_iter().map(|one| one.join().unwrap()).filter(|passed| *passed).count()
+    });
+    let (seen, asked) = (stand.upstream.take(), stand.tap.since(&mark));
+    let allowed = asked.iter().filter(|asked| asked.allowed).count();
+    let about = || format!("{passed} passed, {allowed} allowed, {seen:?}\n{}", stand.told());
+    assert!(seen.len() <= allowed && passed <= seen.len(), "{}", about());
+    assert!(
+        seen.iter().all(|seen| seen.target == b"/d/7" && !seen.like("x-palisade-principal").is_empty()),
+        "{}",
+        about()
+    );
+    drop(held);
+    passes_again(&stand, &ann, "after the overload");
 }
 
 fn passes_again(stand: &Stand<'_>, ann: &str, what: &str) {

@@ -18,18 +18,30 @@ pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
     let mut stream = TcpStream::connect(addr).ok()?;
     stream.set_read_timeout(Some(what.wait)).ok()?;
     let mut block = Vec::new();
-    let pseudo = [(":method", what.method), (":scheme", "http"), (":authority", what.host), (":path", what.target)];
-    for (name, value) in pseudo.iter().chain(&what.headers) {
+    let scheme = what.headers.iter().find(|(name, _)| *name == ":scheme").map_or("http", |(_, value)| value);
+    let pseudo = [(":method", what.method), (":scheme", scheme), (":authority", what.host), (":path", what.target)];
+    let headers = what.headers.iter().filter(|(name, _)| *name != ":scheme");
+    for (name, value) in pseudo.iter().chain(headers) {
         // a literal that is never indexed: what a path says may be a secret
         block.push(0x10);
         text(&mut block, &name.to_ascii_lowercase());
         text(&mut block, value);
     }
+    let mut trailers = Vec::new();
+    for (name, value) in &what.trailers {
+        trailers.push(0x10);
+        text(&mut trailers, &name.to_ascii_lowercase());
+        text(&mut trailers, value);
+    }
+    let end = |last: bool| if last { END_STREAM } else { 0 };
     let mut out = PREFACE.to_vec();
     out.extend(frame(SETTINGS, 0, 0, &[]));
-    out.extend(frame(HEADERS, END_HEADERS | if what.body.is_empty() { END_STREAM } else { 0 }, 1, &block));
+    out.extend(frame(HEADERS, END_HEADERS | end(what.body.is_empty() && trailers.is_empty()), 1, &block));
     if !what.body.is_empty() {
-        out.extend(frame(DATA, END_STREAM, 1, what.body));
+        out.extend(frame(DATA, end(trailers.is_empty()), 1, what.body));
+    }
+    if !trailers.is_empty() {
+        out.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers));
     }
     // a gateway that refuses early may close before it has taken all
     let _ = stream.write_all(&out);

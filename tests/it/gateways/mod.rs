@@ -50,6 +50,7 @@ fn drive(name: &str) {
     let passed = nasty::run(&stand);
     faults::run(&mut stand);
     faults::mistyped(&stand, &program);
+    faults::overload(gateway, &program);
     tell(&format!("gateway {name}: {}; {passed:?} of 37 nasty targets passed", gateway.version(&program)));
 }
 
@@ -129,6 +130,25 @@ fn certificates_through_envoy_over_grpc() {
 #[test]
 fn certificates_through_envoy_without_tls() {
     drive_certificates("envoy over HTTP without TLS", certificates::run_plain);
+}
+
+/// A proxy in front that Caddy trusts: what it is told of the host counts for nobody.
+fn drive_trusting(name: &str, change: (&str, &str)) {
+    let gateway = GATEWAYS.iter().find(|gateway| gateway.name == name).unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    scenarios::run_hosts(&Stand::with(gateway, &program, Setting { changes: &[change], ..Setting::default() }));
+}
+
+#[test]
+fn caddy_of_today_that_trusts_a_proxy() {
+    let trusting = "\tadmin off\n\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t}\n";
+    drive_trusting("caddy 2.11", ("\tadmin off\n", trusting));
+}
+
+#[test]
+fn caddy_of_debian_that_trusts_a_proxy() {
+    let trusting = "uri /gateway/forward?\n\t\t\ttrusted_proxies 127.0.0.1/32\n";
+    drive_trusting("caddy 2.6", ("uri /gateway/forward?\n", trusting));
 }
 
 #[test]

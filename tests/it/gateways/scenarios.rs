@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::Say;
 use super::stand::Stand;
+use super::tap::Words;
 use super::upstream::WEBSOCKET;
 use crate::gateway::grpc::call_as;
 use crate::support::gate::bearer;
@@ -65,6 +66,9 @@ pub fn run(stand: &Stand<'_>) {
         ("a twin", known("/d/7").with("X_Palisade_Principal", spoof), Careful(ANN)),
         ("half a twin", known("/d/7").with("X-Palisade_Principal", spoof), Careful(ANN)),
         ("a twin where nobody is known", Say::get("/open").with("x_palisade-principal", spoof), Careful("")),
+        ("a twin for PHP", known("/d/7").with("X.Palisade.Principal", spoof), Careful(ANN)),
+        ("a twin for Apache's CGI", known("/d/7").with("X!Palisade~Principal", spoof), Careful(ANN)),
+        ("a twin for PHP where nobody is known", Say::get("/open").with("x.palisade-principal", spoof), Careful("")),
         ("a twin of the token", known("/d/7").with("X_Palisade_Token", spoof), Careful(ANN)),
         (
             "its name as one of the connection",
@@ -97,10 +101,37 @@ pub fn run(stand: &Stand<'_>) {
         (
             "another path for Envoy",
             Say::get("/d/7").with("X-Envoy-Original-Path", "/open").with("X-Rewrite-URL", "/open"),
-            Stops(401),
+            Stops(403),
         ),
-        // ---- gRPC
-        ("a call", rpc("/pkg.Svc/Get", ann), Passes(ANN)),
+        ("another path for IIS", known("/d/7").with("X-Original-URL", "/d/closed"), Stops(403)),
+        ("its twin", known("/d/7").with("X.Original.URL", "/d/closed"), Careful(ANN)),
+        ("another method", known("/d/7").with("X-HTTP-Method-Override", "DELETE"), Stops(403)),
+        ("its twin, for PHP", known("/d/7").with("X.HTTP.Method.Override", "DELETE"), Careful(ANN)),
+        ("another method in the query", known("/d/7?_method=DELETE"), Stops(403)),
+        ("another method in the query, encoded", known("/d/7?a=b&%5Fmethod=DELETE"), Stops(403)),
+        (
+            "another method in a form",
+            post("/d/7", b"_method=DELETE").with("Content-Type", "application/x-www-form-urlencoded"),
+            Stops(403),
+        ),
+        ("a host in `Forwarded`", known("/d/7").with("Forwarded", "host=other.test"), Careful(ANN)),
+        ("a host for the service", known("/d/7").with("X-Forwarded-Host", "other.test"), Careful(ANN)),
+        // ---- fields and paths that services read in their own way
+        ("a field of the query", known("/q?device_id=7"), Passes(ANN)),
+        ("a field for PHP", known("/q?device_id=7&device.id=closed"), Stops(403)),
+        ("a field that ends at NUL", known("/q?device_id=7&device_id%00x=closed"), Stops(403)),
+        ("a field in another case", known("/q?device_id=7&Device_ID=closed"), Stops(403)),
+        ("a literal", post("/m/move", b""), Stops(403)),
+        ("a literal with a final slash", post("/m/move/", b""), Stops(403)),
+        ("a capture with a final slash", post("/m/7/", b""), Passes(ANN)),
+        ("a literal in any case", Say { host: "fold.test", ..known("/D/Move") }, Stops(403)),
+        ("a capture in any case", Say { host: "fold.test", ..known("/D/7") }, Passes(ANN)),
+        // ---- gRPC, which the page of Envoy over HTTP passes to no service
+        (
+            "a call",
+            rpc("/pkg.Svc/Get", ann),
+            if stand.gateway.words == Words::Envoy { Stops(415) } else { Passes(ANN) },
+        ),
         ("a call that is denied", rpc("/pkg.Svc/closed", ann), Stops(403)),
         ("a call of nobody", rpc("/pkg.Svc/Get", "Bearer nonsense"), Stops(401)),
     ] {
@@ -141,6 +172,11 @@ pub fn run(stand: &Stand<'_>) {
                     about()
                 );
                 assert!(nobody || who.is_empty() || callers == [who], "{}", about());
+                for name in ["x-http-method-override", "x-original-url", "x-rewrite-url", "http2-settings"] {
+                    assert!(seen.like(name).is_empty(), "{name}: {}", about());
+                }
+                let hosts = seen.like("forwarded").into_iter().chain(seen.like("x-forwarded-host"));
+                assert!(hosts.into_iter().all(|host| !host.contains("other.test")), "{}", about());
                 let method = if who.is_empty() { "" } else { "sso" };
                 assert!(seen.like("x-palisade-auth-method").iter().all(|it| *it == method), "{}", about());
                 assert!(seen.like("x-palisade-token").iter().all(|it| it.is_empty()), "{}", about());
@@ -150,13 +186,36 @@ pub fn run(stand: &Stand<'_>) {
         }
     }
     upgrades(stand, ann);
+    trailers(stand, ann);
     if stand.gateway.http2 {
         calls(stand, ann);
+        schemes(stand, ann);
     }
     logged(stand);
 }
 
-/// An upgrade is one check; then bytes go both ways.
+/// The host that the sidecar is asked about is that of the request, whatever else names one.
+pub fn run_hosts(stand: &Stand<'_>) {
+    let ann = bearer("ann");
+    for (host, said) in [("other.test", "gw.test"), ("gw.test", "other.test"), ("fold.test", "gw.test")] {
+        for (name, value) in [("X-Forwarded-Host", said.to_owned()), ("Forwarded", format!("for=10.0.0.1;host={said}"))]
+        {
+            let say = Say { host, ..Say::get("/d/7") }.with("Authorization", &ann).with(name, &value);
+            let mark = stand.tap.mark();
+            let (reply, seen) = stand.settle(&say);
+            let asked = stand.tap.since(&mark);
+            let about = || format!("{say:?}: {reply:?} {asked:?} {seen:?}\n{}", stand.told());
+            assert!(asked.iter().all(|asked| asked.host == host), "{}", about());
+            assert!(host != "other.test" || seen.is_empty(), "{}", about());
+            for seen in &seen {
+                let named = seen.like("x-forwarded-host").into_iter().chain(seen.like("forwarded"));
+                assert!(named.into_iter().all(|named| !named.contains(said)), "{}", about());
+            }
+        }
+    }
+}
+
+/// An upgrade is one check; then bytes go both ways. Nothing else is upgraded.
 fn upgrades(stand: &Stand<'_>, ann: &str) {
     let upgrade = |target| {
         Say::get(target)
@@ -166,7 +225,7 @@ fn upgrades(stand: &Stand<'_>, ann: &str) {
             .with("Sec-WebSocket-Key", WEBSOCKET.0)
     };
     let mark = stand.tap.mark();
-    let (reply, seen) = stand.settle(&upgrade("/d/7").with("Authorization", ann));
+    let (reply, seen) = stand.settle(&upgrade("/ws/7").with("Authorization", ann));
     let reply = reply.unwrap_or_else(|| panic!("no answer to an upgrade: {}", stand.told()));
     assert_eq!((reply.status, seen.len()), (101, 1), "{reply:?} {seen:?}\n{}", stand.told());
     assert_eq!(reply.header("sec-websocket-accept"), Some(WEBSOCKET.1));
@@ -176,17 +235,95 @@ fn upgrades(stand: &Stand<'_>, ann: &str) {
     stream.write_all(b"ping").and_then(|()| stream.read_exact(&mut heard)).unwrap();
     assert_eq!(&heard, b"ping");
     assert_eq!(stand.tap.since(&mark).iter().filter(|asked| asked.allowed).count(), 1, "an upgrade is one check");
-    for (say, status) in [(upgrade("/d/7"), 401), (upgrade("/d/closed").with("Authorization", ann), 403)] {
-        // the connection may stay open: who is refused goes on in HTTP
-        let (reply, seen) = stand.settle(&Say { wait: std::time::Duration::from_secs(1), ..say });
+    // the connection may stay open: who is refused goes on in HTTP
+    let wait = std::time::Duration::from_secs(1);
+    for (say, status) in [(upgrade("/ws/7"), 401), (upgrade("/ws/closed").with("Authorization", ann), 403)] {
+        let (reply, seen) = stand.settle(&Say { wait, ..say });
         assert_eq!((reply.map(|reply| reply.status), seen.len()), (Some(status), 0), "{}", stand.told());
+    }
+    for say in [upgrade("/open"), upgrade("/d/7").with("Authorization", ann)] {
+        no_tunnel(stand, &Say { wait, ..say });
+    }
+    // what a client would say in such a tunnel, nobody is asked about
+    for target in ["/open", "/d/7", "/ws/7"] {
+        for (connection, upgrade, settings) in [
+            ("Upgrade, HTTP2-Settings", "h2c", Some("AAMAAABkAAQAoAAAAAIAAAAA")),
+            ("Upgrade", "h2c", None),
+            ("upgrade", "H2C", Some("AAMAAABkAAQAoAAAAAIAAAAA")),
+            ("keep-alive, Upgrade", "TLS/1.0", None),
+            ("Upgrade", "anything", None),
+            ("Upgrade", "websocket, h2c", Some("AAMAAABkAAQAoAAAAAIAAAAA")),
+            ("Upgrade", "h2c, websocket", None),
+        ] {
+            let say =
+                Say::get(target).with("Authorization", ann).with("Connection", connection).with("Upgrade", upgrade);
+            let say = settings.into_iter().fold(say, |say, settings| say.with("HTTP2-Settings", settings));
+            no_tunnel(stand, &Say { wait, ..say });
+        }
+    }
+}
+
+/// It is refused, or it goes on as a request like any other: the service sees no upgrade, or that to the WebSocket which
+/// its route allows.
+fn no_tunnel(stand: &Stand<'_>, say: &Say<'_>) {
+    let (reply, seen) = stand.settle(say);
+    let about = || format!("{say:?}: {reply:?} {seen:?}\n{}", stand.told());
+    let socket = say.target.starts_with("/ws/");
+    let upgraded = reply.as_ref().is_some_and(|reply| reply.status == 101);
+    assert!(!upgraded || socket, "{}", about());
+    for seen in &seen {
+        assert!(seen.like("http2-settings").is_empty(), "{}", about());
+        let upgrades = seen.like("upgrade");
+        assert!(upgrades.is_empty() || (socket && upgrades == ["websocket"]), "{}", about());
+    }
+}
+
+/// What comes behind a body may be merged into the headers by a service: no name of the sidecar's may be there.
+fn trailers(stand: &Stand<'_>, ann: &str) {
+    let name = "X-Palisade-Principal";
+    for declared in [Some(name), None] {
+        let say = Say { method: "POST", body: b"{}", ..Say::get("/d/7") };
+        let say = say.with("Authorization", ann).with("Transfer-Encoding", "chunked");
+        let say = declared.into_iter().fold(say, |say, name| say.with("Trailer", name).with("TE", "trailers"));
+        let say = Say { trailers: vec![(name, "root"), ("X-HTTP-Method-Override", "DELETE")], ..say };
+        let (reply, seen) = stand.settle(&say);
+        for seen in &seen {
+            assert_eq!(seen.trailers(), [""; 0], "{say:?}: {reply:?} {seen:?}\n{}", stand.told());
+        }
+        if !stand.gateway.http2 {
+            continue;
+        }
+        let headers = say.headers.iter().copied().filter(|(name, _)| *name != "Transfer-Encoding").collect();
+        let say = Say { headers, ..say };
+        let reply = super::http2::say(stand.addr(), &say);
+        for seen in stand.upstream.take() {
+            // the body may be on its way still
+            let begun = std::time::Instant::now();
+            while seen.body().is_none() && begun.elapsed().as_secs() < 5 {
+                std::thread::yield_now();
+            }
+            assert_eq!(seen.trailers(), [""; 0], "over HTTP/2: {say:?}: {reply:?} {seen:?}\n{}", stand.told());
+        }
+    }
+}
+
+/// A scheme that is none of HTTP's makes a whole URL of the target for some.
+fn schemes(stand: &Stand<'_>, ann: &str) {
+    for scheme in ["ftp", "javascript", "http+unix", "HTTP"] {
+        let say = Say::get("/d/7").with("Authorization", ann).with(":scheme", scheme);
+        let reply = super::http2::say(stand.addr(), &say);
+        for seen in stand.upstream.take() {
+            assert_eq!(seen.target, b"/d/7", "{scheme}: {reply:?} {seen:?}\n{}", stand.told());
+        }
     }
 }
 
 /// gRPC over HTTP/2, as its clients speak it.
 fn calls(stand: &Stand<'_>, ann: &str) {
+    // Envoy over HTTP passes none on, and answers in gRPC's words that it cannot be
+    let passes = if stand.gateway.words == Words::Envoy { (415, Some("2")) } else { (200, None) };
     for (path, who, status, grpc_status) in [
-        ("/pkg.Svc/Get", ann, 200, None),
+        ("/pkg.Svc/Get", ann, passes.0, passes.1),
         ("/pkg.Svc/closed", ann, 403, Some("7")),
         ("/pkg.Svc/Get", "Bearer x", 401, Some("16")),
     ] {

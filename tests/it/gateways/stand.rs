@@ -23,9 +23,35 @@ routes:
   - match: GET,POST /d/{id}
     action: view
     resource: Doc::{path.id}
+  - match: GET /ws/{id}
+    action: view
+    resource: Doc::{path.id}
+    upgrade: websocket
+  - match: GET /q
+    action: view
+    resource: Doc::{query.device_id}
+  - match: POST /m/move
+    action: view
+    resource: Doc::closed
+  - match: POST /m/{id}
+    action: view
+    resource: Doc::{path.id}
+    allow_paths: [trailing_slash]
   - match: POST /pkg.Svc/{method}
     action: call
     resource: Doc::{path.method}
+";
+/// Another table, for a service whose router takes paths in any case.
+const FOLDS: &str = "
+hosts: [fold.test]
+service: {path_case: ignored}
+routes:
+  - match: GET /d/{id}
+    action: view
+    resource: Doc::{path.id}
+  - match: GET /d/move
+    action: view
+    resource: Doc::closed
 ";
 const NASTY: &str = "
 hosts: [nasty.test]
@@ -144,6 +170,7 @@ fn sidecar(changes: &Value) -> Process {
         ("routes/r.yaml", ROUTES),
         ("routes/nasty.yaml", NASTY),
         ("routes/bodies.yaml", BODIES),
+        ("routes/folds.yaml", FOLDS),
     ] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }

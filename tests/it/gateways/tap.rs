@@ -189,7 +189,7 @@ fn http(words: Words, talk: &Talk) -> Vec<Asked> {
         let mut after = Cursor::new(&rest[end + 4..]);
         let (length, coding) = (text("content-length:"), text("transfer-encoding:"));
         // it is not whole yet, and so not asked yet
-        let Some(body) = upstream::body(&mut after, length.as_deref(), coding.as_deref()) else { break };
+        let Some((body, _)) = upstream::body(&mut after, length.as_deref(), coding.as_deref()) else { break };
         let (method, target, host) = match words {
             Words::Nginx => (field("x-original-method:"), field("x-original-uri:"), text("x-original-host:")),
             Words::Forward => (field("x-forwarded-method:"), field("x-forwarded-uri:"), text("x-forwarded-host:")),

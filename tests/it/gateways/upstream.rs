@@ -18,9 +18,15 @@ pub struct Seen {
     /// Names in small letters.
     pub headers: Vec<(String, String)>,
     body: Arc<OnceLock<Vec<u8>>>,
+    trailers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Seen {
+    /// What came behind the body, line by line.
+    pub fn trailers(&self) -> Vec<String> {
+        self.trailers.lock().unwrap().clone()
+    }
+
     /// The whole body; nothing if it did not come to its end.
     pub fn body(&self) -> Option<&[u8]> {
         self.body.get().map(Vec::as_slice)
@@ -28,7 +34,12 @@ impl Seen {
 
     /// The values of every header that some services would read as `name`.
     pub fn like(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(n, _)| n.replace('_', "-") == name).map(|(_, value)| value.as_str()).collect()
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        self.headers
+            .iter()
+            .filter(|(n, _)| n.chars().map(plain).eq(name.chars()))
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 }
 
@@ -68,12 +79,15 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
         let (length, coding) = (find("content-length"), find("transfer-encoding"));
         let (upgrade, close) = (find("upgrade"), find("connection"));
         let (get, head_only, whole) = (seen.method == "GET", seen.method == "HEAD", seen.body.clone());
+        let trailers = seen.trailers.clone();
         // before it is answered, so that whoever has the answer finds it
         log.lock().unwrap().push(seen);
-        if upgrade.is_some() && get {
-            return echo(reader);
+        if let Some(upgrade) = upgrade.filter(|_| get) {
+            return echo(reader, &upgrade);
         }
-        whole.set(body(&mut reader, length.as_deref(), coding.as_deref())?).ok()?;
+        let (read, behind) = body(&mut reader, length.as_deref(), coding.as_deref())?;
+        trailers.lock().unwrap().extend(behind);
+        whole.set(read).ok()?;
         let body: &[u8] = if head_only { b"" } else { b"hello" };
         let out = reader.get_mut();
         out.write_all(b"HTTP/1.1 200 OK\r\nx-service: here\r\ncontent-length: 5\r\n\r\n").ok()?;
@@ -84,21 +98,26 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
     }
 }
 
-/// Reads a body that is framed by these two headers; nothing if it ends before it is whole.
-pub fn body(reader: &mut impl BufRead, length: Option<&str>, coding: Option<&str>) -> Option<Vec<u8>> {
+/// Reads a body that is framed by these two headers, and what trails it; nothing if it ends before it is whole.
+pub fn body(reader: &mut impl BufRead, length: Option<&str>, coding: Option<&str>) -> Option<(Vec<u8>, Vec<String>)> {
     if coding.is_none() {
         let mut body = vec![0; length.map_or(Some(0), |length| length.parse().ok())?];
         reader.read_exact(&mut body).ok()?;
-        return Some(body);
+        return Some((body, Vec::new()));
     }
     let mut body = Vec::new();
     loop {
         let size = line(reader)?;
         let size = usize::from_str_radix(std::str::from_utf8(&size).ok()?.split(';').next()?.trim(), 16).ok()?;
         if size == 0 {
-            // what trails it, to the empty line
-            while !line(reader)?.is_empty() {}
-            return Some(body);
+            let mut trailers = Vec::new();
+            loop {
+                let line = line(reader)?;
+                if line.is_empty() {
+                    return Some((body, trailers));
+                }
+                trailers.push(String::from_utf8_lossy(&line).into_owned());
+            }
         }
         let at = body.len();
         body.resize(at + size, 0);
@@ -116,6 +135,7 @@ fn head(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
         target: line.get(space + 1..end)?.to_vec(),
         headers: Vec::new(),
         body: Arc::default(),
+        trailers: Arc::default(),
     };
     loop {
         line = self::line(reader)?;
@@ -134,10 +154,10 @@ fn line(reader: &mut impl BufRead) -> Option<Vec<u8>> {
     line.strip_suffix(b"\r\n").map(<[u8]>::to_vec)
 }
 
-/// Takes the upgrade, and says what it hears.
-fn echo(mut reader: BufReader<TcpStream>) -> Option<()> {
+/// Takes the upgrade, whatever it is, and says what it hears.
+fn echo(mut reader: BufReader<TcpStream>, upgrade: &str) -> Option<()> {
     let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {}\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: {upgrade}\r\nconnection: Upgrade\r\nsec-websocket-accept: {}\r\n\r\n",
         WEBSOCKET.1
     );
     reader.get_mut().write_all(answer.as_bytes()).ok()?;

@@ -47,6 +47,15 @@ pub fn command(dir: &Path) -> Command {
     command
 }
 
+/// The same command, run by a shell that has done something first, such as setting a limit.
+fn command_after(first: &str, dir: &Path) -> Command {
+    let mut command = Command::new("sh");
+    without_environment(&mut command);
+    command.current_dir(dir);
+    command.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_palisade")]);
+    command
+}
+
 fn without_environment(command: &mut Command) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PALISADE_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
@@ -62,10 +71,12 @@ impl Process {
 
     /// The same with at most `files` open files.
     pub fn start_with_files(dir: tempfile::TempDir, files: usize, settings: &[&str]) -> Self {
-        let mut command = Command::new("sh");
-        without_environment(&mut command);
-        command.current_dir(dir.path());
-        command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_palisade")]);
+        Self::start_after(&format!("ulimit -n {files}"), dir, settings)
+    }
+
+    /// The same, started by a shell that has done something first.
+    pub fn start_after(first: &str, dir: tempfile::TempDir, settings: &[&str]) -> Self {
+        let mut command = command_after(first, dir.path());
         Self::spawn(&mut command, dir, settings)
     }
 

@@ -6,6 +6,9 @@ use crate::domain::Diagnostic;
 use crate::gateway::lint::envoy::node::{Node, mentions};
 use crate::gateway::lint::{DEADLINE, IDENTITY};
 
+/// Shows the sidecar every `X-...` header, with the names that some services take for one.
+const TWINS: &str = "x[^a-z0-9].*";
+
 /// What is wrong in `config`, the `typed_config` of the filter, in the document `root`.
 pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     if let Some(service) = config.get("grpc_service") {
@@ -91,6 +94,9 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
             ));
         }
     }
+    if let Some(headers) = config.get("allowed_headers") {
+        shows(&headers, findings);
+    }
     match service.way(&["authorization_response", "allowed_upstream_headers"]) {
         None => findings.push(config.warning(
             "identity headers of the sidecar do not reach the service, and the client's own do",
@@ -119,6 +125,47 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
     }
 }
 
+/// Whether a check over HTTP has the `Content-Type` of the request, and so looks like gRPC where that is a call.
+pub(super) fn looks_like_grpc(config: &Node<'_>) -> bool {
+    let lists =
+        [config.get("allowed_headers"), config.way(&["http_service", "authorization_request", "allowed_headers"])];
+    let shows = |pattern: &Node<'_>| {
+        let exact = pattern.text("exact");
+        exact.eq_ignore_ascii_case("content-type")
+            || (exact.is_empty() && pattern.way(&["safe_regex", "regex"]).is_none_or(|regex| regex.value != TWINS))
+    };
+    config.get("http_service").is_some()
+        && lists
+            .into_iter()
+            .flatten()
+            .any(|list| list.get("patterns").map(|patterns| patterns.items()).unwrap_or_default().iter().any(shows))
+}
+
+/// Whether the sidecar sees what it is to refuse.
+fn shows(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let patterns = headers.get("patterns").map(|patterns| patterns.items()).unwrap_or_default();
+    let exact = |name: &str| patterns.iter().any(|pattern| pattern.text("exact").eq_ignore_ascii_case(name));
+    let regex = |text: &str| {
+        patterns.iter().any(|pattern| pattern.way(&["safe_regex", "regex"]).is_some_and(|regex| regex.value == text))
+    };
+    if regex(".*") {
+        return;
+    }
+    if !regex(TWINS) {
+        findings.push(headers.warning(
+            "names that some services take for those of the sidecar (`x.palisade.principal`), and headers that ask for \
+             another method or path, reach the service and not the sidecar, which would refuse them",
+            format!("add `safe_regex: {{regex: \"{TWINS}\"}}`"),
+        ));
+    }
+    if !exact("upgrade") {
+        findings.push(headers.warning(
+            "the sidecar does not see that a client asks for an upgrade, and allows it on every route",
+            "add `{exact: upgrade, ignore_case: true}`",
+        ));
+    }
+}
+
 /// Warns of a timeout that is over before the sidecar has answered.
 fn patience(timeout: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let seconds = timeout.value.as_str().and_then(|text| text.strip_suffix('s')?.parse::<f64>().ok());
@@ -142,6 +189,9 @@ fn allowed(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
                 "headers that a client makes up are passed to the sidecar",
                 "list `authorization` and what the routes read, exactly",
             ));
+        }
+        if pattern.way(&["safe_regex", "regex"]).is_some_and(|regex| regex.value == TWINS) {
+            continue;
         }
         for kind in
             ["prefix", "suffix", "contains", "safe_regex"].into_iter().filter(|kind| pattern.get(kind).is_some())

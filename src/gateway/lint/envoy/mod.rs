@@ -133,8 +133,28 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
         }
     }
     if let Some(config) = check.get("typed_config") {
+        if filter::looks_like_grpc(&config) && passes_grpc(manager) {
+            findings.push(check.warning(
+                "a gRPC call passes while the sidecar hangs or is gone: Envoy's own answer to such a check is a 200",
+                "put `- match: {prefix: \"/\", grpc: {}}` with `direct_response: {status: 415}` first among the routes, or \
+                 ask over gRPC",
+            ));
+        }
         filter::lint(&config, root, findings);
     }
+}
+
+/// Whether a virtual host of a listener has a route to a service before the one that takes all gRPC.
+fn passes_grpc(manager: &Node<'_>) -> bool {
+    let hosts = manager.way(&["route_config", "virtual_hosts"]).map(|hosts| hosts.items()).unwrap_or_default();
+    hosts.iter().any(|host| {
+        let routes = host.get("routes").map(|routes| routes.items()).unwrap_or_default();
+        let stops = |route: &Node<'_>| {
+            let all = route.way(&["match", "prefix"]).is_some_and(|prefix| prefix.value == "/");
+            all && route.way(&["match", "grpc"]).is_some() && route.get("direct_response").is_some()
+        };
+        routes.iter().take_while(|route| !stops(route)).any(|route| route.get("route").is_some())
+    })
 }
 
 /// What is wrong wherever it stands.

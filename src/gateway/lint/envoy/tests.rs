@@ -60,18 +60,18 @@ fn each_trap_is_told_at_its_line() {
         (ENVOY, "encode_raw", "allowed_headers: {patterns: [{exact: a}]}\n    encode_raw", 10, "over gRPC this hides"),
         (WHOLE, "http2_protocol_options", "http_protocol_options", 19, "gRPC needs HTTP/2"),
         (WHOLE, "port_value: 9191", "port_value: 8180", 21, "port 8180 is the decision listener"),
-        (ENVOY_HTTP, "/gateway/envoy", "/gateway/evnoy", 22, "at `/gateway/envoy` alone"),
-        (ENVOY_HTTP, "/gateway/envoy", "/gateway/envoy/", 22, "at `/gateway/envoy` alone"),
-        (ENVOY_HTTP, "      path_prefix: /gateway/envoy\n", "", 20, "at `/gateway/envoy` alone"),
-        (ENVOY_HTTP, "timeout: 0.5s", "timeout: 0.05s", 21, "Envoy gives up before"),
+        (ENVOY_HTTP, "/gateway/envoy", "/gateway/evnoy", 24, "at `/gateway/envoy` alone"),
+        (ENVOY_HTTP, "/gateway/envoy", "/gateway/envoy/", 24, "at `/gateway/envoy` alone"),
+        (ENVOY_HTTP, "      path_prefix: /gateway/envoy\n", "", 22, "at `/gateway/envoy` alone"),
+        (ENVOY_HTTP, "timeout: 0.5s", "timeout: 0.05s", 23, "Envoy gives up before"),
         (ENVOY_HTTP, "exact: authorization", "prefix: x-", 16, "`prefix` matches more"),
         (ENVOY_HTTP, "exact: authorization", "suffix: ion", 16, "`suffix` matches more"),
         (ENVOY_HTTP, "exact: authorization", "contains: auth", 16, "`contains` matches more"),
         (ENVOY_HTTP, "exact: authorization, ignore_case: true", "safe_regex: {regex: .*}", 16, "`safe_regex` matches"),
         (ENVOY_HTTP, "exact: authorization", "exact: x-original-uri", 16, "makes up"),
-        (ENVOY_HTTP, "{exact: x-palisade-principal}, ", "", 24, "`x-palisade-principal` of the sidecar"),
-        (ENVOY_HTTP, "{exact: x-palisade-auth-method}, ", "", 24, "`x-palisade-auth-method` of the sidecar"),
-        (ENVOY_HTTP, ", {exact: x-palisade-token}", "", 24, "`x-palisade-token` of the sidecar"),
+        (ENVOY_HTTP, "{exact: x-palisade-principal}, ", "", 26, "`x-palisade-principal` of the sidecar"),
+        (ENVOY_HTTP, "{exact: x-palisade-auth-method}, ", "", 26, "`x-palisade-auth-method` of the sidecar"),
+        (ENVOY_HTTP, ", {exact: x-palisade-token}", "", 26, "`x-palisade-token` of the sidecar"),
     ] {
         let found = findings(text, from, to);
         if !found.iter().any(|(at, said)| *at == line && said.contains(message)) {
@@ -89,6 +89,12 @@ fn what_is_no_trap_is_not_told() {
         (WHOLE, "  clusters:\n", redirect.as_str()),
         (WHOLE, "cluster_name: palisade", "cluster_name: elsewhere"),
         (ENVOY, "timeout: 0.5s", "timeout: 1s"),
+        (
+            ENVOY_HTTP,
+            "http_filters:",
+            "route_config: {virtual_hosts: [{routes: [{match: {prefix: /, grpc: {}}, direct_response: {status: 415}}, \
+             {match: {prefix: /}, route: {cluster: a}}]}]}\nhttp_filters:",
+        ),
         (
             ENVOY_HTTP,
             "[{exact: x-palisade-principal}, {exact: x-palisade-auth-method}, {exact: x-palisade-token}]",

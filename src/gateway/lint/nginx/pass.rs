@@ -35,6 +35,7 @@ pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Repo
         server.blocks.iter().filter(|block| !is_check(block)).filter_map(|b| Some((b, passes(b)?))).collect();
     for (block, pass) in &passing {
         path(block, pass, report);
+        upgrade(block, checks, report);
         if block.asks().is_some() {
             checked(block, pass, report);
         }
@@ -76,6 +77,30 @@ fn path(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             Some(host.at),
             "the service gets another host than was checked where the target is a URL",
             "set `proxy_set_header Host $host;`",
+        );
+    }
+}
+
+/// Whether more is upgraded than a WebSocket where the sidecar allows one.
+fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
+    let Some(set) = block.header("proxy_set_header", "Upgrade").filter(|set| !set.argument(2).is_empty()) else {
+        return;
+    };
+    if names(set.argument(2), "$http_upgrade") {
+        report.warn(
+            Some(set.at),
+            "any upgrade is passed on: in one to `h2c` a client sends requests that nobody is asked about",
+            "set it from a `map $http_upgrade` that knows `~*^websocket$` alone",
+        );
+    }
+    let told = |check: &&&Block<'_>| {
+        check.header("proxy_set_header", "Upgrade").is_some_and(|told| names(told.argument(2), "$http_upgrade"))
+    };
+    if block.asks().is_some() && !checks.iter().all(|check| told(&check)) {
+        report.warn(
+            Some(set.at),
+            "the sidecar is not told of an upgrade, and so allows a WebSocket on every route",
+            "set `proxy_set_header Upgrade $http_upgrade;` where the sidecar is asked",
         );
     }
 }

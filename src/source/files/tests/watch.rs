@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::{POLICY, Place, polling, settings};
 use crate::source::conformance::{Fixture, Wakes, eventually};
 use crate::source::files::watch::start;
-use crate::source::{FileSettings, FileSource, Sign, Source};
+use crate::source::files::writers;
+use crate::source::{FileSettings, FileSource, Source};
 
 pub(super) const OTHER: &str = "forbid (principal, action, resource);";
 
@@ -350,6 +352,51 @@ fn what_is_open_and_changed_holds_every_load_back_until_it_is_closed() {
     }
 }
 
+/// Cuts a file by its path: nothing opens or closes it.
+#[expect(unsafe_code, reason = "the standard library cuts only what is open")]
+fn cut_by_path(path: &Path, len: usize) {
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path ends with a zero byte and lives until the call is over.
+    assert_eq!(unsafe { libc::truncate(path.as_ptr(), libc::off_t::try_from(len).unwrap()) }, 0);
+}
+
+#[test]
+fn what_is_changed_and_not_open_holds_nothing_back() {
+    // where the system gives no leases, the quiet time alone helps
+    if writers::is_written(&Place::new().path("policies/base.cedar")).is_none() {
+        return;
+    }
+    let cut = |place: &Place| {
+        cut_by_path(&place.path("policies/forbid.cedar"), OTHER.len());
+        fs::File::open("/dev/null").unwrap()
+    };
+    // a file that has no name any more is still written under it
+    let nameless = |place: &Place| {
+        let mut file = OpenOptions::new().append(true).open(place.path("policies/forbid.cedar")).unwrap();
+        place.write("new", OTHER);
+        place.rename("new", "policies/forbid.cedar");
+        thread::sleep(Duration::from_millis(100));
+        file.write_all(b"// late").unwrap();
+        file
+    };
+    let changes: [Opener<'_>; 2] = [&cut, &nameless];
+    for change in changes {
+        let place = Place::new();
+        place.write("policies/forbid.cedar", format!("{OTHER}// more"));
+        let source = place.files(settings());
+        let wakes = Wakes::of(&source);
+        source.load().unwrap();
+        let _open = change(&place);
+        let before = wakes.count();
+        place.put("other", POLICY);
+        wakes.until(&source, before, |source| texts(source).len() == 3 && texts(source)[1].1 == OTHER);
+        eventually("no reason", || wakes.watch().degraded().is_none());
+        // asked for while the notifier believes it to be open
+        change(&place);
+        assert_eq!(source.load().unwrap().bundle.policies.len(), 3);
+    }
+}
+
 #[test]
 fn a_file_that_vanished_is_believed_after_some_time() {
     for settings in [settings(), polling()] {
@@ -395,10 +442,8 @@ fn without_notifications_the_watch_says_so_and_looks() {
     let source = place.files(settings());
     let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = Arc::clone(&count);
-    let wake = Box::new(move |sign| {
-        if sign == Sign::Settled {
-            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        }
+    let wake = Box::new(move || {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     });
     let watch = start(
         Arc::clone(&source.tree),
@@ -420,7 +465,7 @@ fn without_notifications_the_watch_says_so_and_looks() {
 fn a_panic_of_the_wake_is_told() {
     let place = Place::new();
     let source = place.files(settings());
-    let watch = source.watch(Box::new(|sign| assert_ne!(sign, Sign::Settled, "a wake that fails")));
+    let watch = source.watch(Box::new(|| panic!("a wake that fails")));
     assert_eq!(watch.degraded(), None);
     place.put("x", POLICY);
     eventually("the report", || watch.degraded().is_some_and(|reason| reason.contains("has stopped")));
@@ -433,10 +478,7 @@ fn a_wake_may_drop_its_own_watch() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let slot = Arc::new(std::sync::Mutex::new(None));
     let inner = Arc::clone(&slot);
-    let watch = source.watch(Box::new(move |sign| {
-        if sign == Sign::Noticed {
-            return;
-        }
+    let watch = source.watch(Box::new(move || {
         drop(inner.lock().unwrap().take());
         sender.send(()).unwrap();
     }));

@@ -10,7 +10,7 @@ use super::watch::{OTHER, texts};
 use super::{POLICY, Place, polling, settings};
 use crate::source::conformance::{Fixture, Wakes, eventually};
 use crate::source::files::watch::start;
-use crate::source::{FileSettings, Sign, Source};
+use crate::source::{FileSettings, Source};
 
 /// A writer that was there before the watch was, and pauses in the middle: loading waits for quiet, or for its close.
 #[test]
@@ -182,10 +182,8 @@ fn a_notifier_that_cannot_be_made_again_leaves_the_old_one() {
         }
         crate::source::files::notifier::Notifier::system(signals)
     };
-    let wake = Box::new(move |sign| {
-        if sign == Sign::Settled {
-            counter.fetch_add(1, Ordering::SeqCst);
-        }
+    let wake = Box::new(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
     });
     let _watch = start(Arc::clone(&source.tree), source.last(), Arc::clone(&signals), make, wake);
     signals.notice(Err(notify::Error::generic("events were lost")));

@@ -1,11 +1,10 @@
 //! `Authorization/Check`: the verdict on one request, always as a message that says yes or no.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use prost::Message as _;
@@ -32,13 +31,23 @@ pub(super) async fn answer(open: &mut Open, request: Request<Incoming>) -> Respo
     let (head, body) = request.into_parts();
     let mut id = request_id(head.headers.get(REQUEST_ID));
     let conn = open.conn.clone();
-    let verdict = caught(pin!(verdict(&conn.services, open, &head, body, &mut id))).await;
-    let verdict = settled(verdict, &conn.services, call(&id));
+    let asked = Now::read();
+    let deadline = conn.services.gateway.deadline(asked, timeout(&head.headers));
+    let question = Asked { body, asked, deadline };
+    let verdict = caught(pin!(verdict(&conn.services, open, question, &mut id))).await;
+    let verdict = settled(verdict, &conn.services, deadline, call(&id)).await;
     let mut answer = unary::answer(&message::response(&verdict));
     if let Some(revision) = verdict.revision {
         answer.headers_mut().insert(REVISION, respond::written(revision));
     }
     answer
+}
+
+/// A call whose message is not read yet.
+struct Asked {
+    body: Incoming,
+    asked: Now,
+    deadline: Instant,
 }
 
 fn call(request_id: &str) -> Call<'_> {
@@ -48,12 +57,9 @@ fn call(request_id: &str) -> Call<'_> {
 async fn verdict(
     services: &Services,
     open: &mut Open,
-    head: &Parts,
-    body: Incoming,
+    Asked { body, asked, deadline }: Asked,
     id: &mut String,
 ) -> Result<Verdict, Stop> {
-    let asked = Now::read();
-    let deadline = services.gateway.deadline(asked, timeout(&head.headers));
     let bytes = read(services, open, body, way::left(deadline)).await?;
     let unreadable = || Stop::new(RefusalReason::BadDescription, "the message cannot be read");
     let message = unary::message(&bytes).and_then(|message| CheckRequest::decode(message).ok());

@@ -21,7 +21,7 @@ use crate::identity::{self, Caller};
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::fields::Fields;
 use crate::transport::gateway::owned;
-use crate::transport::gateway::way::{Denial, Described, Kind, Stop, Verdict, verb};
+use crate::transport::gateway::way::{Denial, Described, Kind, Stop, Verdict, scheme, verb};
 use crate::transport::respond::Problem;
 
 /// What Envoy says of the client's request.
@@ -48,6 +48,14 @@ pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Re
     // the path has the query; who tells it apart means something else by the path
     if !http.fragment.is_empty() || (!http.query.is_empty() && !http.path.contains('?')) {
         return Err(bad("the path is not the whole target"));
+    }
+    if !http.scheme.is_empty() {
+        scheme(http.scheme.as_bytes())?;
+    }
+    // an upgrade in HTTP/2's words (RFC 8441)
+    let raw = http.header_map.iter().flat_map(|map| &map.headers).map(|header| &header.key);
+    if raw.chain(http.headers.keys()).any(|name| name == ":protocol") {
+        return Err(Stop::new(RefusalReason::BadUpgrade, "the client asks for a tunnel (`:protocol`)"));
     }
     let source = message.attributes.as_ref().and_then(|attributes| attributes.source.as_ref());
     let principal = source.map(|source| source.principal.as_str()).filter(|name| !name.is_empty());

@@ -1,0 +1,301 @@
+//! Records as lines of JSON, each written once, on the thread of its request.
+//!
+//! Most of a line is the same in every one, or needs no escapes: that is copied. Only the rest goes through the
+//! serializer. A line that outgrows its room is given up, so that no thread holds more than the queue could take.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::config::MaskPath;
+use crate::decide::Call;
+use crate::decide::log::mask::{Masked, unquoted_errors, unquoted_rule};
+use crate::decide::unasked::UnaskedRecord;
+use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, Uid};
+use crate::telemetry::fresh_id;
+
+/// One decision, as it was made.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::decide) struct DecisionRecord<'a> {
+    pub(in crate::decide) request: &'a AccessRequest<'a>,
+    pub(in crate::decide) decision: &'a Arc<Decision>,
+    pub(in crate::decide) cached: bool,
+    pub(in crate::decide) took: Duration,
+    pub(in crate::decide) call: Call<'a>,
+}
+
+/// What becomes a line.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::decide) enum Record<'a> {
+    Decision(DecisionRecord<'a>),
+    /// A request that no policy was asked about.
+    Unasked(&'a UnaskedRecord<'a>),
+}
+
+/// A buffer that takes so many bytes and no more.
+struct Limited<'b> {
+    out: &'b mut Vec<u8>,
+    most: usize,
+}
+
+impl Write for Limited<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > self.most - self.out.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a record and the end of its line to `out`, which is empty.
+///
+/// # Errors
+/// If that takes more than `most` bytes.
+pub(super) fn write(out: &mut Vec<u8>, most: usize, record: &Record<'_>, mask: &[MaskPath]) -> io::Result<()> {
+    let mut line = Limited { out, most };
+    let now = SystemTime::now();
+    line.write_all(b"{\"decision_id\":\"")?;
+    line.write_all(record_id(now).hyphenated().encode_lower(&mut [0; 36]).as_bytes())?;
+    line.write_all(b"\",\"time\":\"")?;
+    line.time(now)?;
+    match record {
+        Record::Decision(record) => line.decision(record, mask)?,
+        Record::Unasked(record) => line.unasked(record)?,
+    }
+    line.write_all(b"}\n")
+}
+
+impl Limited<'_> {
+    fn decision(&mut self, record: &DecisionRecord<'_>, mask: &[MaskPath]) -> io::Result<()> {
+        let DecisionRecord { request, decision, cached, took, call } = *record;
+        self.write_all(b"\",\"revision\":\"")?;
+        self.write_all(decision.revision.text().as_str().as_bytes())?;
+        self.call(call)?;
+        for (name, uid) in [
+            (&b",\"principal\":"[..], &request.principal),
+            (b",\"action\":", &request.action),
+            (b",\"resource\":", &request.resource),
+        ] {
+            self.write_all(name)?;
+            self.uid(uid)?;
+        }
+        self.write_all(b",\"context\":")?;
+        let masked = (!mask.is_empty()).then(|| Masked::new(&request.context, mask));
+        match &masked {
+            Some(masked) => self.json(masked)?,
+            None => self.json(&request.context)?,
+        }
+        let carried = [&request.entities, &request.additional_entities];
+        let carried = carried.iter().filter_map(|v| v.as_ref()?.as_array()).map(<[_]>::len).reduce(|a, b| a + b);
+        if let Some(carried) = carried {
+            write!(self, ",\"carried_entities\":{carried}")?;
+        }
+        self.write_all(match decision.outcome {
+            Outcome::Allow => b",\"decision\":\"Allow\",\"reason\":",
+            Outcome::Deny => b",\"decision\":\"Deny\",\"reason\":",
+        })?;
+        self.json(&decision.reasons)?;
+        // messages and rules quote what may be hidden
+        let quotes = !decision.errors.is_empty() || matches!(decision.denied_by, Some(DeniedBy::UnknownEntity { .. }));
+        let hidden = masked.filter(|_| quotes).map(|masked| masked.hidden()).unwrap_or_default();
+        self.write_all(b",\"errors\":")?;
+        self.json(&unquoted_errors(&decision.errors, &hidden))?;
+        if let Some(rule) = &decision.denied_by {
+            self.write_all(b",\"denied_by\":")?;
+            self.json(&unquoted_rule(rule, &hidden))?;
+        }
+        self.write_all(if cached { b",\"cached\":true" } else { b",\"cached\":false" })?;
+        let nanos = took.as_nanos();
+        write!(self, ",\"duration_us\":{}.{:03}", nanos / 1_000, nanos % 1_000)
+    }
+
+    fn unasked(&mut self, record: &UnaskedRecord<'_>) -> io::Result<()> {
+        if let Some(revision) = record.revision {
+            self.write_all(b"\",\"revision\":\"")?;
+            self.write_all(revision.text().as_str().as_bytes())?;
+        }
+        self.call(record.call)?;
+        for (name, value) in [
+            (&b",\"method\":"[..], record.target.as_ref().map(|target| &*target.method)),
+            (b",\"host\":", record.target.as_ref().and_then(|target| target.host.as_deref())),
+            (b",\"path\":", record.target.as_ref().map(|target| &*target.path)),
+        ] {
+            self.text_if_any(name, value)?;
+        }
+        if let Some(principal) = record.principal {
+            self.write_all(b",\"principal\":")?;
+            self.uid(principal)?;
+        }
+        match record.refused {
+            Some((code, message)) => {
+                self.write_all(b",\"decision\":\"Deny\"")?;
+                self.text_if_any(b",\"refused\":", Some(code))?;
+                self.text_if_any(b",\"message\":", Some(message))?;
+            }
+            None => self.write_all(b",\"decision\":\"Allow\",\"public\":true")?,
+        }
+        self.text_if_any(b",\"route\":", record.route)
+    }
+
+    fn call(&mut self, call: Call<'_>) -> io::Result<()> {
+        self.write_all(b"\",\"transport\":\"")?;
+        self.write_all(call.transport.as_str().as_bytes())?;
+        self.write_all(b"\",\"request_id\":")?;
+        self.json(call.request_id)
+    }
+
+    fn text_if_any(&mut self, name: &[u8], value: Option<&str>) -> io::Result<()> {
+        let Some(value) = value else { return Ok(()) };
+        self.write_all(name)?;
+        self.json(value)
+    }
+
+    fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> io::Result<()> {
+        serde_json::to_writer(self, value).map_err(io::Error::from)
+    }
+
+    /// As `Type::"id"`, within a JSON string.
+    fn uid(&mut self, uid: &Uid<'_>) -> io::Result<()> {
+        let plain = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !b"\"'\\".contains(&byte);
+        // a type's name needs no escapes, and most ids need none
+        if !uid.id.bytes().all(plain) {
+            return self.json(&uid.to_string());
+        }
+        for part in [b"\"", uid.type_name.as_bytes(), b"::\\\"", uid.id.as_bytes(), b"\\\"\""] {
+            self.write_all(part)?;
+        }
+        Ok(())
+    }
+
+    /// In UTC, to the microsecond.
+    fn time(&mut self, now: SystemTime) -> io::Result<()> {
+        thread_local! {
+            /// The last second that was written, as text up to its fraction.
+            static SECOND: Cell<(i64, [u8; SECOND_LENGTH])> = const { Cell::new((i64::MIN, [0; SECOND_LENGTH])) };
+        }
+        const SECOND_LENGTH: usize = "2026-01-01T00:00:00".len();
+        let stamp = jiff::Timestamp::try_from(now).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let (second, nanos) = (stamp.as_second(), stamp.subsec_nanosecond());
+        // before 1970 fractions count down
+        if second < 0 || nanos < 0 {
+            return write!(self, "{stamp:.6}");
+        }
+        let (known, mut text) = SECOND.get();
+        if known != second {
+            let written = format!("{stamp:.0}");
+            let Some(first) = written.as_bytes().first_chunk() else { return write!(self, "{stamp:.6}") };
+            text = *first;
+            SECOND.set((second, text));
+        }
+        self.write_all(&text)?;
+        write!(self, ".{:06}Z", nanos / 1_000)
+    }
+}
+
+/// An id of a record: a UUID that sorts by time, to a quarter of a microsecond. Random bytes of the system would cost
+/// more than the rest of the line; ids are not secret, so each thread counts on from a random number of its own.
+fn record_id(now: SystemTime) -> uuid::Uuid {
+    thread_local! {
+        static NEXT: Cell<u64> = Cell::new(fresh_id().as_u128() as u64);
+    }
+    let next = NEXT.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    NEXT.set(next);
+    // no two numbers become the same
+    let mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let random = mixed ^ (mixed >> 31);
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (millis, rest) = (since.as_millis() as u64, u64::from(since.subsec_nanos() % 1_000_000));
+    let fraction = rest * 4_096 / 1_000_000;
+    let high = (millis << 16) | 0x7000 | fraction;
+    let low = (random >> 2) | (1 << 63);
+    uuid::Uuid::from_u64_pair(high, low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_are_told_apart() {
+        let at = |micros: u64| SystemTime::UNIX_EPOCH + Duration::from_micros(1_790_000_000_000_000 + micros);
+        let ids: Vec<_> = (0..5_000).map(|micros| record_id(at(micros))).collect();
+        assert!(ids.is_sorted());
+        let same: std::collections::HashSet<_> = (0..10_000).map(|_| record_id(at(0))).collect();
+        assert_eq!(same.len(), 10_000);
+        for id in ids {
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        }
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_ne!(record_id(before), record_id(before));
+    }
+
+    #[test]
+    fn times_are_as_the_clock_says() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let nanos = Duration::from_nanos;
+        for (time, expected) in [
+            (epoch, "1970-01-01T00:00:00.000000Z"),
+            (epoch + nanos(1_999), "1970-01-01T00:00:00.000001Z"),
+            (epoch + nanos(999_999_999), "1970-01-01T00:00:00.999999Z"),
+            (epoch + nanos(1_790_000_000_123_456_789), "2026-09-21T14:13:20.123456Z"),
+            (epoch + nanos(1_790_000_000_000_000_000), "2026-09-21T14:13:20.000000Z"),
+            (epoch - nanos(500_000_000), "1969-12-31T23:59:59.500000Z"),
+        ] {
+            let mut out = Vec::new();
+            Limited { out: &mut out, most: 100 }.time(time).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn uids_are_written_as_they_are_shown() {
+        for (ty, id) in [("User", "ann"), ("A::B", ""), ("A", "a \"b\" \\ 'c'"), ("A", "\u{e9}\n\0")] {
+            let uid = Uid::new(ty, id).unwrap();
+            let mut out = Vec::new();
+            Limited { out: &mut out, most: 100 }.uid(&uid).unwrap();
+            let read: String = serde_json::from_slice(&out).unwrap();
+            assert_eq!(read, uid.to_string());
+        }
+    }
+
+    #[test]
+    fn a_line_takes_no_more_than_its_room() {
+        let uid = |text| Uid::parse(text).unwrap();
+        let mut request = AccessRequest::new(uid("U::\"a\""), uid("Action::\"b\""), uid("R::\"c\""));
+        request.context = crate::domain::Value::String("x".repeat(100_000).into());
+        let decision = Arc::new(Decision {
+            outcome: Outcome::Deny,
+            reasons: vec![],
+            errors: vec![],
+            forbid_errors: 0,
+            denied_by: None,
+            revision: crate::domain::Revision { incarnation: 1, counter: 1 },
+            time_dependent: false,
+        });
+        let call = Call { transport: crate::telemetry::Transport::Native, request_id: "i" };
+        let (cached, took) = (false, Duration::from_nanos(1_002));
+        let record = Record::Decision(DecisionRecord { request: &request, decision: &decision, cached, took, call });
+        let mut out = Vec::new();
+        write(&mut out, usize::MAX, &record, &[]).unwrap();
+        let whole = out.len();
+        assert!(out.ends_with(b",\"cached\":false,\"duration_us\":1.002}\n"));
+        for (most, fits) in [(whole, true), (whole - 1, false), (1_000, false), (0, false)] {
+            let mut out = Vec::new();
+            assert_eq!(write(&mut out, most, &record, &[]).is_ok(), fits, "{most}");
+            assert!(out.len() <= most);
+        }
+    }
+}

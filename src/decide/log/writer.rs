@@ -1,0 +1,303 @@
+//! The thread that writes the lines: in batches, so that requests need not wake it, and without any lock.
+//!
+//! It knows what arrived. What a sink did not take is lost and counted, or kept for later where nothing may be lost;
+//! a file without a name any more has taken nothing.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::decide::log::queue::{Chunk, Queue};
+use crate::decide::log::sink::{Health, Output, Sink};
+use crate::telemetry::{Metrics, events};
+
+/// How often the thread looks whether the file must be opened again, tries a sink that failed, and speaks of drops.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long the thread pauses when it has written all there was, unless the queue gets half full. Whoever decides wakes
+/// it only from a longer rest: to wake it for each decision would cost more than the decision.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How often a failing sink is spoken of.
+const FAILURE_PAUSE: Duration = Duration::from_secs(10);
+
+/// What the thread shares with those who ask it for something.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    pub(super) health: Health,
+    /// The file is to be opened again.
+    pub(super) reopen: AtomicBool,
+    /// A sink that takes nothing is not waited for any longer.
+    pub(super) give_up: AtomicBool,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// Why the sink takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// Its file was deleted, and another cannot be made.
+    Deleted,
+    /// Writing fails.
+    Write,
+}
+
+pub(super) struct LogWriter {
+    pub(super) sink: Sink,
+    pub(super) output: Output,
+    pub(super) shared: Arc<Shared>,
+    /// What the sink does not take is kept, not lost.
+    pub(super) keep: bool,
+    /// What was taken from the queue and is not written.
+    pub(super) batch: VecDeque<Chunk>,
+    /// A chunk is being written.
+    pub(super) in_hand: bool,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    /// The sink holds the beginning of a line whose rest it did not take.
+    torn: bool,
+    failure: Option<Failure>,
+    /// What is written has another name by now, and there is no file of the sink's name.
+    moved: bool,
+    /// Records that the sink did not take.
+    failed: u64,
+    /// The same since it began to fail.
+    failed_now: u64,
+    /// Records that found the queue full, as far as that was told.
+    told: u64,
+    /// When a failure of the sink was last told.
+    failure_told: Option<Instant>,
+}
+
+impl LogWriter {
+    pub(super) fn new(sink: Sink, output: Output, shared: Arc<Shared>, keep: bool) -> Self {
+        Self { sink, output, shared, keep, batch: VecDeque::new(), in_hand: false, state: State::default() }
+    }
+
+    pub(super) fn run(&mut self) {
+        self.mend();
+        let mut tick = Instant::now();
+        let mut tried = None;
+        loop {
+            // while the sink fails, what is kept stays in hand, and what comes fills the queue
+            let closed = if self.batch.is_empty() {
+                let taken = self.shared.queue.take(TICK);
+                self.batch = taken.chunks;
+                taken.closed
+            } else {
+                self.shared.queue.is_closed()
+            };
+            if tick.elapsed() >= TICK {
+                tick = Instant::now();
+                self.look_after_the_file();
+                self.tell_drops();
+            } else if self.shared.reopen.load(Ordering::Acquire) {
+                self.look_after_the_file();
+            }
+            let due = closed || tried.is_none_or(|at: Instant| at.elapsed() >= TICK);
+            if !self.batch.is_empty() && due {
+                self.write_batch();
+                tried = self.state.failure.filter(|_| self.keep).map(|_| Instant::now());
+            }
+            self.shared.queue.settled();
+            if closed {
+                break;
+            }
+            self.shared.queue.rest(PAUSE);
+        }
+        // the last tries are over
+        let rest = self.shared.queue.take(Duration::ZERO).chunks;
+        self.batch.extend(rest);
+        if self.state.failure.is_none() || !self.keep {
+            self.write_batch();
+        }
+        while !self.batch.is_empty() {
+            self.lose_front();
+        }
+        self.tell_drops();
+    }
+
+    /// Lets go of what a panic left half done, so that it does not cause the next.
+    pub(super) fn mend(&mut self) {
+        if std::mem::take(&mut self.in_hand) {
+            self.lose_front();
+        }
+    }
+
+    fn write_batch(&mut self) {
+        self.shared.queue.writes();
+        if self.output.is_astray() {
+            self.reopen();
+        }
+        while let Some(chunk) = self.batch.front_mut() {
+            if self.state.failure == Some(Failure::Deleted) {
+                if !self.lose_unless_kept() {
+                    return;
+                }
+                continue;
+            }
+            let (start, before) = (chunk.taken, chunk.records_left());
+            self.in_hand = true;
+            let failure = self.write_front();
+            self.in_hand = false;
+            let deleted = self.output.is_deleted();
+            let Some(chunk) = self.batch.front_mut() else { return };
+            if deleted {
+                // what was just written is nowhere: the next file gets it, or none
+                chunk.taken = start;
+                chunk.to_line_start();
+                self.reopen();
+                continue;
+            }
+            self.shared.metrics.decision_log_written.inc_by(before - chunk.records_left());
+            match failure {
+                None => {
+                    if self.state.failure.is_some() {
+                        self.recovered();
+                    }
+                    if let Some(chunk) = self.batch.pop_front() {
+                        self.shared.queue.done(chunk);
+                    }
+                }
+                Some(error) => {
+                    self.fails(Failure::Write, &error);
+                    if !self.lose_unless_kept() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Loses the first chunk, or says that it is kept.
+    fn lose_unless_kept(&mut self) -> bool {
+        if self.keep {
+            return false;
+        }
+        self.lose_front();
+        true
+    }
+
+    /// Counts what is left of the first chunk as lost.
+    fn lose_front(&mut self) {
+        let Some(chunk) = self.batch.pop_front() else { return };
+        self.state.torn |= chunk.ends_within_a_line();
+        let lost = chunk.records_left();
+        self.state.failed += lost;
+        self.state.failed_now += lost;
+        self.shared.metrics.decision_log_dropped.inc_by(lost);
+        self.shared.queue.done(chunk);
+    }
+
+    /// Hands the first chunk to the sink; says why it was not taken whole.
+    fn write_front(&mut self) -> Option<io::Error> {
+        let chunk = self.batch.front_mut()?;
+        loop {
+            let rest = chunk.bytes.get(chunk.taken..).unwrap_or_default();
+            // the end of a line that broke off, so that the next stands alone
+            let bytes = if self.state.torn { b"\n" } else { rest };
+            if bytes.is_empty() {
+                return None;
+            }
+            match self.output.write(bytes) {
+                Ok(_) if self.state.torn => self.state.torn = false,
+                Ok(n) => chunk.taken += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // the pipe was set up not to block: it is full, not broken
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && !self.shared.give_up.load(Ordering::Acquire) =>
+                {
+                    thread::sleep(PAUSE);
+                }
+                Err(error) => return Some(error),
+            }
+        }
+    }
+
+    // ---- The file
+
+    /// Opens the file again where that was asked for, where it is not the one that its path names, and where it fails.
+    fn look_after_the_file(&mut self) {
+        let asked = self.shared.reopen.swap(false, Ordering::AcqRel);
+        if asked || self.state.failure.is_some() || self.output.is_astray() {
+            self.reopen();
+        }
+    }
+
+    fn reopen(&mut self) {
+        if self.sink == Sink::Stdout {
+            return;
+        }
+        match Output::open(&self.sink) {
+            Ok(output) => {
+                self.output = output;
+                if let Some(chunk) = self.batch.front_mut() {
+                    // the new file has no part of the line
+                    chunk.to_line_start();
+                }
+                self.state.torn = false;
+                let moved = std::mem::take(&mut self.state.moved);
+                // whether one that failed takes something is seen when it does
+                if self.state.failure == Some(Failure::Deleted) || (moved && self.state.failure.is_none()) {
+                    self.recovered();
+                }
+            }
+            Err(error) if self.output.is_deleted() => self.fails(Failure::Deleted, &error),
+            // the old file is still open, and somewhere: better there than nowhere
+            Err(error) if self.state.failure.is_none() => {
+                let problem = format!("the decision log {} cannot be opened again: {error}", self.sink);
+                self.tell(&format!("{problem}; what was open is written on"));
+                self.state.moved = true;
+                self.shared.health.set(false, Some(format!("{problem}; the file that was moved away is written on")));
+            }
+            Err(_) => {}
+        }
+    }
+
+    // ---- What is told
+
+    fn fails(&mut self, failure: Failure, error: &io::Error) {
+        let verb = match failure {
+            Failure::Deleted => "was deleted and cannot be made again",
+            Failure::Write => "cannot be written",
+        };
+        let problem = format!("the decision log {} {verb}: {error}", self.sink);
+        if self.state.failure != Some(failure) {
+            self.state.failure = Some(failure);
+            let fate = if self.keep { "records are kept until it can" } else { "records are lost until it can" };
+            self.shared.health.set(true, Some(format!("{problem}; {fate}")));
+        }
+        self.tell(&problem);
+    }
+
+    fn tell(&mut self, problem: &str) {
+        if self.state.failure_told.is_none_or(|at| at.elapsed() >= FAILURE_PAUSE) {
+            self.state.failure_told = Some(Instant::now());
+            tracing::error!("{problem}");
+        }
+    }
+
+    /// Notes that the sink takes records again.
+    fn recovered(&mut self) {
+        self.state.failure = None;
+        self.state.failure_told = None;
+        let lost = std::mem::take(&mut self.state.failed_now);
+        tracing::info!(lost, "the decision log {} is written again", self.sink);
+        self.shared.health.set(false, None);
+    }
+
+    /// What the sink did not take is told where it failed; this tells what found the queue full.
+    fn tell_drops(&mut self) {
+        let dropped = self.shared.metrics.decision_log_dropped.get().saturating_sub(self.state.failed);
+        if dropped > self.state.told {
+            events::DecisionLogDropped { count: dropped - self.state.told }.emit(&self.shared.metrics);
+            self.state.told = dropped;
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! When two names are one to somebody who reads the request.
+//!
+//! Servers fold names before a service sees them, each in its own way. What one of them takes for the same, we take for
+//! the same: two such names in one request are two readings of it.
+
+use std::borrow::Cow;
+
+/// Whether some server makes one name of `header` and `name`, which is in lower case.
+///
+/// CGI and what took after it (PHP, WSGI, Perl, Apache's own modules) know a header as `HTTP_X_NAME`: whatever is no
+/// letter and no digit becomes `_`.
+#[must_use]
+pub fn same_name(header: &str, name: &str) -> bool {
+    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    // most names are of another length, or the same
+    header.len() == name.len()
+        && (header == name || header.bytes().zip(name.bytes()).all(|(a, b)| plain(a) == plain(b)))
+}
+
+/// Whether `header` is another name than `name`, and the same to some servers.
+#[must_use]
+pub fn is_twin(header: &str, name: &str) -> bool {
+    same_name(header, name) && !header.eq_ignore_ascii_case(name)
+}
+
+/// Whether some reader finds the field `name` of a query, a form or a JSON object where it is called `field`.
+///
+/// PHP makes `_` of blanks, dots and an open bracket, C ends a name at NUL, many readers ignore case or the blanks
+/// around, JSON of protocol buffers may say `deviceId` for `device_id`, and `id[]`, `id[0]` and `id.x` are parts of `id`.
+pub(super) fn same_field(field: &str, name: &str) -> bool {
+    if field == name {
+        return true;
+    }
+    // most names begin with another letter; what begins with none of ASCII may fold to anything
+    let first = |text: &str| text.bytes().next().filter(u8::is_ascii_alphabetic).map(|byte| byte.to_ascii_lowercase());
+    if let (Some(a), Some(b)) = (first(field), first(name))
+        && a != b
+        && field.is_ascii()
+    {
+        return false;
+    }
+    let bare = |text: &str| text.replace(['_', '['], "");
+    let name = bare(&fold(name));
+    // what stands before an index or a member is a name of its own
+    let stems = field.match_indices(['[', '.']).map(|(end, _)| &field[..end]);
+    stems.chain([field]).any(|field| bare(&fold(field)) == name)
+}
+
+/// A name in the one form that stands for all that are read as it: small letters, `_` for what becomes one, nothing
+/// from a NUL on. An open bracket stays.
+pub(super) fn fold(name: &str) -> String {
+    let name = name.split('\0').next().unwrap_or_default().trim();
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            ' ' | '.' | '-' | '_' => out.push('_'),
+            c => fold_case(c, &mut out),
+        }
+    }
+    out
+}
+
+/// The text in small letters, as the most generous reader makes them: `ı` and `İ` are an `i`, `ſ` is an `s`.
+pub(super) fn folded_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|c| fold_case(c, &mut out));
+    Cow::Owned(out)
+}
+
+fn fold_case(c: char, out: &mut String) {
+    /// What stays of `İ` in small letters.
+    const DOT_ABOVE: char = '\u{307}';
+    if c.is_ascii() {
+        return out.push(c.to_ascii_lowercase());
+    }
+    // by way of the capital: some small letters have the same one
+    out.extend(c.to_uppercase().flat_map(char::to_lowercase).filter(|c| *c != DOT_ABOVE));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_servers_confuse() {
+        for (header, twin) in [
+            ("x-palisade-principal", false),
+            ("X-Palisade-PRINCIPAL", false),
+            ("x_palisade_principal", true),
+            ("X.Palisade.Principal", true),
+            ("x-palisade.principal", true),
+        ] {
+            assert!(same_name(header, "x-palisade-principal"), "{header}");
+            assert_eq!(is_twin(header, "x-palisade-principal"), twin, "{header}");
+        }
+        // every character that a name of a header may have and that is neither letter nor digit
+        for byte in b"!#$%&'*+-.^_`|~" {
+            assert!(same_name(&format!("x{}tenant", char::from(*byte)), "x-tenant"));
+        }
+        for header in ["xtenant", "x-tenan", "x-tenant-", "y-tenant", "x--tenant"] {
+            assert!(!same_name(header, "x-tenant"), "{header}");
+        }
+    }
+
+    #[test]
+    fn fields_that_readers_confuse() {
+        for (field, name) in [
+            ("device_id", "device_id"),
+            ("device.id", "device_id"),
+            ("device id", "device_id"),
+            ("device-id", "device_id"),
+            ("device[id", "device_id"),
+            ("device_id\0x", "device_id"),
+            (" device_id", "device_id"),
+            ("device_id ", "device_id"),
+            ("\tdevice_id", "device_id"),
+            ("DEVICE_ID", "device_id"),
+            ("deviceId", "device_id"),
+            ("device_id", "deviceId"),
+            ("dev\u{131}ce_id", "device_id"),
+            ("device_\u{130}d", "device_id"),
+            ("cu\u{17f}tomer", "customer"),
+            ("\u{212a}ey", "key"),
+            ("device_id[]", "device_id"),
+            ("device_id[0][x]", "device_id"),
+            ("device.id[]", "device_id"),
+            ("STRASSE", "stra\u{df}e"),
+        ] {
+            assert!(same_field(field, name), "{field:?} {name:?}");
+        }
+        for (field, name) in [
+            ("device", "device_id"),
+            ("device_ids", "device_id"),
+            ("kez", "key"),
+            ("", "id"),
+            ("x", "id"),
+            ("note", "n"),
+            ("idx", "id"),
+            ("i", "id"),
+        ] {
+            assert!(!same_field(field, name), "{field:?} {name:?}");
+        }
+    }
+}

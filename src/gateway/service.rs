@@ -1,0 +1,44 @@
+//! What a file of routes says of the service behind it: what it ignores, and how its router takes a path.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The service that the routes of a file are for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    /// Whether the service's router tells `/Admin` from `/admin`. `ignored` if it does not, as Express does not by default: then literals of paths are compared without case.
+    pub path_case: Option<PathCase>,
+    /// What of a client's the service does not obey. A request that has it is refused otherwise.
+    pub ignores: Vec<Ignored>,
+}
+
+/// Whether the case of a path counts for a router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathCase {
+    /// `/Admin` is another path than `/admin`.
+    Exact,
+    /// `/Admin` is `/admin`.
+    Ignored,
+}
+
+/// What asks a service for another request than the one that its request line names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ignored {
+    /// Another method: `X-HTTP-Method-Override` and its like, `_method` in the query, in a form or in JSON.
+    MethodOverride,
+    /// Another path: `X-Original-URL`, `X-Rewrite-URL` and their like.
+    PathOverride,
+    /// Another host: `Forwarded`, `X-Forwarded-Host` and their like, where they name another than the request.
+    HostOverride,
+}
+
+impl Service {
+    /// Whether literals of its paths are compared without case.
+    #[must_use]
+    pub fn folds(&self) -> bool {
+        self.path_case == Some(PathCase::Ignored)
+    }
+}

@@ -1,0 +1,114 @@
+//! Changes that wait for the writer.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::domain::{Document, PolicyNaming, PolicyText};
+use crate::engine::Validation;
+use crate::telemetry::ReloadResult;
+
+fn bundle(id: &str) -> Bundle {
+    let text = "permit (principal, action, resource);".to_owned();
+    let naming = PolicyNaming::Exactly(id.to_owned());
+    Bundle { policies: vec![PolicyText { origin: id.to_owned(), text, naming }], ..Bundle::default() }
+}
+
+/// A state whose writer says when it has begun to build, and goes on when it is told.
+struct Held {
+    state: Arc<State>,
+    metrics: Arc<Metrics>,
+    begun: mpsc::Receiver<()>,
+    go: mpsc::Sender<()>,
+}
+
+impl Held {
+    fn new() -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
+        let ((begin, begun), (go, told)) = (mpsc::channel(), mpsc::channel::<()>());
+        let (begin, told) = (Mutex::new(begin), Mutex::new(told));
+        let loading = Arc::new(move |_| {
+            let _ = begin.lock().unwrap().send(());
+            let _ = told.lock().unwrap().recv();
+        });
+        let observers = Observers { loading: Some(loading), ..Observers::default() };
+        let state = State::start_observed(settings, LoadRules::default(), observers, metrics.clone()).unwrap();
+        Self { state, metrics, begun, go }
+    }
+
+    fn abandoned(&self) -> u64 {
+        self.metrics.reloads(Origin::Bundle, ReloadResult::Abandoned).get()
+    }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+#[test]
+fn a_change_whose_sender_left_is_not_built() {
+    let held = Held::new();
+    run(async {
+        let apply = |id| {
+            let state = held.state.clone();
+            tokio::spawn(async move { state.apply(Change::Replace(bundle(id)), Origin::Bundle).await })
+        };
+        let first = apply("first");
+        tokio::task::yield_now().await;
+        held.begun.recv().unwrap();
+        let (left, last) = (apply("left"), apply("last"));
+        tokio::task::yield_now().await;
+        left.abort();
+        assert!(left.await.is_err());
+        held.go.send(()).unwrap();
+        assert_eq!(first.await.unwrap().unwrap().revision.counter, 1);
+        held.begun.recv().unwrap();
+        held.go.send(()).unwrap();
+        assert_eq!(last.await.unwrap().unwrap().revision.counter, 2);
+        assert_eq!(held.abandoned(), 1);
+        // nor is one published whose sender leaves while it is built
+        let begun = apply("begun");
+        tokio::task::yield_now().await;
+        held.begun.recv().unwrap();
+        begun.abort();
+        assert!(begun.await.is_err());
+        held.go.send(()).unwrap();
+        let next = apply("next");
+        tokio::task::yield_now().await;
+        held.begun.recv().unwrap();
+        held.go.send(()).unwrap();
+        assert_eq!(next.await.unwrap().unwrap().revision.counter, 3);
+        assert_eq!(held.abandoned(), 2);
+        // and what waits at the end is refused
+        held.state.stop();
+        assert_eq!(apply("late").await.unwrap(), Err(Rejected::Abandoned));
+    });
+}
+
+#[test]
+fn changes_that_wait_are_bounded_in_bytes() {
+    let held = Held::new();
+    run(async {
+        // never touched, so no memory of the machine's
+        let large = || {
+            let entities = vec![Document::held("entities", vec![0; 150 << 20])];
+            Change::Replace(Bundle { entities, ..bundle("large") })
+        };
+        let apply = |change| {
+            let state = held.state.clone();
+            tokio::spawn(async move { state.apply(change, Origin::Bundle).await })
+        };
+        let first = apply(Change::Replace(bundle("first")));
+        tokio::task::yield_now().await;
+        held.begun.recv().unwrap();
+        let waits = apply(large());
+        tokio::task::yield_now().await;
+        assert_eq!(apply(large()).await.unwrap(), Err(Rejected::Busy));
+        // it counts until it is dropped, though its sender has left
+        waits.abort();
+        assert!(waits.await.is_err());
+        assert_eq!(apply(large()).await.unwrap(), Err(Rejected::Busy));
+        held.go.send(()).unwrap();
+        assert!(first.await.unwrap().is_ok());
+    });
+}

@@ -1,0 +1,327 @@
+//! The body that is a bundle, read member by member.
+//!
+//! Members stay text as long as they can: entities are read by the engine alone, there may be a million of them, and a
+//! value takes ten times the bytes of its text. What there may be many of is counted while it is read.
+
+use std::borrow::Cow;
+
+use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::domain::request::{pointer, uid_member};
+use crate::domain::{Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value};
+use crate::engine::Limits;
+use crate::transport::exchange::malformed;
+use crate::transport::respond::Problem;
+
+/// Why a body is not a bundle.
+pub(super) enum Unreadable {
+    /// It is not JSON, or has an object with two equal keys.
+    NotJson(Problem),
+    /// It is, but not of a bundle's shape.
+    Shape(RequestError),
+}
+
+impl From<RequestError> for Unreadable {
+    fn from(error: RequestError) -> Self {
+        Self::Shape(error)
+    }
+}
+
+impl From<Unreadable> for Problem {
+    fn from(reason: Unreadable) -> Self {
+        match reason {
+            Unreadable::NotJson(problem) => problem,
+            Unreadable::Shape(error) => error.into(),
+        }
+    }
+}
+
+/// The members of an object as text, or the elements of an array, but no more than a bound: each takes many times its
+/// bytes.
+struct Parts {
+    /// What they are, for the message.
+    what: &'static str,
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for Parts {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+            if !seen.insert(key.clone()) {
+                return Err(A::Error::custom(format_args!("duplicate key `{}`", key.escape_debug())));
+            }
+            members.push((key, value));
+            if members.len() > self.most {
+                return Err(A::Error::custom(format_args!("more than {} {}", self.most, self.what)));
+            }
+        }
+        Ok(members)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(value) = seq.next_element::<&RawValue>()? {
+            elements.push((String::new(), value));
+            if elements.len() > self.most {
+                return Err(A::Error::custom(format_args!("more than {} {}", self.most, self.what)));
+            }
+        }
+        Ok(elements)
+    }
+}
+
+/// The members or elements of `raw`, at most as many.
+fn parts<'a>(
+    raw: &'a RawValue,
+    pointer: &str,
+    what: &'static str,
+    most: usize,
+) -> Result<Vec<(String, &'a RawValue)>, Unreadable> {
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    let parts = Parts { what, most };
+    let read = if raw.get().starts_with('{') {
+        deserializer.deserialize_map(parts)
+    } else {
+        deserializer.deserialize_seq(parts)
+    };
+    read.map_err(|error| within(raw, pointer, &error))
+}
+
+/// Parses one member; places in the text of an error are relative to it.
+fn parse<'a>(raw: &'a RawValue, pointer: &str) -> Result<Value<'a>, Unreadable> {
+    Value::parse(raw.get().as_bytes()).map_err(|error| within(raw, pointer, &error))
+}
+
+fn within(raw: &RawValue, pointer: &str, error: &serde_json::Error) -> Unreadable {
+    let mut problem = malformed(raw.get().as_bytes(), error);
+    pointer.clone_into(&mut problem.pointer);
+    Unreadable::NotJson(problem)
+}
+
+/// Reads the body of `PUT /v1/bundle` and `POST /v1/validate`. What the engine would refuse for its size does not grow
+/// here either.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Bundle, Unreadable> {
+    let not_json = |error: serde_json::Error| Unreadable::NotJson(malformed(body, &error));
+    let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    if !whole.get().starts_with('{') {
+        let message = format!("the bundle is {}, not an object with `policies`", kind(whole));
+        return Err(RequestError::new("invalid_request", "", message).into());
+    }
+    let (mut policies, mut bundle) = (None, Bundle::default());
+    for (key, raw) in parts(whole, "", "members", MAX_MEMBERS)? {
+        match key.as_str() {
+            "policies" => policies = Some(read_policies(raw, limits)?),
+            "schema" => bundle.schema = read_schema(raw)?,
+            "entities" => bundle.entities = read_entities(raw)?,
+            "links" => bundle.links = read_links(raw, limits)?,
+            "routes" => bundle.routes = read_routes(raw)?,
+            // as `GET` gives it; it means nothing here, but it must be JSON as we take it
+            "revision" if raw.get().len() <= MAX_SMALL => drop(parse(raw, "/revision")?),
+            "revision" => return Err(wrong_type("/revision", "`revision`", "a short text", raw).into()),
+            other => {
+                let message =
+                    format!("unknown member `{other}`; a bundle has policies, schema, entities, links, routes");
+                return Err(RequestError::new("unknown_member", pointer(other), message).into());
+            }
+        }
+    }
+    bundle.policies =
+        policies.ok_or_else(|| RequestError::new("missing_member", "/policies", "the bundle lacks `policies`"))?;
+    Ok(bundle)
+}
+
+/// Members of a body, known or not.
+const MAX_MEMBERS: usize = 100;
+
+/// Bytes of a member that is small: a link, a revision.
+const MAX_SMALL: usize = 64 << 10;
+
+/// Files of routes.
+const MAX_ROUTE_FILES: usize = 10_000;
+
+/// Fragments of a schema.
+const MAX_FRAGMENTS: usize = 10_000;
+
+/// Bytes of a policy or schema in the JSON form that are read as a value here. Larger ones are left to the engine, which
+/// has a bound for them.
+const MAX_READ: usize = 8 << 20;
+
+/// What a JSON text is, told by its first character.
+fn kind(raw: &RawValue) -> &'static str {
+    match raw.get().as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// A text that is a JSON string.
+fn string(raw: &RawValue, pointer: &str) -> Result<String, Unreadable> {
+    serde_json::from_str::<Cow<'_, str>>(raw.get()).map(Cow::into_owned).map_err(|error| within(raw, pointer, &error))
+}
+
+/// The text of an object, written as it is kept.
+fn object(raw: &RawValue, pointer: &str) -> Result<String, Unreadable> {
+    if raw.get().len() > MAX_READ {
+        return Ok(raw.get().to_owned());
+    }
+    Ok(parse(raw, pointer)?.to_json().to_string())
+}
+
+fn read_policies(raw: &RawValue, limits: &Limits) -> Result<Vec<PolicyText>, Unreadable> {
+    match raw.get().as_bytes().first() {
+        Some(b'"') => Ok(vec![PolicyText {
+            origin: "policies".to_owned(),
+            text: string(raw, "/policies")?,
+            naming: PolicyNaming::Ordinal,
+        }]),
+        Some(b'{') => parts(raw, "/policies", "policies (`limits.max_policies`)", limits.max_policies)?
+            .into_iter()
+            .map(|(id, raw)| {
+                let pointer = format!("/policies{}", pointer(&id));
+                let text = match raw.get().as_bytes().first() {
+                    Some(b'"') => string(raw, &pointer)?,
+                    // Cedar's JSON form, as the text that it is kept as
+                    Some(b'{') => object(raw, &pointer)?,
+                    _ => {
+                        let expected = "text, or an object in Cedar's JSON form";
+                        return Err(wrong_type(&pointer, "a policy", expected, raw).into());
+                    }
+                };
+                Ok(PolicyText { origin: format!("policies[{id:?}]"), text, naming: PolicyNaming::Exactly(id) })
+            })
+            .collect(),
+        _ => Err(wrong_type("/policies", "`policies`", "one text or an object of id and text", raw).into()),
+    }
+}
+
+fn read_schema(raw: &RawValue) -> Result<Option<SchemaText>, Unreadable> {
+    let fragment = |raw: &RawValue| match raw.get().as_bytes().first() {
+        Some(b'"') => Ok(("schema".to_owned(), string(raw, "/schema")?)),
+        Some(b'{') => Ok(("schema".to_owned(), object(raw, "/schema")?)),
+        _ => Err(Unreadable::from(wrong_type("/schema", "`schema`", "a text in Cedar's or JSON syntax", raw))),
+    };
+    match raw.get().as_bytes().first() {
+        Some(b'n') => Ok(None),
+        Some(b'[') => {
+            let fragments = parts(raw, "/schema", "fragments", MAX_FRAGMENTS)?;
+            let fragments = fragments.into_iter().map(|(_, raw)| fragment(raw)).collect::<Result<_, _>>()?;
+            Ok(Some(SchemaText { fragments }))
+        }
+        _ => Ok(Some(SchemaText { fragments: vec![fragment(raw)?] })),
+    }
+}
+
+fn read_entities(raw: &RawValue) -> Result<Vec<Document>, Unreadable> {
+    let text = raw.get();
+    let bytes = match text.as_bytes().first() {
+        Some(b'n') => return Ok(Vec::new()),
+        Some(b'[') => text.as_bytes().to_vec(),
+        // the text of a file, array or NDJSON, passed on as a string
+        Some(b'"') => string(raw, "/entities")?.into_bytes(),
+        _ => {
+            return Err(
+                RequestError::new("invalid_member", "/entities", "`entities` must be an array of entities").into()
+            );
+        }
+    };
+    Ok(vec![Document::held("entities", bytes)])
+}
+
+/// One text, or one for each name. A name is what problems are told with.
+fn read_routes(raw: &RawValue) -> Result<Vec<(String, String)>, Unreadable> {
+    match raw.get().as_bytes().first() {
+        Some(b'n') => Ok(Vec::new()),
+        Some(b'"') => Ok(vec![("routes".to_owned(), string(raw, "/routes")?)]),
+        Some(b'{') => parts(raw, "/routes", "files of routes", MAX_ROUTE_FILES)?
+            .into_iter()
+            .map(|(name, raw)| {
+                let pointer = format!("/routes{}", pointer(&name));
+                match raw.get().as_bytes().first() {
+                    Some(b'"') => Ok((name, string(raw, &pointer)?)),
+                    _ => Err(wrong_type(&pointer, "a file of routes", "text", raw).into()),
+                }
+            })
+            .collect(),
+        _ => Err(wrong_type("/routes", "`routes`", "one text or an object of name and text", raw).into()),
+    }
+}
+
+fn read_links(raw: &RawValue, limits: &Limits) -> Result<Vec<Link>, Unreadable> {
+    match raw.get().as_bytes().first() {
+        Some(b'n') => return Ok(Vec::new()),
+        Some(b'[') => {}
+        _ => return Err(wrong_type("/links", "`links`", "an array", raw).into()),
+    }
+    let elements = parts(raw, "/links", "links (`limits.max_policies`)", limits.max_policies)?;
+    let link = |(i, raw): (usize, &RawValue)| {
+        let at = format!("/links/{i}");
+        if raw.get().len() > MAX_SMALL {
+            let message = format!("a link of more than {MAX_SMALL} bytes");
+            return Err(RequestError::new("invalid_member", at, message).into());
+        }
+        Ok(read_link(parse(raw, &at)?, &at)?)
+    };
+    elements.into_iter().map(|(_, raw)| raw).enumerate().map(link).collect()
+}
+
+fn read_link(value: Value<'_>, at: &str) -> Result<Link, RequestError> {
+    let Value::Object(members) = value else {
+        return Err(unlike(at, "a link", "an object of `template_id`, `link_id` and `args`", value.kind()));
+    };
+    let (mut template_id, mut link_id, mut args) = (None, None, Vec::new());
+    for (key, value) in members {
+        let pointer = format!("{at}{}", pointer(&key));
+        match (key.as_ref(), value) {
+            ("template_id", Value::String(text)) => template_id = Some(text.into_owned()),
+            ("link_id", Value::String(text)) => link_id = Some(text.into_owned()),
+            ("args", Value::Object(slots)) => {
+                for (slot, entity) in slots {
+                    let uid = uid_member(entity, &format!("{pointer}/{slot}"))?;
+                    args.push((slot.into_owned(), uid.to_string()));
+                }
+            }
+            ("template_id" | "link_id", other) => {
+                return Err(unlike(&pointer, &format!("`{key}`"), "a string", other.kind()));
+            }
+            ("args", other) => return Err(unlike(&pointer, "`args`", "an object of slot and entity", other.kind())),
+            (other, _) => {
+                return Err(RequestError::new(
+                    "unknown_member",
+                    pointer,
+                    format!("unknown member `{other}`; a link has template_id, link_id, args"),
+                ));
+            }
+        }
+    }
+    let missing =
+        |name: &str| RequestError::new("missing_member", format!("{at}/{name}"), format!("the link lacks `{name}`"));
+    Ok(Link {
+        template_id: template_id.ok_or_else(|| missing("template_id"))?,
+        link_id: link_id.ok_or_else(|| missing("link_id"))?,
+        args,
+    })
+}
+
+fn wrong_type(pointer: &str, what: &str, expected: &str, found: &RawValue) -> RequestError {
+    unlike(pointer, what, expected, kind(found))
+}
+
+fn unlike(pointer: &str, what: &str, expected: &str, found: &str) -> RequestError {
+    RequestError::new("invalid_member", pointer, format!("{what} must be {expected}, not {found}"))
+}

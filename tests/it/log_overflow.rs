@@ -1,0 +1,339 @@
+//! A decision log that cannot keep up: what becomes of decisions, of memory, and of what was recorded.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::gate::{DIALECTS, Gate, bearer, code, get};
+use crate::support::process::{Process, workspace};
+use crate::support::tiny::{ask, ask_with, tiny};
+use crate::support::{Client, Response, Server};
+
+/// A pipe that nobody reads yet.
+fn pipe() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("decisions.jsonl");
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    (dir, file)
+}
+
+/// Reads a pipe until there is a line that contains `last`; gives the lines before.
+fn read(pipe: &Path, last: &'static str) -> std::thread::JoinHandle<Vec<Value>> {
+    use std::io::BufRead;
+    let pipe = std::io::BufReader::new(std::fs::File::open(pipe).unwrap());
+    std::thread::spawn(move || {
+        let lines = pipe.lines().map(Result::unwrap).take_while(|line| !line.contains(last));
+        lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
+    })
+}
+
+fn is_unrecorded(answer: &Response) -> bool {
+    if answer.status == 200 {
+        return false;
+    }
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("not_recorded")), "{}", answer.text());
+    assert!(answer.header("retry-after").is_some() && answer.json().get("decision").is_none());
+    true
+}
+
+fn dropped(server: &Server) -> u64 {
+    server.services.metrics.decision_log_dropped.get()
+}
+
+fn written(server: &Server) -> u64 {
+    server.services.metrics.decision_log_written.get()
+}
+
+/// Asks until decisions are not recorded any more.
+#[track_caller]
+fn fill(server: &Server, transport: &str) {
+    let mut client = server.client();
+    let body = ask_with("alice", &json!({ "padding": "x".repeat(2_000) }));
+    for n in 0.. {
+        let answer = client.post("/v1/is_authorized", &body);
+        if is_unrecorded(&answer) || dropped(server) > 0 {
+            return;
+        }
+        assert!(n < 5_000, "{transport}: nothing is refused");
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_no_allow_whichever_way_it_is_asked() {
+    const ROUTES: &str = "
+hosts: [a.test]
+routes:
+  - {match: GET /open, public: true}
+  - {match: 'GET /d/{id}', action: view, resource: 'Doc::{path.id}'}
+";
+    const POLICIES: &str = "@id(\"all\") permit (principal, action, resource);";
+    for (overflow, allows) in [("drop", true), ("block", false), ("deny", false)] {
+        let (_dir, file) = pipe();
+        let log = json!({ "sink": file, "queue": 16, "queue_bytes": "64KiB", "overflow": overflow });
+        let gate = Gate::with(ROUTES, POLICIES, json!({ "decision_log": log, "gateway": { "deadline": "200ms" } }));
+        let server = &gate.server;
+        fill(server, overflow);
+        let allowed = |metric: &str| gate.metric(metric);
+        let before = allowed("palisade_decisions_total{outcome=\"allow\",transport=\"nginx\"}");
+        let mut client = server.client();
+        let answer = client.post("/v1/is_authorized", ask("alice"));
+        assert_eq!(is_unrecorded(&answer), !allows, "{overflow}");
+        let batch = client.post("/v1/is_authorized/batch", format!("{{\"requests\":[{},{}]}}", ask("a"), ask("b")));
+        assert_eq!(batch.status, 200);
+        for (n, item) in batch.json()["responses"].as_array().unwrap().iter().enumerate() {
+            let expected = match overflow {
+                "drop" => json!(["Allow", null]),
+                // the first waited until the time of the batch was over
+                "block" if n > 0 => json!(["Deny", "decision_too_slow"]),
+                _ => json!(["Deny", "not_recorded"]),
+            };
+            assert_eq!(json!([item["decision"], item["error"]["code"]]), expected, "{overflow}");
+        }
+        let one = r#""subject":{"type":"User","id":"a"},"action":{"name":"read"},"resource":{"type":"File","id":"f"}"#;
+        let answer = client.post("/access/v1/evaluation", format!("{{{one}}}"));
+        assert_eq!(answer.json()["decision"], if allows { json!(true) } else { Value::Null }, "{}", answer.text());
+        let answer = client.post("/access/v1/evaluations", format!("{{{one},\"evaluations\":[{{}},{{}}]}}"));
+        assert_eq!(answer.text().contains("\"decision\":true"), allows, "{}", answer.text());
+        let ann = bearer("ann");
+        for (dialect, target) in DIALECTS.into_iter().flat_map(|dialect| [(dialect, "/d/1"), (dialect, "/open")]) {
+            let answer = get("a.test", target, &[("authorization", &ann)]).send(gate.addr(), dialect);
+            if allows {
+                assert_eq!(answer.status, 200, "{dialect:?} {target}");
+            } else {
+                assert_eq!((answer.status, code(&answer).as_str()), (dialect.fault(), "not_recorded"), "{overflow}");
+            }
+        }
+        let after = allowed("palisade_decisions_total{outcome=\"allow\",transport=\"nginx\"}");
+        assert_eq!(after - before, if allows { 1.0 } else { 0.0 }, "{overflow}: an error is no allow in the metrics");
+        // a reader comes: everything is recorded and decided again, and nothing that was answered is missing
+        let reader = read(&file, "the-last");
+        server.until("recorded again", |server| server.client().post("/v1/is_authorized", ask("alice")).status == 200);
+        let json_type = ("content-type", "application/json");
+        let headers = [json_type, ("x-request-id", "the-last")];
+        let last = || client.send("POST", "/v1/is_authorized", &headers, ask("alice").as_bytes()).status;
+        server.until("the last", {
+            let last = std::cell::RefCell::new(last);
+            move |_| last.borrow_mut()() == 200
+        });
+        let lines = reader.join().unwrap();
+        server.until("counted", |server| written(server) >= lines.len() as u64);
+        assert!(lines.iter().all(|line| line["decision_id"].is_string()));
+    }
+}
+
+#[test]
+fn a_decision_waits_for_room_and_no_other_request_waits_with_it() {
+    let (_dir, file) = pipe();
+    let log = json!({ "sink": file, "queue": 16, "overflow": "block" });
+    let server = tiny(json!({ "decision_log": log }));
+    fill(&server, "block");
+    let before = dropped(&server);
+    let addr = server.decisions;
+    // more than the sidecar has threads
+    let waiting: Vec<_> = (0..32)
+        .map(|n| {
+            std::thread::spawn(move || {
+                let body = ask_with("alice", &json!({ "n": n }));
+                (0..100).any(|_| !is_unrecorded(&Client::new(addr).post("/v1/is_authorized", &body)))
+            })
+        })
+        .collect();
+    server.until("waiting", |server| dropped(server) > before + 8);
+    // requests that need no record are answered all the while
+    for _ in 0..20 {
+        assert_eq!(Client::new(addr).get("/v1/nothing").status, 404);
+        assert_eq!(Client::new(addr).post("/v1/is_authorized", "{").status, 400);
+    }
+    let reader = read(&file, "the-last");
+    for asked in waiting {
+        assert!(asked.join().unwrap(), "there is room now");
+    }
+    let headers = [("content-type", "application/json"), ("x-request-id", "the-last")];
+    let last = server.client().send("POST", "/v1/is_authorized", &headers, ask("alice").as_bytes());
+    assert_eq!(last.status, 200);
+    let lines = reader.join().unwrap();
+    for n in 0..32 {
+        assert_eq!(lines.iter().filter(|line| line["context"]["n"] == n).count(), 1, "{n}: answered once");
+    }
+}
+
+#[test]
+fn a_stuck_sink_holds_no_more_than_the_bound() {
+    for overflow in ["drop", "block", "deny"] {
+        let (_dir, file) = pipe();
+        let log = json!({ "sink": file, "queue_bytes": "4MiB", "overflow": overflow });
+        let server = tiny(json!({ "decision_log": log }));
+        let log = server.services.pdp.log().unwrap();
+        let addr = server.decisions;
+        let large = ask_with("alice", &json!({ "padding": "x".repeat(1_000_000) }));
+        let small = ask_with("alice", &json!({ "padding": "x".repeat(300) }));
+        let most = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut client = Client::new(addr);
+                    for body in [&large, &small, &large, &large, &small, &small] {
+                        is_unrecorded(&client.post("/v1/is_authorized", body));
+                        most.fetch_max(log.queue_bytes(), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let most = most.into_inner();
+        assert!((3 << 20..=4 << 20).contains(&most), "{overflow}: {most}");
+        assert!(dropped(&server) > 0, "{overflow}");
+        server.until("told", |server| {
+            let status = server.admin().get("/v1/status").json();
+            let scrape = server.admin().get("/metrics").text();
+            status["degraded"].as_str().is_some_and(|why| why.contains("has taken nothing for"))
+                && crate::support::metric(&scrape, "palisade_decision_log_failing") == 1.0
+        });
+    }
+}
+
+#[test]
+fn a_record_that_never_fits_is_refused_at_once() {
+    for overflow in ["drop", "block", "deny"] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log");
+        let log = json!({ "sink": file, "queue_bytes": "64KiB", "overflow": overflow });
+        let server = tiny(json!({ "decision_log": log }));
+        let mut client = server.client();
+        let large = ask_with("alice", &json!({ "padding": "x".repeat(100_000) }));
+        let answer = client.post("/v1/is_authorized", large);
+        assert_eq!(is_unrecorded(&answer), overflow != "drop");
+        assert_eq!(client.post("/v1/is_authorized", ask("alice")).status, 200);
+        server.until("written", |server| (written(server), dropped(server)) == (1, 1));
+    }
+}
+
+/// What the operator sees of the log's sink: `degraded` as far as it is about the log, and the metric.
+fn health(server: &Server) -> (Option<String>, bool) {
+    let status = server.admin().get("/v1/status").json();
+    let degraded = status["degraded"].as_str().filter(|why| why.contains("decision log")).map(str::to_owned);
+    let scrape = server.admin().get("/metrics").text();
+    (degraded, crate::support::metric(&scrape, "palisade_decision_log_failing") == 1.0)
+}
+
+#[track_caller]
+fn until_failing(server: &Server, words: &str) {
+    server.until("failing", |server| {
+        let (degraded, failing) = health(server);
+        failing && degraded.is_some_and(|why| why.contains(words))
+    });
+}
+
+#[test]
+fn a_directory_that_is_gone_is_told_and_its_records_are_lost_or_kept() {
+    for overflow in ["drop", "block", "deny"] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("log");
+        std::fs::create_dir(&place).unwrap();
+        let file = place.join("decisions.jsonl");
+        let server = tiny(json!({ "decision_log": { "sink": file, "overflow": overflow } }));
+        let mut client = server.client();
+        let mut ask = |n: usize| {
+            let answer = client.post("/v1/is_authorized", ask_with("alice", &json!({ "n": n })));
+            is_unrecorded(&answer)
+        };
+        assert!(!ask(0));
+        server.until("written", |server| written(server) == 1);
+        assert_eq!(health(&server), (None, false));
+        std::fs::remove_dir_all(&place).unwrap();
+        // records that come before it is noticed are lost no less
+        let refused = (1..=20).filter(|n| ask(*n)).count();
+        assert!(overflow == "deny" || refused == 0, "{overflow}");
+        until_failing(&server, "cannot be made again");
+        match overflow {
+            "drop" => server.until("lost", |server| dropped(server) == 20),
+            "block" => assert!(!ask(21), "there is room"),
+            _ => assert!(ask(21), "what cannot be recorded is refused"),
+        }
+        assert_eq!(written(&server), 1, "{overflow}: nothing is anywhere");
+        std::fs::create_dir(&place).unwrap();
+        server.until("well", |server| health(server) == (None, false));
+        assert!(!ask(22));
+        let expected = match overflow {
+            "drop" => 2,
+            "block" => 23,
+            _ => 22 - refused as u64,
+        };
+        server.until("written", |server| written(server) == expected);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text.lines().count() as u64, expected - 1, "{overflow}: one went with its directory");
+        assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    }
+}
+
+#[test]
+fn a_full_device_is_told_and_nothing_counts_as_written() {
+    for overflow in ["drop", "block", "deny"] {
+        let server = tiny(json!({ "decision_log": { "sink": "/dev/full", "overflow": overflow, "queue": 64 } }));
+        let mut client = server.client();
+        assert!(!is_unrecorded(&client.post("/v1/is_authorized", ask("alice"))));
+        until_failing(&server, "cannot be written");
+        let answers: Vec<bool> =
+            (0..70).map(|_| is_unrecorded(&client.post("/v1/is_authorized", ask("alice")))).collect();
+        match overflow {
+            "drop" => assert!(answers.iter().all(|refused| !refused)),
+            "block" => assert!(!answers[0] && answers[69], "there is room for some"),
+            _ => assert!(answers.iter().all(|refused| *refused)),
+        }
+        assert_eq!(written(&server), 0);
+        assert!(health(&server).1, "{overflow}");
+    }
+}
+
+#[test]
+fn nothing_is_lost_at_a_clean_end() {
+    for overflow in ["drop", "block", "deny"] {
+        let set = [&format!("decision_log.overflow={overflow}"), "decision_log.sink=./d.jsonl", "shutdown.grace=20s"];
+        let mut process = Process::start(workspace(), &set);
+        let addr = process.decisions;
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let stop = stop.clone();
+                std::thread::spawn(move || {
+                    let mut client = Client::new(addr);
+                    let mut answered = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(client.post("/v1/is_authorized", ask("alice")).status, 200);
+                        answered += 1;
+                    }
+                    answered
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(300));
+        stop.store(true, Ordering::Relaxed);
+        // the last records may not be written yet
+        let answered: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        process.signal("TERM");
+        let (status, said) = process.wait();
+        assert_eq!(status.code(), Some(0), "{said}");
+        let log = std::fs::read_to_string(process.path("d.jsonl")).unwrap();
+        assert_eq!(log.lines().count(), answered, "{overflow}");
+    }
+}
+
+#[test]
+fn what_a_sink_never_took_is_counted_at_the_end() {
+    let dir = workspace();
+    assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    let set = ["decision_log.sink=./pipe", "decision_log.overflow=deny", "decision_log.queue=20", "shutdown.grace=9s"];
+    let mut process = Process::start(dir, &set);
+    let body = ask_with("alice", &json!({ "padding": "x".repeat(30_000) }));
+    let mut client = process.client();
+    while !is_unrecorded(&client.post("/v1/is_authorized", &body)) {}
+    drop(client);
+    process.signal("TERM");
+    let started = Instant::now();
+    let (status, said) = process.wait();
+    assert!(started.elapsed() < Duration::from_secs(9), "it is given up before the grace is over");
+    assert_eq!(status.code(), Some(0));
+    assert!(said.contains("what waits for it is lost lost="), "{said}");
+}
