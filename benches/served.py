@@ -26,9 +26,9 @@ CONTEXT = {"now": "2026-11-21T12:00:00Z", "auth": {"method": "password", "mfa": 
 class Server:
     """One sidecar in a directory of its own, with a copy of the project's policies, entities and routes."""
 
-    def __init__(self, binary, port, settings=None, policies=None, entities=None, environment=None):
+    def __init__(self, binary, port, settings=None, policies=None, entities=None, pipe=None):
         self.dir = Path(tempfile.mkdtemp(prefix="palisade-"))
-        self.process = None
+        self.process = self.pipe = None
         self.decisions, self.admin, self.grpc = port, port + 1, port + 2
         for name, given in (("policies", policies), ("entities", entities), ("routes", None)):
             if given is None:
@@ -53,13 +53,17 @@ class Server:
             config.setdefault(section, {}).update(keys)
         # YAML reads JSON
         (self.dir / "palisade.yaml").write_text(json.dumps(config))
+        if pipe:
+            os.mkfifo(self.dir / pipe)
+            # somebody must have it open, or opening it to write waits or fails; it is never read
+            self.pipe = os.open(self.dir / pipe, os.O_RDWR)
         self.log = open(self.dir / "log", "wb")
         self.process = subprocess.Popen(
             [str(binary), "serve"],
             cwd=self.dir,
             stdout=subprocess.DEVNULL,
             stderr=self.log,
-            env={**os.environ, "PALISADE_LOG__FORMAT": "json", **(environment or {})},
+            env={**os.environ, "PALISADE_LOG__FORMAT": "json"},
         )
 
     def __enter__(self):
@@ -116,6 +120,8 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.log.close()
+        if self.pipe is not None:
+            os.close(self.pipe)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
