@@ -145,6 +145,8 @@ fn what_is_masked_is_nowhere() {
     let server = tiny(json!({ "decision_log": { "sink": file, "mask": mask } }));
     let cases = [
         (json!({ "address": CANARY }), json!({ "address": "***" })),
+        // as short as a PIN
+        (json!({ "address": "q7z" }), json!({ "address": "***" })),
         (
             json!({ "auth": { "token": CANARY, "user": "shown" } }),
             json!({ "auth": { "token": "***", "user": "shown" } }),
@@ -181,7 +183,24 @@ fn what_is_masked_is_nowhere() {
     // Cedar's messages quote values: not this one
     assert_eq!(log[0]["errors"][0]["policyId"], "address", "{}", log[0]);
     let text = std::fs::read_to_string(&file).unwrap();
-    assert!(!text.contains("canary") && !text.contains("1234567"), "{text}");
+    assert!(!text.contains("canary") && !text.contains("1234567") && !text.contains("q7z"), "{text}");
+    assert_eq!(log[1]["errors"][0]["message"], "not shown, since something is masked", "{}", log[1]);
+}
+
+#[test]
+fn a_file_that_ends_within_a_line_gets_a_new_line() {
+    let (_dir, file) = place();
+    for before in ["{\"torn\":", "{\"whole\":1}\n", ""] {
+        std::fs::write(&file, before).unwrap();
+        let server = tiny(json!({ "decision_log": { "sink": file } }));
+        assert_eq!(server.client().post("/v1/is_authorized", ask_with("bob", &json!({}))).status, 200);
+        let whole = || std::fs::read_to_string(&file).unwrap().lines().any(|line| line.contains("\"decision_id\""));
+        server.until("written", |_| whole());
+        let text = std::fs::read_to_string(&file).unwrap();
+        let last = text.lines().last().unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(last).is_ok(), "{text}");
+        assert!(text.starts_with(before), "{text}");
+    }
 }
 
 #[test]

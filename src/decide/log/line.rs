@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::config::MaskPath;
 use crate::decide::Call;
-use crate::decide::log::mask::{Masked, unquoted_errors, unquoted_rule};
+use crate::decide::log::mask::{Masked, without_hidden_entity, without_messages};
 use crate::decide::unasked::UnaskedRecord;
-use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, Uid};
+use crate::domain::{AccessRequest, Decision, Outcome, Uid};
 use crate::telemetry::fresh_id;
 
 /// One decision, as it was made.
@@ -107,14 +107,21 @@ impl Limited<'_> {
             Outcome::Deny => b",\"decision\":\"Deny\",\"reason\":",
         })?;
         self.json(&decision.reasons)?;
-        // messages and rules quote what may be hidden
-        let quotes = !decision.errors.is_empty() || matches!(decision.denied_by, Some(DeniedBy::UnknownEntity { .. }));
-        let hidden = masked.filter(|_| quotes).map(|masked| masked.hidden()).unwrap_or_default();
+        let hides = masked.is_some_and(|masked| masked.hides());
         self.write_all(b",\"errors\":")?;
-        self.json(&unquoted_errors(&decision.errors, &hidden))?;
+        if hides && !decision.errors.is_empty() {
+            self.json(&without_messages(&decision.errors))?;
+        } else {
+            self.json(&decision.errors)?;
+        }
         if let Some(rule) = &decision.denied_by {
             self.write_all(b",\"denied_by\":")?;
-            self.json(&unquoted_rule(rule, &hidden))?;
+            if hides {
+                let named = [&request.principal, &request.action, &request.resource];
+                self.json(&without_hidden_entity(rule, named))?;
+            } else {
+                self.json(rule)?;
+            }
         }
         self.write_all(if cached { b",\"cached\":true" } else { b",\"cached\":false" })?;
         let nanos = took.as_nanos();

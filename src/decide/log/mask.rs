@@ -1,12 +1,13 @@
 //! What of a context is hidden, while it is written: nothing hidden is copied, and nothing is changed.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use smallvec::SmallVec;
 
 use crate::config::{MaskPath, MaskStep};
-use crate::domain::{DeniedBy, PolicyError, Value};
+use crate::domain::{DeniedBy, PolicyError, Uid, Value};
 
 /// What stands in for a hidden value.
 const MASKED: &str = "***";
@@ -49,27 +50,16 @@ impl<'v> Masked<'v> {
         Self { value, paths: self.paths.clone() }
     }
 
-    /// The texts that are hidden, longest first: one may be a part of another.
-    pub(super) fn hidden(&self) -> Vec<String> {
-        let mut hidden = Vec::new();
-        self.collect(&mut hidden);
-        hidden.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
-        hidden
-    }
-
-    fn collect(&self, into: &mut Vec<String>) {
+    /// Whether anything is hidden in it.
+    pub(super) fn hides(&self) -> bool {
         match self.value {
-            _ if self.paths.is_empty() => {}
-            Value::Object(members) => {
-                for (key, value) in members {
-                    match self.member(key, value) {
-                        Member::Hidden => texts(value, into),
-                        Member::Shown(member) => member.collect(into),
-                    }
-                }
-            }
-            Value::Array(elements) => elements.iter().for_each(|element| self.element(element).collect(into)),
-            _ => {}
+            _ if self.paths.is_empty() => false,
+            Value::Object(members) => members.iter().any(|(key, value)| match self.member(key, value) {
+                Member::Hidden => true,
+                Member::Shown(member) => member.hides(),
+            }),
+            Value::Array(elements) => elements.iter().any(|element| self.element(element).hides()),
+            _ => false,
         }
     }
 }
@@ -94,53 +84,23 @@ impl Serialize for Masked<'_> {
     }
 }
 
-/// The texts within a value, as a message may quote them. What is shorter than a secret is no secret.
-fn texts(value: &Value<'_>, into: &mut Vec<String>) {
-    const LEAST: usize = 4;
-    match value {
-        Value::String(text) if text.len() >= LEAST && text != MASKED => {
-            into.push(text.to_string());
-            let escaped = text.escape_debug().to_string();
-            if escaped != **text {
-                into.push(escaped);
-            }
-        }
-        Value::Long(n) => {
-            let text = n.to_string();
-            if text.len() >= LEAST {
-                into.push(text);
-            }
-        }
-        Value::Array(elements) => elements.iter().for_each(|element| texts(element, into)),
-        Value::Object(members) => members.iter().for_each(|(_, member)| texts(member, into)),
-        _ => {}
-    }
+/// What stands in for a message of a decision whose context hides something. Messages quote values, also in other
+/// spellings than the request's and after some arithmetic, so no search in them could tell.
+const WITHHELD: &str = "not shown, since something is masked";
+
+/// The errors without their messages.
+pub(super) fn without_messages(errors: &[PolicyError]) -> Vec<PolicyError> {
+    let withheld: Arc<str> = WITHHELD.into();
+    let bare = |error: &PolicyError| PolicyError { policy_id: error.policy_id.clone(), message: withheld.clone() };
+    errors.iter().map(bare).collect()
 }
 
-/// Messages quote values: a hidden one must not be told that way.
-pub(super) fn unquoted_errors<'a>(errors: &'a [PolicyError], hidden: &[String]) -> Cow<'a, [PolicyError]> {
-    let quoted = |error: &PolicyError| hidden.iter().any(|text| error.message.contains(text.as_str()));
-    if !errors.iter().any(quoted) {
-        return Cow::Borrowed(errors);
-    }
-    errors
-        .iter()
-        .map(|error| PolicyError {
-            policy_id: error.policy_id.clone(),
-            message: unquoted(&error.message, hidden).into(),
-        })
-        .collect()
-}
-
-pub(super) fn unquoted_rule<'a>(rule: &'a DeniedBy, hidden: &[String]) -> Cow<'a, DeniedBy> {
+/// The rule without an entity that the line does not name besides: it may come from what is hidden.
+pub(super) fn without_hidden_entity<'a>(rule: &'a DeniedBy, named: [&Uid<'_>; 3]) -> Cow<'a, DeniedBy> {
     match rule {
-        DeniedBy::UnknownEntity { entity } if hidden.iter().any(|text| entity.contains(text.as_str())) => {
-            Cow::Owned(DeniedBy::UnknownEntity { entity: unquoted(entity, hidden) })
+        DeniedBy::UnknownEntity { entity } if named.iter().all(|uid| uid.to_string() != *entity) => {
+            Cow::Owned(DeniedBy::UnknownEntity { entity: MASKED.to_owned() })
         }
         _ => Cow::Borrowed(rule),
     }
-}
-
-fn unquoted(text: &str, hidden: &[String]) -> String {
-    hidden.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASKED))
 }

@@ -1,7 +1,7 @@
 //! Where the lines go, and whether they arrive.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -32,18 +32,23 @@ pub(super) struct Output {
     pub(super) file: File,
     /// The path of an ordinary file, which may be moved or deleted while it is open.
     path: Option<PathBuf>,
+    /// It ends within a line, of a process that ended or a device that was full.
+    pub(super) torn: bool,
 }
 
 impl Output {
     pub(super) fn open(sink: &Sink) -> io::Result<Self> {
         match sink {
-            Sink::Stdout => Ok(Self { file: File::from(io::stdout().as_fd().try_clone_to_owned()?), path: None }),
+            Sink::Stdout => {
+                Ok(Self { file: File::from(io::stdout().as_fd().try_clone_to_owned()?), path: None, torn: false })
+            }
             Sink::File(path) => {
                 // for reading too: without a reader a pipe would not open, and with its last one it would end
                 let pipe = std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
                 let file = OpenOptions::new().create(true).append(true).read(pipe).open(path)?;
                 let ordinary = file.metadata()?.is_file();
-                Ok(Self { file, path: ordinary.then(|| path.clone()) })
+                let torn = ordinary && ends_within_a_line(path).unwrap_or(false);
+                Ok(Self { file, path: ordinary.then(|| path.clone()), torn })
             }
         }
     }
@@ -68,6 +73,17 @@ impl Output {
             result => result,
         }
     }
+}
+
+fn ends_within_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 /// What is wrong with the sink, for those who do not write to it.

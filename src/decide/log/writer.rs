@@ -77,7 +77,8 @@ struct State {
 
 impl LogWriter {
     pub(super) fn new(sink: Sink, output: Output, shared: Arc<Shared>, keep: bool) -> Self {
-        Self { sink, output, shared, keep, batch: VecDeque::new(), in_hand: false, state: State::default() }
+        let state = State { torn: output.torn, ..State::default() };
+        Self { sink, output, shared, keep, batch: VecDeque::new(), in_hand: false, state }
     }
 
     pub(super) fn run(&mut self) {
@@ -236,12 +237,12 @@ impl LogWriter {
         }
         match Output::open(&self.sink) {
             Ok(output) => {
+                self.state.torn = output.torn;
                 self.output = output;
                 if let Some(chunk) = self.batch.front_mut() {
-                    // the new file has no part of the line
+                    // the file that is open now has no part of the line, or one that nobody can go on with
                     chunk.to_line_start();
                 }
-                self.state.torn = false;
                 let moved = std::mem::take(&mut self.state.moved);
                 // whether one that failed takes something is seen when it does
                 if self.state.failure == Some(Failure::Deleted) || (moved && self.state.failure.is_none()) {
