@@ -38,7 +38,7 @@ impl Chunk {
     }
 
     /// Goes back to the beginning of the line that the sink has taken a part of.
-    pub(super) fn to_line_start(&mut self) {
+    pub(super) fn rewind_to_line_start(&mut self) {
         let taken = self.bytes.get(..self.taken).unwrap_or_default();
         self.taken = memchr::memrchr(b'\n', taken).map_or(0, |at| at + 1);
     }
@@ -322,7 +322,7 @@ mod tests {
         for (taken, start, left) in [(0, 0, 3), (2, 0, 3), (4, 4, 2), (5, 4, 2), (8, 8, 1), (11, 8, 1), (12, 12, 0)] {
             let mut chunk = Chunk { bytes: b"{a}\n{b}\n{c}\n".to_vec(), taken, records: 3, weight: 12 };
             assert_eq!(chunk.records_left(), left);
-            chunk.to_line_start();
+            chunk.rewind_to_line_start();
             assert_eq!((chunk.taken, chunk.records_left()), (start, left));
         }
     }

@@ -152,7 +152,7 @@ impl LogWriter {
             if deleted {
                 // what was just written is nowhere: the next file gets it, or none
                 chunk.taken = start;
-                chunk.to_line_start();
+                chunk.rewind_to_line_start();
                 self.reopen();
                 continue;
             }
@@ -241,7 +241,7 @@ impl LogWriter {
                 self.output = output;
                 if let Some(chunk) = self.batch.front_mut() {
                     // the file that is open now has no part of the line, or one that nobody can go on with
-                    chunk.to_line_start();
+                    chunk.rewind_to_line_start();
                 }
                 let moved = std::mem::take(&mut self.state.moved);
                 // whether one that failed takes something is seen when it does
