@@ -75,7 +75,7 @@ MUTANTS = [
      '"tags" => tags = Some(member),\n                _ => return Err(Unsure),', '"tags" => tags = Some(member),\n                _ => {}'),
     ("a duration is written in seconds", "export.rs",
      'Val::Duration(n) => call("duration", format!("{n}ms")),', 'Val::Duration(n) => call("duration", format!("{}s", n / 1000)),'),
-    ("a link is read back by the name that it was given for its template", "policies.rs",
+    ("a link is read back by the name that it was given for its template", "policies/link.rs",
      "self.links.push(Link { template_id: template_id.to_string(), ..link.clone() });", "self.links.push(link.clone());"),
     ("where the reference is not at hand, failed policies are forgotten", "compiled/decide.rs",
      "if !may_refer && outcomes.failed.iter().any(", "if !may_refer && { outcomes.failed.clear(); true } && outcomes.failed.iter().any("),
