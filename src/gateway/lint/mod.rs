@@ -10,6 +10,7 @@ mod caddy;
 mod directive;
 mod envoy;
 mod haproxy;
+mod include;
 mod nginx;
 mod node;
 mod questions;

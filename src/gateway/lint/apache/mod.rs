@@ -8,19 +8,16 @@ mod parse;
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::report::{At, Report};
+use crate::gateway::lint::include::{self, Part, Syntax};
+use crate::gateway::lint::report::Report;
 use crate::gateway::lint::{Files, is_everybody, is_identity};
 use hosts::{Found, Host};
-
-/// How many directives includes may come to.
-const MOST: usize = 50_000;
 
 /// The traps in the configuration that begins with `text`.
 pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
     let mut report = Report::new(files);
     let source = report.add(origin, text);
-    let mut made = 0;
-    let tree = read(source, &[source], &mut made, &mut report);
+    let tree = include::read(&SYNTAX, source, &mut report).unwrap_or_default();
     let hosts = hosts::hosts(&tree);
     if !hosts.iter().any(|host| !host.checks.is_empty()) {
         report.missing(
@@ -46,47 +43,21 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     report.findings(&[])
 }
 
-/// Reads a file with what it includes.
-fn read(source: usize, around: &[usize], made: &mut usize, report: &mut Report<'_>) -> Vec<Directive> {
-    match parse::parse(source, &report.text(source)) {
-        Ok(tree) => expand(tree, around, made, report),
-        Err(broken) => {
-            let message = format!("not a configuration of Apache: {}", broken.message);
-            report.broken(At { source, line: broken.line }, &message);
-            Vec::new()
-        }
-    }
-}
+const SYNTAX: Syntax = Syntax { gateway: "Apache", parse: parse::parse, part };
 
-fn expand(tree: Vec<Directive>, around: &[usize], made: &mut usize, report: &mut Report<'_>) -> Vec<Directive> {
-    let mut expanded = Vec::with_capacity(tree.len());
-    for mut directive in tree {
-        *made += 1;
-        if *made > MOST {
+fn part(directive: &Directive, report: &mut Report<'_>) -> Part {
+    match directive.name() {
+        "include" | "includeoptional" => Part::Included,
+        "use" => {
             report.not_checked(
-                directive.at,
-                "what follows is not looked at: there are too many directives",
-                "name the parts",
-            );
-            break;
-        }
-        directive.block = directive.block.map(|block| expand(block, around, made, report));
-        match directive.name() {
-            "include" | "includeoptional" => {
-                for source in report.include(directive.at, directive.argument(1), around) {
-                    let around = [around, &[source]].concat();
-                    expanded.extend(read(source, &around, made, report));
-                }
-            }
-            "use" => report.not_checked(
                 directive.at,
                 "what this macro comes to is not looked at",
                 "look at what `httpd -D DUMP_CONFIG` writes",
-            ),
-            _ => expanded.push(directive),
+            );
+            Part::Dropped
         }
+        _ => Part::Kept,
     }
-    expanded
 }
 
 /// The lines that ask the sidecar.

@@ -86,6 +86,20 @@ fn read_file(source: usize, report: &mut Report<'_>) -> Option<Vec<Directive>> {
 // === impl Reader ===
 
 impl Reader {
+    /// Counts a directive. True, and reported, if imports come to more than is looked at.
+    fn is_too_much(&mut self, line: &Directive, depth: usize, report: &mut Report<'_>) -> bool {
+        self.made += 1;
+        let too_much = self.made > MOST || depth > DEEPEST;
+        if too_much {
+            report.not_checked(
+                line.at,
+                "what is imported here is not looked at: it comes to too many directives",
+                "name what is imported by itself",
+            );
+        }
+        too_much
+    }
+
     /// What stands outside of all sites.
     fn top(
         &mut self,
@@ -96,13 +110,7 @@ impl Reader {
         report: &mut Report<'_>,
     ) {
         for line in lines {
-            self.made += 1;
-            if self.made > MOST || depth > DEEPEST {
-                report.not_checked(
-                    line.at,
-                    "what is imported here is not looked at: it comes to too many directives",
-                    "name what is imported by itself",
-                );
+            if self.is_too_much(&line, depth, report) {
                 return;
             }
             let name = line.name().to_owned();
@@ -139,13 +147,7 @@ impl Reader {
     ) -> Vec<Directive> {
         let mut expanded = Vec::with_capacity(body.len());
         for mut line in body {
-            self.made += 1;
-            if self.made > MOST || depth > DEEPEST {
-                report.not_checked(
-                    line.at,
-                    "what is imported here is not looked at: it comes to too many directives",
-                    "name what is imported by itself",
-                );
+            if self.is_too_much(&line, depth, report) {
                 break;
             }
             if line.name() != "import" {

@@ -4,7 +4,6 @@
 //! directives that are active there.
 
 mod check;
-mod include;
 mod pages;
 mod pass;
 mod scope;
@@ -16,15 +15,34 @@ mod tree;
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::include::{self, Part, Syntax};
 use crate::gateway::lint::report::{At, Report};
 use crate::gateway::lint::{Files, is_everybody};
 use scope::{Block, Matches, Server};
+
+const SYNTAX: Syntax = Syntax { gateway: "nginx", parse: tree::parse, part };
+
+fn part(directive: &Directive, report: &mut Report<'_>) -> Part {
+    let file = directive.argument(1);
+    if directive.name() != "include" || directive.block.is_some() {
+        Part::Kept
+    } else if !is_data(file) || report.readable(file) {
+        Part::Included
+    } else {
+        Part::Dropped
+    }
+}
+
+/// Whether a file holds a table that says nothing of requests: types of media, or sets of characters.
+fn is_data(path: &str) -> bool {
+    matches!(path.rsplit('/').next(), Some("mime.types" | "koi-utf" | "koi-win" | "win-utf"))
+}
 
 /// The traps in the configuration that begins with `text`.
 pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
     let mut report = Report::new(files);
     let source = report.add(origin, text);
-    let Some(tree) = include::read(source, &mut report) else { return report.findings(&[]) };
+    let Some(tree) = include::read(&SYNTAX, source, &mut report) else { return report.findings(&[]) };
     let mut asks = false;
     scope::walk(&tree, &mut |directive, _| {
         asks |= directive.name() == "auth_request" && directive.argument(1) != "off"
