@@ -9,14 +9,11 @@ Works on a scratch package of these files of `src/gateway` and their tests, whic
 one is not, and with 2 if a rule is no longer there just once: then look for it again, do not drop it.
 """
 
-import os
-import pathlib
-import re
-import subprocess
 import sys
-import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import gateway_mutants
+from gateway_mutants import ROOT
+
 FILES = ["names", "query", "overrides", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
          "pattern", "host", "refusal"]
 
@@ -136,55 +133,17 @@ def check_places(texts):
         sys.exit(2)
 
 
-def package(scratch, texts):
-    """A package of the readers and their tests alone, with the versions that the tree has."""
-    versions = dict(re.findall(r'name = "([^"]+)"\nversion = "([^"]+)"', (ROOT / "Cargo.lock").read_text()))
-    dependencies = "".join(
-        f'{name} = {{ version = "={versions[name]}"{more} }}\n'
-        for name, more in [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""),
-                           ("foldhash", ""), ("proptest", ', default-features = false, features = ["std"]')])
-    (scratch / "Cargo.toml").write_text(
-        f'[package]\nname = "names"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n{dependencies}')
-    (scratch / "src/gateway").mkdir(parents=True)
-    (scratch / "src/lib.rs").write_text(STUBS)
-    for name, text in texts.items():
-        (scratch / f"src/gateway/{name}.rs").write_text(text)
-
-
-def run(scratch, target):
-    """Runs the tests. Returns which fail."""
-    env = dict(os.environ, CARGO_TARGET_DIR=str(target), RUST_BACKTRACE="0", PROPTEST_CASES="300")
-    built = subprocess.run(["cargo", "test", "--no-run"], cwd=scratch, env=env, capture_output=True, text=True)
-    if built.returncode != 0:
-        print(built.stderr, file=sys.stderr)
-        sys.exit("it does not compile")
-    ran = subprocess.run(["cargo", "test", "--lib"], cwd=scratch, env=env, capture_output=True, text=True)
-    failed = re.findall(r"^test gateway::(\S+) \.\.\. FAILED", ran.stdout, flags=re.M)
-    return sorted(failed) or ([] if ran.returncode == 0 else ["the tests died"])
+def package(scratch):
+    """A package of the readers and their tests alone."""
+    crates = [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""), ("foldhash", ""),
+              ("proptest", ', default-features = false, features = ["std"]')]
+    gateway_mutants.package(scratch, "names", STUBS, crates)
 
 
 def main():
     texts = {name: (ROOT / f"src/gateway/{name}.rs").read_text() for name in FILES}
     check_places(texts)
-    words = sys.argv[1:]
-    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant[0] for word in words)]
-    target = pathlib.Path(os.environ.get("MUTANTS_TARGET_DIR", ROOT / "target/mutants")).resolve()
-    missed = 0
-    with tempfile.TemporaryDirectory(prefix="palisade-names-") as directory:
-        scratch = pathlib.Path(directory)
-        package(scratch, texts)
-        if failed := run(scratch, target):
-            sys.exit(f"the tests fail with every rule in place: {failed}")
-        print("| rule taken out | caught by |\n|---|---|", flush=True)
-        for name, file, old, new in chosen:
-            place = scratch / f"src/gateway/{file}.rs"
-            place.write_text(texts[file].replace(old, new))
-            failed = run(scratch, target)
-            place.write_text(texts[file])
-            missed += not failed
-            print(f"| {name} | {', '.join(failed) or 'nothing: missed'} |", flush=True)
-    print(f"\n{len(chosen) - missed} of {len(chosen)} caught")
-    sys.exit(1 if missed else 0)
+    sys.exit(1 if gateway_mutants.try_all(gateway_mutants.chosen(MUTANTS), texts, package) else 0)
 
 
 if __name__ == "__main__":

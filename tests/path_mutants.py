@@ -9,14 +9,11 @@ Works on a scratch package of `src/gateway/path.rs` and its tests, which builds 
 one is not, and with 2 if a rule is no longer there just once: then look for it anew, do not drop it.
 """
 
-import os
-import pathlib
-import re
-import subprocess
 import sys
-import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import gateway_mutants
+from gateway_mutants import ROOT
+
 SOURCE = ROOT / "src/gateway/path.rs"
 
 # name, what is there, what to put in its place
@@ -73,53 +70,19 @@ def check_places(text):
 
 
 def package(scratch):
-    """A package of the reader and its tests alone, with the versions that the tree has."""
-    versions = dict(re.findall(r'name = "([^"]+)"\nversion = "([^"]+)"', (ROOT / "Cargo.lock").read_text()))
-    dependencies = "".join(
-        f'{name} = {{ version = "={versions[name]}"{more} }}\n'
-        for name, more in [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""),
-                           ("proptest", ', default-features = false, features = ["std"]')])
-    (scratch / "Cargo.toml").write_text(
-        f'[package]\nname = "paths"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n{dependencies}')
-    (scratch / "src/gateway").mkdir(parents=True)
-    (scratch / "src/lib.rs").write_text("//! The reader of targets alone.\n#![allow(dead_code)]\npub mod gateway { pub mod path; }\n")
+    """A package of the reader and its tests alone."""
+    crates = [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""),
+              ("proptest", ', default-features = false, features = ["std"]')]
+    lib = "//! The reader of targets alone.\n#![allow(dead_code)]\npub mod gateway { pub mod path; }\n"
+    gateway_mutants.package(scratch, "paths", lib, crates)
     (scratch / "src/gateway/path_tests.rs").write_text((ROOT / "src/gateway/path_tests.rs").read_text())
-
-
-def run(scratch, target):
-    """Runs the tests. Returns which fail."""
-    env = dict(os.environ, CARGO_TARGET_DIR=str(target), RUST_BACKTRACE="0", PROPTEST_CASES="300")
-    built = subprocess.run(["cargo", "test", "--no-run"], cwd=scratch, env=env, capture_output=True, text=True)
-    if built.returncode != 0:
-        print(built.stderr, file=sys.stderr)
-        sys.exit("it does not compile")
-    ran = subprocess.run(["cargo", "test", "--lib"], cwd=scratch, env=env, capture_output=True, text=True)
-    failed = re.findall(r"^test gateway::path::tests::(\S+) \.\.\. FAILED", ran.stdout, flags=re.M)
-    return sorted(failed) or ([] if ran.returncode == 0 else ["the tests died"])
 
 
 def main():
     text = SOURCE.read_text()
     check_places(text)
-    words = sys.argv[1:]
-    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant[0] for word in words)]
-    target = pathlib.Path(os.environ.get("MUTANTS_TARGET_DIR", ROOT / "target/mutants")).resolve()
-    missed = 0
-    with tempfile.TemporaryDirectory(prefix="palisade-paths-") as directory:
-        scratch = pathlib.Path(directory)
-        package(scratch)
-        place = scratch / "src/gateway/path.rs"
-        place.write_text(text)
-        if failed := run(scratch, target):
-            sys.exit(f"the tests fail with every rule in place: {failed}")
-        print("| rule taken out | caught by |\n|---|---|", flush=True)
-        for name, old, new in chosen:
-            place.write_text(text.replace(old, new))
-            failed = run(scratch, target)
-            missed += not failed
-            print(f"| {name} | {', '.join(failed) or 'nothing: missed'} |", flush=True)
-    print(f"\n{len(chosen) - missed} of {len(chosen)} caught")
-    sys.exit(1 if missed else 0)
+    mutants = [(name, "path", old, new) for name, old, new in gateway_mutants.chosen(MUTANTS)]
+    sys.exit(1 if gateway_mutants.try_all(mutants, {"path": text}, package) else 0)
 
 
 if __name__ == "__main__":
