@@ -86,7 +86,7 @@ impl Pattern {
                 return Err(format!("`{method}` does not stand for others; list the methods, as in `GET,POST /path`"));
             }
             if method == "CONNECT" {
-                return Err("`CONNECT` opens a tunnel, and nobody is asked about what is sent through it".to_owned());
+                return Err("`CONNECT` opens a tunnel, and what is sent through it is not checked".to_owned());
             }
             if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
                 return Err(format!(

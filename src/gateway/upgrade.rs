@@ -1,4 +1,4 @@
-//! Upgrades of a connection: what is behind one, nobody is asked about.
+//! Upgrades of a connection: what is sent through one is not checked.
 //!
 //! Inside of an upgrade to HTTP/2 (`h2c`) a client sends requests that no gateway sees any more. So none is allowed
 //! but to a WebSocket, and that only where a route says so.
