@@ -59,6 +59,7 @@ pub const RULES: &[&str] = &[
     "envoy-upgrade-filters",
     "envoy-validate-mutations",
     "envoy-wrong-address",
+    "caddy-check-keepalive",
     "caddy-check-matcher",
     "caddy-check-response",
     "caddy-check-timeout",

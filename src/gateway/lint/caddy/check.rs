@@ -98,6 +98,14 @@ pub(super) fn lint(check: &Directive, removed: &[String], trusted: bool, report:
             "set `dial_timeout 500ms` and `response_header_timeout 1s` in `transport http`",
         );
     }
+    if !transport.iter().any(|line| line.name() == "keepalive" && line.argument(1) == "off") {
+        report.warn(
+            "caddy-check-keepalive",
+            check.at,
+            "a kept connection of the check can lead to the service, which would then answer checks",
+            "set `keepalive off` in `transport http`",
+        );
+    }
     if let Some(response) = find("handle_response") {
         report.warn(
             "caddy-check-response",

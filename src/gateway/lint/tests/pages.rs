@@ -293,6 +293,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("caddy", "\t\trequest_header -X-Palisade-Principal\n", "", "caddy-identity-spoofed"),
     ("caddy", "\troute {\n", "\thandle {\n", "caddy-identity-removed"),
     ("caddy", "\troute {\n", "\troute /api/* {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n\troute {\n", "caddy-unchecked"),
+    ("caddy", "\t\t\t\tkeepalive off\n", "", "caddy-check-keepalive"),
+    ("caddy", "keepalive off", "keepalive 30s", "caddy-check-keepalive"),
     ("caddy", "\t\t\t\tresponse_header_timeout 1s\n", "", "caddy-check-timeout"),
     ("caddy", "\t\t\t\tdial_timeout 500ms\n", "", "caddy-check-timeout"),
     ("caddy", "\t\terror @upgrade 403\n", "", "caddy-upgrade"),
