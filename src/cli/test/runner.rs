@@ -11,7 +11,7 @@ use crate::cli::test::filter::Filter;
 use crate::cli::test::model::{Case, Check, EntityChange, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
 use crate::domain::{Bundle, Diagnostic, Document, Revision, Uid, Value, request};
-use crate::engine::{self, EngineSettings, Semantics, Snapshot, Validation};
+use crate::engine::{self, EngineSettings, Snapshot, Validation};
 
 /// How many tests a thread takes at once.
 const CHUNK: usize = 64;
@@ -19,10 +19,8 @@ const CHUNK: usize = 64;
 /// How tests are run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Cedar's semantics, or the stricter ones.
-    pub semantics: Semantics,
-    /// Whether the policies must validate.
-    pub validation: Validation,
+    /// How policies are validated and decisions are made.
+    pub engine: EngineSettings,
     /// The clock, in milliseconds since 1970, for requests that leave `now` out.
     pub now: i64,
     /// Which tests to run.
@@ -36,8 +34,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            semantics: Semantics::Strict,
-            validation: Validation::Strict,
+            engine: EngineSettings::default(),
             now: crate::cli::clock::now(),
             filter: Filter::default(),
             fail_fast: false,
@@ -78,8 +75,7 @@ struct World<'t> {
 }
 
 fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Report, Vec<Diagnostic>> {
-    let settings =
-        EngineSettings { validation: options.validation, semantics: options.semantics, ..EngineSettings::default() };
+    let settings = options.engine.clone();
     let revision = Revision { incarnation: 0, counter: 1 };
     let (base, _) = Snapshot::build(Arc::new(bundle.clone()), &settings, revision)?;
     // the policies were validated with the bundle's own entities; entities are checked with each set

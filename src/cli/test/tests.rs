@@ -3,7 +3,7 @@
 use super::runner::{Options, run_with};
 use super::*;
 use crate::domain::{Bundle, Document, PolicyNaming, PolicyText, SchemaText};
-use crate::engine::Semantics;
+use crate::engine::{EngineSettings, Semantics};
 
 const SCHEMA: &str = r#"
     entity User = { level: Long } tags String;
@@ -45,7 +45,8 @@ pub(super) fn yaml_file(tests: &str) -> TestFile {
 }
 
 fn run_one(test: &str, semantics: Semantics) -> TestResult {
-    let options = Options { semantics, jobs: 1, ..Options::default() };
+    let engine = EngineSettings { semantics, ..EngineSettings::default() };
+    let options = Options { engine, jobs: 1, ..Options::default() };
     let file = yaml_file(&format!("tests:\n  - {{name: t, {test}}}\n"));
     let report = run_with(&bundle(), &[file], &options).unwrap();
     report.results.into_iter().next().unwrap()
