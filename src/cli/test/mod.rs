@@ -22,7 +22,7 @@ use clap::Args;
 
 pub use filter::Filter;
 pub use format::Format;
-pub use model::{Case, Check, EntityChange, Expect, Fault, Store, TestFile};
+pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile};
 pub use report::{Got, ReasonDiff, Report, TestResult};
 pub use runner::{Options, run_bundle, run_with};
 

@@ -146,6 +146,42 @@ fn entities_of_a_json_test_replace_the_store() {
 }
 
 #[test]
+fn reasons_of_a_json_test_are_some_of_those_that_determine_and_may_be_positions() {
+    let request = r#""request":{"principal":"User::\"ann\"","action":"Action::\"view\"","resource":"Doc::\"d\"","context":{"mfa":true}}"#;
+    let bundle = |more: &str| {
+        let mut bundle = bundle();
+        bundle.policies[0].text = format!("permit (principal, action, resource);\n{POLICIES}");
+        if !more.is_empty() {
+            let (text, naming) = (more.to_owned(), PolicyNaming::Stem("q".to_owned()));
+            bundle.policies.push(PolicyText { origin: "q.cedar".to_owned(), text, naming });
+        }
+        bundle
+    };
+    let named = "@id(\"policy0\") forbid (principal, action, resource) when { false };";
+    for (more, reason, passes) in [
+        ("", r#"["p.0","view"]"#, true),
+        ("", r#"["view"]"#, true),
+        ("", "[]", true),
+        ("", r#"["policy0"]"#, true),
+        ("", r#"["policy0","view"]"#, true),
+        // the second has an `@id`
+        ("", r#"["policy1"]"#, false),
+        ("", r#"["policy9"]"#, false),
+        ("", r#"["nothing","view"]"#, false),
+        // which of two files is meant?
+        ("forbid (principal, action, resource) when { false };", r#"["policy0"]"#, false),
+        // a policy that has the name is meant
+        (named, r#"["policy0"]"#, false),
+    ] {
+        let text = format!(r#"[{{{request},"decision":"allow","reason":{reason}}}]"#);
+        let cases = json::parse(&text, &|_| Err(String::new())).unwrap();
+        let file = TestFile { path: "t.json".to_owned(), id: "t.json".to_owned(), cases };
+        let report = run_bundle(&bundle(more), &[file]).unwrap();
+        assert_eq!(report.failed() == 0, passes, "{more} {reason}: {report:?}");
+    }
+}
+
+#[test]
 fn the_order_is_that_of_the_tests_on_any_number_of_threads() {
     let tests: String = (0..300)
         .map(|i| {
