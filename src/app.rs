@@ -6,7 +6,7 @@ mod signals;
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +21,7 @@ use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink}
 use crate::domain::Diagnostic;
 use crate::engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use crate::identity::Identity;
-use crate::source::{FileSettings, FileSource};
+use crate::source::{FileSettings, FileSource, Places};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::{Metrics, events, room_for_threads};
@@ -296,8 +296,10 @@ fn descriptors(limit: usize, max_connections: usize) -> Option<Arc<Semaphore>> {
     (room < max_connections.saturating_mul(2)).then(|| Arc::new(Semaphore::new(room)))
 }
 
-fn file_source(settings: &Settings) -> FileSource {
-    let files = FileSettings {
+/// What of the settings says how files are read and watched.
+#[must_use]
+pub fn file_settings(settings: &Settings) -> FileSettings {
+    FileSettings {
         quiet: settings.reload.quiet,
         poll: settings.reload.poll.unwrap_or(Duration::MAX),
         vanish_quiet: settings.load.vanish_quiet,
@@ -305,22 +307,15 @@ fn file_source(settings: &Settings) -> FileSource {
         // a directory that is not there may be a mount that is not there
         entities_required: !settings.load.allow_empty_entities,
         ..FileSettings::default()
-    };
-    let source = FileSource::new(settings.policies.clone(), Some(settings.entities.clone()), files);
-    match &settings.routes {
-        Some(path) => source.with_routes(path.clone()),
-        // whoever serves other policies than those of this directory does not mean its routes
-        None if settings.policies != Path::new(config::DEFAULT_POLICIES) => {
-            if let Some(unused) = config::DEFAULT_ROUTES.iter().find(|path| Path::new(path).exists()) {
-                tracing::warn!("`{unused}` is not used, since `policies` is set and `routes` is not: set `routes` too");
-            }
-            source
-        }
-        None => {
-            let [directory, file] = config::DEFAULT_ROUTES.map(PathBuf::from);
-            source.with_routes_if_any(if file.exists() && !directory.exists() { file } else { directory })
-        }
     }
+}
+
+fn file_source(settings: &Settings) -> FileSource {
+    let places = Places::of(settings);
+    if let Some(unused) = places.unused_routes() {
+        tracing::warn!("`{unused}` is not used, since `policies` is set and `routes` is not: set `routes` too");
+    }
+    places.source(file_settings(settings))
 }
 
 fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<DecisionLog>, AppError> {

@@ -273,7 +273,9 @@ impl<S: Source> Loader<S> {
                     }
                     Err(Rejected::Invalid(problems)) => problems,
                     // only API changes are bounded, and the process ends
-                    Err(Rejected::Stopped | Rejected::Abandoned | Rejected::Busy) => Vec::new(),
+                    Err(Rejected::Stopped | Rejected::Abandoned | Rejected::Busy | Rejected::Unexpected(_)) => {
+                        Vec::new()
+                    }
                 }
             }
             Err(problems) => {

@@ -1,43 +1,47 @@
-//! The bundle that a verb works on: the flags that name it, and reading it.
+//! The bundle that a verb works on: the flags that name it, the configuration that it is judged by, and reading it.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 
+use crate::app;
 use crate::cli::exit::Stop;
+use crate::cli::flags::{ConfigArgs, set};
+use crate::config::{self, Settings};
 use crate::domain::{Bundle, Diagnostic};
-use crate::source::{FileSettings, FileSource, Source};
+use crate::engine::{EngineSettings, Validation};
+use crate::source::{FileSettings, FileSource, Places, Source};
 
-/// Where policies are if nothing names another place.
-const DEFAULT_POLICIES: &str = "./policies";
-
-/// Where entities are if nothing names another place.
-const DEFAULT_ENTITIES: &str = "./entities";
-
-/// Which bundle to read.
+/// Which bundle to read, and with which configuration.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BundleArgs {
-    /// Policies: a directory, a single file, or a directory that holds `policies` and `entities` [default: ./policies]
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Policies: a directory, a single file, or a bundle directory, which holds `policies`, `entities` and `routes`
+    /// [key: policies] [default: ./policies]
     #[arg(short, long, value_name = "PATH", help_heading = "Bundle")]
     pub policies: Option<PathBuf>,
-    /// Schema, in Cedar's or the JSON syntax, instead of the one beside the policies
+    /// Schema, in Cedar's or the JSON syntax, instead of the one beside the policies [key: schema]
     #[arg(short, long, value_name = "PATH", help_heading = "Bundle")]
     pub schema: Option<PathBuf>,
-    /// Entities: a directory or a single file [default: ./entities if it exists]
+    /// Entities: a directory or a single file [key: entities] [default: `entities` in a bundle directory, else ./entities]
     #[arg(long, value_name = "PATH", help_heading = "Bundle")]
     pub entities: Option<PathBuf>,
+    /// Routes of the gateway endpoints: a directory or a single file [key: routes] [default: `routes` or `routes.yaml`
+    /// in a bundle directory, or here if `policies` is not set]
+    #[arg(long, value_name = "PATH", help_heading = "Bundle")]
+    pub routes: Option<PathBuf>,
 }
 
-/// The places that [`BundleArgs`] mean.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
-    /// A directory, or a file.
-    pub policies: PathBuf,
-    /// A directory, or a file.
-    pub entities: Option<PathBuf>,
-    /// A directory, or a file, if it is not beside the policies.
-    pub schema: Option<PathBuf>,
+/// The bundle that the flags and the configuration name.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The configuration, as `serve` reads it.
+    pub settings: Settings,
+    /// Where the bundle is.
+    pub places: Places,
 }
 
 /// What could be read.
@@ -52,53 +56,74 @@ pub struct Read {
 // === impl BundleArgs ===
 
 impl BundleArgs {
-    /// Finds out what the flags mean.
+    /// The part of the configuration that the flags set.
     ///
     /// # Errors
-    /// If something that a flag names does not exist.
-    pub fn places(&self) -> Result<Places, Stop> {
-        for (flag, path) in [("--policies", &self.policies), ("--schema", &self.schema), ("--entities", &self.entities)]
-        {
+    /// If a `--set` has no key.
+    pub fn tree(&self) -> Result<Value, Stop> {
+        let mut tree = self.config.tree()?;
+        for (key, path) in self.named() {
+            if let Some(path) = path {
+                set(&mut tree, &[key], Value::from(path.to_string_lossy()));
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Finds out which bundle is meant, and by which configuration it is judged.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or something that a flag names does not exist.
+    pub fn choose(&self) -> Result<Chosen, Stop> {
+        self.choose_with(|_| ())
+    }
+
+    /// The same, with more of the configuration set by flags of the verb's own.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn choose_with(&self, more: impl FnOnce(&mut Value)) -> Result<Chosen, Stop> {
+        for (flag, path) in self.named() {
             if let Some(path) = path
                 && !path.exists()
             {
-                return Err(Stop::failure(format!("`{flag} {}`: there is no such file or directory", path.display())));
+                return Err(Stop::failure(format!(
+                    "`--{flag} {}`: there is no such file or directory",
+                    path.display()
+                )));
             }
         }
-        let given = self.policies.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_POLICIES));
-        let (policies, beside) = match given.join("policies") {
-            inner if inner.is_dir() => (inner, given.join("entities")),
-            _ => (given, PathBuf::from(DEFAULT_ENTITIES)),
-        };
-        if !policies.exists() {
+        let mut tree = self.tree()?;
+        more(&mut tree);
+        let settings = self.config.load(tree)?;
+        let places = Places::of(&settings);
+        if !places.policies.exists() {
             return Err(Stop::failure(format!(
                 "there is no `{}` here: change to a bundle directory, or name one with `--policies`",
-                policies.display()
+                places.policies.display()
             )));
         }
-        let entities = self.entities.clone().or_else(|| Some(beside).filter(|path| path.exists()));
-        Ok(Places { policies, entities, schema: self.schema.clone() })
+        Ok(Chosen { settings, places })
+    }
+
+    fn named(&self) -> [(&'static str, &Option<PathBuf>); 4] {
+        [("policies", &self.policies), ("schema", &self.schema), ("entities", &self.entities), ("routes", &self.routes)]
     }
 }
 
-impl BundleArgs {
-    /// The routes beside the bundle, if there are any: in the bundle directory that is named, else here.
-    #[must_use]
-    pub fn routes_beside(&self) -> Option<PathBuf> {
-        let root = self.policies.clone().filter(|path| path.join("policies").is_dir()).unwrap_or_default();
-        ["routes", "routes.yaml"].map(|name| root.join(name)).into_iter().find(|path| path.exists())
-    }
-}
+// === impl Chosen ===
 
-// === impl Places ===
-
-impl Places {
-    /// Where the tests of these policies are.
+impl Chosen {
+    /// What of the configuration concerns the engine. `strictest` is the validation where there is a schema and the
+    /// configuration does not ask for less; without a schema there is nothing to validate against.
     #[must_use]
-    pub fn tests(&self) -> PathBuf {
-        let base =
-            if self.policies.is_dir() { &self.policies } else { self.policies.parent().unwrap_or(Path::new(".")) };
-        base.join("tests")
+    pub fn engine(&self, bundle: &Bundle, strictest: Validation) -> EngineSettings {
+        let validation = match (&bundle.schema, self.settings.validation) {
+            (None, _) | (_, config::Validation::Off) => Validation::Off,
+            (_, config::Validation::Warn) => Validation::Warn,
+            (_, config::Validation::Strict) => strictest,
+        };
+        EngineSettings { validation, ..app::engine_settings(&self.settings) }
     }
 
     /// Reads the bundle without routes.
@@ -106,24 +131,28 @@ impl Places {
     /// # Errors
     /// Every problem of the files.
     pub fn read(&self) -> Result<Read, Vec<Diagnostic>> {
-        self.read_with(None)
+        let places = Places { routes: None, ..self.places.clone() };
+        read(&places.source(self.files()))
     }
 
-    /// Reads the bundle, with the routes that are at `routes`.
+    /// Reads the bundle with its routes, if it has any.
     ///
     /// # Errors
     /// Every problem of the files.
-    pub fn read_with(&self, routes: Option<PathBuf>) -> Result<Read, Vec<Diagnostic>> {
-        let mut source = FileSource::new(self.policies.clone(), self.entities.clone(), FileSettings::default());
-        if let Some(schema) = &self.schema {
-            source = source.with_schema(schema.clone());
-        }
-        if let Some(routes) = routes {
-            source = source.with_routes(routes);
-        }
-        let loaded = source.load()?;
-        Ok(Read { bundle: loaded.bundle, warnings: loaded.warnings })
+    pub fn read_with_routes(&self) -> Result<Read, Vec<Diagnostic>> {
+        read(&self.places.source(self.files()))
     }
+
+    /// As `serve` reads files; but policies can be looked at before there are entities.
+    fn files(&self) -> FileSettings {
+        let files = app::file_settings(&self.settings);
+        FileSettings { entities_required: files.entities_required && self.places.entities_named, ..files }
+    }
+}
+
+fn read(source: &FileSource) -> Result<Read, Vec<Diagnostic>> {
+    let loaded = source.load()?;
+    Ok(Read { bundle: loaded.bundle, warnings: loaded.warnings })
 }
 
 /// Writes findings for people, worst first as they came.
@@ -147,15 +176,17 @@ mod tests {
         fs::create_dir_all(root.join("policies")).unwrap();
         fs::create_dir_all(root.join("entities")).unwrap();
         fs::write(root.join("policies/a.cedar"), "permit(principal, action, resource);").unwrap();
-        let args = |path: &str| BundleArgs { policies: Some(root.join(path)), ..BundleArgs::default() };
+        let choose = |path: &str| {
+            BundleArgs { policies: Some(root.join(path)), ..BundleArgs::default() }.choose().map(|chosen| chosen.places)
+        };
 
-        let whole = args("").places().unwrap();
-        assert_eq!((&whole.policies, &whole.entities), (&root.join("policies"), &Some(root.join("entities"))));
+        let whole = choose("").unwrap();
+        assert_eq!((&whole.policies, &whole.entities), (&root.join("policies"), &root.join("entities")));
         assert_eq!(whole.tests(), root.join("policies/tests"));
-        assert_eq!(args("policies").places().unwrap().policies, root.join("policies"));
-        assert_eq!(args("policies/a.cedar").places().unwrap().tests(), root.join("policies/tests"));
+        assert_eq!(choose("policies").unwrap().policies, root.join("policies"));
+        assert_eq!(choose("policies/a.cedar").unwrap().tests(), root.join("policies/tests"));
 
-        let error = args("nowhere").places().unwrap_err();
+        let error = choose("nowhere").unwrap_err();
         assert!(error.message.contains("there is no such file or directory"), "{error}");
     }
 }

@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::cli::bundle::BundleArgs;
+use crate::cli::bundle::{BundleArgs, Chosen};
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::flags::set_semantics;
 use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, SemanticsArg, clock};
 use crate::domain::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
-use crate::engine::{self, EngineSettings, Snapshot, Validation};
+use crate::engine::{self, Snapshot, Validation};
 
 /// Flags of `palisade check`.
 #[derive(Debug, Clone, Args)]
@@ -44,9 +45,9 @@ pub struct CheckArgs {
     /// The time for a request that leaves `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
     pub now: Option<i64>,
-    /// How the decision is made
-    #[arg(long, value_enum, default_value_t)]
-    pub semantics: SemanticsArg,
+    /// How the decision is made [key: decision.semantics]
+    #[arg(long, value_enum)]
+    pub semantics: Option<SemanticsArg>,
     /// Also tell which policies determined the decision, what failed, and why it was denied
     #[arg(short, long)]
     pub verbose: bool,
@@ -75,7 +76,7 @@ pub enum ErrorFormat {
 /// # Errors
 /// If the bundle or the request cannot be used.
 pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let places = args.bundle.places()?;
+    let chosen = args.bundle.choose_with(|tree| set_semantics(tree, args.semantics))?;
     let text = match (&args.request_json, &args.context) {
         (Some(path), _) => Some(input(path.as_os_str() == "-", &path.display().to_string(), terminal.stdin)?),
         (None, Some(context)) if context.trim_start().starts_with('{') => Some(context.clone()),
@@ -86,10 +87,10 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
         Ok(request) => request,
         Err(error) => {
             write_refusal(&error, args.error_format, terminal.err)?;
-            return Ok(Exit::Failure);
+            return Ok(Exit::Undecided);
         }
     };
-    let bundle = match places.read() {
+    let bundle = match chosen.read() {
         Ok(read) => {
             // a file that is not read may be the one that would decide
             write_problems(&read.warnings, args.error_format, terminal.err)?;
@@ -97,15 +98,15 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
         }
         Err(problems) => {
             write_problems(&problems, args.error_format, terminal.err)?;
-            return Ok(Exit::Failure);
+            return Ok(Exit::Undecided);
         }
     };
     let now = args.now.unwrap_or_else(clock::now);
-    let decided = engine::on_big_stack(|| decide(bundle, args, &request, now))?;
+    let decided = engine::on_big_stack(|| decide(bundle, &chosen, &request, now))?;
     match decided {
         Err(problems) => {
             write_problems(&problems, args.error_format, terminal.err)?;
-            Ok(Exit::Failure)
+            Ok(Exit::Undecided)
         }
         Ok((answer, warnings)) => {
             // what `serve` would refuse by default
@@ -117,7 +118,7 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
                 }
                 Err(error) => {
                     write_refusal(&error, args.error_format, terminal.err)?;
-                    Ok(Exit::Failure)
+                    Ok(Exit::Undecided)
                 }
             }
         }
@@ -126,9 +127,8 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
 
 type Answer = (Result<Decision, RequestError>, Vec<Diagnostic>);
 
-fn decide(bundle: Bundle, args: &CheckArgs, request: &AccessRequest<'_>, now: i64) -> Result<Answer, Vec<Diagnostic>> {
-    let validation = if bundle.schema.is_some() { Validation::Warn } else { Validation::Off };
-    let settings = EngineSettings { validation, semantics: args.semantics.into(), ..EngineSettings::default() };
+fn decide(bundle: Bundle, chosen: &Chosen, request: &AccessRequest<'_>, now: i64) -> Result<Answer, Vec<Diagnostic>> {
+    let settings = chosen.engine(&bundle, Validation::Warn);
     let revision = Revision { incarnation: 0, counter: 1 };
     let (snapshot, warnings) = Snapshot::build_observed(bundle.into(), &settings, revision, &progress::observers())?;
     Ok((snapshot.decide(request, now), warnings))

@@ -61,7 +61,7 @@ pub fn run(args: &ConfigVerb, terminal: &mut Terminal<'_>) -> Result<Exit, Stop>
         }
         ConfigCommand::Show(args) => {
             let flags = args.serve.tree()?;
-            let file = args.serve.config.config.as_deref();
+            let file = args.serve.bundle.config.config.as_deref();
             let effective = config::effective(file, config::environment(), flags)
                 .map_err(|errors| Stop::usage(errors.to_string()))?;
             match args.format {

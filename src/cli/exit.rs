@@ -15,8 +15,10 @@ pub enum Exit {
     Deny = 2,
     /// The bundle does not validate.
     Invalid = 3,
+    /// No decision is possible: the bundle or the request cannot be used.
+    Undecided = 4,
     /// A test failed, or there was none to run.
-    TestsFailed = 4,
+    TestsFailed = 5,
     /// The configuration or the command line is wrong.
     Usage = 64,
 }

@@ -8,6 +8,7 @@ mod check;
 mod clock;
 mod config;
 mod exit;
+mod flags;
 mod generate;
 mod http;
 mod printable;
@@ -33,7 +34,6 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub use exit::{Exit, Stop};
 pub use terminal::{ColorChoice, Terminal};
 
-use crate::engine::Semantics;
 use printable::Printable;
 use terminal::{Patient, wants_color};
 use timely::Timely;
@@ -65,7 +65,8 @@ const EXIT_CODES: &str = "Exit codes:
   1   the command could not do its work
   2   the decision is deny
   3   the bundle does not validate
-  4   a test failed, or there was none to run
+  4   no decision is possible: the bundle or the request cannot be used
+  5   a test failed, or there was none to run
   64  the configuration or the command line is wrong";
 
 /// The verbs.
@@ -80,7 +81,7 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Decide one request
     ///
-    /// Exits with 0 if it is allowed and with 2 if it is denied.
+    /// Exits with 0 if it is allowed, with 2 if it is denied, and with 4 if it cannot be decided.
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(Box<check::CheckArgs>),
     /// Find everything that is wrong with a bundle
@@ -91,7 +92,7 @@ pub enum Command {
     Validate(validate::ValidateArgs),
     /// Run the tests of the policies
     ///
-    /// Tests are the files `tests/**/*.{json,yaml,yml}` beside the policies. Exits with 4 if one fails
+    /// Tests are the files `tests/**/*.{json,yaml,yml}` beside the policies. Exits with 5 if one fails
     /// or none is found, and with 3 if the bundle cannot be used.
     #[command(after_long_help = TEST_EXAMPLES)]
     Test(test::TestArgs),
@@ -164,22 +165,12 @@ pub enum OutputFormat {
 }
 
 /// How decisions are made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SemanticsArg {
     /// Cedar's, and a denial where a forbid fails or an entity is unknown.
-    #[default]
     Strict,
     /// Cedar's exactly.
     Cedar,
-}
-
-impl From<SemanticsArg> for Semantics {
-    fn from(semantics: SemanticsArg) -> Self {
-        match semantics {
-            SemanticsArg::Strict => Self::Strict,
-            SemanticsArg::Cedar => Self::Cedar,
-        }
-    }
 }
 
 /// Runs the process's command line on the process's streams.

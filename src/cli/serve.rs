@@ -1,39 +1,19 @@
 //! `palisade serve`: flags as a part of the configuration, then the sidecar.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::cli::bundle::BundleArgs;
 use crate::cli::exit::{Exit, Stop};
-use crate::config::{self, Settings};
+use crate::cli::flags::{set, word};
+use crate::config::Settings;
 use crate::{app, telemetry};
-
-/// Where the configuration comes from.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ConfigArgs {
-    /// Configuration file [default: $PALISADE_CONFIG, or ./palisade.yaml if it exists]
-    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
-    pub config: Option<PathBuf>,
-    /// Set any key of the configuration, such as `--set cache.enabled=false`; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "Configuration")]
-    pub set: Vec<String>,
-}
 
 /// Flags of `palisade serve`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
     #[command(flatten)]
-    pub config: ConfigArgs,
-    /// Directory of the policies and the schema [key: policies]
-    #[arg(short, long, value_name = "PATH")]
-    pub policies: Option<PathBuf>,
-    /// Directory of the entities [key: entities]
-    #[arg(long, value_name = "PATH")]
-    pub entities: Option<PathBuf>,
-    /// File or directory of the gateway's routes [key: routes]
-    #[arg(long, value_name = "PATH")]
-    pub routes: Option<PathBuf>,
+    pub bundle: BundleArgs,
     /// Address for decisions: `ip:port` or `unix:/path` [key: listen.decisions]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
@@ -76,7 +56,7 @@ pub enum LogFormatArg {
 /// # Errors
 /// If the configuration is wrong, or the sidecar cannot start.
 pub fn run(args: &ServeArgs) -> Result<Exit, Stop> {
-    let settings = args.config.load(args.tree()?)?;
+    let settings = args.bundle.config.load(args.tree()?)?;
     start(settings)
 }
 
@@ -95,15 +75,11 @@ impl ServeArgs {
     /// # Errors
     /// If a `--set` has no key.
     pub fn tree(&self) -> Result<Value, Stop> {
-        let mut tree = self.config.tree()?;
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| Value::from(path.to_string_lossy()));
+        let mut tree = self.bundle.tree()?;
         let text = |text: &Option<String>| text.as_deref().map(Value::from);
         // flags of their own win over `--set`
         for (key, value) in [
-            (&["policies"][..], path(&self.policies)),
-            (&["entities"], path(&self.entities)),
-            (&["routes"], path(&self.routes)),
-            (&["listen", "decisions"], text(&self.listen)),
+            (&["listen", "decisions"][..], text(&self.listen)),
             (&["listen", "admin"], text(&self.admin_listen)),
             (&["validation"], self.validation.as_ref().map(word)),
             (&["log", "format"], self.log_format.as_ref().map(word)),
@@ -115,60 +91,6 @@ impl ServeArgs {
         }
         Ok(tree)
     }
-}
-
-// === impl ConfigArgs ===
-
-impl ConfigArgs {
-    /// The part of the configuration that `--set` sets.
-    ///
-    /// # Errors
-    /// If one has no key.
-    pub fn tree(&self) -> Result<Value, Stop> {
-        let mut tree = Value::Object(Map::new());
-        for item in &self.set {
-            let wrong = || Stop::usage(format!("`--set {item}`: write `key=value`, such as `cache.enabled=false`"));
-            let (key, value) = item.split_once('=').ok_or_else(wrong)?;
-            let path: Vec<&str> = key.trim().split('.').collect();
-            if path.iter().any(|part| part.is_empty()) {
-                return Err(wrong());
-            }
-            set(&mut tree, &path, value_of(value));
-        }
-        Ok(tree)
-    }
-
-    /// Reads and checks the configuration, with `flags` over file and environment.
-    ///
-    /// # Errors
-    /// Every problem of the configuration.
-    pub fn load(&self, flags: Value) -> Result<Settings, Stop> {
-        config::load(self.config.as_deref(), config::environment(), flags)
-            .map_err(|errors| Stop::usage(errors.to_string()))
-    }
-}
-
-/// Puts `value` at `path`, making the levels that are missing.
-pub(super) fn set(tree: &mut Value, path: &[&str], value: Value) {
-    let Some((first, rest)) = path.split_first() else {
-        *tree = value;
-        return;
-    };
-    if !tree.is_object() {
-        *tree = Value::Object(Map::new());
-    }
-    if let Some(members) = tree.as_object_mut() {
-        set(members.entry(*first).or_insert(Value::Null), rest, value);
-    }
-}
-
-/// A YAML value, or the text as it is where it is none: `[::1]:8180` needs no quotes.
-fn value_of(text: &str) -> Value {
-    serde_saphyr::from_str_with_options(text, crate::config::yaml::options()).unwrap_or_else(|_| Value::from(text))
-}
-
-fn word(value: &impl ValueEnum) -> Value {
-    value.to_possible_value().map_or(Value::Null, |value| Value::from(value.get_name()))
 }
 
 #[cfg(test)]
@@ -183,7 +105,7 @@ mod tests {
     fn flags_are_a_part_of_the_configuration() {
         for (flags, expected) in [
             ("", json!({})),
-            ("--policies p --entities e", json!({"policies": "p", "entities": "e"})),
+            ("--policies p --entities e -s s", json!({"policies": "p", "schema": "s", "entities": "e"})),
             ("--routes r.yaml", json!({"routes": "r.yaml"})),
             (
                 "--listen [::1]:8180 --admin-listen off --validation off --log-format json --log-level debug",
@@ -204,10 +126,10 @@ mod tests {
             assert_eq!(args.tree().unwrap(), expected, "{flags}");
         }
         let mut args = ServeArgs::default();
-        args.config.set = vec!["authzen.types={user: User}".to_owned()];
+        args.bundle.config.set = vec!["authzen.types={user: User}".to_owned()];
         assert_eq!(args.tree().unwrap(), json!({"authzen": {"types": {"user": "User"}}}));
         for wrong in ["cache", "=1", "a..b=1", ".a=1"] {
-            args.config.set = vec![wrong.to_owned()];
+            args.bundle.config.set = vec![wrong.to_owned()];
             assert_eq!(args.tree().unwrap_err().exit, Exit::Usage, "{wrong}");
         }
     }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::serve::ConfigArgs;
+use crate::cli::flags::{ConfigArgs, set};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::{OutputFormat, http};
 
@@ -39,7 +39,7 @@ pub struct StatusArgs {
 pub fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let mut flags = args.config.tree()?;
     if let Some(address) = &args.admin_listen {
-        super::serve::set(&mut flags, &["listen", "admin"], Value::from(address.as_str()));
+        set(&mut flags, &["listen", "admin"], Value::from(address.as_str()));
     }
     let settings = args.config.load(flags)?;
     let Some(address) = settings.listen.admin else {

@@ -151,14 +151,14 @@ fn check_answers_and_tells_why() {
         (
             &["-l", "ann", "-a", view, "-r", doc],
             "",
-            Exit::Failure,
+            Exit::Undecided,
             "",
             "error: --principal: `ann` is not an entity uid",
         ),
         (
             &["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "{"],
             "",
-            Exit::Failure,
+            Exit::Undecided,
             "",
             "error: the context is not JSON",
         ),
@@ -169,16 +169,16 @@ fn check_answers_and_tells_why() {
             "",
             "cannot read none.json",
         ),
-        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", r#"{"m":1}"#], "", Exit::Failure, "", "error: "),
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", r#"{"m":1}"#], "", Exit::Undecided, "", "error: "),
         (
             &["-l", doc, "-a", view, "-r", doc, "--error-format", "json"],
             "",
-            Exit::Failure,
+            Exit::Undecided,
             "",
             "\"code\":\"action_does_not_apply\"",
         ),
-        (&["--request-json", "-"], "{}", Exit::Failure, "", "the request lacks `principal`"),
-        (&["--request-json", "-"], "[", Exit::Failure, "", "the request is not JSON"),
+        (&["--request-json", "-"], "{}", Exit::Undecided, "", "the request lacks `principal`"),
+        (&["--request-json", "-"], "[", Exit::Undecided, "", "the request is not JSON"),
     ] {
         let ran = palisade_with(&[&["check", "-p", &root], args].concat(), stdin.as_bytes());
         assert_eq!(ran.exit, exit, "{args:?}: {}{}", ran.out, ran.err);
@@ -203,6 +203,45 @@ fn files_may_be_named_one_by_one() {
     );
     let ran = palisade(&["validate", "-p", &format!("{root}/nowhere")]);
     assert_eq!(ran.exit, Exit::Failure);
+}
+
+/// What each verb says of a bundle by a configuration, in a file and by flags.
+#[test]
+fn all_verbs_read_the_configuration_that_serve_reads() {
+    let dir = bundle(&[
+        ("policies/all.cedar", "@id(\"all\") permit(principal, action, resource);"),
+        ("cedar.yaml", "decision: {semantics: cedar}\n"),
+        ("few.yaml", "limits: {max_policies: 1}\n"),
+        ("wrong.yaml", "limits: {max_policys: 1}\n"),
+    ]);
+    let root = at(&dir);
+    let check = ["check", "-l", r#"User::"z""#, "-a", r#"Action::"view""#, "-r", r#"Doc::"d""#];
+    let (validate, test) = (["validate"], ["test", "-q"]);
+    for (verb, given, exit) in [
+        (&check[..], &[][..], Exit::Deny),
+        (&check, &["cedar.yaml"], Exit::Success),
+        (&check, &["cedar.yaml", "--semantics", "strict"], Exit::Deny),
+        (&check, &["cedar.yaml", "--set", "decision.semantics=strict"], Exit::Deny),
+        (&check, &["few.yaml"], Exit::Undecided),
+        (&check, &["wrong.yaml"], Exit::Usage),
+        (&validate, &["cedar.yaml"], Exit::Success),
+        (&validate, &["few.yaml"], Exit::Invalid),
+        (&validate, &["wrong.yaml"], Exit::Usage),
+        (&test, &["cedar.yaml"], Exit::Success),
+        (&test, &["few.yaml"], Exit::Invalid),
+        (&test, &["wrong.yaml"], Exit::Usage),
+    ] {
+        let config = given.first().map(|name| ["--config".to_owned(), format!("{root}/{name}")]);
+        let config: Vec<&str> = config.iter().flatten().map(String::as_str).collect();
+        let rest = given.get(1..).unwrap_or_default();
+        let ran = palisade(&[verb, &["-p", &root], &config, rest].concat());
+        assert_eq!(ran.exit, exit, "{verb:?} {given:?}: {}{}", ran.out, ran.err);
+    }
+    // and a key of the configuration names the bundle
+    fs::write(dir.path().join("here.yaml"), format!("policies: {root}\n")).unwrap();
+    let ran = palisade(&["validate", "--config", &format!("{root}/here.yaml")]);
+    assert_eq!((ran.exit, ran.err.as_str()), (Exit::Success, ""), "{}", ran.out);
+    assert!(ran.out.contains("3 entities"), "{}", ran.out);
 }
 
 #[test]

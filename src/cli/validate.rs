@@ -1,30 +1,27 @@
 //! `palisade validate`: what is wrong with a bundle, all of it.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 
+use crate::app;
 use crate::cli::OutputFormat;
-use crate::cli::bundle::{self, BundleArgs, Places};
+use crate::cli::bundle::{self, BundleArgs, Chosen};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{count, read_tests};
 use crate::domain::{Bundle, Diagnostic, Revision};
-use crate::engine::{self, EngineSettings, Limits, Snapshot, Verdict};
+use crate::engine::{self, EngineSettings, Snapshot, Validation, Verdict};
 use crate::gateway;
-use crate::state::LoadRules;
+use crate::source::Places;
 
 /// Flags of `palisade validate`.
 #[derive(Debug, Clone, Args)]
 pub struct ValidateArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// Routes: a directory or a single file [default: ./routes or ./routes.yaml, beside default policies or in a bundle directory]
-    #[arg(long, value_name = "PATH", help_heading = "Bundle")]
-    pub routes: Option<PathBuf>,
     /// Fail on warnings too
     #[arg(long, visible_alias = "strict")]
     pub deny_warnings: bool,
@@ -46,20 +43,17 @@ struct Counts {
 /// # Errors
 /// If there is no bundle.
 pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let places = args.bundle.places()?;
-    // other policies than those of this directory do not come with its routes
-    let beside = args.bundle.policies.as_ref().is_none_or(|path| path.join("policies").is_dir());
-    let routes = args.routes.clone().or_else(|| args.bundle.routes_beside().filter(|_| beside));
-    let (mut verdict, counts) = match places.read_with(routes) {
+    let chosen = args.bundle.choose()?;
+    let (mut verdict, counts) = match chosen.read_with_routes() {
         Ok(read) => {
             let bundle = Arc::new(read.bundle);
-            let (mut verdict, counts) = engine::on_big_stack(|| judge(&bundle))?;
+            let (mut verdict, counts) = engine::on_big_stack(|| judge(&bundle, &chosen))?;
             verdict.warnings.splice(0..0, read.warnings);
             (verdict, counts)
         }
         Err(errors) => (Verdict { valid: false, errors, warnings: Vec::new() }, None),
     };
-    let tests = tests(&places, &mut verdict.errors)?;
+    let tests = tests(&chosen.places, &mut verdict.errors)?;
     verdict.valid = verdict.errors.is_empty();
     let failed = !verdict.valid || (args.deny_warnings && !verdict.warnings.is_empty());
     if args.format == OutputFormat::Json {
@@ -98,23 +92,25 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
 }
 
 /// Building tells the counts; where it fails, the complete check tells everything.
-fn judge(bundle: &Arc<Bundle>) -> (Verdict, Option<Counts>) {
+fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
     let revision = Revision { incarnation: 0, counter: 1 };
-    let routes = gateway::compile_bundle(bundle, &Limits::default());
-    let snapshot =
-        Snapshot::build_observed(bundle.clone(), &EngineSettings::default(), revision, &progress::observers());
+    // strict whatever the configuration says: that decides what `serve` does with the findings
+    let settings = EngineSettings { validation: Validation::Strict, ..app::engine_settings(&chosen.settings) };
+    let limits = &settings.limits;
+    let routes = gateway::compile_bundle(bundle, limits);
+    let snapshot = Snapshot::build_observed(bundle.clone(), &settings, revision, &progress::observers());
     match (snapshot, routes) {
         (Ok((snapshot, mut warnings)), Ok((table, more))) => {
             warnings.extend(more);
             let policies = snapshot.policy_count();
             let templates = (snapshot.policy_texts().len() + bundle.links.len()).saturating_sub(policies);
-            let empty = Vec::from_iter(LoadRules::default().policies(&snapshot));
+            let empty = Vec::from_iter(app::load_rules(&chosen.settings).policies(&snapshot));
             let counts =
                 Counts { policies, templates, entities: snapshot.entity_count(), routes: table.routes().len() };
             (Verdict { valid: empty.is_empty(), errors: empty, warnings }, Some(counts))
         }
         (_, routes) => {
-            let Verdict { errors, warnings, .. } = engine::check(bundle, &Limits::default(), &|| false);
+            let Verdict { errors, warnings, .. } = engine::check(bundle, limits, &|| false);
             let errors = gateway::together(errors, routes.err());
             (Verdict { valid: errors.is_empty(), errors, warnings }, None)
         }

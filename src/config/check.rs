@@ -38,7 +38,8 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
     let mut checker = Checker { tree, problems };
     let path = |checker: &mut Checker<'_>, key: &[&str], text: String| checker.path(key, text);
     let policies = path(&mut checker, &["policies"], raw.policies);
-    let entities = path(&mut checker, &["entities"], raw.entities);
+    let schema = raw.schema.map(|schema| path(&mut checker, &["schema"], schema));
+    let entities = raw.entities.map(|entities| path(&mut checker, &["entities"], entities));
     let routes = raw.routes.map(|routes| path(&mut checker, &["routes"], routes));
     let admin = checker.admin(raw.admin);
     if raw.cache.enabled && raw.cache.max_bytes.0 == 0 {
@@ -48,6 +49,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
     checker.level(&raw.log.level);
     Settings {
         policies,
+        schema,
         entities,
         routes,
         validation: raw.validation,

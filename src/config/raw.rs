@@ -56,11 +56,13 @@ section! {
     /// Configuration of the Palisade authorization sidecar.
     #[schemars(title = "palisade.yaml")]
     RawConfig {
-        /// Directory of the policies (`**/*.cedar` and `**/*.cedar.json`) and the schema (`*.cedarschema`). Relative to the working directory.
+        /// Directory of the policies (`**/*.cedar` and `**/*.cedar.json`) and the schema (`*.cedarschema`), a single file of policies, or a bundle directory: one that holds a directory `policies` and has no policies beside it. Relative to the working directory.
         policies: String = super::DEFAULT_POLICIES.to_owned(),
-        /// Directory of the entities (`**/*.json` and `**/*.ndjson`). Relative to the working directory.
-        entities: String = super::DEFAULT_ENTITIES.to_owned(),
-        /// File or directory of the gateway's route table. Relative to the working directory. Where neither it nor `policies` is set, `./routes` or else `./routes.yaml`. Without routes the gateway endpoints refuse every request.
+        /// File or directory of the schema, instead of the schema beside the policies. Relative to the working directory.
+        schema: Option<String> = None,
+        /// Directory of the entities (`**/*.json` and `**/*.ndjson`), or a single file. Relative to the working directory. Where it is not set, `entities` in the bundle directory that `policies` names, else `./entities`.
+        entities: Option<String> = None,
+        /// File or directory of the gateway's route table. Relative to the working directory. Where it is not set, `routes` or else `routes.yaml` in the bundle directory that `policies` names, or in the working directory if `policies` is not set either. Without routes the gateway endpoints refuse every request.
         routes: Option<String> = None,
         /// What happens to policies that do not validate against the schema.
         validation: Validation = Validation::Strict,

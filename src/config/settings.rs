@@ -16,10 +16,12 @@ pub mod identity;
 /// The whole configuration. Paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Directory of policies and schema.
+    /// Policies: a directory, a file, or a bundle directory.
     pub policies: PathBuf,
-    /// Directory of entities.
-    pub entities: PathBuf,
+    /// The schema, file or directory, if it is named.
+    pub schema: Option<PathBuf>,
+    /// The entities, file or directory, if they are named.
+    pub entities: Option<PathBuf>,
     /// The gateway's route table, file or directory, if it is named.
     pub routes: Option<PathBuf>,
     /// What happens to policies that do not validate.

@@ -30,7 +30,7 @@ fn problems(file: &str, env: &[(&str, &str)]) -> String {
 fn defaults_are_as_documented() {
     let settings = defaults();
     assert_eq!(settings.policies, PathBuf::from("./policies"));
-    assert_eq!(settings.entities, PathBuf::from("./entities"));
+    assert_eq!(settings.entities, None);
     assert_eq!(settings.routes, None);
     assert_eq!(
         (settings.validation, settings.decision.semantics, settings.context.now),
@@ -236,7 +236,7 @@ fn a_remote_admin_listener_needs_a_token() {
 #[test]
 fn every_error_says_where_and_what_helps() {
     for (file, expected) in [
-        ("policy: x", "palisade.yaml:1: `policy`: unknown key; the keys here are policies, entities"),
+        ("policy: x", "palisade.yaml:1: `policy`: unknown key; the keys here are policies, schema, entities"),
         ("polices: x", "palisade.yaml:1: `polices`: unknown key; did you mean `policies`?"),
         ("max_bytes: 1", "palisade.yaml:1: `max_bytes`: unknown key; did you mean `cache.max_bytes`?"),
         ("cache:\n  max_byte: 1", "palisade.yaml:2: `cache.max_byte`: unknown key; did you mean `max_bytes`?"),

@@ -36,6 +36,7 @@ use std::time::Duration;
 use crate::domain::Diagnostic;
 use crate::source::{Loaded, Source, Wake, Watch};
 use caution::Caution;
+pub(super) use names::is_policies;
 use scan::{Part, Root, Scan};
 
 /// How files are read and watched.

@@ -8,6 +8,7 @@
 //! one is what every source can do.
 
 mod files;
+mod places;
 
 #[cfg(test)]
 mod conformance;
@@ -21,6 +22,7 @@ use std::time::Instant;
 use crate::domain::{Bundle, Diagnostic, Digest};
 
 pub use files::{FileSettings, FileSource};
+pub use places::Places;
 
 /// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
 pub type Wake = Box<dyn Fn() + Send + Sync>;

@@ -87,6 +87,8 @@ pub struct Applied {
 pub enum Rejected {
     /// It cannot be built.
     Invalid(Vec<Diagnostic>),
+    /// Another revision serves than its sender expects.
+    Unexpected(Option<Revision>),
     /// It is of files that were made before a change that was acknowledged since.
     Superseded,
     /// Its sender left before it was begun, or while it was being built.
@@ -95,6 +97,24 @@ pub enum Rejected {
     Busy,
     /// The writer is gone or broke: the process is stopping, or should be.
     Stopped,
+}
+
+/// What must serve for a change to be made: its sender read it, and knows of no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Anything at all.
+    Something,
+    /// One of these revisions.
+    OneOf(Vec<Revision>),
+}
+
+impl Expected {
+    fn allows(&self, serves: Option<Revision>) -> bool {
+        match self {
+            Self::Something => serves.is_some(),
+            Self::OneOf(revisions) => serves.is_some_and(|revision| revisions.contains(&revision)),
+        }
+    }
 }
 
 /// Why a revision cannot be waited for, or was not reached.
@@ -164,8 +184,16 @@ impl State {
     /// # Errors
     /// If it was rejected; then nothing has changed.
     pub async fn apply(&self, change: Change, origin: Origin) -> Result<Applied, Rejected> {
+        self.apply_if(Vec::new(), change, origin).await
+    }
+
+    /// The same, if all of `expected` holds when its turn has come.
+    ///
+    /// # Errors
+    /// If it was rejected; then nothing has changed.
+    pub async fn apply_if(&self, expected: Vec<Expected>, change: Change, origin: Origin) -> Result<Applied, Rejected> {
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
-        let command = Submitted { change, origin, made: None, warnings: Vec::new(), held: Some(held) };
+        let command = Submitted { change, expected, origin, made: None, warnings: Vec::new(), held: Some(held) };
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -181,8 +209,8 @@ impl State {
     /// If it was rejected; then nothing has changed.
     pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, made: Instant) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
-        let answer =
-            self.submit(Submitted { change, origin: Origin::Files, made: Some(made), warnings, held: None })?;
+        let (expected, origin) = (Vec::new(), Origin::Files);
+        let answer = self.submit(Submitted { change, expected, origin, made: Some(made), warnings, held: None })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 

@@ -14,7 +14,7 @@ use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
-use crate::state::{Applied, Origin, Published, Rejected, Shared};
+use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events, supervised};
 
 /// A change on its way to the writer.
@@ -29,6 +29,8 @@ pub(super) struct Command {
 /// A change as it was handed in.
 pub(super) struct Submitted {
     pub(super) change: Change,
+    /// What must serve when its turn has come.
+    pub(super) expected: Vec<Expected>,
     pub(super) origin: Origin,
     /// When the files were made that it is of, if it is of files.
     pub(super) made: Option<Instant>,
@@ -68,7 +70,7 @@ impl Writer {
             let shared = self.shared.clone();
             while let Ok(command) = queue.recv() {
                 let Command { submitted, reply, at } = command;
-                let Submitted { change, origin, made, warnings, held } = submitted;
+                let Submitted { change, expected, origin, made, warnings, held } = submitted;
                 let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
                 let outcome = match made {
                     _ if unwanted() => {
@@ -81,6 +83,7 @@ impl Writer {
                         self.shared.board.superseded(origin);
                         Err(Rejected::Superseded)
                     }
+                    _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
                     _ => self.apply(change, (origin, at), warnings, &unwanted),
                 };
                 drop(held);
@@ -106,6 +109,16 @@ impl Writer {
     /// Whether the API has acknowledged a change since files were made. They must not undo it.
     fn is_superseded(&self, made: Instant) -> bool {
         self.acknowledged().is_some_and(|acknowledged| made < acknowledged)
+    }
+
+    fn serving(&self) -> Option<Revision> {
+        self.shared.published.load().as_ref().map(|published| published.snapshot.revision())
+    }
+
+    /// Whether what serves is what the sender of a change expects. No other thread publishes.
+    fn is_expected(&self, expected: &[Expected]) -> bool {
+        let serving = self.serving();
+        expected.iter().all(|expected| expected.allows(serving))
     }
 
     fn apply(

@@ -13,10 +13,10 @@ use crate::domain::{Bundle, Change, Diagnostic};
 use crate::engine::Snapshot;
 use crate::engine::{self, Limits, Verdict};
 use crate::gateway;
-use crate::state::{Origin, Status};
+use crate::state::{Expected, Origin, Status};
 use crate::transport::Services;
 use crate::transport::aside;
-use crate::transport::bundle::{Unreadable, read_bundle};
+use crate::transport::bundle::{Unreadable, Uploaded, read_bundle};
 use crate::transport::exchange::{ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::streamed::{Content, Pieces, Streamed};
@@ -25,6 +25,7 @@ use serde::{Serialize, Serializer};
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
+    let mut expected = Vec::from_iter(exchange.if_match()?);
     let body = exchange.read(services.admin_body()).await?;
     let turn = services.aside.reading().await?;
     let limits = services.limits.clone();
@@ -33,8 +34,9 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
         drop((body, turn));
         bundle
     });
-    let bundle = bundle.await??;
-    let applied = services.pdp.state().apply(Change::Replace(bundle), Origin::Bundle).await?;
+    let Uploaded { bundle, revision } = bundle.await??;
+    expected.extend(revision.map(|revision| Expected::OneOf(vec![revision])));
+    let applied = services.pdp.state().apply_if(expected, Change::Replace(bundle), Origin::Bundle).await?;
     let answer = respond::json(
         StatusCode::OK,
         &json!({
@@ -46,7 +48,7 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
         }),
     );
     // the revision of this change, even if another has been published since
-    Ok(respond::at(applied.revision, answer))
+    Ok(respond::tagged(applied.revision, answer))
 }
 
 /// `GET /v1/bundle`: what serves, in the shape that `PUT` takes. Written while it is sent.
@@ -65,7 +67,7 @@ pub(super) async fn get_bundle(services: &Services, exchange: &Exchange) -> Resu
         let streamed = begun.map_err(|error| aside::no_thread(&error))?;
         streamed.settled().await.map_err(|_| Problem::unwritable())?
     };
-    Ok(respond::at(revision, respond::streamed(body)))
+    Ok(respond::tagged(revision, respond::streamed(body)))
 }
 
 fn write_bundle(snapshot: &Snapshot, out: &mut Pieces) -> io::Result<()> {
@@ -187,7 +189,7 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
 }
 
 fn read_and_judge(body: Bytes, limits: &Limits, left: &dyn Fn() -> bool) -> Result<Verdict, Problem> {
-    let bundle = read_bundle(&body, limits);
+    let bundle = read_bundle(&body, limits).map(|uploaded| uploaded.bundle);
     drop(body);
     match bundle {
         Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, left)),

@@ -9,7 +9,7 @@ use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::domain::request::{pointer, uid_member};
-use crate::domain::{Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, SchemaText, Value};
+use crate::domain::{Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value};
 use crate::engine::Limits;
 use crate::transport::exchange::malformed;
 use crate::transport::respond::Problem;
@@ -112,14 +112,14 @@ fn within(raw: &RawValue, pointer: &str, error: &serde_json::Error) -> Unreadabl
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Bundle, Unreadable> {
+pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unreadable> {
     let not_json = |error: serde_json::Error| Unreadable::NotJson(malformed(body, &error));
     let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
     if !whole.get().starts_with('{') {
         let message = format!("the bundle is {}, not an object with `policies`", kind(whole));
         return Err(RequestError::new("invalid_request", "", message).into());
     }
-    let (mut policies, mut bundle) = (None, Bundle::default());
+    let (mut policies, mut bundle, mut revision) = (None, Bundle::default(), None);
     for (key, raw) in parts(whole, "", "members", MAX_MEMBERS)? {
         match key.as_str() {
             "policies" => policies = Some(read_policies(raw, limits)?),
@@ -127,9 +127,7 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Bundle, Unread
             "entities" => bundle.entities = read_entities(raw)?,
             "links" => bundle.links = read_links(raw, limits)?,
             "routes" => bundle.routes = read_routes(raw)?,
-            // as `GET` gives it; it means nothing here, but it must be JSON as we take it
-            "revision" if raw.get().len() <= MAX_SMALL => drop(parse(raw, "/revision")?),
-            "revision" => return Err(wrong_type("/revision", "`revision`", "a short text", raw).into()),
+            "revision" => revision = read_revision(raw)?,
             other => {
                 let message =
                     format!("unknown member `{other}`; a bundle has policies, schema, entities, links, routes");
@@ -139,7 +137,29 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Bundle, Unread
     }
     bundle.policies =
         policies.ok_or_else(|| RequestError::new("missing_member", "/policies", "the bundle lacks `policies`"))?;
-    Ok(bundle)
+    Ok(Uploaded { bundle, revision })
+}
+
+/// What a body holds.
+pub(super) struct Uploaded {
+    pub(super) bundle: Bundle,
+    /// The revision that it was made from, as `GET` gives it.
+    pub(super) revision: Option<Revision>,
+}
+
+fn read_revision(raw: &RawValue) -> Result<Option<Revision>, Unreadable> {
+    let wrong = || wrong_type("/revision", "`revision`", "a text, as `GET` gives it, or null", raw);
+    if raw.get().len() > MAX_SMALL {
+        return Err(wrong().into());
+    }
+    match parse(raw, "/revision")? {
+        Value::Null => Ok(None),
+        Value::String(text) => match text.parse() {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) => Err(RequestError::new("invalid_revision", "/revision", error.to_string()).into()),
+        },
+        _ => Err(wrong().into()),
+    }
 }
 
 /// Members of a body, known or not.

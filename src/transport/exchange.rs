@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, IF_MATCH, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use crate::domain::{Revision, Value};
+use crate::state::Expected;
 use crate::transport::conn::Open;
 use crate::transport::respond::Problem;
 use crate::transport::timer::Elapsed;
@@ -173,6 +176,31 @@ impl Exchange {
                 .header(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
         }
         Ok(())
+    }
+
+    /// What must serve for the change to be made, if the request says so with `If-Match` (RFC 9110, 13.1.1). A tag that is
+    /// no revision, or a weak one, matches nothing. A revision may stand without quotes, too.
+    pub(super) fn if_match(&self) -> Result<Option<Expected>, Problem> {
+        let mut revisions = Vec::new();
+        let mut given = false;
+        for value in self.headers().get_all(IF_MATCH) {
+            given = true;
+            let text = value.to_str().unwrap_or_default().trim();
+            if text == "*" {
+                return Ok(Some(Expected::Something));
+            }
+            for tag in text.split(',').map(str::trim) {
+                let bare = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+                match bare.unwrap_or(tag).parse() {
+                    Ok(revision) => revisions.push(revision),
+                    Err(_) if bare.is_some() || tag.starts_with("W/\"") => {}
+                    Err(error) => {
+                        return Err(Problem::bad_request("invalid_revision", format!("`If-Match`: {error}")));
+                    }
+                }
+            }
+        }
+        Ok(given.then_some(Expected::OneOf(revisions)))
     }
 
     /// The revision that the answer must at least be made at, if the request names one.

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Body as _;
 use serde::Serialize;
@@ -193,6 +195,17 @@ impl From<Rejected> for Problem {
                 };
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_bundle", detail) }
             }
+            Rejected::Unexpected(serving) => {
+                let serving = match serving {
+                    Some(revision) => format!("revision {revision} serves"),
+                    None => "nothing serves yet".to_owned(),
+                };
+                let detail = format!(
+                    "{serving}, which is not what `If-Match` or `revision` names, so nothing has changed: get it, make \
+                     the change again, and send that"
+                );
+                Self::new(StatusCode::PRECONDITION_FAILED, "revision_changed", detail)
+            }
             // only loads of files are, and none waits for those over HTTP
             Rejected::Superseded => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a later change was acknowledged first")
@@ -228,6 +241,14 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 pub(super) fn at(revision: Revision, mut answer: Answer) -> Answer {
     answer.headers_mut().insert(REVISION, written(revision));
     answer
+}
+
+/// The same, of an answer that stands for the state whole: `If-Match` names it.
+pub(super) fn tagged(revision: Revision, mut answer: Answer) -> Answer {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    at(revision, answer)
 }
 
 /// A revision as the header says it.

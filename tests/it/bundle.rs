@@ -9,6 +9,49 @@ use crate::native::{ASK, POLICIES, SCHEMA, also, ask, bundle, decide, put, reads
 use crate::support::Server;
 use crate::support::http::connect;
 
+/// Two authors read, edit and put back: the later one is told.
+#[test]
+fn a_change_of_another_revision_is_refused() {
+    let server = Server::start(json!({}));
+    put(&server, &bundle());
+    let mut admin = server.admin();
+    let read = admin.get("/v1/bundle");
+    let old = read.header("palisade-revision").unwrap().to_owned();
+    assert_eq!(read.header("etag"), Some(&*format!("\"{old}\"")));
+    let text = json!({ "policies": "forbid (principal, action, resource);", "schema": SCHEMA });
+    let answer = admin.put("/v1/bundle", text.to_string());
+    let now = answer.json()["revision"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("etag"), Some(&*format!("\"{now}\"")));
+    let other = "00000000000000ab-2";
+    for (if_match, revision, status, code) in [
+        (None, Some(&*old), 412, "revision_changed"),
+        (Some(format!("\"{old}\"")), None, 412, "revision_changed"),
+        (Some(format!("\"{now}\"")), Some(&*old), 412, "revision_changed"),
+        (Some(format!("\"{old}\"")), Some(&*now), 412, "revision_changed"),
+        (Some("*".to_owned()), Some(other), 412, "revision_changed"),
+        (Some(format!("W/\"{now}\"")), None, 412, "revision_changed"),
+        (Some("\"anything\"".to_owned()), None, 412, "revision_changed"),
+        (Some(String::new()), None, 400, "invalid_revision"),
+        (Some("anything".to_owned()), None, 400, "invalid_revision"),
+        (None, Some("anything"), 400, "invalid_revision"),
+        (Some("*".to_owned()), None, 200, ""),
+        (Some(now.clone()), None, 200, ""),
+        (Some(format!("\"{old}\", \"{now}\"")), Some(&*now), 200, ""),
+    ] {
+        // what serves already, so that the revision stays
+        let body = revision.map_or(text.clone(), |revision| also(text.clone(), "revision", json!(revision)));
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(if_match.as_deref().map(|tag| ("if-match", tag)));
+        let answer = admin.send("PUT", "/v1/bundle", &headers, body.to_string().as_bytes());
+        let seen = answer.json()["code"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((answer.status, &*seen), (status, code), "{if_match:?} {revision:?}: {}", answer.text());
+        assert_eq!(admin.get("/v1/status").json()["revision"], json!(now), "{if_match:?} {revision:?}");
+    }
+    // a bundle that is put back as it was read replaces what it was read from
+    let read = admin.get("/v1/bundle").json();
+    put(&server, &read);
+}
+
 #[test]
 fn a_bundle_read_back_is_the_same_bundle() {
     let linked = format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use palisade::cli::test::{Got, Options, Report, TestFile, read_tests, run_with};
 use palisade::domain::Bundle;
-use palisade::engine::{Validation, on_big_stack};
+use palisade::engine::{EngineSettings, Validation, on_big_stack};
 use palisade::source::{FileSettings, FileSource, Source};
 
 use crate::support::Server;
@@ -60,7 +60,11 @@ fn cases_that_name(id: &str, tests: &[TestFile], whole: &Report) -> Vec<TestFile
 fn removing_any_policy_makes_a_test_fail() {
     on_big_stack(|| {
         let (bundle, tests) = (fleet(), read_tests(&Server::project("policies/tests")).unwrap());
-        let options = Options { validation: Validation::Off, fail_fast: true, ..Options::default() };
+        let options = Options {
+            engine: EngineSettings { validation: Validation::Off, ..EngineSettings::default() },
+            fail_fast: true,
+            ..Options::default()
+        };
         let whole = run_with(&bundle, &tests, &Options { fail_fast: false, ..options.clone() }).unwrap();
         assert!(whole.failed() == 0 && whole.passed() > 10_000, "{whole}");
         let (mut removed, mut unseen) = (0, Vec::new());

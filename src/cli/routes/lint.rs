@@ -83,8 +83,13 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         what.push(count(looked_at, "gateway"));
     }
     // somebody who names a gateway's file may have no routes yet
-    if what.is_empty() || args.which.routes.is_some() || args.which.place().is_ok() {
-        match args.which.load()? {
+    let chosen = match args.which.bundle.choose() {
+        Err(stop) if stop.exit == Exit::Usage => return Err(stop),
+        chosen => chosen,
+    };
+    let place = chosen.as_ref().ok().and_then(|chosen| super::place(&chosen.places));
+    if what.is_empty() || place.is_some() || args.which.bundle.routes.is_some() {
+        match super::load(&chosen?, place.ok_or_else(super::no_routes)?)? {
             Ok(ready) => {
                 what.insert(0, count(ready.table.routes().len(), "route"));
                 findings.extend(questions(&ready.table));

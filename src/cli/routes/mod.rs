@@ -12,14 +12,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::bundle::{self, BundleArgs};
+use crate::app;
+use crate::cli::bundle::{self, BundleArgs, Chosen};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::Terminal;
 use crate::domain::{Bundle, Diagnostic};
-use crate::engine::{Limits, on_big_stack};
+use crate::engine::on_big_stack;
 use crate::gateway::{self, RouteTable};
-use crate::source::{FileSettings, FileSource, Source};
+use crate::source::Places;
 
 /// Flags of `palisade routes`.
 #[derive(Debug, Clone, Args)]
@@ -51,7 +52,7 @@ pub enum RoutesCommand {
     Lint(lint::LintArgs),
     /// Run the tests of the routes
     ///
-    /// Tests are the files `tests/*.{yaml,yml}` beside the routes. Exits with 4 if one fails or none is found.
+    /// Tests are the files `tests/*.{yaml,yml}` beside the routes. Exits with 5 if one fails or none is found.
     #[command(after_long_help = "Examples:\n  $ palisade routes test --quiet")]
     Test(test::TestArgs),
     /// Write the JSON Schema of a file of routes
@@ -69,9 +70,6 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
 pub struct Which {
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// Routes: a directory or a single file [default: ./routes or ./routes.yaml]
-    #[arg(long, value_name = "PATH", help_heading = "Bundle")]
-    pub routes: Option<PathBuf>,
 }
 
 /// Routes that could be compiled.
@@ -79,6 +77,8 @@ struct Ready {
     table: RouteTable,
     bundle: Bundle,
     warnings: Vec<Diagnostic>,
+    /// Where the routes are.
+    place: PathBuf,
 }
 
 impl Ready {
@@ -92,39 +92,36 @@ impl Ready {
 }
 
 impl Which {
-    /// Where the routes are.
-    fn place(&self) -> Result<PathBuf, Stop> {
-        if let Some(path) = &self.routes {
-            return Ok(path.clone());
-        }
-        self.bundle.routes_beside().ok_or_else(|| {
-            Stop::failure("there is no `./routes` and no `./routes.yaml` here: name the routes with `--routes`")
-        })
-    }
-
     /// Reads bundle and routes; the problems are all told before it stops.
     fn read(&self, terminal: &mut Terminal<'_>) -> Result<Ready, Stop> {
-        let problems = match self.load()? {
+        let chosen = self.bundle.choose()?;
+        let place = place(&chosen.places).ok_or_else(no_routes)?;
+        let problems = match load(&chosen, place)? {
             Ok(ready) => return Ok(ready),
             Err(problems) => problems,
         };
         bundle::show(&problems, terminal.err)?;
         Err(Stop::silent(Exit::Invalid))
     }
+}
 
-    fn load(&self) -> Result<Result<Ready, Vec<Diagnostic>>, Stop> {
-        let places = self.bundle.places()?;
-        let mut source = FileSource::new(places.policies, places.entities, FileSettings::default());
-        if let Some(schema) = places.schema {
-            source = source.with_schema(schema);
-        }
-        let loaded = match source.with_routes(self.place()?).load() {
-            Ok(loaded) => loaded,
-            Err(problems) => return Ok(Err(problems)),
-        };
-        let compiled = on_big_stack(|| gateway::compile_bundle(&loaded.bundle, &Limits::default()))?;
-        Ok(compiled.map(|(table, warnings)| Ready { table, bundle: loaded.bundle, warnings }))
-    }
+fn no_routes() -> Stop {
+    Stop::failure("there is no `./routes` and no `./routes.yaml` here: name the routes with `--routes`")
+}
+
+/// Where the routes are, if they are anywhere.
+fn place(places: &Places) -> Option<PathBuf> {
+    places.routes.clone().filter(|path| places.routes_named || path.exists())
+}
+
+fn load(chosen: &Chosen, place: PathBuf) -> Result<Result<Ready, Vec<Diagnostic>>, Stop> {
+    let read = match chosen.read_with_routes() {
+        Ok(read) => read,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    let limits = app::engine_settings(&chosen.settings).limits;
+    let compiled = on_big_stack(|| gateway::compile_bundle(&read.bundle, &limits))?;
+    Ok(compiled.map(|(table, warnings)| Ready { table, bundle: read.bundle, warnings, place }))
 }
 
 /// Runs the verb.

@@ -63,7 +63,7 @@ struct Case {
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let ready = args.which.read(terminal)?;
     let store = ready.store(terminal)?;
-    let place = args.which.place()?;
+    let place = &ready.place;
     let beside = if place.is_dir() { place.join("tests") } else { place.with_file_name("tests") };
     let mut files = Vec::new();
     for path in if args.tests.is_empty() { std::slice::from_ref(&beside) } else { &args.tests } {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::cli::test::model::{Case, Check, Expect, Fault, Store};
+use crate::cli::test::model::{Case, Check, Expect, Fault, Reasons, Store};
 use crate::domain::{AccessRequest, Value};
 
 const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_errors` and `entities`";
@@ -74,7 +74,7 @@ fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Res
             }
             ("reason", Value::Array(ids)) => {
                 let ids: Option<BTreeSet<String>> = ids.iter().map(|id| id.as_str().map(str::to_owned)).collect();
-                reasons = Some(ids.ok_or("`reason` is a list of policy ids")?);
+                reasons = Some(Reasons { ids: ids.ok_or("`reason` is a list of policy ids")?, all: false });
             }
             ("num_errors", Value::Long(n)) => {
                 errors = Some(usize::try_from(n).map_err(|_| "`num_errors` is a count".to_owned())?);
@@ -117,7 +117,8 @@ mod tests {
         let check = cases[0].check.as_ref().unwrap();
         assert_eq!((cases[0].name.as_str(), cases[0].line, cases[0].why.as_deref()), ("n", Some(2), Some("w")));
         assert_eq!((check.expect, check.errors, &check.store), (Expect::Allow, Some(0), &Store::Only("[]".into())));
-        assert_eq!(check.reasons, Some(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+        let ids = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        assert_eq!(check.reasons, Some(Reasons { ids, all: false }));
         let check = cases[1].check.as_ref().unwrap();
         assert_eq!((cases[1].name.as_str(), cases[1].line), ("(test 2)", Some(3)));
         assert_eq!((check.expect, &check.reasons, check.errors), (Expect::Deny, &None, None));

@@ -22,7 +22,7 @@ use clap::Args;
 
 pub use filter::Filter;
 pub use format::Format;
-pub use model::{Case, Check, EntityChange, Expect, Fault, Store, TestFile};
+pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile};
 pub use report::{Got, ReasonDiff, Report, TestResult};
 pub use runner::{Options, run_bundle, run_with};
 
@@ -30,6 +30,7 @@ pub(crate) use report::{count, denied_by, policy_error};
 
 use crate::cli::bundle::{self, BundleArgs};
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::flags::set_semantics;
 use crate::cli::terminal::Terminal;
 use crate::cli::{SemanticsArg, clock};
 use crate::engine::Validation;
@@ -46,9 +47,9 @@ pub struct TestArgs {
     /// Tests: a file or a directory; may be repeated [default: `tests` beside the policies]
     #[arg(long, value_name = "PATH")]
     pub tests: Vec<PathBuf>,
-    /// How decisions are made
-    #[arg(long, value_enum, default_value_t)]
-    pub semantics: SemanticsArg,
+    /// How decisions are made [key: decision.semantics]
+    #[arg(long, value_enum)]
+    pub semantics: Option<SemanticsArg>,
     /// The time for requests that leave `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse)]
     pub now: Option<i64>,
@@ -85,8 +86,8 @@ pub fn read_tests(place: &Path) -> io::Result<Vec<TestFile>> {
 /// # Errors
 /// If there is no bundle, or it cannot be built.
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let places = args.bundle.places()?;
-    let default = [places.tests()];
+    let chosen = args.bundle.choose_with(|tree| set_semantics(tree, args.semantics))?;
+    let default = [chosen.places.tests()];
     let named = !args.tests.is_empty();
     let mut files = Vec::new();
     for place in if named { &args.tests } else { &default[..] } {
@@ -121,7 +122,7 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         return list(&files, &filter, args.format, terminal);
     }
 
-    let read = match places.read() {
+    let read = match chosen.read() {
         Ok(read) => read,
         Err(problems) => {
             bundle::show(&problems, terminal.err)?;
@@ -130,9 +131,7 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     };
     bundle::show(&read.warnings, terminal.err)?;
     let options = Options {
-        semantics: args.semantics.into(),
-        // there is nothing to validate against without a schema
-        validation: if read.bundle.schema.is_some() { Validation::Strict } else { Validation::Off },
+        engine: chosen.engine(&read.bundle, Validation::Strict),
         now: args.now.unwrap_or_else(clock::now),
         filter,
         fail_fast: args.fail_fast,

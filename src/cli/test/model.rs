@@ -40,9 +40,18 @@ pub struct Check {
     /// What must come of it.
     pub expect: Expect,
     /// The policies that must determine the decision, if that matters.
-    pub reasons: Option<BTreeSet<String>>,
+    pub reasons: Option<Reasons>,
     /// How many policies must fail to evaluate, if that matters.
     pub errors: Option<usize>,
+}
+
+/// The policies that must determine a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reasons {
+    /// Their ids.
+    pub ids: BTreeSet<String>,
+    /// Whether they must be all that determine it. In the form of Cedar's command line they need not be, as there.
+    pub all: bool,
 }
 
 /// What must come of a request.

@@ -1,5 +1,6 @@
 //! What came of a run of tests.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::cli::test::model::{Check, Expect};
@@ -124,8 +125,8 @@ impl TestResult {
         let expected = self.check.as_ref()?.reasons.as_ref()?;
         let Got::Decision(decision) = &self.got else { return None };
         let got: Vec<&str> = decision.reasons.iter().map(|id| &**id).collect();
-        let (common, missing) = expected.iter().map(String::as_str).partition(|id| got.contains(id));
-        let extra = got.into_iter().filter(|id| !expected.contains(*id)).collect();
+        let (common, missing) = expected.ids.iter().map(String::as_str).partition(|id| got.contains(id));
+        let extra = got.into_iter().filter(|id| expected.all && !expected.ids.contains(*id)).collect();
         Some(ReasonDiff { missing, extra, common })
     }
 }
@@ -168,10 +169,12 @@ pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
             if decision.outcome.is_allow() != (expect == Expect::Allow) {
                 faults.push(format!("expected {expect}, got {}", got.word()));
             }
-            if let Some(expected) = &check.reasons
-                && !decision.reasons.iter().map(|id| &**id).eq(expected.iter().map(String::as_str))
-            {
-                faults.push("the determining policies differ".to_owned());
+            if let Some(expected) = &check.reasons {
+                let got: BTreeSet<&str> = decision.reasons.iter().map(|id| &**id).collect();
+                let lacks = expected.ids.iter().any(|id| !got.contains(id.as_str()));
+                if lacks || (expected.all && got.len() > expected.ids.len()) {
+                    faults.push("the determining policies differ".to_owned());
+                }
             }
             if let Some(expected) = check.errors
                 && expected != decision.errors.len()

@@ -1,6 +1,7 @@
 //! Runs tests on a bundle. Each set of entities is built once; the order of results is that of the tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -8,10 +9,10 @@ use std::thread;
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::test::filter::Filter;
-use crate::cli::test::model::{Case, Check, EntityChange, Store, TestFile};
+use crate::cli::test::model::{Case, Check, EntityChange, Reasons, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
-use crate::domain::{Bundle, Diagnostic, Document, Revision, Uid, Value, request};
-use crate::engine::{self, EngineSettings, Semantics, Snapshot, Validation};
+use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Revision, Uid, Value, request};
+use crate::engine::{self, EngineSettings, Snapshot, Validation};
 
 /// How many tests a thread takes at once.
 const CHUNK: usize = 64;
@@ -19,10 +20,8 @@ const CHUNK: usize = 64;
 /// How tests are run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Cedar's semantics, or the stricter ones.
-    pub semantics: Semantics,
-    /// Whether the policies must validate.
-    pub validation: Validation,
+    /// How policies are validated and decisions are made.
+    pub engine: EngineSettings,
     /// The clock, in milliseconds since 1970, for requests that leave `now` out.
     pub now: i64,
     /// Which tests to run.
@@ -36,8 +35,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            semantics: Semantics::Strict,
-            validation: Validation::Strict,
+            engine: EngineSettings::default(),
             now: crate::cli::clock::now(),
             filter: Filter::default(),
             fail_fast: false,
@@ -78,16 +76,17 @@ struct World<'t> {
 }
 
 fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Report, Vec<Diagnostic>> {
-    let settings =
-        EngineSettings { validation: options.validation, semantics: options.semantics, ..EngineSettings::default() };
+    let settings = options.engine.clone();
     let revision = Revision { incarnation: 0, counter: 1 };
     let (base, _) = Snapshot::build(Arc::new(bundle.clone()), &settings, revision)?;
+    let base = Arc::new(base);
     // the policies were validated with the bundle's own entities; entities are checked with each set
     let builder = Builder {
         bundle,
-        base: Arc::new(base),
         settings: EngineSettings { validation: Validation::Off, ..settings },
         entities: OnceLock::new(),
+        positions: Positions::of(bundle, &base),
+        base,
     };
 
     let mut report = Report::default();
@@ -180,6 +179,7 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
     match (&case.check, world.and_then(|world| worlds.get(world))) {
         (Ok(check), Some(world)) => {
             let snapshot = world.snapshot.get_or_init(|| builder.build(&file.path, world.store));
+            let check = &builder.positions.named(check);
             let got = match snapshot {
                 Ok(snapshot) => match snapshot.decide(&check.request, options.now) {
                     Ok(decision) => Got::Decision(decision),
@@ -203,6 +203,44 @@ struct Builder<'b> {
     base: Arc<Snapshot>,
     settings: EngineSettings,
     entities: OnceLock<Result<Entities, String>>,
+    positions: Positions,
+}
+
+/// How tests may name policies without `@id`, where there is one file of policies: by position, `policy0`, `policy1`, as
+/// Cedar's command line does.
+#[derive(Default)]
+struct Positions {
+    /// What the policies of the file are named after.
+    stem: Option<String>,
+    /// The ids that policies and links have.
+    ids: HashSet<String>,
+}
+
+impl Positions {
+    fn of(bundle: &Bundle, snapshot: &Snapshot) -> Self {
+        let stem = match &bundle.policies[..] {
+            [PolicyText { naming: PolicyNaming::Stem(stem), .. }] => Some(stem.clone()),
+            _ => None,
+        };
+        Self { stem, ids: snapshot.policy_texts().into_iter().map(|(id, _)| id.to_owned()).collect() }
+    }
+
+    /// The test with ids in place of positions.
+    fn named<'c>(&self, check: &'c Check) -> Cow<'c, Check> {
+        let Some(reasons) = check.reasons.as_ref().filter(|reasons| reasons.ids.iter().any(|id| self.id(id).is_some()))
+        else {
+            return Cow::Borrowed(check);
+        };
+        let ids = reasons.ids.iter().map(|id| self.id(id).unwrap_or_else(|| id.clone())).collect();
+        Cow::Owned(Check { reasons: Some(Reasons { ids, all: reasons.all }), ..check.clone() })
+    }
+
+    /// The id of the policy at a position. A policy that really has this name comes first.
+    fn id(&self, name: &str) -> Option<String> {
+        let position: usize = name.strip_prefix("policy")?.parse().ok()?;
+        let id = format!("{}.{position}", self.stem.as_ref()?);
+        (!self.ids.contains(name) && self.ids.contains(&id)).then_some(id)
+    }
 }
 
 /// Entities in Cedar's JSON form, by name.

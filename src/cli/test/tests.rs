@@ -3,7 +3,7 @@
 use super::runner::{Options, run_with};
 use super::*;
 use crate::domain::{Bundle, Document, PolicyNaming, PolicyText, SchemaText};
-use crate::engine::Semantics;
+use crate::engine::{EngineSettings, Semantics};
 
 const SCHEMA: &str = r#"
     entity User = { level: Long } tags String;
@@ -45,7 +45,8 @@ pub(super) fn yaml_file(tests: &str) -> TestFile {
 }
 
 fn run_one(test: &str, semantics: Semantics) -> TestResult {
-    let options = Options { semantics, jobs: 1, ..Options::default() };
+    let engine = EngineSettings { semantics, ..EngineSettings::default() };
+    let options = Options { engine, jobs: 1, ..Options::default() };
     let file = yaml_file(&format!("tests:\n  - {{name: t, {test}}}\n"));
     let report = run_with(&bundle(), &[file], &options).unwrap();
     report.results.into_iter().next().unwrap()
@@ -142,6 +143,42 @@ fn entities_of_a_json_test_replace_the_store() {
     let file = TestFile { path: "t.json".to_owned(), id: "t.json".to_owned(), cases };
     let report = run_bundle(&bundle(), &[file]).unwrap();
     assert_eq!(report.to_string(), "2 passed, 0 failed");
+}
+
+#[test]
+fn reasons_of_a_json_test_are_some_of_those_that_determine_and_may_be_positions() {
+    let request = r#""request":{"principal":"User::\"ann\"","action":"Action::\"view\"","resource":"Doc::\"d\"","context":{"mfa":true}}"#;
+    let bundle = |more: &str| {
+        let mut bundle = bundle();
+        bundle.policies[0].text = format!("permit (principal, action, resource);\n{POLICIES}");
+        if !more.is_empty() {
+            let (text, naming) = (more.to_owned(), PolicyNaming::Stem("q".to_owned()));
+            bundle.policies.push(PolicyText { origin: "q.cedar".to_owned(), text, naming });
+        }
+        bundle
+    };
+    let named = "@id(\"policy0\") forbid (principal, action, resource) when { false };";
+    for (more, reason, passes) in [
+        ("", r#"["p.0","view"]"#, true),
+        ("", r#"["view"]"#, true),
+        ("", "[]", true),
+        ("", r#"["policy0"]"#, true),
+        ("", r#"["policy0","view"]"#, true),
+        // the second has an `@id`
+        ("", r#"["policy1"]"#, false),
+        ("", r#"["policy9"]"#, false),
+        ("", r#"["nothing","view"]"#, false),
+        // which of two files is meant?
+        ("forbid (principal, action, resource) when { false };", r#"["policy0"]"#, false),
+        // a policy that has the name is meant
+        (named, r#"["policy0"]"#, false),
+    ] {
+        let text = format!(r#"[{{{request},"decision":"allow","reason":{reason}}}]"#);
+        let cases = json::parse(&text, &|_| Err(String::new())).unwrap();
+        let file = TestFile { path: "t.json".to_owned(), id: "t.json".to_owned(), cases };
+        let report = run_bundle(&bundle(more), &[file]).unwrap();
+        assert_eq!(report.failed() == 0, passes, "{more} {reason}: {report:?}");
+    }
 }
 
 #[test]

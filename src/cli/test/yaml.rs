@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
-use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Store};
+use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store};
 use crate::cli::test::node::{self, Kind, Member, Node};
 use crate::domain::{AccessRequest, Uid, Value, request, uid};
 
@@ -137,7 +137,7 @@ impl<'n> File<'n> {
                 "expect" => expected = Some(expect(value)?),
                 "reason" => {
                     let ids = value.flat().into_iter().map(|id| Ok(id.text("a policy id in `reason`")?.to_owned()));
-                    reasons = Some(ids.collect::<Result<BTreeSet<String>, Fault>>()?);
+                    reasons = Some(Reasons { ids: ids.collect::<Result<BTreeSet<String>, Fault>>()?, all: true });
                 }
                 "errors" => match value.kind {
                     Kind::Long(n) if n >= 0 => errors = usize::try_from(n).ok(),

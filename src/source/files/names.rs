@@ -16,6 +16,14 @@ pub(super) enum Role {
 /// The endings of files of policies, in Cedar's own syntax and in its JSON form.
 const POLICY_ENDINGS: [&str; 2] = [".cedar", ".cedar.json"];
 
+/// The endings of files of the schema, in Cedar's own syntax and in its JSON form; without the dot they are names.
+const SCHEMA_ENDINGS: [&str; 2] = [".cedarschema", ".cedarschema.json"];
+
+/// Whether a file of this name holds policies.
+pub(in crate::source) fn is_policies(name: &str) -> bool {
+    role(name) == Some(Role::Policies)
+}
+
 /// What the policies of a file are named after: its path without the ending.
 pub(super) fn stem(inner: &str) -> &str {
     POLICY_ENDINGS.iter().find_map(|ending| inner.strip_suffix(ending)).unwrap_or(inner)
@@ -60,7 +68,7 @@ pub(super) fn role(name: &str) -> Option<Role> {
         None
     } else if POLICY_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
         Some(Role::Policies)
-    } else if name.ends_with(".cedarschema") || name.ends_with(".cedarschema.json") {
+    } else if SCHEMA_ENDINGS.iter().any(|ending| name.ends_with(ending) || name == &ending[1..]) {
         Some(Role::Schema)
     } else if name.ends_with(".json") || name.ends_with(".ndjson") {
         Some(Role::Entities)
@@ -86,6 +94,9 @@ mod tests {
             ("a.cedar.json", Some(Role::Policies)),
             ("a.cedarschema", Some(Role::Schema)),
             ("a.cedarschema.json", Some(Role::Schema)),
+            ("cedarschema", Some(Role::Schema)),
+            ("cedarschema.json", Some(Role::Schema)),
+            ("acedarschema", None),
             ("a.json", Some(Role::Entities)),
             ("a.ndjson", Some(Role::Entities)),
             ("a.cedar.bak", None),

@@ -39,7 +39,7 @@ fn test(result: &TestResult) -> Value {
         result.check.as_ref().map(|check| {
             let mut expected = json!({"decision": check.expect.to_string()});
             if let Some(reasons) = &check.reasons {
-                expected["reason"] = json!(reasons);
+                expected["reason"] = json!(reasons.ids);
             }
             if let Some(errors) = check.errors {
                 expected["num_errors"] = errors.into();

@@ -1,0 +1,152 @@
+//! Where the parts of a bundle are. `serve` and every other verb ask here, so that what is tested is what serves.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{DEFAULT_ENTITIES, DEFAULT_POLICIES, DEFAULT_ROUTES, Settings};
+use crate::source::{FileSettings, FileSource};
+
+/// The places that a configuration means. Relative paths are relative to the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// A directory, or a file.
+    pub policies: PathBuf,
+    /// A directory, or a file, if it is not beside the policies.
+    pub schema: Option<PathBuf>,
+    /// A directory, or a file.
+    pub entities: PathBuf,
+    /// Whether a key names the entities: then they must be there.
+    pub entities_named: bool,
+    /// A directory, or a file; `None` where the policies come from elsewhere and no key names the routes.
+    pub routes: Option<PathBuf>,
+    /// Whether a key names the routes: then they must be there.
+    pub routes_named: bool,
+}
+
+// === impl Places ===
+
+impl Places {
+    /// The places that `settings` mean.
+    ///
+    /// A directory that holds a directory `policies`, and no policies of its own, is a bundle directory: policies,
+    /// entities and routes are in it. The default directory is never one, whatever it holds.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let given = &settings.policies;
+        let is_default = without_dot(given) == without_dot(Path::new(DEFAULT_POLICIES));
+        let root = (!is_default && is_bundle(given)).then_some(given);
+        let entities = match (&settings.entities, root) {
+            (Some(named), _) => named.clone(),
+            (None, Some(root)) => root.join(without_dot(Path::new(DEFAULT_ENTITIES))),
+            (None, None) => PathBuf::from(DEFAULT_ENTITIES),
+        };
+        let routes = match (&settings.routes, root) {
+            (Some(named), _) => Some(named.clone()),
+            (None, Some(root)) => Some(one_of(DEFAULT_ROUTES.map(|path| root.join(without_dot(Path::new(path)))))),
+            // who serves other policies than those of this directory does not mean its routes
+            (None, None) if is_default => Some(one_of(DEFAULT_ROUTES.map(PathBuf::from))),
+            (None, None) => None,
+        };
+        Self {
+            policies: root.map_or_else(|| given.clone(), |root| root.join("policies")),
+            schema: settings.schema.clone(),
+            entities,
+            entities_named: settings.entities.is_some(),
+            routes,
+            routes_named: settings.routes.is_some(),
+        }
+    }
+
+    /// Where the tests of these policies are.
+    #[must_use]
+    pub fn tests(&self) -> PathBuf {
+        let base =
+            if self.policies.is_dir() { &self.policies } else { self.policies.parent().unwrap_or(Path::new(".")) };
+        base.join("tests")
+    }
+
+    /// Routes of this directory that are not used, since the policies come from elsewhere and no key names the routes.
+    #[must_use]
+    pub fn unused_routes(&self) -> Option<&'static str> {
+        DEFAULT_ROUTES.into_iter().find(|path| self.routes.is_none() && Path::new(path).exists())
+    }
+
+    /// The source that reads them.
+    #[must_use]
+    pub fn source(&self, files: FileSettings) -> FileSource {
+        let mut source = FileSource::new(self.policies.clone(), Some(self.entities.clone()), files);
+        if let Some(schema) = &self.schema {
+            source = source.with_schema(schema.clone());
+        }
+        match &self.routes {
+            Some(routes) if self.routes_named => source.with_routes(routes.clone()),
+            Some(routes) => source.with_routes_if_any(routes.clone()),
+            None => source,
+        }
+    }
+}
+
+/// Whether `path` is a bundle directory. One with policies beside `policies` is read as a directory of policies, which
+/// leaves none of them out.
+fn is_bundle(path: &Path) -> bool {
+    let holds_policies = |path: &Path| {
+        path.read_dir().is_ok_and(|entries| {
+            entries.flatten().any(|entry| super::files::is_policies(&entry.file_name().to_string_lossy()))
+        })
+    };
+    path.join("policies").is_dir() && !holds_policies(path)
+}
+
+/// The file, where it is there and the directory is not.
+fn one_of([directory, file]: [PathBuf; 2]) -> PathBuf {
+    if file.exists() && !directory.exists() { file } else { directory }
+}
+
+fn without_dot(path: &Path) -> &Path {
+    path.strip_prefix(".").unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn keys_mean_places() {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["bundle/policies", "bundle/routes", "mixed/policies", "plain"] {
+            std::fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        for file in ["mixed/a.cedar", "bundle/x.md", "bundle/s.cedarschema", "plain/a.cedar", "plain/routes.yaml"] {
+            std::fs::write(root.path().join(file), "").unwrap();
+        }
+        let at = |inner: &str| root.path().join(inner).display().to_string();
+        let here = "./entities".to_owned();
+        for (flags, policies, entities, routes) in [
+            (json!({}), "./policies".to_owned(), here.clone(), Some("./routes".to_owned())),
+            (json!({"policies": "policies"}), "policies".into(), here.clone(), Some("./routes".into())),
+            (
+                json!({"policies": at("bundle")}),
+                at("bundle/policies"),
+                at("bundle/entities"),
+                Some(at("bundle/routes")),
+            ),
+            (json!({"policies": at("mixed")}), at("mixed"), here.clone(), None),
+            (json!({"policies": at("plain")}), at("plain"), here.clone(), None),
+            (json!({"policies": at("plain/a.cedar")}), at("plain/a.cedar"), here, None),
+            (
+                json!({"policies": at("bundle"), "entities": "e.json", "routes": "r.yaml"}),
+                at("bundle/policies"),
+                "e.json".into(),
+                Some("r.yaml".into()),
+            ),
+        ] {
+            let settings = config::load(None, [], flags.clone()).unwrap();
+            let places = Places::of(&settings);
+            assert_eq!(places.policies, PathBuf::from(policies), "{flags}");
+            assert_eq!(places.entities, PathBuf::from(entities), "{flags}");
+            assert_eq!(places.routes, routes.map(PathBuf::from), "{flags}");
+        }
+    }
+}
