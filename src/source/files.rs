@@ -37,6 +37,7 @@ use crate::domain::Diagnostic;
 use crate::source::{Loaded, Source, Wake, Watch};
 use caution::Caution;
 use scan::{Part, Root, Scan};
+pub(crate) use writers::is_written;
 
 /// How files are read and watched.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use crate::domain::{Bundle, Diagnostic, Digest};
 
+pub(crate) use files::is_written;
 pub use files::{FileSettings, FileSource};
 
 /// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
