@@ -305,6 +305,7 @@ impl<S: Source> Loader<S> {
     }
 
     fn tell(&self, watch: Option<&Watch>) {
+        self.metrics.works.note(Work::Look, watch.and_then(Watch::looks_since));
         let failed = self
             .failed
             .as_ref()

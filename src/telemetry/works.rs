@@ -39,6 +39,11 @@ impl Works {
         UnderWay { works: self, work }
     }
 
+    /// Notes what another part knows: since when work has been under way, if it is.
+    pub fn note(&self, work: Work, since: Option<Instant>) {
+        *self.lock(work) = since;
+    }
+
     /// How long work has been under way; zero if it is not.
     #[must_use]
     pub fn lasts(&self, work: Work) -> Duration {

@@ -165,7 +165,9 @@ fn degraded(services: &Services, status: &Status) -> Option<String> {
     let tokens = services.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
     let log = services.pdp.log().and_then(DecisionLog::problem);
     let identity = services.gateway.identity_degraded();
-    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).chain(identity).chain(log).collect();
+    let works = services.metrics.works.overdue();
+    let known = status.degraded.clone().into_iter().chain(tokens).chain(log);
+    let all: Vec<String> = known.chain(identity).chain(works).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -98,6 +98,9 @@ impl Services {
         }
         if self.pdp.state().load().is_none() {
             reasons.push("no bundle loaded");
+            if !self.metrics.works.overdue().is_empty() {
+                reasons.push("reading or building the bundle has taken more than 10 s; a file system may not answer");
+            }
         }
         if self.verify_unready && self.pdp.sampler().is_some_and(crate::decide::Sampler::mismatched) {
             reasons.push("a decision differs from the reference");

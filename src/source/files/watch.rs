@@ -135,7 +135,9 @@ impl Watching {
                     return Some(true);
                 }
             }
+            self.health.set_looks(Some(Instant::now()));
             let scan = Scan::of(&self.tree);
+            self.health.set_looks(None);
             let parts: BTreeSet<&Path> = scan.files.iter().map(|file| file.real.as_path()).collect();
             // a look that failed does not know what is part of the bundle
             let whole = scan.problems.iter().all(|problem| !problem.passing);
@@ -183,7 +185,10 @@ impl Watching {
 
     fn look(&mut self) -> Arc<Scan> {
         let start = Instant::now();
+        // others see since when, if this does not end
+        self.health.set_looks(Some(start));
         let scan = Arc::new(Scan::of(&self.tree));
+        self.health.set_looks(None);
         self.cost = start.elapsed();
         // nobody knows when a change happened that no event told of, so that it counts as now
         self.signals.saw(&scan, start);
