@@ -52,6 +52,7 @@ pub struct Metrics {
     reloads: [[IntCounter; ReloadResult::ALL.len()]; ReloadSource::ALL.len()],
     requests: [[IntCounter; CLASSES.len()]; LISTENERS],
     connections: [IntGauge; LISTENERS],
+    connections_given_up: [IntCounter; LISTENERS],
     verify: [IntCounter; VerifyResult::ALL.len()],
     authentications: [IntCounter; AuthResult::ALL.len()],
     identity_reloads: [[IntCounter; IDENTITY_RESULTS.len()]; IdentitySource::ALL.len()],
@@ -140,6 +141,11 @@ impl Metrics {
             &["listener", "status_class"],
         )?;
         let connections = build.gauges("palisade_http_connections", "Open connections.", &["listener"])?;
+        let connections_given_up = build.counters(
+            "palisade_http_connections_given_up_total",
+            "Connections that rested and were closed to make room for others.",
+            &["listener"],
+        )?;
         let verify = build.counters(
             "palisade_verify_total",
             "Decisions sampled for re-evaluation by the reference engine.",
@@ -184,6 +190,9 @@ impl Metrics {
                 requests.with_label_values(&[Listener::ALL[listener].as_str(), CLASSES[class]])
             }),
             connections: from_fn(|listener| connections.with_label_values(&[Listener::ALL[listener].as_str()])),
+            connections_given_up: from_fn(|listener| {
+                connections_given_up.with_label_values(&[Listener::ALL[listener].as_str()])
+            }),
             authentications: from_fn(|result| authentications.with_label_values(&[AuthResult::ALL[result].as_str()])),
             identity_reloads: table(|source, result| {
                 let (result, source) = (IDENTITY_RESULTS[result], IdentitySource::ALL[source]);
@@ -304,6 +313,12 @@ impl Metrics {
     #[must_use]
     pub fn connections(&self, listener: Listener) -> &IntGauge {
         &self.connections[listener as usize]
+    }
+
+    /// The counter of a listener's connections that were closed to make room for others.
+    #[must_use]
+    pub fn connections_given_up(&self, listener: Listener) -> &IntCounter {
+        &self.connections_given_up[listener as usize]
     }
 
     /// The counter of re-evaluations of one result.

@@ -167,7 +167,7 @@ fn degraded(services: &Services, status: &Status) -> Option<String> {
     let identity = services.gateway.identity_degraded();
     let works = services.metrics.works.overdue();
     let known = status.degraded.clone().into_iter().chain(tokens).chain(log);
-    let all: Vec<String> = known.chain(identity).chain(works).collect();
+    let all: Vec<String> = known.chain(identity).chain(works).chain(services.places.degraded()).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -21,6 +21,7 @@ mod native;
 mod ops;
 mod paced;
 mod patience;
+mod places;
 mod respond;
 mod router;
 mod socket;
@@ -36,6 +37,7 @@ pub use conn::Budget;
 pub use gateway::Gateway;
 pub use guard::Door;
 pub use listen::{BoundListener, bind, serve};
+pub use places::Places;
 pub use router::{ENDPOINTS, Endpoint, Surface};
 pub use socket::SocketAccess;
 pub use token::AdminTokens;
@@ -86,6 +88,8 @@ pub struct Services {
     pub descriptors: Option<Arc<Semaphore>>,
     /// Connections that the admin and the ops listener may have, each.
     pub aside_connections: usize,
+    /// The connections that are open.
+    pub places: Places,
 }
 
 impl Services {

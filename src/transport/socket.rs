@@ -84,6 +84,37 @@ impl Drop for SocketFile {
     }
 }
 
+/// What became of a socket's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is there.
+    Ours,
+    /// The path is free.
+    Gone,
+    /// Something else is there.
+    Replaced,
+    /// The system does not say, or not in time.
+    Unknown,
+}
+
+impl SocketFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is still there. Asked on a thread of its own: a file system may not answer.
+    pub(super) async fn fate(&self) -> Fate {
+        let path = self.path.clone();
+        let asked = tokio::task::spawn_blocking(move || fs::symlink_metadata(path));
+        match timeout(ANSWERS, asked).await {
+            Ok(Ok(Ok(meta))) if Some((meta.dev(), meta.ino())) == self.identity => Fate::Ours,
+            Ok(Ok(Ok(_))) => Fate::Replaced,
+            Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => Fate::Gone,
+            _ => Fate::Unknown,
+        }
+    }
+}
+
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }

@@ -226,6 +226,24 @@ impl Watching {
     }
 }
 
+/// Why there is no notifier, and which limit to raise where it is one.
+fn no_notifier(error: &notify::Error) -> String {
+    let code = match &error.kind {
+        ErrorKind::Io(error) => error.raw_os_error(),
+        _ => None,
+    };
+    let why = match code {
+        Some(libc::EMFILE) => {
+            "all inotify instances of this user, or all open files of this process, are in use: raise \
+             `sysctl fs.inotify.max_user_instances`, or `ulimit -n`"
+                .to_owned()
+        }
+        Some(libc::ENFILE) => "all open files of the system are in use: raise `sysctl fs.file-max`".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("file notifications cannot be set up: {why}")
+}
+
 /// The watches that are set.
 struct Arms {
     make: MakeWatcher,
@@ -271,7 +289,7 @@ impl Arms {
                     self.watcher = Some(watcher);
                 }
                 // the old one stays: one that misses events is better than none
-                Err(error) => self.failure = Some(format!("file notifications cannot be set up: {error}")),
+                Err(error) => self.failure = Some(no_notifier(&error)),
             }
         }
         let Some(watcher) = &mut self.watcher else { return false };
@@ -302,7 +320,8 @@ impl Arms {
                 Err(error) => {
                     self.failure = Some(match error.kind {
                         ErrorKind::MaxFilesWatch => {
-                            "the system's limit of watched directories is reached (`fs.inotify.max_user_watches`)"
+                            "the system's limit of watched directories is reached: raise \
+                             `sysctl fs.inotify.max_user_watches`"
                                 .to_owned()
                         }
                         _ => format!("`{}` cannot be watched: {error}", place.display()),
