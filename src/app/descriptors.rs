@@ -26,7 +26,7 @@ pub(super) fn raise() -> Option<usize> {
 }
 
 /// Open files that are needed besides those that are open at the start: listeners, notifications, a few connections.
-const NEEDED: usize = 16;
+const NEEDED: usize = 24;
 
 /// Whether there is room for the files that are opened at the start, and for some connections.
 ///
@@ -37,7 +37,10 @@ pub(super) fn enough() -> io::Result<()> {
     let pipes: io::Result<Vec<_>> = (0..NEEDED / 2).map(|_| io::pipe()).collect();
     pipes.map(drop).map_err(|error| {
         let help = "raise the limit of open files (`ulimit -n`, `LimitNOFILE=`)";
-        io::Error::new(error.kind(), format!("{NEEDED} more open files are needed than there is room for: {error}; {help}"))
+        io::Error::new(
+            error.kind(),
+            format!("{NEEDED} more open files are needed than there is room for: {error}; {help}"),
+        )
     })
 }
 

@@ -99,6 +99,7 @@ impl Watched {
             self.seen = Some((stamp, now));
         }
         self.read = Some((stamp, now));
+        (self.unsure, self.held) = (false, None);
         let read = read(&self.path, self.max_bytes);
         match &read {
             Ok(bytes) => (self.good_len, self.failures) = (bytes.len() as u64, 0),
@@ -141,7 +142,6 @@ impl Watched {
             }
             return None;
         }
-        (self.unsure, self.held) = (false, None);
         let read = self.load(now);
         if self.stamp() != stamp {
             // it changed while it was read: the next look sees it

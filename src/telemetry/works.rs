@@ -95,7 +95,10 @@ mod tests {
         assert_eq!(works.overdue(), [""; 0]);
         std::thread::sleep(long * 2);
         let told = works.longer_than(long);
-        assert!(told.len() == 1 && told[0].contains("files have been read") && told[0].ends_with("for 0 s"), "{told:?}");
+        assert!(
+            told.len() == 1 && told[0].contains("files have been read") && told[0].ends_with("for 0 s"),
+            "{told:?}"
+        );
         assert!(works.lasts(Work::Load) > long && works.lasts(Work::Build).is_zero());
         drop(under_way);
         assert_eq!(works.longer_than(Duration::ZERO), [""; 0]);

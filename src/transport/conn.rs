@@ -206,13 +206,17 @@ impl Open {
     /// nothing held, if there is no room for it.
     pub(super) fn hold_large(&mut self, answer: Bytes) -> Option<Bytes> {
         self.give(self.held);
-        let taken = if answer.len() < NEVER_REFUSED {
-            self.conn.budget().used.fetch_add(answer.len(), Ordering::Relaxed);
-            true
-        } else {
-            self.conn.budget().take(answer.len(), 0)
-        };
-        taken.then(|| Bytes::from_owner(Counted { bytes: answer, conn: self.conn.clone() }))
+        let size = answer.len();
+        if size < NEVER_REFUSED {
+            self.conn.budget().used.fetch_add(size, Ordering::Relaxed);
+            self.conn.held.fetch_add(size, Ordering::Relaxed);
+        } else if !self.conn.take(size, 0) {
+            return None;
+        } else if !self.conn.budget().take(size, 0) {
+            self.conn.held.fetch_sub(size, Ordering::Relaxed);
+            return None;
+        }
+        Some(Bytes::from_owner(Counted { bytes: answer, conn: self.conn.clone() }))
     }
 }
 
@@ -252,6 +256,7 @@ impl AsRef<[u8]> for Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.conn.budget().give(self.bytes.len());
+        self.conn.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 

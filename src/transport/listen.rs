@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -106,18 +106,21 @@ impl BoundListener {
         }
     }
 
-    /// Whether its socket has a file, which somebody may take away.
-    fn has_file(&self) -> bool {
-        matches!(&self.socket, Socket::Unix { file: Some(_), .. })
+    /// What became of its socket's file, in a moment; never, where it has none.
+    fn look(&self) -> Pin<Box<dyn Future<Output = Fate> + Send>> {
+        match &self.socket {
+            Socket::Unix { file: Some(file), .. } => Box::pin(file.look(SOCKET_LOOK)),
+            _ => Box::pin(std::future::pending()),
+        }
     }
 
     /// Binds a Unix socket again whose file is gone; says what is wrong where that cannot be done. Gives the connections
     /// that waited at the old one.
-    async fn mend(&mut self) -> (Vec<Box<dyn Duplex>>, Option<String>) {
+    async fn mend(&mut self, fate: Fate) -> (Vec<Box<dyn Duplex>>, Option<String>) {
         let Socket::Unix { file: Some(file), access, .. } = &self.socket else { return (Vec::new(), None) };
         let path = file.path().display().to_string();
         let told = |what: &str| Some(format!("no client reaches the socket {path} of this sidecar: {what}"));
-        match file.fate().await {
+        match fate {
             Fate::Ours => (Vec::new(), None),
             Fate::Unknown => (Vec::new(), told("its directory cannot be read")),
             Fate::Replaced => (Vec::new(), told("another file is in its place; remove that, and it is bound again")),
@@ -132,7 +135,10 @@ impl BoundListener {
                     {
                         waiting.push(stream);
                     }
-                    tracing::warn!(listener = self.surface.listener().as_str(), "the socket {path} was gone and is bound again");
+                    tracing::warn!(
+                        listener = self.surface.listener().as_str(),
+                        "the socket {path} was gone and is bound again"
+                    );
                     (waiting, None)
                 }
             },
@@ -171,13 +177,13 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
     let mut failures = Failures::default();
     let mut closing: Option<Instant> = None;
     let mut waiting: VecDeque<Box<dyn Duplex>> = VecDeque::new();
-    let mut socket_look = Instant::now() + SOCKET_LOOK;
+    let mut look = listener.look();
     while closing.is_none_or(|since| since.elapsed() < LAST_LAST_CALL) {
         let next = tokio::select! {
             // connections that come without end must not keep it from stopping
             biased;
             _ = stop.wait_for(Option::is_some), if closing.is_none() => Next::Stop,
-            () = tokio::time::sleep_until(socket_look.into()), if listener.has_file() => Next::LookAtSocket,
+            fate = &mut look => Next::Mend(fate),
             () = std::future::ready(()), if !waiting.is_empty() => Next::Waiting,
             accepted = accept(&listener.socket) => Next::Accepted(accepted),
             // those that the system took for us before are answered, too
@@ -191,15 +197,15 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
                 listener.stop_knocking();
                 continue;
             }
-            Next::LookAtSocket => {
-                let (more, problem) = listener.mend().await;
+            Next::Mend(fate) => {
+                let (more, problem) = listener.mend(fate).await;
                 waiting.extend(more);
                 if services.places.note_socket(surface.listener(), problem.clone())
                     && let Some(problem) = problem
                 {
                     tracing::warn!(listener = surface.listener().as_str(), "{problem}");
                 }
-                socket_look = Instant::now() + SOCKET_LOOK;
+                look = listener.look();
                 continue;
             }
         };
@@ -265,7 +271,8 @@ enum Next {
     Accepted(io::Result<Box<dyn Duplex>>),
     /// Take one that waited at a socket that was bound again.
     Waiting,
-    LookAtSocket,
+    /// This became of the socket's file.
+    Mend(Fate),
     Stop,
 }
 
@@ -276,12 +283,7 @@ fn turned_away(services: &Services, surface: Surface) {
 }
 
 /// Serves one connection until it ends, rests for too long, or is to leave and has answered.
-async fn serve_one(
-    stream: Box<dyn Duplex>,
-    conn: Arc<Conn>,
-    mut leaving: watch::Receiver<bool>,
-    _place: Place,
-) {
+async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch::Receiver<bool>, _place: Place) {
     let (http, surface) = (conn.services.http, conn.surface);
     let _entered = Places::enter(&conn);
     let _open = OpenConnection::new(conn.services.metrics.clone(), surface.listener());

@@ -10,7 +10,6 @@ mod aside;
 mod authzen;
 mod bundle;
 mod conn;
-mod echo;
 mod exchange;
 mod frames;
 mod gateway;

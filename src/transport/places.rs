@@ -1,7 +1,7 @@
 //! Places for connections: which connection goes where a new one finds none, and what is told of it.
 //!
 //! A connection that rests has had its last answer, and its client opens another when it needs one. So those that have
-//! rested longest are asked to leave when a new one finds no place: a crowd that does nothing locks nobody out. One that
+//! rested longest are asked to leave when a new one finds no place: a crowd that does nothing keeps no new one out. One that
 //! is being answered stays, and one that was never asked anything has a second to begin.
 
 use std::collections::HashMap;
@@ -163,7 +163,12 @@ impl Room {
     }
 
     /// Waits for a place, and asks connections that rest to leave. `wanting` hears what is waited for.
-    pub(super) async fn take(&self, places: &Places, metrics: &Metrics, mut wanting: impl FnMut(&'static str)) -> Place {
+    pub(super) async fn take(
+        &self,
+        places: &Places,
+        metrics: &Metrics,
+        mut wanting: impl FnMut(&'static str),
+    ) -> Place {
         loop {
             let why = match self.try_take() {
                 Ok(place) => return place,

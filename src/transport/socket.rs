@@ -93,7 +93,7 @@ pub(super) enum Fate {
     Gone,
     /// Something else is there.
     Replaced,
-    /// The system does not say, or not in time.
+    /// The system does not say.
     Unknown,
 }
 
@@ -102,15 +102,17 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether it is still there. Asked on a thread of its own: a file system may not answer.
-    pub(super) async fn fate(&self) -> Fate {
-        let path = self.path.clone();
-        let asked = tokio::task::spawn_blocking(move || fs::symlink_metadata(path));
-        match timeout(ANSWERS, asked).await {
-            Ok(Ok(Ok(meta))) if Some((meta.dev(), meta.ino())) == self.identity => Fate::Ours,
-            Ok(Ok(Ok(_))) => Fate::Replaced,
-            Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => Fate::Gone,
-            _ => Fate::Unknown,
+    /// What became of it after `pause`. Asked on a thread of its own: a file system may not answer.
+    pub(super) fn look(&self, pause: Duration) -> impl Future<Output = Fate> + Send + use<> {
+        let (path, ours) = (self.path.clone(), self.identity);
+        async move {
+            tokio::time::sleep(pause).await;
+            match tokio::task::spawn_blocking(move || fs::symlink_metadata(path)).await {
+                Ok(Ok(meta)) if Some((meta.dev(), meta.ino())) == ours => Fate::Ours,
+                Ok(Ok(_)) => Fate::Replaced,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Fate::Gone,
+                _ => Fate::Unknown,
+            }
         }
     }
 }

@@ -99,7 +99,8 @@ fn a_token_file_that_is_half_written_refuses_no_token() {
     let token_line = |token: &str| {
         use sha2::Digest as _;
         let hash: String = sha2::Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({"sha256": hash, "token": format!("Fleet::ApiToken::\"{token}\""), "kind": "cloud_api"}).to_string() + "\n"
+        json!({"sha256": hash, "token": format!("Fleet::ApiToken::\"{token}\""), "kind": "cloud_api"}).to_string()
+            + "\n"
     };
     type Open = fn(&std::path::Path) -> std::fs::File;
     let cut: Open = |path| std::fs::File::create(path).unwrap();

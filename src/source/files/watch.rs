@@ -319,11 +319,9 @@ impl Arms {
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
                 Err(error) => {
                     self.failure = Some(match error.kind {
-                        ErrorKind::MaxFilesWatch => {
-                            "the system's limit of watched directories is reached: raise \
+                        ErrorKind::MaxFilesWatch => "the system's limit of watched directories is reached: raise \
                              `sysctl fs.inotify.max_user_watches`"
-                                .to_owned()
-                        }
+                            .to_owned(),
                         _ => format!("`{}` cannot be watched: {error}", place.display()),
                     });
                 }
