@@ -319,7 +319,7 @@ ROWS = [
     Row("answer to a batch", "`http.max_answer_bytes`", "4 MiB", decide(LONG_IDS, "/v1/is_authorized/batch"), "400"),
     Row("items of a batch: one more", "`http.max_batch`", "1,000", decide({"requests": [item()] * 1001}, "/v1/is_authorized/batch"), "400"),
     Row("items of a batch: all of them", "`http.max_batch`", "1,000", decide({"requests": [item()] * 1000}, "/v1/is_authorized/batch"), "200"),
-    Row("connections of a listener", "`http.max_connections`", "10,000", connections, "waits"),
+    Row("connections of a listener", "`http.max_connections`", "10,000", connections, "is served"),
     Row("connections of the admin listener", "fixed", "32", admin_connections, "64 served"),
     Row("streams of an HTTP/2 connection", "fixed", "256", streams, "refused"),
     Row("wait for a revision", "`http.deadline`", "1 s", later_revision("/v1/is_authorized"), "503"),

@@ -25,7 +25,7 @@ use crate::source::{FileSettings, FileSource, Places};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::{Metrics, events, room_for_threads};
-use crate::transport::{self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Services, Surface};
+use crate::transport::{self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface};
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
 
@@ -84,6 +84,9 @@ pub struct App {
 /// If it cannot start.
 pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // before anything is opened: a library that finds no descriptor may panic
+    descriptors::raise();
+    descriptors::enough()?;
     // where one of them cannot be started, building the runtime panics or never returns
     room_for_threads(workers)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -176,6 +179,7 @@ impl App {
             aside: Aside::default(),
             descriptors,
             aside_connections: descriptors::aside(limit),
+            places: Places::default(),
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
         Ok(Self { services, listeners, feed, settings })

@@ -3,7 +3,7 @@
 //! Without descriptors nothing can be asked: not even why. So the limit is raised as far as the system lets us, and
 //! some descriptors are kept from the connections of decisions.
 
-use std::fs;
+use std::{fs, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -23,6 +23,25 @@ pub(super) fn raise() -> Option<usize> {
         tracing::debug!("the limit of open files stays as it is: {error}");
     }
     getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
+}
+
+/// Open files that are needed besides those that are open at the start: listeners, notifications, a few connections.
+const NEEDED: usize = 24;
+
+/// Whether there is room for the files that are opened at the start, and for some connections.
+///
+/// # Errors
+/// If there is not.
+pub(super) fn enough() -> io::Result<()> {
+    // each has two ends
+    let pipes: io::Result<Vec<_>> = (0..NEEDED / 2).map(|_| io::pipe()).collect();
+    pipes.map(drop).map_err(|error| {
+        let help = "raise the limit of open files (`ulimit -n`, `LimitNOFILE=`)";
+        io::Error::new(
+            error.kind(),
+            format!("{NEEDED} more open files are needed than there is room for: {error}; {help}"),
+        )
+    })
 }
 
 /// How many connections for decisions `limit` leaves room for, besides what is open already.

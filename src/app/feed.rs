@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::domain::{Diagnostic, Digest};
 use crate::source::{Ages, Loaded, Source, Watch};
 use crate::state::{Origin, Rejected, State};
-use crate::telemetry::{Metrics, supervised};
+use crate::telemetry::{Metrics, Work, supervised};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
 const WATCH_CHECK: Duration = Duration::from_millis(250);
@@ -219,6 +219,8 @@ impl<S: Source> Loader<S> {
 
     fn watch(&self) -> Watch {
         let wishes = self.wishes.clone();
+        // it looks at everything before it returns
+        let _under_way = self.metrics.works.begin(Work::Load);
         // fails only when the feed has ended
         self.source.watch(Box::new(move || drop(wishes.send(Wish::Changed))))
     }
@@ -244,7 +246,10 @@ impl<S: Source> Loader<S> {
     /// Loads and applies, unless the files are what they were at the last load that took effect.
     fn load(&mut self, asked: Option<Instant>) -> Result<(), Vec<Diagnostic>> {
         let start = Instant::now();
-        let problems = match self.source.load() {
+        let under_way = self.metrics.works.begin(Work::Load);
+        let loaded = self.source.load();
+        drop(under_way);
+        let problems = match loaded {
             Ok(Loaded { digest, .. }) if self.last.as_ref().is_some_and(|last| last.digest == digest) => {
                 self.ages.clear();
                 self.state.note_unchanged(Origin::Files);
@@ -302,6 +307,7 @@ impl<S: Source> Loader<S> {
     }
 
     fn tell(&self, watch: Option<&Watch>) {
+        self.metrics.works.note(Work::Look, watch.and_then(Watch::looks_since));
         let failed = self
             .failed
             .as_ref()

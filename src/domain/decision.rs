@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::domain::Revision;
+use crate::domain::bounds::{MAX_EXPLANATION, cut};
 
 /// A policy's id. Cheap to clone: decisions share the text with the snapshot.
 pub type PolicyId = Arc<str>;
@@ -34,6 +35,14 @@ pub struct PolicyError {
     pub policy_id: PolicyId,
     /// What went wrong, in Cedar's words.
     pub message: Arc<str>,
+}
+
+impl PolicyError {
+    /// An error with a message that is cut where it is too long: it may quote the policy and what it read.
+    #[must_use]
+    pub fn new(policy_id: PolicyId, message: String) -> Self {
+        Self { policy_id, message: cut(message, MAX_EXPLANATION).into() }
+    }
 }
 
 /// Which rule of the `strict` semantics denied, where Cedar's own would have decided otherwise or not at all.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::domain::bounds::{MAX_EXPLANATION, cut};
 use crate::domain::place::LONGEST_EXCERPT;
 
 /// How bad a [`Diagnostic`] is.
@@ -59,7 +60,7 @@ impl Diagnostic {
             column: None,
             rule: None,
             policy_id: None,
-            message: message.into(),
+            message: cut(message.into(), MAX_EXPLANATION),
             excerpt: None,
             help: None,
             passing: false,
@@ -104,7 +105,7 @@ impl Diagnostic {
     /// The same finding with advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(cut(help.into(), MAX_EXPLANATION));
         self
     }
 

@@ -121,9 +121,8 @@ fn authorize(
 
 fn heard(snapshot: &Snapshot, response: &cedar_policy::Response) -> Authorized {
     let reasons = response.diagnostics().reason().map(|id| policy_id(snapshot, id)).collect();
-    let errors = response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(error)| PolicyError {
-        policy_id: policy_id(snapshot, error.policy_id()),
-        message: error.inner().to_string().into(),
+    let errors = response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(error)| {
+        PolicyError::new(policy_id(snapshot, error.policy_id()), error.inner().to_string())
     });
     Authorized { allowed: response.decision() == cedar_policy::Decision::Allow, reasons, errors: errors.collect() }
 }

@@ -115,6 +115,11 @@ impl ApiTokens {
         self.callers.len()
     }
 
+    /// How many of `before` are not among them.
+    pub(super) fn lost(&self, before: &Self) -> usize {
+        before.callers.keys().filter(|hash| !self.callers.contains_key(*hash)).count()
+    }
+
     /// Who calls with `token`.
     pub(super) fn find(&self, token: &str) -> Option<&Arc<Caller>> {
         let hash: Hash = Sha256::digest(token.as_bytes()).into();

@@ -1,16 +1,19 @@
 //! Reads key sets and API tokens from files, and again when they change.
 //!
-//! A file is looked at four times a second and read once it was the same twice, so that a half-written
-//! one is not taken. One that has become shorter may have been cut to be written again: it must be the same
-//! for longer. All that is read is handed over whole; what is wrong with it leaves the old state in
-//! force, and what cannot be read is tried again, later and later. Looking is a `stat` through all links,
-//! which sees Kubernetes' swap of a mounted volume too.
+//! A file is looked at four times a second and read once it was the same twice and no process has it open for writing,
+//! as far as the system says. One that has become shorter may have been cut to be written again: it must be the same
+//! for longer. So must one of which its reader thinks that a part is missing. Meanwhile the last good state counts, and
+//! the file is told to be held back. All that is read is handed over whole; what cannot be read is tried again, later
+//! and later. Looking is a `stat` through all links, which sees Kubernetes' swap of a mounted volume too.
 
 use std::fs::{self, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::source::is_written;
 
 /// How often files are looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
@@ -59,15 +62,34 @@ pub(crate) struct Watched {
     good_len: u64,
     /// How often it could not be read since then.
     failures: u32,
+    /// What was read looks as if a part is missing: it is read again when the file was quiet.
+    unsure: bool,
+    /// Why the file as it is now does not count yet.
+    held: Option<String>,
 }
 
 impl Watched {
     pub(crate) fn new(path: PathBuf, max_bytes: usize) -> Self {
-        Self { path, max_bytes, seen: None, read: None, good_len: 0, failures: 0 }
+        Self { path, max_bytes, seen: None, read: None, good_len: 0, failures: 0, unsure: false, held: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Reads it for the first time. Waits a moment for a process that is writing it; a file that is not closed by then
+    /// is read as it is, and again once it is closed.
+    pub(crate) fn load_first(&mut self) -> Result<Vec<u8>, String> {
+        let start = Instant::now();
+        while is_written(&self.path) == Some(true) && start.elapsed() < QUIET {
+            thread::sleep(LOOK / 5);
+        }
+        let written = is_written(&self.path) == Some(true);
+        let read = self.load(Instant::now());
+        if written {
+            self.read = None;
+        }
+        read
     }
 
     /// Reads it now.
@@ -77,6 +99,7 @@ impl Watched {
             self.seen = Some((stamp, now));
         }
         self.read = Some((stamp, now));
+        (self.unsure, self.held) = (false, None);
         let read = read(&self.path, self.max_bytes);
         match &read {
             Ok(bytes) => (self.good_len, self.failures) = (bytes.len() as u64, 0),
@@ -85,27 +108,58 @@ impl Watched {
         read
     }
 
-    /// Reads it if it has changed and is quiet, or was not read for long.
+    /// Reads it if it has changed and is whole as far as can be known, or was not read for long.
     pub(crate) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
         let stamp = self.stamp();
+        let is_new = self.read.is_none_or(|(known, _)| known != stamp);
         let since = match self.seen {
             Some((seen, since)) if seen == stamp => since,
             _ => {
                 self.seen = Some((stamp, now));
+                if is_new {
+                    self.held = Some("it has just changed; it is read when it is the same twice".to_owned());
+                }
                 return None;
             }
         };
-        let is_new = self.read.is_none_or(|(known, _)| known != stamp);
-        let is_shorter = stamp.is_some_and(|stamp| stamp.len < self.good_len);
-        if is_new && is_shorter && now.saturating_duration_since(since) < QUIET {
+        let is_quiet = now.saturating_duration_since(since) >= QUIET;
+        if is_new && is_written(&self.path) == Some(true) {
+            self.held = Some("a process has it open for writing; it is read when it is closed".to_owned());
+            return None;
+        }
+        if is_new && !is_quiet && stamp.is_some_and(|stamp| stamp.len < self.good_len) {
+            self.held = Some("it has become shorter; it is read when it has been the same for 2 s".to_owned());
             return None;
         }
         let pause = match self.failures {
             0 => READ_ANYWAY,
             n => FIRST_RETRY.saturating_mul(1 << n.min(7) >> 1).min(READ_ANYWAY),
         };
-        let due = is_new || self.read.is_none_or(|(_, at)| now.saturating_duration_since(at) >= pause);
-        due.then(|| self.load(now))
+        let overdue = self.read.is_none_or(|(_, at)| now.saturating_duration_since(at) >= pause);
+        if !(is_new || overdue || (self.unsure && is_quiet)) {
+            if !self.unsure {
+                self.held = None;
+            }
+            return None;
+        }
+        let read = self.load(now);
+        if self.stamp() != stamp {
+            // it changed while it was read: the next look sees it
+            self.read = None;
+            self.held = Some("it changed while it was read; it is read again".to_owned());
+            return None;
+        }
+        Some(read)
+    }
+
+    /// What was just read looks as if a part is missing: it is read again when the file has been quiet.
+    pub(crate) fn hold(&mut self, why: impl Into<String>) {
+        (self.unsure, self.held) = (true, Some(why.into()));
+    }
+
+    /// Why the file as it is now does not count yet, if so.
+    pub(crate) fn held(&self) -> Option<&str> {
+        self.held.as_deref()
     }
 
     /// Whether the file has been the same for [`QUIET`], as far as looks and reads can tell.
@@ -174,5 +228,37 @@ mod tests {
         assert_eq!(watched.look(now), None);
         assert_eq!(watched.look(now + QUIET), Some(Ok(b"three".to_vec())));
         assert!(Watched::new(dir.path().to_owned(), 10).load(now).unwrap_err().contains("not a file"));
+    }
+
+    /// What is open for writing is not read, however long, and says so. One that was so at the start is read again.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_is_being_written_is_held_back() {
+        use std::io::Write as _;
+        for at_start in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("tokens");
+            fs::write(&path, "one").unwrap();
+            let open = || fs::OpenOptions::new().append(true).open(&path).unwrap();
+            let mut watched = Watched::new(path.clone(), 100);
+            let mut writer = at_start.then(open);
+            assert_eq!(watched.load_first().unwrap(), b"one");
+            let mut writer = writer.take().unwrap_or_else(open);
+            let mut now = Instant::now();
+            writer.write_all(b" two").unwrap();
+            for _ in 0..100 {
+                now += LOOK;
+                assert_eq!(watched.look(now), None);
+            }
+            if is_written(&path).is_none() {
+                // a file system without leases
+                return;
+            }
+            assert!(watched.held().unwrap().contains("open for writing"), "{at_start}");
+            writer.write_all(b" three").unwrap();
+            drop(writer);
+            let read = (0..8).find_map(|n| watched.look(now + LOOK * n)).unwrap();
+            assert_eq!((read.unwrap().as_slice(), watched.held()), (b"one two three".as_slice(), None), "{at_start}");
+        }
     }
 }

@@ -23,7 +23,6 @@ mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -33,7 +32,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::{CredentialKind, IdentitySettings, IssuerSettings, KeySource, PeerSettings};
 use crate::domain::Diagnostic;
-use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, events, supervised};
+use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, Work, events, supervised};
 use api_tokens::ApiTokens;
 use cache::TokenCache;
 use fetch::Fetcher;
@@ -63,6 +62,8 @@ struct Inner {
     /// Their file, for people.
     api_tokens_from: String,
     api_tokens_problem: std::sync::Mutex<Option<String>>,
+    /// Why files as they are now do not count yet.
+    held: std::sync::Mutex<Vec<String>>,
     peer: PeerSettings,
     peer_method: Arc<str>,
     cache: Option<TokenCache>,
@@ -127,6 +128,7 @@ impl Identity {
             api_tokens: ArcSwap::default(),
             api_tokens_from: settings.api_tokens.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             api_tokens_problem: std::sync::Mutex::default(),
+            held: std::sync::Mutex::default(),
             peer: settings.peer.clone(),
             peer_method: settings.peer.method.as_str().into(),
             cache: TokenCache::new(settings.cache_bytes),
@@ -135,7 +137,7 @@ impl Identity {
             stopped: AtomicBool::new(false),
         });
         for (target, file) in &mut watched {
-            let loaded = file.load(now).and_then(|bytes| inner.take(*target, &bytes, now));
+            let loaded = file.load_first().and_then(|bytes| inner.take(*target, &bytes, now));
             if let Err(error) = loaded {
                 problems.push(Diagnostic::error(file.path().display().to_string(), error));
             }
@@ -253,6 +255,17 @@ impl Identity {
             }
         };
         self.inner.issuers.iter().map(status).collect()
+    }
+
+    /// What keeps files and issuers from being read: what was read before counts on.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<String> {
+        let issuers = self.inner.issuers.iter().filter_map(|issuer| {
+            Some(format!("the keys of `{}` are not renewed: {}", issuer.expectations.issuer, issuer.keys.problem()?))
+        });
+        let tokens = self.inner.lock_problem().clone();
+        let tokens = tokens.map(|problem| format!("`identity.api_tokens`: {}: {problem}", self.inner.api_tokens_from));
+        issuers.chain(tokens).chain(self.inner.lock_held().clone()).collect()
     }
 
     /// How many API tokens are known, and what keeps their file from being read anew.
@@ -482,6 +495,42 @@ impl Inner {
         events::IdentityRefused { source, from, problem, news }.emit(&self.metrics);
     }
 
+    /// Why a file may be half-written, though it can be read; `None` if it may not.
+    fn loses(&self, target: Target, bytes: &[u8]) -> Option<String> {
+        match target {
+            // half of a key set is no key set
+            Target::Keys(_) => None,
+            Target::ApiTokens => {
+                let lost = ApiTokens::parse(bytes).ok()?.lost(&self.api_tokens.load());
+                (lost > 0).then(|| format!("{lost} tokens that count are not in it any more"))
+            }
+        }
+    }
+
+    /// Looks at a file. What looks half-written waits until the file has been quiet.
+    fn look(&self, target: Target, file: &mut Watched, now: Instant) {
+        let Some(read) = file.look(now) else { return };
+        let sure = file.is_quiet(now);
+        let lost = read.as_ref().ok().filter(|_| !sure).and_then(|bytes| self.loses(target, bytes));
+        let problem = match (read, lost) {
+            (_, Some(lost)) => lost,
+            (Ok(bytes), None) => match self.take(target, &bytes, now) {
+                Ok(()) => return,
+                Err(problem) => problem,
+            },
+            (Err(problem), None) => problem,
+        };
+        if sure {
+            self.refused(target, &file.path().display().to_string(), &problem);
+        } else {
+            file.hold(format!("it may be half-written: {problem}; it is read when it has been the same for 2 s"));
+        }
+    }
+
+    fn lock_held(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn lock_problem(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.api_tokens_problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -503,14 +552,14 @@ impl Inner {
     fn watch_files(&self, watched: &mut [(Target, Watched)]) {
         while !self.stopped.load(Ordering::Acquire) {
             thread::park_timeout(LOOK);
+            let _under_way = self.metrics.works.begin(Work::Identity);
             for (target, file) in &mut *watched {
-                let now = Instant::now();
-                let Some(read) = file.look(now) else { continue };
-                if let Err(problem) = read.and_then(|bytes| self.take(*target, &bytes, now)) {
-                    let from: PathBuf = file.path().to_owned();
-                    self.refused(*target, &from.display().to_string(), &problem);
-                }
+                self.look(*target, file, Instant::now());
             }
+            let held = watched.iter().filter_map(|(_, file)| {
+                Some(format!("{}: {}; what was read before counts on", file.path().display(), file.held()?))
+            });
+            *self.lock_held() = held.collect();
         }
     }
 }

@@ -38,6 +38,7 @@ use crate::source::{Loaded, Source, Wake, Watch};
 use caution::Caution;
 pub(super) use names::is_policies;
 use scan::{Part, Root, Scan};
+pub(crate) use writers::is_written;
 
 /// How files are read and watched.
 #[derive(Debug, Clone, PartialEq, Eq)]

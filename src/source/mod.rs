@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use crate::domain::{Bundle, Diagnostic, Digest};
 
+pub(crate) use files::is_written;
 pub use files::{FileSettings, FileSource};
 pub use places::Places;
 
@@ -98,11 +99,17 @@ pub(crate) struct Health {
     late: Mutex<Option<String>>,
     /// What a change that was noticed waits for.
     waits: Mutex<Option<String>>,
+    /// Since when it has been looking, if it is: a file system may not answer.
+    looks: Mutex<Option<Instant>>,
 }
 
 impl Health {
     pub(crate) fn set(&self, late: Option<String>) {
         *self.late.lock().unwrap_or_else(PoisonError::into_inner) = late;
+    }
+
+    pub(crate) fn set_looks(&self, since: Option<Instant>) {
+        *self.looks.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     pub(crate) fn set_waits(&self, waits: Option<String>) {
@@ -154,6 +161,12 @@ impl Watch {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Since when it has been looking at what it watches; `None` while it waits for news.
+    #[must_use]
+    pub fn looks_since(&self) -> Option<Instant> {
+        *self.health.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why changes may be noticed late or not at all, or are held back; `None` if all is well.

@@ -15,7 +15,7 @@ use crate::gateway::{self, RouteTable};
 use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
 use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
-use crate::telemetry::{Metrics, events, supervised};
+use crate::telemetry::{Metrics, Work, events, supervised};
 
 /// A change on its way to the writer.
 pub(super) struct Command {
@@ -128,6 +128,8 @@ impl Writer {
         warnings: Vec<Diagnostic>,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Applied, Rejected> {
+        let metrics = self.metrics.clone();
+        let _under_way = metrics.works.begin(Work::Build);
         let current = self.shared.published.load_full();
         let revision = Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 };
         let mut replacement = None;

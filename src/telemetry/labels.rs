@@ -33,6 +33,22 @@ macro_rules! labels {
 }
 
 labels! {
+    /// Work that may hang or take long.
+    Work {
+        /// The bundle's files are read.
+        Load = "load",
+        /// The bundle's files are looked at for changes.
+        Look = "look",
+        /// A change is built.
+        Build = "build",
+        /// The files of keys and API tokens are read.
+        Identity = "identity",
+        /// The file of admin tokens is read.
+        AdminTokens = "admin_tokens",
+    }
+}
+
+labels! {
     /// The way a decision was asked for.
     Transport {
         /// `POST /v1/is_authorized`.

@@ -12,16 +12,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::domain::{DeniedBy, Revision};
 use crate::telemetry::labels::{
     AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
-    VerifyResult,
+    VerifyResult, Work,
 };
 use crate::telemetry::pipe::dropped_lines;
 use crate::telemetry::threads::{self, Threads};
+use crate::telemetry::works::Works;
 
 /// The rules that deny beyond Cedar, in the order of [`rule_index`].
 const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];
@@ -51,6 +53,7 @@ pub struct Metrics {
     reloads: [[IntCounter; ReloadResult::ALL.len()]; ReloadSource::ALL.len()],
     requests: [[IntCounter; CLASSES.len()]; LISTENERS],
     connections: [IntGauge; LISTENERS],
+    connections_given_up: [IntCounter; LISTENERS],
     verify: [IntCounter; VerifyResult::ALL.len()],
     authentications: [IntCounter; AuthResult::ALL.len()],
     identity_reloads: [[IntCounter; IDENTITY_RESULTS.len()]; IdentitySource::ALL.len()],
@@ -66,6 +69,9 @@ pub struct Metrics {
     panics: IntCounter,
     /// Which of our threads fail.
     pub threads: Threads,
+    /// What is under way that may hang.
+    pub works: Works,
+    works_seconds: [Gauge; Work::ALL.len()],
     /// Decisions that the cache answered.
     pub cache_hits: IntCounter,
     /// Decisions that the cache did not have.
@@ -136,6 +142,11 @@ impl Metrics {
             &["listener", "status_class"],
         )?;
         let connections = build.gauges("palisade_http_connections", "Open connections.", &["listener"])?;
+        let connections_given_up = build.counters(
+            "palisade_http_connections_given_up_total",
+            "Connections that rested and were closed to make room for others.",
+            &["listener"],
+        )?;
         let verify = build.counters(
             "palisade_verify_total",
             "Decisions sampled for re-evaluation by the reference engine.",
@@ -158,6 +169,10 @@ impl Metrics {
             "Gateways' requests that passed on a public route, where no policy is asked.",
             &["transport"],
         )?;
+        let works_seconds = build.register(GaugeVec::new(
+            Opts::new("palisade_work_seconds", "How long work that may hang has been under way; 0 if it is not."),
+            &["work"],
+        )?)?;
         let build_info = build.gauges("palisade_build_info", "Always 1; the version is in the label.", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let start_time = build
@@ -176,6 +191,9 @@ impl Metrics {
                 requests.with_label_values(&[Listener::ALL[listener].as_str(), CLASSES[class]])
             }),
             connections: from_fn(|listener| connections.with_label_values(&[Listener::ALL[listener].as_str()])),
+            connections_given_up: from_fn(|listener| {
+                connections_given_up.with_label_values(&[Listener::ALL[listener].as_str()])
+            }),
             authentications: from_fn(|result| authentications.with_label_values(&[AuthResult::ALL[result].as_str()])),
             identity_reloads: table(|source, result| {
                 let (result, source) = (IDENTITY_RESULTS[result], IdentitySource::ALL[source]);
@@ -200,6 +218,8 @@ impl Metrics {
             )?,
             panics: build.counter("palisade_panics_total", "Panics of the process.")?,
             threads: Threads::default(),
+            works: Works::default(),
+            works_seconds: from_fn(|work| works_seconds.with_label_values(&[Work::ALL[work].as_str()])),
             cache_hits: build.counter("palisade_cache_hits_total", "Decisions that the cache answered.")?,
             cache_misses: build.counter("palisade_cache_misses_total", "Decisions that the cache did not have.")?,
             cache_skipped: build.counter(
@@ -296,6 +316,12 @@ impl Metrics {
         &self.connections[listener as usize]
     }
 
+    /// The counter of a listener's connections that were closed to make room for others.
+    #[must_use]
+    pub fn connections_given_up(&self, listener: Listener) -> &IntCounter {
+        &self.connections_given_up[listener as usize]
+    }
+
     /// The counter of re-evaluations of one result.
     #[must_use]
     pub fn verify(&self, result: VerifyResult) -> &IntCounter {
@@ -367,6 +393,9 @@ impl Metrics {
     pub fn render(&self) -> String {
         for refresh in &*self.refresh.lock().unwrap_or_else(PoisonError::into_inner) {
             refresh(self);
+        }
+        for (work, seconds) in Work::ALL.iter().zip(&self.works_seconds) {
+            seconds.set(self.works.lasts(*work).as_secs_f64());
         }
         self.panics.inc_by(threads::panics().saturating_sub(self.panics.get()));
         let revision = self.revision.lock().unwrap_or_else(PoisonError::into_inner);

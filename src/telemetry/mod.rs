@@ -9,11 +9,13 @@ pub mod logging;
 pub mod metrics;
 mod pipe;
 pub mod threads;
+mod works;
 
 pub use labels::{
     AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
-    VerifyResult,
+    VerifyResult, Work,
 };
 pub use metrics::Metrics;
 pub use pipe::dropped_lines;
 pub use threads::{fresh_id, room_for_threads, supervised, supervised_early};
+pub use works::{UnderWay, Works};

@@ -166,7 +166,10 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
 fn degraded(services: &Services, status: &Status) -> Option<String> {
     let tokens = services.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
     let log = services.pdp.log().and_then(DecisionLog::problem);
-    let all: Vec<String> = status.degraded.clone().into_iter().chain(tokens).chain(log).collect();
+    let identity = services.gateway.identity_degraded();
+    let works = services.metrics.works.overdue();
+    let known = status.degraded.clone().into_iter().chain(tokens).chain(log);
+    let all: Vec<String> = known.chain(identity).chain(works).chain(services.places.degraded()).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -5,10 +5,12 @@
 //! memory bodies and answers hold.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Version};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::Notify;
 
 use crate::transport::Services;
 use crate::transport::router::Surface;
@@ -23,6 +25,9 @@ const FIELD_COST: usize = 128;
 
 /// A larger answer counts until its bytes are freed, a smaller one until the HTTP library has it.
 pub(super) const LARGE_ANSWER: usize = 16 << 10;
+
+/// All requests of one connection hold at most this part of the budget, so that one client leaves room for others.
+const CONNECTION_SHARE: usize = 4;
 
 /// What is smaller is never refused: metrics must be had when there is no room for anything else.
 const NEVER_REFUSED: usize = 128 << 10;
@@ -42,6 +47,21 @@ pub(super) struct Conn {
     pub(super) http2: AtomicBool,
     /// The peer does not take what is sent at the moment.
     pub(super) stalled: AtomicBool,
+    /// Since when it rests, if it does, by [`now_ms`].
+    rests: AtomicU64,
+    /// It was asked to leave.
+    leave: (AtomicBool, Notify),
+    /// The bytes that its requests hold of the budget.
+    held: AtomicUsize,
+}
+
+/// Milliseconds of a clock that is cheap to read and never goes back: it is read for each request.
+pub(super) fn now_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    #[cfg(not(target_os = "linux"))]
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 impl Conn {
@@ -56,6 +76,9 @@ impl Conn {
             last: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            rests: AtomicU64::new(now_ms()),
+            leave: Default::default(),
+            held: AtomicUsize::new(0),
         }
     }
 
@@ -67,6 +90,35 @@ impl Conn {
     /// Whether it speaks HTTP/2 and nothing of any stream is left to do or to send.
     pub(super) fn is_without_streams(&self) -> bool {
         self.http2.load(Ordering::Relaxed) && !self.is_busy() && !self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Since when it rests, by [`now_ms`]: it is asked nothing, and its last answer has gone. `None` while it does not,
+    /// or was asked to leave.
+    pub(super) fn rests_since(&self) -> Option<u64> {
+        let rests = !self.is_busy() && !self.stalled.load(Ordering::Relaxed) && !self.leave.0.load(Ordering::Relaxed);
+        rests.then(|| self.rests.load(Ordering::Relaxed))
+    }
+
+    /// Asks it to leave: it answers what is under way and closes.
+    pub(super) fn dismiss(&self) {
+        self.leave.0.store(true, Ordering::Relaxed);
+        self.leave.1.notify_one();
+    }
+
+    /// Waits until it is asked to leave.
+    pub(super) async fn dismissed(&self) {
+        self.leave.1.notified().await;
+    }
+
+    /// Takes bytes for a request that has `own` already from what one connection may hold. One that is alone on its
+    /// connection is never refused.
+    fn take(&self, bytes: usize, own: usize) -> bool {
+        let most = self.budget().most / CONNECTION_SHARE;
+        let fits = |used: usize| {
+            let after = used.saturating_add(bytes);
+            (used <= own || after <= most).then_some(after)
+        };
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
     /// How many requests have come so far.
@@ -118,11 +170,23 @@ impl Open {
 
     /// Takes more bytes from the budget; false if there are not so many.
     pub(super) fn hold(&mut self, more: usize) -> bool {
+        if !self.conn.take(more, self.held) {
+            return false;
+        }
         let taken = self.conn.budget().take(more, self.held);
         if taken {
             self.held += more;
+        } else {
+            self.conn.held.fetch_sub(more, Ordering::Relaxed);
         }
         taken
+    }
+
+    /// Gives back what it holds, of the budget and of its connection's share.
+    fn give(&mut self, bytes: usize) {
+        self.conn.budget().give(bytes);
+        self.conn.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.held -= bytes;
     }
 
     /// Holds an answer below [`LARGE_ANSWER`] instead of the request's bytes. There is always room for it: the request
@@ -131,30 +195,36 @@ impl Open {
         match answer.checked_sub(self.held) {
             Some(more) => {
                 self.conn.budget().used.fetch_add(more, Ordering::Relaxed);
+                self.conn.held.fetch_add(more, Ordering::Relaxed);
+                self.held = answer;
             }
-            None => self.conn.budget().give(self.held - answer),
+            None => self.give(self.held - answer),
         }
-        self.held = answer;
     }
 
     /// Holds a large answer instead of the request's bytes, for as long as any part of it is anywhere; `None`, with
     /// nothing held, if there is no room for it.
     pub(super) fn hold_large(&mut self, answer: Bytes) -> Option<Bytes> {
-        self.conn.budget().give(std::mem::take(&mut self.held));
-        let taken = if answer.len() < NEVER_REFUSED {
-            self.conn.budget().used.fetch_add(answer.len(), Ordering::Relaxed);
-            true
-        } else {
-            self.conn.budget().take(answer.len(), 0)
-        };
-        taken.then(|| Bytes::from_owner(Counted { bytes: answer, conn: self.conn.clone() }))
+        self.give(self.held);
+        let size = answer.len();
+        if size < NEVER_REFUSED {
+            self.conn.budget().used.fetch_add(size, Ordering::Relaxed);
+            self.conn.held.fetch_add(size, Ordering::Relaxed);
+        } else if !self.conn.take(size, 0) {
+            return None;
+        } else if !self.conn.budget().take(size, 0) {
+            self.conn.held.fetch_sub(size, Ordering::Relaxed);
+            return None;
+        }
+        Some(Bytes::from_owner(Counted { bytes: answer, conn: self.conn.clone() }))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.conn.budget().give(self.held);
+        self.give(self.held);
         self.conn.services.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.conn.rests.store(now_ms(), Ordering::Relaxed);
         self.conn.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -186,6 +256,7 @@ impl AsRef<[u8]> for Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.conn.budget().give(self.bytes.len());
+        self.conn.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Listeners: bind, accept, serve HTTP/1.1 and HTTP/2, drain.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
+use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use crate::config::{HttpSettings, ListenAddr, SocketSettings};
@@ -24,8 +25,9 @@ use crate::telemetry::Metrics;
 use crate::transport::conn::{Conn, Open, head_cost};
 use crate::transport::paced::{Paced, Streams};
 use crate::transport::patience::{Limits, Patient};
+use crate::transport::places::{Place, Places, Room};
 use crate::transport::router::{self, Surface};
-use crate::transport::socket::{self, SocketAccess, SocketFile};
+use crate::transport::socket::{self, Fate, SocketAccess, SocketFile};
 use crate::transport::{Services, gateway};
 
 /// How long an accept error pauses the loop: without descriptors the next accept fails at once.
@@ -49,12 +51,8 @@ const LOOKS: u32 = 4;
 /// How often it is told that connections cannot be accepted while that lasts.
 const FAILURE_PAUSE: Duration = Duration::from_secs(60);
 
-/// Why a connection waits where descriptors are few.
-const ALL_IN_USE: &str = "all open files but those kept for admin and ops are in use; raise the limit (`ulimit -n`)";
-
-/// Why a connection waits where the listener has as many as it may have.
-const ALL_PLACES_TAKEN: &str =
-    "the listener has as many connections as it may have (`http.max_connections`; fewer for admin and ops)";
+/// How often it is looked whether a Unix socket's file is still there.
+const SOCKET_LOOK: Duration = Duration::from_secs(1);
 
 /// How long a connection of HTTP/2 without streams may take to go once it was told.
 const GOES: Duration = Duration::from_millis(750);
@@ -80,7 +78,7 @@ pub struct BoundListener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, file: Option<SocketFile> },
+    Unix { listener: UnixListener, file: Option<SocketFile>, access: SocketAccess },
 }
 
 impl BoundListener {
@@ -107,6 +105,45 @@ impl BoundListener {
             *file = None;
         }
     }
+
+    /// What became of its socket's file, in a moment; never, where it has none.
+    fn look(&self) -> Pin<Box<dyn Future<Output = Fate> + Send>> {
+        match &self.socket {
+            Socket::Unix { file: Some(file), .. } => Box::pin(file.look(SOCKET_LOOK)),
+            _ => Box::pin(std::future::pending()),
+        }
+    }
+
+    /// Binds a Unix socket again whose file is gone; says what is wrong where that cannot be done. Gives the connections
+    /// that waited at the old one.
+    async fn mend(&mut self, fate: Fate) -> (Vec<Box<dyn Duplex>>, Option<String>) {
+        let Socket::Unix { file: Some(file), access, .. } = &self.socket else { return (Vec::new(), None) };
+        let path = file.path().display().to_string();
+        let told = |what: &str| Some(format!("no client reaches the socket {path} of this sidecar: {what}"));
+        match fate {
+            Fate::Ours => (Vec::new(), None),
+            Fate::Unknown => (Vec::new(), told("its directory cannot be read")),
+            Fate::Replaced => (Vec::new(), told("another file is in its place; remove that, and it is bound again")),
+            Fate::Gone => match socket::bind(file.path(), *access).await {
+                Err(error) => (Vec::new(), told(&format!("its file is gone and cannot be made again: {error}"))),
+                Ok((listener, file)) => {
+                    let new = Socket::Unix { listener, file: Some(file), access: *access };
+                    let old = std::mem::replace(&mut self.socket, new);
+                    let mut waiting = Vec::new();
+                    while waiting.len() < SWEEP
+                        && let Ok(Ok(stream)) = tokio::time::timeout(Duration::ZERO, accept(&old)).await
+                    {
+                        waiting.push(stream);
+                    }
+                    tracing::warn!(
+                        listener = self.surface.listener().as_str(),
+                        "the socket {path} was gone and is bound again"
+                    );
+                    (waiting, None)
+                }
+            },
+        }
+    }
 }
 
 /// Binds an address for itself alone; a Unix socket for those whom `sockets` lets in.
@@ -117,8 +154,9 @@ pub async fn bind(surface: Surface, addr: &ListenAddr, sockets: &SocketSettings)
     let socket = match addr {
         ListenAddr::Tcp(addr) => Socket::Tcp(TcpListener::bind(addr).await?),
         ListenAddr::Unix(path) => {
-            let (listener, file) = socket::bind(path, SocketAccess::of(surface, sockets)?).await?;
-            Socket::Unix { listener, file: Some(file) }
+            let access = SocketAccess::of(surface, sockets)?;
+            let (listener, file) = socket::bind(path, access).await?;
+            Socket::Unix { listener, file: Some(file), access }
         }
     };
     Ok(BoundListener { surface, addr: addr.clone(), socket })
@@ -130,66 +168,88 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
     let decides = matches!(surface, Surface::Decisions | Surface::Grpc);
     // those of admin and ops are kept apart: neither takes what the other needs
     let most = services.http.max_connections.min(if decides { usize::MAX } else { services.aside_connections });
-    let connections = Arc::new(Semaphore::new(most));
-    let descriptors = services.descriptors.as_ref().filter(|_| decides);
+    let room = Room::new(surface.listener(), most, services.descriptors.clone());
     let (leave, leaving) = watch::channel(false);
-    // a scraper that keeps its connection must not keep others out for long
-    let make_room = watch::Sender::new(0_u64);
+    let begin = |stream, place| {
+        let conn = Arc::new(Conn::new(services.clone(), surface));
+        tokio::spawn(serve_one(stream, conn, leaving.clone(), place));
+    };
     let mut failures = Failures::default();
     let mut closing: Option<Instant> = None;
+    let mut waiting: VecDeque<Box<dyn Duplex>> = VecDeque::new();
+    let mut look = listener.look();
     while closing.is_none_or(|since| since.elapsed() < LAST_LAST_CALL) {
-        let permit = tokio::select! {
-            biased;
-            permit = room(&connections, descriptors, |wants| {
-                if !decides {
-                    make_room.send_modify(|times| *times += 1);
-                }
-                failures.tell(surface, &wants);
-            }) => permit,
-            _ = stop.wait_for(Option::is_some), if closing.is_none() => {
-                closing = Some(Instant::now());
-                listener.stop_knocking();
-                continue;
-            }
-            // those that wait find no room in time
-            () = tokio::time::sleep(LINGER), if closing.is_some() => break,
-        };
-        let accepted = tokio::select! {
+        let next = tokio::select! {
             // connections that come without end must not keep it from stopping
             biased;
-            _ = stop.wait_for(Option::is_some), if closing.is_none() => {
-                closing = Some(Instant::now());
-                listener.stop_knocking();
-                continue;
-            }
-            accepted = accept(&listener.socket) => accepted,
+            _ = stop.wait_for(Option::is_some), if closing.is_none() => Next::Stop,
+            fate = &mut look => Next::Mend(fate),
+            () = std::future::ready(()), if !waiting.is_empty() => Next::Waiting,
+            accepted = accept(&listener.socket) => Next::Accepted(accepted),
             // those that the system took for us before are answered, too
             () = tokio::time::sleep(LAST_CALL), if closing.is_some() => break,
         };
-        match accepted {
-            Ok(stream) => {
-                failures.end();
-                let conn = Arc::new(Conn::new(services.clone(), surface));
-                tokio::spawn(serve_one(stream, conn, (leaving.clone(), make_room.subscribe()), permit));
+        let accepted = match next {
+            Next::Accepted(accepted) => accepted,
+            Next::Waiting => waiting.pop_front().ok_or_else(|| io::ErrorKind::ConnectionAborted.into()),
+            Next::Stop => {
+                closing = Some(Instant::now());
+                listener.stop_knocking();
+                continue;
             }
+            Next::Mend(fate) => {
+                let (more, problem) = listener.mend(fate).await;
+                waiting.extend(more);
+                if services.places.note_socket(surface.listener(), problem.clone())
+                    && let Some(problem) = problem
+                {
+                    tracing::warn!(listener = surface.listener().as_str(), "{problem}");
+                }
+                look = listener.look();
+                continue;
+            }
+        };
+        let stream = match accepted {
+            Ok(stream) => stream,
             // a client that left before its turn
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 // out of descriptors or memory: both pass
                 failures.tell(surface, &error);
+                services.places.make_room(&services.metrics, |_| true);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
-        }
+        };
+        let place = tokio::select! {
+            biased;
+            place = room.take(&services.places, &services.metrics, |wants| failures.tell(surface, &wants)) => place,
+            _ = stop.wait_for(Option::is_some), if closing.is_none() => {
+                closing = Some(Instant::now());
+                listener.stop_knocking();
+                waiting.push_front(stream);
+                continue;
+            }
+            // it finds no place in time
+            () = tokio::time::sleep(LINGER), if closing.is_some() => {
+                turned_away(&services, surface);
+                break;
+            }
+        };
+        failures.end();
+        begin(stream, place);
     }
     // where connections come without end, the last of them are served in one go, so that as few as can be are reset
     for n in 0..=SWEEP {
-        let waiting = tokio::time::timeout(Duration::ZERO, accept(&listener.socket));
-        let Ok(Ok(stream)) = waiting.await else { break };
-        match try_room(&connections, descriptors) {
-            Ok(permit) if n < SWEEP => {
-                let conn = Arc::new(Conn::new(services.clone(), surface));
-                tokio::spawn(serve_one(stream, conn, (leaving.clone(), make_room.subscribe()), Ok(permit)));
-            }
+        let stream = match waiting.pop_front() {
+            Some(stream) => stream,
+            None => match tokio::time::timeout(Duration::ZERO, accept(&listener.socket)).await {
+                Ok(Ok(stream)) => stream,
+                _ => break,
+            },
+        };
+        match room.try_take() {
+            Ok(place) if n < SWEEP => begin(stream, place),
             _ => {
                 turned_away(&services, surface);
                 break;
@@ -197,45 +257,23 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
         }
     }
     drop(listener);
-    let all = u32::try_from(most).unwrap_or(u32::MAX);
-    let gone = || connections.acquire_many(all);
     // gone by themselves, each with its last answer, or idle all the while
     let end = (*stop.borrow()).unwrap_or_else(Instant::now);
-    if timeout_at(end.min(Instant::now() + LINGER).into(), gone()).await.is_err() {
+    if timeout_at(end.min(Instant::now() + LINGER).into(), room.all_gone()).await.is_err() {
         leave.send_replace(true);
         // what is open then is cut; the end of the process counts it
-        let _ = timeout_at(end.into(), gone()).await;
+        let _ = timeout_at(end.into(), room.all_gone()).await;
     }
 }
 
-/// What a connection holds while it is open: its place on its listener, and one among the descriptors where they are few.
-type Room = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
-
-/// Waits for room for one more connection. `wanting` hears what is waited for.
-async fn room(
-    connections: &Arc<Semaphore>,
-    descriptors: Option<&Arc<Semaphore>>,
-    mut wanting: impl FnMut(&'static str),
-) -> Result<Room, AcquireError> {
-    let place = match connections.clone().try_acquire_owned() {
-        Ok(place) => place,
-        Err(_) => {
-            wanting(ALL_PLACES_TAKEN);
-            connections.clone().acquire_owned().await?
-        }
-    };
-    let Some(descriptors) = descriptors else { return Ok((place, None)) };
-    if let Ok(descriptor) = descriptors.clone().try_acquire_owned() {
-        return Ok((place, Some(descriptor)));
-    }
-    wanting(ALL_IN_USE);
-    Ok((place, Some(descriptors.clone().acquire_owned().await?)))
-}
-
-fn try_room(connections: &Arc<Semaphore>, descriptors: Option<&Arc<Semaphore>>) -> Result<Room, TryAcquireError> {
-    let place = connections.clone().try_acquire_owned()?;
-    let descriptor = descriptors.map(|descriptors| descriptors.clone().try_acquire_owned()).transpose()?;
-    Ok((place, descriptor))
+/// What a listener does next.
+enum Next {
+    Accepted(io::Result<Box<dyn Duplex>>),
+    /// Take one that waited at a socket that was bound again.
+    Waiting,
+    /// This became of the socket's file.
+    Mend(Fate),
+    Stop,
 }
 
 /// A connection came and was not served: whatever it asked counts as one request that was not answered.
@@ -245,13 +283,9 @@ fn turned_away(services: &Services, surface: Surface) {
 }
 
 /// Serves one connection until it ends, rests for too long, or is to leave and has answered.
-async fn serve_one(
-    stream: Box<dyn Duplex>,
-    conn: Arc<Conn>,
-    (mut leaving, mut crowded): (watch::Receiver<bool>, watch::Receiver<u64>),
-    _room: Result<Room, AcquireError>,
-) {
+async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch::Receiver<bool>, _place: Place) {
     let (http, surface) = (conn.services.http, conn.surface);
+    let _entered = Places::enter(&conn);
     let _open = OpenConnection::new(conn.services.metrics.clone(), surface.listener());
     let limits = Limits { head: http.header_timeout, write: http.body_timeout };
     let io = TokioIo::new(Patient::new(stream, conn.clone(), limits));
@@ -284,12 +318,11 @@ async fn serve_one(
                 connection.as_mut().graceful_shutdown();
                 next_look.as_mut().reset((Instant::now() + GOES).into());
             }
-            Ok(()) = crowded.changed(), if !told => {
-                if !conn.is_busy() && conn.requests() > 0 {
-                    told = true;
-                    connection.as_mut().graceful_shutdown();
-                    next_look.as_mut().reset((Instant::now() + GOES).into());
-                }
+            // another waits for its place
+            () = conn.dismissed(), if !told => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+                next_look.as_mut().reset((Instant::now() + GOES).into());
             }
             () = next_look.as_mut() => {
                 // a client that answers no GOAWAY has nothing to lose

@@ -10,7 +10,6 @@ mod aside;
 mod authzen;
 mod bundle;
 mod conn;
-mod echo;
 mod exchange;
 mod frames;
 mod gateway;
@@ -21,6 +20,7 @@ mod native;
 mod ops;
 mod paced;
 mod patience;
+mod places;
 mod respond;
 mod router;
 mod socket;
@@ -36,6 +36,7 @@ pub use conn::Budget;
 pub use gateway::Gateway;
 pub use guard::Door;
 pub use listen::{BoundListener, bind, serve};
+pub use places::Places;
 pub use router::{ENDPOINTS, Endpoint, Surface};
 pub use socket::SocketAccess;
 pub use token::AdminTokens;
@@ -86,6 +87,8 @@ pub struct Services {
     pub descriptors: Option<Arc<Semaphore>>,
     /// Connections that the admin and the ops listener may have, each.
     pub aside_connections: usize,
+    /// The connections that are open.
+    pub places: Places,
 }
 
 impl Services {
@@ -98,6 +101,9 @@ impl Services {
         }
         if self.pdp.state().load().is_none() {
             reasons.push("no bundle loaded");
+            if !self.metrics.works.overdue().is_empty() {
+                reasons.push("reading or building the bundle has taken more than 10 s; a file system may not answer");
+            }
         }
         if self.verify_unready && self.pdp.sampler().is_some_and(crate::decide::Sampler::mismatched) {
             reasons.push("a decision differs from the reference");

@@ -7,7 +7,6 @@ use crate::domain::request::pointer;
 use crate::domain::{AccessRequest, Decision, Outcome, RequestError, Value};
 use crate::telemetry::Transport;
 use crate::transport::Services;
-use crate::transport::echo;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 
@@ -104,7 +103,7 @@ fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_json::Result<
     });
     serde_json::to_writer(&mut *out, &decision.reasons)?;
     out.extend_from_slice(b",\"errors\":");
-    serde_json::to_writer(&mut *out, &echo::errors(&decision.errors))?;
+    serde_json::to_writer(&mut *out, &decision.errors)?;
     if let Some(rule) = &decision.denied_by {
         out.extend_from_slice(b",\"denied_by\":");
         serde_json::to_writer(&mut *out, rule)?;

@@ -13,12 +13,15 @@ use hyper::body::Body as _;
 use serde::Serialize;
 
 use crate::decide::CheckError;
+use crate::domain::bounds::{MAX_EXPLANATION, cut};
 use crate::domain::{Diagnostic, RequestError, Revision};
 use crate::state::{Rejected, TooOld};
 use crate::transport::conn::{LARGE_ANSWER, Open};
-use crate::transport::echo;
 use crate::transport::exchange::REVISION;
 use crate::transport::streamed::{Content, STREAM_BYTES};
+
+/// The longest place within a request that an answer names, in bytes.
+const LONGEST_PLACE: usize = 512;
 
 /// An answer.
 pub(super) type Answer = Response<Content>;
@@ -51,7 +54,7 @@ impl Problem {
             code,
             title: status.canonical_reason().unwrap_or("error"),
             // it may quote the request, which may be large
-            detail: echo::cut(detail.into(), echo::TEXT),
+            detail: cut(detail.into(), MAX_EXPLANATION),
             pointer: String::new(),
             errors: Vec::new(),
             headers: Vec::new(),
@@ -145,7 +148,7 @@ impl Problem {
 impl From<RequestError> for Problem {
     fn from(error: RequestError) -> Self {
         let mut problem = Self::bad_request(error.code, error.message);
-        problem.pointer = echo::cut(error.pointer, echo::PLACE);
+        problem.pointer = cut(error.pointer, LONGEST_PLACE);
         problem
     }
 }

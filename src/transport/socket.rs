@@ -84,6 +84,39 @@ impl Drop for SocketFile {
     }
 }
 
+/// What became of a socket's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is there.
+    Ours,
+    /// The path is free.
+    Gone,
+    /// Something else is there.
+    Replaced,
+    /// The system does not say.
+    Unknown,
+}
+
+impl SocketFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What became of it after `pause`. Asked on a thread of its own: a file system may not answer.
+    pub(super) fn look(&self, pause: Duration) -> impl Future<Output = Fate> + Send + use<> {
+        let (path, ours) = (self.path.clone(), self.identity);
+        async move {
+            tokio::time::sleep(pause).await;
+            match tokio::task::spawn_blocking(move || fs::symlink_metadata(path)).await {
+                Ok(Ok(meta)) if Some((meta.dev(), meta.ino())) == ours => Fate::Ours,
+                Ok(Ok(_)) => Fate::Replaced,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Fate::Gone,
+                _ => Fate::Unknown,
+            }
+        }
+    }
+}
+
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{AdminSettings, Secret};
 use crate::identity::{LOOK, Watched};
-use crate::telemetry::{IdentitySource, Metrics, ReloadResult, events, supervised};
+use crate::telemetry::{IdentitySource, Metrics, ReloadResult, Work, events, supervised};
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: usize = 64 << 10;
@@ -31,6 +31,8 @@ pub struct AdminTokens {
     from_file: ArcSwap<Vec<Hash>>,
     /// Why the file is not what counts.
     problem: Mutex<Option<String>>,
+    /// Why the file as it is now does not count yet.
+    held: Mutex<Option<String>>,
     /// The file is to be read now.
     wanted: AtomicBool,
     looker: OnceLock<Thread>,
@@ -54,12 +56,13 @@ impl AdminTokens {
             fixed: settings.tokens.iter().map(|token| hash(token.expose())).collect(),
             from_file: ArcSwap::default(),
             problem: Mutex::default(),
+            held: Mutex::default(),
             wanted: AtomicBool::new(false),
             looker: OnceLock::new(),
         });
         if let Some(path) = &settings.token_file {
             let mut file = TokenFile::new(path, metrics.clone());
-            let loaded = file.watched.load(Instant::now()).and_then(|bytes| file.read(&bytes));
+            let loaded = file.watched.load_first().and_then(|bytes| file.read(&bytes));
             let good = loaded.map_err(|problem| format!("{}: {problem}", path.display()))?;
             file.put(&tokens, good);
             let weak = Arc::downgrade(&tokens);
@@ -94,7 +97,11 @@ impl AdminTokens {
     /// Why tokens in the file do not count, if so.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        self.lock_problem().clone()
+        self.lock_problem().clone().or_else(|| self.lock_held().clone())
+    }
+
+    fn lock_held(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_problem(&self) -> std::sync::MutexGuard<'_, Option<String>> {
@@ -127,7 +134,11 @@ impl TokenFile {
     fn run(&mut self, tokens: &Weak<AdminTokens>) {
         while let Some(tokens) = tokens.upgrade() {
             let wanted = tokens.wanted.swap(false, Ordering::AcqRel);
+            let metrics = self.metrics.clone();
+            let under_way = metrics.works.begin(Work::AdminTokens);
             self.look(&tokens, wanted, Instant::now());
+            drop(under_way);
+            *tokens.lock_held() = self.held();
             drop(tokens);
             thread::park_timeout(LOOK);
         }
@@ -159,6 +170,12 @@ impl TokenFile {
                 }
             }
         }
+    }
+
+    fn held(&self) -> Option<String> {
+        let waiting = "it may be half-written, and counts when it has been the same for 2 s";
+        let why = self.watched.held().or_else(|| self.waiting.as_ref().map(|_| waiting))?;
+        Some(format!("`admin.token_file` {}: {why}; the tokens that were read before count on", self.from))
     }
 
     /// The tokens of a file, or what is wrong with it. Nothing of the file is quoted.
@@ -224,6 +241,7 @@ mod tests {
                 fixed: vec![hash("always-the-same-token")],
                 from_file: ArcSwap::default(),
                 problem: Mutex::default(),
+                held: Mutex::default(),
                 wanted: AtomicBool::new(false),
                 looker: OnceLock::new(),
             };

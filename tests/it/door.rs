@@ -208,6 +208,7 @@ fn tokens_are_replaced_while_it_serves() {
     std::fs::write(&file, "").unwrap();
     let degraded = || with_token(&mut process.admin(), OLD).json()["degraded"].as_str().map(str::to_owned);
     process.until("degraded", |_| degraded().is_some_and(|text| text.contains("admin.token_file")));
+    process.until("refused", |_| degraded().is_some_and(|text| text.contains("holds no token")));
     assert_eq!([OLD, NEW].map(counts), [true, true]);
     std::fs::write(&file, format!("{NEW}\n")).unwrap();
     process.signal("HUP");

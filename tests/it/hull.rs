@@ -1,11 +1,16 @@
 //! What the system does to the process: limits of files, and signals that end it by default.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use palisade::telemetry::{Listener, Work};
 use serde_json::json;
 
-use crate::support::Client;
 use crate::support::frames::{PREFACE, SETTINGS, frame};
-use crate::support::process::{Process, workspace, write_policy};
-use crate::support::tiny::ask;
+use crate::support::process::{Process, command_after, serve_with, workspace, write_policy};
+use crate::support::raw::{Wire, post};
+use crate::support::tiny::{ask, tiny};
+use crate::support::{Client, Server};
 
 #[test]
 fn a_limit_of_file_sizes_loses_records_and_no_decisions() {
@@ -70,12 +75,129 @@ fn connections_for_health_never_keep_decisions_from_being_made() {
         process.client().post("/v1/is_authorized", ask("bob")).json()["decision"] == "Allow"
     });
     assert!(process.log().contains("as many connections as it may have"), "{}", process.log());
+    let given_up = r#"palisade_http_connections_given_up_total{listener="ops"}"#;
+    assert!(process.metric(given_up) > 0.0);
     drop(held);
+}
+
+/// Connections that had their last answer take no place from new ones; those that are being answered keep theirs.
+#[test]
+fn a_crowd_that_rests_keeps_no_new_connection_out() {
+    let most = 20;
+    let given_up = |server: &Server| server.services.metrics.connections_given_up(Listener::Decisions).get();
+    let flags = || json!({ "http": { "max_connections": most, "header_timeout": "60s", "body_timeout": "60s" } });
+    type Fill = fn(&Server) -> Box<dyn std::any::Any>;
+    let fills: [(&str, Fill); 3] = [
+        ("HTTP/1.1 at rest", |server| {
+            let client = |_| {
+                let mut client = server.client();
+                assert_eq!(client.post("/v1/is_authorized", ask("alice")).status, 200);
+                client
+            };
+            Box::new((0..20).map(client).collect::<Vec<_>>())
+        }),
+        ("HTTP/2 without streams", |server| {
+            let stream = |_| {
+                let mut stream = std::net::TcpStream::connect(server.decisions).unwrap();
+                stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
+                stream
+            };
+            Box::new((0..20).map(stream).collect::<Vec<_>>())
+        }),
+        ("nothing asked", |server| {
+            let stream = |_| std::net::TcpStream::connect(server.decisions).unwrap();
+            Box::new((0..20).map(stream).collect::<Vec<_>>())
+        }),
+    ];
+    for (how, fill) in fills {
+        let server = tiny(flags());
+        let held = fill(&server);
+        let open = || server.services.metrics.connections(Listener::Decisions).get();
+        server.until("full", |_| open() >= i64::from(most));
+        for _ in 0..5 {
+            assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).status, 200, "{how}");
+        }
+        assert!(given_up(&server) > 0, "{how}");
+        let degraded = server.admin().get("/v1/status").json()["degraded"].to_string();
+        assert!(degraded.contains("`decisions` listener") && degraded.contains("http.max_connections"), "{degraded}");
+        drop(held);
+    }
+    // those that are in use stay, and the new one waits for its turn
+    let server = tiny(flags());
+    let request = post("/v1/is_authorized", "x", &ask("alice"));
+    let mut held: Vec<Wire> = (0..most)
+        .map(|_| {
+            let mut wire = Wire::open(server.decisions);
+            wire.send(&request[..request.len() - 1]);
+            wire
+        })
+        .collect();
+    server.until("all have begun", |server| server.services.unanswered() >= 20);
+    let mut late = Wire::open(server.decisions);
+    late.send(&request);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!((server.services.unanswered(), given_up(&server)), (20, 0));
+    for wire in &mut held {
+        wire.send(&request[request.len() - 1..]);
+        assert_eq!(wire.response().status, 200, "it kept its place");
+    }
+    assert_eq!(late.response().status, 200);
+}
+
+#[test]
+fn work_that_hangs_is_told_by_others() {
+    let server = tiny(json!({}));
+    let degraded = || server.admin().get("/v1/status").json()["degraded"].to_string();
+    assert!(!degraded().contains("have been read"), "{}", degraded());
+    let long_ago = std::time::Instant::now().checked_sub(std::time::Duration::from_secs(11)).unwrap();
+    server.services.metrics.works.note(Work::Identity, Some(long_ago));
+    assert!(degraded().contains("the files of keys and API tokens have been read"), "{}", degraded());
+    let metrics = server.admin().get("/metrics").text();
+    assert!(crate::support::metric(&metrics, r#"palisade_work_seconds{work="identity"}"#) > 10.0);
+    // what was loaded before counts on
+    assert_eq!(server.admin().get("/readyz").status, 200);
+    server.services.metrics.works.note(Work::Identity, None);
+    assert!(!degraded().contains("have been read"), "{}", degraded());
+}
+
+#[test]
+fn too_few_open_files_are_told_as_such() {
+    for files in [5, 8, 12, 20] {
+        let dir = workspace();
+        let mut command = command_after(&format!("ulimit -n {files}"), dir.path());
+        serve_with(&mut command, &[]);
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{files}: {told}");
+        assert!(told.contains("ulimit -n") && !told.contains("panicked"), "{files}: {told}");
+    }
+}
+
+#[test]
+fn a_unix_socket_that_was_removed_is_bound_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.sock");
+    let addr = format!("unix:{}", path.display());
+    let server = Server::start_anywhere(json!({ "listen": { "decisions": addr, "admin": "127.0.0.1:0" } }));
+    let degraded = || server.admin().get("/v1/status").json()["degraded"].to_string();
+    let reached = || UnixStream::connect(&path).is_ok();
+    let told = || degraded().contains("s.sock");
+    assert!(reached() && !told());
+    std::fs::remove_file(&path).unwrap();
+    server.until("bound again", |_| reached());
+    assert!(!told(), "{}", degraded());
+    // what is in the way is not ours to remove
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "not a socket").unwrap();
+    server.until("told", |_| told());
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "not a socket");
+    std::fs::remove_file(&path).unwrap();
+    server.until("bound again", |_| reached() && !told());
 }
 
 #[test]
 fn a_silent_http2_connection_does_not_hold_up_the_end() {
-    use std::io::Write;
     let mut process = Process::start(workspace(), &["shutdown.grace=20s"]);
     let mut silent = std::net::TcpStream::connect(process.decisions).unwrap();
     silent.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::Server;
 use crate::support::frames::{
-    ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
 };
 use crate::support::http::connect;
 use crate::support::raw::{Wire, post};
@@ -350,6 +350,30 @@ fn bodies_on_all_connections_share_a_budget() {
     }
     server.until("all is given back", |server| server.services.decision_bytes.held() == 0);
     assert_eq!(server.client().post("/v1/is_authorized", &large).status, 200, "there is room again");
+}
+
+/// One client that sends many bodies over one connection and finishes none.
+#[test]
+fn one_connection_leaves_room_for_others() {
+    let server = tiny(json!({ "http": { "max_inflight_bytes": 400_000, "body_timeout": "20s" } }));
+    let mut block = vec![0x83, 0x86, 0x04, 17];
+    block.extend_from_slice(b"/v1/is_authorized");
+    block.extend_from_slice(&[0x01, 1, b'x', 0x0f, 0x10, 16]);
+    block.extend_from_slice(b"application/json");
+    let mut stream = connect(server.decisions);
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
+    // no more than the connection's window
+    for n in 0..40 {
+        stream.write_all(&frame(HEADERS, END_HEADERS, 2 * n + 1, &block)).unwrap();
+        stream.write_all(&frame(DATA, 0, 2 * n + 1, &[b' '; 1_500])).unwrap();
+    }
+    server.until("it holds its share", |server| server.services.decision_bytes.held() >= 80_000);
+    let held = server.services.decision_bytes.held();
+    assert!(held <= 100_000, "{held}");
+    let large = format!("{}{}", " ".repeat(200_000), ask("alice"));
+    assert_eq!(server.client().post("/v1/is_authorized", &large).status, 200);
+    drop(stream);
+    server.until("all is given back", |server| server.services.decision_bytes.held() == 0);
 }
 
 /// Heads of which each waits for its body: they are memory, too.

@@ -14,6 +14,7 @@ use super::index::is_first;
 use super::request::{Against, Decoded};
 use super::slice::{TooExpensive, cut};
 use super::{CompiledSet, Condition, Entry};
+use crate::domain::bounds::{MAX_EXPLANATION, cut as cut_text};
 use crate::domain::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, RequestError, Uid};
 use crate::engine::broken::broken;
 use crate::engine::cedar::utf8;
@@ -262,7 +263,8 @@ fn explain(
                 Some((known, message)) if known == id => message.clone(),
                 _ => {
                     // in Cedar's words
-                    let message: Arc<str> = format!("entity `{}` does not exist", uid_of(*id, decoded, env)).into();
+                    let message = format!("entity `{}` does not exist", uid_of(*id, decoded, env));
+                    let message: Arc<str> = cut_text(message, MAX_EXPLANATION).into();
                     missing.insert((*id, message)).1.clone()
                 }
             };
@@ -294,7 +296,7 @@ fn explain(
             None => evaluator.evaluate(&parsing.policy(&entry.id).map_err(|many| Unsettled::Refused(many.into()))?),
         };
         let error = evaluated.err().ok_or(Unsettled::Reference)?;
-        errors.push(PolicyError { policy_id: entry.id.clone(), message: error.to_string().into() });
+        errors.push(PolicyError::new(entry.id.clone(), error.to_string()));
     }
     Ok(errors)
 }

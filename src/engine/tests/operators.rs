@@ -345,3 +345,22 @@ fn contexts_that_are_no_cedar_values_are_refused_alike() {
         }
     }
 }
+
+/// What quotes a value is not kept whole, and both engines cut it alike.
+#[test]
+fn long_messages_are_cut_alike() {
+    let both = Both::plain(
+        "permit (principal, action, resource) when { principal.x == 1 };
+         permit (principal, action, resource) when { context.n like \"x*\" && ip(context.n).isLoopback() };",
+        "[]",
+    );
+    let long = "x".repeat(100_000);
+    let decision = both.ask(&format!(
+        r#"{{"principal": "A::\"{long}\"", "action": "Action::\"a\"", "resource": "A::\"b\"", "context": {{"n": "{long}"}}}}"#
+    ));
+    let errors = decision.unwrap().errors;
+    assert_eq!(errors.len(), 2);
+    for error in errors {
+        assert!(error.message.len() < 2_200 && error.message.contains("bytes left out"), "{}", error.message.len());
+    }
+}

@@ -92,6 +92,52 @@ fn api_tokens_that_are_taken_out_are_refused() {
     eventually("the loss of all", || ask("b").is_some());
 }
 
+/// A file is written again in pieces, each a whole line, with pauses: no token that is in both is ever refused.
+#[test]
+fn a_token_file_that_is_half_written_refuses_no_token() {
+    use std::io::Write as _;
+    let token_line = |token: &str| {
+        use sha2::Digest as _;
+        let hash: String = sha2::Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({"sha256": hash, "token": format!("Fleet::ApiToken::\"{token}\""), "kind": "cloud_api"}).to_string()
+            + "\n"
+    };
+    type Open = fn(&std::path::Path) -> std::fs::File;
+    let cut: Open = |path| std::fs::File::create(path).unwrap();
+    let appended: Open = |path| std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    // with the file kept open, and opened for each line
+    for (how, kept) in [("kept open", true), ("opened for each line", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokens");
+        std::fs::write(&path, ["a", "b", "c"].map(token_line).concat()).unwrap();
+        let fixture = Fixture::of(json!({"api_tokens": {"file": path}}));
+        let ask = |token: &str| fixture.ask(&format!("apitoken {token}"), NOW).err();
+        // longer than before once it is whole, and already while it is not
+        let long: Vec<String> = (0..8).map(|n| format!("new-{n}")).collect();
+        let mut file = cut(&path);
+        let mut told = Vec::new();
+        for line in long.iter().map(String::as_str).chain(["a", "b", "c"]) {
+            file.write_all(token_line(line).as_bytes()).unwrap();
+            if !kept {
+                drop(file);
+                file = appended(&path);
+            }
+            for _ in 0..4 {
+                std::thread::sleep(Duration::from_millis(50));
+                assert_eq!((ask("a"), ask("b"), ask("c")), (None, None, None), "{how}: at {line}");
+                told.extend(fixture.identity.degraded());
+            }
+        }
+        drop(file);
+        eventually("the new tokens", || ask("new-0").is_none());
+        assert_eq!((ask("a"), ask("c")), (None, None), "{how}");
+        assert!(told.iter().any(|told| told.contains("what was read before counts on")), "{how}: {told:?}");
+        eventually("all well", || fixture.identity.degraded().is_empty());
+        let bad = fixture.metrics.identity_reloads(IdentitySource::ApiTokens, ReloadResult::Bad).get();
+        assert_eq!(bad, 0, "{how}");
+    }
+}
+
 #[test]
 fn files_that_cannot_be_used_keep_it_from_starting_and_all_are_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -135,7 +135,9 @@ impl Watching {
                     return Some(true);
                 }
             }
+            self.health.set_looks(Some(Instant::now()));
             let scan = Scan::of(&self.tree);
+            self.health.set_looks(None);
             let parts: BTreeSet<&Path> = scan.files.iter().map(|file| file.real.as_path()).collect();
             // a look that failed does not know what is part of the bundle
             let whole = scan.problems.iter().all(|problem| !problem.passing);
@@ -183,7 +185,10 @@ impl Watching {
 
     fn look(&mut self) -> Arc<Scan> {
         let start = Instant::now();
+        // others see since when, if this does not end
+        self.health.set_looks(Some(start));
         let scan = Arc::new(Scan::of(&self.tree));
+        self.health.set_looks(None);
         self.cost = start.elapsed();
         // nobody knows when a change happened that no event told of, so that it counts as now
         self.signals.saw(&scan, start);
@@ -219,6 +224,24 @@ impl Watching {
         let poll = self.tree.settings.poll;
         if degraded { poll.min(DEGRADED_POLL) } else { poll }
     }
+}
+
+/// Why there is no notifier, and which limit to raise where it is one.
+fn no_notifier(error: &notify::Error) -> String {
+    let code = match &error.kind {
+        ErrorKind::Io(error) => error.raw_os_error(),
+        _ => None,
+    };
+    let why = match code {
+        Some(libc::EMFILE) => {
+            "all inotify instances of this user, or all open files of this process, are in use: raise \
+             `sysctl fs.inotify.max_user_instances`, or `ulimit -n`"
+                .to_owned()
+        }
+        Some(libc::ENFILE) => "all open files of the system are in use: raise `sysctl fs.file-max`".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("file notifications cannot be set up: {why}")
 }
 
 /// The watches that are set.
@@ -266,7 +289,7 @@ impl Arms {
                     self.watcher = Some(watcher);
                 }
                 // the old one stays: one that misses events is better than none
-                Err(error) => self.failure = Some(format!("file notifications cannot be set up: {error}")),
+                Err(error) => self.failure = Some(no_notifier(&error)),
             }
         }
         let Some(watcher) = &mut self.watcher else { return false };
@@ -296,10 +319,9 @@ impl Arms {
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
                 Err(error) => {
                     self.failure = Some(match error.kind {
-                        ErrorKind::MaxFilesWatch => {
-                            "the system's limit of watched directories is reached (`fs.inotify.max_user_watches`)"
-                                .to_owned()
-                        }
+                        ErrorKind::MaxFilesWatch => "the system's limit of watched directories is reached: raise \
+                             `sysctl fs.inotify.max_user_watches`"
+                            .to_owned(),
                         _ => format!("`{}` cannot be watched: {error}", place.display()),
                     });
                 }

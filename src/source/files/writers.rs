@@ -68,7 +68,7 @@ pub(super) fn written<'f>(files: impl Iterator<Item = &'f Found>, read: bool) ->
 }
 
 /// Whether some process can write to the file at this path now; `None` if the system does not say.
-pub(super) fn is_written(path: &Path) -> Option<bool> {
+pub(crate) fn is_written(path: &Path) -> Option<bool> {
     match system::answer(&stamp::open(path).ok()?) {
         Answer::Written => Some(true),
         Answer::Closed => Some(false),

@@ -15,7 +15,6 @@ use crate::decide;
 use crate::domain::{Decision, DeniedBy, PolicyError, PolicyId};
 use crate::engine::{Dropped, Snapshot};
 use crate::transport::Services;
-use crate::transport::echo;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 use parts::{Asker, Defaults};
@@ -154,7 +153,7 @@ impl EvaluationBody {
             context: AnswerContext {
                 revision: Some(decision.revision.to_string()),
                 reason: decision.reasons.clone(),
-                errors: echo::errors(&decision.errors).into_owned(),
+                errors: decision.errors.clone(),
                 denied_by: decision.denied_by.clone(),
                 ignored: ignored.names,
                 ignored_more: ignored.more,

@@ -63,6 +63,11 @@ impl Gateway {
     }
 
     /// How callers are known, for `/v1/status`: each issuer's keys, and how many API tokens there are.
+    /// What of the callers' keys and tokens is not as it should be.
+    pub(super) fn identity_degraded(&self) -> Vec<String> {
+        self.identity.degraded()
+    }
+
     pub(super) fn identity_status(&self) -> serde_json::Value {
         let issuer = |status: IssuerStatus| {
             json!({

@@ -48,7 +48,7 @@ pub fn command(dir: &Path) -> Command {
 }
 
 /// The same command, run by a shell that has done something first, such as setting a limit.
-fn command_after(first: &str, dir: &Path) -> Command {
+pub fn command_after(first: &str, dir: &Path) -> Command {
     let mut command = Command::new("sh");
     without_environment(&mut command);
     command.current_dir(dir);

@@ -1,7 +1,7 @@
 //! How changes are noticed, by each way in which people and programs make them.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{POLICY, Place, polling, settings};
 use crate::source::conformance::{Fixture, Wakes, eventually};
-use crate::source::files::watch::start;
+use crate::source::files::watch::{MakeWatcher, start};
 use crate::source::files::writers;
 use crate::source::{FileSettings, FileSource, Source};
 
@@ -438,27 +438,28 @@ fn a_file_that_vanished_is_believed_after_some_time() {
 
 #[test]
 fn without_notifications_the_watch_says_so_and_looks() {
-    let place = Place::new();
-    let source = place.files(settings());
-    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counter = Arc::clone(&count);
-    let wake = Box::new(move || {
-        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    });
-    let watch = start(
-        Arc::clone(&source.tree),
-        None,
-        Arc::default(),
-        |_| Err(notify::Error::generic("no more inotify instances")),
-        wake,
-    );
-    let reason = watch.degraded().unwrap();
-    assert!(reason.contains("no more inotify instances") && reason.contains("1s"), "{reason}");
-    place.put("x", POLICY);
-    eventually("a wake", || count.load(std::sync::atomic::Ordering::SeqCst) > 0);
-    let start = Instant::now();
-    drop(watch);
-    assert!(start.elapsed() < Duration::from_secs(5));
+    let makes: [(MakeWatcher, &str); 3] = [
+        (|_| Err(notify::Error::generic("no notifier here")), "no notifier here"),
+        (|_| Err(notify::Error::io(io::Error::from_raw_os_error(libc::EMFILE))), "fs.inotify.max_user_instances"),
+        (|_| Err(notify::Error::io(io::Error::from_raw_os_error(libc::ENFILE))), "fs.file-max"),
+    ];
+    for (make, expected) in makes {
+        let place = Place::new();
+        let source = place.files(settings());
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let wake = Box::new(move || {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        });
+        let watch = start(Arc::clone(&source.tree), None, Arc::default(), make, wake);
+        let reason = watch.degraded().unwrap();
+        assert!(reason.contains(expected) && reason.contains("1s") && !reason.contains("os error"), "{reason}");
+        place.put("x", POLICY);
+        eventually("a wake", || count.load(std::sync::atomic::Ordering::SeqCst) > 0);
+        let start = Instant::now();
+        drop(watch);
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
 }
 
 #[test]

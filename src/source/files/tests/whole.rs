@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::watch::{OTHER, texts};
 use super::{POLICY, Place, polling, settings};
 use crate::source::conformance::{Fixture, Wakes, eventually};
 use crate::source::files::watch::start;
+use crate::source::files::writers;
 use crate::source::{FileSettings, Source};
 
 /// A writer that was there before the watch was, and pauses in the middle: loading waits for quiet, or for its close.
@@ -131,6 +134,89 @@ fn a_descriptor_from_before_the_start_that_writes_later_is_waited_for() {
         });
         drop(wakes);
     }
+}
+
+/// Half-written files whose writer the notifier loses sight of: the system is asked, and knows of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_writer_that_the_notifier_loses_sight_of_holds_back_what_it_writes() {
+    if writers::is_written(&Place::new().path("policies/base.cedar")).is_none() {
+        // a file system without leases
+        return;
+    }
+    fn cut(place: &Place) -> fs::File {
+        let mut file = fs::File::create(place.path("policies/sub/forbid.cedar")).unwrap();
+        file.write_all(b"// the first lines\n").unwrap();
+        file
+    }
+    /// Leaves a file that is half-written and open.
+    type Way = fn(&Place) -> fs::File;
+    let ways: [(&str, bool, Way); 5] = [
+        ("below a renamed directory", true, |place| {
+            let file = cut(place);
+            place.rename("policies/sub", "policies/other");
+            file
+        }),
+        ("its directory renamed away and back", true, |place| {
+            let file = cut(place);
+            place.rename("policies/sub", "away");
+            thread::sleep(Duration::from_millis(100));
+            place.rename("away", "policies/sub");
+            file
+        }),
+        ("renamed away and back", true, |place| {
+            let file = cut(place);
+            place.rename("policies/sub/forbid.cedar", "away.cedar");
+            thread::sleep(Duration::from_millis(100));
+            place.rename("away.cedar", "policies/sub/forbid.cedar");
+            file
+        }),
+        ("the 1,001st open file", true, |place| {
+            let open: Vec<fs::File> = (0..1_000)
+                .map(|n| {
+                    let mut file = fs::File::create(place.path(&format!("policies/sub/{n}.cedar"))).unwrap();
+                    file.write_all(POLICY.as_bytes()).unwrap();
+                    file
+                })
+                .collect();
+            let file = cut(place);
+            thread::sleep(Duration::from_millis(300));
+            drop(open);
+            file
+        }),
+        ("by a clock that is ahead, without notifications", false, |place| {
+            let file = cut(place);
+            file.set_modified(std::time::SystemTime::now() + Duration::from_secs(3_600)).unwrap();
+            file
+        }),
+    ];
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    let mut torn = Vec::new();
+    for (how, notified, way) in ways {
+        if how.contains("1,001st") && maximum.is_some_and(|most| most < 2_000) {
+            continue;
+        }
+        let place = Place::new();
+        place.write("policies/sub/forbid.cedar", OTHER);
+        let source = place.files(if notified { settings() } else { polling() });
+        let wakes = Wakes::of(&source);
+        source.load().unwrap();
+        let mut file = way(&place);
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(200));
+            match source.load() {
+                Ok(_) => torn.push(how),
+                Err(problems) => assert!(problems.iter().all(|problem| problem.passing), "{how}: {problems:?}"),
+            }
+        }
+        file.write_all(OTHER.as_bytes()).unwrap();
+        drop(file);
+        let whole = |text: &str| text.starts_with("//") && text.ends_with(OTHER);
+        eventually(how, || texts(&source).iter().any(|(_, text)| whole(text)));
+        drop(wakes);
+    }
+    assert!(torn.is_empty(), "half of a file was loaded: {torn:?}");
 }
 
 #[test]
