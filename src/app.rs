@@ -21,7 +21,7 @@ use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink}
 use crate::domain::Diagnostic;
 use crate::engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use crate::identity::Identity;
-use crate::source::{FileSettings, FileSource, Places};
+use crate::source::{FileSettings, FileSource, Layout};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::{Metrics, events, room_for_threads};
@@ -315,11 +315,11 @@ pub fn file_settings(settings: &Settings) -> FileSettings {
 }
 
 fn file_source(settings: &Settings) -> FileSource {
-    let places = Places::of(settings);
-    if let Some(unused) = places.unused_routes() {
+    let layout = Layout::of(settings);
+    if let Some(unused) = layout.unused_routes() {
         tracing::warn!("`{unused}` is not used, since `policies` is set and `routes` is not: set `routes` too");
     }
-    places.source(file_settings(settings))
+    layout.source(file_settings(settings))
 }
 
 fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<DecisionLog>, AppError> {

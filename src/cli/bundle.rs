@@ -12,7 +12,7 @@ use crate::cli::flags::{ConfigArgs, set};
 use crate::config::{self, Settings};
 use crate::domain::{Bundle, Diagnostic};
 use crate::engine::{EngineSettings, Validation};
-use crate::source::{FileSettings, FileSource, Places, Source};
+use crate::source::{FileSettings, FileSource, Layout, Source};
 
 /// Which bundle to read, and with which configuration.
 #[derive(Debug, Clone, Default, Args)]
@@ -41,7 +41,7 @@ pub struct Chosen {
     /// The configuration, as `serve` reads it.
     pub settings: Settings,
     /// Where the bundle is.
-    pub places: Places,
+    pub layout: Layout,
 }
 
 /// What could be read.
@@ -96,14 +96,14 @@ impl BundleArgs {
         let mut tree = self.tree()?;
         more(&mut tree);
         let settings = self.config.load(tree)?;
-        let places = Places::of(&settings);
-        if !places.policies.exists() {
+        let layout = Layout::of(&settings);
+        if !layout.policies.exists() {
             return Err(Stop::failure(format!(
                 "there is no `{}` here: change to a bundle directory, or name one with `--policies`",
-                places.policies.display()
+                layout.policies.display()
             )));
         }
-        Ok(Chosen { settings, places })
+        Ok(Chosen { settings, layout })
     }
 
     fn named(&self) -> [(&'static str, &Option<PathBuf>); 4] {
@@ -131,8 +131,8 @@ impl Chosen {
     /// # Errors
     /// Every problem of the files.
     pub fn read(&self) -> Result<Read, Vec<Diagnostic>> {
-        let places = Places { routes: None, ..self.places.clone() };
-        read(&places.source(self.files()))
+        let layout = Layout { routes: None, ..self.layout.clone() };
+        read(&layout.source(self.files()))
     }
 
     /// Reads the bundle with its routes, if it has any.
@@ -140,13 +140,13 @@ impl Chosen {
     /// # Errors
     /// Every problem of the files.
     pub fn read_with_routes(&self) -> Result<Read, Vec<Diagnostic>> {
-        read(&self.places.source(self.files()))
+        read(&self.layout.source(self.files()))
     }
 
     /// As `serve` reads files; but policies can be looked at before there are entities.
     fn files(&self) -> FileSettings {
         let files = app::file_settings(&self.settings);
-        FileSettings { entities_required: files.entities_required && self.places.entities_named, ..files }
+        FileSettings { entities_required: files.entities_required && self.layout.entities_named, ..files }
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         fs::create_dir_all(root.join("entities")).unwrap();
         fs::write(root.join("policies/a.cedar"), "permit(principal, action, resource);").unwrap();
         let choose = |path: &str| {
-            BundleArgs { policies: Some(root.join(path)), ..BundleArgs::default() }.choose().map(|chosen| chosen.places)
+            BundleArgs { policies: Some(root.join(path)), ..BundleArgs::default() }.choose().map(|chosen| chosen.layout)
         };
 
         let whole = choose("").unwrap();

@@ -15,7 +15,7 @@ use crate::cli::test::{count, read_tests};
 use crate::domain::{Bundle, Diagnostic, Revision};
 use crate::engine::{self, EngineSettings, Snapshot, Validation, Verdict};
 use crate::gateway;
-use crate::source::Places;
+use crate::source::Layout;
 
 /// Flags of `palisade validate`.
 #[derive(Debug, Clone, Args)]
@@ -53,7 +53,7 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
         }
         Err(errors) => (Verdict { valid: false, errors, warnings: Vec::new() }, None),
     };
-    let tests = tests(&chosen.places, &mut verdict.errors)?;
+    let tests = tests(&chosen.layout, &mut verdict.errors)?;
     verdict.valid = verdict.errors.is_empty();
     let failed = !verdict.valid || (args.deny_warnings && !verdict.warnings.is_empty());
     if args.format == OutputFormat::Json {
@@ -118,10 +118,10 @@ fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
 }
 
 /// How many tests there are; what is no test is an error.
-fn tests(places: &Places, errors: &mut Vec<Diagnostic>) -> Result<usize, Stop> {
-    let place = places.tests();
+fn tests(layout: &Layout, errors: &mut Vec<Diagnostic>) -> Result<usize, Stop> {
+    let place = layout.tests();
     // tests belong to a directory of policies, not to a single file in it
-    if !places.policies.is_dir() || !place.exists() {
+    if !layout.policies.is_dir() || !place.exists() {
         return Ok(0);
     }
     let files = read_tests(&place).map_err(|error| Stop::failure(format!("{}: {error}", place.display())))?;

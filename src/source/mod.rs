@@ -8,7 +8,7 @@
 //! one is what every source can do.
 
 mod files;
-mod places;
+mod layout;
 
 #[cfg(test)]
 mod conformance;
@@ -23,7 +23,7 @@ use crate::domain::{Bundle, Diagnostic, Digest};
 
 pub(crate) use files::is_written;
 pub use files::{FileSettings, FileSource};
-pub use places::Places;
+pub use layout::Layout;
 
 /// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
 pub type Wake = Box<dyn Fn() + Send + Sync>;

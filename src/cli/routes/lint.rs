@@ -87,7 +87,7 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         Err(stop) if stop.exit == Exit::Usage => return Err(stop),
         chosen => chosen,
     };
-    let place = chosen.as_ref().ok().and_then(|chosen| super::place(&chosen.places));
+    let place = chosen.as_ref().ok().and_then(|chosen| super::place(&chosen.layout));
     if what.is_empty() || place.is_some() || args.which.bundle.routes.is_some() {
         match super::load(&chosen?, place.ok_or_else(super::no_routes)?)? {
             Ok(ready) => {

@@ -20,7 +20,7 @@ use crate::cli::terminal::Terminal;
 use crate::domain::{Bundle, Diagnostic};
 use crate::engine::on_big_stack;
 use crate::gateway::{self, RouteTable};
-use crate::source::Places;
+use crate::source::Layout;
 
 /// Flags of `palisade routes`.
 #[derive(Debug, Clone, Args)]
@@ -95,7 +95,7 @@ impl Which {
     /// Reads bundle and routes; the problems are all told before it stops.
     fn read(&self, terminal: &mut Terminal<'_>) -> Result<Ready, Stop> {
         let chosen = self.bundle.choose()?;
-        let place = place(&chosen.places).ok_or_else(no_routes)?;
+        let place = place(&chosen.layout).ok_or_else(no_routes)?;
         let problems = match load(&chosen, place)? {
             Ok(ready) => return Ok(ready),
             Err(problems) => problems,
@@ -110,8 +110,8 @@ fn no_routes() -> Stop {
 }
 
 /// Where the routes are, if they are anywhere.
-fn place(places: &Places) -> Option<PathBuf> {
-    places.routes.clone().filter(|path| places.routes_named || path.exists())
+fn place(layout: &Layout) -> Option<PathBuf> {
+    layout.routes.clone().filter(|path| layout.routes_named || path.exists())
 }
 
 fn load(chosen: &Chosen, place: PathBuf) -> Result<Result<Ready, Vec<Diagnostic>>, Stop> {

@@ -87,7 +87,7 @@ pub fn read_tests(place: &Path) -> io::Result<Vec<TestFile>> {
 /// If there is no bundle, or it cannot be built.
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let chosen = args.bundle.choose_with(|tree| set_semantics(tree, args.semantics))?;
-    let default = [chosen.places.tests()];
+    let default = [chosen.layout.tests()];
     let named = !args.tests.is_empty();
     let mut files = Vec::new();
     for place in if named { &args.tests } else { &default[..] } {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::config::{DEFAULT_ENTITIES, DEFAULT_POLICIES, DEFAULT_ROUTES, Settings};
 use crate::source::{FileSettings, FileSource};
 
-/// The places that a configuration means. Relative paths are relative to the working directory.
+/// Where the parts of a bundle are, as a configuration means it. Relative paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct Layout {
     /// A directory, or a file.
     pub policies: PathBuf,
     /// A directory, or a file, if it is not beside the policies.
@@ -22,10 +22,10 @@ pub struct Places {
     pub routes_named: bool,
 }
 
-// === impl Places ===
+// === impl Layout ===
 
-impl Places {
-    /// The places that `settings` mean.
+impl Layout {
+    /// What `settings` mean.
     ///
     /// A directory that holds a directory `policies`, and no policies of its own, is a bundle directory: policies,
     /// entities and routes are in it. The default directory is never one, whatever it holds.
@@ -143,10 +143,10 @@ mod tests {
             ),
         ] {
             let settings = config::load(None, [], flags.clone()).unwrap();
-            let places = Places::of(&settings);
-            assert_eq!(places.policies, PathBuf::from(policies), "{flags}");
-            assert_eq!(places.entities, PathBuf::from(entities), "{flags}");
-            assert_eq!(places.routes, routes.map(PathBuf::from), "{flags}");
+            let layout = Layout::of(&settings);
+            assert_eq!(layout.policies, PathBuf::from(policies), "{flags}");
+            assert_eq!(layout.entities, PathBuf::from(entities), "{flags}");
+            assert_eq!(layout.routes, routes.map(PathBuf::from), "{flags}");
         }
     }
 }
