@@ -439,7 +439,7 @@ ROWS = [
     Row("parents of an entity", "`limits.max_parents`", "1,000", entities(lambda: [user("a", [f"p{n}" for n in range(1001)])]), "422", SMALL),
     Row("levels of parents", "`limits.max_depth`", "64", entities(lambda: [user(f"u{n}", [f"u{n + 1}"]) for n in range(66)]), "422", SMALL),
     Row("entities: 500,000 (no bound but the body's)", "`admin.max_body_bytes`", "256 MiB", entities(lambda: [user(f"user-{n}", ["root"]) for n in range(500_000)]), "200", SMALL),
-    Row("work of validation: just not", "`limits.max_validation_steps`", "8,000,000", put(lambda: costly(23)), "200", SMALL),
+    Row("work of validation: just not", "`limits.max_validation_steps`", "8,000,000", put(lambda: costly(9)), "200", SMALL),
     Row("one entity: too large", "`limits.max_entity_bytes`", "1 MiB", entities(lambda: [wide_entity(MIB)]), "422", SMALL),
     Row("one entity: just not, and none that fits", "`limits.max_entity_bytes`", "1 MiB", entities(lambda: [wide_entity(MIB - 200)]), "422", SMALL),
     Row("text of all routes", "fixed", "32 MiB", routes(lambda: "# " + "c" * (32 * MIB)), "422", SMALL),

@@ -99,17 +99,16 @@ pub(super) fn too_many_routes(origin: &str) -> Diagnostic {
 ///
 /// # Errors
 /// If they are, or would become, larger than they may be.
-pub(super) fn read_all(
-    files: &[(String, String)],
-    findings: &mut Findings,
-) -> Result<Vec<Entry>, Vec<Diagnostic>> {
+pub(super) fn read_all(files: &[(String, String)], findings: &mut Findings) -> Result<Vec<Entry>, Vec<Diagnostic>> {
     let mut entries: Vec<Entry> = Vec::new();
     let (mut text, mut sizes) = (0_usize, Sizes::default());
     for (origin, content) in files {
         text = text.saturating_add(content.len());
         if text > MAX_TEXT_BYTES {
             let message = format!("all routes together have more than {MAX_TEXT_BYTES} bytes, up to here");
-            return Err(vec![Diagnostic::error(origin, message).help("a file of routes needs no more than its routes")]);
+            return Err(vec![
+                Diagnostic::error(origin, message).help("a file of routes needs no more than its routes"),
+            ]);
         }
         let read = read::read(origin, content, findings);
         for entry in &read {

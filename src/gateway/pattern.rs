@@ -106,7 +106,10 @@ impl Pattern {
             parts.pop();
         }
         if parts.len() > MAX_SEGMENTS {
-            return Err(format!("a path has {} segments; a request with more than {MAX_SEGMENTS} is refused", parts.len()));
+            return Err(format!(
+                "a path has {} segments; a request with more than {MAX_SEGMENTS} is refused",
+                parts.len()
+            ));
         }
         let parts: Vec<Part> = parts
             .into_iter()

@@ -83,7 +83,9 @@ fn a_literal_wins_in_every_form() {
         let mut trie = Trie::new(folds);
         for (id, pattern) in patterns.iter().enumerate() {
             let pattern = Pattern::parse(pattern, "").unwrap();
-            trie.insert(&pattern, any_slash.contains(&id), id, &mut |other, _| panic!("{pattern} clashes with {other}"));
+            trie.insert(&pattern, any_slash.contains(&id), id, &mut |other, _| {
+                panic!("{pattern} clashes with {other}")
+            });
         }
         trie
     };

@@ -31,7 +31,8 @@ impl Flaw {
 
     pub(super) fn too_long(longest: usize, offset: u64) -> Self {
         let message = format!("an entity of more than {longest} bytes");
-        let help = "a large set is better kept in parents or in entities of its own; else raise `limits.max_entity_bytes`";
+        let help =
+            "a large set is better kept in parents or in entities of its own; else raise `limits.max_entity_bytes`";
         Self { message, offset: Some(offset), help: Some(help) }
     }
 

@@ -8,10 +8,16 @@ fn what_multiplies_is_bounded() {
     let routes = |n: usize, what: &dyn Fn(usize) -> String| (0..n).map(what).collect::<String>();
     let public = |path: &str| format!("- {{match: 'GET {path}', public: true}}\n");
     let words = |n: usize| (0..n).map(|at| format!("/{{w{at}:a|b|c|d}}")).collect::<String>();
-    let when = |n: usize| format!("- {{match: GET /a, when: [{}], public: true}}\n", list(n, &|n| format!("query.q{n} present")));
+    let when = |n: usize| {
+        format!("- {{match: GET /a, when: [{}], public: true}}\n", list(n, &|n| format!("query.q{n} present")))
+    };
     let same = |n: usize| routes(n, &|n| format!("- {{match: GET /a, when: query.q is v{n}, public: true}}\n"));
     let hosts = |hosts: usize, n: usize| {
-        format!("hosts: [{}]\nroutes:\n{}", list(hosts, &|n| format!("h{n}.test")), routes(n, &|n| public(&format!("/p{n}"))))
+        format!(
+            "hosts: [{}]\nroutes:\n{}",
+            list(hosts, &|n| format!("h{n}.test")),
+            routes(n, &|n| public(&format!("/p{n}")))
+        )
     };
     let crossed = |n: usize| {
         let matches = list(n, &|n| format!("GET /m{n}"));

@@ -190,9 +190,8 @@ fn what_cannot_be_recorded_is_no_allow() {
         // a device that takes nothing
         let log = json!({"sink": "/dev/full", "queue": 8, "overflow": overflow});
         let gate = gate(json!({"decision_log": log, "gateway": {"deadline": "50ms"}}));
-        let ask = |path: &str| {
-            shown(&check(&gate, &of(described("GET", path, &[("authorization", ann.as_str())]), None)))
-        };
+        let ask =
+            |path: &str| shown(&check(&gate, &of(described("GET", path, &[("authorization", ann.as_str())]), None)));
         let answers: Vec<String> = (0..30).map(|_| ask("/d/7")).collect();
         if overflow == "drop" {
             assert!(answers.iter().all(|answer| answer.starts_with("allow")), "{answers:?}");
