@@ -198,9 +198,10 @@ fn what_cannot_be_recorded_is_no_allow() {
             continue;
         }
         gate.server.until("refused", |_| ask("/d/7") == "503 not_recorded");
-        // and from then on nothing passes, be it public
+        // and from then on nothing passes, be it public; what waits for room may meet its deadline first
         for path in ["/d/7", "/open"].repeat(3) {
-            assert_eq!(ask(path), "503 not_recorded", "{overflow} {path}");
+            let answer = ask(path);
+            assert!(["503 not_recorded", "503 deadline"].contains(&answer.as_str()), "{overflow} {path}: {answer}");
         }
     }
 }
