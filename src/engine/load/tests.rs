@@ -456,7 +456,9 @@ fn a_long_element_is_refused_and_one_that_does_not_end_gathers_nothing() {
                     flaws.push(flaw);
                 }
                 let [flaw] = &flaws[..] else { panic!("{size}: {flaws:?}") };
-                assert_eq!((&*flaw.message, flaw.offset), ("an entity of more than 1000 bytes", Some(8)), "{size}");
+                assert_eq!(flaw.message, "an entity of more than 1000 bytes", "{size}");
+                // behind the first, and in an array behind its bracket
+                assert_eq!(flaw.offset, Some(if text.starts_with('[') { 9 } else { 8 }), "{size}");
                 // what comes after a long one is read where that is seen to end
                 assert!((1..=2).contains(&read), "{size}: {read}");
             }
