@@ -76,11 +76,24 @@ def wide_policy(terms):
     return "permit (principal, action, resource) when { [%s].contains(1) };" % ", ".join("1" for _ in range(terms))
 
 
-def costly():
+def costly(policies=2000):
     """Many pairs of types below many policies."""
     names = [f"T{n}" for n in range(250)]
     schema = f"entity {', '.join(names)}; action read appliesTo {{ principal: [{', '.join(names)}], resource: [{', '.join(names)}] }};"
-    return {"schema": schema, "policies": "\n".join("permit (principal, action, resource) when { 1 < 2 };" for _ in range(2000))}
+    return {"schema": schema, "policies": "\n".join("permit (principal, action, resource) when { 1 < 2 };" for _ in range(policies))}
+
+
+def wide_entity(size):
+    """An entity of about so many bytes that does not fit the schema, so that Cedar's own reader says why."""
+    return {**user("a"), "attrs": {"a": [{} for _ in range((size - 60) // 4)]}}
+
+
+def routes(text):
+    return put(lambda: {"schema": SCHEMA, "policies": "permit (principal, action, resource);", "routes": text()})
+
+
+def public(count):
+    return "routes:\n" + "".join("- {match: GET /a%d, public: true}\n" % n for n in range(count))
 
 
 def slow_clients(start, count=200):
@@ -275,6 +288,92 @@ def cache_keys(size, count):
     return lambda server: pipelined(server, (item(user=f"{n:08}" + "k" * size) for n in range(count)))
 
 
+def full_cache(bound, sizes=(0, 300, 1000, 3000, 7000)):
+    """Fills the cache twice with keys of each size. By how much has the process grown?"""
+
+    def drive(server):
+        pipelined(server, (item(user=f"{n}") for n in range(100)))
+        before = server.memory()[0]
+        for size in sizes:
+            # what an entry takes at least, so that there are enough of them
+            pipelined(server, (item(user=f"{size}-{n:08}" + "k" * size) for n in range(2 * bound // (900 + size))))
+        time.sleep(1)
+        grown = (server.memory()[0] - before) << 10
+        held = "held" if grown <= 1.5 * bound else "**not held**"
+        return f"{held}: grew by {grown / MIB:.0f} MiB, {grown / bound:.2f} x the bound"
+
+    return drive
+
+
+def cache_of(bound):
+    return {"settings": {"cache": {"max_bytes": bound}}}
+
+
+def fleet(count):
+    """Lines of entities as the project's schema has them: tenants of customers, locations, users and devices."""
+
+    def uid(kind, name):
+        return '{"type":"Fleet::%s","id":"%s"}' % (kind, name)
+
+    def line(kind, name, attrs, *parents):
+        return '{"uid":%s,"attrs":{%s},"parents":[%s]}\n' % (uid(kind, name), attrs, ",".join(parents))
+
+    yield line("Platform", "autopi", "")
+    yield line("PermissionGroup", "full_device_access", "")
+    for t in range(count // 2001):
+        tenant = uid("Tenant", f"t{t}")
+        yield line("Tenant", f"t{t}", '"closed":false,"addons":[]', uid("Platform", "autopi"))
+        for c in range(20):
+            customer, above = f"c{t}-{c}", tenant if c == 0 else uid("Customer", f"c{t}-{(c - 1) // 3}")
+            attrs = '"tenant":{"__entity":%s},"closed":false,"mfaRequired":false,"depth":1' % tenant
+            owned = '"tenant":{"__entity":%s},"customer":{"__entity":%s}' % (tenant, uid("Customer", customer))
+            yield line("Customer", customer, attrs, above)
+            place = uid("Location", f"l{t}-{c}")
+            yield line("Location", f"l{t}-{c}", owned, uid("Customer", customer))
+            of_user = owned + ',"active":true,"locations":[{"__entity":%s}],"locationRestricted":false,"managed":[]' % place
+            for x in range(49):
+                group = uid("PermissionGroup", "full_device_access")
+                yield line("User", f"user-{t}-{c}-{x}", of_user, uid("Customer", customer), group)
+                yield line("Device", f"device-{t}-{c}-{x}", owned + ',"claimed":true', uid("Customer", customer), place)
+
+
+def reloads(count, times):
+    """Loads many entities from files, then again and again. What does the process hold, and what at the peak?"""
+
+    def revision(server):
+        return json.loads(ask(server.admin, request("GET", "/v1/status"))[2]).get("revision")
+
+    def changed(server, write):
+        before, end = revision(server), time.monotonic() + 300
+        write()
+        while revision(server) == before:
+            if time.monotonic() > end:
+                raise OSError("nothing was loaded")
+            time.sleep(0.1)
+        time.sleep(1)
+        return server.memory()
+
+    def drive(server):
+        folder = server.dir / "entities"
+
+        def first():
+            (server.dir / "world").write_text("".join(fleet(count)))
+            (server.dir / "world").rename(folder / "world.ndjson")
+
+        start, _ = changed(server, first)
+        after = peak = 0
+        for n in range(times):
+            with open(f"/proc/{server.pid}/clear_refs", "w") as peaks:
+                peaks.write("5")
+            line = '{"uid":{"type":"Fleet::Tenant","id":"new-%d"},"attrs":{"closed":false,"addons":[]},"parents":[]}' % n
+            now, most = changed(server, lambda: (folder / "new.ndjson").write_text(line))
+            after, peak = max(after, now), max(peak, most)
+        held = "held" if max(start, after) <= 250 << 10 and peak <= 2.2 * start else "**not held**"
+        return f"{held}: {start >> 10} MiB, after a reload {after >> 10}, peak {peak >> 10} ({peak / start:.1f} x)"
+
+    return drive
+
+
 def stalled_log(server):
     """A pipe that is open and never read: the log's queue fills, then `overflow` decides."""
     return pipelined(server, (item(user="u" * 100_000 + str(n)) for n in range(600)))
@@ -334,15 +433,25 @@ ROWS = [
     Row("policies: one more", "`limits.max_policies`", "200,000", policies(lambda: ordinary(200_001)), "422", SMALL),
     Row("policies: 100,000 ordinary ones", "`limits.max_policies`", "200,000", policies(lambda: ordinary(100_000)), "200", SMALL),
     Row("policies: all of them", "`limits.max_policies`", "200,000", policies(lambda: ordinary(200_000)), "200", SMALL),
-    Row("work of validation", "`limits.max_validation_steps`", "50,000,000", put(costly), "422", SMALL),
+    Row("work of validation", "`limits.max_validation_steps`", "8,000,000", put(costly), "422", SMALL),
     Row("brackets in a policy", "`limits.max_nesting`", "400", policies(lambda: nested(401)), "422", SMALL),
     Row("depth of an expression", "`limits.max_expression_depth`", "5,000", policies(lambda: nested(0).replace("true", " && ".join(["true"] * 5_100))), "422", SMALL),
     Row("parents of an entity", "`limits.max_parents`", "1,000", entities(lambda: [user("a", [f"p{n}" for n in range(1001)])]), "422", SMALL),
     Row("levels of parents", "`limits.max_depth`", "64", entities(lambda: [user(f"u{n}", [f"u{n + 1}"]) for n in range(66)]), "422", SMALL),
     Row("entities: 500,000 (no bound but the body's)", "`admin.max_body_bytes`", "256 MiB", entities(lambda: [user(f"user-{n}", ["root"]) for n in range(500_000)]), "200", SMALL),
+    Row("work of validation: just not", "`limits.max_validation_steps`", "8,000,000", put(lambda: costly(9)), "200", SMALL),
+    Row("one entity: too large", "`limits.max_entity_bytes`", "1 MiB", entities(lambda: [wide_entity(MIB)]), "422", SMALL),
+    Row("one entity: just not, and none that fits", "`limits.max_entity_bytes`", "1 MiB", entities(lambda: [wide_entity(MIB - 200)]), "422", SMALL),
+    Row("text of all routes", "fixed", "32 MiB", routes(lambda: "# " + "c" * (32 * MIB)), "422", SMALL),
+    Row("routes: one more", "fixed", "50,000", routes(lambda: public(50_001)), "422", SMALL),
+    Row("routes: all of them", "fixed", "50,000", routes(lambda: public(50_000)), "200", SMALL),
+    Row("values in a file of routes: all of them", "fixed", "2,000,000", routes(lambda: "x: [%s]" % ",".join(["1"] * 1_999_990)), "422", SMALL),
     Row("text of a schema", "fixed", "100,000 words and signs", put(lambda: {"schema": SCHEMA + "".join(f"entity E{n};" for n in range(34_000)), "policies": nested(0)}), "422", SMALL),
     Row("decision cache: 60,000 keys of 7 KiB", "`cache.max_bytes`", "64 MiB", cache_keys(7_000, 60_000), "60,000 x 200"),
     Row("decision cache: 1,500 keys of 900 KiB", "`cache.max_bytes`", "64 MiB", cache_keys(900_000, 1_500), "1,500 x 200"),
+    Row("decision cache: keys of all sizes", "`cache.max_bytes`", "64 MiB", full_cache(64 * MIB), "held:"),
+    Row("decision cache: keys of all sizes, 16 MiB", "`cache.max_bytes`", "64 MiB", full_cache(16 * MIB), "held:", cache_of(16 * MIB)),
+    Row("entities in files: 1,000,000, three reloads", "no bound", "-", reloads(1_000_000, 3), "held:", {"entities": {}}),
     Row("decision log, sink stalled, `drop`", "`decision_log.queue_bytes`", "16 MiB", stalled_log, "600 x 200", log_to_pipe("drop")),
     Row("decision log, sink stalled, `block`", "`decision_log.queue_bytes`", "16 MiB", stalled_log, "503", log_to_pipe("block")),
     Row("decision log, sink stalled, `deny`", "`decision_log.queue_bytes`", "16 MiB", stalled_log, "503", log_to_pipe("deny")),

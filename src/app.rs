@@ -361,16 +361,7 @@ pub fn engine_settings(settings: &Settings) -> EngineSettings {
             NowMode::Override => NowPolicy::Override,
             NowMode::Off => NowPolicy::Off,
         },
-        limits: Limits {
-            max_depth: settings.limits.max_depth,
-            max_parents: settings.limits.max_parents,
-            max_nesting: settings.limits.max_nesting,
-            max_expression_depth: settings.limits.max_expression_depth,
-            max_policy_tokens: settings.limits.max_policy_tokens,
-            max_policies_bytes: settings.limits.max_policies_bytes,
-            max_policies: settings.limits.max_policies,
-            max_validation_steps: settings.limits.max_validation_steps,
-        },
+        limits: Limits::from(&settings.limits),
         kept: KeptTrees::default(),
     }
 }

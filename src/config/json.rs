@@ -3,6 +3,7 @@
 //! YAML readers take JSON too, but not every escape, and they cost ten times as much. The text is read by
 //! `serde_json` first, so what looks for the lines afterwards can rely on its form.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,7 +11,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAcces
 use serde_json::{Map, Number, Value};
 
 use crate::config::lines::Lines;
-use crate::config::yaml::{Document, YamlError};
+use crate::config::yaml::{Document, MAX_NODES, YamlError};
 
 /// Whether a text means to be JSON: a mapping with quoted keys, as no one writes YAML.
 pub(crate) fn looks_like_json(text: &str) -> bool {
@@ -40,21 +41,28 @@ struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        StrictSeed.deserialize(deserializer).map(Self)
+        StrictSeed(&Cell::new(0)).deserialize(deserializer).map(Self)
     }
 }
 
-struct StrictSeed;
+/// Counts the values, its own keys not among them.
+#[derive(Clone, Copy)]
+struct StrictSeed<'c>(&'c Cell<usize>);
 
-impl<'de> DeserializeSeed<'de> for StrictSeed {
+impl<'de> DeserializeSeed<'de> for StrictSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let count = self.0.get() + 1;
+        if count > MAX_NODES {
+            return Err(D::Error::custom(format_args!("more than {MAX_NODES} values")));
+        }
+        self.0.set(count);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for StrictSeed {
+impl<'de> Visitor<'de> for StrictSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,7 +99,7 @@ impl<'de> Visitor<'de> for StrictSeed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(StrictSeed)? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -103,7 +111,7 @@ impl<'de> Visitor<'de> for StrictSeed {
             if map.contains_key(&key) {
                 return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
-            let value = members.next_value_seed(StrictSeed)?;
+            let value = members.next_value_seed(self)?;
             map.insert(key, value);
         }
         Ok(Value::Object(map))

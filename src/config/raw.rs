@@ -298,7 +298,9 @@ section! {
         /// How many policies, templates and links there may be together.
         max_policies: NonZeroUsize = non_zero::<200_000>(),
         /// How much work it may be to validate the policies against the schema, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
-        max_validation_steps: NonZeroUsize = non_zero::<50_000_000>(),
+        max_validation_steps: NonZeroUsize = non_zero::<8_000_000>(),
+        /// How long the text of one entity may be. Bytes, or with a unit.
+        max_entity_bytes: ByteSize = ByteSize::mib(1),
     }
 }
 

@@ -90,14 +90,17 @@ pub(crate) fn options() -> serde_saphyr::Options {
     }
 }
 
+/// How many values a document may have: those of one of 40 MB. Each takes some hundred bytes while it is read.
+pub(super) const MAX_NODES: usize = 2_000_000;
+
 /// What a text of so many bytes may cost: the defaults of the reader are for files that people write by hand, and
 /// documents that programs write have ten times as many nodes. What aliases repeat counts as if it were written,
 /// so that a small text never becomes a large value.
 fn within(options: serde_saphyr::Options, bytes: usize) -> serde_saphyr::Options {
     let mut options = options;
     if let Some(budget) = &mut options.budget {
-        budget.max_events = budget.max_events.max(bytes);
-        budget.max_nodes = budget.max_nodes.max(bytes / 2);
+        budget.max_events = budget.max_events.max(bytes.min(2 * MAX_NODES));
+        budget.max_nodes = budget.max_nodes.max((bytes / 2).min(MAX_NODES));
         budget.max_total_scalar_bytes = budget.max_total_scalar_bytes.max(bytes.saturating_mul(2));
     }
     options

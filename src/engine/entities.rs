@@ -25,7 +25,7 @@ pub fn build(
 ) -> Result<Entities, Vec<Diagnostic>> {
     let mut reader = Reader { schema, entities: Vec::new(), places: HashMap::new(), problems: Problems::default() };
     for (number, document) in documents.iter().enumerate() {
-        reader.read(number, document);
+        reader.read(number, document, limits.max_entity_bytes);
     }
     if let Some((message, at)) = hierarchy_fault(&reader.entities, limits) {
         let place = at.and_then(|uid| reader.places.get(&uid).copied());
@@ -68,8 +68,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, number: usize, document: &Document) {
-        let outcome = read(document, &mut |offset, element| {
+    fn read(&mut self, number: usize, document: &Document, longest: usize) {
+        let outcome = read(document, longest, &mut |offset, element| {
             match element {
                 Ok(value) => self.add(&document.origin, Place::new(number, offset), &value),
                 Err(flaw) => self.problems.push_flaw(flaw, number, document),

@@ -22,6 +22,7 @@ mod facts;
 mod guard;
 mod layout;
 mod load;
+mod memory;
 mod policies;
 mod reference;
 mod schema;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
+pub use memory::give_back_freed;
 pub use settings::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::{Loading, Observers, Snapshot};
 pub use stack::{EVALUATION_STACK_BYTES, begin_on_big_stack, on_big_stack};

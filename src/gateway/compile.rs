@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::domain::{Bundle, Diagnostic, Uid};
 use crate::engine::{Limits, SchemaFacts};
+use crate::gateway::bounds::{self, MAX_CONDITIONS, Problems};
 use crate::gateway::check::{Checker, Scope};
 use crate::gateway::condition::{Condition, Test};
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::place::{Place, Starts};
 use crate::gateway::raw::{RawRule, Texts};
-use crate::gateway::read::{self, Entry, Findings};
+use crate::gateway::read::{Entry, Findings};
 use crate::gateway::route::{CheckTemplate, Effect, Route, Rule, RuleEffect};
 use crate::gateway::source::Source;
 use crate::gateway::table::RouteTable;
@@ -28,15 +29,15 @@ pub fn compile(
     facts: Option<&SchemaFacts>,
 ) -> Result<(RouteTable, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
-    let entries: Vec<Entry> = files.iter().flat_map(|(origin, text)| read::read(origin, text, &mut findings)).collect();
+    let entries = bounds::read_all(files, &mut findings)?;
     let mut compiler = Compiler { checker: Checker::new(facts), findings, told: HashSet::new() };
     let routes: Vec<Route> = entries.iter().flat_map(|entry| compiler.entry(entry)).collect();
     let Findings { mut errors, warnings } = compiler.findings;
-    let mut clashes = Vec::new();
+    let mut clashes = Problems::default();
     let table = RouteTable::build(routes, &mut clashes);
     // the table knows the line, and not what stands there
     let mut starts: HashMap<&str, Starts> = HashMap::new();
-    errors.extend(clashes.into_iter().map(|clash| {
+    errors.extend(clashes.finish().into_iter().map(|clash| {
         let file = files.iter().find(|(origin, _)| *origin == clash.origin);
         match (file, clash.line) {
             (Some((origin, text)), Some(line)) => {
@@ -45,7 +46,7 @@ pub fn compile(
             _ => clash,
         }
     }));
-    if errors.is_empty() { Ok((table, warnings)) } else { Err(errors) }
+    if errors.is_empty() { Ok((table, warnings.finish())) } else { Err(errors.finish()) }
 }
 
 /// Compiles the routes of a bundle against its schema, if it has one.
@@ -160,6 +161,11 @@ impl Compiler<'_> {
 
     fn conditions(&mut self, texts: &Texts, place: &Place) -> Vec<Condition> {
         let mut conditions = Vec::new();
+        if texts.0.len() > MAX_CONDITIONS {
+            let message = format!("`when` has {} conditions, more than {MAX_CONDITIONS}", texts.0.len());
+            self.error(&place.at(&["when"]), message);
+            return conditions;
+        }
         for text in &texts.0 {
             match Condition::parse(text) {
                 Ok(condition) => conditions.push(condition),

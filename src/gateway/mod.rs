@@ -10,6 +10,7 @@
 //! - `pattern`, `condition`, `template` and `source` are the words of a route.
 
 mod body;
+mod bounds;
 mod check;
 mod compile;
 mod condition;

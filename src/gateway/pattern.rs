@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::gateway::bounds::{MAX_METHODS, MAX_WORDINGS};
+use crate::gateway::path::MAX_SEGMENTS;
 use crate::gateway::source::Capture;
 
 /// Methods and a path template.
@@ -81,6 +83,9 @@ impl Pattern {
             .filter(|(_, path)| path.starts_with('/'))
             .ok_or_else(|| format!("`{text}` is no match; write `GET /path/{{id}}`, or `GET,HEAD /path/{{id}}`"))?;
         let methods: Vec<String> = methods.split(',').map(str::to_owned).collect();
+        if methods.len() > MAX_METHODS {
+            return Err(format!("a match has {} methods, more than {MAX_METHODS}", methods.len()));
+        }
         for method in &methods {
             if matches!(method.as_str(), "ANY" | "ALL") {
                 return Err(format!("`{method}` does not stand for others; list the methods, as in `GET,POST /path`"));
@@ -100,6 +105,12 @@ impl Pattern {
         if trailing_slash {
             parts.pop();
         }
+        if parts.len() > MAX_SEGMENTS {
+            return Err(format!(
+                "a path has {} segments; a request with more than {MAX_SEGMENTS} is refused",
+                parts.len()
+            ));
+        }
         let parts: Vec<Part> = parts
             .into_iter()
             .map(Part::parse)
@@ -108,6 +119,14 @@ impl Pattern {
         let last = parts.len().saturating_sub(1);
         if parts.iter().enumerate().any(|(at, part)| at < last && matches!(part, Part::Rest(_))) {
             return Err(format!("`{path}`: `*` takes all that follows, so it must be last"));
+        }
+        let wordings = parts.iter().fold(1_usize, |all, part| match part {
+            Part::OneOf(_, words) => all.saturating_mul(words.len()),
+            _ => all,
+        });
+        if wordings > MAX_WORDINGS {
+            let help = "let a capture such as `{id}` or `{id:name}` stand for one of them";
+            return Err(format!("`{path}`: its words stand for {wordings} paths, more than {MAX_WORDINGS}; {help}"));
         }
         let mut names: Vec<&str> = parts.iter().filter_map(Part::name).collect();
         names.sort_unstable();

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::config::{json, yaml};
 use crate::domain::Diagnostic;
 use crate::domain::uid::is_type_name;
+use crate::gateway::bounds::{MAX_ROUTES, Problems, too_many_routes};
 use crate::gateway::guard::Guards;
 use crate::gateway::host::normal_host;
 use crate::gateway::openapi;
@@ -53,8 +54,8 @@ pub(super) struct Head {
 /// What reading found wrong.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) errors: Vec<Diagnostic>,
-    pub(super) warnings: Vec<Diagnostic>,
+    pub(super) errors: Problems,
+    pub(super) warnings: Problems,
 }
 
 /// Reads one file: routes, or an OpenAPI document where it has a member `openapi`.
@@ -93,6 +94,10 @@ pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Ent
             return Vec::new();
         }
     };
+    if routes.len() > MAX_ROUTES {
+        findings.errors.push(too_many_routes(origin));
+        return Vec::new();
+    }
     let mut entries = Vec::new();
     for (at, route) in routes.into_iter().enumerate() {
         let place = place.at(&["routes", &at.to_string()]);

@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 
 use crate::domain::{Diagnostic, Value};
 use crate::gateway::body;
+use crate::gateway::bounds::{MAX_NODES, MAX_SAME, Problems};
 use crate::gateway::condition::exclude;
 use crate::gateway::facts::RequestFacts;
 use crate::gateway::host::normal_host;
@@ -16,7 +17,7 @@ use crate::gateway::read::Kind;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
-use crate::gateway::trie::{RouteId, Trie};
+use crate::gateway::trie::{RouteId, Same, Trie};
 use crate::gateway::upgrade;
 
 /// In the routes of how many hosts a path is looked for that the request's own host does not have.
@@ -44,11 +45,12 @@ impl Default for RouteTable {
 }
 
 impl RouteTable {
-    pub(super) fn build(mut routes: Vec<Route>, errors: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn build(mut routes: Vec<Route>, errors: &mut Problems) -> Self {
         routes.sort_by_key(|route| route.kind);
         let mapped = routes.iter().filter(|route| route.kind == Kind::Mapped).count();
         let keys: BTreeSet<String> = routes.iter().flat_map(|route| route.hosts.iter().cloned()).collect();
         let (mut told, mut mixed) = (HashSet::new(), HashSet::new());
+        let (mut nodes, mut too_large) = (0_usize, false);
         let mut make = |key: Option<&str>| {
             let concerns = |route: &&Route| {
                 route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)))
@@ -69,13 +71,26 @@ impl RouteTable {
                         }
                         Kind::Listed => continue,
                     }
-                    trie.insert(&route.pattern, any_slash, id, &mut |other| {
-                        if !exclude(&routes[other].when, &route.when) && told.insert((other, id)) {
-                            errors.push(clash(&routes[other], route));
+                    trie.insert(&route.pattern, any_slash, id, &mut |other, same| {
+                        let first = &routes[other];
+                        match same {
+                            Same::TooMany if told.insert((other, id)) => errors.push(too_many(first, route)),
+                            Same::Few if !exclude(&first.when, &route.when) && told.insert((other, id)) => {
+                                errors.push(clash(first, route));
+                            }
+                            _ => {}
                         }
                     });
+                    if nodes + trie.len() > MAX_NODES {
+                        if !too_large {
+                            too_large = true;
+                            errors.push(too_large_a_tree(route));
+                        }
+                        break;
+                    }
                 }
             }
+            nodes += trie.len();
             trie
         };
         let any = make(None);
@@ -230,5 +245,22 @@ fn clash(first: &Route, second: &Route) -> Diagnostic {
     let mut error = Diagnostic::error(&second.origin, message)
         .help("remove one, or give both `when` with conditions that exclude one another");
     error.line = second.line;
+    error
+}
+
+fn too_many(first: &Route, second: &Route) -> Diagnostic {
+    let message = format!(
+        "`{}` is mapped more than {MAX_SAME} times for one method and path, from {} on",
+        second.pattern, first.place
+    );
+    let mut error = Diagnostic::error(&second.origin, message).help("use fewer routes with `when`, or other paths");
+    error.line = second.line;
+    error
+}
+
+fn too_large_a_tree(route: &Route) -> Diagnostic {
+    let message = format!("the paths of all routes and hosts have more than {MAX_NODES} segments, up to here");
+    let mut error = Diagnostic::error(&route.origin, message).help("use shorter paths, fewer words, or fewer hosts");
+    error.line = route.line;
     error
 }

@@ -1,5 +1,6 @@
 //! The table as a whole: what requests become.
 
+mod bounds;
 mod fields;
 mod load;
 mod openapi;

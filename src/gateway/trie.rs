@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::gateway::bounds::MAX_SAME;
 use crate::gateway::names::folded_case;
 use crate::gateway::path::{Segment, Target};
 use crate::gateway::pattern::{Form, Part, Pattern};
@@ -70,13 +71,19 @@ impl Trie {
         Self { nodes: vec![Node::default()], folds }
     }
 
-    /// Adds a route. `clashes` is called with each route that is there for the same requests.
+    /// How many nodes it has.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Adds a route. `clashes` is called with each route that is there for the same method and path, and with the first
+    /// alone where there are too many of them.
     pub(super) fn insert(
         &mut self,
         pattern: &Pattern,
         any_slash: bool,
         route: RouteId,
-        clashes: &mut dyn FnMut(RouteId),
+        clashes: &mut dyn FnMut(RouteId, Same),
     ) {
         self.leaves(pattern, any_slash, &mut |leaf| leaf.add(&pattern.methods, route, clashes));
     }
@@ -86,7 +93,7 @@ impl Trie {
         self.leaves(pattern, any_slash, &mut |leaf| {
             let free = |method: &&String| !leaf.methods.iter().any(|(name, _)| **name == ***method);
             let free: Vec<String> = pattern.methods.iter().filter(free).cloned().collect();
-            leaf.add(&free, route, &mut |_| {});
+            leaf.add(&free, route, &mut |_, _| {});
         });
     }
 
@@ -189,6 +196,14 @@ impl Trie {
     }
 }
 
+/// How many routes there are for a method and path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Same {
+    Few,
+    /// As many as there may be: another is not added.
+    TooMany,
+}
+
 /// Where a literal leads.
 enum Step {
     To(usize),
@@ -206,11 +221,14 @@ fn ending(leaves: &[Leaf; 2], slash: usize) -> Walk<'_> {
 }
 
 impl Leaf {
-    fn add(&mut self, methods: &[String], route: RouteId, clashes: &mut dyn FnMut(RouteId)) {
+    fn add(&mut self, methods: &[String], route: RouteId, clashes: &mut dyn FnMut(RouteId, Same)) {
         for method in methods {
             match self.methods.iter_mut().find(|(name, _)| **name == **method) {
+                Some((_, routes)) if routes.len() >= MAX_SAME => {
+                    routes.first().into_iter().for_each(|known| clashes(*known, Same::TooMany));
+                }
                 Some((_, routes)) => {
-                    routes.iter().for_each(|known| clashes(*known));
+                    routes.iter().for_each(|known| clashes(*known, Same::Few));
                     routes.push(route);
                 }
                 None => self.methods.push((method.as_str().into(), vec![route])),

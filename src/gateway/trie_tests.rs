@@ -7,7 +7,7 @@ use super::*;
 fn trie(patterns: &[&str]) -> Trie {
     let mut trie = Trie::new(false);
     for (id, pattern) in patterns.iter().enumerate() {
-        trie.insert(&Pattern::parse(pattern, "").unwrap(), false, id, &mut |other| {
+        trie.insert(&Pattern::parse(pattern, "").unwrap(), false, id, &mut |other, _| {
             panic!("{pattern} clashes with {other}")
         });
     }
@@ -83,7 +83,9 @@ fn a_literal_wins_in_every_form() {
         let mut trie = Trie::new(folds);
         for (id, pattern) in patterns.iter().enumerate() {
             let pattern = Pattern::parse(pattern, "").unwrap();
-            trie.insert(&pattern, any_slash.contains(&id), id, &mut |other| panic!("{pattern} clashes with {other}"));
+            trie.insert(&pattern, any_slash.contains(&id), id, &mut |other, _| {
+                panic!("{pattern} clashes with {other}")
+            });
         }
         trie
     };
@@ -118,10 +120,10 @@ fn a_literal_wins_in_every_form() {
 #[test]
 fn an_optional_slash_is_two_paths() {
     let mut trie = Trie::new(false);
-    trie.insert(&Pattern::parse("GET /a/", "").unwrap(), true, 0, &mut |_| panic!());
+    trie.insert(&Pattern::parse("GET /a/", "").unwrap(), true, 0, &mut |_, _| panic!());
     assert_eq!((find(&trie, "GET", "/a"), find(&trie, "GET", "/a/")), (Some(0), Some(0)));
     let mut clashes = Vec::new();
-    trie.insert(&Pattern::parse("GET /a", "").unwrap(), false, 1, &mut |other| clashes.push(other));
+    trie.insert(&Pattern::parse("GET /a", "").unwrap(), false, 1, &mut |other, _| clashes.push(other));
     assert_eq!(clashes, [0]);
 }
 
@@ -139,9 +141,9 @@ fn routes_for_the_same_requests_clash() {
         ("GET /a/", "GET /a", false),
     ] {
         let mut trie = Trie::new(false);
-        trie.insert(&Pattern::parse(a, "").unwrap(), false, 0, &mut |_| panic!());
+        trie.insert(&Pattern::parse(a, "").unwrap(), false, 0, &mut |_, _| panic!());
         let mut clashed = false;
-        trie.insert(&Pattern::parse(b, "").unwrap(), false, 1, &mut |_| clashed = true);
+        trie.insert(&Pattern::parse(b, "").unwrap(), false, 1, &mut |_, _| clashed = true);
         assert_eq!(clashed, expected, "{a} and {b}");
     }
 }
@@ -178,7 +180,7 @@ proptest! {
         // names of captures must differ inside one template
         let patterns: Vec<Pattern> = patterns.iter().filter_map(|text| Pattern::parse(&text.replace("GET/", "GET /"), "").ok()).collect();
         for (id, pattern) in patterns.iter().enumerate() {
-            trie.insert(pattern, false, id, &mut |_| {});
+            trie.insert(pattern, false, id, &mut |_, _| {});
         }
         let read = Target::parse(target.as_bytes()).unwrap();
         let found = trie.find(&read).map(|leaf| leaf.routes("GET").to_vec());

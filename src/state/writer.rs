@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::domain::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
-use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
+use crate::engine::{EngineSettings, Observers, Snapshot, give_back_freed, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
@@ -71,6 +71,7 @@ impl Writer {
             while let Ok(command) = queue.recv() {
                 let Command { submitted, reply, at } = command;
                 let Submitted { change, expected, origin, made, warnings, held } = submitted;
+                let whole = matches!(change, Change::Replace(_));
                 let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
                 let outcome = match made {
                     _ if unwanted() => {
@@ -96,6 +97,9 @@ impl Writer {
                 }
                 // whoever asked may have left; the change stands all the same
                 let _ = reply.send(outcome);
+                if whole {
+                    give_back_freed();
+                }
             }
         });
         thread::Builder::new().name("palisade-writer".to_owned()).spawn(work)?;

@@ -185,7 +185,9 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
         let verdict = read_and_judge(body, &limits, left);
         drop(turn);
         // a large one takes its time to write
-        verdict.map(|verdict| serde_json::to_vec(&verdict))
+        let verdict = verdict.map(|verdict| serde_json::to_vec(&verdict));
+        engine::give_back_freed();
+        verdict
     });
     let verdict = verdict.await??.map_err(|_| Problem::unwritable())?;
     Ok(respond::with_type(StatusCode::OK, "application/json", verdict))

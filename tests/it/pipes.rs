@@ -17,7 +17,8 @@ use crate::support::{Client, metric};
 struct Mute {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    stdout: ChildStdout,
+    /// Until it is closed.
+    stdout: Option<ChildStdout>,
     decisions: SocketAddr,
     admin: SocketAddr,
     dir: tempfile::TempDir,
@@ -39,7 +40,7 @@ impl Mute {
                 addresses.push(addr.trim().parse().unwrap());
             }
         }
-        let stdout = child.stdout.take().unwrap();
+        let stdout = child.stdout.take();
         let mute = Self { child, stderr, stdout, decisions: addresses[0], admin: addresses[1], dir };
         mute.until("ready", |mute| mute.admin().get("/readyz").status == 200);
         mute
@@ -143,8 +144,33 @@ fn a_stuck_standard_output_does_not_hold_up_the_end() {
     mute.stderr.read_to_string(&mut said).unwrap();
     assert!(said.contains("takes nothing"), "{said}");
     let mut log = String::new();
-    mute.stdout.read_to_string(&mut log).unwrap();
+    mute.stdout.as_mut().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.lines().next().is_some_and(|line| line.contains("\"decision\":\"Allow\"")));
+}
+
+#[test]
+fn a_standard_output_that_was_closed_ends_nothing_and_is_told() {
+    for overflow in ["drop", "block", "deny"] {
+        let settings = ["decision_log.sink=stdout", "decision_log.queue=8", "http.deadline=50ms"];
+        let overflows = format!("decision_log.overflow={overflow}");
+        let mut mute = Mute::start(&[&settings[..], &[&overflows]].concat());
+        drop(mute.stdout.take());
+        let statuses = |mute: &Mute| -> Vec<u16> {
+            let mut client = mute.client();
+            (0..10).map(|_| client.post("/v1/is_authorized", ask("alice")).status).collect()
+        };
+        mute.until("failing", |mute| {
+            statuses(mute);
+            mute.metric("palisade_decision_log_failing") == 1.0
+        });
+        let status = mute.admin().get("/v1/status").json();
+        assert!(status["degraded"].as_str().is_some_and(|why| why.contains("standard output")), "{status}");
+        let refused = if overflow == "drop" { 200 } else { 503 };
+        mute.until("refused or lost", |mute| statuses(mute).iter().all(|status| *status == refused));
+        assert_eq!(mute.metric("palisade_decision_log_written_total"), 0.0, "{overflow}");
+        assert!(mute.metric("palisade_decision_log_dropped_total") > 0.0, "{overflow}");
+        assert_eq!(mute.terminate().0, Some(0), "{overflow}");
+    }
 }
 
 #[test]

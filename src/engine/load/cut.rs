@@ -35,6 +35,8 @@ pub struct Cutter<'d> {
     document: &'d Document,
     /// How much is read at a time.
     size: usize,
+    /// How long an element may be.
+    longest: usize,
     form: Form,
     /// What has been read and not been given.
     buffer: Vec<u8>,
@@ -57,11 +59,12 @@ enum Form {
 }
 
 impl<'d> Cutter<'d> {
-    /// Starts at the start of `document`, to give blocks of about `size` bytes.
-    pub fn new(document: &'d Document, size: usize) -> Self {
+    /// Starts at the start of `document`, to give blocks of about `size` bytes of elements that are no longer than `longest`.
+    pub fn new(document: &'d Document, size: usize, longest: usize) -> Self {
         Self {
             document,
             size: size.max(1),
+            longest,
             form: Form::Unknown,
             buffer: Vec::new(),
             at: 0,
@@ -122,6 +125,11 @@ impl<'d> Cutter<'d> {
                 // else one missing quote would gather all that follows
                 flaw = Array::hopeless(rest)
                     .map(|fault| Flaw::of_array(fault.message, self.at + (end + fault.at.unwrap_or(0)) as u64));
+            }
+            let unended = self.buffer.len().saturating_sub(end);
+            if stuck && flaw.is_none() && unended > self.longest {
+                // else an element that does not end would gather all that follows
+                flaw = Some(Flaw::too_long(self.longest, self.at + end as u64));
             }
             if matches!(self.form, Form::Unknown) && last {
                 flaw = Some(Flaw::empty());

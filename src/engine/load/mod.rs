@@ -156,7 +156,7 @@ struct Loader<'l> {
 impl Loader<'_> {
     fn document(&mut self, number: usize, document: &Document) {
         let before = self.problems.len();
-        let outcome = read(document, &mut |offset, element| {
+        let outcome = read(document, self.checks.limits.max_entity_bytes, &mut |offset, element| {
             self.read += 1;
             if self.read.is_multiple_of(STRIDE)
                 && !(self.progress)(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX))

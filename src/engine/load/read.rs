@@ -29,6 +29,13 @@ impl Flaw {
         Self { message, offset: Some(offset), help: Some(help) }
     }
 
+    pub(super) fn too_long(longest: usize, offset: u64) -> Self {
+        let message = format!("an entity of more than {longest} bytes");
+        let help =
+            "a large set is better kept in parents or in entities of its own; else raise `limits.max_entity_bytes`";
+        Self { message, offset: Some(offset), help: Some(help) }
+    }
+
     pub(super) fn empty() -> Self {
         let help = Some("write `[]` for no entities");
         Self { message: "the document is empty".to_owned(), offset: None, help }
@@ -68,28 +75,28 @@ impl Failure {
 /// Takes an element: where it starts, and its value or what is wrong with it. Returns whether to go on.
 pub type Each<'e> = &'e mut dyn FnMut(u64, Result<Value<'_>, Flaw>) -> bool;
 
-/// Reads `document` and gives each of its elements.
+/// Reads `document` and gives each of its elements, none of which may be longer than `longest`.
 ///
 /// # Errors
 /// If it is no document of entities, or could not be read.
-pub fn read(document: &Document, each: Each<'_>) -> Result<(), Failure> {
-    read_by(document, BLOCK, each)
+pub fn read(document: &Document, longest: usize, each: Each<'_>) -> Result<(), Failure> {
+    read_by(document, BLOCK, longest, each)
 }
 
 /// The same with blocks of `size` bytes.
 ///
 /// # Errors
 /// As for [`read`].
-pub(super) fn read_by(document: &Document, size: usize, each: Each<'_>) -> Result<(), Failure> {
+pub(super) fn read_by(document: &Document, size: usize, longest: usize, each: Each<'_>) -> Result<(), Failure> {
     if let Some(held) = document.as_held()
         && let Err(error) = std::str::from_utf8(held)
     {
         let message = format!("not UTF-8 at byte {}", error.valid_up_to());
         return Err(Failure::Broken(Flaw { message, offset: None, help: None }));
     }
-    let cutter = Cutter::new(document, size);
+    let cutter = Cutter::new(document, size, longest);
     let mut outcome = Ok(());
-    let take = |block: Block| match elements(block, each) {
+    let take = |block: Block| match elements(block, longest, each) {
         Ok(more) => more,
         Err(flaw) => {
             outcome = Err(Failure::Broken(flaw));
@@ -103,7 +110,7 @@ pub(super) fn read_by(document: &Document, size: usize, each: Each<'_>) -> Resul
 }
 
 /// Parses what is in a block. Returns whether to go on.
-fn elements(block: Block, each: Each<'_>) -> Result<bool, Flaw> {
+fn elements(block: Block, longest: usize, each: Each<'_>) -> Result<bool, Flaw> {
     for range in &block.elements {
         let bytes = block.bytes.get(range.clone()).unwrap_or_default();
         let offset = block.at + range.start as u64;
@@ -113,6 +120,12 @@ fn elements(block: Block, each: Each<'_>) -> Result<bool, Flaw> {
         };
         let text = if block.array { text } else { text.trim_end() };
         if text.is_empty() {
+            continue;
+        }
+        if text.len() > longest {
+            if !each(offset, Err(Flaw::too_long(longest, offset))) {
+                return Ok(false);
+            }
             continue;
         }
         let value = match serde_json::from_str::<Value<'_>>(text) {

@@ -29,7 +29,7 @@ struct Read {
 /// By the code under test.
 fn in_pieces(document: &Document, size: usize) -> Result<Read, Failure> {
     let mut elements = Vec::new();
-    let outcome = read_by(document, size, &mut |offset, element| {
+    let outcome = read_by(document, size, usize::MAX, &mut |offset, element| {
         elements.push((offset, element.map(Value::into_owned).map_err(|flaw| (flaw.message, flaw.offset.unwrap()))));
         true
     });
@@ -284,7 +284,7 @@ fn one_missing_quote_does_not_gather_the_rest_of_the_document() {
         format!("[{}{}{}1]", element, "{\"uid\":{\"type\":\"T\",\"id\":\"x},\"attrs\":{}},\n", element.repeat(2_000));
     same(&text, &[64, 1 << 10]);
     let mut longest = 0;
-    Cutter::new(&Document::held("a", text), 256)
+    Cutter::new(&Document::held("a", text), 256, usize::MAX)
         .run(|block| {
             longest = longest.max(block.bytes.len());
             true
@@ -415,7 +415,7 @@ fn whoever_has_enough_gets_no_more() {
     let text = "{}\n".repeat(10_000);
     for document in [Document::held("a", text.clone()), elsewhere(&text)] {
         let mut taken = 0;
-        read_by(&document, 64, &mut |_, _| {
+        read_by(&document, 64, usize::MAX, &mut |_, _| {
             taken += 1;
             taken < 5
         })
@@ -430,5 +430,38 @@ fn what_is_not_utf8_is_told_with_its_byte() {
         let document = Document::held("a", b"[\"ab\xff\"]".to_vec());
         let Err((message, None)) = in_pieces(&document, size).unwrap().end else { panic!("it must be refused") };
         assert_eq!(message, "not UTF-8 at byte 4");
+    }
+}
+
+#[test]
+fn a_long_element_is_refused_and_one_that_does_not_end_gathers_nothing() {
+    let fine = r#"{"a":1}"#;
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(2_000));
+    let unended = format!(r#"{{"a":"{}"#, "x".repeat(50_000));
+    for text in [
+        format!("[{fine},{long},{fine}]"),
+        format!("{fine}\n{long}\n{fine}\n"),
+        format!("[{fine},{unended}"),
+        format!("{fine}\n{unended}"),
+    ] {
+        for document in [Document::held("a", text.clone()), elsewhere(&text)] {
+            for size in [64, 1 << 20] {
+                let (mut read, mut flaws) = (0, Vec::new());
+                let outcome = read_by(&document, size, 1_000, &mut |_, element| {
+                    read += usize::from(element.is_ok());
+                    flaws.extend(element.err());
+                    true
+                });
+                if let Err(Failure::Broken(flaw)) = outcome {
+                    flaws.push(flaw);
+                }
+                let [flaw] = &flaws[..] else { panic!("{size}: {flaws:?}") };
+                assert_eq!(flaw.message, "an entity of more than 1000 bytes", "{size}");
+                // behind the first, and in an array behind its bracket
+                assert_eq!(flaw.offset, Some(if text.starts_with('[') { 9 } else { 8 }), "{size}");
+                // what comes after a long one is read where that is seen to end
+                assert!((1..=2).contains(&read), "{size}: {read}");
+            }
+        }
     }
 }

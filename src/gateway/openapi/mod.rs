@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::gateway::bounds::MAX_ROUTES;
 use crate::gateway::guard::Guards;
 use crate::gateway::openapi::relate::{keep_apart, refuse_the_same};
 use crate::gateway::openapi::schema::Schemas;
@@ -98,7 +99,8 @@ pub(super) fn read(document: &Value, place: &Place, findings: &mut Findings) -> 
         Err(error) => findings.errors.push(place.at(&["paths"]).error(error)),
     }
     tell(&operations, remarks, strict, place, findings);
-    operations.into_iter().flat_map(|operation| entries(operation, &templates)).collect()
+    // one more than there may be is refused
+    operations.into_iter().flat_map(|operation| entries(operation, &templates)).take(MAX_ROUTES + 1).collect()
 }
 
 /// Whether the document may have the method `QUERY`; `None` if it is of no version that is read.

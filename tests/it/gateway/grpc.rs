@@ -184,6 +184,29 @@ fn shown(response: &CheckResponse) -> String {
 }
 
 #[test]
+fn what_cannot_be_recorded_is_no_allow() {
+    let ann = bearer("ann");
+    for overflow in ["drop", "block", "deny"] {
+        // a device that takes nothing
+        let log = json!({"sink": "/dev/full", "queue": 8, "overflow": overflow});
+        let gate = gate(json!({"decision_log": log, "gateway": {"deadline": "50ms"}}));
+        let ask =
+            |path: &str| shown(&check(&gate, &of(described("GET", path, &[("authorization", ann.as_str())]), None)));
+        let answers: Vec<String> = (0..30).map(|_| ask("/d/7")).collect();
+        if overflow == "drop" {
+            assert!(answers.iter().all(|answer| answer.starts_with("allow")), "{answers:?}");
+            continue;
+        }
+        gate.server.until("refused", |_| ask("/d/7") == "503 not_recorded");
+        // and from then on nothing passes, be it public; what waits for room may meet its deadline first
+        for path in ["/d/7", "/open"].repeat(3) {
+            let answer = ask(path);
+            assert!(["503 not_recorded", "503 deadline"].contains(&answer.as_str()), "{overflow} {path}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn envoy_asks() {
     let gate = gate(json!({"identity": {"peer": {"principals": [
         {"uri": "spiffe://prod/{name}", "principal": "Fleet::Service::\"{name}\""},
