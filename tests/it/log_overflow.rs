@@ -1,5 +1,6 @@
 //! A decision log that cannot keep up: what becomes of decisions, of memory, and of what was recorded.
 
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,12 +23,21 @@ fn pipe() -> (tempfile::TempDir, PathBuf) {
 
 /// Reads a pipe until there is a line that contains `last`; gives the lines before.
 fn read(pipe: &Path, last: &'static str) -> std::thread::JoinHandle<Vec<Value>> {
-    use std::io::BufRead;
     let pipe = std::io::BufReader::new(std::fs::File::open(pipe).unwrap());
     std::thread::spawn(move || {
         let lines = pipe.lines().map(Result::unwrap).take_while(|line| !line.contains(last));
         lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
     })
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn until(mut so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !so() {
+        assert!(started.elapsed() < Duration::from_secs(30), "it never is so");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn is_unrecorded(answer: &Response) -> bool {
@@ -336,4 +346,61 @@ fn what_a_sink_never_took_is_counted_at_the_end() {
     assert!(started.elapsed() < Duration::from_secs(9), "it is given up before the grace is over");
     assert_eq!(status.code(), Some(0));
     assert!(said.contains("what waits for it is lost lost="), "{said}");
+}
+
+/// A collector that starts again makes its pipe anew; nothing that was answered is missing from what it reads.
+#[test]
+fn a_pipe_that_is_made_again_gets_what_the_old_one_held() {
+    for overflow in ["drop", "block", "deny"] {
+        let dir = workspace();
+        let pipe = dir.path().join("pipe");
+        let make = || assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        make();
+        let overflows = format!("decision_log.overflow={overflow}");
+        let process = Process::start(dir, &[&overflows, "decision_log.sink=./pipe"]);
+        let mut client = process.client();
+        let mut asked = 0;
+        let mut ask_all = |client: &mut Client, count: usize| {
+            for _ in 0..count {
+                let body = ask_with("alice", &json!({ "number": asked }));
+                assert_eq!(client.post("/v1/is_authorized", &body).status, 200, "{overflow}");
+                asked += 1;
+            }
+        };
+        ask_all(&mut client, 50);
+        // written, and unread
+        let written = || process.metric("palisade_decision_log_written_total");
+        until(|| written() >= 50.0);
+        std::fs::remove_file(&pipe).unwrap();
+        make();
+        let reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        let mut lines = std::io::BufReader::new(reader).lines();
+        ask_all(&mut client, 50);
+        let mut seen = std::collections::BTreeSet::new();
+        while seen.len() < 100 {
+            let line = lines.next().unwrap().unwrap();
+            let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+            seen.insert(record["context"]["number"].as_i64().unwrap());
+        }
+        assert_eq!(seen, (0..100).collect(), "{overflow}");
+    }
+}
+
+/// A pipe that is removed for good is a sink that fails, and no file takes its place unasked.
+#[test]
+fn a_pipe_that_is_gone_fails() {
+    let dir = workspace();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let process = Process::start(dir, &["decision_log.overflow=deny", "decision_log.sink=./pipe"]);
+    let mut client = process.client();
+    assert_eq!(client.post("/v1/is_authorized", ask("alice")).status, 200);
+    std::fs::remove_file(&pipe).unwrap();
+    until(|| is_unrecorded(&client.post("/v1/is_authorized", ask("alice"))));
+    let degraded = process.admin().get("/v1/status").json()["degraded"].to_string();
+    assert!(degraded.contains("is a pipe that was removed"), "{degraded}");
+    assert!(!pipe.exists());
+    process.signal("USR1");
+    until(|| client.post("/v1/is_authorized", ask("alice")).status == 200);
+    until(|| pipe.is_file() && std::fs::read_to_string(&pipe).unwrap().lines().count() >= 2);
 }

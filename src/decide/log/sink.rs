@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -26,12 +26,29 @@ impl std::fmt::Display for Sink {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An ordinary file.
+    File,
+    /// A pipe with a name.
+    Pipe,
+    /// Standard output, a terminal, a device.
+    Other,
+}
+
+/// Bytes of a pipe that is given up that are carried to the next one at most; a pipe holds 64 KiB unless somebody asked
+/// for more.
+const MOST_CARRIED: u64 = 1 << 20;
+
 /// A sink that is open. Standard output is a handle of its own: the lock of `io::stdout()` would be held for as long as
 /// a write is stuck, and the process could not end.
 pub(super) struct Output {
     pub(super) file: File,
-    /// The path of an ordinary file, which may be moved or deleted while it is open.
+    /// The path of a file or a pipe, which may be moved or deleted while it is open.
     path: Option<PathBuf>,
+    kind: Kind,
+    /// Bytes that an ordinary file had after the last write.
+    len: u64,
     /// It ends within a line, of a process that ended or a device that was full.
     pub(super) torn: bool,
 }
@@ -40,15 +57,25 @@ impl Output {
     pub(super) fn open(sink: &Sink) -> io::Result<Self> {
         match sink {
             Sink::Stdout => {
-                Ok(Self { file: File::from(io::stdout().as_fd().try_clone_to_owned()?), path: None, torn: false })
+                let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+                Ok(Self { file, path: None, kind: Kind::Other, len: 0, torn: false })
             }
             Sink::File(path) => {
                 // for reading too: without a reader a pipe would not open, and with its last one it would end
                 let pipe = std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
-                let file = OpenOptions::new().create(true).append(true).read(pipe).open(path)?;
-                let ordinary = file.metadata()?.is_file();
-                let torn = ordinary && ends_within_a_line(path).unwrap_or(false);
-                Ok(Self { file, path: ordinary.then(|| path.clone()), torn })
+                // a full pipe must not hold the thread: another may have taken its place
+                let flags = if pipe { libc::O_NONBLOCK } else { 0 };
+                let file =
+                    OpenOptions::new().create(!pipe).append(true).read(pipe).custom_flags(flags).open(path)?;
+                let meta = file.metadata()?;
+                let kind = match meta.file_type() {
+                    of if of.is_file() => Kind::File,
+                    of if of.is_fifo() => Kind::Pipe,
+                    _ => Kind::Other,
+                };
+                let torn = kind == Kind::File && ends_within_a_line(path).unwrap_or(false);
+                let path = (kind != Kind::Other).then(|| path.clone());
+                Ok(Self { file, path, kind, len: meta.len(), torn })
             }
         }
     }
@@ -67,9 +94,47 @@ impl Output {
         self.path.is_some() && self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
     }
 
+    /// Whether it is a pipe with a name.
+    pub(super) fn is_pipe(&self) -> bool {
+        self.kind == Kind::Pipe
+    }
+
+    /// Whether it is a pipe whose name is gone. Whoever reads from it makes it again: a file in its place would keep them
+    /// from that.
+    pub(super) fn is_pipe_gone(&self) -> bool {
+        self.kind == Kind::Pipe
+            && self.path.as_deref().is_some_and(|path| {
+                std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            })
+    }
+
+    /// Whether an ordinary file was cut since the last write, as rotation by `copytruncate` does.
+    pub(super) fn is_cut(&self) -> bool {
+        self.kind == Kind::File && self.file.metadata().is_ok_and(|meta| meta.len() < self.len)
+    }
+
+    /// What a pipe holds that nobody has read, but for the rest of a line that was begun.
+    pub(super) fn unread(&mut self) -> Vec<u8> {
+        let mut left = Vec::new();
+        if self.kind == Kind::Pipe {
+            // ends with an error where the pipe is empty; what was read until then counts
+            let _ = (&self.file).take(MOST_CARRIED).read_to_end(&mut left);
+            if left.first().is_some_and(|first| *first != b'{') {
+                let rest = memchr::memchr(b'\n', &left).map_or(left.len(), |at| at + 1);
+                left.drain(..rest);
+            }
+        }
+        left
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.file.write(bytes) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                // another process may write here too, and the file may have been cut meanwhile
+                self.len = if self.kind == Kind::File { self.file.metadata().map_or(0, |meta| meta.len()) } else { 0 };
+                Ok(n)
+            }
             result => result,
         }
     }

@@ -41,6 +41,8 @@ pub(super) struct Shared {
 enum Failure {
     /// Its file was deleted, and another cannot be made.
     Deleted,
+    /// Its pipe was removed, and is not there again.
+    Gone,
     /// Writing fails.
     Write,
 }
@@ -53,9 +55,21 @@ pub(super) struct LogWriter {
     pub(super) keep: bool,
     /// What was taken from the queue and is not written.
     pub(super) batch: VecDeque<Chunk>,
+    /// What the pipe before this one held unread, in whole lines. It was counted as written.
+    carried: VecDeque<u8>,
     /// A chunk is being written.
     pub(super) in_hand: bool,
     state: State,
+}
+
+/// What came of handing a chunk to the sink.
+enum Written {
+    /// It has all of it.
+    Whole,
+    /// The path leads to another file or pipe now.
+    Astray,
+    /// It did not take the rest.
+    Not(io::Error),
 }
 
 #[derive(Default)]
@@ -78,7 +92,7 @@ struct State {
 impl LogWriter {
     pub(super) fn new(sink: Sink, output: Output, shared: Arc<Shared>, keep: bool) -> Self {
         let state = State { torn: output.torn, ..State::default() };
-        Self { sink, output, shared, keep, batch: VecDeque::new(), in_hand: false, state }
+        Self { sink, output, shared, keep, batch: VecDeque::new(), carried: VecDeque::new(), in_hand: false, state }
     }
 
     pub(super) fn run(&mut self) {
@@ -137,17 +151,22 @@ impl LogWriter {
             self.reopen();
         }
         while let Some(chunk) = self.batch.front_mut() {
-            if self.state.failure == Some(Failure::Deleted) {
+            if matches!(self.state.failure, Some(Failure::Deleted | Failure::Gone)) {
                 if !self.lose_unless_kept() {
                     return;
                 }
                 continue;
             }
+            if self.output.is_cut() {
+                // the beginning of the line, if the sink had it, is elsewhere now
+                chunk.rewind_to_line_start();
+                self.state.torn = false;
+            }
             let (start, before) = (chunk.taken, chunk.records_left());
             self.in_hand = true;
-            let failure = self.write_front();
+            let written = self.write_front();
             self.in_hand = false;
-            let deleted = self.output.is_deleted();
+            let deleted = self.output.is_deleted() && !self.output.is_pipe();
             let Some(chunk) = self.batch.front_mut() else { return };
             if deleted {
                 // what was just written is nowhere: the next file gets it, or none
@@ -157,8 +176,9 @@ impl LogWriter {
                 continue;
             }
             self.shared.metrics.decision_log_written.inc_by(before - chunk.records_left());
-            match failure {
-                None => {
+            match written {
+                Written::Astray => self.reopen(),
+                Written::Whole => {
                     if self.state.failure.is_some() {
                         self.recovered();
                     }
@@ -166,7 +186,7 @@ impl LogWriter {
                         self.shared.queue.done(chunk);
                     }
                 }
-                Some(error) => {
+                Written::Not(error) => {
                     self.fails(Failure::Write, &error);
                     if !self.lose_unless_kept() {
                         return;
@@ -196,27 +216,40 @@ impl LogWriter {
         self.shared.queue.done(chunk);
     }
 
-    /// Hands the first chunk to the sink; says why it was not taken whole.
-    fn write_front(&mut self) -> Option<io::Error> {
-        let chunk = self.batch.front_mut()?;
+    /// Hands the first chunk to the sink, after what was carried from another.
+    fn write_front(&mut self) -> Written {
+        let Some(chunk) = self.batch.front_mut() else { return Written::Whole };
+        let mut looked = Instant::now();
         loop {
             let rest = chunk.bytes.get(chunk.taken..).unwrap_or_default();
+            let carried = self.carried.as_slices().0;
             // the end of a line that broke off, so that the next stands alone
-            let bytes = if self.state.torn { b"\n" } else { rest };
+            let bytes = match (self.state.torn, carried.is_empty()) {
+                (true, _) => b"\n",
+                (false, false) => carried,
+                (false, true) => rest,
+            };
             if bytes.is_empty() {
-                return None;
+                return Written::Whole;
             }
             match self.output.write(bytes) {
                 Ok(_) if self.state.torn => self.state.torn = false,
+                Ok(n) if !carried.is_empty() => drop(self.carried.drain(..n)),
                 Ok(n) => chunk.taken += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // the pipe was set up not to block: it is full, not broken
+                // the pipe is full, not broken; unless another has taken its place
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && !self.shared.give_up.load(Ordering::Acquire) =>
                 {
+                    if looked.elapsed() >= TICK {
+                        looked = Instant::now();
+                        if self.output.is_astray() {
+                            return Written::Astray;
+                        }
+                    }
                     thread::sleep(PAUSE);
                 }
-                Err(error) => return Some(error),
+                Err(error) => return Written::Not(error),
             }
         }
     }
@@ -226,7 +259,10 @@ impl LogWriter {
     /// Opens the file again where that was asked for, where it is not the one that its path names, and where it fails.
     fn look_after_the_file(&mut self) {
         let asked = self.shared.reopen.swap(false, Ordering::AcqRel);
-        if asked || self.state.failure.is_some() || self.output.is_astray() {
+        if asked && self.output.is_pipe_gone() {
+            // whoever asks wants to read again, if only from a file
+            self.open_again();
+        } else if asked || self.state.failure.is_some() || self.output.is_astray() {
             self.reopen();
         }
     }
@@ -235,8 +271,18 @@ impl LogWriter {
         if self.sink == Sink::Stdout {
             return;
         }
+        if self.output.is_pipe_gone() {
+            self.fails(Failure::Gone, &io::ErrorKind::NotFound.into());
+            return;
+        }
+        self.open_again();
+    }
+
+    fn open_again(&mut self) {
         match Output::open(&self.sink) {
             Ok(output) => {
+                // of what a pipe held unread nothing is lost, even though it counts as written
+                self.carried.extend(self.output.unread());
                 self.state.torn = output.torn;
                 self.output = output;
                 if let Some(chunk) = self.batch.front_mut() {
@@ -245,7 +291,7 @@ impl LogWriter {
                 }
                 let moved = std::mem::take(&mut self.state.moved);
                 // whether one that failed takes something is seen when it does
-                if self.state.failure == Some(Failure::Deleted) || (moved && self.state.failure.is_none()) {
+                if matches!(self.state.failure, Some(Failure::Deleted | Failure::Gone)) || (moved && self.state.failure.is_none()) {
                     self.recovered();
                 }
             }
@@ -266,6 +312,7 @@ impl LogWriter {
     fn fails(&mut self, failure: Failure, error: &io::Error) {
         let verb = match failure {
             Failure::Deleted => "was deleted and cannot be made again",
+            Failure::Gone => "is a pipe that was removed: make it again, or send SIGUSR1 for a file in its place",
             Failure::Write => "cannot be written",
         };
         let problem = format!("the decision log {} {verb}: {error}", self.sink);
