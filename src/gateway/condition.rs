@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::domain::Uid;
+use crate::domain::{Uid, Value};
 use crate::gateway::refusal::Refusal;
-use crate::gateway::source::{Inputs, Source};
+use crate::gateway::source::{Found, Inputs, Source};
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub enum Test {
     Absent,
     /// It is named, `null` counting too: to set a field to `null` is a change of it.
     Given,
+    /// It is a list without elements: all that was in it is taken away, and there is nothing for `each` to go over.
+    Empty,
+    /// There is a value, and it is no list without elements.
+    NotEmpty,
     /// The value is one of these.
     Is(BTreeSet<String>),
     /// It is named, and its value is none of these.
@@ -45,7 +49,7 @@ impl Condition {
         let shape = || {
             format!(
                 "`{text}` is no condition; write `body.id present`, `body.id absent`, `body.id given`, \
-                 `query.kind is a or b`, `query.kind is not a or b`, or in `also`, \
+                 `body.ids empty`, `body.ids not empty`, `query.kind is a or b`, `query.kind is not a or b`, or in `also`, \
                  `body.owner differs from resource.owner`"
             )
         };
@@ -56,6 +60,8 @@ impl Condition {
             ["present"] => Test::Present,
             ["absent"] => Test::Absent,
             ["given"] => Test::Given,
+            ["empty"] => Test::Empty,
+            ["not", "empty"] => Test::NotEmpty,
             ["differs", "from", other] => {
                 let attribute = other.strip_prefix("resource.").filter(|name| !name.is_empty()).ok_or_else(shape)?;
                 Test::Differs(attribute.to_owned())
@@ -73,6 +79,8 @@ impl Condition {
             Test::Present => self.source.read(from)?.is_some(),
             Test::Absent => self.source.read(from)?.is_none(),
             Test::Given => self.source.given(from)?,
+            Test::Empty => self.source.read(from)?.is_some_and(|found| is_empty(&found)),
+            Test::NotEmpty => self.source.read(from)?.is_some_and(|found| !is_empty(&found)),
             Test::Is(values) => self.source.text(from)?.is_some_and(|value| values.contains(value.as_ref())),
             Test::IsNot(values) => match self.source.text(from)? {
                 None => self.source.given(from)?,
@@ -96,19 +104,26 @@ impl Condition {
     fn excludes(&self, other: &Self) -> bool {
         let nothing_inside = |outer: &Self, inner: &Self| {
             let (Source::Body(above), Source::Body(below)) = (&outer.source, &inner.source) else { return false };
-            let needs = matches!(inner.test, Test::Present | Test::Is(_));
+            let needs = matches!(inner.test, Test::Present | Test::Empty | Test::NotEmpty | Test::Is(_));
             outer.test == Test::Absent && needs && below.starts_with(above)
         };
         nothing_inside(self, other)
             || nothing_inside(other, self)
             || self.source == other.source
                 && match (&self.test, &other.test) {
-                    (Test::Absent, Test::Present | Test::Is(_)) | (Test::Present | Test::Is(_), Test::Absent) => true,
+                    (Test::Absent, Test::Present | Test::Empty | Test::NotEmpty | Test::Is(_))
+                    | (Test::Present | Test::Empty | Test::NotEmpty | Test::Is(_), Test::Absent)
+                    | (Test::Empty, Test::NotEmpty)
+                    | (Test::NotEmpty, Test::Empty) => true,
                     (Test::Is(a), Test::Is(b)) => a.is_disjoint(b),
                     (Test::Is(a), Test::IsNot(b)) | (Test::IsNot(b), Test::Is(a)) => a.is_subset(b),
                     _ => false,
                 }
     }
+}
+
+fn is_empty(found: &Found<'_>) -> bool {
+    matches!(found, Found::Json(Value::Array(elements)) if elements.is_empty())
 }
 
 /// The words of `a or b or c`.
@@ -129,6 +144,8 @@ impl fmt::Display for Condition {
             Test::Present => write!(f, "{} present", self.source),
             Test::Absent => write!(f, "{} absent", self.source),
             Test::Given => write!(f, "{} given", self.source),
+            Test::Empty => write!(f, "{} empty", self.source),
+            Test::NotEmpty => write!(f, "{} not empty", self.source),
             Test::Is(values) | Test::IsNot(values) => {
                 let values: Vec<&str> = values.iter().map(String::as_str).collect();
                 let is = if matches!(self.test, Test::Is(_)) { "is" } else { "is not" };
@@ -157,6 +174,8 @@ mod tests {
             "body.kind is not a or b",
             "body.kind is not",
             "body.id given",
+            "body.ids empty",
+            "body.ids not empty",
             "body.company_id differs from resource.customer",
         ] {
             assert_eq!(Condition::parse(text).unwrap().to_string(), text);
@@ -185,6 +204,13 @@ mod tests {
             (&["body.id absent"], &["body.id given"], false),
             (&["body.id absent"], &["body.id.kind given"], false),
             (&["body.x present", "body.id present"], &["body.id absent"], true),
+            (&["body.ids empty"], &["body.ids not empty"], true),
+            (&["body.ids empty"], &["body.ids absent"], true),
+            (&["body.ids not empty"], &["body.ids absent"], true),
+            // a list without elements is a value
+            (&["body.ids empty"], &["body.ids present"], false),
+            (&["body.ids empty"], &["body.ids given"], false),
+            (&["body.id absent"], &["body.id.list empty"], true),
             (&["body.id absent"], &["body.id.kind is a"], true),
             (&["body.id absent"], &["body.id.kind present"], true),
             (&["body.id present"], &["body.id.kind absent"], false),

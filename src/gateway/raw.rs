@@ -78,7 +78,7 @@ pub(super) struct RawRoute {
     /// Methods and path, such as `GET /devices/{id}` or `PUT,PATCH /devices/{id}`; or a list of them.
     #[serde(rename = "match")]
     pub(super) matches: Texts,
-    /// Conditions on the request that must all hold, such as `body.id present`, `body.id absent`, `body.id given`, `query.kind is a or b`, `query.kind is not a`. Routes with the same match must exclude one another by them.
+    /// Conditions on the request that must all hold, such as `body.id present`, `body.id absent`, `body.id given`, `body.ids empty`, `body.ids not empty`, `query.kind is a or b`, `query.kind is not a`. Routes with the same match must exclude one another by them.
     pub(super) when: Texts,
     /// Nobody needs to be known, and nothing is checked.
     pub(super) public: bool,

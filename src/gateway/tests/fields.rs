@@ -17,6 +17,12 @@ const ROUTES: &str = "  - match: PUT /d/{id}
           target: Home::{body.home}
       - when: body.owner.id differs from resource.home
         deny: the owner stays
+      - when: body.seen not empty
+        each: body.seen
+        action: view
+        resource: Device::{each}
+      - when: body.seen empty
+        action: view
   - match: POST /none
     action: list
     resource: Home::{principal.home}
@@ -63,6 +69,14 @@ fn a_field_is_a_right_of_its_own_or_listed_or_refused() {
         (r#"{"owner": {}}"#, "refuse denied_by_route"),
         (r#"{"owner": null}"#, "refuse denied_by_route"),
         (r#"{"owner": "h"}"#, "refuse bad_value"),
+        (r#"{"seen": ["e", "f"]}"#, "edit Device::d; view Device::e; view Device::f"),
+        (r#"{"seen": []}"#, "edit Device::d; view Device::d"),
+        (r#"{"seen": [[]]}"#, "refuse bad_value"),
+        (r#"{"seen": "e"}"#, "refuse bad_value"),
+        (r#"{"seen": ""}"#, "refuse bad_value"),
+        (r#"{"seen": {}}"#, "refuse bad_value"),
+        (r#"{"seen": null}"#, "edit Device::d"),
+        (r#"{"Seen": []}"#, "refuse ambiguous_value"),
     ] {
         assert_eq!(json(&table, "PUT /d/d", body), expected, "{body}");
     }

@@ -71,6 +71,35 @@ fn the_products_end_to_end() {
         (ioto, "io-admin", "POST /account/get?exists=null", Some("{}"), 403),
         (things, "tb-jane", "POST /api/user", Some(r#"{"id": {"id": "tb-bob"}, "customerId": {"id": "BLDA"}}"#), 200),
         (things, "tb-jane", "POST /api/user", Some(r#"{"id": {"id": "tb-bob"}, "customerId": {"id": "TBROOT"}}"#), 403),
+        // the records and the accounts that a request names
+        (autopi, "u-dk-dm", "POST /dongle/templates/7/apply/", Some(r#"{"devices": ["d-dk"]}"#), 403),
+        (autopi, "u-dk-fda-dm", "POST /dongle/templates/7/apply/", Some(r#"{"devices": ["d-dk"]}"#), 200),
+        (autopi, "u-dk-fda-dm", "POST /dongle/templates/7/apply/", Some(r#"{"devices": ["d-dk", "d-riv"]}"#), 403),
+        (autopi, "u-dk-fda-dm", "PATCH /dongle/devices/d-dk/", Some(r#"{"location": "cph"}"#), 200),
+        (autopi, "u-dk-fda-dm", "PATCH /dongle/devices/d-dk/", Some(r#"{"location": "oslo"}"#), 403),
+        (
+            autopi,
+            "u-dk-aa",
+            "POST /auth/account/v3/users/u-dk-dm/permissions/",
+            Some(r#"{"user": "u-dk-aa", "group": 4}"#),
+            403,
+        ),
+        (autopi, "u-dk-aa", "POST /auth/password/change/", None, 200),
+        (autopi, "u-dk-fm", "POST /fleet/geofences/?customer=NO", Some(r#"{"name": "x"}"#), 403),
+        (edgeiq, "eq-b-op", "GET /api/v1/platform/devices?company_id=C", None, 403),
+        (edgeiq, "eq-a-view", "GET /api/v1/platform/devices?company_id=C", None, 200),
+        (edgeiq, "eq-a-op", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"company_ids": ["B"]}"#), 403),
+        (edgeiq, "eq-a-admin", "PUT /api/v1/platform/users/eq-a-view", Some(r#"{"company_ids": []}"#), 200),
+        (ioto, "io-claimer", "POST /device/claim", Some(r#"{"id": "io-2"}"#), 403),
+        (ioto, "io-claimer", "POST /device/claim", Some(r#"{"id": "new"}"#), 200),
+        (things, "tb-jane", "POST /api/entityGroup/My%20Customers/addEntities", Some(r#"["tb-t"]"#), 403),
+        (
+            things,
+            "tb-admin",
+            "POST /api/customer",
+            Some(r#"{"id": {"id": "BLDA"}, "title": "x", "ownerId": {"entityType": "TENANT", "id": "tb"}}"#),
+            200,
+        ),
     ] {
         let (method, target) = request.split_once(' ').unwrap();
         let credential = bearer(who);
