@@ -197,6 +197,7 @@ pub fn run(stand: &Stand<'_>) {
         }
     }
     upgrades(stand, ann);
+    hosts(stand);
     trailers(stand, ann);
     if stand.gateway.http2 {
         calls(stand, ann);
@@ -286,6 +287,14 @@ fn no_tunnel(stand: &Stand<'_>, say: &Say<'_>) {
         assert!(seen.like("http2-settings").is_empty(), "{}", about());
         let upgrades = seen.like("upgrade");
         assert!(upgrades.is_empty() || (socket && upgrades == ["websocket"]), "{}", about());
+    }
+}
+
+/// Of a list of hosts a gateway and the service may take different ones.
+fn hosts(stand: &Stand<'_>) {
+    for host in ["other.test, gw.test", "gw.test, other.test", "other.test,gw.test"] {
+        let (reply, seen) = stand.settle(&Say { host, ..Say::get("/open") });
+        assert!(seen.is_empty(), "{host}: {reply:?} {seen:?}\n{}", stand.told());
     }
 }
 
