@@ -290,6 +290,37 @@ fn what_the_service_does_is_for_the_file_to_say() {
 }
 
 #[test]
+fn the_query_and_the_body_do_not_name_the_same_value() {
+    let table = load(
+        "namespace: N\nroutes:\n  - match: POST /q\n    action: edit\n    resource: Device::{query.id}\n  - match: POST /b\n    \
+         action: edit\n    resource: Device::{body.id}\n  - match: POST /g\n    action: edit\n    resource: Device::{query.d}\n    \
+         also:\n      - when: body.role given\n        deny: no\n",
+    )
+    .unwrap();
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    for (request, kind, body, expected) in [
+        ("POST /q?id=7", json, "", "edit Device::7"),
+        ("POST /q?id=7", json, r#"{"x": "8"}"#, "edit Device::7"),
+        ("POST /q?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"ID": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "text/plain", r#"{"id": "8"}"#, "edit Device::7"),
+        ("POST /q?id=7", form, "x=8", "edit Device::7"),
+        ("POST /q?id=7", form, "x=8&id=8", "refuse ambiguous_value"),
+        ("POST /q?id=7", form, "%5Bid%5D=8", "refuse ambiguous_value"),
+        ("POST /b?x=7", json, r#"{"id": "8"}"#, "edit Device::8"),
+        ("POST /b?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /b?[id]=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /g?d=7", json, "{}", "edit Device::7"),
+        ("POST /g?d=7&role=x", json, "{}", "refuse ambiguous_value"),
+        ("POST /g?d=7", json, r#"{"role": 1}"#, "refuse denied_by_route"),
+        ("POST /g?d=7", json, r#"{"d": 8}"#, "refuse ambiguous_value"),
+    ] {
+        let body = Body::Whole(body.as_bytes());
+        assert_eq!(ask(&table, request, &[("Content-Type", kind)], body), expected, "{request} {body:?}");
+    }
+}
+
+#[test]
 fn files_for_one_host_have_one_router() {
     let file = |name: &str, hosts: &str, case: &str| {
         let service = match case {
