@@ -4,7 +4,6 @@
 pub const RULES: &[&str] = &[
     "not-checked",
     "route-path-case",
-    "route-suffixes",
     "nginx-check-body",
     "nginx-check-cached",
     "nginx-check-elsewhere",
