@@ -50,7 +50,7 @@ impl Works {
         self.lock(work).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// What has been under way for longer than [`LONG`], in words.
+    /// What has been under way for longer than `LONG`, in words.
     #[must_use]
     pub fn overdue(&self) -> Vec<String> {
         self.longer_than(LONG)

@@ -65,8 +65,7 @@ impl Output {
                 let pipe = std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
                 // a full pipe must not hold the thread: another may have taken its place
                 let flags = if pipe { libc::O_NONBLOCK } else { 0 };
-                let file =
-                    OpenOptions::new().create(!pipe).append(true).read(pipe).custom_flags(flags).open(path)?;
+                let file = OpenOptions::new().create(!pipe).append(true).read(pipe).custom_flags(flags).open(path)?;
                 let meta = file.metadata()?;
                 let kind = match meta.file_type() {
                     of if of.is_file() => Kind::File,

@@ -291,7 +291,9 @@ impl LogWriter {
                 }
                 let moved = std::mem::take(&mut self.state.moved);
                 // whether one that failed takes something is seen when it does
-                if matches!(self.state.failure, Some(Failure::Deleted | Failure::Gone)) || (moved && self.state.failure.is_none()) {
+                if matches!(self.state.failure, Some(Failure::Deleted | Failure::Gone))
+                    || (moved && self.state.failure.is_none())
+                {
                     self.recovered();
                 }
             }
