@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::OutputFormat;
+use crate::cli::bundle::BundleArgs;
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::routes::Which;
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::domain::{Uid, Value};
@@ -23,7 +23,7 @@ pub struct ExplainArgs {
     #[arg(value_name = "REQUEST")]
     pub request: String,
     #[command(flatten)]
-    pub which: Which,
+    pub bundle: BundleArgs,
     /// The host that the client named [default: each that the routes are for]
     #[arg(long, value_name = "HOST", help_heading = "Request")]
     pub host: Option<String>,
@@ -94,7 +94,7 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         .map(|text| Value::parse(text.as_bytes()))
         .transpose()
         .map_err(|error| Stop::usage(format!("--claims: not JSON: {error}")))?;
-    let ready = args.which.read(terminal)?;
+    let ready = super::read(&args.bundle, terminal)?;
     let store = ready.store(terminal)?;
     let identity = principal.map(|principal| Identity {
         principal: in_namespace(principal, &ready.table),

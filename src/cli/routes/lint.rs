@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::OutputFormat;
-use crate::cli::bundle;
+use crate::cli::bundle::{self, BundleArgs};
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::routes::{Which, include};
+use crate::cli::routes::include;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::count;
 use crate::domain::{Diagnostic, Severity};
@@ -19,7 +19,7 @@ use crate::gateway::lint::{Gateway, Source, lint, questions};
 #[derive(Debug, Clone, Args)]
 pub struct LintArgs {
     #[command(flatten)]
-    pub which: Which,
+    pub bundle: BundleArgs,
     /// A configuration of nginx with `auth_request`; what it includes is read too
     #[arg(long, value_name = "FILE", help_heading = "Gateway")]
     pub nginx: Vec<PathBuf>,
@@ -83,12 +83,12 @@ pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         what.push(count(looked_at, "gateway"));
     }
     // somebody who names a gateway's file may have no routes yet
-    let chosen = match args.which.bundle.choose() {
+    let chosen = match args.bundle.choose() {
         Err(stop) if stop.exit == Exit::Usage => return Err(stop),
         chosen => chosen,
     };
     let place = chosen.as_ref().ok().and_then(|chosen| super::place(&chosen.layout));
-    if what.is_empty() || place.is_some() || args.which.bundle.routes.is_some() {
+    if what.is_empty() || place.is_some() || args.bundle.routes.is_some() {
         match super::load(&chosen?, place.ok_or_else(super::no_routes)?)? {
             Ok(ready) => {
                 what.insert(0, count(ready.table.routes().len(), "route"));

@@ -7,9 +7,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::OutputFormat;
-use crate::cli::bundle;
+use crate::cli::bundle::{self, BundleArgs};
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::routes::Which;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::gateway::{Effect, Route};
 
@@ -17,7 +16,7 @@ use crate::gateway::{Effect, Route};
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    pub which: Which,
+    pub bundle: BundleArgs,
     /// Only routes for this host
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
@@ -34,7 +33,7 @@ pub struct ListArgs {
 /// # Errors
 /// If the routes cannot be used.
 pub fn run(args: &ListArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let ready = args.which.read(terminal)?;
+    let ready = super::read(&args.bundle, terminal)?;
     bundle::show(&ready.warnings, terminal.err)?;
     let wanted = |route: &&Route| {
         let host = args.host.as_ref().is_none_or(|host| route.hosts.is_empty() || route.hosts.contains(host));

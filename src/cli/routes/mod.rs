@@ -65,13 +65,6 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
   $ palisade routes explain 'POST /dongle/devices/move_devices/' --host api.autopi.io \\
       --body '{\"devices\": [\"d-dk\"], \"customer\": \"NO\"}' -l 'Fleet::User::\"u-hq-aa-nca\"'";
 
-/// Which routes, and the bundle that they are for.
-#[derive(Debug, Clone, Args)]
-pub struct Which {
-    #[command(flatten)]
-    pub bundle: BundleArgs,
-}
-
 /// Routes that could be compiled.
 struct Ready {
     table: RouteTable,
@@ -91,18 +84,14 @@ impl Ready {
     }
 }
 
-impl Which {
-    /// Reads bundle and routes; the problems are all told before it stops.
-    fn read(&self, terminal: &mut Terminal<'_>) -> Result<Ready, Stop> {
-        let chosen = self.bundle.choose()?;
-        let place = place(&chosen.layout).ok_or_else(no_routes)?;
-        let problems = match load(&chosen, place)? {
-            Ok(ready) => return Ok(ready),
-            Err(problems) => problems,
-        };
+/// Reads bundle and routes; the problems are all told before it stops.
+fn read(bundle: &BundleArgs, terminal: &mut Terminal<'_>) -> Result<Ready, Stop> {
+    let chosen = bundle.choose()?;
+    let place = place(&chosen.layout).ok_or_else(no_routes)?;
+    load(&chosen, place)?.or_else(|problems| {
         bundle::show(&problems, terminal.err)?;
         Err(Stop::silent(Exit::Invalid))
-    }
+    })
 }
 
 fn no_routes() -> Stop {

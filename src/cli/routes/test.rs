@@ -7,9 +7,10 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::cli::bundle::BundleArgs;
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::routes::Ready;
 use crate::cli::routes::store::Store;
-use crate::cli::routes::{Ready, Which};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::domain::{Uid, Value};
 use crate::gateway::{Body, Identity, Outcome, Peer, RequestFacts, show_check};
@@ -18,7 +19,7 @@ use crate::gateway::{Body, Identity, Outcome, Peer, RequestFacts, show_check};
 #[derive(Debug, Clone, Args)]
 pub struct TestArgs {
     #[command(flatten)]
-    pub which: Which,
+    pub bundle: BundleArgs,
     /// Tests: a file or a directory; may be repeated [default: `tests` beside the routes]
     #[arg(long, value_name = "PATH")]
     pub tests: Vec<PathBuf>,
@@ -61,7 +62,7 @@ struct Case {
 /// # Errors
 /// If the routes cannot be used.
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let ready = args.which.read(terminal)?;
+    let ready = super::read(&args.bundle, terminal)?;
     let store = ready.store(terminal)?;
     let place = &ready.place;
     let beside = if place.is_dir() { place.join("tests") } else { place.with_file_name("tests") };
