@@ -8,6 +8,7 @@
 //! one is what every source can do.
 
 mod files;
+mod picture;
 
 #[cfg(test)]
 mod conformance;
@@ -16,11 +17,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use crate::domain::{Bundle, Diagnostic, Digest};
 
 pub use files::{FileSettings, FileSource};
+pub use picture::{Held, Picture};
 
 /// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -35,6 +36,9 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Every problem found, not only the first, if what is there cannot be read whole.
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
+
+    /// Looks at what is there now, so that a later load can be compared with it. Takes milliseconds: somebody waits.
+    fn picture(&self) -> Picture;
 
     /// Calls `wake` some time after each change, until the guard is dropped.
     ///
@@ -54,22 +58,8 @@ pub struct Loaded {
     pub digest: Digest,
     /// What does not keep the bundle from being used, but what its author should see.
     pub warnings: Vec<Diagnostic>,
-    /// Whether what was read is what was there when the load began, or the first of the attempts that failed, so that
-    /// nothing changed meanwhile.
-    pub at_once: bool,
-    /// What each file holds, as SHA-256, by its origin.
-    pub files: BTreeMap<String, [u8; 32]>,
-    /// When the files were changed; `None` if that is not watched.
-    pub ages: Option<Ages>,
-}
-
-/// When files were last changed, as far as a watch was told or saw it. Everything that was read is at least so old.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ages {
-    /// When something happened last that may concern every file, such as a directory that got another name.
-    pub all: Option<Instant>,
-    /// When something happened last to each file, by its origin. To be touched does not mean to be changed.
-    pub files: BTreeMap<String, Instant>,
+    /// What each file holds, by its origin.
+    pub files: BTreeMap<String, Held>,
 }
 
 impl Loaded {
@@ -77,7 +67,7 @@ impl Loaded {
     #[must_use]
     pub fn new(bundle: Bundle) -> Self {
         let digest = Digest::of(&bundle);
-        Self { bundle, digest, warnings: Vec::new(), at_once: true, files: BTreeMap::new(), ages: None }
+        Self { bundle, digest, warnings: Vec::new(), files: BTreeMap::new() }
     }
 }
 

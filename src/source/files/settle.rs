@@ -3,7 +3,7 @@
 //! The notifier's thread adds, the watching thread waits and takes. However many events come, what is
 //! kept is bounded by the paths that are watched and the files that are open for writing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
-use crate::source::files::ages::Heard;
 use crate::source::files::names;
 use crate::source::files::open::{Open, Unfinished};
-use crate::source::files::scan::Scan;
 use crate::source::files::stamp::Stamp;
 
 /// As many times the quiet period passes at most until a change is answered.
@@ -24,10 +22,7 @@ pub(super) const PATIENCE: u32 = 10;
 const MAX_UNFINISHED: usize = 1_000;
 
 /// How much later than a file is opened that may be announced.
-pub(super) const READ_LAG: Duration = Duration::from_millis(50);
-
-/// How long a look at the files that are open may take.
-const LONGEST_LOOK: Duration = Duration::from_secs(10);
+const READ_LAG: Duration = Duration::from_millis(50);
 
 /// The longest that is waited for events that are on their way.
 const LONGEST_LAG: Duration = Duration::from_millis(200);
@@ -44,9 +39,6 @@ pub(super) struct Signals {
 #[derive(Debug, Default)]
 struct Pending {
     stop: bool,
-    heard: Heard,
-    /// Links that came since it was last said which there are.
-    links: BTreeSet<PathBuf>,
     /// What is opened so that its news comes after all that happened before.
     awaited: Option<PathBuf>,
     /// When the first and the last unanswered event came.
@@ -60,7 +52,8 @@ struct Pending {
     opened: BTreeSet<PathBuf>,
     /// What was open under the name that a rename takes away, by the number of the rename, and whether it was opened.
     moving: Option<(usize, Option<Open>, bool)>,
-    /// Until when opening a file is our own reading.
+    /// How many of us read now, and until when opening a file is our own reading.
+    readers: usize,
     reading: Option<Instant>,
     /// Since when each watched place has been watched.
     since: BTreeMap<PathBuf, SystemTime>,
@@ -104,6 +97,26 @@ pub(super) enum Woken {
     Held,
 }
 
+/// We read: what is opened meanwhile, and announced a moment later, is opened by us.
+#[must_use]
+pub(super) struct Reading<'s>(&'s [Arc<Signals>]);
+
+/// Says to the watches that we read, until it is dropped.
+pub(super) fn reading(signals: &[Arc<Signals>]) -> Reading<'_> {
+    signals.iter().for_each(|signals| signals.lock().readers += 1);
+    Reading(signals)
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        for signals in self.0 {
+            let mut pending = signals.lock();
+            pending.readers = pending.readers.saturating_sub(1);
+            pending.reading = Some(Instant::now() + READ_LAG);
+        }
+    }
+}
+
 // === impl Signals ===
 
 impl Signals {
@@ -128,18 +141,7 @@ impl Signals {
     /// Says which events matter from now on.
     pub(super) fn attend(&self, interest: Interest) {
         let mut pending = self.lock();
-        pending.links.retain(|link| !interest.turns.contains(link));
         pending.interest = interest;
-    }
-
-    /// Takes a listing that was begun at `from`: what differs from the one before has changed.
-    pub(super) fn saw(&self, scan: &Arc<Scan>, from: Instant) -> HashMap<PathBuf, Instant> {
-        self.lock().heard.saw(scan, from)
-    }
-
-    /// When something happened last that may concern every file, and to each path, as far as is known by now.
-    pub(super) fn times(&self) -> (Option<Instant>, HashMap<PathBuf, Instant>) {
-        self.lock().heard.times()
     }
 
     /// Waits until everything is heard that happened before: events come in their order, so that one of our own is
@@ -187,7 +189,6 @@ impl Signals {
             Ok(_) | Err(_) => {
                 pending.taken.all_lost = true;
                 pending.doubt(Path::new("/"));
-                pending.heard.of_all();
                 pending.touch();
             }
         }
@@ -259,16 +260,15 @@ impl Signals {
     }
 
     /// The files that are open and changed. Looks at each, and forgets those that are gone or were closed unnoticed.
-    pub(super) fn unfinished(&self) -> Vec<Unfinished> {
+    pub(super) fn unfinished(self: &Arc<Self>) -> Vec<Unfinished> {
         let open = self.lock().open.clone();
         if open.is_empty() {
             return Vec::new();
         }
         // not under the lock: a look may take long on a slow file system
-        let reading = self.lock().reading;
-        self.reads_until(reading.max(Some(Instant::now() + LONGEST_LOOK)));
+        let reading = reading(std::slice::from_ref(self));
         let looked: Vec<_> = open.into_iter().map(|(path, open)| open.look(path)).collect();
-        self.reads_until(reading.max(Some(Instant::now() + READ_LAG)));
+        drop(reading);
         let mut pending = self.lock();
         let mut unfinished = Vec::new();
         for looked in looked {
@@ -283,11 +283,6 @@ impl Signals {
         drop(pending);
         self.bell.notify_all();
         unfinished
-    }
-
-    /// Says that we read until `until`, so that what is opened meanwhile is opened by us.
-    pub(super) fn reads_until(&self, until: Option<Instant>) {
-        self.lock().reading = until;
     }
 
     /// Says what is watched from now on, and forgets the rest.
@@ -389,7 +384,6 @@ impl Pending {
         }
         if turn || named {
             self.taken.certain = true;
-            self.heard.of(path);
             self.touch();
         } else if own {
             // permissions, perhaps
@@ -441,29 +435,7 @@ impl Pending {
         }
         self.taken.certain |= matters;
         if matters || near || watched {
-            if !twice {
-                self.name_changed(kind, path, matters || watched);
-            }
             self.touch();
-        }
-    }
-
-    /// A name came, went or moved: of a file, of a directory with all that is in it, or of a link to many files.
-    fn name_changed(&mut self, kind: EventKind, path: &Path, matters: bool) {
-        let gone = matches!(kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)));
-        let found = if gone { None } else { fs::symlink_metadata(path).ok() };
-        let name = path.file_name().unwrap_or_default();
-        if self.interest.turns.contains(path) || self.links.remove(path) {
-            self.heard.of_all();
-        } else if names::is_skipped(&name.to_string_lossy()) && !matters {
-            // what is behind such a name is read by a link alone
-        } else if found.as_ref().is_some_and(fs::Metadata::is_symlink) {
-            if self.links.len() < MAX_UNFINISHED {
-                self.links.insert(path.to_owned());
-            }
-            self.heard.of_all();
-        } else if matters || found.is_none_or(|found| found.is_dir()) {
-            self.heard.of(path);
         }
     }
 
@@ -472,7 +444,7 @@ impl Pending {
         if self.awaited.as_deref() == Some(path) {
             self.awaited = None;
         }
-        if !matters || self.reading.is_some_and(|until| Instant::now() <= until) {
+        if !matters || self.readers > 0 || self.reading.is_some_and(|until| Instant::now() <= until) {
             return;
         }
         if self.opened.len() < MAX_UNFINISHED {

@@ -85,7 +85,7 @@ fn an_open_file_is_waited_for() {
         (&[opened], false),
         (&[written, removed], false),
     ] {
-        assert_eq!(with(kinds).unfinished().len(), usize::from(open), "{kinds:?}");
+        assert_eq!(Arc::new(with(kinds)).unfinished().len(), usize::from(open), "{kinds:?}");
     }
     let signals = with(&[written]);
     let start = Instant::now();

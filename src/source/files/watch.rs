@@ -63,9 +63,6 @@ pub(super) fn start(
         tree,
         wake,
     };
-    if let Some(loaded) = &loaded {
-        signals.saw(loaded, Instant::now());
-    }
     // before this returns, so that a load that follows it leaves no gap
     let now = watching.arm(&Taken::default());
     if loaded.as_ref().is_some_and(|loaded| !loaded.is_same(&now)) {
@@ -185,8 +182,6 @@ impl Watching {
         let start = Instant::now();
         let scan = Arc::new(Scan::of(&self.tree));
         self.cost = start.elapsed();
-        // nobody knows when a change happened that no event told of, so that it counts as now
-        self.signals.saw(&scan, start);
         scan
     }
 
