@@ -20,7 +20,7 @@ use crate::source::files::open::Unfinished;
 use crate::source::files::picture::{self, KnownFile, KnownFiles};
 use crate::source::files::scan::{Found, Part, Scan};
 use crate::source::files::settle::{self, Signals};
-use crate::source::files::stamp::{CLOCK_STEP, Stamp};
+use crate::source::files::stamp::{Identity, Stamp};
 use crate::source::files::writers;
 use crate::source::{Loaded, Picture};
 
@@ -207,7 +207,7 @@ impl Caution {
             let Some(left) = now.duration_since(changed).ok().and_then(|age| enough.checked_sub(age)) else { continue };
             let dir = file.real.parent().unwrap_or(&file.real);
             let announced = |signals: &Arc<Signals>| {
-                signals.watched_since(dir).is_some_and(|since| changed > since && !is_made_after(dir, since))
+                signals.watched_since(dir).is_some_and(|(since, which)| changed > since && is_still(dir, which))
             };
             if left.is_zero() || signals.iter().any(announced) {
                 continue;
@@ -266,6 +266,9 @@ impl Caution {
     fn unfinished(&self, scan: &Scan) -> Vec<Unfinished> {
         let mut found: Vec<Unfinished> = self.signals().iter().flat_map(|signals| signals.unfinished()).collect();
         found.retain(|unfinished| scan.files.iter().any(|file| file.real == unfinished.path));
+        for signals in self.signals() {
+            found.extend(signals.adrift(scan.files.iter()));
+        }
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);
         found
@@ -316,11 +319,9 @@ impl Caution {
     }
 }
 
-/// Whether a directory was made after it was last set under watch: what is known by its name is of the one before it,
-/// which may even have had the same inode. Where the file system keeps no such times, the watch is believed.
-fn is_made_after(dir: &Path, since: SystemTime) -> bool {
-    let made = fs::metadata(dir).and_then(|meta| meta.created());
-    made.is_ok_and(|made| made + CLOCK_STEP > since)
+/// Whether a directory is still the one that was set under watch: what is known by its name may be of one before it.
+fn is_still(dir: &Path, which: Identity) -> bool {
+    fs::metadata(dir).is_ok_and(|metadata| Identity::of(&metadata) == which)
 }
 
 /// What makes two files the same one, whatever is in them.

@@ -40,6 +40,11 @@ impl Stamp {
         }
     }
 
+    /// Which file it is, whatever its name.
+    pub(super) fn place(&self) -> (u64, u64) {
+        self.place
+    }
+
     /// When it was last touched in any way.
     pub(super) fn changed_at(&self) -> Option<SystemTime> {
         let (seconds, nanoseconds) = self.changed;

@@ -283,6 +283,7 @@ impl Arms {
                 continue;
             }
             match watcher.watch(&place) {
+                // if another directory is there by now, the next look sees that it is not this one
                 Ok(()) => {
                     added = true;
                     self.armed.insert(place, identity);
@@ -306,7 +307,7 @@ impl Arms {
             self.signals.doubt(Path::new("/"));
             self.failure = Some("file notifications have stopped".to_owned());
         }
-        self.signals.watched(self.armed.keys().cloned());
+        self.signals.watched(self.armed.iter().map(|(place, identity)| (place.clone(), *identity)));
         added
     }
 }
