@@ -38,8 +38,8 @@ pub(super) const MAX_METHODS: usize = 64;
 /// Nodes of the trees in which paths are looked up, of all hosts together.
 pub(super) const MAX_NODES: usize = 1_000_000;
 
-/// Problems that are told.
-const MAX_PROBLEMS: usize = 1_000;
+/// Errors that are told, and warnings: nobody reads more, and the others are counted.
+pub(super) const MAX_PROBLEMS: usize = 100;
 
 /// Findings, up to a bound; the others are counted.
 #[derive(Debug, Default)]

@@ -30,7 +30,8 @@ fn joined(n: usize, by: &str, one: impl Fn(usize) -> String) -> String {
 #[test]
 fn counted_steps_grow_as_the_checker_does() {
     type Make = fn(usize) -> String;
-    // how steeply, from what n, and for what n it takes at least how many steps: those of 0.25 µs that were measured
+    // its name, its condition with n parts, the power of n that it grows with at least, an n, and the steps of 0.25 µs
+    // that were measured for 2n, or less
     let constructs: &[(&str, Make, u32, usize, u64)] = &[
         ("a long has", |n| format!("principal has {}", joined(n, ".", |_| "a".into())), 3, 200, 1_700_000),
         (
