@@ -68,6 +68,12 @@ impl Problems {
         self.listed.split_off(n.min(self.listed.len()))
     }
 
+    /// Adds those of another list, each as `place` has it.
+    pub(super) fn absorb(&mut self, other: Self, place: impl FnMut(Diagnostic) -> Diagnostic) {
+        self.extend(other.listed.into_iter().map(place));
+        self.more += other.more;
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }
