@@ -25,5 +25,5 @@ pub use json::Value;
 pub use near::closest;
 pub use request::{AccessRequest, Overlay, OverlayMode};
 pub use revision::{Revision, RevisionText};
-pub use text::Text;
+pub use text::{Member, Text};
 pub use uid::Uid;

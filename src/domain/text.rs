@@ -8,8 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::Value;
 use crate::domain::json::{FEW, KeySeed, duplicate};
@@ -71,47 +70,134 @@ impl<'a> Text<'a> {
     ///
     /// # Errors
     /// As [`Text::read`].
-    pub fn members(self) -> Result<Option<Vec<(Cow<'a, str>, Self)>>, serde_json::Error> {
+    pub fn members(self) -> Result<Option<Vec<Member<'a>>>, serde_json::Error> {
         if !self.0.starts_with('{') {
             return Ok(None);
         }
-        serde_json::Deserializer::from_str(self.0).deserialize_map(Members).map(Some)
-    }
-
-    /// The elements of an array; `None` for anything else.
-    ///
-    /// # Errors
-    /// As [`Text::read`].
-    pub fn elements(self) -> Result<Option<Vec<Self>>, serde_json::Error> {
-        if !self.0.starts_with('[') {
-            return Ok(None);
+        let (mut scan, mut members) = (Scan { text: self.0, at: 1 }, Vec::new());
+        loop {
+            match scan.peek() {
+                Some(b'"') => members.push(scan.member()?),
+                Some(b',') => scan.at += 1,
+                Some(b'}') => return Ok(Some(members)),
+                _ => return Err(unlike_json()),
+            }
         }
-        serde_json::from_str(self.0).map(Some)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&RawValue>::deserialize(deserializer).map(|raw| Self(raw.get()))
+/// A member of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its name.
+    pub key: Cow<'a, str>,
+    /// Its value.
+    pub text: Text<'a>,
+    /// The elements, if the value is an array.
+    pub elements: Option<Vec<Text<'a>>>,
+}
+
+/// Finds where values end in a text that was checked, so that brackets and quotes are all there is to look at.
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// The first byte that is no space.
+    fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        self.at += rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn member(&mut self) -> Result<Member<'a>, serde_json::Error> {
+        let key = self.value();
+        let key = match key.0.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {
+            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+            _ => Cow::Owned(serde_json::from_str(key.0)?),
+        };
+        if self.peek() != Some(b':') {
+            return Err(unlike_json());
+        }
+        self.at += 1;
+        if self.peek() != Some(b'[') {
+            return Ok(Member { key, text: self.value(), elements: None });
+        }
+        let (begin, mut elements) = (self.at, Vec::new());
+        self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b']') => break,
+                Some(b',') => self.at += 1,
+                Some(_) => elements.push(self.value()),
+                None => return Err(unlike_json()),
+            }
+        }
+        self.at += 1;
+        Ok(Member { key, text: self.since(begin), elements: Some(elements) })
+    }
+
+    fn since(&self, begin: usize) -> Text<'a> {
+        Text(self.text.get(begin..self.at).unwrap_or_default())
+    }
+
+    /// The value that begins here.
+    fn value(&mut self) -> Text<'a> {
+        let begin = self.at;
+        let bytes = self.text.as_bytes();
+        let mut depth = 0_usize;
+        while let Some(byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => self.string(),
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' if depth > 0 => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                _ if depth > 0 => {
+                    self.at += 1;
+                    continue;
+                }
+                // a number or a word ends where something else begins
+                b',' | b'}' | b']' | b':' | b' ' | b'\t' | b'\r' | b'\n' => break,
+                _ => {
+                    self.at += 1;
+                    continue;
+                }
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        // nothing stands still
+        self.at = self.at.max(begin + 1);
+        self.since(begin)
+    }
+
+    /// Goes behind the string that begins here.
+    fn string(&mut self) {
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        while let Some(byte) = bytes.get(self.at) {
+            self.at += match byte {
+                b'"' => {
+                    self.at += 1;
+                    return;
+                }
+                b'\\' => 2,
+                _ => 1,
+            };
+        }
     }
 }
 
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(Cow<'de, str>, Text<'de>)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(key) = map.next_key_seed(KeySeed)? {
-            members.push((key, map.next_value()?));
-        }
-        Ok(members)
-    }
+/// What was checked is not what was checked.
+fn unlike_json() -> serde_json::Error {
+    serde_json::Error::custom("a text that was checked is no JSON")
 }
 
 /// Reads a value as [`Value`] does, and makes none.
@@ -293,10 +379,12 @@ mod tests {
     #[test]
     fn parts_are_what_the_whole_has() {
         for text in [
-            r#" {"a" : [1, {"b": "c\n"} ,"]"], "\u0062":{"}":"\"}"} ,"c":-1.5e3 , "d":[ ],"e":null} "#,
+            " {\"a\" : [1, {\"b\": \"c\\n\"}\t,\"]\" ] ,\r\n\"\\u0062\\\"\":{\"}\":\"\\\"}\\\\\"} ,\"c\":-1.5e3 , \"d\":[ ],\"e\":null}\n",
+            r#"{"é[":["é\\",["]"],[[]],{"a":[{}]}],"":"","x":true,"y":[true,false,null,1,-2.5,"a"]}"#,
             "[]",
             "[ [1] , 2 ]",
             "{}",
+            "{ }",
             "7",
             "1.5",
             "\"x\"",
@@ -305,16 +393,17 @@ mod tests {
             let (whole, text) = (Value::parse(text.as_bytes()).unwrap(), Text::check(text.as_bytes()).unwrap());
             assert_eq!(text.kind().unwrap(), whole.kind());
             let members = text.members().unwrap().map(|members| {
-                Value::Object(members.into_iter().map(|(key, text)| (key, text.read().unwrap())).collect())
+                let read = |member: Member<'_>| {
+                    let value = member.text.read().unwrap().into_owned();
+                    let elements = member.elements.map(|all| {
+                        Value::Array(all.into_iter().map(|text| text.read().unwrap().into_owned()).collect())
+                    });
+                    assert_eq!(elements, value.as_array().is_some().then(|| value.clone()));
+                    (Cow::Owned(member.key.into_owned()), value)
+                };
+                Value::Object(members.into_iter().map(read).collect())
             });
-            let elements = text.elements().unwrap();
-            let elements = elements.map(|all| Value::Array(all.into_iter().map(|text| text.read().unwrap()).collect()));
-            let parts = match &whole {
-                Value::Object(_) => (Some(whole.clone()), None),
-                Value::Array(_) => (None, Some(whole.clone())),
-                _ => (None, None),
-            };
-            assert_eq!((members, elements), parts);
+            assert_eq!(members, whole.as_object().is_some().then_some(whole));
         }
     }
 

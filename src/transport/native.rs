@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::decide::{self, Call};
 use crate::domain::request::pointer;
-use crate::domain::{AccessRequest, Decision, Outcome, RequestError, Text};
+use crate::domain::{AccessRequest, Decision, Member, Outcome, RequestError, Text};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
@@ -74,7 +74,7 @@ fn items(body: Text<'_>) -> Result<Vec<Text<'_>>, Problem> {
         return Err(RequestError::new("invalid_request", "", "the body is not an object with `requests`").into());
     };
     let mut requests = None;
-    for (key, text) in members {
+    for Member { key, text, elements } in members {
         if key != "requests" {
             return Err(RequestError::new(
                 "unknown_member",
@@ -83,7 +83,7 @@ fn items(body: Text<'_>) -> Result<Vec<Text<'_>>, Problem> {
             )
             .into());
         }
-        requests = text.elements().map_err(exchange::contradicted)?;
+        requests = elements;
         if requests.is_none() {
             return Err(RequestError::new(
                 "invalid_member",

@@ -42,7 +42,9 @@ impl Trees {
     /// # Errors
     /// If others do not make room in time.
     pub(super) async fn room_for(&self, bytes: usize) -> Result<Room<'_>, Problem> {
-        self.room_within(bytes, PATIENCE).await.ok_or_else(Problem::too_busy)
+        let busy =
+            || Problem::unavailable("too_busy", "too many large bodies are being decided at the moment; ask again");
+        self.room_within(bytes, PATIENCE).await.ok_or_else(busy)
     }
 
     /// The same, within some time; `None` if that is over.

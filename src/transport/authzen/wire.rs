@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{RequestError, Text, Value};
+use crate::domain::{Member, RequestError, Text, Value};
 use crate::transport::exchange::contradicted;
 use crate::transport::respond::Problem;
 
@@ -108,9 +108,9 @@ impl<'a> Evaluations<'a> {
             return Err(wrong_type("", "the body", "an object", body.kind().map_err(contradicted)?).into());
         };
         let (mut defaults, mut items, mut semantic) = (Vec::new(), Vec::new(), Semantic::ExecuteAll);
-        for (key, text) in members {
+        for Member { key, text, elements } in members {
             match key.as_ref() {
-                "evaluations" => match text.elements().map_err(contradicted)? {
+                "evaluations" => match elements {
                     Some(elements) => items = elements,
                     None => {
                         let found = text.kind().map_err(contradicted)?;
