@@ -216,11 +216,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut elements = Vec::new();
         while let Some(element) = seq.next_element()? {
-            if elements.is_empty() {
-                // arrays within arrays, of one element each, would take four times as much
-                elements.reserve_exact(1);
-            }
             elements.push(element);
+        }
+        if elements.len() == 1 {
+            // there is room for four: arrays within arrays would take four times as much
+            elements.shrink_to_fit();
         }
         Ok(Value::Array(elements))
     }
@@ -237,14 +237,13 @@ impl<'de> Visitor<'de> for ValueVisitor {
             if known {
                 return Err(duplicate(&key));
             }
-            let value = map.next_value()?;
-            if members.is_empty() {
-                members.reserve_exact(1);
-            }
-            members.push((key, value));
+            members.push((key, map.next_value()?));
             if members.len() == FEW && seen.is_none() {
                 seen = Some(members.iter().map(|(k, _)| k.clone()).collect());
             }
+        }
+        if members.len() == 1 {
+            members.shrink_to_fit();
         }
         Ok(Value::Object(members))
     }

@@ -128,10 +128,11 @@ impl<'a> Evaluations<'a> {
         Ok(Self { defaults, items, semantic })
     }
 
-    /// Bytes of the text that is values at a time: the defaults and the largest evaluation.
+    /// Bytes of the text that is values at a time: the largest evaluation, and the defaults, whose context is there once
+    /// as it came and for up to two actions.
     pub(super) fn bytes_at_once(&self) -> usize {
         let defaults: usize = self.defaults.iter().map(|(_, text)| text.bytes()).sum();
-        defaults + self.items.iter().map(|item| item.bytes()).max().unwrap_or_default()
+        3 * defaults + self.items.iter().map(|item| item.bytes()).max().unwrap_or_default()
     }
 
     /// Reads what evaluations may lack.
