@@ -264,6 +264,7 @@ pub(super) fn check(body: &[u8]) -> Result<Text<'_>, Problem> {
 }
 
 /// A part of a body was right before, and is not now: nothing of it is decided.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 pub(super) fn contradicted(error: serde_json::Error) -> Problem {
     tracing::error!("a body was read in two ways: {error}");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the body could not be read")
