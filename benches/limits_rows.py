@@ -406,6 +406,24 @@ def nested(depth):
 
 FORWARD = (("x-forwarded-method", "GET"), ("x-forwarded-uri", "/dongle/devices/d-dk/"), ("x-forwarded-host", "api.autopi.io"))
 START = b"POST /v1/is_authorized HTTP/1.1\r\nhost: localhost\r\n"
+#: A context that takes the most memory for its bytes: arrays within arrays.
+WORST = "[" + ",".join(["[" * 100 + "0" + "]" * 100] * 49) + "]"
+
+
+def worst_body(size):
+    """A question of about so many bytes whose context is as costly as can be."""
+    return json.dumps(item(context={"x": "@"})).replace('"@"', "[" + ",".join([WORST] * (size // len(WORST))) + "]")
+
+
+def together(count, path, body):
+    """The same body so many times at once."""
+
+    def drive(server):
+        return at_once(count, lambda: post(server.decisions, path, body().encode()))
+
+    return drive
+
+
 LONG_IDS = {"requests": [item(user="n" * 640 + str(n)) for n in range(1000)]}
 
 ROWS = [
@@ -420,6 +438,8 @@ ROWS = [
     Row("answer to a batch", "`http.max_answer_bytes`", "4 MiB", decide(LONG_IDS, "/v1/is_authorized/batch"), "400"),
     Row("items of a batch: one more", "`http.max_batch`", "1,000", decide({"requests": [item()] * 1001}, "/v1/is_authorized/batch"), "400"),
     Row("items of a batch: all of them", "`http.max_batch`", "1,000", decide({"requests": [item()] * 1000}, "/v1/is_authorized/batch"), "200"),
+    Row("batches of 1 MiB: 60 at once", "fixed", "an item at a time", together(60, "/v1/is_authorized/batch", lambda: '{"requests":[%s]}' % ",".join([worst_body(10_000)] * 100)), "200"),
+    Row("bodies of 1 MiB: 60 at once", "fixed", "4 MiB are values at a time", together(60, "/v1/is_authorized", lambda: worst_body(MIB - 12_000)), "200"),
     Row("connections of a listener", "`http.max_connections`", "10,000", connections, "is served"),
     Row("connections of the admin listener", "fixed", "32", admin_connections, "64 served"),
     Row("streams of an HTTP/2 connection", "fixed", "256", streams, "refused"),

@@ -26,7 +26,9 @@ use crate::source::{FileSettings, FileSource, Layout};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::{Metrics, events, room_for_threads};
-use crate::transport::{self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface};
+use crate::transport::{
+    self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface, Trees,
+};
 use feed::{FEED_PATIENCE, Feed, First};
 use signals::Signals;
 
@@ -177,6 +179,7 @@ impl App {
             in_flight: AtomicUsize::new(0),
             decision_bytes: Budget::new(settings.http.max_inflight_bytes),
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
+            trees: Trees::default(),
             aside: Aside::default(),
             descriptors,
             aside_connections: descriptors::aside(limit),

@@ -25,6 +25,13 @@ const QUEUE: usize = 256;
 /// Bytes of requests that may wait or be at work, about.
 const QUEUE_BYTES: usize = 32 << 20;
 
+/// A request that weighs more is large. As Cedar's own values it takes up to some forty times its weight.
+const LARGE: usize = 64 << 10;
+
+/// Bytes of large requests that may be at work at a time, about, however many threads there are. One that is alone may
+/// weigh more.
+const LARGE_AT_WORK: usize = 8 << 20;
+
 /// How long a request may wait and be at work altogether.
 pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 
@@ -47,10 +54,10 @@ struct Job {
     deadline: Instant,
     answer: oneshot::Sender<Result<Decision, CheckError>>,
     /// Given back when the job is over, however it ends.
-    _weight: Weight,
+    weight: Weight,
 }
 
-/// Bytes of the queue's budget.
+/// Bytes of a budget.
 #[derive(Debug)]
 struct Weight {
     bytes: usize,
@@ -71,13 +78,14 @@ impl ReferencePool {
     pub(super) fn start(metrics: &Arc<Metrics>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
+        let large = Arc::new(AtomicUsize::new(0));
         let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         for _ in 0..threads {
-            let queue = queue.clone();
+            let (queue, large) = (queue.clone(), large.clone());
             thread::Builder::new()
                 .name("palisade-reference".to_owned())
                 .stack_size(EVALUATION_STACK_BYTES)
-                .spawn(supervised("palisade-reference", metrics.clone(), move || work(&queue)))?;
+                .spawn(supervised("palisade-reference", metrics.clone(), move || work(&queue, &large)))?;
         }
         Ok(Self { jobs, bytes: Arc::new(AtomicUsize::new(0)) })
     }
@@ -105,7 +113,7 @@ impl ReferencePool {
         }
         let (answer, answered) = oneshot::channel();
         let request = request.clone().into_owned();
-        let job = Job { snapshot, request, now, deadline, answer, _weight: weight };
+        let job = Job { snapshot, request, now, deadline, answer, weight };
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => CheckError::Overloaded,
             TrySendError::Disconnected(_) => CheckError::Internal,
@@ -118,11 +126,22 @@ impl ReferencePool {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
+/// Its part of what large requests may weigh at work; `None` if others leave too little. Small ones need none.
+fn at_work(bytes: usize, large: &Arc<AtomicUsize>) -> Option<Weight> {
+    let bytes = if bytes > LARGE { bytes } else { 0 };
+    let fits = |used: usize| {
+        let after = used.saturating_add(bytes);
+        (bytes == 0 || used == 0 || after <= LARGE_AT_WORK).then_some(after)
+    };
+    large.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+    Some(Weight { bytes, of: large.clone() })
+}
+
+fn work(queue: &Mutex<Receiver<Job>>, large: &Arc<AtomicUsize>) {
     loop {
         // held while waiting: the threads take turns, and the one that gets a job lets go at once
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { snapshot, request, now, deadline, answer, _weight }) = job else { return };
+        let Ok(Job { snapshot, request, now, deadline, answer, weight }) = job else { return };
         if answer.is_closed() {
             continue;
         }
@@ -130,6 +149,10 @@ fn work(queue: &Mutex<Receiver<Job>>) {
             let _ = answer.send(Err(CheckError::TooSlow));
             continue;
         }
+        let Some(_at_work) = at_work(weight.bytes, large) else {
+            let _ = answer.send(Err(CheckError::Overloaded));
+            continue;
+        };
         let decided = catch_unwind(AssertUnwindSafe(|| snapshot.decide(&request, now)));
         let decided = match decided {
             Ok(result) => result.map_err(CheckError::Invalid),
@@ -149,6 +172,20 @@ mod tests {
     use super::*;
     use crate::domain::{Bundle, Revision, Uid};
     use crate::engine::{EngineKind, EngineSettings, Validation, on_big_stack};
+
+    #[test]
+    fn large_requests_share_what_may_be_at_work() {
+        let large = Arc::new(AtomicUsize::new(0));
+        let half = at_work(LARGE_AT_WORK / 2, &large).unwrap();
+        let other = at_work(LARGE_AT_WORK / 2, &large).unwrap();
+        assert!(at_work(LARGE + 1, &large).is_none());
+        assert!(at_work(LARGE, &large).is_some(), "a small one is never refused");
+        drop((half, other));
+        let alone = at_work(10 * LARGE_AT_WORK, &large).unwrap();
+        assert!(at_work(LARGE + 1, &large).is_none() && at_work(1, &large).is_some());
+        drop(alone);
+        assert_eq!(large.load(Ordering::Relaxed), 0);
+    }
 
     #[test]
     fn a_job_is_done_in_time_or_refused_and_gives_its_place_back() {

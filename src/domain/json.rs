@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A JSON value. Object members keep their order.
@@ -218,6 +218,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
         while let Some(element) = seq.next_element()? {
             elements.push(element);
         }
+        if elements.len() == 1 {
+            // there is room for four: arrays within arrays would take four times as much
+            elements.shrink_to_fit();
+        }
         Ok(Value::Array(elements))
     }
 
@@ -226,24 +230,35 @@ impl<'de> Visitor<'de> for ValueVisitor {
         // small objects are searched, large ones remember their keys: never quadratic in what a client sends
         let mut seen: Option<std::collections::HashSet<Cow<'de, str>>> = None;
         while let Some(key) = map.next_key_seed(KeySeed)? {
-            let duplicate = match &mut seen {
+            let known = match &mut seen {
                 Some(seen) => !seen.insert(key.clone()),
                 None => members.iter().any(|(k, _)| *k == key),
             };
-            if duplicate {
-                return Err(A::Error::custom(format_args!("duplicate key `{}`", key.escape_debug())));
+            if known {
+                return Err(duplicate(&key));
             }
             members.push((key, map.next_value()?));
-            if members.len() == 16 && seen.is_none() {
+            if members.len() == FEW && seen.is_none() {
                 seen = Some(members.iter().map(|(k, _)| k.clone()).collect());
             }
+        }
+        if members.len() == 1 {
+            members.shrink_to_fit();
         }
         Ok(Value::Object(members))
     }
 }
 
+/// How many keys of an object are compared one by one.
+pub(super) const FEW: usize = 16;
+
+/// The error for a second member of the same key.
+pub(super) fn duplicate<E: serde::de::Error>(key: &str) -> E {
+    E::custom(format_args!("duplicate key `{}`", key.escape_debug()))
+}
+
 /// Reads an object key without copying it where it has no escapes.
-struct KeySeed;
+pub(super) struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
     type Value = Cow<'de, str>;

@@ -13,6 +13,7 @@ pub mod near;
 pub mod place;
 pub mod request;
 pub mod revision;
+pub mod text;
 pub mod uid;
 
 pub use change::{Bundle, Change, EntityChange, Link, PolicyNaming, PolicyText, SchemaText};
@@ -24,4 +25,5 @@ pub use json::Value;
 pub use near::closest;
 pub use request::{AccessRequest, Overlay, OverlayMode};
 pub use revision::{Revision, RevisionText};
+pub use text::{Member, Text};
 pub use uid::Uid;

@@ -2,7 +2,10 @@
 //!
 //! A step is what Cedar's type checker takes for a small expression, some 0.25 µs. For each pair of a principal and a
 //! resource type of each action it looks at the scope, and where that may hold at the conditions. There the
-//! checks of `has` are carried through `&&` and `||`, and types as large as records are compared member by member.
+//! findings of `has` are carried through `&&` and `||` (see [`carried`]), and types as large as records are compared
+//! member by member. For a name that the schema lacks it looks for the most similar one.
+
+mod carried;
 
 use std::collections::HashMap;
 
@@ -33,7 +36,6 @@ pub struct Steps {
     all: Reach,
     /// What each action reaches, alone and with those in it.
     of_action: HashMap<EntityUID, (Reach, Reach)>,
-    actions: u64,
     types: u64,
     /// The most types that one type can be in.
     above: u64,
@@ -43,6 +45,10 @@ pub struct Steps {
     context: u64,
     tags: u64,
     known: std::collections::HashSet<String>,
+    /// How long it takes to look for a name that is like another: among all types and actions, and among the attributes
+    /// of the type that has most of them. See [`likeness`].
+    names: u64,
+    attributes: u64,
 }
 
 /// Pairs of types of some actions.
@@ -69,14 +75,18 @@ struct Parts {
     nodes: u64,
     /// Expressions that join or compare the types of others.
     joins: u64,
-    /// `&&`, `||` and `if`, which carry what `has` found out.
-    junctions: u64,
-    checks: u64,
     record_members: u64,
     /// The largest type of a value that is read.
     largest: u64,
-    /// Names that the schema does not have: Cedar looks for similar ones.
+    /// Names of types and actions that the schema does not have, and names of members: Cedar looks for similar ones.
     unknown: u64,
+    accesses: u64,
+}
+
+/// What a name adds where it is compared with others that may be meant. Two names take the product of both, in
+/// sixteenths of a step.
+fn likeness(name: &str) -> u64 {
+    8 + name.len() as u64
 }
 
 impl Steps {
@@ -92,13 +102,14 @@ impl Steps {
         let mut steps = Self {
             all: Reach::default(),
             of_action: HashMap::new(),
-            actions: single.len() as u64,
             types: 0,
             above: 0,
             members: HashMap::new(),
             context: 1,
             tags: 1,
             known: std::collections::HashSet::new(),
+            names: 0,
+            attributes: 0,
         };
         for action in schema.action_ids() {
             let alone = own(action);
@@ -106,6 +117,7 @@ impl Steps {
             steps.all.add(alone);
             action.descendants().filter_map(|below| single.get(below)).for_each(|below| reach.add(*below));
             steps.of_action.insert(action.name().clone(), (alone, reach));
+            steps.names += likeness(AsRef::<str>::as_ref(action.name().eid()));
             if let Some(Type::Record { attrs, .. }) = action.context() {
                 steps.context = steps.context.max(steps.record(attrs));
             }
@@ -113,7 +125,9 @@ impl Steps {
         let mut above: HashMap<String, u64> = HashMap::new();
         for ty in schema.entity_types() {
             steps.types += 1;
-            steps.known.insert(ty.name().to_string());
+            let name = ty.name().to_string();
+            steps.names += likeness(&name);
+            steps.known.insert(name);
             steps.record(ty.attributes());
             if let Some(tags) = ty.tag_type() {
                 steps.tags = steps.tags.max(steps.size(tags));
@@ -129,6 +143,8 @@ impl Steps {
     /// Recurses with the nesting of types, which is bounded.
     fn record(&mut self, attributes: &Attributes) -> u64 {
         let mut size = 1;
+        let names = attributes.iter().map(|(name, _)| likeness(name)).sum();
+        self.attributes = self.attributes.max(names);
         for (name, attribute) in attributes.iter() {
             let member = self.size(&attribute.attr_type);
             size += member;
@@ -150,7 +166,8 @@ impl Steps {
 
     /// What a policy or template costs.
     pub fn policy(&self, template: &Template) -> Cost {
-        let parts = self.parts(&template.condition());
+        let condition = template.condition();
+        let parts = self.parts(&condition);
         let (principal, resource) =
             (template.principal_constraint().as_inner(), template.resource_constraint().as_inner());
         let mut listed = 0;
@@ -173,17 +190,23 @@ impl Steps {
         };
         let pairs = pairs.min(self.all.pairs).saturating_mul(slots);
         let largest = parts.largest.max(parts.record_members);
-        let size = parts
-            .nodes
-            .saturating_add(parts.joins.saturating_mul(largest))
-            .saturating_add(parts.junctions.saturating_mul(parts.checks));
+        let size =
+            parts.nodes.saturating_add(parts.joins.saturating_mul(largest)).saturating_add(carried::steps(&condition));
         let scopes = self.all.pairs.saturating_mul(slots).saturating_mul(SCOPE + listed);
         // for the types that each slot may have, all types are looked at, some eight a step
         let looks = if slots > 1 { self.all.pairs.saturating_mul(self.types / 8) } else { 0 };
         let fit = (self.types + reach.principals + reach.resources) / 4;
-        let alike = parts.unknown.saturating_mul(self.types + self.actions);
+        // for one pair: where more of them fail, each is counted then
+        let alike =
+            parts.unknown.saturating_mul(self.names).saturating_add(parts.accesses.saturating_mul(self.attributes));
+        let alike = alike / 16;
         let steps = [scopes, looks, fit, alike, pairs.saturating_mul(size), 1];
         Cost { steps: steps.into_iter().fold(0, u64::saturating_add), pairs, size }
+    }
+
+    /// What it takes to find a member that may be meant, where one is missing.
+    pub fn search(&self) -> u64 {
+        self.attributes
     }
 
     /// For how many types of a slot each pair is looked at.
@@ -208,41 +231,45 @@ impl Steps {
                     } else {
                         !self.known.contains(&uid.entity_type().to_string())
                     };
-                    parts.unknown += u64::from(unknown);
+                    if unknown {
+                        let name = if uid.is_action() { uid.to_string() } else { uid.entity_type().to_string() };
+                        parts.unknown += likeness(&name);
+                    }
                 }
                 ExprKind::Is { entity_type, .. } => {
-                    parts.unknown += u64::from(!self.known.contains(&entity_type.to_string()));
+                    let name = entity_type.to_string();
+                    if !self.known.contains(&name) {
+                        parts.unknown += likeness(&name);
+                    }
                 }
                 ExprKind::Var(Var::Context) => whole_context += 1,
                 ExprKind::GetAttr { expr, attr } => {
                     whole_context -= on_context(expr);
+                    parts.accesses += likeness(attr);
                     parts.largest = parts.largest.max(self.members.get(attr.as_str()).copied().unwrap_or(1));
                 }
-                ExprKind::HasAttr { expr, .. } => {
-                    whole_context -= on_context(expr);
-                    parts.checks += 1;
-                }
+                ExprKind::HasAttr { expr, .. } => whole_context -= on_context(expr),
                 ExprKind::ExtHasAttr { expr, attrs } => {
                     whole_context -= on_context(expr);
-                    parts.checks += attrs.len() as u64;
+                    parts.nodes += attrs.len() as u64;
                 }
-                ExprKind::BinaryApp { op, .. } => match op {
-                    BinaryOp::HasTag => parts.checks += 1,
-                    BinaryOp::GetTag => parts.largest = parts.largest.max(self.tags),
-                    BinaryOp::Eq
-                    | BinaryOp::In
-                    | BinaryOp::Contains
-                    | BinaryOp::ContainsAll
-                    | BinaryOp::ContainsAny => {
+                ExprKind::BinaryApp { op, arg2, .. } => match op {
+                    // the type of the tags is looked at each time
+                    BinaryOp::HasTag => parts.nodes += self.tags / 4,
+                    BinaryOp::GetTag => {
+                        parts.nodes += self.tags / 4;
+                        parts.largest = parts.largest.max(self.tags);
+                    }
+                    BinaryOp::In => {
+                        parts.joins += 1;
+                        parts.nodes += self.below(arg2) / 16;
+                    }
+                    BinaryOp::Eq | BinaryOp::Contains | BinaryOp::ContainsAll | BinaryOp::ContainsAny => {
                         parts.joins += 1;
                     }
                     _ => {}
                 },
-                ExprKind::And { .. } | ExprKind::Or { .. } => parts.junctions += 1,
-                ExprKind::If { .. } => {
-                    parts.junctions += 1;
-                    parts.joins += 1;
-                }
+                ExprKind::If { .. } => parts.joins += 1,
                 ExprKind::Set(elements) => parts.joins += elements.len() as u64,
                 ExprKind::Record(members) => parts.record_members += members.len() as u64,
                 _ => {}
@@ -252,6 +279,17 @@ impl Steps {
             parts.largest = parts.largest.max(self.context);
         }
         parts
+    }
+}
+
+impl Steps {
+    /// How many actions are in those that an expression names.
+    fn below(&self, group: &Expr) -> u64 {
+        match group.expr_kind() {
+            ExprKind::Lit(Literal::EntityUID(uid)) => self.of_action.get(&**uid).map_or(0, |of| of.1.actions),
+            ExprKind::Set(elements) => elements.iter().map(|element| self.below(element)).sum(),
+            _ => 0,
+        }
     }
 }
 

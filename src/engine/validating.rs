@@ -137,14 +137,21 @@ impl<'s> Validating<'s> {
                     all_false = false;
                     // short of stack it reports no error, so the policy would pass for valid
                     unsaid |= errors.is_empty();
+                    // for each, Cedar looked for a name that may be meant
+                    let searched = self.steps.search().saturating_mul(errors.len() as u64);
+                    self.spent = self.spent.saturating_add(searched);
                     found.extend(errors);
                 }
             }
-            if found.len() > MAX_PROBLEMS {
+            if found.len() > MAX_PROBLEMS || self.spent > self.most {
                 break;
             }
         }
-        if found.len() > MAX_PROBLEMS {
+        if !found.is_empty() {
+            // in all of Cedar's words it is validated a second time
+            self.spent = self.spent.saturating_add(self.steps.policy(template).steps);
+        }
+        if found.len() > MAX_PROBLEMS || self.spent > self.most {
             found.iter().for_each(|error| self.error(template, site, error));
             return;
         }

@@ -38,8 +38,8 @@ pub(super) const MAX_METHODS: usize = 64;
 /// Nodes of the trees in which paths are looked up, of all hosts together.
 pub(super) const MAX_NODES: usize = 1_000_000;
 
-/// Problems that are told.
-const MAX_PROBLEMS: usize = 1_000;
+/// Errors that are told, and warnings: nobody reads more, and the others are counted.
+pub(super) const MAX_PROBLEMS: usize = 100;
 
 /// Findings, up to a bound; the others are counted.
 #[derive(Debug, Default)]
@@ -66,6 +66,12 @@ impl Problems {
     pub(super) fn split_off(&mut self, n: usize) -> Vec<Diagnostic> {
         self.more = n.saturating_sub(self.listed.len());
         self.listed.split_off(n.min(self.listed.len()))
+    }
+
+    /// Adds those of another list, each as `place` has it.
+    pub(super) fn absorb(&mut self, other: Self, place: impl FnMut(Diagnostic) -> Diagnostic) {
+        self.extend(other.listed.into_iter().map(place));
+        self.more += other.more;
     }
 
     pub(super) fn is_empty(&self) -> bool {

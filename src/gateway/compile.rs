@@ -37,7 +37,7 @@ pub fn compile(
     let table = RouteTable::build(routes, &mut clashes);
     // the table knows the line, and not what stands there
     let mut starts: HashMap<&str, Starts> = HashMap::new();
-    errors.extend(clashes.finish().into_iter().map(|clash| {
+    errors.absorb(clashes, |clash| {
         let file = files.iter().find(|(origin, _)| *origin == clash.origin);
         match (file, clash.line) {
             (Some((origin, text)), Some(line)) => {
@@ -45,7 +45,7 @@ pub fn compile(
             }
             _ => clash,
         }
-    }));
+    });
     if errors.is_empty() { Ok((table, warnings.finish())) } else { Err(errors.finish()) }
 }
 

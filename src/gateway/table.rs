@@ -72,14 +72,18 @@ impl RouteTable {
                         Kind::Listed => continue,
                     }
                     trie.insert(&route.pattern, any_slash, id, &mut |other, same| {
-                        let first = &routes[other];
-                        match same {
-                            Same::TooMany if told.insert((other, id)) => errors.push(too_many(first, route)),
-                            Same::Few if !exclude(&first.when, &route.when) && told.insert((other, id)) => {
-                                errors.push(clash(first, route));
-                            }
-                            _ => {}
+                        // once for each route, however many others are for its requests
+                        if told.contains(&id) {
+                            return;
                         }
+                        let first = &routes[other];
+                        let problem = match same {
+                            Same::TooMany => too_many(first, route),
+                            Same::Few if !exclude(&first.when, &route.when) => clash(first, route),
+                            Same::Few => return,
+                        };
+                        told.insert(id);
+                        errors.push(problem);
                     });
                     if nodes + trie.len() > MAX_NODES {
                         if !too_large {

@@ -151,6 +151,8 @@ pub(super) struct Open {
     held: usize,
     /// What its head takes, until that is held.
     head: usize,
+    /// What it holds for an answer that is being written.
+    growing: usize,
 }
 
 impl Open {
@@ -159,7 +161,7 @@ impl Open {
         conn.open.fetch_add(1, Ordering::Relaxed);
         conn.begun.fetch_add(1, Ordering::Relaxed);
         conn.services.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { conn: conn.clone(), held: 0, head }
+        Self { conn: conn.clone(), held: 0, head, growing: 0 }
     }
 
     /// Takes its head's bytes from the budget, once, for a request that waits; false if there are not so many.
@@ -180,6 +182,20 @@ impl Open {
             self.conn.held.fetch_sub(more, Ordering::Relaxed);
         }
         taken
+    }
+
+    /// Holds an answer that has grown to so many bytes beside the request; false if there is no room for it. It is held in
+    /// steps, each as large as what there was: what grows keeps room for as much.
+    pub(super) fn hold_growing(&mut self, answer: usize) -> bool {
+        if answer <= self.growing.max(LARGE_ANSWER) {
+            return true;
+        }
+        let more = answer.next_power_of_two() - self.growing;
+        let held = self.hold(more);
+        if held {
+            self.growing += more;
+        }
+        held
     }
 
     /// Gives back what it holds, of the budget and of its connection's share.

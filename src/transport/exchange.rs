@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use crate::domain::{Revision, Value};
+use crate::domain::{Revision, Text, Value};
 use crate::state::Expected;
 use crate::transport::conn::Open;
 use crate::transport::respond::Problem;
@@ -256,6 +256,18 @@ pub(super) async fn collect(body: &mut Incoming, max_bytes: usize, open: &mut Op
 /// Parses a body as JSON.
 pub(super) fn parse(body: &[u8]) -> Result<Value<'_>, Problem> {
     Value::parse(body).map_err(|error| malformed(body, &error))
+}
+
+/// Reads a body as JSON, whole, and makes no value of it yet.
+pub(super) fn check(body: &[u8]) -> Result<Text<'_>, Problem> {
+    Text::check(body).map_err(|error| malformed(body, &error))
+}
+
+/// A part of a body was right before, and is not now: nothing of it is decided.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+pub(super) fn contradicted(error: serde_json::Error) -> Problem {
+    tracing::error!("a body was read in two ways: {error}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the body could not be read")
 }
 
 /// A 400 for a body that is no JSON, or not what was expected.

@@ -27,6 +27,7 @@ mod socket;
 mod streamed;
 mod timer;
 mod token;
+mod trees;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -40,6 +41,7 @@ pub use places::Places;
 pub use router::{ENDPOINTS, Endpoint, Surface};
 pub use socket::SocketAccess;
 pub use token::AdminTokens;
+pub use trees::Trees;
 
 use tokio::sync::Semaphore;
 
@@ -47,6 +49,7 @@ use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::Pdp;
 use crate::engine::Limits;
 use crate::telemetry::{Listener, Metrics};
+use conn::Open;
 use exchange::{BodyLimits, Exchange};
 use respond::Problem;
 
@@ -81,6 +84,8 @@ pub struct Services {
     pub decision_bytes: Budget,
     /// The same of the admin and ops listeners, apart so that neither starves the other.
     pub admin_bytes: Budget,
+    /// Turns for large bodies to be values.
+    pub trees: Trees,
     /// Turns for what is done on threads of its own.
     pub aside: Aside,
     /// Connections that the decision and gRPC listeners may have together, where descriptors are few.
@@ -143,10 +148,13 @@ impl Services {
         }
     }
 
-    /// Stops a batch whose answer is too large, before more of it is decided.
-    fn check_answer_size(&self, answer: &[u8]) -> Result<(), Problem> {
+    /// Stops a batch whose answer is too large, for itself or beside those of others, before more of it is decided.
+    fn check_answer_size(&self, answer: &[u8], open: &mut Open) -> Result<(), Problem> {
         let most = self.http.max_answer_bytes;
-        if answer.len() <= most { Ok(()) } else { Err(Problem::answer_too_large(most)) }
+        if answer.len() > most {
+            return Err(Problem::answer_too_large(most));
+        }
+        if open.hold_growing(answer.len()) { Ok(()) } else { Err(Problem::too_busy()) }
     }
 
     fn check_batch_size(&self, items: usize, member: &str) -> Result<(), Problem> {

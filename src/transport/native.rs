@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::decide::{self, Call};
 use crate::domain::request::pointer;
-use crate::domain::{AccessRequest, Decision, Outcome, RequestError, Value};
+use crate::domain::{AccessRequest, Decision, Member, Outcome, RequestError, Text};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
@@ -15,6 +15,7 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     exchange.expect_json(ContentType::IfPresent)?;
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange).await?;
+    let _room = services.trees.room_for(body.len()).await?;
     let request = AccessRequest::from_value(exchange::parse(&body)?)?;
     let call = Call { transport: Transport::Native, request_id: &exchange.request_id };
     let decision = services.pdp.check(&request, call).await?;
@@ -24,13 +25,16 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     Ok(respond::at(decision.revision, respond::with_type(StatusCode::OK, "application/json", out)))
 }
 
-/// `POST /v1/is_authorized/batch`: all items are decided at one snapshot, each for itself.
+/// `POST /v1/is_authorized/batch`: all items are decided at one snapshot, each for itself. The body is read whole before
+/// the first is decided, and each item is made values when its turn comes.
 pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::IfPresent)?;
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange).await?;
-    let requests = items(exchange::parse(&body)?)?;
+    let requests = items(exchange::check(&body)?)?;
     services.check_batch_size(requests.len(), "requests")?;
+    let largest = requests.iter().map(|item| item.bytes()).max().unwrap_or_default();
+    let _room = services.trees.room_for(largest).await?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let call = Call { transport: Transport::Batch, request_id: &exchange.request_id };
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
@@ -40,7 +44,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
         if i > 0 {
             out.push(b',');
         }
-        let answer = match AccessRequest::from_value(item) {
+        let answer = match AccessRequest::from_value(item.read().map_err(exchange::contradicted)?) {
             Ok(request) => match time.next_item().await {
                 Ok(()) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
                 Err(error) => Err(error),
@@ -56,7 +60,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
             }
         };
         written.map_err(|_| Problem::unwritable())?;
-        services.check_answer_size(&out)?;
+        services.check_answer_size(&out, &mut exchange.open)?;
     }
     out.extend_from_slice(b"],\"revision\":\"");
     out.extend_from_slice(snapshot.revision().text().as_str().as_bytes());
@@ -65,30 +69,28 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
 }
 
 /// The elements of `requests`.
-fn items(body: Value<'_>) -> Result<Vec<Value<'_>>, Problem> {
-    let Value::Object(members) = body else {
+fn items(body: Text<'_>) -> Result<Vec<Text<'_>>, Problem> {
+    let Some(members) = body.members().map_err(exchange::contradicted)? else {
         return Err(RequestError::new("invalid_request", "", "the body is not an object with `requests`").into());
     };
     let mut requests = None;
-    for (key, value) in members {
-        match (key.as_ref(), value) {
-            ("requests", Value::Array(elements)) => requests = Some(elements),
-            ("requests", value) => {
-                return Err(RequestError::new(
-                    "invalid_member",
-                    "/requests",
-                    format!("`requests` must be an array, not {}", value.kind()),
-                )
-                .into());
-            }
-            (other, _) => {
-                return Err(RequestError::new(
-                    "unknown_member",
-                    pointer(other),
-                    format!("unknown member `{other}`; a batch has `requests`"),
-                )
-                .into());
-            }
+    for Member { key, text, elements } in members {
+        if key != "requests" {
+            return Err(RequestError::new(
+                "unknown_member",
+                pointer(&key),
+                format!("unknown member `{key}`; a batch has `requests`"),
+            )
+            .into());
+        }
+        requests = elements;
+        if requests.is_none() {
+            return Err(RequestError::new(
+                "invalid_member",
+                "/requests",
+                format!("`requests` must be an array, not {}", text.kind().map_err(exchange::contradicted)?),
+            )
+            .into());
         }
     }
     requests.ok_or_else(|| RequestError::new("missing_member", "/requests", "the body lacks `requests`").into())

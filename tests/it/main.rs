@@ -13,6 +13,7 @@
 
 mod authzen;
 mod authzen_mapping;
+mod batches;
 mod browser;
 mod bundle;
 mod cache;

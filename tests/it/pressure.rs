@@ -64,7 +64,8 @@ fn answers_are_bounded_and_defaults_cost_once() {
         (
             "a context that each item takes",
             "/access/v1/evaluations",
-            evaluations(1_000, |b| b["context"] = many(50_000)),
+            // a long text weighs much and is decided fast: a batch has 5 s
+            evaluations(1_000, |b| b["context"] = json!({ "text": "x".repeat(900_000), "more": many(1_000) })),
             400,
             "batch_too_large",
         ),
@@ -350,6 +351,28 @@ fn bodies_on_all_connections_share_a_budget() {
     }
     server.until("all is given back", |server| server.services.decision_bytes.held() == 0);
     assert_eq!(server.client().post("/v1/is_authorized", &large).status, 200, "there is room again");
+}
+
+#[test]
+fn a_batch_stops_where_its_answer_has_no_room() {
+    let server = tiny(json!({ "http": { "max_inflight_bytes": 150_000, "body_timeout": "20s" } }));
+    let request = post("/v1/is_authorized", "large", &format!("{}{}", " ".repeat(90_000), ask("alice")));
+    let mut held = Wire::open(server.decisions);
+    held.send(&request[..request.len() - 1]);
+    server.until("it is held", |server| server.services.decision_bytes.held() >= 90_000);
+    let decided = || {
+        let series = r#"palisade_decisions_total{outcome="allow",transport="authzen"}"#;
+        crate::support::metric(&server.admin().get("/metrics").text(), series)
+    };
+    let batch = evaluations(1_000, |_| {}).to_string();
+    let refused = server.client().post("/access/v1/evaluations", &batch);
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("too_busy")));
+    assert!(decided() > 10.0 && decided() < 900.0, "{}", decided());
+    held.send(&request[request.len() - 1..]);
+    assert_eq!(held.response().status, 200);
+    server.until("all is given back", |server| server.services.decision_bytes.held() == 0);
+    assert_eq!(server.client().post("/access/v1/evaluations", &batch).status, 200, "alone it has room");
+    server.until("all is given back again", |server| server.services.decision_bytes.held() == 0);
 }
 
 /// One client that sends many bodies over one connection and finishes none.

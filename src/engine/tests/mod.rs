@@ -6,5 +6,6 @@ mod depth;
 mod operators;
 mod resent;
 mod scopes;
+mod steps;
 mod store;
 mod support;

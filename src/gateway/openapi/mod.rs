@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::gateway::bounds::MAX_ROUTES;
+use crate::gateway::bounds::{MAX_PROBLEMS, MAX_ROUTES};
 use crate::gateway::guard::Guards;
 use crate::gateway::openapi::relate::{keep_apart, refuse_the_same};
 use crate::gateway::openapi::schema::Schemas;
@@ -39,9 +39,6 @@ const METHODS: [&str; 9] = ["get", "put", "post", "delete", "options", "head", "
 
 /// The other members of a path item.
 const OF_ITEMS: [&str; 6] = ["summary", "description", "servers", "parameters", "$ref", "additionalOperations"];
-
-/// How many operations that are not mapped are told one by one. `palisade routes list --denied` has them all.
-const MAX_TOLD: usize = 1000;
 
 /// An operation of the document.
 #[derive(Debug)]
@@ -325,7 +322,7 @@ fn tell(operations: &[Operation], remarks: Vec<String>, strict: bool, place: &Pl
     let mut more = 0_usize;
     for operation in operations {
         let Outcome::Refused(reason) = &operation.outcome else { continue };
-        if told.len() < MAX_TOLD {
+        if told.len() < MAX_PROBLEMS {
             told.push(operation.place.error(format!("{} is not mapped: {reason}", operation.named)));
         } else {
             more += 1;
@@ -333,12 +330,13 @@ fn tell(operations: &[Operation], remarks: Vec<String>, strict: bool, place: &Pl
     }
     if more > 0 {
         let message = format!("{more} more operations are not mapped; `palisade routes list --denied` has them all");
-        told.push(place.at(&["paths"]).error(message));
+        // first, so that it is among those that are listed
+        told.insert(0, place.at(&["paths"]).error(message));
     }
     let remarked = remarks.len();
-    told.extend(remarks.into_iter().take(MAX_TOLD).map(|remark| place.at(&["servers"]).error(remark)));
-    if remarked > MAX_TOLD {
-        told.push(place.error(format!("{} more such findings", remarked - MAX_TOLD)));
+    told.extend(remarks.into_iter().take(MAX_PROBLEMS).map(|remark| place.at(&["servers"]).error(remark)));
+    if remarked > MAX_PROBLEMS {
+        told.push(place.error(format!("{} more such findings", remarked - MAX_PROBLEMS)));
     }
     if strict {
         findings.errors.extend(told);

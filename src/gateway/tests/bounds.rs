@@ -62,10 +62,16 @@ fn what_multiplies_is_bounded() {
 }
 
 #[test]
-fn findings_are_bounded() {
-    let text = format!("routes:\n{}", "- {match: nonsense}\n".repeat(5_000));
-    let problems = compile(&[("routes.yaml".to_owned(), text)], None).unwrap_err();
-    assert_eq!(problems.len(), 1_001);
-    // each route has two faults
-    assert!(problems[1_000].message.contains("9000 more findings"), "{}", problems[1_000]);
+fn findings_are_bounded_and_a_clash_is_told_once() {
+    let routes = |route: &str, n: usize| format!("routes:\n{}", route.repeat(n));
+    for (text, listed, last) in [
+        // each of these routes has two faults
+        (routes("- {match: nonsense}\n", 5_000), 101, "9900 more findings"),
+        (routes("- {match: GET /a, public: true}\n", 20), 19, "GET /a"),
+        (routes("- {match: GET /a, public: true}\n", 3_000), 101, "2899 more findings"),
+    ] {
+        let problems = compile(&[("routes.yaml".to_owned(), text)], None).unwrap_err();
+        assert_eq!(problems.len(), listed);
+        assert!(problems[listed - 1].message.contains(last), "{}", problems[listed - 1]);
+    }
 }

@@ -32,6 +32,7 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange).await?;
+    let _room = services.trees.room_for(body.len()).await?;
     let evaluation = Partial::from_value(exchange::parse(&body)?)?.complete()?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let (now, deadline) = (decide::clock(), decide::reference_deadline());
@@ -49,7 +50,10 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange).await?;
-    let Evaluations { defaults, items, semantic } = Evaluations::from_value(exchange::parse(&body)?)?;
+    let mut evaluations = Evaluations::from_text(exchange::check(&body)?)?;
+    let _room = services.trees.room_for(evaluations.bytes_at_once()).await?;
+    let defaults = evaluations.read_defaults()?;
+    let Evaluations { items, semantic, .. } = evaluations;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
     let deadline = time.deadline();
@@ -65,7 +69,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
         if i > 0 {
             out.push(b',');
         }
-        let answered = match item {
+        let answered = match Partial::from_item(item.read().map_err(exchange::contradicted)?) {
             Ok(item) => match time.next_item().await {
                 Ok(()) => defaults.answer(&asker, item).await?,
                 Err(error) => Err(error.into()),
@@ -78,7 +82,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
             error.pointer.insert_str(0, &format!("/evaluations/{i}"));
         }
         serde_json::to_writer(&mut out, &answer).map_err(|_| Problem::unwritable())?;
-        services.check_answer_size(&out)?;
+        services.check_answer_size(&out, &mut exchange.open)?;
         match semantic {
             Semantic::ExecuteAll => {}
             Semantic::DenyOnFirstDeny if answer.decision => {}

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{RequestError, Value};
+use crate::domain::{Member, RequestError, Text, Value};
+use crate::transport::exchange::contradicted;
+use crate::transport::respond::Problem;
 
 /// A subject or a resource.
 #[derive(Debug, Clone)]
@@ -39,18 +41,27 @@ pub(super) enum Semantic {
     PermitOnFirstPermit,
 }
 
-/// A list of evaluations. An item that cannot be read fails alone.
+/// A list of evaluations, each read when its turn comes. One that cannot be read fails alone.
 #[derive(Debug)]
 pub(super) struct Evaluations<'a> {
-    pub(super) defaults: Partial<'a>,
-    pub(super) items: Vec<Result<Partial<'a>, RequestError>>,
+    /// The members that stand for what evaluations lack.
+    defaults: Vec<(Cow<'a, str>, Text<'a>)>,
+    pub(super) items: Vec<Text<'a>>,
     pub(super) semantic: Semantic,
 }
+
+/// The members of an evaluation.
+const PARTS: [&str; 4] = ["subject", "action", "resource", "context"];
 
 impl<'a> Partial<'a> {
     /// One evaluation, whose parts must all be there in the end.
     pub(super) fn from_value(value: Value<'a>) -> Result<Self, RequestError> {
         Self::from_members(object(value, "", "the body")?)
+    }
+
+    /// One evaluation of a list.
+    pub(super) fn from_item(value: Value<'a>) -> Result<Self, RequestError> {
+        Self::from_members(object(value, "", "an evaluation")?)
     }
 
     /// The same, if it has all parts.
@@ -88,24 +99,50 @@ pub(super) fn missing(name: &str) -> RequestError {
 }
 
 impl<'a> Evaluations<'a> {
-    pub(super) fn from_value(value: Value<'a>) -> Result<Self, RequestError> {
-        let (mut rest, mut items, mut semantic) = (Vec::new(), Vec::new(), Semantic::ExecuteAll);
-        for (key, value) in object(value, "", "the body")? {
-            match (key.as_ref(), value) {
-                ("evaluations", Value::Array(elements)) => {
-                    items = elements
-                        .into_iter()
-                        .map(|item| Partial::from_members(object(item, "", "an evaluation")?))
-                        .collect();
+    /// Reads what the body consists of.
+    ///
+    /// # Errors
+    /// If it has another shape.
+    pub(super) fn from_text(body: Text<'a>) -> Result<Self, Problem> {
+        let Some(members) = body.members().map_err(contradicted)? else {
+            return Err(wrong_type("", "the body", "an object", body.kind().map_err(contradicted)?).into());
+        };
+        let (mut defaults, mut items, mut semantic) = (Vec::new(), Vec::new(), Semantic::ExecuteAll);
+        for Member { key, text, elements } in members {
+            match key.as_ref() {
+                "evaluations" => match elements {
+                    Some(elements) => items = elements,
+                    None => {
+                        let found = text.kind().map_err(contradicted)?;
+                        return Err(wrong_type("/evaluations", "`evaluations`", "an array", found).into());
+                    }
+                },
+                "options" => {
+                    let options = text.read().map_err(contradicted)?;
+                    semantic = read_semantic(&Value::Object(object(options, "/options", "`options`")?))?;
                 }
-                ("evaluations", other) => return Err(wrong_type("/evaluations", "`evaluations`", "an array", &other)),
-                ("options", options) => {
-                    semantic = read_semantic(&Value::Object(object(options, "/options", "`options`")?))?
-                }
-                (_, value) => rest.push((key, value)),
+                name if PARTS.contains(&name) => defaults.push((key, text)),
+                _ => {}
             }
         }
-        Ok(Self { defaults: Partial::from_members(rest)?, items, semantic })
+        Ok(Self { defaults, items, semantic })
+    }
+
+    /// Bytes of the text that is values at a time: the largest evaluation, and the defaults, whose context is there once
+    /// as it came and for up to two actions.
+    pub(super) fn bytes_at_once(&self) -> usize {
+        let defaults: usize = self.defaults.iter().map(|(_, text)| text.bytes()).sum();
+        3 * defaults + self.items.iter().map(|item| item.bytes()).max().unwrap_or_default()
+    }
+
+    /// Reads what evaluations may lack.
+    ///
+    /// # Errors
+    /// If a part has another shape.
+    pub(super) fn read_defaults(&mut self) -> Result<Partial<'a>, Problem> {
+        let read = |(key, text): (_, Text<'a>)| Ok((key, text.read().map_err(contradicted)?));
+        let members = std::mem::take(&mut self.defaults).into_iter().map(read).collect::<Result<_, Problem>>()?;
+        Ok(Partial::from_members(members)?)
     }
 }
 
@@ -123,7 +160,7 @@ fn read_semantic(options: &Value<'_>) -> Result<Semantic, RequestError> {
                 format!("`{other}` is not one of execute_all, deny_on_first_deny, permit_on_first_permit"),
             )),
         },
-        Some(other) => Err(wrong_type(POINTER, "`evaluations_semantic`", "a string", other)),
+        Some(other) => Err(wrong_type(POINTER, "`evaluations_semantic`", "a string", other.kind())),
     }
 }
 
@@ -163,7 +200,7 @@ fn action(value: Value<'_>) -> Result<Action<'_>, RequestError> {
 fn object<'a>(value: Value<'a>, pointer: &str, what: &str) -> Result<Vec<(Cow<'a, str>, Value<'a>)>, RequestError> {
     match value {
         Value::Object(members) => Ok(members),
-        other => Err(wrong_type(pointer, what, "an object", &other)),
+        other => Err(wrong_type(pointer, what, "an object", other.kind())),
     }
 }
 
@@ -171,7 +208,7 @@ fn object_or_null<'a>(value: Value<'a>, pointer: &str) -> Result<Value<'a>, Requ
     match value {
         Value::Null => Ok(Value::empty_object()),
         value @ Value::Object(_) => Ok(value),
-        other => Err(wrong_type(pointer, "`properties`", "an object", &other)),
+        other => Err(wrong_type(pointer, "`properties`", "an object", other.kind())),
     }
 }
 
@@ -182,11 +219,11 @@ fn text<'a>(value: Value<'a>, pointer: &str) -> Result<Cow<'a, str>, RequestErro
             pointer,
             &format!("`{}`", pointer.rsplit('/').next().unwrap_or_default()),
             "a string",
-            &other,
+            other.kind(),
         )),
     }
 }
 
-fn wrong_type(pointer: &str, what: &str, expected: &str, found: &Value<'_>) -> RequestError {
-    RequestError::new("invalid_member", pointer, format!("{what} must be {expected}, not {}", found.kind()))
+fn wrong_type(pointer: &str, what: &str, expected: &str, found: &str) -> RequestError {
+    RequestError::new("invalid_member", pointer, format!("{what} must be {expected}, not {found}"))
 }

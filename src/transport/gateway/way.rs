@@ -161,6 +161,10 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         let reached = state.wait_for(revision, left(question.deadline)).await;
         reached.map_err(|_| Stop::new(RefusalReason::RevisionNotReached, "the revision was not published in time"))?;
     }
+    let bytes = if let Body::Whole(body) = question.described.body { body.len() } else { 0 };
+    let _room = services.trees.room_within(bytes, left(question.deadline)).await.ok_or_else(|| {
+        Stop::new(RefusalReason::BodyUnread, "the bodies of all requests together are too large at the moment")
+    })?;
     let published = state.published().ok_or_else(|| Stop::new(RefusalReason::NotReady, "no bundle is loaded yet"))?;
     let revision = published.snapshot.revision();
     let Described { method, target, host, body, ip, peer } = question.described;

@@ -1,0 +1,87 @@
+//! Turns for large bodies to be values.
+//!
+//! The budget of bytes in flight counts bodies as they came. As a tree of values a body takes up to some thirty times
+//! that, and it stays one while the reference or the log is waited for. So of large bodies only some are trees at a time,
+//! and the others wait as bytes. Small ones need no turn: large ones never hold them up.
+
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::transport::respond::Problem;
+
+/// Bytes of large bodies that are trees at a time: some 130 MiB of values at worst.
+const MOST: u32 = 4 << 20;
+
+/// A body that is no larger needs no turn.
+const SMALL: usize = 16 << 10;
+
+/// How long a body waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many bytes of large bodies are values at the moment.
+#[derive(Debug)]
+pub struct Trees(Semaphore);
+
+impl Default for Trees {
+    fn default() -> Self {
+        Self(Semaphore::new(MOST as usize))
+    }
+}
+
+/// A turn, until it is dropped. Small bodies get one without any.
+#[derive(Debug)]
+pub(super) struct Room<'t> {
+    _permit: Option<SemaphorePermit<'t>>,
+}
+
+impl Trees {
+    /// Waits until so many bytes of text may be values. Whoever has a turn never asks for another, or two could wait for
+    /// one another.
+    ///
+    /// # Errors
+    /// If others do not make room in time.
+    pub(super) async fn room_for(&self, bytes: usize) -> Result<Room<'_>, Problem> {
+        let busy =
+            || Problem::unavailable("too_busy", "too many large bodies are being decided at the moment; ask again");
+        self.room_within(bytes, PATIENCE).await.ok_or_else(busy)
+    }
+
+    /// The same, within some time; `None` if that is over.
+    pub(super) async fn room_within(&self, bytes: usize, time: Duration) -> Option<Room<'_>> {
+        if bytes <= SMALL {
+            return Some(Room { _permit: None });
+        }
+        // one that is larger than all of it gets all of it
+        let bytes = u32::try_from(bytes).map_or(MOST, |bytes| bytes.min(MOST));
+        let permit = tokio::time::timeout(time, self.0.acquire_many(bytes)).await.ok()?.ok()?;
+        Some(Room { _permit: Some(permit) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_bodies_take_turns_and_small_ones_need_none() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (trees, mib) = (Trees::default(), 1 << 20);
+            let now = |bytes| trees.room_within(bytes, Duration::ZERO);
+            let mut held = Vec::new();
+            for _ in 0..4 {
+                held.push(now(mib).await.unwrap());
+            }
+            assert!(now(mib).await.is_none() && now(SMALL + 1).await.is_none());
+            assert!(now(SMALL).await.is_some());
+            drop(held.pop());
+            assert!(now(mib).await.is_some());
+            held.clear();
+            let all = now(usize::MAX).await.unwrap();
+            assert!(now(mib).await.is_none());
+            drop(all);
+            assert!(now(mib).await.is_some());
+        });
+    }
+}
