@@ -194,6 +194,8 @@ def version_policy(n):
 def reload(server, shared, reloads):
     """Renames and PUTs in turn; after each the decision must be the new one: a PUT's at once, a file's soon."""
     base = json.loads(ask(server.admin, request("GET", "/v1/bundle"))[2])
+    # each PUT lays over whatever serves by then
+    del base["revision"]
     question = request("POST", "/v1/is_authorized", json.dumps(native(CONTEXT["now"], device="d-hq")).encode())
     problems, took = [], {"rename": [], "PUT": []}
     client = connect(server.decisions)
