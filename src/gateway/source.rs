@@ -136,6 +136,9 @@ impl Source {
                     None => Cow::Borrowed(""),
                 })
             })),
+            Self::Query(name) if from.body.is_some_and(|body| names(body, name)) => {
+                Err(ambiguous(self, "is in the body too, and some services put both together"))
+            }
             Self::Query(name) => match query::value(from.target.query, name) {
                 Ok(value) => Ok(value.map(Found::Text)),
                 Err(fault) => Err(ambiguous(
@@ -164,6 +167,9 @@ impl Source {
                     _ => Err(ambiguous(self, "has a comma, or is not plain ASCII")),
                 },
             },
+            Self::Body(steps) if steps.first().is_some_and(|name| query::has(from.target.query, name)) => {
+                Err(ambiguous(self, "is in the query too, and some services put both together"))
+            }
             Self::Body(steps) => match from.body {
                 Some(body) => self.walk(body, steps, Names::Alone),
                 None => Err(Refusal::forbidden("body_unread", format!("`{self}` needs the body"))),
@@ -253,6 +259,11 @@ impl Source {
         };
         if text.is_empty() { Err(bad(self, "is empty")) } else { Ok(Some(text)) }
     }
+}
+
+/// Whether an object has a member that some reader takes for `name`.
+fn names(body: &Value<'_>, name: &str) -> bool {
+    body.as_object().is_some_and(|members| members.iter().any(|(key, _)| same_field(key, name)))
 }
 
 fn ambiguous(source: &Source, what: &str) -> Refusal {

@@ -17,6 +17,8 @@ use crate::gateway::read::Kind;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
+use crate::gateway::service::Suffixes;
+use crate::gateway::source::Source;
 use crate::gateway::trie::{RouteId, Same, Trie};
 use crate::gateway::upgrade;
 
@@ -40,7 +42,7 @@ pub struct RouteTable {
 impl Default for RouteTable {
     /// A table without routes, which refuses everything.
     fn default() -> Self {
-        Self { routes: Vec::new(), mapped: 0, exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false) }
+        Self { routes: Vec::new(), mapped: 0, exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false, None) }
     }
 }
 
@@ -56,11 +58,21 @@ impl RouteTable {
                 route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)))
             };
             let folds = routes.iter().find(concerns).is_some_and(|route| route.service.folds());
-            let mut trie = Trie::new(folds);
+            let suffixes = suffixes(routes.iter().filter(concerns));
+            let mut trie = Trie::new(folds, suffixes);
             for (id, route) in routes.iter().enumerate() {
                 if concerns(&route) {
-                    if route.service.folds() != folds && mixed.insert(route.origin.clone()) {
-                        errors.push(two_cases(route));
+                    let differs = if route.service.folds() != folds {
+                        Some("path_case")
+                    } else if suffixes == Some(Suffixes::Format) && route.service.suffixes != suffixes {
+                        Some("suffixes")
+                    } else {
+                        None
+                    };
+                    if let Some(key) = differs
+                        && mixed.insert(route.origin.clone())
+                    {
+                        errors.push(two_routers(route, key));
                     }
                     let any_slash = route.allowed.contains(PathClass::TrailingSlash);
                     match route.kind {
@@ -135,11 +147,12 @@ impl RouteTable {
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
-        overrides::check(&facts, target.query, reads_body, &ignores)?;
+        let other_methods = candidates.as_ref().is_some_and(|(_, methods)| methods.len() > 1);
+        overrides::check(&facts, target.query, overrides::At { reads_body, other_methods }, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
-            None => return Err(Refusal::forbidden("no_route", self.nowhere(&target))),
+            None => return Err(Refusal::forbidden("no_route", self.nowhere(facts.host, &target))),
             Some((_, methods)) => {
                 let message = format!("this path is mapped for {} alone", methods.join(", "));
                 return Err(Refusal::forbidden("no_route", message));
@@ -148,6 +161,9 @@ impl RouteTable {
         let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
+        } else if self.among(routes).any(|route| route.sources().any(|source| matches!(source, Source::Query(_)))) {
+            // the service may put the two together
+            body::seen(&facts)
         } else {
             None
         };
@@ -201,13 +217,17 @@ impl RouteTable {
     }
 
     /// Says that no route has the path, or that those of other hosts have: a wrong host looks like a wrong path.
-    fn nowhere(&self, target: &Target<'_>) -> String {
+    fn nowhere(&self, host: Option<&str>, target: &Target<'_>) -> String {
         let exact = self.exact.iter().map(|(host, trie)| (host.clone(), trie));
         let wild = self.wild.iter().map(|(ending, trie)| (format!("*{ending}"), trie));
         let there = exact.chain(wild).take(MAX_HOSTS).filter(|(_, trie)| trie.find(target).is_some());
         let mut hosts: Vec<String> = there.map(|(host, _)| host).collect();
         hosts.sort_unstable();
-        if hosts.is_empty() {
+        if self.trie(host).is_ok_and(|trie| trie.bars(target)) {
+            "a route has this path but for its final slash, its case or a suffix such as `.json`, and no other route takes \
+             it instead; see `service.suffixes` where the service tells suffixes apart"
+                .to_owned()
+        } else if hosts.is_empty() {
             "no route has this path".to_owned()
         } else {
             format!("no route has this path on this host; it is mapped on {}", hosts.join(", "))
@@ -234,9 +254,18 @@ fn covers(host: &str, key: &str) -> bool {
     host == key || host.strip_prefix('*').is_some_and(|ending| key.trim_start_matches('*').ends_with(ending))
 }
 
-/// One host has one router: it tells cases apart, or it does not.
-fn two_cases(route: &Route) -> Diagnostic {
-    let message = "another file has routes for the same host, and says something else of `service.path_case`";
+/// How the one router of a host takes suffixes, as all of its routes say, or the more careful of them.
+fn suffixes<'r>(mut routes: impl Iterator<Item = &'r Route> + Clone) -> Option<Suffixes> {
+    let format = Some(Suffixes::Format);
+    if routes.clone().any(|route| route.service.suffixes == format) {
+        return format;
+    }
+    routes.all(|route| route.service.suffixes == Some(Suffixes::Exact)).then_some(Suffixes::Exact)
+}
+
+/// One host has one router: it tells cases apart, or it does not, and so with suffixes.
+fn two_routers(route: &Route, key: &str) -> Diagnostic {
+    let message = format!("another file has routes for the same host, and says something else of `service.{key}`");
     Diagnostic::error(&route.origin, message).help("say the same in both, or give each its own `hosts`")
 }
 

@@ -243,17 +243,24 @@ fn what_the_service_does_is_for_the_file_to_say() {
         .unwrap()
     };
     let strict = file("");
-    let lax = file("service: {path_case: ignored, ignores: [method_override, path_override, host_override]}\n");
+    let lax = file(
+        "service: {path_case: ignored, suffixes: exact, ignores: [method_override, path_override, host_override]}\n",
+    );
     let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let json = ("Content-Type", "application/json");
     let whole = Body::Whole(b"_method=DELETE");
     for (request, headers, body, expected, otherwise) in [
         ("POST /open", &[("X.HTTP.Method", "GET")][..], Body::NotForwarded, "refuse method_override", "public"),
         ("POST /open?_method=x", &[], Body::NotForwarded, "refuse method_override", "public"),
         ("POST /open", &[form], Body::NotForwarded, "refuse method_override", "public"),
         ("POST /open", &[form], whole, "refuse method_override", "public"),
-        ("POST /open", &[("X-Original-URL", "/x")], Body::NotForwarded, "refuse path_override", "public"),
-        ("POST /open", &[("Forwarded", "host=b.test")], Body::NotForwarded, "refuse host_override", "public"),
-        ("POST /open", &[("X-Forwarded-Host", "A.test:80")], Body::NotForwarded, "public", "public"),
+        ("POST /open", &[json, ("X-Original-URL", "/x")], Body::NotForwarded, "refuse path_override", "public"),
+        ("POST /open", &[json, ("Forwarded", "host=b.test")], Body::NotForwarded, "refuse host_override", "public"),
+        ("POST /open", &[], Body::NotForwarded, "refuse method_override", "public"),
+        ("POST /open", &[], whole, "refuse method_override", "public"),
+        ("POST /open", &[], Body::Whole(b""), "public", "public"),
+        ("POST /open", &[json], Body::NotForwarded, "public", "public"),
+        ("POST /open", &[json, ("X-Forwarded-Host", "A.test:80")], Body::NotForwarded, "public", "public"),
         (
             "POST /none",
             &[("X-HTTP-Method", "GET")],
@@ -261,14 +268,22 @@ fn what_the_service_does_is_for_the_file_to_say() {
             "refuse method_override",
             "refuse method_override",
         ),
-        ("POST /open", &[("Upgrade", "websocket")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
+        (
+            "POST /open",
+            &[json, ("Upgrade", "websocket")],
+            Body::NotForwarded,
+            "refuse bad_upgrade",
+            "refuse bad_upgrade",
+        ),
         ("GET /ws", &[("Upgrade", "websocket")], Body::NotForwarded, "public", "public"),
         ("GET /ws", &[("Upgrade", "h2c")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
-        ("POST /d/move", &[], Body::NotForwarded, "refuse denied_by_route", "refuse denied_by_route"),
-        ("POST /d/move/", &[], Body::NotForwarded, "refuse no_route", "refuse no_route"),
-        ("POST /d/7/", &[], Body::NotForwarded, "edit Device::7", "edit Device::7"),
-        ("POST /d/Move", &[], Body::NotForwarded, "edit Device::Move", "refuse denied_by_route"),
-        ("POST /D/7", &[], Body::NotForwarded, "refuse no_route", "edit Device::7"),
+        ("POST /d/move", &[json], Body::NotForwarded, "refuse denied_by_route", "refuse denied_by_route"),
+        ("POST /d/move/", &[json], Body::NotForwarded, "refuse no_route", "refuse no_route"),
+        ("POST /d/7/", &[json], Body::NotForwarded, "edit Device::7", "edit Device::7"),
+        ("POST /d/Move", &[json], Body::NotForwarded, "edit Device::Move", "refuse denied_by_route"),
+        ("POST /d/move.json", &[json], Body::NotForwarded, "refuse no_route", "edit Device::move.json"),
+        ("POST /d/7.json", &[json], Body::NotForwarded, "edit Device::7.json", "edit Device::7.json"),
+        ("POST /D/7", &[json], Body::NotForwarded, "refuse no_route", "edit Device::7"),
     ] {
         assert_eq!(ask(&strict, request, headers, body), expected, "{request} {headers:?}");
         assert_eq!(ask(&lax, request, headers, body), otherwise, "{request} {headers:?}");
@@ -276,13 +291,48 @@ fn what_the_service_does_is_for_the_file_to_say() {
 }
 
 #[test]
+fn the_query_and_the_body_do_not_name_the_same_value() {
+    let table = load(
+        "namespace: N\nroutes:\n  - match: POST /q\n    action: edit\n    resource: Device::{query.id}\n  - match: POST /b\n    \
+         action: edit\n    resource: Device::{body.id}\n  - match: POST /g\n    action: edit\n    resource: Device::{query.d}\n    \
+         also:\n      - when: body.role given\n        deny: no\n",
+    )
+    .unwrap();
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    for (request, kind, body, expected) in [
+        ("POST /q?id=7", json, "", "edit Device::7"),
+        ("POST /q?id=7", json, r#"{"x": "8"}"#, "edit Device::7"),
+        ("POST /q?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"ID": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "text/plain", r#"{"id": "8"}"#, "edit Device::7"),
+        ("POST /q?id=7", form, "x=8", "edit Device::7"),
+        ("POST /q?id=7", form, "x=8&id=8", "refuse ambiguous_value"),
+        ("POST /q?id=7", form, "%5Bid%5D=8", "refuse ambiguous_value"),
+        ("POST /b?x=7", json, r#"{"id": "8"}"#, "edit Device::8"),
+        ("POST /b?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /b?[id]=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /g?d=7", json, "{}", "edit Device::7"),
+        ("POST /g?d=7&role=x", json, "{}", "refuse ambiguous_value"),
+        ("POST /g?d=7", json, r#"{"role": 1}"#, "refuse denied_by_route"),
+        ("POST /g?d=7", json, r#"{"d": 8}"#, "refuse ambiguous_value"),
+    ] {
+        let body = Body::Whole(body.as_bytes());
+        assert_eq!(ask(&table, request, &[("Content-Type", kind)], body), expected, "{request} {body:?}");
+    }
+}
+
+#[test]
 fn files_for_one_host_have_one_router() {
     let file = |name: &str, hosts: &str, case: &str| {
+        let service = match case {
+            "" => String::new(),
+            "format" => "suffixes: format".to_owned(),
+            "as it is" => "suffixes: exact".to_owned(),
+            case => format!("path_case: {case}"),
+        };
         (
             name.to_owned(),
-            format!(
-                "hosts: {hosts}\nservice: {{path_case: {case}}}\nroutes:\n  - {{match: GET /{name}, public: true}}\n"
-            ),
+            format!("hosts: {hosts}\nservice: {{{service}}}\nroutes:\n  - {{match: GET /{name}, public: true}}\n"),
         )
     };
     for (files, problems) in [
@@ -291,6 +341,12 @@ fn files_for_one_host_have_one_router() {
         ([file("a", "[a.test]", "exact"), file("b", "[a.test]", "ignored")], 1),
         ([file("a", "[a.test]", "ignored"), file("b", "['*.test']", "exact")], 1),
         ([file("a", "[]", "ignored"), file("b", "[b.test]", "exact")], 1),
+        ([file("a", "[a.test]", "format"), file("b", "[b.test]", "as it is")], 0),
+        ([file("a", "[a.test]", "format"), file("b", "[a.test]", "format")], 0),
+        ([file("a", "[a.test]", "format"), file("b", "[a.test]", "as it is")], 1),
+        ([file("a", "[a.test]", ""), file("b", "[a.test]", "format")], 1),
+        // the careful one of the two counts for both
+        ([file("a", "[a.test]", "as it is"), file("b", "[a.test]", "")], 0),
     ] {
         let found = compile(&files, None).err().unwrap_or_default();
         assert_eq!(found.len(), problems, "{files:?}: {found:?}");

@@ -323,6 +323,17 @@ fn bodies_are_whole_or_refused() {
         let raw = HttpRequest { body: String::new(), raw_body: body.as_bytes().to_vec(), ..http };
         assert_eq!(shown(&check(&gate, &of(raw, None))), expected, "raw: {marks:?} {body} {size}");
     }
+    // a body without a type may be a form, unless there is none
+    for (more, expected) in [
+        (&[][..], "403 method_override"),
+        (&[("content-length", "0")], "403 missing_value"),
+        (&[("content-length", "0,0")], "403 method_override"),
+        (&[("content-length", "1")], "403 method_override"),
+        (&[("content-length", "0"), ("transfer-encoding", "chunked")], "403 method_override"),
+    ] {
+        let headers = [&[("authorization", ann.as_str())], more].concat();
+        assert_eq!(shown(&check(&gate, &of(described("POST", "/d", &headers), None))), expected, "{more:?}");
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
             "haproxy-forwarded-host",
             at,
             "a client's own `Forwarded` or `X-Forwarded-Host` may name another host to the service than was checked",
-            "add `http-request del-header forwarded` and `http-request set-header x-forwarded-host %[req.hdr(host)]`",
+            "add `http-request del-header forwarded` and `http-request set-header x-forwarded-host %[req.fhdr(host)]`",
         );
     }
     names(config, section, report);
