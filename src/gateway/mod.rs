@@ -20,6 +20,7 @@ mod facts;
 mod guard;
 mod host;
 pub mod lint;
+mod looks;
 mod media;
 mod names;
 mod openapi;

@@ -53,19 +53,19 @@ const PATHS: [&str; 8] = [
 const HOSTS: [&str; 4] = ["x-forwarded-host", "x-original-host", "x-host", "x-http-host-override"];
 
 /// What the routes for a path say.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
+#[derive(Clone, Copy)]
+pub(super) struct At<'x> {
     /// A body that cannot be read is refused for that.
     pub(super) reads_body: bool,
     /// The path is mapped for more than one method.
-    pub(super) other_methods: bool,
+    pub(super) other_methods: &'x dyn Fn() -> bool,
 }
 
 /// Refuses what asks for another method, path or host, unless `ignores` says that the service does not obey it.
 pub(super) fn check(
     facts: &RequestFacts<'_>,
     query: Option<&str>,
-    at: At,
+    at: At<'_>,
     ignores: &dyn Fn(Ignored) -> bool,
 ) -> Result<(), Refusal> {
     let refuse = |code, message: &str| Err(Refusal::bad_request(code, message));
@@ -105,7 +105,7 @@ fn may_name_one(text: &[u8]) -> bool {
 }
 
 /// Refuses a form or a JSON object that asks for another method, and a form that nobody can look into.
-fn body(facts: &RequestFacts<'_>, at: At) -> Result<(), Refusal> {
+fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::bad_request("method_override", message));
     let media = Media::of(facts);
     let is_form = media.form || media.parts;
@@ -114,7 +114,9 @@ fn body(facts: &RequestFacts<'_>, at: At) -> Result<(), Refusal> {
         Body::Whole(bytes) => bytes,
         // A `POST` without a type is a form to some, but most have no body at all, and no gateway here says so. Where the
         // path has no other method there is nothing to turn it into.
-        Body::NotForwarded if media.typeless && !at.other_methods => return Ok(()),
+        Body::NotForwarded if media.typeless && !(at.other_methods)() => return Ok(()),
+        // and the route that reads the body refuses it for that
+        Body::NotForwarded | Body::Partial if media.typeless && at.reads_body => return Ok(()),
         // forms count for a POST alone, and where no bodies come JSON is the service's own matter
         Body::NotForwarded | Body::Partial if is_form && post => return refuse(UNSEEN),
         Body::NotForwarded | Body::Partial => return Ok(()),
@@ -196,7 +198,7 @@ mod tests {
         let headers = headers.to_vec();
         let (host, peer) = (Some("api.test"), Peer::default());
         let facts = RequestFacts { method, target: b"/", host, headers: &headers, body, peer };
-        check(&facts, query, At { reads_body: false, other_methods: true }, &|_| false)
+        check(&facts, query, At { reads_body: false, other_methods: &|| true }, &|_| false)
             .err()
             .map_or("passes".to_owned(), |refusal| refusal.code.to_owned())
     }

@@ -42,11 +42,6 @@ pub fn value<'a>(query: Option<&'a str>, key: &str) -> Result<Option<Cow<'a, str
     Ok(found)
 }
 
-/// Whether some reader finds a parameter `key`.
-pub(super) fn has(query: Option<&str>, key: &str) -> bool {
-    query.is_some_and(|query| names(query).any(|name| same_field(&name, key)))
-}
-
 /// The names of all parameters, as a reader finds them who takes what cannot be decoded as it stands, and `;` for `&`.
 pub(super) fn names(query: &str) -> impl Iterator<Item = String> {
     query.split(['&', ';']).map(|pair| lenient(pair.split('=').next().unwrap_or_default()))

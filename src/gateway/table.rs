@@ -10,6 +10,7 @@ use crate::gateway::bounds::{MAX_NODES, MAX_SAME, Problems};
 use crate::gateway::condition::exclude;
 use crate::gateway::facts::RequestFacts;
 use crate::gateway::host::normal_host;
+use crate::gateway::looks::Looks;
 use crate::gateway::overrides;
 use crate::gateway::path::PathClass;
 use crate::gateway::path::Target;
@@ -141,14 +142,16 @@ impl RouteTable {
         let target = Target::parse(facts.target).map_err(|fault| {
             Refusal::bad_request("ambiguous_path", format!("{}: {}", fault.name(), fault.describe()))
         })?;
-        let candidates = self.trie(facts.host)?.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
+        let trie = self.trie(facts.host)?;
+        let candidates = trie.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
         let mapped = candidates.as_ref().map_or(&[][..], |(routes, _)| routes);
         // every route that it could be has a say: which one it is may depend on the body
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
-        let other_methods = candidates.as_ref().is_some_and(|(_, methods)| methods.len() > 1);
-        overrides::check(&facts, target.query, overrides::At { reads_body, other_methods }, &ignores)?;
+        let other_methods = || trie.has_other_methods(&target, facts.method);
+        let at = overrides::At { reads_body, other_methods: &other_methods };
+        overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
@@ -182,7 +185,7 @@ impl RouteTable {
         target: Target<'x>,
         body: Option<Value<'x>>,
     ) -> Result<Found<'x>, Refusal> {
-        let mut found = Found { route: None, facts, target, body };
+        let mut found = Found { route: None, facts, target, body, looked: Vec::new() };
         let mut other = None;
         for route in self.among(routes) {
             if route.kind == Kind::Kept
@@ -197,7 +200,8 @@ impl RouteTable {
                 other = Some(Refusal::forbidden("no_route", reason).by(&route.place));
                 continue;
             }
-            let inputs = found.inputs(route, None, None);
+            let looks = Looks::default();
+            let inputs = found.inputs(route, None, None, &looks);
             let mut holds = true;
             for condition in &route.when {
                 holds = holds && condition.holds(&inputs, None).map_err(|refusal| refusal.by(&route.place))?;
@@ -208,7 +212,11 @@ impl RouteTable {
             if let Effect::Deny(reason) = &route.effect {
                 return Err(Refusal::forbidden("denied_by_route", reason.clone()).by(&route.place));
             }
+            if matches!(route.effect, Effect::Public) {
+                inputs.settled().map_err(|refusal| refusal.by(&route.place))?;
+            }
             upgrade::check(found.facts.headers, route.upgrade).map_err(|refusal| refusal.by(&route.place))?;
+            found.looked = looks.into_inner();
             found.route = Some(route);
             return Ok(found);
         }
