@@ -2,6 +2,7 @@
 
 use crate::domain::Diagnostic;
 use crate::gateway::pattern::{Part, Pattern};
+use crate::gateway::read::Kind;
 use crate::gateway::route::Route;
 use crate::gateway::table::RouteTable;
 
@@ -10,7 +11,8 @@ use crate::gateway::table::RouteTable;
 #[must_use]
 pub fn questions(table: &RouteTable) -> Vec<Diagnostic> {
     let mut files: Vec<(&str, Vec<&Route>)> = Vec::new();
-    for route in table.routes().iter().filter(|route| route.service.path_case.is_none()) {
+    let all = table.routes().iter().chain(table.unmapped());
+    for route in all.filter(|route| route.service.path_case.is_none()) {
         match files.iter_mut().find(|(origin, _)| *origin == route.origin) {
             Some((_, routes)) => routes.push(route),
             None => files.push((&route.origin, vec![route])),
@@ -21,7 +23,9 @@ pub fn questions(table: &RouteTable) -> Vec<Diagnostic> {
 
 fn question(routes: &[&Route]) -> Option<Diagnostic> {
     let (literal, capture) = routes.iter().find_map(|one| {
-        let other = routes.iter().find(|other| loses_its_case_to(&one.pattern, &other.pattern))?;
+        // what is not mapped is refused, but its path in another case is not
+        let mapped = routes.iter().filter(|other| other.kind == Kind::Mapped);
+        let other = mapped.into_iter().find(|other| loses_its_case_to(&one.pattern, &other.pattern))?;
         Some((one, other))
     })?;
     let message = format!(
@@ -50,9 +54,13 @@ fn loses_its_case_to(one: &Pattern, other: &Pattern) -> bool {
                 return changed || text.bytes().any(|byte| byte.is_ascii_alphabetic());
             }
             (_, Some(Part::Rest(_))) => return changed,
-            (Part::Literal(a), Some(Part::Literal(b))) => a == b,
+            (Part::Literal(a), Some(Part::Literal(b))) => {
+                changed |= a != b;
+                a.eq_ignore_ascii_case(b)
+            }
             (Part::Literal(text), Some(Part::OneOf(_, words))) => words.contains(text),
             (Part::OneOf(_, words), Some(Part::Literal(text))) => words.contains(text),
+            // one path that both take is enough to ask
             (_, part) => part.is_some(),
         };
         if !fits {
@@ -84,11 +92,30 @@ mod tests {
             (&["POST /m/move", "POST /n/{id}"], vec![]),
             (&["POST /m/7", "POST /m/{id}"], vec![]),
             (&["POST /m/move", "POST /m/{id}/log"], vec![]),
+            (&["GET /M/{id}", "GET /m/{id:int}"], vec![Some(2)]),
+            (&["GET /m/log", "POST /M/{id}"], vec![Some(2)]),
         ] {
             assert_eq!(asked("", routes), expected, "{routes:?}");
             for case in ["exact", "ignored"] {
                 assert_eq!(asked(&format!("service: {{path_case: {case}}}\n"), routes), [], "{routes:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_operation_that_is_not_mapped_is_asked_about_too() {
+        let document = |service: &str| {
+            let text = format!(
+                "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\n\
+                 x-palisade: {{namespace: F, hosts: [api.test], defaults: {{principal: User}}{service}}}\npaths:\n  \
+                 '/{{id}}':\n    get:\n      operationId: V\n      parameters: [{{name: id, in: path, required: true, \
+                 schema: {{type: string}}}}]\n      x-palisade: {{resource: 'D::{{path.id}}'}}\n  /me:\n    get: \
+                 {{operationId: Me}}\n"
+            );
+            let (table, _) = compile(&[("api.yaml".to_owned(), text)], None).unwrap();
+            questions(&table).into_iter().map(|asked| asked.line).collect::<Vec<_>>()
+        };
+        assert_eq!(document("").len(), 1);
+        assert_eq!(document(", service: {path_case: exact}"), []);
     }
 }
