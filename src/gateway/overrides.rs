@@ -7,7 +7,7 @@ use crate::domain::Value;
 use crate::gateway::facts::{Body, Field, RequestFacts};
 use crate::gateway::host::normal_host;
 use crate::gateway::media::{Json, Media};
-use crate::gateway::names::fold;
+use crate::gateway::names::{fold, same_name};
 use crate::gateway::parts;
 use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
@@ -51,6 +51,16 @@ const PATHS: [&str; 8] = [
 
 /// Headers by which some services take another host. A gateway may write them too, and then they name the same.
 const HOSTS: [&str; 4] = ["x-forwarded-host", "x-original-host", "x-host", "x-http-host-override"];
+
+/// Every header by which some service takes another method, path or host.
+pub(in crate::gateway) fn headers() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().chain(&PATHS).chain(&HOSTS).copied()
+}
+
+/// Whether some service takes another method by a header.
+pub(in crate::gateway) fn is_method_header(header: &str) -> bool {
+    METHODS.iter().any(|name| same_name(header, name))
+}
 
 /// What the routes for a path say.
 #[derive(Clone, Copy)]

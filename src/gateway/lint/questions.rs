@@ -2,6 +2,7 @@
 
 use crate::domain::Diagnostic;
 use crate::gateway::pattern::{Part, Pattern};
+use crate::gateway::read::Kind;
 use crate::gateway::route::{Effect, Route};
 use crate::gateway::table::RouteTable;
 
@@ -10,7 +11,7 @@ use crate::gateway::table::RouteTable;
 #[must_use]
 pub fn questions(table: &RouteTable) -> Vec<Diagnostic> {
     let mut files: Vec<(&str, Vec<&Route>)> = Vec::new();
-    for route in table.routes() {
+    for route in table.routes().iter().chain(table.unmapped()) {
         match files.iter_mut().find(|(origin, _)| *origin == route.origin) {
             Some((_, routes)) => routes.push(route),
             None => files.push((&route.origin, vec![route])),
@@ -49,7 +50,9 @@ fn suffix(routes: &[&Route]) -> Option<Diagnostic> {
 
 /// The first two routes of which one loses requests to the other.
 fn pair<'r>(routes: &[&'r Route], loses: &dyn Fn(&Route, &Route) -> bool) -> Option<(&'r Route, &'r Route)> {
-    routes.iter().find_map(|one| Some((*one, *routes.iter().find(|other| loses(one, other))?)))
+    // what is not mapped is refused, but its path in another case is not
+    let mapped = || routes.iter().filter(|other| other.kind == Kind::Mapped);
+    routes.iter().find_map(|one| Some((*one, *mapped().find(|other| loses(one, other))?)))
 }
 
 fn asked(literal: &Route, message: String, rule: &'static str, help: &str) -> Diagnostic {
@@ -95,9 +98,13 @@ fn loses_its_case_to(one: &Pattern, other: &Pattern) -> bool {
                 return changed || text.bytes().any(|byte| byte.is_ascii_alphabetic());
             }
             (_, Some(Part::Rest(_))) => return changed,
-            (Part::Literal(a), Some(Part::Literal(b))) => a == b,
+            (Part::Literal(a), Some(Part::Literal(b))) => {
+                changed |= a != b;
+                a.eq_ignore_ascii_case(b)
+            }
             (Part::Literal(text), Some(Part::OneOf(_, words))) => words.contains(text),
             (Part::OneOf(_, words), Some(Part::Literal(text))) => words.contains(text),
+            // one path that both take is enough to ask
             (_, part) => part.is_some(),
         };
         if !fits {
@@ -135,6 +142,8 @@ mod tests {
             (&["POST /m/move", "POST /n/{id}"], vec![]),
             (&["POST /m/7", "POST /m/{id}"], vec![]),
             (&["POST /m/move", "POST /m/{id}/log"], vec![]),
+            (&["GET /M/{id}", "GET /m/{id:int}"], vec![Some(2)]),
+            (&["GET /m/log", "POST /M/{id}"], vec![Some(2)]),
         ] {
             assert_eq!(asked("", routes, "route-path-case"), expected, "{routes:?}");
             for case in ["exact", "ignored"] {
@@ -160,5 +169,22 @@ mod tests {
                 assert_eq!(asked(&head, routes, "route-suffixes"), [], "{routes:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_operation_that_is_not_mapped_is_asked_about_too() {
+        let document = |service: &str| {
+            let text = format!(
+                "openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\n\
+                 x-palisade: {{namespace: F, hosts: [api.test], defaults: {{principal: User}}{service}}}\npaths:\n  \
+                 '/{{id}}':\n    get:\n      operationId: V\n      parameters: [{{name: id, in: path, required: true, \
+                 schema: {{type: string}}}}]\n      x-palisade: {{resource: 'D::{{path.id}}'}}\n  /me:\n    get: \
+                 {{operationId: Me}}\n"
+            );
+            let (table, _) = compile(&[("api.yaml".to_owned(), text)], None).unwrap();
+            questions(&table).into_iter().map(|asked| asked.line).collect::<Vec<_>>()
+        };
+        assert_eq!(document("").len(), 1);
+        assert_eq!(document(", service: {path_case: exact}"), []);
     }
 }
