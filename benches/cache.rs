@@ -22,7 +22,7 @@ fn check(c: &mut Criterion) {
     for cached in [false, true] {
         let metrics = Arc::new(Metrics::new().unwrap());
         let state = State::start(EngineSettings::default(), metrics.clone()).unwrap();
-        state.apply_load(support::fleet(), Vec::new(), std::time::Instant::now()).unwrap();
+        state.apply_load(support::fleet(), Vec::new(), 0).unwrap();
         let pdp = Pdp::new(state, metrics).unwrap().with_cache(cached.then(|| DecisionCache::new(64 << 20)));
         let call = Call { transport: Transport::Native, request_id: "bench" };
         let mut next = requests.iter().cycle();

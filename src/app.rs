@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod feed;
+mod pictures;
 mod signals;
 
 use std::io;

@@ -2,20 +2,20 @@
 //!
 //! A load that fails for a reason that may pass is tried again, later and later, until what was seen is loaded.
 //!
-//! What is loaded is as old as the last change of the files whose content is new, so that it never undoes a change of
-//! the API that was acknowledged after it. Only where somebody asks for a load it counts as made when it was asked for.
+//! A load never undoes a change of the API that was acknowledged after the files became what was loaded. So it is compared
+//! with what the files held when that change was acknowledged (`pictures.rs`), unless somebody asked for it after that.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::app::pictures::{self, Newest, Taken};
 use crate::domain::{Diagnostic, Digest};
-use crate::source::{Ages, Loaded, Source, Watch};
+use crate::source::{Loaded, Source, Watch};
 use crate::state::{Origin, Rejected, State};
 use crate::telemetry::{Metrics, Work, supervised};
 
@@ -43,6 +43,7 @@ pub(super) struct Feed {
     wishes: mpsc::Sender<Wish>,
     first: Option<First>,
     thread: Option<thread::JoinHandle<()>>,
+    state: Arc<State>,
 }
 
 /// What the feed is asked to do.
@@ -68,15 +69,17 @@ impl Feed {
         let (wishes, asked) = mpsc::channel();
         let (tell_first, first) = oneshot::channel();
         let mut tell_first = Some(tell_first);
+        let source = Arc::new(source);
+        let newest = pictures::start(Arc::clone(&source), &state, metrics.clone())?;
         let mut loader = Loader {
             source,
-            state,
+            state: Arc::clone(&state),
+            newest,
+            picture: None,
             wishes: wishes.clone(),
             last: None,
             failed: None,
             told: Vec::new(),
-            oldest: Instant::now(),
-            ages: BTreeMap::new(),
             metrics: metrics.clone(),
         };
         let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(supervised(
@@ -84,7 +87,7 @@ impl Feed {
             metrics,
             move || loader.run(&asked, &mut tell_first, watching),
         ))?;
-        Ok(Self { wishes, first: Some(first), thread: Some(thread) })
+        Ok(Self { wishes, first: Some(first), thread: Some(thread), state })
     }
 
     /// Where to ask it for something.
@@ -99,6 +102,7 @@ impl Feed {
 
     fn end(&mut self, patience: Duration) {
         let _ = self.wishes.send(Wish::Stop);
+        self.state.before_answers(None);
         let Some(thread) = self.thread.take() else { return };
         let deadline = Instant::now() + patience;
         while !thread.is_finished() && Instant::now() < deadline {
@@ -129,25 +133,19 @@ struct Failed {
 }
 
 struct Loader<S> {
-    source: S,
+    source: Arc<S>,
     state: Arc<State>,
+    /// What the files held when the API last acknowledged a change, unless that was taken already.
+    newest: Newest,
+    /// What they held when it did so last as far as is known here, unless they were loaded since.
+    picture: Option<Taken>,
     wishes: mpsc::Sender<Wish>,
     /// What was last loaded and took effect, or was skipped for a later change.
-    last: Option<Known>,
+    last: Option<Digest>,
     failed: Option<Failed>,
     /// The problems of the attempt before.
     told: Vec<Diagnostic>,
-    /// Older than every change.
-    oldest: Instant,
-    /// When files were touched since `last`, by origin.
-    ages: BTreeMap<String, Instant>,
     metrics: Arc<Metrics>,
-}
-
-/// What files held.
-struct Known {
-    digest: Digest,
-    files: BTreeMap<String, [u8; 32]>,
 }
 
 // === impl Wish ===
@@ -212,7 +210,7 @@ impl<S: Source> Loader<S> {
                 watch_again = Instant::now() + LONGEST_PAUSE;
                 (watch, watched) = (Some(self.watch()), Instant::now());
                 // what changed while none watched
-                let _ = self.wishes.send(Wish::Load(Instant::now()));
+                let _ = self.wishes.send(Wish::Changed);
             }
         }
     }
@@ -225,64 +223,25 @@ impl<S: Source> Loader<S> {
         self.source.watch(Box::new(move || drop(wishes.send(Wish::Changed))))
     }
 
-    /// When the files came to be as they were read, as far as that is watched: as late as it was `asked` for, and as
-    /// the last change of those whose content is not what it was.
-    fn made(&mut self, asked: Option<Instant>, files: &BTreeMap<String, [u8; 32]>, ages: Ages) -> Instant {
-        let known = self.last.as_ref().map(|last| &last.files);
-        self.ages.extend(ages.files);
-        let is_known = |origin: &String| known.is_some_and(|known| known.contains_key(origin));
-        self.ages.retain(|origin, _| files.contains_key(origin) || is_known(origin));
-        let is_new = |origin: &String| known.and_then(|known| known.get(origin)) != files.get(origin);
-        let changed = self.ages.iter().filter(|(origin, _)| is_new(origin)).map(|(_, at)| *at).max();
-        asked.max(ages.all).max(changed).unwrap_or(self.oldest)
+    /// The newest picture.
+    fn look(&mut self) -> Option<&Taken> {
+        if let Some(taken) = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.picture = Some(taken);
+        }
+        self.picture.as_ref()
     }
 
-    /// Remembers what files held that count from now on as loaded.
-    fn know(&mut self, digest: Digest, files: BTreeMap<String, [u8; 32]>) {
-        self.last = Some(Known { digest, files });
-        self.ages.clear();
-    }
-
-    /// Loads and applies, unless the files are what they were at the last load that took effect.
+    /// Loads and applies, unless the files are what they were at the last load that took effect, or when the API last
+    /// acknowledged a change.
     fn load(&mut self, asked: Option<Instant>) -> Result<(), Vec<Diagnostic>> {
         let start = Instant::now();
+        // first: what is read from here on is compared with what was there then
+        let acknowledged = self.state.acknowledged();
         let under_way = self.metrics.works.begin(Work::Load);
         let loaded = self.source.load();
         drop(under_way);
         let problems = match loaded {
-            Ok(Loaded { digest, .. }) if self.last.as_ref().is_some_and(|last| last.digest == digest) => {
-                self.ages.clear();
-                self.state.note_unchanged(Origin::Files);
-                Vec::new()
-            }
-            Ok(Loaded { bundle, digest, warnings, at_once, files, ages }) => {
-                let watched = ages.is_some();
-                let made = match ages {
-                    Some(ages) => self.made(asked, &files, ages),
-                    None => asked.unwrap_or(start),
-                };
-                match self.state.apply_load(bundle, warnings, made) {
-                    Ok(_) => {
-                        self.know(digest, files);
-                        Vec::new()
-                    }
-                    Err(Rejected::Superseded) => {
-                        if watched || at_once {
-                            // the files were like this before the change came, so only their next change counts
-                            self.know(digest, files);
-                        } else {
-                            // they changed while they were read, perhaps after the change of the API
-                            let _ = self.wishes.send(Wish::Load(Instant::now()));
-                        }
-                        Vec::new()
-                    }
-                    Err(Rejected::Invalid(problems)) => problems,
-                    // only API changes are bounded, and the process ends
-                    Err(Rejected::Stopped | Rejected::Abandoned | Rejected::Busy | Rejected::Unexpected(_)) => {
-                        Vec::new()
-                    }
-                }
-            }
+            Ok(loaded) => self.take(loaded, asked, acknowledged),
             Err(problems) => {
                 let news = self.failed.is_none() || self.told != problems;
                 self.state.note_unreadable(Origin::Files, problems.clone(), news);
@@ -298,6 +257,42 @@ impl<S: Source> Loader<S> {
         }
         self.told.clone_from(&problems);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// Takes what was loaded after so many acknowledged changes of the API; gives what is wrong with it.
+    fn take(&mut self, loaded: Loaded, asked: Option<Instant>, acknowledged: u64) -> Vec<Diagnostic> {
+        let Loaded { bundle, digest, warnings, files } = loaded;
+        let is_known = self.last == Some(digest);
+        let before = self.look().filter(|taken| asked.is_none_or(|at| at <= taken.at));
+        let skipped = before.map(|taken| taken.picture.shows(&files));
+        if is_known && skipped != Some(false) {
+            self.state.note_unchanged(Origin::Files);
+            self.picture = None;
+        } else if skipped == Some(true) {
+            self.skip(digest);
+        } else {
+            match self.state.apply_load(bundle, warnings, acknowledged) {
+                Ok(_) => (self.last, self.picture) = (Some(digest), None),
+                Err(Rejected::Superseded) => {
+                    if self.look().is_some_and(|taken| taken.picture.shows(&files)) {
+                        self.skip(digest);
+                    } else {
+                        // they were read before the change was acknowledged, and are not what they were then
+                        let _ = self.wishes.send(Wish::Changed);
+                    }
+                }
+                Err(Rejected::Invalid(problems)) => return problems,
+                // only API changes are bounded, and the process ends
+                Err(Rejected::Stopped | Rejected::Abandoned | Rejected::Busy | Rejected::Unexpected(_)) => {}
+            }
+        }
+        Vec::new()
+    }
+
+    /// The files were like this before a change of the API, so that only their next change counts.
+    fn skip(&mut self, digest: Digest) {
+        self.state.note_superseded(Origin::Files);
+        (self.last, self.picture) = (Some(digest), None);
     }
 
     fn retry(&mut self, asked: Option<Instant>, took: Duration, problem: String) {

@@ -1,12 +1,13 @@
 //! When files are read again, and which change is the later one.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::*;
 use crate::domain::{Bundle, Change, PolicyNaming, PolicyText};
 use crate::engine::{EngineSettings, Validation};
-use crate::source::Wake;
+use crate::source::{Held, Picture, Wake};
 use crate::telemetry::{Metrics, ReloadResult};
 
 type Outcome = Result<Loaded, Vec<Diagnostic>>;
@@ -15,6 +16,8 @@ type Outcome = Result<Loaded, Vec<Diagnostic>>;
 struct Scripted {
     begun: Sender<()>,
     outcomes: Mutex<Receiver<Outcome>>,
+    /// What the files hold when they are looked at.
+    there: Arc<Mutex<BTreeMap<String, Held>>>,
     /// Where to put what a change calls.
     wake: Arc<Mutex<Option<Wake>>>,
 }
@@ -27,6 +30,10 @@ impl Source for Scripted {
     fn load(&self) -> Outcome {
         let _ = self.begun.send(());
         self.outcomes.lock().unwrap().recv().unwrap_or_else(|_| Err(Vec::new()))
+    }
+
+    fn picture(&self) -> Picture {
+        Picture::of(&self.there.lock().unwrap())
     }
 
     fn watch(&self, wake: Wake) -> Watch {
@@ -50,6 +57,7 @@ struct Stage {
     feed: Feed,
     begun: Receiver<()>,
     outcomes: Sender<Outcome>,
+    there: Arc<Mutex<BTreeMap<String, Held>>>,
     wake: Arc<Mutex<Option<Wake>>>,
 }
 
@@ -59,23 +67,19 @@ fn bundle(id: &str) -> Bundle {
     Bundle { policies: vec![PolicyText { origin: id.to_owned(), text, naming }], ..Bundle::default() }
 }
 
-/// Files that hold this policy, of which nothing was watched.
+/// Files that hold this policy.
 fn files(id: &str) -> Outcome {
-    Ok(Loaded { files: held(&[("p", id)]), ..Loaded::new(bundle(id)) })
+    hold(id, &[("p", id)])
 }
 
-fn held(files: &[(&str, &str)]) -> BTreeMap<String, [u8; 32]> {
+/// Files that hold this and together give this policy.
+fn hold(id: &str, files: &[(&str, &str)]) -> Outcome {
+    Ok(Loaded { files: held(files), ..Loaded::new(bundle(id)) })
+}
+
+fn held(files: &[(&str, &str)]) -> BTreeMap<String, Held> {
     let content = |text: &str| std::array::from_fn(|at| text.as_bytes().get(at).copied().unwrap_or_default());
-    files.iter().map(|(origin, text)| ((*origin).to_owned(), content(text))).collect()
-}
-
-/// Files that together hold this policy; each with what it holds and when it was last touched.
-fn touched(id: &str, files: &[(&str, &str, Option<Instant>)], all: Option<Instant>) -> Outcome {
-    let ages = files.iter().filter_map(|(origin, _, at)| Some(((*origin).to_owned(), (*at)?))).collect();
-    let held: Vec<_> =
-        files.iter().map(|(origin, text, _)| (*origin, *text)).filter(|(_, text)| !text.is_empty()).collect();
-    let ages = Some(Ages { all, files: ages });
-    Ok(Loaded { at_once: false, files: self::held(&held), ages, ..Loaded::new(bundle(id)) })
+    files.iter().map(|(origin, text)| ((*origin).to_owned(), Held::new(content(text)))).collect()
 }
 
 impl Stage {
@@ -84,15 +88,21 @@ impl Stage {
         let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
         let state = State::start(settings, metrics.clone()).unwrap();
         let ((begin, begun), (outcomes, told)) = (mpsc::channel(), mpsc::channel());
-        let wake = Arc::default();
-        let script = Scripted { begun: begin, outcomes: told.into(), wake: Arc::clone(&wake) };
+        let (wake, there) = (Arc::default(), Arc::default());
+        let (outcome, at) = (Mutex::new(told), Arc::clone(&there));
+        let script = Scripted { begun: begin, outcomes: outcome, there: at, wake: Arc::clone(&wake) };
         let feed = Feed::start(script, state.clone(), true, metrics.clone()).unwrap();
-        Self { state, metrics, feed, begun, outcomes, wake }
+        Self { state, metrics, feed, begun, outcomes, there, wake }
+    }
+
+    /// The watch says that a change is over.
+    fn wake(&self) {
+        self.wake.lock().unwrap().as_ref().unwrap()();
     }
 
     /// The watch says that a change is over; gives what is read.
     fn settled(&self, outcome: Outcome) {
-        self.wake.lock().unwrap().as_ref().unwrap()();
+        self.wake();
         self.begins();
         self.outcomes.send(outcome).unwrap();
     }
@@ -107,8 +117,9 @@ impl Stage {
         self.outcomes.send(outcome).unwrap();
     }
 
-    /// A change by the API, acknowledged.
-    fn put(&self, id: &str) {
+    /// A change by the API, acknowledged while the files hold this.
+    fn put(&self, id: &str, there: &[(&str, &str)]) {
+        *self.there.lock().unwrap() = held(there);
         let state = self.state.clone();
         let change = Change::Replace(bundle(id));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -145,6 +156,10 @@ impl Source for Blind {
         files("a")
     }
 
+    fn picture(&self) -> Picture {
+        Picture::default()
+    }
+
     fn watch(&self, _: Wake) -> Watch {
         Watch::spawn("blind", Arc::default(), || (), || panic!("a fault of the watch"))
     }
@@ -176,7 +191,7 @@ fn a_load_that_began_before_an_acknowledged_change_never_undoes_it() {
     let stage = Stage::new();
     // at the start
     stage.begins();
-    stage.put("put");
+    stage.put("put", &[("p", "old")]);
     stage.outcomes.send(files("old")).unwrap();
     stage.until("skipped", |stage| stage.superseded() == 1);
     assert!(stage.serves("put") && stage.state.status().last_attempt.unwrap().superseded);
@@ -188,110 +203,110 @@ fn a_load_that_began_before_an_acknowledged_change_never_undoes_it() {
     stage.load(files("new"));
     stage.until("loaded", |stage| stage.serves("new"));
     // a change that changes nothing is acknowledged as well
-    stage.feed.wishes.send(Wish::Load(Instant::now())).unwrap();
+    stage.wake();
     stage.begins();
-    stage.put("new");
+    stage.put("new", &[("p", "old")]);
     stage.outcomes.send(files("old")).unwrap();
     stage.until("skipped", |stage| stage.superseded() == 2);
     assert!(stage.serves("new"));
+    // what was read before it, and was not there any more: what is there is read
+    stage.wake();
+    stage.begins();
+    stage.put("put", &[("p", "3")]);
+    stage.outcomes.send(files("2")).unwrap();
+    stage.begins();
+    stage.outcomes.send(files("3")).unwrap();
+    stage.until("skipped", |stage| stage.superseded() == 3);
+    assert!(stage.serves("put"));
     // what is tried again keeps the time of its first attempt
     stage.load(failing());
     stage.begins();
-    stage.put("later");
+    stage.put("later", &[("p", "newer")]);
     stage.outcomes.send(failing()).unwrap();
     stage.begins();
     stage.outcomes.send(files("newer")).unwrap();
-    stage.until("skipped", |stage| stage.superseded() == 3);
+    stage.until("skipped", |stage| stage.superseded() == 4);
     assert!(stage.serves("later"));
 }
 
 #[test]
 fn changes_count_in_the_order_in_which_they_were_made() {
-    let stage = Stage::new();
-    stage.begins();
-    stage.outcomes.send(touched("first", &[("a", "1", None), ("b", "1", None)], None)).unwrap();
-    stage.until("loaded", |stage| stage.serves("first"));
-    let now = || Some(Instant::now());
-    let mut skipped = 0;
-    let skips = |what: &str, skipped: &mut u64| {
-        *skipped += 1;
-        stage.until(what, |stage| stage.superseded() == *skipped);
-        assert!(stage.serves(&format!("put {what}")), "{what}");
-    };
-    let put = |what: &str| stage.put(&format!("put {what}"));
-
-    // changed before the change of the API, and settled after it; though both changed while they were read
-    let before = now();
-    put("older");
-    stage.settled(touched("older", &[("a", "2", before), ("b", "2", before)], None));
-    skips("older", &mut skipped);
-    // nothing more of it, though every file is touched
-    stage.settled(touched("older", &[("a", "2", now()), ("b", "2", now())], now()));
-    stage.until("unchanged", |stage| stage.metrics.reloads(Origin::Files, ReloadResult::Unchanged).get() == 1);
-    assert!(stage.serves("put older"));
-    // the next change counts
-    stage.settled(touched("newer", &[("a", "3", now()), ("b", "2", now())], None));
-    stage.until("loaded", |stage| stage.serves("newer"));
-    // another file that is only touched afterwards makes it no later
-    let before = now();
-    put("touch");
-    stage.settled(touched("touched", &[("a", "4", before), ("b", "2", now())], None));
-    skips("touch", &mut skipped);
-    // a file that is changed does, and so does one that comes or goes, or a directory
-    for (id, files, all) in [
-        ("both", [("a", "5", before), ("b", "5", now())], None),
-        ("gone", [("a", "6", before), ("b", "", now())], None),
-        ("come", [("a", "7", before), ("b", "7", now())], None),
-        ("all", [("a", "8", before), ("b", "8", before)], now()),
-    ] {
-        put(id);
-        let later = now();
-        let files = files.map(|(origin, text, at)| (origin, text, if at == before { before } else { later }));
-        stage.settled(touched(id, &files, all.and(later)));
-        stage.until(id, |stage| stage.serves(id));
+    type Files<'f> = &'f [(&'f str, &'f str)];
+    // what was loaded before, what was there when the API changed something, what is loaded then, and whether it counts
+    let rounds: [(&str, Files<'_>, Files<'_>, Files<'_>, bool); 9] = [
+        ("nothing new", &[("a", "1")], &[("a", "1")], &[("a", "1")], false),
+        ("changed before", &[("a", "1")], &[("a", "2")], &[("a", "2")], false),
+        ("changed afterwards", &[("a", "1")], &[("a", "1")], &[("a", "2")], true),
+        ("changed again", &[("a", "1")], &[("a", "2")], &[("a", "3")], true),
+        ("changed back", &[("a", "1")], &[("a", "2")], &[("a", "1")], true),
+        ("another changed", &[("a", "1"), ("b", "1")], &[("a", "2"), ("b", "1")], &[("a", "2"), ("b", "2")], true),
+        ("come", &[("a", "1")], &[("a", "2")], &[("a", "2"), ("b", "1")], true),
+        ("gone before", &[("a", "1"), ("b", "1")], &[("a", "1")], &[("a", "1")], false),
+        ("gone afterwards", &[("a", "1"), ("b", "1")], &[("a", "1"), ("b", "1")], &[("a", "1")], true),
+    ];
+    for (what, before, there, after, counts) in rounds {
+        let (stage, put) = (Stage::new(), "put");
+        stage.begins();
+        stage.outcomes.send(hold(&format!("{before:?}"), before)).unwrap();
+        stage.until("loaded", |stage| stage.serves(&format!("{before:?}")));
+        stage.put(put, there);
+        for (round, loaded) in [after, after].into_iter().enumerate() {
+            let id = format!("{loaded:?}");
+            let looked = |stage: &Stage| {
+                [ReloadResult::Good, ReloadResult::Unchanged, ReloadResult::Superseded]
+                    .map(|result| stage.metrics.reloads(Origin::Files, result).get())
+                    .iter()
+                    .sum::<u64>()
+            };
+            let so_far = looked(&stage);
+            stage.settled(hold(&id, loaded));
+            stage.until("looked at", |stage| looked(stage) > so_far);
+            assert_eq!((stage.serves(&id), stage.serves(put)), (counts, !counts), "{what}, {round}");
+        }
+        // the next change counts in any case
+        stage.settled(files("next"));
+        stage.until(what, |stage| stage.serves("next"));
     }
-    // what is known of a file is kept while the files cannot be built
-    let before = now();
-    put("broken");
-    let unbuilt = |outcome: Outcome| {
-        let broken = |loaded: Loaded| {
-            let mut bundle = bundle("broken");
-            bundle.policies[0].text = "permit".to_owned();
-            Loaded { digest: Digest::of(&bundle), bundle, ..loaded }
-        };
-        outcome.map(broken)
-    };
-    stage.settled(unbuilt(touched("x", &[("a", "9", now()), ("b", "8", before)], None)));
-    stage.until("refused", |stage| !stage.state.status().last_attempt.unwrap().problems.is_empty());
-    stage.settled(touched("mended", &[("a", "9", None), ("b", "8", before)], None));
-    stage.until("loaded", |stage| stage.serves("mended"));
 }
 
 #[test]
-fn a_load_that_is_asked_for_counts_from_when_it_was() {
+fn a_load_that_is_asked_for_after_a_change_of_the_api_takes_what_is_there() {
     let stage = Stage::new();
     stage.begins();
     // asked for while another load runs, and before a change of the API
     stage.feed.wishes.send(Wish::Load(Instant::now())).unwrap();
-    stage.put("put");
-    stage.outcomes.send(touched("first", &[("a", "1", None)], None)).unwrap();
+    stage.put("put", &[("a", "2")]);
+    stage.outcomes.send(hold("first", &[("a", "1")])).unwrap();
     stage.begins();
-    stage.outcomes.send(touched("second", &[("a", "2", None)], None)).unwrap();
-    stage.until("skipped", |stage| stage.superseded() == 2);
+    stage.outcomes.send(hold("second", &[("a", "2")])).unwrap();
+    stage.until("skipped", |stage| stage.superseded() == 1);
     assert!(stage.serves("put"));
-    stage.load(touched("third", &[("a", "3", None)], None));
+    stage.put("put", &[("a", "3")]);
+    stage.load(hold("third", &[("a", "3")]));
     stage.until("loaded", |stage| stage.serves("third"));
 }
 
 #[test]
-fn files_that_changed_while_they_were_read_are_read_again() {
+fn a_change_of_the_api_does_not_wait_for_files_that_hang() {
     let stage = Stage::new();
     stage.begins();
-    stage.put("put");
-    stage.outcomes.send(files("mixed").map(|loaded| Loaded { at_once: false, ..loaded })).unwrap();
-    stage.begins();
-    stage.outcomes.send(files("mixed")).unwrap();
-    stage.until("loaded", |stage| stage.serves("mixed"));
+    stage.outcomes.send(files("a")).unwrap();
+    stage.until("loaded", |stage| stage.serves("a"));
+    let there = Arc::clone(&stage.there);
+    let hangs = there.lock().unwrap();
+    let state = stage.state.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for id in ["1", "2", "3"] {
+        runtime.block_on(state.apply(Change::Replace(bundle(id)), Origin::Bundle)).unwrap();
+        assert!(stage.serves(id));
+    }
+    drop(hangs);
+    // what was loaded before stays skipped, and what changed counts
+    stage.settled(files("a"));
+    stage.until("unchanged", |stage| stage.metrics.reloads(Origin::Files, ReloadResult::Unchanged).get() == 1);
+    assert!(stage.serves("3"));
+    stage.settled(files("b"));
+    stage.until("loaded", |stage| stage.serves("b"));
 }
 
 #[test]

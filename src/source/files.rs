@@ -10,12 +10,12 @@
 //! Never follows a link out of the directory given, never blocks on a pipe, never reads more than the
 //! limits allow, never writes.
 
-mod ages;
 mod blank;
 mod caution;
 mod names;
 mod notifier;
 mod open;
+mod picture;
 mod policy_json;
 mod read;
 mod resolve;
@@ -34,10 +34,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::Diagnostic;
-use crate::source::{Loaded, Source, Wake, Watch};
+use crate::source::{Loaded, Picture, Source, Wake, Watch};
 use caution::Caution;
 pub(super) use names::is_policies;
 use scan::{Part, Root, Scan};
+pub(in crate::source) use stamp::Stamp;
 pub(crate) use writers::is_written;
 
 /// How files are read and watched.
@@ -168,6 +169,10 @@ impl Source for FileSource {
         let (scan, result) = self.caution.load(&self.tree, || read::load(&self.tree));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(scan);
         result
+    }
+
+    fn picture(&self) -> Picture {
+        self.caution.picture(&self.tree)
     }
 
     fn watch(&self, wake: Wake) -> Watch {

@@ -9,6 +9,7 @@
 
 mod files;
 mod layout;
+mod picture;
 
 #[cfg(test)]
 mod conformance;
@@ -24,6 +25,7 @@ use crate::domain::{Bundle, Diagnostic, Digest};
 pub(crate) use files::is_written;
 pub use files::{FileSettings, FileSource};
 pub use layout::Layout;
+pub use picture::{Held, Picture};
 
 /// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -38,6 +40,9 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Every problem found, not only the first, if what is there cannot be read whole.
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
+
+    /// Looks at what is there now, so that a later load can be compared with it. Takes milliseconds: somebody waits.
+    fn picture(&self) -> Picture;
 
     /// Calls `wake` some time after each change, until the guard is dropped.
     ///
@@ -57,22 +62,8 @@ pub struct Loaded {
     pub digest: Digest,
     /// What does not keep the bundle from being used, but what its author should see.
     pub warnings: Vec<Diagnostic>,
-    /// Whether what was read is what was there when the load began, or the first of the attempts that failed, so that
-    /// nothing changed meanwhile.
-    pub at_once: bool,
-    /// What each file holds, as SHA-256, by its origin.
-    pub files: BTreeMap<String, [u8; 32]>,
-    /// When the files were changed; `None` if that is not watched.
-    pub ages: Option<Ages>,
-}
-
-/// When files were last changed, as far as a watch was told or saw it. Everything that was read is at least so old.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ages {
-    /// When something happened last that may concern every file, such as a directory that got another name.
-    pub all: Option<Instant>,
-    /// When something happened last to each file, by its origin. To be touched does not mean to be changed.
-    pub files: BTreeMap<String, Instant>,
+    /// What each file holds, by its origin.
+    pub files: BTreeMap<String, Held>,
 }
 
 impl Loaded {
@@ -80,7 +71,7 @@ impl Loaded {
     #[must_use]
     pub fn new(bundle: Bundle) -> Self {
         let digest = Digest::of(&bundle);
-        Self { bundle, digest, warnings: Vec::new(), at_once: true, files: BTreeMap::new(), ages: None }
+        Self { bundle, digest, warnings: Vec::new(), files: BTreeMap::new() }
     }
 }
 

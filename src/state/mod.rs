@@ -9,9 +9,10 @@ mod rules;
 mod status;
 mod writer;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -56,12 +57,18 @@ struct Shared {
     revision: watch::Sender<Option<Revision>>,
     board: StatusBoard,
     incarnation: u64,
-    /// When the API was last told of a change as done. Only the writer says so, before it answers.
+    /// How often the API was told of a change as done. Only the writer counts, before it answers.
+    acknowledged: AtomicU64,
+    /// What is done before that.
     // std Mutex: held for a copy
-    acknowledged: Mutex<Option<Instant>>,
+    before_answers: Mutex<BeforeAnswers>,
     /// Set once the process ends: what is being built then is given up.
     stopping: AtomicBool,
 }
+
+/// What is done before the API is told that a change is done.
+#[derive(Clone, Default)]
+struct BeforeAnswers(Option<Arc<dyn Fn() + Send + Sync>>);
 
 /// A change that took effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +96,7 @@ pub enum Rejected {
     Invalid(Vec<Diagnostic>),
     /// Another revision serves than its sender expects.
     Unexpected(Option<Revision>),
-    /// It is of files that were made before a change that was acknowledged since.
+    /// It is of files that were read before a change that was acknowledged since.
     Superseded,
     /// Its sender left before it was begun, or while it was being built.
     Abandoned,
@@ -126,6 +133,12 @@ pub enum TooOld {
     Deadline,
 }
 
+impl fmt::Debug for BeforeAnswers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BeforeAnswers").field(&self.0.is_some()).finish()
+    }
+}
+
 impl State {
     /// Starts the writer. Nothing is published yet.
     ///
@@ -154,7 +167,8 @@ impl State {
             board: StatusBoard::new(),
             // drawn anew at every start, so that no revision of another run is taken for one of this
             incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
-            acknowledged: Mutex::default(),
+            acknowledged: AtomicU64::new(0),
+            before_answers: Mutex::default(),
             stopping: AtomicBool::new(false),
         });
         Writer::new(shared.clone(), settings, rules, observers, metrics.clone()).start(queue)?;
@@ -193,7 +207,7 @@ impl State {
     /// If it was rejected; then nothing has changed.
     pub async fn apply_if(&self, expected: Vec<Expected>, change: Change, origin: Origin) -> Result<Applied, Rejected> {
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
-        let command = Submitted { change, expected, origin, made: None, warnings: Vec::new(), held: Some(held) };
+        let command = Submitted { change, expected, origin, read_at: None, warnings: Vec::new(), held: Some(held) };
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -202,15 +216,31 @@ impl State {
         self.shared.stopping.store(true, Ordering::Release);
     }
 
-    /// Applies what a load of files brought, unless the API changed something since `made`, when the files came to be
-    /// as they were read. `warnings` are what the author of the files should look at. For threads outside the runtime.
+    /// How many changes of the API have been acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// Says what to do on the writer's thread each time before a change of the API is acknowledged, after it took effect.
+    pub fn before_answers(&self, work: Option<Arc<dyn Fn() + Send + Sync>>) {
+        *self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner) = BeforeAnswers(work);
+    }
+
+    /// Applies what a load of files brought, unless more changes of the API than `acknowledged` have been. `warnings` are
+    /// what the author of the files should look at. For threads outside the runtime.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub fn apply_load(&self, bundle: Bundle, warnings: Vec<Diagnostic>, made: Instant) -> Result<Applied, Rejected> {
+    pub fn apply_load(
+        &self,
+        bundle: Bundle,
+        warnings: Vec<Diagnostic>,
+        acknowledged: u64,
+    ) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
-        let (expected, origin) = (Vec::new(), Origin::Files);
-        let answer = self.submit(Submitted { change, expected, origin, made: Some(made), warnings, held: None })?;
+        let (expected, origin, read_at) = (Vec::new(), Origin::Files, Some(acknowledged));
+        let answer = self.submit(Submitted { change, expected, origin, read_at, warnings, held: None })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -232,6 +262,12 @@ impl State {
     pub fn note_unchanged(&self, origin: Origin) {
         events::ReloadUnchanged { source: origin }.emit(&self.metrics);
         self.shared.board.confirmed(origin);
+    }
+
+    /// Notes that what a source held was there before the API changed something, so that it is skipped.
+    pub fn note_superseded(&self, origin: Origin) {
+        events::LoadSuperseded { source: origin }.emit(&self.metrics);
+        self.shared.board.superseded(origin);
     }
 
     /// Notes what keeps changes of a source from being noticed or published. Logs it when it is news.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -32,8 +32,8 @@ pub(super) struct Submitted {
     /// What must serve when its turn has come.
     pub(super) expected: Vec<Expected>,
     pub(super) origin: Origin,
-    /// When the files were made that it is of, if it is of files.
-    pub(super) made: Option<Instant>,
+    /// How many changes of the API had been acknowledged when the files were read that it is of, if it is of files.
+    pub(super) read_at: Option<u64>,
     /// What whoever read it found worth saying.
     pub(super) warnings: Vec<Diagnostic>,
     /// Its bytes, if they count.
@@ -70,18 +70,17 @@ impl Writer {
             let shared = self.shared.clone();
             while let Ok(command) = queue.recv() {
                 let Command { submitted, reply, at } = command;
-                let Submitted { change, expected, origin, made, warnings, held } = submitted;
+                let Submitted { change, expected, origin, read_at, warnings, held } = submitted;
                 let whole = matches!(change, Change::Replace(_));
                 let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
-                let outcome = match made {
+                let outcome = match read_at {
                     _ if unwanted() => {
                         // freed here and now, with what it holds
                         drop((change, warnings));
                         Err(Rejected::Abandoned)
                     }
-                    Some(made) if self.is_superseded(made) => {
-                        events::LoadSuperseded { source: origin }.emit(&self.metrics);
-                        self.shared.board.superseded(origin);
+                    // they may have been so before that change: whoever read them looks again
+                    Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => {
                         Err(Rejected::Superseded)
                     }
                     _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
@@ -91,8 +90,8 @@ impl Writer {
                 match &outcome {
                     Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
                     Ok(applied) if origin == Origin::Files => self.files_had = applied.entities,
-                    // before the answer: whoever has it may rely on it. Files that are made from here on are later
-                    Ok(_) => *self.acknowledged() = Some(Instant::now()),
+                    // before the answer: whoever has it may rely on it
+                    Ok(_) => self.acknowledge(),
                     Err(_) => {}
                 }
                 // whoever asked may have left; the change stands all the same
@@ -106,13 +105,13 @@ impl Writer {
         Ok(())
     }
 
-    fn acknowledged(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.shared.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the API has acknowledged a change since files were made. They must not undo it.
-    fn is_superseded(&self, made: Instant) -> bool {
-        self.acknowledged().is_some_and(|acknowledged| made < acknowledged)
+    /// The files are looked at: as they are now, they must not undo the change. What comes after the look is later.
+    fn acknowledge(&self) {
+        let work = self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(work) = work.0 {
+            work();
+        }
+        self.shared.acknowledged.fetch_add(1, Ordering::Release);
     }
 
     fn serving(&self) -> Option<Revision> {

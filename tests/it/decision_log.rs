@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::patience::Lines;
 use crate::support::process::{Process, workspace};
 use crate::support::tiny::{ask, ask_with, tiny};
 use crate::support::{Server, fleet};
@@ -338,16 +339,7 @@ fn a_full_queue_drops_and_counts_and_nobody_waits() {
     let scrape = server.admin().get("/metrics").text();
     assert_eq!(crate::support::metric(&scrape, "palisade_decision_log_dropped_total"), (before + 50) as f64);
     // a reader comes: what waited is read, line by line, and nothing more is dropped
-    let reader = std::thread::spawn(move || {
-        use std::io::BufRead;
-        let pipe = std::io::BufReader::new(std::fs::File::open(file).unwrap());
-        let mut read = 0;
-        for line in pipe.lines().map(Result::unwrap).take_while(|line| !line.contains("the-last")) {
-            serde_json::from_str::<Value>(&line).unwrap();
-            read += 1;
-        }
-        read
-    });
+    let reader = Lines::of(&file);
     server.until("written", |server| written(server) + dropped(server) == asked + 50);
     let last = client.send(
         "POST",
@@ -356,7 +348,9 @@ fn a_full_queue_drops_and_counts_and_nobody_waits() {
         ask("alice").as_bytes(),
     );
     assert_eq!(last.status, 200);
-    assert_eq!(reader.join().unwrap(), asked + 50 - dropped(&server));
+    let lines = reader.until("the-last", || {});
+    assert!(lines.iter().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    assert_eq!(lines.len() as u64, asked + 51 - dropped(&server));
 }
 
 #[test]

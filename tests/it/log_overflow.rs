@@ -1,7 +1,6 @@
 //! A decision log that cannot keep up: what becomes of decisions, of memory, and of what was recorded.
 
-use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::gate::{DIALECTS, Gate, bearer, code, get};
+use crate::support::patience::{Lines, join};
 use crate::support::process::{Process, workspace};
 use crate::support::tiny::{ask, ask_with, tiny};
 use crate::support::{Client, Response, Server};
@@ -21,13 +21,10 @@ fn pipe() -> (tempfile::TempDir, PathBuf) {
     (dir, file)
 }
 
-/// Reads a pipe until there is a line that contains `last`; gives the lines before.
-fn read(pipe: &Path, last: &'static str) -> std::thread::JoinHandle<Vec<Value>> {
-    let pipe = std::io::BufReader::new(std::fs::File::open(pipe).unwrap());
-    std::thread::spawn(move || {
-        let lines = pipe.lines().map(Result::unwrap).take_while(|line| !line.contains(last));
-        lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
-    })
+/// Asks for a decision that the log names `the-last`.
+fn ask_the_last(client: &mut Client) -> Response {
+    let headers = [("content-type", "application/json"), ("x-request-id", "the-last")];
+    client.send("POST", "/v1/is_authorized", &headers, ask("alice").as_bytes())
 }
 
 /// Waits until something is so.
@@ -119,18 +116,14 @@ routes:
         let after = allowed("palisade_decisions_total{outcome=\"allow\",transport=\"nginx\"}");
         assert_eq!(after - before, if allows { 1.0 } else { 0.0 }, "{overflow}: an error is no allow in the metrics");
         // a reader comes: everything is recorded and decided again, and nothing that was answered is missing
-        let reader = read(&file, "the-last");
+        let reader = Lines::of(&file);
         server.until("recorded again", |server| server.client().post("/v1/is_authorized", ask("alice")).status == 200);
-        let json_type = ("content-type", "application/json");
-        let headers = [json_type, ("x-request-id", "the-last")];
-        let last = || client.send("POST", "/v1/is_authorized", &headers, ask("alice").as_bytes()).status;
-        server.until("the last", {
-            let last = std::cell::RefCell::new(last);
-            move |_| last.borrow_mut()() == 200
-        });
-        let lines = reader.join().unwrap();
+        // an answer says nothing of its record where records are dropped
+        let lines = reader.until("the-last", || drop(ask_the_last(&mut client)));
         server.until("counted", |server| written(server) >= lines.len() as u64);
-        assert!(lines.iter().all(|line| line["decision_id"].is_string()));
+        for line in &lines {
+            assert!(serde_json::from_str::<Value>(line).unwrap()["decision_id"].is_string(), "{line}");
+        }
     }
 }
 
@@ -157,14 +150,13 @@ fn a_decision_waits_for_room_and_no_other_request_waits_with_it() {
         assert_eq!(Client::new(addr).get("/v1/nothing").status, 404);
         assert_eq!(Client::new(addr).post("/v1/is_authorized", "{").status, 400);
     }
-    let reader = read(&file, "the-last");
+    let reader = Lines::of(&file);
     for asked in waiting {
-        assert!(asked.join().unwrap(), "there is room now");
+        assert!(join(asked), "there is room now");
     }
-    let headers = [("content-type", "application/json"), ("x-request-id", "the-last")];
-    let last = server.client().send("POST", "/v1/is_authorized", &headers, ask("alice").as_bytes());
-    assert_eq!(last.status, 200);
-    let lines = reader.join().unwrap();
+    assert_eq!(ask_the_last(&mut server.client()).status, 200);
+    let lines = reader.until("the-last", || {});
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     for n in 0..32 {
         assert_eq!(lines.iter().filter(|line| line["context"]["n"] == n).count(), 1, "{n}: answered once");
     }
@@ -321,7 +313,7 @@ fn nothing_is_lost_at_a_clean_end() {
         std::thread::sleep(Duration::from_millis(300));
         stop.store(true, Ordering::Relaxed);
         // the last records may not be written yet
-        let answered: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        let answered: usize = clients.into_iter().map(join).sum();
         process.signal("TERM");
         let (status, said) = process.wait();
         assert_eq!(status.code(), Some(0), "{said}");
@@ -373,16 +365,17 @@ fn a_pipe_that_is_made_again_gets_what_the_old_one_held() {
         until(|| written() >= 50.0);
         std::fs::remove_file(&pipe).unwrap();
         make();
-        let reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
-        let mut lines = std::io::BufReader::new(reader).lines();
+        // open at both ends, so that it waits for no writer
+        let held = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        let lines = Lines::of(&pipe);
         ask_all(&mut client, 50);
         let mut seen = std::collections::BTreeSet::new();
         while seen.len() < 100 {
-            let line = lines.next().unwrap().unwrap();
-            let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let record: Value = serde_json::from_str(&lines.next()).unwrap();
             seen.insert(record["context"]["number"].as_i64().unwrap());
         }
         assert_eq!(seen, (0..100).collect(), "{overflow}");
+        drop(held);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::patience::Lines;
 use crate::support::process::{command, serve_with, workspace, write_policy};
 use crate::support::raw::{Wire, post};
 use crate::support::tiny::ask;
@@ -16,7 +17,8 @@ use crate::support::{Client, metric};
 /// A process whose output is read only when the test says so.
 struct Mute {
     child: Child,
-    stderr: BufReader<ChildStderr>,
+    /// Until somebody else reads it.
+    stderr: Option<BufReader<ChildStderr>>,
     /// Until it is closed.
     stdout: Option<ChildStdout>,
     decisions: SocketAddr,
@@ -41,7 +43,7 @@ impl Mute {
             }
         }
         let stdout = child.stdout.take();
-        let mute = Self { child, stderr, stdout, decisions: addresses[0], admin: addresses[1], dir };
+        let mute = Self { child, stderr: Some(stderr), stdout, decisions: addresses[0], admin: addresses[1], dir };
         mute.until("ready", |mute| mute.admin().get("/readyz").status == 200);
         mute
     }
@@ -118,15 +120,9 @@ fn a_stuck_standard_error_stops_nothing() {
 fn lost_lines_are_told_when_standard_error_moves_again() {
     let mut mute = Mute::start(&["log.level=debug"]);
     mute.fill_stderr();
-    let mut said = String::new();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !said.contains("log lines were dropped") {
-        assert!(Instant::now() < deadline, "the loss is not told");
-        let mut line = String::new();
-        mute.stderr.read_line(&mut line).unwrap();
-        said.push_str(&line);
-    }
-    assert!(said.lines().last().is_some_and(|line| line.contains("WARN") && line.contains("count=")), "{said}");
+    let stderr = Lines::from(mute.stderr.take().unwrap());
+    let said = stderr.until("log lines were dropped", || {});
+    assert!(said.last().is_some_and(|line| line.contains("WARN") && line.contains("count=")), "{said:?}");
 }
 
 #[test]
@@ -141,7 +137,7 @@ fn a_stuck_standard_output_does_not_hold_up_the_end() {
     assert_eq!(status, Some(0));
     assert!(took < Duration::from_secs(3), "{took:?}");
     let mut said = String::new();
-    mute.stderr.read_to_string(&mut said).unwrap();
+    mute.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("takes nothing"), "{said}");
     let mut log = String::new();
     mute.stdout.as_mut().unwrap().read_to_string(&mut log).unwrap();
@@ -185,7 +181,7 @@ fn the_end_says_what_was_not_answered() {
     assert_eq!(status, Some(0));
     assert!(took < Duration::from_millis(1_500), "{took:?}");
     let mut said = String::new();
-    mute.stderr.read_to_string(&mut said).unwrap();
+    mute.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("cut=1 unanswered=1"), "{said}");
     assert!(!said.contains("connection was answered"), "{said}");
 }

@@ -15,14 +15,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::Diagnostic;
 use crate::source::files::Tree;
-use crate::source::files::ages::age_by_path;
 use crate::source::files::names::Role;
 use crate::source::files::open::Unfinished;
+use crate::source::files::picture::{self, KnownFile, KnownFiles};
 use crate::source::files::scan::{Found, Part, Scan};
-use crate::source::files::settle::{READ_LAG, Signals};
-use crate::source::files::stamp::Stamp;
+use crate::source::files::settle::{self, Signals};
+use crate::source::files::stamp::{Identity, Stamp};
 use crate::source::files::writers;
-use crate::source::{Ages, Loaded};
+use crate::source::{Loaded, Picture};
 
 /// How often to look whether what vanished is back.
 const LOOK: Duration = Duration::from_millis(50);
@@ -40,12 +40,6 @@ const LONGEST_FRESH: Duration = Duration::from_millis(200);
 /// the source was watched. Longer than most pauses of a writer.
 const UNPROVEN: u32 = 3;
 
-/// How much file times may lag behind the clock.
-const CLOCK_STEP: Duration = Duration::from_millis(20);
-
-/// How long a load may read at most until files that are opened are no more believed to be opened by it.
-const LONGEST_READ: Duration = Duration::from_secs(60);
-
 /// How often a load starts again since files change under it.
 const ATTEMPTS: usize = 5;
 
@@ -60,8 +54,8 @@ pub(super) struct Caution {
 struct Memory {
     /// What the last whole load read.
     good: Option<Arc<Scan>>,
-    /// What was there when the load began that has not ended well yet.
-    begun: Option<Scan>,
+    /// What each file held when it was last read.
+    known: Arc<KnownFiles>,
     /// Since when files of it have been missing, by origin.
     gone: Vec<(String, Instant)>,
     /// What the watches know of files that are open.
@@ -84,24 +78,25 @@ impl Caution {
         memory.signals.push(Arc::downgrade(signals));
     }
 
-    /// Loads by `read`, when nothing speaks against it. What is loaded was there at once if nothing changed since the
-    /// first attempt began.
-    pub(super) fn load(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
-        if self.lock().begun.is_none() {
-            let begun = Scan::of(tree);
-            self.lock().begun = Some(begun);
+    /// Looks at what the files hold now.
+    pub(super) fn picture(&self, tree: &Tree) -> Picture {
+        let known = self.lock().known.clone();
+        let signals = self.signals();
+        let _reading = settle::reading(&signals);
+        let (picture, read) = picture::take(tree, &known);
+        if !read.is_empty() {
+            let mut memory = self.lock();
+            // unless a load was faster
+            if Arc::ptr_eq(&memory.known, &known) {
+                let known = Arc::make_mut(&mut memory.known);
+                known.extend(read);
+            }
         }
-        let (scan, result) = self.load_when_whole(tree, read);
-        let result = result.map(|loaded| {
-            let same = self.lock().begun.take().is_some_and(|begun| begun.is_same(&scan));
-            Loaded { at_once: loaded.at_once && same, ..loaded }
-        });
-        (scan, result)
+        picture
     }
 
     /// Loads by `read`, when nothing speaks against believing what is there.
-    fn load_when_whole(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
-        let mut changed = false;
+    pub(super) fn load(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
         for _ in 0..ATTEMPTS {
             self.wait_for_the_missing(tree);
             if let Some((scan, problem)) = self.wait_for_the_young(tree) {
@@ -110,19 +105,20 @@ impl Caution {
             if let Some((scan, problem)) = self.lost(tree) {
                 return (Arc::new(scan), Err(vec![problem]));
             }
-            self.reads_until(Instant::now() + LONGEST_READ);
+            let mut listed = SystemTime::now();
+            let reading = self.signals();
+            let reading = settle::reading(&reading);
             let (scan, result) = read();
-            self.reads_until(Instant::now() + READ_LAG);
+            drop(reading);
             let open = self.open(&scan, result.is_ok());
             if !open.is_empty() {
                 if self.closes_soon(&scan) {
-                    changed = true;
                     continue;
                 }
                 return (Arc::new(scan), Err(open));
             }
             let loaded = match result {
-                Ok(loaded) => Loaded { at_once: loaded.at_once && !changed, ..loaded },
+                Ok(loaded) => loaded,
                 Err(problems) => return (Arc::new(scan), Err(problems)),
             };
             // what was written a moment ago may be written on: the notifier tells of it a moment later
@@ -133,30 +129,23 @@ impl Caution {
             // what happened until the last listing is heard of before it, and what comes later is no part of it
             let signals = self.signals();
             signals.iter().for_each(|signals| signals.catch_up());
-            let good = self.lock().good.clone().unwrap_or_default();
-            let mut ages = Ages::default();
-            for signals in &signals {
-                let (all, paths) = signals.times();
-                ages.all = ages.all.max(all);
-                age_by_path(&mut ages, &paths, &[&scan, &good]);
+            let again = !fresh.is_zero() || !signals.is_empty();
+            if again {
+                listed = SystemTime::now();
             }
-            let from = Instant::now();
-            let steady = (fresh.is_zero() && signals.is_empty()) || scan.is_same(&Scan::of(tree));
+            let steady = !again || scan.is_same(&Scan::of(tree));
             if steady
                 && self.unfinished(&scan).is_empty()
                 && self.unproven(&scan, tree.settings.vanish_quiet).is_none()
                 && self.young(&scan, tree.settings.vanish_quiet).is_none()
             {
                 let scan = Arc::new(scan);
-                for signals in &signals {
-                    let unannounced = signals.saw(&scan, from);
-                    age_by_path(&mut ages, &unannounced, &[&scan, &good]);
-                }
-                let ages = (!signals.is_empty()).then_some(ages);
-                self.lock().good = Some(Arc::clone(&scan));
-                return (scan, Ok(Loaded { ages, ..loaded }));
+                let known = KnownFile::all(&scan, &loaded, listed);
+                let mut memory = self.lock();
+                memory.good = Some(Arc::clone(&scan));
+                memory.known = Arc::new(known);
+                return (scan, Ok(loaded));
             }
-            changed = true;
         }
         let problem = Diagnostic::error(tree.shown(), "files change each time that they are read")
             .help("write to a temporary name and rename it into place; they are read again when they are quiet")
@@ -180,11 +169,6 @@ impl Caution {
         let message = "the routes were loaded from here, and it does not exist any more; they are kept";
         let help = "bring it back, or restart the sidecar if there are to be no routes";
         Some((Scan::of(tree), Diagnostic::error(root.path.display().to_string(), message).help(help).passing()))
-    }
-
-    /// Tells the watches that files are opened by us.
-    fn reads_until(&self, until: Instant) {
-        self.signals().iter().for_each(|signals| signals.reads_until(Some(until)));
     }
 
     /// Waits until every file whose writer may have been missed has been unchanged for long enough; gives what there
@@ -223,7 +207,7 @@ impl Caution {
             let Some(left) = now.duration_since(changed).ok().and_then(|age| enough.checked_sub(age)) else { continue };
             let dir = file.real.parent().unwrap_or(&file.real);
             let announced = |signals: &Arc<Signals>| {
-                signals.watched_since(dir).is_some_and(|since| changed > since && !is_made_after(dir, since))
+                signals.watched_since(dir).is_some_and(|(since, which)| changed > since && is_still(dir, which))
             };
             if left.is_zero() || signals.iter().any(announced) {
                 continue;
@@ -282,6 +266,9 @@ impl Caution {
     fn unfinished(&self, scan: &Scan) -> Vec<Unfinished> {
         let mut found: Vec<Unfinished> = self.signals().iter().flat_map(|signals| signals.unfinished()).collect();
         found.retain(|unfinished| scan.files.iter().any(|file| file.real == unfinished.path));
+        for signals in self.signals() {
+            found.extend(signals.adrift(scan.files.iter()));
+        }
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);
         found
@@ -300,9 +287,10 @@ impl Caution {
             .files
             .iter()
             .filter(|file| known.get(&place(file)) != Some(&file.stamp) && !told.contains(file.real.as_path()));
-        self.reads_until(Instant::now() + LONGEST_READ);
+        let signals = self.signals();
+        let reading = settle::reading(&signals);
         let written = writers::written(asked, read);
-        self.reads_until(Instant::now() + READ_LAG);
+        drop(reading);
         let told = unfinished.iter().map(|unfinished| being_written(&unfinished.path, unfinished));
         told.chain(written.iter().map(|written| being_written(&written.path, written))).collect()
     }
@@ -331,11 +319,9 @@ impl Caution {
     }
 }
 
-/// Whether a directory was made after it was last set under watch: what is known by its name is of the one before it,
-/// which may even have had the same inode. Where the file system keeps no such times, the watch is believed.
-fn is_made_after(dir: &Path, since: SystemTime) -> bool {
-    let made = fs::metadata(dir).and_then(|meta| meta.created());
-    made.is_ok_and(|made| made + CLOCK_STEP > since)
+/// Whether a directory is still the one that was set under watch: what is known by its name may be of one before it.
+fn is_still(dir: &Path, which: Identity) -> bool {
+    fs::metadata(dir).is_ok_and(|metadata| Identity::of(&metadata) == which)
 }
 
 /// What makes two files the same one, whatever is in them.

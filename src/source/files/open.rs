@@ -24,7 +24,7 @@ const OPEN_LAG: Duration = Duration::from_millis(50);
 /// What is known of one.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
-    since: SystemTime,
+    pub(super) since: SystemTime,
     /// Whether it was written; else it was made, and is waited for while it is empty.
     written: bool,
     /// Whether it is part of the bundle, as far as is known.
@@ -33,6 +33,10 @@ pub(super) struct Open {
     shared: bool,
     /// When it was first known, to tell the open of its writer from another.
     first: Instant,
+    /// Whether the open of its writer may still be announced.
+    owed: bool,
+    /// Which file it is, if it was still there when it was first known.
+    pub(super) place: Option<(u64, u64)>,
     /// Since when it has looked like this, where its close may have been missed.
     doubt: Option<(Instant, Option<Stamp>)>,
 }
@@ -52,6 +56,8 @@ pub(super) struct Looked {
     /// What is known now; `None` if it is not open any more.
     pub(super) open: Option<Open>,
     pub(super) unfinished: Option<Unfinished>,
+    /// It is not at this path any more, and may come back by another.
+    pub(super) away: Option<Open>,
 }
 
 // === impl Open ===
@@ -65,6 +71,8 @@ impl Open {
             counts: true,
             shared: false,
             first: Instant::now(),
+            owed: true,
+            place: None,
             doubt: None,
         }
     }
@@ -76,7 +84,17 @@ impl Open {
 
     /// A file that was made and is open.
     pub(super) fn made() -> Self {
-        Self { written: false, ..Self::written() }
+        Self { written: false, owed: false, ..Self::written() }
+    }
+
+    /// A file that was changed by whoever opened it a moment ago.
+    pub(super) fn written_by(opened: Instant) -> Self {
+        Self { owed: opened.elapsed() > OPEN_LAG, ..Self::written() }
+    }
+
+    /// The same, as part of the bundle or not.
+    pub(super) fn counting(self, counts: bool) -> Self {
+        Self { counts, ..self }
     }
 
     /// It was opened or changed once more, so that its close is still to come.
@@ -88,10 +106,10 @@ impl Open {
 
     /// It was opened, be it to read or to write. Cutting a file is announced a moment before the open that cuts it.
     pub(super) fn opened(&mut self) {
-        if self.first.elapsed() > OPEN_LAG {
-            self.shared = true;
-        } else {
+        if std::mem::take(&mut self.owed) && self.first.elapsed() <= OPEN_LAG {
             self.doubt = None;
+        } else {
+            self.shared = true;
         }
     }
 
@@ -126,25 +144,29 @@ impl Open {
     /// Looks at a file that the system says is `written` to, if it says anything.
     fn look_at(mut self, path: PathBuf, written: Option<bool>) -> Looked {
         let stamp = match fs::metadata(&path) {
+            // another took its name
+            Ok(metadata) if self.place.is_some_and(|place| place != Stamp::of(&metadata).place()) => {
+                return Looked { path, open: None, unfinished: None, away: Some(self) };
+            }
             Ok(metadata) => Some(Stamp::of(&metadata)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Looked { path, open: None, unfinished: None };
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Looked { path, open: None, unfinished: None, away: Some(self) };
             }
             Err(_) => None,
         };
         if written == Some(false) {
-            return Looked { path, open: None, unfinished: None };
+            return Looked { path, open: None, unfinished: None, away: None };
         }
         if let (None, Some((since, before))) = (written, &mut self.doubt) {
             if *before != stamp {
                 (*since, *before) = (Instant::now(), stamp);
             } else if since.elapsed() >= DOUBT_QUIET {
-                return Looked { path, open: None, unfinished: None };
+                return Looked { path, open: None, unfinished: None, away: None };
             }
         }
         let counts = self.written || stamp.is_none_or(|stamp| stamp.len == 0);
         let unfinished = counts.then(|| Unfinished { path: path.clone(), since: self.since });
-        Looked { path, open: counts.then_some(self), unfinished }
+        Looked { path, open: counts.then_some(self), unfinished, away: None }
     }
 }
 
@@ -193,6 +215,9 @@ mod tests {
         let mut shared = Open::written();
         shared.opened();
         assert!(shared.clone().closed(), "the open of its own writer");
+        let mut second = shared.clone();
+        second.opened();
+        assert!(!second.closed(), "another, however soon it comes");
         shared.first = long_ago;
         shared.opened();
         assert!(!shared.closed() && still_open(&shared) && shared.doubt.is_some());

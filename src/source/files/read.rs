@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::place::locate;
 use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
-use crate::source::Loaded;
 use crate::source::files::blank::{self, Content};
 use crate::source::files::names::{self, Role};
 use crate::source::files::scan::{Found, Scan};
 use crate::source::files::stamp::{self, Stamp};
 use crate::source::files::stream::{self, Opened, Places};
 use crate::source::files::{FileSettings, Tree, policy_json};
+use crate::source::{Held, Loaded};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
 const PAUSES: [Duration; 4] =
@@ -46,7 +46,6 @@ fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan,
         let (result, mut unsteady) = read(&before);
         let after = list();
         if before.is_same(&after) && unsteady.is_empty() {
-            let result = result.map(|loaded| Loaded { at_once: pauses.len() == PAUSES.len(), ..loaded });
             return (after, result);
         }
         let Some(pause) = pauses.next() else {
@@ -121,7 +120,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
         match taken {
             Ok(held) => {
                 left -= file.stamp.len;
-                files.insert(file.origin.clone(), held);
+                files.insert(file.origin.clone(), Held::with_stamp(held, file.stamp));
             }
             Err(Failure::Changed) => unsteady.push(file.origin.clone()),
             Err(Failure::Unusable(problem)) => problems.push(*problem),

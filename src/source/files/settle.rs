@@ -11,11 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
-use crate::source::files::ages::Heard;
 use crate::source::files::names;
 use crate::source::files::open::{Open, Unfinished};
-use crate::source::files::scan::Scan;
-use crate::source::files::stamp::Stamp;
+use crate::source::files::scan::Found;
+use crate::source::files::stamp::{Identity, Stamp};
 
 /// As many times the quiet period passes at most until a change is answered.
 pub(super) const PATIENCE: u32 = 10;
@@ -24,10 +23,10 @@ pub(super) const PATIENCE: u32 = 10;
 const MAX_UNFINISHED: usize = 1_000;
 
 /// How much later than a file is opened that may be announced.
-pub(super) const READ_LAG: Duration = Duration::from_millis(50);
+const READ_LAG: Duration = Duration::from_millis(50);
 
-/// How long a look at the files that are open may take.
-const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// How long it is remembered that a file is open that lost its name.
+const LONGEST_ADRIFT: Duration = Duration::from_secs(60);
 
 /// The longest that is waited for events that are on their way.
 const LONGEST_LAG: Duration = Duration::from_millis(200);
@@ -44,9 +43,6 @@ pub(super) struct Signals {
 #[derive(Debug, Default)]
 struct Pending {
     stop: bool,
-    heard: Heard,
-    /// Links that came since it was last said which there are.
-    links: BTreeSet<PathBuf>,
     /// What is opened so that its news comes after all that happened before.
     awaited: Option<PathBuf>,
     /// When the first and the last unanswered event came.
@@ -56,14 +52,18 @@ struct Pending {
     made: BTreeSet<PathBuf>,
     /// Files that were written, or made and opened, and not closed yet. They outlive the answers.
     open: BTreeMap<PathBuf, Open>,
-    /// Files that another opened, to read or to write, and no writer closed since.
-    opened: BTreeSet<PathBuf>,
-    /// What was open under the name that a rename takes away, by the number of the rename, and whether it was opened.
-    moving: Option<(usize, Option<Open>, bool)>,
-    /// Until when opening a file is our own reading.
+    /// Files that are open and lost their names, by what they are whatever their names, and when that was noticed. They
+    /// count where they turn up again.
+    adrift: HashMap<(u64, u64), (Instant, PathBuf, Open)>,
+    /// Files that another opened, to read or to write, and no writer closed since; and when.
+    opened: BTreeMap<PathBuf, Instant>,
+    /// What was open under the name that a rename takes away, by the number of the rename, and when it was opened.
+    moving: Option<(usize, Option<Open>, Option<Instant>)>,
+    /// How many of us read now, and until when opening a file is our own reading.
+    readers: usize,
     reading: Option<Instant>,
     /// Since when each watched place has been watched.
-    since: BTreeMap<PathBuf, SystemTime>,
+    since: BTreeMap<PathBuf, (SystemTime, Identity)>,
     /// What a rename put into its place, and when.
     placed: BTreeMap<PathBuf, SystemTime>,
     interest: Interest,
@@ -104,6 +104,26 @@ pub(super) enum Woken {
     Held,
 }
 
+/// We read: what is opened meanwhile, and announced a moment later, is opened by us.
+#[must_use]
+pub(super) struct Reading<'s>(&'s [Arc<Signals>]);
+
+/// Says to the watches that we read, until it is dropped.
+pub(super) fn reading(signals: &[Arc<Signals>]) -> Reading<'_> {
+    signals.iter().for_each(|signals| signals.lock().readers += 1);
+    Reading(signals)
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        for signals in self.0 {
+            let mut pending = signals.lock();
+            pending.readers = pending.readers.saturating_sub(1);
+            pending.reading = Some(Instant::now() + READ_LAG);
+        }
+    }
+}
+
 // === impl Signals ===
 
 impl Signals {
@@ -128,18 +148,7 @@ impl Signals {
     /// Says which events matter from now on.
     pub(super) fn attend(&self, interest: Interest) {
         let mut pending = self.lock();
-        pending.links.retain(|link| !interest.turns.contains(link));
         pending.interest = interest;
-    }
-
-    /// Takes a listing that was begun at `from`: what differs from the one before has changed.
-    pub(super) fn saw(&self, scan: &Arc<Scan>, from: Instant) -> HashMap<PathBuf, Instant> {
-        self.lock().heard.saw(scan, from)
-    }
-
-    /// When something happened last that may concern every file, and to each path, as far as is known by now.
-    pub(super) fn times(&self) -> (Option<Instant>, HashMap<PathBuf, Instant>) {
-        self.lock().heard.times()
     }
 
     /// Waits until everything is heard that happened before: events come in their order, so that one of our own is
@@ -187,7 +196,6 @@ impl Signals {
             Ok(_) | Err(_) => {
                 pending.taken.all_lost = true;
                 pending.doubt(Path::new("/"));
-                pending.heard.of_all();
                 pending.touch();
             }
         }
@@ -259,16 +267,15 @@ impl Signals {
     }
 
     /// The files that are open and changed. Looks at each, and forgets those that are gone or were closed unnoticed.
-    pub(super) fn unfinished(&self) -> Vec<Unfinished> {
+    pub(super) fn unfinished(self: &Arc<Self>) -> Vec<Unfinished> {
         let open = self.lock().open.clone();
         if open.is_empty() {
             return Vec::new();
         }
         // not under the lock: a look may take long on a slow file system
-        let reading = self.lock().reading;
-        self.reads_until(reading.max(Some(Instant::now() + LONGEST_LOOK)));
+        let reading = reading(std::slice::from_ref(self));
         let looked: Vec<_> = open.into_iter().map(|(path, open)| open.look(path)).collect();
-        self.reads_until(reading.max(Some(Instant::now() + READ_LAG)));
+        drop(reading);
         let mut pending = self.lock();
         let mut unfinished = Vec::new();
         for looked in looked {
@@ -276,6 +283,9 @@ impl Signals {
                 match looked.open {
                     Some(open) => *known = open.since_then(known),
                     None => drop(pending.open.remove(&looked.path)),
+                }
+                if let Some(away) = looked.away {
+                    pending.set_adrift(looked.path.clone(), away);
                 }
             }
             unfinished.extend(looked.unfinished);
@@ -285,20 +295,37 @@ impl Signals {
         unfinished
     }
 
-    /// Says that we read until `until`, so that what is opened meanwhile is opened by us.
-    pub(super) fn reads_until(&self, until: Option<Instant>) {
-        self.lock().reading = until;
+    /// Those of `files` that were open when they had other names, and are not known to be closed.
+    pub(super) fn adrift<'f>(self: &Arc<Self>, files: impl Iterator<Item = &'f Found>) -> Vec<Unfinished> {
+        let adrift = self.lock().adrift.clone();
+        let mut unfinished = Vec::new();
+        for file in files.filter(|_| !adrift.is_empty()) {
+            let Some((_, _, open)) = adrift.get(&file.stamp.place()) else { continue };
+            let reading = reading(std::slice::from_ref(self));
+            let looked = open.clone().look(file.real.clone());
+            drop(reading);
+            let mut pending = self.lock();
+            if let Some((since, path, known)) = pending.adrift.get_mut(&file.stamp.place()) {
+                match looked.open {
+                    Some(open) => (*since, *path, *known) = (Instant::now(), file.real.clone(), open.since_then(known)),
+                    None if looked.away.is_some() => {}
+                    None => drop(pending.adrift.remove(&file.stamp.place())),
+                }
+            }
+            unfinished.extend(looked.unfinished);
+        }
+        unfinished
     }
 
-    /// Says what is watched from now on, and forgets the rest.
-    pub(super) fn watched(&self, places: impl Iterator<Item = PathBuf>) {
+    /// Says what is watched from now on, each with what it was when that was set, and forgets the rest.
+    pub(super) fn watched(&self, places: impl Iterator<Item = (PathBuf, Identity)>) {
         let now = SystemTime::now();
         let mut pending = self.lock();
         let mut before = std::mem::take(&mut pending.since);
         pending.since = places
-            .map(|place| {
-                let since = before.remove(&place).unwrap_or(now);
-                (place, since)
+            .map(|(place, identity)| {
+                let since = before.remove(&place).map_or(now, |(since, _)| since);
+                (place, (since, identity))
             })
             .collect();
     }
@@ -308,8 +335,8 @@ impl Signals {
         self.lock().since.retain(|watched, _| !watched.starts_with(place));
     }
 
-    /// Since when changes of files in `dir` have been announced.
-    pub(super) fn watched_since(&self, dir: &Path) -> Option<SystemTime> {
+    /// Since when changes of files in `dir` have been announced, and which directory it was then.
+    pub(super) fn watched_since(&self, dir: &Path) -> Option<(SystemTime, Identity)> {
         self.lock().since.get(dir).copied()
     }
 
@@ -365,7 +392,7 @@ impl Pending {
         let name = path.file_name().unwrap_or_default();
         let named = inside && names::may_be_read(&name.to_string_lossy());
         if matches!(kind, EventKind::Access(AccessKind::Open(_))) {
-            self.was_opened(path, turn || named);
+            self.was_opened(path, turn || inside);
         }
         match kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
@@ -374,14 +401,21 @@ impl Pending {
                 if self.open.get_mut(path).is_none_or(Open::closed) {
                     self.open.remove(path);
                 }
+                if !self.adrift.is_empty() {
+                    let place = place_of(path);
+                    self.adrift
+                        .retain(|at, (_, known, open)| !((known == path || Some(*at) == place) && open.closed()));
+                }
             }
             EventKind::Access(AccessKind::Open(_)) if self.made.remove(path) => self.is_open(path, Open::made()),
             // reading, ours included, changes nothing
             EventKind::Access(_) => return,
-            EventKind::Modify(ModifyKind::Data(_)) if turn || named => {
+            // whatever its name: it may be renamed before it is closed
+            EventKind::Modify(ModifyKind::Data(_)) if turn || inside => {
                 // `truncate` by path opens nothing, and a file that lost its name is written under it all the same
-                let open = if self.opened.contains(path) { Open::written() } else { Open::perhaps_written() };
-                self.is_open(path, open);
+                let opened = self.opened.get(path);
+                let open = opened.map_or_else(Open::perhaps_written, |at| Open::written_by(*at));
+                self.is_open(path, open.counting(turn || named));
             }
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {}
             // names came, went or moved; any of them may be a directory
@@ -389,7 +423,6 @@ impl Pending {
         }
         if turn || named {
             self.taken.certain = true;
-            self.heard.of(path);
             self.touch();
         } else if own {
             // permissions, perhaps
@@ -401,7 +434,11 @@ impl Pending {
         // this one tells once more what two others have told
         let twice = matches!(kind, EventKind::Modify(ModifyKind::Name(RenameMode::Both)));
         let was_open = if twice { None } else { self.open.remove(path) };
-        let was_opened = !twice && self.opened.remove(path);
+        let was_opened = if twice { None } else { self.opened.remove(path) };
+        // from here on it counts wherever it turns up
+        if let Some(open) = &was_open {
+            self.set_adrift(path.to_owned(), open.clone());
+        }
         self.made.remove(path);
         match kind {
             EventKind::Create(CreateKind::File | CreateKind::Any) if matters && self.made.len() < MAX_UNFINISHED => {
@@ -414,15 +451,18 @@ impl Pending {
                 // a file that is written on under its new name is no more whole than it was
                 if let Some((number, open, opened)) = self.moving.take()
                     && Some(number) == tracker
-                    && matters
+                    && (matters || near)
                 {
-                    if opened && self.opened.len() < MAX_UNFINISHED {
-                        self.opened.insert(path.to_owned());
+                    if let Some(at) = opened.filter(|_| self.opened.len() < MAX_UNFINISHED) {
+                        self.opened.insert(path.to_owned(), at);
                     }
-                    if let Some(mut open) = open {
-                        open.counts = true;
-                        self.is_open(path, open);
+                    if let Some(open) = open {
+                        open.place.and_then(|place| self.adrift.remove(&place));
+                        self.is_open(path, open.counting(matters));
                     }
+                } else if let Some((_, _, open)) = place_of(path).and_then(|place| self.adrift.remove(&place)) {
+                    // it lost its name in another way
+                    self.is_open(path, open.counting(matters));
                 }
             }
             _ => {}
@@ -441,29 +481,7 @@ impl Pending {
         }
         self.taken.certain |= matters;
         if matters || near || watched {
-            if !twice {
-                self.name_changed(kind, path, matters || watched);
-            }
             self.touch();
-        }
-    }
-
-    /// A name came, went or moved: of a file, of a directory with all that is in it, or of a link to many files.
-    fn name_changed(&mut self, kind: EventKind, path: &Path, matters: bool) {
-        let gone = matches!(kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)));
-        let found = if gone { None } else { fs::symlink_metadata(path).ok() };
-        let name = path.file_name().unwrap_or_default();
-        if self.interest.turns.contains(path) || self.links.remove(path) {
-            self.heard.of_all();
-        } else if names::is_skipped(&name.to_string_lossy()) && !matters {
-            // what is behind such a name is read by a link alone
-        } else if found.as_ref().is_some_and(fs::Metadata::is_symlink) {
-            if self.links.len() < MAX_UNFINISHED {
-                self.links.insert(path.to_owned());
-            }
-            self.heard.of_all();
-        } else if matters || found.is_none_or(|found| found.is_dir()) {
-            self.heard.of(path);
         }
     }
 
@@ -472,20 +490,36 @@ impl Pending {
         if self.awaited.as_deref() == Some(path) {
             self.awaited = None;
         }
-        if !matters || self.reading.is_some_and(|until| Instant::now() <= until) {
+        if !matters || self.readers > 0 || self.reading.is_some_and(|until| Instant::now() <= until) {
             return;
         }
         if self.opened.len() < MAX_UNFINISHED {
-            self.opened.insert(path.to_owned());
+            self.opened.insert(path.to_owned(), Instant::now());
         }
         if let Some(open) = self.open.get_mut(path) {
             open.opened();
         }
     }
 
-    fn is_open(&mut self, path: &Path, open: Open) {
-        if self.open.len() < MAX_UNFINISHED {
-            self.open.entry(path.to_owned()).and_modify(|known| known.again(&open)).or_insert(open);
+    fn is_open(&mut self, path: &Path, mut open: Open) {
+        if let Some(known) = self.open.get_mut(path) {
+            known.counts |= open.counts;
+            return known.again(&open);
+        }
+        // what does not count yet leaves room for what does
+        if self.open.len() < if open.counts { MAX_UNFINISHED } else { MAX_UNFINISHED / 2 } {
+            open.place = open.place.or_else(|| place_of(path));
+            self.open.insert(path.to_owned(), open);
+        }
+    }
+
+    /// A file that is open lost its name: a close of it may be missed from here on.
+    fn set_adrift(&mut self, path: PathBuf, mut open: Open) {
+        let Some(place) = open.place else { return };
+        self.adrift.retain(|_, (since, _, _)| since.elapsed() < LONGEST_ADRIFT);
+        if self.adrift.len() < MAX_UNFINISHED {
+            open.doubt();
+            self.adrift.insert(place, (Instant::now(), path, open));
         }
     }
 
@@ -494,6 +528,11 @@ impl Pending {
             open.doubt();
         }
     }
+}
+
+/// Which file is at a path, whatever its names.
+fn place_of(path: &Path) -> Option<(u64, u64)> {
+    Some(Stamp::of(&fs::symlink_metadata(path).ok()?).place())
 }
 
 #[cfg(test)]

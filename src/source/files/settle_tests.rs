@@ -85,7 +85,7 @@ fn an_open_file_is_waited_for() {
         (&[opened], false),
         (&[written, removed], false),
     ] {
-        assert_eq!(with(kinds).unfinished().len(), usize::from(open), "{kinds:?}");
+        assert_eq!(Arc::new(with(kinds)).unfinished().len(), usize::from(open), "{kinds:?}");
     }
     let signals = with(&[written]);
     let start = Instant::now();
@@ -110,4 +110,111 @@ fn an_open_file_keeps_being_open_under_another_name() {
     signals.notice(Ok(event(named(RenameMode::To), "/p/b.cedar")));
     signals.notice(Ok(event(named(RenameMode::Both), "/p/a.cedar").add_path("/p/b.cedar".into())));
     assert_eq!(signals.lock().open.keys().collect::<Vec<_>>(), [Path::new("/p/b.cedar")]);
+}
+
+/// A file that is open, each way in which it loses and gets a name, and what the system tells of that.
+#[test]
+fn a_file_that_is_open_is_known_whatever_its_name() {
+    use std::fs;
+
+    use crate::source::files::names::Role;
+
+    let named = |mode| EventKind::Modify(ModifyKind::Name(mode));
+    let (from, to) = (named(RenameMode::From), named(RenameMode::To));
+    let (made, removed) = (EventKind::Create(CreateKind::File), EventKind::Remove(RemoveKind::File));
+    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    /// What happens on disk: `mv`, `ln` or `rm`; and the event of it, with its path and number.
+    type Step<'s> = (&'s str, &'s [(EventKind, &'s str, usize)]);
+    let ways: &[(&str, &str, &[Step<'_>], &str)] = &[
+        ("renamed", "x.cedar", &[("mv x.cedar y.cedar", &[(from, "x.cedar", 1), (to, "y.cedar", 1)])], "y.cedar"),
+        (
+            "hidden and back",
+            "x.cedar",
+            &[
+                ("mv x.cedar .x", &[(from, "x.cedar", 1), (to, ".x", 1)]),
+                ("mv .x x.cedar", &[(from, ".x", 2), (to, "x.cedar", 2)]),
+            ],
+            "x.cedar",
+        ),
+        (
+            "linked, removed and back",
+            "x.cedar",
+            &[
+                ("ln x.cedar .l", &[(made, ".l", 0)]),
+                ("rm x.cedar", &[(removed, "x.cedar", 0)]),
+                ("mv .l x.cedar", &[(from, ".l", 1), (to, "x.cedar", 1)]),
+            ],
+            "x.cedar",
+        ),
+        (
+            "away and back",
+            "x.cedar",
+            &[("mv x.cedar ../x", &[(from, "x.cedar", 1)]), ("mv ../x x.cedar", &[(to, "x.cedar", 2)])],
+            "x.cedar",
+        ),
+        ("its directory renamed", "sub/x.cedar", &[("mv sub bus", &[(from, "sub", 1), (to, "bus", 1)])], "bus/x.cedar"),
+        (
+            "renamed before its close",
+            "x.cedar.tmp",
+            &[("mv x.cedar.tmp x.cedar", &[(from, "x.cedar.tmp", 1), (to, "x.cedar", 1)])],
+            "x.cedar",
+        ),
+        (
+            "hidden until its close",
+            ".x.cedar",
+            &[("mv .x.cedar x.cedar", &[(from, ".x.cedar", 1), (to, "x.cedar", 1)])],
+            "x.cedar",
+        ),
+    ];
+    for (what, first, steps, last) in ways {
+        for closes in [false, true] {
+            let top = tempfile::tempdir().unwrap();
+            let dir = top.path().canonicalize().unwrap().join("p");
+            fs::create_dir_all(dir.join("sub")).unwrap();
+            let signals = Arc::new(Signals::default());
+            let dirs: BTreeSet<PathBuf> = ["", "sub", "bus"].map(|name| dir.join(name).components().collect()).into();
+            signals.attend(Interest { dirs: dirs.clone(), turns: BTreeSet::new(), watched: dirs });
+            let tell = |kind, path: &str, number| {
+                signals.notice(Ok(Event::new(kind).add_path(dir.join(path)).set_tracker(number)));
+            };
+            let writer = fs::File::create(dir.join(first)).unwrap();
+            std::io::Write::write_all(&mut &writer, b"x").unwrap();
+            tell(opened, first, 0);
+            tell(written, first, 0);
+            let mut writer = Some(writer);
+            if closes {
+                writer = None;
+                tell(closed, first, 0);
+            }
+            for (command, events) in *steps {
+                let words: Vec<&str> = command.split(' ').collect();
+                match *words.as_slice() {
+                    ["mv", from, to] => fs::rename(dir.join(from), dir.join(to)).unwrap(),
+                    ["ln", from, to] => fs::hard_link(dir.join(from), dir.join(to)).unwrap(),
+                    ["rm", name] => fs::remove_file(dir.join(name)).unwrap(),
+                    _ => unreachable!("{command}"),
+                }
+                for (kind, path, number) in *events {
+                    tell(*kind, path, *number);
+                }
+                // loads look in between
+                signals.unfinished();
+            }
+            let real = dir.join(last);
+            let stamp = Stamp::of(&fs::metadata(&real).unwrap());
+            let found =
+                Found { role: Role::Policies, inner: String::new(), origin: String::new(), real: real.clone(), stamp };
+            let is_open = || {
+                signals.unfinished().iter().any(|file| file.path == real)
+                    || !signals.adrift(std::iter::once(&found)).is_empty()
+            };
+            assert_eq!(is_open(), !closes, "{what}");
+            if writer.take().is_some() {
+                tell(closed, last, 0);
+                assert!(!is_open(), "{what}, closed");
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 /// Equal as long as a file was neither replaced nor written nor given other permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(in crate::source) struct Stamp {
     /// Its length in bytes.
     pub(super) len: u64,
     modified: Option<SystemTime>,
@@ -15,6 +15,12 @@ pub(super) struct Stamp {
     changed: (i64, i64),
     place: (u64, u64),
 }
+
+/// How much the times of files may lag behind the clock.
+pub(super) const CLOCK_STEP: Duration = Duration::from_millis(20);
+
+/// The same where the file system keeps whole seconds only, or every other one.
+const COARSE_STEP: Duration = Duration::from_secs(2);
 
 /// Equal as long as a path leads to the same directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +40,23 @@ impl Stamp {
         }
     }
 
+    /// Which file it is, whatever its name.
+    pub(super) fn place(&self) -> (u64, u64) {
+        self.place
+    }
+
     /// When it was last touched in any way.
     pub(super) fn changed_at(&self) -> Option<SystemTime> {
         let (seconds, nanoseconds) = self.changed;
         let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
         SystemTime::UNIX_EPOCH.checked_add(since)
+    }
+
+    /// Whether every change of the file after `at`, when this was found or later, gives it another stamp: two changes
+    /// within one step of the clock of files may leave the same one.
+    pub(super) fn is_settled(&self, at: SystemTime) -> bool {
+        let step = if self.changed.1 == 0 { COARSE_STEP } else { CLOCK_STEP };
+        self.changed_at().is_some_and(|changed| at.duration_since(changed).is_ok_and(|age| age >= step))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The file source against a real file system.
 
-mod ages;
 mod large;
 mod load;
+mod picture;
 mod refuse;
 mod watch;
 mod whole;

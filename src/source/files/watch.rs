@@ -63,9 +63,6 @@ pub(super) fn start(
         tree,
         wake,
     };
-    if let Some(loaded) = &loaded {
-        signals.saw(loaded, Instant::now());
-    }
     // before this returns, so that a load that follows it leaves no gap
     let now = watching.arm(&Taken::default());
     if loaded.as_ref().is_some_and(|loaded| !loaded.is_same(&now)) {
@@ -190,8 +187,6 @@ impl Watching {
         let scan = Arc::new(Scan::of(&self.tree));
         self.health.set_looks(None);
         self.cost = start.elapsed();
-        // nobody knows when a change happened that no event told of, so that it counts as now
-        self.signals.saw(&scan, start);
         scan
     }
 
@@ -311,6 +306,7 @@ impl Arms {
                 continue;
             }
             match watcher.watch(&place) {
+                // if another directory is there by now, the next look sees that it is not this one
                 Ok(()) => {
                     added = true;
                     self.armed.insert(place, identity);
@@ -333,7 +329,7 @@ impl Arms {
             self.signals.doubt(Path::new("/"));
             self.failure = Some("file notifications have stopped".to_owned());
         }
-        self.signals.watched(self.armed.keys().cloned());
+        self.signals.watched(self.armed.iter().map(|(place, identity)| (place.clone(), *identity)));
         added
     }
 }

@@ -8,12 +8,16 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use crate::source::files::scan::Found;
 use crate::source::files::stamp::{self, Stamp};
 
 /// Most files that are told apart: more are as good as these.
 const MAX_TOLD: usize = 100;
+
+/// It is said once that the system does not tell.
+static NO_LEASES: Once = Once::new();
 
 /// A file that is not to be believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +58,15 @@ pub(super) fn written<'f>(files: impl Iterator<Item = &'f Found>, read: bool) ->
         if found.len() + open.len() >= MAX_TOLD {
             break;
         }
+    }
+    if let Some((file, _)) = unknown.first() {
+        NO_LEASES.call_once(|| {
+            tracing::warn!(
+                "the system does not say whether `{}` is open for writing, so that a file which is written in place may \
+                 be read half: publish by rename, or let the sidecar own its files or have CAP_LEASE",
+                file.origin
+            );
+        });
     }
     // one search for all: it may take long
     let asked: Vec<Metadata> = open.iter().chain(&unknown).map(|(_, metadata)| metadata.clone()).collect();

@@ -3,6 +3,7 @@
 pub mod frames;
 pub mod gate;
 pub mod http;
+pub mod patience;
 pub mod process;
 pub mod raw;
 pub mod server;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::Client;
+use super::patience::{PATIENCE, join};
 
 /// A running sidecar. It stops when dropped.
 pub struct Server {
@@ -77,7 +78,7 @@ impl Server {
                 app.run(stopped).await;
             });
         });
-        let (addresses, services) = ready.recv().expect("the sidecar starts");
+        let (addresses, services) = ready.recv_timeout(PATIENCE).expect("the sidecar starts");
         let unset = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self { decisions: unset, admin: unset, addresses, services, stop, thread: Some(thread) };
         server.decisions = server.find(Surface::Decisions).unwrap_or(unset);
@@ -139,10 +140,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.ask_to_stop();
         if let Some(thread) = self.thread.take()
-            && let Err(panic) = thread.join()
             && !thread::panicking()
         {
-            std::panic::resume_unwind(panic);
+            join(thread);
         }
     }
 }

@@ -339,3 +339,15 @@ fn a_change_without_notification_is_forgotten_with_the_next_that_is_announced() 
     place.write("policies/x.cedar", OTHER);
     eventually("the end of it", || wakes.watch().degraded().is_none());
 }
+
+#[test]
+fn a_directory_that_was_made_just_before_its_watch_is_believed() {
+    let long = Duration::from_secs(3_600);
+    let place = Place::new();
+    let source = place.files(settings());
+    let _wakes = Wakes::of(&source);
+    source.load().unwrap();
+    let unproven = || source.caution.unproven(&crate::source::files::scan::Scan::of(&source.tree), long);
+    place.write("policies/base.cedar", OTHER);
+    assert_eq!(unproven(), None, "changed while it was watched");
+}
