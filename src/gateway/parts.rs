@@ -3,8 +3,12 @@
 //! Readers differ in where a head begins and ends, in which header names a part, and in how a name is written. So no
 //! part is read here: a head is the widest stretch that anybody takes for one, and every word in it may be the name.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use memchr::memmem;
 
+use crate::gateway::names::same_field;
 use crate::gateway::query::lenient;
 
 /// What ends a head to every reader.
@@ -12,6 +16,25 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// Whether a word in the head of a part is, to some reader, a name that `is_one` knows, or cannot be read.
 pub(super) fn names_one(content_type: &[u8], body: &[u8], is_one: &dyn Fn(&str) -> bool) -> bool {
+    words(content_type, body, &|word, _| is_one(word))
+}
+
+/// Which of `names` some reader finds as the name of a part. What cannot be read may be all of them.
+pub(super) fn named<'n>(content_type: &[u8], body: &[u8], names: &[&'n str]) -> Vec<&'n str> {
+    let found = RefCell::new(BTreeSet::new());
+    // the head says `name=` of every part
+    let note = |word: &str, Key(key): Key| {
+        found.borrow_mut().extend(names.iter().filter(|name| !key && same_field(word, name)));
+        false
+    };
+    if words(content_type, body, &note) { names.to_vec() } else { found.into_inner().into_iter().collect() }
+}
+
+/// Whether a word is what stands before a `=` or a `:`, and is no value.
+#[derive(Debug, Clone, Copy)]
+struct Key(bool);
+
+fn words(content_type: &[u8], body: &[u8], is_one: &dyn Fn(&str, Key) -> bool) -> bool {
     let mark = mark(content_type);
     let found = heads(&mark, body);
     // parts within a part have a boundary of their own
@@ -66,7 +89,7 @@ fn heads<'a>(mark: &[u8], body: &'a [u8]) -> Vec<&'a [u8]> {
 }
 
 /// Whether a word of the head is one, however it is written.
-fn word_is(head: &[u8], is_one: &dyn Fn(&str) -> bool) -> bool {
+fn word_is(head: &[u8], is_one: &dyn Fn(&str, Key) -> bool) -> bool {
     let text = String::from_utf8_lossy(head);
     // mail's encoded words, a parameter in pieces, an encoding that hides ASCII: who decodes these finds anything
     if text.contains("=?") || is_in_pieces(&text) {
@@ -80,9 +103,16 @@ fn word_is(head: &[u8], is_one: &dyn Fn(&str) -> bool) -> bool {
     // a line that goes on is joined with a blank or without
     let joined: String = bare.chars().filter(|c| !c.is_whitespace()).collect();
     let apart = |c: char| matches!(c, '=' | ';' | '"' | '\'' | ',' | ':' | '<' | '>' | '(' | ')' | '\r' | '\n');
-    [&text, decoded.as_str(), bare.as_str(), joined.as_str()]
-        .into_iter()
-        .any(|text| text.split(apart).any(|word| is_one(word) || word.split_whitespace().any(is_one)))
+    [&text, decoded.as_str(), bare.as_str(), joined.as_str()].into_iter().any(|text| {
+        let mut before = ';';
+        text.split_inclusive(apart).any(|piece| {
+            let word = piece.trim_end_matches(apart);
+            let after = piece[word.len()..].chars().next();
+            let key = Key(matches!(before, ';' | ',' | '\r' | '\n') && matches!(after, Some('=' | ':')));
+            before = after.unwrap_or(before);
+            is_one(word, key) || word.split_whitespace().any(|word| is_one(word, key))
+        })
+    })
 }
 
 /// Whether a name is in pieces (`name*0=`), or in an encoding (`name*=utf-16''`) in which ASCII is not itself.
@@ -109,6 +139,29 @@ mod tests {
 
     fn found(content_type: &str, body: &str) -> bool {
         names_one(content_type.as_bytes(), body.as_bytes(), &|word| word.trim() == "_method")
+    }
+
+    #[test]
+    fn the_names_of_parts_are_told_from_the_words_around() {
+        let names = ["name", "filename", "id", "content_type"];
+        for (head, expected) in [
+            ("Content-Disposition: form-data; name=\"x\"", &[][..]),
+            ("Content-Disposition: form-data;\r\n name=\"x\"; filename=\"y\"\r\nContent-Type: a/b", &[]),
+            ("Content-Disposition: form-data; name=\"id\"", &["id"]),
+            ("Content-Disposition: form-data; name=id; filename=a", &["id"]),
+            ("Content-Disposition: form-data; name=\"[ID]\"", &["id"]),
+            ("Content-Disposition: form-data; name=\"name\"", &["name"]),
+            ("Content-Disposition: form-data; NAME = filename", &["filename"]),
+            ("Content-Disposition: form-data; name*=utf-8''i%64", &["id"]),
+            ("Content-ID: name", &["name"]),
+            ("Content-Disposition: form-data; name*0=i; name*1=d", &names),
+        ] {
+            let body = format!("--x\r\n{head}\r\n\r\nid\r\n--x--");
+            let mut found = named(b"multipart/form-data; boundary=x", body.as_bytes(), &names);
+            let mut expected = expected.to_vec();
+            (found.sort_unstable(), expected.sort_unstable());
+            assert_eq!(found, expected, "{head}");
+        }
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl Source {
         matches!(self, Self::Body(_) | Self::Each(_))
     }
 
+    /// The parameter of the query that it is.
+    pub(super) fn parameter(&self) -> Option<&str> {
+        if let Self::Query(name) = self { Some(name) } else { None }
+    }
+
     /// Whether the value is known before anybody knows who asks.
     #[must_use]
     pub fn is_of_request(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::domain::{Diagnostic, Value};
 use crate::gateway::body;
 use crate::gateway::bounds::{MAX_NODES, MAX_SAME, Problems};
 use crate::gateway::condition::exclude;
-use crate::gateway::facts::RequestFacts;
+use crate::gateway::facts::{Body, RequestFacts};
 use crate::gateway::host::normal_host;
 use crate::gateway::looks::Looks;
 use crate::gateway::overrides;
@@ -164,9 +164,11 @@ impl RouteTable {
         let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
-        } else if self.among(routes).any(|route| route.sources().any(|source| matches!(source, Source::Query(_)))) {
-            // the service may put the two together
-            body::seen(&facts)
+        } else if let Body::Whole(_) = facts.body {
+            // the service may put the query and the body together
+            let sources = self.among(routes).flat_map(Route::sources);
+            let asked: Vec<&str> = sources.filter_map(Source::parameter).collect();
+            if asked.is_empty() { None } else { body::seen(&facts, &asked) }
         } else {
             None
         };

@@ -305,6 +305,7 @@ fn the_query_and_the_body_do_not_name_the_same_value() {
     )
     .unwrap();
     let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    let parts = "multipart/form-data; boundary=x";
     for (request, kind, body, expected) in [
         ("POST /q?id=7", json, "", "edit Device::7"),
         ("POST /q?id=7", json, r#"{"x": "8"}"#, "edit Device::7"),
@@ -314,6 +315,18 @@ fn the_query_and_the_body_do_not_name_the_same_value() {
         ("POST /q?id=7", form, "x=8", "edit Device::7"),
         ("POST /q?id=7", form, "x=8&id=8", "refuse ambiguous_value"),
         ("POST /q?id=7", form, "%5Bid%5D=8", "refuse ambiguous_value"),
+        (
+            "POST /q?id=7",
+            parts,
+            "--x\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\nid\r\n--x--",
+            "edit Device::7",
+        ),
+        (
+            "POST /q?id=7",
+            parts,
+            "--x\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n8\r\n--x--",
+            "refuse ambiguous_value",
+        ),
         ("POST /b?x=7", json, r#"{"id": "8"}"#, "edit Device::8"),
         ("POST /b?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
         ("POST /b?[id]=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
