@@ -9,6 +9,7 @@ Works on a scratch package of these files of `src/gateway` and their tests, whic
 one is not, and with 2 if a rule is no longer there just once: then look for it again, do not drop it.
 """
 
+import re
 import sys
 
 import gateway_mutants
@@ -57,6 +58,10 @@ MUTANTS = [
     ("overrides: what is compressed", "overrides", "if media.hidden && post", "if false && post"),
     ("overrides: forms that nobody sees", "overrides", "if is_form && post =>", "if false =>"),
     ("overrides: forms in a POST alone", "overrides", "if is_form && post =>", "if is_form =>"),
+    ("overrides: no type, where there are other methods", "overrides", "if media.typeless && !(at.other_methods)() =>", "if media.typeless =>"),
+    ("overrides: a type, and no other methods", "overrides", "if media.typeless && !(at.other_methods)() =>", "if !(at.other_methods)() =>"),
+    ("overrides: no type, where nothing reads it", "overrides", "if media.typeless && at.reads_body =>", "if media.typeless =>"),
+    ("overrides: a type, and a route that reads", "overrides", "if media.typeless && at.reads_body =>", "if at.reads_body =>"),
     ("media: no type", "media", "Field::Absent => Self::typeless(facts.method),", "Field::Absent => Self::default(),"),
     ("media: an empty type", "media", "(!media.contains('/') && Self::typeless(method).form)", "false"),
     ("media: a POST alone", "media", 'form: method == "POST"', "form: true"),
@@ -86,7 +91,10 @@ MUTANTS = [
     ("parts: percent signs", "parts", "let decoded = lenient(&text);", "let decoded = text.to_string();"),
     ("parts: escapes", "parts", "let bare = decoded.replace('\\\\', \"\");", "let bare = decoded.clone();"),
     ("parts: lines that go on", "parts", "bare.chars().filter(|c| !c.is_whitespace()).collect()", "String::new()"),
-    ("parts: words", "parts", " || word.split_whitespace().any(is_one)", ""),
+    ("parts: words", "parts", " || word.split_whitespace().any(|word| is_one(word, key))", ""),
+    ("parts: keys", "parts", "filter(|name| !key && same_field(word, name))", "filter(|name| same_field(word, name))"),
+    ("parts: values before an equals sign", "parts", "Key(before != '=' && ", "Key("),
+    ("parts: fields that cannot be read", "parts", "{ names.to_vec() } else", "{ Vec::new() } else"),
     ("overrides: paths", "overrides", "&& there(&PATHS)", "&& false"),
     ("overrides: hosts", "overrides", "&& !same_host(facts)", "&& false"),
     ("overrides: Forwarded", "overrides", "hosts(value).into_iter().all(same)", "true"),
@@ -104,6 +112,8 @@ MUTANTS = [
     ("cookies: commas", "cookie", "b';' | b','", "b';'"),
     ("paths: a final slash behind a literal", "trie", "(true, false) => Walk::Barred,", "(true, false) => Walk::Nowhere,"),
     ("paths: a final slash behind a capture", "trie", "Walk::Barred => barred = true,", "Walk::Barred => {}"),
+    ("paths: other methods with a slash or without", "trie", "[0, 1].into_iter().any(|slash|", "[usize::from(target.trailing_slash)].into_iter().any(|slash|"),
+    ("paths: the method itself", "trie", "any(|(name, _)| **name != *method)", "any(|_| true)"),
     ("paths: suffixes", "trie", "let looks = self.suffixes != Some(Suffixes::Exact) && node.longest > 0;", "let looks = false;"),
     ("paths: suffixes that a service tells apart", "trie", "self.suffixes != Some(Suffixes::Exact) && node.longest > 0", "node.longest > 0"),
     ("paths: dots", "trie", "match_indices(['.', ';'])", "match_indices([';'])"),
@@ -133,6 +143,7 @@ pub mod domain {
     }
 }
 pub mod gateway {
+    pub mod bounds { BOUNDS }
     pub mod names; mod query; mod overrides; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
     pub mod pattern; pub mod host; pub mod refusal;
     pub use facts::Peer;
@@ -184,7 +195,9 @@ def package(scratch):
     """A package of the readers and their tests alone."""
     crates = [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""), ("foldhash", ""),
               ("proptest", ', default-features = false, features = ["std"]')]
-    gateway_mutants.package(scratch, "names", STUBS, crates)
+    bounds = re.findall(r"const \w+: usize = [^;]+;", (ROOT / "src/gateway/bounds.rs").read_text())
+    stubs = STUBS.replace("BOUNDS", " ".join(f"pub {bound}" for bound in bounds))
+    gateway_mutants.package(scratch, "names", stubs, crates)
 
 
 def main():

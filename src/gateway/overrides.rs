@@ -205,12 +205,37 @@ mod tests {
     use crate::gateway::Peer;
 
     fn asked(method: &str, query: Option<&str>, headers: &[(&str, &str)], body: Body<'_>) -> String {
+        asked_at(At { reads_body: false, other_methods: &|| true }, method, query, headers, body)
+    }
+
+    fn asked_at(at: At<'_>, method: &str, query: Option<&str>, headers: &[(&str, &str)], body: Body<'_>) -> String {
         let headers = headers.to_vec();
         let (host, peer) = (Some("api.test"), Peer::default());
         let facts = RequestFacts { method, target: b"/", host, headers: &headers, body, peer };
-        check(&facts, query, At { reads_body: false, other_methods: &|| true }, &|_| false)
-            .err()
-            .map_or("passes".to_owned(), |refusal| refusal.code.to_owned())
+        check(&facts, query, at, &|_| false).err().map_or("passes".to_owned(), |refusal| refusal.code.to_owned())
+    }
+
+    #[test]
+    fn a_body_without_a_type_is_refused_where_it_could_ask_for_another_method() {
+        let form = "application/x-www-form-urlencoded";
+        for (kind, reads_body, other_methods, body, expected) in [
+            (None, false, false, Body::NotForwarded, "passes"),
+            (Some(" "), false, false, Body::NotForwarded, "passes"),
+            (None, false, true, Body::NotForwarded, "method_override"),
+            (None, false, false, Body::Partial, "method_override"),
+            (None, false, false, Body::Whole(b"_method=DELETE"), "method_override"),
+            // the route refuses it
+            (None, true, true, Body::NotForwarded, "passes"),
+            (None, true, false, Body::Partial, "passes"),
+            (Some("nonsense"), true, false, Body::Partial, "method_override"),
+            (Some(form), false, false, Body::NotForwarded, "method_override"),
+            (Some(form), true, false, Body::NotForwarded, "method_override"),
+        ] {
+            let headers: Vec<(&str, &str)> = kind.map(|kind| ("Content-Type", kind)).into_iter().collect();
+            let at = At { reads_body, other_methods: &|| other_methods };
+            let found = asked_at(at, "POST", None, &headers, body);
+            assert_eq!(found, expected, "{kind:?} {reads_body} {other_methods} {body:?}");
+        }
     }
 
     #[test]

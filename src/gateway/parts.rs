@@ -108,7 +108,7 @@ fn word_is(head: &[u8], is_one: &dyn Fn(&str, Key) -> bool) -> bool {
         text.split_inclusive(apart).any(|piece| {
             let word = piece.trim_end_matches(apart);
             let after = piece[word.len()..].chars().next();
-            let key = Key(matches!(before, ';' | ',' | '\r' | '\n') && matches!(after, Some('=' | ':')));
+            let key = Key(before != '=' && matches!(after, Some('=' | ':')));
             before = after.unwrap_or(before);
             is_one(word, key) || word.split_whitespace().any(|word| is_one(word, key))
         })

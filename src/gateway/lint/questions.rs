@@ -182,9 +182,10 @@ mod tests {
                  {{operationId: Me}}\n"
             );
             let (table, _) = compile(&[("api.yaml".to_owned(), text)], None).unwrap();
-            questions(&table).into_iter().map(|asked| asked.line).collect::<Vec<_>>()
+            questions(&table).into_iter().filter_map(|asked| asked.rule).collect::<Vec<_>>()
         };
-        assert_eq!(document("").len(), 1);
-        assert_eq!(document(", service: {path_case: exact}"), []);
+        assert_eq!(document(""), ["route-path-case", "route-suffixes"]);
+        assert_eq!(document(", service: {path_case: exact}"), ["route-suffixes"]);
+        assert_eq!(document(", service: {path_case: exact, suffixes: exact}"), [""; 0]);
     }
 }

@@ -275,3 +275,7 @@ pub(super) const TOLD: &[Mutant] = &[
     ("apache", "    LuaScope", "    LuaHookTranslateName /x.lua t early\n    LuaScope", "not-checked"),
     ("traefik", "http://127.0.0.1:8180/gateway", "http://127.0.0.1:9000/gateway", "traefik-wrong-address"),
 ];
+
+/// What a page says besides that holds without the other: taken out where the mutation is about the rule.
+pub(super) const TWICE: &[(&str, &str)] =
+    &[("haproxy-host-list", "    http-request deny deny_status 400 if { req.hdr_cnt(host) gt 1 }\n")];
