@@ -4,6 +4,7 @@
 //! name on the other side too, for this very request: a rule whose conditions do not hold has looked at nothing more.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use crate::domain::Value;
 use crate::gateway::names::same_field;
@@ -48,16 +49,27 @@ impl Looks {
         }
     }
 
-    /// The first that the other side names too, without that the route has looked there.
-    pub(super) fn doubtful(&self, query: Option<&str>, body: Option<&Value<'_>>) -> Option<Look> {
+    /// The first that the other side names too, without that the route has looked there. Where the query does not name
+    /// it at all, to be one of the `known` members of the body is enough.
+    pub(super) fn doubtful(
+        &self,
+        query: Option<&str>,
+        body: Option<&Value<'_>>,
+        known: Option<&BTreeSet<String>>,
+    ) -> Option<Look> {
         let looks = self.0.borrow();
         let seen = |side, name: &str| looks.iter().any(|look| look.side == side && look.name == name);
         let members = body.and_then(Value::as_object).unwrap_or_default();
+        let asks =
+            |wanted: &dyn Fn(&str) -> bool| query.is_some_and(|query| query::names(query).any(|key| wanted(&key)));
+        let listed = |key: &str| known.is_some_and(|known| known.contains(key));
         let doubtful = |look: &&Look| match look.side {
-            Side::Query => members.iter().any(|(key, _)| same_field(key, &look.name) && !seen(Side::Body, key)),
-            Side::Body => query.is_some_and(|query| {
-                query::names(query).any(|key| same_field(&key, &look.name) && !seen(Side::Query, &key))
+            Side::Query => members.iter().any(|(key, _)| {
+                same_field(key, &look.name)
+                    && !seen(Side::Body, key)
+                    && (!listed(key) || asks(&|key| same_field(key, &look.name)))
             }),
+            Side::Body => asks(&|key| same_field(key, &look.name) && !seen(Side::Query, key)),
         };
         looks.iter().find(doubtful).cloned()
     }

@@ -154,6 +154,7 @@ mod tests {
             ("Content-Disposition: form-data; NAME = filename", &["filename"]),
             ("Content-Disposition: form-data; name*=utf-8''i%64", &["id"]),
             ("Content-ID: name", &["name"]),
+            ("Content-Disposition: form-data; name=id:x", &["id"]),
             ("Content-Disposition: form-data; name*0=i; name*1=d", &names),
         ] {
             let body = format!("--x\r\n{head}\r\n\r\nid\r\n--x--");

@@ -75,6 +75,7 @@ impl<'x> Found<'x> {
             entities,
             each: None,
             record: route.record.as_ref(),
+            fields: route.fields.as_deref(),
             looks,
         }
     }
@@ -148,8 +149,8 @@ impl<'x> Found<'x> {
         for rule in rules {
             apply(rule, main, &inputs, identity, &mut checks)?;
         }
-        inputs.settled()?;
         known_fields(route, self.body.as_ref())?;
+        inputs.settled()?;
         if checks.is_empty() {
             return Err(Refusal::forbidden("no_check", "no rule of the route asks anything for this request"));
         }

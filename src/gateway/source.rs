@@ -4,6 +4,7 @@
 //! under another name that some reader takes for it, refuses the request.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::{Uid, Value};
@@ -53,6 +54,8 @@ pub(super) struct Inputs<'x, 'l> {
     pub(super) entities: Option<&'x dyn Entities>,
     pub(super) each: Option<&'x Value<'x>>,
     pub(super) record: Option<&'x EntityTemplate>,
+    /// The members that the route lists for the body.
+    pub(super) fields: Option<&'x BTreeSet<String>>,
     /// What the route has looked at.
     pub(super) looks: &'l Looks,
 }
@@ -60,7 +63,7 @@ pub(super) struct Inputs<'x, 'l> {
 impl Inputs<'_, '_> {
     /// Refuses what the query and the body name, and the route has read from one of them alone.
     pub(super) fn settled(&self) -> Result<(), Refusal> {
-        let Some(look) = self.looks.doubtful(self.target.query, self.body) else { return Ok(()) };
+        let Some(look) = self.looks.doubtful(self.target.query, self.body, self.fields) else { return Ok(()) };
         let (source, other) = match look.side {
             Side::Query => (Source::Query(look.name), "body"),
             Side::Body => (Source::Body(vec![look.name]), "query"),

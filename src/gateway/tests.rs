@@ -359,7 +359,8 @@ fn a_route_may_look_at_the_query_and_at_the_body() {
             // looks at the body's only for some requests
             edit("some", "query.d") + &also(&format!("when: [body.r given, body.d given]\n        {move_it}")),
             edit("spelt", "query.d") + &also("when: body.D given\n        deny: no"),
-            edit("maybe", "path.id").replace("maybe", "maybe/{id}") + &also("when: query.d given\n        deny: no"),
+            edit("maybe/{id}", "path.id") + &also("when: query.d given\n        deny: no"),
+            edit("known/{id}", "path.id") + "    fields: [d]\n" + &also("when: query.d given\n        deny: no"),
             case("query.d", "query.d present"),
             case("body.d", "[query.d absent, body.d present]"),
             case("body.e", "[query.d absent, body.d absent]"),
@@ -401,6 +402,11 @@ fn a_route_may_look_at_the_query_and_at_the_body() {
         // a list of known members says nothing of their values
         ("/listed?d=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
         ("/listed?d=7", "{}", "edit Device::7"),
+        // but that the body alone has it is for the file to say
+        ("/known/1", r#"{"d": "8"}"#, "edit Device::1"),
+        ("/known/1", r#"{"D": "8"}"#, "refuse unknown_field"),
+        ("/known/1?d=7", r#"{"d": "8"}"#, "refuse denied_by_route"),
+        ("/known/1?D=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
     ] {
         assert_eq!(json(&table, &format!("POST {request}"), body), expected, "{request} {body}");
     }
