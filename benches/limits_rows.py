@@ -151,11 +151,13 @@ def connections(server):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < 10_500:
         return "skipped: this machine gives a process too few open files"
-    clients = [connect(server.decisions, 5) for _ in range(10_000)]
+    clients = []
     try:
-        for client in clients[:: 100]:
-            client.sendall(request("GET", "/.well-known/authzen-configuration"))
-            Answers(client).next()
+        for _ in range(10_000):
+            clients.append(connect(server.decisions, 5))
+            # one that asked nothing would be closed before all are there
+            clients[-1].sendall(request("GET", "/.well-known/authzen-configuration"))
+            Answers(clients[-1]).next()
         with connect(server.decisions, 1) as late:
             late.sendall(request("GET", "/.well-known/authzen-configuration"))
             try:
@@ -374,9 +376,9 @@ def reloads(count, times):
     return drive
 
 
-def stalled_log(server):
+def stalled_log(asked):
     """A pipe that is open and never read: the log's queue fills, then `overflow` decides."""
-    return pipelined(server, (item(user="u" * 100_000 + str(n)) for n in range(600)))
+    return lambda server: pipelined(server, (item(user="u" * 100_000 + str(n)) for n in range(asked)))
 
 
 def log_to_pipe(overflow):
@@ -452,9 +454,9 @@ ROWS = [
     Row("decision cache: keys of all sizes", "`cache.max_bytes`", "64 MiB", full_cache(64 * MIB), "held:"),
     Row("decision cache: keys of all sizes, 16 MiB", "`cache.max_bytes`", "64 MiB", full_cache(16 * MIB), "held:", cache_of(16 * MIB)),
     Row("entities in files: 1,000,000, three reloads", "no bound", "-", reloads(1_000_000, 3), "held:", {"entities": {}}),
-    Row("decision log, sink stalled, `drop`", "`decision_log.queue_bytes`", "16 MiB", stalled_log, "600 x 200", log_to_pipe("drop")),
-    Row("decision log, sink stalled, `block`", "`decision_log.queue_bytes`", "16 MiB", stalled_log, "503", log_to_pipe("block")),
-    Row("decision log, sink stalled, `deny`", "`decision_log.queue_bytes`", "16 MiB", stalled_log, "503", log_to_pipe("deny")),
+    Row("decision log, sink stalled, `drop`", "`decision_log.queue_bytes`", "16 MiB", stalled_log(600), "600 x 200", log_to_pipe("drop")),
+    Row("decision log, sink stalled, `block`", "`decision_log.queue_bytes`", "16 MiB", stalled_log(180), "503", log_to_pipe("block")),
+    Row("decision log, sink stalled, `deny`", "`decision_log.queue_bytes`", "16 MiB", stalled_log(600), "503", log_to_pipe("deny")),
     Row("idle connections", "`http.idle_timeout`", "2 min", test="`pressure`: closed, GOAWAY on HTTP/2"),
     Row("answer that is not taken", "`http.body_timeout`", "10 s", test="`http_connections`, `pressure`: closed; a stream is reset"),
     Row("open files", "the system's", "64 kept for admin and ops", test="`faults`: decisions' connections wait"),

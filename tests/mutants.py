@@ -4,7 +4,7 @@
     tests/mutants.py                  all of them
     tests/mutants.py overflow index   those whose name contains one of the words
 
-Works on a scratch copy of `domain`, `engine` and the suite, so the tree is never touched; the copy builds in
+Works on a scratch copy of `domain`, `config`, `engine` and the suite, so the tree is never touched; the copy builds in
 `target/mutants` (or MUTANTS_TARGET_DIR). A fault is caught if the suite fails or does not end. Exits with 1 if
 one is missed, and with 2 before anything is built if a place to put one is no longer there just once: then look
 for it anew, do not drop it.
@@ -104,10 +104,9 @@ def copy(scratch):
 
     The files are as new as the copy: cargo would take what an earlier copy built for this one's.
     """
-    shutil.copytree(ROOT / "src/domain", scratch / "src/domain", copy_function=shutil.copy)
-    shutil.copytree(ROOT / "src/engine", scratch / "src/engine", copy_function=shutil.copy)
-    shutil.copytree(ROOT / "tests/it/differential", scratch / "tests/it/differential", copy_function=shutil.copy)
-    (scratch / "src/lib.rs").write_text("//! The engine alone.\npub mod domain;\npub mod engine;\n")
+    for part in ["src/domain", "src/config", "src/engine", "tests/it/differential"]:
+        shutil.copytree(ROOT / part, scratch / part, copy_function=shutil.copy)
+    (scratch / "src/lib.rs").write_text("//! The engine alone.\npub mod config;\npub mod domain;\npub mod engine;\n")
     (scratch / "tests/it/main.rs").write_text("mod differential;\n")
     shutil.copy(ROOT / "Cargo.lock", scratch)
     manifest = (ROOT / "Cargo.toml").read_text()

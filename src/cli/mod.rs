@@ -11,6 +11,7 @@ mod exit;
 mod flags;
 mod generate;
 mod http;
+mod init;
 mod printable;
 mod progress;
 mod routes;
@@ -72,6 +73,12 @@ const EXIT_CODES: &str = "Exit codes:
 /// The verbs.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Write a small bundle to start from
+    ///
+    /// A schema, three policies, entities, tests and a configuration, which validate, pass and serve as they are.
+    /// Nothing is overwritten.
+    #[command(after_long_help = INIT_EXAMPLES)]
+    Init(init::InitArgs),
     /// Serve decisions over HTTP
     ///
     /// Without flags it serves ./policies and ./entities on 127.0.0.1:8180, and the admin API on
@@ -101,7 +108,7 @@ pub enum Command {
     Routes(routes::RoutesVerb),
     /// Show what a running sidecar serves
     ///
-    /// Asks the admin API. Exits with 1 if it cannot be reached or is not ready.
+    /// Asks the admin API. Exits with 1 if it cannot be reached, is not ready, or refused the last change.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(status::StatusArgs),
     /// Show the configuration, or its JSON Schema
@@ -116,6 +123,11 @@ pub enum Command {
 }
 
 // Lines after `$` are run by a test, and what follows is what they write, `...` standing for the rest.
+
+const INIT_EXAMPLES: &str = "Examples:
+  $ palisade init documents
+  wrote documents/policies/documents.cedarschema
+  ...";
 
 const SERVE_EXAMPLES: &str = "Examples:
   $ palisade serve
@@ -258,6 +270,7 @@ fn end(exit: Exit, flushed: io::Result<()>, err: &mut dyn Write) -> Exit {
 
 fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     match command {
+        Command::Init(args) => init::run(args, terminal),
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args, terminal),
         Command::Validate(args) => validate::run(args, terminal),

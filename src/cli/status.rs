@@ -3,7 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
@@ -12,6 +13,8 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::{ConfigArgs, set};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::{OutputFormat, http};
+use crate::config::ListenAddr;
+use crate::domain::Revision;
 
 /// Flags of `palisade status`.
 #[derive(Debug, Clone, Args)]
@@ -24,7 +27,10 @@ pub struct StatusArgs {
     /// File of bearer tokens, of which the first is sent [default: `admin.token_file` of the configuration]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// How long to wait for the answer, in seconds
+    /// Wait until it serves this revision or a later one, such as the one that a PUT answered
+    #[arg(long, value_name = "REVISION")]
+    pub wait: Option<Revision>,
+    /// How long to wait for the answer, or the revision, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
     /// How the status is written; `json` is the API's answer
@@ -32,7 +38,18 @@ pub struct StatusArgs {
     pub format: OutputFormat,
 }
 
-/// Runs the verb.
+/// How often it is asked while a revision is awaited.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the admin API is, and how it is asked.
+struct Admin {
+    address: ListenAddr,
+    token: Option<String>,
+    deadline: Instant,
+}
+
+/// Runs the verb. It fails where the sidecar is not ready or refused the last change, and where it does not serve the
+/// awaited revision in time.
 ///
 /// # Errors
 /// If the configuration is wrong, or there is no answer.
@@ -58,10 +75,10 @@ pub fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop>
         }
         None => settings.admin.tokens.first().map(|token| token.expose().to_owned()),
     };
-    let answer = http::get(&address, "/v1/status", token.as_deref(), Duration::from_secs(args.timeout))
-        .map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;
-    let Ok(status) = serde_json::from_slice::<Value>(&answer.body) else {
-        return Err(Stop::failure(format!("the answer of {address} (HTTP {}) is not a status", answer.status)));
+    let admin = Admin { address, token, deadline: Instant::now() + Duration::from_secs(args.timeout) };
+    let (good, status) = match args.wait {
+        Some(wanted) => admin.wait(wanted)?,
+        None => admin.ask()?,
     };
     if args.format == OutputFormat::Json {
         serde_json::to_writer_pretty(&mut *terminal.out, &status).map_err(io::Error::from)?;
@@ -69,8 +86,58 @@ pub fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop>
     } else {
         write_tree(&status, 0, terminal)?;
     }
-    let ready = answer.status == 200 && status.get("ready").and_then(Value::as_bool) != Some(false);
-    Ok(if ready { Exit::Success } else { Exit::Failure })
+    let is_false = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(false);
+    let refused = is_false(status.get("last_attempt").and_then(|attempt| attempt.get("ok")));
+    let well = good && !refused && !is_false(status.get("ready"));
+    if let Some(wanted) = args.wait.filter(|wanted| !serves(&status, *wanted)) {
+        return Err(Stop::failure(format!("revision {wanted} is not served after {} s", args.timeout)));
+    }
+    Ok(if well { Exit::Success } else { Exit::Failure })
+}
+
+/// Whether the status is of this revision or a later one of the same run.
+fn serves(status: &Value, wanted: Revision) -> bool {
+    served(status).is_some_and(|served| served.incarnation == wanted.incarnation && served.counter >= wanted.counter)
+}
+
+fn served(status: &Value) -> Option<Revision> {
+    status.get("revision")?.as_str()?.parse().ok()
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// The status, and whether its answer was a success.
+    fn ask(&self) -> Result<(bool, Value), Stop> {
+        let (address, token) = (&self.address, self.token.as_deref());
+        let left = self.deadline.saturating_duration_since(Instant::now()).max(PAUSE);
+        let answer = http::get(address, "/v1/status", token, left)
+            .map_err(|error| Stop::failure(format!("no answer from the admin API at {address}: {error}")))?;
+        let Ok(status) = serde_json::from_slice::<Value>(&answer.body) else {
+            return Err(Stop::failure(format!("the answer of {address} (HTTP {}) is not a status", answer.status)));
+        };
+        Ok((answer.status == 200, status))
+    }
+
+    /// The status once it is of this revision or a later one, or the last one before the time is over.
+    fn wait(&self, wanted: Revision) -> Result<(bool, Value), Stop> {
+        loop {
+            let asked = self.ask();
+            let is_over = Instant::now() + PAUSE >= self.deadline;
+            match asked {
+                Ok((true, status)) if serves(&status, wanted) => return Ok((true, status)),
+                // counters start again with the process, so it would be awaited for ever
+                Ok((true, status)) if served(&status).is_some_and(|now| now.incarnation != wanted.incarnation) => {
+                    let message = format!("revision {wanted} is of another run: the sidecar was started again since");
+                    return Err(Stop::failure(message));
+                }
+                // not authorized, or no status: that does not change
+                Ok((false, status)) if status.get("ready").is_none() => return Ok((false, status)),
+                asked if is_over => return asked,
+                _ => thread::sleep(PAUSE),
+            }
+        }
+    }
 }
 
 /// Members as indented lines.

@@ -358,6 +358,16 @@ fn status_is_ready_or_not() {
             Exit::Failure,
             "ready   false\nsource\n  kind  files\n",
         ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"last_attempt\":{\"ok\":true}}",
+            Exit::Success,
+            "ready         true\nlast_attempt\n  ok  true\n",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"last_attempt\":{\"ok\":false}}",
+            Exit::Failure,
+            "ready         true\nlast_attempt\n  ok  false\n",
+        ),
         ("HTTP/1.1 401 Unauthorized\r\n\r\n{\"code\":\"unauthorized\"}", Exit::Failure, "code  unauthorized\n"),
         ("HTTP/1.1 200 OK\r\n\r\nhello", Exit::Failure, ""),
         ("", Exit::Failure, ""),
@@ -375,6 +385,27 @@ fn status_is_ready_or_not() {
     let ran = palisade(&["status", "--admin-listen", &closed]);
     assert_eq!(ran.exit, Exit::Failure);
     assert!(ran.err.contains("no answer from the admin API"), "{}", ran.err);
+}
+
+#[test]
+fn status_waits_for_a_revision() {
+    let serving = "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"revision\":\"00000000000000ab-7\"}";
+    for (wanted, exit, err) in [
+        ("00000000000000ab-6", Exit::Success, ""),
+        ("00000000000000ab-7", Exit::Success, ""),
+        // the one answer that there is comes first, and then none: the time is over
+        ("00000000000000ab-8", Exit::Failure, "no answer from the admin API"),
+        ("00000000000000ac-1", Exit::Failure, "of another run"),
+        ("7", Exit::Usage, "invalid value"),
+    ] {
+        let (address, server) = answering(serving);
+        let ran = palisade(&["status", "--admin-listen", &address, "--wait", wanted, "--timeout", "1"]);
+        assert_eq!((ran.exit, ran.err.contains(err)), (exit, true), "{wanted}: {}", ran.err);
+        if exit == Exit::Usage {
+            drop(std::net::TcpStream::connect(address.as_str()));
+        }
+        drop(server.join());
+    }
 }
 
 #[test]
@@ -459,8 +490,8 @@ fn every_example_of_the_help_runs() {
             let words: Vec<&str> = example.words.iter().map(String::as_str).collect();
             assert!(words.join(" ").starts_with(&format!("palisade {name}")) || name == "config", "{words:?}");
             Cli::command().try_get_matches_from(&words).unwrap();
-            // one would serve until it is told to end, the other asks a server
-            if ["serve", "status"].contains(&name.as_str()) {
+            // one writes files, one serves until it is told to end, one asks a server
+            if ["init", "serve", "status"].contains(&name.as_str()) {
                 continue;
             }
             let ran = palisade(&words[1..]);
@@ -470,6 +501,36 @@ fn every_example_of_the_help_runs() {
             }
         }
     }
+}
+
+#[test]
+fn init_writes_a_bundle_that_is_good_and_overwrites_nothing() {
+    for taken in ["policies", "entities", "palisade.yaml"] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(taken), "mine").unwrap();
+        let ran = palisade(&["init", &at(&dir)]);
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failure, ""));
+        assert!(
+            ran.err.contains(&format!("`{taken}` already")) && ran.err.contains("another directory"),
+            "{}",
+            ran.err
+        );
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing was written");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("it's new");
+    let place = place.to_str().unwrap();
+    let ran = palisade(&["init", place]);
+    assert_eq!((ran.exit, ran.err.as_str()), (Exit::Success, ""));
+    assert!(ran.out.contains("it'\\''s new'\n  palisade validate\n"), "{}", ran.out);
+    let valid = palisade(&["validate", "-p", place, "--deny-warnings"]);
+    assert_eq!(
+        (valid.exit, valid.out.as_str()),
+        (Exit::Success, "valid: 3 policies, 0 templates, 7 entities, 8 tests\n")
+    );
+    assert_eq!(palisade(&["test", "-p", place]).exit, Exit::Success);
+    let shown = palisade(&["config", "show", "--config", &format!("{place}/palisade.yaml")]);
+    assert_eq!(shown.exit, Exit::Success, "{}", shown.err);
 }
 
 #[test]

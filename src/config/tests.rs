@@ -50,6 +50,19 @@ fn defaults_are_as_documented() {
     assert_eq!(settings.shutdown.grace, Duration::from_secs(20));
 }
 
+/// Only the key itself asks for the address of gRPC, so that a second sidecar on a machine starts beside the first.
+#[test]
+fn grpc_is_asked_for_by_its_own_key() {
+    for (flags, by_default) in [
+        (json!({}), true),
+        (json!({"listen": {"decisions": "127.0.0.1:1"}}), true),
+        (json!({"listen": {"grpc": null, "admin": "127.0.0.1:2"}}), true),
+        (json!({"listen": {"grpc": "127.0.0.1:9191"}}), false),
+    ] {
+        assert_eq!(load(None, [], flags.clone()).unwrap().listen.grpc_by_default, by_default, "{flags}");
+    }
+}
+
 #[test]
 fn the_file_that_is_read() {
     let directory = tempfile::tempdir().unwrap();

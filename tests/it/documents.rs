@@ -48,14 +48,14 @@ fn words(command: &str) -> Vec<String> {
 
 /// What a `curl` asks: method, URL, headers, body.
 #[derive(Debug, Default, PartialEq)]
-struct Curl {
-    method: Option<String>,
-    url: String,
-    headers: Vec<(String, String)>,
-    body: String,
+pub struct Curl {
+    pub method: Option<String>,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
-fn curl(command: &str) -> Option<Curl> {
+pub fn curl(command: &str) -> Option<Curl> {
     let words = words(command);
     let mut words = words.into_iter();
     if words.next()? != "curl" {

@@ -1,7 +1,7 @@
 //! The integration tests, in one binary so that they link once.
 //!
 //! Each module is a surface; `support` is the only one that touches the API and the sockets, so that the
-//! cases read as tables. Add a case to the module of its surface, and a bug's case to `regressions`.
+//! cases read as tables. Add a case to the module of its surface.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,3 +44,4 @@ mod reload;
 mod smuggling;
 mod support;
 mod tidy;
+mod your_own_bundle;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::config::check::Checker;
 use crate::config::raw::listen::{Address, RawAdmin, RawListen, RawSocketMode};
 use crate::config::tree::shown;
-use crate::config::{AdminSettings, ListenAddr, ListenSettings, Origin, Secret, SocketSettings};
+use crate::config::{AdminSettings, ListenAddr, ListenSettings, Secret, SocketSettings};
 use crate::domain::closest;
 
 /// Read and write for everybody but the owner and the group.
@@ -73,7 +73,7 @@ impl Checker<'_> {
             };
         let admin = optional(self, "admin", Some(&raw.admin), 8181);
         let ops = optional(self, "ops", raw.ops.as_ref(), 8182);
-        let grpc_by_default = matches!(self.tree.origin(&["listen", "grpc"]), Origin::Default);
+        let grpc_by_default = self.tree.get(&["listen".to_owned(), "grpc".to_owned()]).is_none();
         let grpc = optional(self, "grpc", Some(&raw.grpc), 9191).filter(|address| {
             // who gave its place to another listener did not mean to have both
             let others = [&decisions, &admin, &ops];

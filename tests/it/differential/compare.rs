@@ -284,6 +284,7 @@ pub fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Ta
         .map_err(|problem| format!("what was read back does not load: {problem}\n{:#?}", world.bundle))?;
     let features = world.policies.iter().map(|policy| (policy.id.as_str(), policy.features)).collect();
     let stored: Vec<palisade::domain::Value<'static>> = both.compiled.entities().collect();
+    stored.iter().try_for_each(ways::check_export).map_err(|twice| format!("{twice}\n{:#?}", world.bundle))?;
     // drawn apart, so that a seed means the same requests whatever else is asked
     let mut aside = Choices::seeded(tally.requests);
     for _ in 0..requests {

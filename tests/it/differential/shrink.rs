@@ -29,7 +29,7 @@ impl Case {
         Self {
             statements: world.statements.clone(),
             entities: world.entities.clone(),
-            bundle: world.bundle.clone(),
+            bundle: Bundle { links: world.links.clone(), ..world.bundle.clone() },
             settings: settings.clone(),
             request,
             now,

@@ -1,6 +1,7 @@
 //! The same question asked in another way that a caller can choose: the answer must be the same.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use palisade::domain::{AccessRequest, Bundle, Document, PolicyNaming, PolicyText, Value};
@@ -37,6 +38,29 @@ pub fn restore(snapshot: &Snapshot, settings: &EngineSettings) -> Result<Snapsho
         ..snapshot.texts().clone()
     };
     build(&Arc::new(bundle), settings, EngineKind::Compiled)
+}
+
+/// Says what an exported entity has twice: parents and sets have everything once.
+///
+/// # Errors
+/// The first repetition.
+pub fn check_export(value: &Value<'_>) -> Result<(), String> {
+    match value {
+        Value::Array(elements) => {
+            let mut seen = HashSet::new();
+            elements.iter().try_for_each(|element| {
+                check_export(element)?;
+                let text = element.to_json().to_string();
+                if seen.contains(&text) {
+                    return Err(format!("{text} is there twice in {}", value.to_json()));
+                }
+                seen.insert(text);
+                Ok(())
+            })
+        }
+        Value::Object(members) => members.iter().try_for_each(|(_, member)| check_export(member)),
+        _ => Ok(()),
+    }
 }
 
 /// Asks in other ways and says what differs from `answer`.

@@ -81,7 +81,16 @@ impl Process {
     }
 
     fn spawn(command: &mut Command, dir: tempfile::TempDir, settings: &[&str]) -> Self {
-        serve_with(command, settings);
+        let always = SERVED_BY_TESTS.iter().chain(settings).copied();
+        Self::serve(command, dir, &Vec::from_iter(always))
+    }
+
+    /// Serves what this command finds with these settings alone, and waits until it is ready.
+    pub fn serve(command: &mut Command, dir: tempfile::TempDir, settings: &[&str]) -> Self {
+        command.arg("serve");
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
@@ -184,18 +193,20 @@ impl Drop for Process {
     }
 }
 
+/// Ports of its own, and a bundle without a schema.
+const SERVED_BY_TESTS: [&str; 6] = [
+    "listen.decisions=127.0.0.1:0",
+    "listen.admin=127.0.0.1:0",
+    "listen.grpc=off",
+    "validation=off",
+    "decision.semantics=cedar",
+    "reload.quiet=20ms",
+];
+
 /// Has `command` serve on ports of its own, with these settings over those of the tests.
 pub fn serve_with(command: &mut Command, settings: &[&str]) {
     command.arg("serve");
-    let always = [
-        "listen.decisions=127.0.0.1:0",
-        "listen.admin=127.0.0.1:0",
-        "listen.grpc=off",
-        "validation=off",
-        "decision.semantics=cedar",
-        "reload.quiet=20ms",
-    ];
-    for setting in always.iter().chain(settings) {
+    for setting in SERVED_BY_TESTS.iter().chain(settings) {
         command.args(["--set", setting]);
     }
 }

@@ -1,6 +1,7 @@
 //! Conditions: every operator, over operands that mostly fit and sometimes do not.
 
 mod booleans;
+mod sets;
 
 use super::choices::Choices;
 use super::entities::Population;
@@ -293,12 +294,7 @@ impl<'w, 'm> Writer<'w, 'm> {
 
     /// A constructor whose argument is only known once it runs.
     fn computed(&mut self, ty: &Ty, depth: usize) -> String {
-        let (name, feature, pool) = match ty {
-            Ty::Ip => ("ip", Feature::Ip, words::IPS),
-            Ty::Decimal => ("decimal", Feature::Decimal, words::DECIMALS),
-            Ty::Datetime => ("datetime", Feature::Datetime, words::DATETIMES),
-            _ => ("duration", Feature::Duration, words::DURATIONS),
-        };
+        let (name, feature, pool) = constructor_of(ty).unwrap_or(("duration", Feature::Duration, words::DURATIONS));
         self.use_of(feature);
         self.use_of(Feature::ComputedCall);
         self.use_of(Feature::If);
@@ -364,26 +360,6 @@ impl<'w, 'm> Writer<'w, 'm> {
         }
     }
 
-    fn set(&mut self, element: &Ty, depth: usize) -> String {
-        self.use_of(Feature::SetLiteral);
-        let count = self.c.below(4);
-        if count == 0 {
-            self.use_of(Feature::EmptySet);
-        }
-        let mut elements: Vec<String> = (0..count).map(|_| self.expression(element, depth)).collect();
-        if self.c.chance(15)
-            && let Some(again) = self.c.any(&elements).cloned()
-        {
-            elements.push(again);
-        }
-        if self.c.chance(2 + self.wild) {
-            self.use_of(Feature::MixedSet);
-            let other = self.people.model.ty(self.c, 1);
-            elements.push(self.leaf(&other));
-        }
-        format!("[{}]", elements.join(", "))
-    }
-
     fn record(&mut self, members: &[Attr], depth: usize) -> String {
         self.use_of(Feature::RecordLiteral);
         let mut parts = Vec::new();
@@ -418,6 +394,17 @@ impl<'w, 'm> Writer<'w, 'm> {
             _ => "(1)".to_owned(),
         }
     }
+}
+
+/// The constructor of an extension type, and what it takes.
+fn constructor_of(ty: &Ty) -> Option<(&'static str, Feature, &'static [&'static str])> {
+    Some(match ty {
+        Ty::Ip => ("ip", Feature::Ip, words::IPS),
+        Ty::Decimal => ("decimal", Feature::Decimal, words::DECIMALS),
+        Ty::Datetime => ("datetime", Feature::Datetime, words::DATETIMES),
+        Ty::Duration => ("duration", Feature::Duration, words::DURATIONS),
+        _ => return None,
+    })
 }
 
 /// The expression in brackets, unless it stands on its own: literals cannot be followed by a dot.

@@ -13,7 +13,7 @@ macro_rules! features {
 }
 
 features! {
-    Permit = "permit", Forbid = "forbid", Template = "template link", When = "when", Unless = "unless", NoCondition = "no condition",
+    Permit = "permit", Forbid = "forbid", Template = "template link", LinkedByName = "link of a template by its @id", When = "when", Unless = "unless", NoCondition = "no condition",
     PrincipalAny = "principal", PrincipalEq = "principal ==", PrincipalIn = "principal in", PrincipalIs = "principal is", PrincipalIsIn = "principal is .. in",
     ResourceAny = "resource", ResourceEq = "resource ==", ResourceIn = "resource in", ResourceIs = "resource is", ResourceIsIn = "resource is .. in",
     ActionAny = "action", ActionEq = "action ==", ActionIn = "action in", ActionInList = "action in [..]", ActionInNone = "action in []",
@@ -22,7 +22,7 @@ features! {
     Principal = "principal variable", Action = "action variable", Resource = "resource variable", Context = "context variable", Now = "context.now",
     If = "if", And = "&&", Or = "||", Not = "!", Neg = "unary -", Eq = "==", Ne = "!=", Less = "<", LessEq = "<=", Greater = ">", GreaterEq = ">=",
     Add = "+", Sub = "-", Mul = "*", In = "in entity", InSet = "in set", InMixed = "in set with others", Is = "is", IsIn = "is .. in",
-    Contains = "contains", ContainsAll = "containsAll", ContainsAny = "containsAny", IsEmpty = "isEmpty",
+    Contains = "contains", ContainsAll = "containsAll", ContainsAny = "containsAny", IsEmpty = "isEmpty", EqualSets = "set compared with a set",
     Attribute = "x.a", AttributeIndex = "x[\"a\"]", Hop = "attribute of an attribute", Has = "has a", HasQuoted = "has \"a\"", HasPath = "has a.b",
     GetTag = "getTag", HasTag = "hasTag", ComputedTag = "tag by computed key", Like = "like", LikeEscape = "like with escaped *", LikeWild = "like with *",
     Ip = "ip", BadIp = "ip of bad text", IsIpv4 = "isIpv4", IsIpv6 = "isIpv6", IsLoopback = "isLoopback", IsMulticast = "isMulticast", IsInRange = "isInRange",

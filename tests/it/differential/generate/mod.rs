@@ -17,7 +17,7 @@ pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade::domain::{Bundle, Document, SchemaText, Uid, Value};
+use palisade::domain::{Bundle, Document, Link, SchemaText, Uid, Value};
 
 use choices::Choices;
 use entities::{Population, ancestors, draw, hierarchy};
@@ -52,6 +52,8 @@ pub struct World {
     pub policies: Vec<Policy>,
     /// Every policy and template alone, with its id.
     pub statements: Vec<(String, String)>,
+    /// Links of the templates among `statements`, by the ids there.
+    pub links: Vec<Link>,
     /// All of it as texts.
     pub bundle: Bundle,
     stored: Vec<(usize, Uid<'static>)>,
@@ -74,7 +76,8 @@ impl World {
             routes: Vec::new(),
         };
         let closure = closure(&model, &entities);
-        Self { model, entities, closure, policies: set.policies, statements: set.statements, bundle, stored }
+        let (policies, statements, links) = (set.policies, set.statements, set.links_by_id);
+        Self { model, entities, closure, policies, statements, links, bundle, stored }
     }
 
     /// The world of a seed.

@@ -67,8 +67,10 @@ pub enum Conditions {
 pub struct PolicySet {
     /// As the bundle has them.
     pub texts: Vec<PolicyText>,
-    /// Links of its templates.
+    /// Links of its templates, as the bundle has them.
     pub links: Vec<Link>,
+    /// The same links, each naming its template by the policy id.
+    pub links_by_id: Vec<Link>,
     /// Those that can decide.
     pub policies: Vec<Policy>,
     /// Every policy and template alone, with its id.
@@ -100,13 +102,19 @@ impl PolicySet {
             let annotated = naming == 1 && c.chance(30);
             let id = if annotated { format!("named-{n}") } else { id };
             let mut one = String::new();
-            if annotated {
-                one.push_str(&format!("@id({})\n", quoted(&id, c)));
+            // what has a number for its id can be linked by its `@id` too, which may be the number
+            let alias = match naming == 0 && c.chance(40) {
+                true if c.chance(10) => Some(id.clone()),
+                true => Some(format!("{}{n}", ["named-", "policy 1", "\u{fc}"][c.below(3)])),
+                false => None,
+            };
+            if let Some(annotation) = if annotated { Some(&id) } else { alias.as_ref() } {
+                one.push_str(&format!("@id({})\n", quoted(annotation, c)));
             }
             if c.chance(5) {
                 one.push_str("@note(\"nothing\")\n");
             }
-            one.push_str(&set.policy(c, people, &id, conditions));
+            one.push_str(&set.policy(c, people, (&id, alias.as_deref()), conditions));
             set.statements.push((id, one.clone()));
             match naming_one {
                 Some(naming) => set.texts.push(PolicyText { origin: format!("policies.{n}"), text: one, naming }),
@@ -123,7 +131,13 @@ impl PolicySet {
         set
     }
 
-    fn policy(&mut self, c: &mut Choices, people: &Population<'_>, id: &str, conditions: Conditions) -> String {
+    fn policy(
+        &mut self,
+        c: &mut Choices,
+        people: &Population<'_>,
+        (id, alias): (&str, Option<&str>),
+        conditions: Conditions,
+    ) -> String {
         let theme = draw_theme(c, people);
         let forbids = c.chance(25);
         let template = c.chance(18);
@@ -198,7 +212,16 @@ impl PolicySet {
                         slots[place] = Some(uid);
                     }
                 }
-                self.links.push(Link { template_id: id.to_owned(), link_id: link_id.clone(), args });
+                let mut link = Link { template_id: id.to_owned(), link_id: link_id.clone(), args };
+                self.links_by_id.push(link.clone());
+                let mut features = features;
+                if let Some(alias) = alias
+                    && c.chance(70)
+                {
+                    features.add(Feature::LinkedByName);
+                    link.template_id = alias.to_owned();
+                }
+                self.links.push(link);
                 add(link_id, slots, features);
             }
         } else {

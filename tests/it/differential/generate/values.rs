@@ -32,7 +32,13 @@ pub fn explicit_uid(uid: &Uid<'_>) -> Value<'static> {
 impl Population<'_> {
     /// A value of a type. `typed` says that whoever reads it knows the type, so that the short forms will do.
     pub fn value(&self, c: &mut Choices, ty: &Ty, typed: bool) -> Value<'static> {
-        let call = |c: &mut Choices, function: &'static str, argument: &str| {
+        self.drawn(c, ty, typed, false)
+    }
+
+    /// A value of a type, or one of the few that sets have in common.
+    fn drawn(&self, c: &mut Choices, ty: &Ty, typed: bool, few: bool) -> Value<'static> {
+        let call = |c: &mut Choices, function: &'static str, pool: &[&'static str]| {
+            let argument = *words::some(c, pool, few);
             let call = object(vec![("fn", text(function)), ("arg", text(argument))]);
             match c.below(4) {
                 0 if typed => text(argument),
@@ -42,32 +48,27 @@ impl Population<'_> {
         };
         match ty {
             Ty::Bool => Value::Bool(c.chance(50)),
+            Ty::Long if few => Value::Long(*c.pick(words::FEW_LONGS)),
             Ty::Long => Value::Long(*words::near(c, words::LONGS)),
+            Ty::Text if few => text(*words::some(c, words::TEXTS, few)),
             Ty::Text => text(*words::near(c, words::TEXTS)),
-            Ty::Ip => {
-                let argument = *c.pick(words::IPS);
-                call(c, "ip", argument)
-            }
-            Ty::Decimal => {
-                let argument = *c.pick(words::DECIMALS);
-                call(c, "decimal", argument)
-            }
-            Ty::Datetime => {
-                let argument = *c.pick(words::DATETIMES);
-                call(c, "datetime", argument)
-            }
-            Ty::Duration => {
-                let argument = *c.pick(words::DURATIONS);
-                call(c, "duration", argument)
-            }
+            Ty::Ip => call(c, "ip", words::IPS),
+            Ty::Decimal => call(c, "decimal", words::DECIMALS),
+            Ty::Datetime => call(c, "datetime", words::DATETIMES),
+            Ty::Duration => call(c, "duration", words::DURATIONS),
             Ty::Entity(i) => {
                 let uid = self.uid_of_type(c, *i);
                 if typed && c.chance(50) { plain_uid(&uid) } else { explicit_uid(&uid) }
             }
             Ty::Set(element) => {
-                let count = if c.chance(2) { 30 } else { c.below(4) };
-                let mut elements: Vec<_> = (0..count).map(|_| self.value(c, element, typed)).collect();
-                if c.chance(15)
+                let few = few || c.chance(30);
+                let count = match c.chance(2) {
+                    true => 30,
+                    false if few => 1 + c.below(2),
+                    false => c.below(4),
+                };
+                let mut elements: Vec<_> = (0..count).map(|_| self.drawn(c, element, typed, few)).collect();
+                if c.chance(if few { 40 } else { 15 })
                     && let Some(again) = c.any(&elements).cloned()
                 {
                     elements.push(again);

@@ -81,11 +81,14 @@ pub const LONGS: &[i64] = &[
     86_400_000,
 ];
 
-/// Arguments of `decimal`.
+/// A number that fits a packed cell, and one that does not.
+pub const FEW_LONGS: &[i64] = &[1, i64::MAX];
+
+/// Arguments of `decimal`. Here and below the first two are one value.
 pub const DECIMALS: &[&str] = &[
-    "0.0",
     "1.0",
     "1.00",
+    "0.0",
     "01.0",
     "-1.5",
     "12.3456",
@@ -135,6 +138,7 @@ pub const BAD_IPS: &[&str] =
 /// Arguments of `datetime`. Some lie at and around the clocks of the tests.
 pub const DATETIMES: &[&str] = &[
     "1970-01-01",
+    "1970-01-01T00:00:00Z",
     "2024-02-29",
     "2026-09-21T14:13:20.123Z",
     "2026-09-21T14:13:20.124Z",
@@ -161,14 +165,14 @@ pub const BAD_DATETIMES: &[&str] = &[
 
 /// Arguments of `duration`.
 pub const DURATIONS: &[&str] = &[
+    "3600s",
+    "1h",
     "0ms",
     "1ms",
     "1d",
     "-1d",
     "1d2h3m4s5ms",
     "90m",
-    "3600s",
-    "1h",
     "9223372036854775807ms",
     "-9223372036854775808ms",
     "106751991167d",
@@ -178,6 +182,11 @@ pub const DURATIONS: &[&str] = &[
 /// Arguments that `duration` refuses.
 pub const BAD_DURATIONS: &[&str] =
     &["", "-", "1", "1x", "d", "1h1d", "9223372036854775808ms", "106751991168d", "1s1s", "1.5h"];
+
+/// One of a pool, or of its first two alone, so that sets of them are equal now and then.
+pub fn some<'t, T>(c: &mut Choices, pool: &'t [T], few: bool) -> &'t T {
+    c.pick(if few { &pool[..pool.len().min(2)] } else { pool })
+}
 
 /// One of a pool, often one of its first few, so that values meet.
 pub fn near<'t, T>(c: &mut Choices, pool: &'t [T]) -> &'t T {

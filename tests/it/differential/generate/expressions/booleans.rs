@@ -146,45 +146,6 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn set_operation(&mut self, depth: usize) -> String {
-        let seen: Vec<Ty> = self
-            .paths
-            .iter()
-            .filter_map(|path| match &path.ty {
-                Ty::Set(element) => Some((**element).clone()),
-                _ => None,
-            })
-            .collect();
-        let element = match self.c.any(&seen) {
-            Some(element) if self.c.chance(70) => element.clone(),
-            _ => self.people.model.ty(self.c, 1),
-        };
-        let ty = Ty::Set(Box::new(element.clone()));
-        let set = self.expression(&ty, depth);
-        let set = atom(set);
-        match self.c.below(7) {
-            0..=2 => {
-                self.use_of(Feature::Contains);
-                let value = self.expression(&element, depth);
-                format!("{set}.contains({value})")
-            }
-            3 => {
-                self.use_of(Feature::ContainsAll);
-                let other = self.expression(&ty, depth);
-                format!("{set}.containsAll({other})")
-            }
-            4 | 5 => {
-                self.use_of(Feature::ContainsAny);
-                let other = self.expression(&ty, depth);
-                format!("{set}.containsAny({other})")
-            }
-            _ => {
-                self.use_of(Feature::IsEmpty);
-                format!("{set}.isEmpty()")
-            }
-        }
-    }
-
     fn existence(&mut self, depth: usize) -> String {
         let owners: Vec<Path> =
             self.paths.iter().filter(|path| matches!(path.ty, Ty::Entity(_) | Ty::Record(_))).cloned().collect();
