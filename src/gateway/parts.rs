@@ -160,7 +160,8 @@ mod tests {
             let body = format!("--x\r\n{head}\r\n\r\nid\r\n--x--");
             let mut found = named(b"multipart/form-data; boundary=x", body.as_bytes(), &names);
             let mut expected = expected.to_vec();
-            (found.sort_unstable(), expected.sort_unstable());
+            found.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(found, expected, "{head}");
         }
     }
