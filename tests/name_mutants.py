@@ -9,12 +9,13 @@ Works on a scratch package of these files of `src/gateway` and their tests, whic
 one is not, and with 2 if a rule is no longer there just once: then look for it again, do not drop it.
 """
 
+import re
 import sys
 
 import gateway_mutants
 from gateway_mutants import ROOT
 
-FILES = ["names", "query", "overrides", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
+FILES = ["names", "query", "overrides", "media", "parts", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
          "pattern", "host", "refusal"]
 
 # name, file, what is there, what to put in its place
@@ -28,8 +29,9 @@ MUTANTS = [
     ("fields: blanks", "names", "' ' | '.' | '-' | '_' =>", "'.' | '-' | '_' =>"),
     ("fields: dots", "names", "' ' | '.' | '-' | '_' =>", "' ' | '-' | '_' =>"),
     ("fields: dashes", "names", "' ' | '.' | '-' | '_' =>", "' ' | '.' | '_' =>"),
-    ("fields: brackets", "names", "text.replace(['_', '['], \"\")", "text.replace(['_'], \"\")"),
-    ("fields: two spellings", "names", "text.replace(['_', '['], \"\")", "text.replace(['['], \"_\")"),
+    ("fields: brackets", "names", "text.replace(['_', '[', ']'], \"\")", "text.replace(['_', ']'], \"\")"),
+    ("fields: in brackets", "names", "text.replace(['_', '[', ']'], \"\")", "text.replace(['_', '['], \"\")"),
+    ("fields: two spellings", "names", "text.replace(['_', '[', ']'], \"\")", "text.replace(['[', ']'], \"_\")"),
     ("fields: lists", "names", "match_indices(['[', '.'])", "match_indices(['.'])"),
     ("fields: members", "names", "match_indices(['[', '.'])", "match_indices(['['])"),
     ("fields: letters that fold", "names", "c.to_uppercase().flat_map(char::to_lowercase)", "c.to_lowercase()"),
@@ -42,15 +44,58 @@ MUTANTS = [
     ("overrides: headers", "overrides", "if there(&METHODS) {", "if false {"),
     ("overrides: the query", "overrides", "query::names(query).any(|it| is_method(&it))", "false"),
     ("overrides: one header", "overrides", '"x-http-method", "x-method-override"]', '"x-http-method", "x-http-method"]'),
-    ("overrides: _method", "overrides", '["_method", ', '["_none", '),
-    ("overrides: in lists", "overrides", "rest.is_empty() || rest.starts_with('[')", "rest.is_empty()"),
+    ("overrides: _method", "overrides", '    "_method",\n', '    "_none",\n'),
+    ("overrides: in lists", "overrides", "rest.is_empty() || rest.starts_with(['[', ']'])", "rest.is_empty()"),
+    ("overrides: in brackets", "overrides", "let name = name.trim_start_matches(['[', ']']);", "let name = name.as_str();"),
     ("overrides: encoded names", "overrides", "matches!(byte, b'%' | b'\\\\')", "false"),
-    ("overrides: forms", "overrides", "Kind::Form => query::names(&String::from_utf8_lossy(bytes)).any(|name| is_method(&name)),",
-     "Kind::Form => false,"),
-    ("overrides: parts", "overrides", "Kind::Parts => parts(bytes),", "Kind::Parts => false,"),
+    ("overrides: forms", "overrides", "(media.form && form(bytes))", "false"),
+    ("overrides: parts", "overrides", "(media.parts && parts::names_one(kind, bytes, &is_method))", "false"),
     ("overrides: JSON", "overrides", "members.iter().any(|(name, _)| is_method(name))", "false"),
-    ("overrides: JSON that is broken", "overrides", "Err(_) => !reads_body,", "Err(_) => false,"),
-    ("overrides: forms that nobody sees", "overrides", "if facts.method == \"POST\" =>", "if false =>"),
+    ("overrides: JSON that is broken", "overrides", "json_asks(bytes).unwrap_or(!read_later)", "json_asks(bytes).unwrap_or(false)"),
+    ("overrides: what is like JSON", "overrides", "json_asks(bytes).unwrap_or_else(|()| quotes_one(bytes))", "json_asks(bytes).unwrap_or(false)"),
+    ("overrides: escapes in what is like JSON", "overrides", ' || word.contains("\\\\u00")', ""),
+    ("overrides: JSON in UTF-16", "overrides", "filter(|byte| *byte != 0)", "filter(|_| true)"),
+    ("overrides: JSON in too many bytes", "overrides", "has_overlong(bytes) || ", ""),
+    ("overrides: what is compressed", "overrides", "if media.hidden && post", "if false && post"),
+    ("overrides: forms that nobody sees", "overrides", "if is_form && post =>", "if false =>"),
+    ("overrides: forms in a POST alone", "overrides", "if is_form && post =>", "if is_form =>"),
+    ("overrides: no type, where there are other methods", "overrides", "if media.typeless && !(at.other_methods)() =>", "if media.typeless =>"),
+    ("overrides: a type, and no other methods", "overrides", "if media.typeless && !(at.other_methods)() =>", "if !(at.other_methods)() =>"),
+    ("overrides: no type, where nothing reads it", "overrides", "if media.typeless && at.reads_body =>", "if media.typeless =>"),
+    ("overrides: a type, and a route that reads", "overrides", "if media.typeless && at.reads_body =>", "if at.reads_body =>"),
+    ("media: no type", "media", "Field::Absent => Self::typeless(facts.method),", "Field::Absent => Self::default(),"),
+    ("media: an empty type", "media", "(!media.contains('/') && Self::typeless(method).form)", "false"),
+    ("media: a POST alone", "media", 'form: method == "POST"', "form: true"),
+    ("media: several types", "media", "Field::Repeated => all,", "Field::Repeated => Self::default(),"),
+    ("media: a type that is no text", "media", "_ => all,", "_ => Self::default(),"),
+    ("media: controls in a type", "media", "if !text.contains(|c: char| c.is_control() && c != '\\t') =>", "if true =>"),
+    ("media: case", "media", "let text = text.to_lowercase();", "let text = text.to_owned();"),
+    ("media: blanks in a type", "media", "split([';', ',', ' ', '\\t']).next().unwrap_or_default();\n        let json", "split([';', ',']).next().unwrap_or_default();\n        let json"),
+    ("media: forms anywhere", "media", 'text.contains("urlencoded")', 'text == "application/x-www-form-urlencoded"'),
+    ("media: an old name of forms", "media", '|| text.contains("url-encoded")', ""),
+    ("media: parts anywhere", "media", 'text.contains("multipart")', 'text.contains("multipart/form-data")'),
+    ("media: JSON anywhere", "media", '} else if text.contains("json") {', "} else if false {"),
+    ("media: charsets", "media", '.any(|(at, word)| !is_plain_charset(&text[at + word.len()..]))', ".any(|_| false)"),
+    ("media: families of charsets", "media", " || CHARSET_FAMILIES.iter().any(|family| name.starts_with(family))", ""),
+    ("media: encodings", "media", "media.hidden || encoded", "media.hidden"),
+    ("parts: quotes of a boundary", "parts", 'value.strip_prefix(b"\\"").unwrap_or(value);', "value;"),
+    ("parts: what ends a boundary", "parts", "take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))", "take_while(|byte| **byte != b'\"')"),
+    ("parts: a second boundary", "parts", "let (Some(at), None) = (at, other)", "let (Some(at), _) = (at, other)"),
+    ("parts: no boundary", "parts", 'strip_prefix(b"=") else { return mark };', 'strip_prefix(b"=") else { return b"--none".to_vec() };'),
+    ("parts: within parts", "parts", 'if nested { heads(b"--", body) } else { found }', "found"),
+    ("parts: the end of a head", "parts", 'b"\\r\\n\\r\\n";', 'b"\\n";'),
+    ("parts: empty lines before a head", "parts", "behind[line..].trim_ascii().is_empty()", "false"),
+    ("parts: several empty lines", "parts", "None => begun && piece.trim_ascii().is_empty(),", "None => false,"),
+    ("parts: encoded words", "parts", 'text.contains("=?") || ', ""),
+    ("parts: names in pieces", "parts", " || is_in_pieces(&text)", ""),
+    ("parts: files' names in pieces", "parts", ' && !before.ends_with("filename")', ""),
+    ("parts: percent signs", "parts", "let decoded = lenient(&text);", "let decoded = text.to_string();"),
+    ("parts: escapes", "parts", "let bare = decoded.replace('\\\\', \"\");", "let bare = decoded.clone();"),
+    ("parts: lines that go on", "parts", "bare.chars().filter(|c| !c.is_whitespace()).collect()", "String::new()"),
+    ("parts: words", "parts", " || word.split_whitespace().any(|word| is_one(word, key))", ""),
+    ("parts: keys", "parts", "filter(|name| !key && same_field(word, name))", "filter(|name| same_field(word, name))"),
+    ("parts: values before an equals sign", "parts", "Key(before != '=' && ", "Key("),
+    ("parts: fields that cannot be read", "parts", "{ names.to_vec() } else", "{ Vec::new() } else"),
     ("overrides: paths", "overrides", "&& there(&PATHS)", "&& false"),
     ("overrides: hosts", "overrides", "&& !same_host(facts)", "&& false"),
     ("overrides: Forwarded", "overrides", "hosts(value).into_iter().all(same)", "true"),
@@ -68,6 +113,19 @@ MUTANTS = [
     ("cookies: commas", "cookie", "b';' | b','", "b';'"),
     ("paths: a final slash behind a literal", "trie", "(true, false) => Walk::Barred,", "(true, false) => Walk::Nowhere,"),
     ("paths: a final slash behind a capture", "trie", "Walk::Barred => barred = true,", "Walk::Barred => {}"),
+    ("paths: other methods with a slash or without", "trie", "[0, 1].into_iter().any(|slash|", "[usize::from(target.trailing_slash)].into_iter().any(|slash|"),
+    ("paths: the method itself", "trie", "any(|(name, _)| **name != *method)", "any(|_| true)"),
+    ("paths: suffixes", "trie", "let looks = self.suffixes != Some(Suffixes::Exact) && node.longest > 0;", "let looks = false;"),
+    ("paths: suffixes that a service tells apart", "trie", "self.suffixes != Some(Suffixes::Exact) && node.longest > 0", "node.longest > 0"),
+    ("paths: dots", "trie", "match_indices(['.', ';'])", "match_indices([';'])"),
+    ("paths: semicolons", "trie", "match_indices(['.', ';'])", "match_indices(['.'])"),
+    ("paths: blanks around", "trie", ".chain((trimmed.len() < text.len()).then_some(trimmed.len()))", ""),
+    ("paths: blanks before a suffix", "trie", "trimmed[..end].trim_end()", "&trimmed[..end]"),
+    ("paths: letters that fold before a suffix", "trie", "Step::Barred => return Walk::Barred,\n                Step::None => continue,", "Step::Barred | Step::None => continue,"),
+    ("paths: formats", "trie", "Walk::Found(leaf) if self.suffixes == Some(Suffixes::Format) && has_format(&first.text, others) => {", "Walk::Found(leaf) if self.suffixes.is_none() || has_format(&first.text, others) => {"),
+    ("paths: formats of captures", "trie", "Walk::Found(leaf) if !(format && others.is_empty()) =>", "Walk::Found(leaf) =>"),
+    ("paths: formats of rests", "trie", "Walk::Found(_) if format => Walk::Barred,", ""),
+    ("paths: formats at the end alone", "trie", "others.is_empty() && text.split_once", "text.split_once"),
     ("paths: any case", "trie", "let text = if self.folds { folded_case(text) } else { Cow::Borrowed(text) };", "let text = Cow::Borrowed(text);"),
     ("paths: letters beyond ASCII", "trie", "Some(_) => Step::Barred,", "Some(_) => Step::None,"),
 ]
@@ -86,7 +144,8 @@ pub mod domain {
     }
 }
 pub mod gateway {
-    pub mod names; mod query; mod overrides; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
+    pub mod bounds { BOUNDS }
+    pub mod names; mod query; mod overrides; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
     pub mod pattern; pub mod host; pub mod refusal;
     pub use facts::Peer;
     pub mod source {
@@ -137,7 +196,9 @@ def package(scratch):
     """A package of the readers and their tests alone."""
     crates = [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""), ("foldhash", ""),
               ("proptest", ', default-features = false, features = ["std"]')]
-    gateway_mutants.package(scratch, "names", STUBS, crates)
+    bounds = re.findall(r"const \w+: usize = [^;]+;", (ROOT / "src/gateway/bounds.rs").read_text())
+    stubs = STUBS.replace("BOUNDS", " ".join(f"pub {bound}" for bound in bounds))
+    gateway_mutants.package(scratch, "names", stubs, crates)
 
 
 def main():

@@ -3,10 +3,14 @@
 //! The type is never a blank: no token can choose what kind of principal it stands for. Where an id has
 //! several blanks, no value may hold the text between them, so that two callers never get one id.
 
+mod overlap;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::domain::Uid;
+
+pub(super) use overlap::Overlap;
 
 /// An entity uid whose id has blanks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +60,11 @@ impl UidTemplate {
         Ok(Self { parts: parts(&uid.id)?, type_name: uid.type_name.into_owned() })
     }
 
+    /// An entity of its type.
+    pub(super) fn with_id(&self, id: String) -> Uid<'static> {
+        Uid { type_name: Cow::Owned(self.type_name.clone()), id: Cow::Owned(id) }
+    }
+
     /// The names of the blanks, in order.
     pub fn blanks(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
@@ -88,7 +97,7 @@ impl UidTemplate {
                 }
             }
         }
-        Ok(Uid { type_name: Cow::Owned(self.type_name.clone()), id: Cow::Owned(id) })
+        Ok(self.with_id(id))
     }
 }
 

@@ -554,6 +554,21 @@ fn identity_is_checked_in_every_part() {
     let twice = issuer("")
         .replace("}]}", "}, {issuer: i, audiences: [a], jwks: {file: f}, claims: {principal: 'U::\"{sub}\"'}}]}");
     assert!(problems(&twice, &[]).contains("`identity.issuers[1].issuer`: `i` is listed twice"));
+    let two = |claims: &str| {
+        let other = "}, {issuer: j, audiences: [a], jwks: {file: f}, claims: ";
+        issuer("").replace("}]}", &format!("{other}{{{claims}}}}}]}}"))
+    };
+    for (claims, expected) in [
+        (
+            r#"principal: 'U::"{tenant}/{sub}"'"#,
+            "`U::\"{tenant}/{sub}\"` of `j` and `U::\"{sub}\"` of `i` can be one entity",
+        ),
+        (r#"principal: 'U::"{sub}"'"#, ""),
+        (r#"principal: 'V::"{tenant}/{sub}"'"#, ""),
+    ] {
+        let found = read(&two(claims), &[], Value::Null).err().map(|errors| errors.to_string()).unwrap_or_default();
+        assert!(if expected.is_empty() { found.is_empty() } else { found.contains(expected) }, "{claims}: {found}");
+    }
     let by_variable = [("PALISADE_IDENTITY__API_TOKENS__FILE", "/run/tokens"), ("PALISADE_IDENTITY__ISSUERS", "[]")];
     assert_eq!(read("", &by_variable, Value::Null).unwrap().identity.api_tokens, Some(PathBuf::from("/run/tokens")));
 }

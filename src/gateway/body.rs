@@ -2,6 +2,9 @@
 
 use crate::domain::Value;
 use crate::gateway::facts::{Body, Field, RequestFacts};
+use crate::gateway::media::{Json, Media};
+use crate::gateway::parts;
+use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
 
 /// Reads the body; an empty one is an empty object.
@@ -38,6 +41,30 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
         return Ok(Value::empty_object());
     }
     Value::parse(bytes).map_err(|_| Refusal::bad_request("bad_body", "the body is not JSON, or has a key twice"))
+}
+
+/// The body of a route that does not read it, as far as it is there and can be read: what it names may be taken for what
+/// the query says. A form is an object here, whose members are all empty; of its parts, those that `asked` names.
+pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value<'x>> {
+    let Body::Whole(bytes) = facts.body else { return None };
+    let media = Media::of(facts);
+    if media.json != Json::No
+        && let Ok(value) = Value::parse(bytes)
+    {
+        return Some(value);
+    }
+    let mut names: Vec<String> = Vec::new();
+    if media.form {
+        names.extend(query::names(&String::from_utf8_lossy(bytes)));
+    }
+    if media.parts {
+        let kind = match facts.headers.field("content-type") {
+            Field::One(kind) => kind,
+            Field::Absent | Field::Repeated => b"",
+        };
+        names.extend(parts::named(kind, bytes, asked).into_iter().map(str::to_owned));
+    }
+    Some(Value::Object(names.into_iter().map(|name| (name.into(), Value::Null)).collect()))
 }
 
 fn is_json(content_type: &str) -> bool {

@@ -74,7 +74,7 @@ impl Condition {
     }
 
     /// Whether it holds.
-    pub(super) fn holds(&self, from: &Inputs<'_>, resource: Option<&Uid<'_>>) -> Result<bool, Refusal> {
+    pub(super) fn holds(&self, from: &Inputs<'_, '_>, resource: Option<&Uid<'_>>) -> Result<bool, Refusal> {
         Ok(match &self.test {
             Test::Present => self.source.read(from)?.is_some(),
             Test::Absent => self.source.read(from)?.is_none(),

@@ -79,7 +79,7 @@ impl Guards {
         }
         let rest = segments.get(self.before..).unwrap_or_default();
         let other = self.others.iter().find(|mask| mask.takes(rest))?;
-        Some(format!("this path may be `{}`, which is not mapped", other.of))
+        Some(format!("this path may also be one for {}, and the document does not say which", other.of))
     }
 
     /// The captures and what each must be.

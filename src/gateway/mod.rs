@@ -6,7 +6,8 @@
 //!
 //! - [`compile`] reads files; [`RouteTable::find`] matches a request; [`Found::resolve`] makes its checks.
 //! - `path`, `query`, `host` and `body` are the careful readers of each part of a request.
-//! - `names` says when two names are one; `overrides` and `upgrade` find what asks for another request than is checked.
+//! - `names` says when two names are one; `overrides` and `upgrade` find what asks for another request than is checked;
+//!   `media` and `parts` say what a service may take a body for.
 //! - `pattern`, `condition`, `template` and `source` are the words of a route.
 
 mod body;
@@ -19,9 +20,12 @@ mod facts;
 mod guard;
 mod host;
 pub mod lint;
+mod looks;
+mod media;
 mod names;
 mod openapi;
 mod overrides;
+mod parts;
 mod path;
 mod pattern;
 mod place;
@@ -56,7 +60,7 @@ pub use raw::json_schema;
 pub use refusal::{Refusal, StatusClass};
 pub use resolve::{Found, MAX_EACH, Outcome};
 pub use route::{CheckTemplate, ContextMember, Credential, Effect, Route, Rule, RuleEffect};
-pub use service::{Ignored, PathCase, Service};
+pub use service::{Ignored, PathCase, Service, Suffixes};
 pub use shape::Shape;
 pub use show::{show_check, show_uid};
 pub use source::Source;

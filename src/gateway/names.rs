@@ -25,8 +25,9 @@ pub fn is_twin(header: &str, name: &str) -> bool {
 
 /// Whether some reader finds the field `name` of a query, a form or a JSON object where it is called `field`.
 ///
-/// PHP makes `_` of blanks, dots and an open bracket, C ends a name at NUL, many readers ignore case or the blanks
-/// around, JSON of protocol buffers may say `deviceId` for `device_id`, and `id[]`, `id[0]` and `id.x` are parts of `id`.
+/// PHP makes `_` of blanks, dots and an open bracket, Rack and qs read `[id]` as `id`, C ends a name at NUL, many readers
+/// ignore case or the blanks around, JSON of protocol buffers may say `deviceId` for `device_id`, and `id[]`, `id[0]` and
+/// `id.x` are parts of `id`.
 pub(super) fn same_field(field: &str, name: &str) -> bool {
     if field == name {
         return true;
@@ -39,7 +40,7 @@ pub(super) fn same_field(field: &str, name: &str) -> bool {
     {
         return false;
     }
-    let bare = |text: &str| text.replace(['_', '['], "");
+    let bare = |text: &str| text.replace(['_', '[', ']'], "");
     let name = bare(&fold(name));
     // what stands before an index or a member is a name of its own
     let stems = field.match_indices(['[', '.']).map(|(end, _)| &field[..end]);
@@ -125,6 +126,8 @@ mod tests {
             ("cu\u{17f}tomer", "customer"),
             ("\u{212a}ey", "key"),
             ("device_id[]", "device_id"),
+            ("[device_id]", "device_id"),
+            ("[[device_id", "device_id"),
             ("device_id[0][x]", "device_id"),
             ("device.id[]", "device_id"),
             ("STRASSE", "stra\u{df}e"),

@@ -47,7 +47,8 @@ pub(super) fn names(query: &str) -> impl Iterator<Item = String> {
     query.split(['&', ';']).map(|pair| lenient(pair.split('=').next().unwrap_or_default()))
 }
 
-fn lenient(text: &str) -> String {
+/// Decodes what can be decoded, `+` too, and leaves the rest.
+pub(super) fn lenient(text: &str) -> String {
     let (mut out, bytes) = (Vec::with_capacity(text.len()), text.as_bytes());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -58,11 +59,26 @@ fn lenient(text: &str) -> String {
                 at += 2;
             }
             (b'+', ..) => out.push(b' '),
+            // IIS and ASP decode `%u005f`
+            (b'%', ..) => match wide(&bytes[at..]) {
+                Some(c) => {
+                    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                    at += 5;
+                }
+                None => out.push(b'%'),
+            },
             (byte, ..) => out.push(*byte),
         }
         at += 1;
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The character that `%uXXXX` is.
+fn wide(bytes: &[u8]) -> Option<char> {
+    let digits = bytes.get(2..6).filter(|_| bytes[1].eq_ignore_ascii_case(&b'u'))?;
+    let value = digits.iter().try_fold(0, |value, byte| Some(value << 4 | u32::from(hex(*byte)?)))?;
+    char::from_u32(value)
 }
 
 fn decode(text: &str) -> Option<Cow<'_, str>> {
@@ -109,6 +125,8 @@ mod tests {
             (Some("id=%ff"), Err(QueryFault::Undecodable)),
             (Some("%zz=1&id=7"), Err(QueryFault::Undecodable)),
             (Some("id=7%00x"), Err(QueryFault::Undecodable)),
+            (Some("id=7&[id]=8"), Err(QueryFault::Repeated)),
+            (Some("id=7&[[id=8"), Err(QueryFault::Repeated)),
             (Some("id=7&i_d=8"), Err(QueryFault::Repeated)),
             (Some("id=7&id.x=8"), Err(QueryFault::Repeated)),
             (Some("id=7&id%00x=8"), Err(QueryFault::Repeated)),
@@ -130,7 +148,8 @@ mod tests {
 
     #[test]
     fn names_are_found_however_they_are_written() {
-        let found: Vec<String> = names("a=1;_method=x&%5fm=2&%zz&b+c&%ff").collect();
-        assert_eq!(found, ["a", "_method", "_m", "%zz", "b c", "\u{fffd}"]);
+        let found: Vec<String> = names("a=1;_method=x&%5fm=2&%zz&b+c&%ff&%u005fm&%u12&%U20acx&%ud800").collect();
+        let expected = ["a", "_method", "_m", "%zz", "b c", "\u{fffd}", "_m", "%u12", "\u{20ac}x", "%ud800"];
+        assert_eq!(found, expected);
     }
 }

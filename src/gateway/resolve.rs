@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::{AccessRequest, Uid, Value};
 use crate::gateway::facts::{Entities, Identity, RequestFacts};
+use crate::gateway::looks::{Look, Looks};
 use crate::gateway::path::Target;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::route::{CheckTemplate, Credential, Effect, Route, Rule, RuleEffect};
@@ -31,6 +32,8 @@ pub struct Found<'x> {
     pub(super) facts: RequestFacts<'x>,
     pub(super) target: Target<'x>,
     pub(super) body: Option<Value<'x>>,
+    /// What the conditions of the route looked at.
+    pub(super) looked: Vec<Look>,
 }
 
 impl RouteTable {
@@ -55,12 +58,13 @@ impl RouteTable {
 }
 
 impl<'x> Found<'x> {
-    pub(super) fn inputs<'y>(
+    pub(super) fn inputs<'y, 'l>(
         &'y self,
         route: &'y Route,
         identity: Option<&'y Identity<'y>>,
         entities: Option<&'y dyn Entities>,
-    ) -> Inputs<'y> {
+        looks: &'l Looks,
+    ) -> Inputs<'y, 'l> {
         Inputs {
             target: &self.target,
             captures: &route.captures,
@@ -71,6 +75,8 @@ impl<'x> Found<'x> {
             entities,
             each: None,
             record: route.record.as_ref(),
+            fields: route.fields.as_deref(),
+            looks,
         }
     }
 
@@ -136,13 +142,15 @@ impl<'x> Found<'x> {
             );
             return Err(Refusal::forbidden("principal_type", message));
         }
-        let inputs = self.inputs(route, Some(identity), Some(entities));
+        let looks = Looks::after(&self.looked);
+        let inputs = self.inputs(route, Some(identity), Some(entities), &looks);
         let mut checks = Vec::with_capacity(rules.len());
         let main = rules.iter().find_map(Rule::check);
         for rule in rules {
             apply(rule, main, &inputs, identity, &mut checks)?;
         }
         known_fields(route, self.body.as_ref())?;
+        inputs.settled()?;
         if checks.is_empty() {
             return Err(Refusal::forbidden("no_check", "no rule of the route asks anything for this request"));
         }
@@ -165,7 +173,7 @@ fn known_fields(route: &Route, body: Option<&Value<'_>>) -> Result<(), Refusal> 
 fn apply<'y>(
     rule: &'y Rule,
     main: Option<&'y CheckTemplate>,
-    inputs: &Inputs<'y>,
+    inputs: &Inputs<'y, '_>,
     identity: &'y Identity<'y>,
     checks: &mut Vec<AccessRequest<'y>>,
 ) -> Result<(), Refusal> {
@@ -211,7 +219,7 @@ fn apply<'y>(
 
 fn make<'y>(
     check: &'y CheckTemplate,
-    inputs: &Inputs<'y>,
+    inputs: &Inputs<'y, '_>,
     identity: &'y Identity<'y>,
 ) -> Result<AccessRequest<'y>, Refusal> {
     let resource = check.resource.make(inputs)?;

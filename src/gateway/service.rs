@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Service {
     /// Whether the service's router tells `/Admin` from `/admin`. `ignored` if it does not, as Express does not by default: then literals of paths are compared without case.
     pub path_case: Option<PathCase>,
+    /// Whether the service's router tells `/users.json` from `/users`. `format` if it does not, as Rails does not by default: then a suffix at the end of a path is taken off before literals are compared, and no capture takes it. Without it, where a literal could be meant the request is refused.
+    pub suffixes: Option<Suffixes>,
     /// What of a client's the service does not obey. A request that has it is refused otherwise.
     pub ignores: Vec<Ignored>,
 }
@@ -21,6 +23,16 @@ pub enum PathCase {
     Exact,
     /// `/Admin` is `/admin`.
     Ignored,
+}
+
+/// Whether a suffix at the end of a path counts for a router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Suffixes {
+    /// `/users.json` is another path than `/users`.
+    Exact,
+    /// `/users.json` is `/users`, in another format.
+    Format,
 }
 
 /// What asks a service for another request than the one that its request line names.

@@ -4,10 +4,12 @@
 //! under another name that some reader takes for it, refuses the request.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::{Uid, Value};
 use crate::gateway::facts::{Entities, Field, Headers, Identity, Peer};
+use crate::gateway::looks::{Looks, Side};
 use crate::gateway::names::same_field;
 use crate::gateway::path::Target;
 use crate::gateway::query;
@@ -41,7 +43,7 @@ pub enum Source {
 
 /// Everything that a source can be read from.
 #[derive(Clone, Copy)]
-pub(super) struct Inputs<'x> {
+pub(super) struct Inputs<'x, 'l> {
     pub(super) target: &'x Target<'x>,
     /// Captures of the route: name and position.
     pub(super) captures: &'x [Capture],
@@ -52,6 +54,24 @@ pub(super) struct Inputs<'x> {
     pub(super) entities: Option<&'x dyn Entities>,
     pub(super) each: Option<&'x Value<'x>>,
     pub(super) record: Option<&'x EntityTemplate>,
+    /// The members that the route lists for the body.
+    pub(super) fields: Option<&'x BTreeSet<String>>,
+    /// What the route has looked at.
+    pub(super) looks: &'l Looks,
+}
+
+impl Inputs<'_, '_> {
+    /// Refuses what the query and the body name, and the route has read from one of them alone.
+    pub(super) fn settled(&self) -> Result<(), Refusal> {
+        let Some(look) = self.looks.doubtful(self.target.query, self.body, self.fields) else { return Ok(()) };
+        let (source, other) = match look.side {
+            Side::Query => (Source::Query(look.name), "body"),
+            Side::Body => (Source::Body(vec![look.name]), "query"),
+        };
+        let message =
+            format!("is named by the {other}, where the route does not look, and some services put both together");
+        Err(ambiguous(&source, &message))
+    }
 }
 
 /// Where a capture stands in the path.
@@ -120,6 +140,11 @@ impl Source {
         matches!(self, Self::Body(_) | Self::Each(_))
     }
 
+    /// The parameter of the query that it is.
+    pub(super) fn parameter(&self) -> Option<&str> {
+        if let Self::Query(name) = self { Some(name) } else { None }
+    }
+
     /// Whether the value is known before anybody knows who asks.
     #[must_use]
     pub fn is_of_request(&self) -> bool {
@@ -127,7 +152,8 @@ impl Source {
     }
 
     /// The value; `None` if there is none, JSON's `null` counting as none.
-    pub(super) fn read<'x>(&self, from: &Inputs<'x>) -> Result<Option<Found<'x>>, Refusal> {
+    pub(super) fn read<'x>(&self, from: &Inputs<'x, '_>) -> Result<Option<Found<'x>>, Refusal> {
+        self.note(from);
         match self {
             Self::Path(name) => Ok(from.captures.iter().find(|capture| capture.name == *name).map(|capture| {
                 Found::Text(match from.target.segments.get(capture.at) {
@@ -191,8 +217,17 @@ impl Source {
         }
     }
 
+    fn note(&self, from: &Inputs<'_, '_>) {
+        match self {
+            Self::Query(name) if from.body.is_some() => from.looks.note(Side::Query, name),
+            Self::Body(steps) => steps.iter().take(1).for_each(|name| from.looks.note(Side::Body, name)),
+            _ => {}
+        }
+    }
+
     /// Whether the request names it, be it with `null` or with an object that lacks what is asked for.
-    pub(super) fn given(&self, from: &Inputs<'_>) -> Result<bool, Refusal> {
+    pub(super) fn given(&self, from: &Inputs<'_, '_>) -> Result<bool, Refusal> {
+        self.note(from);
         let named = match (self, from.body) {
             (Self::Body(steps), Some(Value::Object(members))) => {
                 steps.first().is_some_and(|step| members.iter().any(|(key, _)| key == step))
@@ -242,7 +277,7 @@ impl Source {
     }
 
     /// The value as the text of an id or of a string: not empty, and a whole number in decimal.
-    pub(super) fn text<'x>(&self, from: &Inputs<'x>) -> Result<Option<Cow<'x, str>>, Refusal> {
+    pub(super) fn text<'x>(&self, from: &Inputs<'x, '_>) -> Result<Option<Cow<'x, str>>, Refusal> {
         let text = match self.read(from)? {
             None => return Ok(None),
             Some(Found::Text(text)) => text,

@@ -8,8 +8,9 @@ use crate::domain::{Diagnostic, Value};
 use crate::gateway::body;
 use crate::gateway::bounds::{MAX_NODES, MAX_SAME, Problems};
 use crate::gateway::condition::exclude;
-use crate::gateway::facts::RequestFacts;
+use crate::gateway::facts::{Body, RequestFacts};
 use crate::gateway::host::normal_host;
+use crate::gateway::looks::Looks;
 use crate::gateway::overrides;
 use crate::gateway::path::PathClass;
 use crate::gateway::path::Target;
@@ -17,6 +18,8 @@ use crate::gateway::read::Kind;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
+use crate::gateway::service::Suffixes;
+use crate::gateway::source::Source;
 use crate::gateway::trie::{RouteId, Same, Trie};
 use crate::gateway::upgrade;
 
@@ -40,7 +43,7 @@ pub struct RouteTable {
 impl Default for RouteTable {
     /// A table without routes, which refuses everything.
     fn default() -> Self {
-        Self { routes: Vec::new(), mapped: 0, exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false) }
+        Self { routes: Vec::new(), mapped: 0, exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false, None) }
     }
 }
 
@@ -56,11 +59,21 @@ impl RouteTable {
                 route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)))
             };
             let folds = routes.iter().find(concerns).is_some_and(|route| route.service.folds());
-            let mut trie = Trie::new(folds);
+            let suffixes = suffixes(routes.iter().filter(concerns));
+            let mut trie = Trie::new(folds, suffixes);
             for (id, route) in routes.iter().enumerate() {
                 if concerns(&route) {
-                    if route.service.folds() != folds && mixed.insert(route.origin.clone()) {
-                        errors.push(two_cases(route));
+                    let differs = if route.service.folds() != folds {
+                        Some("path_case")
+                    } else if suffixes == Some(Suffixes::Format) && route.service.suffixes != suffixes {
+                        Some("suffixes")
+                    } else {
+                        None
+                    };
+                    if let Some(key) = differs
+                        && mixed.insert(route.origin.clone())
+                    {
+                        errors.push(two_routers(route, key));
                     }
                     let any_slash = route.allowed.contains(PathClass::TrailingSlash);
                     match route.kind {
@@ -133,17 +146,20 @@ impl RouteTable {
         let target = Target::parse(facts.target).map_err(|fault| {
             Refusal::bad_request("ambiguous_path", format!("{}: {}", fault.name(), fault.describe()))
         })?;
-        let candidates = self.trie(facts.host)?.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
+        let trie = self.trie(facts.host)?;
+        let candidates = trie.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
         let mapped = candidates.as_ref().map_or(&[][..], |(routes, _)| routes);
         // every route that it could be has a say: which one it is may depend on the body
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
-        overrides::check(&facts, target.query, reads_body, &ignores)?;
+        let other_methods = || trie.has_other_methods(&target, facts.method);
+        let at = overrides::At { reads_body, other_methods: &other_methods };
+        overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
-            None => return Err(Refusal::forbidden("no_route", self.nowhere(&target))),
+            None => return Err(Refusal::forbidden("no_route", self.nowhere(facts.host, &target))),
             Some((_, methods)) => {
                 let message = format!("this path is mapped for {} alone", methods.join(", "));
                 return Err(Refusal::forbidden("no_route", message));
@@ -152,6 +168,11 @@ impl RouteTable {
         let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
+        } else if let Body::Whole(_) = facts.body {
+            // the service may put the query and the body together
+            let sources = self.among(routes).flat_map(Route::sources);
+            let asked: Vec<&str> = sources.filter_map(Source::parameter).collect();
+            if asked.is_empty() { None } else { body::seen(&facts, &asked) }
         } else {
             None
         };
@@ -170,7 +191,7 @@ impl RouteTable {
         target: Target<'x>,
         body: Option<Value<'x>>,
     ) -> Result<Found<'x>, Refusal> {
-        let mut found = Found { route: None, facts, target, body };
+        let mut found = Found { route: None, facts, target, body, looked: Vec::new() };
         let mut other = None;
         for route in self.among(routes) {
             if route.kind == Kind::Kept
@@ -185,7 +206,8 @@ impl RouteTable {
                 other = Some(Refusal::forbidden("no_route", reason).by(&route.place));
                 continue;
             }
-            let inputs = found.inputs(route, None, None);
+            let looks = Looks::default();
+            let inputs = found.inputs(route, None, None, &looks);
             let mut holds = true;
             for condition in &route.when {
                 holds = holds && condition.holds(&inputs, None).map_err(|refusal| refusal.by(&route.place))?;
@@ -196,7 +218,11 @@ impl RouteTable {
             if let Effect::Deny(reason) = &route.effect {
                 return Err(Refusal::forbidden("denied_by_route", reason.clone()).by(&route.place));
             }
+            if matches!(route.effect, Effect::Public) {
+                inputs.settled().map_err(|refusal| refusal.by(&route.place))?;
+            }
             upgrade::check(found.facts.headers, route.upgrade).map_err(|refusal| refusal.by(&route.place))?;
+            found.looked = looks.into_inner();
             found.route = Some(route);
             return Ok(found);
         }
@@ -205,13 +231,17 @@ impl RouteTable {
     }
 
     /// Says that no route has the path, or that those of other hosts have: a wrong host looks like a wrong path.
-    fn nowhere(&self, target: &Target<'_>) -> String {
+    fn nowhere(&self, host: Option<&str>, target: &Target<'_>) -> String {
         let exact = self.exact.iter().map(|(host, trie)| (host.clone(), trie));
         let wild = self.wild.iter().map(|(ending, trie)| (format!("*{ending}"), trie));
         let there = exact.chain(wild).take(MAX_HOSTS).filter(|(_, trie)| trie.find(target).is_some());
         let mut hosts: Vec<String> = there.map(|(host, _)| host).collect();
         hosts.sort_unstable();
-        if hosts.is_empty() {
+        if self.trie(host).is_ok_and(|trie| trie.bars(target)) {
+            "a route has this path but for its final slash, its case or a suffix such as `.json`, and no other route takes \
+             it instead; see `service.suffixes` where the service tells suffixes apart"
+                .to_owned()
+        } else if hosts.is_empty() {
             "no route has this path".to_owned()
         } else {
             format!("no route has this path on this host; it is mapped on {}", hosts.join(", "))
@@ -238,9 +268,18 @@ fn covers(host: &str, key: &str) -> bool {
     host == key || host.strip_prefix('*').is_some_and(|ending| key.trim_start_matches('*').ends_with(ending))
 }
 
-/// One host has one router: it tells cases apart, or it does not.
-fn two_cases(route: &Route) -> Diagnostic {
-    let message = "another file has routes for the same host, and says something else of `service.path_case`";
+/// How the one router of a host takes suffixes, as all of its routes say, or the more careful of them.
+fn suffixes<'r>(mut routes: impl Iterator<Item = &'r Route> + Clone) -> Option<Suffixes> {
+    let format = Some(Suffixes::Format);
+    if routes.clone().any(|route| route.service.suffixes == format) {
+        return format;
+    }
+    routes.all(|route| route.service.suffixes == Some(Suffixes::Exact)).then_some(Suffixes::Exact)
+}
+
+/// One host has one router: it tells cases apart, or it does not, and so with suffixes.
+fn two_routers(route: &Route, key: &str) -> Diagnostic {
+    let message = format!("another file has routes for the same host, and says something else of `service.{key}`");
     Diagnostic::error(&route.origin, message).help("say the same in both, or give each its own `hosts`")
 }
 

@@ -88,7 +88,7 @@ impl TextTemplate {
     }
 
     /// The text; `None` if its source has no value.
-    pub(super) fn make<'x>(&'x self, from: &Inputs<'x>) -> Result<Option<Cow<'x, str>>, Refusal> {
+    pub(super) fn make<'x>(&'x self, from: &Inputs<'x, '_>) -> Result<Option<Cow<'x, str>>, Refusal> {
         let Some(source) = &self.source else { return Ok(Some(Cow::Borrowed(&self.before))) };
         let Some(text) = source.text(from)? else { return Ok(None) };
         Ok(Some(if self.before.is_empty() && self.after.is_empty() {
@@ -124,7 +124,7 @@ impl EntityTemplate {
     }
 
     /// The entity; `None` if the source of its id has no value.
-    pub(super) fn make<'x>(&'x self, from: &Inputs<'x>) -> Result<Option<Uid<'x>>, Refusal> {
+    pub(super) fn make<'x>(&'x self, from: &Inputs<'x, '_>) -> Result<Option<Uid<'x>>, Refusal> {
         Ok(self.id.make(from)?.map(|id| Uid { type_name: Cow::Borrowed(&self.type_name), id }))
     }
 }
@@ -152,7 +152,7 @@ impl ResourceTemplate {
     }
 
     /// The resource.
-    pub(super) fn make<'x>(&'x self, from: &Inputs<'x>) -> Result<Uid<'x>, Refusal> {
+    pub(super) fn make<'x>(&'x self, from: &Inputs<'x, '_>) -> Result<Uid<'x>, Refusal> {
         let identity = from.identity.ok_or_else(|| Refusal::unauthorized("no_identity", "nobody knows who asks"))?;
         match self {
             Self::Principal => Ok(identity.principal.clone()),
@@ -198,7 +198,7 @@ impl ValueTemplate {
     }
 
     /// The value in Cedar's JSON form; `None` if its source has none.
-    pub(super) fn make<'x>(&'x self, from: &Inputs<'x>) -> Result<Option<Value<'x>>, Refusal> {
+    pub(super) fn make<'x>(&'x self, from: &Inputs<'x, '_>) -> Result<Option<Value<'x>>, Refusal> {
         Ok(match self {
             Self::Entity(entity) => entity.make(from)?.map(entity_value),
             Self::Text(text) => text.make(from)?.map(Value::String),

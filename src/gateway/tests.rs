@@ -220,6 +220,10 @@ fn requests_become_checks() {
     for (headers, body, expected) in [
         (&[kind][..], Body::NotForwarded, "refuse body_not_forwarded"),
         (&[kind], Body::Partial, "refuse partial_body"),
+        (&[], Body::NotForwarded, "refuse body_not_forwarded"),
+        (&[], Body::Partial, "refuse partial_body"),
+        (&[("Content-Type", " ")], Body::NotForwarded, "refuse body_not_forwarded"),
+        (&[("Content-Type", "nonsense")], Body::Partial, "refuse method_override"),
         (&[], whole, "refuse bad_body"),
         (&[("Content-Type", "text/plain")], whole, "refuse bad_body"),
         (&[kind, kind], whole, "refuse bad_body"),
@@ -238,22 +242,31 @@ fn what_the_service_does_is_for_the_file_to_say() {
         load(&format!(
             "namespace: N\n{service}routes:\n  - {{match: POST /open, public: true}}\n  - match: GET /ws\n    public: true\n    \
              upgrade: websocket\n  - match: POST /d/move\n    deny: no\n  - match: POST /d/{{id}}\n    action: edit\n    \
-             resource: Device::{{path.id}}\n    allow_paths: [trailing_slash]\n"
+             resource: Device::{{path.id}}\n    allow_paths: [trailing_slash]\n  - match: DELETE /d/{{id}}\n    deny: no\n"
         ))
         .unwrap()
     };
     let strict = file("");
-    let lax = file("service: {path_case: ignored, ignores: [method_override, path_override, host_override]}\n");
+    let lax = file(
+        "service: {path_case: ignored, suffixes: exact, ignores: [method_override, path_override, host_override]}\n",
+    );
     let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let json = ("Content-Type", "application/json");
     let whole = Body::Whole(b"_method=DELETE");
     for (request, headers, body, expected, otherwise) in [
         ("POST /open", &[("X.HTTP.Method", "GET")][..], Body::NotForwarded, "refuse method_override", "public"),
         ("POST /open?_method=x", &[], Body::NotForwarded, "refuse method_override", "public"),
         ("POST /open", &[form], Body::NotForwarded, "refuse method_override", "public"),
         ("POST /open", &[form], whole, "refuse method_override", "public"),
-        ("POST /open", &[("X-Original-URL", "/x")], Body::NotForwarded, "refuse path_override", "public"),
-        ("POST /open", &[("Forwarded", "host=b.test")], Body::NotForwarded, "refuse host_override", "public"),
-        ("POST /open", &[("X-Forwarded-Host", "A.test:80")], Body::NotForwarded, "public", "public"),
+        ("POST /open", &[json, ("X-Original-URL", "/x")], Body::NotForwarded, "refuse path_override", "public"),
+        ("POST /open", &[json, ("Forwarded", "host=b.test")], Body::NotForwarded, "refuse host_override", "public"),
+        ("POST /open", &[], Body::NotForwarded, "public", "public"),
+        ("POST /d/7/", &[], Body::NotForwarded, "refuse method_override", "edit Device::7"),
+        ("POST /d/7/", &[], Body::Whole(b""), "edit Device::7", "edit Device::7"),
+        ("POST /open", &[], whole, "refuse method_override", "public"),
+        ("POST /open", &[], Body::Whole(b""), "public", "public"),
+        ("POST /open", &[json], Body::NotForwarded, "public", "public"),
+        ("POST /open", &[json, ("X-Forwarded-Host", "A.test:80")], Body::NotForwarded, "public", "public"),
         (
             "POST /none",
             &[("X-HTTP-Method", "GET")],
@@ -261,14 +274,22 @@ fn what_the_service_does_is_for_the_file_to_say() {
             "refuse method_override",
             "refuse method_override",
         ),
-        ("POST /open", &[("Upgrade", "websocket")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
+        (
+            "POST /open",
+            &[json, ("Upgrade", "websocket")],
+            Body::NotForwarded,
+            "refuse bad_upgrade",
+            "refuse bad_upgrade",
+        ),
         ("GET /ws", &[("Upgrade", "websocket")], Body::NotForwarded, "public", "public"),
         ("GET /ws", &[("Upgrade", "h2c")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
-        ("POST /d/move", &[], Body::NotForwarded, "refuse denied_by_route", "refuse denied_by_route"),
-        ("POST /d/move/", &[], Body::NotForwarded, "refuse no_route", "refuse no_route"),
-        ("POST /d/7/", &[], Body::NotForwarded, "edit Device::7", "edit Device::7"),
-        ("POST /d/Move", &[], Body::NotForwarded, "edit Device::Move", "refuse denied_by_route"),
-        ("POST /D/7", &[], Body::NotForwarded, "refuse no_route", "edit Device::7"),
+        ("POST /d/move", &[json], Body::NotForwarded, "refuse denied_by_route", "refuse denied_by_route"),
+        ("POST /d/move/", &[json], Body::NotForwarded, "refuse no_route", "refuse no_route"),
+        ("POST /d/7/", &[json], Body::NotForwarded, "edit Device::7", "edit Device::7"),
+        ("POST /d/Move", &[json], Body::NotForwarded, "edit Device::Move", "refuse denied_by_route"),
+        ("POST /d/move.json", &[json], Body::NotForwarded, "refuse no_route", "edit Device::move.json"),
+        ("POST /d/7.json", &[json], Body::NotForwarded, "edit Device::7.json", "edit Device::7.json"),
+        ("POST /D/7", &[json], Body::NotForwarded, "refuse no_route", "edit Device::7"),
     ] {
         assert_eq!(ask(&strict, request, headers, body), expected, "{request} {headers:?}");
         assert_eq!(ask(&lax, request, headers, body), otherwise, "{request} {headers:?}");
@@ -276,13 +297,133 @@ fn what_the_service_does_is_for_the_file_to_say() {
 }
 
 #[test]
+fn the_query_and_the_body_do_not_name_the_same_value() {
+    let table = load(
+        "namespace: N\nroutes:\n  - match: POST /q\n    action: edit\n    resource: Device::{query.id}\n  - match: POST /b\n    \
+         action: edit\n    resource: Device::{body.id}\n  - match: POST /g\n    action: edit\n    resource: Device::{query.d}\n    \
+         also:\n      - when: body.role given\n        deny: no\n",
+    )
+    .unwrap();
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    let parts = "multipart/form-data; boundary=x";
+    for (request, kind, body, expected) in [
+        ("POST /q?id=7", json, "", "edit Device::7"),
+        ("POST /q?id=7", json, r#"{"x": "8"}"#, "edit Device::7"),
+        ("POST /q?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"ID": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "text/plain", r#"{"id": "8"}"#, "edit Device::7"),
+        ("POST /q?id=7", form, "x=8", "edit Device::7"),
+        ("POST /q?id=7", form, "x=8&id=8", "refuse ambiguous_value"),
+        ("POST /q?id=7", form, "%5Bid%5D=8", "refuse ambiguous_value"),
+        (
+            "POST /q?id=7",
+            parts,
+            "--x\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\nid\r\n--x--",
+            "edit Device::7",
+        ),
+        (
+            "POST /q?id=7",
+            parts,
+            "--x\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n8\r\n--x--",
+            "refuse ambiguous_value",
+        ),
+        ("POST /b?x=7", json, r#"{"id": "8"}"#, "edit Device::8"),
+        ("POST /b?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /b?[id]=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /b?id=7", json, "", "refuse missing_value"),
+        ("POST /g?d=7", json, "{}", "edit Device::7"),
+        ("POST /g?d=7&role=x", json, "{}", "refuse ambiguous_value"),
+        ("POST /g?d=7", json, r#"{"role": 1}"#, "refuse denied_by_route"),
+        ("POST /g?d=7", json, r#"{"d": 8}"#, "refuse ambiguous_value"),
+        ("POST /q", json, r#"{"id": "8"}"#, "refuse missing_value"),
+        ("POST /g", json, r#"{"d": 8}"#, "refuse missing_value"),
+        ("POST /g", json, "{}", "refuse missing_value"),
+    ] {
+        let body = Body::Whole(body.as_bytes());
+        assert_eq!(ask(&table, request, &[("Content-Type", kind)], body), expected, "{request} {body:?}");
+    }
+}
+
+#[test]
+fn a_route_may_look_at_the_query_and_at_the_body() {
+    let also = |rule: &str| format!("    also:\n      - {rule}\n");
+    let edit = |path: &str, source: &str| {
+        format!("  - match: POST /{path}\n    action: edit\n    resource: Device::{{{source}}}\n")
+    };
+    let move_it = "action: edit\n        resource: Device::{body.d}";
+    let case = |source: &str, when: &str| format!("{}    when: {when}\n", edit("cases", source));
+    let table = table(
+        &[
+            edit("both", "query.d") + &also(&format!("when: body.d given\n        {move_it}")),
+            edit("one", "body.d") + &also("when: query.d given\n        deny: no"),
+            // looks at the body's only for some requests
+            edit("some", "query.d") + &also(&format!("when: [body.r given, body.d given]\n        {move_it}")),
+            edit("spelt", "query.d") + &also("when: body.D given\n        deny: no"),
+            edit("maybe/{id}", "path.id") + &also("when: query.d given\n        deny: no"),
+            edit("known/{id}", "path.id") + "    fields: [d]\n" + &also("when: query.d given\n        deny: no"),
+            case("query.d", "query.d present"),
+            case("body.d", "[query.d absent, body.d present]"),
+            case("body.e", "[query.d absent, body.d absent]"),
+            "  - match: POST /open\n    public: true\n    when: query.d is a\n".to_owned(),
+            "  - match: POST /open\n    deny: no\n    when: query.d is b\n".to_owned(),
+            "  - match: POST /listed\n    action: edit\n    resource: Device::{query.d}\n    fields: [d]\n".to_owned(),
+        ]
+        .concat(),
+    );
+    for (request, body, expected) in [
+        ("/both?d=7", r#"{"d": "8"}"#, "edit Device::7; edit Device::8"),
+        ("/both?d=7", "{}", "edit Device::7"),
+        ("/both?d=7", r#"{"d": null}"#, "refuse missing_value"),
+        ("/both?d=7", r#"{"D": "8"}"#, "refuse ambiguous_value"),
+        ("/both?d=7", r#"{"d": "8", "D": "9"}"#, "refuse ambiguous_value"),
+        ("/both?d=7&D=9", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+        ("/both", r#"{"d": "8"}"#, "refuse missing_value"),
+        ("/one", r#"{"d": "8"}"#, "edit Device::8"),
+        ("/one?d=7", r#"{"d": "8"}"#, "refuse denied_by_route"),
+        ("/one?D=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+        ("/some?d=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+        ("/some?d=7", r#"{"d": "8", "r": 1}"#, "edit Device::7; edit Device::8"),
+        ("/some?d=7", r#"{"r": 1}"#, "edit Device::7"),
+        ("/some?d=7&r=1", "{}", "refuse ambiguous_value"),
+        // the body alone has it, and the service may take it from there
+        ("/maybe/1", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+        ("/maybe/1?d=7", r#"{"d": "8"}"#, "refuse denied_by_route"),
+        ("/maybe/1?e=7", r#"{"e": "8"}"#, "edit Device::1"),
+        ("/spelt?d=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+        ("/spelt?d=7", r#"{"D": "8"}"#, "refuse denied_by_route"),
+        ("/cases?d=7", "{}", "edit Device::7"),
+        ("/cases?d=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+        ("/cases", r#"{"d": "8"}"#, "edit Device::8"),
+        ("/cases", r#"{"e": "9"}"#, "edit Device::9"),
+        ("/cases?e=7", r#"{"e": "9"}"#, "refuse ambiguous_value"),
+        ("/open?d=a", "{}", "public"),
+        ("/open?d=a", r#"{"d": "b"}"#, "refuse ambiguous_value"),
+        ("/open?d=b", r#"{"d": "a"}"#, "refuse denied_by_route"),
+        // a list of known members says nothing of their values
+        ("/listed?d=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+        ("/listed?d=7", "{}", "edit Device::7"),
+        // but that the body alone has it is for the file to say
+        ("/known/1", r#"{"d": "8"}"#, "edit Device::1"),
+        ("/known/1", r#"{"D": "8"}"#, "refuse unknown_field"),
+        ("/known/1?d=7", r#"{"d": "8"}"#, "refuse denied_by_route"),
+        ("/known/1?D=7", r#"{"d": "8"}"#, "refuse ambiguous_value"),
+    ] {
+        assert_eq!(json(&table, &format!("POST {request}"), body), expected, "{request} {body}");
+    }
+}
+
+#[test]
 fn files_for_one_host_have_one_router() {
     let file = |name: &str, hosts: &str, case: &str| {
+        let service = match case {
+            "" => String::new(),
+            "format" => "suffixes: format".to_owned(),
+            "as it is" => "suffixes: exact".to_owned(),
+            case => format!("path_case: {case}"),
+        };
         (
             name.to_owned(),
-            format!(
-                "hosts: {hosts}\nservice: {{path_case: {case}}}\nroutes:\n  - {{match: GET /{name}, public: true}}\n"
-            ),
+            format!("hosts: {hosts}\nservice: {{{service}}}\nroutes:\n  - {{match: GET /{name}, public: true}}\n"),
         )
     };
     for (files, problems) in [
@@ -291,6 +432,12 @@ fn files_for_one_host_have_one_router() {
         ([file("a", "[a.test]", "exact"), file("b", "[a.test]", "ignored")], 1),
         ([file("a", "[a.test]", "ignored"), file("b", "['*.test']", "exact")], 1),
         ([file("a", "[]", "ignored"), file("b", "[b.test]", "exact")], 1),
+        ([file("a", "[a.test]", "format"), file("b", "[b.test]", "as it is")], 0),
+        ([file("a", "[a.test]", "format"), file("b", "[a.test]", "format")], 0),
+        ([file("a", "[a.test]", "format"), file("b", "[a.test]", "as it is")], 1),
+        ([file("a", "[a.test]", ""), file("b", "[a.test]", "format")], 1),
+        // the careful one of the two counts for both
+        ([file("a", "[a.test]", "as it is"), file("b", "[a.test]", "")], 0),
     ] {
         let found = compile(&files, None).err().unwrap_or_default();
         assert_eq!(found.len(), problems, "{files:?}: {found:?}");

@@ -3,7 +3,8 @@
 //! At each segment a literal is tried before captures, and captures in the order of [`Form`]; the first
 //! path through the tree that leads to routes is taken, whatever their methods. So a request for
 //! `/devices/move` never means the device `move`, also where only the other method is mapped, or only the path with
-//! or without a final slash.
+//! or without a final slash. Nor does a capture take what is a literal but for a suffix, such as `move.json`, unless the
+//! service is known to tell the two apart.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,6 +15,10 @@ use crate::gateway::bounds::MAX_SAME;
 use crate::gateway::names::folded_case;
 use crate::gateway::path::{Segment, Target};
 use crate::gateway::pattern::{Form, Part, Pattern};
+use crate::gateway::service::Suffixes;
+
+/// How many bytes of a request a letter of ASCII may be, to those that fold others to it.
+const WIDEST: usize = 4;
 
 /// The number of a route.
 pub(super) type RouteId = usize;
@@ -24,12 +29,14 @@ pub(super) struct Trie {
     nodes: Vec<Node>,
     /// Whether the service takes literals in any case.
     folds: bool,
+    /// How the service takes a suffix; `None` if that is not known.
+    suffixes: Option<Suffixes>,
 }
 
 /// Where a walk through the tree ends.
 enum Walk<'t> {
     Found(&'t Leaf),
-    /// The path is mapped, but for its final slash or a letter that some fold: no capture may take it instead.
+    /// The path is mapped, but for its final slash, a suffix or a letter that some fold: no capture may take it instead.
     Barred,
     Nowhere,
 }
@@ -38,6 +45,8 @@ enum Walk<'t> {
 #[derive(Debug, Default)]
 struct Node {
     literals: HashMap<Box<str>, usize, RandomState>,
+    /// The length of the longest literal.
+    longest: usize,
     /// In the order of the forms.
     captures: Vec<(Form, usize)>,
     /// Paths that end here, without and with a slash.
@@ -67,8 +76,8 @@ impl Leaf {
 }
 
 impl Trie {
-    pub(super) fn new(folds: bool) -> Self {
-        Self { nodes: vec![Node::default()], folds }
+    pub(super) fn new(folds: bool, suffixes: Option<Suffixes>) -> Self {
+        Self { nodes: vec![Node::default()], folds, suffixes }
     }
 
     /// How many nodes it has.
@@ -134,6 +143,7 @@ impl Trie {
         let next = self.nodes.len();
         self.nodes.push(Node::default());
         self.nodes[node].literals.insert(text.into(), next);
+        self.nodes[node].longest = self.nodes[node].longest.max(text.len());
         next
     }
 
@@ -157,6 +167,19 @@ impl Trie {
         }
     }
 
+    /// Whether another method than `method` is mapped at the path of `target`, with a final slash or without.
+    pub(super) fn has_other_methods(&self, target: &Target<'_>, method: &str) -> bool {
+        [0, 1].into_iter().any(|slash| match self.walk(0, &target.segments, slash) {
+            Walk::Found(leaf) => leaf.methods.iter().any(|(name, _)| **name != *method),
+            Walk::Barred | Walk::Nowhere => false,
+        })
+    }
+
+    /// Whether the path of `target` is kept from captures, because a literal may be meant.
+    pub(super) fn bars(&self, target: &Target<'_>) -> bool {
+        matches!(self.walk(0, &target.segments, usize::from(target.trailing_slash)), Walk::Barred)
+    }
+
     /// Goes no deeper than the longest template, and sees a node once at most.
     fn walk(&self, node: usize, segments: &[Segment<'_>], slash: usize) -> Walk<'_> {
         let node = &self.nodes[node];
@@ -170,15 +193,48 @@ impl Trie {
             Step::Barred => return Walk::Barred,
             Step::None => {}
         }
+        for step in self.stems(node, &first.text) {
+            let end = match step {
+                Step::To(next) => self.walk(next, others, slash),
+                Step::Barred => return Walk::Barred,
+                Step::None => continue,
+            };
+            match end {
+                Walk::Nowhere => {}
+                Walk::Found(leaf) if self.suffixes == Some(Suffixes::Format) && has_format(&first.text, others) => {
+                    return Walk::Found(leaf);
+                }
+                Walk::Found(_) | Walk::Barred => return Walk::Barred,
+            }
+        }
+        // the service takes the format off, and reads another id than would be checked
+        let format =
+            self.suffixes == Some(Suffixes::Format) && segments.last().is_some_and(|last| last.text.contains('.'));
         let mut barred = false;
         for (_, next) in node.captures.iter().filter(|(form, _)| form.takes(&first.text)) {
             match self.walk(*next, others, slash) {
                 Walk::Nowhere => {}
-                Walk::Barred => barred = true,
-                Walk::Found(leaf) => return Walk::Found(leaf),
+                Walk::Found(leaf) if !(format && others.is_empty()) => return Walk::Found(leaf),
+                Walk::Found(_) | Walk::Barred => barred = true,
             }
         }
-        if barred { Walk::Barred } else { ending(&node.rests, slash) }
+        match ending(&node.rests, slash) {
+            _ if barred => Walk::Barred,
+            Walk::Found(_) if format => Walk::Barred,
+            end => end,
+        }
+    }
+
+    /// The literals that a segment is to a service that takes off what follows a dot or a semicolon, or blanks around.
+    fn stems<'t>(&'t self, node: &'t Node, text: &'t str) -> impl Iterator<Item = Step> + 't {
+        let trimmed = text.trim();
+        // most segments have none of these
+        let looks = self.suffixes != Some(Suffixes::Exact) && node.longest > 0;
+        let cut = trimmed.match_indices(['.', ';']).map(|(at, _)| at).filter(|at| *at > 0);
+        let ends = cut
+            .take_while(|at| *at <= WIDEST * node.longest)
+            .chain((trimmed.len() < text.len()).then_some(trimmed.len()));
+        ends.take_while(move |_| looks).map(|end| self.step(node, trimmed[..end].trim_end()))
     }
 
     /// The literal that a segment is.
@@ -202,6 +258,12 @@ pub(super) enum Same {
     Few,
     /// As many as there may be: another is not added.
     TooMany,
+}
+
+/// Whether the segment ends the path and has a format behind its name, as Rails writes it: one dot, and a word.
+fn has_format(text: &str, others: &[Segment<'_>]) -> bool {
+    let word = |(name, format): (&str, &str)| !name.contains(';') && !format.is_empty() && !format.contains(['.', ';']);
+    others.is_empty() && text.split_once('.').is_some_and(word)
 }
 
 /// Where a literal leads.

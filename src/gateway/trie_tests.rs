@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn trie(patterns: &[&str]) -> Trie {
-    let mut trie = Trie::new(false);
+    let mut trie = Trie::new(false, None);
     for (id, pattern) in patterns.iter().enumerate() {
         trie.insert(&Pattern::parse(pattern, "").unwrap(), false, id, &mut |other, _| {
             panic!("{pattern} clashes with {other}")
@@ -80,7 +80,7 @@ fn the_most_particular_path_is_found() {
 #[test]
 fn a_literal_wins_in_every_form() {
     let open = |patterns: &[&str], any_slash: &[usize], folds: bool| {
-        let mut trie = Trie::new(folds);
+        let mut trie = Trie::new(folds, None);
         for (id, pattern) in patterns.iter().enumerate() {
             let pattern = Pattern::parse(pattern, "").unwrap();
             trie.insert(&pattern, any_slash.contains(&id), id, &mut |other, _| {
@@ -118,8 +118,94 @@ fn a_literal_wins_in_every_form() {
 }
 
 #[test]
+fn a_path_has_the_methods_of_both_its_forms() {
+    let trie =
+        trie(&["GET /a", "POST /b/", "DELETE /b", "POST /c/{id}", "POST /c/{id}/", "PUT /c/own", "GET /d/{rest*}"]);
+    for (target, method, expected) in [
+        ("/a", "GET", false),
+        ("/a", "POST", true),
+        ("/b/", "POST", true),
+        ("/b", "DELETE", true),
+        ("/c/7", "POST", false),
+        ("/c/7/", "POST", false),
+        ("/c/own", "POST", true),
+        ("/d/e/f", "POST", true),
+        ("/none", "POST", false),
+    ] {
+        let parsed = Target::parse(target.as_bytes()).unwrap();
+        assert_eq!(trie.has_other_methods(&parsed, method), expected, "{method} {target}");
+    }
+}
+
+#[test]
+fn a_suffix_makes_no_other_path() {
+    let patterns = [
+        "GET /r/secret",      // 0
+        "GET /r/{name}",      // 1
+        "GET /r/v1.2",        // 2
+        "GET /r/{name}/log",  // 3
+        "GET /r/secret/keys", // 4
+        "GET /f/own",         // 5
+        "GET /f/{path*}",     // 6
+        "GET /o/{k:on|off}",  // 7
+        "GET /o/{k}",         // 8
+        "GET /n/{id:int}",    // 9
+    ];
+    let open = |folds: bool, suffixes: Option<Suffixes>| {
+        let mut trie = Trie::new(folds, suffixes);
+        for (id, pattern) in patterns.iter().enumerate() {
+            trie.insert(&Pattern::parse(pattern, "").unwrap(), true, id, &mut |_, _| panic!("{pattern} clashes"));
+        }
+        trie
+    };
+    let (unknown, exact) = (open(false, None), open(false, Some(Suffixes::Exact)));
+    let (format, folds) = (open(false, Some(Suffixes::Format)), open(true, None));
+    for (path, expected) in [
+        // not known, exact, format
+        ("/r/secret", [Some(0), Some(0), Some(0)]),
+        ("/r/x", [Some(1), Some(1), Some(1)]),
+        ("/r/secret.json", [None, Some(1), Some(0)]),
+        ("/r/secret.json/", [None, Some(1), Some(0)]),
+        ("/r/secret.a.b", [None, Some(1), None]),
+        ("/r/secret.", [None, Some(1), None]),
+        ("/r/secret..", [None, Some(1), None]),
+        ("/r/secret%20", [None, Some(1), None]),
+        ("/r/%20secret", [None, Some(1), None]),
+        ("/r/secret%20.json", [None, Some(1), Some(0)]),
+        ("/r/secret;x", [None, Some(1), None]),
+        ("/r/secret;x.json", [None, Some(1), None]),
+        ("/r/secret%2ejson", [None, Some(1), Some(0)]),
+        ("/r/secrets.json", [Some(1), Some(1), None]),
+        ("/r/.json", [Some(1), Some(1), None]),
+        ("/r/x.json", [Some(1), Some(1), None]),
+        ("/r/v1.2", [Some(2), Some(2), Some(2)]),
+        ("/r/v1.2.json", [None, Some(1), None]),
+        ("/r/secret.json/keys", [None, None, None]),
+        ("/r/secret.json/log", [Some(3), Some(3), Some(3)]),
+        ("/r/x.y/log", [Some(3), Some(3), Some(3)]),
+        ("/r/x/log.json", [None, None, Some(3)]),
+        ("/f/own.txt", [None, Some(6), Some(5)]),
+        ("/f/a/b", [Some(6), Some(6), Some(6)]),
+        ("/f/a.b/c", [Some(6), Some(6), Some(6)]),
+        ("/f/a/b.txt", [Some(6), Some(6), None]),
+        ("/o/on.json", [None, Some(8), Some(7)]),
+        ("/n/7.json", [None, None, None]),
+    ] {
+        let found = [&unknown, &exact, &format].map(|trie| find(trie, "GET", path));
+        assert_eq!(found, expected, "{path}");
+    }
+    for path in ["/r/SECRET.json", "/r/%C5%BFecret.json", "/r/Secret%20"] {
+        assert_eq!(find(&folds, "GET", path), None, "{path}");
+    }
+    assert!(unknown.bars(&Target::parse(b"/r/secret.json").unwrap()));
+    assert!(!unknown.bars(&Target::parse(b"/x/secret.json").unwrap()));
+    let long = format!("/r/{}", "a.".repeat(4_000));
+    assert_eq!(find(&unknown, "GET", &long), Some(1));
+}
+
+#[test]
 fn an_optional_slash_is_two_paths() {
-    let mut trie = Trie::new(false);
+    let mut trie = Trie::new(false, None);
     trie.insert(&Pattern::parse("GET /a/", "").unwrap(), true, 0, &mut |_, _| panic!());
     assert_eq!((find(&trie, "GET", "/a"), find(&trie, "GET", "/a/")), (Some(0), Some(0)));
     let mut clashes = Vec::new();
@@ -140,7 +226,7 @@ fn routes_for_the_same_requests_clash() {
         ("GET /a/{x*}", "GET /a/{y}", false),
         ("GET /a/", "GET /a", false),
     ] {
-        let mut trie = Trie::new(false);
+        let mut trie = Trie::new(false, None);
         trie.insert(&Pattern::parse(a, "").unwrap(), false, 0, &mut |_, _| panic!());
         let mut clashed = false;
         trie.insert(&Pattern::parse(b, "").unwrap(), false, 1, &mut |_, _| clashed = true);
@@ -176,7 +262,7 @@ proptest! {
         target in "(/(a|b|c|7|%61)){0,5}/?",
     ) {
         prop_assume!(target.starts_with('/'));
-        let mut trie = Trie::new(false);
+        let mut trie = Trie::new(false, None);
         // names of captures must differ inside one template
         let patterns: Vec<Pattern> = patterns.iter().filter_map(|text| Pattern::parse(&text.replace("GET/", "GET /"), "").ok()).collect();
         for (id, pattern) in patterns.iter().enumerate() {

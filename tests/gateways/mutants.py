@@ -53,7 +53,7 @@ MUTANTS = [
     ("traefik", "traefik", "          - Upgrade\n", ""),
     ("haproxy", "haproxy", "    http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found }\n", ""),
     ("haproxy", "haproxy", "{ req.ver 2.0 } { url_beg http:// https:// }", "{ req.ver 2.0 }"),
-    ("haproxy", "haproxy", "    http-request set-header x-forwarded-host %[req.hdr(host)]\n", ""),
+    ("haproxy", "haproxy", "    http-request set-header x-forwarded-host %[req.fhdr(host)]\n", ""),
     ("envoy", "envoy_over_http", "- match: {prefix: \"/\", grpc: {}}\n                          direct_response: {status: 415}\n", ""),
     ("envoy", "envoy_over_http", "- {exact: upgrade, ignore_case: true}\n", "- {exact: x-nothing}\n"),
     ("envoy", "envoy_over_http", "- safe_regex: {regex: \"x[^a-z0-9].*\"}", "- {exact: x-nothing}"),

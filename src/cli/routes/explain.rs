@@ -79,7 +79,8 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
             header.split_once(':').ok_or_else(|| Stop::usage(format!("`--header {header}`: write `Name: value`")))?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+    // without a type the body that is not passed on might be a form
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     let principal = args

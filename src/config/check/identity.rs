@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::check::Checker;
 use crate::config::raw::identity::{RawClaims, RawCredentials, RawIdentity, RawIssuer, RawJwks, RawPeer};
+use crate::config::template::Overlap;
 use crate::config::tree::shown;
 use crate::config::units::Span;
 use crate::config::{
@@ -35,6 +36,7 @@ impl Checker<'_> {
             if issuers.iter().any(|other| other.issuer == issuer.issuer) {
                 self.wrong(&key(&at, &["issuer"]), format!("`{}` is listed twice", issuer.issuer));
             }
+            self.one_entity(&at, &issuers, &issuer);
             issuers.push(issuer);
         }
         let file = key(&section, &["api_tokens", "file"]);
@@ -94,6 +96,32 @@ impl Checker<'_> {
             leeway: raw.leeway.0,
             claims: claims?,
         })
+    }
+
+    /// Refuses two issuers of which one could make a caller of the other's. With one template for both their callers are the
+    /// same, and the file says so.
+    fn one_entity(&mut self, at: &[String], others: &[IssuerSettings], issuer: &IssuerSettings) {
+        for other in others {
+            let principals = (&issuer.claims.principal, Some(&other.claims.principal));
+            let mut pairs = vec![("principal", principals)];
+            pairs.extend(issuer.claims.token.as_ref().map(|token| ("token", (token, other.claims.token.as_ref()))));
+            for (name, (mine, theirs)) in pairs {
+                let Some(theirs) = theirs.filter(|theirs| *theirs != mine) else { continue };
+                let example = match mine.overlap(theirs) {
+                    Overlap::No => continue,
+                    Overlap::Id(id) => format!(", such as `{}`", mine.with_id(id)),
+                    Overlap::Unknown => " (they are too long to be told apart)".to_owned(),
+                };
+                self.wrong(
+                    &key(at, &["claims", name]),
+                    format!(
+                        "`{mine}` of `{}` and `{theirs}` of `{}` can be one entity{example}: give each a type or a prefix \
+                         of its own, or both the same template",
+                        issuer.issuer, other.issuer
+                    ),
+                );
+            }
+        }
     }
 
     fn keys(&mut self, at: &[String], raw: RawJwks) -> Option<KeySource> {

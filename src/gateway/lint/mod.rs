@@ -5,11 +5,13 @@
 //! not read at all is an error. Every configuration is read by its structure, as the gateway reads it, and what is not
 //! understood is a finding too. Each rule has a name, and a section in `docs/lint.md`.
 
+mod answers;
 mod apache;
 mod caddy;
 mod directive;
 mod envoy;
 mod haproxy;
+mod headers;
 mod include;
 mod nginx;
 mod node;

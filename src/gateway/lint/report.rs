@@ -148,6 +148,7 @@ impl<'a> Report<'a> {
 
     /// All findings: `first` goes in front, the others stand as they do in the files.
     pub(super) fn findings(mut self, first: &[At]) -> Vec<Diagnostic> {
+        let first: HashSet<&At> = first.iter().collect();
         self.findings.sort_by_key(|(at, _)| (at.is_none_or(|at| !first.contains(&at)), *at));
         let mut findings: Vec<Diagnostic> =
             std::mem::take(&mut self.findings).into_iter().map(|(_, finding)| finding).collect();

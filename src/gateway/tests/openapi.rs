@@ -304,7 +304,11 @@ components:
         ("GET /r/a/b", "public"),
         ("GET /i/7", "refuse no_route"),
     ] {
-        assert_eq!(ask(&table, request, &[], Body::NotForwarded), expected, "{request}");
+        assert_eq!(
+            ask(&table, request, &[("Content-Type", "application/json")], Body::NotForwarded),
+            expected,
+            "{request}"
+        );
     }
     assert!(table.routes().iter().all(|route| !route.to_string().starts_with("deny")));
     assert!(

@@ -41,6 +41,7 @@ routes:
   - match: GET /ip
     action: view
     resource: 'Doc::{peer.ip}'
+  - {match: [GET /both, POST /both], public: true}
 ";
 const POLICIES: &str = r#"
 permit (principal == Fleet::User::"ann", action, resource);
@@ -322,6 +323,21 @@ fn bodies_are_whole_or_refused() {
         assert_eq!(shown(&check(&gate, &of(http.clone(), None))), expected, "{marks:?} {body} {size}");
         let raw = HttpRequest { body: String::new(), raw_body: body.as_bytes().to_vec(), ..http };
         assert_eq!(shown(&check(&gate, &of(raw, None))), expected, "raw: {marks:?} {body} {size}");
+    }
+    // a body without a type may be a form that asks for the other method, unless there is none
+    let unread = "403 body_not_forwarded";
+    for (more, read, open) in [
+        (&[][..], unread, "403 method_override"),
+        (&[("content-length", "0")], "403 missing_value", "allow "),
+        (&[("content-length", "0,0")], unread, "403 method_override"),
+        (&[("content-length", "1")], unread, "403 method_override"),
+        (&[("content-length", "0"), ("transfer-encoding", "chunked")], unread, "403 method_override"),
+    ] {
+        let headers = [&[("authorization", ann.as_str())], more].concat();
+        for (path, expected) in [("/d", read), ("/both", open)] {
+            let request = described("POST", path, &headers);
+            assert_eq!(shown(&check(&gate, &of(request, None))), expected, "{path} {more:?}");
+        }
     }
 }
 

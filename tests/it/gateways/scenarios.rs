@@ -30,7 +30,8 @@ pub fn run(stand: &Stand<'_>) {
     let both = format!("{ann}, {bob}");
     let (ann, bob, both) = (ann.as_str(), bob.as_str(), both.as_str());
     let known = |target| Say::get(target).with("Authorization", ann);
-    let post = |target, body: &'static [u8]| Say { method: "POST", body, ..known(target) };
+    let send = |target, body: &'static [u8]| Say { method: "POST", body, ..known(target) };
+    let post = |target, body| send(target, body).with("Content-Type", "application/json");
     let rpc = |target, who| {
         Say { method: "POST", ..Say::get(target) }
             .with("Content-Type", "application/grpc")
@@ -111,7 +112,15 @@ pub fn run(stand: &Stand<'_>) {
         ("another method in the query, encoded", known("/d/7?a=b&%5Fmethod=DELETE"), Stops(403)),
         (
             "another method in a form",
-            post("/d/7", b"_method=DELETE").with("Content-Type", "application/x-www-form-urlencoded"),
+            send("/d/7", b"_method=DELETE").with("Content-Type", "application/x-www-form-urlencoded"),
+            Stops(403),
+        ),
+        ("another method in what may be a form", send("/d/7", b"_method=DELETE"), Stops(403)),
+        ("the same with an empty type", send("/d/7", b"_method=DELETE").with("Content-Type", ""), Stops(403)),
+        (
+            "another method in a part that Rack finds",
+            send("/d/7", b"--x\r\nContent-ID: _method\r\n\r\nDELETE\r\n--x--\r\n")
+                .with("Content-Type", "multipart/form-data; boundary=x"),
             Stops(403),
         ),
         ("a host in `Forwarded`", known("/d/7").with("Forwarded", "host=other.test"), Careful(ANN)),
@@ -124,6 +133,8 @@ pub fn run(stand: &Stand<'_>) {
         ("a literal", post("/m/move", b""), Stops(403)),
         ("a literal with a final slash", post("/m/move/", b""), Stops(403)),
         ("a capture with a final slash", post("/m/7/", b""), Passes(ANN)),
+        ("a literal with a suffix", post("/m/move.json", b""), Stops(403)),
+        ("a literal with a blank", post("/m/move%20", b""), Stops(403)),
         ("a literal in any case", Say { host: "fold.test", ..known("/D/Move") }, Stops(403)),
         ("a capture in any case", Say { host: "fold.test", ..known("/D/7") }, Passes(ANN)),
         // ---- gRPC, which the page of Envoy over HTTP passes to no service
@@ -186,6 +197,7 @@ pub fn run(stand: &Stand<'_>) {
         }
     }
     upgrades(stand, ann);
+    hosts(stand);
     trailers(stand, ann);
     if stand.gateway.http2 {
         calls(stand, ann);
@@ -278,11 +290,20 @@ fn no_tunnel(stand: &Stand<'_>, say: &Say<'_>) {
     }
 }
 
+/// Of a list of hosts a gateway and the service may take different ones.
+fn hosts(stand: &Stand<'_>) {
+    for host in ["other.test, gw.test", "gw.test, other.test", "other.test,gw.test"] {
+        let (reply, seen) = stand.settle(&Say { host, ..Say::get("/open") });
+        assert!(seen.is_empty(), "{host}: {reply:?} {seen:?}\n{}", stand.told());
+    }
+}
+
 /// What comes behind a body may be merged into the headers by a service: no name of the sidecar's may be there.
 fn trailers(stand: &Stand<'_>, ann: &str) {
     let name = "X-Palisade-Principal";
     for declared in [Some(name), None] {
         let say = Say { method: "POST", body: b"{}", ..Say::get("/d/7") };
+        let say = say.with("Content-Type", "application/json");
         let say = say.with("Authorization", ann).with("Transfer-Encoding", "chunked");
         let say = declared.into_iter().fold(say, |say, name| say.with("Trailer", name).with("TE", "trailers"));
         let say = Say { trailers: vec![(name, "root"), ("X-HTTP-Method-Override", "DELETE")], ..say };

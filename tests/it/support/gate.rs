@@ -78,6 +78,8 @@ impl Ask<'_> {
             out.push_str(&format!("{name}: {value}\r\n"));
         }
         match body.filter(|_| dialect != Dialect::Nginx) {
+            // also where the body is not passed on, the client said what it is
+            None if *method == "POST" => out.push_str("content-type: application/json\r\n\r\n"),
             None => out.push_str("\r\n"),
             Some(body) => {
                 let partial = if dialect == Dialect::Envoy { "x-envoy-auth-partial-body: false\r\n" } else { "" };

@@ -8,9 +8,10 @@ mod parse;
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::headers::{names_caller, overrides};
 use crate::gateway::lint::include::{self, Part, Syntax};
 use crate::gateway::lint::report::Report;
-use crate::gateway::lint::{Files, is_everybody, is_identity};
+use crate::gateway::lint::{Files, NOT_CHECKED, is_everybody, is_identity};
 use hosts::{Found, Host};
 
 /// The traps in the configuration that begins with `text`.
@@ -136,7 +137,8 @@ fn path(pass: &Found<'_>, report: &mut Report<'_>) {
     let directive = pass.directive;
     let has = |word: &str| directive.words.iter().any(|found| found.eq_ignore_ascii_case(word));
     let url = pass.url().unwrap_or_default();
-    let plain = url.contains("http://") || url.contains("https://") || url.contains("balancer://");
+    let target = url.rsplit('|').next().unwrap_or(url).split_once("://").map_or("", |(scheme, _)| scheme);
+    let plain = ["http", "https", "h2", "h2c", "ws", "wss", "balancer"].iter().any(|s| target.eq_ignore_ascii_case(s));
     if directive.name().starts_with("proxypass") && plain && !has("nocanon") {
         report.warn(
             "apache-nocanon",
@@ -212,7 +214,46 @@ fn other(found: &Found<'_>, report: &mut Report<'_>) {
             let rule = if removes { "apache-identity-removed" } else { "apache-identity-set" };
             report.warn(rule, directive.at, message, "leave it out: the script does it, or end it with `early`");
         }
+        ("requestheader", what) if what != "unset" => set(directive, early, report),
+        (name, _) if is_program(name) => report.warn(
+            NOT_CHECKED,
+            directive.at,
+            "what this program makes of a request is not known here",
+            "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on by itself",
+        ),
         _ => {}
+    }
+}
+
+/// Whether a directive runs a program of `mod_lua` or `mod_perl` that may change a request or answer it.
+fn is_program(name: &str) -> bool {
+    let lua = name.starts_with("luahook") && !["luahookaccesschecker", "luahooklog"].contains(&name);
+    lua || ["luamaphandler", "luaquickhandler", "luaauthzprovider"].contains(&name)
+        || (name.starts_with("perl")
+            && name.ends_with("handler")
+            && !["perlloghandler", "perlcleanuphandler"].contains(&name))
+}
+
+/// A header that Apache writes into the request: before the check where it ends with `early`, else behind.
+fn set(directive: &Directive, early: bool, report: &mut Report<'_>) {
+    let (name, value) = (directive.argument(2), directive.argument(3));
+    if early && names_caller(name, value, &['%']) {
+        report.warn(
+            "apache-check-told",
+            directive.at,
+            &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+            "leave it out: the client's own is passed to the sidecar",
+        );
+    }
+    let of_client = value.contains('%') || value.starts_with("expr=");
+    let own_host = value.contains("HTTP_HOST") || value.contains("SERVER_NAME") || value.contains("{Host}");
+    if !early && overrides(name, value, of_client && !own_host) {
+        report.warn(
+            "apache-override-set",
+            directive.at,
+            &format!("`{name}` is set behind the check: some services take another request by it than was checked"),
+            "leave it out",
+        );
     }
 }
 

@@ -1,16 +1,17 @@
 //! `forward_auth`: whether it asks the sidecar, about what the client asked for, and in time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::gateway::lint::caddy::{ENDPOINT, matcher, rest};
 use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::headers::{hidden_by, must_be_seen, names_caller};
 use crate::gateway::lint::report::Report;
-use crate::gateway::lint::{IDENTITY, wrong_address};
+use crate::gateway::lint::{IDENTITY, answers, wrong_address};
 
 /// Whether a `forward_auth` asks the sidecar, as its URI or its port says.
 pub(super) fn is_ours(check: &Directive) -> bool {
     let uri = check.body().iter().any(|line| line.name() == "uri" && line.argument(1).contains("/gateway/"));
-    uri || rest(check)
+    uri || upstreams(check)
         .iter()
         .any(|to| to.contains("palisade") || [":8180", ":8181", ":9191"].iter().any(|p| to.ends_with(p)))
 }
@@ -46,8 +47,20 @@ fn removes(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// A check at a place where the headers `removed` are taken away already.
-pub(super) fn lint(check: &Directive, removed: &[String], trusted: bool, report: &mut Report<'_>) {
+/// Where a `forward_auth` or a `reverse_proxy` goes to.
+pub(super) fn upstreams(proxy: &Directive) -> Vec<&str> {
+    let lines = proxy.body().iter().filter(|line| line.name() == "to").flat_map(Directive::arguments);
+    rest(proxy).iter().chain(lines).map(String::as_str).collect()
+}
+
+/// A check at a place where the headers `removed` are taken away already; these are the addresses of services.
+pub(super) fn lint(
+    check: &Directive,
+    removed: &[String],
+    trusted: bool,
+    services: &HashSet<String>,
+    report: &mut Report<'_>,
+) {
     let block = check.body();
     let find = |name: &str| block.iter().find(|line| line.name() == name);
     if let Some(only) = matcher(check) {
@@ -81,7 +94,11 @@ pub(super) fn lint(check: &Directive, removed: &[String], trusted: bool, report:
             }
         }
     }
-    for to in rest(check) {
+    let upstreams = upstreams(check);
+    if let Some(wrong) = answers::wrong(&upstreams, services) {
+        report.warn("caddy-wrong-address", check.at, &wrong, "name sidecars alone: `127.0.0.1:8180`");
+    }
+    for to in upstreams {
         if let Some(wrong) =
             wrong_address(&format!("{to}{ENDPOINT}"), ENDPOINT, "8180").filter(|_| !to.starts_with("unix/"))
         {
@@ -114,12 +131,12 @@ pub(super) fn lint(check: &Directive, removed: &[String], trusted: bool, report:
             "leave `handle_response` out",
         );
     }
-    told(block, trusted, check, report);
+    told(block, trusted, removed, check, report);
     identity(check, removed, report);
 }
 
 /// What the sidecar is told besides.
-fn told(block: &[Directive], trusted: bool, check: &Directive, report: &mut Report<'_>) {
+fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directive, report: &mut Report<'_>) {
     let up = |line: &&Directive| line.name() == "header_up";
     for line in block.iter().filter(up) {
         let name = line.argument(1).trim_start_matches(['-', '+', '?']).to_ascii_lowercase();
@@ -129,6 +146,31 @@ fn told(block: &[Directive], trusted: bool, check: &Directive, report: &mut Repo
                 line.at,
                 "the sidecar is told of another request than the client's",
                 "leave it out: Caddy says itself what is asked for",
+            );
+        }
+        let own_host = ["{http.request.hostport}", "{hostport}", "{http.request.host}", "{host}"];
+        if name == "x-forwarded-host" && !own_host.contains(&line.argument(2)) {
+            report.warn(
+                "caddy-check-told",
+                line.at,
+                "the routes of another host decide than the request's own",
+                "set `header_up X-Forwarded-Host {http.request.hostport}`",
+            );
+        }
+        if names_caller(&name, line.argument(2), &['{']) {
+            report.warn("caddy-check-told", line.at, &fixed(&name), "leave it out: the client's own is passed on");
+        }
+        let gone = |known: &str| {
+            let away = line.argument(1).strip_prefix('-').is_some_and(|pattern| removes(pattern, known));
+            away && !removed.iter().any(|pattern| removes(pattern, known))
+        };
+        let exact = line.argument(1).strip_prefix('-').filter(|name| !name.contains('*') && must_be_seen(name));
+        if let Some(hidden) = exact.filter(|name| gone(name)).map(str::to_owned).or_else(|| hidden_by(&gone)) {
+            report.warn(
+                "caddy-check-told",
+                line.at,
+                &format!("the sidecar does not see `{hidden}`, which it would refuse or go by, and the service does"),
+                "leave it out, or take the header away with `request_header` in front of the check",
             );
         }
     }
@@ -142,6 +184,11 @@ fn told(block: &[Directive], trusted: bool, check: &Directive, report: &mut Repo
             "set `header_up X-Forwarded-Host {http.request.hostport}` in `forward_auth`",
         );
     }
+}
+
+/// The message for a header that says who asks and is the same for everybody.
+pub(super) fn fixed(name: &str) -> String {
+    format!("the sidecar is told a fixed `{name}`, so every caller is that one")
 }
 
 fn identity(check: &Directive, removed: &[String], report: &mut Report<'_>) {

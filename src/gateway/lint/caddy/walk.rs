@@ -1,10 +1,12 @@
 //! The way of a request through a site: what runs before the check, what behind it, and what around it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use crate::gateway::lint::answers::{self, normal};
 use crate::gateway::lint::caddy::sites::Sites;
 use crate::gateway::lint::caddy::{check, matcher, order, rest};
 use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::headers::{names_caller, overrides};
 use crate::gateway::lint::report::{At, Report};
 use crate::gateway::lint::{TUNNEL, is_everybody, is_identity};
 
@@ -47,6 +49,8 @@ struct Walk<'s, 'r, 'f> {
     /// In a route for errors.
     errors: bool,
     unknown: BTreeSet<String>,
+    /// The addresses of services.
+    services: HashSet<String>,
     report: &'r mut Report<'f>,
 }
 
@@ -54,7 +58,10 @@ struct Walk<'s, 'r, 'f> {
 pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
     let servers = sites.options.iter().filter(|option| option.name() == "servers");
     let trusted = servers.flat_map(Directive::body).any(|line| line.name() == "trusted_proxies");
-    let mut walk = Walk { sites, ours, trusted, errors: false, unknown: BTreeSet::new(), report };
+    let proxies = ["reverse_proxy", "php_fastcgi"].into_iter().flat_map(|name| sites.all(name));
+    let services = proxies.filter(|proxy| check::expanded(proxy).is_none()).flat_map(check::upstreams).map(normal);
+    let services = services.collect();
+    let mut walk = Walk { sites, ours, trusted, errors: false, unknown: BTreeSet::new(), services, report };
     let options = sites.options.iter().flat_map(Directive::body).filter(|line| line.name() == "trusted_proxies");
     for line in options.chain(sites.all("trusted_proxies")) {
         if line.arguments().iter().any(|network| is_everybody(network)) {
@@ -102,10 +109,14 @@ impl<'s> Walk<'s, '_, '_> {
         let only = matcher(line);
         match line.name() {
             "forward_auth" if !self.ours || check::is_ours(line) => {
-                check::lint(line, &state.removed, self.trusted, self.report);
+                check::lint(line, &state.removed, self.trusted, &self.services, self.report);
                 state.checked = true;
             }
             "reverse_proxy" if check::expanded(line).is_some() => {
+                if let Some(wrong) = answers::wrong(&check::upstreams(line), &self.services) {
+                    let help = "name sidecars alone: `127.0.0.1:8180`";
+                    self.report.warn("caddy-wrong-address", line.at, &wrong, help);
+                }
                 self.report.not_checked(
                     line.at,
                     "the sidecar is asked by `reverse_proxy`: what becomes of its answers is not looked at",
@@ -215,6 +226,7 @@ impl<'s> Walk<'s, '_, '_> {
                 "header_up" => {
                     host |= inner.argument(1).eq_ignore_ascii_case("x-forwarded-host");
                     identity(inner, inner.arguments(), true, self.report);
+                    overridden(inner, inner.arguments(), self.report);
                 }
                 "handle_response" => {
                     self.body(inner.body(), State { ended: false, ..state.clone() }, true, known, depth + 1);
@@ -246,6 +258,10 @@ impl<'s> Walk<'s, '_, '_> {
         }
         if state.checked {
             identity(line, words, written, self.report);
+            overridden(line, words, self.report);
+        } else if names_caller(name.trim_start_matches('+'), words.get(1).map_or("", String::as_str), &['{']) {
+            let help = "leave it out: the client's own is passed to the sidecar";
+            self.report.warn("caddy-check-told", line.at, &check::fixed(name), help);
         }
     }
 }
@@ -273,6 +289,21 @@ fn identity(line: &Directive, words: &[String], written: bool, report: &mut Repo
             line.at,
             &format!("`{bare}` is set behind the check, and not by the sidecar"),
             "leave it out: `copy_headers` sets it",
+        );
+    }
+}
+
+/// A header by which the service takes another request than was checked, set behind the check.
+fn overridden(line: &Directive, words: &[String], report: &mut Report<'_>) {
+    let Some((name, value)) = words.split_first() else { return };
+    let (name, value) = (name.trim_start_matches(['+', '?']), value.first().map_or("", String::as_str));
+    let of_client = ["header.", "query", "cookie"].iter().any(|part| value.contains(part)) && value.contains('{');
+    if !name.starts_with('-') && overrides(name, value, of_client) {
+        report.warn(
+            "caddy-override-set",
+            line.at,
+            &format!("`{name}` is set behind the check: some services take another request by it than was checked"),
+            "leave it out",
         );
     }
 }

@@ -1,17 +1,17 @@
 //! The filter that asks the sidecar.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::envoy::certificates::CERTIFICATE;
+use crate::gateway::lint::envoy::services::{Services, cluster, port};
+use crate::gateway::lint::envoy::shown::{added, allowed, hidden, shows};
 use crate::gateway::lint::node::{Node, mentions};
 use crate::gateway::lint::{DEADLINE, IDENTITY, is_identity};
 
-/// Shows the sidecar every `X-...` header, with the names that some services take for one.
-const TWINS: &str = "x[^a-z0-9].*";
-
 /// What is wrong in `config`, the `typed_config` of the filter, in the document `root`.
-pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findings: &mut Vec<Diagnostic>) {
     switched_off(config, findings);
     if is_lowered(config, root) {
         findings.push(config.get("filter_enabled").unwrap_or_else(|| config.clone()).warning(
@@ -39,10 +39,13 @@ pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagno
         ));
     }
     if let Some(service) = config.get("grpc_service") {
-        grpc(config, &service, root, findings);
+        grpc(config, &service, root, services, findings);
     }
     if let Some(service) = config.get("http_service") {
-        http(config, &service, root, findings);
+        http(config, &service, root, services, findings);
+    }
+    if let Some(headers) = config.get("disallowed_headers") {
+        hidden(&headers, findings);
     }
     for headers in
         [config.get("allowed_headers"), config.way(&["http_service", "authorization_request", "allowed_headers"])]
@@ -119,7 +122,13 @@ fn is_lowered(config: &Node<'_>, root: &Node<'_>) -> bool {
     })
 }
 
-fn grpc(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+fn grpc(
+    config: &Node<'_>,
+    service: &Node<'_>,
+    root: &Node<'_>,
+    services: &Services<'_>,
+    findings: &mut Vec<Diagnostic>,
+) {
     match service.get("timeout") {
         None => findings.push(config.warning(
             "envoy-timeout",
@@ -151,6 +160,7 @@ fn grpc(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
         ));
     }
     let Some(named) = service.way(&["envoy_grpc", "cluster_name"]) else { return };
+    services.answer(&named, root, findings);
     if let Some(cluster) = cluster(root, &named) {
         if !mentions(cluster.value, "http2_protocol_options") {
             findings.push(cluster.warning(
@@ -163,7 +173,34 @@ fn grpc(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
     }
 }
 
-fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+/// What a route sets in the place of the filter's own service. Each cluster is looked at once.
+pub(super) fn of_route<'d>(
+    config: &Node<'d>,
+    root: &Node<'d>,
+    services: &Services<'_>,
+    seen: &mut HashSet<&'d str>,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let Some(settings) = config.get("check_settings") else { return };
+    if let Some(service) = settings.get("http_service") {
+        prefix(&service, findings);
+        answers(&settings, &service, findings);
+        added(&service, findings);
+    }
+    for way in [&["http_service", "server_uri", "cluster"][..], &["grpc_service", "envoy_grpc", "cluster_name"]] {
+        let Some(named) = settings.way(way) else { continue };
+        if named.value.as_str().is_some_and(|name| seen.insert(name)) {
+            services.answer(&named, root, findings);
+            if let Some(cluster) = cluster(root, &named) {
+                let right = if way[0] == "http_service" { "8180" } else { "9191" };
+                port(&cluster, &[(8181, "the admin listener")], right, findings);
+            }
+        }
+    }
+}
+
+/// The path at which the sidecar is asked.
+fn prefix(service: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     match service.get("path_prefix") {
         Some(prefix) if prefix.value == "/gateway/envoy" => {}
         prefix => {
@@ -175,6 +212,17 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
             ));
         }
     }
+}
+
+fn http(
+    config: &Node<'_>,
+    service: &Node<'_>,
+    root: &Node<'_>,
+    services: &Services<'_>,
+    findings: &mut Vec<Diagnostic>,
+) {
+    prefix(service, findings);
+    added(service, findings);
     if let Some(timeout) = service.way(&["server_uri", "timeout"]) {
         patience(&timeout, findings);
     }
@@ -193,6 +241,16 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
     }
     let listed = [config.get("allowed_headers"), service.way(&["authorization_request", "allowed_headers"])];
     shows(config, &listed.into_iter().flatten().collect::<Vec<_>>(), findings);
+    answers(config, service, findings);
+    let Some(named) = service.way(&["server_uri", "cluster"]) else { return };
+    services.answer(&named, root, findings);
+    if let Some(cluster) = cluster(root, &named) {
+        port(&cluster, &[(8181, "the admin listener"), (9191, "the listener for gRPC")], "8180", findings);
+    }
+}
+
+/// What of the sidecar's answer reaches the service.
+fn answers(config: &Node<'_>, service: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     for appended in service
         .way(&["authorization_response", "allowed_upstream_headers_to_append"])
         .iter()
@@ -230,57 +288,6 @@ fn http(config: &Node<'_>, service: &Node<'_>, root: &Node<'_>, findings: &mut V
             }
         }
     }
-    let Some(named) = service.way(&["server_uri", "cluster"]) else { return };
-    if let Some(cluster) = cluster(root, &named) {
-        port(&cluster, &[(8181, "the admin listener"), (9191, "the listener for gRPC")], "8180", findings);
-    }
-}
-
-/// Whether a check over HTTP has the `Content-Type` of the request, and so looks like gRPC where that is a call.
-pub(super) fn looks_like_grpc(config: &Node<'_>) -> bool {
-    let lists =
-        [config.get("allowed_headers"), config.way(&["http_service", "authorization_request", "allowed_headers"])];
-    let shows = |pattern: &Node<'_>| {
-        let exact = pattern.text("exact");
-        exact.eq_ignore_ascii_case("content-type")
-            || (exact.is_empty() && pattern.way(&["safe_regex", "regex"]).is_none_or(|regex| regex.value != TWINS))
-    };
-    config.get("http_service").is_some()
-        && lists
-            .into_iter()
-            .flatten()
-            .any(|list| list.get("patterns").map(|patterns| patterns.items()).unwrap_or_default().iter().any(shows))
-}
-
-/// Whether the sidecar sees what it is to refuse.
-fn shows(config: &Node<'_>, lists: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
-    let patterns: Vec<Node<'_>> = lists.iter().flat_map(|list| list.list("patterns")).collect();
-    let at = lists.first().unwrap_or(config);
-    let exact = |name: &str| patterns.iter().any(|pattern| pattern.text("exact").eq_ignore_ascii_case(name));
-    let regex = |text: &str| {
-        patterns.iter().any(|pattern| pattern.way(&["safe_regex", "regex"]).is_some_and(|regex| regex.value == text))
-    };
-    if regex(".*") {
-        return;
-    }
-    if !regex(TWINS) {
-        findings.push(at.warning(
-            "envoy-allowed-headers",
-            "names that some services take for those of the sidecar (`x.palisade.principal`), and headers that ask for \
-             another method or path, reach the service and not the sidecar, which would refuse them",
-            format!("add `safe_regex: {{regex: \"{TWINS}\"}}` to `allowed_headers`"),
-        ));
-    }
-    for (name, message) in [
-        ("upgrade", "the sidecar does not see that a client asks for an upgrade, and allows it on every route"),
-        ("content-type", "the sidecar does not see a form, which may ask for another method (`_method`)"),
-        ("forwarded", "the sidecar does not see a `Forwarded` that names another host, and the service does"),
-    ] {
-        if !exact(name) {
-            let help = format!("add `{{exact: {name}, ignore_case: true}}` to `allowed_headers`");
-            findings.push(at.warning("envoy-allowed-headers", message, help));
-        }
-    }
 }
 
 /// Warns of a timeout that is over before the sidecar has answered.
@@ -292,52 +299,5 @@ fn patience(timeout: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             "Envoy gives up before the sidecar does: `gateway.deadline` is 100 ms unless it was changed",
             "set `timeout: 0.5s`",
         ));
-    }
-}
-
-/// The headers that are passed to the sidecar over HTTP.
-fn allowed(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
-    for pattern in headers.get("patterns").map(|patterns| patterns.items()).unwrap_or_default() {
-        let exact = pattern.text("exact").to_ascii_lowercase();
-        // Envoy sets that of the certificate itself where it is told to, which is looked at elsewhere
-        let invented = exact != CERTIFICATE && (exact.starts_with("x-forwarded-") || exact.starts_with("x-original-"));
-        if invented {
-            findings.push(pattern.warning(
-                "envoy-allowed-headers",
-                "headers that a client makes up are passed to the sidecar",
-                "list `authorization` and what the routes read, exactly",
-            ));
-        }
-        if pattern.way(&["safe_regex", "regex"]).is_some_and(|regex| regex.value == TWINS) {
-            continue;
-        }
-        for kind in
-            ["prefix", "suffix", "contains", "safe_regex"].into_iter().filter(|kind| pattern.get(kind).is_some())
-        {
-            findings.push(pattern.warning(
-                "envoy-allowed-headers",
-                format!("`{kind}` matches more than the routes read: headers that a client makes up are passed to the sidecar"),
-                "list `authorization` and what the routes read, with `exact`",
-            ));
-        }
-    }
-}
-
-/// The cluster of a name, if it is in this file.
-fn cluster<'d>(root: &Node<'d>, name: &Node<'_>) -> Option<Node<'d>> {
-    let clusters = root.way(&["static_resources", "clusters"])?;
-    clusters.items().into_iter().find(|cluster| cluster.value.get("name") == Some(name.value))
-}
-
-fn port(cluster: &Node<'_>, wrong: &[(u64, &str)], right: &str, findings: &mut Vec<Diagnostic>) {
-    for address in cluster.all(&|value| value.get("port_value").is_some()) {
-        let port = address.value.get("port_value").and_then(Value::as_u64);
-        if let Some((port, listener)) = wrong.iter().find(|(wrong, _)| Some(*wrong) == port) {
-            findings.push(address.warning(
-                "envoy-wrong-address",
-                format!("port {port} is {listener} unless it was changed, and does not answer such checks"),
-                format!("name the listener that does: `port_value: {right}`"),
-            ));
-        }
     }
 }

@@ -5,6 +5,8 @@
 mod certificates;
 mod filter;
 mod routes;
+mod services;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +16,7 @@ use crate::domain::Diagnostic;
 use crate::gateway::lint::node::{self, Node, mentions};
 use crate::gateway::lint::{Files, NOT_CHECKED};
 use crate::gateway::place::located;
+use services::Services;
 
 /// One of these is in everything that Envoy reads listeners from.
 const KNOWN: &[&str] = &[
@@ -39,6 +42,7 @@ pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
     }
     let mut findings = Vec::new();
     let managers = root.all(&is_manager);
+    let services = Services::read(&root, routes::clusters(&root).into_iter().collect());
     if !managers.iter().any(|manager| filters(manager).iter().any(is_check)) {
         let elsewhere = ["dynamic_resources", "rds", "config_discovery"].iter().any(|key| mentions(root.value, key));
         let unless = if elsewhere { ", unless what Envoy reads from elsewhere does" } else { "" };
@@ -50,14 +54,15 @@ pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
         );
     } else {
         for manager in &managers {
-            listener(manager, &root, &mut findings);
+            listener(manager, &root, &services, &mut findings);
         }
     }
     let names: Vec<String> =
         managers.iter().flat_map(filters).filter(is_check).map(|filter| canonical(filter.text("name"))).collect();
-    routes::lint(&root, &names, &mut findings);
+    routes::lint(&root, &names, &services, &mut findings);
     elsewhere(&root, &mut findings);
     fragments(&root, &mut findings);
+    trailers(&root, &mut findings);
     findings.sort_by_key(|finding| finding.line);
     findings.dedup();
     findings
@@ -109,7 +114,7 @@ fn only_answers(manager: &Node<'_>) -> bool {
 
 /// What reads the requests of a listener: whether it asks the sidecar about them, and sends them on as they were asked
 /// about.
-fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findings: &mut Vec<Diagnostic>) {
     let filters = filters(manager);
     upgrades(manager, findings);
     let Some((at, check)) = filters.iter().enumerate().find(|(_, filter)| is_check(filter)) else {
@@ -172,7 +177,7 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
             ));
         }
         let Some(config) = check.get("typed_config") else { continue };
-        if filter::looks_like_grpc(&config) && routes::passes_grpc(manager) {
+        if shown::looks_like_grpc(&config) && routes::passes_grpc(manager) {
             findings.push(check.warning(
                 "envoy-grpc-passes",
                 "a gRPC call passes while the sidecar hangs or is gone: Envoy's own answer to such a check is a 200",
@@ -180,7 +185,7 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>)
                  ask over gRPC",
             ));
         }
-        filter::lint(&config, root, findings);
+        filter::lint(&config, root, services, findings);
     }
     let grpc = |check: &Node<'_>| check.way(&["typed_config", "grpc_service"]).is_some();
     let detected = manager.get("original_ip_detection_extensions").is_some();
@@ -241,6 +246,19 @@ fn elsewhere(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
                 "look at what it gives with `palisade routes lint --envoy`, or write it here",
             ));
         }
+    }
+}
+
+/// Headers behind a body, which the sidecar never sees.
+fn trailers(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    const KEY: &str = "enable_trailers";
+    let on = |node: &&Node<'_>| node.is_true(KEY);
+    for node in root.all(&|value| value.get(KEY).is_some()).iter().filter(on).filter_map(|node| node.get(KEY)) {
+        findings.push(node.warning(
+            "envoy-trailers",
+            "headers behind a body (trailers) reach the service as they are, and the sidecar never sees them",
+            "leave `enable_trailers` out",
+        ));
     }
 }
 

@@ -1,14 +1,19 @@
 //! What routes of Envoy change after the check, and where they go around it.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::envoy::{canonical, filter};
+use crate::gateway::lint::envoy::canonical;
+use crate::gateway::lint::envoy::filter;
+use crate::gateway::lint::envoy::services::Services;
+use crate::gateway::lint::headers;
 use crate::gateway::lint::is_identity;
 use crate::gateway::lint::node::Node;
 
 /// What is wrong in any routes below `root`, where the filters that ask the sidecar have these names.
-pub(super) fn lint(root: &Node<'_>, names: &[String], findings: &mut Vec<Diagnostic>) {
+pub(super) fn lint(root: &Node<'_>, names: &[String], services: &Services<'_>, findings: &mut Vec<Diagnostic>) {
     for route in root.all(&|value| value.get("match").is_some_and(Value::is_object)) {
         if let Some(connect) = route.way(&["match", "connect_matcher"]).filter(|_| route.get("route").is_some()) {
             findings.push(connect.warning(
@@ -31,7 +36,7 @@ pub(super) fn lint(root: &Node<'_>, names: &[String], findings: &mut Vec<Diagnos
             upgrade(&config, findings);
         }
     }
-    overrides(root, names, findings);
+    overrides(root, names, services, findings);
     identity(root, findings);
     tunnels(root, findings);
 }
@@ -51,7 +56,8 @@ pub(super) fn upgrade(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
 }
 
 /// Settings of the check for one route.
-fn overrides(root: &Node<'_>, names: &[String], findings: &mut Vec<Diagnostic>) {
+fn overrides(root: &Node<'_>, names: &[String], services: &Services<'_>, findings: &mut Vec<Diagnostic>) {
+    let mut seen = HashSet::new();
     for owner in root.all(&|value| value.get("typed_per_filter_config").is_some()) {
         let answers = owner.get("match").is_some() && owner.get("route").is_none();
         let Some(filters) = owner.get("typed_per_filter_config").filter(|_| !answers) else { continue };
@@ -74,6 +80,7 @@ fn overrides(root: &Node<'_>, names: &[String], findings: &mut Vec<Diagnostic>) 
                     ));
                 }
                 filter::switched_off(&config, findings);
+                filter::of_route(&config, root, services, &mut seen, findings);
             }
         }
     }
@@ -84,21 +91,42 @@ fn identity(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     for key in ["request_headers_to_add", "request_mutations", "early_header_mutation_extensions"] {
         for list in root.all(&|value| value.get(key).is_some()).iter().filter_map(|node| node.get(key)) {
             for added in list.all(&|value| value.get("header").is_some_and(Value::is_object)) {
-                let Some(header) = added.get("header").filter(|header| is_identity(header.text("key"))) else {
+                let Some(header) = added.get("header") else { continue };
+                let (name, value) = (header.text("key"), header.text("value"));
+                let early = key == "early_header_mutation_extensions";
+                let (rule, message, help) = if is_identity(name) {
+                    (
+                        "envoy-identity-set",
+                        "is set here, and not by the sidecar",
+                        "leave it out: the sidecar's answer sets it",
+                    )
+                } else if early && headers::names_caller(name, value, &['%']) {
+                    ("envoy-check-told", "is a fixed one for the sidecar, so every caller is that one", "leave it out")
+                } else if !early && headers::overrides(name, value, value.contains("%REQ(")) {
+                    (
+                        "envoy-override-set",
+                        "is set behind the check: some services take another request by it than was checked",
+                        "leave it out",
+                    )
+                } else {
                     continue;
                 };
-                findings.push(header.warning(
-                    "envoy-identity-set",
-                    format!("`{}` is set here, and not by the sidecar", header.text("key")),
-                    "leave it out: the sidecar's answer sets it",
-                ));
+                findings.push(header.warning(rule, format!("`{name}` {message}"), help));
             }
         }
+    }
+    for node in root.all(&|value| value.get("host_rewrite_header").is_some()) {
+        let Some(rewrite) = node.get("host_rewrite_header") else { continue };
+        findings.push(rewrite.warning(
+            "envoy-override-set",
+            "a header of the client says which host the service gets, and another was checked",
+            "leave `host_rewrite_header` out",
+        ));
     }
 }
 
 /// The clusters that the routes below a node lead to.
-fn clusters<'d>(root: &Node<'d>) -> Vec<&'d str> {
+pub(super) fn clusters<'d>(root: &Node<'d>) -> Vec<&'d str> {
     let actions = root.all(&|value| value.get("match").is_some()).into_iter().filter_map(|route| route.get("route"));
     actions
         .flat_map(|action| {

@@ -3,6 +3,7 @@
 use crate::gateway::lint::haproxy::condition::{Condition, Term};
 use crate::gateway::lint::haproxy::sections::{Config, Rule, Section};
 use crate::gateway::lint::haproxy::{guards, listens};
+use crate::gateway::lint::headers::{names_caller, overrides};
 use crate::gateway::lint::is_identity;
 use crate::gateway::lint::report::{At, Report};
 
@@ -229,6 +230,25 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, report: &mut Report<'_
             at,
             &format!("`{name}` is set behind the check, and not by the sidecar"),
             "leave it out: the check sets it",
+        );
+    }
+    let value = rule.arguments().get(1).map_or("", String::as_str);
+    if !after && sets && names_caller(name, value, &['%']) {
+        report.warn(
+            "haproxy-check-told",
+            at,
+            &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+            "leave it out: the client's own is passed to the sidecar",
+        );
+    }
+    let of_client = ["hdr(", "url_param(", "cook(", "urlp("].iter().any(|fetch| value.contains(fetch));
+    let own_host = value.contains("hdr(host)");
+    if after && sets && overrides(name, value, of_client && !own_host) {
+        report.warn(
+            "haproxy-override-set",
+            at,
+            &format!("`{name}` is set behind the check: some services take another request by it than was checked"),
+            "leave it out",
         );
     }
 }

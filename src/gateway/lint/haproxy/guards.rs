@@ -1,9 +1,11 @@
 //! What a frontend refuses besides, because the service would read it otherwise than the sidecar, or not at all.
 
 use crate::gateway::lint::haproxy::condition::{Condition, Term};
+use crate::gateway::lint::haproxy::listens;
 use crate::gateway::lint::haproxy::sections::{Config, Rule, Section};
+use crate::gateway::lint::headers::is_override;
 use crate::gateway::lint::report::Report;
-use crate::gateway::lint::{IDENTITY, TUNNEL};
+use crate::gateway::lint::{IDENTITY, TUNNEL, answers};
 
 /// What is wrong in a frontend that asks the sidecar.
 pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'_>) -> bool, report: &mut Report<'_>) {
@@ -59,14 +61,72 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
             "haproxy-forwarded-host",
             at,
             "a client's own `Forwarded` or `X-Forwarded-Host` may name another host to the service than was checked",
-            "add `http-request del-header forwarded` and `http-request set-header x-forwarded-host %[req.hdr(host)]`",
+            "add `http-request del-header forwarded` and `http-request set-header x-forwarded-host %[req.fhdr(host)]`",
         );
     }
     names(config, section, report);
+    one_host(config, &rules, &denials, check, report);
     if let Some(check) = check {
         ready_made(config, section, *check, &sets, report);
     }
     timeouts(config, section, report);
+}
+
+/// Whether the sidecar may be told a part of a list in `Host`, which the service gets whole.
+fn one_host(
+    config: &Config,
+    rules: &[Rule<'_>],
+    denials: &[Condition],
+    check: Option<&Rule<'_>>,
+    report: &mut Report<'_>,
+) {
+    let refuses = |test: &str| {
+        let test = test.to_ascii_lowercase();
+        (test.contains("hdr(host)") && test.contains(',')) || test.contains("hdr_cnt(host)")
+    };
+    let lists =
+        |when: &Condition| when.terms().iter().flatten().any(|term| term.tests.iter().any(|test| refuses(test)));
+    if denials.iter().any(lists) {
+        return;
+    }
+    // what is put into a variable counts where that is told
+    let variables: Vec<String> = rules
+        .iter()
+        .filter(|rule| rule.arguments().iter().any(|word| takes_part(word)))
+        .filter_map(|rule| Some(rule.action().strip_prefix("set-var(")?.split([')', ',']).next()?.to_owned()))
+        .collect();
+    let told = |words: &[String]| {
+        let reads = |word: &String| {
+            variables
+                .iter()
+                .any(|name| word.contains(&format!("var({name})")) || word.contains(&format!("var({name},")))
+        };
+        words.iter().any(|word| takes_part(word) || reads(word))
+    };
+    let set = rules.iter().filter(|rule| {
+        let header = rule.arguments().first().is_some_and(|name| is_override(name));
+        let asks = check.is_some_and(|check| std::ptr::eq(check.line, rule.line));
+        (asks || (rule.action().ends_with("-header") && header)) && told(rule.arguments())
+    });
+    let messages = config.sections.iter().filter(|section| section.kind == "spoe-message");
+    let args = messages.flat_map(|message| &message.lines).filter(|line| line.begins(&["args"]) && told(&line.words));
+    for line in set.map(|rule| rule.line).chain(args) {
+        report.warn(
+            "haproxy-host-list",
+            line.at,
+            "of `Host: a, b` this takes `b`, and the service gets both: the routes of another host decide",
+            "take all of it with `req.fhdr(host)`",
+        );
+    }
+}
+
+/// Whether an expression takes one value of `Host`, as `req.hdr(host)` does with the last behind a comma.
+fn takes_part(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    word.match_indices("hdr(host").any(|(at, _)| {
+        let before = word[..at].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_').next();
+        matches!(before, Some("" | "req." | "hdr(host" | "capture.req."))
+    })
 }
 
 /// Whether what is no path is refused, whatever the version of HTTP.
@@ -149,6 +209,9 @@ fn ready_made(
     if !known && !spoe {
         return;
     }
+    if known {
+        elsewhere(config, check, report);
+    }
     let kept: Vec<String> = IDENTITY
         .iter()
         .filter(|name| !sets(&["del-header", "set-header"], name))
@@ -161,6 +224,21 @@ fn ready_made(
             &format!("{} that a client makes up reach the service", kept.join(", ")),
             "add `http-request del-header X-Palisade-Principal`, and one for each other, before the check",
         );
+    }
+}
+
+/// Whether the backend that a ready-made script asks is the sidecar alone.
+fn elsewhere(config: &Config, check: Rule<'_>, report: &mut Report<'_>) {
+    // the first argument, or the second where the method is said
+    let asked = |section: &&Section| {
+        section.kind == "backend" && check.arguments().iter().take(2).any(|word| *word == section.name)
+    };
+    let Some(backend) = config.sections.iter().find(asked) else { return };
+    let front = config.sections.iter().filter(|section| listens(section));
+    let passes = front.flat_map(|section| config.targets(section).into_iter().flatten().chain([section]));
+    let services = passes.flat_map(Section::servers).map(answers::normal).collect();
+    if let Some(wrong) = answers::wrong(&backend.servers(), &services) {
+        report.warn("haproxy-check-elsewhere", backend.at, &wrong, "name sidecars alone in this backend");
     }
 }
 

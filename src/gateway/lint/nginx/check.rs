@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::gateway::lint::DEADLINE;
 use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::headers::{is_override, must_be_seen, names_caller};
+use crate::gateway::lint::nginx::known::Known;
+use crate::gateway::lint::nginx::pass;
 use crate::gateway::lint::nginx::scope::Block;
-use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, ports, resolved};
+use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, resolved};
 use crate::gateway::lint::report::Report;
+use crate::gateway::lint::{DEADLINE, NOT_CHECKED, answers};
 
-pub(super) fn lint(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
+pub(super) fn lint(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     let first = check.head.map(|head| head.at);
     let off = |name: &str| check.nearest(name).is_some_and(|d| d.argument(1) == "off");
     if check.own("internal").is_none() {
@@ -19,7 +22,9 @@ pub(super) fn lint(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_
             "add `internal;`",
         );
     }
-    target(check, tree, report);
+    target(check, known, report);
+    others(check.body(), true, report);
+    told(check, known, report);
     timeouts(check, report);
     let header = |name: &str| check.header("proxy_set_header", name);
     let removed = |name: &str| header(name).is_some_and(|set| set.argument(2).is_empty());
@@ -103,7 +108,74 @@ fn described(check: &Block<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn target(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
+/// What answers beside the sidecar: `return`, a file, or another service.
+fn others(body: &[Directive], top: bool, report: &mut Report<'_>) {
+    for line in body {
+        let answers = match line.name() {
+            "return" => line.argument(1).starts_with('2') && line.argument(1).len() == 3,
+            "try_files" | "empty_gif" | "stub_status" => true,
+            "proxy_pass" => !top && !line.argument(1).ends_with(ENDPOINT),
+            name => pass::is_pass(name),
+        };
+        if answers {
+            report.warn(
+                "nginx-check-elsewhere",
+                line.at,
+                &format!(
+                    "`{}` answers the check in the place of the sidecar, and each 2xx of it lets a request pass",
+                    line.name()
+                ),
+                "leave it out: `proxy_pass` to the sidecar, and nothing beside it",
+            );
+        }
+        if matches!(line.name(), "if" | "limit_except") {
+            others(line.body(), false, report);
+        }
+        if is_filter(line.name()) {
+            report.warn(
+                NOT_CHECKED,
+                line.at,
+                "what the program makes of the sidecar's answer is not known here",
+                "leave it out: what it answers 2xx passes",
+            );
+        }
+    }
+}
+
+/// Whether a program may change an answer.
+fn is_filter(name: &str) -> bool {
+    name.starts_with("header_filter_by_lua") || name == "js_header_filter"
+}
+
+/// What the sidecar does not see of the request, or sees otherwise than the service.
+fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
+    for set in check.all("proxy_set_header") {
+        let (name, value) = (set.argument(1), set.argument(2));
+        // nginx itself takes `Upgrade` away, which is looked at where it is given to the service; the other is ours
+        if ["upgrade", "x-original-host"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
+            continue;
+        }
+        let own = format!("$http_{}", name.to_ascii_lowercase().replace('-', "_"));
+        let hides = must_be_seen(name) && (value.is_empty() || is_override(name)) && !names(value, &own);
+        if hides && !known.replaced.contains(&name.to_ascii_lowercase()) {
+            report.warn(
+                "nginx-check-headers",
+                set.at,
+                &format!("the sidecar does not see the client's own `{name}`, and the service does"),
+                "leave it out here, or set it in the same way where the service gets it",
+            );
+        } else if names_caller(name, value, &['$']) {
+            report.warn(
+                "nginx-check-headers",
+                set.at,
+                &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+                "leave it out: the client's own is passed to the sidecar",
+            );
+        }
+    }
+}
+
+fn target(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     let Some(pass) = check.own("proxy_pass") else {
         report.missing(
             "nginx-check-elsewhere",
@@ -114,11 +186,11 @@ fn target(check: &Block<'_>, tree: &[Directive], report: &mut Report<'_>) {
         return;
     };
     for url in resolved(pass.argument(1), check) {
-        address(&url, pass, tree, report);
+        address(&url, pass, known, report);
     }
 }
 
-fn address(url: &str, pass: &Directive, tree: &[Directive], report: &mut Report<'_>) {
+fn address(url: &str, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     let target = Target::read(url);
     // a variable that comes from elsewhere may hold the path
     if target.uri.is_none() && target.host.starts_with('$') {
@@ -138,9 +210,12 @@ fn address(url: &str, pass: &Directive, tree: &[Directive], report: &mut Report<
             "set `proxy_pass http://palisade/gateway/nginx;`",
         );
     }
-    let ports = ports(target.host, tree);
+    let addresses = known.addresses(target.host);
+    if let Some(wrong) = answers::wrong(&addresses, &known.services) {
+        report.warn("nginx-check-elsewhere", Some(pass.at), &wrong, "name sidecars alone, no `backup` of another kind");
+    }
     for (port, listener) in [("8181", "the admin listener"), ("9191", "the listener for gRPC")] {
-        if ports.contains(&port) {
+        if addresses.iter().any(|to| to.rsplit_once(':').is_some_and(|(_, found)| found == port)) {
             report.warn(
                 "nginx-check-elsewhere",
                 Some(pass.at),

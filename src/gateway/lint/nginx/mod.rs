@@ -4,6 +4,7 @@
 //! directives that are active there.
 
 mod check;
+mod known;
 mod pages;
 mod pass;
 mod scope;
@@ -13,11 +14,14 @@ mod target;
 mod tests;
 mod tree;
 
+use std::collections::HashSet;
+
 use crate::domain::Diagnostic;
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::include::{self, Part, Syntax};
 use crate::gateway::lint::report::{At, Report};
-use crate::gateway::lint::{Files, is_everybody};
+use crate::gateway::lint::{Files, NOT_CHECKED, is_everybody};
+use known::Known;
 use scope::{Block, Matches, Server};
 
 const SYNTAX: Syntax = Syntax { gateway: "nginx", parse: tree::parse, part };
@@ -57,13 +61,13 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         return report.findings(&[]);
     }
     let servers = scope::servers(&tree);
-    let mut checks: Vec<&Block<'_>> = Vec::new();
+    let (mut checks, mut found): (Vec<&Block<'_>>, HashSet<*const Directive>) = Default::default();
     let mut lost: Vec<At> = Vec::new();
     for server in &servers {
         for ask in asked(server) {
             match chosen(server, ask.argument(1)) {
                 // one location answers for many
-                Some(check) if checks.iter().any(|known| std::ptr::eq(known.body(), check.body())) => {}
+                Some(check) if !found.insert(check.key()) => {}
                 Some(check) => checks.push(check),
                 None => {
                     lost.push(ask.at);
@@ -81,14 +85,15 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
             }
         }
     }
+    let known = Known::read(&tree, &servers, &checks);
     for check in &checks {
-        check::lint(check, &tree, &mut report);
+        check::lint(check, &known, &mut report);
     }
     for server in &servers {
-        pass::lint(server, &checks, &mut report);
-        pages::lint(server, &checks, &mut report);
+        pass::lint(server, &known, &mut report);
+        pages::lint(server, &known, &mut report);
     }
-    streams::lint(&tree, &servers, &mut report);
+    streams::lint(&tree, &known, &mut report);
     anywhere(&tree, &checks, &mut report);
     report.findings(&lost)
 }
@@ -96,10 +101,10 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
 /// What asks about the requests of a server: each `auth_request` that stands in it or is active where it passes
 /// requests on.
 fn asked<'t>(server: &Server<'t>) -> Vec<&'t Directive> {
-    let mut found: Vec<&Directive> = Vec::new();
+    let (mut found, mut known): (Vec<&Directive>, HashSet<*const Directive>) = Default::default();
     for block in &server.blocks {
         let here = block.own("auth_request").is_some() || (pass::passes(block).is_some() && !target::of_sidecar(block));
-        if let Some(ask) = block.asks().filter(|ask| here && !found.iter().any(|known| std::ptr::eq(*known, *ask))) {
+        if let Some(ask) = block.asks().filter(|ask| here && known.insert(std::ptr::from_ref(*ask))) {
             found.push(ask);
         }
     }
@@ -108,35 +113,31 @@ fn asked<'t>(server: &Server<'t>) -> Vec<&'t Directive> {
 
 /// The location that answers a check, if it is one that is meant to: nginx takes any other that matches.
 fn chosen<'a, 't>(server: &'a Server<'t>, uri: &str) -> Option<&'a Block<'t>> {
-    let exact = server.blocks.iter().find(|block| block.matches() == Some(Matches::Exactly(uri)));
     let prefix = || {
-        let length = |block: &&Block<'_>| match block.matches() {
-            Some(Matches::Prefix(path)) if uri.starts_with(path) => Some(path.len()),
-            _ => None,
-        };
-        let longest = server.blocks.iter().filter(|block| length(block).is_some()).max_by_key(length)?;
+        let longest = server.longest(uri)?;
         (longest.matches() == Some(Matches::Prefix(uri)) || target::of_sidecar(longest)).then_some(longest)
     };
     // a pattern is not matched here; it is believed where it asks the sidecar
-    let pattern =
-        || server.blocks.iter().find(|block| block.matches() == Some(Matches::Pattern) && target::of_sidecar(block));
-    exact.or_else(prefix).or_else(pattern)
+    let pattern = || server.patterns().find(|block| target::of_sidecar(block));
+    server.exact(uri).or_else(prefix).or_else(pattern)
 }
 
 /// What is wrong wherever it stands.
 fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) {
-    let mut used: Vec<&str> = Vec::new();
+    let mut used: HashSet<&str> = HashSet::new();
     scope::walk(tree, &mut |directive, _| {
         if directive.name() != "auth_request_set" {
-            used.extend(directive.words.iter().map(String::as_str));
+            used.extend(directive.words.iter().flat_map(|word| target::variables(word)));
         }
     });
+    let checks: HashSet<*const Directive> =
+        checks.iter().filter(|check| !check.body().is_empty()).map(|check| check.body().as_ptr()).collect();
     let mut found: Vec<(&'static str, At, &str, &str)> = Vec::new();
     scope::walk(tree, &mut |directive, around| {
         let first = directive.argument(1);
         let finding = match directive.name() {
             "auth_request" if first == "off" => {
-                let check = checks.iter().any(|check| std::ptr::eq(check.body(), around));
+                let check = checks.contains(&around.as_ptr());
                 (!check && pass::pass_on(around)).then_some((
                     "nginx-unchecked",
                     "this location is not checked",
@@ -161,10 +162,15 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
             )),
             "rewrite" if !redirects(directive) => Some(REWRITTEN),
             "merge_slashes" if first == "on" => Some(REWRITTEN),
-            "auth_request_set" if !used.iter().any(|word| target::names(word, first)) => Some((
+            "auth_request_set" if !used.contains(first.trim_start_matches('$')) => Some((
                 "nginx-identity-headers",
                 "this value from the sidecar goes nowhere, and the client's own header passes",
                 "set the header of the service from it: `proxy_set_header X-Palisade-Principal $palisade_principal;`",
+            )),
+            name if is_program(name) => Some((
+                NOT_CHECKED,
+                "what this program makes of a request is not known here",
+                "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on by itself",
             )),
             _ => None,
         };
@@ -173,6 +179,14 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
     for (rule, at, message, help) in found {
         report.warn(rule, at, message, help);
     }
+}
+
+/// Whether a directive runs a program that may change a request, answer it or choose its service.
+fn is_program(name: &str) -> bool {
+    let lua = ["_by_lua", "_by_lua_block", "_by_lua_file"].iter().find_map(|end| name.strip_suffix(end));
+    let phases = ["rewrite", "server_rewrite", "access", "precontent", "content", "set", "balancer"];
+    let njs = ["js_content", "js_set", "js_access", "perl", "perl_set"];
+    lua.is_some_and(|phase| phases.contains(&phase)) || njs.contains(&name)
 }
 
 /// The finding for a path that is written again.

@@ -1,13 +1,17 @@
 //! `error_page`: where errors go, and whether one of the check becomes a yes.
 
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
+use crate::gateway::lint::nginx::known::Known;
+use crate::gateway::lint::nginx::scope::{Block, Server};
 use crate::gateway::lint::nginx::{pass, target};
 use crate::gateway::lint::report::Report;
 
-pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
+pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'_>) {
+    // what a page itself is sent through asks again
+    let asks = |block: &Block<'_>| pass::passes(block).is_none() || target::of_sidecar(block) || block.asks().is_some();
+    let all_ask = server.blocks.iter().all(asks);
     for block in &server.blocks {
-        let check = checks.iter().any(|check| std::ptr::eq(check.body(), block.body()));
+        let check = known.answers_one(block);
         // a page of the server counts for its check too
         let pages = if check { block.all("error_page") } else { own(block) };
         // what the sidecar answers is no error of nginx, unless it is told to take it for one
@@ -16,7 +20,7 @@ pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Repo
             !check || intercepts || page.words.iter().any(|word| matches!(word.as_str(), "500" | "502" | "503" | "504"))
         };
         for page in pages.into_iter().filter(|page| changes_status(page) && concerns(page)) {
-            if answers(server, page, check) {
+            if answers(server, page, check, all_ask) {
                 continue;
             }
             report.warn(
@@ -40,21 +44,13 @@ fn changes_status(page: &Directive) -> bool {
 }
 
 /// Whether an error only becomes an answer of nginx itself: of the check's own, one that is no success.
-fn answers(server: &Server<'_>, page: &Directive, check: bool) -> bool {
+fn answers(server: &Server<'_>, page: &Directive, check: bool, all_ask: bool) -> bool {
     let success = page.words.iter().any(|word| word.starts_with("=2"));
     let Some(to) = page.words.last() else { return false };
     if to.contains("://") || to.starts_with("$scheme") {
         return !success;
     }
-    let named = |block: &&Block<'_>| {
-        block.head.is_some_and(|head| head.name() == "location" && head.argument(1) == to)
-            || block.matches() == Some(Matches::Exactly(to))
-    };
-    // what the page itself is sent through asks again
-    let asks = |block: &Block<'_>| pass::passes(block).is_none() || target::of_sidecar(block) || block.asks().is_some();
-    let Some(to) = server.blocks.iter().find(named) else {
-        return !check && to.starts_with('/') && server.blocks.iter().all(asks);
-    };
+    let Some(to) = server.page(to) else { return !check && to.starts_with('/') && all_ask };
     let refuses = to.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
     if check { refuses && !success } else { to.asks().is_some() || !pass::pass_on(to.body()) }
 }

@@ -1,9 +1,13 @@
 //! The locations that pass requests on to a service.
 
+use std::collections::HashSet;
+
 use crate::gateway::lint::IDENTITY;
 use crate::gateway::lint::directive::Directive;
+use crate::gateway::lint::headers::overrides;
+use crate::gateway::lint::nginx::known::Known;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
-use crate::gateway::lint::nginx::target::{names, of_sidecar, resolved, writes_path};
+use crate::gateway::lint::nginx::target::{names, resolved, variables, writes_path};
 use crate::gateway::lint::report::Report;
 
 /// What passes requests on, and what sets the headers that go along.
@@ -18,24 +22,42 @@ const PASSES: &[(&str, &str)] = &[
 /// What helps where nothing asks.
 const HELP: &str = "add `auth_request /_palisade;`; what is to be open is `public: true` in the route file";
 
+/// Whether a directive passes requests on.
+pub(super) fn is_pass(name: &str) -> bool {
+    PASSES.iter().any(|(pass, _)| *pass == name)
+}
+
 /// What in a block itself passes requests on. nginx inherits none of these.
 pub(super) fn passes<'t>(block: &Block<'t>) -> Option<&'t Directive> {
-    block.body().iter().find(|directive| PASSES.iter().any(|(pass, _)| *pass == directive.name()))
+    block.body().iter().find(|directive| is_pass(directive.name()))
 }
 
 /// Whether anything in a body or in its blocks passes requests on.
 pub(super) fn pass_on(body: &[Directive]) -> bool {
-    body.iter().any(|d| PASSES.iter().any(|(pass, _)| *pass == d.name()) || pass_on(d.body()))
+    body.iter().any(|d| is_pass(d.name()) || pass_on(d.body()))
 }
 
-pub(super) fn lint(server: &Server<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
-    let is_check =
-        |block: &Block<'_>| checks.iter().any(|check| std::ptr::eq(check.body(), block.body())) || of_sidecar(block);
+/// What sets the headers that go along with what `pass` passes on.
+fn setter(pass: &Directive) -> &'static str {
+    PASSES.iter().find(|(name, _)| *name == pass.name()).map_or("proxy_set_header", |(_, sets)| *sets)
+}
+
+/// The headers that a block sets for its service, in small letters.
+pub(super) fn headers(block: &Block<'_>, pass: &Directive) -> HashSet<String> {
+    let plain = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.strip_prefix("http_").map_or_else(|| name.clone(), |rest| rest.replace('_', "-"))
+    };
+    block.all(setter(pass)).iter().map(|set| plain(set.argument(1))).collect()
+}
+
+pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     let passing: Vec<(&Block<'_>, &Directive)> =
-        server.blocks.iter().filter(|block| !is_check(block)).filter_map(|b| Some((b, passes(b)?))).collect();
+        server.blocks.iter().filter(|block| !known.is_check(block)).filter_map(|b| Some((b, passes(b)?))).collect();
     for (block, pass) in &passing {
         path(block, pass, report);
-        upgrade(block, checks, report);
+        upgrade(block, known, report);
+        overridden(block, pass, report);
         if block.asks().is_some() {
             checked(block, pass, report);
         }
@@ -91,12 +113,35 @@ fn path(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     }
 }
 
+/// Whether the service is told of another method, path or host than was checked.
+fn overridden(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
+    for set in block.all(setter(pass)) {
+        let (name, value) = (set.argument(1), set.argument(2));
+        let name = name.strip_prefix("HTTP_").unwrap_or(name);
+        let is_host = name.eq_ignore_ascii_case("X-Forwarded-Host");
+        let own = is_host && names(value, "$http_host");
+        if overrides(name, value, variables(value).any(of_client)) && !own {
+            report.warn(
+                "nginx-override-set",
+                set.at,
+                &format!("`{name}` is set behind the check: some services take another request by it than was checked"),
+                "leave it out, or set it to an empty value",
+            );
+        }
+    }
+}
+
+/// Whether a variable holds what a client writes there.
+fn of_client(variable: &str) -> bool {
+    ["http_", "arg_", "cookie_"].iter().any(|start| variable.starts_with(start))
+}
+
 /// Whether more is upgraded than a WebSocket where the sidecar allows one.
-fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
+fn upgrade(block: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     let Some(set) = block.header("proxy_set_header", "Upgrade").filter(|set| !set.argument(2).is_empty()) else {
         return;
     };
-    if names(set.argument(2), "$http_upgrade") {
+    if upgrades_more(set.argument(2), block, known, &mut HashSet::new()) {
         report.warn(
             "nginx-upgrade",
             Some(set.at),
@@ -104,10 +149,7 @@ fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
             "set it from a `map $http_upgrade` that knows `~*^websocket$` alone",
         );
     }
-    let told = |check: &&&Block<'_>| {
-        check.header("proxy_set_header", "Upgrade").is_some_and(|told| names(told.argument(2), "$http_upgrade"))
-    };
-    if block.asks().is_some() && !checks.iter().all(|check| told(&check)) {
+    if block.asks().is_some() && !known.upgrades_told {
         report.warn(
             "nginx-upgrade",
             Some(set.at),
@@ -115,6 +157,32 @@ fn upgrade(block: &Block<'_>, checks: &[&Block<'_>], report: &mut Report<'_>) {
             "set `proxy_set_header Upgrade $http_upgrade;` where the sidecar is asked",
         );
     }
+}
+
+/// Whether a value may be something else than `websocket` or nothing. Each variable is followed once.
+fn upgrades_more(value: &str, block: &Block<'_>, known: &Known<'_>, seen: &mut HashSet<String>) -> bool {
+    if !value.contains('$') {
+        return !value.is_empty() && !value.eq_ignore_ascii_case("websocket");
+    }
+    variables(value).any(|name| {
+        if of_client(name) || name == "1" {
+            return true;
+        }
+        if !seen.insert(name.to_owned()) {
+            return false;
+        }
+        let sets = block.sets().into_iter().filter(|set| set.argument(1).trim_start_matches('$') == name);
+        sets.into_iter().any(|set| upgrades_more(set.argument(2), block, known, seen))
+            || known.maps(name).iter().flat_map(|map| map.body()).any(|line| {
+                let (key, value) = (line.name(), line.argument(1));
+                let special = matches!(key, "hostnames" | "volatile" | "include");
+                // the whole value of the header, and a value from a part of it
+                let whole = matches!(key.trim_start_matches(['~', '*']), "websocket" | "^websocket$")
+                    && (key == "websocket" || key.ends_with('$'));
+                let captured = key.starts_with('~') && value.contains('$');
+                !special && !whole && (captured || upgrades_more(value, block, known, seen))
+            })
+    })
 }
 
 /// A location whose requests are asked about.
@@ -131,7 +199,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     if pass.name() == "proxy_pass" && off {
         return;
     }
-    let sets = PASSES.iter().find(|(name, _)| *name == pass.name()).map_or("proxy_set_header", |(_, sets)| *sets);
+    let sets = setter(pass);
     let (mut missing, mut lost): (Vec<&str>, bool) = (Vec::new(), false);
     for name in IDENTITY {
         let variable = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));

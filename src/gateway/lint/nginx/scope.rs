@@ -1,5 +1,6 @@
 //! Which directives are active in a block: nginx takes them from the blocks around it, each kind by its own rule.
 
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::gateway::lint::directive::Directive;
@@ -10,6 +11,20 @@ pub(super) struct Server<'t> {
     pub(super) head: Option<&'t Directive>,
     /// The server itself, its locations, and the `if` and `limit_except` in them.
     pub(super) blocks: Vec<Block<'t>>,
+    /// Its locations by how they are chosen: there may be thousands.
+    index: Index<'t>,
+}
+
+/// Where locations stand among the blocks of a server. The first of several counts.
+#[derive(Default)]
+struct Index<'t> {
+    exact: HashMap<&'t str, usize>,
+    prefix: HashMap<&'t str, usize>,
+    /// How long prefixes are.
+    lengths: BTreeSet<usize>,
+    patterns: Vec<usize>,
+    /// By the first word of a location, as `error_page` names one.
+    words: HashMap<&'t str, usize>,
 }
 
 /// A block with those around it.
@@ -20,11 +35,16 @@ pub(super) struct Block<'t> {
     levels: Vec<Level<'t>>,
 }
 
-/// The statements of a block that are no blocks: a server has many locations, and each asks for what stands beside them.
-type Level<'t> = Rc<Vec<&'t Directive>>;
+/// The statements of a block that are no blocks, by name: a server has many locations, and each asks for what stands
+/// beside them.
+type Level<'t> = Rc<HashMap<&'t str, Vec<&'t Directive>>>;
 
 fn level(body: &[Directive]) -> Level<'_> {
-    Rc::new(body.iter().filter(|directive| directive.block.is_none()).collect())
+    let mut named: HashMap<&str, Vec<&Directive>> = HashMap::new();
+    for directive in body.iter().filter(|directive| directive.block.is_none()) {
+        named.entry(directive.name()).or_default().push(directive);
+    }
+    Rc::new(named)
 }
 
 /// How a location is chosen.
@@ -44,7 +64,7 @@ pub(super) fn servers(tree: &[Directive]) -> Vec<Server<'_>> {
     if tree.iter().any(|directive| directive.name() == "location") {
         let mut blocks = Vec::new();
         gather(None, tree, &[], &mut blocks);
-        found.push(Server { head: None, blocks });
+        found.push(Server::new(None, blocks));
     }
     found
 }
@@ -56,7 +76,7 @@ fn collect<'t>(body: &'t [Directive], levels: &[Level<'t>], found: &mut Vec<Serv
             ("server", Some(block)) => {
                 let mut blocks = Vec::new();
                 gather(Some(directive), block, levels, &mut blocks);
-                found.push(Server { head: Some(directive), blocks });
+                found.push(Server::new(Some(directive), blocks));
             }
             _ => {}
         }
@@ -81,9 +101,58 @@ pub(super) fn walk<'t>(body: &'t [Directive], each: &mut dyn FnMut(&'t Directive
     }
 }
 
+// === impl Server ===
+
+impl<'t> Server<'t> {
+    fn new(head: Option<&'t Directive>, blocks: Vec<Block<'t>>) -> Self {
+        let mut index = Index::default();
+        for (at, block) in blocks.iter().enumerate() {
+            match block.matches() {
+                Some(Matches::Exactly(path)) => _ = index.exact.entry(path).or_insert(at),
+                Some(Matches::Prefix(path)) => {
+                    index.prefix.entry(path).or_insert(at);
+                    index.lengths.insert(path.len());
+                }
+                Some(Matches::Pattern) => index.patterns.push(at),
+                Some(Matches::Name) | None => {}
+            }
+            if let Some(head) = block.head.filter(|head| head.name() == "location") {
+                index.words.entry(head.argument(1)).or_insert(at);
+            }
+        }
+        Self { head, blocks, index }
+    }
+
+    /// The location for exactly this path.
+    pub(super) fn exact(&self, uri: &str) -> Option<&Block<'t>> {
+        self.blocks.get(*self.index.exact.get(uri)?)
+    }
+
+    /// The location whose prefix is the longest that a path begins with.
+    pub(super) fn longest(&self, uri: &str) -> Option<&Block<'t>> {
+        let starts = self.index.lengths.range(..=uri.len()).rev().filter_map(|length| uri.get(..*length));
+        starts.filter_map(|start| self.index.prefix.get(start)).find_map(|at| self.blocks.get(*at))
+    }
+
+    /// The locations that are chosen by a pattern.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &Block<'t>> {
+        self.index.patterns.iter().filter_map(|at| self.blocks.get(*at))
+    }
+
+    /// The location that `error_page` names: by its name, or by its path.
+    pub(super) fn page(&self, to: &str) -> Option<&Block<'t>> {
+        self.index.words.get(to).and_then(|at| self.blocks.get(*at)).or_else(|| self.exact(to))
+    }
+}
+
 // === impl Block ===
 
 impl<'t> Block<'t> {
+    /// What tells the block from every other one.
+    pub(super) fn key(&self) -> *const Directive {
+        self.head.map_or(std::ptr::null(), std::ptr::from_ref)
+    }
+
     pub(super) fn body(&self) -> &'t [Directive] {
         self.body
     }
@@ -95,22 +164,17 @@ impl<'t> Block<'t> {
 
     /// The active directive of this name.
     pub(super) fn nearest(&self, name: &str) -> Option<&'t Directive> {
-        self.all(name).into_iter().next()
+        self.levels.iter().rev().find_map(|level| level.get(name)).and_then(|found| found.first()).copied()
     }
 
     /// All active directives of this name: those of the innermost block that has any replace all above them.
     pub(super) fn all(&self, name: &str) -> Vec<&'t Directive> {
-        let of = |level: &Level<'t>| level.iter().copied().filter(|d| d.name() == name).collect::<Vec<_>>();
-        self.levels.iter().rev().map(of).find(|found| !found.is_empty()).unwrap_or_default()
+        self.levels.iter().rev().find_map(|level| level.get(name)).cloned().unwrap_or_default()
     }
 
     /// Each `set` in the blocks around this one and in it.
     pub(super) fn sets(&self) -> Vec<&'t Directive> {
-        self.levels
-            .iter()
-            .flat_map(|level| level.iter().copied())
-            .filter(|directive| directive.name() == "set")
-            .collect()
+        self.levels.iter().filter_map(|level| level.get("set")).flatten().copied().collect()
     }
 
     /// The active `auth_request`, if it is not switched off.
@@ -125,8 +189,9 @@ impl<'t> Block<'t> {
 
     /// Whether a header is set in a block around this one, but not active here, because nearer ones replace it.
     pub(super) fn loses(&self, directive: &str, name: &str) -> bool {
-        let sets = |d: &&Directive| d.name() == directive && d.argument(1).eq_ignore_ascii_case(name);
-        self.header(directive, name).is_none() && self.levels.iter().any(|level| level.iter().any(sets))
+        let sets = |d: &&Directive| d.argument(1).eq_ignore_ascii_case(name);
+        self.header(directive, name).is_none()
+            && self.levels.iter().filter_map(|level| level.get(directive)).flatten().any(sets)
     }
 
     /// Whether the block is a location, and how it is chosen.

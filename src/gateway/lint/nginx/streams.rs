@@ -1,17 +1,12 @@
 //! `stream`: bytes that are passed on to a service whose requests are checked.
 
+use crate::gateway::lint::answers::normal;
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::nginx::pass;
-use crate::gateway::lint::nginx::scope::{Server, walk};
-use crate::gateway::lint::nginx::target::{Target, of_sidecar};
+use crate::gateway::lint::nginx::known::Known;
+use crate::gateway::lint::nginx::scope::walk;
 use crate::gateway::lint::report::Report;
 
-pub(super) fn lint(tree: &[Directive], servers: &[Server<'_>], report: &mut Report<'_>) {
-    let blocks = servers.iter().flat_map(|server| &server.blocks).filter(|block| !of_sidecar(block));
-    let hosts: Vec<&str> = blocks.filter_map(pass::passes).map(|pass| Target::read(pass.argument(1)).host).collect();
-    // a name stands for the servers of its `upstream`
-    let mut known = addresses(&hosts, tree);
-    known.extend(&hosts);
+pub(super) fn lint(tree: &[Directive], known: &Known<'_>, report: &mut Report<'_>) {
     for stream in tree.iter().filter(|directive| directive.name() == "stream") {
         let mut passes: Vec<&Directive> = Vec::new();
         walk(stream.body(), &mut |directive, _| {
@@ -21,7 +16,9 @@ pub(super) fn lint(tree: &[Directive], servers: &[Server<'_>], report: &mut Repo
         });
         for pass in passes {
             let host = pass.argument(1);
-            if known.contains(&host) || addresses(&[host], stream.body()).iter().any(|to| known.contains(to)) {
+            if known.services.contains(&normal(host))
+                || addresses(host, stream.body()).iter().any(|to| known.services.contains(&normal(to)))
+            {
                 report.warn(
                     "nginx-stream",
                     pass.at,
@@ -33,11 +30,11 @@ pub(super) fn lint(tree: &[Directive], servers: &[Server<'_>], report: &mut Repo
     }
 }
 
-/// The servers of the `upstream` blocks of these names.
-fn addresses<'t>(hosts: &[&str], tree: &'t [Directive]) -> Vec<&'t str> {
+/// The servers of the `upstream` blocks of a name.
+fn addresses<'t>(host: &str, tree: &'t [Directive]) -> Vec<&'t str> {
     let mut found = Vec::new();
     walk(tree, &mut |directive, _| {
-        if directive.name() == "upstream" && hosts.contains(&directive.argument(1)) {
+        if directive.name() == "upstream" && directive.argument(1) == host {
             found.extend(directive.body().iter().filter(|line| line.name() == "server").map(|line| line.argument(1)));
         }
     });

@@ -1,6 +1,5 @@
 //! Where requests are passed on to: the URL of `proxy_pass` and its like.
 
-use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::nginx::scope::Block;
 
 /// Where the sidecar answers nginx.
@@ -94,28 +93,19 @@ pub(super) fn of_sidecar(block: &Block<'_>) -> bool {
     pass.is_some_and(|pass| resolved(pass.argument(1), block).iter().any(asks))
 }
 
-/// The ports that a host stands for: its own, or those of the `upstream` of that name.
-pub(super) fn ports<'t>(host: &'t str, tree: &'t [Directive]) -> Vec<&'t str> {
-    let mut found: Vec<&str> = host.rsplit_once(':').map(|(_, port)| port).into_iter().collect();
-    super::scope::walk(tree, &mut |directive, _| {
-        if directive.name() == "upstream" && directive.argument(1) == host {
-            let servers = directive.body().iter().filter(|server| server.name() == "server");
-            found.extend(servers.filter_map(|server| Some(server.argument(1).rsplit_once(':')?.1)));
-        }
-    });
-    found
-}
-
 /// Whether a word contains a variable, as `$name` or `${name}`.
 pub(super) fn names(word: &str, variable: &str) -> bool {
     let name = variable.trim_start_matches('$');
-    word.match_indices('$').any(|(at, _)| {
+    variables(word).any(|found| found == name)
+}
+
+/// The variables in a word, without their `$`.
+pub(super) fn variables(word: &str) -> impl Iterator<Item = &str> {
+    word.match_indices('$').map(|(at, _)| {
         let rest = &word[at + 1..];
         match rest.strip_prefix('{') {
-            Some(braced) => braced.split_once('}').is_some_and(|(found, _)| found == name),
-            None => rest
-                .strip_prefix(name)
-                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')),
+            Some(braced) => braced.split('}').next().unwrap_or_default(),
+            None => &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())],
         }
     })
 }

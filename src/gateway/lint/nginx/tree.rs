@@ -209,18 +209,59 @@ impl Reader<'_> {
         }
     }
 
-    /// Passes over a block that holds a program in Lua, which has a grammar of its own.
+    /// Skips a block that holds a program in Lua: a brace in a string or in a comment of it closes nothing.
     fn skip_program(&mut self, line: usize) -> Result<(), Broken> {
+        let ends = || Broken { line, message: "a program that does not end".to_owned() };
         let mut depth = 1_usize;
         while depth > 0 {
-            match self.next() {
-                Some('{') => depth += 1,
-                Some('}') => depth -= 1,
-                Some(_) => {}
-                None => return Err(Broken { line, message: "a program that does not end".to_owned() }),
+            match self.next().ok_or_else(ends)? {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                quote @ ('"' | '\'') => loop {
+                    match self.next().ok_or_else(ends)? {
+                        '\\' => _ = self.next(),
+                        // a string in quotes ends with its line, if it is not closed
+                        c if c == quote || c == '\n' => break,
+                        _ => {}
+                    }
+                },
+                '-' if self.rest.peek() == Some(&'-') => {
+                    self.next();
+                    let long = self.rest.peek() == Some(&'[') && {
+                        self.next();
+                        self.skip_long(&ends)?
+                    };
+                    while !long && self.rest.peek().is_some_and(|c| *c != '\n') {
+                        self.next();
+                    }
+                }
+                '[' => _ = self.skip_long(&ends)?,
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Behind a `[`: skips to the end of what is in long brackets (`[[`, `[==[`), if they are such.
+    fn skip_long(&mut self, ends: &dyn Fn() -> Broken) -> Result<bool, Broken> {
+        let mut level = 0_usize;
+        while self.rest.peek() == Some(&'=') {
+            self.next();
+            level += 1;
+        }
+        if self.rest.peek() != Some(&'[') {
+            return Ok(false);
+        }
+        // a `]`, as many `=` as at the beginning, and a `]`
+        let mut closing: Option<usize> = None;
+        loop {
+            match (self.next().ok_or_else(ends)?, closing) {
+                (']', Some(count)) if count == level => return Ok(true),
+                (']', _) => closing = Some(0),
+                ('=', Some(count)) => closing = Some(count + 1),
+                _ => closing = None,
+            }
+        }
     }
 }
 
@@ -252,6 +293,9 @@ mod tests {
             ("map $a $b { include c; internal 1; \"\" \"\"; }", "map|$a|$b@1{include|c@1 internal|1@1 |@1}"),
             ("log_format a 'b'\n 'internal';", "log_format|a|b|internal@1"),
             ("a_by_lua_block { if x { y } } b;", "a_by_lua_block@1 b@1"),
+            ("a_by_lua_block { x = \"}\" y = '\\'}' } b;", "a_by_lua_block@1 b@1"),
+            ("a_by_lua_block { x = [[ }} ]] y = [==[ } ]] ]=] ]==] t[1] = {} } b;", "a_by_lua_block@1 b@1"),
+            ("a_by_lua_block { x = 1 -- }\n --[[ } \n } ]] y = a[b[1]] -- [[ {\n} b;", "a_by_lua_block@1 b@4"),
         ] {
             assert_eq!(parse(0, text).map(|tree| shown(&tree)).unwrap(), expected, "{text}");
         }

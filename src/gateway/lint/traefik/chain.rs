@@ -1,6 +1,8 @@
 //! Which middlewares a request goes through, and whether the check is among them.
 
 use crate::domain::Diagnostic;
+use crate::gateway::lint::answers;
+use crate::gateway::lint::headers::{is_override, names_caller, overrides};
 use crate::gateway::lint::node::Node;
 use crate::gateway::lint::traefik::check;
 use crate::gateway::lint::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
@@ -46,6 +48,14 @@ enum Step<'d> {
 
 pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnostic>) {
     entry_points(model, findings);
+    for node in &model.unknown {
+        let kind = if node.text("kind").is_empty() { node.text("type") } else { node.text("kind") };
+        findings.push(node.warning(
+            NOT_CHECKED,
+            format!("what a `{kind}` does with requests is not known here"),
+            "see that it passes nothing on without the check, and changes nothing that was checked",
+        ));
+    }
     let all: Vec<&Node<'_>> =
         model.middlewares.iter().map(|(_, node)| node).filter(|node| node.get("forwardauth").is_some()).collect();
     // another authentication may stand beside ours
@@ -67,8 +77,9 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
         );
         return;
     }
+    let services = model.servers.iter().map(|server| answers::normal(server)).collect();
     for node in &checks {
-        check::lint(node, findings);
+        check::lint(node, &services, findings);
     }
     let is_check = |node: &Node<'_>| checks.iter().any(|check| std::ptr::eq(check.value, node.value));
     for router in &model.routers {
@@ -206,6 +217,9 @@ fn follow<'d>(
         for (position, step) in way.iter().enumerate() {
             if let Step::Known(node, named) = step {
                 around(node, named, position < at, findings);
+                if position > at && !is_check(node) {
+                    node.members().iter().for_each(|(_, config)| caller(config, findings));
+                }
             }
         }
     }
@@ -261,6 +275,27 @@ fn around(node: &Node<'_>, named: &Node<'_>, before: bool, findings: &mut Vec<Di
     }
 }
 
+/// Another authentication behind the check that says who asks in the sidecar's own headers.
+fn caller(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let mut told = |at: &Node<'_>, name: &str| {
+        findings.push(at.warning(
+            "traefik-identity-set",
+            format!("`{name}` is set behind the check, and not by the sidecar"),
+            "give it another name, or leave it out: the sidecar's answer sets it",
+        ));
+    };
+    // of `basicAuth`, `digestAuth` and `forwardAuth`
+    if let Some(field) = config.get("headerfield").filter(|field| field.value.as_str().is_some_and(is_identity)) {
+        told(&field, config.text("headerfield"));
+    }
+    for copied in names(config, "authresponseheaders").iter().filter(|copied| is_identity(&copied.name)) {
+        told(&copied.node, &copied.name);
+    }
+    if let Some(pattern) = config.get("authresponseheadersregex") {
+        told(&pattern, "X-Palisade-Principal` and whatever else the pattern fits");
+    }
+}
+
 fn headers(config: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
     for (name, value) in config.get("customrequestheaders").map(|set| set.members()).unwrap_or_default() {
         let empty = value.value.as_str().is_none_or(str::is_empty);
@@ -269,6 +304,28 @@ fn headers(config: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
                 "traefik-identity-set",
                 format!("`{name}` is set behind the check, and not by the sidecar"),
                 "leave it out: the sidecar's answer sets it",
+            ));
+        }
+        let text = value.value.as_str().unwrap_or_default();
+        if before && names_caller(name, text, &[]) {
+            findings.push(value.warning(
+                "traefik-check-told",
+                format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+                "leave it out: the client's own is passed to the sidecar",
+            ));
+        }
+        let host = name == "host" || (is_override(name) && name.ends_with("host"));
+        if !before && host && !empty {
+            findings.push(value.warning(
+                "traefik-host-changed",
+                "the service gets another host than was checked",
+                "leave it out",
+            ));
+        } else if !before && overrides(name, text, false) {
+            findings.push(value.warning(
+                "traefik-override-set",
+                format!("`{name}` is set behind the check: some services take another request by it than was checked"),
+                "leave it out",
             ));
         }
         if matches!(name, "x-forwarded-uri" | "x-forwarded-method" | "x-forwarded-host") && before && !empty {
@@ -284,7 +341,9 @@ fn headers(config: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
 /// Routers of TCP that lead to a service whose requests are checked elsewhere.
 fn tcp(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
     for (node, targets) in &model.tcp {
-        if targets.iter().any(|target| model.servers.contains(target)) {
+        // in Kubernetes services are known by their names
+        let service = |target: &String| model.routers.iter().any(|router| router.service == *target);
+        if targets.iter().any(|target| model.servers.contains(target) || service(target)) {
             findings.push(node.warning(
                 "traefik-tcp-router",
                 "this router passes bytes on to a service whose requests are checked elsewhere: here they are not",

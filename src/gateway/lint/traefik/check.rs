@@ -1,9 +1,11 @@
 //! The middleware that asks the sidecar.
 
+use std::collections::HashSet;
+
 use crate::domain::Diagnostic;
 use crate::gateway::lint::node::Node;
 use crate::gateway::lint::traefik::model::names;
-use crate::gateway::lint::{IDENTITY, TUNNEL, wrong_address};
+use crate::gateway::lint::{IDENTITY, TUNNEL, answers, wrong_address};
 
 /// Where the sidecar answers forward authentication.
 const ENDPOINT: &str = "/gateway/forward";
@@ -18,7 +20,7 @@ pub(super) fn is_ours(node: &Node<'_>) -> bool {
     })
 }
 
-pub(super) fn lint(node: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+pub(super) fn lint(node: &Node<'_>, services: &HashSet<String>, findings: &mut Vec<Diagnostic>) {
     let Some(config) = node.get("forwardauth") else { return };
     let address = config.get("address");
     if let Some(wrong) = wrong_address(config.text("address"), ENDPOINT, "8180") {
@@ -27,6 +29,16 @@ pub(super) fn lint(node: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             "traefik-wrong-address",
             wrong,
             "set `address: \"http://127.0.0.1:8180/gateway/forward\"`",
+        ));
+    }
+    let url = config.text("address");
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?']).next().unwrap_or_default();
+    if let Some(wrong) = answers::wrong(&[host], services) {
+        let at = address.as_ref().unwrap_or(&config);
+        findings.push(at.warning(
+            "traefik-wrong-address",
+            wrong,
+            "name the sidecar: `http://127.0.0.1:8180/gateway/forward`",
         ));
     }
     for (key, rule, message, help) in [

@@ -10,11 +10,26 @@ type Entry = (Vec<String>, String, usize);
 /// What the containers of a file tell Traefik, as documents of their own.
 pub(super) fn documents(root: &Node<'_>, findings: &mut Vec<Diagnostic>) -> Vec<Document> {
     let mut documents = Vec::new();
-    for (name, container) in root.get("services").map(|services| services.members()).unwrap_or_default() {
-        let proxy = container.text("image").contains("traefik");
-        if proxy && let Some(command) = container.get("command") {
-            documents.push(Document::dotted(&flags(&command)));
+    let compose = root.get("services").is_some() && root.get("http").is_none();
+    if let Some(include) = root.get("include").filter(|_| compose) {
+        findings.push(include.warning(
+            NOT_CHECKED,
+            "what is included here is not looked at",
+            "look at what `docker compose config` writes",
+        ));
+    }
+    // Traefik in Kubernetes
+    for pod in root.all(&|value| value.get("containers").is_some_and(serde_json::Value::is_array)) {
+        for container in pod.list("containers").iter().filter(|container| is_proxy(container)) {
+            started(container, &mut documents);
         }
+    }
+    for (name, container) in root.get("services").map(|services| services.members()).unwrap_or_default() {
+        let proxy = is_proxy(&container);
+        if proxy {
+            started(&container, &mut documents);
+        }
+        elsewhere(&container, proxy, findings);
         let labels = [container.get("labels"), container.way(&["deploy", "labels"])];
         let mut entries: Vec<Entry> = labels.iter().flatten().flat_map(read).collect();
         if entries.is_empty() || entries.iter().any(|(path, text, _)| path[..] == ["enable"] && text == "false") {
@@ -41,6 +56,60 @@ pub(super) fn documents(root: &Node<'_>, findings: &mut Vec<Diagnostic>) -> Vec<
         documents.push(Document::dotted(&entries));
     }
     documents
+}
+
+/// Whether a container runs Traefik itself.
+fn is_proxy(container: &Node<'_>) -> bool {
+    let image = container.text("image");
+    let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
+    name.split(':').next().is_some_and(|name| name == "traefik" || name.starts_with("traefik-ee"))
+}
+
+/// The static configuration that a container of Traefik is started with: its command line, or its environment.
+fn started(container: &Node<'_>, documents: &mut Vec<Document>) {
+    let commands = ["entrypoint", "command", "args"].iter().filter_map(|key| container.get(key));
+    let variables = ["environment", "env"].iter().filter_map(|key| container.get(key));
+    for entries in commands.map(|command| flags(&command)).chain(variables.map(|list| environment(&list))) {
+        if !entries.is_empty() {
+            documents.push(Document::dotted(&entries));
+        }
+    }
+}
+
+/// Variables such as `TRAEFIK_ENTRYPOINTS_WEB_ADDRESS`: a table, or a list of texts or of names with values.
+fn environment(list: &Node<'_>) -> Vec<Entry> {
+    let line = |node: &Node<'_>| node.place.line().unwrap_or(1);
+    let text = |node: &Node<'_>| node.value.as_str().map_or_else(|| node.value.to_string(), str::to_owned);
+    let mut entries: Vec<(String, String, usize)> =
+        list.members().into_iter().map(|(name, node)| (name.to_owned(), text(&node), line(&node))).collect();
+    for item in list.items() {
+        match item.value.as_str().map(|text| text.split_once('=').unwrap_or((text, ""))) {
+            Some((name, value)) => entries.push((name.to_owned(), value.to_owned(), line(&item))),
+            None => {
+                let value = item.get("value").map(|value| text(&value)).unwrap_or_default();
+                entries.push((item.text("name").to_owned(), value, line(&item)));
+            }
+        }
+    }
+    let entry = |(name, value, line): (String, String, usize)| {
+        let name = name.trim().to_ascii_lowercase();
+        let path = name.strip_prefix("traefik_")?.split('_').map(str::to_owned).collect();
+        Some((path, value.trim_matches(['"', '\'']).to_owned(), line))
+    };
+    entries.into_iter().filter_map(entry).collect()
+}
+
+/// What of a container stands in other files or in other containers.
+fn elsewhere(container: &Node<'_>, proxy: bool, findings: &mut Vec<Diagnostic>) {
+    for (key, counts) in [("label_file", true), ("extends", true), ("env_file", proxy)] {
+        if let Some(node) = container.get(key).filter(|_| counts) {
+            findings.push(node.warning(
+                NOT_CHECKED,
+                format!("what this container takes from elsewhere (`{key}`) is not looked at"),
+                "look at what `docker compose config` writes",
+            ));
+        }
+    }
 }
 
 /// The labels that are for Traefik: a list of `name=value`, or a table.

@@ -52,6 +52,8 @@ pub(super) struct Model<'d> {
     pub(super) tcp: Vec<(Node<'d>, Vec<String>)>,
     /// Services that get another host.
     pub(super) rehosted: Vec<Node<'d>>,
+    /// Objects of which is not known what they do.
+    pub(super) unknown: Vec<Node<'d>>,
     /// Providers that make a router for each container that does not forbid it.
     pub(super) exposed: Vec<Node<'d>>,
 }
@@ -162,26 +164,120 @@ impl<'d> Model<'d> {
 
     /// Objects of Kubernetes.
     fn kubernetes(&mut self, root: &Node<'d>) {
+        let kind = root.text("kind");
+        if kind.ends_with("List") {
+            for item in root.list("items") {
+                self.kubernetes(&item);
+            }
+            return;
+        }
         let name = root.way(&["metadata", "name"]).and_then(|name| name.value.as_str()).unwrap_or_default();
-        let Some(spec) = root.get("spec") else { return };
-        match root.text("kind") {
-            "Middleware" => self.middlewares.push((name.to_ascii_lowercase(), spec)),
+        let name = name.to_ascii_lowercase();
+        let Some(spec) = root.get("spec") else {
+            if !HARMLESS.contains(&kind) {
+                self.unknown.push(root.clone());
+            }
+            return;
+        };
+        let of = |node: &Node<'d>, key: &str| node.list(key).first().map(|one| one.text("name")).unwrap_or_default();
+        let router = |node: Node<'d>, middlewares: Vec<Name<'d>>, service: &str| Router {
+            name: name.clone(),
+            middlewares,
+            entry_points: names(&spec, "entrypoints").into_iter().map(|name| name.name).collect(),
+            service: service.to_owned(),
+            tls: spec.get("tls").is_some(),
+            provider: Provider::Kubernetes,
+            node,
+        };
+        match kind {
+            "Middleware" => self.middlewares.push((name, spec)),
             "IngressRoute" => {
-                let entry_points: Vec<String> = names(&spec, "entrypoints").into_iter().map(|name| name.name).collect();
-                for node in spec.list("routes") {
-                    let service = node.list("services").first().map(|service| service.text("name")).unwrap_or_default();
-                    self.routers.push(Router {
-                        name: name.to_ascii_lowercase(),
-                        middlewares: names(&node, "middlewares"),
-                        entry_points: entry_points.clone(),
-                        service: service.to_owned(),
-                        tls: spec.get("tls").is_some(),
-                        provider: Provider::Kubernetes,
-                        node,
+                let routes = spec.list("routes").into_iter();
+                self.routers.extend(routes.map(|node| {
+                    let (middlewares, service) = (names(&node, "middlewares"), of(&node, "services"));
+                    router(node, middlewares, service)
+                }));
+            }
+            // one of another controller is not meant
+            "Ingress"
+                if !spec.text("ingressclassname").is_empty() && !spec.text("ingressclassname").contains("traefik") => {}
+            "Ingress" => {
+                let key = "traefik.ingress.kubernetes.io/router.middlewares";
+                let middlewares =
+                    root.way(&["metadata", "annotations"]).map(|notes| names(&notes, key)).unwrap_or_default();
+                let service = spec
+                    .all(&|value| value.get("service").is_some())
+                    .first()
+                    .and_then(|backend| backend.get("service").map(|service| service.text("name")))
+                    .unwrap_or_default();
+                self.routers.push(router(spec.clone(), middlewares, service));
+            }
+            "HTTPRoute" | "GRPCRoute" => {
+                for rule in spec.list("rules") {
+                    let filters = rule.list("filters");
+                    let only_redirects = rule.list("backendrefs").is_empty()
+                        && filters.iter().any(|filter| filter.text("type") == "RequestRedirect");
+                    let middlewares = filters
+                        .iter()
+                        .filter_map(|filter| filter.get("extensionref"))
+                        .map(|node| Name { name: node.text("name").to_ascii_lowercase(), node })
+                        .collect();
+                    if !only_redirects {
+                        let service = of(&rule, "backendrefs");
+                        self.routers.push(router(rule, middlewares, service));
+                    }
+                    // what is written there counts as in a middleware, which is not looked at
+                    let rewrites = filters.into_iter().filter(|filter| {
+                        matches!(filter.text("type"), "URLRewrite" | "RequestHeaderModifier" | "RequestMirror")
                     });
+                    self.unknown.extend(rewrites);
                 }
             }
+            "IngressRouteTCP" => {
+                for node in spec.list("routes") {
+                    let services = node.list("services").iter().map(|to| to.text("name").to_owned()).collect();
+                    self.tcp.push((node, services));
+                }
+            }
+            kind if !HARMLESS.contains(&kind) => self.unknown.push(root.clone()),
             _ => {}
         }
     }
 }
+
+/// Objects of Kubernetes that lead no requests to a service by themselves. What runs Traefik is looked at elsewhere.
+const HARMLESS: &[&str] = &[
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ConfigMap",
+    "CronJob",
+    "CustomResourceDefinition",
+    "DaemonSet",
+    "Deployment",
+    "Endpoints",
+    "Gateway",
+    "GatewayClass",
+    "HorizontalPodAutoscaler",
+    "IngressClass",
+    "IngressRouteUDP",
+    "Job",
+    "Kustomization",
+    "MiddlewareTCP",
+    "Namespace",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "Pod",
+    "PodDisruptionBudget",
+    "ReferenceGrant",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "ServersTransport",
+    "ServersTransportTCP",
+    "Service",
+    "ServiceAccount",
+    "StatefulSet",
+    "TLSOption",
+    "TLSStore",
+    "TraefikService",
+];

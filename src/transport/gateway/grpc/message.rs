@@ -69,11 +69,15 @@ pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Re
     })
 }
 
-/// The body, if Envoy says that it is whole. A client can say so too, but then there is none.
+/// The body, if Envoy says that it is whole. A client can say so too, but then there is none. Its `Content-Length` is
+/// that of the request, as Envoy has checked: without a type it tells a request without a body from an untyped form.
 fn body<'a>(http: &'a HttpRequest, fields: &Fields<'_>) -> Body<'a> {
     let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { http.raw_body.as_slice() };
     let cut = usize::try_from(http.size).is_ok_and(|size| size > bytes.len());
     match fields.field("x-envoy-auth-partial-body") {
+        _ if bytes.is_empty() && fields.has_no_body() && fields.field("content-type") == Field::Absent => {
+            Body::Whole(b"")
+        }
         Field::Absent => Body::NotForwarded,
         Field::One(b"false") if bytes.is_empty() => Body::NotForwarded,
         Field::One(b"false") if !cut => Body::Whole(bytes),

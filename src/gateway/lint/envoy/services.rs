@@ -1,0 +1,74 @@
+//! Where services are, and whether one of them answers checks.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::domain::Diagnostic;
+use crate::gateway::lint::answers::{self, normal};
+use crate::gateway::lint::node::Node;
+
+/// Where services are: whatever else answers the check must not be one of them.
+pub(super) struct Services<'d> {
+    clusters: HashSet<&'d str>,
+    addresses: HashSet<String>,
+}
+
+// === impl Services ===
+
+impl<'d> Services<'d> {
+    pub(super) fn read(root: &Node<'d>, clusters: HashSet<&'d str>) -> Self {
+        let all = root.way(&["static_resources", "clusters"]).map(|list| list.items()).unwrap_or_default();
+        let services = all.iter().filter(|cluster| clusters.contains(cluster.text("name")));
+        let addresses = services.flat_map(addresses).map(|address| normal(&address)).collect();
+        Self { clusters, addresses }
+    }
+
+    /// Tells if a cluster that answers checks is that of a service, or has its address.
+    pub(super) fn answer(&self, named: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+        let name = named.value.as_str().unwrap_or_default();
+        let found = cluster(root, named).map(|cluster| addresses(&cluster)).unwrap_or_default();
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        let wrong = answers::wrong(&found, &self.addresses).or_else(|| {
+            let own =
+                self.clusters.contains(name) && !found.iter().any(|to| to.ends_with(":8180") || to.ends_with(":9191"));
+            own.then(|| format!("the cluster `{name}` of a service answers checks: each 2xx of it lets a request pass"))
+        });
+        if let Some(wrong) = wrong {
+            findings.push(named.warning("envoy-wrong-address", wrong, "name a cluster of sidecars alone"));
+        }
+    }
+}
+
+/// The addresses of a cluster.
+fn addresses(cluster: &Node<'_>) -> Vec<String> {
+    let all = cluster.all(&|value| value.get("socket_address").is_some() || value.get("pipe").is_some());
+    all.iter()
+        .filter_map(|node| match node.get("socket_address") {
+            Some(socket) => {
+                let port = socket.get("port_value").map(|port| port.value.to_string()).unwrap_or_default();
+                Some(format!("{}:{port}", socket.text("address")))
+            }
+            None => node.get("pipe").map(|pipe| pipe.text("path").to_owned()),
+        })
+        .collect()
+}
+
+/// The cluster of a name, if it is in this file.
+pub(super) fn cluster<'d>(root: &Node<'d>, name: &Node<'_>) -> Option<Node<'d>> {
+    let clusters = root.way(&["static_resources", "clusters"])?;
+    clusters.items().into_iter().find(|cluster| cluster.value.get("name") == Some(name.value))
+}
+
+pub(super) fn port(cluster: &Node<'_>, wrong: &[(u64, &str)], right: &str, findings: &mut Vec<Diagnostic>) {
+    for address in cluster.all(&|value| value.get("port_value").is_some()) {
+        let port = address.value.get("port_value").and_then(Value::as_u64);
+        if let Some((port, listener)) = wrong.iter().find(|(wrong, _)| Some(*wrong) == port) {
+            findings.push(address.warning(
+                "envoy-wrong-address",
+                format!("port {port} is {listener} unless it was changed, and does not answer such checks"),
+                format!("name the listener that does: `port_value: {right}`"),
+            ));
+        }
+    }
+}

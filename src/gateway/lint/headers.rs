@@ -1,0 +1,75 @@
+//! Which headers of a request the sidecar decides by, and must see as the service gets them: used for every gateway.
+
+use crate::gateway::lint::{IDENTITY, is_identity};
+use crate::gateway::{overrides, same_name};
+
+/// Headers that say who asks.
+const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// Headers that the sidecar reads to refuse a request: another host, a form, an upgrade.
+const READ: [&str; 4] = ["forwarded", "content-type", "content-encoding", "upgrade"];
+
+/// Whether a header says who asks.
+pub(super) fn is_credential(header: &str) -> bool {
+    CREDENTIALS.iter().any(|name| header.eq_ignore_ascii_case(name))
+}
+
+/// Whether services take another method, path or host by a header.
+pub(super) fn is_override(header: &str) -> bool {
+    overrides::headers().any(|name| same_name(header, name)) || same_name(header, "forwarded")
+}
+
+/// Whether writing this into the request makes the service take another method, path or host than was checked. A fixed
+/// path or host is the author's own; a method never is the client's.
+pub(super) fn overrides(header: &str, value: &str, from_client: bool) -> bool {
+    !value.is_empty() && is_override(header) && (from_client || overrides::is_method_header(header))
+}
+
+/// Whether the sidecar must see a header where the service does. It never reads the exact names of its own headers.
+pub(super) fn must_be_seen(header: &str) -> bool {
+    let own = IDENTITY.iter().any(|name| header.eq_ignore_ascii_case(name));
+    let read = READ.iter().any(|name| header.eq_ignore_ascii_case(name));
+    (is_identity(header) && !own) || is_override(header) || is_credential(header) || read
+}
+
+/// A header that must be seen and that a pattern takes away, if there is one. Of twins of the sidecar's own headers two
+/// spellings stand for all.
+pub(super) fn hidden_by(matches: &dyn Fn(&str) -> bool) -> Option<String> {
+    let twins = IDENTITY
+        .iter()
+        .flat_map(|name| ['.', '_'].map(|mark| name.to_ascii_lowercase().replace('-', &mark.to_string())));
+    let names = overrides::headers().chain(CREDENTIALS).chain(READ).map(str::to_owned);
+    names.chain(twins).find(|name| matches(name))
+}
+
+/// Whether a header that says who asks is given a text of the gateway's own: every caller is that one then.
+pub(super) fn names_caller(header: &str, value: &str, variables: &[char]) -> bool {
+    is_credential(header) && !value.is_empty() && !value.contains(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sidecar_decides_by_must_be_seen() {
+        for name in ["X_Palisade_Principal", "x.palisade.token", "X-HTTP-Method-Override", "x.original.url", "Cookie"] {
+            assert!(must_be_seen(name), "{name}");
+            assert!(hidden_by(&|known| same_name(known, &name.to_ascii_lowercase())).is_some(), "{name}");
+        }
+        for name in ["X-Palisade-Principal", "X-Request-ID", "X-Original-URI", "Connection", "Content-Length"] {
+            assert!(!must_be_seen(name), "{name}");
+            assert!(hidden_by(&|known| known.eq_ignore_ascii_case(name)).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_writes_is_weighed() {
+        assert!(overrides("X-HTTP-Method-Override", "DELETE", false));
+        assert!(!overrides("X-HTTP-Method-Override", "", true));
+        assert!(overrides("X-Original-URL", "$arg_u", true));
+        assert!(!overrides("X-Forwarded-Host", "app.test", false));
+        assert!(names_caller("Authorization", "Bearer abc", &['$']));
+        assert!(!names_caller("Authorization", "Bearer $cookie_token", &['$']));
+    }
+}
