@@ -3,7 +3,7 @@
 
     benches/report.py                 # everything, some 40 minutes, 8 GB of memory
     benches/report.py --quick         # every row, smaller and with few rounds, in minutes
-    benches/report.py --only world    # the rows whose name contains a word anew, in the report of the last run
+    benches/report.py --only world    # the rows whose name contains a word again, in the report of the last run
 
 Needs Python 3.11 and matplotlib (`pip install matplotlib`); `--no-plot` goes without.
 `--instructions` needs valgrind or a processor whose counters `perf` can read.
@@ -147,7 +147,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     lines = args.out / "report.jsonl"
     if args.only and lines.exists():
-        # rows measured anew stand among those of the last run
+        # rows measured again stand among those of the last run
         new = {line["group"] for line in found}
         found = [line for line in map(json.loads, lines.read_text().splitlines()) if line["group"] not in new] + found
     lines.write_text("".join(json.dumps(line) + "\n" for line in found))

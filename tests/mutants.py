@@ -7,7 +7,7 @@
 Works on a scratch copy of `domain`, `config`, `engine` and the suite, so the tree is never touched; the copy builds in
 `target/mutants` (or MUTANTS_TARGET_DIR). A fault is caught if the suite fails or does not end. Exits with 1 if
 one is missed, and with 2 before anything is built if a place to put one is no longer there just once: then look
-for it anew, do not drop it.
+for it again, do not drop it.
 """
 
 import os
@@ -95,7 +95,7 @@ def check_places():
         if count != 1:
             lost.append(f"{name}: src/engine/{path} has {count} times\n    {old}")
     if lost:
-        print("no place for these faults any more; find it anew:\n" + "\n".join(lost), file=sys.stderr)
+        print("no place for these faults any more; find it again:\n" + "\n".join(lost), file=sys.stderr)
         sys.exit(2)
 
 

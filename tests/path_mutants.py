@@ -6,7 +6,7 @@
 
 Works on a scratch package of `src/gateway/path.rs` and its tests, which builds in seconds, in `target/mutants`
 (or MUTANTS_TARGET_DIR); the tree is never touched. A rule is held if the tests fail without it. Exits with 1 if
-one is not, and with 2 if a rule is no longer there just once: then look for it anew, do not drop it.
+one is not, and with 2 if a rule is no longer there just once: then look for it again, do not drop it.
 """
 
 import sys
@@ -65,7 +65,7 @@ def check_places(text):
     """Every rule must be there, just once."""
     lost = [f"{name}: {text.count(old)} times\n    {old}" for name, old, _ in MUTANTS if text.count(old) != 1]
     if lost:
-        print("no place for these any more; find it anew:\n" + "\n".join(lost), file=sys.stderr)
+        print("no place for these any more; find it again:\n" + "\n".join(lost), file=sys.stderr)
         sys.exit(2)
 
 

@@ -104,7 +104,7 @@ section! {
 words! {
     /// What happens to policies that do not validate against the schema.
     Validation {
-        /// They are refused, and so are policies without a schema; the state before stays in force.
+        /// They are refused, and so are policies without a schema; the state before stays active.
         Strict,
         /// They are loaded and reported.
         Warn,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A published state of one process, written `<incarnation>-<counter>`.
 ///
-/// The incarnation is drawn anew at every start, so a revision of an earlier process is never
+/// The incarnation is drawn at every start, so a revision of an earlier process is never
 /// mistaken for one of this process. The counter grows by one with every publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision {

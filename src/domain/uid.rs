@@ -122,7 +122,7 @@ struct Parts<'t> {
     id: Cow<'t, str>,
 }
 
-/// Takes the text of a uid apart, or says why it is none.
+/// Takes the text of a uid apart, or says why it is not one.
 fn split(text: &str) -> Result<Parts<'_>, &'static str> {
     const NO_QUOTE: &str = "it lacks `::\"`";
     // a name has no quotation mark, so the first one begins the id

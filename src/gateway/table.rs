@@ -252,7 +252,7 @@ impl RouteTable {
         if self.exact.is_empty() && self.wild.is_empty() {
             return Ok(&self.any);
         }
-        let bad = || Refusal::bad_request("bad_host", "the host is missing, or is none");
+        let bad = || Refusal::bad_request("bad_host", "the host is missing or not valid");
         let host = host.and_then(normal_host).ok_or_else(bad)?;
         let wild = || self.wild.iter().find(|(ending, _)| host.ends_with(ending.as_str())).map(|(_, trie)| trie);
         Ok(self.exact.get(host.as_ref()).or_else(wild).unwrap_or(&self.any))

@@ -16,7 +16,7 @@ pub enum Accept {
     Credential,
     /// A client certificate that the gateway verified.
     Peer,
-    /// A credential; without one, a client certificate. A bad credential is never passed over.
+    /// A credential; without one, a client certificate. A bad credential is never skipped.
     Either,
     /// Nothing: the route is public.
     Nothing,

@@ -82,8 +82,8 @@ codes! {
     MissingPeer = "missing_peer", "the gateway names no client certificate";
     /// It names more than one, or none that can be read.
     MalformedPeer = "malformed_peer", "the client certificate that the gateway names cannot be read";
-    /// Nobody said who that is.
-    UnknownPeer = "unknown_peer", "the client certificate is nobody that is known";
+    /// No principal is configured for it.
+    UnknownPeer = "unknown_peer", "no principal is configured for the client certificate";
 }
 
 impl fmt::Display for AuthCode {

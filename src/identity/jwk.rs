@@ -1,7 +1,7 @@
 //! Key sets as issuers publish them (RFC 7517), and the one algorithm that each key is for.
 //!
 //! The key says what it signs with; a token can agree or be refused. Keys that cannot verify with a
-//! public key are passed over with the reason: shared secrets above all, since whoever could verify with
+//! public key are skipped with the reason: shared secrets above all, since whoever could verify with
 //! them could sign too.
 
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
@@ -31,12 +31,12 @@ pub(super) struct Key {
 /// The keys of an issuer.
 pub(super) struct KeySet {
     pub(super) keys: Vec<Key>,
-    /// Why others were passed over.
+    /// Why others were skipped.
     pub(super) passed_over: Vec<String>,
 }
 
 impl KeySet {
-    /// Reads a key set. Keys for other than the `allowed` algorithms are passed over; empty allows all.
+    /// Reads a key set. Keys for other than the `allowed` algorithms are skipped; empty allows all.
     ///
     /// # Errors
     /// If it is no key set, or has no key that can be used.

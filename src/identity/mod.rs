@@ -219,7 +219,7 @@ impl Identity {
         Ok(result?.map(|(caller, _)| caller))
     }
 
-    /// Verifies a JSON Web Token anew, whatever the cache holds, and leaves the cache as it is: what a
+    /// Verifies a JSON Web Token again, whatever the cache holds, and leaves the cache as it is: what a
     /// verification costs, for the benches.
     ///
     /// # Errors
@@ -268,7 +268,7 @@ impl Identity {
         issuers.chain(tokens).chain(self.inner.lock_held().clone()).collect()
     }
 
-    /// How many API tokens are known, and what keeps their file from being read anew.
+    /// How many API tokens are known, and what keeps their file from being read again.
     #[must_use]
     pub fn api_tokens(&self) -> (usize, Option<String>) {
         (self.inner.api_tokens.load().len(), self.inner.lock_problem().clone())
@@ -396,7 +396,7 @@ impl Inner {
         Ok(Some((caller, AuthResult::Verified)))
     }
 
-    /// The caller, if the token was verified with the keys that are in force, and its time is not over.
+    /// The caller, if the token was verified with the active keys, and its time is not over.
     fn cached(&self, rule: &Rule, token: &[u8], now: Now) -> Result<Option<Arc<Caller>>, AuthError> {
         let Some(entry) = self.cache.as_ref().and_then(|cache| cache.get(token)) else { return Ok(None) };
         let Some(issuer) = self.issuers.get(entry.issuer) else { return Ok(None) };
@@ -450,7 +450,7 @@ impl Inner {
         self.metrics.authentications(result).inc();
     }
 
-    /// Puts what was read in force, and says so.
+    /// Activates what was read, and reports it.
     fn take(&self, target: Target, bytes: &[u8], now: Instant) -> Result<(), String> {
         match target {
             Target::Keys(i) => {
@@ -461,7 +461,7 @@ impl Inner {
                     let guard = issuer.keys.current(now);
                     let set = guard.as_deref().and_then(Option::as_ref).map(|keys| Arc::clone(&keys.set));
                     for reason in set.iter().flat_map(|set| &set.passed_over) {
-                        tracing::warn!(from = %issuer.place, "key passed over: {reason}");
+                        tracing::warn!(from = %issuer.place, "key skipped: {reason}");
                     }
                 }
             }

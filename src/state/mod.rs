@@ -165,7 +165,7 @@ impl State {
             published: ArcSwapOption::empty(),
             revision: watch::Sender::new(None),
             board: StatusBoard::new(),
-            // drawn anew at every start, so that no revision of another run is taken for one of this
+            // drawn at every start, so that no revision of another run is taken for one of this
             incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
             acknowledged: AtomicU64::new(0),
             before_answers: Mutex::default(),
@@ -254,7 +254,8 @@ impl State {
     /// Notes that a source could not even be read, so that log, status and metrics tell. What is no `news`, since
     /// the attempt before found the same, is counted and not logged again.
     pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>, news: bool) {
-        events::ReloadRejected { source: origin, diagnostics: &problems, news }.emit(&self.metrics);
+        let serving = self.snapshot().map(|snapshot| snapshot.revision());
+        events::ReloadRejected { source: origin, diagnostics: &problems, news, serving }.emit(&self.metrics);
         self.shared.board.failed(origin, problems);
     }
 

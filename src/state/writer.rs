@@ -170,7 +170,9 @@ impl Writer {
             // what was found so far is of no interest either
             Err(_) if unwanted() => Err(Rejected::Abandoned),
             Err(problems) => {
-                events::ReloadRejected { source: origin, diagnostics: &problems, news: true }.emit(&self.metrics);
+                let serving = self.serving();
+                events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }
+                    .emit(&self.metrics);
                 self.shared.board.failed(origin, problems.clone());
                 Err(Rejected::Invalid(problems))
             }

@@ -10,27 +10,27 @@ use tracing::{debug, error, info, warn};
 use crate::domain::{Diagnostic, PolicyId, Revision, Severity};
 use crate::telemetry::{IdentitySource, Listener, Metrics, ReloadResult, ReloadSource};
 
-/// New policies or entities are in force.
+/// New policies or entities are active.
 #[derive(Debug)]
 pub struct ReloadPublished {
     /// Where they came from.
     pub source: ReloadSource,
     /// The revision that they have.
     pub revision: Revision,
-    /// How many policies are in force now.
+    /// How many policies are active now.
     pub policies: usize,
-    /// How many entities are in force now.
+    /// How many entities are active now.
     pub entities: usize,
     /// How many of the policies forbid.
     pub forbids: usize,
-    /// How many routes are in force now.
+    /// How many routes are active now.
     pub routes: usize,
     /// How long it took to build and publish them.
     pub took: Duration,
 }
 
 impl ReloadPublished {
-    /// Logs and counts it, and sets the gauges of what is in force.
+    /// Logs and counts it, and sets the gauges of what is active.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Good).inc();
         metrics.published(self.revision, self.policies, self.entities);
@@ -102,7 +102,7 @@ impl ChangeAbandoned {
     }
 }
 
-/// A source offered what is in force already.
+/// A source offered what is active already.
 #[derive(Debug)]
 pub struct ReloadUnchanged {
     /// The source.
@@ -118,7 +118,7 @@ impl ReloadUnchanged {
     }
 }
 
-/// New policies or entities were refused. What was in force stays.
+/// New policies or entities were rejected. What served keeps serving.
 #[derive(Debug)]
 pub struct ReloadRejected<'a> {
     /// Where they came from.
@@ -127,6 +127,8 @@ pub struct ReloadRejected<'a> {
     pub diagnostics: &'a [Diagnostic],
     /// Whether it was not told before.
     pub news: bool,
+    /// What goes on serving.
+    pub serving: Option<Revision>,
 }
 
 impl ReloadRejected<'_> {
@@ -145,7 +147,10 @@ impl ReloadRejected<'_> {
             }
         }
         let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-        error!(%source, errors, "a change of policies, entities or routes is refused; what was in force stays, if anything was");
+        match self.serving {
+            Some(revision) => error!(%source, errors, "change rejected; still serving revision {revision}"),
+            None => error!(%source, errors, "change rejected; nothing to serve yet"),
+        }
     }
 }
 
@@ -236,7 +241,7 @@ impl DecisionLogDropped {
     }
 }
 
-/// A source works worse than it should, but what is in force stays in force.
+/// A source works worse than it should, but what serves keeps serving.
 #[derive(Debug)]
 pub struct SourceDegraded<'a> {
     /// What is wrong, and what it means for the user.
@@ -273,7 +278,7 @@ impl IdentityRenewed<'_> {
     }
 }
 
-/// Keys or API tokens could not be renewed. Those that were in force stay, while they are not too old.
+/// Keys or API tokens could not be renewed. The previous ones stay active while they are not too old.
 #[derive(Debug)]
 pub struct IdentityRefused<'a> {
     /// Which of them.
@@ -316,7 +321,8 @@ mod tests {
             Diagnostic::error("policies/b.cedar", "odd").warning(),
         ];
         let log = capture("info", || {
-            ReloadRejected { source: ReloadSource::Files, diagnostics: &diagnostics, news: true }.emit(&metrics)
+            ReloadRejected { source: ReloadSource::Files, diagnostics: &diagnostics, news: true, serving: None }
+                .emit(&metrics)
         });
         let lines: Vec<&str> = log.lines().collect();
         assert_eq!(lines.len(), 3, "{log}");

@@ -88,7 +88,7 @@ labels! {
         AmbiguousPath = "ambiguous_path",
         /// A value can be read in two ways.
         AmbiguousValue = "ambiguous_value",
-        /// The host is none.
+        /// The host is missing or not valid.
         BadHost = "bad_host",
         /// A header, the query or the body asks for another method.
         MethodOverride = "method_override",
@@ -188,11 +188,11 @@ labels! {
 labels! {
     /// What became of new policies or entities.
     ReloadResult {
-        /// They are in force.
+        /// They are active.
         Good = "good",
-        /// They were refused; the state before stays in force.
+        /// They were rejected; the state before stays active.
         Bad = "bad",
-        /// They are what was in force already.
+        /// They were active already.
         Unchanged = "unchanged",
         /// They were changed before a change that the API has acknowledged since, and are skipped.
         Superseded = "superseded",
@@ -228,7 +228,7 @@ labels! {
 }
 
 labels! {
-    /// What became of the question who is calling.
+    /// What became of an authentication attempt.
     AuthResult {
         /// The caller is known: the evidence was verified or looked up.
         Verified = "verified",
@@ -244,7 +244,7 @@ labels! {
 }
 
 labels! {
-    /// What callers are known by.
+    /// What is reloaded to authenticate callers.
     IdentitySource {
         /// The key set of an issuer.
         Jwks = "jwks",

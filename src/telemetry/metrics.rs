@@ -82,9 +82,9 @@ pub struct Metrics {
     pub cache_skipped: IntCounter,
     /// Number of cached decisions. Set it in an [`Metrics::at_scrape`].
     pub cache_entries: IntGauge,
-    /// Entities in force.
+    /// Active entities.
     pub entities: IntGauge,
-    /// Policies in force, links of templates included.
+    /// Active policies, links of templates included.
     pub policies: IntGauge,
     /// `forbid` policies that are active, links of templates included.
     pub forbids: IntGauge,
@@ -133,7 +133,7 @@ impl Metrics {
         )?;
         let reloads = build.counters(
             "palisade_reloads_total",
-            "Attempts to put new policies or entities in force.",
+            "Attempts to publish new policies or entities.",
             &["result", "source"],
         )?;
         let requests = build.counters(
@@ -153,10 +153,10 @@ impl Metrics {
             &["result"],
         )?;
         let authentications =
-            build.counters("palisade_authentications_total", "Answers to the question who is calling.", &["result"])?;
+            build.counters("palisade_authentications_total", "Authentication attempts by result.", &["result"])?;
         let identity_reloads = build.counters(
             "palisade_identity_reloads_total",
-            "Attempts to renew what callers are known by.",
+            "Reloads of issuer keys and API tokens.",
             &["result", "source"],
         )?;
         let refusals = build.counters(
@@ -228,8 +228,8 @@ impl Metrics {
             )?,
             cache_bytes: build.gauge("palisade_cache_bytes", "Memory of cached decisions.")?,
             cache_entries: build.gauge("palisade_cache_entries", "Number of cached decisions.")?,
-            entities: build.gauge("palisade_entities", "Entities in force.")?,
-            policies: build.gauge("palisade_policies", "Policies in force, links of templates included.")?,
+            entities: build.gauge("palisade_entities", "Active entities.")?,
+            policies: build.gauge("palisade_policies", "Active policies, links of templates included.")?,
             forbids: build.gauge("palisade_forbids", "Active forbid policies, links of templates included.")?,
             forbid_errors: build.counter("palisade_forbid_errors_total", "Forbid policies that failed to evaluate.")?,
             policy_errors: build
@@ -251,15 +251,15 @@ impl Metrics {
                 "Lines of the sidecar's own log that were dropped because standard error took nothing.",
             )?,
             snapshot_counter: build
-                .gauge("palisade_snapshot_revision", "The counter of the revision in force; 0 before the first.")?,
+                .gauge("palisade_snapshot_revision", "Counter of the active revision; 0 before the first.")?,
             snapshot_info: build.gauges(
                 "palisade_snapshot_info",
-                "Always 1; the revision in force is in the label.",
+                "Always 1; the label has the active revision.",
                 &["revision"],
             )?,
             data_age: build.register(Gauge::new(
                 "palisade_data_age_seconds",
-                "Time since the data in force was last known to be current; since the start while there is none.",
+                "Time since the active data was last confirmed to be current; since the start before the first.",
             )?)?,
             ready: build.gauge("palisade_ready", "Whether the sidecar is ready to decide.")?,
             started: Instant::now(),
@@ -328,13 +328,13 @@ impl Metrics {
         &self.verify[result as usize]
     }
 
-    /// The counter of answers to the question who is calling.
+    /// The counter of authentication attempts.
     #[must_use]
     pub fn authentications(&self, result: AuthResult) -> &IntCounter {
         &self.authentications[result as usize]
     }
 
-    /// The counter of attempts to renew what callers are known by.
+    /// The counter of reloads of issuer keys and API tokens.
     #[must_use]
     pub fn identity_reloads(&self, source: IdentitySource, result: ReloadResult) -> &IntCounter {
         let index = IDENTITY_RESULTS.iter().position(|known| *known == result).unwrap_or_default();
@@ -355,7 +355,7 @@ impl Metrics {
         }
     }
 
-    /// Says which revision is in force, and how much is in it. Its data counts as current.
+    /// Records which revision is active, and how much is in it. Its data counts as current.
     pub fn published(&self, revision: Revision, policies: usize, entities: usize) {
         let mut current = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
         *current = Some(revision);
@@ -365,13 +365,13 @@ impl Metrics {
         self.confirmed_current();
     }
 
-    /// Says that the data in force is what its source holds now.
+    /// Records that the active data is what its source holds now.
     pub fn confirmed_current(&self) {
         let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.confirmed.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// How long ago the data in force was last known to be current.
+    /// How long ago the active data was last confirmed to be current.
     #[must_use]
     pub fn data_age(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_nanos(self.confirmed.load(Ordering::Relaxed)))

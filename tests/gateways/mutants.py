@@ -3,7 +3,7 @@
 
     tests/gateways/mutants.py [NAME]        (of a page or of a test)
 
-The pages are read when the tests run, so nothing is built anew. Each page is put back as it was.
+The pages are read when the tests run, so nothing is built again. Each page is put back as it was.
 """
 
 import pathlib

@@ -340,7 +340,7 @@ fn what_a_sink_never_took_is_counted_at_the_end() {
     assert!(said.contains("what waits for it is lost lost="), "{said}");
 }
 
-/// A collector that starts again makes its pipe anew; nothing that was answered is missing from what it reads.
+/// A collector that starts again makes its pipe again; nothing that was answered is missing from what it reads.
 #[test]
 fn a_pipe_that_is_made_again_gets_what_the_old_one_held() {
     for overflow in ["drop", "block", "deny"] {

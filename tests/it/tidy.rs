@@ -16,6 +16,42 @@ fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
+/// Phrases that read as translated, and the words that people search for instead. Written apart, so that this file is
+/// not its own finding.
+const BANNED: [(&[&str], &str); 9] = [
+    (&["in", "force"], "active, serving"),
+    (&["an", "ew"], "again, new"),
+    (&["passed", "over"], "skipped"),
+    (&["the", "host", "is", "none"], "the host is missing or not valid"),
+    (&["the", "method", "is", "none"], "not a valid HTTP method"),
+    (&["nobody", "that", "is", "known"], "unauthenticated"),
+    (&["who", "is", "calling.\""], "authentication attempts"),
+    (&["callers", "are", "known", "by"], "issuer keys, API tokens"),
+    (&["there", "of"], "its, of it"),
+];
+
+#[test]
+fn phrases_are_those_that_people_search_for() {
+    let glue = |parts: &[&str]| parts.join(if parts[0] == "an" || parts[0] == "there" { "" } else { " " });
+    let banned: Vec<(String, &str)> = BANNED.iter().map(|(parts, instead)| (glue(parts), *instead)).collect();
+    let mut found = Vec::new();
+    for path in files(&root(), &[".rs", ".md", ".toml", ".yaml", ".py", ".sh"]) {
+        let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+        for (n, line) in text.lines().enumerate() {
+            for (phrase, instead) in &banned {
+                let is_word = |at: usize| {
+                    let (before, after) = (line[..at].chars().last(), line[at + phrase.len()..].chars().next());
+                    !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+                };
+                if line.match_indices(phrase.as_str()).any(|(at, _)| is_word(at)) {
+                    found.push(format!("{}:{}: `{phrase}`: write {instead}", shown(&path), n + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
 /// Files below `dir` with one of these endings, without what is built or hidden.
 fn files(dir: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();

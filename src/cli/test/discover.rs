@@ -60,7 +60,7 @@ fn file(id: String, path: &Path, top: &Path) -> TestFile {
     TestFile { path: shown, id, cases: cases.unwrap_or_else(broken) }
 }
 
-/// A file that is none is one test that fails.
+/// A file that is not a test file is one test that fails.
 fn broken(fault: Fault) -> Vec<Case> {
     vec![Case { name: "(file)".to_owned(), line: fault.line, why: None, check: Err(fault) }]
 }

@@ -36,7 +36,7 @@ section! {
         audiences: Vec<Option<String>> = Vec::new(),
         /// Where its public keys are.
         jwks: RawJwks = RawJwks::default(),
-        /// Narrows the algorithms: keys for others are passed over. A key without `alg` has the first of these that fits it, else `RS256` for RSA.
+        /// Narrows the algorithms: keys for others are skipped. A key without `alg` has the first of these that fits it, else `RS256` for RSA.
         #[schemars(with = "Vec<String>")]
         algorithms: Vec<Option<String>> = Vec::new(),
         /// Kinds of tokens: what `typ` may say, if it says anything.
@@ -52,7 +52,7 @@ section! {
 section! {
     /// Where an issuer's public keys are: in a `file` or at a `url`.
     RawJwks {
-        /// File of the key set. Relative to the working directory; read anew when it changes.
+        /// File of the key set. Relative to the working directory; read again when it changes.
         file: Option<String> = None,
         /// URL of the key set: `https`, or `http` on this machine.
         url: Option<String> = None,
@@ -99,7 +99,7 @@ section! {
 section! {
     /// API tokens, which are looked up and not verified.
     RawApiTokens {
-        /// File of the tokens' SHA-256 and what they stand for. Relative to the working directory; read anew when it changes.
+        /// File of the tokens' SHA-256 and what they stand for. Relative to the working directory; read again when it changes.
         file: Option<String> = None,
     }
 }
@@ -109,7 +109,7 @@ section! {
     RawCredentials {
         /// The header.
         header: String = "Authorization".to_owned(),
-        /// Schemes, in any case, and what follows them: `jwt`, `opaque` (an API token) or `any`. The scheme `""` is none: the value is the credential.
+        /// Schemes, in any case, and what follows them: `jwt`, `opaque` (an API token) or `any`. The scheme `""` means no scheme: the value is the credential.
         schemes: BTreeMap<String, CredentialKind> = BTreeMap::from([
             ("APIToken".to_owned(), CredentialKind::Opaque),
             ("Bearer".to_owned(), CredentialKind::Any),

@@ -163,7 +163,7 @@ pub fn by_reference(
         level = next;
     }
     if brings {
-        // Cedar closes the hierarchy anew, so it must see what is above
+        // Cedar closes the hierarchy again, so it must see what is above
         let mut above = Vec::new();
         for id in &reached {
             above.extend_from_slice(env.ancestors(*id).ids());

@@ -2,7 +2,7 @@
 //!
 //! Every record knows an upper bound of the levels below it. A change looks upwards from the entities that it
 //! touches, so its cost does not depend on the size of the subtree that it moves; only where the bound says
-//! that the limit might be passed is everything counted anew.
+//! that the limit might be passed is everything counted again.
 
 use std::collections::HashMap;
 

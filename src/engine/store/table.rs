@@ -3,7 +3,7 @@
 //! The first bits of the hash choose a bucket through a directory (extendible hashing), so that adding a uid
 //! copies one bucket, whatever the size of the store. In a bucket the hash chooses a line of eight slots. A slot
 //! holds further bits of the hash beside the id, so a probe looks at a wrong record once in billions, and a line
-//! is compared without a branch, so that the memory accesses of two probes overlap. The hash is keyed anew in every process: ids come from
+//! is compared without a branch, so that the memory accesses of two probes overlap. The hash has a new key in every process: ids come from
 //! outside, and nobody may choose them so that they collide.
 
 use std::hash::{BuildHasher, Hasher};

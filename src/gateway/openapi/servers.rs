@@ -142,7 +142,8 @@ fn base(url: &str, said: Said) -> Result<Base, String> {
         return Err("has a brace in its path".to_owned());
     }
     if !said.prefix && !prefix.is_empty() {
-        Pattern::parse(&format!("GET {prefix}"), "").map_err(|error| format!("has a path that is none: {error}"))?;
+        Pattern::parse(&format!("GET {prefix}"), "")
+            .map_err(|error| format!("has a path that is not valid: {error}"))?;
     }
     Ok(Base { host, prefix })
 }

@@ -429,7 +429,7 @@ fn servers_say_where_operations_are() {
         ("[{url: 'https://a.test'}]", "", "", "[{url: 'ftp://a.test'}]", &[], "not reached by HTTP"),
         ("[{url: 'https://a.test'}]", "", "", "[{url: 'https://a b'}]", &[], "no host"),
         ("[{url: 'https://a.test'}]", "", "", "[]", &[], "is empty"),
-        ("[{url: 'https://a.test'}]", "", "", "[{url: 'https://a.test/a/../b'}]", &[], "a path that is none"),
+        ("[{url: 'https://a.test'}]", "", "", "[{url: 'https://a.test/a/../b'}]", &[], "a path that is not valid"),
         ("[{url: 'https://a.test'}]", "", "[{url: 'https://a.test?x'}]", "", &[], "a query"),
     ] {
         let servers = |list: &str| if list.is_empty() { String::new() } else { format!("servers: {list}, ") };

@@ -494,7 +494,7 @@ fn evidence_of_every_kind() {
         (&either, Credential::Absent, known, web),
         (&either, Credential::Absent, Peer::Absent, Err(MissingCredential)),
         (&either, opaque, known, bob),
-        // a bad credential is not passed over
+        // a bad credential is not skipped
         (&either, one("Bearer other"), known, Err(UnknownToken)),
         (&either, Credential::Repeated, known, Err(RepeatedCredential)),
         (&either, Credential::Absent, Peer::Principal("spiffe://prod/web"), web),

@@ -83,7 +83,7 @@ fn api_tokens_that_are_taken_out_are_refused() {
     std::fs::write(&path, "nonsense").unwrap();
     let bad = || fixture.metrics.identity_reloads(IdentitySource::ApiTokens, ReloadResult::Bad).get();
     eventually("the refusal", || bad() > 0);
-    assert_eq!(ask("b"), None, "what was in force stays");
+    assert_eq!(ask("b"), None, "what was active stays");
     let before = bad();
     std::fs::write(&path, "").unwrap();
     eventually("another refusal", || bad() > before);

@@ -362,7 +362,7 @@ impl Walk<'_> {
         let (message, help) = match (self.root.part, names::role(name)) {
             (Part::Policies, Some(Role::Schema)) if self.schema_here => (
                 "this schema is not read: schemas are read from the top of the policies only",
-                "move it up, or rename it if it is none",
+                "move it up, or rename it if it is not one",
             ),
             (Part::Policies, Some(Role::Schema)) => {
                 ("this schema is not read, since another is named", "remove it, or leave `--schema` out")

@@ -11,7 +11,7 @@ use crate::config::{CredentialKind, CredentialSettings, IdentitySettings};
 use crate::gateway::Credential;
 use crate::identity::{Accept, Rule};
 
-/// More than there are files of routes. Beyond it the rules are made anew: reloads must not fill the memory.
+/// More than there are files of routes. Beyond it the rules are made again: reloads must not fill the memory.
 const MOST: usize = 256;
 
 /// The rules of all routes.

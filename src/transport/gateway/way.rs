@@ -245,7 +245,7 @@ pub(super) fn verb(value: &[u8]) -> Result<&str, Stop> {
     std::str::from_utf8(value)
         .ok()
         .filter(|text| !text.is_empty() && text.bytes().all(|b| token(&b)))
-        .ok_or_else(|| Stop::new(RefusalReason::BadDescription, "the method is none"))
+        .ok_or_else(|| Stop::new(RefusalReason::BadDescription, "not a valid HTTP method"))
 }
 
 /// Refuses a scheme that no service behind a gateway has: some gateways make a whole URL of it for the service.

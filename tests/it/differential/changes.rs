@@ -88,7 +88,7 @@ fn a_changed_store_decides_as_one_built_afresh() {
                     for (answer, request) in asked {
                         if comparable(&state.decide(request, NOW)) != comparable(answer) {
                             return Err(format!(
-                                "a state before the change answers anew: {request:#?}\nonce {answer:#?}"
+                                "a state before the change answers again: {request:#?}\nonce {answer:#?}"
                             ));
                         }
                     }

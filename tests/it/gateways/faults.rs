@@ -61,7 +61,7 @@ fn reloads(stand: &Stand<'_>, ann: &str) {
         for round in 0..4 {
             let (now, before) = if round % 2 == 0 { ("/b", "/a") } else { ("/a", "/b") };
             table(now);
-            // one table is in force, not both
+            // one table is active, not both
             assert_eq!(status(stand, ann, before), Some(403), "{}", stand.told());
         }
         stop.store(true, Ordering::Relaxed);

@@ -10,7 +10,7 @@ pub(super) const ENDPOINT: &str = "/gateway/nginx";
 pub(super) struct Target<'t> {
     /// A host with its port, a name of an `upstream`, or `unix:` and a path.
     pub(super) host: &'t str,
-    /// What is behind it, if anything is: nginx writes the path anew then.
+    /// What is behind it, if anything is: nginx rewrites the path then.
     pub(super) uri: Option<&'t str>,
 }
 

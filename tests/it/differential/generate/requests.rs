@@ -102,7 +102,7 @@ impl World {
         found.unwrap_or_else(|| people.uid_of_type(c, ty))
     }
 
-    /// Entities that a request brings: stored ones anew or as they are, or new ones.
+    /// Entities that a request brings: stored ones changed or as they are, or new ones.
     fn brought(
         &self,
         c: &mut Choices,
