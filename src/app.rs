@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod feed;
+mod ops;
 mod pictures;
 mod signals;
 
@@ -30,6 +31,7 @@ use crate::transport::{
     self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface, Trees,
 };
 use feed::{FEED_PATIENCE, Feed, First};
+use ops::OpsRuntime;
 use signals::Signals;
 
 pub use signals::outlive_signals;
@@ -78,8 +80,12 @@ pub struct App {
     services: Arc<Services>,
     listeners: Vec<BoundListener>,
     feed: Feed,
+    ops: OpsRuntime,
     settings: Settings,
 }
+
+/// Threads that serve admin and ops.
+const OPS_THREADS: usize = 1;
 
 /// Serves until SIGTERM or SIGINT, then drains.
 ///
@@ -91,7 +97,7 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     descriptors::raise();
     descriptors::enough()?;
     // where one of them cannot be started, building the runtime panics or never returns
-    room_for_threads(workers)?;
+    room_for_threads(workers + OPS_THREADS)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(workers).enable_all().thread_name("palisade-http").build()?;
     // first: whoever reads in the log that we listen may signal us
@@ -132,6 +138,7 @@ impl App {
         let log = decision_log(&settings, &metrics)?;
         // addresses first: a second sidecar by mistake must not load a million entities before it fails
         let mut listeners = Vec::new();
+        let ops = OpsRuntime::start()?;
         let listen = &settings.listen;
         let wanted = [
             (Surface::Decisions, Some(&listen.decisions)),
@@ -142,7 +149,16 @@ impl App {
         for (surface, addr) in wanted {
             let Some(addr) = addr else { continue };
             let name = surface.listener().as_str();
-            let listener = match transport::bind(surface, addr, &listen.sockets).await {
+            let bound = match surface {
+                Surface::Decisions | Surface::Grpc => transport::bind(surface, addr, &listen.sockets).await,
+                // where it is bound, it is served
+                Surface::Admin | Surface::Ops => {
+                    let (addr, sockets) = (addr.clone(), listen.sockets.clone());
+                    let bind = async move { transport::bind(surface, &addr, &sockets).await };
+                    ops.spawn(bind).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+                }
+            };
+            let listener = match bound {
                 Ok(listener) => listener,
                 // nobody asked for it, and another sidecar on this machine may have it
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
@@ -186,7 +202,7 @@ impl App {
             places: Places::default(),
         });
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
-        Ok(Self { services, listeners, feed, settings })
+        Ok(Self { services, listeners, feed, ops, settings })
     }
 
     /// The addresses that it holds, by listener.
@@ -204,21 +220,25 @@ impl App {
     /// Serves until `stop` turns true, then: unready, a pause for balancers to notice, no new connections,
     /// answers for what is in flight.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let Self { services, listeners, feed, settings } = self;
+        let Self { services, listeners, feed, ops, settings } = self;
         let shutdown = settings.shutdown;
         let (close, closing) = watch::channel(None);
         let (close_ops, closing_ops) = watch::channel(None);
         let (mut serving, mut operating) = (JoinSet::new(), JoinSet::new());
         for listener in listeners {
             // health and metrics stay reachable until the last decision is answered
-            let (set, closing) = match listener.surface() {
-                Surface::Decisions | Surface::Grpc => (&mut serving, closing.clone()),
-                Surface::Admin | Surface::Ops => (&mut operating, closing_ops.clone()),
+            let services = services.clone();
+            let (set, served) = match listener.surface() {
+                Surface::Decisions | Surface::Grpc => {
+                    (&mut serving, tokio::spawn(transport::serve(listener, services.clone(), closing.clone())))
+                }
+                Surface::Admin | Surface::Ops => {
+                    (&mut operating, ops.spawn(transport::serve(listener, services.clone(), closing_ops.clone())))
+                }
             };
-            let (for_serving, services) = (services.clone(), services.clone());
             set.spawn(async move {
                 // a listener that ends by a panic must not end in silence
-                if tokio::spawn(transport::serve(listener, for_serving, closing)).await.is_err() {
+                if served.await.is_err() {
                     services.metrics.threads.ended("a listener");
                     tracing::error!("a listener ended by a fault of the sidecar, which is unready from now on");
                 }

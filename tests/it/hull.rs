@@ -209,3 +209,11 @@ fn a_silent_http2_connection_does_not_hold_up_the_end() {
     // much less than the grace period, on a slow machine too
     assert!(started.elapsed() < std::time::Duration::from_secs(15), "{:?}: {log}", started.elapsed());
 }
+
+/// Probes that wait behind decisions get the process killed while it works.
+#[test]
+fn health_is_answered_while_every_thread_decides() {
+    for path in ["/livez", "/metrics", "/v1/status"] {
+        assert_eq!(Server::admin_while_busy(json!({}), path), 200, "{path}");
+    }
+}

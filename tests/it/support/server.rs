@@ -86,6 +86,28 @@ impl Server {
         server
     }
 
+    /// What a path of the admin listener answers while no thread of the sidecar's runtime does anything.
+    pub fn admin_while_busy(flags: Value, path: &'static str) -> u16 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let status = runtime.block_on(async {
+            let app = App::start(settings(&flags)).await.expect("the sidecar starts");
+            let admin = app.addresses().into_iter().find_map(|(surface, addr)| match addr {
+                ListenAddr::Tcp(addr) if surface == Surface::Admin => Some(addr),
+                _ => None,
+            });
+            let (stop, stopped) = watch::channel(false);
+            let running = tokio::spawn(app.run(stopped));
+            // the listeners begin when it is polled; from then on the only thread waits for the answer
+            tokio::task::yield_now().await;
+            let status = join(thread::spawn(move || Client::new(admin.unwrap()).get(path).status));
+            stop.send_replace(true);
+            running.await.unwrap();
+            status
+        });
+        drop(runtime);
+        status
+    }
+
     fn find(&self, wanted: Surface) -> Option<SocketAddr> {
         self.addresses.iter().find_map(|(surface, addr)| match addr {
             ListenAddr::Tcp(addr) if *surface == wanted => Some(*addr),
