@@ -105,6 +105,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
     for pass in &host.passes {
         path(pass, report);
     }
+    cached(host, main, report);
     let set = |name: &str, value: &str| {
         let lines = host.others.iter().chain(&main.others).filter(|found| found.directive.name() == name);
         let mut lines = lines.map(|found| found.directive).peekable();
@@ -132,6 +133,22 @@ fn passes(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
     }
 }
 
+/// A cache in front of everything else, as it is unless it is told otherwise.
+fn cached(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
+    let all = || host.others.iter().chain(&main.others).map(|found| found.directive);
+    let late = all()
+        .find(|line| line.name() == "cachequickhandler")
+        .is_some_and(|line| line.argument(1).eq_ignore_ascii_case("off"));
+    for cache in all().filter(|line| line.name() == "cacheenable" && !late) {
+        report.warn(
+            "apache-cache-before-check",
+            cache.at,
+            "what is in the cache is answered before the sidecar is asked, to any caller",
+            "set `CacheQuickHandler off`, and let only open answers be kept",
+        );
+    }
+}
+
 /// Whether the service gets the path that was checked.
 fn path(pass: &Found<'_>, report: &mut Report<'_>) {
     let directive = pass.directive;
@@ -145,6 +162,15 @@ fn path(pass: &Found<'_>, report: &mut Report<'_>) {
             directive.at,
             "Apache writes the path again for the service, which gets another than was checked",
             "add `nocanon`",
+        );
+    }
+    let of_client = ["%{HTTP:", "%{HTTP_", "%{req", "QUERY_STRING", "req(", "http("];
+    if of_client.iter().any(|part| url.contains(part)) && !url.contains("HTTP_HOST") {
+        report.warn(
+            "apache-host-changed",
+            directive.at,
+            "the client may say which service gets the request, and the sidecar went by the host",
+            "name the service here",
         );
     }
     let kept = pass.local().is_some_and(|local| {
@@ -237,6 +263,16 @@ fn is_program(name: &str) -> bool {
 /// A header that Apache writes into the request: before the check where it ends with `early`, else behind.
 fn set(directive: &Directive, early: bool, report: &mut Report<'_>) {
     let (name, value) = (directive.argument(2), directive.argument(3));
+    let of_client = value.contains('%') || value.starts_with("expr=");
+    let own_host = value.contains("HTTP_HOST") || value.contains("SERVER_NAME") || value.contains("{Host}");
+    if !early && name.eq_ignore_ascii_case("host") && of_client && !own_host {
+        report.warn(
+            "apache-host-changed",
+            directive.at,
+            "the service gets another host than was checked, and the client may say which",
+            "leave it out",
+        );
+    }
     if early && names_caller(name, value, &['%']) {
         report.warn(
             "apache-check-told",
@@ -245,8 +281,6 @@ fn set(directive: &Directive, early: bool, report: &mut Report<'_>) {
             "leave it out: the client's own is passed to the sidecar",
         );
     }
-    let of_client = value.contains('%') || value.starts_with("expr=");
-    let own_host = value.contains("HTTP_HOST") || value.contains("SERVER_NAME") || value.contains("{Host}");
     if !early && overrides(name, value, of_client && !own_host) {
         report.warn(
             "apache-override-set",

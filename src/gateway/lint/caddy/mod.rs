@@ -3,6 +3,7 @@
 //! A Caddyfile is read as Caddy reads it: sites, snippets and named routes, directives in the order in which they run.
 
 mod check;
+mod chosen;
 mod order;
 mod parse;
 mod sites;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::gateway::lint::answers::{self, normal};
 use crate::gateway::lint::caddy::sites::Sites;
-use crate::gateway::lint::caddy::{check, matcher, order, rest};
+use crate::gateway::lint::caddy::{check, chosen, matcher, order, rest};
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::headers::{names_caller, overrides};
 use crate::gateway::lint::report::{At, Report};
@@ -51,6 +51,8 @@ struct Walk<'s, 'r, 'f> {
     unknown: BTreeSet<String>,
     /// The addresses of services.
     services: HashSet<String>,
+    /// Placeholders that hold what a client wrote.
+    written: Vec<String>,
     report: &'r mut Report<'f>,
 }
 
@@ -61,7 +63,16 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
     let proxies = ["reverse_proxy", "php_fastcgi"].into_iter().flat_map(|name| sites.all(name));
     let services = proxies.filter(|proxy| check::expanded(proxy).is_none()).flat_map(check::upstreams).map(normal);
     let services = services.collect();
-    let mut walk = Walk { sites, ours, trusted, errors: false, unknown: BTreeSet::new(), services, report };
+    let mut walk = Walk {
+        sites,
+        ours,
+        trusted,
+        errors: false,
+        unknown: BTreeSet::new(),
+        services,
+        written: chosen::written(sites),
+        report,
+    };
     let options = sites.options.iter().flat_map(Directive::body).filter(|line| line.name() == "trusted_proxies");
     for line in options.chain(sites.all("trusted_proxies")) {
         if line.arguments().iter().any(|network| is_everybody(network)) {
@@ -214,6 +225,7 @@ impl<'s> Walk<'s, '_, '_> {
                  `not header_regexp Upgrade (?i)^websocket$ }` with `error @upgrade 403`",
             );
         }
+        chosen::upstreams(line, &self.written, self.report);
         let mut host = false;
         for inner in line.body() {
             match inner.name() {
@@ -226,7 +238,7 @@ impl<'s> Walk<'s, '_, '_> {
                 "header_up" => {
                     host |= inner.argument(1).eq_ignore_ascii_case("x-forwarded-host");
                     identity(inner, inner.arguments(), true, self.report);
-                    overridden(inner, inner.arguments(), self.report);
+                    overridden(inner, inner.arguments(), &self.written, self.report);
                 }
                 "handle_response" => {
                     self.body(inner.body(), State { ended: false, ..state.clone() }, true, known, depth + 1);
@@ -258,7 +270,7 @@ impl<'s> Walk<'s, '_, '_> {
         }
         if state.checked {
             identity(line, words, written, self.report);
-            overridden(line, words, self.report);
+            overridden(line, words, &self.written, self.report);
         } else if names_caller(name.trim_start_matches('+'), words.get(1).map_or("", String::as_str), &['{']) {
             let help = "leave it out: the client's own is passed to the sidecar";
             self.report.warn("caddy-check-told", line.at, &check::fixed(name), help);
@@ -294,10 +306,18 @@ fn identity(line: &Directive, words: &[String], written: bool, report: &mut Repo
 }
 
 /// A header by which the service takes another request than was checked, set behind the check.
-fn overridden(line: &Directive, words: &[String], report: &mut Report<'_>) {
+fn overridden(line: &Directive, words: &[String], written: &[String], report: &mut Report<'_>) {
     let Some((name, value)) = words.split_first() else { return };
     let (name, value) = (name.trim_start_matches(['+', '?']), value.first().map_or("", String::as_str));
-    let of_client = ["header.", "query", "cookie"].iter().any(|part| value.contains(part)) && value.contains('{');
+    let of_client = chosen::of_client(value, written);
+    if name.eq_ignore_ascii_case("host") && of_client {
+        report.warn(
+            "caddy-override-set",
+            line.at,
+            "the client says in another header which host the service gets, and another was checked",
+            "leave it out, or let `map` choose among the hosts that it lists",
+        );
+    }
     if !name.starts_with('-') && overrides(name, value, of_client) {
         report.warn(
             "caddy-override-set",

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod filter;
+mod others;
 mod routes;
 mod services;
 mod shown;
@@ -199,23 +200,8 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
             "set `use_remote_address: true`, and `xff_num_trusted_hops` for the proxies in front",
         ));
     }
-    programs(&filters, findings);
+    others::lint(&filters, findings);
     certificates::lint(manager, findings);
-}
-
-/// Filters that run programs, which may change what was checked.
-fn programs(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
-    const KINDS: &[&str] = &[".Lua", ".ExternalProcessor", ".Wasm", ".DynamicModuleFilter"];
-    for filter in filters {
-        let kind = filter.get("typed_config").map(|config| config.text("@type")).unwrap_or_default();
-        if KINDS.iter().any(|known| kind.ends_with(known)) || (kind.contains(".golang.") && kind.ends_with(".Config")) {
-            findings.push(filter.warning(
-                NOT_CHECKED,
-                format!("what the program in `{}` makes of a request is not known here", filter.text("name")),
-                "see that it changes neither method, path, host nor the sidecar's headers",
-            ));
-        }
-    }
 }
 
 /// What leaves HTTP: the sidecar is asked about the first request of a tunnel and no other.
@@ -230,6 +216,7 @@ fn upgrades(manager: &Node<'_>, findings: &mut Vec<Diagnostic>) {
                 "leave `filters` out, so that the filters of the listener count",
             ));
         }
+        others::lint(&own, findings);
         for config in own.iter().filter(|filter| is_check(filter)).filter_map(|filter| filter.get("typed_config")) {
             filter::switched_off(&config, findings);
         }

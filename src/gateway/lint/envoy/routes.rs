@@ -115,13 +115,26 @@ fn identity(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             }
         }
     }
-    for node in root.all(&|value| value.get("host_rewrite_header").is_some()) {
-        let Some(rewrite) = node.get("host_rewrite_header") else { continue };
-        findings.push(rewrite.warning(
-            "envoy-override-set",
-            "a header of the client says which host the service gets, and another was checked",
-            "leave `host_rewrite_header` out",
-        ));
+    chosen(root, findings);
+}
+
+/// Where the client itself says which service gets a request, or which host that is asked for.
+fn chosen(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    for (key, what) in [
+        ("host_rewrite_header", "a header of the client says which host the service gets, and another was checked"),
+        (
+            "cluster_header",
+            "a header of the client says which service gets the request: the one that was checked or any",
+        ),
+        (
+            "use_http_header",
+            "a header of the client says at which address the service is, so a request may go anywhere",
+        ),
+    ] {
+        let set = |value: &Value| value.get(key).is_some_and(|set| !matches!(set, Value::Null | Value::Bool(false)));
+        for node in root.all(&set).iter().filter_map(|node| node.get(key)) {
+            findings.push(node.warning("envoy-override-set", what, format!("leave `{key}` out")));
+        }
     }
 }
 

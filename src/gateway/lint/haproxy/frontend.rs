@@ -2,7 +2,7 @@
 
 use crate::gateway::lint::haproxy::condition::{Condition, Term};
 use crate::gateway::lint::haproxy::sections::{Config, Rule, Section};
-use crate::gateway::lint::haproxy::{guards, listens};
+use crate::gateway::lint::haproxy::{chosen, guards, listens};
 use crate::gateway::lint::headers::{names_caller, overrides};
 use crate::gateway::lint::is_identity;
 use crate::gateway::lint::report::{At, Report};
@@ -27,6 +27,7 @@ struct Outcome {
 }
 
 pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'_>) {
+    let written = chosen::written(config);
     let mut checked: Vec<&Section> = Vec::new();
     for section in config.sections.iter().filter(|section| listens(section)) {
         let rules = config.rules(section);
@@ -41,7 +42,7 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
             }
             continue;
         }
-        let outcome = follow(config, section, is_check, report);
+        let outcome = follow(config, section, is_check, &written, report);
         let targets: Vec<&Section> = config.targets(section).into_iter().flatten().collect();
         let unknown = config.targets(section).iter().any(Option::is_none);
         let passes = !section.servers().is_empty() || unknown || targets.iter().any(|to| !to.servers().is_empty());
@@ -51,7 +52,7 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
         let mut guarded = outcome.check.is_some();
         if !guarded && section.servers().is_empty() && !unknown {
             // the check may stand where requests go instead
-            let inner: Vec<Outcome> = targets.iter().map(|to| follow(config, to, is_check, report)).collect();
+            let inner: Vec<Outcome> = targets.iter().map(|to| follow(config, to, is_check, &written, report)).collect();
             guarded = inner
                 .iter()
                 .zip(&targets)
@@ -67,12 +68,13 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
             continue;
         }
         guards::lint(config, section, is_check, report);
+        chosen::backends(section, &written, report);
         checked.push(section);
         if outcome.check.is_some() {
             for to in targets.iter().filter(|to| !listens(to)) {
                 let acls = config.acls(to);
                 for rule in config.rules(to) {
-                    changes(rule, &rule.condition(&acls), true, report);
+                    changes(rule, &rule.condition(&acls), true, &written, report);
                 }
             }
         }
@@ -114,7 +116,13 @@ fn variable(term: &Term) -> Option<&str> {
 }
 
 /// Follows requests through the rules of a section.
-fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mut Report<'_>) -> Outcome {
+fn follow(
+    config: &Config,
+    section: &Section,
+    is_check: IsCheck<'_>,
+    written: &[String],
+    report: &mut Report<'_>,
+) -> Outcome {
     let mut outcome = Outcome::default();
     let rules = config.rules(section);
     let acls = config.acls(section);
@@ -155,7 +163,7 @@ fn follow(config: &Config, section: &Section, is_check: IsCheck<'_>, report: &mu
             );
         }
         if has_check {
-            changes(*rule, &condition, outcome.check.is_some(), report);
+            changes(*rule, &condition, outcome.check.is_some(), written, report);
         }
     }
     if let Some(check) = outcome.check
@@ -194,7 +202,7 @@ fn redirects_all(section: &Section, condition: &Condition) -> bool {
 }
 
 /// What a rule changes of the request: behind the check the service gets another than was checked.
-fn changes(rule: Rule<'_>, when: &Condition, after: bool, report: &mut Report<'_>) {
+fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &[String], report: &mut Report<'_>) {
     let at = rule.line.at;
     let action = rule.action();
     if PATHS.contains(&action) {
@@ -232,8 +240,19 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, report: &mut Report<'_
             "leave it out: the check sets it",
         );
     }
-    let value = rule.arguments().get(1).map_or("", String::as_str);
-    if !after && sets && names_caller(name, value, &['%']) {
+    if !after && action == "cache-use" {
+        report.warn(
+            "haproxy-cache-before-check",
+            at,
+            "what is in the cache is answered before the sidecar is asked, to any caller",
+            "put it behind the `deny` of the check, and let only open answers be kept",
+        );
+    }
+    // the last one: what is replaced is in front of it
+    let value = rule.arguments().get(1..).unwrap_or_default().last().map_or("", String::as_str);
+    // what is replaced is a part of what the client sent
+    let replaces = action.starts_with("replace-") && !replaces_all(rule.arguments());
+    if !after && sets && !replaces && names_caller(name, value, &['%', '\\']) {
         report.warn(
             "haproxy-check-told",
             at,
@@ -241,9 +260,9 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, report: &mut Report<'_
             "leave it out: the client's own is passed to the sidecar",
         );
     }
-    let of_client = ["hdr(", "url_param(", "cook(", "urlp("].iter().any(|fetch| value.contains(fetch));
-    let own_host = value.contains("hdr(host)");
-    if after && sets && overrides(name, value, of_client && !own_host) {
+    let of_client = chosen::of_client(value, written);
+    chosen::lint(rule, after, written, report);
+    if after && sets && overrides(name, value, of_client) {
         report.warn(
             "haproxy-override-set",
             at,
@@ -251,4 +270,9 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, report: &mut Report<'_
             "leave it out",
         );
     }
+}
+
+/// Whether the pattern of a `replace-header` fits whatever the client sent, so that nothing of that is left.
+fn replaces_all(arguments: &[String]) -> bool {
+    arguments.get(1).is_some_and(|pattern| matches!(pattern.trim_matches(['^', '$', '(', ')']), ".*" | ".+" | ""))
 }

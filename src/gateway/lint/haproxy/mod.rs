@@ -3,6 +3,7 @@
 //! The files are read as one configuration, section by section, and the rules of each frontend in the order in which
 //! they run.
 
+mod chosen;
 mod condition;
 mod frontend;
 mod guards;

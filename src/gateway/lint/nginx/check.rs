@@ -60,11 +60,11 @@ pub(super) fn lint(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>
             "leave `proxy_pass_request_headers` on",
         );
     }
-    described(check, report);
+    described(check, known, report);
 }
 
 /// What the sidecar is told of the request: what is not set is the client's to say.
-fn described(check: &Block<'_>, report: &mut Report<'_>) {
+fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     for (name, value, what, twisted) in [
         (
             "X-Original-URI",
@@ -83,7 +83,7 @@ fn described(check: &Block<'_>, report: &mut Report<'_>) {
             "X-Forwarded-For",
             "$remote_addr",
             "the client's address",
-            "a client's own `X-Forwarded-For` is passed to the sidecar",
+            "a client's own `X-Forwarded-For`, or another header that it may write, tells the sidecar its address",
         ),
     ] {
         let help = format!("set `proxy_set_header {name} {value};`");
@@ -94,18 +94,31 @@ fn described(check: &Block<'_>, report: &mut Report<'_>) {
             }
             // an address may come from elsewhere, such as PROXY protocol, but not from what the client wrote
             Some(set) if name == "X-Forwarded-For" => {
-                if ["$proxy_add_x_forwarded_for", "$http_x_forwarded_for"].iter().any(|v| names(set.argument(2), v)) {
+                if pass::of_client_at(set.argument(2), check, known) {
                     report.warn("nginx-check-told", Some(set.at), twisted, &help);
                 }
             }
             // a fixed host is as good, if the routes know it
-            Some(set) if name == "X-Original-Host" && !set.argument(2).contains("$http_") => {}
+            Some(set) if name == "X-Original-Host" => {
+                if pass::of_client_at(set.argument(2), check, known) {
+                    let message = "the client says itself which host's routes decide";
+                    report.warn("nginx-check-told", Some(set.at), message, &help);
+                } else if comes_from(set.argument(2), "$http_host", check) {
+                    report.warn("nginx-check-told", Some(set.at), twisted, &help);
+                }
+            }
             Some(set) if set.argument(2).replace(['{', '}'], "") != value => {
                 report.warn("nginx-check-told", Some(set.at), twisted, &help)
             }
             Some(_) => {}
         }
     }
+}
+
+/// Whether a value names a variable, itself or through one that `set` gives it.
+fn comes_from(value: &str, variable: &str, check: &Block<'_>) -> bool {
+    let through = |set: &&Directive| names(value, set.argument(1)) && names(set.argument(2), variable);
+    names(value, variable) || check.sets().iter().any(through)
 }
 
 /// What answers beside the sidecar: `return`, a file, or another service.
@@ -164,7 +177,7 @@ fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
                 &format!("the sidecar does not see the client's own `{name}`, and the service does"),
                 "leave it out here, or set it in the same way where the service gets it",
             );
-        } else if names_caller(name, value, &['$']) {
+        } else if resolved(value, check).iter().any(|value| names_caller(name, value, &['$'])) {
             report.warn(
                 "nginx-check-headers",
                 set.at,

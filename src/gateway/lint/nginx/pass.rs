@@ -7,7 +7,7 @@ use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::headers::overrides;
 use crate::gateway::lint::nginx::known::Known;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
-use crate::gateway::lint::nginx::target::{names, resolved, variables, writes_path};
+use crate::gateway::lint::nginx::target::{Target, names, resolved, variables, writes_path};
 use crate::gateway::lint::report::Report;
 
 /// What passes requests on, and what sets the headers that go along.
@@ -56,8 +56,9 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
         server.blocks.iter().filter(|block| !known.is_check(block)).filter_map(|b| Some((b, passes(b)?))).collect();
     for (block, pass) in &passing {
         path(block, pass, report);
+        chosen(block, pass, known, report);
         upgrade(block, known, report);
-        overridden(block, pass, report);
+        overridden(block, pass, known, report);
         if block.asks().is_some() {
             checked(block, pass, report);
         }
@@ -113,14 +114,36 @@ fn path(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     }
 }
 
+/// Whether the client itself says which service gets the request, or which host that is asked for.
+fn chosen(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
+    if of_client_at(Target::read(pass.argument(1)).host, block, known) {
+        report.warn(
+            "nginx-host-changed",
+            Some(pass.at),
+            "the client says which service gets the request, and the sidecar went by the host",
+            "name the services here, or let a `map` choose among those that it lists",
+        );
+    }
+    let name = if pass.name().starts_with("proxy") || pass.name().starts_with("grpc") { "Host" } else { "HTTP_HOST" };
+    if let Some(host) = block.header(setter(pass), name).filter(|host| of_client_at(host.argument(2), block, known)) {
+        report.warn(
+            "nginx-host-changed",
+            Some(host.at),
+            "the client says in another header which host the service gets, and another was checked",
+            &format!("set `{} {name} $host;`", setter(pass)),
+        );
+    }
+}
+
 /// Whether the service is told of another method, path or host than was checked.
-fn overridden(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
+fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     for set in block.all(setter(pass)) {
         let (name, value) = (set.argument(1), set.argument(2));
         let name = name.strip_prefix("HTTP_").unwrap_or(name);
         let is_host = name.eq_ignore_ascii_case("X-Forwarded-Host");
         let own = is_host && names(value, "$http_host");
-        if overrides(name, value, variables(value).any(of_client)) && !own {
+        let of_client = of_client_at(value, block, known) || names(value, "$http_host");
+        if overrides(name, value, of_client) && !own {
             report.warn(
                 "nginx-override-set",
                 set.at,
@@ -134,6 +157,33 @@ fn overridden(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
 /// Whether a variable holds what a client writes there.
 fn of_client(variable: &str) -> bool {
     ["http_", "arg_", "cookie_"].iter().any(|start| variable.starts_with(start))
+        || variable == "proxy_add_x_forwarded_for"
+}
+
+/// Whether a client may write a value, or a part of it, whatever `set` and `map` it comes through. What a `map` gives
+/// out of a list is the author's own. `Host` is looked at elsewhere. Each variable is followed once.
+pub(super) fn of_client_at(value: &str, block: &Block<'_>, known: &Known<'_>) -> bool {
+    written(value, block, known, &mut HashSet::new())
+}
+
+fn written(value: &str, block: &Block<'_>, known: &Known<'_>, seen: &mut HashSet<String>) -> bool {
+    variables(value).any(|name| {
+        if of_client(name) {
+            return name != "http_host";
+        }
+        if !seen.insert(name.to_owned()) {
+            return false;
+        }
+        let sets = block.sets().into_iter().filter(|set| set.argument(1).trim_start_matches('$') == name);
+        sets.into_iter().any(|set| written(set.argument(2), block, known, seen))
+            || known.maps(name).iter().any(|map| {
+                let source = written(map.argument(1), block, known, seen);
+                map.body().iter().any(|line| {
+                    let captured = source && line.name().starts_with('~') && line.argument(1).contains('$');
+                    captured || written(line.argument(1), block, known, seen)
+                })
+            })
+    })
 }
 
 /// Whether more is upgraded than a WebSocket where the sidecar allows one.

@@ -10,6 +10,7 @@ pub(super) const MIDDLEWARES: &[(&str, bool, &str)] = &[
     ("headers: {customRequestHeaders: {X-HTTP-Method-Override: DELETE}}", false, "traefik-override-set"),
     ("headers: {customRequestHeaders: {Authorization: Bearer root}}", true, "traefik-check-told"),
     ("headers: {customRequestHeaders: {X_Palisade_Principal: root}}", false, "traefik-identity-set"),
+    ("errors: {status: ['401-403'], service: app, query: /login}", true, "traefik-errors-before-check"),
     ("basicAuth: {users: [a], headerField: X-Palisade-Principal}", false, "traefik-identity-set"),
     ("digestAuth: {users: [a], headerField: X-Palisade-Principal}", false, "traefik-identity-set"),
     (
@@ -40,6 +41,7 @@ fn middlewares_around_the_check_are_looked_at() {
         ("headers: {customRequestHeaders: {Authorization: Bearer root}}", false),
         ("headers: {customRequestHeaders: {X-HTTP-Method-Override: ''}}", true),
         ("basicAuth: {users: [a], headerField: X-User}", false),
+        ("errors: {status: ['500-599'], service: app, query: /oops}", false),
         ("forwardAuth: {address: 'http://a:9/v', authResponseHeaders: [Authorization]}", true),
         ("forwardAuth: {address: 'http://a:9/v', authResponseHeaders: [X-User]}", false),
     ] {

@@ -262,6 +262,14 @@ fn around(node: &Node<'_>, named: &Node<'_>, before: bool, findings: &mut Vec<Di
                 "put the check first in the router's `middlewares`, and write routes for what the client sends",
             ));
         }
+        if kind == "errors" && before {
+            findings.push(named.warning(
+                "traefik-errors-before-check",
+                "what the sidecar denies is sent on as a `GET` for the error page, unchecked and with the client's own \
+                 headers",
+                "put it behind the check in the router's `middlewares`",
+            ));
+        }
         if kind == "headers" {
             headers(&config, before, findings);
         }
