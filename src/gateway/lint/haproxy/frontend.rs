@@ -2,7 +2,7 @@
 
 use crate::gateway::lint::haproxy::condition::{Condition, Term};
 use crate::gateway::lint::haproxy::sections::{Config, Rule, Section};
-use crate::gateway::lint::haproxy::{chosen, guards, listens};
+use crate::gateway::lint::haproxy::{chosen, guards, listens, plain};
 use crate::gateway::lint::headers::{names_caller, overrides};
 use crate::gateway::lint::is_identity;
 use crate::gateway::lint::report::{At, Report};
@@ -46,7 +46,7 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
         let targets: Vec<&Section> = config.targets(section).into_iter().flatten().collect();
         let unknown = config.targets(section).iter().any(Option::is_none);
         let passes = !section.servers().is_empty() || unknown || targets.iter().any(|to| !to.servers().is_empty());
-        if outcome.answers || !passes {
+        if outcome.answers || !passes || plain::sends_on(config, section) {
             continue;
         }
         let mut guarded = outcome.check.is_some();
@@ -153,7 +153,7 @@ fn follow(
                     condition.terms().iter().flatten().find_map(|term| variable(term).map(str::to_owned)).or(answer);
             }
         } else if matches!(action, "redirect" | "use-service") {
-            outcome.answers |= outcome.check.is_none() && redirects_all(section, &condition);
+            outcome.answers |= outcome.check.is_none() && plain::redirects_all(section, &condition, &|_| false);
         } else if action == "allow" && !outcome.denies && has_check {
             report.warn(
                 "haproxy-allow",
@@ -188,17 +188,6 @@ fn follow(
         }
     }
     outcome
-}
-
-/// Whether a redirect takes everything: it has no condition, or sends to HTTPS what does not come by it.
-fn redirects_all(section: &Section, condition: &Condition) -> bool {
-    let plain = section
-        .lines
-        .iter()
-        .filter(|line| line.begins(&["bind"]))
-        .all(|line| !line.words.iter().any(|word| word == "ssl"));
-    let secure = |term: &Term| term.tests.iter().all(|test| test.trim() == "ssl_fc");
-    *condition == Condition::Always || (plain && condition.holds_without(&secure))
 }
 
 /// What a rule changes of the request: behind the check the service gets another than was checked.

@@ -7,6 +7,7 @@ mod chosen;
 mod condition;
 mod frontend;
 mod guards;
+mod plain;
 mod sections;
 
 use crate::domain::Diagnostic;

@@ -132,6 +132,7 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
     });
     let checks: HashSet<*const Directive> =
         checks.iter().filter(|check| !check.body().is_empty()).map(|check| check.body().as_ptr()).collect();
+    let files = of_files(tree);
     let mut found: Vec<(&'static str, At, &str, &str)> = Vec::new();
     scope::walk(tree, &mut |directive, around| {
         let first = directive.argument(1);
@@ -160,7 +161,10 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
                 "any client says itself which address it has, and the sidecar believes it",
                 "name the proxies in front",
             )),
-            "rewrite" if !redirects(directive) => Some(REWRITTEN),
+            "rewrite" if !redirects(directive) => {
+                let file = directive.argument(3) == "break" && files.contains(&around.as_ptr());
+                (!file).then_some(REWRITTEN)
+            }
             "merge_slashes" if first == "on" => Some(REWRITTEN),
             "auth_request_set" if !used.contains(first.trim_start_matches('$')) => Some((
                 "nginx-identity-headers",
@@ -179,6 +183,19 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
     for (rule, at, message, help) in found {
         report.warn(rule, at, message, help);
     }
+}
+
+/// The bodies of locations that give files out and pass nothing on.
+fn of_files(tree: &[Directive]) -> HashSet<*const Directive> {
+    let mut found = HashSet::new();
+    scope::walk(tree, &mut |directive, _| {
+        let has = |names: &[&str]| directive.body().iter().any(|line| names.contains(&line.name()));
+        let file = has(&["root", "alias"]) && !has(&["try_files", "error_page"]) && !pass::pass_on(directive.body());
+        if directive.name() == "location" && file {
+            found.insert(directive.body().as_ptr());
+        }
+    });
+    found
 }
 
 /// Whether a directive runs a program that may change a request, answer it or choose its service.

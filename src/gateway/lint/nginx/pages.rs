@@ -50,7 +50,9 @@ fn answers(server: &Server<'_>, page: &Directive, check: bool, all_ask: bool) ->
     if to.contains("://") || to.starts_with("$scheme") {
         return !success;
     }
-    let Some(to) = server.page(to) else { return !check && to.starts_with('/') && all_ask };
+    // the request itself again asks again
+    let local = to.starts_with('/') || matches!(to.as_str(), "$uri" | "$request_uri" | "$document_uri");
+    let Some(to) = server.page(to) else { return !check && local && all_ask };
     let refuses = to.own("return").is_some_and(|answer| !answer.argument(1).starts_with('2') && answer.words.len() > 1);
     if check { refuses && !success } else { to.asks().is_some() || !pass::pass_on(to.body()) }
 }

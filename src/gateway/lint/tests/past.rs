@@ -191,21 +191,21 @@ pub(super) const PAST: &[Mutant] = &[
     ),
     (
         "haproxy",
-        "backend app\n",
-        "backend app\n    http-request set-header Host %[req.hdr(x-h)] if { req.hdr(x-h) -m found }\n",
+        "\nbackend app\n",
+        "\nbackend app\n    http-request set-header Host %[req.hdr(x-h)] if { req.hdr(x-h) -m found }\n",
         "haproxy-override-set",
     ),
     (
         "haproxy",
-        "backend app\n",
-        "backend app\n    http-request set-header host %[url_param(h),lower]\n",
+        "\nbackend app\n",
+        "\nbackend app\n    http-request set-header host %[url_param(h),lower]\n",
         "haproxy-override-set",
     ),
-    ("haproxy", "backend app\n", "backend app\n    http-request set-dst req.hdr(x-d)\n", "haproxy-override-set"),
+    ("haproxy", "\nbackend app\n", "\nbackend app\n    http-request set-dst req.hdr(x-d)\n", "haproxy-override-set"),
     (
         "haproxy",
-        "backend app\n",
-        "backend app\n    http-request set-var(txn.h) req.cook(h)\n    http-request set-header Host %[var(txn.h)]\n",
+        "\nbackend app\n",
+        "\nbackend app\n    http-request set-var(txn.h) req.cook(h)\n    http-request set-header Host %[var(txn.h)]\n",
         "haproxy-override-set",
     ),
     (
@@ -334,6 +334,53 @@ pub(super) const PAST: &[Mutant] = &[
         "internal; set $a \"Bearer fixed\"; proxy_set_header Authorization $a;",
         "nginx-check-headers",
     ),
+    ("traefik", "providers:\n", "providers:\n  ecs: {}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  nomad: {}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  consulCatalog: {exposedByDefault: false}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  redis: {endpoints: [a]}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  http: {endpoint: a}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  kubernetesIngress: {}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  kubernetesCRD: {}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  docker: {exposedByDefault: false}\n", "not-checked"),
+    ("traefik", "providers:\n", "providers:\n  consulCatalog: {}\n", "traefik-exposed-by-default"),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    acl acme path_beg /.well-known/acme-challenge/\n    http-request redirect scheme https unless acme\n    use_backend app if acme\n\nbackend app\n",
+        "haproxy-frontend-unchecked",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    acl acme path_beg /.well-known/acme-challenge/\n    http-request redirect scheme https unless acme\n    default_backend app\n\nbackend app\n",
+        "haproxy-frontend-unchecked",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    acl acme path_beg /.well-known/acme-challenge/\n    http-request redirect scheme https unless acme\n    http-request allow if { src 10.0.0.0/8 }\n    use_backend acme if acme\n    default_backend app\n\nbackend acme\n    server acme 127.0.0.1:8402\n\nbackend app\n",
+        "haproxy-frontend-unchecked",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    acl acme path_beg /\n    redirect scheme https unless acme\n    use_backend acme if acme\n\nbackend acme\n    server acme 127.0.0.1:8402\n\nbackend app\n",
+        "haproxy-frontend-unchecked",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    acl acme path_beg /.well-known/acme-challenge/\n    redirect scheme https if !acme { path /x }\n    use_backend acme if acme\n    default_backend app\n\nbackend acme\n    server acme 127.0.0.1:8402\n\nbackend app\n",
+        "haproxy-frontend-unchecked",
+    ),
+    ("nginx", "location / {\n", "location / {\n rewrite ^ /m.html break;\n", "nginx-path-rewritten"),
+    (
+        "nginx",
+        "location / {\n",
+        "location /m { root /srv; rewrite ^ /m.html last; }\n location / {\n",
+        "nginx-path-rewritten",
+    ),
+    ("nginx", "internal;", "internal; proxy_intercept_errors on; error_page 405 =200 $uri;", "nginx-error-page"),
 ];
 
 /// What is ordinary, and no finding.
@@ -441,8 +488,8 @@ const ORDINARY: &[(&str, &str, &str)] = &[
     ("apache", "    ProxyPass", "    CacheQuickHandler off\n    CacheEnable disk /\n    ProxyPass"),
     (
         "haproxy",
-        "backend app\n",
-        "backend app\n    http-request set-header Host %[req.hdr(x-h),map(/h.map,a.test)]\n    http-request set-header Host app.internal\n",
+        "\nbackend app\n",
+        "\nbackend app\n    http-request set-header Host %[req.hdr(x-h),map(/h.map,a.test)]\n    http-request set-header Host app.internal\n",
     ),
     (
         "haproxy",
@@ -467,6 +514,28 @@ const ORDINARY: &[(&str, &str, &str)] = &[
     ),
     ("nginx", "proxy_set_header X-Original-Host   $host;", "set $hh app.test; proxy_set_header X-Original-Host $hh;"),
     ("nginx", "internal;", "internal; set $a \"Bearer $cookie_t\"; proxy_set_header Authorization $a;"),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    acl acme path_beg /.well-known/acme-challenge/\n    http-request redirect scheme https unless acme\n    use_backend acme if acme\n    default_backend app\n\nbackend acme\n    server acme 127.0.0.1:8402\n    timeout connect 5s\n\nbackend app\n",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    acl acme path_beg /.well-known/acme-challenge/\n    redirect scheme https code 301 if !{ ssl_fc } !acme\n    use_backend acme if acme\n\nbackend acme\n    server acme 127.0.0.1:8402\n    timeout connect 5s\n\nbackend app\n",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    use_backend acme if { path_beg /.well-known/acme-challenge/ }\n    redirect scheme https code 301 if !{ path_beg -i /.well-known/acme-challenge/ }\n\nbackend acme\n    server acme 127.0.0.1:8402\n    timeout connect 5s\n\nbackend app\n",
+    ),
+    (
+        "haproxy",
+        "\nbackend app\n",
+        "\nfrontend plain\n    bind :80\n    redirect scheme https code 301 if !{ ssl_fc }\n    default_backend app\n\nbackend acme\n    server acme 127.0.0.1:8402\n    timeout connect 5s\n\nbackend app\n",
+    ),
+    ("nginx", "location / {\n", "location @m { root /srv; rewrite ^ /m.html break; }\n location / {\n"),
+    ("nginx", "location / {\n", "error_page 405 =200 $uri;\n location / {\n"),
 ];
 
 #[test]
@@ -479,5 +548,50 @@ fn what_is_ordinary_has_no_finding() {
         }
         let found = lint(gateway, &sources, &beside);
         assert!(found.is_empty(), "{name}: {to}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_here_is_told() {
+    let files = |pattern: &str| if pattern.ends_with("/*") { Ok(Vec::new()) } else { alone(pattern) };
+    let (gateway, sources) = page("traefik");
+    let text: String = "providers: {file: {directory: /etc/traefik/conf.d}}\n".to_owned();
+    let alone = lint(gateway, &[("traefik.yaml".to_owned(), text.clone())], &files);
+    assert!(rules(&alone).contains("not-checked"), "{alone:#?}");
+    let with = lint(gateway, &[("static.yaml".to_owned(), text), sources[1].clone()], &files);
+    assert!(with.is_empty(), "{with:#?}");
+}
+
+/// Objects of Kubernetes beside a `Middleware` with the check, and whether there is something to find.
+const OBJECTS: &[(&str, &str)] = &[
+    ("kind: Ingress\nmetadata: {name: a, annotations: {kubernetes.io/ingress.class: nginx}}\nspec: {rules: []}\n", ""),
+    (
+        "kind: Ingress\nmetadata: {name: a, annotations: {kubernetes.io/ingress.class: traefik}}\nspec: {rules: []}\n",
+        "traefik-router-unchecked",
+    ),
+    ("kind: Ingress\nmetadata: {name: a}\nspec: {ingressClassName: nginx, rules: []}\n", ""),
+    (
+        "kind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters: [{type: ExtensionRef, extensionRef: {name: palisade}}]\n    \
+         backendRefs: [{name: app, port: 80}]\n",
+        "",
+    ),
+    (
+        "kind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters: [{type: ExtensionRef, extensionRef: {name: palisade}}]\n    \
+         backendRefs: [{name: app, port: 80, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: \
+         [{name: X-Palisade-Principal, value: root}]}}]}]\n",
+        "not-checked",
+    ),
+    ("providers: {kubernetesCRD: {}}\n", ""),
+];
+
+#[test]
+fn objects_of_kubernetes_are_those_of_traefik() {
+    const CHECK: &str = "kind: Middleware\nmetadata: {name: palisade}\nspec: {forwardAuth: {address: \
+        'http://palisade:8180/gateway/forward', authResponseHeaders: [X-Palisade-Principal, X-Palisade-Auth-Method, \
+        X-Palisade-Token, Upgrade]}}\n---\n";
+    for (object, rule) in OBJECTS {
+        let found = one(Gateway::Traefik, &format!("{CHECK}{object}"));
+        let rules: Vec<&str> = rules(&found).into_iter().collect();
+        assert_eq!(rules.join(" "), *rule, "{object}: {found:#?}");
     }
 }

@@ -48,6 +48,7 @@ enum Step<'d> {
 
 pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnostic>) {
     entry_points(model, findings);
+    providers(model, findings);
     for node in &model.unknown {
         let kind = if node.text("kind").is_empty() { node.text("type") } else { node.text("kind") };
         findings.push(node.warning(
@@ -94,6 +95,25 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
     }
     tcp(model, findings);
     exposed(model, &is_check, findings);
+}
+
+/// Providers of which nothing was read.
+fn providers(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
+    for (name, node) in &model.providers {
+        let seen = match *name {
+            "docker" | "swarm" => model.labelled,
+            "kubernetesingress" | "kubernetescrd" | "kubernetesgateway" => model.cluster,
+            _ => false,
+        };
+        if !seen {
+            findings.push(node.warning(
+                NOT_CHECKED,
+                format!("the routers that the provider `{name}` tells of are not looked at"),
+                "name its file of Docker Compose or its objects of Kubernetes with `--traefik` too, or see that each router goes \
+                 through the check",
+            ));
+        }
+    }
 }
 
 /// Whose word an entry point takes.

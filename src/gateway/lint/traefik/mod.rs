@@ -35,6 +35,17 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
             let Some(provider) = root.way(&["providers", "file", key]) else { continue };
             let path = provider.value.as_str().unwrap_or_default();
             match files(&pattern.replace("{}", path.trim_end_matches('/'))) {
+                // the directory stands elsewhere where Traefik runs, and what is in it may have been named
+                Ok(found) if key == "directory" && found.is_empty() => {
+                    let other = |read: &Read| read.origin != *origin && read.document.value.get("http").is_some();
+                    if !documents.iter().any(other) {
+                        findings.push(provider.warning(
+                            NOT_CHECKED,
+                            format!("the dynamic configuration is not looked at: there is nothing in `{path}` here"),
+                            "name each file of it with `--traefik` too",
+                        ));
+                    }
+                }
                 Ok(found) => {
                     let readable = |name: &str| [".yaml", ".yml", ".toml"].iter().any(|end| name.ends_with(end));
                     named.extend(found.into_iter().filter(|(name, _)| key == "filename" || readable(name)));

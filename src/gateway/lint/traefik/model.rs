@@ -56,6 +56,12 @@ pub(super) struct Model<'d> {
     pub(super) unknown: Vec<Node<'d>>,
     /// Providers that make a router for each container that does not forbid it.
     pub(super) exposed: Vec<Node<'d>>,
+    /// Providers by their names, but the one of files.
+    pub(super) providers: Vec<(&'d str, Node<'d>)>,
+    /// Whether labels of containers, or what one is started with, were read.
+    pub(super) labelled: bool,
+    /// Whether objects of Kubernetes were read.
+    pub(super) cluster: bool,
 }
 
 /// The list of names below a key, which may be one text with commas.
@@ -95,16 +101,29 @@ impl<'d> Model<'d> {
     /// Adds what a document says.
     pub(super) fn add(&mut self, root: &Node<'d>, provider: Provider) {
         self.entry_points(root);
-        for key in ["docker", "swarm"] {
-            if let Some(docker) = root.way(&["providers", key]) {
-                let shy = docker.get("exposedbydefault").is_some_and(|_| !docker.is_true("exposedbydefault"));
-                self.exposed.extend((!shy).then_some(docker));
-            }
-        }
+        self.providers(root);
+        self.labelled |= provider == Provider::Labels;
         if root.get("kind").is_some() {
+            self.cluster = true;
             self.kubernetes(root);
         } else {
             self.dynamic(root, provider);
+        }
+    }
+
+    /// Who else tells Traefik of routers.
+    fn providers(&mut self, root: &Node<'d>) {
+        for (name, node) in root.get("providers").map(|all| all.members()).unwrap_or_default() {
+            let off = node.value == false || node.value == "false";
+            // `file` is read, and the others are no providers
+            if off || matches!(name, "file" | "providersthrottleduration" | "precedence") {
+                continue;
+            }
+            if ["docker", "swarm", "ecs", "nomad", "consulcatalog"].contains(&name) {
+                let shy = node.get("exposedbydefault").is_some_and(|_| !node.is_true("exposedbydefault"));
+                self.exposed.extend((!shy).then(|| node.clone()));
+            }
+            self.providers.push((name, node));
         }
     }
 
@@ -198,9 +217,7 @@ impl<'d> Model<'d> {
                     router(node, middlewares, service)
                 }));
             }
-            // one of another controller is not meant
-            "Ingress"
-                if !spec.text("ingressclassname").is_empty() && !spec.text("ingressclassname").contains("traefik") => {}
+            "Ingress" if is_of_another(root, &spec) => {}
             "Ingress" => {
                 let key = "traefik.ingress.kubernetes.io/router.middlewares";
                 let middlewares =
@@ -215,6 +232,7 @@ impl<'d> Model<'d> {
             "HTTPRoute" | "GRPCRoute" => {
                 for rule in spec.list("rules") {
                     let filters = rule.list("filters");
+                    self.unknown.extend(rule.list("backendrefs").iter().flat_map(|to| to.list("filters")));
                     let only_redirects = rule.list("backendrefs").is_empty()
                         && filters.iter().any(|filter| filter.text("type") == "RequestRedirect");
                     let middlewares = filters
@@ -243,6 +261,13 @@ impl<'d> Model<'d> {
             _ => {}
         }
     }
+}
+
+/// Whether an `Ingress` is of another controller, as its class or the older annotation says.
+fn is_of_another(root: &Node<'_>, spec: &Node<'_>) -> bool {
+    let annotation = root.way(&["metadata", "annotations", "kubernetes.io/ingress.class"]);
+    let annotation = annotation.and_then(|class| class.value.as_str()).unwrap_or_default();
+    [spec.text("ingressclassname"), annotation].iter().any(|class| !class.is_empty() && !class.contains("traefik"))
 }
 
 /// Objects of Kubernetes that lead no requests to a service by themselves. What runs Traefik is looked at elsewhere.
