@@ -307,6 +307,11 @@ impl<S: Source> Loader<S> {
             .failed
             .as_ref()
             .map(|failed| format!("the files as they are now are not loaded, and are tried again: {}", failed.problem));
+        // a look that finds nothing new confirms what was loaded, unless that was refused
+        let is_good = self.last.is_some() && self.failed.is_none() && self.told.is_empty();
+        if let Some(at) = watch.and_then(Watch::same_at).filter(|_| is_good) {
+            self.metrics.confirmed_at(at);
+        }
         let reasons: Vec<String> = watch.and_then(Watch::degraded).into_iter().chain(failed).collect();
         let reason = reasons.join("; ");
         self.state.note_degraded(Some(&*reason).filter(|reason| !reason.is_empty()));

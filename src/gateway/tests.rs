@@ -299,7 +299,7 @@ fn what_the_service_does_is_for_the_file_to_say() {
 #[test]
 fn the_query_and_the_body_do_not_name_the_same_value() {
     let table = load(
-        "namespace: N\nroutes:\n  - match: POST /q\n    action: edit\n    resource: Device::{query.id}\n  - match: POST /b\n    \
+        "namespace: N\nroutes:\n  - match: POST,PUT /q\n    action: edit\n    resource: Device::{query.id}\n  - match: POST /b\n    \
          action: edit\n    resource: Device::{body.id}\n  - match: POST /g\n    action: edit\n    resource: Device::{query.d}\n    \
          also:\n      - when: body.role given\n        deny: no\n",
     )
@@ -315,6 +315,18 @@ fn the_query_and_the_body_do_not_name_the_same_value() {
         ("POST /q?id=7", form, "x=8", "edit Device::7"),
         ("POST /q?id=7", form, "x=8&id=8", "refuse ambiguous_value"),
         ("POST /q?id=7", form, "%5Bid%5D=8", "refuse ambiguous_value"),
+        // whichever a reader takes it for
+        ("POST /q?id=7", "application/x-www-form-urlencoded; x=json", "\"&id=8&\"", "refuse ambiguous_value"),
+        ("POST /q?id=7", "application/x-www-form-urlencoded; x=json", r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "application/x-www-form-urlencoded; x=json", "x=8", "edit Device::7"),
+        // what cannot be read here, others may read
+        ("POST /q?id=7", json, r#"{"id": 8, "id": 8}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"id": 8, "x": {"a": 1, "a": 1}}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, "\u{feff}{\"id\": 8}", "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"id": NaN}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"id": 8} x"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "text/json", "\u{feff} {\"id\": 8}", "refuse ambiguous_value"),
+        ("PUT /q?id=7", "application/json; charset=utf-16", "{\0\"\0i\0d\0", "refuse ambiguous_value"),
         (
             "POST /q?id=7",
             parts,

@@ -99,8 +99,10 @@ impl Watching {
                 Woken::Stopped => return,
                 Woken::Event | Woken::Held => false,
                 Woken::Timeout => {
+                    let looked = Instant::now();
                     let now = self.arm(&Taken::default());
                     if self.seen.is_same(&now) {
+                        self.health.set_same(looked);
                         // nothing was missed for so long that notifications count as working again
                         if self.unannounced_at.is_some_and(|at| at.elapsed() >= TRUST_AGAIN) {
                             self.unannounced_at = None;
