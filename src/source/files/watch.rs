@@ -143,7 +143,7 @@ impl Watching {
             self.signals.count_only(|path| !whole || parts.contains(path));
             let mut unfinished = self.signals.unfinished();
             unfinished.retain(|file| !whole || parts.contains(file.path.as_path()));
-            self.health.set_waits(waits_for(&unfinished));
+            self.health.set_waits(self.signals.untold().or_else(|| waits_for(&unfinished)));
             if self.signals.wait_for_close(Instant::now() + CLOSE_LOOK) == Woken::Stopped {
                 return None;
             }
