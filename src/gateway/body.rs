@@ -45,17 +45,25 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
 
 /// The body of a route that does not read it, as far as it is there and can be read: what it names may be taken for what
 /// the query says. A form is an object here, whose members are all empty; of its parts, those that `asked` names.
-pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value<'x>> {
-    let Body::Whole(bytes) = facts.body else { return None };
+///
+/// # Errors
+/// If it is a form with more fields than all services read.
+pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Option<Value<'x>>, Refusal> {
+    let Body::Whole(bytes) = facts.body else { return Ok(None) };
     let media = Media::of(facts);
     if media.json != Json::No
         && let Ok(value) = Value::parse(bytes)
     {
-        return Some(value);
+        return Ok(Some(value));
     }
     let mut names: Vec<String> = Vec::new();
     if media.form {
-        names.extend(query::names(&String::from_utf8_lossy(bytes)));
+        let text = String::from_utf8_lossy(bytes);
+        if query::has_too_many(&text) {
+            let message = "the body is a form with more than 1,000 fields, and some services stop there";
+            return Err(Refusal::bad_request("ambiguous_value", message));
+        }
+        names.extend(query::names(&text));
     }
     if media.parts {
         let kind = match facts.headers.field("content-type") {
@@ -64,7 +72,7 @@ pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value
         };
         names.extend(parts::named(kind, bytes, asked).into_iter().map(str::to_owned));
     }
-    Some(Value::Object(names.into_iter().map(|name| (name.into(), Value::Null)).collect()))
+    Ok(Some(Value::Object(names.into_iter().map(|name| (name.into(), Value::Null)).collect())))
 }
 
 fn is_json(content_type: &str) -> bool {
