@@ -46,10 +46,13 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
 /// The body of a route that does not read it, as far as it is there: what it names may be taken for what the query says.
 /// It is an object of the names that any reader finds, whichever it takes the body for; only JSON shows values. Where the
 /// body cannot be read, it may name all that is `asked` for.
-pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value<'x>> {
-    let Body::Whole(bytes) = facts.body else { return None };
+///
+/// # Errors
+/// If it is a form with more fields than all services read.
+pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Option<Value<'x>>, Refusal> {
+    let Body::Whole(bytes) = facts.body else { return Ok(None) };
     if bytes.is_empty() {
-        return None;
+        return Ok(None);
     }
     let media = Media::of(facts);
     let mut members = Vec::new();
@@ -62,7 +65,12 @@ pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value
         Err(_) => is_unread |= media.json == Json::Yes || (media.json == Json::Like && begins_as_object(bytes)),
     }
     if media.form {
-        names.extend(query::names(&String::from_utf8_lossy(bytes)));
+        let text = String::from_utf8_lossy(bytes);
+        if query::has_too_many(&text) {
+            let message = "the body is a form with more than 1,000 fields, and some services stop there";
+            return Err(Refusal::bad_request("ambiguous_value", message));
+        }
+        names.extend(query::names(&text));
     }
     if media.parts {
         let kind = match facts.headers.field("content-type") {
@@ -75,7 +83,7 @@ pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value
         names.extend(asked.iter().map(|name| (*name).to_owned()));
     }
     members.extend(names.into_iter().map(|name| (name.into(), Value::Null)));
-    Some(Value::Object(members))
+    Ok(Some(Value::Object(members)))
 }
 
 /// Whether the first sign is an open brace, after a mark of the byte order and blanks.
