@@ -79,6 +79,7 @@ impl Feed {
             wishes: wishes.clone(),
             last: None,
             failed: None,
+            asked: None,
             told: Vec::new(),
             metrics: metrics.clone(),
         };
@@ -124,8 +125,6 @@ impl Drop for Feed {
 
 /// A load that is to be tried again.
 struct Failed {
-    /// When it was asked for, if it was.
-    asked: Option<Instant>,
     attempts: u32,
     /// When the next one is due.
     next: Instant,
@@ -143,6 +142,8 @@ struct Loader<S> {
     /// What was last loaded and took effect, or was skipped for a later change.
     last: Option<Digest>,
     failed: Option<Failed>,
+    /// When a load was last asked for, until one succeeds.
+    asked: Option<Instant>,
     /// The problems of the attempt before.
     told: Vec<Diagnostic>,
     metrics: Arc<Metrics>,
@@ -173,7 +174,8 @@ impl<S: Source> Loader<S> {
         let (mut watch, mut watched) = (watching.then(|| self.watch()), Instant::now());
         let mut watch_again = Instant::now() + FIRST_PAUSE;
         // whoever started this need not care
-        let loaded = self.load(Some(Instant::now()));
+        self.asked = Some(Instant::now());
+        let loaded = self.load();
         let _ = first.take().map(|first| first.send(loaded));
         loop {
             self.tell(watch.as_ref());
@@ -183,21 +185,22 @@ impl<S: Source> Loader<S> {
                 .map_or(WATCH_CHECK, |failed| failed.next.saturating_duration_since(Instant::now()).min(WATCH_CHECK));
             match asked.recv_timeout(pause) {
                 Ok(wish @ (Wish::Load(_) | Wish::Changed)) => {
-                    let mut wished = wish.asked();
+                    // one that was asked for and failed is not forgotten for a change that is noticed meanwhile
+                    self.asked = self.asked.max(wish.asked());
                     // several wishes are one load
                     while let Ok(wish) = asked.try_recv() {
                         if matches!(wish, Wish::Stop) {
                             return;
                         }
-                        wished = wished.max(wish.asked());
+                        self.asked = self.asked.max(wish.asked());
                     }
                     self.failed = None;
-                    let _ = self.load(wished);
+                    let _ = self.load();
                 }
                 Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    if let Some(failed) = self.failed.as_ref().filter(|failed| Instant::now() >= failed.next) {
-                        let _ = self.load(failed.asked);
+                    if self.failed.as_ref().is_some_and(|failed| Instant::now() >= failed.next) {
+                        let _ = self.load();
                     }
                 }
             }
@@ -233,7 +236,7 @@ impl<S: Source> Loader<S> {
 
     /// Loads and applies, unless the files are what they were at the last load that took effect, or when the API last
     /// acknowledged a change.
-    fn load(&mut self, asked: Option<Instant>) -> Result<(), Vec<Diagnostic>> {
+    fn load(&mut self) -> Result<(), Vec<Diagnostic>> {
         let start = Instant::now();
         // first: what is read from here on is compared with what was there then
         let acknowledged = self.state.acknowledged();
@@ -241,7 +244,7 @@ impl<S: Source> Loader<S> {
         let loaded = self.source.load();
         drop(under_way);
         let problems = match loaded {
-            Ok(loaded) => self.take(loaded, asked, acknowledged),
+            Ok(loaded) => self.take(loaded, acknowledged),
             Err(problems) => {
                 let news = self.failed.is_none() || self.told != problems;
                 self.state.note_unreadable(Origin::Files, problems.clone(), news);
@@ -251,18 +254,23 @@ impl<S: Source> Loader<S> {
         match problems.first() {
             // with one among them that does not pass, only a change of the files helps, and that is noticed
             Some(problem) if problems.iter().all(|problem| problem.passing) => {
-                self.retry(asked, start.elapsed(), format!("{}: {}", problem.origin, problem.message));
+                self.retry(start.elapsed(), format!("{}: {}", problem.origin, problem.message));
             }
             _ => self.failed = None,
         }
         self.told.clone_from(&problems);
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        self.asked = None;
+        Ok(())
     }
 
     /// Takes what was loaded after so many acknowledged changes of the API; gives what is wrong with it.
-    fn take(&mut self, loaded: Loaded, asked: Option<Instant>, acknowledged: u64) -> Vec<Diagnostic> {
+    fn take(&mut self, loaded: Loaded, acknowledged: u64) -> Vec<Diagnostic> {
         let Loaded { bundle, digest, warnings, files } = loaded;
         let is_known = self.last == Some(digest);
+        let asked = self.asked;
         let before = self.look().filter(|taken| asked.is_none_or(|at| at <= taken.at));
         let skipped = before.map(|taken| taken.picture.shows(&files));
         if is_known && skipped != Some(false) {
@@ -295,10 +303,10 @@ impl<S: Source> Loader<S> {
         (self.last, self.picture) = (Some(digest), None);
     }
 
-    fn retry(&mut self, asked: Option<Instant>, took: Duration, problem: String) {
+    fn retry(&mut self, took: Duration, problem: String) {
         let attempts = self.failed.as_ref().map_or(0, |failed| failed.attempts).saturating_add(1);
         let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(10) >> 1).min(LONGEST_PAUSE).max(took * ATTEMPT_SHARE);
-        self.failed = Some(Failed { asked, attempts, next: Instant::now() + pause, problem });
+        self.failed = Some(Failed { attempts, next: Instant::now() + pause, problem });
     }
 
     fn tell(&self, watch: Option<&Watch>) {
@@ -307,6 +315,11 @@ impl<S: Source> Loader<S> {
             .failed
             .as_ref()
             .map(|failed| format!("the files as they are now are not loaded, and are tried again: {}", failed.problem));
+        // a look that finds nothing new confirms what was loaded, unless that was refused
+        let is_good = self.last.is_some() && self.failed.is_none() && self.told.is_empty();
+        if let Some(at) = watch.and_then(Watch::same_at).filter(|_| is_good) {
+            self.metrics.confirmed_at(at);
+        }
         let reasons: Vec<String> = watch.and_then(Watch::degraded).into_iter().chain(failed).collect();
         let reason = reasons.join("; ");
         self.state.note_degraded(Some(&*reason).filter(|reason| !reason.is_empty()));

@@ -284,6 +284,19 @@ fn a_load_that_is_asked_for_after_a_change_of_the_api_takes_what_is_there() {
     stage.put("put", &[("a", "3")]);
     stage.load(hold("third", &[("a", "3")]));
     stage.until("loaded", |stage| stage.serves("third"));
+    // it fails, and a change is noticed before it is tried again
+    for failure in [failing(), Err(vec![Diagnostic::error("a", "no policy")])] {
+        stage.put("put", &[("a", "4")]);
+        stage.load(failure);
+        stage.until("told", |stage| !stage.state.status().last_attempt.unwrap().problems.is_empty());
+        stage.settled(hold("fourth", &[("a", "4")]));
+        stage.until("loaded", |stage| stage.serves("fourth"));
+        // it is done with that
+        stage.put("put", &[("a", "5")]);
+        stage.settled(hold("fifth", &[("a", "5")]));
+        stage.until("skipped", |stage| stage.superseded() >= 2);
+        assert!(stage.serves("put"));
+    }
 }
 
 #[test]

@@ -569,6 +569,27 @@ fn identity_is_checked_in_every_part() {
         let found = read(&two(claims), &[], Value::Null).err().map(|errors| errors.to_string()).unwrap_or_default();
         assert!(if expected.is_empty() { found.is_empty() } else { found.contains(expected) }, "{claims}: {found}");
     }
+    for (peers, expected) in [
+        (
+            &[("spiffe://a/{ns}/{sa}", r#"U::"{ns}/{sa}""#)][..],
+            "`identity.peer.principals[0].principal`: `U::\"{ns}/{sa}\"` of `spiffe://a/{ns}/{sa}` and `U::\"{sub}\"` of `i` can be one entity",
+        ),
+        (&[("spiffe://a/b", r#"U::"b""#)], "`U::\"b\"` of `spiffe://a/b` and `U::\"{sub}\"` of `i` can be one entity"),
+        (
+            &[("spiffe://a/{x}", r#"V::"{x}""#), ("spiffe://b/{x}", r#"V::"b-{x}""#)],
+            "`identity.peer.principals[1].principal`: `V::\"b-{x}\"` of `spiffe://b/{x}` and `V::\"{x}\"` of `spiffe://a/{x}` can be one entity",
+        ),
+        (&[("spiffe://a/{x}", r#"V::"a-{x}""#), ("spiffe://b/{x}", r#"V::"b-{x}""#)], ""),
+        // the file says that they are the same
+        (&[("spiffe://a/{sub}", r#"U::"{sub}""#)], ""),
+        (&[("spiffe://a/{x}", r#"V::"{x}""#), ("spiffe://b/{x}", r#"V::"{x}""#)], ""),
+    ] {
+        let list = peers.iter().map(|(uri, principal)| format!("{{uri: '{uri}', principal: '{principal}'}}"));
+        let list = list.collect::<Vec<_>>().join(", ");
+        let file = issuer("").replace("}]}", &format!("}}], peer: {{principals: [{list}]}}}}"));
+        let found = read(&file, &[], Value::Null).err().map(|errors| errors.to_string()).unwrap_or_default();
+        assert!(if expected.is_empty() { found.is_empty() } else { found.contains(expected) }, "{file}: {found}");
+    }
     let by_variable = [("PALISADE_IDENTITY__API_TOKENS__FILE", "/run/tokens"), ("PALISADE_IDENTITY__ISSUERS", "[]")];
     assert_eq!(read("", &by_variable, Value::Null).unwrap().identity.api_tokens, Some(PathBuf::from("/run/tokens")));
 }

@@ -43,19 +43,34 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
     Value::parse(bytes).map_err(|_| Refusal::bad_request("bad_body", "the body is not JSON, or has a key twice"))
 }
 
-/// The body of a route that does not read it, as far as it is there and can be read: what it names may be taken for what
-/// the query says. A form is an object here, whose members are all empty; of its parts, those that `asked` names.
-pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value<'x>> {
-    let Body::Whole(bytes) = facts.body else { return None };
-    let media = Media::of(facts);
-    if media.json != Json::No
-        && let Ok(value) = Value::parse(bytes)
-    {
-        return Some(value);
+/// The body of a route that does not read it, as far as it is there: what it names may be taken for what the query says.
+/// It is an object of the names that any reader finds, whichever it takes the body for; only JSON shows values. Where the
+/// body cannot be read, it may name all that is `asked` for.
+///
+/// # Errors
+/// If it is a form with more fields than all services read.
+pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Option<Value<'x>>, Refusal> {
+    let Body::Whole(bytes) = facts.body else { return Ok(None) };
+    if bytes.is_empty() {
+        return Ok(None);
     }
+    let media = Media::of(facts);
+    let mut members = Vec::new();
     let mut names: Vec<String> = Vec::new();
+    let mut is_unread = media.hidden;
+    match Value::parse(bytes) {
+        Ok(Value::Object(found)) if media.json != Json::No => members = found,
+        Ok(_) => {}
+        // a key twice, numbers beyond all bounds, a mark before it, something behind it: others read on
+        Err(_) => is_unread |= media.json == Json::Yes || (media.json == Json::Like && begins_as_object(bytes)),
+    }
     if media.form {
-        names.extend(query::names(&String::from_utf8_lossy(bytes)));
+        let text = String::from_utf8_lossy(bytes);
+        if query::has_too_many(&text) {
+            let message = "the body is a form with more than 1,000 fields, and some services stop there";
+            return Err(Refusal::bad_request("ambiguous_value", message));
+        }
+        names.extend(query::names(&text));
     }
     if media.parts {
         let kind = match facts.headers.field("content-type") {
@@ -64,7 +79,17 @@ pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Option<Value
         };
         names.extend(parts::named(kind, bytes, asked).into_iter().map(str::to_owned));
     }
-    Some(Value::Object(names.into_iter().map(|name| (name.into(), Value::Null)).collect()))
+    if is_unread {
+        names.extend(asked.iter().map(|name| (*name).to_owned()));
+    }
+    members.extend(names.into_iter().map(|name| (name.into(), Value::Null)));
+    Ok(Some(Value::Object(members)))
+}
+
+/// Whether the first sign is an open brace, after a mark of the byte order and blanks.
+fn begins_as_object(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    text.trim_ascii_start().first() == Some(&b'{')
 }
 
 fn is_json(content_type: &str) -> bool {

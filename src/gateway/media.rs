@@ -3,13 +3,19 @@
 //! Servers read `Content-Type` in their own ways: some cut it at a blank, some look for a word in it, and some take a
 //! body without one for a form. What one of them does counts.
 
-use crate::gateway::facts::{Field, RequestFacts};
+use crate::gateway::facts::{Body, Field, RequestFacts};
 
 /// Encodings of text in which the letters of ASCII are themselves.
 const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
 
 /// Families of them.
 const CHARSET_FAMILIES: [&str; 2] = ["iso-8859-", "windows-125"];
+
+/// Families of types that are no text to anybody.
+const BINARY_FAMILIES: [&str; 4] = ["image/", "audio/", "video/", "font/"];
+
+/// Words in other such types.
+const BINARY: [&str; 8] = ["protobuf", "grpc", "msgpack", "thrift", "avro", "cbor", "/pdf", "zip"];
 
 /// What a body may be read as. It may be several of these.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub(super) struct Media {
     pub(super) json: Json,
     /// Its bytes cannot be looked into as they are: they are compressed, or in an encoding that hides ASCII.
     pub(super) hidden: bool,
+    /// Its type is one of pictures and the like, that are compressed for good reason and are no JSON.
+    binary: bool,
 }
 
 /// Whether a body is JSON.
@@ -57,7 +65,11 @@ impl Media {
                 _ => all,
             },
         };
-        Self { hidden: media.hidden || encoded, ..media }
+        let json = match (media.json, facts.body) {
+            (Json::No, Body::Whole(bytes)) if may_be_object(bytes) || (encoded && !media.binary) => Json::Like,
+            (json, _) => json,
+        };
+        Self { json, hidden: media.hidden || encoded, ..media }
     }
 
     /// CGI and Rack take the body of a `POST` without a type for a form.
@@ -84,10 +96,19 @@ impl Media {
                 || text.contains("url-encoded"),
             parts: text.contains("multipart"),
             typeless: media.is_empty(),
+            binary: BINARY_FAMILIES.iter().any(|family| media.starts_with(family))
+                || BINARY.iter().any(|word| media.contains(word)),
             json,
             hidden: text.match_indices("charset").any(|(at, word)| !is_plain_charset(&text[at + word.len()..])),
         }
     }
+}
+
+/// Whether it begins as a JSON object does, in whatever encoding: some services read every body as JSON, whatever its type.
+fn may_be_object(bytes: &[u8]) -> bool {
+    // blanks, the NULs of UTF-16 and marks of the order of bytes
+    let before = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff);
+    bytes.iter().find(|byte| !before(byte)) == Some(&b'{')
 }
 
 /// Whether what follows `charset` names an encoding in which ASCII is itself.
@@ -102,7 +123,6 @@ fn is_plain_charset(rest: &str) -> bool {
 mod tests {
     use super::*;
     use crate::gateway::Peer;
-    use crate::gateway::facts::Body;
 
     fn of(method: &str, headers: &[(&str, &[u8])]) -> String {
         let headers = headers.to_vec();

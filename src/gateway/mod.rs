@@ -17,6 +17,7 @@ mod compile;
 mod condition;
 mod cookie;
 mod facts;
+mod forwarded;
 mod guard;
 mod host;
 pub mod lint;

@@ -40,11 +40,39 @@ pub(super) fn same_field(field: &str, name: &str) -> bool {
     {
         return false;
     }
-    let bare = |text: &str| text.replace(['_', '[', ']'], "");
-    let name = bare(&fold(name));
-    // what stands before an index or a member is a name of its own
-    let stems = field.match_indices(['[', '.']).map(|(end, _)| &field[..end]);
-    stems.chain([field]).any(|field| bare(&fold(field)) == name)
+    let name = fold(name).replace(['_', '[', ']'], "");
+    begins_as(field, &name)
+}
+
+/// Whether `field`, or what stands before an index or a member in it, is `name`, which is folded and has no separators.
+///
+/// The field is read once, whatever is in it: it may be a megabyte of dots.
+fn begins_as(field: &str, name: &str) -> bool {
+    let mut rest = name.chars();
+    // blanks at the end of what is compared are none
+    let mut blanks = String::new();
+    let mut folded = String::new();
+    // readers in C end a name at NUL
+    for c in field.split('\0').next().unwrap_or_default().trim_start().chars() {
+        match c {
+            // a stem ends here
+            '[' | '.' if rest.as_str().is_empty() => return true,
+            ' ' => continue,
+            c if c.is_whitespace() => {
+                blanks.push(c);
+                continue;
+            }
+            '[' | ']' | '.' | '-' | '_' => {}
+            c => fold_case(c, &mut folded),
+        }
+        if !blanks.drain(..).all(|blank| rest.next() == Some(blank)) {
+            return false;
+        }
+        if !folded.drain(..).all(|c| rest.next() == Some(c)) {
+            return false;
+        }
+    }
+    rest.as_str().is_empty()
 }
 
 /// A name in the one form that stands for all that are read as it: small letters, `_` for what becomes one, nothing
@@ -103,6 +131,31 @@ mod tests {
         }
         for header in ["xtenant", "x-tenan", "x-tenant-", "y-tenant", "x--tenant"] {
             assert!(!same_name(header, "x-tenant"), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_long_field_is_read_once() {
+        for filler in [".", "[", "_", " ", "]", "\u{131}.", "\t."] {
+            let long = filler.repeat(500_000);
+            assert!(!same_field(&format!("i{long}"), "id"), "{filler:?}");
+            assert!(same_field(&format!("id[{long}"), "id"), "{filler:?}");
+        }
+    }
+
+    /// By the rule as it is said: each stem is folded and compared.
+    fn same_by_stems(field: &str, name: &str) -> bool {
+        let bare = |text: &str| fold(text).replace(['_', '[', ']'], "");
+        let stems = field.match_indices(['[', '.']).map(|(end, _)| &field[..end]);
+        stems.chain([field]).any(|stem| bare(stem) == bare(name))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_field_is_compared_as_each_of_its_stems_would_be(
+            field in "[aIdı\u{130}ſß_.\\[\\] \t\u{3000}\0-]{0,8}", name in "(id|a|i_d|ss|i\t?d)",
+        ) {
+            proptest::prop_assert_eq!(begins_as(&field, &fold(&name).replace(['_', '[', ']'], "")), same_by_stems(&field, &name));
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::domain::Value;
 use crate::gateway::facts::{Body, Field, RequestFacts};
+use crate::gateway::forwarded;
 use crate::gateway::host::normal_host;
 use crate::gateway::media::{Json, Media};
 use crate::gateway::names::{fold, same_name};
@@ -36,8 +37,8 @@ const UNSEEN: &str = "the body may be a form that asks for another method (`_met
 const HIDDEN: &str = "the body may ask for another method (`_method`), and is compressed or in a `charset` that hides it; \
     say `ignores: [method_override]` under `service` if the service does not obey it";
 
-/// Headers by which some services take another path.
-const PATHS: [&str; 8] = [
+/// Headers by which some services take another path, or take something off it or put something before it.
+const PATHS: [&str; 14] = [
     "x-original-url",
     "x-rewrite-url",
     "x-override-url",
@@ -47,6 +48,15 @@ const PATHS: [&str; 8] = [
     // gunicorn takes it off the path, and so do some of Flask's middlewares with the second
     "script-name",
     "x-script-name",
+    "path-info",
+    // Django behind Daphne takes it off
+    "daphne-root-path",
+    // Pyramid puts it before the path
+    "x-vhm-root",
+    // Next.js renders the page that they name
+    "x-matched-path",
+    "x-invoke-path",
+    "x-middleware-rewrite",
 ];
 
 /// Headers by which some services take another host. A gateway may write them too, and then they name the same.
@@ -92,6 +102,10 @@ pub(super) fn check(
     if !ignores(Ignored::PathOverride) && there(&PATHS) {
         return refuse("path_override", "a header asks for another path");
     }
+    if !ignores(Ignored::PathOverride) && !forwarded::is_plain(facts) {
+        let message = "a header names a scheme, a port or a prefix of the path that makes another URL of the request";
+        return refuse("path_override", message);
+    }
     if !ignores(Ignored::HostOverride) && !same_host(facts) {
         return refuse("host_override", "a header names another host than the request");
     }
@@ -101,8 +115,8 @@ pub(super) fn check(
 /// Whether a field of that name, with an index or without, asks for another method.
 fn is_method(name: &str) -> bool {
     let name = fold(name);
-    // Rack and qs, which Express uses, read `[_method]` as `_method`
-    let name = name.trim_start_matches(['[', ']']);
+    // Rack and qs, which Express uses, read `[_method]` as `_method`, and some look for `?_method=` anywhere
+    let name = name.trim_start_matches(['[', ']', '?']);
     METHOD_FIELDS
         .iter()
         .any(|field| name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', ']'])))
@@ -190,19 +204,9 @@ fn same_host(facts: &RequestFacts<'_>) -> bool {
     named
         && match facts.headers.field("forwarded") {
             Field::Absent => true,
-            Field::One(value) => hosts(value).into_iter().all(same),
+            Field::One(value) => forwarded::pairs(value, b"host").all(same),
             Field::Repeated => false,
         }
-}
-
-/// The hosts that `Forwarded` (RFC 7239) names.
-fn hosts(value: &[u8]) -> Vec<&[u8]> {
-    let pairs = value.split(|byte| matches!(byte, b';' | b','));
-    let named = pairs.filter_map(|pair| {
-        let end = pair.iter().position(|byte| *byte == b'=')?;
-        pair[..end].trim_ascii().eq_ignore_ascii_case(b"host").then(|| pair[end + 1..].trim_ascii())
-    });
-    named.map(|host| host.strip_prefix(b"\"").and_then(|host| host.strip_suffix(b"\"")).unwrap_or(host)).collect()
 }
 
 #[cfg(test)]
@@ -258,6 +262,15 @@ mod tests {
             (("SCRIPT_NAME", "/files"), "path_override"),
             (("Script-Name", "/files"), "path_override"),
             (("X-Script-Name", "/files"), "path_override"),
+            (("Daphne-Root-Path", "/files"), "path_override"),
+            (("Daphne.Root.Path", "/files"), "path_override"),
+            (("X-Vhm-Root", "/files"), "path_override"),
+            (("Path-Info", "/files"), "path_override"),
+            (("X-Invoke-Path", "/files"), "path_override"),
+            (("X-Forwarded-Proto", "http://api.test/admin?"), "path_override"),
+            (("X-Forwarded-Proto", "https"), "passes"),
+            (("X-Forwarded-Port", "80/admin?"), "path_override"),
+            (("Forwarded", "proto=\"http://api.test/admin?\""), "path_override"),
             (("X-Forwarded-Host", "other.test"), "host_override"),
             (("X-Forwarded-Host", "api.test, other.test"), "host_override"),
             (("X-Forwarded-Host", "API.test.:443"), "passes"),
@@ -275,6 +288,9 @@ mod tests {
             ("_method=DELETE", "method_override"),
             ("a=1&_METHOD=DELETE", "method_override"),
             ("a=1;_method=DELETE", "method_override"),
+            ("?_method=DELETE", "method_override"),
+            ("a=?_method=DELETE", "method_override"),
+            ("%3f_method=DELETE", "method_override"),
             ("%5fmethod=DELETE", "method_override"),
             (".method=DELETE", "method_override"),
             ("a&+_method=DELETE", "method_override"),
@@ -332,6 +348,18 @@ mod tests {
             (json, r#"{"a": {"_method": "x"}, "method": 1}"#, "passes"),
             (json, r#"{"_method": "DELETE""#, "method_override"),
             ("text/plain", "_method=DELETE", "passes"),
+            // some services read every body as JSON that may be an object
+            ("text/plain", r#"{"_method": "DELETE"}"#, "method_override"),
+            ("text/plain", " \r\n\t{\"_method\": \"DELETE\"}", "method_override"),
+            ("text/plain", "\u{feff}{\"_method\": \"DELETE\"}", "method_override"),
+            ("application/octet-stream", r#"{"_method": "DELETE"}"#, "method_override"),
+            ("application/csp-report", r#"{"\u005fmethod": "DELETE"}"#, "method_override"),
+            ("application/xml", r#"{"_method": "DELETE"}"#, "method_override"),
+            ("image/png", r#"{"_method": "DELETE"}"#, "method_override"),
+            ("text/plain", r#"{"a": {"_method": 1}, "payment_method": 2}"#, "passes"),
+            ("text/plain", r#"["_method"]"#, "passes"),
+            ("text/plain; charset=utf-16", "{\0\"\0a\0\"", "method_override"),
+            ("text/plain; charset=utf-16", "a\0", "passes"),
         ] {
             let body = Body::Whole(body.as_bytes());
             assert_eq!(asked("POST", None, &[("Content-Type", kind)], body), expected, "{kind} {body:?}");
@@ -352,6 +380,15 @@ mod tests {
         let zipped = [("Content-Type", json), ("Content-Encoding", "gzip")];
         assert_eq!(asked("POST", None, &zipped, Body::Whole(b"\x1f\x8b")), "method_override");
         assert_eq!(asked("PUT", None, &zipped[1..], Body::Whole(b"\x1f\x8b")), "passes");
+        for (kind, expected) in [
+            ("text/plain", "method_override"),
+            ("application/octet-stream", "method_override"),
+            ("image/svg+xml", "passes"),
+            ("application/x-protobuf", "passes"),
+        ] {
+            let zipped = [("Content-Type", kind), ("Content-Encoding", "gzip")];
+            assert_eq!(asked("POST", None, &zipped, Body::Whole(b"\x1f\x8b")), expected, "{kind}");
+        }
         assert_eq!(asked("POST", None, &[], Body::Whole(b"_method=DELETE")), "method_override");
         assert_eq!(asked("POST", None, &[], Body::Whole(b"")), "passes");
         assert_eq!(asked("POST", None, &[], Body::NotForwarded), "method_override");

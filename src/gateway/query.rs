@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use crate::gateway::names::same_field;
 use crate::gateway::path::hex;
 
+/// How many parameters every reader takes. Node, Express, PHP and Tomcat do not see those that follow.
+const MAX_PARAMETERS: usize = 1000;
+
 /// Why a query gives no value that the service is sure to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryFault {
@@ -12,6 +15,10 @@ pub enum QueryFault {
     Repeated,
     /// A `;`, which some read as `&`.
     Semicolon,
+    /// A second `?`: some readers begin at the last one, some end at it, and some look for `?key=` anywhere.
+    QuestionMark,
+    /// More than [`MAX_PARAMETERS`].
+    TooMany,
     /// A `%` that encodes nothing, bytes that are not UTF-8, or a NUL in the value.
     Undecodable,
 }
@@ -25,11 +32,20 @@ pub fn value<'a>(query: Option<&'a str>, key: &str) -> Result<Option<Cow<'a, str
     if query.contains(';') {
         return Err(QueryFault::Semicolon);
     }
+    if query.contains('?') {
+        return Err(QueryFault::QuestionMark);
+    }
+    if has_too_many(query) {
+        return Err(QueryFault::TooMany);
+    }
     let mut found = None;
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         // any key might be ours in disguise, so one that cannot be read is refused
         let name = decode(name).ok_or(QueryFault::Undecodable)?;
+        if name.contains('?') {
+            return Err(QueryFault::QuestionMark);
+        }
         if !same_field(&name, key) {
             continue;
         }
@@ -42,9 +58,16 @@ pub fn value<'a>(query: Option<&'a str>, key: &str) -> Result<Option<Cow<'a, str
     Ok(found)
 }
 
-/// The names of all parameters, as a reader finds them who takes what cannot be decoded as it stands, and `;` for `&`.
+/// Whether some readers do not see all parameters of a query or a form. Empty ones count for some.
+pub(super) fn has_too_many(text: &str) -> bool {
+    // with a byte between each two of them
+    text.len() >= MAX_PARAMETERS && text.bytes().filter(|byte| matches!(byte, b'&' | b';')).count() >= MAX_PARAMETERS
+}
+
+/// The names of all parameters, as a reader finds them who takes what cannot be decoded as it stands, and `;` for `&`. A
+/// `?` begins one too: some look for `?key=` wherever it stands.
 pub(super) fn names(query: &str) -> impl Iterator<Item = String> {
-    query.split(['&', ';']).map(|pair| lenient(pair.split('=').next().unwrap_or_default()))
+    query.split(['&', ';', '?']).map(|pair| lenient(pair.split('=').next().unwrap_or_default()))
 }
 
 /// Decodes what can be decoded, `+` too, and leaves the rest.
@@ -112,7 +135,14 @@ mod tests {
             (Some("id=a%20b+c%C3%A9"), Ok(Some("a b cé"))),
             (Some("id"), Ok(Some(""))),
             (Some("id=a=b"), Ok(Some("a=b"))),
-            (Some("?id=7"), Ok(None)),
+            (Some("?id=7"), Err(QueryFault::QuestionMark)),
+            (Some("?id=8&id=7"), Err(QueryFault::QuestionMark)),
+            (Some("a=?id=8&id=7"), Err(QueryFault::QuestionMark)),
+            (Some("a=1?b&id=7"), Err(QueryFault::QuestionMark)),
+            (Some("id=7?"), Err(QueryFault::QuestionMark)),
+            (Some("%3Fid=8&id=7"), Err(QueryFault::QuestionMark)),
+            (Some("x%3fid=8"), Err(QueryFault::QuestionMark)),
+            (Some("a=%3Fid=8&id=7%3F"), Ok(Some("7?"))),
             (Some("id=7&id=7"), Err(QueryFault::Repeated)),
             (Some("id=7&ID=8"), Err(QueryFault::Repeated)),
             (Some("Id=7"), Err(QueryFault::Repeated)),
@@ -136,6 +166,20 @@ mod tests {
             let got = value(query, "id");
             assert_eq!(got.as_ref().map(|v| v.as_deref()).map_err(|e| *e), expected, "{query:?}");
         }
+        for (before, expected) in [
+            ("a&".repeat(999), Ok(Some("7"))),
+            ("a&".repeat(1000), Err(QueryFault::TooMany)),
+            ("&".repeat(999), Ok(Some("7"))),
+            ("&".repeat(1000), Err(QueryFault::TooMany)),
+            ("a=1&b=2&".repeat(500), Err(QueryFault::TooMany)),
+        ] {
+            let (query, behind) = (format!("{before}id=7"), format!("id=7&{}", before.trim_end_matches('&')));
+            assert_eq!(value(Some(&query), "id").as_ref().map(|v| v.as_deref()).map_err(|e| *e), expected, "{query}");
+            // the first is seen by all, and the limit of some counts it with what follows
+            if before.starts_with('a') {
+                assert_eq!(value(Some(&behind), "id").is_err(), expected.is_err(), "{behind}");
+            }
+        }
         // what PHP makes `device_id` of
         for other in
             ["device.id", "device+id", "device%20id", "device[id", "device%5Bid", "device_id%00x", "device_id%00"]
@@ -148,8 +192,8 @@ mod tests {
 
     #[test]
     fn names_are_found_however_they_are_written() {
-        let found: Vec<String> = names("a=1;_method=x&%5fm=2&%zz&b+c&%ff&%u005fm&%u12&%U20acx&%ud800").collect();
-        let expected = ["a", "_method", "_m", "%zz", "b c", "\u{fffd}", "_m", "%u12", "\u{20ac}x", "%ud800"];
+        let found: Vec<String> = names("a=1;_method=x&%5fm=?2&%zz&b+c&%ff&%u005fm&%u12&%U20acx&%ud800").collect();
+        let expected = ["a", "_method", "_m", "2", "%zz", "b c", "\u{fffd}", "_m", "%u12", "\u{20ac}x", "%ud800"];
         assert_eq!(found, expected);
     }
 }

@@ -171,6 +171,12 @@ impl Source {
                             "is there more than once, or under a name that some readers take for it"
                         }
                         query::QueryFault::Semicolon => "cannot be told: the query has a `;`",
+                        query::QueryFault::QuestionMark => {
+                            "cannot be told: the query has a second `?`; write `%3F` in a value"
+                        }
+                        query::QueryFault::TooMany => {
+                            "cannot be told: the query has more than 1,000 parameters, and some readers stop there"
+                        }
                         query::QueryFault::Undecodable => {
                             "cannot be told: the query is not UTF-8 with percent encoding, or has a NUL"
                         }

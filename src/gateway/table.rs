@@ -172,7 +172,7 @@ impl RouteTable {
             // the service may put the query and the body together
             let sources = self.among(routes).flat_map(Route::sources);
             let asked: Vec<&str> = sources.filter_map(Source::parameter).collect();
-            if asked.is_empty() { None } else { body::seen(&facts, &asked) }
+            if asked.is_empty() { None } else { body::seen(&facts, &asked)? }
         } else {
             None
         };

@@ -299,7 +299,7 @@ fn what_the_service_does_is_for_the_file_to_say() {
 #[test]
 fn the_query_and_the_body_do_not_name_the_same_value() {
     let table = load(
-        "namespace: N\nroutes:\n  - match: POST /q\n    action: edit\n    resource: Device::{query.id}\n  - match: POST /b\n    \
+        "namespace: N\nroutes:\n  - match: POST,PUT /q\n    action: edit\n    resource: Device::{query.id}\n  - match: POST /b\n    \
          action: edit\n    resource: Device::{body.id}\n  - match: POST /g\n    action: edit\n    resource: Device::{query.d}\n    \
          also:\n      - when: body.role given\n        deny: no\n",
     )
@@ -311,10 +311,28 @@ fn the_query_and_the_body_do_not_name_the_same_value() {
         ("POST /q?id=7", json, r#"{"x": "8"}"#, "edit Device::7"),
         ("POST /q?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
         ("POST /q?id=7", json, r#"{"ID": "8"}"#, "refuse ambiguous_value"),
-        ("POST /q?id=7", "text/plain", r#"{"id": "8"}"#, "edit Device::7"),
+        // some services read every body as JSON
+        ("POST /q?id=7", "text/plain", r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "text/plain", r#"["id"]"#, "edit Device::7"),
+        ("POST /q?id=7", form, &"x&".repeat(999), "edit Device::7"),
+        ("POST /q?id=7", form, &"x&".repeat(1000), "refuse ambiguous_value"),
+        ("POST /q?id=7&a=?id=8", json, "", "refuse ambiguous_value"),
+        ("POST /b?a=?id=7", json, r#"{"id": "8"}"#, "refuse ambiguous_value"),
         ("POST /q?id=7", form, "x=8", "edit Device::7"),
         ("POST /q?id=7", form, "x=8&id=8", "refuse ambiguous_value"),
         ("POST /q?id=7", form, "%5Bid%5D=8", "refuse ambiguous_value"),
+        // whichever a reader takes it for
+        ("POST /q?id=7", "application/x-www-form-urlencoded; x=json", "\"&id=8&\"", "refuse ambiguous_value"),
+        ("POST /q?id=7", "application/x-www-form-urlencoded; x=json", r#"{"id": "8"}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "application/x-www-form-urlencoded; x=json", "x=8", "edit Device::7"),
+        // what cannot be read here, others may read
+        ("POST /q?id=7", json, r#"{"id": 8, "id": 8}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"id": 8, "x": {"a": 1, "a": 1}}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, "\u{feff}{\"id\": 8}", "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"id": NaN}"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", json, r#"{"id": 8} x"#, "refuse ambiguous_value"),
+        ("POST /q?id=7", "text/json", "\u{feff} {\"id\": 8}", "refuse ambiguous_value"),
+        ("PUT /q?id=7", "application/json; charset=utf-16", "{\0\"\0i\0d\0", "refuse ambiguous_value"),
         (
             "POST /q?id=7",
             parts,
@@ -396,6 +414,12 @@ fn a_route_may_look_at_the_query_and_at_the_body() {
         ("/cases", r#"{"d": "8"}"#, "edit Device::8"),
         ("/cases", r#"{"e": "9"}"#, "edit Device::9"),
         ("/cases?e=7", r#"{"e": "9"}"#, "refuse ambiguous_value"),
+        ("/cases?a=?d=8", r#"{"e": "9"}"#, "refuse ambiguous_value"),
+        (&format!("/cases?{}d=7", "a&".repeat(1000)), "{}", "refuse ambiguous_value"),
+        (&format!("/cases?{}", "a&".repeat(1000)), r#"{"e": "9"}"#, "refuse ambiguous_value"),
+        (&format!("/maybe/1?{}d=7", "&".repeat(1000)), "{}", "refuse ambiguous_value"),
+        (&format!("/open?{}d=a", "a&".repeat(1000)), "{}", "refuse ambiguous_value"),
+        (&format!("/one?{}", "a&".repeat(1000)), r#"{"d": "8"}"#, "refuse ambiguous_value"),
         ("/open?d=a", "{}", "public"),
         ("/open?d=a", r#"{"d": "b"}"#, "refuse ambiguous_value"),
         ("/open?d=b", r#"{"d": "a"}"#, "refuse denied_by_route"),

@@ -227,14 +227,24 @@ impl Trie {
 
     /// The literals that a segment is to a service that takes off what follows a dot or a semicolon, or blanks around.
     fn stems<'t>(&'t self, node: &'t Node, text: &'t str) -> impl Iterator<Item = Step> + 't {
-        let trimmed = text.trim();
         // most segments have none of these
         let looks = self.suffixes != Some(Suffixes::Exact) && node.longest > 0;
-        let cut = trimmed.match_indices(['.', ';']).map(|(at, _)| at).filter(|at| *at > 0);
-        let ends = cut
-            .take_while(|at| *at <= WIDEST * node.longest)
-            .chain((trimmed.len() < text.len()).then_some(trimmed.len()));
-        ends.take_while(move |_| looks).map(|end| self.step(node, trimmed[..end].trim_end()))
+        let begun = text.trim_start();
+        // Windows takes blanks and dots off the end, in any mix
+        let is_loose = |c: char| c == '.' || c.is_whitespace();
+        // where the last character ends that is not loose
+        let mut solid = 0;
+        let cuts = begun.char_indices().filter_map(move |(at, c)| {
+            let end = solid;
+            if !is_loose(c) {
+                solid = at + c.len_utf8();
+            }
+            (matches!(c, '.' | ';') && end > 0).then_some(end)
+        });
+        let all = begun.trim_end_matches(is_loose).len();
+        let longest = WIDEST * node.longest;
+        let ends = cuts.take_while(move |end| *end <= longest).chain((all < text.len()).then_some(all));
+        ends.take_while(move |_| looks).map(|end| self.step(node, &begun[..end]))
     }
 
     /// The literal that a segment is.

@@ -171,6 +171,18 @@ fn a_suffix_makes_no_other_path() {
         ("/r/secret..", [None, Some(1), None]),
         ("/r/secret%20", [None, Some(1), None]),
         ("/r/%20secret", [None, Some(1), None]),
+        // more blanks and dots than any name has letters
+        (
+            "/r/secret%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20.",
+            [None, Some(1), None],
+        ),
+        ("/r/secret.%20.%20.%20.%20.%20.%20.%20.%20.%20.%20.%20.%20.%20.%20.", [None, Some(1), None]),
+        (
+            "/r/secret%E3%80%80%E3%80%80%E3%80%80%E3%80%80%E3%80%80%E3%80%80%E3%80%80%E3%80%80%E3%80%80.json",
+            [None, Some(1), Some(0)],
+        ),
+        ("/r/%20secret%20.", [None, Some(1), None]),
+        ("/r/secret%20x", [Some(1), Some(1), Some(1)]),
         ("/r/secret%20.json", [None, Some(1), Some(0)]),
         ("/r/secret;x", [None, Some(1), None]),
         ("/r/secret;x.json", [None, Some(1), None]),

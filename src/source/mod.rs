@@ -92,6 +92,8 @@ pub(crate) struct Health {
     waits: Mutex<Option<String>>,
     /// Since when it has been looking, if it is: a file system may not answer.
     looks: Mutex<Option<Instant>>,
+    /// When it last found what it had found before.
+    same_at: Mutex<Option<Instant>>,
 }
 
 impl Health {
@@ -101,6 +103,10 @@ impl Health {
 
     pub(crate) fn set_looks(&self, since: Option<Instant>) {
         *self.looks.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    pub(crate) fn set_same(&self, at: Instant) {
+        *self.same_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 
     pub(crate) fn set_waits(&self, waits: Option<String>) {
@@ -158,6 +164,12 @@ impl Watch {
     #[must_use]
     pub fn looks_since(&self) -> Option<Instant> {
         *self.health.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When it last compared all that it watches, and found what it had last told of.
+    #[must_use]
+    pub fn same_at(&self) -> Option<Instant> {
+        *self.health.same_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why changes may be noticed late or not at all, or are held back; `None` if all is well.

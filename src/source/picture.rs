@@ -5,20 +5,25 @@
 //! and it does not matter when a notification is heard.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use crate::source::files::Stamp;
 
 /// What one file holds, as it was loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Held {
     sha256: [u8; 32],
     stamp: Option<Stamp>,
+    /// When a name in any of the directories that were read changed last.
+    named: Option<SystemTime>,
 }
 
 /// What files held at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Picture {
     files: BTreeMap<String, Seen>,
+    /// When it was taken, if a directory could not be listed then.
+    hidden: Option<SystemTime>,
 }
 
 /// What was seen of one file. What a load brings of it is nothing new if any of this is true of it.
@@ -28,21 +33,41 @@ pub(in crate::source) struct Seen {
     pub(in crate::source) gone: bool,
     /// What it held.
     pub(in crate::source) sha256: Option<[u8; 32]>,
-    /// What the file system said of it, where that is sure to change with what it holds.
+    /// What the file system said of it, if it was not read or is empty.
     pub(in crate::source) stamp: Option<Stamp>,
 }
 
 // === impl Held ===
 
+impl PartialEq for Held {
+    /// What other files did to its directories is no part of it.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { sha256, stamp, named: _ } = other;
+        (self.sha256, self.stamp) == (*sha256, *stamp)
+    }
+}
+
+impl Eq for Held {}
+
 impl Held {
     /// A file that holds this.
     #[must_use]
     pub fn new(sha256: [u8; 32]) -> Self {
-        Self { sha256, stamp: None }
+        Self { sha256, stamp: None, named: None }
     }
 
-    pub(in crate::source) fn with_stamp(sha256: [u8; 32], stamp: Stamp) -> Self {
-        Self { sha256, stamp: Some(stamp) }
+    /// A file that holds this, with what the file system said of it, in directories with these names since `named`.
+    pub(in crate::source) fn with_stamp(sha256: [u8; 32], stamp: Stamp, named: Option<SystemTime>) -> Self {
+        Self { sha256, stamp: Some(stamp), named }
+    }
+
+    /// Whether it had its name and held this at `at` already, by the times of the file system.
+    fn was_there(&self, at: SystemTime) -> bool {
+        self.named_before(at) && self.stamp.is_some_and(|stamp| stamp.is_older_than(at))
+    }
+
+    fn named_before(&self, at: SystemTime) -> bool {
+        self.named.is_some_and(|named| named <= at)
     }
 
     pub(in crate::source) fn sha256(&self) -> [u8; 32] {
@@ -57,7 +82,12 @@ impl Picture {
     #[must_use]
     pub fn of(files: &BTreeMap<String, Held>) -> Self {
         let seen = |held: &Held| Seen { sha256: Some(held.sha256), ..Seen::default() };
-        Self { files: files.iter().map(|(origin, held)| (origin.clone(), seen(held))).collect() }
+        Self { files: files.iter().map(|(origin, held)| (origin.clone(), seen(held))).collect(), hidden: None }
+    }
+
+    /// A directory could not be listed at this time: what is in it is told by its times.
+    pub(in crate::source) fn hide(&mut self, at: SystemTime) {
+        self.hidden = Some(at);
     }
 
     pub(in crate::source) fn add(&mut self, origin: &str, seen: Seen) {
@@ -67,16 +97,19 @@ impl Picture {
     /// Whether files that were loaded are those that were seen.
     #[must_use]
     pub fn shows(&self, files: &BTreeMap<String, Held>) -> bool {
-        files.keys().all(|origin| self.files.contains_key(origin))
-            && self.files.iter().all(|(origin, seen)| seen.is(files.get(origin)))
+        let was_hidden = |held: &Held| self.hidden.is_some_and(|at| held.was_there(at));
+        let names_stay = || self.hidden.is_none_or(|at| files.values().all(|held| held.named_before(at)));
+        files.iter().all(|(origin, held)| self.files.contains_key(origin) || was_hidden(held))
+            && self.files.iter().all(|(origin, seen)| match files.get(origin) {
+                None => seen.gone && names_stay(),
+                Some(held) => seen.is(held) || (seen.gone && was_hidden(held)),
+            })
     }
 }
 
 impl Seen {
-    fn is(&self, held: Option<&Held>) -> bool {
-        match held {
-            None => self.gone,
-            Some(held) => self.sha256 == Some(held.sha256) || (self.stamp.is_some() && self.stamp == held.stamp),
-        }
+    fn is(&self, held: &Held) -> bool {
+        let unchanged = || self.stamp.zip(held.stamp).is_some_and(|(then, now)| then.is_same_but_for_permissions(&now));
+        self.sha256 == Some(held.sha256) || unchanged()
     }
 }

@@ -367,8 +367,13 @@ impl Metrics {
 
     /// Records that the active data is what its source holds now.
     pub fn confirmed_current(&self) {
-        let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.confirmed.fetch_max(now, Ordering::Relaxed);
+        self.confirmed_at(Instant::now());
+    }
+
+    /// The same of a moment before.
+    pub fn confirmed_at(&self, at: Instant) {
+        let since = at.saturating_duration_since(self.started);
+        self.confirmed.fetch_max(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// How long ago the active data was last confirmed to be current.

@@ -1,8 +1,9 @@
-//! Turns for large bodies to be values.
+//! Turns for bodies to be values.
 //!
 //! The budget of bytes in flight counts bodies as they came. As a tree of values a body takes up to some thirty times
-//! that, and it stays one while the reference or the log is waited for. So of large bodies only some are trees at a time,
-//! and the others wait as bytes. Small ones need no turn: large ones never hold them up.
+//! that, and it stays one while the reference or the log is waited for. So of all bodies only some are trees at a time,
+//! and the others wait as bytes. Middling ones have room of their own, so that large ones never hold them up, and what is
+//! as small as most questions needs no turn.
 
 use std::time::Duration;
 
@@ -13,19 +14,29 @@ use crate::transport::respond::Problem;
 /// Bytes of large bodies that are trees at a time: some 130 MiB of values at worst.
 const MOST: u32 = 4 << 20;
 
+/// Bytes of middling bodies that are trees at a time. They are many only where something is waited for, such as a
+/// decision log that stands still.
+const MOST_MIDDLING: u32 = 8 << 20;
+
+/// A body that is no larger is middling.
+const MIDDLING: usize = 16 << 10;
+
 /// A body that is no larger needs no turn.
-const SMALL: usize = 16 << 10;
+const SMALL: usize = 512;
 
 /// How long a body waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many bytes of large bodies are values at the moment.
+/// How many bytes of bodies are values at the moment.
 #[derive(Debug)]
-pub struct Trees(Semaphore);
+pub struct Trees {
+    large: Semaphore,
+    middling: Semaphore,
+}
 
 impl Default for Trees {
     fn default() -> Self {
-        Self(Semaphore::new(MOST as usize))
+        Self { large: Semaphore::new(MOST as usize), middling: Semaphore::new(MOST_MIDDLING as usize) }
     }
 }
 
@@ -42,8 +53,7 @@ impl Trees {
     /// # Errors
     /// If others do not make room in time.
     pub(super) async fn room_for(&self, bytes: usize) -> Result<Room<'_>, Problem> {
-        let busy =
-            || Problem::unavailable("too_busy", "too many large bodies are being decided at the moment; ask again");
+        let busy = || Problem::unavailable("too_busy", "too many bodies are being decided at the moment; ask again");
         self.room_within(bytes, PATIENCE).await.ok_or_else(busy)
     }
 
@@ -52,9 +62,10 @@ impl Trees {
         if bytes <= SMALL {
             return Some(Room { _permit: None });
         }
+        let (room, most) = if bytes <= MIDDLING { (&self.middling, MOST_MIDDLING) } else { (&self.large, MOST) };
         // one that is larger than all of it gets all of it
-        let bytes = u32::try_from(bytes).map_or(MOST, |bytes| bytes.min(MOST));
-        let permit = tokio::time::timeout(time, self.0.acquire_many(bytes)).await.ok()?.ok()?;
+        let bytes = u32::try_from(bytes).map_or(most, |bytes| bytes.min(most));
+        let permit = tokio::time::timeout(time, room.acquire_many(bytes)).await.ok()?.ok()?;
         Some(Room { _permit: Some(permit) })
     }
 }
@@ -64,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_bodies_take_turns_and_small_ones_need_none() {
+    fn bodies_take_turns_by_size_and_small_ones_need_none() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (trees, mib) = (Trees::default(), 1 << 20);
@@ -73,8 +84,16 @@ mod tests {
             for _ in 0..4 {
                 held.push(now(mib).await.unwrap());
             }
-            assert!(now(mib).await.is_none() && now(SMALL + 1).await.is_none());
+            assert!(now(mib).await.is_none() && now(MIDDLING + 1).await.is_none());
+            // large ones do not hold up others
+            let mut middling = Vec::new();
+            for _ in 0..MOST_MIDDLING as usize / MIDDLING {
+                middling.push(now(MIDDLING).await.unwrap());
+            }
+            assert!(now(MIDDLING).await.is_none() && now(SMALL + 1).await.is_none());
             assert!(now(SMALL).await.is_some());
+            middling.pop();
+            assert!(now(MIDDLING).await.is_some());
             drop(held.pop());
             assert!(now(mib).await.is_some());
             held.clear();

@@ -1,5 +1,6 @@
 //! A decision log that cannot keep up: what becomes of decisions, of memory, and of what was recorded.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -376,6 +377,52 @@ fn a_pipe_that_is_made_again_gets_what_the_old_one_held() {
         }
         assert_eq!(seen, (0..100).collect(), "{overflow}");
         drop(held);
+    }
+}
+
+/// The same where the pipe is full, so that it ends within a line; and a signal while somebody reads takes nothing away.
+#[test]
+fn a_full_pipe_that_is_made_again_tears_no_line() {
+    for is_replaced in [true, false] {
+        let dir = workspace();
+        let (pipe, next) = (dir.path().join("pipe"), dir.path().join("next"));
+        for pipe in [&pipe, &next] {
+            assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        }
+        let process = Process::start(dir, &["decision_log.overflow=block", "decision_log.sink=./pipe"]);
+        let mut client = process.client();
+        for number in 0..900 {
+            // lines of many lengths, so that the pipe ends within one
+            let context = json!({ "number": number, "padding": "x".repeat(number % 97) });
+            assert_eq!(client.post("/v1/is_authorized", ask_with("alice", &context)).status, 200);
+        }
+        let mut reader = std::fs::File::open(&pipe).unwrap();
+        let mut read = vec![0; 20_000];
+        reader.read_exact(&mut read).unwrap();
+        while !read.ends_with(b"\n") {
+            let mut byte = [0];
+            reader.read_exact(&mut byte).unwrap();
+            read.push(byte[0]);
+        }
+        // until it is full again
+        std::thread::sleep(Duration::from_millis(300));
+        let rest = if is_replaced {
+            std::fs::rename(&next, &pipe).unwrap();
+            Lines::of(&pipe)
+        } else {
+            process.signals("USR1", 15);
+            Lines::from(std::io::BufReader::new(reader))
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        let mut note = |line: &str| {
+            let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            seen.insert(record["context"]["number"].as_u64().unwrap());
+            seen.len()
+        };
+        for line in String::from_utf8(read).unwrap().lines() {
+            note(line);
+        }
+        while note(&rest.next()) < 900 {}
     }
 }
 

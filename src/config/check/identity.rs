@@ -41,11 +41,12 @@ impl Checker<'_> {
         }
         let file = key(&section, &["api_tokens", "file"]);
         let api_tokens = raw.api_tokens.file.map(|path| self.file(&file, path));
+        let peer = self.peer(&key(&section, &["peer"]), raw.peer, &issuers);
         IdentitySettings {
             issuers,
             api_tokens,
             credentials: self.credentials(&key(&section, &["credentials"]), raw.credentials),
-            peer: self.peer(&key(&section, &["peer"]), raw.peer),
+            peer,
             cache_bytes: raw.cache.max_bytes.0,
             max_token_bytes: self.bytes(&["identity", "max_token_bytes"], raw.max_token_bytes, 1),
         }
@@ -106,22 +107,29 @@ impl Checker<'_> {
             let mut pairs = vec![("principal", principals)];
             pairs.extend(issuer.claims.token.as_ref().map(|token| ("token", (token, other.claims.token.as_ref()))));
             for (name, (mine, theirs)) in pairs {
-                let Some(theirs) = theirs.filter(|theirs| *theirs != mine) else { continue };
-                let example = match mine.overlap(theirs) {
-                    Overlap::No => continue,
-                    Overlap::Id(id) => format!(", such as `{}`", mine.with_id(id)),
-                    Overlap::Unknown => " (they are too long to be told apart)".to_owned(),
-                };
-                self.wrong(
-                    &key(at, &["claims", name]),
-                    format!(
-                        "`{mine}` of `{}` and `{theirs}` of `{}` can be one entity{example}: give each a type or a prefix \
-                         of its own, or both the same template",
-                        issuer.issuer, other.issuer
-                    ),
-                );
+                let Some(theirs) = theirs else { continue };
+                self.apart(&key(at, &["claims", name]), (mine, &issuer.issuer), (theirs, &other.issuer));
             }
         }
+    }
+
+    /// Refuses two templates of which one could make a caller of the other's.
+    fn apart(&mut self, at: &[String], (mine, whose): (&UidTemplate, &str), (theirs, other): (&UidTemplate, &str)) {
+        if mine == theirs {
+            return;
+        }
+        let example = match mine.overlap(theirs) {
+            Overlap::No => return,
+            Overlap::Id(id) => format!(", such as `{}`", mine.with_id(id)),
+            Overlap::Unknown => " (they are too long to be told apart)".to_owned(),
+        };
+        self.wrong(
+            at,
+            format!(
+                "`{mine}` of `{whose}` and `{theirs}` of `{other}` can be one entity{example}: give each a type or a \
+                 prefix of its own, or both the same template"
+            ),
+        );
     }
 
     fn keys(&mut self, at: &[String], raw: RawJwks) -> Option<KeySource> {
@@ -224,9 +232,9 @@ impl Checker<'_> {
         CredentialSettings { header, schemes, rivals }
     }
 
-    fn peer(&mut self, at: &[String], raw: RawPeer) -> PeerSettings {
+    fn peer(&mut self, at: &[String], raw: RawPeer, issuers: &[IssuerSettings]) -> PeerSettings {
         let header = raw.header.map(|name| self.header(&key(at, &["header"]), &name));
-        let mut principals = Vec::new();
+        let mut principals: Vec<(UriPattern, UidTemplate)> = Vec::new();
         for (i, raw) in raw.principals.into_iter().enumerate() {
             let here = key(at, &["principals", &i.to_string()]);
             let Some(raw) = self.item(&here, raw, "a mapping") else { continue };
@@ -236,6 +244,11 @@ impl Checker<'_> {
             let (Some(uri), Some(principal)) = (uri, principal) else { continue };
             if let Some(stray) = principal.blanks().find(|blank| !uri.blanks().any(|name| name == *blank)) {
                 self.wrong(&key(&here, &["principal"]), format!("`{{{stray}}}` is not in the `uri`"));
+            }
+            let of_issuers = issuers.iter().map(|issuer| (&issuer.claims.principal, issuer.issuer.clone()));
+            let of_peers = principals.iter().map(|(uri, principal)| (principal, uri.to_string()));
+            for (theirs, other) in of_issuers.chain(of_peers) {
+                self.apart(&key(&here, &["principal"]), (&principal, &uri.to_string()), (theirs, &other));
             }
             principals.push((uri, principal));
         }

@@ -112,7 +112,8 @@ impl Output {
         self.kind == Kind::File && self.file.metadata().is_ok_and(|meta| meta.len() < self.len)
     }
 
-    /// What a pipe holds that nobody has read, but for the rest of a line that was begun.
+    /// What a pipe holds that nobody has read, but for the rest of a line that a reader has begun. It may end within a
+    /// line.
     pub(super) fn unread(&mut self) -> Vec<u8> {
         let mut left = Vec::new();
         if self.kind == Kind::Pipe {

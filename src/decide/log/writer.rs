@@ -259,6 +259,10 @@ impl LogWriter {
     /// Opens the file again where that was asked for, where it is not the one that its path names, and where it fails.
     fn look_after_the_file(&mut self) {
         let asked = self.shared.reopen.swap(false, Ordering::AcqRel);
+        if asked && self.output.is_pipe() && !self.output.is_astray() && self.state.failure.is_none() {
+            // it is the one that its name leads to, and somebody may be reading it
+            return;
+        }
         if asked && self.output.is_pipe_gone() {
             // whoever asks wants to read again, if only from a file
             self.open_again();
@@ -282,7 +286,8 @@ impl LogWriter {
         match Output::open(&self.sink) {
             Ok(output) => {
                 // of what a pipe held unread nothing is lost, even though it counts as written
-                self.carried.extend(self.output.unread());
+                let unread = self.output.unread();
+                self.carry(unread);
                 self.state.torn = output.torn;
                 self.output = output;
                 if let Some(chunk) = self.batch.front_mut() {
@@ -307,6 +312,17 @@ impl LogWriter {
             }
             Err(_) => {}
         }
+    }
+
+    /// Takes what the pipe before held. Its last line may be one that was being written: if that is of what was carried
+    /// already, the rest stands there; if not, the chunk in hand writes it again.
+    fn carry(&mut self, mut unread: Vec<u8>) {
+        if self.carried.is_empty() {
+            let whole = memchr::memrchr(b'\n', &unread).map_or(0, |at| at + 1);
+            unread.truncate(whole);
+        }
+        unread.extend(std::mem::take(&mut self.carried));
+        self.carried = unread.into();
     }
 
     // ---- What is told

@@ -18,10 +18,11 @@ use crate::source::files::Tree;
 use crate::source::files::names::Role;
 use crate::source::files::open::Unfinished;
 use crate::source::files::picture::{self, KnownFile, KnownFiles};
+use crate::source::files::read;
 use crate::source::files::scan::{Found, Part, Scan};
 use crate::source::files::settle::{self, Signals};
 use crate::source::files::stamp::{Identity, Stamp};
-use crate::source::files::writers;
+use crate::source::files::writers::{self, Written};
 use crate::source::{Loaded, Picture};
 
 /// How often to look whether what vanished is back.
@@ -96,7 +97,8 @@ impl Caution {
     }
 
     /// Loads by `read`, when nothing speaks against believing what is there.
-    pub(super) fn load(&self, tree: &Tree, read: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
+    pub(super) fn load(&self, tree: &Tree, read_all: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
+        let mut unsteady = Vec::new();
         for _ in 0..ATTEMPTS {
             self.wait_for_the_missing(tree);
             if let Some((scan, problem)) = self.wait_for_the_young(tree) {
@@ -108,7 +110,7 @@ impl Caution {
             let mut listed = SystemTime::now();
             let reading = self.signals();
             let reading = settle::reading(&reading);
-            let (scan, result) = read();
+            let (scan, result) = read_all();
             drop(reading);
             let open = self.open(&scan, result.is_ok());
             if !open.is_empty() {
@@ -133,7 +135,9 @@ impl Caution {
             if again {
                 listed = SystemTime::now();
             }
-            let steady = !again || scan.is_same(&Scan::of(tree));
+            let after = if again { Scan::of(tree) } else { scan.clone() };
+            let steady = scan.is_same(&after);
+            unsteady.extend(read::differences(&scan, &after));
             if steady
                 && self.unfinished(&scan).is_empty()
                 && self.unproven(&scan, tree.settings.vanish_quiet).is_none()
@@ -147,10 +151,12 @@ impl Caution {
                 return (scan, Ok(loaded));
             }
         }
-        let problem = Diagnostic::error(tree.shown(), "files change each time that they are read")
-            .help("write to a temporary name and rename it into place; they are read again when they are quiet")
-            .passing();
-        (Arc::new(Scan::of(tree)), Err(vec![problem]))
+        unsteady.sort();
+        unsteady.dedup();
+        if unsteady.is_empty() {
+            unsteady.push(tree.shown());
+        }
+        (Arc::new(Scan::of(tree)), Err(unsteady.into_iter().map(read::unsteady_file).collect()))
     }
 
     fn signals(&self) -> Vec<Arc<Signals>> {
@@ -292,7 +298,14 @@ impl Caution {
         let written = writers::written(asked, read);
         drop(reading);
         let told = unfinished.iter().map(|unfinished| being_written(&unfinished.path, unfinished));
-        told.chain(written.iter().map(|written| being_written(&written.path, written))).collect()
+        let told = told.chain(written.iter().map(not_closed));
+        // first: it says the most
+        let untold = signals.iter().find_map(|signals| signals.untold()).zip(scan.files.first()).map(|(why, file)| {
+            Diagnostic::error(&file.origin, why)
+                .help("write to a directory that is not read, and rename it into place")
+                .passing()
+        });
+        untold.into_iter().chain(told).collect()
     }
 
     /// Whether what is open is closed within a moment: the news of it may be on its way.
@@ -333,6 +346,14 @@ fn being_written(path: &Path, what: &dyn fmt::Display) -> Diagnostic {
     Diagnostic::error(path.display().to_string(), what.to_string())
         .help("nothing is loaded until it is closed; write to a temporary name and rename it into place")
         .passing()
+}
+
+fn not_closed(written: &Written) -> Diagnostic {
+    if written.is_changed() {
+        // whoever replaces it may do so by rename already
+        return read::unsteady_file(written.path.display().to_string());
+    }
+    being_written(&written.path, written)
 }
 
 /// What a watch says while it waits for files to be closed.

@@ -16,7 +16,7 @@ use crate::source::files::writers;
 
 /// How long a file must look the same to count as closed, where its close may have been missed. Longer than
 /// any pause of a writer that is well; too short would publish half of a file, too long only holds up.
-const DOUBT_QUIET: Duration = Duration::from_secs(10);
+pub(super) const DOUBT_QUIET: Duration = Duration::from_secs(10);
 
 /// How much later than the change that cuts a file the open of that writer may be announced.
 const OPEN_LAG: Duration = Duration::from_millis(50);
@@ -87,9 +87,9 @@ impl Open {
         Self { written: false, owed: false, ..Self::written() }
     }
 
-    /// A file that was changed by whoever opened it a moment ago.
-    pub(super) fn written_by(opened: Instant) -> Self {
-        Self { owed: opened.elapsed() > OPEN_LAG, ..Self::written() }
+    /// A file that was changed and was opened before, perhaps by several.
+    pub(super) fn written_by(several: bool) -> Self {
+        Self { owed: false, shared: several, ..Self::written() }
     }
 
     /// The same, as part of the bundle or not.
@@ -222,6 +222,12 @@ mod tests {
         shared.opened();
         assert!(!shared.closed() && still_open(&shared) && shared.doubt.is_some());
         assert!(shared.closed());
+        // its open was heard of before its first change, however long before: what opens it then is another
+        let mut known = Open::written_by(false);
+        assert!(known.clone().closed());
+        known.opened();
+        assert!(!known.closed());
+        assert!(!Open::written_by(true).closed());
         // heard of again: known to be open
         let mut again = aged(&open);
         again.again(&Open::written());

@@ -13,7 +13,7 @@ use crate::source::files::stamp::{self, CLOCK_STEP, Stamp};
 use crate::source::picture::Seen;
 use crate::source::{Loaded, Picture};
 
-/// As many bytes are read at most. What is larger is told by its stamp.
+/// As many bytes are read at most. What is not read is told by its stamp.
 const MOST_READ: u64 = 16 << 20;
 
 /// What a file held when it was read.
@@ -29,11 +29,13 @@ pub(super) struct KnownFile {
 pub(super) type KnownFiles = HashMap<String, KnownFile>;
 
 impl KnownFile {
-    /// What was loaded, and listed at `listed` or later.
+    /// What was loaded, and listed at `listed` or later. A load waits a moment for what is ahead of the clock.
     pub(super) fn all(scan: &Scan, loaded: &Loaded, listed: SystemTime) -> KnownFiles {
         let known = |file: &Found| {
             let sha256 = loaded.files.get(&file.origin)?.sha256();
-            Some((file.origin.clone(), Self { stamp: file.stamp, sha256, settled: file.stamp.is_settled(listed) }))
+            let waited_for = file.stamp.is_fine() && file.stamp.is_ahead(listed);
+            let settled = waited_for || file.stamp.is_settled(listed);
+            Some((file.origin.clone(), Self { stamp: file.stamp, sha256, settled }))
         };
         scan.files.iter().filter_map(known).collect()
     }
@@ -43,46 +45,78 @@ impl KnownFile {
     }
 }
 
+/// One look at everything.
+struct Look {
+    picture: Picture,
+    read: KnownFiles,
+    /// Whether a change from here on shows in the stamp of every file that was not read, and in the times of every
+    /// directory that was not listed.
+    settled: bool,
+    /// Whether a directory could not be listed.
+    hidden: bool,
+}
+
 /// What the files hold now; also gives what was read for that.
 pub(super) fn take(tree: &Tree, known: &KnownFiles) -> (Picture, KnownFiles) {
-    let mut listed = SystemTime::now();
-    let mut scan = Scan::of(tree);
-    let too_large = |scan: &Scan, listed: SystemTime| {
-        let unread = scan.files.iter().filter(|file| !known.get(&file.origin).is_some_and(|known| known.tells(file)));
-        unread.filter(|file| file.stamp.len > MOST_READ).any(|file| !file.stamp.is_settled(listed))
-    };
-    if too_large(&scan, listed) {
-        // a moment later its stamp tells
+    let listed = SystemTime::now();
+    let first = Scan::of(tree);
+    let mut look = Look::at(&first, known, listed, None);
+    if !look.settled {
+        // the clock of files has moved on a moment later, whatever it shows
         thread::sleep(CLOCK_STEP);
-        (listed, scan) = (SystemTime::now(), Scan::of(tree));
+        let later = SystemTime::now();
+        look = Look::at(&Scan::of(tree), known, later, Some(&first));
     }
-    let (mut picture, mut read) = (Picture::default(), KnownFiles::new());
-    let mut left = MOST_READ;
-    for file in &scan.files {
-        let before = known.get(&file.origin);
-        let mut seen = Seen::default();
-        if let Some(known) = before.filter(|known| known.tells(file)) {
-            seen.sha256 = Some(known.sha256);
-        } else {
-            let settled = file.stamp.is_settled(listed);
-            seen.stamp = Some(file.stamp).filter(|_| settled);
-            if file.stamp.len == 0 {
-                // it may be about to be written again, with what it held: it is not believed to be empty yet
-                seen.stamp = Some(file.stamp);
-                seen.sha256 = before.map(|known| known.sha256);
-            } else if let Some(sha256) = sha256(file, &mut left) {
-                seen.sha256 = Some(sha256);
-                read.insert(file.origin.clone(), KnownFile { stamp: file.stamp, sha256, settled });
+    if look.hidden {
+        look.picture.hide(listed);
+    }
+    (look.picture, look.read)
+}
+
+impl Look {
+    /// Looks at what was listed at `listed` or later, and perhaps one step of the clock of files before that.
+    fn at(scan: &Scan, known: &KnownFiles, listed: SystemTime, earlier: Option<&Scan>) -> Self {
+        let waited = earlier.is_some();
+        let earlier: HashMap<&str, Stamp> =
+            earlier.iter().flat_map(|scan| &scan.files).map(|file| (file.origin.as_str(), file.stamp)).collect();
+        let mut look = Self { picture: Picture::default(), read: KnownFiles::new(), settled: true, hidden: false };
+        let mut left = MOST_READ;
+        for file in &scan.files {
+            let before = known.get(&file.origin);
+            let mut seen = Seen::default();
+            if let Some(known) = before.filter(|known| known.tells(file)) {
+                seen.sha256 = Some(known.sha256);
+            } else {
+                let stood = file.stamp.is_fine() && earlier.get(file.origin.as_str()) == Some(&file.stamp);
+                let settled = stood || file.stamp.is_settled(listed);
+                if file.stamp.len == 0 {
+                    // it may be about to be written again, with what it held: it is not believed to be empty yet
+                    seen.stamp = Some(file.stamp);
+                    seen.sha256 = before.map(|known| known.sha256);
+                } else if let Some(sha256) = sha256(file, &mut left) {
+                    seen.sha256 = Some(sha256);
+                    look.read.insert(file.origin.clone(), KnownFile { stamp: file.stamp, sha256, settled });
+                } else {
+                    // permissions that come and go change nothing
+                    let same = |known: &&KnownFile| known.stamp.is_same_but_for_permissions(&file.stamp);
+                    seen.sha256 = before.filter(same).map(|known| known.sha256);
+                    seen.stamp = Some(file.stamp);
+                    look.settled &= settled || waited;
+                }
             }
+            look.picture.add(&file.origin, seen);
         }
-        picture.add(&file.origin, seen);
+        // what is missing may come back as it was: it is not believed to be gone yet
+        let there: HashSet<&str> = scan.files.iter().map(|file| file.origin.as_str()).collect();
+        for (origin, known) in known.iter().filter(|(origin, _)| !there.contains(origin.as_str())) {
+            look.picture.add(origin, Seen { gone: true, sha256: Some(known.sha256), stamp: None });
+        }
+        if scan.problems.iter().any(|problem| problem.passing) {
+            look.hidden = true;
+            look.settled &= waited;
+        }
+        look
     }
-    // what is missing may come back as it was: it is not believed to be gone yet
-    let there: HashSet<&str> = scan.files.iter().map(|file| file.origin.as_str()).collect();
-    for (origin, known) in known.iter().filter(|(origin, _)| !there.contains(origin.as_str())) {
-        picture.add(origin, Seen { gone: true, sha256: Some(known.sha256), stamp: None });
-    }
-    (picture, read)
 }
 
 /// What a file holds that was listed, if few enough bytes are left to read; what changed meanwhile is not known.

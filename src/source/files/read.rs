@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,7 @@ use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Sche
 use crate::source::files::blank::{self, Content};
 use crate::source::files::names::{self, Role};
 use crate::source::files::scan::{Found, Scan};
-use crate::source::files::stamp::{self, Stamp};
+use crate::source::files::stamp::{self, CLOCK_STEP, Stamp};
 use crate::source::files::stream::{self, Opened, Places};
 use crate::source::files::{FileSettings, Tree, policy_json};
 use crate::source::{Held, Loaded};
@@ -40,7 +40,16 @@ type Attempt = (Result<Loaded, Vec<Diagnostic>>, Vec<String>);
 
 /// Lists, reads and lists again until both lists are the same; `read` also names files that changed under its hands.
 fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan, Result<Loaded, Vec<Diagnostic>>) {
-    let mut before = list();
+    let first = || {
+        let listed = SystemTime::now();
+        let scan = list();
+        if scan.files.iter().any(|file| file.stamp.is_ahead(listed)) {
+            // our clock says nothing of these: a moment later their own has moved on
+            thread::sleep(CLOCK_STEP);
+        }
+        scan
+    };
+    let mut before = first();
     let mut pauses = PAUSES.iter();
     loop {
         let (result, mut unsteady) = read(&before);
@@ -53,23 +62,26 @@ fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan,
             unsteady.sort();
             unsteady.dedup();
             let mut problems = result.err().unwrap_or_default();
-            problems.extend(unsteady.into_iter().map(being_written));
+            problems.extend(unsteady.into_iter().map(unsteady_file));
             return (after, Err(problems));
         };
         thread::sleep(*pause);
         // not `after`: what it saw may be half of a change that takes a moment
-        before = list();
+        before = first();
     }
 }
 
-fn being_written(origin: String) -> Diagnostic {
-    Diagnostic::error(origin, "this is being written: it changed each time that it was read")
-        .help("write to a temporary name and rename it into place; it is read again when it is quiet")
+/// What there is to say of a file that changes again and again, be it written in place or replaced.
+pub(super) fn unsteady_file(origin: String) -> Diagnostic {
+    let message = "this changes again and again: it was another each time that the files were read, and none of them \
+                   is loaded until it has been the same for a second";
+    Diagnostic::error(origin, message)
+        .help("replace it less often than once a second, or move it out of the directory")
         .passing()
 }
 
 /// The origins of files that are in one scan only, or not the same in both.
-fn differences(before: &Scan, after: &Scan) -> Vec<String> {
+pub(super) fn differences(before: &Scan, after: &Scan) -> Vec<String> {
     let only = |here: &Scan, there: &Scan| -> Vec<String> {
         here.files.iter().filter(|file| !there.files.contains(file)).map(|file| file.origin.clone()).collect()
     };
@@ -91,6 +103,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
     let mut files = BTreeMap::new();
     let mut left = max_total_bytes;
     let mut places = Places::default();
+    let named = scan.named();
     for file in &scan.files {
         if file.stamp.len > left {
             // the scan says that the total is too large
@@ -120,7 +133,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
         match taken {
             Ok(held) => {
                 left -= file.stamp.len;
-                files.insert(file.origin.clone(), Held::with_stamp(held, file.stamp));
+                files.insert(file.origin.clone(), Held::with_stamp(held, file.stamp, named));
             }
             Err(Failure::Changed) => unsteady.push(file.origin.clone()),
             Err(Failure::Unusable(problem)) => problems.push(*problem),
@@ -283,7 +296,7 @@ mod tests {
         let problems = result.unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].origin.ends_with("policies/a.cedar"), "{problems:?}");
-        assert!(problems[0].message.contains("being written"), "{problems:?}");
+        assert!(problems[0].message.contains("again and again"), "{problems:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::path::{self, Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::domain::Diagnostic;
 use crate::source::files::FileSettings;
@@ -113,6 +114,13 @@ impl Scan {
     /// Whether nothing changed between the two.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.files == other.files && self.problems == other.problems
+    }
+
+    /// When a name in its directories, or that of a root, changed last.
+    pub(super) fn named(&self) -> Option<SystemTime> {
+        let roots = self.turns.iter().filter_map(|turn| turn.parent());
+        let dirs = self.dirs.iter().map(PathBuf::as_path).chain(roots);
+        dirs.filter_map(|dir| fs::metadata(dir).and_then(|metadata| metadata.modified()).ok()).max()
     }
 
     fn limit_total(&mut self, max: u64) {

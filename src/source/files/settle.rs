@@ -12,14 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use crate::source::files::names;
-use crate::source::files::open::{Open, Unfinished};
+use crate::source::files::open::{DOUBT_QUIET, Open, Unfinished};
 use crate::source::files::scan::Found;
 use crate::source::files::stamp::{Identity, Stamp};
 
 /// As many times the quiet period passes at most until a change is answered.
 pub(super) const PATIENCE: u32 = 10;
 
-/// As many files being written are told apart; more are as good as these.
+/// As many files being written are told apart. While there are more, nothing is believed.
 const MAX_UNFINISHED: usize = 1_000;
 
 /// How much later than a file is opened that may be announced.
@@ -55,10 +55,12 @@ struct Pending {
     /// Files that are open and lost their names, by what they are whatever their names, and when that was noticed. They
     /// count where they turn up again.
     adrift: HashMap<(u64, u64), (Instant, PathBuf, Open)>,
-    /// Files that another opened, to read or to write, and no writer closed since; and when.
-    opened: BTreeMap<PathBuf, Instant>,
-    /// What was open under the name that a rename takes away, by the number of the rename, and when it was opened.
-    moving: Option<(usize, Option<Open>, Option<Instant>)>,
+    /// Files that another opened, to read or to write, and no writer closed since; and whether more than once.
+    opened: BTreeMap<PathBuf, bool>,
+    /// What was open under the name that a rename takes away, by the number of the rename, and what is known of opens.
+    moving: Option<(usize, Option<Open>, Option<bool>)>,
+    /// When a file was last opened or changed of which there is no room to know, and since when that has been so.
+    untold: Option<(SystemTime, Instant)>,
     /// How many of us read now, and until when opening a file is our own reading.
     readers: usize,
     reading: Option<Instant>,
@@ -295,6 +297,15 @@ impl Signals {
         unfinished
     }
 
+    /// What there is to say while more files are open than can be told apart.
+    pub(super) fn untold(&self) -> Option<String> {
+        let since = jiff::Timestamp::try_from(self.lock().untold()?).unwrap_or_default();
+        Some(format!(
+            "more than {MAX_UNFINISHED} files have been open at once since {since:.0}, so that it is not known of each \
+             whether it is closed: nothing is loaded until they have not changed for {DOUBT_QUIET:?}"
+        ))
+    }
+
     /// Those of `files` that were open when they had other names, and are not known to be closed.
     pub(super) fn adrift<'f>(self: &Arc<Self>, files: impl Iterator<Item = &'f Found>) -> Vec<Unfinished> {
         let adrift = self.lock().adrift.clone();
@@ -382,7 +393,7 @@ impl Pending {
 
     /// Whether a file of the bundle is open.
     fn is_held(&self) -> bool {
-        self.open.values().any(|open| open.counts)
+        self.open.values().any(|open| open.counts) || self.untold().is_some()
     }
 
     fn judge(&mut self, kind: EventKind, path: &Path, tracker: Option<usize>) {
@@ -414,7 +425,7 @@ impl Pending {
             EventKind::Modify(ModifyKind::Data(_)) if turn || inside => {
                 // `truncate` by path opens nothing, and a file that lost its name is written under it all the same
                 let opened = self.opened.get(path);
-                let open = opened.map_or_else(Open::perhaps_written, |at| Open::written_by(*at));
+                let open = opened.map_or_else(Open::perhaps_written, |several| Open::written_by(*several));
                 self.is_open(path, open.counting(turn || named));
             }
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {}
@@ -453,8 +464,8 @@ impl Pending {
                     && Some(number) == tracker
                     && (matters || near)
                 {
-                    if let Some(at) = opened.filter(|_| self.opened.len() < MAX_UNFINISHED) {
-                        self.opened.insert(path.to_owned(), at);
+                    if let Some(several) = opened.filter(|_| self.opened.len() < MAX_UNFINISHED) {
+                        self.opened.insert(path.to_owned(), several);
                     }
                     if let Some(open) = open {
                         open.place.and_then(|place| self.adrift.remove(&place));
@@ -493,8 +504,11 @@ impl Pending {
         if !matters || self.readers > 0 || self.reading.is_some_and(|until| Instant::now() <= until) {
             return;
         }
-        if self.opened.len() < MAX_UNFINISHED {
-            self.opened.insert(path.to_owned(), Instant::now());
+        if let Some(several) = self.opened.get_mut(path) {
+            *several = true;
+        } else if self.opened.len() < MAX_UNFINISHED {
+            // what finds no room is doubted when it is changed
+            self.opened.insert(path.to_owned(), false);
         }
         if let Some(open) = self.open.get_mut(path) {
             open.opened();
@@ -510,7 +524,20 @@ impl Pending {
         if self.open.len() < if open.counts { MAX_UNFINISHED } else { MAX_UNFINISHED / 2 } {
             open.place = open.place.or_else(|| place_of(path));
             self.open.insert(path.to_owned(), open);
+        } else {
+            self.forget_one();
         }
+    }
+
+    /// A file is open that there is no room to know: all are held back until such files have been quiet for long enough.
+    fn forget_one(&mut self) {
+        let since = self.untold().unwrap_or_else(SystemTime::now);
+        self.untold = Some((since, Instant::now()));
+    }
+
+    /// Since when files may be open that are not known.
+    fn untold(&self) -> Option<SystemTime> {
+        self.untold.filter(|(_, last)| last.elapsed() < DOUBT_QUIET).map(|(since, _)| since)
     }
 
     /// A file that is open lost its name: a close of it may be missed from here on.
@@ -520,6 +547,8 @@ impl Pending {
         if self.adrift.len() < MAX_UNFINISHED {
             open.doubt();
             self.adrift.insert(place, (Instant::now(), path, open));
+        } else {
+            self.forget_one();
         }
     }
 

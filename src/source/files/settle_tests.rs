@@ -218,3 +218,54 @@ fn a_file_that_is_open_is_known_whatever_its_name() {
         }
     }
 }
+
+#[test]
+fn more_open_files_than_can_be_told_apart_hold_everything_back() {
+    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    for (name, most) in [("a", MAX_UNFINISHED), (".a", MAX_UNFINISHED / 2)] {
+        let signals = signals();
+        let tell = |kind, number: usize| {
+            signals.notice(Ok(Event::new(kind).add_path(format!("/p/{name}{number}.cedar").into())));
+        };
+        for number in 0..most {
+            tell(written, number);
+        }
+        assert!(signals.untold().is_none(), "{name}");
+        tell(written, most);
+        for number in 0..most {
+            tell(closed, number);
+        }
+        let told = signals.untold().unwrap();
+        assert!(told.contains("1000 files have been open at once since"), "{told}");
+        assert!(signals.lock().open.is_empty() && signals.lock().is_held());
+        // in the end it is believed
+        let long_ago = Instant::now().checked_sub(DOUBT_QUIET).unwrap();
+        signals.lock().untold = Some((SystemTime::now(), long_ago));
+        assert!(signals.untold().is_none() && !signals.lock().is_held());
+    }
+}
+
+#[test]
+fn a_file_that_was_opened_twice_is_not_closed_by_one_close() {
+    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+    for (kinds, open) in [
+        (&[opened, written, closed][..], false),
+        (&[opened, written, opened, closed], true),
+        (&[opened, opened, written, closed], true),
+        (&[opened, written, opened, closed, closed], false),
+        // an open that cuts the file is told after the cut
+        (&[written, opened, written, closed], false),
+        (&[written, opened, opened, closed], true),
+        // of the two opens one may be of a reader
+        (&[opened, written, opened, written, closed], true),
+    ] {
+        let signals = signals();
+        for kind in kinds {
+            signals.notice(Ok(Event::new(*kind).add_path("/p/a.cedar".into())));
+        }
+        assert_eq!(signals.lock().is_held(), open, "{kinds:?}");
+    }
+}

@@ -52,10 +52,32 @@ impl Stamp {
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
+    /// Whether nothing but permissions, owners or links changed from one to the other, as far as sizes and times tell.
+    pub(in crate::source) fn is_same_but_for_permissions(&self, other: &Self) -> bool {
+        let Self { len, modified, changed: _, place } = other;
+        self.place == *place && self.len == *len && (self.modified == *modified || *len == 0)
+    }
+
+    /// Whether it was neither changed nor moved to its name after `at`.
+    pub(in crate::source) fn is_older_than(&self, at: SystemTime) -> bool {
+        let not_after = |time: Option<SystemTime>| time.is_some_and(|time| time <= at);
+        not_after(self.modified) && not_after(self.changed_at())
+    }
+
+    /// Whether it was touched later than `at`: the clock of files and ours are not the same one.
+    pub(super) fn is_ahead(&self, at: SystemTime) -> bool {
+        self.changed_at().is_some_and(|changed| changed > at)
+    }
+
+    /// Whether the file system keeps times so fine that a change [`CLOCK_STEP`] later is sure to give another stamp.
+    pub(super) fn is_fine(&self) -> bool {
+        self.changed.1 != 0
+    }
+
     /// Whether every change of the file after `at`, when this was found or later, gives it another stamp: two changes
     /// within one step of the clock of files may leave the same one.
     pub(super) fn is_settled(&self, at: SystemTime) -> bool {
-        let step = if self.changed.1 == 0 { COARSE_STEP } else { CLOCK_STEP };
+        let step = if self.is_fine() { CLOCK_STEP } else { COARSE_STEP };
         self.changed_at().is_some_and(|changed| at.duration_since(changed).is_ok_and(|age| age >= step))
     }
 }

@@ -99,8 +99,10 @@ impl Watching {
                 Woken::Stopped => return,
                 Woken::Event | Woken::Held => false,
                 Woken::Timeout => {
+                    let looked = Instant::now();
                     let now = self.arm(&Taken::default());
                     if self.seen.is_same(&now) {
+                        self.health.set_same(looked);
                         // nothing was missed for so long that notifications count as working again
                         if self.unannounced_at.is_some_and(|at| at.elapsed() >= TRUST_AGAIN) {
                             self.unannounced_at = None;
@@ -141,7 +143,7 @@ impl Watching {
             self.signals.count_only(|path| !whole || parts.contains(path));
             let mut unfinished = self.signals.unfinished();
             unfinished.retain(|file| !whole || parts.contains(file.path.as_path()));
-            self.health.set_waits(waits_for(&unfinished));
+            self.health.set_waits(self.signals.untold().or_else(|| waits_for(&unfinished)));
             if self.signals.wait_for_close(Instant::now() + CLOSE_LOOK) == Woken::Stopped {
                 return None;
             }

@@ -97,6 +97,13 @@ fn ask(file: &Found) -> Option<(Answer, Metadata)> {
     (Stamp::of(&metadata) == file.stamp).then_some((answer, metadata))
 }
 
+impl Written {
+    /// Whether it is another than was listed, rather than open.
+    pub(super) fn is_changed(&self) -> bool {
+        self.why == Why::Changed
+    }
+}
+
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why {

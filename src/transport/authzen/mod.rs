@@ -51,6 +51,8 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange).await?;
     let mut evaluations = Evaluations::from_text(exchange::check(&body)?)?;
+    // before anything is waited for: there is a place for each
+    services.check_batch_size(evaluations.items.len(), "evaluations")?;
     let _room = services.trees.room_for(evaluations.bytes_at_once()).await?;
     let defaults = evaluations.read_defaults()?;
     let Evaluations { items, semantic, .. } = evaluations;
@@ -61,7 +63,6 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     if items.is_empty() {
         return one(&asker, defaults.complete()?).await;
     }
-    services.check_batch_size(items.len(), "evaluations")?;
     let mut defaults = Defaults::new(&asker, defaults);
     let mut out = Vec::with_capacity(128 * (items.len() + 1));
     out.extend_from_slice(b"{\"evaluations\":[");

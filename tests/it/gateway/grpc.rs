@@ -236,6 +236,8 @@ fn envoy_asks() {
         ("GET", "/open", &[("x_palisade_principal", "spoof")], "403 spoofed_header"),
         ("GET", "/open", &[("x.palisade.principal", "spoof")], "403 spoofed_header"),
         ("GET", "/open", &[("x-original-url", "/d/7")], "403 path_override"),
+        ("GET", "/open", &[("daphne-root-path", "/open")], "403 path_override"),
+        ("GET", "/open", &[("x-forwarded-proto", "http://a.test/d/7?")], "403 path_override"),
         ("GET", "/open?_method=DELETE", &[], "403 method_override"),
         ("GET", "/open", &[("forwarded", "host=b.test")], "403 host_override"),
         ("GET", "/open", &[("upgrade", "h2c")], "403 bad_upgrade"),

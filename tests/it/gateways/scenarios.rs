@@ -106,6 +106,13 @@ pub fn run(stand: &Stand<'_>) {
         ),
         ("another path for IIS", known("/d/7").with("X-Original-URL", "/d/closed"), Stops(403)),
         ("its twin", known("/d/7").with("X.Original.URL", "/d/closed"), Careful(ANN)),
+        ("a path to take off", known("/d/7").with("Script-Name", "/d"), Stops(403)),
+        ("a path that Daphne takes off", known("/d/7").with("Daphne-Root-Path", "/d"), Stops(403)),
+        ("its twin, for CGI", known("/d/7").with("Daphne.Root.Path", "/d"), Careful(ANN)),
+        ("a path that Starlette takes off", known("/d/7").with("X-Forwarded-Prefix", "/d"), Careful(ANN)),
+        ("a scheme that is a URL", known("/d/7").with("X-Forwarded-Proto", "http://gw.test/d/closed?"), Careful(ANN)),
+        ("a scheme for Symfony", known("/d/7").with("X-Forwarded-Scheme", "http://gw.test/d/closed?"), Careful(ANN)),
+        ("a port with a path", known("/d/7").with("X-Forwarded-Port", "80/d/closed?"), Careful(ANN)),
         ("another method", known("/d/7").with("X-HTTP-Method-Override", "DELETE"), Stops(403)),
         ("its twin, for PHP", known("/d/7").with("X.HTTP.Method.Override", "DELETE"), Careful(ANN)),
         ("another method in the query", known("/d/7?_method=DELETE"), Stops(403)),
@@ -127,6 +134,8 @@ pub fn run(stand: &Stand<'_>) {
         ("a host for the service", known("/d/7").with("X-Forwarded-Host", "other.test"), Careful(ANN)),
         // ---- fields and paths that services read in their own way
         ("a field of the query", known("/q?device_id=7"), Passes(ANN)),
+        ("a field behind a thousand", known(&format!("/q?{}device_id=7", "a&".repeat(1000))), Stops(403)),
+        ("a field behind a question mark", known("/q?a=?device_id=closed&device_id=7"), Stops(403)),
         ("a field for PHP", known("/q?device_id=7&device.id=closed"), Stops(403)),
         ("a field that ends at NUL", known("/q?device_id=7&device_id%00x=closed"), Stops(403)),
         ("a field in another case", known("/q?device_id=7&Device_ID=closed"), Stops(403)),
@@ -183,8 +192,18 @@ pub fn run(stand: &Stand<'_>) {
                     about()
                 );
                 assert!(nobody || who.is_empty() || callers == [who], "{}", about());
-                for name in ["x-http-method-override", "x-original-url", "x-rewrite-url", "http2-settings"] {
+                for name in [
+                    "x-http-method-override",
+                    "x-original-url",
+                    "x-rewrite-url",
+                    "http2-settings",
+                    "script-name",
+                    "daphne-root-path",
+                ] {
                     assert!(seen.like(name).is_empty(), "{name}: {}", about());
+                }
+                for name in ["x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-port"] {
+                    assert!(seen.like(name).iter().all(|value| !value.contains("/d")), "{name}: {}", about());
                 }
                 let hosts = seen.like("forwarded").into_iter().chain(seen.like("x-forwarded-host"));
                 assert!(hosts.into_iter().all(|host| !host.contains("other.test")), "{}", about());

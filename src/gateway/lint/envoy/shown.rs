@@ -5,6 +5,7 @@ use crate::gateway::lint::envoy::certificates::CERTIFICATE;
 use crate::gateway::lint::headers::{hidden_by, must_be_seen};
 use crate::gateway::lint::is_identity;
 use crate::gateway::lint::node::Node;
+use crate::gateway::overrides;
 
 /// Shows the sidecar every `X-...` header, with the names that some services take for one.
 const TWINS: &str = "x[^a-z0-9].*";
@@ -77,6 +78,20 @@ pub(super) fn shows(config: &Node<'_>, lists: &[Node<'_>], findings: &mut Vec<Di
                     name.replace('-', ".")
                 ),
                 format!("set `safe_regex: {{regex: \"{twins}\"}}` in its place"),
+            ));
+        }
+    }
+    let refused = overrides::headers().filter(|name| !name.starts_with("x-"));
+    for name in refused.chain(["content-type", "content-encoding"]) {
+        let twins = name.replace('-', ANY_MARK);
+        if !regex(&twins) {
+            findings.push(at.warning(
+                "envoy-allowed-headers",
+                format!(
+                    "the sidecar does not see `{}`, which it would refuse, and the service does",
+                    name.replace('-', ".")
+                ),
+                format!("add `safe_regex: {{regex: \"{twins}\"}}` to `allowed_headers`"),
             ));
         }
     }

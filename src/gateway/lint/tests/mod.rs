@@ -78,6 +78,11 @@ http_filters:
         - {exact: upgrade, ignore_case: true}
         - {exact: forwarded, ignore_case: true}
         - safe_regex: {regex: "x[^a-z0-9].*"}
+        - safe_regex: {regex: "content[^a-z0-9]type"}
+        - safe_regex: {regex: "content[^a-z0-9]encoding"}
+        - safe_regex: {regex: "script[^a-z0-9]name"}
+        - safe_regex: {regex: "path[^a-z0-9]info"}
+        - safe_regex: {regex: "daphne[^a-z0-9]root[^a-z0-9]path"}
     http_service:
       server_uri: {uri: "http://127.0.0.1:8180", cluster: palisade, timeout: 0.5s}
       path_prefix: /gateway/envoy

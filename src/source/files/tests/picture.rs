@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use super::{POLICY, Place, settings};
+use crate::source::files::stamp::{CLOCK_STEP, Stamp};
 use crate::source::files::tests::watch::OTHER;
-use crate::source::{FileSource, Source};
+use crate::source::picture::Seen;
+use crate::source::{FileSource, Picture, Source};
 
 /// Of the same length as `POLICY`.
 const SAME_LENGTH: &str = "forbid (principal, action, resource);";
 
-fn shows(source: &FileSource, look: &crate::source::Picture) -> bool {
+fn shows(source: &FileSource, look: &Picture) -> bool {
     look.shows(&source.load().unwrap().files)
 }
 
@@ -92,17 +96,140 @@ fn a_picture_tells_what_was_changed_before_it_from_what_was_changed_after_it() {
     }
 }
 
+/// What a file may hold that is not read by a look together with others.
+fn large(letter: &str, mebibytes: usize) -> String {
+    format!("[{{\"uid\":\"{}\"}}]", letter.repeat(mebibytes << 20))
+}
+
 #[test]
-fn a_file_that_is_too_large_to_be_read_is_told_by_its_stamp() {
-    let place = Place::new();
-    let large = |letter: &str| format!("[{{\"uid\":\"{}\"}}]", letter.repeat(17 << 20));
-    place.write("entities/large.json", large("a"));
-    let source = place.files(settings());
-    source.load().unwrap();
-    place.write("entities/.tmp", large("b"));
-    place.rename("entities/.tmp", "entities/large.json");
-    let look = source.picture();
-    assert!(shows(&source, &look));
-    place.write("entities/large.json", large("c"));
-    assert!(!shows(&source, &look));
+fn files_that_are_too_large_to_be_read_are_told_by_their_stamps() {
+    // one that is larger than all that is read, and some that are larger together
+    for (count, mebibytes) in [(1, 17), (3, 7)] {
+        let place = Place::new();
+        let names: Vec<String> = (0..count).map(|number| format!("entities/{number}.json")).collect();
+        let publish = |letter: &str| {
+            for name in &names {
+                place.write("entities/.tmp", large(letter, mebibytes));
+                place.rename("entities/.tmp", name);
+            }
+        };
+        publish("a");
+        let source = place.files(settings());
+        source.load().unwrap();
+        publish("b");
+        let look = source.picture();
+        assert!(shows(&source, &look), "{count} files");
+        publish("c");
+        let look = source.picture();
+        for name in &names {
+            for mode in [0o600, 0o644] {
+                fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+        assert!(shows(&source, &look), "{count} files, with other permissions");
+        for name in &names {
+            let look = source.picture();
+            place.write(name, large("d", mebibytes));
+            assert!(!shows(&source, &look), "{name} of {count} files");
+        }
+    }
+}
+
+#[test]
+fn a_stamp_may_be_ahead_of_the_clock() {
+    let (hour, now) = (Duration::from_secs(3_600), SystemTime::now());
+    let stamp = Stamp::of(&tempfile::tempfile().unwrap().metadata().unwrap());
+    for (clock, ahead) in [(now.checked_sub(hour).unwrap(), true), (now + hour, false)] {
+        let told = (stamp.is_ahead(clock), stamp.is_settled(clock), stamp.is_older_than(clock));
+        assert_eq!(told, (ahead, !ahead, !ahead));
+    }
+}
+
+/// Whether permissions keep this user from anything.
+fn may_read_all(place: &Place) -> bool {
+    place.write("probe", "x");
+    fs::set_permissions(place.path("probe"), fs::Permissions::from_mode(0)).unwrap();
+    fs::read(place.path("probe")).is_ok()
+}
+
+#[test]
+fn permissions_that_come_and_go_are_no_change() {
+    let set = |place: &Place, path: &str, mode: u32| {
+        fs::set_permissions(place.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    if may_read_all(&Place::new()) {
+        return; // held by the tests of `Picture` alone
+    }
+    let nothing = |_: &Place| ();
+    let rename = |place: &Place| {
+        place.write("tmp", OTHER);
+        place.rename("tmp", "policies/a.cedar");
+    };
+    let in_place = |place: &Place| place.write("policies/a.cedar", SAME_LENGTH);
+    let remove = |place: &Place| place.remove_file("policies/a.cedar");
+    // what is closed, what is done before that, and what is done when it is open again
+    let cases: &[(&str, &dyn Fn(&Place), &dyn Fn(&Place), bool)] = &[
+        ("policies/a.cedar", &nothing, &nothing, true),
+        ("policies/a.cedar", &in_place, &nothing, true),
+        ("policies/a.cedar", &rename, &nothing, true),
+        ("policies/a.cedar", &nothing, &in_place, false),
+        ("policies/a.cedar", &nothing, &rename, false),
+        ("policies", &nothing, &nothing, true),
+        ("policies", &rename, &nothing, true),
+        ("policies", &in_place, &nothing, true),
+        ("policies", &remove, &nothing, true),
+        ("policies", &nothing, &rename, false),
+        ("policies", &nothing, &in_place, false),
+        ("policies", &nothing, &remove, false),
+    ];
+    for (at, (closed, before, after, same)) in cases.iter().enumerate() {
+        let place = Place::new();
+        place.write("policies/a.cedar", POLICY);
+        let source = place.files(settings());
+        source.load().unwrap();
+        before(&place);
+        set(&place, closed, 0);
+        let look = source.picture();
+        set(&place, closed, 0o755);
+        after(&place);
+        assert_eq!(shows(&source, &look), *same, "{at}: {closed}");
+    }
+}
+
+#[test]
+fn what_could_not_be_listed_is_told_by_its_times() {
+    let nothing = |_: &Place| ();
+    let rename = |place: &Place| place.rename("old", "policies/a.cedar");
+    let in_place = |place: &Place| place.write("policies/a.cedar", SAME_LENGTH);
+    let remove = |place: &Place| place.remove_file("policies/a.cedar");
+    let directory = |place: &Place| {
+        place.rename("policies", "away");
+        place.rename("other", "policies");
+    };
+    let cases: &[(&str, &dyn Fn(&Place), bool)] = &[
+        ("nothing", &nothing, true),
+        ("an older file renamed into place", &rename, false),
+        ("written", &in_place, false),
+        ("removed", &remove, false),
+        ("another directory", &directory, false),
+    ];
+    for (what, after, same) in cases {
+        for known in [false, true] {
+            let place = Place::new();
+            place.write("policies/a.cedar", POLICY);
+            place.write("other/a.cedar", OTHER);
+            place.write("old", OTHER);
+            let source = place.files(settings());
+            // what was loaded before is not what was there when it could not be listed
+            let mut look = Picture::default();
+            for origin in source.load().unwrap().files.keys().filter(|_| known) {
+                look.add(origin, Seen { gone: true, sha256: Some([0; 32]), stamp: None });
+            }
+            thread::sleep(CLOCK_STEP);
+            look.hide(SystemTime::now());
+            thread::sleep(CLOCK_STEP);
+            after(&place);
+            assert_eq!(shows(&source, &look), *same, "{what}, loaded before: {known}");
+        }
+    }
 }
