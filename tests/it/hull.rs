@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use palisade::telemetry::{Listener, Work};
 use serde_json::json;
@@ -135,7 +136,7 @@ fn a_crowd_that_rests_keeps_no_new_connection_out() {
     server.until("all have begun", |server| server.services.unanswered() >= 20);
     let mut late = Wire::open(server.decisions);
     late.send(&request);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     assert_eq!((server.services.unanswered(), given_up(&server)), (20, 0));
     for wire in &mut held {
         wire.send(&request[request.len() - 1..]);
@@ -149,7 +150,7 @@ fn work_that_hangs_is_told_by_others() {
     let server = tiny(json!({}));
     let degraded = || server.admin().get("/v1/status").json()["degraded"].to_string();
     assert!(!degraded().contains("have been read"), "{}", degraded());
-    let long_ago = std::time::Instant::now().checked_sub(std::time::Duration::from_secs(11)).unwrap();
+    let long_ago = std::time::Instant::now().checked_sub(Duration::from_secs(11)).unwrap();
     server.services.metrics.works.note(Work::Identity, Some(long_ago));
     assert!(degraded().contains("the files of keys and API tokens have been read"), "{}", degraded());
     let metrics = server.admin().get("/metrics").text();
@@ -190,7 +191,7 @@ fn a_unix_socket_that_was_removed_is_bound_again() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "not a socket").unwrap();
     server.until("told", |_| told());
-    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    std::thread::sleep(Duration::from_millis(1_200));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "not a socket");
     std::fs::remove_file(&path).unwrap();
     server.until("bound again", |_| reached() && !told());
@@ -207,7 +208,7 @@ fn a_silent_http2_connection_does_not_hold_up_the_end() {
     let (status, log) = process.wait();
     assert_eq!(status.code(), Some(0), "{log}");
     // much less than the grace period, on a slow machine too
-    assert!(started.elapsed() < std::time::Duration::from_secs(15), "{:?}: {log}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}: {log}", started.elapsed());
 }
 
 /// Probes that wait behind decisions get the process killed while it works.
@@ -216,4 +217,27 @@ fn health_is_answered_while_every_thread_decides() {
     for path in ["/livez", "/metrics", "/v1/status"] {
         assert_eq!(Server::admin_while_busy(json!({}), path), 200, "{path}");
     }
+}
+
+/// An alert on the age of the data must not fire where nothing changes, and must where what changed is refused.
+#[test]
+fn a_look_that_finds_nothing_new_confirms_the_data() {
+    let process = Process::start(workspace(), &["reload.poll=200ms"]);
+    let age = || process.metric("palisade_data_age_seconds");
+    let before = std::cell::Cell::new(age());
+    process.until("confirmed", |_| {
+        let now = age();
+        now < before.replace(now)
+    });
+    std::fs::write(process.path("policies/broken.cedar"), "permit (").unwrap();
+    process.until("refused", |process| process.metric("palisade_reloads_total{result=\"bad\",source=\"files\"}") > 0.0);
+    let mut ages = Vec::new();
+    for _ in 0..10 {
+        ages.push(age());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(ages.is_sorted(), "{ages:?}");
+    std::fs::remove_file(process.path("policies/broken.cedar")).unwrap();
+    let before = age();
+    process.until("confirmed again", |_| age() < before);
 }

@@ -148,7 +148,7 @@ fn a_stamp_may_be_ahead_of_the_clock() {
 /// Whether permissions keep this user from anything.
 fn may_read_all(place: &Place) -> bool {
     place.write("probe", "x");
-    fs::set_permissions(place.path("probe"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.path("probe"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::read(place.path("probe")).is_ok()
 }
 
@@ -168,7 +168,7 @@ fn permissions_that_come_and_go_are_no_change() {
     let in_place = |place: &Place| place.write("policies/a.cedar", SAME_LENGTH);
     let remove = |place: &Place| place.remove_file("policies/a.cedar");
     // what is closed, what is done before that, and what is done when it is open again
-    let cases: &[(&str, &dyn Fn(&Place), &dyn Fn(&Place), bool)] = &[
+    let cases: &[Case<'_>] = &[
         ("policies/a.cedar", &nothing, &nothing, true),
         ("policies/a.cedar", &in_place, &nothing, true),
         ("policies/a.cedar", &rename, &nothing, true),
@@ -196,6 +196,9 @@ fn permissions_that_come_and_go_are_no_change() {
     }
 }
 
+/// What is done to a place after the look, and whether a load then brings what was there.
+type Later<'a> = (&'a str, &'a dyn Fn(&Place), bool);
+
 #[test]
 fn what_could_not_be_listed_is_told_by_its_times() {
     let nothing = |_: &Place| ();
@@ -206,7 +209,7 @@ fn what_could_not_be_listed_is_told_by_its_times() {
         place.rename("policies", "away");
         place.rename("other", "policies");
     };
-    let cases: &[(&str, &dyn Fn(&Place), bool)] = &[
+    let cases: &[Later<'_>] = &[
         ("nothing", &nothing, true),
         ("an older file renamed into place", &rename, false),
         ("written", &in_place, false),
