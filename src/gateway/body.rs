@@ -58,11 +58,13 @@ pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Optio
     let mut members = Vec::new();
     let mut names: Vec<String> = Vec::new();
     let mut is_unread = media.hidden;
-    match Value::parse(bytes) {
-        Ok(Value::Object(found)) if media.json != Json::No => members = found,
-        Ok(_) => {}
-        // a key twice, numbers beyond all bounds, a mark before it, something behind it: others read on
-        Err(_) => is_unread |= media.json == Json::Yes || (media.json == Json::Like && begins_as_object(bytes)),
+    if media.json != Json::No {
+        match Value::parse(bytes) {
+            Ok(Value::Object(found)) => members = found,
+            Ok(_) => {}
+            // a key twice, numbers beyond all bounds, a mark before it, something behind it: others read on
+            Err(_) => is_unread |= media.json == Json::Yes || begins_as_object(bytes),
+        }
     }
     if media.form {
         let text = String::from_utf8_lossy(bytes);

@@ -81,16 +81,13 @@ impl Process {
     }
 
     fn spawn(command: &mut Command, dir: tempfile::TempDir, settings: &[&str]) -> Self {
-        let always = SERVED_BY_TESTS.iter().chain(settings).copied();
-        Self::serve(command, dir, &Vec::from_iter(always))
+        let settings: Vec<&str> = over_those_of_tests(settings).collect();
+        Self::serve(command, dir, &settings)
     }
 
     /// Serves what this command finds with these settings alone, and waits until it is ready.
     pub fn serve(command: &mut Command, dir: tempfile::TempDir, settings: &[&str]) -> Self {
-        command.arg("serve");
-        for setting in settings {
-            command.args(["--set", setting]);
-        }
+        add_serve(command, settings.iter().copied());
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
@@ -203,10 +200,19 @@ const SERVED_BY_TESTS: [&str; 6] = [
     "reload.quiet=20ms",
 ];
 
+/// These settings over those of the tests.
+fn over_those_of_tests<'s>(settings: &'s [&'s str]) -> impl Iterator<Item = &'s str> {
+    SERVED_BY_TESTS.iter().chain(settings).copied()
+}
+
 /// Has `command` serve on ports of its own, with these settings over those of the tests.
 pub fn serve_with(command: &mut Command, settings: &[&str]) {
+    add_serve(command, over_those_of_tests(settings));
+}
+
+fn add_serve<'s>(command: &mut Command, settings: impl Iterator<Item = &'s str>) {
     command.arg("serve");
-    for setting in SERVED_BY_TESTS.iter().chain(settings) {
+    for setting in settings {
         command.args(["--set", setting]);
     }
 }

@@ -91,15 +91,12 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let status = runtime.block_on(async {
             let app = App::start(settings(&flags)).await.expect("the sidecar starts");
-            let admin = app.addresses().into_iter().find_map(|(surface, addr)| match addr {
-                ListenAddr::Tcp(addr) if surface == Surface::Admin => Some(addr),
-                _ => None,
-            });
+            let admin = tcp(&app.addresses(), Surface::Admin).unwrap();
             let (stop, stopped) = watch::channel(false);
             let running = tokio::spawn(app.run(stopped));
             // the listeners begin when it is polled; from then on the only thread waits for the answer
             tokio::task::yield_now().await;
-            let status = join(thread::spawn(move || Client::new(admin.unwrap()).get(path).status));
+            let status = join(thread::spawn(move || Client::new(admin).get(path).status));
             stop.send_replace(true);
             running.await.unwrap();
             status
@@ -109,10 +106,7 @@ impl Server {
     }
 
     fn find(&self, wanted: Surface) -> Option<SocketAddr> {
-        self.addresses.iter().find_map(|(surface, addr)| match addr {
-            ListenAddr::Tcp(addr) if *surface == wanted => Some(*addr),
-            _ => None,
-        })
+        tcp(&self.addresses, wanted)
     }
 
     /// The TCP address of a listener.
@@ -156,6 +150,14 @@ impl Server {
     pub fn project(path: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
     }
+}
+
+/// The TCP address of a listener among these.
+fn tcp(addresses: &[(Surface, ListenAddr)], wanted: Surface) -> Option<SocketAddr> {
+    addresses.iter().find_map(|(surface, addr)| match addr {
+        ListenAddr::Tcp(addr) if *surface == wanted => Some(*addr),
+        _ => None,
+    })
 }
 
 impl Drop for Server {
