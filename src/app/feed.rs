@@ -17,7 +17,7 @@ use crate::app::pictures::{self, Newest, Taken};
 use crate::domain::{Diagnostic, Digest};
 use crate::source::{Loaded, Source, Watch};
 use crate::state::{Origin, Rejected, State};
-use crate::telemetry::{Metrics, Work, supervised};
+use crate::telemetry::{Metrics, Work, start_thread, supervised};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
 const WATCH_CHECK: Duration = Duration::from_millis(250);
@@ -83,11 +83,11 @@ impl Feed {
             told: Vec::new(),
             metrics: metrics.clone(),
         };
-        let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(supervised(
+        let thread = start_thread(
             "palisade-feed",
-            metrics,
-            move || loader.run(&asked, &mut tell_first, watching),
-        ))?;
+            None,
+            supervised("palisade-feed", metrics, move || loader.run(&asked, &mut tell_first, watching)),
+        )?;
         Ok(Self { wishes, first: Some(first), thread: Some(thread), state })
     }
 

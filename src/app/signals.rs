@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::app::feed::Wish;
 use crate::config::ShutdownSettings;
-use crate::telemetry::{events, logging, supervised_early};
+use crate::telemetry::{events, logging, start_thread, supervised_early};
 use crate::transport::Services;
 
 /// How long past its time the end may be before the process is ended whatever it does.
@@ -101,7 +100,7 @@ impl Signals {
         let (apps, mut app) = oneshot::channel();
         let (mut caught, mut started) = (caught, None);
         let work = move || runtime.block_on(caught.run(&mut app, &mut started));
-        thread::Builder::new().name("palisade-signals".to_owned()).spawn(supervised_early("palisade-signals", work))?;
+        start_thread("palisade-signals", None, supervised_early("palisade-signals", work))?;
         Ok(Self { apps })
     }
 

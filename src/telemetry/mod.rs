@@ -17,5 +17,5 @@ pub use labels::{
 };
 pub use metrics::Metrics;
 pub use pipe::dropped_lines;
-pub use threads::{fresh_id, room_for_threads, supervised, supervised_early};
+pub use threads::{fresh_id, room_for_threads, start_thread, supervised, supervised_early};
 pub use works::{UnderWay, Works};
