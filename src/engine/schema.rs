@@ -130,6 +130,11 @@ impl SchemaModel {
         Self { cedar, entity_types, contexts }
     }
 
+    /// The names of the entity types.
+    pub fn entity_type_names(&self) -> impl Iterator<Item = &str> {
+        self.entity_types.keys().map(String::as_str)
+    }
+
     /// What the schema says of a type, if it declares it.
     #[must_use]
     pub fn entity_type(&self, name: &str) -> Option<&EntityType> {
