@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::app::App;
 use crate::app::feed::Wish;
+use crate::app::notify::Notifier;
 use crate::config::ShutdownSettings;
 use crate::telemetry::{events, logging, supervised_early};
 use crate::transport::Services;
@@ -75,6 +76,7 @@ struct Started {
     wake: mpsc::Sender<Wish>,
     stop: watch::Sender<bool>,
     shutdown: ShutdownSettings,
+    notifier: Option<Arc<Notifier>>,
 }
 
 struct Caught {
@@ -106,11 +108,11 @@ impl Signals {
     }
 
     /// Does what the signals say from now on. What it returns turns true when the process is to stop.
-    pub(super) fn obey(self, app: &App) -> watch::Receiver<bool> {
+    pub(super) fn obey(self, app: &App, notifier: Option<Arc<Notifier>>) -> watch::Receiver<bool> {
         let (stop, stopped) = watch::channel(false);
         let (services, wake, shutdown) = (app.services.clone(), app.feed.wishes(), app.settings.shutdown);
         // the thread lasts as long as the process does
-        let _ = self.apps.send(Started { services, wake, stop, shutdown });
+        let _ = self.apps.send(Started { services, wake, stop, shutdown, notifier });
         stopped
     }
 }
@@ -151,7 +153,8 @@ impl Caught {
     }
 
     /// Until SIGTERM or SIGINT, doing what the other signals say.
-    async fn reload_until_told(&mut self, services: &Services, wake: &mpsc::Sender<Wish>) {
+    async fn reload_until_told(&mut self, started: &Started) {
+        let Started { services, wake, notifier, .. } = started;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -163,6 +166,11 @@ impl Caught {
                 _ = self.hangup.recv() => {
                     // the feed is gone only when the process stops
                     let _ = wake.send(Wish::Load(Instant::now()));
+                    if let Some(notifier) = notifier {
+                        let (over, done) = oneshot::channel();
+                        let _ = wake.send(Wish::Tell(over));
+                        notifier.reloading(done);
+                    }
                     if let Some(tokens) = &services.admin_tokens {
                         tokens.reload();
                     }
@@ -177,9 +185,9 @@ impl Caught {
     }
 
     async fn obey(&mut self, app: &Started, told: bool) {
-        let Started { services, wake, stop, shutdown } = app;
+        let Started { services, stop, shutdown, .. } = app;
         if !told {
-            self.reload_until_told(services, wake).await;
+            self.reload_until_told(app).await;
         }
         stop.send_replace(true);
         let overdue = shutdown.delay + shutdown.grace + OVERDUE;

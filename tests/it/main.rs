@@ -34,6 +34,7 @@ mod layers;
 mod limits;
 mod log_overflow;
 mod native;
+mod notify;
 mod openapi;
 mod order;
 mod paths;
