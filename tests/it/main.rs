@@ -19,6 +19,7 @@ mod bundle;
 mod cache;
 mod corpus;
 mod decision_log;
+mod deploy;
 mod differential;
 mod documents;
 mod door;

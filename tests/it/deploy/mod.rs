@@ -37,7 +37,7 @@ fn skip(what: &str, missing: &str) {
 }
 
 fn installed() -> PathBuf {
-    Server::project("target/deploy").into()
+    Server::project("target/deploy")
 }
 
 /// A program of the machine, or of what was fetched with the libraries that it needs.
@@ -50,7 +50,7 @@ fn program(name: &str) -> Option<Command> {
             let libraries: Vec<String> = libraries
                 .flat_map(|entries| entries.map(|entry| entry.unwrap().path()))
                 .filter(|path| path.to_str().is_some_and(|path| path.ends_with("-linux-gnu")))
-                .map(|path| path.display().to_string())
+                .map(|path| format!("{0}:{0}/systemd", path.display()))
                 .collect();
             let mut command = Command::new(path);
             command.env("LD_LIBRARY_PATH", libraries.join(":"));
@@ -99,6 +99,39 @@ fn accepted(dir: &Path, config: &str) {
     let file = dir.join("accepted.yaml");
     std::fs::write(&file, config).unwrap();
     succeed(command(dir).args(["config", "show", "--config"]).arg(&file));
+}
+
+/// The files below a directory of `deploy/`, with their paths from the project's root.
+fn files(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path.strip_prefix(Server::project("")).unwrap().display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_names_every_file_and_no_other() {
+    let page = std::fs::read_to_string(Server::project("docs/deploy.md")).unwrap();
+    let there = files(&artefact(""));
+    for file in &there {
+        let name = file.rsplit('/').next().unwrap();
+        assert!(page.contains(name), "docs/deploy.md does not name {file}");
+    }
+    let ends = |c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c));
+    for (at, _) in page.match_indices("deploy/") {
+        let path = page[at..].split(ends).next().unwrap().trim_end_matches('.');
+        // `target/deploy/`, `kubectl exec deploy/app`
+        if page[..at].ends_with("exec ") || page[..at].ends_with('-') {
+            continue;
+        }
+        assert!(Server::project(path).exists(), "docs/deploy.md names {path}");
+    }
 }
 
 /// Seconds of a duration such as `20s` or `5min`.
