@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod feed;
+mod notify;
 mod ops;
 mod pictures;
 mod signals;
@@ -31,6 +32,7 @@ use crate::transport::{
     self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface, Trees,
 };
 use feed::{FEED_PATIENCE, Feed, First};
+use notify::Notifier;
 use ops::OpsRuntime;
 use signals::Signals;
 
@@ -106,7 +108,11 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
         let require = settings.load.require;
         let mut app = App::start_observed(settings, observers).await?;
         let Some(signals) = signals.take() else { return Ok(()) };
-        let stop = signals.obey(&app);
+        let notifier = Notifier::from_environment();
+        let stop = signals.obey(&app, notifier.clone());
+        if let Some(notifier) = notifier {
+            tokio::spawn(notifier.keep(app.services.clone(), stop.clone()));
+        }
         let first = app.feed.first().filter(|_| require);
         tokio::select! {
             () = app.run(stop) => Ok(()),

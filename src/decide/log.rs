@@ -179,6 +179,12 @@ impl DecisionLog {
         self.shared.queue.bytes()
     }
 
+    /// How full the queue is, from 0 to 1: by memory or by records, whichever is nearer to its bound.
+    #[must_use]
+    pub fn queue_ratio(&self) -> f64 {
+        self.shared.queue.fullness()
+    }
+
     /// Writes what waits and ends the thread, until `deadline` at most. A sink that takes nothing for as long as
     /// `patience` is given up before. What is not written then is counted as lost.
     pub fn close(&self, patience: Duration, deadline: Instant) {

@@ -100,6 +100,10 @@ pub struct Metrics {
     pub decision_log_failing: IntGauge,
     /// Memory of records that wait to be written. Set before a scrape.
     pub decision_log_queue_bytes: IntGauge,
+    /// How full the decision log's queue is, from 0 to 1. Set before a scrape.
+    pub decision_log_queue_ratio: Gauge,
+    /// Whether something works worse than it should. Set before a scrape.
+    pub degraded: IntGauge,
     log_dropped: IntCounter,
     snapshot_counter: IntGauge,
     snapshot_info: IntGaugeVec,
@@ -246,6 +250,12 @@ impl Metrics {
                 "palisade_decision_log_queue_bytes",
                 "Memory of the decision log's records that are not written yet.",
             )?,
+            decision_log_queue_ratio: build.register(Gauge::new(
+                "palisade_decision_log_queue_ratio",
+                "How full the decision log's queue is, from 0 to 1.",
+            )?)?,
+            degraded: build
+                .gauge("palisade_degraded", "Whether something works worse than it should; /v1/status says what.")?,
             log_dropped: build.counter(
                 "palisade_log_dropped_total",
                 "Lines of the sidecar's own log that were dropped because standard error took nothing.",
