@@ -100,6 +100,10 @@ pub struct Metrics {
     pub decision_log_failing: IntGauge,
     /// Memory of records that wait to be written. Set before a scrape.
     pub decision_log_queue_bytes: IntGauge,
+    /// Spans that a collector of traces took.
+    pub spans_exported: IntCounter,
+    /// Spans that no collector has got.
+    pub spans_dropped: IntCounter,
     log_dropped: IntCounter,
     snapshot_counter: IntGauge,
     snapshot_info: IntGaugeVec,
@@ -245,6 +249,11 @@ impl Metrics {
             decision_log_queue_bytes: build.gauge(
                 "palisade_decision_log_queue_bytes",
                 "Memory of the decision log's records that are not written yet.",
+            )?,
+            spans_exported: build.counter("palisade_spans_exported_total", "Spans that the collector of traces took.")?,
+            spans_dropped: build.counter(
+                "palisade_spans_dropped_total",
+                "Spans lost because the queue was full or the collector did not take them.",
             )?,
             log_dropped: build.counter(
                 "palisade_log_dropped_total",
