@@ -250,7 +250,8 @@ impl Metrics {
                 "palisade_decision_log_queue_bytes",
                 "Memory of the decision log's records that are not written yet.",
             )?,
-            spans_exported: build.counter("palisade_spans_exported_total", "Spans that the collector of traces took.")?,
+            spans_exported: build
+                .counter("palisade_spans_exported_total", "Spans that the collector of traces took.")?,
             spans_dropped: build.counter(
                 "palisade_spans_dropped_total",
                 "Spans lost because the queue was full or the collector did not take them.",

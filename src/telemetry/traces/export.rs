@@ -288,7 +288,10 @@ impl Outage {
         }
         if !self.known && self.told.is_none_or(|told| told.elapsed() >= QUIET) {
             (self.known, self.told) = (true, Some(Instant::now()));
-            tracing::warn!(collector, "traces cannot be exported: {reason}; spans that find the queue full are dropped");
+            tracing::warn!(
+                collector,
+                "traces cannot be exported: {reason}; spans that find the queue full are dropped"
+            );
         }
     }
 

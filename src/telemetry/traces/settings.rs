@@ -147,7 +147,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
             match pair.filter(usable) {
                 Some(pair) => headers.push(pair),
                 // a value may be secret
-                None => self.problems.push(format!("`{name}` has an entry that is no header (`name=value,…`); it is skipped")),
+                None => self
+                    .problems
+                    .push(format!("`{name}` has an entry that is no header (`name=value,…`); it is skipped")),
             }
         }
         headers
@@ -232,7 +234,8 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> (Option<TraceSettings>, Vec<String>) {
         let mut problems = Vec::new();
-        let value = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let value =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         (TraceSettings::read(value, &mut problems), problems)
     }
 
