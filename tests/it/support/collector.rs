@@ -104,8 +104,14 @@ fn take(stream: &TcpStream, all: &Mutex<Vec<Posted>>, answer: &AtomicU16) -> Opt
     }
     let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
     reader.read_exact(&mut body).ok()?;
+    if headers.get("content-encoding").is_some_and(|coding| coding == "gzip") {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut plain).unwrap();
+        body = plain;
+    }
     let status = answer.load(Ordering::SeqCst);
-    all.lock().unwrap().push(Posted { line: line.trim_end().to_owned(), headers, spans: spans(&body) });
+    let posted = Posted { line: line.trim_end().to_owned(), headers, spans: spans(&body) };
+    all.lock().unwrap().push(posted);
     if status == SILENT {
         thread::sleep(Duration::from_secs(60));
         return None;
