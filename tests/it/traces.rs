@@ -409,6 +409,36 @@ fn a_collector_that_fails_costs_spans_alone() {
     }
 }
 
+#[test]
+fn a_collector_may_reject_spans() {
+    let collector = Collector::start();
+    collector.rejects(1);
+    let process = exporting(&collector, &[]);
+    ask(&process, "/v1/is_authorized", &[], &native("alice"));
+    collector.wait(1);
+    process.until("counted", |process| process.metric("palisade_spans_dropped_total") == 1.0);
+    process.until("reported", |process| process.log().contains("the collector rejected spans: \"too old\""));
+    assert_eq!(process.metric("palisade_spans_exported_total"), 0.0);
+}
+
+#[test]
+fn a_collector_over_tls_is_trusted_by_its_certificate() {
+    let collector = Collector::start_tls();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ca.pem");
+    std::fs::write(&file, collector.certificate.as_deref().unwrap()).unwrap();
+    let process = exporting(&collector, &[("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_str().unwrap())]);
+    ask(&process, "/v1/is_authorized", &[], &native("alice"));
+    collector.wait(1);
+    // the system trusts others
+    let other = exporting(&collector, &[]);
+    ask(&other, "/v1/is_authorized", &[], &native("bob"));
+    other.until("reported", |other| {
+        ["traces cannot be exported", "no traces are exported"].iter().any(|text| other.log().contains(text))
+    });
+    assert_eq!(collector.spans().len(), 1);
+}
+
 // ---- A real collector
 
 /// Rotel, and what it writes to standard error.

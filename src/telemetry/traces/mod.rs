@@ -193,6 +193,9 @@ impl Notes {
 mod tests {
     use super::*;
 
+    /// Whether there are many, what is noted, and what the span says then.
+    type Case = (bool, fn(&Notes), &'static str);
+
     #[test]
     fn notes_become_attributes() {
         let attributes = |many: bool, note: fn(&Notes)| {
@@ -202,7 +205,7 @@ mod tests {
             notes.attributes(many, |name, value| all.push(format!("{name}={value:?}")));
             all.join(" ")
         };
-        let cases: [(bool, fn(&Notes), &str); 7] = [
+        let cases: [Case; 7] = [
             (false, |_| {}, ""),
             (
                 false,

@@ -327,7 +327,7 @@ mod tests {
         let long = "x".repeat(70_000);
         let attributes = [
             ("text", Value::Text("caf\u{e9}")),
-            ("", Value::Text("")),
+            ("empty", Value::Text("")),
             ("long", Value::Text(&long)),
             ("no", Value::Bool(false)),
             ("yes", Value::Bool(true)),
@@ -375,7 +375,7 @@ mod tests {
             end: u64::MAX,
             attributes: vec![
                 pair("text", text("caf\u{e9}")),
-                pair("", text("")),
+                pair("empty", text("")),
                 pair("long", text(&long)),
                 pair("no", Any::Bool(false)),
                 pair("yes", Any::Bool(true)),

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// A span as it came, its attributes as text.
 #[derive(Debug, Clone, Default)]
@@ -36,8 +38,17 @@ pub struct Posted {
 
 pub struct Collector {
     pub addr: SocketAddr,
+    /// The certificate that it is trusted by, where it speaks TLS.
+    pub certificate: Option<String>,
     posted: Arc<Mutex<Vec<Posted>>>,
-    status: Arc<AtomicU16>,
+    answer: Arc<Answer>,
+}
+
+/// What it answers.
+#[derive(Default)]
+struct Answer {
+    status: AtomicU16,
+    rejects: AtomicU8,
 }
 
 /// A status for which nothing is answered.
@@ -45,26 +56,57 @@ pub const SILENT: u16 = 0;
 
 impl Collector {
     pub fn start() -> Self {
+        Self::listening(None, serve)
+    }
+
+    /// One that speaks TLS, as `localhost`.
+    pub fn start_tls() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let config = Arc::new(config);
+        Self::listening(Some(made.cert.pem()), move |stream, all, answer| {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            serve(rustls::StreamOwned::new(connection, stream), all, answer);
+        })
+    }
+
+    fn listening(
+        certificate: Option<String>,
+        serve: impl Fn(TcpStream, &Mutex<Vec<Posted>>, &Answer) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let (posted, status) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU16::new(200)));
-        let (all, answer) = (posted.clone(), status.clone());
+        let (posted, answer) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Answer::default()));
+        answer.status.store(200, Ordering::SeqCst);
+        let (all, answers, serve) = (posted.clone(), answer.clone(), Arc::new(serve));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (all, answer) = (all.clone(), answer.clone());
-                thread::spawn(move || while take(&stream, &all, &answer).is_some() {});
+                let (all, answers, serve) = (all.clone(), answers.clone(), serve.clone());
+                thread::spawn(move || serve(stream, &all, &answers));
             }
         });
-        Self { addr, posted, status }
+        Self { addr, certificate, posted, answer }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        match self.certificate {
+            Some(_) => format!("https://localhost:{}", self.addr.port()),
+            None => format!("http://{}", self.addr),
+        }
     }
 
     /// What it answers from now on.
     pub fn answers(&self, status: u16) {
-        self.status.store(status, Ordering::SeqCst);
+        self.answer.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Says from now on that it rejected so many spans of each request.
+    pub fn rejects(&self, spans: u8) {
+        self.answer.rejects.store(spans, Ordering::SeqCst);
     }
 
     /// What was posted to it, whatever it answered.
@@ -91,8 +133,12 @@ impl Collector {
     }
 }
 
-fn take(stream: &TcpStream, all: &Mutex<Vec<Posted>>, answer: &AtomicU16) -> Option<()> {
-    let mut reader = BufReader::new(stream);
+fn serve<S: Read + Write>(stream: S, all: &Mutex<Vec<Posted>>, answer: &Answer) {
+    let mut stream = BufReader::new(stream);
+    while take(&mut stream, all, answer).is_some() {}
+}
+
+fn take<S: Read + Write>(reader: &mut BufReader<S>, all: &Mutex<Vec<Posted>>, answer: &Answer) -> Option<()> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut headers = BTreeMap::new();
@@ -109,15 +155,24 @@ fn take(stream: &TcpStream, all: &Mutex<Vec<Posted>>, answer: &AtomicU16) -> Opt
         flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut plain).unwrap();
         body = plain;
     }
-    let status = answer.load(Ordering::SeqCst);
+    let status = answer.status.load(Ordering::SeqCst);
     let posted = Posted { line: line.trim_end().to_owned(), headers, spans: spans(&body) };
     all.lock().unwrap().push(posted);
     if status == SILENT {
         thread::sleep(Duration::from_secs(60));
         return None;
     }
-    let mut out = stream;
-    write!(out, "HTTP/1.1 {status} x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n").ok()
+    let mut body = Vec::new();
+    match answer.rejects.load(Ordering::SeqCst) {
+        0 => {}
+        // `partial_success`, with `rejected_spans` and `error_message`
+        spans => body.extend([&[10, 11, 8, spans, 18, 7][..], b"too old"].concat()),
+    }
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status} x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {length}\r\n\r\n");
+    reader.get_mut().write_all(&[head.as_bytes(), &body].concat()).ok()?;
+    reader.get_mut().flush().ok()
 }
 
 enum Field<'m> {
