@@ -128,7 +128,7 @@ pub(super) fn span(record: &SpanRecord<'_>) -> Vec<u8> {
     out
 }
 
-/// A `Resource` and an `InstrumentationScope`, for [`request`].
+/// A `Resource` and an `InstrumentationScope`: the frame around spans.
 pub(super) struct Frame {
     resource: Vec<u8>,
     scope: Vec<u8>,
