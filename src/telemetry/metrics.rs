@@ -104,6 +104,10 @@ pub struct Metrics {
     pub decision_log_queue_ratio: Gauge,
     /// Whether something works worse than it should. Set before a scrape.
     pub degraded: IntGauge,
+    /// Spans that a collector of traces took.
+    pub spans_exported: IntCounter,
+    /// Spans that no collector has got.
+    pub spans_dropped: IntCounter,
     log_dropped: IntCounter,
     snapshot_counter: IntGauge,
     snapshot_info: IntGaugeVec,
@@ -256,6 +260,12 @@ impl Metrics {
             )?)?,
             degraded: build
                 .gauge("palisade_degraded", "Whether something works worse than it should; /v1/status says what.")?,
+            spans_exported: build
+                .counter("palisade_spans_exported_total", "Spans that the collector of traces took.")?,
+            spans_dropped: build.counter(
+                "palisade_spans_dropped_total",
+                "Spans lost because the queue was full or the collector did not take them.",
+            )?,
             log_dropped: build.counter(
                 "palisade_log_dropped_total",
                 "Lines of the sidecar's own log that were dropped because standard error took nothing.",

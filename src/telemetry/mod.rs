@@ -7,8 +7,10 @@ pub mod events;
 mod labels;
 pub mod logging;
 pub mod metrics;
+pub mod outbound;
 mod pipe;
 pub mod threads;
+pub mod traces;
 mod works;
 
 pub use labels::{

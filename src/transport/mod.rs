@@ -24,6 +24,7 @@ mod places;
 mod respond;
 mod router;
 mod socket;
+mod span;
 mod streamed;
 mod timer;
 mod token;
@@ -48,6 +49,7 @@ use tokio::sync::Semaphore;
 use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::{DecisionLog, Pdp};
 use crate::engine::Limits;
+use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Listener, Metrics};
 use conn::Open;
 use exchange::{BodyLimits, Exchange};
@@ -60,6 +62,8 @@ pub struct Services {
     pub pdp: Pdp,
     /// Knows the callers of gateways.
     pub gateway: Gateway,
+    /// Exports a span for each request for decisions, where that is asked for.
+    pub tracer: Option<Tracer>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Limits of the listeners.

@@ -47,4 +47,5 @@ mod reload;
 mod smuggling;
 mod support;
 mod tidy;
+mod traces;
 mod your_own_bundle;
