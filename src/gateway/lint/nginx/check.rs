@@ -8,6 +8,7 @@ use crate::gateway::lint::nginx::known::Known;
 use crate::gateway::lint::nginx::pass;
 use crate::gateway::lint::nginx::scope::Block;
 use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, resolved};
+use crate::gateway::lint::nginx::value::{of_client_at, of_host_at, reads};
 use crate::gateway::lint::report::Report;
 use crate::gateway::lint::{DEADLINE, NOT_CHECKED, answers};
 
@@ -94,17 +95,13 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             }
             // an address may come from elsewhere, such as PROXY protocol, but not from what the client wrote
             Some(set) if name == "X-Forwarded-For" => {
-                if pass::of_client_at(set.argument(2), check, known) {
+                if of_client_at(set.argument(2), check, known) {
                     report.warn("nginx-check-told", Some(set.at), twisted, &help);
                 }
             }
-            // a fixed host is as good, if the routes know it
             Some(set) if name == "X-Original-Host" => {
-                if pass::of_client_at(set.argument(2), check, known) {
-                    let message = "the client says itself which host's routes decide";
+                if let Some(message) = host(set.argument(2), check, known, twisted) {
                     report.warn("nginx-check-told", Some(set.at), message, &help);
-                } else if comes_from(set.argument(2), "$http_host", check) {
-                    report.warn("nginx-check-told", Some(set.at), twisted, &help);
                 }
             }
             Some(set) if set.argument(2).replace(['{', '}'], "") != value => {
@@ -115,10 +112,19 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// Whether a value names a variable, itself or through one that `set` gives it.
-fn comes_from(value: &str, variable: &str, check: &Block<'_>) -> bool {
-    let through = |set: &&Directive| names(value, set.argument(1)) && names(set.argument(2), variable);
-    names(value, variable) || check.sets().iter().any(through)
+/// What is wrong with the host that the sidecar is told. A fixed one is as good if the service gets a fixed one too, or if
+/// requests for no other host come here.
+fn host(value: &str, check: &Block<'_>, known: &Known<'_>, twisted: &'static str) -> Option<&'static str> {
+    if of_client_at(value, check, known) {
+        return Some("the client says itself which host's routes decide");
+    }
+    if of_host_at(value, check, known) {
+        return Some(twisted);
+    }
+    let follows = reads(value, &|variable| variable == "host", check, known);
+    let only = known.only_name(check).is_some_and(|name| [name, "$server_name", "${server_name}"].contains(&value));
+    (!follows && !only && known.goes_by_host(check))
+        .then_some("requests for any host are checked by the routes of this one, and the service goes by their own")
 }
 
 /// What answers beside the sidecar: `return`, a file, or another service.
