@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::gateway::lint::answers::normal;
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::nginx::{chosen, pass};
 use crate::gateway::lint::nginx::scope::{Block, Server, walk};
 use crate::gateway::lint::nginx::target::{Target, names, of_sidecar, resolved};
+use crate::gateway::lint::nginx::{chosen, pass};
 
 /// Whether a `listen` makes its server the one for hosts that no server names.
 fn is_default(listen: &Directive) -> bool {
@@ -59,7 +59,8 @@ impl<'t> Known<'t> {
             check.header("proxy_set_header", "Upgrade").is_some_and(|told| names(told.argument(2), "$http_upgrade"))
         });
         let mut replaced: Option<HashSet<String>> = None;
-        for (server, block) in servers.iter().flat_map(|server| server.blocks.iter().map(move |block| (server, block))) {
+        for (server, block) in servers.iter().flat_map(|server| server.blocks.iter().map(move |block| (server, block)))
+        {
             let Some(pass) = pass::passes(block).filter(|_| !known.is_check(block)) else { continue };
             for url in resolved(pass.argument(1), block) {
                 let services: Vec<String> =

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::gateway::lint::IDENTITY;
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::headers::{is_held_to_the_same, overrides};
+use crate::gateway::lint::headers::{is_held_to_the_same, is_override, overrides};
 use crate::gateway::lint::nginx::known::Known;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
 use crate::gateway::lint::nginx::target::{Target, resolved, variables, writes_path};
@@ -138,11 +138,14 @@ fn host_name(pass: &Directive) -> &'static str {
 
 /// Whether the service goes by the host of the request, and not by one that is fixed.
 pub(super) fn follows_host(block: &Block<'_>, pass: &Directive, known: &Known<'_>) -> bool {
-    let name = host_name(pass);
+    let (sets, name) = (setter(pass), host_name(pass));
     let is_host = |variable: &str| matches!(variable, "host" | "http_host");
-    block
-        .header(setter(pass), name)
-        .map_or(name == "HTTP_HOST", |set| reads(set.argument(2), &is_host, block, known))
+    let names_one = |set: &&Directive| {
+        let header = set.argument(1);
+        header.eq_ignore_ascii_case(name) || is_override(header.strip_prefix("HTTP_").unwrap_or(header))
+    };
+    let own = name == "HTTP_HOST" && block.header(sets, name).is_none();
+    own || block.all(sets).into_iter().filter(names_one).any(|set| reads(set.argument(2), &is_host, block, known))
 }
 
 /// Whether the service gets the host as the client wrote it, and not the one that nginx goes by.

@@ -31,13 +31,7 @@ pub(super) fn reads(value: &str, wanted: Wanted<'_>, block: &Block<'_>, known: &
     follow(value, wanted, block, known, &mut HashSet::new())
 }
 
-fn follow(
-    value: &str,
-    wanted: Wanted<'_>,
-    block: &Block<'_>,
-    known: &Known<'_>,
-    seen: &mut HashSet<String>,
-) -> bool {
+fn follow(value: &str, wanted: Wanted<'_>, block: &Block<'_>, known: &Known<'_>, seen: &mut HashSet<String>) -> bool {
     variables(value).any(|name| {
         if wanted(name) || of_client(name) {
             return wanted(name);
