@@ -54,7 +54,7 @@ fn follow(value: &str, wanted: Wanted<'_>, block: &Block<'_>, known: &Known<'_>,
 
 /// What patterns take a variable from: `$1` from the `if` around or beside it, a name from any that has it.
 fn captured<'t>(name: &str, block: &Block<'t>, known: &Known<'t>) -> Vec<&'t str> {
-    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    let number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     let conditions = block.conditions().filter(|condition| condition.argument(2).starts_with('~'));
     let mut found: Vec<&str> = conditions
         .filter(|condition| number || condition.arguments().iter().any(|word| captures(word, name)))
