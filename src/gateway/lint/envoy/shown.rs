@@ -5,6 +5,7 @@ use crate::gateway::lint::envoy::certificates::CERTIFICATE;
 use crate::gateway::lint::headers::{hidden_by, must_be_seen};
 use crate::gateway::lint::is_identity;
 use crate::gateway::lint::node::Node;
+use crate::gateway::lint::pattern::may_match;
 use crate::gateway::overrides;
 
 /// Shows the sidecar every `X-...` header, with the names that some services take for one.
@@ -35,7 +36,7 @@ pub(super) fn hidden(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
                 || (!prefix.is_empty() && known.starts_with(&prefix))
                 || (!suffix.is_empty() && known.ends_with(&suffix))
                 || (!part.is_empty() && known.contains(&part))
-                || pattern.get("safe_regex").is_some()
+                || pattern.get("safe_regex").is_some_and(|regex| may_match(regex.text("regex"), known))
         };
         let found = Some(exact.clone()).filter(|name| must_be_seen(name)).or_else(|| hidden_by(&matches));
         if let Some(name) = found {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::headers::{is_override, must_be_seen, names_caller};
-use crate::gateway::lint::nginx::known::Known;
+use crate::gateway::lint::headers::{is_held_to_the_same, is_override, must_be_seen, names_caller};
+use crate::gateway::lint::nginx::known::{Known, keeps};
 use crate::gateway::lint::nginx::pass;
 use crate::gateway::lint::nginx::scope::Block;
-use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, resolved};
+use crate::gateway::lint::nginx::target::{ENDPOINT, Target, resolved};
 use crate::gateway::lint::nginx::value::{of_client_at, of_host_at, reads};
 use crate::gateway::lint::report::Report;
 use crate::gateway::lint::{DEADLINE, NOT_CHECKED, answers};
@@ -174,8 +174,9 @@ fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
         if ["upgrade", "x-original-host"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
             continue;
         }
-        let own = format!("$http_{}", name.to_ascii_lowercase().replace('-', "_"));
-        let hides = must_be_seen(name) && (value.is_empty() || is_override(name)) && !names(value, &own);
+        let read = must_be_seen(name) && (value.is_empty() || is_override(name));
+        // of these services put a URL together
+        let hides = (read || is_held_to_the_same(name, name)) && !keeps(set);
         if hides && !known.replaced.contains(&name.to_ascii_lowercase()) {
             report.warn(
                 "nginx-check-headers",

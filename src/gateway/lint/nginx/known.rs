@@ -13,6 +13,11 @@ fn is_default(listen: &Directive) -> bool {
     listen.arguments().iter().any(|word| matches!(word.as_str(), "default_server" | "default"))
 }
 
+/// Whether a header is set to what it was, with what is put beside that.
+pub(super) fn keeps(set: &Directive) -> bool {
+    names(set.argument(2), &format!("http_{}", set.argument(1).to_ascii_lowercase().replace('-', "_")))
+}
+
 /// What is known of a whole configuration.
 #[derive(Default)]
 pub(super) struct Known<'t> {
@@ -26,6 +31,8 @@ pub(super) struct Known<'t> {
     defaults: HashSet<&'t str>,
     /// Checks of which some service goes by the host of the request, by [`Block::key`].
     hosts: HashSet<*const Directive>,
+    /// Headers that some check has instead of the client's own, in small letters.
+    hidden: HashSet<String>,
     /// Where services are.
     pub(super) services: HashSet<String>,
     /// Locations that ask the sidecar, by [`Block::key`].
@@ -58,6 +65,8 @@ impl<'t> Known<'t> {
         known.upgrades_told = checks.iter().all(|check| {
             check.header("proxy_set_header", "Upgrade").is_some_and(|told| names(told.argument(2), "$http_upgrade"))
         });
+        let set = checks.iter().flat_map(|check| check.all("proxy_set_header"));
+        known.hidden = set.filter(|set| !keeps(set)).map(|set| set.argument(1).to_ascii_lowercase()).collect();
         let mut replaced: Option<HashSet<String>> = None;
         for (server, block) in servers.iter().flat_map(|server| server.blocks.iter().map(move |block| (server, block)))
         {
@@ -89,6 +98,11 @@ impl<'t> Known<'t> {
     /// Whether a block answers an `auth_request`.
     pub(super) fn answers_one(&self, block: &Block<'_>) -> bool {
         self.checks.contains(&block.key())
+    }
+
+    /// Whether the sidecar does not see a header as a client sent it, which is named as in a variable.
+    pub(super) fn hides(&self, name: &str) -> bool {
+        self.hidden.contains(&name.replace('_', "-"))
     }
 
     /// Whether a service whose requests a block asks about goes by the host of the request.

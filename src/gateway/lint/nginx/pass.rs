@@ -195,7 +195,10 @@ fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &m
         let url = setter(pass).ends_with("_param") && URL.contains(&name);
         let name = name.strip_prefix("HTTP_").unwrap_or(name);
         // the sidecar sees the client's own `X-Forwarded-Proto`, and refuses what is more than a scheme
-        let seen = |variable: &str| variable.strip_prefix("http_").is_some_and(|read| is_held_to_the_same(name, read));
+        let seen = |variable: &str| {
+            let read = variable.strip_prefix("http_");
+            read.is_some_and(|read| is_held_to_the_same(name, read) && !known.hides(read))
+        };
         let wanted = |variable: &str| of_client(variable) && !seen(variable);
         let of_client = reads(value, &wanted, block, known);
         if overrides(name, value, of_client) || (url && of_client) {

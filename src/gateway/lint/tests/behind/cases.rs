@@ -221,6 +221,13 @@ pub(super) const FOUND: &[Group] = &[
     },
     Group {
         pages: &["nginx"],
+        from: "internal;",
+        to: "internal; <>",
+        rule: "nginx-check-headers",
+        cases: &["proxy_set_header X-Forwarded-Port 443;", r#"proxy_set_header X-Scheme "";"#],
+    },
+    Group {
+        pages: &["nginx"],
         from: "proxy_set_header X-Original-Host   $host;",
         to: "<>",
         rule: "nginx-check-told",
@@ -289,6 +296,13 @@ pub(super) const FOUND: &[Group] = &[
         pages: &["caddy"],
         from: "\t\treverse_proxy 127.0.0.1:9000 {",
         to: "\t\trequest_header <>\n\t\treverse_proxy 127.0.0.1:9000 {",
+        rule: "caddy-identity-set",
+        cases: &["* * a root"],
+    },
+    Group {
+        pages: &["caddy"],
+        from: "reverse_proxy 127.0.0.1:9000 {",
+        to: "reverse_proxy 127.0.0.1:9000 {\n\t\t\theader_up <>",
         rule: "caddy-identity-set",
         cases: &["* a root"],
     },
@@ -495,6 +509,29 @@ type Change = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// Changes that are no finding where they are made together.
 pub(super) const TOGETHER: &[Change] = &[
+    (
+        "nginx",
+        &[
+            (
+                "proxy_set_header X-Forwarded-Proto $scheme;",
+                "proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;",
+            ),
+            ("internal;", "internal; proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;"),
+        ],
+    ),
+    (
+        "nginx",
+        &[
+            (
+                "proxy_set_header X-Forwarded-Proto $scheme;",
+                "proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Forwarded-Proto $scheme;",
+            ),
+            (
+                "internal;",
+                "internal; proxy_set_header X-Forwarded-Port 443; proxy_set_header X-Forwarded-Proto $scheme;",
+            ),
+        ],
+    ),
     (
         "nginx",
         &[

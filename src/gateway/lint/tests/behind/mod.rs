@@ -51,6 +51,14 @@ fn each_case_has_its_finding_or_none() {
 }
 
 #[test]
+fn what_the_check_hides_is_not_seen_there() {
+    let own =
+        ("proxy_set_header X-Forwarded-Proto $scheme;", "proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;");
+    let found = mutated("nginx", &[own, ("internal;", "internal; proxy_set_header X-Forwarded-Proto $scheme;")]);
+    assert!(rules(&found).contains("nginx-override-set"), "{found:#?}");
+}
+
+#[test]
 fn what_belongs_together_has_no_finding() {
     for (name, changes) in TOGETHER {
         let found = mutated(name, changes);
