@@ -144,26 +144,30 @@ pub(super) fn follows_host(block: &Block<'_>, pass: &Directive, known: &Known<'_
         let header = set.argument(1);
         header.eq_ignore_ascii_case(name) || is_override(header.strip_prefix("HTTP_").unwrap_or(header))
     };
-    let own = name == "HTTP_HOST" && block.header(sets, name).is_none();
+    let own = name == "HTTP_HOST" && block.header(sets, name).is_none() && passes_headers(block, pass);
     own || block.all(sets).into_iter().filter(names_one).any(|set| reads(set.argument(2), &is_host, block, known))
 }
 
 /// Whether the service gets the host as the client wrote it, and not the one that nginx goes by.
 fn host(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
+    const MESSAGE: &str = "the service gets another host than was checked where the target is a URL";
     let (sets, name) = (setter(pass), host_name(pass));
-    let set = block.header(sets, name);
-    let own = match set {
-        Some(set) => of_host_at(set.argument(2), block, known),
-        None => name == "HTTP_HOST" && block.asks().is_some(),
-    };
-    if own {
-        report.warn(
-            "nginx-host-changed",
-            set.unwrap_or(pass).at,
-            "the service gets another host than was checked where the target is a URL",
-            &format!("set `{sets} {name} $host;`"),
-        );
+    let help = format!("set `{sets} {name} $host;`");
+    match block.header(sets, name) {
+        Some(set) if of_host_at(set.argument(2), block, known) => {
+            report.warn("nginx-host-changed", set.at, MESSAGE, &help);
+        }
+        None if name == "HTTP_HOST" && block.asks().is_some() && passes_headers(block, pass) => {
+            report.missing("nginx-host-changed", pass.at, MESSAGE, &help);
+        }
+        _ => {}
     }
+}
+
+/// Whether the headers of a client are passed on by themselves.
+fn passes_headers(block: &Block<'_>, pass: &Directive) -> bool {
+    let switch = format!("{}_request_headers", pass.name());
+    block.nearest(&switch).is_none_or(|set| set.argument(1) != "off")
 }
 
 /// Whether the client itself says which service gets the request, or which host that is asked for.
@@ -271,8 +275,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             "leave it out: `satisfy all` is the default",
         );
     }
-    let off = block.nearest("proxy_pass_request_headers").is_some_and(|d| d.argument(1) == "off");
-    if pass.name() == "proxy_pass" && off {
+    if !passes_headers(block, pass) {
         return;
     }
     let sets = setter(pass);

@@ -450,6 +450,7 @@ pub(super) const ORDINARY: &[Group] = &[
         to: "<>",
         rule: "",
         cases: &[
+            "fastcgi_pass_request_headers off; fastcgi_pass service;",
             "set $up service; if ($arg_x) { set $up service2; } proxy_pass http://$up;",
             "if ($request_method ~ ^(GET)$) { set $b $1; } proxy_set_header X-M $b; proxy_pass http://service;",
         ],
