@@ -275,9 +275,6 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             "leave it out: `satisfy all` is the default",
         );
     }
-    if !passes_headers(block, pass) {
-        return;
-    }
     let sets = setter(pass);
     let (mut missing, mut lost): (Vec<&str>, bool) = (Vec::new(), false);
     for name in IDENTITY {
@@ -301,7 +298,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             }
         }
     }
-    let Some(first) = missing.first() else { return };
+    let Some(first) = missing.first().filter(|_| passes_headers(block, pass)) else { return };
     let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let replaced = if lost {
         format!("; where a block has a `{sets}`, those of the blocks around it do not count")

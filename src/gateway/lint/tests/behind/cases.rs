@@ -132,6 +132,13 @@ pub(super) const FOUND: &[Group] = &[
     },
     Group {
         pages: &["nginx"],
+        from: "proxy_pass http://service;",
+        to: "proxy_pass_request_headers off; <> proxy_pass http://service;",
+        rule: "nginx-identity-set",
+        cases: &["proxy_set_header X-Palisade-Token $http_x_t;"],
+    },
+    Group {
+        pages: &["nginx"],
         from: "proxy_set_header X-Forwarded-Host $host;",
         to: "<>",
         rule: "nginx-override-set",
