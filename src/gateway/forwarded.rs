@@ -4,6 +4,7 @@
 //! these must be what its name says and no more.
 
 use crate::gateway::facts::{Field, RequestFacts};
+use crate::gateway::names::same_name;
 use crate::gateway::query::lenient;
 
 /// Headers that name the scheme.
@@ -34,6 +35,12 @@ const PREFIXES: [&str; 6] = [
     "x-original-prefix",
     "x-ingress-path",
 ];
+
+/// Which part of a URL a header names, if it is one of these: those of one part are held to the same.
+pub(in crate::gateway) fn part(header: &str) -> Option<usize> {
+    let parts = [&SCHEMES[..], &PORTS, &SERVERS, &PREFIXES];
+    parts.iter().position(|names| names.iter().any(|name| same_name(header, name)))
+}
 
 /// Whether a service that puts a URL together of these headers finds the path that was checked.
 pub(super) fn is_plain(facts: &RequestFacts<'_>) -> bool {

@@ -1,7 +1,7 @@
 //! Which headers of a request the sidecar decides by, and must see as the service gets them: used for every gateway.
 
 use crate::gateway::lint::{IDENTITY, is_identity};
-use crate::gateway::{overrides, same_name};
+use crate::gateway::{forwarded, overrides, same_name};
 
 /// Headers that say who asks.
 const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
@@ -19,10 +19,17 @@ pub(super) fn is_override(header: &str) -> bool {
     overrides::headers().any(|name| same_name(header, name)) || same_name(header, "forwarded")
 }
 
-/// Whether writing this into the request makes the service take another method, path or host than was checked. A fixed
-/// path or host is the author's own; a method never is the client's.
+/// Whether writing this into the request makes the service take another method, path or host than was checked, or put
+/// another URL together. A fixed path, host or part of a URL is the author's own; a method never is the client's.
 pub(super) fn overrides(header: &str, value: &str, from_client: bool) -> bool {
-    !value.is_empty() && is_override(header) && (from_client || overrides::is_method_header(header))
+    let client_says = from_client && (is_override(header) || forwarded::part(header).is_some());
+    !value.is_empty() && (client_says || overrides::is_method_header(header))
+}
+
+/// Whether a header may be written from another one that the sidecar sees, and refuses for the same: both name the scheme
+/// of a URL, or both its port.
+pub(super) fn is_held_to_the_same(header: &str, read: &str) -> bool {
+    forwarded::part(header).is_some_and(|part| forwarded::part(read) == Some(part))
 }
 
 /// Whether the sidecar must see a header where the service does. It never reads the exact names of its own headers.
@@ -69,6 +76,12 @@ mod tests {
         assert!(!overrides("X-HTTP-Method-Override", "", true));
         assert!(overrides("X-Original-URL", "$arg_u", true));
         assert!(!overrides("X-Forwarded-Host", "app.test", false));
+        assert!(overrides("X-Forwarded-Proto", "$arg_p", true));
+        assert!(!overrides("X-Forwarded-Prefix", "/api", false));
+        assert!(!overrides("X-User", "$arg_u", true));
+        assert!(is_held_to_the_same("X-Forwarded-Proto", "x_scheme"));
+        assert!(!is_held_to_the_same("X-Forwarded-Port", "X-Scheme"));
+        assert!(!is_held_to_the_same("X-Forwarded-Host", "X-Forwarded-Host"));
         assert!(names_caller("Authorization", "Bearer abc", &['$']));
         assert!(!names_caller("Authorization", "Bearer $cookie_token", &['$']));
     }

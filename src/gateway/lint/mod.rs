@@ -15,6 +15,7 @@ mod headers;
 mod include;
 mod nginx;
 mod node;
+mod pattern;
 mod questions;
 mod report;
 mod rules;

@@ -7,6 +7,8 @@ use crate::gateway::lint::directive::Directive;
 pub(super) struct Found<'t> {
     pub(super) directive: &'t Directive,
     around: Vec<&'t Directive>,
+    /// The conditions of a `RewriteRule`.
+    pub(super) conditions: Vec<&'t Directive>,
 }
 
 /// A virtual host, or the server around all of them, which comes first.
@@ -26,7 +28,13 @@ pub(super) fn hosts(tree: &[Directive]) -> Vec<Host<'_>> {
 }
 
 fn walk<'t>(body: &'t [Directive], host: usize, around: &[&'t Directive], hosts: &mut Vec<Host<'t>>) {
+    let mut conditions: Vec<&Directive> = Vec::new();
     for directive in body {
+        match directive.name() {
+            "rewritecond" => conditions.push(directive),
+            "rewriterule" => {}
+            _ => conditions.clear(),
+        }
         if directive.name() == "virtualhost" {
             hosts.push(Host { head: Some(directive), ..Host::default() });
             walk(directive.body(), hosts.len() - 1, &[], hosts);
@@ -37,7 +45,9 @@ fn walk<'t>(body: &'t [Directive], host: usize, around: &[&'t Directive], hosts:
             continue;
         }
         let Some(host) = hosts.get_mut(host) else { continue };
-        let found = Found { directive, around: around.to_vec() };
+        let of_rule = directive.name() == "rewriterule";
+        let conditions = if of_rule { std::mem::take(&mut conditions) } else { Vec::new() };
+        let found = Found { directive, around: around.to_vec(), conditions };
         match directive.name() {
             "luahookaccesschecker" => host.checks.push(found),
             "proxypass" | "proxypassmatch" if directive.words.iter().any(|word| word == "!") => {}
@@ -67,6 +77,15 @@ pub(super) fn rewrites(rule: &Directive) -> bool {
     };
     let to = rule.argument(2);
     to != "-" && !flags(rule).iter().any(answers) && !to.starts_with("http://") && !to.starts_with("https://")
+}
+
+// === impl Host ===
+
+impl<'t> Host<'t> {
+    /// All that stands in it.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'t Directive> {
+        self.checks.iter().chain(&self.passes).chain(&self.others).map(|found| found.directive)
+    }
 }
 
 // === impl Found ===

@@ -3,15 +3,17 @@
 //! The configuration is read with its containers and what it includes, so that each virtual host is judged by what
 //! counts in it.
 
+mod chosen;
 mod hosts;
 mod parse;
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::headers::{names_caller, overrides};
+use crate::gateway::lint::headers::{is_override, names_caller, overrides};
 use crate::gateway::lint::include::{self, Part, Syntax};
 use crate::gateway::lint::report::Report;
 use crate::gateway::lint::{Files, NOT_CHECKED, is_everybody, is_identity};
+use chosen::Written;
 use hosts::{Found, Host};
 
 /// The traps in the configuration that begins with `text`.
@@ -33,11 +35,12 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         Some(split) => split,
         None => return report.findings(&[]),
     };
+    let written = Written::read(&hosts);
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
-        passes(host, main, &mut report);
+        passes(host, main, &written, &mut report);
         for found in &host.others {
-            other(found, &mut report);
+            other(found, &written, &mut report);
         }
     }
     addresses(&hosts, &mut report);
@@ -76,7 +79,7 @@ fn checks(host: &Host<'_>, report: &mut Report<'_>) {
 }
 
 /// What passes requests on to a service.
-fn passes(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
+fn passes(host: &Host<'_>, main: &Host<'_>, written: &Written, report: &mut Report<'_>) {
     let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
     let open: Vec<&Found<'_>> =
         host.passes.iter().filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
@@ -103,7 +106,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
         return;
     }
     for pass in &host.passes {
-        path(pass, report);
+        path(pass, written, report);
     }
     cached(host, main, report);
     let set = |name: &str, value: &str| {
@@ -150,7 +153,7 @@ fn cached(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
 }
 
 /// Whether the service gets the path that was checked.
-fn path(pass: &Found<'_>, report: &mut Report<'_>) {
+fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
     let directive = pass.directive;
     let has = |word: &str| directive.words.iter().any(|found| found.eq_ignore_ascii_case(word));
     let url = pass.url().unwrap_or_default();
@@ -164,8 +167,10 @@ fn path(pass: &Found<'_>, report: &mut Report<'_>) {
             "add `nocanon`",
         );
     }
-    let of_client = ["%{HTTP:", "%{HTTP_", "%{req", "QUERY_STRING", "req(", "http("];
-    if of_client.iter().any(|part| url.contains(part)) && !url.contains("HTTP_HOST") {
+    // the first part of what is behind the scheme names the service
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let service = rest.split('/').next().unwrap_or_default();
+    if chosen::of_client(service, written) || chosen::captured(service, &pass.conditions, written) {
         report.warn(
             "apache-host-changed",
             directive.at,
@@ -201,7 +206,7 @@ fn path(pass: &Found<'_>, report: &mut Report<'_>) {
 }
 
 /// What is wrong wherever it stands.
-fn other(found: &Found<'_>, report: &mut Report<'_>) {
+fn other(found: &Found<'_>, written: &Written, report: &mut Report<'_>) {
     let directive = found.directive;
     let early = directive.words.last().is_some_and(|word| word.eq_ignore_ascii_case("early"));
     match (directive.name(), directive.argument(1).to_ascii_lowercase().as_str()) {
@@ -240,7 +245,7 @@ fn other(found: &Found<'_>, report: &mut Report<'_>) {
             let rule = if removes { "apache-identity-removed" } else { "apache-identity-set" };
             report.warn(rule, directive.at, message, "leave it out: the script does it, or end it with `early`");
         }
-        ("requestheader", what) if what != "unset" => set(directive, early, report),
+        ("requestheader", what) if what != "unset" => set(directive, early, written, report),
         (name, _) if is_program(name) => report.warn(
             NOT_CHECKED,
             directive.at,
@@ -261,7 +266,7 @@ fn is_program(name: &str) -> bool {
 }
 
 /// A header that Apache writes into the request: before the check where it ends with `early`, else behind.
-fn set(directive: &Directive, early: bool, report: &mut Report<'_>) {
+fn set(directive: &Directive, early: bool, written: &Written, report: &mut Report<'_>) {
     let (name, value) = (directive.argument(2), directive.argument(3));
     let of_client = value.contains('%') || value.starts_with("expr=");
     let own_host = value.contains("HTTP_HOST") || value.contains("SERVER_NAME") || value.contains("{Host}");
@@ -281,7 +286,8 @@ fn set(directive: &Directive, early: bool, report: &mut Report<'_>) {
             "leave it out: the client's own is passed to the sidecar",
         );
     }
-    if !early && overrides(name, value, of_client && !own_host) {
+    let of_client = if is_override(name) { of_client && !own_host } else { chosen::of_client_in(name, value, written) };
+    if !early && overrides(name, value, of_client) {
         report.warn(
             "apache-override-set",
             directive.at,

@@ -37,7 +37,7 @@ fn copied(check: &Directive) -> Vec<(String, String)> {
 }
 
 /// Whether the name of a removal, which may have a `*` at an end, is that of a header.
-fn removes(pattern: &str, name: &str) -> bool {
+pub(super) fn removes(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.to_ascii_lowercase(), name.to_ascii_lowercase());
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(end), None) => name.ends_with(end),

@@ -8,7 +8,7 @@ use crate::gateway::lint::caddy::{check, chosen, matcher, order, rest};
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::headers::{names_caller, overrides};
 use crate::gateway::lint::report::{At, Report};
-use crate::gateway::lint::{TUNNEL, is_everybody, is_identity};
+use crate::gateway::lint::{IDENTITY, TUNNEL, is_everybody, is_identity};
 
 /// How deep blocks and named routes may lie in one another.
 const DEEPEST: usize = 64;
@@ -283,7 +283,7 @@ fn identity(line: &Directive, words: &[String], written: bool, report: &mut Repo
     let Some(name) = words.first() else { return };
     let bare = name.trim_start_matches(['-', '+', '?']);
     let taken = name.starts_with('-');
-    let is_ours = is_identity(bare) || (bare.contains('*') && bare.to_ascii_lowercase().starts_with("x-palisade"));
+    let is_ours = is_identity(bare) || (bare.contains('*') && IDENTITY.iter().any(|name| check::removes(bare, name)));
     if !is_ours {
         return;
     }
@@ -309,8 +309,7 @@ fn identity(line: &Directive, words: &[String], written: bool, report: &mut Repo
 fn overridden(line: &Directive, words: &[String], written: &[String], report: &mut Report<'_>) {
     let Some((name, value)) = words.split_first() else { return };
     let (name, value) = (name.trim_start_matches(['+', '?']), value.first().map_or("", String::as_str));
-    let of_client = chosen::of_client(value, written);
-    if name.eq_ignore_ascii_case("host") && of_client {
+    if name.eq_ignore_ascii_case("host") && chosen::of_client(value, written) {
         report.warn(
             "caddy-override-set",
             line.at,
@@ -318,6 +317,7 @@ fn overridden(line: &Directive, words: &[String], written: &[String], report: &m
             "leave it out, or let `map` choose among the hosts that it lists",
         );
     }
+    let of_client = chosen::of_client_in(name, value, written);
     if !name.starts_with('-') && overrides(name, value, of_client) {
         report.warn(
             "caddy-override-set",

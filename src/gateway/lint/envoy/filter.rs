@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::envoy::services::{Services, cluster, port};
+use crate::gateway::lint::envoy::mutations;
+use crate::gateway::lint::envoy::services::{GRPC, HTTP, Services};
 use crate::gateway::lint::envoy::shown::{added, allowed, hidden, shows};
 use crate::gateway::lint::node::{Node, mentions};
 use crate::gateway::lint::{DEADLINE, IDENTITY, is_identity};
@@ -31,6 +32,7 @@ pub(super) fn lint(config: &Node<'_>, root: &Node<'_>, services: &Services<'_>, 
         let message = "header values of the sidecar are not validated";
         findings.push(config.warning("envoy-validate-mutations", message, "set `validate_mutations: true`"));
     }
+    mutations::ignored(config, findings);
     if config.get("grpc_service").is_none() && config.get("http_service").is_none() {
         findings.push(config.warning(
             "envoy-wrong-address",
@@ -160,16 +162,13 @@ fn grpc(
         ));
     }
     let Some(named) = service.way(&["envoy_grpc", "cluster_name"]) else { return };
-    services.answer(&named, root, findings);
-    if let Some(cluster) = cluster(root, &named) {
-        if !mentions(cluster.value, "http2_protocol_options") {
-            findings.push(cluster.warning(
-                "envoy-cluster-http2",
-                "gRPC needs HTTP/2, so no check ever reaches the sidecar through this cluster",
-                "set `explicit_http_config: {http2_protocol_options: {}}` in its `typed_extension_protocol_options`",
-            ));
-        }
-        port(&cluster, &[(8180, "the decision listener"), (8181, "the admin listener")], "9191", findings);
+    let cluster = services.asked(&named, root, &GRPC, findings);
+    if let Some(cluster) = cluster.filter(|cluster| !mentions(cluster.value, "http2_protocol_options")) {
+        findings.push(cluster.warning(
+            "envoy-cluster-http2",
+            "gRPC needs HTTP/2, so no check ever reaches the sidecar through this cluster",
+            "set `explicit_http_config: {http2_protocol_options: {}}` in its `typed_extension_protocol_options`",
+        ));
     }
 }
 
@@ -187,14 +186,13 @@ pub(super) fn of_route<'d>(
         answers(&settings, &service, findings);
         added(&service, findings);
     }
-    for way in [&["http_service", "server_uri", "cluster"][..], &["grpc_service", "envoy_grpc", "cluster_name"]] {
-        let Some(named) = settings.way(way) else { continue };
-        if named.value.as_str().is_some_and(|name| seen.insert(name)) {
-            services.answer(&named, root, findings);
-            if let Some(cluster) = cluster(root, &named) {
-                let right = if way[0] == "http_service" { "8180" } else { "9191" };
-                port(&cluster, &[(8181, "the admin listener")], right, findings);
-            }
+    for (way, ports) in [
+        (&["http_service", "server_uri", "cluster"][..], &HTTP),
+        (&["grpc_service", "envoy_grpc", "cluster_name"], &GRPC),
+    ] {
+        let named = settings.way(way).filter(|named| named.value.as_str().is_some_and(|name| seen.insert(name)));
+        if let Some(named) = named {
+            services.asked(&named, root, ports, findings);
         }
     }
 }
@@ -242,10 +240,8 @@ fn http(
     let listed = [config.get("allowed_headers"), service.way(&["authorization_request", "allowed_headers"])];
     shows(config, &listed.into_iter().flatten().collect::<Vec<_>>(), findings);
     answers(config, service, findings);
-    let Some(named) = service.way(&["server_uri", "cluster"]) else { return };
-    services.answer(&named, root, findings);
-    if let Some(cluster) = cluster(root, &named) {
-        port(&cluster, &[(8181, "the admin listener"), (9191, "the listener for gRPC")], "8180", findings);
+    if let Some(named) = service.way(&["server_uri", "cluster"]) {
+        services.asked(&named, root, &HTTP, findings);
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod certificates;
 mod filter;
+mod formats;
+mod mutations;
 mod others;
 mod routes;
 mod services;
@@ -61,6 +63,7 @@ pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
     let names: Vec<String> =
         managers.iter().flat_map(filters).filter(is_check).map(|filter| canonical(filter.text("name"))).collect();
     routes::lint(&root, &names, &services, &mut findings);
+    mutations::lint(&root, &managers, &mut findings);
     elsewhere(&root, &mut findings);
     fragments(&root, &mut findings);
     trailers(&root, &mut findings);

@@ -8,8 +8,6 @@ use crate::domain::Diagnostic;
 use crate::gateway::lint::envoy::canonical;
 use crate::gateway::lint::envoy::filter;
 use crate::gateway::lint::envoy::services::Services;
-use crate::gateway::lint::headers;
-use crate::gateway::lint::is_identity;
 use crate::gateway::lint::node::Node;
 
 /// What is wrong in any routes below `root`, where the filters that ask the sidecar have these names.
@@ -37,7 +35,6 @@ pub(super) fn lint(root: &Node<'_>, names: &[String], services: &Services<'_>, f
         }
     }
     overrides(root, names, services, findings);
-    identity(root, findings);
     tunnels(root, findings);
 }
 
@@ -82,58 +79,6 @@ fn overrides(root: &Node<'_>, names: &[String], services: &Services<'_>, finding
                 filter::switched_off(&config, findings);
                 filter::of_route(&config, root, services, &mut seen, findings);
             }
-        }
-    }
-}
-
-/// What names the caller in the place of the sidecar.
-fn identity(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
-    for key in ["request_headers_to_add", "request_mutations", "early_header_mutation_extensions"] {
-        for list in root.all(&|value| value.get(key).is_some()).iter().filter_map(|node| node.get(key)) {
-            for added in list.all(&|value| value.get("header").is_some_and(Value::is_object)) {
-                let Some(header) = added.get("header") else { continue };
-                let (name, value) = (header.text("key"), header.text("value"));
-                let early = key == "early_header_mutation_extensions";
-                let (rule, message, help) = if is_identity(name) {
-                    (
-                        "envoy-identity-set",
-                        "is set here, and not by the sidecar",
-                        "leave it out: the sidecar's answer sets it",
-                    )
-                } else if early && headers::names_caller(name, value, &['%']) {
-                    ("envoy-check-told", "is a fixed one for the sidecar, so every caller is that one", "leave it out")
-                } else if !early && headers::overrides(name, value, value.contains("%REQ(")) {
-                    (
-                        "envoy-override-set",
-                        "is set behind the check: some services take another request by it than was checked",
-                        "leave it out",
-                    )
-                } else {
-                    continue;
-                };
-                findings.push(header.warning(rule, format!("`{name}` {message}"), help));
-            }
-        }
-    }
-    chosen(root, findings);
-}
-
-/// Where the client itself says which service gets a request, or which host that is asked for.
-fn chosen(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
-    for (key, what) in [
-        ("host_rewrite_header", "a header of the client says which host the service gets, and another was checked"),
-        (
-            "cluster_header",
-            "a header of the client says which service gets the request: the one that was checked or any",
-        ),
-        (
-            "use_http_header",
-            "a header of the client says at which address the service is, so a request may go anywhere",
-        ),
-    ] {
-        let set = |value: &Value| value.get(key).is_some_and(|set| !matches!(set, Value::Null | Value::Bool(false)));
-        for node in root.all(&set).iter().filter_map(|node| node.get(key)) {
-            findings.push(node.warning("envoy-override-set", what, format!("leave `{key}` out")));
         }
     }
 }

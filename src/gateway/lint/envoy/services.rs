@@ -8,6 +8,20 @@ use crate::domain::Diagnostic;
 use crate::gateway::lint::answers::{self, normal};
 use crate::gateway::lint::node::Node;
 
+/// The listener that answers a kind of check, and those that do not.
+pub(super) struct Ports {
+    right: &'static str,
+    wrong: [(u64, &'static str); 2],
+}
+
+/// Checks over gRPC.
+pub(super) const GRPC: Ports =
+    Ports { right: "9191", wrong: [(8180, "the decision listener"), (8181, "the admin listener")] };
+
+/// Checks over HTTP.
+pub(super) const HTTP: Ports =
+    Ports { right: "8180", wrong: [(8181, "the admin listener"), (9191, "the listener for gRPC")] };
+
 /// Where services are: whatever else answers the check must not be one of them.
 pub(super) struct Services<'d> {
     clusters: HashSet<&'d str>,
@@ -24,10 +38,26 @@ impl<'d> Services<'d> {
         Self { clusters, addresses }
     }
 
+    /// Looks at a cluster that is asked, and gives it where it is in this file.
+    pub(super) fn asked(
+        &self,
+        named: &Node<'_>,
+        root: &Node<'d>,
+        ports: &Ports,
+        findings: &mut Vec<Diagnostic>,
+    ) -> Option<Node<'d>> {
+        let cluster = cluster(root, named);
+        self.answer(named, cluster.as_ref(), findings);
+        if let Some(cluster) = &cluster {
+            port(cluster, ports, findings);
+        }
+        cluster
+    }
+
     /// Tells if a cluster that answers checks is that of a service, or has its address.
-    pub(super) fn answer(&self, named: &Node<'_>, root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    fn answer(&self, named: &Node<'_>, cluster: Option<&Node<'_>>, findings: &mut Vec<Diagnostic>) {
         let name = named.value.as_str().unwrap_or_default();
-        let found = cluster(root, named).map(|cluster| addresses(&cluster)).unwrap_or_default();
+        let found = cluster.map(addresses).unwrap_or_default();
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
         let wrong = answers::wrong(&found, &self.addresses).or_else(|| {
             let own =
@@ -55,12 +85,12 @@ fn addresses(cluster: &Node<'_>) -> Vec<String> {
 }
 
 /// The cluster of a name, if it is in this file.
-pub(super) fn cluster<'d>(root: &Node<'d>, name: &Node<'_>) -> Option<Node<'d>> {
+fn cluster<'d>(root: &Node<'d>, name: &Node<'_>) -> Option<Node<'d>> {
     let clusters = root.way(&["static_resources", "clusters"])?;
     clusters.items().into_iter().find(|cluster| cluster.value.get("name") == Some(name.value))
 }
 
-pub(super) fn port(cluster: &Node<'_>, wrong: &[(u64, &str)], right: &str, findings: &mut Vec<Diagnostic>) {
+fn port(cluster: &Node<'_>, Ports { right, wrong }: &Ports, findings: &mut Vec<Diagnostic>) {
     for address in cluster.all(&|value| value.get("port_value").is_some()) {
         let port = address.value.get("port_value").and_then(Value::as_u64);
         if let Some((port, listener)) = wrong.iter().find(|(wrong, _)| Some(*wrong) == port) {

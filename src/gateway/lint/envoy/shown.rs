@@ -5,6 +5,7 @@ use crate::gateway::lint::envoy::certificates::CERTIFICATE;
 use crate::gateway::lint::headers::{hidden_by, must_be_seen};
 use crate::gateway::lint::is_identity;
 use crate::gateway::lint::node::Node;
+use crate::gateway::lint::pattern::may_match;
 use crate::gateway::overrides;
 
 /// Shows the sidecar every `X-...` header, with the names that some services take for one.
@@ -35,7 +36,7 @@ pub(super) fn hidden(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
                 || (!prefix.is_empty() && known.starts_with(&prefix))
                 || (!suffix.is_empty() && known.ends_with(&suffix))
                 || (!part.is_empty() && known.contains(&part))
-                || pattern.get("safe_regex").is_some()
+                || pattern.get("safe_regex").is_some_and(|regex| may_match(regex.text("regex"), known))
         };
         let found = Some(exact.clone()).filter(|name| must_be_seen(name)).or_else(|| hidden_by(&matches));
         if let Some(name) = found {
@@ -59,40 +60,32 @@ pub(super) fn shows(config: &Node<'_>, lists: &[Node<'_>], findings: &mut Vec<Di
     if regex(".*") {
         return;
     }
+    let mut hides = |at: &Node<'_>, message: String, verb: &str, shown: &str| {
+        let help = format!("{verb} `safe_regex: {{regex: \"{shown}\"}}`");
+        findings.push(at.warning("envoy-allowed-headers", message, help));
+    };
     if !regex(TWINS) {
-        findings.push(at.warning(
-            "envoy-allowed-headers",
-            "names that some services take for those of the sidecar (`x.palisade.principal`), and headers that ask for \
-             another method or path, reach the service and not the sidecar, which would refuse them",
-            format!("add `safe_regex: {{regex: \"{TWINS}\"}}` to `allowed_headers`"),
-        ));
+        let message = "names that some services take for those of the sidecar (`x.palisade.principal`), and headers that ask \
+                       for another method or path, reach the service and not the sidecar, which would refuse them";
+        hides(at, message.to_owned(), "add to `allowed_headers`", TWINS);
     }
     for pattern in &patterns {
         let name = pattern.text("exact").to_ascii_lowercase();
         let twins = name.replace('-', ANY_MARK);
         if name.contains('-') && !name.starts_with("x-") && !is_standard(&name) && !regex(&twins) {
-            findings.push(pattern.warning(
-                "envoy-allowed-headers",
-                format!(
-                    "the sidecar does not see twins of `{name}`, such as `{}`, and the service may read them",
-                    name.replace('-', ".")
-                ),
-                format!("set `safe_regex: {{regex: \"{twins}\"}}` in its place"),
-            ));
+            let twin = name.replace('-', ".");
+            let message =
+                format!("the sidecar does not see twins of `{name}`, such as `{twin}`, and the service may read them");
+            hides(pattern, message, "set in its place", &twins);
         }
     }
     let refused = overrides::headers().filter(|name| !name.starts_with("x-"));
     for name in refused.chain(["content-type", "content-encoding"]) {
         let twins = name.replace('-', ANY_MARK);
         if !regex(&twins) {
-            findings.push(at.warning(
-                "envoy-allowed-headers",
-                format!(
-                    "the sidecar does not see `{}`, which it would refuse, and the service does",
-                    name.replace('-', ".")
-                ),
-                format!("add `safe_regex: {{regex: \"{twins}\"}}` to `allowed_headers`"),
-            ));
+            let twin = name.replace('-', ".");
+            let message = format!("the sidecar does not see `{twin}`, which it would refuse, and the service does");
+            hides(at, message, "add to `allowed_headers`", &twins);
         }
     }
     for (name, message) in [
@@ -141,7 +134,8 @@ pub(super) fn added(service: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let list = service.way(&["authorization_request", "headers_to_add"]);
     for added in list.map(|list| list.items()).unwrap_or_default() {
         let name = added.text("key");
-        if must_be_seen(name) || is_identity(name) {
+        let line = [":method", ":path", ":authority", "host"].iter().any(|known| name.eq_ignore_ascii_case(known));
+        if line || must_be_seen(name) || is_identity(name) {
             findings.push(added.warning(
                 "envoy-check-told",
                 format!("the sidecar is told a `{name}` that is not the client's, and decides by it"),

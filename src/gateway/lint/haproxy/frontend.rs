@@ -1,11 +1,12 @@
 //! The way of a request through a frontend: what runs before the check, whether its answer counts, what comes after.
 
+use crate::gateway::lint::haproxy::chosen::Written;
 use crate::gateway::lint::haproxy::condition::{Condition, Term};
 use crate::gateway::lint::haproxy::sections::{Config, Rule, Section};
 use crate::gateway::lint::haproxy::{chosen, guards, listens, plain};
 use crate::gateway::lint::headers::{names_caller, overrides};
-use crate::gateway::lint::is_identity;
 use crate::gateway::lint::report::{At, Report};
+use crate::gateway::lint::{IDENTITY, is_identity, pattern};
 
 type IsCheck<'a> = &'a dyn Fn(&Rule<'_>) -> bool;
 
@@ -27,7 +28,7 @@ struct Outcome {
 }
 
 pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'_>) {
-    let written = chosen::written(config);
+    let written = Written::read(config);
     let mut checked: Vec<&Section> = Vec::new();
     for section in config.sections.iter().filter(|section| listens(section)) {
         let rules = config.rules(section);
@@ -120,7 +121,7 @@ fn follow(
     config: &Config,
     section: &Section,
     is_check: IsCheck<'_>,
-    written: &[String],
+    written: &Written,
     report: &mut Report<'_>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
@@ -178,7 +179,11 @@ fn follow(
     }
     // a variable that is set between the check and its `deny` is a yes of somebody else
     if let (Some(name), Some(check)) = (&answer, outcome.check) {
-        for rule in rules.iter().filter(|rule| rule.line.at > check && rule.action() == format!("set-var({name})")) {
+        let sets = |action: &str| {
+            let rest = ["set-var(", "set-var-fmt(", "do-resolve("].iter().find_map(|start| action.strip_prefix(start));
+            rest.and_then(|rest| rest.split([')', ',']).next()).is_some_and(|set| set.eq_ignore_ascii_case(name))
+        };
+        for rule in rules.iter().filter(|rule| rule.line.at > check && sets(rule.action())) {
             report.warn(
                 "haproxy-answer-ignored",
                 rule.line.at,
@@ -191,7 +196,7 @@ fn follow(
 }
 
 /// What a rule changes of the request: behind the check the service gets another than was checked.
-fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &[String], report: &mut Report<'_>) {
+fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &Written, report: &mut Report<'_>) {
     let at = rule.line.at;
     let action = rule.action();
     if PATHS.contains(&action) {
@@ -249,7 +254,15 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &[String], re
             "leave it out: the client's own is passed to the sidecar",
         );
     }
-    let of_client = chosen::of_client(value, written);
+    if after && action == "del-header" && IDENTITY.iter().any(|known| removes(rule.arguments(), known)) {
+        report.warn(
+            "haproxy-identity-removed",
+            at,
+            "this takes away behind the check what the sidecar says of the caller",
+            "put it in front of the check, or leave it out: the script does it",
+        );
+    }
+    let of_client = chosen::of_client_in(name, value, written);
     chosen::lint(rule, after, written, report);
     if after && sets && overrides(name, value, of_client) {
         report.warn(
@@ -259,6 +272,20 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &[String], re
             "leave it out",
         );
     }
+}
+
+/// Whether a `del-header` takes a header away.
+fn removes(arguments: &[String], header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    let name = arguments.iter().find(|word| !word.starts_with("-m")).map(|name| name.to_ascii_lowercase());
+    let method = arguments.windows(2).find(|pair| pair[0] == "-m").map_or("str", |pair| pair[1].as_str());
+    name.is_some_and(|name| match method {
+        "beg" => header.starts_with(&name),
+        "end" => header.ends_with(&name),
+        "sub" => header.contains(&name),
+        "reg" => pattern::may_be_found(&name, &header),
+        _ => header == name,
+    })
 }
 
 /// Whether the pattern of a `replace-header` fits whatever the client sent, so that nothing of that is left.

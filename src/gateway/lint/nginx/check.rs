@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::headers::{is_override, must_be_seen, names_caller};
-use crate::gateway::lint::nginx::known::Known;
+use crate::gateway::lint::headers::{is_held_to_the_same, is_override, must_be_seen, names_caller};
+use crate::gateway::lint::nginx::known::{Known, keeps};
 use crate::gateway::lint::nginx::pass;
 use crate::gateway::lint::nginx::scope::Block;
-use crate::gateway::lint::nginx::target::{ENDPOINT, Target, names, resolved};
+use crate::gateway::lint::nginx::target::{ENDPOINT, Target, resolved};
+use crate::gateway::lint::nginx::value::{of_client_at, of_host_at, reads};
 use crate::gateway::lint::report::Report;
 use crate::gateway::lint::{DEADLINE, NOT_CHECKED, answers};
 
@@ -94,17 +95,13 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             }
             // an address may come from elsewhere, such as PROXY protocol, but not from what the client wrote
             Some(set) if name == "X-Forwarded-For" => {
-                if pass::of_client_at(set.argument(2), check, known) {
+                if of_client_at(set.argument(2), check, known) {
                     report.warn("nginx-check-told", Some(set.at), twisted, &help);
                 }
             }
-            // a fixed host is as good, if the routes know it
             Some(set) if name == "X-Original-Host" => {
-                if pass::of_client_at(set.argument(2), check, known) {
-                    let message = "the client says itself which host's routes decide";
+                if let Some(message) = host(set.argument(2), check, known, twisted) {
                     report.warn("nginx-check-told", Some(set.at), message, &help);
-                } else if comes_from(set.argument(2), "$http_host", check) {
-                    report.warn("nginx-check-told", Some(set.at), twisted, &help);
                 }
             }
             Some(set) if set.argument(2).replace(['{', '}'], "") != value => {
@@ -115,10 +112,19 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// Whether a value names a variable, itself or through one that `set` gives it.
-fn comes_from(value: &str, variable: &str, check: &Block<'_>) -> bool {
-    let through = |set: &&Directive| names(value, set.argument(1)) && names(set.argument(2), variable);
-    names(value, variable) || check.sets().iter().any(through)
+/// What is wrong with the host that the sidecar is told. A fixed one is as good if the service gets a fixed one too, or if
+/// requests for no other host come here.
+fn host(value: &str, check: &Block<'_>, known: &Known<'_>, twisted: &'static str) -> Option<&'static str> {
+    if of_client_at(value, check, known) {
+        return Some("the client says itself which host's routes decide");
+    }
+    if of_host_at(value, check, known) {
+        return Some(twisted);
+    }
+    let follows = reads(value, &|variable| variable == "host", check, known);
+    let only = known.only_name(check).is_some_and(|name| [name, "$server_name", "${server_name}"].contains(&value));
+    (!follows && !only && known.goes_by_host(check))
+        .then_some("requests for any host are checked by the routes of this one, and the service goes by their own")
 }
 
 /// What answers beside the sidecar: `return`, a file, or another service.
@@ -168,8 +174,9 @@ fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
         if ["upgrade", "x-original-host"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
             continue;
         }
-        let own = format!("$http_{}", name.to_ascii_lowercase().replace('-', "_"));
-        let hides = must_be_seen(name) && (value.is_empty() || is_override(name)) && !names(value, &own);
+        let read = must_be_seen(name) && (value.is_empty() || is_override(name));
+        // of these services put a URL together
+        let hides = (read || is_held_to_the_same(name, name)) && !keeps(set);
         if hides && !known.replaced.contains(&name.to_ascii_lowercase()) {
             report.warn(
                 "nginx-check-headers",

@@ -13,6 +13,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod value;
 
 use std::collections::HashSet;
 
@@ -166,6 +167,14 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
                 (!file).then_some(REWRITTEN)
             }
             "merge_slashes" if first == "on" => Some(REWRITTEN),
+            "set" | "auth_request_set" if first == "$args" => {
+                let elsewhere = checks.contains(&around.as_ptr()) || files.contains(&around.as_ptr());
+                (!elsewhere && !around.iter().any(answers)).then_some((
+                    "nginx-path-rewritten",
+                    "the query is written again: the service gets another than the sidecar was asked about",
+                    "leave it out, and let the service have the query as it was sent",
+                ))
+            }
             "auth_request_set" if !used.contains(first.trim_start_matches('$')) => Some((
                 "nginx-identity-headers",
                 "this value from the sidecar goes nowhere, and the client's own header passes",
@@ -212,6 +221,12 @@ const REWRITTEN: (&str, &str, &str) = (
     "the service gets another path than was checked",
     "rewrite in front of the check, or not at all",
 );
+
+/// Whether a statement answers every request that comes to it, so that no service sees one.
+fn answers(line: &Directive) -> bool {
+    let all = matches!(line.argument(1).trim_matches(['^', '$', '(', ')', '/']), "" | ".*");
+    line.name() == "return" || (line.name() == "rewrite" && all && redirects(line))
+}
 
 /// Whether a `rewrite` answers with a redirect, so that no service sees the request.
 fn redirects(rewrite: &Directive) -> bool {

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use crate::gateway::lint::IDENTITY;
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::headers::overrides;
+use crate::gateway::lint::headers::{is_held_to_the_same, is_override, overrides};
 use crate::gateway::lint::nginx::known::Known;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
-use crate::gateway::lint::nginx::target::{Target, names, resolved, variables, writes_path};
+use crate::gateway::lint::nginx::target::{Target, resolved, variables, writes_path};
+use crate::gateway::lint::nginx::value::{of_client, of_client_at, of_host_at, reads};
 use crate::gateway::lint::report::Report;
 
 /// What passes requests on, and what sets the headers that go along.
@@ -17,6 +18,21 @@ const PASSES: &[(&str, &str)] = &[
     ("fastcgi_pass", "fastcgi_param"),
     ("uwsgi_pass", "uwsgi_param"),
     ("scgi_pass", "scgi_param"),
+];
+
+/// Parameters of FastCGI and its kin of which services put the URL of a request together.
+const URL: &[&str] = &[
+    "DOCUMENT_URI",
+    "HTTPS",
+    "PATH_INFO",
+    "PATH_TRANSLATED",
+    "QUERY_STRING",
+    "REQUEST_SCHEME",
+    "REQUEST_URI",
+    "SCRIPT_FILENAME",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
 ];
 
 /// What helps where nothing asks.
@@ -56,6 +72,7 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
         server.blocks.iter().filter(|block| !known.is_check(block)).filter_map(|b| Some((b, passes(b)?))).collect();
     for (block, pass) in &passing {
         path(block, pass, report);
+        host(block, pass, known, report);
         chosen(block, pass, known, report);
         upgrade(block, known, report);
         overridden(block, pass, known, report);
@@ -103,20 +120,60 @@ fn path(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             "leave `proxy_method` out",
         );
     }
-    let host = block.header("proxy_set_header", "Host").filter(|_| pass.name() == "proxy_pass");
-    if let Some(host) = host.filter(|host| names(host.argument(2), "$http_host")) {
+    let method = block.all(setter(pass)).into_iter().find(|set| set.argument(1) == "REQUEST_METHOD");
+    if let Some(method) = method.filter(|set| set.argument(2).replace(['{', '}'], "") != "$request_method") {
         report.warn(
-            "nginx-host-changed",
-            Some(host.at),
-            "the service gets another host than was checked where the target is a URL",
-            "set `proxy_set_header Host $host;`",
+            "nginx-method-changed",
+            method.at,
+            "the service gets another method than was checked",
+            "set `REQUEST_METHOD` to `$request_method`",
         );
     }
 }
 
+/// The name by which the host of a request is set for a service. FastCGI and its kin pass the client's own on without it.
+fn host_name(pass: &Directive) -> &'static str {
+    if setter(pass).ends_with("_param") { "HTTP_HOST" } else { "Host" }
+}
+
+/// Whether the service goes by the host of the request, and not by one that is fixed.
+pub(super) fn follows_host(block: &Block<'_>, pass: &Directive, known: &Known<'_>) -> bool {
+    let (sets, name) = (setter(pass), host_name(pass));
+    let is_host = |variable: &str| matches!(variable, "host" | "http_host");
+    let names_one = |set: &&Directive| {
+        let header = set.argument(1);
+        header.eq_ignore_ascii_case(name) || is_override(header.strip_prefix("HTTP_").unwrap_or(header))
+    };
+    let own = name == "HTTP_HOST" && block.header(sets, name).is_none() && passes_headers(block, pass);
+    own || block.all(sets).into_iter().filter(names_one).any(|set| reads(set.argument(2), &is_host, block, known))
+}
+
+/// Whether the service gets the host as the client wrote it, and not the one that nginx goes by.
+fn host(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
+    const MESSAGE: &str = "the service gets another host than was checked where the target is a URL";
+    let (sets, name) = (setter(pass), host_name(pass));
+    let help = format!("set `{sets} {name} $host;`");
+    match block.header(sets, name) {
+        Some(set) if of_host_at(set.argument(2), block, known) => {
+            report.warn("nginx-host-changed", set.at, MESSAGE, &help);
+        }
+        None if name == "HTTP_HOST" && block.asks().is_some() && passes_headers(block, pass) => {
+            report.missing("nginx-host-changed", pass.at, MESSAGE, &help);
+        }
+        _ => {}
+    }
+}
+
+/// Whether the headers of a client are passed on by themselves.
+fn passes_headers(block: &Block<'_>, pass: &Directive) -> bool {
+    let switch = format!("{}_request_headers", pass.name());
+    block.nearest(&switch).is_none_or(|set| set.argument(1) != "off")
+}
+
 /// Whether the client itself says which service gets the request, or which host that is asked for.
 fn chosen(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
-    if of_client_at(Target::read(pass.argument(1)).host, block, known) {
+    let target = Target::read(pass.argument(1)).host;
+    if of_client_at(target, block, known) || of_host_at(target, block, known) {
         report.warn(
             "nginx-host-changed",
             Some(pass.at),
@@ -124,7 +181,7 @@ fn chosen(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut R
             "name the services here, or let a `map` choose among those that it lists",
         );
     }
-    let name = if pass.name().starts_with("proxy") || pass.name().starts_with("grpc") { "Host" } else { "HTTP_HOST" };
+    let name = host_name(pass);
     if let Some(host) = block.header(setter(pass), name).filter(|host| of_client_at(host.argument(2), block, known)) {
         report.warn(
             "nginx-host-changed",
@@ -139,11 +196,16 @@ fn chosen(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut R
 fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     for set in block.all(setter(pass)) {
         let (name, value) = (set.argument(1), set.argument(2));
+        let url = setter(pass).ends_with("_param") && URL.contains(&name);
         let name = name.strip_prefix("HTTP_").unwrap_or(name);
-        let is_host = name.eq_ignore_ascii_case("X-Forwarded-Host");
-        let own = is_host && names(value, "$http_host");
-        let of_client = of_client_at(value, block, known) || names(value, "$http_host");
-        if overrides(name, value, of_client) && !own {
+        // the sidecar sees the client's own `X-Forwarded-Proto`, and refuses what is more than a scheme
+        let seen = |variable: &str| {
+            let read = variable.strip_prefix("http_");
+            read.is_some_and(|read| is_held_to_the_same(name, read) && !known.hides(read))
+        };
+        let wanted = |variable: &str| of_client(variable) && !seen(variable);
+        let of_client = reads(value, &wanted, block, known);
+        if overrides(name, value, of_client) || (url && of_client) {
             report.warn(
                 "nginx-override-set",
                 set.at,
@@ -152,38 +214,6 @@ fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &m
             );
         }
     }
-}
-
-/// Whether a variable holds what a client writes there.
-fn of_client(variable: &str) -> bool {
-    ["http_", "arg_", "cookie_"].iter().any(|start| variable.starts_with(start))
-        || variable == "proxy_add_x_forwarded_for"
-}
-
-/// Whether a client may write a value, or a part of it, whatever `set` and `map` it comes through. What a `map` gives
-/// out of a list is the author's own. `Host` is looked at elsewhere. Each variable is followed once.
-pub(super) fn of_client_at(value: &str, block: &Block<'_>, known: &Known<'_>) -> bool {
-    written(value, block, known, &mut HashSet::new())
-}
-
-fn written(value: &str, block: &Block<'_>, known: &Known<'_>, seen: &mut HashSet<String>) -> bool {
-    variables(value).any(|name| {
-        if of_client(name) {
-            return name != "http_host";
-        }
-        if !seen.insert(name.to_owned()) {
-            return false;
-        }
-        let sets = block.sets().into_iter().filter(|set| set.argument(1).trim_start_matches('$') == name);
-        sets.into_iter().any(|set| written(set.argument(2), block, known, seen))
-            || known.maps(name).iter().any(|map| {
-                let source = written(map.argument(1), block, known, seen);
-                map.body().iter().any(|line| {
-                    let captured = source && line.name().starts_with('~') && line.argument(1).contains('$');
-                    captured || written(line.argument(1), block, known, seen)
-                })
-            })
-    })
 }
 
 /// Whether more is upgraded than a WebSocket where the sidecar allows one.
@@ -245,10 +275,6 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             "leave it out: `satisfy all` is the default",
         );
     }
-    let off = block.nearest("proxy_pass_request_headers").is_some_and(|d| d.argument(1) == "off");
-    if pass.name() == "proxy_pass" && off {
-        return;
-    }
     let sets = setter(pass);
     let (mut missing, mut lost): (Vec<&str>, bool) = (Vec::new(), false);
     for name in IDENTITY {
@@ -272,7 +298,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             }
         }
     }
-    let Some(first) = missing.first() else { return };
+    let Some(first) = missing.first().filter(|_| passes_headers(block, pass)) else { return };
     let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let replaced = if lost {
         format!("; where a block has a `{sets}`, those of the blocks around it do not count")

@@ -36,7 +36,7 @@ pub(super) struct Block<'t> {
 }
 
 /// The statements of a block that are no blocks, by name: a server has many locations, and each asks for what stands
-/// beside them.
+/// beside them. Each `if` is there too, with the `set` in it: what that gives a variable counts around it.
 type Level<'t> = Rc<HashMap<&'t str, Vec<&'t Directive>>>;
 
 fn level(body: &[Directive]) -> Level<'_> {
@@ -44,7 +44,18 @@ fn level(body: &[Directive]) -> Level<'_> {
     for directive in body.iter().filter(|directive| directive.block.is_none()) {
         named.entry(directive.name()).or_default().push(directive);
     }
+    conditional(body, &mut named);
     Rc::new(named)
+}
+
+/// Adds each `if`, and what is set in it.
+fn conditional<'t>(body: &'t [Directive], named: &mut HashMap<&'t str, Vec<&'t Directive>>) {
+    for condition in body.iter().filter(|directive| directive.name() == "if") {
+        named.entry("if").or_default().push(condition);
+        let sets = condition.body().iter().filter(|inner| inner.name() == "set");
+        named.entry("set").or_default().extend(sets);
+        conditional(condition.body(), named);
+    }
 }
 
 /// How a location is chosen.
@@ -175,6 +186,11 @@ impl<'t> Block<'t> {
     /// Each `set` in the blocks around this one and in it.
     pub(super) fn sets(&self) -> Vec<&'t Directive> {
         self.levels.iter().filter_map(|level| level.get("set")).flatten().copied().collect()
+    }
+
+    /// Each `if` in the blocks around this one and in it.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &'t Directive> {
+        self.levels.iter().filter_map(|level| level.get("if")).flatten().copied()
     }
 
     /// The active `auth_request`, if it is not switched off.

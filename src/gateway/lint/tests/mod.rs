@@ -1,5 +1,6 @@
 //! Good configurations have no finding, each trap has its rule, and what is not understood is said so.
 
+mod behind;
 mod bounds;
 mod corpus;
 mod pages;
@@ -130,6 +131,7 @@ fn each_rule_is_broken_in_some_test() {
         .into_iter()
         .map(|rule| *RULES.iter().find(|known| **known == rule).unwrap_or_else(|| panic!("no rule is called {rule}")))
         .chain(pages::MUTANTS.iter().chain(told::TOLD).chain(past::PAST).map(|mutant| mutant.3))
+        .chain(behind::told())
         .chain(told::MIDDLEWARES.iter().map(|middleware| middleware.2))
         .collect();
     let unbroken: Vec<_> =

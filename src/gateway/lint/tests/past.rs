@@ -512,7 +512,6 @@ const ORDINARY: &[(&str, &str, &str)] = &[
         "proxy_set_header X-Forwarded-For   $remote_addr;",
         "proxy_set_header X-Forwarded-For $proxy_protocol_addr;",
     ),
-    ("nginx", "proxy_set_header X-Original-Host   $host;", "set $hh app.test; proxy_set_header X-Original-Host $hh;"),
     ("nginx", "internal;", "internal; set $a \"Bearer $cookie_t\"; proxy_set_header Authorization $a;"),
     (
         "haproxy",

@@ -1,0 +1,67 @@
+//! What the service gets behind the check, and the sidecar does not: by formats, captures, variables and removals.
+
+mod cases;
+
+use super::pages::{beside, page};
+use super::*;
+use cases::{FOUND, ORDINARY, TOGETHER};
+
+/// Mutations of our pages of one kind.
+struct Group {
+    pages: &'static [&'static str],
+    from: &'static str,
+    /// What comes in its place, with each case where `<>` stands.
+    to: &'static str,
+    /// The rule that must be told, or none where nothing is.
+    rule: &'static str,
+    cases: &'static [&'static str],
+}
+
+/// The findings in a page in which each of these is replaced.
+fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
+    let (gateway, mut sources) = page(name);
+    for (from, to) in changes {
+        assert!(sources.iter().any(|(_, text)| text.contains(from)), "{name} has no {from:?} any more");
+        for (_, text) in &mut sources {
+            *text = text.replacen(from, to, 1);
+        }
+    }
+    lint(gateway, &sources, &beside)
+}
+
+/// The rules that are told here.
+pub(super) fn told() -> impl Iterator<Item = &'static str> {
+    FOUND.iter().map(|group| group.rule)
+}
+
+#[test]
+fn each_case_has_its_finding_or_none() {
+    let mut wrong = Vec::new();
+    for group in FOUND.iter().chain(ORDINARY) {
+        for (name, case) in group.pages.iter().flat_map(|page| group.cases.iter().map(move |case| (page, case))) {
+            let found = mutated(name, &[(group.from, &group.to.replace("<>", case))]);
+            let right = if group.rule.is_empty() { found.is_empty() } else { rules(&found).contains(group.rule) };
+            let placed = found.iter().all(|finding| finding.rule != Some(group.rule) || finding.line.is_some());
+            if !right || !placed {
+                wrong.push(format!("{name}: {case}: {:?}: {found:#?}", group.rule));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_the_check_hides_is_not_seen_there() {
+    let own =
+        ("proxy_set_header X-Forwarded-Proto $scheme;", "proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;");
+    let found = mutated("nginx", &[own, ("internal;", "internal; proxy_set_header X-Forwarded-Proto $scheme;")]);
+    assert!(rules(&found).contains("nginx-override-set"), "{found:#?}");
+}
+
+#[test]
+fn what_belongs_together_has_no_finding() {
+    for (name, changes) in TOGETHER {
+        let found = mutated(name, changes);
+        assert!(found.is_empty(), "{name}: {changes:?}: {found:#?}");
+    }
+}
