@@ -214,6 +214,23 @@ def streams(server):
     return ", ".join(f"{n} x {what}" for what, n in seen.items()) or "nothing is refused"
 
 
+def untaken_streams(server):
+    """Streams on many connections whose clients give no window, so that no answer can be sent."""
+    block = b"".join(literal(*field) for field in ((b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/nothing"), (b":authority", b"localhost")))
+    opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, 0))
+    opening += b"".join(frame(1, 5, stream, block) for stream in range(1, 2 * 256, 2))
+    clients = [connect(server.decisions, 5) for _ in range(800)]
+    for client in clients:
+        client.sendall(opening)
+    time.sleep(3)
+    refused = next(l for l in ask(server.admin, request("GET", "/metrics"))[2].split(b"\n") if l.startswith(b'palisade_http_streams_refused_total{listener="decisions"}'))
+    for client in clients:
+        client.close()
+    # what they held goes back to the system a second later
+    time.sleep(3)
+    return f"{int(float(refused.split()[1])):,} of {800 * 256:,} refused"
+
+
 def later_revision(path, headers=()):
     def drive(server):
         now = [l for l in ask(server.decisions, request("POST", "/v1/is_authorized", json.dumps(item()).encode()))[1].split(b"\r\n") if l.startswith(b"palisade-revision")]
@@ -443,6 +460,7 @@ ROWS = [
     Row("connections of a listener", "`http.max_connections`", "10,000", connections, "is served"),
     Row("connections of the admin listener", "fixed", "32", admin_connections, "64 served"),
     Row("streams of an HTTP/2 connection", "fixed", "256", streams, "refused"),
+    Row("streams of 800 HTTP/2 connections, answers not taken", "`http.max_inflight_bytes`", "64 MiB", untaken_streams, "refused"),
     Row("wait for a revision", "`http.deadline`", "1 s", later_revision("/v1/is_authorized"), "503"),
     Row("answer to a gateway", "`gateway.deadline`", "100 ms", later_revision("/gateway/forward", (*FORWARD, ("authorization", "APIToken secret"))), "503"),
     Row("credential", "`identity.max_token_bytes`", "8 KiB", lambda server: told(ask(server.decisions, request("GET", "/gateway/forward", headers=(*FORWARD, ("authorization", "Bearer " + "t" * 8193))))), "401"),

@@ -203,6 +203,8 @@ impl App {
             in_flight: AtomicUsize::new(0),
             decision_bytes: Budget::new(settings.http.max_inflight_bytes),
             admin_bytes: Budget::new(settings.admin.max_inflight_bytes),
+            decision_streams: Budget::new(settings.http.max_inflight_bytes),
+            admin_streams: Budget::new(transport::ADMIN_STREAM_BYTES),
             trees: Trees::default(),
             aside: Aside::default(),
             descriptors,

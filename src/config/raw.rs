@@ -261,7 +261,7 @@ section! {
         max_header_bytes: ByteSize = ByteSize::kib(16),
         /// The largest answer to a batch. Beyond that no more of it is decided, and the whole batch is an error. Bytes, or with a unit.
         max_answer_bytes: ByteSize = ByteSize::mib(4),
-        /// How many bytes of bodies and answers the decision and gRPC listeners hold at a time, of all requests. Beyond that they answer 503. Bytes, or with a unit.
+        /// How many bytes of bodies and answers the decision and gRPC listeners hold at a time, of all requests. Beyond that they answer 503. Streams of HTTP/2 may hold as much again; beyond that they are refused. Bytes, or with a unit.
         max_inflight_bytes: ByteSize = ByteSize::mib(64),
         /// How long a client may take to send a request head.
         header_timeout: Span = Span::seconds(10),

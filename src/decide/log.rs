@@ -31,6 +31,9 @@ use writer::{LogWriter, Shared};
 /// How long a sink may take nothing before that is told.
 const STUCK: Duration = Duration::from_secs(2);
 
+/// How long the thread may take to count what is lost once its sink is given up.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
 /// A larger buffer of a line is not kept.
 const KEEP: usize = 64 << 10;
 
@@ -198,10 +201,22 @@ impl DecisionLog {
                 (left, since) = (bytes, now);
             }
             if now >= deadline || now - since >= patience {
+                let dropped = &self.shared.metrics.decision_log_dropped;
+                let before = dropped.get();
                 self.shared.give_up.store(true, Ordering::Release);
-                let lost = self.shared.queue.records();
-                self.shared.metrics.decision_log_dropped.inc_by(lost as u64);
-                tracing::warn!(lost, "the decision log's sink takes nothing; what waits for it is lost");
+                let mut lost = self.shared.queue.records() as u64;
+                // it counts what is lost itself, unless it is stuck
+                while !thread.is_finished() && now.elapsed() < LAST_WORD {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                if thread.is_finished() {
+                    lost = dropped.get() - before;
+                } else {
+                    dropped.inc_by(lost);
+                }
+                if lost > 0 {
+                    tracing::warn!(lost, "the decision log's sink takes nothing; what waits for it is lost");
+                }
                 return;
             }
             thread::sleep(Duration::from_millis(2));

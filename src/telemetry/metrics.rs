@@ -54,6 +54,7 @@ pub struct Metrics {
     requests: [[IntCounter; CLASSES.len()]; LISTENERS],
     connections: [IntGauge; LISTENERS],
     connections_given_up: [IntCounter; LISTENERS],
+    streams_refused: [IntCounter; LISTENERS],
     verify: [IntCounter; VerifyResult::ALL.len()],
     authentications: [IntCounter; AuthResult::ALL.len()],
     identity_reloads: [[IntCounter; IDENTITY_RESULTS.len()]; IdentitySource::ALL.len()],
@@ -155,6 +156,11 @@ impl Metrics {
             "Connections that rested and were closed to make room for others.",
             &["listener"],
         )?;
+        let streams_refused = build.counters(
+            "palisade_http_streams_refused_total",
+            "HTTP/2 requests that were refused unread, since all streams together held too much memory.",
+            &["listener"],
+        )?;
         let verify = build.counters(
             "palisade_verify_total",
             "Decisions sampled for re-evaluation by the reference engine.",
@@ -202,6 +208,7 @@ impl Metrics {
             connections_given_up: from_fn(|listener| {
                 connections_given_up.with_label_values(&[Listener::ALL[listener].as_str()])
             }),
+            streams_refused: from_fn(|listener| streams_refused.with_label_values(&[Listener::ALL[listener].as_str()])),
             authentications: from_fn(|result| authentications.with_label_values(&[AuthResult::ALL[result].as_str()])),
             identity_reloads: table(|source, result| {
                 let (result, source) = (IDENTITY_RESULTS[result], IdentitySource::ALL[source]);
@@ -340,6 +347,12 @@ impl Metrics {
     #[must_use]
     pub fn connections_given_up(&self, listener: Listener) -> &IntCounter {
         &self.connections_given_up[listener as usize]
+    }
+
+    /// The counter of a listener's HTTP/2 requests that were refused unread.
+    #[must_use]
+    pub fn streams_refused(&self, listener: Listener) -> &IntCounter {
+        &self.streams_refused[listener as usize]
     }
 
     /// The counter of re-evaluations of one result.

@@ -1,8 +1,12 @@
-//! What is known of one connection while it is open, and the budget of bytes that all connections share.
+//! What is known of one connection while it is open.
 //!
 //! A request holds its [`Open`] from its head until its answer has gone to the HTTP library whole. From it the idle
-//! timeout knows whether a connection is in use, the end of the process what was not answered, and the budget how much
-//! memory bodies and answers hold.
+//! timeout knows whether a connection is in use, the end of the process what was not answered, and the budgets how much
+//! memory streams, bodies and answers hold.
+//!
+//! Over HTTP/2 a stream takes memory until its client has taken its answer, and one connection has hundreds. So each
+//! holds what it takes from its first moment on, out of a budget for streams alone: who hoards streams takes no room from
+//! the bodies of others. The only stream of a connection costs no more than a request over HTTP/1, and is not counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::transport::Services;
+use crate::transport::budget::{Budget, Part};
 use crate::transport::router::Surface;
 use crate::transport::span::Ends;
 use crate::transport::timer::TimerSlot;
@@ -20,18 +25,32 @@ use crate::transport::timer::TimerSlot;
 /// The window that HTTP/2 begins with, for a connection and for each stream.
 const FIRST_WINDOW: u32 = 65_535;
 
-/// What each HTTP/2 request and each of its fields take beside their bytes, while its body is waited for.
-const STREAM_COST: usize = 2 << 10;
-const FIELD_COST: usize = 128;
+/// What a stream takes beside the bytes of its head: its task, the HTTP library's part, and a small answer.
+const STREAM_COST: usize = 10 << 10;
+
+/// What of that is for an answer.
+const SMALL_ANSWER: usize = 1 << 10;
+
+/// What each field of a head takes beside its bytes.
+const FIELD_COST: usize = 208;
 
 /// A larger answer counts until its bytes are freed, a smaller one until the HTTP library has it.
 pub(super) const LARGE_ANSWER: usize = 16 << 10;
 
-/// All requests of one connection hold at most this part of the budget, so that one client leaves room for others.
-const CONNECTION_SHARE: usize = 4;
-
-/// What is smaller is never refused: metrics must be had when there is no room for anything else.
+/// What is smaller is never refused on the admin and ops listeners: metrics must be had when there is no room for anything
+/// else. They have few connections, and it holds for one request of each.
 const NEVER_REFUSED: usize = 128 << 10;
+
+/// How a connection rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It has asked nothing yet, or not all of a head.
+    Unasked,
+    /// Its client has all answers.
+    Done,
+    /// Its client takes no answer.
+    Untaken,
+}
 
 /// An open connection.
 #[derive(Debug)]
@@ -44,18 +63,24 @@ pub(super) struct Conn {
     pub(super) body_timer: TimerSlot,
     pub(super) window: Window,
     open: AtomicUsize,
+    /// Open requests whose answer is there and waits for the client. Over HTTP/2 alone.
+    untaken: AtomicUsize,
     begun: AtomicUsize,
     last: AtomicBool,
     /// It speaks HTTP/2.
     pub(super) http2: AtomicBool,
     /// The peer does not take what is sent at the moment.
-    pub(super) stalled: AtomicBool,
+    stalled: AtomicBool,
+    /// Since when that is so, by [`now_ms`].
+    stalls: AtomicU64,
     /// Since when it rests, if it does, by [`now_ms`].
     rests: AtomicU64,
     /// It was asked to leave.
     leave: (AtomicBool, Notify),
     /// The bytes that its requests hold of the budget.
-    held: AtomicUsize,
+    bytes: Part,
+    /// The same of the budget for streams.
+    streams: Part,
 }
 
 /// Milliseconds of a clock that is cheap to read and never goes back: it is read for each request.
@@ -76,13 +101,16 @@ impl Conn {
             body_timer: TimerSlot::default(),
             window: Window::default(),
             open: AtomicUsize::new(0),
+            untaken: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
             last: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            stalls: AtomicU64::new(0),
             rests: AtomicU64::new(now_ms()),
             leave: Default::default(),
-            held: AtomicUsize::new(0),
+            bytes: Part::default(),
+            streams: Part::default(),
         }
     }
 
@@ -96,11 +124,32 @@ impl Conn {
         self.http2.load(Ordering::Relaxed) && !self.is_busy() && !self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Since when it rests, by [`now_ms`]: it is asked nothing, and its last answer has gone. `None` while it does not,
-    /// or was asked to leave.
-    pub(super) fn rests_since(&self) -> Option<u64> {
-        let rests = !self.is_busy() && !self.stalled.load(Ordering::Relaxed) && !self.leave.0.load(Ordering::Relaxed);
-        rests.then(|| self.rests.load(Ordering::Relaxed))
+    /// Whether none of its requests is at work: each was answered, and at most its client has to take the answer.
+    pub(super) fn is_answered(&self) -> bool {
+        self.open.load(Ordering::Relaxed) <= self.untaken.load(Ordering::Relaxed)
+    }
+
+    /// Since when it rests, by [`now_ms`], and how: nothing is asked of it at the moment. `None` while something is, and
+    /// once it was asked to leave.
+    pub(super) fn rests_since(&self) -> Option<(u64, Rest)> {
+        if !self.is_answered() || self.leave.0.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (since, stalled) = (self.rests.load(Ordering::Relaxed), self.stalled.load(Ordering::Relaxed));
+        Some(match self.requests() {
+            _ if stalled => (since.max(self.stalls.load(Ordering::Relaxed)), Rest::Untaken),
+            _ if self.is_busy() => (since, Rest::Untaken),
+            0 => (since, Rest::Unasked),
+            _ => (since, Rest::Done),
+        })
+    }
+
+    /// Notes whether its peer takes what is sent.
+    pub(super) fn note_stalled(&self, stalled: bool) {
+        if stalled {
+            self.stalls.store(now_ms(), Ordering::Relaxed);
+        }
+        self.stalled.store(stalled, Ordering::Relaxed);
     }
 
     /// Asks it to leave: it answers what is under way and closes.
@@ -112,17 +161,6 @@ impl Conn {
     /// Waits until it is asked to leave.
     pub(super) async fn dismissed(&self) {
         self.leave.1.notified().await;
-    }
-
-    /// Takes bytes for a request that has `own` already from what one connection may hold. One that is alone on its
-    /// connection is never refused.
-    fn take(&self, bytes: usize, own: usize) -> bool {
-        let most = self.budget().most / CONNECTION_SHARE;
-        let fits = |used: usize| {
-            let after = used.saturating_add(bytes);
-            (used <= own || after <= most).then_some(after)
-        };
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
     /// How many requests have come so far.
@@ -146,44 +184,47 @@ impl Conn {
             Surface::Admin | Surface::Ops => &self.services.admin_bytes,
         }
     }
+
+    fn streams_budget(&self) -> &Budget {
+        match self.surface {
+            Surface::Decisions | Surface::Grpc => &self.services.decision_streams,
+            Surface::Admin | Surface::Ops => &self.services.admin_streams,
+        }
+    }
 }
 
-/// A request that is not answered yet, and the bytes that it holds of the budget.
+/// A request that is not answered yet, and the bytes that it holds of the budgets.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) conn: Arc<Conn>,
     held: usize,
-    /// What its head takes, until that is held.
-    head: usize,
+    /// What its stream holds. Nothing over HTTP/1, and for the only stream of a connection.
+    stream: usize,
     /// What it holds for an answer that is being written.
     growing: usize,
+    /// Its answer waits for the client.
+    untaken: bool,
 }
 
 impl Open {
-    /// `head` is what its head takes, see [`head_cost`].
-    pub(super) fn begin(conn: &Arc<Conn>, head: usize) -> Self {
-        conn.open.fetch_add(1, Ordering::Relaxed);
+    /// `cost` is what its stream takes, see [`stream_cost`]. `None` if there is no room for one more stream.
+    pub(super) fn begin(conn: &Arc<Conn>, cost: usize) -> Option<Self> {
+        let only = conn.open.fetch_add(1, Ordering::Relaxed) == 0;
+        let stream = if only { 0 } else { cost };
+        if stream > 0 && !conn.streams.take(conn.streams_budget(), stream, 0) {
+            conn.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
         conn.begun.fetch_add(1, Ordering::Relaxed);
         conn.services.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { conn: conn.clone(), held: 0, head, growing: 0 }
-    }
-
-    /// Takes its head's bytes from the budget, once, for a request that waits; false if there are not so many.
-    pub(super) fn hold_head(&mut self) -> bool {
-        let head = std::mem::take(&mut self.head);
-        self.hold(head)
+        Some(Self { conn: conn.clone(), held: 0, stream, growing: 0, untaken: false })
     }
 
     /// Takes more bytes from the budget; false if there are not so many.
     pub(super) fn hold(&mut self, more: usize) -> bool {
-        if !self.conn.take(more, self.held) {
-            return false;
-        }
-        let taken = self.conn.budget().take(more, self.held);
+        let taken = self.conn.bytes.take(self.conn.budget(), more, self.held);
         if taken {
             self.held += more;
-        } else {
-            self.conn.held.fetch_sub(more, Ordering::Relaxed);
         }
         taken
     }
@@ -204,54 +245,79 @@ impl Open {
 
     /// Gives back what it holds, of the budget and of its connection's share.
     fn give(&mut self, bytes: usize) {
-        self.conn.budget().give(bytes);
-        self.conn.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.conn.bytes.give(self.conn.budget(), bytes);
         self.held -= bytes;
     }
 
-    /// Holds an answer below [`LARGE_ANSWER`] instead of the request's bytes. There is always room for it: the request
-    /// that it answers had some.
-    pub(super) fn hold_small(&mut self, answer: usize) {
-        match answer.checked_sub(self.held) {
-            Some(more) => {
-                self.conn.budget().used.fetch_add(more, Ordering::Relaxed);
-                self.conn.held.fetch_add(more, Ordering::Relaxed);
-                self.held = answer;
-            }
-            None => self.give(self.held - answer),
+    /// Holds an answer below [`LARGE_ANSWER`] instead of the request's bytes; false if there is no room for it. There is
+    /// always room for the answer to the only request of a connection, and for a very small one.
+    pub(super) fn hold_small(&mut self, answer: usize) -> bool {
+        let Some(more) = answer.checked_sub(self.held) else {
+            self.give(self.held - answer);
+            return true;
+        };
+        if self.stream > 0 && answer > SMALL_ANSWER {
+            return self.hold(more);
         }
+        self.conn.bytes.add(self.conn.budget(), more);
+        self.held = answer;
+        true
     }
 
     /// Holds a large answer instead of the request's bytes, for as long as any part of it is anywhere; `None`, with
     /// nothing held, if there is no room for it.
     pub(super) fn hold_large(&mut self, answer: Bytes) -> Option<Bytes> {
         self.give(self.held);
-        let size = answer.len();
-        if size < NEVER_REFUSED {
-            self.conn.budget().used.fetch_add(size, Ordering::Relaxed);
-            self.conn.held.fetch_add(size, Ordering::Relaxed);
-        } else if !self.conn.take(size, 0) {
-            return None;
-        } else if !self.conn.budget().take(size, 0) {
-            self.conn.held.fetch_sub(size, Ordering::Relaxed);
+        let (size, conn) = (answer.len(), &self.conn);
+        let aside = matches!(conn.surface, Surface::Admin | Surface::Ops);
+        if size < NEVER_REFUSED && self.stream == 0 && aside {
+            conn.bytes.add(conn.budget(), size);
+        } else if !conn.bytes.take(conn.budget(), size, 0) {
             return None;
         }
         Some(Bytes::from_owner(Counted { bytes: answer, conn: self.conn.clone() }))
+    }
+
+    /// Its head is gone: from now on its stream takes no more than any other.
+    pub(super) fn forget_head(&mut self) {
+        let head = self.stream.saturating_sub(STREAM_COST);
+        if head > 0 {
+            self.conn.streams.give(self.conn.streams_budget(), head);
+            self.stream -= head;
+        }
+    }
+
+    /// Notes whether its answer, or a piece of it, waits for the client.
+    pub(super) fn note_untaken(&mut self, untaken: bool) {
+        if untaken == self.untaken {
+            return;
+        }
+        self.untaken = untaken;
+        if untaken {
+            self.conn.rests.store(now_ms(), Ordering::Relaxed);
+            self.conn.untaken.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.conn.untaken.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.note_untaken(false);
         self.give(self.held);
+        if self.stream > 0 {
+            self.conn.streams.give(self.conn.streams_budget(), self.stream);
+        }
         self.conn.services.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.conn.rests.store(now_ms(), Ordering::Relaxed);
         self.conn.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// What the head of an HTTP/2 request takes. Hundreds of them wait on one connection; over HTTP/1.1 one does, in the
-/// connection's own buffer.
-pub(super) fn head_cost<B>(request: &Request<B>) -> usize {
+/// What the stream of an HTTP/2 request takes, its head included. Hundreds of them wait on one connection; over HTTP/1.1
+/// one does, in the connection's own buffer, and costs nothing here.
+pub(super) fn stream_cost<B>(request: &Request<B>) -> usize {
     if request.version() != Version::HTTP_2 {
         return 0;
     }
@@ -275,46 +341,7 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.conn.budget().give(self.bytes.len());
-        self.conn.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-    }
-}
-
-/// How many bytes of bodies and answers may be held at a time, on all connections of some listeners.
-#[derive(Debug)]
-pub struct Budget {
-    most: usize,
-    used: AtomicUsize,
-}
-
-impl Budget {
-    /// A budget of that many bytes.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self { most, used: AtomicUsize::new(0) }
-    }
-
-    /// How many bytes are held at the moment.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// Takes `bytes` for a request that has `own` already. One that is alone is never refused: its own limits hold.
-    ///
-    /// What does not fit is never added, not even for a moment: a request that does fit would be refused because of it.
-    fn take(&self, bytes: usize, own: usize) -> bool {
-        let fits = |used: usize| {
-            let after = used.saturating_add(bytes);
-            (used <= own || after <= self.most).then_some(after)
-        };
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
-    }
-
-    fn give(&self, bytes: usize) {
-        if bytes > 0 {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.conn.bytes.give(self.conn.budget(), self.bytes.len());
     }
 }
 
@@ -365,23 +392,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_refuses_what_is_too_much_together() {
-        let budget = Budget::new(100);
-        assert!(budget.take(60, 0) && !budget.take(60, 0) && budget.take(40, 0) && !budget.take(1, 0));
-        budget.give(40);
-        assert!(budget.take(40, 60), "up to the limit");
-        budget.give(100);
-        // alone it may be as large as its own limit lets it, in one piece or many
-        assert!(budget.take(500, 0) && budget.take(500, 500));
-        assert!(!budget.take(1, 0), "but then there is no room for others");
-        budget.give(1_000);
-        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
     fn a_head_costs_more_than_its_bytes_over_http2_alone() {
         let cost = |version, value: &str| {
-            head_cost(&Request::builder().version(version).uri("/path").header("name", value).body(()).unwrap())
+            stream_cost(&Request::builder().version(version).uri("/path").header("name", value).body(()).unwrap())
         };
         assert_eq!(cost(Version::HTTP_11, &"x".repeat(1_000)), 0);
         assert!(cost(Version::HTTP_2, "") > STREAM_COST);

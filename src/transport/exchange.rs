@@ -241,16 +241,13 @@ impl Exchange {
 pub(super) enum Unread {
     TooLarge,
     CutOff,
-    /// The heads and bodies of all requests together are too large.
+    /// The bodies of all requests together are too large.
     NoRoom,
 }
 
 /// The bytes of a body. One that came in one piece is not copied.
 pub(super) async fn collect(body: &mut Incoming, max_bytes: usize, open: &mut Open) -> Result<Bytes, Unread> {
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
-    if !body.is_end_stream() && !open.hold_head() {
-        return Err(Unread::NoRoom);
-    }
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
         let Ok(data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };

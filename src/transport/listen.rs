@@ -1,7 +1,6 @@
 //! Listeners: bind, accept, serve HTTP/1.1 and HTTP/2, drain.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
@@ -22,8 +21,8 @@ use tokio::time::timeout_at;
 use crate::config::{HttpSettings, ListenAddr, SocketSettings};
 use crate::telemetry::Listener;
 use crate::telemetry::Metrics;
-use crate::transport::conn::{Conn, Open, head_cost};
-use crate::transport::paced::{Paced, Streams};
+use crate::transport::conn::{Conn, Open, stream_cost};
+use crate::transport::paced::{self, Paced, Streams};
 use crate::transport::patience::{Limits, Patient};
 use crate::transport::places::{Place, Places, Room};
 use crate::transport::router::{self, Surface};
@@ -57,6 +56,13 @@ const SOCKET_LOOK: Duration = Duration::from_secs(1);
 
 /// How long a connection of HTTP/2 without streams may take to go once it was told.
 const GOES: Duration = Duration::from_millis(750);
+
+/// How long a connection may take to go whose place another waits for. A head that was on its way is here by then, and its
+/// request is answered.
+const YIELDS: Duration = Duration::from_millis(100);
+
+/// The same on the admin and ops listeners, where a kubelet waits for the place.
+const YIELDS_ASIDE: Duration = Duration::from_millis(10);
 
 /// How many shortages are told in that time.
 const FAILURES: usize = 5;
@@ -294,10 +300,14 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
     let io = TokioIo::new(Patient::new(stream, conn.clone(), limits));
     let for_requests = conn.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let open = Open::begin(&for_requests, head_cost(&request));
+        let open = Open::begin(&for_requests, stream_cost(&request)).ok_or_else(|| {
+            for_requests.services.places.note_refused_stream(&for_requests.services.metrics, surface.listener());
+            paced::refuse()
+        });
         async move {
+            let open = open?;
             let http2 = request.version() == Version::HTTP_2;
-            Ok::<_, Infallible>(if surface == Surface::Grpc {
+            Ok::<_, h2::Error>(if surface == Surface::Grpc {
                 let (answer, open) = gateway::grpc::answer(open, request).await;
                 answer.map(|body| Paced::new(Either::Right(body), open, http2))
             } else {
@@ -311,7 +321,8 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
     let pause = http.idle_timeout / LOOKS;
     let (mut looks, mut requests) = (0, conn.requests());
     let mut next_look = pin!(tokio::time::sleep(pause));
-    let mut told = false;
+    let (mut told, mut dismissed) = (false, false);
+    let yields = if matches!(surface, Surface::Admin | Surface::Ops) { YIELDS_ASIDE } else { YIELDS };
     let ended = loop {
         tokio::select! {
             biased;
@@ -322,12 +333,16 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
                 next_look.as_mut().reset((Instant::now() + GOES).into());
             }
             // another waits for its place
-            () = conn.dismissed(), if !told => {
-                told = true;
+            () = conn.dismissed(), if !dismissed => {
+                (told, dismissed) = (true, true);
                 connection.as_mut().graceful_shutdown();
-                next_look.as_mut().reset((Instant::now() + GOES).into());
+                next_look.as_mut().reset((Instant::now() + yields).into());
             }
             () = next_look.as_mut() => {
+                // what it holds is a part of a head, or answers that it had time to take
+                if dismissed && conn.is_answered() {
+                    return;
+                }
                 // a client that answers no GOAWAY has nothing to lose
                 if told && conn.is_without_streams() {
                     return;
@@ -338,7 +353,7 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
                 requests = now;
                 match looks {
                     // one that was busy when it was told is looked at again soon
-                    ..LOOKS => next_look.as_mut().reset((Instant::now() + if told { GOES } else { pause }).into()),
+                    ..LOOKS => next_look.as_mut().reset((Instant::now() + if dismissed { yields } else if told { GOES } else { pause }).into()),
                     LOOKS => {
                         connection.as_mut().graceful_shutdown();
                         next_look.as_mut().reset((Instant::now() + http.body_timeout).into());

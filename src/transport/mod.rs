@@ -8,6 +8,7 @@
 mod admin;
 mod aside;
 mod authzen;
+mod budget;
 mod bundle;
 mod conn;
 mod exchange;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use aside::Aside;
-pub use conn::Budget;
+pub use budget::Budget;
 pub use gateway::Gateway;
 pub use guard::Door;
 pub use listen::{BoundListener, bind, serve};
@@ -54,6 +55,9 @@ use crate::telemetry::{Listener, Metrics};
 use conn::Open;
 use exchange::{BodyLimits, Exchange};
 use respond::Problem;
+
+/// What the HTTP/2 streams of the admin and ops listeners may hold together. Those have few clients.
+pub const ADMIN_STREAM_BYTES: usize = 8 << 20;
 
 /// What the endpoints need. One for all listeners.
 #[derive(Debug)]
@@ -88,6 +92,10 @@ pub struct Services {
     pub decision_bytes: Budget,
     /// The same of the admin and ops listeners, apart so that neither starves the other.
     pub admin_bytes: Budget,
+    /// What the HTTP/2 streams of the decision and gRPC listeners may hold.
+    pub decision_streams: Budget,
+    /// The same of the admin and ops listeners.
+    pub admin_streams: Budget,
     /// Turns for large bodies to be values.
     pub trees: Trees,
     /// Turns for what is done on threads of its own.
@@ -155,9 +163,11 @@ impl Services {
         BodyLimits { max_bytes: self.admin_body_bytes, timeout: self.http.body_timeout }
     }
 
-    /// Waits for the revision that the request asks for, within the deadline.
-    async fn wait_for(&self, exchange: &Exchange) -> Result<(), Problem> {
+    /// Waits for the revision that the request asks for, within the deadline. Not for a body that says nothing: it is
+    /// refused next.
+    async fn wait_for(&self, exchange: &Exchange, body: &[u8]) -> Result<(), Problem> {
         match exchange.at_least()? {
+            Some(_) if body.iter().all(u8::is_ascii_whitespace) => Ok(()),
             None => Ok(()),
             Some(revision) => Ok(self.pdp.state().wait_for(revision, self.http.deadline).await?),
         }

@@ -14,7 +14,7 @@ use crate::transport::respond::{self, Answer, Problem};
 pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::IfPresent)?;
     let body = exchange.read(services.decision_body()).await?;
-    services.wait_for(exchange).await?;
+    services.wait_for(exchange, &body).await?;
     let _room = services.trees.room_for(body.len()).await?;
     let request = AccessRequest::from_value(exchange::parse(&body)?)?;
     let decision = services.pdp.check(&request, exchange.call(Transport::Native)).await?;
@@ -30,7 +30,7 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
 pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::IfPresent)?;
     let body = exchange.read(services.decision_body()).await?;
-    services.wait_for(exchange).await?;
+    services.wait_for(exchange, &body).await?;
     let requests = items(exchange::check(&body)?)?;
     services.check_batch_size(requests.len(), "requests")?;
     let largest = requests.iter().map(|item| item.bytes()).max().unwrap_or_default();

@@ -4,11 +4,11 @@
 //! with the stream when the last piece is handed on. So a body goes to it in small pieces, the last of which only fits
 //! when the window has room for everything before it; and the task that the library starts for a stream is dropped,
 //! which resets the stream, when its client leaves a piece untaken for too long. A client that answers pings all the
-//! while is no exception. Over HTTP/1 an answer is written at once, and timed in [`Patient`](super::patience::Patient).
+//! while is no exception. What such streams hold until then is bounded in [`conn`](super::conn). Over HTTP/1 an answer is written at once, and timed in [`Patient`](super::patience::Patient).
 
 use std::cell::Cell;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,16 @@ const PIECE: usize = 16 << 10;
 thread_local! {
     /// What a body did while its stream's task was polled: both run within the same poll.
     static DONE: Cell<Done> = const { Cell::new(Done::Nothing) };
+
+    /// The stream that is started next is refused: its service was called just before, on this thread.
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Refuses the stream whose service is being called, and gives the error that its service must end in. The client may
+/// ask again, since nothing was done.
+pub(super) fn refuse() -> h2::Error {
+    REFUSED.set(true);
+    h2::Reason::REFUSED_STREAM.into()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +61,8 @@ pin_project! {
 }
 
 impl<B> Paced<B> {
-    pub(super) fn new(body: B, open: Open, http2: bool) -> Self {
+    pub(super) fn new(body: B, mut open: Open, http2: bool) -> Self {
+        open.forget_head();
         Self { body, rest: Bytes::new(), handed: 0, http2, open }
     }
 }
@@ -66,6 +77,7 @@ impl<B: Body<Data = Bytes>> Body for Paced<B> {
             return this.body.poll_frame(cx);
         }
         if this.rest.is_empty() {
+            this.open.note_untaken(false);
             DONE.set(Done::Waits);
             match ready!(this.body.poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) if !data.is_empty() => *this.rest = data,
@@ -85,6 +97,7 @@ impl<B: Body<Data = Bytes>> Body for Paced<B> {
         let piece = this.rest.split_to(size);
         *this.handed += size;
         this.open.conn.window.spend(size);
+        this.open.note_untaken(true);
         DONE.set(Done::Piece);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -117,6 +130,11 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
+        if REFUSED.replace(false) {
+            // it has no more to do than to say so: as a task it would take memory until its turn
+            let _ = pin!(stream).poll(&mut Context::from_waker(Waker::noop()));
+            return;
+        }
         tokio::spawn(Stream { stream, patience: self.patience, untaken: None });
     }
 }

@@ -123,11 +123,13 @@ impl<S> Patient<S> {
     fn time_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             if self.write_timer.take().is_some() {
-                self.conn.stalled.store(false, Ordering::Relaxed);
+                self.conn.note_stalled(false);
             }
             return result;
         }
-        self.conn.stalled.store(true, Ordering::Relaxed);
+        if self.write_timer.is_none() {
+            self.conn.note_stalled(true);
+        }
         expired(&mut self.write_timer, self.limits.write, cx).map(|()| Err(timed_out("the peer takes no answer")))
     }
 }

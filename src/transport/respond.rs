@@ -98,7 +98,7 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_busy",
-            "the heads, bodies and answers of all requests together are too large at the moment (`max_inflight_bytes`); ask again",
+            "the bodies and answers of all requests together are too large at the moment (`max_inflight_bytes`); ask again",
         )
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
@@ -287,12 +287,10 @@ pub(super) fn hold(answer: &mut Answer, open: &mut Open) -> bool {
     let body = answer.body_mut();
     if let Content::Streamed(_) = body {
         // of its size only so much is ever there, and few are at a time
-        open.hold_small(STREAM_BYTES);
-        return true;
+        return open.hold_small(STREAM_BYTES);
     }
     if body.size_hint().exact().is_some_and(|length| length < LARGE_ANSWER as u64) {
-        open.hold_small(body.size_hint().lower() as usize);
-        return true;
+        return open.hold_small(body.size_hint().lower() as usize);
     }
     // whole answers are there at once
     let mut context = Context::from_waker(Waker::noop());

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use crate::support::frames::{
-    CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
 };
 use crate::support::http::connect;
 use crate::support::process::{Process, workspace};
@@ -124,4 +124,33 @@ fn floods_of_frames() {
         process.metric(r#"palisade_http_connections{listener="decisions"}"#) <= 1.0
     });
     assert!(!process.log().contains("panicked"), "{}", process.log());
+}
+
+/// Small answers that nobody takes cost some kilobytes each, and a connection may have hundreds.
+#[test]
+fn streams_whose_answers_are_not_taken() {
+    let process = Process::start(
+        workspace(),
+        &["http.body_timeout=60s", "http.max_inflight_bytes=8MiB", "http.idle_timeout=60s"],
+    );
+    let path = b"/nothing";
+    let head = [&[0x82, 0x86, 0x04, path.len() as u8][..], path, &[0x01, 1, b'x']].concat();
+    let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
+    for n in 0..256 {
+        bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &head));
+    }
+    let before = resident(&process);
+    let clients: Vec<_> = (0..80)
+        .map(|_| {
+            let mut stream = connect(process.decisions);
+            stream.write_all(&bytes).unwrap();
+            stream
+        })
+        .collect();
+    let refused = || process.metric(r#"palisade_http_streams_refused_total{listener="decisions"}"#);
+    process.until("refused", |_| refused() >= f64::from(80 * 256 - 1_000));
+    let after = resident(&process);
+    assert!(after <= before + 64, "{before} MiB became {after} MiB");
+    assert_eq!(process.client().post("/v1/is_authorized", ask("alice")).json()["decision"], "Allow");
+    drop(clients);
 }

@@ -5,9 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use palisade::telemetry::{Listener, Work};
+use palisade::transport::Surface;
 use serde_json::json;
 
-use crate::support::frames::{PREFACE, SETTINGS, frame};
+use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame};
 use crate::support::process::{Process, command_after, serve_with, workspace, write_policy};
 use crate::support::raw::{Wire, post};
 use crate::support::tiny::{ask, tiny};
@@ -86,42 +87,52 @@ fn connections_for_health_never_keep_decisions_from_being_made() {
 fn a_crowd_that_rests_keeps_no_new_connection_out() {
     let most = 20;
     let given_up = |server: &Server| server.services.metrics.connections_given_up(Listener::Decisions).get();
-    let flags = || json!({ "http": { "max_connections": most, "header_timeout": "60s", "body_timeout": "60s" } });
-    type Fill = fn(&Server) -> Box<dyn std::any::Any>;
-    let fills: [(&str, Fill); 3] = [
-        ("HTTP/1.1 at rest", |server| {
-            let client = |_| {
-                let mut client = server.client();
-                assert_eq!(client.post("/v1/is_authorized", ask("alice")).status, 200);
-                client
-            };
-            Box::new((0..20).map(client).collect::<Vec<_>>())
+    let flags = || json!({ "listen": { "ops": "127.0.0.1:0" }, "http": { "max_connections": most, "header_timeout": "60s", "body_timeout": "60s" } });
+    type Fill = fn(std::net::SocketAddr, &str) -> Box<dyn std::any::Any>;
+    fn raw(addr: std::net::SocketAddr, bytes: &[u8]) -> Box<dyn std::any::Any> {
+        let mut stream = std::net::TcpStream::connect(addr).unwrap();
+        stream.write_all(bytes).unwrap();
+        Box::new(stream)
+    }
+    let fills: [(&str, Fill); 7] = [
+        ("HTTP/1.1 at rest", |addr, path| {
+            let mut client = Client::new(addr);
+            client.get(path);
+            Box::new(client)
         }),
-        ("HTTP/2 without streams", |server| {
-            let stream = |_| {
-                let mut stream = std::net::TcpStream::connect(server.decisions).unwrap();
-                stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
-                stream
-            };
-            Box::new((0..20).map(stream).collect::<Vec<_>>())
+        ("HTTP/2 without streams", |addr, _| raw(addr, &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat())),
+        ("nothing asked", |addr, _| raw(addr, b"")),
+        ("a byte", |addr, _| raw(addr, b"G")),
+        ("a part of a head", |addr, _| raw(addr, b"GET /livez HTTP/1.1\r\nhost: a\r\n")),
+        ("a part of a second head", |addr, path| {
+            raw(addr, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\nGET").as_bytes())
         }),
-        ("nothing asked", |server| {
-            let stream = |_| std::net::TcpStream::connect(server.decisions).unwrap();
-            Box::new((0..20).map(stream).collect::<Vec<_>>())
+        ("HTTP/2, and answers that are not taken", |addr, path| {
+            let head = [&[0x82, 0x86, 0x04, path.len() as u8][..], path.as_bytes(), &[0x01, 1, b'x']].concat();
+            let shut = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+            raw(addr, &[PREFACE, &shut, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)].concat())
         }),
     ];
     for (how, fill) in fills {
         let server = tiny(flags());
-        let held = fill(&server);
-        let open = || server.services.metrics.connections(Listener::Decisions).get();
-        server.until("full", |_| open() >= i64::from(most));
-        for _ in 0..5 {
-            assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).status, 200, "{how}");
+        for (listener, surface, path, most, places) in [
+            (Listener::Decisions, Surface::Decisions, "/nothing", most, "http.max_connections"),
+            // its number is its own
+            (Listener::Ops, Surface::Ops, "/livez", most.min(32), "cannot be set"),
+        ] {
+            let addr = server.addr(surface);
+            let held: Vec<_> = (0..most).map(|_| fill(addr, path)).collect();
+            let open = || server.services.metrics.connections(listener).get();
+            server.until("full", |_| open() >= i64::from(most));
+            for _ in 0..5 {
+                let status = Client::new(addr).get(path).status;
+                assert_eq!(status, if listener == Listener::Ops { 200 } else { 404 }, "{how}");
+            }
+            assert!(server.services.metrics.connections_given_up(listener).get() > 0, "{how}");
+            let degraded = server.admin().get("/v1/status").json()["degraded"].to_string();
+            assert!(degraded.contains(&format!("`{listener}` listener")) && degraded.contains(places), "{degraded}");
+            drop(held);
         }
-        assert!(given_up(&server) > 0, "{how}");
-        let degraded = server.admin().get("/v1/status").json()["degraded"].to_string();
-        assert!(degraded.contains("`decisions` listener") && degraded.contains("http.max_connections"), "{degraded}");
-        drop(held);
     }
     // those that are in use stay, and the new one waits for its turn
     let server = tiny(flags());

@@ -1,6 +1,7 @@
 //! A decision log that cannot keep up: what becomes of decisions, of memory, and of what was recorded.
 
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,11 @@ fn pipe() -> (tempfile::TempDir, PathBuf) {
     let file = dir.path().join("decisions.jsonl");
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
     (dir, file)
+}
+
+/// Has a pipe open and reads nothing.
+fn idle_reader(pipe: &std::path::Path) -> std::fs::File {
+    std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(pipe).unwrap()
 }
 
 /// Asks for a decision that the log names `the-last`.
@@ -167,6 +173,8 @@ fn a_decision_waits_for_room_and_no_other_request_waits_with_it() {
 fn a_stuck_sink_holds_no_more_than_the_bound() {
     for overflow in ["drop", "block", "deny"] {
         let (_dir, file) = pipe();
+        // open, and never read
+        let _reader = idle_reader(&file);
         let log = json!({ "sink": file, "queue_bytes": "4MiB", "overflow": overflow });
         let server = tiny(json!({ "decision_log": log }));
         let log = server.services.pdp.log().unwrap();
@@ -328,6 +336,8 @@ fn what_a_sink_never_took_is_counted_at_the_end() {
     let dir = workspace();
     assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
     let set = ["decision_log.sink=./pipe", "decision_log.overflow=deny", "decision_log.queue=20", "shutdown.grace=9s"];
+    // open, and never read
+    let _reader = idle_reader(&dir.path().join("pipe"));
     let mut process = Process::start(dir, &set);
     let body = ask_with("alice", &json!({ "padding": "x".repeat(30_000) }));
     let mut client = process.client();
@@ -349,6 +359,7 @@ fn a_pipe_that_is_made_again_gets_what_the_old_one_held() {
         let pipe = dir.path().join("pipe");
         let make = || assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         make();
+        let _idle = idle_reader(&pipe);
         let overflows = format!("decision_log.overflow={overflow}");
         let process = Process::start(dir, &[&overflows, "decision_log.sink=./pipe"]);
         let mut client = process.client();
@@ -405,7 +416,7 @@ fn a_full_pipe_that_is_made_again_tears_no_line() {
             read.push(byte[0]);
         }
         // until it is full again
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(800));
         let rest = if is_replaced {
             std::fs::rename(&next, &pipe).unwrap();
             Lines::of(&pipe)
@@ -432,6 +443,7 @@ fn a_pipe_that_is_gone_fails() {
     let dir = workspace();
     let pipe = dir.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _idle = idle_reader(&pipe);
     let process = Process::start(dir, &["decision_log.overflow=deny", "decision_log.sink=./pipe"]);
     let mut client = process.client();
     assert_eq!(client.post("/v1/is_authorized", ask("alice")).status, 200);

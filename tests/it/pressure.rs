@@ -390,9 +390,9 @@ fn one_connection_leaves_room_for_others() {
         stream.write_all(&frame(HEADERS, END_HEADERS, 2 * n + 1, &block)).unwrap();
         stream.write_all(&frame(DATA, 0, 2 * n + 1, &[b' '; 1_500])).unwrap();
     }
-    server.until("it holds its share", |server| server.services.decision_bytes.held() >= 80_000);
-    let held = server.services.decision_bytes.held();
-    assert!(held <= 100_000, "{held}");
+    let held = || server.services.decision_streams.held();
+    server.until("it holds its share", |_| held() >= 80_000);
+    assert!(held() <= 100_000, "{}", held());
     let large = format!("{}{}", " ".repeat(200_000), ask("alice"));
     assert_eq!(server.client().post("/v1/is_authorized", &large).status, 200);
     drop(stream);
@@ -415,12 +415,10 @@ fn heads_on_http2_share_the_budget() {
     for n in 0..50 {
         stream.write_all(&frame(HEADERS, END_HEADERS, 2 * n + 1, &block)).unwrap();
     }
-    let refused = || {
-        let series = r#"palisade_http_requests_total{listener="decisions",status_class="5xx"}"#;
-        crate::support::metric(&server.admin().get("/metrics").text(), series)
-    };
-    server.until("all have come", |server| server.services.unanswered() as f64 + refused() >= 50.0);
-    assert!((40.0..50.0).contains(&refused()), "{}", refused());
+    let refused = || server.services.metrics.streams_refused(Listener::Decisions).get();
+    server.until("all have come", |server| server.services.unanswered() as u64 + refused() >= 50);
+    assert!((45..50).contains(&refused()), "{}", refused());
+    assert!(server.services.decision_streams.held() <= 100_000);
     drop(stream);
     server.until("all settled", |server| server.services.unanswered() == 0);
     assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).status, 200);

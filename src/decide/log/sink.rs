@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +47,8 @@ pub(super) struct Output {
     /// The path of a file or a pipe, which may be moved or deleted while it is open.
     path: Option<PathBuf>,
     kind: Kind,
+    /// It is a pipe, with a name or without.
+    pipe: bool,
     /// Bytes that an ordinary file had after the last write.
     len: u64,
     /// It ends within a line, of a process that ended or a device that was full.
@@ -58,14 +60,17 @@ impl Output {
         match sink {
             Sink::Stdout => {
                 let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-                Ok(Self { file, path: None, kind: Kind::Other, len: 0, torn: false })
+                let pipe = file.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
+                Ok(Self { file, path: None, kind: Kind::Other, pipe, len: 0, torn: false })
             }
             Sink::File(path) => {
-                // for reading too: without a reader a pipe would not open, and with its last one it would end
                 let pipe = std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
                 // a full pipe must not hold the thread: another may have taken its place
                 let flags = if pipe { libc::O_NONBLOCK } else { 0 };
-                let file = OpenOptions::new().create(!pipe).append(true).read(pipe).custom_flags(flags).open(path)?;
+                // without a reader a pipe would not open. It is open for reading no longer than that, or it would never
+                // show that nobody else reads
+                let _reader = pipe.then(|| OpenOptions::new().read(true).custom_flags(flags).open(path));
+                let file = OpenOptions::new().create(!pipe).append(true).custom_flags(flags).open(path)?;
                 let meta = file.metadata()?;
                 let kind = match meta.file_type() {
                     of if of.is_file() => Kind::File,
@@ -74,7 +79,7 @@ impl Output {
                 };
                 let torn = kind == Kind::File && ends_within_a_line(path).unwrap_or(false);
                 let path = (kind != Kind::Other).then(|| path.clone());
-                Ok(Self { file, path, kind, len: meta.len(), torn })
+                Ok(Self { file, path, kind, pipe: kind == Kind::Pipe, len: meta.len(), torn })
             }
         }
     }
@@ -112,13 +117,33 @@ impl Output {
         self.kind == Kind::File && self.file.metadata().is_ok_and(|meta| meta.len() < self.len)
     }
 
+    /// Opens a pipe once more, as its descriptor names it: its path may lead elsewhere.
+    fn again(&self, mode: &mut OpenOptions) -> io::Result<File> {
+        let all = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+        mode.custom_flags(libc::O_NONBLOCK).open(format!("{all}/{}", self.file.as_raw_fd()))
+    }
+
+    /// Whether it is a pipe, with a name or without, that nobody has open for reading. It keeps what it holds while we have
+    /// it open, for a reader that comes; when we close it, that is lost.
+    pub(super) fn is_unattended(&self) -> bool {
+        self.pipe
+            && self.again(OpenOptions::new().write(true)).is_err_and(|error| error.raw_os_error() == Some(libc::ENXIO))
+    }
+
+    /// Whether it is a pipe that holds something which nobody has read.
+    pub(super) fn holds_unread(&self) -> bool {
+        self.pipe && rustix::io::ioctl_fionread(&self.file).is_ok_and(|bytes| bytes > 0)
+    }
+
     /// What a pipe holds that nobody has read, but for the rest of a line that a reader has begun. It may end within a
     /// line.
-    pub(super) fn unread(&mut self) -> Vec<u8> {
+    pub(super) fn unread(&self) -> Vec<u8> {
         let mut left = Vec::new();
-        if self.kind == Kind::Pipe {
+        if self.pipe
+            && let Ok(file) = self.again(OpenOptions::new().read(true))
+        {
             // ends with an error where the pipe is empty; what was read until then counts
-            let _ = (&self.file).take(MOST_CARRIED).read_to_end(&mut left);
+            let _ = file.take(MOST_CARRIED).read_to_end(&mut left);
             if left.first().is_some_and(|first| *first != b'{') {
                 let rest = memchr::memchr(b'\n', &left).map_or(left.len(), |at| at + 1);
                 left.drain(..rest);

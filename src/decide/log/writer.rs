@@ -43,6 +43,8 @@ enum Failure {
     Deleted,
     /// Its pipe was removed, and is not there again.
     Gone,
+    /// Nobody reads its pipe.
+    Unattended,
     /// Writing fails.
     Write,
 }
@@ -68,6 +70,8 @@ enum Written {
     Whole,
     /// The path leads to another file or pipe now.
     Astray,
+    /// It is a pipe that nobody reads.
+    Unattended,
     /// It did not take the rest.
     Not(io::Error),
 }
@@ -118,14 +122,20 @@ impl LogWriter {
             let due = closed || tried.is_none_or(|at: Instant| at.elapsed() >= TICK);
             if !self.batch.is_empty() && due {
                 self.write_batch();
-                tried = self.state.failure.filter(|_| self.keep).map(|_| Instant::now());
+                tried = self.state.failure.filter(|_| !self.batch.is_empty()).map(|_| Instant::now());
             }
             self.shared.queue.settled();
             if closed {
                 break;
             }
-            self.shared.queue.rest(PAUSE);
+            if self.batch.is_empty() {
+                self.shared.queue.rest(PAUSE);
+            } else {
+                // however much waits, the sink is tried again in a moment and not before
+                thread::sleep(PAUSE);
+            }
         }
+        self.wait_for_a_reader();
         // the last tries are over
         let rest = self.shared.queue.take(Duration::ZERO).chunks;
         self.batch.extend(rest);
@@ -135,7 +145,36 @@ impl LogWriter {
         while !self.batch.is_empty() {
             self.lose_front();
         }
+        self.lose_unread();
         self.tell_drops();
+    }
+
+    /// At the end, waits until a pipe is read, as long as it may: what it holds then ends with the process.
+    fn wait_for_a_reader(&mut self) {
+        let waits = |it: &Self| !it.batch.is_empty() || it.output.holds_unread();
+        while self.output.is_pipe()
+            && waits(self)
+            && self.output.is_unattended()
+            && !self.shared.give_up.load(Ordering::Acquire)
+        {
+            thread::sleep(PAUSE);
+        }
+        if self.state.failure == Some(Failure::Unattended) && !self.output.is_unattended() {
+            self.write_batch();
+        }
+    }
+
+    /// Counts what a pipe holds that nobody reads as lost, though it was counted as written.
+    fn lose_unread(&mut self) {
+        if !self.output.is_unattended() {
+            return;
+        }
+        let lost = memchr::memchr_iter(b'\n', &self.output.unread()).count() as u64;
+        if lost > 0 {
+            self.state.failed += lost;
+            self.shared.metrics.decision_log_dropped.inc_by(lost);
+            tracing::warn!(lost, "nobody reads the decision log {}; what it holds unread is lost", self.sink);
+        }
     }
 
     /// Lets go of what a panic left half done, so that it does not cause the next.
@@ -185,6 +224,14 @@ impl LogWriter {
                     if let Some(chunk) = self.batch.pop_front() {
                         self.shared.queue.done(chunk);
                     }
+                }
+                Written::Unattended => {
+                    if !self.output.holds_unread() {
+                        // whoever reads next gets the line whole
+                        chunk.rewind_to_line_start();
+                    }
+                    self.fails(Failure::Unattended, &io::ErrorKind::BrokenPipe.into());
+                    return;
                 }
                 Written::Not(error) => {
                     self.fails(Failure::Write, &error);
@@ -237,6 +284,9 @@ impl LogWriter {
                 Ok(n) if !carried.is_empty() => drop(self.carried.drain(..n)),
                 Ok(n) => chunk.taken += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.output.is_pipe() => {
+                    return Written::Unattended;
+                }
                 // the pipe is full, not broken; unless another has taken its place
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && !self.shared.give_up.load(Ordering::Acquire) =>
@@ -245,6 +295,9 @@ impl LogWriter {
                         looked = Instant::now();
                         if self.output.is_astray() {
                             return Written::Astray;
+                        }
+                        if self.output.is_pipe() && self.output.is_unattended() {
+                            return Written::Unattended;
                         }
                     }
                     thread::sleep(PAUSE);
@@ -259,7 +312,11 @@ impl LogWriter {
     /// Opens the file again where that was asked for, where it is not the one that its path names, and where it fails.
     fn look_after_the_file(&mut self) {
         let asked = self.shared.reopen.swap(false, Ordering::AcqRel);
-        if asked && self.output.is_pipe() && !self.output.is_astray() && self.state.failure.is_none() {
+        if self.output.is_pipe() && !self.output.is_astray() {
+            self.look_after_the_reader();
+        }
+        let attends = matches!(self.state.failure, None | Some(Failure::Unattended));
+        if self.output.is_pipe() && !self.output.is_astray() && attends {
             // it is the one that its name leads to, and somebody may be reading it
             return;
         }
@@ -268,6 +325,15 @@ impl LogWriter {
             self.open_again();
         } else if asked || self.state.failure.is_some() || self.output.is_astray() {
             self.reopen();
+        }
+    }
+
+    /// Notices that the last reader of a pipe has left, or that one has come.
+    fn look_after_the_reader(&mut self) {
+        match (self.state.failure, self.output.is_unattended()) {
+            (None, true) => self.fails(Failure::Unattended, &io::ErrorKind::BrokenPipe.into()),
+            (Some(Failure::Unattended), false) => self.recovered(),
+            _ => {}
         }
     }
 
@@ -296,7 +362,7 @@ impl LogWriter {
                 }
                 let moved = std::mem::take(&mut self.state.moved);
                 // whether one that failed takes something is seen when it does
-                if matches!(self.state.failure, Some(Failure::Deleted | Failure::Gone))
+                if matches!(self.state.failure, Some(Failure::Deleted | Failure::Gone | Failure::Unattended))
                     || (moved && self.state.failure.is_none())
                 {
                     self.recovered();
@@ -331,12 +397,20 @@ impl LogWriter {
         let verb = match failure {
             Failure::Deleted => "was deleted and cannot be made again",
             Failure::Gone => "is a pipe that was removed: make it again, or send SIGUSR1 for a file in its place",
+            Failure::Unattended => "is a pipe that nobody reads: start its reader",
             Failure::Write => "cannot be written",
         };
-        let problem = format!("the decision log {} {verb}: {error}", self.sink);
+        let mut problem = format!("the decision log {} {verb}", self.sink);
+        if failure != Failure::Unattended {
+            problem = format!("{problem}: {error}");
+        }
         if self.state.failure != Some(failure) {
             self.state.failure = Some(failure);
-            let fate = if self.keep { "records are kept until it can" } else { "records are lost until it can" };
+            let fate = match failure {
+                Failure::Unattended => "records wait until somebody does, as many as there is room for",
+                _ if self.keep => "records are kept until it can",
+                _ => "records are lost until it can",
+            };
             self.shared.health.set(true, Some(format!("{problem}; {fate}")));
         }
         self.tell(&problem);

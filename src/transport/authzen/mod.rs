@@ -31,7 +31,7 @@ pub(super) const EVALUATIONS_PATH: &str = "/access/v1/evaluations";
 pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.decision_body()).await?;
-    services.wait_for(exchange).await?;
+    services.wait_for(exchange, &body).await?;
     let _room = services.trees.room_for(body.len()).await?;
     let evaluation = Partial::from_value(exchange::parse(&body)?)?.complete()?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
@@ -51,7 +51,7 @@ async fn one(asker: &Asker<'_>, evaluation: Partial<'_>) -> Result<Answer, Probl
 pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.decision_body()).await?;
-    services.wait_for(exchange).await?;
+    services.wait_for(exchange, &body).await?;
     let mut evaluations = Evaluations::from_text(exchange::check(&body)?)?;
     // before anything is waited for: there is a place for each
     services.check_batch_size(evaluations.items.len(), "evaluations")?;

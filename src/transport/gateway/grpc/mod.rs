@@ -46,10 +46,6 @@ async fn route(open: &mut Open, request: Request<Incoming>) -> Response<Body> {
     };
     match (service, method) {
         (AUTHORIZATION, "Check") => check::answer(open, request).await,
-        // the others last for as long as their client likes
-        _ if !open.hold_head() => {
-            tonic::Status::resource_exhausted("too many requests wait (`http.max_inflight_bytes`)").into_http()
-        }
         (Health::NAME, "Check" | "Watch") => {
             served(HealthServer::new(Readiness(open.conn.services.clone())).call(request).await)
         }
