@@ -93,7 +93,7 @@ impl Compiler<'_> {
         for text in &raw.matches.0 {
             for prefix in &entry.file.prefixes {
                 match Pattern::parse(text, prefix) {
-                    Ok(pattern) => patterns.push((pattern, prefix.matches('/').count())),
+                    Ok(pattern) => patterns.push((pattern, prefix)),
                     Err(error) => {
                         self.error(&place.at(&["match"]), error);
                         break;
@@ -113,9 +113,9 @@ impl Compiler<'_> {
         let Some(effect) = self.effect(entry, record.as_ref()) else { return Vec::new() };
         let allowed: Classes = raw.allow_paths.iter().chain(&entry.file.defaults.allow_paths).copied().collect();
         let mut routes = Vec::new();
-        for (pattern, before) in patterns {
+        for (pattern, prefix) in patterns {
             let captures = pattern.captures();
-            let guards = entry.guards.after(before, &captures);
+            let guards = entry.guards.among(&captures);
             let route = Route {
                 place: place.shown(),
                 origin: place.origin().to_owned(),
@@ -131,6 +131,8 @@ impl Compiler<'_> {
                 comment: raw.comment.clone(),
                 fields: None,
                 guards,
+                mask: entry.mask.as_ref().map(|mask| Arc::new(mask.under(prefix))),
+                contested: false,
                 kind: entry.kind,
                 captures,
                 reads_body: false,

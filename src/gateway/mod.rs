@@ -22,6 +22,7 @@ mod guard;
 mod host;
 pub mod lint;
 mod looks;
+mod mask;
 mod media;
 mod names;
 mod openapi;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::domain::Uid;
 use crate::gateway::condition::Condition;
 use crate::gateway::guard::Guards;
+use crate::gateway::mask::Mask;
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::read::Kind;
@@ -44,6 +45,10 @@ pub struct Route {
     pub comment: Option<String>,
     /// What its captures must be besides.
     pub guards: Arc<Guards>,
+    /// Its requests, if it is an operation of a document.
+    pub(super) mask: Option<Arc<Mask>>,
+    /// Whether some of its requests may be kept from it, because they are for an operation of a document.
+    pub(super) contested: bool,
     pub(super) kind: Kind,
     pub(super) origin: String,
     pub(super) line: Option<usize>,

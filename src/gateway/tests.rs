@@ -3,6 +3,7 @@
 mod bounds;
 mod fields;
 mod load;
+mod masks;
 mod openapi;
 
 use proptest::prelude::*;

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use crate::gateway::bounds::{MAX_PROBLEMS, MAX_ROUTES};
 use crate::gateway::guard::Guards;
-use crate::gateway::openapi::relate::{keep_apart, refuse_the_same};
+use crate::gateway::openapi::relate::{crossings, refuse_the_same};
 use crate::gateway::openapi::schema::Schemas;
 use crate::gateway::openapi::serve::{Heads, Serve};
 use crate::gateway::openapi::template::{Part, Template};
@@ -91,8 +91,8 @@ pub(super) fn read(document: &Value, place: &Place, findings: &mut Findings) -> 
     let Reader { serve, .. } = reader;
     refuse_the_same(&templates, &mut operations);
     let mut remarks = serve.finish(&operations, place, findings);
-    match keep_apart(&templates, &mut operations) {
-        Ok(crossing) => remarks.extend(crossing),
+    match crossings(&templates, &operations) {
+        Ok(crossings) => remarks.extend(crossings),
         Err(error) => findings.errors.push(place.at(&["paths"]).error(error)),
     }
     tell(&operations, remarks, strict, place, findings);
@@ -354,15 +354,15 @@ fn tell(operations: &[Operation], remarks: Vec<String>, strict: bool, place: &Pl
 fn entries(operation: Operation, templates: &[Template]) -> Vec<Entry> {
     let Operation { method, path, named, place, heads, outcome } = operation;
     let mut entries = Vec::new();
-    let template = templates.get(path);
+    let Some(template) = templates.get(path) else { return entries };
     let reason = match outcome {
         Outcome::Mapped { matches, routes, guards } => {
-            let guards = Arc::new(guards);
+            let (guards, mask) = (Arc::new(guards), Some(Arc::new(template.mask(named))));
             for file in heads.iter() {
                 for (raw, place) in &routes {
                     let raw = RawRoute { matches: Texts(vec![matches.clone()]), ..raw.clone() };
-                    let (file, place) = (file.clone(), place.clone());
-                    entries.push(Entry { file, raw, place, guards: guards.clone(), kind: Kind::Mapped });
+                    let (file, place, guards, mask) = (file.clone(), place.clone(), guards.clone(), mask.clone());
+                    entries.push(Entry { file, raw, place, guards, mask, kind: Kind::Mapped });
                 }
             }
             return entries;
@@ -370,9 +370,10 @@ fn entries(operation: Operation, templates: &[Template]) -> Vec<Entry> {
         Outcome::Unmapped => format!("{named} has no `{EXTENSION}`"),
         Outcome::Refused(reason) => format!("{named} is not mapped: {reason}"),
     };
+    let mask = Some(Arc::new(template.mask(reason.clone())));
     let paths = [
-        (Kind::Kept, template.and_then(Template::widened)),
-        (Kind::Listed, template.and_then(Template::shown)),
+        (Kind::Kept, template.widened()),
+        (Kind::Listed, template.shown()),
         (Kind::Listed, Some("/{path*}".to_owned())),
     ];
     let found = paths.into_iter().find_map(|(kind, path)| {
@@ -384,7 +385,8 @@ fn entries(operation: Operation, templates: &[Template]) -> Vec<Entry> {
         for file in heads.iter() {
             let raw =
                 RawRoute { matches: Texts(vec![matches.clone()]), deny: Some(reason.clone()), ..RawRoute::default() };
-            entries.push(Entry { file: file.clone(), raw, place: place.clone(), guards: Arc::default(), kind });
+            let (file, place, mask) = (file.clone(), place.clone(), mask.clone());
+            entries.push(Entry { file, raw, place, guards: Arc::default(), mask, kind });
         }
     }
     entries
