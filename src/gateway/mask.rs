@@ -66,8 +66,8 @@ impl Mask {
         self.parts.last() == Some(&MaskPart::Rest)
     }
 
-    /// What is kept from the route with this pattern.
-    pub(super) fn keeps(&self, pattern: &Pattern) -> Kept {
+    /// What is kept from the route with this pattern, where the tree of routes has the operation too, or has not.
+    pub(super) fn keeps(&self, pattern: &Pattern, in_tree: bool) -> Kept {
         // whether it has all requests of the route, and whether the route has all of its own
         let (mut all, mut part) = (true, true);
         let (mut ours, mut theirs) = (self.parts.iter(), pattern.parts.iter());
@@ -89,12 +89,16 @@ impl Mask {
                 (None, Some(_)) | (Some(_), None) => return Kept::None,
             }
         }
-        let in_pieces = self.parts.iter().any(|part| matches!(part, MaskPart::Texts(_)));
         match (all, part) {
             (true, _) => Kept::None,
-            (false, true) if in_pieces => Kept::All,
-            // the tree has it, and tries it first
-            (false, true) => Kept::None,
+            // the tree tries what is more particular first
+            (false, true) => {
+                if in_tree {
+                    Kept::None
+                } else {
+                    Kept::All
+                }
+            }
             (false, false) => Kept::OfMethod,
         }
     }
@@ -330,7 +334,9 @@ mod tests {
             (vec![a(), MaskPart::Any], "/a", Kept::None),
         ] {
             let pattern = Pattern::parse(&format!("GET {pattern}"), "").unwrap();
-            assert_eq!(Mask::new(parts.clone(), String::new()).keeps(&pattern), expected, "{parts:?} {pattern}");
+            let in_tree = !parts.iter().any(|part| matches!(part, MaskPart::Texts(_)));
+            let found = Mask::new(parts.clone(), String::new()).keeps(&pattern, in_tree);
+            assert_eq!(found, expected, "{parts:?} {pattern}");
         }
     }
 

@@ -9,6 +9,7 @@ use crate::gateway::looks::{Look, Looks};
 use crate::gateway::path::Target;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::route::{CheckTemplate, Credential, Effect, Route, Rule, RuleEffect};
+use crate::gateway::service::Ignored;
 use crate::gateway::source::{Found as FoundValue, Inputs};
 use crate::gateway::table::RouteTable;
 use crate::gateway::template::{entity_value, missing};
@@ -76,6 +77,7 @@ impl<'x> Found<'x> {
             each: None,
             record: route.record.as_ref(),
             fields: route.fields.as_deref(),
+            path_alone: route.service.ignores.contains(&Ignored::CaptureOverride),
             looks,
         }
     }

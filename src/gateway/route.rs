@@ -11,7 +11,7 @@ use crate::gateway::mask::Mask;
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::read::Kind;
-use crate::gateway::service::Service;
+use crate::gateway::service::{Ignored, Service};
 use crate::gateway::source::{Capture, Source};
 use crate::gateway::template::{EntityTemplate, ResourceTemplate, ValueTemplate};
 use crate::gateway::upgrade::Upgrade;
@@ -138,6 +138,17 @@ impl Route {
         };
         let record = self.record.as_ref().and_then(|record| record.id.source.as_ref());
         self.when.iter().map(|condition| &condition.source).chain(record).chain(rules.iter().flat_map(Rule::sources))
+    }
+
+    /// The names under which a body could have what the route reads in another place. A capture counts where the body is
+    /// `shown`: else most requests of a path with captures would be refused.
+    pub(super) fn asked_of_body(&self, shown: bool) -> impl Iterator<Item = &str> {
+        let captures = shown && !self.service.ignores.contains(&Ignored::CaptureOverride);
+        self.sources().filter_map(move |source| match source {
+            Source::Query(name) => Some(name.as_str()),
+            Source::Path(name) if captures => Some(name.as_str()),
+            _ => None,
+        })
     }
 }
 

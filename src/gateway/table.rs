@@ -20,7 +20,6 @@ use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
 use crate::gateway::service::Suffixes;
-use crate::gateway::source::Source;
 use crate::gateway::trie::{RouteId, Same, Trie};
 use crate::gateway::upgrade;
 
@@ -178,7 +177,8 @@ impl RouteTable {
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
         let other_methods = || trie.has_other_methods(&target, facts.method);
-        let at = overrides::At { reads_body, other_methods: &other_methods };
+        let is_host = |host: &str| self.exact.contains_key(host);
+        let at = overrides::At { reads_body, other_methods: &other_methods, is_host: &is_host };
         overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
@@ -193,9 +193,8 @@ impl RouteTable {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
         } else if let Body::Whole(_) = facts.body {
-            // the service may put the query and the body together
-            let sources = self.among(routes).flat_map(Route::sources);
-            let asked: Vec<&str> = sources.filter_map(Source::parameter).collect();
+            // the service may put the path, the query and the body together
+            let asked: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(true)).collect();
             if asked.is_empty() { None } else { body::seen(&facts, &asked)? }
         } else {
             None
@@ -217,7 +216,7 @@ impl RouteTable {
             let other = &self.routes[other];
             let has = |wanted: &str| other.pattern.methods.iter().any(|method| method == wanted);
             // without a route to it, it is neither with a final slash nor without
-            let ends = other.kind != Kind::Mapped
+            let ends = matches!(other.effect, Effect::Deny(_))
                 || other.pattern.trailing_slash == slash
                 || other.allowed.contains(PathClass::TrailingSlash);
             match keeps(other, route) {
@@ -228,9 +227,9 @@ impl RouteTable {
         };
         let other = self.trie(found.facts.host).ok()?.masks.find(&found.target.segments, &is_one)?;
         let (other, of) = self.routes.get(other).and_then(|other| Some((other, &other.mask.as_ref()?.of)))?;
-        Some(match other.kind {
-            Kind::Mapped => format!("this path may also be one for {of}, and the document does not say which"),
-            Kind::Kept | Kind::Listed => format!("this path may be one for an operation that is not mapped: {of}"),
+        Some(match other.effect {
+            Effect::Deny(_) => format!("this path may be one for an operation that is refused: {of}"),
+            _ => format!("this path may also be one for {of}, and the document does not say which"),
         })
     }
 
@@ -313,11 +312,13 @@ impl RouteTable {
 
 /// What is kept from `route` because it is for `other`, an operation of a document.
 fn keeps(other: &Route, route: &Route) -> Kept {
+    // an operation that is not mapped is denied too
+    let denied = other.when.is_empty() && matches!(other.effect, Effect::Deny(_));
     match (&other.mask, &route.mask) {
-        (Some(mask), _) if other.kind != Kind::Mapped => mask.keeps(&route.pattern),
+        (Some(mask), _) if denied => mask.keeps(&route.pattern, other.kind != Kind::Listed),
         // Two mapped ones: between operations it is the service that knows. What takes several segments is ours, as is a
         // file of routes, and there the tree says which is tried first.
-        (Some(mask), Some(own)) if !mask.is_open() && !own.is_open() => mask.keeps(&route.pattern),
+        (Some(mask), Some(own)) if !mask.is_open() && !own.is_open() => mask.keeps(&route.pattern, true),
         _ => Kept::None,
     }
 }

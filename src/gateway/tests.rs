@@ -1,6 +1,7 @@
 //! The table as a whole: what requests become.
 
 mod bounds;
+mod captures;
 mod fields;
 mod load;
 mod masks;

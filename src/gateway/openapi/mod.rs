@@ -237,12 +237,16 @@ impl<'d> Reader<'d, '_> {
         let heads = self.serve.of(item, operation);
         let known = heads.as_ref().map_or_else(|_| self.serve.of_root(), Clone::clone);
         let Some(ours) = operation.get(EXTENSION) else { return (known, Outcome::Unmapped) };
-        let listed = match ours {
+        let listed: Vec<(&Value, Place)> = match ours {
             Value::Array(routes) => {
                 routes.iter().enumerate().map(|(at, r)| (r, place.at(&[EXTENSION, &at.to_string()]))).collect()
             }
             one => vec![(one, place.at(&[EXTENSION]))],
         };
+        if listed.is_empty() {
+            let message = "the list has no routes; without `x-palisade` requests for the operation are refused";
+            self.findings.errors.push(place.at(&[EXTENSION]).error(message));
+        }
         let mut routes = Vec::new();
         for (ours, place) in listed {
             let Some(mut raw) = typed::<RawRoute>(ours.clone(), &place, self.findings) else { continue };

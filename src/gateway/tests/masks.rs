@@ -33,61 +33,33 @@ fn build(files: &[String]) -> RouteTable {
 
 const OURS: &str = ", x-palisade: {public: true}";
 
+const DENIED: &str = ", x-palisade: {deny: no}";
+const AT_A: &str = ", servers: [{url: 'https://a.test'}]";
+const AT_B: &str = ", servers: [{url: 'https://b.test'}]";
+const AT_A_OURS: &str = ", servers: [{url: 'https://a.test'}], x-palisade: {public: true}";
+const AT_V2: &str = ", servers: [{url: /v2}]";
+const ANY_SLASH: &str = ", x-palisade: {public: true, allow_paths: [trailing_slash]}";
+const ANY_EMPTY: &str = ", x-palisade: {public: true, allow_paths: [empty_segment]}";
+
 #[test]
 fn what_is_not_mapped_is_kept_from_wider_and_crossing_routes() {
-    let slash = ", x-palisade: {public: true, allow_paths: [trailing_slash]}";
-    let deny = ", x-palisade: {deny: no}";
     for (unmapped, more, wider, of_wider, refused, passed) in [
-        (
-            "/f/{n}.json",
-            "",
-            "/f/{rest*}",
-            OURS,
-            &["/f/x.json", "/f/X.JSON", "/f/x.json/"][..],
-            &["/f/x", "/f/a/x.json"][..],
-        ),
-        ("/f/{n}.json", deny, "/f/{rest*}", OURS, &["/f/x.json"], &["/f/x"]),
+        ("/f/{n}.json", "", "/f/{rest*}", OURS, &["/f/x.json", "/f/X.JSON", "/f/x.json/"][..], &["/f/x"][..]),
+        ("/f/{n}.json", DENIED, "/f/{rest*}", OURS, &["/f/x.json"], &["/f/x", "/f/a/x.json"]),
         ("/f/{n}.json", OURS, "/{rest*}", OURS, &["/f/x.json", "/F/x.json"], &["/f/x", "/g/x.json"]),
-        (
-            "/r/{r}/c/{a}...{b}",
-            "",
-            "/r/{rest*}",
-            OURS,
-            &["/r/r/c/a...b", "/r/r/c/a...b.json"],
-            &["/r/r/c/a..b", "/r/r/a...b"],
-        ),
-        (
-            "/d/{x}/secret",
-            "",
-            "/d/b/{rest*}",
-            OURS,
-            &["/d/b/secret", "/d/b/secret.json"],
-            &["/d/b/secrets", "/d/b/x/secret"],
-        ),
-        ("/d/{x}/secret", "", "/d/b/{y}", OURS, &["/d/b/secret"], &["/d/b/x"]),
-        ("/p/{n}.json/", "", "/p/{id}", slash, &["/p/x.json/", "/p/x.json"], &["/p/x/", "/p/x"]),
-        (
-            "/x/{n}:wipe",
-            ", servers: [{url: /v2}]",
-            "/v2/x/{id}",
-            OURS,
-            &["/v2/x/7:wipe", "/v2/x/7:wipe.json"],
-            &["/v2/x/7"],
-        ),
-        ("/x/{n}:wipe", ", servers: [{url: /v2}]", "/x/{id}", OURS, &[], &["/x/7:wipe"]),
-        ("/h/{n}:wipe", ", servers: [{url: 'https://a.test'}]", "/h/{id}", OURS, &["/h/7:wipe"], &["/h/7"]),
-        ("/h/{n}:wipe", ", servers: [{url: 'https://b.test'}]", "/h/{id}", OURS, &[], &["/h/7:wipe"]),
-        (
-            "/c/{x}/me",
-            ", servers: [{url: 'https://a.test'}], x-palisade: {public: true}",
-            "/c/books/{id}",
-            OURS,
-            &["/c/books/me"],
-            &["/c/books/7", "/c/x/me"],
-        ),
-        ("/a//b", "", "/{rest*}", ", x-palisade: {public: true, allow_paths: [empty_segment]}", &["/a//b"], &["/a//c"]),
+        ("/r/{r}/c/{a}...{b}", "", "/r/{rest*}", OURS, &["/r/r/c/a...b", "/r/r/c/a...b.c"], &["/r/r/c/a..b"]),
+        ("/d/{x}/secret", "", "/d/b/{rest*}", OURS, &["/d/b/secret", "/d/b/secret.json"], &["/d/b/x/secret"]),
+        ("/d/{x}/secret", "", "/d/b/{y}", OURS, &["/d/b/secret"], &["/d/b/x", "/d/b/secrets"]),
+        ("/d/{x}/secret", DENIED, "/d/b/{y}", OURS, &["/d/b/secret"], &["/d/b/x"]),
+        ("/d/{x}/secret", DENIED, "/d/b/{rest*}", OURS, &["/d/b/secret"], &["/d/b/x"]),
+        ("/p/{n}.json/", "", "/p/{id}", ANY_SLASH, &["/p/x.json/", "/p/x.json"], &["/p/x/", "/p/x"]),
+        ("/x/{n}:wipe", AT_V2, "/v2/x/{id}", OURS, &["/v2/x/7:wipe", "/v2/x/7:wipe.json"], &["/v2/x/7"]),
+        ("/x/{n}:wipe", AT_V2, "/x/{id}", OURS, &[], &["/x/7:wipe"]),
+        ("/h/{n}:wipe", AT_A, "/h/{id}", OURS, &["/h/7:wipe"], &["/h/7"]),
+        ("/h/{n}:wipe", AT_B, "/h/{id}", OURS, &[], &["/h/7:wipe"]),
+        ("/c/{x}/me", AT_A_OURS, "/c/books/{id}", OURS, &["/c/books/me"], &["/c/books/7", "/c/x/me"]),
+        ("/a//b", "", "/{rest*}", ANY_EMPTY, &["/a//b"], &["/a//c"]),
         ("/a%20b/x", "", "/{rest*}", OURS, &["/a%20b/x"], &["/a/x"]),
-        ("/o/{n*}", ", x-palisade: {deny: no}", "/{x}/secret", OURS, &["/o/secret"], &["/p/secret"]),
         // its path counts before its method, where it is the more particular one
         ("post /m/{n}.json", "", "/m/{id}", OURS, &["/m/x.json"], &["/m/x"]),
         ("post /m/{x}/secret", "", "/m/b/{id}", OURS, &[], &["/m/b/secret"]),
@@ -146,4 +118,11 @@ fn what_is_mapped_by_hand_is_for_its_own_requests() {
     let table = build(&[format]);
     assert_eq!(get(&table, "/r/move"), "public");
     assert_eq!(get(&table, "/r/move.json"), "refuse no_route");
+}
+
+#[test]
+fn an_operation_without_routes_is_a_mistake() {
+    let files = [("d.yaml".to_owned(), document(&[("/u/me", ", x-palisade: []"), ("/u/{id}", OURS)]))];
+    let errors = compile(&files, None).unwrap_err();
+    assert!(errors.iter().any(|error| error.message.contains("the list has no routes")), "{errors:?}");
 }
