@@ -52,7 +52,7 @@ impl Mask {
 
     /// The same under a prefix.
     pub(super) fn under(&self, prefix: &str) -> Self {
-        let before = prefix.split('/').skip(1).map(|text| MaskPart::literal(text));
+        let before = prefix.split('/').skip(1).map(MaskPart::literal);
         Self { parts: before.chain(self.parts.iter().cloned()).collect(), of: self.of.clone() }
     }
 

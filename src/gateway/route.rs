@@ -41,6 +41,8 @@ pub struct Route {
     pub effect: Effect,
     /// The members that the body may have at its top; `None` where the route does not look.
     pub fields: Option<Arc<BTreeSet<String>>>,
+    /// The parameters that the query may have; `None` where the route does not look.
+    pub parameters: Option<Arc<BTreeSet<String>>>,
     /// Its author's remark.
     pub comment: Option<String>,
     /// What its captures must be besides.
@@ -184,6 +186,9 @@ impl fmt::Display for Route {
                 }
                 if self.fields.is_some() {
                     f.write_str("; deny: fields that are not listed")?;
+                }
+                if self.parameters.is_some() {
+                    f.write_str("; deny: parameters that are not listed")?;
                 }
                 Ok(())
             }
