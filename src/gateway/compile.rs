@@ -93,7 +93,7 @@ impl Compiler<'_> {
         for text in &raw.matches.0 {
             for prefix in &entry.file.prefixes {
                 match Pattern::parse(text, prefix) {
-                    Ok(pattern) => patterns.push((pattern, prefix.matches('/').count())),
+                    Ok(pattern) => patterns.push((pattern, prefix)),
                     Err(error) => {
                         self.error(&place.at(&["match"]), error);
                         break;
@@ -113,9 +113,9 @@ impl Compiler<'_> {
         let Some(effect) = self.effect(entry, record.as_ref()) else { return Vec::new() };
         let allowed: Classes = raw.allow_paths.iter().chain(&entry.file.defaults.allow_paths).copied().collect();
         let mut routes = Vec::new();
-        for (pattern, before) in patterns {
+        for (pattern, prefix) in patterns {
             let captures = pattern.captures();
-            let guards = entry.guards.after(before, &captures);
+            let guards = entry.guards.among(&captures);
             let route = Route {
                 place: place.shown(),
                 origin: place.origin().to_owned(),
@@ -130,7 +130,10 @@ impl Compiler<'_> {
                 effect: effect.clone(),
                 comment: raw.comment.clone(),
                 fields: None,
+                parameters: None,
                 guards,
+                mask: entry.mask.as_ref().map(|mask| Arc::new(mask.under(prefix))),
+                contested: false,
                 kind: entry.kind,
                 captures,
                 reads_body: false,
@@ -146,15 +149,16 @@ impl Compiler<'_> {
             for name in unknown {
                 self.error(place, format!("`path.{name}`: `{}` has no capture of that name", route.pattern));
             }
-            let fields = raw.fields.as_ref().map(|listed| {
-                let read = route.sources().filter_map(|source| match source {
-                    Source::Body(steps) => steps.first(),
-                    _ => None,
-                });
-                Arc::new(listed.0.iter().chain(read).cloned().collect::<BTreeSet<String>>())
+            let fields = known(raw.fields.as_ref(), &route, |source| match source {
+                Source::Body(steps) => steps.first(),
+                _ => None,
+            });
+            let parameters = known(raw.parameters.as_ref(), &route, |source| match source {
+                Source::Query(name) => Some(name),
+                _ => None,
             });
             let reads_body = fields.is_some() || route.sources().any(Source::reads_body);
-            routes.push(Route { reads_body, fields, ..route });
+            routes.push(Route { reads_body, fields, parameters, ..route });
         }
         routes
     }
@@ -196,7 +200,7 @@ impl Compiler<'_> {
     fn effect(&mut self, entry: &Entry, record: Option<&EntityTemplate>) -> Option<Effect> {
         let (raw, place) = (&entry.raw, &entry.place);
         let asks = raw.action.is_some() || raw.resource.is_some() || raw.each.is_some() || !raw.context.is_empty();
-        let rest = raw.also.is_empty() && raw.fields.is_none();
+        let rest = raw.also.is_empty() && raw.fields.is_none() && raw.parameters.is_none();
         match (raw.public, &raw.deny, asks) {
             (false, None, true) => {}
             (false, None, false) => {
@@ -211,7 +215,7 @@ impl Compiler<'_> {
             _ => {
                 self.error(
                     place,
-                    "`public`, `deny` and a check (`action`, `resource`, `also`, `fields`, ...) exclude one another",
+                    "`public`, `deny` and a check (`action`, `resource`, `also`, `fields`, `parameters`, ...) exclude one another",
                 );
                 return None;
             }
@@ -348,4 +352,13 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// The names that a route lists and those that it reads, if it lists any.
+fn known(
+    listed: Option<&Texts>,
+    route: &Route,
+    read: impl Fn(&Source) -> Option<&String>,
+) -> Option<Arc<BTreeSet<String>>> {
+    Some(Arc::new(listed?.0.iter().chain(route.sources().filter_map(read)).cloned().collect()))
 }

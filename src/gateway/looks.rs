@@ -1,8 +1,9 @@
-//! What a route has looked at, where a name may stand in the query and in the body.
+//! What a route has looked at, where a name may stand in the path, in the query and in the body.
 //!
-//! Some services put the two together, and one of them wins. So a value counts only if the route has looked at the same
-//! name on the other side too, for this very request: a rule whose conditions do not hold has looked at nothing more.
+//! Some services put these together, and one of them wins. So a value counts only if the route has looked at the same
+//! name on the other sides too, for this very request: a rule whose conditions do not hold has looked at nothing more.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -10,9 +11,11 @@ use crate::domain::Value;
 use crate::gateway::names::same_field;
 use crate::gateway::query;
 
-/// The query or the body.
+/// The path, the query or the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
+    /// A capture of the path.
+    Path,
     /// A parameter of the query.
     Query,
     /// A member at the top of the body.
@@ -49,21 +52,35 @@ impl Looks {
         }
     }
 
-    /// The first that the other side names too, without that the route has looked there. Where the query does not name
-    /// it at all, to be one of the `known` members of the body is enough.
-    pub(super) fn doubtful(
+    /// The first that another side names too, without that the route has looked there. Where the query does not name
+    /// it at all, to be one of the `known` members of the body is enough. A value of the path may be there again: then
+    /// all readers find the same. `capture` is what it is in the path.
+    pub(super) fn doubtful<'v>(
         &self,
         query: Option<&str>,
         body: Option<&Value<'_>>,
         known: Option<&BTreeSet<String>>,
+        capture: &dyn Fn(&str) -> Option<Cow<'v, str>>,
     ) -> Option<Look> {
         let looks = self.0.borrow();
         let seen = |side, name: &str| looks.iter().any(|look| look.side == side && look.name == name);
         let members = body.and_then(Value::as_object).unwrap_or_default();
-        let asks =
-            |wanted: &dyn Fn(&str) -> bool| query.is_some_and(|query| query::names(query).any(|key| wanted(&key)));
+        let asks = |wanted: &dyn Fn(&str) -> bool| query.is_some_and(|query| query::has_name(query, wanted));
         let listed = |key: &str| known.is_some_and(|known| known.contains(key));
         let doubtful = |look: &&Look| match look.side {
+            Side::Path => {
+                let own = capture(&look.name);
+                let asked = asks(&|key| same_field(key, &look.name) && !seen(Side::Query, key));
+                let asked_else = asked
+                    && !matches!(query::value(query, &look.name), Ok(Some(value)) if Some(&value) == own.as_ref());
+                asked_else
+                    || members.iter().any(|(key, value)| {
+                        same_field(key, &look.name)
+                            && !seen(Side::Body, key)
+                            && !listed(key)
+                            && !own.as_ref().is_some_and(|own| *key == look.name && is_text(value, own))
+                    })
+            }
             Side::Query => members.iter().any(|(key, _)| {
                 same_field(key, &look.name)
                     && !seen(Side::Body, key)
@@ -72,5 +89,14 @@ impl Looks {
             Side::Body => asks(&|key| same_field(key, &look.name) && !seen(Side::Query, key)),
         };
         looks.iter().find(doubtful).cloned()
+    }
+}
+
+/// Whether a member of a body is this text, or the number that it is.
+fn is_text(value: &Value<'_>, text: &str) -> bool {
+    match value {
+        Value::String(own) => own == text,
+        Value::Long(own) => own.to_string() == text,
+        _ => false,
     }
 }

@@ -27,21 +27,42 @@ pub fn is_twin(header: &str, name: &str) -> bool {
 ///
 /// PHP makes `_` of blanks, dots and an open bracket, Rack and qs read `[id]` as `id`, C ends a name at NUL, many readers
 /// ignore case or the blanks around, JSON of protocol buffers may say `deviceId` for `device_id`, and `id[]`, `id[0]` and
-/// `id.x` are parts of `id`.
+/// `id.x` are parts of `id`. Spring takes `!id` and `_id` for `id` where there is none. What fills an object in reads
+/// `device[id]` of Rails and `filter.id` of ASP.NET as its `id`, so that the last part is a name too.
 pub(super) fn same_field(field: &str, name: &str) -> bool {
     if field == name {
         return true;
     }
-    // most names begin with another letter; what begins with none of ASCII may fold to anything
+    // most names begin with another letter, and have one part; what begins with none of ASCII may fold to anything
     let first = |text: &str| text.bytes().next().filter(u8::is_ascii_alphabetic).map(|byte| byte.to_ascii_lowercase());
+    let in_parts = |byte: u8| !byte.is_ascii() || matches!(byte, b'.' | b'[');
     if let (Some(a), Some(b)) = (first(field), first(name))
         && a != b
-        && field.is_ascii()
+        && !field.bytes().any(in_parts)
     {
         return false;
     }
     let name = fold(name).replace(['_', '[', ']'], "");
-    begins_as(field, &name)
+    begins_as(field, &name) || last_part(field).is_some_and(|part| begins_as(part, &name))
+}
+
+/// The last part of `a.b`, `a[b]` and `a[b][]`; `None` if there is one part alone. Indices are no names.
+fn last_part(field: &str) -> Option<&str> {
+    // readers in C end a name at NUL
+    let field = field.split('\0').next().unwrap_or_default();
+    let is_index = |part: &str| {
+        let part = part.trim_matches(|c: char| c == ']' || c.is_whitespace());
+        part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut rest = field;
+    while let Some(at) = rest.rfind(['.', '[']) {
+        let part = &rest[at + 1..];
+        if !is_index(part) {
+            return Some(part);
+        }
+        rest = &rest[..at];
+    }
+    None
 }
 
 /// Whether `field`, or what stands before an index or a member in it, is `name`, which is folded and has no separators.
@@ -52,9 +73,12 @@ fn begins_as(field: &str, name: &str) -> bool {
     // blanks at the end of what is compared are none
     let mut blanks = String::new();
     let mut folded = String::new();
+    // Spring's mark of a value where there is no other
+    let mut begun = false;
     // readers in C end a name at NUL
     for c in field.split('\0').next().unwrap_or_default().trim_start().chars() {
         match c {
+            c if !begun && (c == '!' || c.is_whitespace()) => continue,
             // a stem ends here
             '[' | '.' if rest.as_str().is_empty() => return true,
             ' ' => continue,
@@ -65,6 +89,7 @@ fn begins_as(field: &str, name: &str) -> bool {
             '[' | ']' | '.' | '-' | '_' => {}
             c => fold_case(c, &mut folded),
         }
+        begun |= !matches!(c, '[' | ']' | '.' | '-' | '_');
         if !blanks.drain(..).all(|blank| rest.next() == Some(blank)) {
             return false;
         }
@@ -136,16 +161,21 @@ mod tests {
 
     #[test]
     fn a_long_field_is_read_once() {
-        for filler in [".", "[", "_", " ", "]", "\u{131}.", "\t."] {
+        for filler in [".", "[", "_", " ", "]", "!", "[0]", "\u{131}.", "\t."] {
             let long = filler.repeat(500_000);
             assert!(!same_field(&format!("i{long}"), "id"), "{filler:?}");
             assert!(same_field(&format!("id[{long}"), "id"), "{filler:?}");
+            assert!(!same_field(&format!("x[{long}"), "id"), "{filler:?}");
+            assert!(same_field(&format!("x[{long}[id"), "id"), "{filler:?}");
         }
     }
 
     /// By the rule as it is said: each stem is folded and compared.
     fn same_by_stems(field: &str, name: &str) -> bool {
-        let bare = |text: &str| fold(text).replace(['_', '[', ']'], "");
+        let bare = |text: &str| {
+            let text = text.trim_start_matches(|c: char| c.is_whitespace() || "_[].-!".contains(c));
+            fold(text).replace(['_', '[', ']'], "")
+        };
         let stems = field.match_indices(['[', '.']).map(|(end, _)| &field[..end]);
         stems.chain([field]).any(|stem| bare(stem) == bare(name))
     }
@@ -153,7 +183,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_field_is_compared_as_each_of_its_stems_would_be(
-            field in "[aIdı\u{130}ſß_.\\[\\] \t\u{3000}\0-]{0,8}", name in "(id|a|i_d|ss|i\t?d)",
+            field in "[aIdı\u{130}ſß_.!\\[\\] \t\u{3000}\0-]{0,8}", name in "(id|a|i_d|ss|i\t?d)",
         ) {
             proptest::prop_assert_eq!(begins_as(&field, &fold(&name).replace(['_', '[', ']'], "")), same_by_stems(&field, &name));
         }
@@ -184,6 +214,21 @@ mod tests {
             ("device_id[0][x]", "device_id"),
             ("device.id[]", "device_id"),
             ("STRASSE", "stra\u{df}e"),
+            ("!device_id", "device_id"),
+            ("_device_id", "device_id"),
+            ("!deviceId", "device_id"),
+            (" !_device_id[]", "device_id"),
+            ("[!device_id]", "device_id"),
+            ("f.device_id", "device_id"),
+            ("f.g.deviceId", "device_id"),
+            ("x[device_id]", "device_id"),
+            ("x[y][Device_ID]", "device_id"),
+            ("x[device_id][]", "device_id"),
+            ("x[device_id][0]", "device_id"),
+            ("x[0].device_id", "device_id"),
+            ("x[!device_id]", "device_id"),
+            ("x.device_id\0y", "device_id"),
+            ("doc[id]", "id"),
         ] {
             assert!(same_field(field, name), "{field:?} {name:?}");
         }
@@ -196,6 +241,12 @@ mod tests {
             ("note", "n"),
             ("idx", "id"),
             ("i", "id"),
+            ("x[device_ids]", "device_id"),
+            ("id!x", "id"),
+            ("x.id!", "id"),
+            ("device.name", "id"),
+            ("x[id].name", "id"),
+            ("x[0]", "id"),
         ] {
             assert!(!same_field(field, name), "{field:?} {name:?}");
         }

@@ -62,9 +62,12 @@ const PATHS: [&str; 14] = [
 /// Headers by which some services take another host. A gateway may write them too, and then they name the same.
 const HOSTS: [&str; 4] = ["x-forwarded-host", "x-original-host", "x-host", "x-http-host-override"];
 
+/// One that Jetty and Pyramid behind Paste take for the host, and in which Traefik and Apache name the machine they are on.
+const SERVER: &str = "x-forwarded-server";
+
 /// Every header by which some service takes another method, path or host.
 pub(in crate::gateway) fn headers() -> impl Iterator<Item = &'static str> {
-    METHODS.iter().chain(&PATHS).chain(&HOSTS).copied()
+    METHODS.iter().chain(&PATHS).chain(&HOSTS).copied().chain([SERVER])
 }
 
 /// Whether some service takes another method by a header.
@@ -79,6 +82,8 @@ pub(super) struct At<'x> {
     pub(super) reads_body: bool,
     /// The path is mapped for more than one method.
     pub(super) other_methods: &'x dyn Fn() -> bool,
+    /// Whether there are routes for a host of that name.
+    pub(super) is_host: &'x dyn Fn(&str) -> bool,
 }
 
 /// Refuses what asks for another method, path or host, unless `ignores` says that the service does not obey it.
@@ -106,7 +111,7 @@ pub(super) fn check(
         let message = "a header names a scheme, a port or a prefix of the path that makes another URL of the request";
         return refuse("path_override", message);
     }
-    if !ignores(Ignored::HostOverride) && !same_host(facts) {
+    if !ignores(Ignored::HostOverride) && !same_host(facts, at.is_host) {
         return refuse("host_override", "a header names another host than the request");
     }
     Ok(())
@@ -189,8 +194,9 @@ fn quotes_one(bytes: &[u8]) -> bool {
     text.contains('\0') || text.split('"').any(|word| is_method(word) || word.contains("\\u00"))
 }
 
-/// Whether every header that names a host names that of the request.
-fn same_host(facts: &RequestFacts<'_>) -> bool {
+/// Whether every header that names a host names that of the request. One may name a machine instead, in one word that is
+/// no host with routes.
+fn same_host(facts: &RequestFacts<'_>, is_host: &dyn Fn(&str) -> bool) -> bool {
     let own = facts.host.and_then(normal_host);
     let same = |value: &[u8]| {
         let host = std::str::from_utf8(value).ok().map(str::trim).and_then(normal_host);
@@ -201,7 +207,19 @@ fn same_host(facts: &RequestFacts<'_>) -> bool {
         Field::One(value) => value.trim_ascii().is_empty() || same(value),
         Field::Repeated => false,
     });
+    let is_machine = |name: &str| {
+        let word = name.to_ascii_lowercase();
+        word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && word != "localhost"
+            && !is_host(&word)
+    };
     named
+        && match facts.headers.field(SERVER) {
+            Field::Absent => true,
+            Field::One(value) => forwarded::is_list(value, &|name| same(name.as_bytes()) || is_machine(name)),
+            Field::Repeated => false,
+        }
         && match facts.headers.field("forwarded") {
             Field::Absent => true,
             Field::One(value) => forwarded::pairs(value, b"host").all(same),
@@ -215,7 +233,13 @@ mod tests {
     use crate::gateway::Peer;
 
     fn asked(method: &str, query: Option<&str>, headers: &[(&str, &str)], body: Body<'_>) -> String {
-        asked_at(At { reads_body: false, other_methods: &|| true }, method, query, headers, body)
+        asked_at(
+            At { reads_body: false, other_methods: &|| true, is_host: &|host| host == "admin" },
+            method,
+            query,
+            headers,
+            body,
+        )
     }
 
     fn asked_at(at: At<'_>, method: &str, query: Option<&str>, headers: &[(&str, &str)], body: Body<'_>) -> String {
@@ -242,7 +266,7 @@ mod tests {
             (Some(form), true, false, Body::NotForwarded, "method_override"),
         ] {
             let headers: Vec<(&str, &str)> = kind.map(|kind| ("Content-Type", kind)).into_iter().collect();
-            let at = At { reads_body, other_methods: &|| other_methods };
+            let at = At { reads_body, other_methods: &|| other_methods, is_host: &|_| false };
             let found = asked_at(at, "POST", None, &headers, body);
             assert_eq!(found, expected, "{kind:?} {reads_body} {other_methods} {body:?}");
         }
@@ -276,6 +300,20 @@ mod tests {
             (("X-Forwarded-Host", "API.test.:443"), "passes"),
             (("X_Forwarded_Host", "api.test"), "host_override"),
             (("X-Forwarded-Host", ""), "passes"),
+            (("X-Forwarded-Server", "other.test"), "host_override"),
+            (("X-Forwarded-Server", "web-1, other.test"), "host_override"),
+            (("X-Forwarded-Server", "a.test/d/closed?"), "host_override"),
+            (("X-Forwarded-Server", "localhost"), "host_override"),
+            (("X-Forwarded-Server", "web:80"), "host_override"),
+            (("X-Forwarded-Server", "10"), "host_override"),
+            (("X-Forwarded-Server", "10.0.0.1"), "host_override"),
+            (("X-Forwarded-Server", "[::1]"), "host_override"),
+            (("X-Forwarded-Server", "Admin"), "host_override"),
+            (("X.Forwarded.Server", "api.test"), "host_override"),
+            (("X-Forwarded-Server", ""), "passes"),
+            (("X-Forwarded-Server", "api.test:443"), "passes"),
+            (("X-Forwarded-Server", "5f0c9d1e2b3a"), "passes"),
+            (("X-Forwarded-Server", "web-1, api.test"), "passes"),
             (("Forwarded", "for=10.0.0.1;host=other.test"), "host_override"),
             (("Forwarded", "for=10.0.0.1; Host = \"api.test:80\";proto=https"), "passes"),
             (("Forwarded", "host=api.test, host=other.test"), "host_override"),

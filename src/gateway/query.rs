@@ -70,6 +70,14 @@ pub(super) fn names(query: &str) -> impl Iterator<Item = String> {
     query.split(['&', ';', '?']).map(|pair| lenient(pair.split('=').next().unwrap_or_default()))
 }
 
+/// Whether one of the names that [`names`] gives is wanted. Most names need no decoding.
+pub(super) fn has_name(query: &str, wanted: &dyn Fn(&str) -> bool) -> bool {
+    query.split(['&', ';', '?']).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        if name.contains(['%', '+']) { wanted(&lenient(name)) } else { wanted(name) }
+    })
+}
+
 /// Decodes what can be decoded, `+` too, and leaves the rest.
 pub(super) fn lenient(text: &str) -> String {
     let (mut out, bytes) = (Vec::with_capacity(text.len()), text.as_bytes());

@@ -100,6 +100,8 @@ pub(super) struct RawRoute {
     pub(super) also: Vec<RawRule>,
     /// The members that the body may have besides those that the route reads. With it, a body with any other is refused; without it, the route does not look.
     pub(super) fields: Option<Texts>,
+    /// The parameters that the query may have besides those that the route reads. With it, a query with any other is refused; without it, the route does not look.
+    pub(super) parameters: Option<Texts>,
     /// The ambiguities of a path that this route's service is known to read as the sidecar does.
     pub(super) allow_paths: Vec<PathClass>,
     /// What the connection may become: `websocket`. Without it, a request that asks for any upgrade is refused.

@@ -11,6 +11,7 @@ use crate::domain::uid::is_type_name;
 use crate::gateway::bounds::{MAX_ROUTES, Problems, too_many_routes};
 use crate::gateway::guard::Guards;
 use crate::gateway::host::normal_host;
+use crate::gateway::mask::Mask;
 use crate::gateway::openapi;
 use crate::gateway::place::{Place, located};
 use crate::gateway::raw::{RawCredential, RawDefaults, RawFile, RawRoute};
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub(super) place: Place,
     /// What its captures must be besides, as a document says.
     pub(super) guards: Arc<Guards>,
+    /// Its requests, if it is an operation of a document.
+    pub(super) mask: Option<Arc<Mask>>,
     pub(super) kind: Kind,
 }
 
@@ -35,7 +38,7 @@ pub(super) enum Kind {
     Mapped,
     /// It is an operation that is not mapped, and keeps its requests from the routes of wider paths.
     Kept,
-    /// It is one too, and wider routes have guards that leave its requests out.
+    /// It is one too, and no pattern holds its requests: the masks alone keep them.
     Listed,
 }
 
@@ -105,7 +108,8 @@ pub(super) fn read(origin: &str, text: &str, findings: &mut Findings) -> Vec<Ent
             if raw.matches.0.is_empty() {
                 findings.errors.push(place.error("the route lacks `match`, such as `match: GET /devices/{id}`"));
             }
-            entries.push(Entry { file: head.clone(), raw, place, guards: Arc::default(), kind: Kind::Mapped });
+            let (file, guards) = (head.clone(), Arc::default());
+            entries.push(Entry { file, raw, place, guards, mask: None, kind: Kind::Mapped });
         }
     }
     entries

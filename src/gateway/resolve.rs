@@ -7,8 +7,10 @@ use crate::domain::{AccessRequest, Uid, Value};
 use crate::gateway::facts::{Entities, Identity, RequestFacts};
 use crate::gateway::looks::{Look, Looks};
 use crate::gateway::path::Target;
+use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::route::{CheckTemplate, Credential, Effect, Route, Rule, RuleEffect};
+use crate::gateway::service::Ignored;
 use crate::gateway::source::{Found as FoundValue, Inputs};
 use crate::gateway::table::RouteTable;
 use crate::gateway::template::{entity_value, missing};
@@ -76,6 +78,7 @@ impl<'x> Found<'x> {
             each: None,
             record: route.record.as_ref(),
             fields: route.fields.as_deref(),
+            path_alone: route.service.ignores.contains(&Ignored::CaptureOverride),
             looks,
         }
     }
@@ -150,6 +153,7 @@ impl<'x> Found<'x> {
             apply(rule, main, &inputs, identity, &mut checks)?;
         }
         known_fields(route, self.body.as_ref())?;
+        known_parameters(route, self.target.query)?;
         inputs.settled()?;
         if checks.is_empty() {
             return Err(Refusal::forbidden("no_check", "no rule of the route asks anything for this request"));
@@ -168,6 +172,17 @@ fn known_fields(route: &Route, body: Option<&Value<'_>>) -> Result<(), Refusal> 
         return Ok(());
     }
     Err(Refusal::forbidden("unknown_field", "the body has a member that the route does not list under `fields`"))
+}
+
+/// Refuses a query with a parameter that the route does not know, which may ask for more than was checked.
+fn known_parameters(route: &Route, query: Option<&str>) -> Result<(), Refusal> {
+    let (Some(known), Some(query)) = (&route.parameters, query) else { return Ok(()) };
+    // `a=1&&b=2` has no third parameter
+    if !query::has_name(query, &|name| !name.is_empty() && !known.contains(name)) {
+        return Ok(());
+    }
+    let message = "the query has a parameter that the route does not list under `parameters`";
+    Err(Refusal::forbidden("unknown_field", message))
 }
 
 fn apply<'y>(

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::domain::Uid;
 use crate::gateway::condition::Condition;
 use crate::gateway::guard::Guards;
+use crate::gateway::mask::Mask;
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
 use crate::gateway::read::Kind;
-use crate::gateway::service::Service;
+use crate::gateway::service::{Ignored, Service};
 use crate::gateway::source::{Capture, Source};
 use crate::gateway::template::{EntityTemplate, ResourceTemplate, ValueTemplate};
 use crate::gateway::upgrade::Upgrade;
@@ -40,10 +41,16 @@ pub struct Route {
     pub effect: Effect,
     /// The members that the body may have at its top; `None` where the route does not look.
     pub fields: Option<Arc<BTreeSet<String>>>,
+    /// The parameters that the query may have; `None` where the route does not look.
+    pub parameters: Option<Arc<BTreeSet<String>>>,
     /// Its author's remark.
     pub comment: Option<String>,
     /// What its captures must be besides.
     pub guards: Arc<Guards>,
+    /// Its requests, if it is an operation of a document.
+    pub(super) mask: Option<Arc<Mask>>,
+    /// Whether some of its requests may be kept from it, because they are for an operation of a document.
+    pub(super) contested: bool,
     pub(super) kind: Kind,
     pub(super) origin: String,
     pub(super) line: Option<usize>,
@@ -134,6 +141,17 @@ impl Route {
         let record = self.record.as_ref().and_then(|record| record.id.source.as_ref());
         self.when.iter().map(|condition| &condition.source).chain(record).chain(rules.iter().flat_map(Rule::sources))
     }
+
+    /// The names under which a body could have what the route reads in another place. A capture counts where the body is
+    /// `shown`: else most requests of a path with captures would be refused.
+    pub(super) fn asked_of_body(&self, shown: bool) -> impl Iterator<Item = &str> {
+        let captures = shown && !self.service.ignores.contains(&Ignored::CaptureOverride);
+        self.sources().filter_map(move |source| match source {
+            Source::Query(name) => Some(name.as_str()),
+            Source::Path(name) if captures => Some(name.as_str()),
+            _ => None,
+        })
+    }
 }
 
 impl Rule {
@@ -168,6 +186,9 @@ impl fmt::Display for Route {
                 }
                 if self.fields.is_some() {
                     f.write_str("; deny: fields that are not listed")?;
+                }
+                if self.parameters.is_some() {
+                    f.write_str("; deny: parameters that are not listed")?;
                 }
                 Ok(())
             }

@@ -56,21 +56,43 @@ pub(super) struct Inputs<'x, 'l> {
     pub(super) record: Option<&'x EntityTemplate>,
     /// The members that the route lists for the body.
     pub(super) fields: Option<&'x BTreeSet<String>>,
+    /// Whether the service takes what a capture is from the path alone.
+    pub(super) path_alone: bool,
     /// What the route has looked at.
     pub(super) looks: &'l Looks,
 }
 
 impl Inputs<'_, '_> {
-    /// Refuses what the query and the body name, and the route has read from one of them alone.
+    /// Refuses what the path, the query and the body name, and the route has read from one of them alone.
     pub(super) fn settled(&self) -> Result<(), Refusal> {
-        let Some(look) = self.looks.doubtful(self.target.query, self.body, self.fields) else { return Ok(()) };
+        let capture = |name: &str| self.capture(name);
+        let Some(look) = self.looks.doubtful(self.target.query, self.body, self.fields, &capture) else {
+            return Ok(());
+        };
         let (source, other) = match look.side {
             Side::Query => (Source::Query(look.name), "body"),
             Side::Body => (Source::Body(vec![look.name]), "query"),
+            Side::Path => {
+                let message = "is named by the query or the body, with another value or in another way, and some services take \
+                               that instead; say `ignores: [capture_override]` under `service` if the service does not";
+                return Err(ambiguous(&Source::Path(look.name), message));
+            }
         };
         let message =
             format!("is named by the {other}, where the route does not look, and some services put both together");
         Err(ambiguous(&source, &message))
+    }
+}
+
+impl<'x> Inputs<'x, '_> {
+    /// What a capture of that name takes.
+    fn capture(&self, name: &str) -> Option<Cow<'x, str>> {
+        let capture = self.captures.iter().find(|capture| capture.name == name)?;
+        Some(match self.target.segments.get(capture.at) {
+            _ if capture.rest => self.target.rest(capture.at),
+            Some(segment) => Cow::Borrowed(segment.text.as_ref()),
+            None => Cow::Borrowed(""),
+        })
     }
 }
 
@@ -140,11 +162,6 @@ impl Source {
         matches!(self, Self::Body(_) | Self::Each(_))
     }
 
-    /// The parameter of the query that it is.
-    pub(super) fn parameter(&self) -> Option<&str> {
-        if let Self::Query(name) = self { Some(name) } else { None }
-    }
-
     /// Whether the value is known before anybody knows who asks.
     #[must_use]
     pub fn is_of_request(&self) -> bool {
@@ -155,13 +172,7 @@ impl Source {
     pub(super) fn read<'x>(&self, from: &Inputs<'x, '_>) -> Result<Option<Found<'x>>, Refusal> {
         self.note(from);
         match self {
-            Self::Path(name) => Ok(from.captures.iter().find(|capture| capture.name == *name).map(|capture| {
-                Found::Text(match from.target.segments.get(capture.at) {
-                    _ if capture.rest => from.target.rest(capture.at),
-                    Some(segment) => Cow::Borrowed(segment.text.as_ref()),
-                    None => Cow::Borrowed(""),
-                })
-            })),
+            Self::Path(name) => Ok(from.capture(name).map(Found::Text)),
             Self::Query(name) => match query::value(from.target.query, name) {
                 Ok(value) => Ok(value.map(Found::Text)),
                 Err(fault) => Err(ambiguous(
@@ -223,9 +234,24 @@ impl Source {
         }
     }
 
+    /// Keeps in mind that this was looked at, where another side of the request could say otherwise. Most have no such
+    /// side, and then nothing is kept.
     fn note(&self, from: &Inputs<'_, '_>) {
+        let query = from.target.query;
         match self {
-            Self::Query(name) if from.body.is_some() => from.looks.note(Side::Query, name),
+            Self::Path(_) if from.path_alone => {}
+            Self::Path(name) => {
+                let asks = || query.is_some_and(|query| query::has_name(query, &|key| same_field(key, name)));
+                if from.body.is_some() || asks() {
+                    from.looks.note(Side::Path, name);
+                }
+            }
+            Self::Query(name) => {
+                let is_capture = || from.captures.iter().any(|capture| same_field(name, &capture.name));
+                if from.body.is_some() || (query.is_some() && is_capture()) {
+                    from.looks.note(Side::Query, name);
+                }
+            }
             Self::Body(steps) => steps.iter().take(1).for_each(|name| from.looks.note(Side::Body, name)),
             _ => {}
         }

@@ -11,6 +11,7 @@ use crate::gateway::condition::exclude;
 use crate::gateway::facts::{Body, RequestFacts};
 use crate::gateway::host::normal_host;
 use crate::gateway::looks::Looks;
+use crate::gateway::mask::{Kept, Masks};
 use crate::gateway::overrides;
 use crate::gateway::path::PathClass;
 use crate::gateway::path::Target;
@@ -19,12 +20,15 @@ use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
 use crate::gateway::service::Suffixes;
-use crate::gateway::source::Source;
 use crate::gateway::trie::{RouteId, Same, Trie};
 use crate::gateway::upgrade;
 
 /// In the routes of how many hosts a path is looked for that the request's own host does not have.
 const MAX_HOSTS: usize = 16;
+
+/// How many places of masks are looked at for all routes, when a table is built, to know which of them masks concern. A
+/// route that is not looked at is taken for one: that costs its requests some time.
+const MAX_LOOKS: usize = 20_000_000;
 
 /// All routes, compiled. Immutable; a change makes another table.
 #[derive(Debug)]
@@ -54,6 +58,7 @@ impl RouteTable {
         let keys: BTreeSet<String> = routes.iter().flat_map(|route| route.hosts.iter().cloned()).collect();
         let (mut told, mut mixed) = (HashSet::new(), HashSet::new());
         let (mut nodes, mut too_large) = (0_usize, false);
+        let (mut contested, mut looks) = (vec![false; routes.len()], MAX_LOOKS);
         let mut make = |key: Option<&str>| {
             let concerns = |route: &&Route| {
                 route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)))
@@ -61,6 +66,7 @@ impl RouteTable {
             let folds = routes.iter().find(concerns).is_some_and(|route| route.service.folds());
             let suffixes = suffixes(routes.iter().filter(concerns));
             let mut trie = Trie::new(folds, suffixes);
+            let mut masks = Masks::new(suffixes != Some(Suffixes::Exact));
             for (id, route) in routes.iter().enumerate() {
                 if concerns(&route) {
                     let differs = if route.service.folds() != folds {
@@ -76,6 +82,11 @@ impl RouteTable {
                         errors.push(two_routers(route, key));
                     }
                     let any_slash = route.allowed.contains(PathClass::TrailingSlash);
+                    if let Some(mask) = &route.mask
+                        && (route.kind != Kind::Mapped || !mask.is_fixed())
+                    {
+                        masks.insert(mask, id);
+                    }
                     match route.kind {
                         Kind::Mapped => {}
                         Kind::Kept => {
@@ -98,7 +109,7 @@ impl RouteTable {
                         told.insert(id);
                         errors.push(problem);
                     });
-                    if nodes + trie.len() > MAX_NODES {
+                    if nodes + trie.len() + masks.len() > MAX_NODES {
                         if !too_large {
                             too_large = true;
                             errors.push(too_large_a_tree(route));
@@ -107,7 +118,16 @@ impl RouteTable {
                     }
                 }
             }
-            nodes += trie.len();
+            nodes += trie.len() + masks.len();
+            if masks.len() > 0 {
+                for (id, route) in routes.iter().enumerate().filter(|(_, route)| concerns(route)) {
+                    // a route that takes a format off has requests that its pattern does not show
+                    contested[id] = contested[id]
+                        || suffixes == Some(Suffixes::Format)
+                        || masks.meets(&route.pattern, &mut looks, &|other| keeps(&routes[other], route) != Kept::None);
+                }
+            }
+            trie.masks = masks;
             trie
         };
         let any = make(None);
@@ -122,6 +142,9 @@ impl RouteTable {
             }
         }
         wild.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
+        for (route, contested) in routes.iter_mut().zip(contested) {
+            route.contested = contested;
+        }
         Self { routes, mapped, exact, wild, any }
     }
 
@@ -154,7 +177,8 @@ impl RouteTable {
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
         let other_methods = || trie.has_other_methods(&target, facts.method);
-        let at = overrides::At { reads_body, other_methods: &other_methods };
+        let is_host = |host: &str| self.exact.contains_key(host);
+        let at = overrides::At { reads_body, other_methods: &other_methods, is_host: &is_host };
         overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
@@ -169,9 +193,8 @@ impl RouteTable {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
         } else if let Body::Whole(_) = facts.body {
-            // the service may put the query and the body together
-            let sources = self.among(routes).flat_map(Route::sources);
-            let asked: Vec<&str> = sources.filter_map(Source::parameter).collect();
+            // the service may put the path, the query and the body together
+            let asked: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(true)).collect();
             if asked.is_empty() { None } else { body::seen(&facts, &asked)? }
         } else {
             None
@@ -181,6 +204,33 @@ impl RouteTable {
 
     fn among<'x>(&'x self, ids: &'x [RouteId]) -> impl Iterator<Item = &'x Route> {
         ids.iter().filter_map(|id| self.routes.get(*id))
+    }
+
+    /// Why a request is not for the route that its path leads to, but for an operation of a document.
+    fn contest(&self, route: &Route, found: &Found<'_>) -> Option<String> {
+        if !route.contested {
+            return None;
+        }
+        let (method, slash) = (found.facts.method, found.target.trailing_slash);
+        let is_one = |other: RouteId| {
+            let other = &self.routes[other];
+            let has = |wanted: &str| other.pattern.methods.iter().any(|method| method == wanted);
+            // without a route to it, it is neither with a final slash nor without
+            let ends = matches!(other.effect, Effect::Deny(_))
+                || other.pattern.trailing_slash == slash
+                || other.allowed.contains(PathClass::TrailingSlash);
+            match keeps(other, route) {
+                Kept::None => false,
+                Kept::OfMethod => ends && (has(method) || (method == "HEAD" && has("GET"))),
+                Kept::All => true,
+            }
+        };
+        let other = self.trie(found.facts.host).ok()?.masks.find(&found.target.segments, &is_one)?;
+        let (other, of) = self.routes.get(other).and_then(|other| Some((other, &other.mask.as_ref()?.of)))?;
+        Some(match other.effect {
+            Effect::Deny(_) => format!("this path may be one for an operation that is refused: {of}"),
+            _ => format!("this path may also be one for {of}, and the document does not say which"),
+        })
     }
 
     /// The one whose conditions hold. They exclude one another, so it is the only one.
@@ -202,7 +252,8 @@ impl RouteTable {
             if !found.target.classes.beyond(route.allowed).is_empty() {
                 return Err(ambiguous(&found.target).by(&route.place));
             }
-            if let Some(reason) = route.guards.refuse(&found.target.segments) {
+            let reason = route.guards.refuse(&found.target.segments);
+            if let Some(reason) = reason.or_else(|| self.contest(route, &found)) {
                 other = Some(Refusal::forbidden("no_route", reason).by(&route.place));
                 continue;
             }
@@ -256,6 +307,19 @@ impl RouteTable {
         let host = host.and_then(normal_host).ok_or_else(bad)?;
         let wild = || self.wild.iter().find(|(ending, _)| host.ends_with(ending.as_str())).map(|(_, trie)| trie);
         Ok(self.exact.get(host.as_ref()).or_else(wild).unwrap_or(&self.any))
+    }
+}
+
+/// What is kept from `route` because it is for `other`, an operation of a document.
+fn keeps(other: &Route, route: &Route) -> Kept {
+    // an operation that is not mapped is denied too
+    let denied = other.when.is_empty() && matches!(other.effect, Effect::Deny(_));
+    match (&other.mask, &route.mask) {
+        (Some(mask), _) if denied => mask.keeps(&route.pattern, other.kind != Kind::Listed),
+        // Two mapped ones: between operations it is the service that knows. What takes several segments is ours, as is a
+        // file of routes, and there the tree says which is tried first.
+        (Some(mask), Some(own)) if !mask.is_open() && !own.is_open() => mask.keeps(&route.pattern, true),
+        _ => Kept::None,
     }
 }
 

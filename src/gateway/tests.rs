@@ -1,8 +1,10 @@
 //! The table as a whole: what requests become.
 
 mod bounds;
+mod captures;
 mod fields;
 mod load;
+mod masks;
 mod openapi;
 
 use proptest::prelude::*;
@@ -526,12 +528,8 @@ fn each_class_is_refused_unless_the_route_allows_it() {
 #[test]
 fn hosts_choose_routes() {
     let file = |name: &str, hosts: &str, reason: &str| {
-        (
-            name.to_owned(),
-            format!(
-                "hosts: {hosts}\nroutes:\n  - match: GET /{name}\n    deny: {reason}\n  - match: GET /own\n    public: true\n"
-            ),
-        )
+        let routes = format!("  - match: GET /{name}\n    deny: {reason}\n  - match: GET /own\n    public: true\n");
+        (name.to_owned(), format!("hosts: {hosts}\nroutes:\n{routes}"))
     };
     let common = ("c".to_owned(), "routes:\n  - match: GET /common\n    public: true\n".to_owned());
     let files = [file("a", "[a.test]", "x"), file("b", "['*.b.test']", "x"), common];

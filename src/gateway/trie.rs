@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::gateway::bounds::MAX_SAME;
+use crate::gateway::mask::Masks;
 use crate::gateway::names::folded_case;
 use crate::gateway::path::{Segment, Target};
 use crate::gateway::pattern::{Form, Part, Pattern};
@@ -31,6 +32,8 @@ pub(super) struct Trie {
     folds: bool,
     /// How the service takes a suffix; `None` if that is not known.
     suffixes: Option<Suffixes>,
+    /// Operations of documents whose requests are kept from these routes.
+    pub(super) masks: Masks,
 }
 
 /// Where a walk through the tree ends.
@@ -77,7 +80,7 @@ impl Leaf {
 
 impl Trie {
     pub(super) fn new(folds: bool, suffixes: Option<Suffixes>) -> Self {
-        Self { nodes: vec![Node::default()], folds, suffixes }
+        Self { nodes: vec![Node::default()], folds, suffixes, masks: Masks::new(true) }
     }
 
     /// How many nodes it has.
@@ -225,26 +228,10 @@ impl Trie {
         }
     }
 
-    /// The literals that a segment is to a service that takes off what follows a dot or a semicolon, or blanks around.
+    /// The literals that a segment is to a service that takes a suffix off.
     fn stems<'t>(&'t self, node: &'t Node, text: &'t str) -> impl Iterator<Item = Step> + 't {
-        // most segments have none of these
         let looks = self.suffixes != Some(Suffixes::Exact) && node.longest > 0;
-        let begun = text.trim_start();
-        // Windows takes blanks and dots off the end, in any mix
-        let is_loose = |c: char| c == '.' || c.is_whitespace();
-        // where the last character ends that is not loose
-        let mut solid = 0;
-        let cuts = begun.char_indices().filter_map(move |(at, c)| {
-            let end = solid;
-            if !is_loose(c) {
-                solid = at + c.len_utf8();
-            }
-            (matches!(c, '.' | ';') && end > 0).then_some(end)
-        });
-        let all = begun.trim_end_matches(is_loose).len();
-        let longest = WIDEST * node.longest;
-        let ends = cuts.take_while(move |end| *end <= longest).chain((all < text.len()).then_some(all));
-        ends.take_while(move |_| looks).map(|end| self.step(node, &begun[..end]))
+        stems(text, WIDEST * node.longest).take_while(move |_| looks).map(|stem| self.step(node, stem))
     }
 
     /// The literal that a segment is.
@@ -260,6 +247,27 @@ impl Trie {
             None => Step::None,
         }
     }
+}
+
+/// What a segment is to a service that takes off what follows a dot or a semicolon, or blanks around, up to the longest
+/// that matters.
+pub(super) fn stems(text: &str, longest: usize) -> impl Iterator<Item = &str> {
+    let begun = text.trim_start();
+    // Windows takes blanks and dots off the end, in any mix
+    let is_loose = |c: char| c == '.' || c.is_whitespace();
+    // where the last character ends that is not loose
+    let mut solid = 0;
+    // most segments have none of these
+    let cuts = begun.char_indices().filter_map(move |(at, c)| {
+        let end = solid;
+        if !is_loose(c) {
+            solid = at + c.len_utf8();
+        }
+        (matches!(c, '.' | ';') && end > 0).then_some(end)
+    });
+    let all = begun.trim_end_matches(is_loose).len();
+    let ends = cuts.take_while(move |end| *end <= longest).chain((all < text.len()).then_some(all));
+    ends.map(move |end| &begun[..end])
 }
 
 /// How many routes there are for a method and path.

@@ -82,7 +82,7 @@ labels! {
         NoCase = "no_case",
         /// A route denies.
         DeniedByRoute = "denied_by_route",
-        /// The body has a member that the route does not list.
+        /// The body has a member, or the query a parameter, that the route does not list.
         UnknownField = "unknown_field",
         /// The path can be read in two ways.
         AmbiguousPath = "ambiguous_path",

@@ -66,6 +66,7 @@ fn shown(route: &Route) -> serde_json::Value {
         "where": route.place,
         "allow_paths": route.allowed.to_string(),
         "fields": route.fields.as_deref(),
+        "parameters": route.parameters.as_deref(),
         "comment": route.comment,
         "captures": route.guards.shapes().map(|(name, shape)| (name, shape.to_string())).collect::<BTreeMap<_, _>>(),
     })

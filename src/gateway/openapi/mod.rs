@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use crate::gateway::bounds::{MAX_PROBLEMS, MAX_ROUTES};
 use crate::gateway::guard::Guards;
-use crate::gateway::openapi::relate::{keep_apart, refuse_the_same};
+use crate::gateway::openapi::relate::{crossings, refuse_the_same};
 use crate::gateway::openapi::schema::Schemas;
 use crate::gateway::openapi::serve::{Heads, Serve};
 use crate::gateway::openapi::template::{Part, Template};
@@ -91,8 +91,8 @@ pub(super) fn read(document: &Value, place: &Place, findings: &mut Findings) -> 
     let Reader { serve, .. } = reader;
     refuse_the_same(&templates, &mut operations);
     let mut remarks = serve.finish(&operations, place, findings);
-    match keep_apart(&templates, &mut operations) {
-        Ok(crossing) => remarks.extend(crossing),
+    match crossings(&templates, &operations) {
+        Ok(crossings) => remarks.extend(crossings),
         Err(error) => findings.errors.push(place.at(&["paths"]).error(error)),
     }
     tell(&operations, remarks, strict, place, findings);
@@ -237,12 +237,16 @@ impl<'d> Reader<'d, '_> {
         let heads = self.serve.of(item, operation);
         let known = heads.as_ref().map_or_else(|_| self.serve.of_root(), Clone::clone);
         let Some(ours) = operation.get(EXTENSION) else { return (known, Outcome::Unmapped) };
-        let listed = match ours {
+        let listed: Vec<(&Value, Place)> = match ours {
             Value::Array(routes) => {
                 routes.iter().enumerate().map(|(at, r)| (r, place.at(&[EXTENSION, &at.to_string()]))).collect()
             }
             one => vec![(one, place.at(&[EXTENSION]))],
         };
+        if listed.is_empty() {
+            let message = "the list has no routes; without `x-palisade` requests for the operation are refused";
+            self.findings.errors.push(place.at(&[EXTENSION]).error(message));
+        }
         let mut routes = Vec::new();
         for (ours, place) in listed {
             let Some(mut raw) = typed::<RawRoute>(ours.clone(), &place, self.findings) else { continue };
@@ -354,15 +358,15 @@ fn tell(operations: &[Operation], remarks: Vec<String>, strict: bool, place: &Pl
 fn entries(operation: Operation, templates: &[Template]) -> Vec<Entry> {
     let Operation { method, path, named, place, heads, outcome } = operation;
     let mut entries = Vec::new();
-    let template = templates.get(path);
+    let Some(template) = templates.get(path) else { return entries };
     let reason = match outcome {
         Outcome::Mapped { matches, routes, guards } => {
-            let guards = Arc::new(guards);
+            let (guards, mask) = (Arc::new(guards), Some(Arc::new(template.mask(named))));
             for file in heads.iter() {
                 for (raw, place) in &routes {
                     let raw = RawRoute { matches: Texts(vec![matches.clone()]), ..raw.clone() };
-                    let (file, place) = (file.clone(), place.clone());
-                    entries.push(Entry { file, raw, place, guards: guards.clone(), kind: Kind::Mapped });
+                    let (file, place, guards, mask) = (file.clone(), place.clone(), guards.clone(), mask.clone());
+                    entries.push(Entry { file, raw, place, guards, mask, kind: Kind::Mapped });
                 }
             }
             return entries;
@@ -370,9 +374,10 @@ fn entries(operation: Operation, templates: &[Template]) -> Vec<Entry> {
         Outcome::Unmapped => format!("{named} has no `{EXTENSION}`"),
         Outcome::Refused(reason) => format!("{named} is not mapped: {reason}"),
     };
+    let mask = Some(Arc::new(template.mask(reason.clone())));
     let paths = [
-        (Kind::Kept, template.and_then(Template::widened)),
-        (Kind::Listed, template.and_then(Template::shown)),
+        (Kind::Kept, template.widened()),
+        (Kind::Listed, template.shown()),
         (Kind::Listed, Some("/{path*}".to_owned())),
     ];
     let found = paths.into_iter().find_map(|(kind, path)| {
@@ -384,7 +389,8 @@ fn entries(operation: Operation, templates: &[Template]) -> Vec<Entry> {
         for file in heads.iter() {
             let raw =
                 RawRoute { matches: Texts(vec![matches.clone()]), deny: Some(reason.clone()), ..RawRoute::default() };
-            entries.push(Entry { file: file.clone(), raw, place: place.clone(), guards: Arc::default(), kind });
+            let (file, place, mask) = (file.clone(), place.clone(), mask.clone());
+            entries.push(Entry { file, raw, place, guards: Arc::default(), mask, kind });
         }
     }
     entries

@@ -2,18 +2,13 @@
 //!
 //! OpenAPI leaves it to the service which of two operations such a request is for. So it is neither here.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::gateway::guard::Mask;
 use crate::gateway::openapi::template::{Relation, Template};
 use crate::gateway::openapi::{Operation, Outcome};
 
 /// How many pairs of paths are compared: those of a document of 20 MB, and no document holds up a load for minutes.
 const MOST_PAIRS: usize = 50_000_000;
-
-/// How many other operations a route may be kept apart from: so many are looked at for one request.
-const MOST_MASKS: usize = 64;
 
 /// Refuses operations that are for the same requests as another of the document.
 pub(super) fn refuse_the_same(templates: &[Template], operations: &mut [Operation]) {
@@ -48,46 +43,49 @@ fn bases(operation: &Operation) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Keeps the requests that two operations could both be for from either. Returns what is to be told.
+/// Says which operations are both for some requests. Those are refused: the table keeps them from either.
 ///
 /// # Errors
 /// If there are too many paths to compare.
-pub(super) fn keep_apart(templates: &[Template], operations: &mut [Operation]) -> Result<Vec<String>, String> {
-    let mut of: Vec<Vec<usize>> = vec![Vec::new(); templates.len()];
-    for (at, operation) in operations.iter().enumerate() {
+pub(super) fn crossings(templates: &[Template], operations: &[Operation]) -> Result<Vec<String>, String> {
+    let mut of: Vec<Vec<&Operation>> = vec![Vec::new(); templates.len()];
+    for operation in operations {
         if let Some(of) = of.get_mut(operation.path) {
-            of.push(at);
+            of.push(operation);
         }
     }
-    // only paths of as many segments, at the same place, can be for the same requests
+    let is_mapped = |operation: &&&Operation| matches!(operation.outcome, Outcome::Mapped { .. });
+    // paths at the same place
     let mut groups: BTreeMap<(String, String, usize), Vec<usize>> = BTreeMap::new();
     for (at, template) in templates.iter().enumerate() {
-        let mut places: Vec<(String, String)> = of[at].iter().flat_map(|op| bases(&operations[*op])).collect();
+        let mut places: Vec<(String, String)> = of[at].iter().flat_map(|operation| bases(operation)).collect();
         places.sort_unstable();
         places.dedup();
         for (host, prefix) in places {
             groups.entry((host, prefix, template.parts.len())).or_default().push(at);
         }
     }
-    let mut pairs = 0_usize;
-    let mut masks = Masks { of: &of, templates, operations, made: HashMap::new(), told: Vec::new() };
+    let (mut pairs, mut told) = (0_usize, BTreeSet::new());
     for group in groups.values() {
-        let mapped: Vec<bool> = group.iter().map(|at| masks.is_mapped(*at)).collect();
+        let mapped: Vec<bool> = group.iter().map(|at| of[*at].iter().any(|op| is_mapped(&op))).collect();
         for (first, a) in group.iter().enumerate() {
             for (second, b) in group.iter().enumerate().skip(first + 1) {
                 if !mapped[first] && !mapped[second] {
                     continue;
                 }
                 pairs += 1;
-                match templates[*a].relation(&templates[*b]) {
-                    Relation::Apart | Relation::Same => {}
-                    // the tree looks for the narrower one first
-                    Relation::Narrower { told: true } | Relation::Wider { told: true } => {}
-                    Relation::Narrower { told: false } => masks.keep_from(*b, *a, false),
-                    Relation::Wider { told: false } => masks.keep_from(*a, *b, false),
-                    Relation::Crossing => {
-                        masks.keep_from(*a, *b, true);
-                        masks.keep_from(*b, *a, true);
+                if templates[*a].relation(&templates[*b]) != Relation::Crossing {
+                    continue;
+                }
+                for one in &of[*a] {
+                    let Some(other) = of[*b].iter().find(|other| other.method == one.method) else { continue };
+                    if is_mapped(&one) || is_mapped(&other) {
+                        let example = templates[*a].example(&templates[*b]);
+                        let (one, other) = (&one.named, &other.named);
+                        let (one, other) = if one < other { (one, other) } else { (other, one) };
+                        told.insert(format!(
+                            "{one} and {other} are both for requests such as `{example}`: those are refused"
+                        ));
                     }
                 }
             }
@@ -96,48 +94,5 @@ pub(super) fn keep_apart(templates: &[Template], operations: &mut [Operation]) -
             }
         }
     }
-    Ok(masks.told)
-}
-
-struct Masks<'a> {
-    of: &'a [Vec<usize>],
-    templates: &'a [Template],
-    operations: &'a mut [Operation],
-    made: HashMap<usize, Arc<Mask>>,
-    told: Vec<String>,
-}
-
-impl Masks<'_> {
-    fn is_mapped(&self, path: usize) -> bool {
-        self.of[path].iter().any(|at| matches!(self.operations[*at].outcome, Outcome::Mapped { .. }))
-    }
-
-    /// Keeps the requests of `other` from the routes of `path`: from all, or from those whose method `other` has too.
-    fn keep_from(&mut self, path: usize, other: usize, same_method: bool) {
-        for at in &self.of[path] {
-            let method = &self.operations[*at].method;
-            let rival = self.of[other].iter().map(|at| &self.operations[*at]).find(|op| op.method == *method);
-            let Some(named) = rival.or_else(|| {
-                let first = self.of[other].first().map(|at| &self.operations[*at]);
-                first.filter(|_| !same_method)
-            }) else {
-                continue;
-            };
-            let (named, own) = (named.named.clone(), self.operations[*at].named.clone());
-            let mask = self.made.entry(other).or_insert_with(|| Arc::new(self.templates[other].mask(&named))).clone();
-            let operation = &mut self.operations[*at];
-            let Outcome::Mapped { guards, .. } = &mut operation.outcome else { continue };
-            if !guards.except(mask) {
-                continue;
-            }
-            if guards.others() > MOST_MASKS {
-                let reason = format!("more than {MOST_MASKS} other paths are for some of its requests");
-                operation.outcome = Outcome::Refused(reason);
-            } else if same_method && own < named {
-                let example = self.templates[path].example(&self.templates[other]);
-                self.told
-                    .push(format!("{own} and {named} are both for requests such as `{example}`: those are refused"));
-            }
-        }
-    }
+    Ok(told.into_iter().collect())
 }

@@ -1,6 +1,7 @@
 //! The paths of a document: what of them a route can match, and which of them are for the same requests.
 
-use crate::gateway::guard::{Mask, MaskPart, fits};
+use crate::gateway::mask::{Mask, MaskPart, fits};
+use crate::gateway::names::folded_case;
 use crate::gateway::openapi::refs::plain;
 use crate::gateway::pattern::Pattern;
 
@@ -33,10 +34,10 @@ pub(super) enum Relation {
     Apart,
     /// All requests are for both.
     Same,
-    /// The first has some of the requests of the second. Whether a route can tell them apart is the flag.
-    Narrower { told: bool },
+    /// The first has some of the requests of the second.
+    Narrower,
     /// The second has some of the requests of the first.
-    Wider { told: bool },
+    Wider,
     /// Each has some that the other has not, and some are for both.
     Crossing,
 }
@@ -100,14 +101,16 @@ impl Template {
         path.unwrap_or_default()
     }
 
-    /// Its requests, where they cannot be told by a pattern.
-    pub(super) fn mask(&self, of: &str) -> Mask {
-        let parts = self.parts.iter().map(|part| match part {
-            Part::Literal(text) => MaskPart::Texts(vec![text.clone()]),
-            Part::Texts(texts) => MaskPart::Texts(texts.clone()),
-            Part::Capture(_) | Part::Rest(_) => MaskPart::All,
+    /// Its requests. `of` says whose they are.
+    pub(super) fn mask(&self, of: String) -> Mask {
+        let last = self.parts.len().saturating_sub(1);
+        let parts = self.parts.iter().enumerate().map(|(at, part)| match part {
+            Part::Literal(text) => MaskPart::literal(text),
+            Part::Texts(texts) => MaskPart::texts(texts),
+            Part::Rest(_) if at == last => MaskPart::Rest,
+            Part::Capture(_) | Part::Rest(_) => MaskPart::Any,
         });
-        Mask { parts: parts.collect(), of: of.to_owned() }
+        Mask::new(parts.collect(), of)
     }
 
     /// A request of both, where they cross.
@@ -120,33 +123,36 @@ impl Template {
         parts.map(|part| format!("/{part}")).collect()
     }
 
+    /// How they are related, as far as a document can have it.
     pub(super) fn relation(&self, other: &Self) -> Relation {
         let rests = |template: &Self| matches!(template.parts.last(), Some(Part::Rest(_)));
         // a capture of many segments is ours, and the tree tries it last
         if self.parts.len() != other.parts.len() || self.slash != other.slash || rests(self) != rests(other) {
             return Relation::Apart;
         }
-        let (mut first, mut second, mut told) = (false, false, true);
+        let fits = |texts: &[String], text: &str| {
+            let texts: Vec<String> = texts.iter().map(|text| folded_case(text).into_owned()).collect();
+            fits(&texts, &folded_case(text), false)
+        };
+        let (mut first, mut second) = (false, false);
         for (a, b) in self.parts.iter().zip(&other.parts) {
             match (a, b) {
                 (Part::Literal(a), Part::Literal(b)) if a == b => {}
                 (Part::Literal(_), Part::Literal(_)) => return Relation::Apart,
                 (Part::Capture(_) | Part::Rest(_), Part::Capture(_) | Part::Rest(_)) => {}
                 (Part::Texts(a), Part::Texts(b)) if a == b => {}
-                (Part::Texts(_), Part::Texts(_)) => (first, second, told) = (true, true, false),
+                (Part::Texts(_), Part::Texts(_)) => (first, second) = (true, true),
                 (Part::Literal(text), Part::Texts(texts)) if fits(texts, text) => first = true,
                 (Part::Texts(texts), Part::Literal(text)) if fits(texts, text) => second = true,
                 (Part::Literal(_), Part::Texts(_)) | (Part::Texts(_), Part::Literal(_)) => return Relation::Apart,
-                (Part::Literal(_), _) => first = true,
-                (_, Part::Literal(_)) => second = true,
-                (Part::Texts(_), _) => (first, told) = (true, false),
-                (_, Part::Texts(_)) => (second, told) = (true, false),
+                (Part::Literal(_) | Part::Texts(_), _) => first = true,
+                (_, Part::Literal(_) | Part::Texts(_)) => second = true,
             }
         }
         match (first, second) {
             (false, false) => Relation::Same,
-            (true, false) => Relation::Narrower { told },
-            (false, true) => Relation::Wider { told },
+            (true, false) => Relation::Narrower,
+            (false, true) => Relation::Wider,
             (true, true) => Relation::Crossing,
         }
     }
@@ -210,20 +216,20 @@ mod tests {
         use Relation::{Apart, Crossing, Narrower, Same, Wider};
         for (a, b, expected) in [
             ("/a/{x}", "/a/{y}", Same),
-            ("/a/b", "/a/{y}", Narrower { told: true }),
-            ("/a/{x}", "/a/b", Wider { told: true }),
+            ("/a/b", "/a/{y}", Narrower),
+            ("/a/{x}", "/a/b", Wider),
             ("/a/{x}", "/b/{x}", Apart),
             ("/a/{x}", "/a/{x}/", Apart),
             ("/a/{x}", "/a/{x}/{y}", Apart),
             ("/{e}/me", "/books/{id}", Crossing),
-            ("/a/{x}.json", "/a/{y}", Narrower { told: false }),
-            ("/a/{x}", "/a/{y}...{z}", Wider { told: false }),
-            ("/a/7.json", "/a/{x}.json", Narrower { told: true }),
+            ("/a/{x}.json", "/a/{y}", Narrower),
+            ("/a/{x}", "/a/{y}...{z}", Wider),
+            ("/a/7.json", "/a/{x}.json", Narrower),
             ("/a/7.xml", "/a/{x}.json", Apart),
             ("/a/{x}.json", "/a/x{y}", Crossing),
             ("/a/{x}?b", "/a/{x}", Same),
             ("/a/{x}#b", "/a/{x}{?c,d}", Same),
-            ("/a%20b", "/{x}", Narrower { told: false }),
+            ("/a%20b", "/{x}", Narrower),
             ("/f/{x*}", "/f/{y}", Apart),
         ] {
             let (a, b) = (Template::read(a), Template::read(b));

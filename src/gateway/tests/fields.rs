@@ -161,3 +161,33 @@ fn what_is_wrong_with_them_is_told_where_it_is() {
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("5: ") && problems[0].contains("no action"), "{problems:?}");
 }
+
+#[test]
+fn a_parameter_is_read_or_listed_or_refused() {
+    let route = |listed: &str| {
+        let reads = "  - match: GET /d\n    action: view\n    resource: Device::{query.id}\n";
+        table(&format!(
+            "{reads}    parameters: {listed}\n    also:\n      - when: query.role given\n        deny: no\n"
+        ))
+    };
+    let (some, none) = (route("[limit, 'a[]']"), route("[]"));
+    for (query, of_some, of_none) in [
+        ("id=7", "view Device::7", "view Device::7"),
+        ("id=7&", "view Device::7", "view Device::7"),
+        ("id=7&&limit=1", "view Device::7", "refuse unknown_field"),
+        ("lim%69t=1&id=7&a%5B%5D=2", "view Device::7", "refuse unknown_field"),
+        ("id=7&limit", "view Device::7", "refuse unknown_field"),
+        ("id=7&Limit=1", "refuse unknown_field", "refuse unknown_field"),
+        ("id=7&a=1", "refuse unknown_field", "refuse unknown_field"),
+        ("id=7&export", "refuse unknown_field", "refuse unknown_field"),
+        ("id=7&=1", "view Device::7", "view Device::7"),
+        ("id=7&role=x", "refuse denied_by_route", "refuse denied_by_route"),
+        ("id=7;export=1", "refuse ambiguous_value", "refuse ambiguous_value"),
+    ] {
+        assert_eq!(get(&some, &format!("/d?{query}")), of_some, "{query}");
+        assert_eq!(get(&none, &format!("/d?{query}")), of_none, "{query}");
+    }
+    let problems =
+        load("namespace: N\nroutes:\n  - match: GET /d\n    public: true\n    parameters: []\n").unwrap_err();
+    assert!(problems[0].contains("exclude one another"), "{problems:?}");
+}
