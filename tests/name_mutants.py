@@ -150,7 +150,7 @@ pub mod gateway {
     pub use facts::Peer;
     pub mod source {
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Capture { pub name: String, pub at: usize, pub rest: bool }
+        pub struct Capture { pub name: String, pub at: usize, pub rest: bool, pub words: Vec<String> }
     }
     pub mod facts {
         use crate::gateway::names::{is_twin, same_name};

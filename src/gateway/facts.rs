@@ -26,6 +26,18 @@ pub struct RequestFacts<'a> {
     pub peer: Peer<'a>,
 }
 
+impl RequestFacts<'_> {
+    /// Whether there may be a body that is not known whole. Where nobody says, there may be one if the method has one
+    /// as a rule.
+    pub(super) fn hides_a_body(&self) -> bool {
+        match self.body {
+            Body::Whole(_) => false,
+            Body::Unseen | Body::Partial => true,
+            Body::NotForwarded => matches!(self.method, "POST" | "PUT" | "PATCH"),
+        }
+    }
+}
+
 /// The headers of a request.
 ///
 /// Names are compared without regard to case. One that some servers take for another is there as good as twice.
@@ -48,11 +60,13 @@ pub enum Field<'a> {
 /// What is known of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// The gateway passes no bodies on.
+    /// The gateway passes none on, and does not say whether there is one.
     NotForwarded,
+    /// There is one, and the gateway does not pass it on.
+    Unseen,
     /// The gateway cut it.
     Partial,
-    /// All of it.
+    /// All of it. If it is empty, there is none.
     Whole(&'a [u8]),
 }
 

@@ -45,6 +45,8 @@ pub enum Ignored {
     PathOverride,
     /// Another host: `Forwarded`, `X-Forwarded-Host` and their like, where they name another than the request.
     HostOverride,
+    /// Another value for a parameter of the query: a field of that name in the body.
+    BodyParameters,
 }
 
 impl Service {

@@ -8,7 +8,7 @@ use crate::domain::{Diagnostic, Value};
 use crate::gateway::body;
 use crate::gateway::bounds::{MAX_NODES, MAX_SAME, Problems};
 use crate::gateway::condition::exclude;
-use crate::gateway::facts::{Body, RequestFacts};
+use crate::gateway::facts::RequestFacts;
 use crate::gateway::host::normal_host;
 use crate::gateway::looks::Looks;
 use crate::gateway::overrides;
@@ -18,7 +18,7 @@ use crate::gateway::read::Kind;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::resolve::Found;
 use crate::gateway::route::{Effect, Route};
-use crate::gateway::service::Suffixes;
+use crate::gateway::service::{Ignored, Suffixes};
 use crate::gateway::source::Source;
 use crate::gateway::trie::{RouteId, Same, Trie};
 use crate::gateway::upgrade;
@@ -153,9 +153,7 @@ impl RouteTable {
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
-        let other_methods = || trie.has_other_methods(&target, facts.method);
-        let at = overrides::At { reads_body, other_methods: &other_methods };
-        overrides::check(&facts, target.query, at, &ignores)?;
+        overrides::check(&facts, target.query, reads_body, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
@@ -168,13 +166,13 @@ impl RouteTable {
         let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
-        } else if let Body::Whole(_) = facts.body {
+        } else if ignores(Ignored::BodyParameters) {
+            None
+        } else {
             // the service may put the query and the body together
             let sources = self.among(routes).flat_map(Route::sources);
             let asked: Vec<&str> = sources.filter_map(Source::parameter).collect();
             if asked.is_empty() { None } else { body::seen(&facts, &asked)? }
-        } else {
-            None
         };
         self.choose(routes, facts, target, body)
     }

@@ -20,7 +20,7 @@ use crate::gateway::{Body, Field, Headers};
 use crate::identity::{self, Caller};
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::fields::Fields;
-use crate::transport::gateway::owned;
+use crate::transport::gateway::{owned, told};
 use crate::transport::gateway::way::{Denial, Described, Kind, Stop, Verdict, scheme, verb};
 use crate::transport::respond::Problem;
 
@@ -69,20 +69,34 @@ pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Re
     })
 }
 
-/// The body, if Envoy says that it is whole. A client can say so too, but then there is none. Its `Content-Length` is
-/// that of the request, as Envoy has checked: without a type it tells a request without a body from an untyped form.
+/// The body, if Envoy says that it is whole. A client can say so too, but then there is none.
 fn body<'a>(http: &'a HttpRequest, fields: &Fields<'_>) -> Body<'a> {
     let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { http.raw_body.as_slice() };
     let cut = usize::try_from(http.size).is_ok_and(|size| size > bytes.len());
     match fields.field("x-envoy-auth-partial-body") {
-        _ if bytes.is_empty() && fields.has_no_body() && fields.field("content-type") == Field::Absent => {
-            Body::Whole(b"")
-        }
-        Field::Absent => Body::NotForwarded,
-        Field::One(b"false") if bytes.is_empty() => Body::NotForwarded,
+        Field::Absent => headed(http, fields),
+        Field::One(b"false") if bytes.is_empty() => headed(http, fields),
         Field::One(b"false") if !cut => Body::Whole(bytes),
         Field::One(_) | Field::Repeated => Body::Partial,
     }
+}
+
+/// What the head says of a body that is not passed on. Envoy has checked it, and tells all of it: where it is told to pass
+/// on some headers alone, those of HTTP/2 that begin with a `:` are not among them.
+fn headed(http: &HttpRequest, fields: &Fields<'_>) -> Body<'static> {
+    let text = |name: &str| match fields.field(name) {
+        Field::Absent => Some(""),
+        Field::One(value) => std::str::from_utf8(value).ok(),
+        Field::Repeated => None,
+    };
+    let raw = http.header_map.iter().flat_map(|map| &map.headers).map(|header| &header.key);
+    let all = raw.chain(http.headers.keys()).any(|name| name == ":path");
+    let version = http.protocol.strip_prefix("HTTP/").unwrap_or_default();
+    let said = match (text("content-length"), text("transfer-encoding")) {
+        (Some(length), Some(encoding)) => told::of(version, length, Some(encoding).filter(|it| all || !it.is_empty())),
+        _ => None,
+    };
+    said.unwrap_or(Body::Unseen)
 }
 
 fn client(source: &Peer) -> Option<IpAddr> {
