@@ -74,29 +74,23 @@ fn body<'a>(http: &'a HttpRequest, fields: &Fields<'_>) -> Body<'a> {
     let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { http.raw_body.as_slice() };
     let cut = usize::try_from(http.size).is_ok_and(|size| size > bytes.len());
     match fields.field("x-envoy-auth-partial-body") {
-        Field::Absent => headed(http, fields),
-        Field::One(b"false") if bytes.is_empty() => headed(http, fields),
+        Field::Absent => headed(fields),
+        Field::One(b"false") if bytes.is_empty() => headed(fields),
         Field::One(b"false") if !cut => Body::Whole(bytes),
         Field::One(_) | Field::Repeated => Body::Partial,
     }
 }
 
-/// What the head says of a body that is not passed on. Envoy has checked it, and tells all of it: where it is told to pass
-/// on some headers alone, those of HTTP/2 that begin with a `:` are not among them.
-fn headed(http: &HttpRequest, fields: &Fields<'_>) -> Body<'static> {
-    let text = |name: &str| match fields.field(name) {
+/// What the head says of a body that is not passed on, as Envoy has checked it. It tells no `Transfer-Encoding`, so without
+/// a length there may be a body.
+fn headed(fields: &Fields<'_>) -> Body<'static> {
+    let length = match fields.field("content-length") {
         Field::Absent => Some(""),
         Field::One(value) => std::str::from_utf8(value).ok(),
         Field::Repeated => None,
     };
-    let raw = http.header_map.iter().flat_map(|map| &map.headers).map(|header| &header.key);
-    let all = raw.chain(http.headers.keys()).any(|name| name == ":path");
-    let version = http.protocol.strip_prefix("HTTP/").unwrap_or_default();
-    let said = match (text("content-length"), text("transfer-encoding")) {
-        (Some(length), Some(encoding)) => told::of(version, length, Some(encoding).filter(|it| all || !it.is_empty())),
-        _ => None,
-    };
-    said.unwrap_or(Body::Unseen)
+    let encoding = if fields.field("transfer-encoding") == Field::Absent { None } else { Some("unknown") };
+    length.and_then(|length| told::of("", length, encoding)).unwrap_or(Body::Unseen)
 }
 
 fn client(source: &Peer) -> Option<IpAddr> {
