@@ -36,7 +36,11 @@ pub fn run(stand: &Stand<'_>) {
         ("said to be shown", strict(JSON, asks).with("X-Original-Body", "shown"), false),
         ("said to be none", strict(JSON, asks).with("X-Original-Body", "HTTP/1.1 length=0 encoding="), false),
         ("said by a twin to be none", strict(JSON, asks).with("X_Original_Body", "shown"), false),
-        ("a public route", Say { headers: vec![("Content-Type", JSON)], ..post("plain.test", "/open", JSON, asks) }, true),
+        (
+            "a public route",
+            Say { headers: vec![("Content-Type", JSON)], ..post("plain.test", "/open", JSON, asks) },
+            true,
+        ),
         ("a service that takes no method from it", plain(JSON, asks), true),
         ("the same with a form", plain(FORM, b"_method=DELETE"), true),
         ("a value of the query, and none", post("plain.test", "/q?device_id=7", JSON, b""), says_none),

@@ -20,8 +20,8 @@ use crate::gateway::{Body, Field, Headers};
 use crate::identity::{self, Caller};
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::fields::Fields;
-use crate::transport::gateway::{owned, told};
 use crate::transport::gateway::way::{Denial, Described, Kind, Stop, Verdict, scheme, verb};
+use crate::transport::gateway::{owned, told};
 use crate::transport::respond::Problem;
 
 /// What Envoy says of the client's request.
