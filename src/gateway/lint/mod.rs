@@ -18,6 +18,7 @@ mod node;
 mod questions;
 mod report;
 mod rules;
+mod second;
 mod traefik;
 
 #[cfg(test)]
