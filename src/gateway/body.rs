@@ -11,7 +11,7 @@ use crate::gateway::refusal::Refusal;
 pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
     let bytes = match facts.body {
         Body::Whole(bytes) => bytes,
-        Body::NotForwarded | Body::Unseen => {
+        Body::NotForwarded => {
             let message = "the route reads the body, and the gateway passes none on";
             return Err(Refusal::forbidden("body_not_forwarded", message));
         }
@@ -53,9 +53,8 @@ pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Optio
     let bytes = match facts.body {
         Body::Whole(bytes) => bytes,
         _ if facts.hides_a_body() => {
-            let message = "the route reads the query, some services let the body say the same, and the gateway does not pass all \
-                           of it on, or does not say that there is none; say `ignores: [body_parameters]` under `service` if \
-                           the service does not, and see the gateway's page on `X-Original-Body`";
+            let message = "the route reads the query, some services let the body say the same, and the gateway does not \
+                           pass all of it on; say `ignores: [body_parameters]` under `service` if the service does not";
             return Err(Refusal::forbidden("body_not_forwarded", message));
         }
         _ => return Ok(None),

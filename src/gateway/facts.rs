@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::domain::{Uid, Value};
 use crate::engine::Snapshot;
+use crate::gateway::media::{Json, Media};
 use crate::gateway::names::{is_twin, same_name};
 
 /// One request as a gateway described it.
@@ -27,13 +28,16 @@ pub struct RequestFacts<'a> {
 }
 
 impl RequestFacts<'_> {
-    /// Whether there may be a body that is not known whole. Where nobody says, there may be one if the method has one
-    /// as a rule.
+    /// Whether there may be a body that is not known whole. Where the gateway does not say, there is one if its type is
+    /// that of fields.
     pub(super) fn hides_a_body(&self) -> bool {
         match self.body {
             Body::Whole(_) => false,
-            Body::Unseen | Body::Partial => true,
-            Body::NotForwarded => matches!(self.method, "POST" | "PUT" | "PATCH"),
+            Body::Partial => true,
+            Body::NotForwarded => {
+                let media = Media::of(self);
+                !media.typeless && (media.form || media.parts || media.json != Json::No)
+            }
         }
     }
 }
@@ -62,8 +66,6 @@ pub enum Field<'a> {
 pub enum Body<'a> {
     /// The gateway passes none on, and does not say whether there is one.
     NotForwarded,
-    /// There is one, and the gateway does not pass it on.
-    Unseen,
     /// The gateway cut it.
     Partial,
     /// All of it. If it is empty, there is none.

@@ -153,7 +153,9 @@ impl RouteTable {
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
-        overrides::check(&facts, target.query, reads_body, &ignores)?;
+        let other_methods = || trie.has_other_methods(&target, facts.method);
+        let at = overrides::At { reads_body, other_methods: &other_methods };
+        overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),

@@ -167,6 +167,14 @@ impl Trie {
         }
     }
 
+    /// Whether another method than `method` is mapped at the path of `target`, with a final slash or without.
+    pub(super) fn has_other_methods(&self, target: &Target<'_>, method: &str) -> bool {
+        [0, 1].into_iter().any(|slash| match self.walk(0, &target.segments, slash) {
+            Walk::Found(leaf) => leaf.methods.iter().any(|(name, _)| **name != *method),
+            Walk::Barred | Walk::Nowhere => false,
+        })
+    }
+
     /// Whether the path of `target` is kept from captures, because a literal may be meant.
     pub(super) fn bars(&self, target: &Target<'_>) -> bool {
         matches!(self.walk(0, &target.segments, usize::from(target.trailing_slash)), Walk::Barred)

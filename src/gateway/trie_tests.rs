@@ -118,6 +118,26 @@ fn a_literal_wins_in_every_form() {
 }
 
 #[test]
+fn a_path_has_the_methods_of_both_its_forms() {
+    let trie =
+        trie(&["GET /a", "POST /b/", "DELETE /b", "POST /c/{id}", "POST /c/{id}/", "PUT /c/own", "GET /d/{rest*}"]);
+    for (target, method, expected) in [
+        ("/a", "GET", false),
+        ("/a", "POST", true),
+        ("/b/", "POST", true),
+        ("/b", "DELETE", true),
+        ("/c/7", "POST", false),
+        ("/c/7/", "POST", false),
+        ("/c/own", "POST", true),
+        ("/d/e/f", "POST", true),
+        ("/none", "POST", false),
+    ] {
+        let parsed = Target::parse(target.as_bytes()).unwrap();
+        assert_eq!(trie.has_other_methods(&parsed, method), expected, "{method} {target}");
+    }
+}
+
+#[test]
 fn a_suffix_makes_no_other_path() {
     let patterns = [
         "GET /r/secret",      // 0

@@ -12,7 +12,6 @@ use crate::identity::Peer;
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
-use crate::transport::gateway::told;
 use crate::transport::gateway::way::{Described, Stop, for_deciding, host};
 
 /// How long there is to decide; `None` if Envoy does not say how long it waits.
@@ -45,12 +44,9 @@ pub(super) fn read<'a>(
     // Envoy's word on whether the body is cut; without it Envoy forwards none
     let mut partial = fields.named("x-envoy-auth-partial-body");
     let body = match (partial.next(), partial.next()) {
-        (None, _) => told::body(fields)?,
+        (None, _) => Body::NotForwarded,
         // an empty body tells nothing: where Envoy forwards none, a client can still claim that it is whole
-        (Some(b"false"), None) => match body.filter(|body| !body.is_empty()) {
-            Some(body) => Body::Whole(body),
-            None => told::body(fields)?,
-        },
+        (Some(b"false"), None) => body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
         _ => Body::Partial,
     };
     let mut certificates = peer_header.into_iter().flat_map(|name| fields.named(name));

@@ -39,6 +39,12 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether these headers of the client's own request say that it has no body. That they say nothing of it is not
+    /// enough: over HTTP/2 a body needs no length, and not every gateway passes all of them on.
+    pub(super) fn has_no_body(&self) -> bool {
+        self.field("content-length") == Field::One(b"0") && self.field("transfer-encoding") == Field::Absent
+    }
+
     /// The revision that the answer must at least be made at, if the request names one.
     pub(super) fn at_least(&self) -> Result<Option<Revision>, Stop> {
         let wrong =

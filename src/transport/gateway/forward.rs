@@ -9,7 +9,6 @@ use crate::gateway::Body;
 use crate::identity::Peer;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
-use crate::transport::gateway::told;
 use crate::transport::gateway::way::{Described, Stop, host, only_at, scheme, verb};
 
 /// Reads what the gateway says. The path's query is not looked at: Caddy may put the client's there.
@@ -21,10 +20,7 @@ pub(super) fn read<'a>(head: &Parts, fields: &Fields<'a>, body: Option<&'a [u8]>
         target: fields.one("x-forwarded-uri")?,
         host: Some(host(fields.one("x-forwarded-host")?)?),
         // an empty body looks like none: whether bodies are forwarded at all cannot be told from it
-        body: match body.filter(|body| !body.is_empty()) {
-            Some(body) => Body::Whole(body),
-            None => told::body(fields)?,
-        },
+        body: body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
         ip: client(fields),
         peer: Peer::Absent,
     })

@@ -12,7 +12,6 @@ pub(super) mod grpc;
 mod nginx;
 mod owned;
 mod rules;
-mod told;
 mod way;
 
 use std::future::{Future, poll_fn};

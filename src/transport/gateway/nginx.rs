@@ -2,11 +2,11 @@
 
 use http::request::Parts;
 
+use crate::gateway::Body;
 use crate::identity::Peer;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
 use crate::transport::gateway::forward::client;
-use crate::transport::gateway::told;
 use crate::transport::gateway::way::{Described, Stop, host, only_at, verb};
 
 /// Reads what nginx says.
@@ -16,7 +16,7 @@ pub(super) fn read<'a>(head: &Parts, fields: &Fields<'a>) -> Result<Described<'a
         method: verb(fields.one("x-original-method")?)?,
         target: fields.one("x-original-uri")?,
         host: Some(host(fields.one("x-original-host")?)?),
-        body: told::body(fields)?,
+        body: Body::NotForwarded,
         ip: client(fields),
         peer: Peer::Absent,
     })

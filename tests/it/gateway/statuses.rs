@@ -84,7 +84,7 @@ fn every_dialect_says_it_in_its_words() {
             ("get", "/open", None, None, 403, "no_route"),
             ("FOO", "/open", None, None, 403, "no_route"),
             ("DELETE", "/d/7", Some(ann), None, 403, "denied_by_route"),
-            ("POST", "/d", Some(ann), None, 403, "missing_value"),
+            ("POST", "/d", Some(ann), None, 403, "body_not_forwarded"),
             ("POST", "/d", Some(ann), Some("{\"id\": \"b\"}"), 200, ""),
             ("POST", "/d", Some(ann), Some("{\"id\": \"x\"}"), 403, "denied"),
             ("POST", "/d", Some(ann), Some("{\"id\": \"b\", \"id\": \"x\"}"), 403, "bad_body"),

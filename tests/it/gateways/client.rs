@@ -10,7 +10,6 @@ pub struct Say<'a> {
     pub method: &'a str,
     pub target: &'a str,
     pub host: &'a str,
-    /// A `Content-Length` that is empty is left out.
     pub headers: Vec<(&'a str, &'a str)>,
     pub body: &'a [u8],
     /// Behind a body in chunks.
@@ -36,15 +35,14 @@ impl<'a> Say<'a> {
 
     fn bytes(&self) -> Vec<u8> {
         let mut out = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host);
-        let bare = |(name, value): &&(&str, &str)| !(*name == "Content-Length" && value.is_empty());
-        for (name, value) in self.headers.iter().filter(bare) {
+        for (name, value) in &self.headers {
             out.push_str(&format!("{name}: {value}\r\n"));
         }
         if !self.has("connection") {
             out.push_str("Connection: close\r\n");
         }
         let chunked = self.has("transfer-encoding");
-        if !chunked && !self.has("content-length") && (!self.body.is_empty() || self.method == "POST") {
+        if !chunked && (!self.body.is_empty() || self.method == "POST") {
             out.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
         out.push_str("\r\n");

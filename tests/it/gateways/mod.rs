@@ -18,7 +18,6 @@ mod stand;
 mod table;
 mod tap;
 mod tls;
-mod unseen;
 mod upstream;
 
 use std::io::Write as _;
@@ -48,7 +47,6 @@ fn drive(name: &str) {
     let mut stand = Stand::start(gateway, &program);
     scenarios::run(&stand);
     bodies::run_none(&stand);
-    unseen::run(&stand);
     let passed = nasty::run(&stand);
     faults::run(&mut stand);
     faults::mistyped(&stand, &program);

@@ -41,19 +41,6 @@ routes:
     action: call
     resource: Doc::{path.method}
 ";
-/// The same for a service that takes no method from a body, so that bodies which nobody shows pass.
-const PLAIN: &str = "
-hosts: [plain.test]
-service: {ignores: [method_override]}
-routes:
-  - {match: POST /open, public: true}
-  - match: GET,POST,PUT /d/{id}
-    action: view
-    resource: Doc::{path.id}
-  - match: GET,POST /q
-    action: view
-    resource: Doc::{query.device_id}
-";
 /// Another table, for a service whose router takes paths in any case.
 const FOLDS: &str = "
 hosts: [fold.test]
@@ -184,7 +171,6 @@ fn sidecar(changes: &Value) -> Process {
         ("routes/nasty.yaml", NASTY),
         ("routes/bodies.yaml", BODIES),
         ("routes/folds.yaml", FOLDS),
-        ("routes/plain.yaml", PLAIN),
     ] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }

@@ -77,8 +77,6 @@ impl Ask<'_> {
         for (name, value) in *headers {
             out.push_str(&format!("{name}: {value}\r\n"));
         }
-        let length = body.map(|body| body.len().to_string()).unwrap_or_default();
-        out.push_str(&format!("x-original-body: HTTP/1.1 length={length} encoding=\r\n"));
         match body.filter(|_| dialect != Dialect::Nginx) {
             // also where the body is not passed on, the client said what it is
             None if *method == "POST" => out.push_str("content-type: application/json\r\n\r\n"),

@@ -174,15 +174,6 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
             );
         }
     }
-    if !block.iter().filter(up).any(|line| line.argument(1).eq_ignore_ascii_case("x-original-body")) {
-        report.missing(
-            "caddy-check-told",
-            check.at,
-            "the sidecar is not told whether there is a body, so it refuses every `POST` of which a service could take another \
-             method, and a client may say that there is none",
-            "set `header_up X-Original-Body \"{http.request.proto} length={http.request.header.Content-Length}\"`",
-        );
-    }
     let own = block.iter().find(|line| line.name() == "trusted_proxies");
     let says = block.iter().filter(up).any(|line| line.argument(1).eq_ignore_ascii_case("x-forwarded-host"));
     if (trusted || own.is_some()) && !says {

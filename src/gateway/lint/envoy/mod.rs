@@ -189,14 +189,6 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
         filter::lint(&config, root, services, findings);
     }
     let grpc = |check: &Node<'_>| check.way(&["typed_config", "grpc_service"]).is_some();
-    if filters.iter().any(|filter| is_check(filter) && !grpc(filter)) && !shown::tells_bodies(manager) {
-        findings.push(check.warning(
-            "envoy-check-told",
-            "the sidecar is not told whether there is a body, so it refuses every `POST` of which a service could take another \
-             method, and a client may say that there is none",
-            "set `x-original-body` with `early_header_mutation_extensions`, as the page of Envoy does",
-        ));
-    }
     let detected = manager.get("original_ip_detection_extensions").is_some();
     if filters.iter().any(|filter| is_check(filter) && grpc(filter))
         && !manager.is_true("use_remote_address")

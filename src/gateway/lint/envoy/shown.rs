@@ -136,16 +136,6 @@ pub(super) fn allowed(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether Envoy itself says of each request, before the check, whether it has a body.
-pub(super) fn tells_bodies(manager: &Node<'_>) -> bool {
-    let extensions = manager.get("early_header_mutation_extensions").map(|list| list.items()).unwrap_or_default();
-    let mutations = extensions.iter().filter_map(|extension| extension.way(&["typed_config", "mutations"]));
-    mutations.flat_map(|list| list.items()).filter_map(|mutation| mutation.get("append")).any(|append| {
-        let key = append.way(&["header", "key"]).and_then(|key| key.value.as_str()).unwrap_or_default();
-        key.eq_ignore_ascii_case("x-original-body") && append.text("append_action") == "OVERWRITE_IF_EXISTS_OR_ADD"
-    })
-}
-
 /// Headers that the check has instead of the client's own.
 pub(super) fn added(service: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let list = service.way(&["authorization_request", "headers_to_add"]);

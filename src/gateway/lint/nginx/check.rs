@@ -85,15 +85,8 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             "the client's address",
             "a client's own `X-Forwarded-For`, or another header that it may write, tells the sidecar its address",
         ),
-        (
-            "X-Original-Body",
-            "$server_protocol length=$http_content_length encoding=$http_transfer_encoding",
-            "whether there is a body, so it refuses every `POST` of which a service could take another method",
-            "the sidecar takes a body that it does not see for none, or none for one",
-        ),
     ] {
-        let quoted = if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() };
-        let help = format!("set `proxy_set_header {name} {quoted};`");
+        let help = format!("set `proxy_set_header {name} {value};`");
         match check.header("proxy_set_header", name) {
             None => {
                 let message = format!("the sidecar is not told {what}, and a client may name one");

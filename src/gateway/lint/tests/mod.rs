@@ -32,7 +32,7 @@ pub(super) const NGINX: &str = r#"http {
       proxy_set_header X-Original-URI    $request_uri;
       proxy_set_header X-Original-Method $request_method;
       proxy_set_header X-Original-Host   $host;
-      proxy_set_header X-Forwarded-For   $remote_addr; proxy_set_header X-Original-Body   "$server_protocol length=$http_content_length encoding=$http_transfer_encoding";
+      proxy_set_header X-Forwarded-For   $remote_addr;
       proxy_connect_timeout 500ms; proxy_read_timeout 1s;
     }
   }
@@ -89,8 +89,6 @@ http_filters:
       authorization_response:
         allowed_upstream_headers:
           patterns: [{exact: x-palisade-principal}, {exact: x-palisade-auth-method}, {exact: x-palisade-token}]
-early_header_mutation_extensions:
-- typed_config: {mutations: [{append: {append_action: OVERWRITE_IF_EXISTS_OR_ADD, header: {key: x-original-body, value: "%PROTOCOL%"}}}]}
 "#;
 
 /// There are no other files.

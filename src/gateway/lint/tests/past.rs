@@ -573,13 +573,13 @@ const OBJECTS: &[(&str, &str)] = &[
     (
         "kind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters: [{type: ExtensionRef, extensionRef: {name: palisade}}]\n    \
          backendRefs: [{name: app, port: 80}]\n",
-        "traefik-check-told",
+        "",
     ),
     (
         "kind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters: [{type: ExtensionRef, extensionRef: {name: palisade}}]\n    \
          backendRefs: [{name: app, port: 80, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: \
          [{name: X-Palisade-Principal, value: root}]}}]}]\n",
-        "not-checked traefik-check-told",
+        "not-checked",
     ),
     ("providers: {kubernetesCRD: {}}\n", ""),
 ];

@@ -25,10 +25,10 @@ pub(super) const MIDDLEWARES: &[(&str, bool, &str)] = &[
 fn middlewares_around_the_check_are_looked_at() {
     let found = |middleware: &str, before: bool| {
         let (gateway, mut sources) = page("traefik");
-        let chain = if before { "m, palisade]" } else { "palisade, m]" };
+        let chain = if before { "[m, palisade]" } else { "[palisade, m]" };
         for (_, text) in &mut sources {
             *text = text.replace("  middlewares:\n", &format!("  middlewares:\n    m: {{{middleware}}}\n"));
-            *text = text.replace("palisade]", chain);
+            *text = text.replace("[palisade]", chain);
         }
         lint(gateway, &sources, &beside)
     };
@@ -182,8 +182,8 @@ pub(super) const TOLD: &[Mutant] = &[
     ),
     (
         "envoy",
-        "                      mutations:\n",
-        "                      mutations:\n                        - append: {header: {key: authorization, value: Bearer a}}\n",
+        "use_remote_address: true",
+        "early_header_mutation_extensions: [{typed_config: {mutations: [{append: {header: {key: authorization, value: Bearer a}}}]}}]",
         "envoy-check-told",
     ),
     (

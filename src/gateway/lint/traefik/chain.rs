@@ -213,7 +213,7 @@ fn follow<'d>(
     if points.is_empty() {
         ways.push(steps(model, &own, router.provider));
     }
-    let (mut unchecked, mut untold) = (false, false);
+    let mut unchecked = false;
     for way in &ways {
         if way.iter().any(|step| matches!(step, Step::Known(node, _) if redirects(node, router))) {
             continue;
@@ -234,10 +234,6 @@ fn follow<'d>(
             }
         }
         let Some(at) = at else { continue };
-        untold |= !way.iter().take(at).any(|step| match step {
-            Step::Known(node, _) => tells_bodies(node),
-            Step::Unknown(_) => true,
-        });
         for (position, step) in way.iter().enumerate() {
             if let Step::Known(node, named) = step {
                 around(node, named, position < at, findings);
@@ -247,15 +243,6 @@ fn follow<'d>(
             }
         }
     }
-    if untold {
-        findings.push(router.node.warning(
-            "traefik-check-told",
-            "a client says itself in `X-Original-Body` whether there is a body, and the sidecar takes one that it does not see \
-             for none",
-            "add a middleware in front of the check with `X-Original-Body: hidden` in `customRequestHeaders`, or `shown` where \
-             `forwardBody` is set",
-        ));
-    }
     if unchecked {
         findings.push(router.node.warning(
             "traefik-router-unchecked",
@@ -264,12 +251,6 @@ fn follow<'d>(
              the route file",
         ));
     }
-}
-
-/// Whether a middleware says in place of the client what is known of bodies.
-fn tells_bodies(node: &Node<'_>) -> bool {
-    let set = node.way(&["headers", "customrequestheaders"]).map(|set| set.members()).unwrap_or_default();
-    set.iter().any(|(name, _)| name.eq_ignore_ascii_case("x-original-body"))
 }
 
 /// Whether a middleware sends every request of a router elsewhere.

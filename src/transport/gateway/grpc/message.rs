@@ -20,8 +20,8 @@ use crate::gateway::{Body, Field, Headers};
 use crate::identity::{self, Caller};
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::fields::Fields;
+use crate::transport::gateway::owned;
 use crate::transport::gateway::way::{Denial, Described, Kind, Stop, Verdict, scheme, verb};
-use crate::transport::gateway::{owned, told};
 use crate::transport::respond::Problem;
 
 /// What Envoy says of the client's request.
@@ -69,28 +69,20 @@ pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Re
     })
 }
 
-/// The body, if Envoy says that it is whole. A client can say so too, but then there is none.
+/// The body, if Envoy says that it is whole. A client can say so too, but then there is none. Its `Content-Length` is
+/// that of the request, as Envoy has checked: without a type it tells a request without a body from an untyped form.
 fn body<'a>(http: &'a HttpRequest, fields: &Fields<'_>) -> Body<'a> {
     let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { http.raw_body.as_slice() };
     let cut = usize::try_from(http.size).is_ok_and(|size| size > bytes.len());
     match fields.field("x-envoy-auth-partial-body") {
-        Field::Absent => headed(fields),
-        Field::One(b"false") if bytes.is_empty() => headed(fields),
+        _ if bytes.is_empty() && fields.has_no_body() && fields.field("content-type") == Field::Absent => {
+            Body::Whole(b"")
+        }
+        Field::Absent => Body::NotForwarded,
+        Field::One(b"false") if bytes.is_empty() => Body::NotForwarded,
         Field::One(b"false") if !cut => Body::Whole(bytes),
         Field::One(_) | Field::Repeated => Body::Partial,
     }
-}
-
-/// What the head says of a body that is not passed on, as Envoy has checked it. It tells no `Transfer-Encoding`, so without
-/// a length there may be a body.
-fn headed(fields: &Fields<'_>) -> Body<'static> {
-    let length = match fields.field("content-length") {
-        Field::Absent => Some(""),
-        Field::One(value) => std::str::from_utf8(value).ok(),
-        Field::Repeated => None,
-    };
-    let encoding = if fields.field("transfer-encoding") == Field::Absent { None } else { Some("unknown") };
-    length.and_then(|length| told::of("", length, encoding)).unwrap_or(Body::Unseen)
 }
 
 fn client(source: &Peer) -> Option<IpAddr> {
