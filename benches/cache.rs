@@ -24,7 +24,7 @@ fn check(c: &mut Criterion) {
         let state = State::start(EngineSettings::default(), metrics.clone()).unwrap();
         state.apply_load(support::fleet(), Vec::new(), 0).unwrap();
         let pdp = Pdp::new(state, metrics).unwrap().with_cache(cached.then(|| DecisionCache::new(64 << 20)));
-        let call = Call { transport: Transport::Native, request_id: "bench" };
+        let call = Call { transport: Transport::Native, request_id: "bench", trace: None };
         let mut next = requests.iter().cycle();
         let name = if cached { "hit" } else { "without a cache" };
         group.bench_function(BenchmarkId::from_parameter(name), |b| {

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod feed;
+mod notify;
 mod ops;
 mod pictures;
 mod signals;
@@ -26,11 +27,13 @@ use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Layout};
 use crate::state::{LoadRules, State};
 use crate::telemetry::threads::notice_panics;
+use crate::telemetry::traces::{TraceSettings, Tracer};
 use crate::telemetry::{Metrics, events, room_for_threads};
 use crate::transport::{
     self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface, Trees,
 };
 use feed::{FEED_PATIENCE, Feed, First};
+use notify::Notifier;
 use ops::OpsRuntime;
 use signals::Signals;
 
@@ -106,7 +109,11 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
         let require = settings.load.require;
         let mut app = App::start_observed(settings, observers).await?;
         let Some(signals) = signals.take() else { return Ok(()) };
-        let stop = signals.obey(&app);
+        let notifier = Notifier::from_environment();
+        let stop = signals.obey(&app, notifier.clone());
+        if let Some(notifier) = notifier {
+            tokio::spawn(notifier.keep(app.services.clone(), stop.clone()));
+        }
         let first = app.feed.first().filter(|_| require);
         tokio::select! {
             () = app.run(stop) => Ok(()),
@@ -184,6 +191,7 @@ impl App {
             pdp: Pdp::new(state.clone(), metrics.clone())?.with_cache(cache).with_log(log).with_sampler(sampler),
             verify_unready: settings.engine.verify_unready,
             gateway: Gateway::new(&settings, identity),
+            tracer: tracer(&metrics),
             metrics,
             http: settings.http,
             admin_body_bytes: settings.admin.max_body_bytes,
@@ -266,6 +274,9 @@ impl App {
         if let Some(log) = services.pdp.log() {
             log.close(LOG_PATIENCE, over);
         }
+        if let Some(tracer) = &services.tracer {
+            tracer.close(LOG_PATIENCE, over);
+        }
         events::DrainFinished { took: started.elapsed(), cut, unanswered }.emit(&services.metrics);
     }
 }
@@ -273,7 +284,7 @@ impl App {
 /// How much of the grace period is kept for what ends after the listeners, at most.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
-/// How long the end waits for a decision log whose sink takes nothing.
+/// How long the end waits for a decision log, or for a collector of traces, that takes nothing.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits for the listeners, but not for one that is stuck: they stop by themselves at `deadline`.
@@ -344,6 +355,21 @@ fn file_source(settings: &Settings) -> FileSource {
         tracing::warn!("`{unused}` is not used, since `policies` is set and `routes` is not: set `routes` too");
     }
     layout.source(file_settings(settings))
+}
+
+/// What exports traces, if the environment asks for it. What is wrong there is reported, and does not keep the sidecar
+/// from deciding.
+fn tracer(metrics: &Arc<Metrics>) -> Option<Tracer> {
+    let mut problems = Vec::new();
+    let settings = TraceSettings::read(|name| std::env::var(name).ok(), &mut problems);
+    let tracer = settings.and_then(|settings| {
+        let failed = |error| problems.push(format!("no traces are exported: {error}"));
+        Tracer::start(&settings, metrics.clone()).map_err(failed).ok()
+    });
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    tracer
 }
 
 fn decision_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<DecisionLog>, AppError> {

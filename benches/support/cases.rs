@@ -51,6 +51,7 @@ pub fn neighbours(wanted: usize) -> Case {
                 ("?principal".to_owned(), format!("Fleet::User::\"neighbour-{i}\"")),
                 ("?resource".to_owned(), format!("Fleet::Customer::\"neighbour-{i}\"")),
             ],
+            written: None,
         })
         .collect();
     case

@@ -17,7 +17,7 @@ use crate::app::pictures::{self, Newest, Taken};
 use crate::domain::{Diagnostic, Digest};
 use crate::source::{Loaded, Source, Watch};
 use crate::state::{Origin, Rejected, State};
-use crate::telemetry::{Metrics, Work, supervised};
+use crate::telemetry::{Metrics, Work, start_thread, supervised};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
 const WATCH_CHECK: Duration = Duration::from_millis(250);
@@ -52,6 +52,8 @@ pub(super) enum Wish {
     Load(Instant),
     /// Load a change that the watch noticed.
     Changed,
+    /// Drop this once what was wished before is done.
+    Tell(oneshot::Sender<()>),
     /// End.
     Stop,
 }
@@ -83,11 +85,11 @@ impl Feed {
             told: Vec::new(),
             metrics: metrics.clone(),
         };
-        let thread = thread::Builder::new().name("palisade-feed".to_owned()).spawn(supervised(
+        let thread = start_thread(
             "palisade-feed",
-            metrics,
-            move || loader.run(&asked, &mut tell_first, watching),
-        ))?;
+            None,
+            supervised("palisade-feed", metrics, move || loader.run(&asked, &mut tell_first, watching)),
+        )?;
         Ok(Self { wishes, first: Some(first), thread: Some(thread), state })
     }
 
@@ -156,7 +158,7 @@ impl Wish {
     fn asked(&self) -> Option<Instant> {
         match self {
             Self::Load(at) => Some(*at),
-            Self::Changed | Self::Stop => None,
+            Self::Changed | Self::Tell(_) | Self::Stop => None,
         }
     }
 }
@@ -188,15 +190,21 @@ impl<S: Source> Loader<S> {
                     // one that was asked for and failed is not forgotten for a change that is noticed meanwhile
                     self.asked = self.asked.max(wish.asked());
                     // several wishes are one load
+                    let mut waiting = Vec::new();
                     while let Ok(wish) = asked.try_recv() {
-                        if matches!(wish, Wish::Stop) {
-                            return;
-                        }
                         self.asked = self.asked.max(wish.asked());
+                        match wish {
+                            Wish::Stop => return,
+                            Wish::Tell(over) => waiting.push(over),
+                            Wish::Load(_) | Wish::Changed => (),
+                        }
                     }
                     self.failed = None;
                     let _ = self.load();
+                    drop(waiting);
                 }
+                // what was wished before it is loaded
+                Ok(Wish::Tell(over)) => drop(over),
                 Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if self.failed.as_ref().is_some_and(|failed| Instant::now() >= failed.next) {

@@ -3,12 +3,11 @@
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::source::{Picture, Source};
 use crate::state::State;
-use crate::telemetry::{Metrics, supervised};
+use crate::telemetry::{Metrics, start_thread, supervised};
 
 /// How long a change of the API waits at most for that: files may be on a disk that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -28,7 +27,7 @@ pub(super) fn start(source: Arc<impl Source + 'static>, state: &State, metrics: 
     // one that waits is enough to see that the thread does not come to it
     let (ask, asked) = sync_channel::<SyncSender<Picture>>(1);
     let work = supervised("palisade-look", metrics, move || look(&*source, &asked));
-    thread::Builder::new().name("palisade-look".to_owned()).spawn(work)?;
+    start_thread("palisade-look", None, work)?;
     let newest = Newest::default();
     let to_fill = Arc::clone(&newest);
     state.before_answers(Some(Arc::new(move || {

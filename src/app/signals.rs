@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
@@ -16,8 +15,9 @@ use tokio::time::timeout;
 
 use crate::app::App;
 use crate::app::feed::Wish;
+use crate::app::notify::Notifier;
 use crate::config::ShutdownSettings;
-use crate::telemetry::{events, logging, supervised_early};
+use crate::telemetry::{events, logging, start_thread, supervised_early};
 use crate::transport::Services;
 
 /// How long past its time the end may be before the process is ended whatever it does.
@@ -75,6 +75,7 @@ struct Started {
     wake: mpsc::Sender<Wish>,
     stop: watch::Sender<bool>,
     shutdown: ShutdownSettings,
+    notifier: Option<Arc<Notifier>>,
 }
 
 struct Caught {
@@ -101,16 +102,16 @@ impl Signals {
         let (apps, mut app) = oneshot::channel();
         let (mut caught, mut started) = (caught, None);
         let work = move || runtime.block_on(caught.run(&mut app, &mut started));
-        thread::Builder::new().name("palisade-signals".to_owned()).spawn(supervised_early("palisade-signals", work))?;
+        start_thread("palisade-signals", None, supervised_early("palisade-signals", work))?;
         Ok(Self { apps })
     }
 
     /// Does what the signals say from now on. What it returns turns true when the process is to stop.
-    pub(super) fn obey(self, app: &App) -> watch::Receiver<bool> {
+    pub(super) fn obey(self, app: &App, notifier: Option<Arc<Notifier>>) -> watch::Receiver<bool> {
         let (stop, stopped) = watch::channel(false);
         let (services, wake, shutdown) = (app.services.clone(), app.feed.wishes(), app.settings.shutdown);
         // the thread lasts as long as the process does
-        let _ = self.apps.send(Started { services, wake, stop, shutdown });
+        let _ = self.apps.send(Started { services, wake, stop, shutdown, notifier });
         stopped
     }
 }
@@ -151,7 +152,8 @@ impl Caught {
     }
 
     /// Until SIGTERM or SIGINT, doing what the other signals say.
-    async fn reload_until_told(&mut self, services: &Services, wake: &mpsc::Sender<Wish>) {
+    async fn reload_until_told(&mut self, started: &Started) {
+        let Started { services, wake, notifier, .. } = started;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -163,6 +165,11 @@ impl Caught {
                 _ = self.hangup.recv() => {
                     // the feed is gone only when the process stops
                     let _ = wake.send(Wish::Load(Instant::now()));
+                    if let Some(notifier) = notifier {
+                        let (over, done) = oneshot::channel();
+                        let _ = wake.send(Wish::Tell(over));
+                        notifier.reloading(done);
+                    }
                     if let Some(tokens) = &services.admin_tokens {
                         tokens.reload();
                     }
@@ -177,9 +184,9 @@ impl Caught {
     }
 
     async fn obey(&mut self, app: &Started, told: bool) {
-        let Started { services, wake, stop, shutdown } = app;
+        let Started { services, stop, shutdown, .. } = app;
         if !told {
-            self.reload_until_told(services, wake).await;
+            self.reload_until_told(app).await;
         }
         stop.send_replace(true);
         let overdue = shutdown.delay + shutdown.grace + OVERDUE;

@@ -14,6 +14,7 @@ use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, SemanticsArg, clock};
+use crate::domain::json::without_byte_order_mark;
 use crate::domain::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
 use crate::engine::{self, Snapshot, Validation};
 
@@ -142,6 +143,7 @@ fn input(is_stdin: bool, name: &str, stdin: &mut dyn Read) -> Result<String, Sto
         fs::read_to_string(name)
     };
     let shown = if is_stdin { "standard input" } else { name };
+    let read = read.map(|text| without_byte_order_mark(&text).to_owned());
     read.map_err(|error| Stop::failure(format!("cannot read {shown}: {error}")))
 }
 

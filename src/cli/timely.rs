@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::telemetry::start_thread;
 
 /// A writer that waits for its output for so long in all, and gives the rest up: a pipe that is not read must not keep
 /// the process from ending.
@@ -30,7 +31,7 @@ impl Writing {
     fn start(output: Arc<Mutex<impl Write + Send + 'static>>) -> io::Result<Self> {
         let (pieces, work) = mpsc::channel::<Vec<u8>>();
         let (tell, done) = mpsc::channel();
-        thread::Builder::new().name("palisade-last-words".to_owned()).spawn(move || {
+        start_thread("palisade-last-words", None, move || {
             for piece in work {
                 let written = write_all(&output, &piece);
                 if tell.send(written).is_err() {
@@ -90,6 +91,8 @@ impl<W: Write + Send + 'static> Write for Timely<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[derive(Clone, Default)]

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
 use crate::config::{MaskPath, Overflow};
-use crate::telemetry::{Metrics, supervised};
+use crate::telemetry::{Metrics, start_thread, supervised};
 pub(super) use line::{DecisionRecord, Record};
 use queue::Queue;
 pub use sink::Sink;
@@ -91,7 +91,7 @@ impl DecisionLog {
         });
         let mut writer = LogWriter::new(sink, output, shared.clone(), overflow != Overflow::Drop);
         let work = supervised("palisade-decision-log", metrics, move || writer.run());
-        let thread = thread::Builder::new().name("palisade-decision-log".to_owned()).spawn(work)?;
+        let thread = start_thread("palisade-decision-log", None, work)?;
         Ok(Self { shared, overflow, mask, thread: Mutex::new(Some(thread)) })
     }
 
@@ -177,6 +177,12 @@ impl DecisionLog {
     #[must_use]
     pub fn queue_bytes(&self) -> usize {
         self.shared.queue.bytes()
+    }
+
+    /// How full the queue is, from 0 to 1: by memory or by records, whichever is nearer to its bound.
+    #[must_use]
+    pub fn queue_ratio(&self) -> f64 {
+        self.shared.queue.fullness()
     }
 
     /// Writes what waits and ends the thread, until `deadline` at most. A sink that takes nothing for as long as

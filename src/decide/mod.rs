@@ -8,6 +8,7 @@ mod unasked;
 mod verify;
 
 use std::cell::Cell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ pub use verify::Sampler;
 use crate::domain::{AccessRequest, Decision, RequestError};
 use crate::engine::Snapshot;
 use crate::state::State;
+use crate::telemetry::traces::Trace;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
 use log::{DecisionRecord, Record, Recorded};
 use pool::ReferencePool;
@@ -51,6 +53,16 @@ pub struct Call<'a> {
     pub transport: Transport,
     /// The request id that the caller gave or got.
     pub request_id: &'a str,
+    /// What the request has to do with traces, if anything.
+    pub trace: Option<&'a Trace>,
+}
+
+impl Call<'_> {
+    /// The id of its trace, for log lines.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<impl fmt::Display> {
+        self.trace.map(|trace| trace.ids().trace_id())
+    }
 }
 
 /// Why there is no decision. None of these is an allow.
@@ -316,6 +328,9 @@ impl Pdp {
             self.metrics.decided(call.transport, DecisionKind::Error, made.took);
             return Err(CheckError::Unrecorded);
         }
+        if let Some(trace) = call.trace {
+            trace.notes.asked(made.cached);
+        }
         self.count(&made.decision, call.transport, made.took);
         Ok(made.decision)
     }
@@ -324,7 +339,8 @@ impl Pdp {
     /// until `deadline`, where it may.
     pub async fn note_refused(&self, refused: Refused<'_>, deadline: Instant, call: Call<'_>) {
         self.metrics.refused(call.transport, refused.reason);
-        tracing::debug!(transport = %call.transport, code = refused.code, "refused: {}", refused.message);
+        let trace_id = call.trace_id().map(tracing::field::display);
+        tracing::debug!(transport = %call.transport, code = refused.code, trace_id, "refused: {}", refused.message);
         // refused it is, with a record or without
         let _ = self.record_unasked(&UnaskedRecord::refused(refused, call), deadline).await;
     }

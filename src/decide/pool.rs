@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::decide::CheckError;
 use crate::domain::{AccessRequest, Decision};
 use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
-use crate::telemetry::{Metrics, supervised};
+use crate::telemetry::{Metrics, start_thread, supervised};
 
 /// Requests that may wait.
 const QUEUE: usize = 256;
@@ -82,10 +82,8 @@ impl ReferencePool {
         let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         for _ in 0..threads {
             let (queue, large) = (queue.clone(), large.clone());
-            thread::Builder::new()
-                .name("palisade-reference".to_owned())
-                .stack_size(EVALUATION_STACK_BYTES)
-                .spawn(supervised("palisade-reference", metrics.clone(), move || work(&queue, &large)))?;
+            let work = supervised("palisade-reference", metrics.clone(), move || work(&queue, &large));
+            start_thread("palisade-reference", Some(EVALUATION_STACK_BYTES), work)?;
         }
         Ok(Self { jobs, bytes: Arc::new(AtomicUsize::new(0)) })
     }

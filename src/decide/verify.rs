@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::domain::{AccessRequest, Decision};
 use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
-use crate::telemetry::{Metrics, VerifyResult, supervised};
+use crate::telemetry::{Metrics, VerifyResult, start_thread, supervised};
 
 /// Decisions that may wait to be compared. Each holds its snapshot, so the queue is short.
 const QUEUE: usize = 16;
@@ -57,10 +57,8 @@ impl Sampler {
         let (mismatched, resting) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (found, rests, counts) = (mismatched.clone(), resting.clone(), metrics.clone());
         let work = move || run(&samples, &found, &rests, &counts);
-        thread::Builder::new()
-            .name("palisade-verify".to_owned())
-            .stack_size(EVALUATION_STACK_BYTES)
-            .spawn(supervised("palisade-verify", metrics.clone(), work))?;
+        let work = supervised("palisade-verify", metrics.clone(), work);
+        start_thread("palisade-verify", Some(EVALUATION_STACK_BYTES), work)?;
         Ok(Self { every, seen: AtomicU32::new(0), queue, resting, mismatched, metrics })
     }
 

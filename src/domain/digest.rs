@@ -126,7 +126,10 @@ mod tests {
 
     fn link(args: &[(&str, &str)]) -> Bundle {
         let args = args.iter().map(|(s, e)| ((*s).to_owned(), (*e).to_owned())).collect();
-        Bundle { links: vec![Link { template_id: "t".into(), link_id: "l".into(), args }], ..Bundle::default() }
+        Bundle {
+            links: vec![Link { template_id: "t".into(), link_id: "l".into(), args, written: None }],
+            ..Bundle::default()
+        }
     }
 
     #[test]

@@ -9,6 +9,15 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+/// What some editors write before a text. It says nothing.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// The text behind a byte order mark.
+#[must_use]
+pub fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
 /// A JSON value. Object members keep their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {

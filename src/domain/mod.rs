@@ -16,7 +16,7 @@ pub mod revision;
 pub mod text;
 pub mod uid;
 
-pub use change::{Bundle, Change, EntityChange, Link, PolicyNaming, PolicyText, SchemaText};
+pub use change::{Bundle, Change, EntityChange, Link, PolicyNaming, PolicyText, SchemaText, Written};
 pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
 pub use digest::Digest;
 pub use document::{Document, Reread};

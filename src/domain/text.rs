@@ -46,6 +46,13 @@ impl<'a> Text<'a> {
         self.0.len()
     }
 
+    /// Where `part`, which was cut out of this text, begins in it.
+    #[must_use]
+    pub fn place_of(self, part: Text<'_>) -> Option<usize> {
+        let place = (part.0.as_ptr() as usize).checked_sub(self.0.as_ptr() as usize)?;
+        (place <= self.0.len()).then_some(place)
+    }
+
     /// Makes it a value.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub fn apply(store: &Store, changes: &[EntityChange], checks: Checks<'_>) -> Res
 }
 
 fn upsert(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer: &mut Packer) -> Result<u32, String> {
-    let id = load::read_one(value, checks, draft, packer)?;
+    let id = load::read_one(value, checks, draft, packer).map_err(|misfit| misfit.message)?;
     if draft.record(id).is_schema_action() {
         return Err("actions come from the schema and cannot be changed".to_owned());
     }

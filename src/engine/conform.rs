@@ -190,7 +190,7 @@ fn explicit_call<'a>(constructor: &'static str, argument: Cow<'a, str>) -> Value
 }
 
 /// Whether Cedar's constructor takes the text.
-fn parses(constructor: &str, argument: &str) -> bool {
+pub(super) fn parses(constructor: &str, argument: &str) -> bool {
     let expression = match constructor {
         "ip" => cedar_policy::RestrictedExpression::new_ip(argument),
         "decimal" => cedar_policy::RestrictedExpression::new_decimal(argument),

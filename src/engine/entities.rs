@@ -10,6 +10,7 @@ use crate::engine::diagnose;
 use crate::engine::guard::{self, HierarchyFault};
 use crate::engine::load::problems::{Place, Problems};
 use crate::engine::load::read::{Failure, read};
+use crate::engine::misfit;
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
 use crate::engine::strict;
@@ -101,8 +102,9 @@ impl Reader<'_> {
 fn one(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, String> {
     let named = |message: String| format!("{}{message}", name_of(value));
     strict::entity(value, schema).map_err(named)?;
-    let entity = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar))
-        .map_err(|error| named(diagnose::message(&error)))?;
+    let entity = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar)).map_err(|error| {
+        named(misfit::entity(value, schema).map_or_else(|| diagnose::message(&error), |misfit| misfit.message))
+    })?;
     let core: &cedar_policy_core::ast::Entity = entity.as_ref();
     let residual = |value: &PartialValue| matches!(value, PartialValue::Residual(_));
     if core.attrs().chain(core.tags()).any(|(_, value)| residual(value)) {

@@ -23,6 +23,7 @@ mod guard;
 mod layout;
 mod load;
 mod memory;
+mod misfit;
 mod policies;
 mod reference;
 mod schema;

@@ -8,7 +8,7 @@ mod json;
 mod link;
 mod trees;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{AnyId, Effect, Expr, ExprKind, PolicyID, Template, Var};
 use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
 
+use crate::domain::json::without_byte_order_mark;
 use crate::domain::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
 use crate::engine::compiled::Compiling;
 use crate::engine::diagnose;
@@ -155,6 +156,26 @@ impl Policies {
         self.sites.get(id).is_some_and(|site| site.forbids)
     }
 
+    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts.
+    #[must_use]
+    pub fn unlinked(&self) -> Vec<Diagnostic> {
+        let linked: HashSet<&str> = self.links.iter().map(|link| &*link.template_id).collect();
+        let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
+        let mut found: Vec<_> = templates.filter(|(id, _)| !linked.contains(&***id)).collect();
+        found.sort_by_key(|(id, site)| (&site.origin, site.span.start, *id));
+        let warn = |(id, site): &(&PolicyId, &Site)| {
+            let message = format!("the template `{id}` has no link, so it decides nothing");
+            let help = "link it in a file `*.links.yaml` beside the policies, or in `links` of a bundle";
+            let at = Diagnostic::error(&*site.origin, message).at(&site.source, site.span.start);
+            at.warning().policy(&***id).help(help)
+        };
+        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
+        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+            warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
+        }
+        warnings
+    }
+
     /// The policies that can decide and forbid, links among them, sorted.
     #[must_use]
     pub fn forbidding(&self) -> BTreeSet<PolicyId> {
@@ -226,16 +247,17 @@ impl Builder<'_, '_> {
     }
 
     fn add_text(&mut self, text: &PolicyText) {
-        if json::is_json(&text.text) {
+        let given = without_byte_order_mark(&text.text);
+        if json::is_json(given) {
             return self.add_json(text);
         }
-        let checked = guard::check_text(&text.origin, &text.text, Grammar::Policies, self.limits)
-            .and_then(|()| guard::statements(&text.origin, &text.text, self.limits));
+        let checked = guard::check_text(&text.origin, given, Grammar::Policies, self.limits)
+            .and_then(|()| guard::statements(&text.origin, given, self.limits));
         let statements = match checked {
             Ok(statements) => statements,
             Err(problem) => return self.problems.push(problem),
         };
-        let (origin, source): (Arc<str>, Arc<str>) = (text.origin.as_str().into(), text.text.as_str().into());
+        let (origin, source): (Arc<str>, Arc<str>) = (text.origin.as_str().into(), given.into());
         let exactly = matches!(text.naming, PolicyNaming::Exactly(_));
         let before = self.problems.len();
         let mut n = 0;
@@ -271,11 +293,12 @@ impl Builder<'_, '_> {
             let help = "send it as a member of `policies`, or put it into a file named `*.cedar.json`";
             return self.problems.push(Diagnostic::error(&text.origin, message).help(help));
         }
-        let read = guard::check_json(&text.origin, &text.text, self.limits)
-            .and_then(|tokens| Ok((tokens, json::read(&text.origin, &text.text, self.limits)?)));
+        let given = without_byte_order_mark(&text.text);
+        let read = guard::check_json(&text.origin, given, self.limits)
+            .and_then(|tokens| Ok((tokens, json::read(&text.origin, given, self.limits)?)));
         match read {
             Ok((tokens, template)) => {
-                let (origin, source) = (text.origin.as_str().into(), text.text.as_str().into());
+                let (origin, source) = (text.origin.as_str().into(), given.into());
                 self.add_statement(&text.naming, 0, Parsed { template, start: 0 }, tokens, &origin, &source);
             }
             Err(problem) => self.problems.push(problem),

@@ -18,8 +18,9 @@ use crate::engine::conform;
 use crate::engine::diagnose;
 use crate::engine::entities as documents;
 use crate::engine::layout::is_action_type;
+use crate::engine::misfit;
 use crate::engine::policies;
-use crate::engine::schema::{SchemaModel, Type};
+use crate::engine::schema::{Members, SchemaModel, Type};
 use crate::engine::settings::{NowPolicy, Semantics};
 use crate::engine::snapshot::Snapshot;
 use crate::engine::strict;
@@ -154,12 +155,18 @@ pub fn request<'c>(
     strict::members(&context, declared, "context")
         .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
     let cedar_context = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)))
-        .map_err(|error| RequestError::new("invalid_context", "/context", diagnose::message(&error)))?;
+        .map_err(|error| invalid_context(&context, declared, &request.action, || diagnose::message(&error)))?;
     if matches!(cedar_context.as_ref(), cedar_policy_core::ast::Context::RestrictedResidual(_)) {
         return Err(RequestError::new("invalid_context", "/context", "an `unknown` value cannot be decided upon"));
     }
-    let cedar_request = Request::new(principal, action, resource, cedar_context, schema.map(|s| &s.cedar))
-        .map_err(|error| invalid_request(&error))?;
+    let cedar_request = Request::new(principal, action, resource, cedar_context, schema.map(|s| &s.cedar)).map_err(
+        |error| match &error {
+            RequestValidationError::InvalidContext(_) => {
+                invalid_context(&context, declared, &request.action, || diagnose::message(&error))
+            }
+            _ => invalid_request(&error),
+        },
+    )?;
     Ok((cedar_request, context, filled))
 }
 
@@ -205,6 +212,19 @@ fn datetime(milliseconds: i64) -> String {
         |_| "1970-01-01T00:00:00.000Z".to_owned(),
         |time| time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
     )
+}
+
+/// What does not fit, by its member; in Cedar's words where ours say nothing.
+fn invalid_context(
+    context: &Value<'_>,
+    declared: Option<&Members>,
+    action: &Uid<'_>,
+    cedar: impl FnOnce() -> String,
+) -> RequestError {
+    match misfit::context(context, declared, action) {
+        Some(misfit) => RequestError::new("invalid_context", misfit.pointer(), misfit.message),
+        None => RequestError::new("invalid_context", "/context", cedar()),
+    }
 }
 
 fn invalid_request(error: &RequestValidationError) -> RequestError {

@@ -7,6 +7,7 @@ use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
 use cedar_policy_core::validator::ValidatorEntityTypeKind;
 use cedar_policy_core::validator::types as cedar;
 
+use crate::domain::json::without_byte_order_mark;
 use crate::domain::{Diagnostic, SchemaText, Uid};
 use crate::engine::diagnose;
 use crate::engine::guard::{self, Grammar};
@@ -77,7 +78,7 @@ impl SchemaModel {
         let mut fragments = Vec::new();
         let mut problems = Vec::new();
         for (origin, text) in &text.fragments {
-            match parse_fragment(origin, text, limits) {
+            match parse_fragment(origin, without_byte_order_mark(text), limits) {
                 Ok(fragment) => fragments.push(fragment),
                 Err(found) => problems.extend(found),
             }
@@ -92,7 +93,7 @@ impl SchemaModel {
         }
         guard::check_expansion(&expanded, limits).map_err(|problem| vec![problem])?;
         let whole = match text.fragments.as_slice() {
-            [(origin, text)] => (origin.as_str(), text.as_str()),
+            [(origin, text)] => (origin.as_str(), without_byte_order_mark(text)),
             _ => ("schema", ""),
         };
         let schema =
@@ -127,6 +128,11 @@ impl SchemaModel {
             })
             .collect();
         Self { cedar, entity_types, contexts }
+    }
+
+    /// The names of the entity types.
+    pub fn entity_type_names(&self) -> impl Iterator<Item = &str> {
+        self.entity_types.keys().map(String::as_str)
     }
 
     /// What the schema says of a type, if it declares it.

@@ -180,6 +180,7 @@ impl Snapshot {
             let slow = "it decides exactly, but requests in its scope are decided slowly";
             Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
         }));
+        warnings.extend(policies.unlinked());
         let store = draft.commit();
         if let Some(layout) = &layout {
             compiled.plan(&layout.actions(), &store);

@@ -38,10 +38,11 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> 
     let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
     let mut work = Work { validating, compiling: None, keep: 0, stop };
     match Policies::build(bundle, limits, &mut work) {
-        Ok(_) => {
+        Ok(policies) => {
             let (found, noted) = work.validating.map(|validating| validating.finish(stop)).unwrap_or_default();
             errors.extend(found);
             warnings.extend(noted);
+            warnings.extend(policies.unlinked());
         }
         Err(found) => errors.extend(found),
     }

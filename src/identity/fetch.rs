@@ -4,13 +4,11 @@
 //! no compression, a bounded body, one time limit for all of it.
 
 use std::io::Read as _;
-use std::sync::Arc;
 use std::time::Duration;
-
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::KeyUrl;
 use crate::identity::jwk::MAX_KEY_SET_BYTES;
+use crate::telemetry::outbound;
 
 /// Asks one URL.
 pub(super) struct Fetcher {
@@ -29,9 +27,7 @@ impl Fetcher {
             .user_agent(concat!("palisade/", env!("CARGO_PKG_VERSION")))
             .accept("application/jwk-set+json, application/json");
         if encrypted {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(roots(settings)?);
-            config = config.tls_config(tls.build());
+            config = config.tls_config(outbound::tls(settings.ca_file.as_deref())?);
         } else {
             // on this machine; a proxy is elsewhere
             config = config.proxy(None);
@@ -50,18 +46,6 @@ impl Fetcher {
         answer.body_mut().as_reader().take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
     }
-}
-
-fn roots(settings: &KeyUrl) -> Result<RootCerts, String> {
-    let (found, whose) = match &settings.ca_file {
-        Some(file) => (rustls_native_certs::load_certs_from_paths(Some(file), None), file.display().to_string()),
-        None => (rustls_native_certs::load_native_certs(), "the system's certificate store".to_owned()),
-    };
-    if found.certs.is_empty() {
-        let reason = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-        return Err(format!("no certificate to trust in {whose}{reason}"));
-    }
-    Ok(RootCerts::from(found.certs.iter().map(|cert| Certificate::from_der(cert).to_owned())))
 }
 
 /// The longest that a fetch may take, for whoever wants to wait for one.

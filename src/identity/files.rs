@@ -81,10 +81,10 @@ impl Watched {
     /// is read as it is, and again once it is closed.
     pub(crate) fn load_first(&mut self) -> Result<Vec<u8>, String> {
         let start = Instant::now();
-        while is_written(&self.path) == Some(true) && start.elapsed() < QUIET {
+        while self.is_open_for_writing() && start.elapsed() < QUIET {
             thread::sleep(LOOK / 5);
         }
-        let written = is_written(&self.path) == Some(true);
+        let written = self.is_open_for_writing();
         let read = self.load(Instant::now());
         if written {
             self.read = None;
@@ -108,6 +108,11 @@ impl Watched {
         read
     }
 
+    /// Whether a process has it open for writing, as far as the file system can tell.
+    pub(crate) fn is_open_for_writing(&self) -> bool {
+        is_written(&self.path) == Some(true)
+    }
+
     /// Reads it if it has changed and is whole as far as can be known, or was not read for long.
     pub(crate) fn look(&mut self, now: Instant) -> Option<Result<Vec<u8>, String>> {
         let stamp = self.stamp();
@@ -123,7 +128,7 @@ impl Watched {
             }
         };
         let is_quiet = now.saturating_duration_since(since) >= QUIET;
-        if is_new && is_written(&self.path) == Some(true) {
+        if is_new && self.is_open_for_writing() {
             self.held = Some("a process has it open for writing; it is read when it is closed".to_owned());
             return None;
         }

@@ -32,7 +32,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::{CredentialKind, IdentitySettings, IssuerSettings, KeySource, PeerSettings};
 use crate::domain::Diagnostic;
-use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, Work, events, supervised};
+use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, Work, events, start_thread, supervised};
 use api_tokens::ApiTokens;
 use cache::TokenCache;
 use fetch::Fetcher;
@@ -155,21 +155,18 @@ impl Identity {
 
         // dropped on a failure below, it stops what was started
         let mut identity = Self { inner, files: None };
-        let no_thread =
-            |error: std::io::Error| vec![Diagnostic::error("identity", format!("cannot start a thread: {error}"))];
+        let no_thread = |error: std::io::Error| vec![Diagnostic::error("identity", error.to_string())];
         for (i, fetcher) in fetchers {
             let inner = Arc::clone(&identity.inner);
-            let builder = thread::Builder::new().name("palisade-jwks".to_owned());
             // not waited for at the end: it may be in the midst of a fetch
             let work = supervised("palisade-jwks", inner.metrics.clone(), move || inner.fetch_keys(i, &fetcher));
-            builder.spawn(work).map_err(no_thread)?;
+            start_thread("palisade-jwks", None, work).map_err(no_thread)?;
         }
         if !watched.is_empty() {
             let inner = Arc::clone(&identity.inner);
-            let builder = thread::Builder::new().name("palisade-identity".to_owned());
             let metrics = inner.metrics.clone();
             let work = supervised("palisade-identity", metrics, move || inner.watch_files(&mut watched));
-            identity.files = Some(builder.spawn(work).map_err(no_thread)?);
+            identity.files = Some(start_thread("palisade-identity", None, work).map_err(no_thread)?);
         }
         Ok(identity)
     }

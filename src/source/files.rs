@@ -12,6 +12,7 @@
 
 mod blank;
 mod caution;
+mod links;
 mod names;
 mod notifier;
 mod open;
@@ -126,6 +127,12 @@ impl FileSource {
     #[must_use]
     pub fn with_schema(self, path: PathBuf) -> Self {
         self.with_root(Root { part: Part::Schema, path, required: true })
+    }
+
+    /// The same source with the schema that may lie in the directory `path`, if none lies among the policies.
+    #[must_use]
+    pub fn with_schema_beside(self, path: PathBuf) -> Self {
+        self.with_root(Root { part: Part::Beside, path, required: false })
     }
 
     /// The same source with the routes from `path`, a file or a directory.

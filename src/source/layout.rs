@@ -56,6 +56,12 @@ impl Layout {
         }
     }
 
+    /// The directory in which the schema may lie beside the policies: where these are in a directory of that name.
+    fn beside(&self) -> Option<PathBuf> {
+        let parent = self.policies.parent().filter(|_| self.policies.ends_with("policies"))?;
+        Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+    }
+
     /// Where the tests of these policies are.
     #[must_use]
     pub fn tests(&self) -> PathBuf {
@@ -73,10 +79,12 @@ impl Layout {
     /// The source that reads them.
     #[must_use]
     pub fn source(&self, files: FileSettings) -> FileSource {
-        let mut source = FileSource::new(self.policies.clone(), Some(self.entities.clone()), files);
-        if let Some(schema) = &self.schema {
-            source = source.with_schema(schema.clone());
-        }
+        let source = FileSource::new(self.policies.clone(), Some(self.entities.clone()), files);
+        let source = match (&self.schema, self.beside()) {
+            (Some(schema), _) => source.with_schema(schema.clone()),
+            (None, Some(directory)) => source.with_schema_beside(directory),
+            (None, None) => source,
+        };
         match &self.routes {
             Some(routes) if self.routes_named => source.with_routes(routes.clone()),
             Some(routes) => source.with_routes_if_any(routes.clone()),

@@ -21,6 +21,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::domain::{Bundle, Diagnostic, Digest};
+use crate::telemetry::start_thread;
 
 pub(crate) use files::is_written;
 pub use files::{FileSettings, FileSource};
@@ -138,10 +139,10 @@ impl Watch {
         stop: impl Fn() + Send + Sync + 'static,
         run: impl FnOnce() + Send + 'static,
     ) -> Self {
-        let thread = match thread::Builder::new().name(name.to_owned()).spawn(run) {
+        let thread = match start_thread(name, None, run) {
             Ok(thread) => Some(thread),
             Err(error) => {
-                health.set(Some(format!("changes are not noticed: no thread could be started to watch: {error}")));
+                health.set(Some(format!("changes are not noticed: {error}")));
                 None
             }
         };

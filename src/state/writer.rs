@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, PoisonError};
-use std::thread;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -15,7 +14,7 @@ use crate::gateway::{self, RouteTable};
 use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
 use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
-use crate::telemetry::{Metrics, Work, events, supervised};
+use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
 
 /// A change on its way to the writer.
 pub(super) struct Command {
@@ -101,7 +100,7 @@ impl Writer {
                 }
             }
         });
-        thread::Builder::new().name("palisade-writer".to_owned()).spawn(work)?;
+        start_thread("palisade-writer", None, work)?;
         Ok(())
     }
 

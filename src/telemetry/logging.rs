@@ -1,4 +1,4 @@
-//! The log and, with the feature `otel`, the export of traces.
+//! The log.
 //!
 //! Everything goes to standard error: standard output belongs to the answers of the command line and to
 //! the decision log. Lines go there through a queue, so that logging never waits for whoever reads them.
@@ -34,28 +34,15 @@ pub enum LoggingError {
     /// There is no thread or descriptor to write the log with.
     #[error("cannot set up the log: {0}")]
     System(#[from] io::Error),
-    /// The OTLP exporter refuses the `OTEL_…` variables.
-    #[cfg(feature = "otel")]
-    #[error("cannot export traces as the `OTEL_…` variables ask: {0}")]
-    Export(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Keeps log and traces going; flushes both when dropped. Hold it until the process ends.
+/// Writes the last lines when dropped. Hold it until the process ends.
 #[derive(Debug, Default)]
-#[must_use = "the last lines and traces are lost when the guard is dropped"]
-pub struct Guard {
-    #[cfg(feature = "otel")]
-    provider: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
-}
+#[must_use = "the last lines are lost when the guard is dropped"]
+pub struct Guard {}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        #[cfg(feature = "otel")]
-        if let Some(provider) = &self.provider
-            && let Err(error) = provider.shutdown()
-        {
-            tracing::warn!(%error, "the last traces were not exported");
-        }
         flush();
     }
 }
@@ -80,27 +67,16 @@ fn log_panics() {
 /// Sets up the process's log, once.
 ///
 /// # Errors
-/// If the filter is not valid, a log was set up before, or the exporter cannot be made.
+/// If the filter is not valid, or a log was set up before.
 pub fn init(settings: &LogSettings) -> Result<Guard, LoggingError> {
     // NO_COLOR counts when it is not empty (no-color.org)
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let filter = EnvFilter::builder().parse(&settings.level)?;
     let pipe = Pipe::to_stderr()?;
     let lines = lines(settings.format, colours, pipe.clone());
-    #[cfg(feature = "otel")]
-    {
-        let provider = export::provider()?;
-        let traces = provider.as_ref().map(export::layer);
-        tracing_subscriber::registry().with(lines).with(traces).with(filter).try_init()?;
-        started(pipe);
-        Ok(Guard { provider })
-    }
-    #[cfg(not(feature = "otel"))]
-    {
-        tracing_subscriber::registry().with(lines).with(filter).try_init()?;
-        started(pipe);
-        Ok(Guard {})
-    }
+    tracing_subscriber::registry().with(lines).with(filter).try_init()?;
+    started(pipe);
+    Ok(Guard {})
 }
 
 fn started(pipe: Pipe) {
@@ -158,45 +134,6 @@ fn capture_as(format: LogFormat, level: &str, run: impl FnOnce()) -> String {
     tracing::subscriber::with_default(subscriber(format, level, move || writer.clone()), run);
     let bytes = buffer.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
-}
-
-/// Export over OTLP/HTTP, set up by the standard `OTEL_…` variables.
-#[cfg(feature = "otel")]
-mod export {
-    use opentelemetry::trace::TracerProvider;
-    use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
-    use opentelemetry_sdk::Resource;
-    use opentelemetry_sdk::trace::SdkTracerProvider;
-    use tracing::Subscriber;
-    use tracing_subscriber::Layer;
-    use tracing_subscriber::registry::LookupSpan;
-
-    /// Our name among services, unless the environment gives another.
-    const SERVICE: &str = "palisade";
-
-    /// A provider if the environment names an endpoint; without one nothing is exported.
-    pub(super) fn provider() -> Result<Option<SdkTracerProvider>, ExporterBuildError> {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-        if disabled || !(set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")) {
-            return Ok(None);
-        }
-        let exporter = SpanExporter::builder().with_http().build()?;
-        let mut resource = Resource::builder();
-        let named =
-            std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
-        if !set("OTEL_SERVICE_NAME") && !named {
-            resource = resource.with_service_name(SERVICE);
-        }
-        Ok(Some(SdkTracerProvider::builder().with_resource(resource.build()).with_batch_exporter(exporter).build()))
-    }
-
-    pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
-    where
-        S: Subscriber + for<'span> LookupSpan<'span>,
-    {
-        tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE))
-    }
 }
 
 #[cfg(test)]

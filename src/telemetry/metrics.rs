@@ -100,6 +100,14 @@ pub struct Metrics {
     pub decision_log_failing: IntGauge,
     /// Memory of records that wait to be written. Set before a scrape.
     pub decision_log_queue_bytes: IntGauge,
+    /// How full the decision log's queue is, from 0 to 1. Set before a scrape.
+    pub decision_log_queue_ratio: Gauge,
+    /// Whether something works worse than it should. Set before a scrape.
+    pub degraded: IntGauge,
+    /// Spans that a collector of traces took.
+    pub spans_exported: IntCounter,
+    /// Spans that no collector has got.
+    pub spans_dropped: IntCounter,
     log_dropped: IntCounter,
     snapshot_counter: IntGauge,
     snapshot_info: IntGaugeVec,
@@ -245,6 +253,18 @@ impl Metrics {
             decision_log_queue_bytes: build.gauge(
                 "palisade_decision_log_queue_bytes",
                 "Memory of the decision log's records that are not written yet.",
+            )?,
+            decision_log_queue_ratio: build.register(Gauge::new(
+                "palisade_decision_log_queue_ratio",
+                "How full the decision log's queue is, from 0 to 1.",
+            )?)?,
+            degraded: build
+                .gauge("palisade_degraded", "Whether something works worse than it should; /v1/status says what.")?,
+            spans_exported: build
+                .counter("palisade_spans_exported_total", "Spans that the collector of traces took.")?,
+            spans_dropped: build.counter(
+                "palisade_spans_dropped_total",
+                "Spans lost because the queue was full or the collector did not take them.",
             )?,
             log_dropped: build.counter(
                 "palisade_log_dropped_total",

@@ -7,8 +7,10 @@ pub mod events;
 mod labels;
 pub mod logging;
 pub mod metrics;
+pub mod outbound;
 mod pipe;
 pub mod threads;
+pub mod traces;
 mod works;
 
 pub use labels::{
@@ -17,5 +19,5 @@ pub use labels::{
 };
 pub use metrics::Metrics;
 pub use pipe::dropped_lines;
-pub use threads::{fresh_id, room_for_threads, supervised, supervised_early};
+pub use threads::{fresh_id, room_for_threads, start_thread, supervised, supervised_early};
 pub use works::{UnderWay, Works};

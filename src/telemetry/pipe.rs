@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::telemetry::supervised_early;
+use crate::telemetry::{start_thread, supervised_early};
 
 /// How many bytes of lines may wait. A line that does not fit is dropped whole.
 const CAPACITY: usize = 1 << 20;
@@ -66,7 +66,7 @@ impl Pipe {
         let ours = shared.clone();
         let mut output = output;
         let work = supervised_early("palisade-log", move || ours.write_for_ever(&mut output, &tell));
-        thread::Builder::new().name("palisade-log".to_owned()).spawn(work)?;
+        start_thread("palisade-log", None, work)?;
         Ok(Self(shared))
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::telemetry::Metrics;
@@ -132,6 +132,27 @@ fn again_and_again(name: &'static str, threads: &Threads, mut work: impl FnMut()
 /// How long to wait until the system has given back the places of threads that have ended.
 const PLACES_BACK: Duration = Duration::from_secs(1);
 
+/// Starts a thread that is called `name`, with a stack of `stack` bytes or of the usual size.
+///
+/// # Errors
+/// If the system has no room for it; the error names the limits that can be raised.
+pub fn start_thread<T: Send + 'static>(
+    name: &str,
+    stack: Option<usize>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let builder = thread::Builder::new().name(name.to_owned());
+    let builder = stack.into_iter().fold(builder, thread::Builder::stack_size);
+    builder.spawn(work).map_err(|error| no_room(&error, &format!("cannot start the thread `{name}`")))
+}
+
+/// The system says only that something is "temporarily unavailable", and means one of these limits.
+fn no_room(error: &io::Error, what: &str) -> io::Error {
+    let help = "raise the limit of processes (`ulimit -u`, `TasksMax=`, the container's limit of pids) or of memory \
+                (`ulimit -v`, `MemoryMax=`)";
+    io::Error::new(error.kind(), format!("{what}: {error}; {help}"))
+}
+
 /// Whether `count` more threads could be started at this moment. For libraries that panic, or never return, where
 /// one of theirs could not be.
 ///
@@ -151,10 +172,7 @@ pub fn room_for_threads(count: usize) -> io::Result<()> {
         })
         .collect();
     drop(closed);
-    let threads = threads.map_err(|error| {
-        let help = "raise the limit of processes (`ulimit -u`, `TasksMax=`, the container's limit of pids)";
-        io::Error::new(error.kind(), format!("there is no room for {count} more threads: {error}; {help}"))
-    })?;
+    let threads = threads.map_err(|error| no_room(&error, &format!("there is no room for {count} more threads")))?;
     let latest = Instant::now() + PLACES_BACK;
     for place in threads.into_iter().filter_map(|thread| thread.join().ok().flatten()) {
         // a thread that has ended counts for a moment more
@@ -201,6 +219,14 @@ mod tests {
         assert_eq!(metrics.threads.failing(), None, "once is not again and again");
         drop(sender);
         thread.join().unwrap();
+    }
+
+    /// A stack larger than the address space stands for a limit that is used up.
+    #[test]
+    fn a_thread_that_cannot_start_names_the_limits() {
+        let error = start_thread("palisade-test", Some(1 << 47), || ()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot start the thread `palisade-test`: "), "{error}");
+        assert!(error.contains("ulimit -u") && error.contains("ulimit -v"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::decide::DecisionLog;
 use crate::domain::{Bundle, Change, Diagnostic};
 use crate::engine::Snapshot;
 use crate::engine::{self, Limits, Verdict};
@@ -151,7 +150,7 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
         "routes": services.pdp.state().load().as_ref().map_or(0, |published| published.routes.routes().len()),
         "identity": services.gateway.identity_status(),
         "warnings": status.warnings,
-        "degraded": degraded(services, status),
+        "degraded": services.degraded(),
         "last_attempt": status.last_attempt.as_ref().map(|attempt| json!({
             "source": attempt.origin.as_str(),
             "at": time(attempt.at),
@@ -160,17 +159,6 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
             "problems": attempt.problems,
         })),
     })
-}
-
-/// What works worse than it should, all of it.
-fn degraded(services: &Services, status: &Status) -> Option<String> {
-    let tokens = services.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
-    let log = services.pdp.log().and_then(DecisionLog::problem);
-    let identity = services.gateway.identity_degraded();
-    let works = services.metrics.works.overdue();
-    let known = status.degraded.clone().into_iter().chain(tokens).chain(log);
-    let all: Vec<String> = known.chain(identity).chain(works).chain(services.places.degraded()).collect();
-    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// `POST /v1/validate`: 200 for every well-formed body, be it a bundle or not; the verdict is in the answer.

@@ -335,6 +335,7 @@ fn read_link(value: Value<'_>, at: &str) -> Result<Link, RequestError> {
         template_id: template_id.ok_or_else(|| missing("template_id"))?,
         link_id: link_id.ok_or_else(|| missing("link_id"))?,
         args,
+        written: None,
     })
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::transport::Services;
 use crate::transport::router::Surface;
+use crate::transport::span::Ends;
 use crate::transport::timer::TimerSlot;
 
 /// The window that HTTP/2 begins with, for a connection and for each stream.
@@ -37,6 +38,8 @@ const NEVER_REFUSED: usize = 128 << 10;
 pub(super) struct Conn {
     pub(super) services: Arc<Services>,
     pub(super) surface: Surface,
+    /// Its addresses, where spans tell them.
+    pub(super) ends: Ends,
     /// The connection's timer for bodies.
     pub(super) body_timer: TimerSlot,
     pub(super) window: Window,
@@ -65,10 +68,11 @@ pub(super) fn now_ms() -> u64 {
 }
 
 impl Conn {
-    pub(super) fn new(services: Arc<Services>, surface: Surface) -> Self {
+    pub(super) fn new(services: Arc<Services>, surface: Surface, ends: Ends) -> Self {
         Self {
             services,
             surface,
+            ends,
             body_timer: TimerSlot::default(),
             window: Window::default(),
             open: AtomicUsize::new(0),

@@ -11,8 +11,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
+use crate::decide::Call;
 use crate::domain::{Revision, Text, Value};
 use crate::state::Expected;
+use crate::telemetry::Transport;
+use crate::telemetry::traces::{Notes, Trace};
 use crate::transport::conn::Open;
 use crate::transport::respond::Problem;
 use crate::transport::timer::Elapsed;
@@ -32,6 +35,8 @@ pub(super) struct Exchange {
     pub(super) body: Incoming,
     /// The caller's request id, or one of ours.
     pub(super) request_id: String,
+    /// What it has to do with traces, if anything.
+    pub(super) trace: Option<Box<Trace>>,
     /// What it holds of its connection and of the budget.
     pub(super) open: Open,
 }
@@ -56,6 +61,18 @@ pub(super) enum ContentType {
 }
 
 impl Exchange {
+    /// The call that it is, for the decision point.
+    pub(super) fn call(&self, transport: Transport) -> Call<'_> {
+        Call { transport, request_id: &self.request_id, trace: self.trace.as_deref() }
+    }
+
+    /// Notes for its span what became of it.
+    pub(super) fn note(&self, note: impl FnOnce(&Notes)) {
+        if let Some(trace) = &self.trace {
+            note(&trace.notes);
+        }
+    }
+
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.head.headers
     }

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
@@ -28,6 +28,7 @@ use crate::transport::patience::{Limits, Patient};
 use crate::transport::places::{Place, Places, Room};
 use crate::transport::router::{self, Surface};
 use crate::transport::socket::{self, Fate, SocketAccess, SocketFile};
+use crate::transport::span::Ends;
 use crate::transport::{Services, gateway};
 
 /// How long an accept error pauses the loop: without descriptors the next accept fails at once.
@@ -170,8 +171,10 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
     let most = services.http.max_connections.min(if decides { usize::MAX } else { services.aside_connections });
     let room = Room::new(surface.listener(), most, services.descriptors.clone());
     let (leave, leaving) = watch::channel(false);
-    let begin = |stream, place| {
-        let conn = Arc::new(Conn::new(services.clone(), surface));
+    let begin = |stream: Box<dyn Duplex>, place| {
+        // asked for only where a span will tell it
+        let ends = if decides && services.tracer.is_some() { stream.ends() } else { Ends::default() };
+        let conn = Arc::new(Conn::new(services.clone(), surface, ends));
         tokio::spawn(serve_one(stream, conn, leaving.clone(), place));
     };
     let mut failures = Failures::default();
@@ -397,9 +400,22 @@ impl Drop for OpenConnection {
 }
 
 /// A stream of either kind, behind one pointer: one allocation a connection, none a request.
-trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {
+    /// Its two addresses.
+    fn ends(&self) -> Ends;
+}
 
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
+impl Duplex for TcpStream {
+    fn ends(&self) -> Ends {
+        Ends { peer: self.peer_addr().ok(), own: self.local_addr().ok() }
+    }
+}
+
+impl Duplex for UnixStream {
+    fn ends(&self) -> Ends {
+        Ends::default()
+    }
+}
 
 async fn accept(socket: &Socket) -> io::Result<Box<dyn Duplex>> {
     Ok(match socket {

@@ -24,6 +24,7 @@ mod places;
 mod respond;
 mod router;
 mod socket;
+mod span;
 mod streamed;
 mod timer;
 mod token;
@@ -46,8 +47,9 @@ pub use trees::Trees;
 use tokio::sync::Semaphore;
 
 use crate::config::{AuthzenSettings, HttpSettings};
-use crate::decide::Pdp;
+use crate::decide::{DecisionLog, Pdp};
 use crate::engine::Limits;
+use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Listener, Metrics};
 use conn::Open;
 use exchange::{BodyLimits, Exchange};
@@ -60,6 +62,8 @@ pub struct Services {
     pub pdp: Pdp,
     /// Knows the callers of gateways.
     pub gateway: Gateway,
+    /// Exports a span for each request for decisions, where that is asked for.
+    pub tracer: Option<Tracer>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Limits of the listeners.
@@ -117,6 +121,17 @@ impl Services {
             reasons.push("a thread of the sidecar fails again and again; the log says which");
         }
         reasons
+    }
+
+    /// What works worse than it should, all of it.
+    #[must_use]
+    pub fn degraded(&self) -> Option<String> {
+        let state = self.pdp.state().status().degraded;
+        let tokens = self.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
+        let log = self.pdp.log().and_then(DecisionLog::problem);
+        let known = state.into_iter().chain(tokens).chain(log).chain(self.gateway.identity_degraded());
+        let all: Vec<String> = known.chain(self.metrics.works.overdue()).chain(self.places.degraded()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// How many requests are not answered yet.

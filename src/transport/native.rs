@@ -17,8 +17,8 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     services.wait_for(exchange).await?;
     let _room = services.trees.room_for(body.len()).await?;
     let request = AccessRequest::from_value(exchange::parse(&body)?)?;
-    let call = Call { transport: Transport::Native, request_id: &exchange.request_id };
-    let decision = services.pdp.check(&request, call).await?;
+    let decision = services.pdp.check(&request, exchange.call(Transport::Native)).await?;
+    exchange.note(|notes| notes.decided(decision.outcome.is_allow()));
     // room for a reason or two
     let mut out = Vec::with_capacity(256);
     write_decision(&mut out, &decision).map_err(|_| Problem::unwritable())?;
@@ -36,7 +36,8 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     let largest = requests.iter().map(|item| item.bytes()).max().unwrap_or_default();
     let _room = services.trees.room_for(largest).await?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
-    let call = Call { transport: Transport::Batch, request_id: &exchange.request_id };
+    let trace = exchange.trace.as_deref();
+    let call = Call { transport: Transport::Batch, request_id: &exchange.request_id, trace };
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
     let mut out = Vec::with_capacity(128 * (requests.len() + 1));
     out.extend_from_slice(b"{\"responses\":[");
@@ -53,8 +54,12 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
             Err(error) => Err(error.into()),
         };
         let written = match answer {
-            Ok(decision) => write_decision(&mut out, &decision),
+            Ok(decision) => {
+                exchange.note(|notes| notes.decided(decision.outcome.is_allow()));
+                write_decision(&mut out, &decision)
+            }
             Err(mut error) => {
+                exchange.note(|notes| notes.failed(error.code));
                 error.pointer.insert_str(0, &format!("/requests/{i}"));
                 write_failure(&mut out, &error)
             }

@@ -39,7 +39,9 @@ pub(super) fn metrics(services: &Services) -> Answer {
     if let Some(log) = services.pdp.log() {
         metrics.decision_log_failing.set(i64::from(log.is_failing()));
         metrics.decision_log_queue_bytes.set(i64::try_from(log.queue_bytes()).unwrap_or(i64::MAX));
+        metrics.decision_log_queue_ratio.set(log.queue_ratio());
     }
+    metrics.degraded.set(i64::from(services.degraded().is_some()));
     metrics.set_ready(services.unready().is_empty());
     respond::with_type(StatusCode::OK, Metrics::CONTENT_TYPE, metrics.render())
 }

@@ -12,7 +12,7 @@ use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
-use crate::transport::{Services, admin, authzen, gateway, native, ops};
+use crate::transport::{Services, admin, authzen, gateway, native, ops, span};
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,8 +115,13 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     let request_id = request_id(head.headers.get(REQUEST_ID));
     let conn = open.conn.clone();
     let (services, surface) = (&conn.services, conn.surface);
-    let mut exchange = Exchange { head, body, request_id, open };
-    let mut answer = match route(services, surface, &mut exchange).await {
+    let trace = if surface == Surface::Decisions { span::begin(services, &head.headers) } else { None };
+    let mut exchange = Exchange { head, body, request_id, trace, open };
+    let routed = route(services, surface, &mut exchange).await;
+    if let Err(problem) = &routed {
+        exchange.note(|notes| notes.reason(problem.code));
+    }
+    let mut answer = match routed {
         Ok(answer) => answer,
         Err(problem) if !problem.closes() && exchange.drain().await => problem.into_answer(),
         Err(problem) => problem.closing().into_answer(),
@@ -138,11 +143,31 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     {
         headers.insert(REVISION, respond::written(published.snapshot.revision()));
     }
+    if let Some(trace) = &exchange.trace
+        && let Some((route, many)) = traced(exchange.head.uri.path())
+    {
+        let request = span::Request::of(&exchange.head, route, many);
+        span::end(&conn, trace, &request, answer.status(), answer.headers());
+    }
+    let headers = answer.headers_mut();
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(exchange.request_id)) {
         headers.insert(REQUEST_ID, value);
     }
     services.metrics.requests(surface.listener(), answer.status().as_u16()).inc();
     (answer, exchange.open)
+}
+
+/// The endpoint for decisions at a path of the decision listener, and whether it makes several. Others have no spans.
+fn traced(path: &str) -> Option<(&'static str, bool)> {
+    if let Some(dialect) = Dialect::at(path) {
+        return Some((dialect.path(), false));
+    }
+    let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path)?;
+    match endpoint.action {
+        Action::IsAuthorized | Action::Evaluation => Some((endpoint.path, false)),
+        Action::Batch | Action::Evaluations => Some((endpoint.path, true)),
+        _ => None,
+    }
 }
 
 async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {

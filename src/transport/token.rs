@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{AdminSettings, Secret};
 use crate::identity::{LOOK, Watched};
-use crate::telemetry::{IdentitySource, Metrics, ReloadResult, Work, events, supervised};
+use crate::telemetry::{IdentitySource, Metrics, ReloadResult, Work, events, start_thread, supervised};
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: usize = 64 << 10;
@@ -66,10 +66,9 @@ impl AdminTokens {
             let good = loaded.map_err(|problem| format!("{}: {problem}", path.display()))?;
             file.put(&tokens, good);
             let weak = Arc::downgrade(&tokens);
-            let looker = thread::Builder::new()
-                .name("palisade-admin-tokens".to_owned())
-                .spawn(supervised("palisade-admin-tokens", metrics.clone(), move || file.run(&weak)))
-                .map_err(|error| format!("cannot start the thread that looks at {}: {error}", path.display()))?;
+            let work = supervised("palisade-admin-tokens", metrics.clone(), move || file.run(&weak));
+            let looker = start_thread("palisade-admin-tokens", None, work)
+                .map_err(|error| format!("cannot look at {}: {error}", path.display()))?;
             let _ = tokens.looker.set(looker.thread().clone());
         }
         Ok(Some(tokens))
@@ -133,15 +132,20 @@ impl TokenFile {
 
     fn run(&mut self, tokens: &Weak<AdminTokens>) {
         while let Some(tokens) = tokens.upgrade() {
-            let wanted = tokens.wanted.swap(false, Ordering::AcqRel);
             let metrics = self.metrics.clone();
             let under_way = metrics.works.begin(Work::AdminTokens);
-            self.look(&tokens, wanted, Instant::now());
+            self.obey(&tokens, Instant::now());
             drop(under_way);
             *tokens.lock_held() = self.held();
             drop(tokens);
             thread::park_timeout(LOOK);
         }
+    }
+
+    /// Looks as the signal asked for, if it did. While the file is written, the wish waits until it is closed.
+    fn obey(&mut self, tokens: &AdminTokens, now: Instant) {
+        let wanted = !self.watched.is_open_for_writing() && tokens.wanted.swap(false, Ordering::AcqRel);
+        self.look(tokens, wanted, now);
     }
 
     /// One look. Who asked for it by a signal wrote the file before, so then a lost token is believed at once; a last
@@ -321,6 +325,28 @@ mod tests {
         fs::write(fixture.dir.path().join("tokens"), "").unwrap();
         fixture.file.look(&fixture.tokens, true, fixture.now);
         assert_eq!(fixture.counts(), (false, true, true));
+    }
+
+    /// A signal that comes while the file is written takes effect when it is closed, once and whole.
+    #[test]
+    fn a_signal_waits_for_the_writer() {
+        let fixture = Fixture::new(&both());
+        let (path, tokens, mut file) = (fixture.dir.path().join("tokens"), Arc::new(fixture.tokens), fixture.file);
+        let mut writer = fs::OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+        let counts = || (tokens.matches(OLD), tokens.matches(NEW));
+        tokens.reload();
+        for line in [NEW, "a-third-token-that-is-long-enough"] {
+            writer.write_all(format!("{line}\n").as_bytes()).unwrap();
+            file.obey(&tokens, Instant::now());
+            if !file.watched.is_open_for_writing() {
+                // a file system without leases
+                return;
+            }
+            assert_eq!(counts(), (true, true), "{line}");
+        }
+        drop(writer);
+        file.obey(&tokens, Instant::now());
+        assert_eq!(counts(), (false, true));
     }
 
     /// A new token comes in two pieces, with and without a signal in between.

@@ -16,6 +16,7 @@ use crate::decide::log::mask::{Masked, without_hidden_entity, without_messages};
 use crate::decide::unasked::UnaskedRecord;
 use crate::domain::{AccessRequest, Decision, Outcome, Uid};
 use crate::telemetry::fresh_id;
+use crate::telemetry::traces::Trace;
 
 /// One decision, as it was made.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +161,11 @@ impl Limited<'_> {
         self.write_all(b"\",\"transport\":\"")?;
         self.write_all(call.transport.as_str().as_bytes())?;
         self.write_all(b"\",\"request_id\":")?;
-        self.json(call.request_id)
+        self.json(call.request_id)?;
+        match call.trace.map(Trace::ids) {
+            Some(ids) => write!(self, ",\"trace_id\":\"{}\",\"span_id\":\"{}\"", ids.trace_id(), ids.span_id()),
+            None => Ok(()),
+        }
     }
 
     fn text_if_any(&mut self, name: &[u8], value: Option<&str>) -> io::Result<()> {
@@ -292,7 +297,7 @@ mod tests {
             revision: crate::domain::Revision { incarnation: 1, counter: 1 },
             time_dependent: false,
         });
-        let call = Call { transport: crate::telemetry::Transport::Native, request_id: "i" };
+        let call = Call { transport: crate::telemetry::Transport::Native, request_id: "i", trace: None };
         let (cached, took) = (false, Duration::from_nanos(1_002));
         let record = Record::Decision(DecisionRecord { request: &request, decision: &decision, cached, took, call });
         let mut out = Vec::new();

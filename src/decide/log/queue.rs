@@ -121,6 +121,16 @@ impl Queue {
         self.lock().records
     }
 
+    /// How full it is, from 0 to 1, by the bound that is nearer.
+    pub(super) fn fullness(&self) -> f64 {
+        let (bytes, records) = {
+            let state = self.lock();
+            (state.bytes, state.records)
+        };
+        let part = |of: usize, all: usize| of as f64 / all.max(1) as f64;
+        part(bytes, self.max_bytes).max(part(records, self.max_records))
+    }
+
     /// For how long the sink has taken nothing of what it was given.
     pub(super) fn stuck(&self) -> Option<Duration> {
         self.lock().writing.map(|since| since.elapsed())
@@ -297,6 +307,8 @@ mod tests {
             // the chunk that the writer took early has room that is not used
             assert!(pushed >= least, "{pushed} of {least}");
             assert_eq!(queue.records(), pushed);
+            let full = memory as f64 / max_bytes as f64;
+            assert_eq!(queue.fullness(), full.max(pushed as f64 / max_records as f64));
             assert_eq!(held.iter().map(Chunk::records_left).sum::<u64>(), pushed as u64);
             held.into_iter().for_each(|chunk| queue.done(chunk));
             assert_eq!((queue.bytes(), queue.records()), (0, 0));

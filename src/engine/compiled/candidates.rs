@@ -145,6 +145,7 @@ mod tests {
                 ("?principal".to_owned(), if n == 7 { "P::\"ann\"".to_owned() } else { format!("P::\"other{n}\"") }),
                 ("?resource".to_owned(), "F::\"top\"".to_owned()),
             ],
+            written: None,
         });
         let bundle = Bundle {
             policies: policies.collect(),

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::Document;
 use crate::domain::document::fill;
+use crate::domain::json::BYTE_ORDER_MARK;
 use crate::engine::load::array::{Array, Cut};
 use crate::engine::load::read::{Failure, Flaw};
 
@@ -102,6 +103,10 @@ impl<'d> Cutter<'d> {
         let mut size = self.size;
         while !self.done {
             let last = self.fill(size)?;
+            if self.at == 0 && self.buffer.starts_with(BYTE_ORDER_MARK.as_bytes()) {
+                // it says nothing; what stands behind it keeps its place
+                self.buffer.get_mut(..BYTE_ORDER_MARK.len()).unwrap_or_default().fill(b' ');
+            }
             if matches!(self.form, Form::Unknown)
                 && let Some(form) = form(&self.buffer, last)
             {

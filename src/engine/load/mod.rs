@@ -14,7 +14,9 @@ pub(super) mod read;
 mod tests;
 
 use cedar_policy::{Entities, Entity};
+use serde_json::value::RawValue;
 
+use crate::domain::document::fill;
 use crate::domain::{Diagnostic, Document, Uid, Value};
 use crate::engine::cedar;
 use crate::engine::decode::{Decoder, uid_parts};
@@ -23,6 +25,7 @@ use crate::engine::entities::name_of;
 use crate::engine::layout::{Layout, is_action_type};
 use crate::engine::load::problems::{Place, Problems};
 use crate::engine::load::read::{Failure, read};
+use crate::engine::misfit::{self, Misfit};
 use crate::engine::schema::SchemaModel;
 use crate::engine::settings::Limits;
 use crate::engine::store::{Draft, Fault};
@@ -103,16 +106,17 @@ pub fn load(
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer: &mut Packer) -> Result<u32, String> {
+pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer: &mut Packer) -> Result<u32, Misfit> {
     let mut decoder = Decoder { packer: &mut *packer, resolver: &mut *draft, layout: checks.layout };
     if let Ok((ty, id)) = decoder.record(value) {
-        return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned());
+        return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned().into());
     }
     strict::entity(value, checks.schema)?;
     let schema = checks.schema.map(|schema| &schema.cedar);
-    let entity = Entity::from_json_value(value.to_json(), schema).map_err(|error| diagnose::message(&error))?;
+    let entity = Entity::from_json_value(value.to_json(), schema)
+        .map_err(|error| misfit::entity(value, checks.schema).unwrap_or_else(|| diagnose::message(&error).into()))?;
     cedar::pack_entity(entity.as_ref(), packer, draft, false)
-        .map_err(|_| "it has a value that cannot be stored, such as an `unknown`".to_owned())
+        .map_err(|_| "it has a value that cannot be stored, such as an `unknown`".to_owned().into())
 }
 
 /// A fault in words, and the entity to point at.
@@ -165,7 +169,7 @@ impl Loader<'_> {
                 return false;
             }
             match element {
-                Ok(value) => self.entity(&document.origin, Place::new(number, offset), &value),
+                Ok(value) => self.entity(document, Place::new(number, offset), &value),
                 Err(flaw) => self.problems.push_flaw(flaw, number, document),
             }
             !self.problems.enough()
@@ -182,7 +186,8 @@ impl Loader<'_> {
         self.problems.push_flaw(flaw, number, document);
     }
 
-    fn entity(&mut self, origin: &str, place: Place, value: &Value<'_>) {
+    fn entity(&mut self, document: &Document, place: Place, value: &Value<'_>) {
+        let origin = document.origin.as_str();
         let problem = |message: String| Diagnostic::error(origin, message);
         if self.checks.schema.is_some()
             && value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty))
@@ -198,8 +203,9 @@ impl Loader<'_> {
         }
         let id = match read_one(value, self.checks, self.draft, &mut self.packer) {
             Ok(id) => id,
-            Err(message) => {
-                self.problems.push(problem(format!("{}{message}", name_of(value))), Some(place));
+            Err(misfit) => {
+                let within = self.within(document, place, &misfit);
+                self.problems.push(problem(format!("{}{}", name_of(value), misfit.message)), Some(within));
                 return;
             }
         };
@@ -215,6 +221,21 @@ impl Loader<'_> {
         }
         *known = place;
         self.draft.put(id, &self.packer.out);
+    }
+
+    /// The place of the member that does not fit, in the element that begins at `place`. The text is read again for it.
+    fn within(&self, document: &Document, place: Place, misfit: &Misfit) -> Place {
+        let longest = self.checks.limits.max_entity_bytes as u64;
+        if misfit.place.is_empty() || self.problems.are_many() {
+            return place;
+        }
+        let room = document.len().saturating_sub(place.offset()).min(longest);
+        let mut bytes = vec![0; usize::try_from(room).unwrap_or_default()];
+        let read = fill(document, &mut bytes, place.offset()).unwrap_or_default();
+        bytes.truncate(read);
+        let element = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>().next();
+        let offset = element.and_then(Result::ok).and_then(|element| misfit.offset(element.get()));
+        offset.map_or(place, |offset| place.behind(offset))
     }
 
     /// Actions in documents must say what the schema says.

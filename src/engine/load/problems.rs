@@ -30,7 +30,12 @@ impl Place {
         (self.0 >> 48) as usize
     }
 
-    fn offset(self) -> u64 {
+    /// The place `bytes` further on.
+    pub fn behind(self, bytes: usize) -> Self {
+        Self(self.0 + bytes as u64)
+    }
+
+    pub(super) fn offset(self) -> u64 {
         self.0 & 0xffff_ffff_ffff
     }
 }
@@ -76,6 +81,11 @@ impl Problems {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Whether there are more than will be listed.
+    pub fn are_many(&self) -> bool {
+        self.0.len() > MAX_PROBLEMS
     }
 
     /// Forgets all but the first ones.

@@ -96,7 +96,8 @@ pub(super) fn read_by(document: &Document, size: usize, longest: usize, each: Ea
     }
     let cutter = Cutter::new(document, size, longest);
     let mut outcome = Ok(());
-    let take = |block: Block| match elements(block, longest, each) {
+    let mut first = true;
+    let take = |block: Block| match elements(block, longest, &mut first, each) {
         Ok(more) => more,
         Err(flaw) => {
             outcome = Err(Failure::Broken(flaw));
@@ -109,8 +110,28 @@ pub(super) fn read_by(document: &Document, size: usize, longest: usize, each: Ea
     outcome
 }
 
-/// Parses what is in a block. Returns whether to go on.
-fn elements(block: Block, longest: usize, each: Each<'_>) -> Result<bool, Flaw> {
+/// What is wrong with a document that is one object, by its `first` line: one flaw, not one for each line.
+pub(super) fn one_object(first: &str, parsed: Result<&Value<'_>, &serde_json::Error>, offset: u64) -> Option<Flaw> {
+    match parsed {
+        Err(error) if error.is_eof() && first.starts_with('{') => {
+            let message = "this is one JSON object over several lines".to_owned();
+            let help = "put `[` before it and `]` behind it, or write each entity on one line";
+            Some(Flaw { message, offset: Some(offset), help: Some(help) })
+        }
+        Ok(value @ Value::Object(members)) if value.get("uid").is_none() => {
+            let is_object = |item: &Value<'_>| matches!(item, Value::Object(_));
+            let is_list = |value: &Value<'_>| matches!(value, Value::Array(items) if items.iter().all(is_object));
+            let (name, _) = members.iter().find(|(_, value)| is_list(value))?;
+            let message = format!("this is an object whose member `{name}` is a list, not a list of entities");
+            let help = "write the list itself: `[{\"uid\": ...}, ...]`";
+            Some(Flaw { message, offset: Some(offset), help: Some(help) })
+        }
+        _ => None,
+    }
+}
+
+/// Parses what is in a block. Returns whether to go on. `first` is true until an element was seen.
+fn elements(block: Block, longest: usize, first: &mut bool, each: Each<'_>) -> Result<bool, Flaw> {
     for range in &block.elements {
         let bytes = block.bytes.get(range.clone()).unwrap_or_default();
         let offset = block.at + range.start as u64;
@@ -128,7 +149,14 @@ fn elements(block: Block, longest: usize, each: Each<'_>) -> Result<bool, Flaw> 
             }
             continue;
         }
-        let value = match serde_json::from_str::<Value<'_>>(text) {
+        let parsed = serde_json::from_str::<Value<'_>>(text);
+        if std::mem::take(first)
+            && !block.array
+            && let Some(flaw) = one_object(text, parsed.as_ref(), offset)
+        {
+            return Err(flaw);
+        }
+        let value = match parsed {
             Ok(value) => Ok(value),
             Err(error) => {
                 if block.array

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::cut::Cutter;
-use super::read::{Failure, Flaw, read_by};
+use super::read::{Failure, Flaw, one_object, read_by};
 use crate::domain::{Document, Reread, Value};
 use crate::engine::diagnose;
 
@@ -43,6 +43,9 @@ fn in_pieces(document: &Document, size: usize) -> Result<Read, Failure> {
 
 /// By `serde_json`, from the whole text.
 fn at_once(text: &str) -> Read {
+    // what stands behind a byte order mark keeps its place
+    let text = text.strip_prefix('\u{feff}').map_or_else(|| text.to_owned(), |behind| format!("   {behind}"));
+    let text = text.as_str();
     let mut elements = Vec::new();
     let mut add = |offset: usize, element: &str| {
         let value = serde_json::from_str::<Value<'_>>(element).map(Value::into_owned).map_err(|error| {
@@ -73,6 +76,12 @@ fn at_once(text: &str) -> Read {
         end.map_err(|(message, at)| (message, Some(at as u64)))
     } else {
         let mut offset = 0;
+        let first = text.trim_start().lines().next().unwrap_or_default().trim_end();
+        if let Some(flaw) =
+            one_object(first, serde_json::from_str(first).as_ref(), (text.len() - text.trim_start().len()) as u64)
+        {
+            return Read { elements, end: Err((flaw.message, flaw.offset)) };
+        }
         for line in text.split_inclusive('\n') {
             if !line.trim().is_empty() {
                 add(offset, line.trim_end());
@@ -275,6 +284,31 @@ fn any_pieces_bring_what_the_whole_brings() {
     for text in texts {
         same(text, &SIZES);
     }
+}
+
+/// Whatever stands behind a byte order mark keeps its place, however the text comes.
+#[test]
+fn a_byte_order_mark_says_nothing() {
+    for text in ["[1, 2]", "{\"a\": 1}\n{\"b\": 2}", "  [", "nul", ""] {
+        same(&format!("\u{feff}{text}"), &[1, 2, 3, 4, 5, 100]);
+    }
+}
+
+#[test]
+fn a_document_that_is_one_object_has_one_flaw() {
+    for (text, expected) in [
+        ("{\n  \"uid\": 1,\n  \"attrs\": {}\n}", "one JSON object over several lines"),
+        ("\n\n{\n\n}", "one JSON object over several lines"),
+        ("{\"entities\": [{\"uid\": 1}]}", "whose member `entities` is a list"),
+        ("{\"a\": 1, \"entityList\": []}\n", "whose member `entityList` is a list"),
+    ] {
+        let read = in_pieces(&Document::held("d", text), 1 << 20).unwrap();
+        let (message, _) = read.end.unwrap_err();
+        assert!(message.contains(expected) && read.elements.is_empty(), "{text}: {message}");
+    }
+    // a line of several that is cut is a flaw of that line alone
+    let cut = in_pieces(&Document::held("d", "{\"uid\": 1}\n{\"uid\":\n{\"uid\": 3}"), 1 << 20).unwrap();
+    assert_eq!(format!("{cut:?}").matches("uid").count(), 2, "{cut:?}");
 }
 
 #[test]

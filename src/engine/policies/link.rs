@@ -35,7 +35,11 @@ impl Linkable {
 impl Builder<'_, '_> {
     pub(super) fn add_link(&mut self, origin: &str, link: &Link) {
         if let Err(problem) = self.try_link(origin, link) {
-            self.problems.push(problem.origin(origin).policy(&link.link_id));
+            let problem = match &link.written {
+                Some(place) => Diagnostic { line: place.line, ..problem.origin(&*place.origin) },
+                None => problem.origin(origin),
+            };
+            self.problems.push(problem.policy(&link.link_id));
         }
     }
 

@@ -59,6 +59,7 @@ fn links_cost_no_more_than_their_kinds() {
             template_id: "t".to_owned(),
             link_id: format!("l{i}"),
             args: vec![("?principal".to_owned(), format!("P{}::\"{i}\"", i % 3))],
+            written: None,
         })
         .collect();
     let limits = Limits { max_validation_steps: 20_000, ..Limits::default() };

@@ -93,7 +93,7 @@ fn links_carry_their_own_entities() {
         } else {
             ("group", vec![("?principal".to_owned(), format!("Group::\"{}\"", i % 6))])
         };
-        links.push(Link { template_id: template.to_owned(), link_id: format!("link{i}"), args });
+        links.push(Link { template_id: template.to_owned(), link_id: format!("link{i}"), args, written: None });
     }
     let bundle = Bundle { links, ..bundle(policies, None, ENTITIES) };
     for semantics in [Semantics::Cedar, Semantics::Strict] {

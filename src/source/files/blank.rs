@@ -1,5 +1,7 @@
 //! Whether a text of policies holds none, which an emptied or cut file does.
 
+use crate::domain::json::without_byte_order_mark;
+
 /// What a text holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
@@ -14,7 +16,7 @@ pub(super) enum Content {
 /// What a text in Cedar's syntax holds: besides policies it knows white space and comments to the line's end.
 pub(super) fn content(text: &str) -> Content {
     let mut comments = false;
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in without_byte_order_mark(text).lines().map(str::trim).filter(|line| !line.is_empty()) {
         if !line.starts_with("//") {
             return Content::Something;
         }
@@ -32,6 +34,8 @@ mod tests {
         for (text, expected) in [
             ("", Content::Nothing),
             (" \n\t\r\n", Content::Nothing),
+            ("\u{feff}", Content::Nothing),
+            ("\u{feff}// a", Content::Comments),
             ("// a", Content::Comments),
             ("\n  // a\n//b", Content::Comments),
             ("// a\npermit", Content::Something),

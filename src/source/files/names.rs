@@ -5,6 +5,8 @@
 pub(super) enum Role {
     /// Cedar policies and templates.
     Policies,
+    /// Links of templates.
+    Links,
     /// A fragment of the schema.
     Schema,
     /// A document of entities.
@@ -16,16 +18,27 @@ pub(super) enum Role {
 /// The endings of files of policies, in Cedar's own syntax and in its JSON form.
 const POLICY_ENDINGS: [&str; 2] = [".cedar", ".cedar.json"];
 
+/// The endings of files of links.
+const LINK_ENDINGS: [&str; 3] = [".links.yaml", ".links.yml", ".links.json"];
+
 /// The endings of files of the schema, in Cedar's own syntax and in its JSON form; without the dot they are names.
 const SCHEMA_ENDINGS: [&str; 2] = [".cedarschema", ".cedarschema.json"];
+
+/// The usual names of a schema that lies beside the policies.
+pub(super) const SCHEMA_NAMES: [&str; 4] =
+    ["cedarschema", "cedarschema.json", "schema.cedarschema", "schema.cedarschema.json"];
 
 /// Whether a file of this name holds policies.
 pub(in crate::source) fn is_policies(name: &str) -> bool {
     role(name) == Some(Role::Policies)
 }
 
-/// What the policies of a file are named after: its path without the ending.
+/// What the policies and links of a file are named after: its path without the ending. That of a file of links
+/// keeps `.links`, so that its links have other names than the policies of the file beside it.
 pub(super) fn stem(inner: &str) -> &str {
+    if let Some(ending) = LINK_ENDINGS.iter().find(|ending| inner.ends_with(*ending)) {
+        return inner.strip_suffix(&ending[".links".len()..]).unwrap_or(inner);
+    }
     POLICY_ENDINGS.iter().find_map(|ending| inner.strip_suffix(ending)).unwrap_or(inner)
 }
 
@@ -70,10 +83,25 @@ pub(super) fn role(name: &str) -> Option<Role> {
         Some(Role::Policies)
     } else if SCHEMA_ENDINGS.iter().any(|ending| name.ends_with(ending) || name == &ending[1..]) {
         Some(Role::Schema)
-    } else if name.ends_with(".json") || name.ends_with(".ndjson") {
+    } else if LINK_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+        Some(Role::Links)
+    } else if is_entities(name) {
         Some(Role::Entities)
     } else {
         None
+    }
+}
+
+/// Whether a file of this name may hold entities, where entities are looked for.
+fn is_entities(name: &str) -> bool {
+    name.ends_with(".json") || name.ends_with(".ndjson")
+}
+
+/// What a file of this name is for where entities are looked for. What would be links elsewhere is a name like others.
+pub(super) fn role_among_entities(name: &str) -> Option<Role> {
+    match role(name)? {
+        Role::Links => is_entities(name).then_some(Role::Entities),
+        role => Some(role),
     }
 }
 
@@ -97,6 +125,11 @@ mod tests {
             ("cedarschema", Some(Role::Schema)),
             ("cedarschema.json", Some(Role::Schema)),
             ("acedarschema", None),
+            ("a.links.yaml", Some(Role::Links)),
+            ("a.links.yml", Some(Role::Links)),
+            ("a.links.json", Some(Role::Links)),
+            ("links.yaml", None),
+            (".links.yaml", None),
             ("a.json", Some(Role::Entities)),
             ("a.ndjson", Some(Role::Entities)),
             ("a.cedar.bak", None),
@@ -115,7 +148,9 @@ mod tests {
         ] {
             assert_eq!(role(name), expected, "{name:?}");
         }
-        for (inner, expected) in [("a/b.cedar", "a/b"), ("a.cedar.json", "a"), ("rules.txt", "rules.txt")] {
+        for (inner, expected) in
+            [("a/b.cedar", "a/b"), ("a.cedar.json", "a"), ("a/b.links.yaml", "a/b.links"), ("rules.txt", "rules.txt")]
+        {
             assert_eq!(stem(inner), expected);
         }
     }

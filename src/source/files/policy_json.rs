@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
+use crate::domain::json::without_byte_order_mark;
 use crate::domain::request::uid_member;
-use crate::domain::{Diagnostic, Link, PolicyNaming, PolicyText, Value};
+use crate::domain::{Diagnostic, Link, PolicyNaming, PolicyText, Value, Written};
 
 /// The members of a policy set.
 const SET: [&str; 3] = ["staticPolicies", "templates", "templateLinks"];
@@ -24,6 +25,7 @@ pub(super) struct Split {
 /// # Errors
 /// Every problem with its shape.
 pub(super) fn split(origin: &str, text: &str, stem: &str) -> Result<Split, Vec<Diagnostic>> {
+    let text = without_byte_order_mark(text);
     let value = Value::parse(text.as_bytes()).map_err(|error| vec![not_json(origin, text, &error)])?;
     let Value::Object(members) = value else {
         let message = format!("this is {}, not a policy or a policy set in Cedar's JSON form", value.kind());
@@ -162,13 +164,19 @@ impl Splitter<'_> {
                 }
             }
         }
+        let written = Written { origin: self.origin.into(), line: None };
         let name = template.ok_or_else(|| format!("`{at}` lacks `templateId`"))?;
         let template_id = self
             .templates
             .get(&name)
             .cloned()
             .ok_or_else(|| format!("`{at}`: there is no template `{name}` in this set"))?;
-        Ok(Link { template_id, link_id: link_id.ok_or_else(|| format!("`{at}` lacks `newId`"))?, args })
+        Ok(Link {
+            template_id,
+            link_id: link_id.ok_or_else(|| format!("`{at}` lacks `newId`"))?,
+            args,
+            written: Some(written),
+        })
     }
 }
 
@@ -223,7 +231,10 @@ mod tests {
                 format!(
                     r#"{{"templateLinks":[{{"templateId":"policy0","newId":"l","values":{{"?principal":{{"type":"U","id":"v"}}}}}}],"templates":{{"policy0":{template}}},"staticPolicies":{{}}}}"#
                 ),
-                vec!["a/b.0", r#"Link { template_id: "a/b.0", link_id: "l", args: [("?principal", "U::\"v\"")] }"#],
+                vec![
+                    "a/b.0",
+                    r#"Link { template_id: "a/b.0", link_id: "l", args: [("?principal", "U::\"v\"")], written: Some(Written { origin: "f", line: None }) }"#,
+                ],
             ),
         ] {
             assert_eq!(ids(&text).unwrap(), expected, "{text}");

@@ -9,14 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::json::without_byte_order_mark;
 use crate::domain::place::locate;
-use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
+use crate::domain::{Bundle, Diagnostic, Document, Link, PolicyNaming, PolicyText, SchemaText};
 use crate::source::files::blank::{self, Content};
 use crate::source::files::names::{self, Role};
 use crate::source::files::scan::{Found, Scan};
 use crate::source::files::stamp::{self, CLOCK_STEP, Stamp};
 use crate::source::files::stream::{self, Opened, Places};
-use crate::source::files::{FileSettings, Tree, policy_json};
+use crate::source::files::{FileSettings, Tree, links, policy_json};
 use crate::source::{Held, Loaded};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
@@ -121,6 +122,13 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
                 policies(file, text, &mut bundle, &mut problems, &mut blank);
                 held
             }),
+            Role::Links => text().map(|(held, text)| {
+                match links(file, &text) {
+                    Ok(found) => bundle.links.extend(found),
+                    Err(found) => problems.extend(found),
+                }
+                held
+            }),
             Role::Schema => text().map(|(held, text)| {
                 fragments.push((origin, text));
                 held
@@ -138,6 +146,14 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
             Err(Failure::Changed) => unsteady.push(file.origin.clone()),
             Err(Failure::Unusable(problem)) => problems.push(*problem),
         }
+    }
+    let is_json = |(_, text): &&(String, String)| without_byte_order_mark(text).trim_start().starts_with('{');
+    if let (Some((json, _)), Some((cedar, _))) =
+        (fragments.iter().find(is_json), fragments.iter().find(|fragment| !is_json(fragment)))
+    {
+        // most often one was made from the other
+        let message = format!("there is a schema in the JSON form here, and one in Cedar's form in `{cedar}`");
+        problems.push(Diagnostic::error(json, message).help("keep one of the two"));
     }
     if !fragments.is_empty() {
         bundle.schema = Some(SchemaText { fragments });
@@ -185,6 +201,15 @@ fn policies(
     }
     let naming = PolicyNaming::Stem(file.stem().to_owned());
     bundle.policies.push(PolicyText { origin, text, naming });
+}
+
+/// The links of a file. One that was emptied may have held a link of a forbid.
+fn links(file: &Found, text: &str) -> Result<Vec<Link>, Vec<Diagnostic>> {
+    if blank::content(text) == Content::Nothing {
+        let problem = Diagnostic::error(&file.origin, "this file is empty: no link is in it");
+        return Err(vec![problem.help("restore it; to do without its links remove the file, or write `[]`")]);
+    }
+    links::read(&file.origin, text, file.stem())
 }
 
 /// An emptied file says nothing of what was in it: it is no way to take policies out.

@@ -33,6 +33,8 @@ pub(super) enum Part {
     Policies,
     /// Entities.
     Entities,
+    /// The directory that the policies are in: a schema may lie beside them. Nothing else there is looked at.
+    Beside,
     /// A schema from elsewhere.
     Schema,
     /// Routes for the gateway endpoints.
@@ -179,6 +181,12 @@ impl Walk<'_> {
             Ok(metadata) => metadata,
             Err(error) => return self.unreadable("", &error),
         };
+        if self.root.part == Part::Beside {
+            if metadata.is_dir() && self.schema_here {
+                self.beside(&top);
+            }
+            return;
+        }
         if metadata.is_dir() {
             let (files_before, problems_before) = (self.scan.files.len(), self.scan.problems.len());
             self.directory(&top, "");
@@ -206,12 +214,36 @@ impl Walk<'_> {
         let role = match self.root.part {
             Part::Policies => Role::Policies,
             Part::Entities => Role::Entities,
-            Part::Schema => Role::Schema,
+            Part::Schema | Part::Beside => Role::Schema,
             Part::Routes => Role::Routes,
         };
         // whoever named one file may call it what they like
         let name = self.root.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         self.file(role, &name, top, &metadata);
+    }
+
+    /// Looks for a schema in a directory that holds much else: it is not watched, but for the files themselves and for
+    /// the usual names. Another name is noticed by the next look.
+    fn beside(&mut self, top: &Path) {
+        self.scan.turns.extend(names::SCHEMA_NAMES.map(|name| top.join(name)));
+        // what cannot be listed holds nothing that could be read
+        let mut names: Vec<_> = fs::read_dir(top).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
+        names.sort_unstable();
+        self.within.push(top.to_owned());
+        for name in names {
+            let shown = name.to_string_lossy();
+            if names::role(&shown) != Some(Role::Schema) || fs::metadata(top.join(&name)).is_ok_and(|m| m.is_dir()) {
+                continue;
+            }
+            self.scan.turns.insert(top.join(&name));
+            if let Some(known) = self.scan.files.iter().find(|file| file.role == Role::Schema) {
+                let message = format!("this schema and `{}` are both there", known.origin);
+                self.problem(&shown, message, "keep one of them, or name one with `--schema`");
+                continue;
+            }
+            self.entry(top, "", &name);
+        }
+        self.within.pop();
     }
 
     fn missing_root(&mut self) {
@@ -226,7 +258,7 @@ impl Walk<'_> {
                 "entities",
                 "create it or mount it, name another with `--entities`, or set `load.allow_empty_entities: true` if there are none",
             ),
-            Part::Schema => ("the schema", "create it, or name another with `--schema`"),
+            Part::Schema | Part::Beside => ("the schema", "create it, or name another with `--schema`"),
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
         };
         let message = format!("this should hold {what}, but it does not exist");
@@ -351,7 +383,7 @@ impl Walk<'_> {
             let inner = format!("{inner}/{shown}");
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.tests(&entry.path(), &inner);
-            } else if matches!(names::role(&shown), Some(Role::Policies | Role::Schema)) {
+            } else if matches!(names::role(&shown), Some(Role::Policies | Role::Links | Role::Schema)) {
                 self.unread(&shown, &inner);
             }
         }
@@ -360,7 +392,7 @@ impl Walk<'_> {
     /// Tells of a file that is not read: whoever put it there may think that it counts.
     fn unread(&mut self, name: &str, inner: &str) {
         // whatever else is where the schema was named is no part of the bundle
-        if names::is_beside(name) || self.root.part == Part::Schema {
+        if names::is_beside(name) || matches!(self.root.part, Part::Schema | Part::Beside) {
             return;
         }
         self.scan.unread += 1;
@@ -369,7 +401,7 @@ impl Walk<'_> {
         }
         let (message, help) = match (self.root.part, names::role(name)) {
             (Part::Policies, Some(Role::Schema)) if self.schema_here => (
-                "this schema is not read: schemas are read from the top of the policies only",
+                "this schema is not read: schemas are read from the top of the policies, or from beside `policies`",
                 "move it up, or rename it if it is not one",
             ),
             (Part::Policies, Some(Role::Schema)) => {
@@ -380,14 +412,14 @@ impl Walk<'_> {
                 "move it out of `tests`, or put a dot before its name",
             ),
             (Part::Policies, _) => (
-                "this file is not read: policies are in files named `*.cedar` or `*.cedar.json`",
+                "this file is not read: policies are in files named `*.cedar` or `*.cedar.json`, links in `*.links.yaml` or `*.links.json`",
                 "rename it, move it away, or put a dot before its name",
             ),
             (Part::Entities, _) => (
                 "this file is not read: entities are in files named `*.json` or `*.ndjson`",
                 "rename it, move it away, or put a dot before its name",
             ),
-            (Part::Routes | Part::Schema, _) => (
+            (Part::Routes | Part::Schema | Part::Beside, _) => (
                 "this file is not read: routes are in files named `*.yaml`, `*.yml` or `*.json`",
                 "rename it, move it away, or put a dot before its name",
             ),
@@ -400,11 +432,14 @@ impl Walk<'_> {
         if self.root.part == Part::Routes {
             return names::is_routes(name).then_some(Role::Routes);
         }
+        if self.root.part == Part::Entities {
+            return names::role_among_entities(name).filter(|role| *role == Role::Entities);
+        }
         let role = names::role(name)?;
         let read = match (self.root.part, role) {
             (Part::Policies, Role::Schema) => self.schema_here && at_top,
-            (Part::Policies, Role::Policies) | (Part::Entities, Role::Entities) => true,
-            (Part::Schema, Role::Schema) => at_top,
+            (Part::Policies, Role::Policies | Role::Links) => true,
+            (Part::Schema | Part::Beside, Role::Schema) => at_top,
             _ => false,
         };
         read.then_some(role)

@@ -36,12 +36,14 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     let evaluation = Partial::from_value(exchange::parse(&body)?)?.complete()?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let (now, deadline) = (decide::clock(), decide::reference_deadline());
-    let asker = Asker { services, snapshot: &snapshot, now, deadline, request_id: &exchange.request_id };
+    let trace = exchange.trace.as_deref();
+    let asker = Asker { services, snapshot: &snapshot, now, deadline, request_id: &exchange.request_id, trace };
     one(&asker, evaluation).await
 }
 
 async fn one(asker: &Asker<'_>, evaluation: Partial<'_>) -> Result<Answer, Problem> {
     let answer = Defaults::new(asker, Partial::default()).answer(asker, evaluation).await??;
+    answer.note(asker);
     Ok(respond::at(asker.snapshot.revision(), respond::json(StatusCode::OK, &answer)))
 }
 
@@ -58,8 +60,8 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     let Evaluations { items, semantic, .. } = evaluations;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
-    let deadline = time.deadline();
-    let asker = Asker { services, snapshot: &snapshot, now, deadline, request_id: &exchange.request_id };
+    let (deadline, trace) = (time.deadline(), exchange.trace.as_deref());
+    let asker = Asker { services, snapshot: &snapshot, now, deadline, request_id: &exchange.request_id, trace };
     if items.is_empty() {
         return one(&asker, defaults.complete()?).await;
     }
@@ -82,6 +84,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
         if let Some(error) = &mut answer.context.error {
             error.pointer.insert_str(0, &format!("/evaluations/{i}"));
         }
+        answer.note(&asker);
         serde_json::to_writer(&mut out, &answer).map_err(|_| Problem::unwritable())?;
         services.check_answer_size(&out, &mut exchange.open)?;
         match semantic {
@@ -152,6 +155,15 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl EvaluationBody {
+    /// Notes it for the request's span.
+    fn note(&self, asker: &Asker<'_>) {
+        let Some(trace) = asker.trace else { return };
+        match &self.context.error {
+            Some(error) => trace.notes.failed(error.code),
+            None => trace.notes.decided(self.decision),
+        }
+    }
+
     fn decided(decision: &Decision, ignored: Dropped) -> Self {
         Self {
             decision: decision.outcome.is_allow(),

@@ -11,6 +11,7 @@ use crate::decide::{Call, CheckError};
 use crate::domain::{AccessRequest, RequestError, Uid, Value};
 use crate::engine::{Dropped, Snapshot};
 use crate::telemetry::Transport;
+use crate::telemetry::traces::Trace;
 use crate::transport::Services;
 use crate::transport::authzen::EvaluationBody;
 use crate::transport::authzen::map::{self, Circumstances, Doing, Party};
@@ -31,6 +32,7 @@ pub(super) struct Asker<'s> {
     /// Until when the reference may decide, where it has to.
     pub(super) deadline: Instant,
     pub(super) request_id: &'s str,
+    pub(super) trace: Option<&'s Trace>,
 }
 
 /// The defaults, mapped. A part that cannot be mapped fails the evaluations that take it.
@@ -195,7 +197,7 @@ impl Asker<'_> {
             }
             (one, other) => one.into_iter().chain(other).collect(),
         };
-        let call = Call { transport: Transport::Authzen, request_id: self.request_id };
+        let call = Call { transport: Transport::Authzen, request_id: self.request_id, trace: self.trace };
         let result = self.services.pdp.check_at(self.snapshot, &request, self.now, self.deadline, call).await;
         circumstances.context = request.context;
         match both {

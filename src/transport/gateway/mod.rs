@@ -99,7 +99,7 @@ impl Dialect {
     const ALL: [Self; 3] = [Self::Nginx, Self::Forward, Self::Envoy];
 
     /// Where it is spoken. What lies below is its own too, so that a mistyped path is refused in its words.
-    const fn path(self) -> &'static str {
+    pub(super) const fn path(self) -> &'static str {
         match self {
             Self::Nginx => "/gateway/nginx",
             Self::Forward => "/gateway/forward",
@@ -130,8 +130,7 @@ pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect
     let theirs = if dialect == Dialect::Envoy { envoy::timeout(&exchange.head.headers) } else { None };
     let deadline = services.gateway.deadline(asked, theirs);
     let verdict = caught(pin!(verdict(services, exchange, dialect, asked, deadline))).await;
-    let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
-    let verdict = settled(verdict, services, deadline, call).await;
+    let verdict = settled(verdict, services, deadline, exchange.call(dialect.transport())).await;
     let mut answer = answer::write(dialect, &verdict);
     if !exchange.body.is_end_stream() {
         // what was not read must not be taken for the next request
@@ -148,14 +147,27 @@ async fn settled(
     call: Call<'_>,
 ) -> Verdict {
     let stop = match verdict {
-        Some(Ok(verdict)) => return verdict,
+        Some(Ok(verdict)) => return noted(verdict, call),
         Some(Err(stop)) => stop,
         None => {
-            tracing::error!("answering a gateway failed inside the sidecar");
+            let trace_id = call.trace_id().map(tracing::field::display);
+            tracing::error!(trace_id, "answering a gateway failed inside the sidecar");
             Stop::new(RefusalReason::Internal, "the sidecar failed")
         }
     };
-    stop.note(services, deadline, call).await
+    noted(stop.note(services, deadline, call).await, call)
+}
+
+/// Notes a verdict for the request's span.
+fn noted(verdict: Verdict, call: Call<'_>) -> Verdict {
+    if let Some(trace) = call.trace {
+        match &verdict.outcome {
+            Ok(_) => trace.notes.decided(true),
+            Err(denial) if denial.code == way::DENIED => trace.notes.decided(false),
+            Err(denial) => trace.notes.failed(denial.code),
+        }
+    }
+    verdict
 }
 
 async fn verdict(
@@ -182,7 +194,7 @@ async fn verdict(
         Dialect::Envoy => envoy::read(&exchange.head, &fields, body, services.gateway.peer_header.as_deref())?,
     };
     let at_least = fields.at_least()?;
-    let call = Call { transport: dialect.transport(), request_id: &exchange.request_id };
+    let call = exchange.call(dialect.transport());
     let question = Question { described, fields: &fields, at_least, asked, deadline, call };
     way::ask(services, &question).await
 }

@@ -57,6 +57,9 @@ pub(super) struct Verdict {
     pub(super) upgrade: Option<Upgrade>,
 }
 
+/// The code of a denial by policies.
+pub(super) const DENIED: &str = "denied";
+
 /// Why not, for the client.
 pub(super) struct Denial {
     pub(super) kind: Kind,
@@ -178,6 +181,9 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         peer: gateway::Peer { ip, name: name.as_deref() },
     };
     let found = published.routes.find(facts).map_err(|refusal| Stop::refusal(refusal).at(revision))?;
+    if let (Some(trace), Some(route)) = (question.call.trace, found.route()) {
+        trace.notes.route(route.place.as_str());
+    }
     let caller = if found.is_public() {
         None
     } else {
@@ -217,7 +223,7 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         match services.pdp.check_at(&published.snapshot, check, asked.unix_ms, deadline, call).await {
             Ok(decision) if decision.outcome.is_allow() => {}
             Ok(_) => {
-                let denial = Denial { kind: Kind::Refused, code: "denied", detail: "the request is not allowed" };
+                let denial = Denial { kind: Kind::Refused, code: DENIED, detail: "the request is not allowed" };
                 return Ok(Verdict { outcome: Err(denial), revision: Some(revision), upgrade: None });
             }
             Err(CheckError::Invalid(error)) => return Err(stop(Stop::new(RefusalReason::InvalidCheck, error.message))),

@@ -25,7 +25,7 @@ use palisade::transport::Surface;
 use crate::gateway::paths::{OPEN, PLAIN, nasty};
 use crate::support::gate::{Gate, bearer, send};
 
-const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 const ROUTES: &str = "
@@ -84,7 +84,7 @@ impl Called {
     }
 }
 
-fn frame(message: &impl Message) -> Vec<u8> {
+pub fn frame(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let mut out = vec![0];
     out.extend((bytes.len() as u32).to_be_bytes());
@@ -92,7 +92,7 @@ fn frame(message: &impl Message) -> Vec<u8> {
     out
 }
 
-const GRPC: [(&str, &str); 2] = [("content-type", "application/grpc"), ("te", "trailers")];
+pub const GRPC: [(&str, &str); 2] = [("content-type", "application/grpc"), ("te", "trailers")];
 
 /// Sends a request over HTTP/2 and reads all that comes.
 fn call(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Called {
@@ -127,7 +127,7 @@ pub fn call_as(
 }
 
 /// What Envoy would say of a request of `a.test`.
-fn described(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequest {
+pub fn described(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequest {
     let mut all: HashMap<String, String> = HashMap::new();
     all.insert(":method".to_owned(), method.to_owned());
     all.insert(":path".to_owned(), path.to_owned());
@@ -145,7 +145,7 @@ fn described(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequest 
     }
 }
 
-fn of(http: HttpRequest, source: Option<Peer>) -> CheckRequest {
+pub fn of(http: HttpRequest, source: Option<Peer>) -> CheckRequest {
     let request = Some(Attributes { http: Some(http), ..Attributes::default() });
     CheckRequest { attributes: Some(AttributeContext { source, request, ..AttributeContext::default() }) }
 }

@@ -1,5 +1,6 @@
 //! A running sidecar and a client for it.
 
+pub mod collector;
 pub mod frames;
 pub mod gate;
 pub mod http;

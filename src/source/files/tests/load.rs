@@ -13,7 +13,7 @@ fn reads_a_bundle_directory() {
     place.write("policies/autopi/devices.cedar", POLICY);
     place.write("policies/autopi.cedar", POLICY);
     place.write("policies/main.cedarschema", "entity A;");
-    place.write("policies/more.cedarschema.json", "{}");
+    place.write("policies/more.cedarschema", "entity B;");
     place.write("policies/tests/case.cedar", "not read");
     place.write("policies/autopi/tests/deep.cedar", POLICY);
     place.write("policies/README.md", "not read");
@@ -34,6 +34,75 @@ fn reads_a_bundle_directory() {
     assert_eq!(fragments.len(), 2);
     let documents: Vec<_> = bundle.entities.iter().map(|d| d.origin.rsplit_once("/entities/").unwrap().1).collect();
     assert_eq!(documents, ["a/b.ndjson", "z.json"]);
+}
+
+/// A schema may lie at the top of the policies or beside them, under some names, once and in one form.
+#[test]
+fn a_schema_is_found_where_people_put_it() {
+    const CEDAR: &str = "entity A;";
+    let found = |files: &[(&str, &str)]| {
+        let place = Place::new();
+        files.iter().for_each(|(path, text)| place.write(path, text));
+        let loaded = place.files(settings()).with_schema_beside(place.path("")).load();
+        let root = format!("{}/", place.path("").display()).replace("//", "/");
+        let short = |text: String| text.replace(&root, "").replace("./", "");
+        loaded
+            .map(|loaded| {
+                let fragments = loaded.bundle.schema.map_or(Vec::new(), |schema| schema.fragments);
+                fragments.into_iter().map(|(origin, _)| short(origin)).collect::<Vec<_>>().join(" ")
+            })
+            .map_err(|problems| short(problems[0].to_string()))
+    };
+    for path in [
+        "policies/cedarschema",
+        "policies/cedarschema.json",
+        "policies/x.cedarschema",
+        "policies/x.cedarschema.json",
+        "cedarschema",
+        "cedarschema.json",
+        "schema.cedarschema",
+        "x.cedarschema",
+        "x.cedarschema.json",
+    ] {
+        let text = if path.ends_with(".json") { "{}" } else { CEDAR };
+        assert_eq!(found(&[(path, text)]).as_deref(), Ok(path));
+    }
+    for path in ["schema.cedar", "sub/x.cedarschema", "schema.json", ".x.cedarschema"] {
+        assert_eq!(found(&[(path, CEDAR)]).as_deref(), Ok(""), "{path}");
+    }
+    for (first, second) in [
+        ("policies/x.cedarschema", "cedarschema"),
+        ("policies/x.cedarschema.json", "x.cedarschema.json"),
+        ("a.cedarschema", "b.cedarschema"),
+        ("policies/x.cedarschema", "policies/x.cedarschema.json"),
+    ] {
+        let text = |path: &str| if path.ends_with(".json") { "{}" } else { CEDAR };
+        let problem = found(&[(first, text(first)), (second, text(second))]).unwrap_err();
+        assert!(problem.contains(first) && problem.contains(second), "{problem}");
+    }
+}
+
+/// A link of a file is the link that a bundle has, and its problems name its line.
+#[test]
+fn links_of_files_are_links_of_the_bundle() {
+    let place = Place::new();
+    place.write("policies/a/b.links.yaml", "- template: t\n  principal: U::\"a\"\n");
+    place.write("policies/x.links.json", r#"[{"template": "t", "id": "x", "principal": {"type": "U", "id": "b"}}]"#);
+    place.write("policies/tests/x.links.yaml", "not read");
+    place.write("entities/y.links.json", "[]");
+    let loaded = place.files(settings()).load().unwrap();
+    let links: Vec<_> = loaded.bundle.links.iter().map(|link| (&*link.link_id, &*link.args[0].1)).collect();
+    assert_eq!(links, [("a/b.links.0", "U::\"a\""), ("x", "U::\"b\"")]);
+    assert_eq!((loaded.bundle.entities.len(), loaded.warnings.len()), (1, 1), "{:?}", loaded.warnings);
+    for (text, expected) in [
+        ("", "x.links.yaml: this file is empty"),
+        ("# none", "x.links.yaml: there is no link in this file"),
+        ("- template: t\n  to: me", "x.links.yaml:2: unknown member `to`"),
+    ] {
+        place.write("policies/x.links.yaml", text);
+        let problems = place.load().unwrap_err();
+        assert!(problems[0].to_string().contains(expected), "{text}: {}", problems[0]);
+    }
 }
 
 #[test]

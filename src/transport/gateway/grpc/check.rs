@@ -13,15 +13,20 @@ use tonic::body::Body;
 use crate::decide::Call;
 use crate::gateway::{Field, Headers};
 use crate::identity::Now;
+use crate::telemetry::traces::Trace;
 use crate::telemetry::{RefusalReason, Transport};
 use crate::transport::Services;
 use crate::transport::conn::Open;
 use crate::transport::exchange::{REQUEST_ID, REVISION, Unread, collect};
-use crate::transport::gateway::grpc::{message, unary};
+use crate::transport::gateway::grpc::{AUTHORIZATION, message, unary};
 use crate::transport::gateway::way::{self, Question, Stop, Verdict};
 use crate::transport::gateway::{caught, settled};
 use crate::transport::respond;
 use crate::transport::router::request_id;
+use crate::transport::span;
+
+/// Where it is asked.
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// What a message may have beside the client's body: headers, certificates, metadata.
 const BESIDE_THE_BODY: usize = 256 << 10;
@@ -30,15 +35,20 @@ const BESIDE_THE_BODY: usize = 256 << 10;
 pub(super) async fn answer(open: &mut Open, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut id = request_id(head.headers.get(REQUEST_ID));
+    let mut trace = span::begin(&open.conn.services, &head.headers);
     let conn = open.conn.clone();
     let asked = Now::read();
     let deadline = conn.services.gateway.deadline(asked, timeout(&head.headers));
     let question = Asked { body, asked, deadline };
-    let verdict = caught(pin!(verdict(&conn.services, open, question, &mut id))).await;
-    let verdict = settled(verdict, &conn.services, deadline, call(&id)).await;
+    let verdict = caught(pin!(verdict(&conn.services, open, question, &mut id, &mut trace))).await;
+    let verdict = settled(verdict, &conn.services, deadline, call(&id, trace.as_deref())).await;
     let mut answer = unary::answer(&message::response(&verdict));
     if let Some(revision) = verdict.revision {
         answer.headers_mut().insert(REVISION, respond::written(revision));
+    }
+    if let Some(trace) = &trace {
+        let request = span::Request { rpc: Some((AUTHORIZATION, "Check")), ..span::Request::of(&head, CHECK, false) };
+        span::end(&conn, trace, &request, answer.status(), answer.headers());
     }
     answer
 }
@@ -50,8 +60,8 @@ struct Asked {
     deadline: Instant,
 }
 
-fn call(request_id: &str) -> Call<'_> {
-    Call { transport: Transport::Grpc, request_id }
+fn call<'c>(request_id: &'c str, trace: Option<&'c Trace>) -> Call<'c> {
+    Call { transport: Transport::Grpc, request_id, trace }
 }
 
 async fn verdict(
@@ -59,6 +69,7 @@ async fn verdict(
     open: &mut Open,
     Asked { body, asked, deadline }: Asked,
     id: &mut String,
+    trace: &mut Option<Box<Trace>>,
 ) -> Result<Verdict, Stop> {
     let bytes = read(services, open, body, way::left(deadline)).await?;
     let unreadable = || Stop::new(RefusalReason::BadDescription, "the message cannot be read");
@@ -70,9 +81,13 @@ async fn verdict(
     {
         *id = request_id(Some(&given));
     }
+    if let Field::One(parent) = fields.field("traceparent") {
+        let state = fields.0.iter().filter(|(name, _)| *name == "tracestate").map(|(_, value)| *value);
+        span::join(services, trace, Some(parent), state);
+    }
     let described = message::describe(&message, &fields)?;
     let at_least = fields.at_least()?;
-    let question = Question { described, fields: &fields, at_least, asked, deadline, call: call(id) };
+    let question = Question { described, fields: &fields, at_least, asked, deadline, call: call(id, trace.as_deref()) };
     way::ask(services, &question).await
 }
 

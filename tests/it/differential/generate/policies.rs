@@ -212,7 +212,7 @@ impl PolicySet {
                         slots[place] = Some(uid);
                     }
                 }
-                let mut link = Link { template_id: id.to_owned(), link_id: link_id.clone(), args };
+                let mut link = Link { template_id: id.to_owned(), link_id: link_id.clone(), args, written: None };
                 self.links_by_id.push(link.clone());
                 let mut features = features;
                 if let Some(alias) = alias
