@@ -15,7 +15,7 @@ import sys
 import gateway_mutants
 from gateway_mutants import ROOT
 
-FILES = ["names", "query", "overrides", "media", "parts", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
+FILES = ["names", "query", "overrides", "forwarded", "media", "parts", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
          "pattern", "host", "refusal"]
 
 # name, file, what is there, what to put in its place
@@ -29,9 +29,9 @@ MUTANTS = [
     ("fields: blanks", "names", "' ' | '.' | '-' | '_' =>", "'.' | '-' | '_' =>"),
     ("fields: dots", "names", "' ' | '.' | '-' | '_' =>", "' ' | '-' | '_' =>"),
     ("fields: dashes", "names", "' ' | '.' | '-' | '_' =>", "' ' | '.' | '_' =>"),
-    ("fields: brackets", "names", "text.replace(['_', '[', ']'], \"\")", "text.replace(['_', ']'], \"\")"),
-    ("fields: in brackets", "names", "text.replace(['_', '[', ']'], \"\")", "text.replace(['_', '['], \"\")"),
-    ("fields: two spellings", "names", "text.replace(['_', '[', ']'], \"\")", "text.replace(['[', ']'], \"_\")"),
+    ("fields: brackets", "names", "'[' | ']' | '.' | '-' | '_' => {}", "']' | '.' | '-' | '_' => {}"),
+    ("fields: in brackets", "names", "'[' | ']' | '.' | '-' | '_' => {}", "'[' | '.' | '-' | '_' => {}"),
+    ("fields: two spellings", "names", "'[' | ']' | '.' | '-' | '_' => {}", "'[' | ']' | '.' | '-' => {}"),
     ("fields: lists", "names", "match_indices(['[', '.'])", "match_indices(['.'])"),
     ("fields: members", "names", "match_indices(['[', '.'])", "match_indices(['['])"),
     ("fields: letters that fold", "names", "c.to_uppercase().flat_map(char::to_lowercase)", "c.to_lowercase()"),
@@ -40,13 +40,14 @@ MUTANTS = [
     ("query: twice", "query", "if name != key || found.is_some() {", "if name != key {"),
     ("query: NUL in a value", "query", ".filter(|value| !value.contains('\\0'))", ""),
     ("query: semicolons", "query", "if query.contains(';') {", "if false {"),
-    ("query: names behind semicolons", "query", "query.split(['&', ';'])", "query.split(['&'])"),
+    ("query: names behind semicolons", "query", "query.split(['&', ';', '?'])", "query.split(['&', '?'])"),
+    ("query: names behind question marks", "query", "query.split(['&', ';', '?'])", "query.split(['&', ';'])"),
     ("overrides: headers", "overrides", "if there(&METHODS) {", "if false {"),
     ("overrides: the query", "overrides", "query::names(query).any(|it| is_method(&it))", "false"),
     ("overrides: one header", "overrides", '"x-http-method", "x-method-override"]', '"x-http-method", "x-http-method"]'),
     ("overrides: _method", "overrides", '    "_method",\n', '    "_none",\n'),
     ("overrides: in lists", "overrides", "rest.is_empty() || rest.starts_with(['[', ']'])", "rest.is_empty()"),
-    ("overrides: in brackets", "overrides", "let name = name.trim_start_matches(['[', ']']);", "let name = name.as_str();"),
+    ("overrides: in brackets", "overrides", "name.trim_start_matches(['[', ']', '?'])", "name.as_str()"),
     ("overrides: encoded names", "overrides", "matches!(byte, b'%' | b'\\\\')", "false"),
     ("overrides: forms", "overrides", "(media.form && form(bytes))", "false"),
     ("overrides: parts", "overrides", "(media.parts && parts::names_one(kind, bytes, &is_method))", "false"),
@@ -57,12 +58,12 @@ MUTANTS = [
     ("overrides: JSON in UTF-16", "overrides", "filter(|byte| *byte != 0)", "filter(|_| true)"),
     ("overrides: JSON in too many bytes", "overrides", "has_overlong(bytes) || ", ""),
     ("overrides: what is compressed", "overrides", "if media.hidden && post", "if false && post"),
-    ("overrides: forms that nobody sees", "overrides", "if is_form && post =>", "if false =>"),
-    ("overrides: forms in a POST alone", "overrides", "if is_form && post =>", "if is_form =>"),
-    ("overrides: no type, where there are other methods", "overrides", "if media.typeless && !(at.other_methods)() =>", "if media.typeless =>"),
-    ("overrides: a type, and no other methods", "overrides", "if media.typeless && !(at.other_methods)() =>", "if !(at.other_methods)() =>"),
-    ("overrides: no type, where nothing reads it", "overrides", "if media.typeless && at.reads_body =>", "if media.typeless =>"),
-    ("overrides: a type, and a route that reads", "overrides", "if media.typeless && at.reads_body =>", "if at.reads_body =>"),
+    ("overrides: bodies that nobody sees", "overrides", "_ if post && !media.binary =>", "_ if false =>"),
+    ("overrides: bodies in a POST alone", "overrides", "_ if post && !media.binary =>", "_ if !media.binary =>"),
+    ("overrides: types that are no text", "overrides", "_ if post && !media.binary =>", "_ if post =>"),
+    ("overrides: bodies that a route reads", "overrides", "_ if reads_body && (media.typeless || !is_form) =>", "_ if false =>"),
+    ("overrides: bodies that no route reads", "overrides", "_ if reads_body && (media.typeless || !is_form) =>", "_ if media.typeless || !is_form =>"),
+    ("overrides: forms that a route would read", "overrides", "_ if reads_body && (media.typeless || !is_form) =>", "_ if reads_body =>"),
     ("media: no type", "media", "Field::Absent => Self::typeless(facts.method),", "Field::Absent => Self::default(),"),
     ("media: an empty type", "media", "(!media.contains('/') && Self::typeless(method).form)", "false"),
     ("media: a POST alone", "media", 'form: method == "POST"', "form: true"),
@@ -98,7 +99,7 @@ MUTANTS = [
     ("parts: fields that cannot be read", "parts", "{ names.to_vec() } else", "{ Vec::new() } else"),
     ("overrides: paths", "overrides", "&& there(&PATHS)", "&& false"),
     ("overrides: hosts", "overrides", "&& !same_host(facts)", "&& false"),
-    ("overrides: Forwarded", "overrides", "hosts(value).into_iter().all(same)", "true"),
+    ("overrides: Forwarded", "overrides", 'forwarded::pairs(value, b"host").all(same)', "true"),
     ("overrides: twins of hosts", "overrides", "value.trim_ascii().is_empty() || same(value),\n        Field::Repeated => false,",
      "value.trim_ascii().is_empty() || same(value),\n        Field::Repeated => true,"),
     ("upgrade: HTTP2-Settings", "upgrade", 'headers.field("http2-settings") != Field::Absent', "false"),
@@ -113,14 +114,12 @@ MUTANTS = [
     ("cookies: commas", "cookie", "b';' | b','", "b';'"),
     ("paths: a final slash behind a literal", "trie", "(true, false) => Walk::Barred,", "(true, false) => Walk::Nowhere,"),
     ("paths: a final slash behind a capture", "trie", "Walk::Barred => barred = true,", "Walk::Barred => {}"),
-    ("paths: other methods with a slash or without", "trie", "[0, 1].into_iter().any(|slash|", "[usize::from(target.trailing_slash)].into_iter().any(|slash|"),
-    ("paths: the method itself", "trie", "any(|(name, _)| **name != *method)", "any(|_| true)"),
     ("paths: suffixes", "trie", "let looks = self.suffixes != Some(Suffixes::Exact) && node.longest > 0;", "let looks = false;"),
     ("paths: suffixes that a service tells apart", "trie", "self.suffixes != Some(Suffixes::Exact) && node.longest > 0", "node.longest > 0"),
-    ("paths: dots", "trie", "match_indices(['.', ';'])", "match_indices([';'])"),
-    ("paths: semicolons", "trie", "match_indices(['.', ';'])", "match_indices(['.'])"),
-    ("paths: blanks around", "trie", ".chain((trimmed.len() < text.len()).then_some(trimmed.len()))", ""),
-    ("paths: blanks before a suffix", "trie", "trimmed[..end].trim_end()", "&trimmed[..end]"),
+    ("paths: dots", "trie", "(matches!(c, '.' | ';') && end > 0)", "(matches!(c, ';') && end > 0)"),
+    ("paths: semicolons", "trie", "(matches!(c, '.' | ';') && end > 0)", "(matches!(c, '.') && end > 0)"),
+    ("paths: blanks around", "trie", ".chain((all < text.len()).then_some(all))", ""),
+    ("paths: blanks before a suffix", "trie", "if !is_loose(c) {", "if c != '.' {"),
     ("paths: letters that fold before a suffix", "trie", "Step::Barred => return Walk::Barred,\n                Step::None => continue,", "Step::Barred | Step::None => continue,"),
     ("paths: formats", "trie", "Walk::Found(leaf) if self.suffixes == Some(Suffixes::Format) && has_format(&first.text, others) => {", "Walk::Found(leaf) if self.suffixes.is_none() || has_format(&first.text, others) => {"),
     ("paths: formats of captures", "trie", "Walk::Found(leaf) if !(format && others.is_empty()) =>", "Walk::Found(leaf) =>"),
@@ -145,12 +144,12 @@ pub mod domain {
 }
 pub mod gateway {
     pub mod bounds { BOUNDS }
-    pub mod names; mod query; mod overrides; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
+    pub mod names; mod query; mod overrides; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
     pub mod pattern; pub mod host; pub mod refusal;
-    pub use facts::Peer;
+    pub use facts::{Body, Peer};
     pub mod source {
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Capture { pub name: String, pub at: usize, pub rest: bool }
+        pub struct Capture { pub name: String, pub at: usize, pub rest: bool, pub words: Vec<String> }
     }
     pub mod facts {
         use crate::gateway::names::{is_twin, same_name};

@@ -48,9 +48,17 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
 /// body cannot be read, it may name all that is `asked` for.
 ///
 /// # Errors
-/// If it is a form with more fields than all services read.
+/// If it is a form with more fields than all services read, or if there is one that is not shown.
 pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Option<Value<'x>>, Refusal> {
-    let Body::Whole(bytes) = facts.body else { return Ok(None) };
+    let bytes = match facts.body {
+        Body::Whole(bytes) => bytes,
+        _ if facts.hides_a_body() => {
+            let message = "the route reads the query, some services let the body say the same, and the gateway does not \
+                           pass all of it on; say `ignores: [body_parameters]` under `service` if the service does not";
+            return Err(Refusal::forbidden("body_not_forwarded", message));
+        }
+        _ => return Ok(None),
+    };
     if bytes.is_empty() {
         return Ok(None);
     }

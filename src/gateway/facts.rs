@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::domain::{Uid, Value};
 use crate::engine::Snapshot;
+use crate::gateway::media::{Json, Media};
 use crate::gateway::names::{is_twin, same_name};
 
 /// One request as a gateway described it.
@@ -24,6 +25,21 @@ pub struct RequestFacts<'a> {
     pub body: Body<'a>,
     /// Who is at the other end of the connection.
     pub peer: Peer<'a>,
+}
+
+impl RequestFacts<'_> {
+    /// Whether there may be a body that is not known whole. Where the gateway does not say, there is one if its type is
+    /// that of fields.
+    pub(super) fn hides_a_body(&self) -> bool {
+        match self.body {
+            Body::Whole(_) => false,
+            Body::Partial => true,
+            Body::NotForwarded => {
+                let media = Media::of(self);
+                !media.typeless && (media.form || media.parts || media.json != Json::No)
+            }
+        }
+    }
 }
 
 /// The headers of a request.
@@ -48,11 +64,11 @@ pub enum Field<'a> {
 /// What is known of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// The gateway passes no bodies on.
+    /// The gateway passes none on, and does not say whether there is one.
     NotForwarded,
     /// The gateway cut it.
     Partial,
-    /// All of it.
+    /// All of it. If it is empty, there is none.
     Whole(&'a [u8]),
 }
 

@@ -38,7 +38,7 @@ const PREFIXES: [&str; 6] = [
 
 /// Which part of a URL a header names, if it is one of these: those of one part are held to the same.
 pub(in crate::gateway) fn part(header: &str) -> Option<usize> {
-    let parts = [&SCHEMES[..], &PORTS, &SERVERS, &PREFIXES];
+    let parts = [&SCHEMES[..], &PORTS, &WORDS, &PREFIXES];
     parts.iter().position(|names| names.iter().any(|name| same_name(header, name)))
 }
 

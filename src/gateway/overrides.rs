@@ -141,8 +141,8 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
     let post = facts.method == "POST";
     let bytes = match facts.body {
         Body::Whole(bytes) => bytes,
-        // A `POST` without a type is a form to some, but most have no body at all, and no gateway here says so. Where the
-        // path has no other method there is nothing to turn it into.
+        // A `POST` without a type is a form to some, but most have no body at all. Where the gateway does not say so, it
+        // is refused only where the path has another method to turn it into.
         Body::NotForwarded if media.typeless && !(at.other_methods)() => return Ok(()),
         // and the route that reads the body refuses it for that
         Body::NotForwarded | Body::Partial if media.typeless && at.reads_body => return Ok(()),
@@ -194,7 +194,7 @@ fn quotes_one(bytes: &[u8]) -> bool {
     text.contains('\0') || text.split('"').any(|word| is_method(word) || word.contains("\\u00"))
 }
 
-/// Whether every header that names a host names that of the request. One may name a machine instead, in one word that is
+/// Whether every header that names a host names that of the request. One may name a machine instead, by a name that is
 /// no host with routes.
 fn same_host(facts: &RequestFacts<'_>, is_host: &dyn Fn(&str) -> bool) -> bool {
     let own = facts.host.and_then(normal_host);
@@ -209,7 +209,7 @@ fn same_host(facts: &RequestFacts<'_>, is_host: &dyn Fn(&str) -> bool) -> bool {
     });
     let is_machine = |name: &str| {
         let word = name.to_ascii_lowercase();
-        word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
             && word.bytes().any(|byte| byte.is_ascii_alphabetic())
             && word != "localhost"
             && !is_host(&word)
@@ -234,7 +234,7 @@ mod tests {
 
     fn asked(method: &str, query: Option<&str>, headers: &[(&str, &str)], body: Body<'_>) -> String {
         asked_at(
-            At { reads_body: false, other_methods: &|| true, is_host: &|host| host == "admin" },
+            At { reads_body: false, other_methods: &|| true, is_host: &|host| ["admin", "other.test"].contains(&host) },
             method,
             query,
             headers,
@@ -313,6 +313,7 @@ mod tests {
             (("X-Forwarded-Server", ""), "passes"),
             (("X-Forwarded-Server", "api.test:443"), "passes"),
             (("X-Forwarded-Server", "5f0c9d1e2b3a"), "passes"),
+            (("X-Forwarded-Server", "ip-10-0-0-1.ec2.internal"), "passes"),
             (("X-Forwarded-Server", "web-1, api.test"), "passes"),
             (("Forwarded", "for=10.0.0.1;host=other.test"), "host_override"),
             (("Forwarded", "for=10.0.0.1; Host = \"api.test:80\";proto=https"), "passes"),

@@ -2,6 +2,7 @@
 //!
 //! Literals are compared with decoded text, captures take one segment that is not empty, `{rest*}` takes
 //! all that follow. `{n:int}`, `{n:uuid}` and `{n:name}` take only what has that form, `{n:a|b}` one of the words.
+//! A form takes one writing of each value: a second one would be another entity to a policy and the same to the service.
 
 use std::fmt;
 
@@ -37,9 +38,9 @@ pub enum Part {
 /// What a capture takes. In the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
-    /// A whole number from 0, without leading zeros.
+    /// A whole number from 0 to the largest of 64 bits with a sign, without leading zeros.
     Int,
-    /// A UUID in lower or upper case.
+    /// A UUID in lower case with its dashes.
     Uuid,
     /// Letters, digits, `-`, `_` and `.`, all ASCII.
     Name,
@@ -54,9 +55,10 @@ impl Form {
         match self {
             Self::Any => !text.is_empty(),
             Self::Int => {
-                (1..=19).contains(&text.len())
-                    && text.bytes().all(|b| b.is_ascii_digit())
+                // a larger number ends at the largest in some services, and begins again below zero in others
+                text.bytes().all(|b| b.is_ascii_digit())
                     && (text == "0" || !text.starts_with('0'))
+                    && text.parse::<i64>().is_ok()
             }
             Self::Name => {
                 !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
@@ -65,7 +67,8 @@ impl Form {
                 text.len() == 36
                     && text.bytes().enumerate().all(|(at, b)| match at {
                         8 | 13 | 18 | 23 => b == b'-',
-                        _ => b.is_ascii_hexdigit(),
+                        // services read upper case too, and it would be another id to a policy
+                        _ => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
                     })
             }
         }
@@ -140,7 +143,8 @@ impl Pattern {
     #[must_use]
     pub fn captures(&self) -> Vec<Capture> {
         let one = |(at, part): (usize, &Part)| {
-            part.name().map(|name| Capture { name: name.to_owned(), at, rest: matches!(part, Part::Rest(_)) })
+            let words = if let Part::OneOf(_, words) = part { words.clone() } else { Vec::new() };
+            part.name().map(|name| Capture { name: name.to_owned(), at, rest: matches!(part, Part::Rest(_)), words })
         };
         self.parts.iter().enumerate().filter_map(one).collect()
     }
@@ -259,10 +263,24 @@ mod tests {
         for (form, good, bad) in [
             (
                 Form::Int,
-                &["0", "7", "1234567890123456789"][..],
-                &["", "07", "+7", "-7", "7 ", "٧", "12345678901234567890"][..],
+                &["0", "7", "1234567890123456789", "9223372036854775807"][..],
+                &["", "07", "00", "+7", "-7", "-0", "7 ", "7.0", "7e0", "0x7", "1_0", "٧", "9223372036854775808"][..],
             ),
-            (Form::Uuid, &["0123abcd-0123-4567-89ab-0123456789AB"], &["0123abcd0123456789ab0123456789ab", ""]),
+            (
+                Form::Uuid,
+                &["0123abcd-0123-4567-89ab-0123456789ab"],
+                &[
+                    "",
+                    "0123ABCD-0123-4567-89AB-0123456789AB",
+                    "0123abcd-0123-4567-89ab-0123456789aB",
+                    "0123abcd0123456789ab0123456789ab",
+                    "{0123abcd-0123-4567-89ab-0123456789ab}",
+                    "urn:uuid:0123abcd-0123-4567-89ab-0123456789ab",
+                    "0123abcd-0123-4567-89ab-0123456789ab ",
+                    "0123abcd-01234567-89ab-0123456789ab-",
+                    "123abcd-0123-4567-89ab-0123456789ab",
+                ],
+            ),
             (Form::Name, &["a.b-c_1"], &["", "a b", "a/b", "é"]),
             (Form::Any, &["a", "a/b", "é "], &[""]),
         ] {

@@ -146,8 +146,9 @@ impl Route {
     /// `shown`: else most requests of a path with captures would be refused.
     pub(super) fn asked_of_body(&self, shown: bool) -> impl Iterator<Item = &str> {
         let captures = shown && !self.service.ignores.contains(&Ignored::CaptureOverride);
+        let queries = !self.service.ignores.contains(&Ignored::BodyParameters);
         self.sources().filter_map(move |source| match source {
-            Source::Query(name) => Some(name.as_str()),
+            Source::Query(name) if queries => Some(name.as_str()),
             Source::Path(name) if captures => Some(name.as_str()),
             _ => None,
         })

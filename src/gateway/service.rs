@@ -45,8 +45,11 @@ pub enum Ignored {
     PathOverride,
     /// Another host: `Forwarded`, `X-Forwarded-Host` and their like, where they name another than the request.
     HostOverride,
-    /// Another value of a capture of the path: a parameter of the query, a field of a form or a member of the JSON body that is called like the capture.
+    /// Another value of a capture of the path: a parameter of the query, a field of a form or a member
+    /// of the JSON body that is called like the capture.
     CaptureOverride,
+    /// Another value for a parameter of the query: a field of that name in the body.
+    BodyParameters,
 }
 
 impl Service {

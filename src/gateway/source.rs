@@ -10,7 +10,7 @@ use std::fmt;
 use crate::domain::{Uid, Value};
 use crate::gateway::facts::{Entities, Field, Headers, Identity, Peer};
 use crate::gateway::looks::{Looks, Side};
-use crate::gateway::names::same_field;
+use crate::gateway::names::{folded_case, same_field};
 use crate::gateway::path::Target;
 use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
@@ -90,7 +90,7 @@ impl<'x> Inputs<'x, '_> {
         let capture = self.captures.iter().find(|capture| capture.name == name)?;
         Some(match self.target.segments.get(capture.at) {
             _ if capture.rest => self.target.rest(capture.at),
-            Some(segment) => Cow::Borrowed(segment.text.as_ref()),
+            Some(segment) => Cow::Borrowed(capture.word(segment.text.as_ref())),
             None => Cow::Borrowed(""),
         })
     }
@@ -105,6 +105,23 @@ pub struct Capture {
     pub at: usize,
     /// Whether it takes all segments from there on.
     pub rest: bool,
+    /// The words that it takes, if it takes no others.
+    pub words: Vec<String>,
+}
+
+impl Capture {
+    /// What a segment is to the route: of a word as the route writes it, since a router that tells neither cases nor
+    /// suffixes apart takes other writings of it for the same.
+    fn word<'x>(&'x self, text: &'x str) -> &'x str {
+        if self.words.is_empty() {
+            return text;
+        }
+        let (folded, format) = (folded_case(text), text.rfind('.').map(|dot| folded_case(&text[..dot])));
+        let known = |writing: &str| self.words.iter().find(|word| folded_case(word) == writing);
+        let exact = self.words.iter().find(|word| *word == text);
+        let found = exact.or_else(|| known(&folded)).or_else(|| format.and_then(|format| known(&format)));
+        found.map_or(text, String::as_str)
+    }
 }
 
 /// A value that a source gave.

@@ -177,7 +177,11 @@ impl RouteTable {
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
         let other_methods = || trie.has_other_methods(&target, facts.method);
-        let is_host = |host: &str| self.exact.contains_key(host);
+        // the same routes for another name are no danger
+        let is_host = |host: &str| {
+            let named = self.named_tree(host);
+            named.is_some_and(|named| !std::ptr::eq(named, trie))
+        };
         let at = overrides::At { reads_body, other_methods: &other_methods, is_host: &is_host };
         overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
@@ -192,12 +196,11 @@ impl RouteTable {
         let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
-        } else if let Body::Whole(_) = facts.body {
-            // the service may put the path, the query and the body together
-            let asked: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(true)).collect();
-            if asked.is_empty() { None } else { body::seen(&facts, &asked)? }
         } else {
-            None
+            // the service may put the path, the query and the body together
+            let shown = matches!(facts.body, Body::Whole(_));
+            let asked: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(shown)).collect();
+            if asked.is_empty() { None } else { body::seen(&facts, &asked)? }
         };
         self.choose(routes, facts, target, body)
     }
@@ -305,8 +308,13 @@ impl RouteTable {
         }
         let bad = || Refusal::bad_request("bad_host", "the host is missing or not valid");
         let host = host.and_then(normal_host).ok_or_else(bad)?;
+        Ok(self.named_tree(&host).unwrap_or(&self.any))
+    }
+
+    /// The tree of the routes that name `host`.
+    fn named_tree(&self, host: &str) -> Option<&Trie> {
         let wild = || self.wild.iter().find(|(ending, _)| host.ends_with(ending.as_str())).map(|(_, trie)| trie);
-        Ok(self.exact.get(host.as_ref()).or_else(wild).unwrap_or(&self.any))
+        self.exact.get(host).or_else(wild)
     }
 }
 

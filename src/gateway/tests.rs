@@ -6,6 +6,7 @@ mod fields;
 mod load;
 mod masks;
 mod openapi;
+mod service;
 
 use proptest::prelude::*;
 
@@ -236,66 +237,6 @@ fn requests_become_checks() {
     }
     let many = format!(r#"{{"devices": [{}], "to": "h"}}"#, vec![r#"{"id":1}"#; MAX_EACH + 1].join(","));
     assert_eq!(json(&table, "POST /move", &many), "refuse bad_value");
-}
-
-#[test]
-fn what_the_service_does_is_for_the_file_to_say() {
-    let file = |service: &str| {
-        load(&format!(
-            "namespace: N\n{service}routes:\n  - {{match: POST /open, public: true}}\n  - match: GET /ws\n    public: true\n    \
-             upgrade: websocket\n  - match: POST /d/move\n    deny: no\n  - match: POST /d/{{id}}\n    action: edit\n    \
-             resource: Device::{{path.id}}\n    allow_paths: [trailing_slash]\n  - match: DELETE /d/{{id}}\n    deny: no\n"
-        ))
-        .unwrap()
-    };
-    let strict = file("");
-    let lax = file(
-        "service: {path_case: ignored, suffixes: exact, ignores: [method_override, path_override, host_override]}\n",
-    );
-    let form = ("Content-Type", "application/x-www-form-urlencoded");
-    let json = ("Content-Type", "application/json");
-    let whole = Body::Whole(b"_method=DELETE");
-    for (request, headers, body, expected, otherwise) in [
-        ("POST /open", &[("X.HTTP.Method", "GET")][..], Body::NotForwarded, "refuse method_override", "public"),
-        ("POST /open?_method=x", &[], Body::NotForwarded, "refuse method_override", "public"),
-        ("POST /open", &[form], Body::NotForwarded, "refuse method_override", "public"),
-        ("POST /open", &[form], whole, "refuse method_override", "public"),
-        ("POST /open", &[json, ("X-Original-URL", "/x")], Body::NotForwarded, "refuse path_override", "public"),
-        ("POST /open", &[json, ("Forwarded", "host=b.test")], Body::NotForwarded, "refuse host_override", "public"),
-        ("POST /open", &[], Body::NotForwarded, "public", "public"),
-        ("POST /d/7/", &[], Body::NotForwarded, "refuse method_override", "edit Device::7"),
-        ("POST /d/7/", &[], Body::Whole(b""), "edit Device::7", "edit Device::7"),
-        ("POST /open", &[], whole, "refuse method_override", "public"),
-        ("POST /open", &[], Body::Whole(b""), "public", "public"),
-        ("POST /open", &[json], Body::NotForwarded, "public", "public"),
-        ("POST /open", &[json, ("X-Forwarded-Host", "A.test:80")], Body::NotForwarded, "public", "public"),
-        (
-            "POST /none",
-            &[("X-HTTP-Method", "GET")],
-            Body::NotForwarded,
-            "refuse method_override",
-            "refuse method_override",
-        ),
-        (
-            "POST /open",
-            &[json, ("Upgrade", "websocket")],
-            Body::NotForwarded,
-            "refuse bad_upgrade",
-            "refuse bad_upgrade",
-        ),
-        ("GET /ws", &[("Upgrade", "websocket")], Body::NotForwarded, "public", "public"),
-        ("GET /ws", &[("Upgrade", "h2c")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
-        ("POST /d/move", &[json], Body::NotForwarded, "refuse denied_by_route", "refuse denied_by_route"),
-        ("POST /d/move/", &[json], Body::NotForwarded, "refuse no_route", "refuse no_route"),
-        ("POST /d/7/", &[json], Body::NotForwarded, "edit Device::7", "edit Device::7"),
-        ("POST /d/Move", &[json], Body::NotForwarded, "edit Device::Move", "refuse denied_by_route"),
-        ("POST /d/move.json", &[json], Body::NotForwarded, "refuse no_route", "edit Device::move.json"),
-        ("POST /d/7.json", &[json], Body::NotForwarded, "edit Device::7.json", "edit Device::7.json"),
-        ("POST /D/7", &[json], Body::NotForwarded, "refuse no_route", "edit Device::7"),
-    ] {
-        assert_eq!(ask(&strict, request, headers, body), expected, "{request} {headers:?}");
-        assert_eq!(ask(&lax, request, headers, body), otherwise, "{request} {headers:?}");
-    }
 }
 
 #[test]

@@ -79,8 +79,7 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
             header.split_once(':').ok_or_else(|| Stop::usage(format!("`--header {header}`: write `Name: value`")))?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    // without a type the body that is not passed on might be a form
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+    if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     let principal = args
@@ -108,7 +107,7 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         target: target.as_bytes(),
         host: args.host.as_deref(),
         headers: &headers,
-        body: body.as_ref().map_or(Body::NotForwarded, |body| Body::Whole(body.as_bytes())),
+        body: Body::Whole(body.as_ref().map_or(b"", |body| body.as_bytes())),
         peer: Peer::default(),
     };
     let explained = if args.host.is_some() {

@@ -19,6 +19,7 @@ mod pattern;
 mod questions;
 mod report;
 mod rules;
+mod second;
 mod traefik;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::NOT_CHECKED;
+use crate::gateway::lint::{NOT_CHECKED, second};
 use crate::gateway::pattern::{Form, Part};
 use crate::gateway::read::Kind;
 use crate::gateway::route::{Effect, Route};
@@ -32,6 +32,7 @@ pub fn questions(table: &RouteTable) -> Vec<Diagnostic> {
         asked.extend(case(routes, &mut others));
         asked.extend(suffix(routes, &mut others));
     }
+    asked.extend(second::ways(table));
     if others.left == 0 {
         let origin = files.first().map_or("", |(origin, _)| origin);
         let message = "not every two routes were compared: there are too many of them that begin alike";
@@ -133,7 +134,7 @@ impl<'r> Others<'r> {
 }
 
 /// Whether there is a host that both lists are for; an empty one is for all.
-fn meet(one: &[String], other: &[String]) -> bool {
+pub(super) fn meet(one: &[String], other: &[String]) -> bool {
     let covers = |host: &str, key: &str| {
         host == key || host.strip_prefix('*').is_some_and(|ending| key.trim_start_matches('*').ends_with(ending))
     };

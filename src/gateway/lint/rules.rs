@@ -4,6 +4,7 @@
 pub const RULES: &[&str] = &[
     "not-checked",
     "route-path-case",
+    "route-second-way",
     "route-suffixes",
     "nginx-check-body",
     "nginx-check-cached",

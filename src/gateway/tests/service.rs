@@ -1,0 +1,113 @@
+//! What a file of routes says of its service, and bodies that are not shown.
+
+use super::*;
+
+#[test]
+fn what_the_service_does_is_for_the_file_to_say() {
+    let file = |service: &str| {
+        load(&format!(
+            "namespace: N\n{service}routes:\n  - {{match: POST /open, public: true}}\n  - match: GET /ws\n    public: true\n    \
+             upgrade: websocket\n  - match: POST /d/move\n    deny: no\n  - match: POST /d/{{id}}\n    action: edit\n    \
+             resource: Device::{{path.id}}\n    allow_paths: [trailing_slash]\n  - match: DELETE /d/{{id}}\n    deny: no\n"
+        ))
+        .unwrap()
+    };
+    let strict = file("");
+    let lax = file(
+        "service: {path_case: ignored, suffixes: exact, ignores: [method_override, path_override, host_override, body_parameters]}\n",
+    );
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let json = ("Content-Type", "application/json");
+    let whole = Body::Whole(b"_method=DELETE");
+    for (request, headers, body, expected, otherwise) in [
+        ("POST /open", &[("X.HTTP.Method", "GET")][..], Body::NotForwarded, "refuse method_override", "public"),
+        ("POST /open?_method=x", &[], Body::NotForwarded, "refuse method_override", "public"),
+        ("POST /open", &[form], Body::NotForwarded, "refuse method_override", "public"),
+        ("POST /open", &[form], whole, "refuse method_override", "public"),
+        ("POST /open", &[json, ("X-Original-URL", "/x")], Body::Whole(b""), "refuse path_override", "public"),
+        ("POST /open", &[json, ("Forwarded", "host=b.test")], Body::Whole(b""), "refuse host_override", "public"),
+        ("POST /open", &[], Body::NotForwarded, "public", "public"),
+        ("POST /d/7/", &[], Body::NotForwarded, "refuse method_override", "edit Device::7"),
+        ("POST /d/7/", &[], Body::Whole(b""), "edit Device::7", "edit Device::7"),
+        ("POST /open", &[], whole, "refuse method_override", "public"),
+        ("POST /open", &[], Body::Whole(b""), "public", "public"),
+        ("POST /open", &[json], Body::NotForwarded, "public", "public"),
+        ("POST /open", &[json, ("X-Forwarded-Host", "A.test:80")], Body::Whole(b""), "public", "public"),
+        (
+            "POST /none",
+            &[("X-HTTP-Method", "GET")],
+            Body::NotForwarded,
+            "refuse method_override",
+            "refuse method_override",
+        ),
+        ("POST /open", &[json, ("Upgrade", "websocket")], Body::Whole(b""), "refuse bad_upgrade", "refuse bad_upgrade"),
+        ("GET /ws", &[("Upgrade", "websocket")], Body::NotForwarded, "public", "public"),
+        ("GET /ws", &[("Upgrade", "h2c")], Body::NotForwarded, "refuse bad_upgrade", "refuse bad_upgrade"),
+        ("POST /d/move", &[json], Body::Whole(b""), "refuse denied_by_route", "refuse denied_by_route"),
+        ("POST /d/move/", &[json], Body::Whole(b""), "refuse no_route", "refuse no_route"),
+        ("POST /d/7/", &[json], Body::Whole(b""), "edit Device::7", "edit Device::7"),
+        ("POST /d/Move", &[json], Body::Whole(b""), "edit Device::Move", "refuse denied_by_route"),
+        ("POST /d/move.json", &[json], Body::Whole(b""), "refuse no_route", "edit Device::move.json"),
+        ("POST /d/7.json", &[json], Body::Whole(b""), "edit Device::7.json", "edit Device::7.json"),
+        ("POST /D/7", &[json], Body::Whole(b""), "refuse no_route", "edit Device::7"),
+    ] {
+        assert_eq!(ask(&strict, request, headers, body), expected, "{request} {headers:?}");
+        assert_eq!(ask(&lax, request, headers, body), otherwise, "{request} {headers:?}");
+    }
+}
+
+#[test]
+fn a_value_of_the_query_is_refused_where_a_body_that_is_not_shown_may_name_it() {
+    let file = |service: &str| {
+        let methods = "GET,POST,PUT,PATCH,DELETE";
+        load(&format!(
+            "namespace: N\n{service}routes:\n  - match: {methods} /q\n    action: edit\n    resource: \
+             Device::{{query.id}}\n  - match: {methods} /d/{{id}}\n    action: edit\n    resource: Device::{{path.id}}\n"
+        ))
+        .unwrap()
+    };
+    let (strict, lax) = (
+        file("service: {ignores: [method_override]}\n"),
+        file("service: {ignores: [method_override, body_parameters]}\n"),
+    );
+    let refused = "refuse body_not_forwarded";
+    for (method, body, expected) in [
+        ("GET", Body::NotForwarded, refused),
+        ("DELETE", Body::NotForwarded, refused),
+        ("POST", Body::NotForwarded, refused),
+        ("PUT", Body::NotForwarded, refused),
+        ("PATCH", Body::Partial, refused),
+        ("POST", Body::Whole(b""), "edit Device::7"),
+        ("PUT", Body::Whole(b"{\"a\": 1}"), "edit Device::7"),
+    ] {
+        let json = [("Content-Type", "application/json")];
+        assert_eq!(ask(&strict, &format!("{method} /q?id=7"), &json, body), expected, "{method} {body:?}");
+        assert_eq!(ask(&lax, &format!("{method} /q?id=7"), &json, body), "edit Device::7", "{method} {body:?}");
+        assert_eq!(ask(&strict, &format!("{method} /d/7"), &json, body), "edit Device::7", "{method} {body:?}");
+        // without a type it has no body as a rule
+        let bare = if body == Body::NotForwarded { "edit Device::7" } else { expected };
+        assert_eq!(ask(&strict, &format!("{method} /q?id=7"), &[], body), bare, "{method} {body:?} without a type");
+    }
+}
+
+#[test]
+fn a_word_of_a_path_has_one_writing() {
+    let file = |service: &str| {
+        load(&format!(
+            "namespace: N\nservice: {{{service}}}\nroutes:\n  - match: GET /d/{{id:Up|down}}\n    action: view\n    \
+             resource: Device::{{path.id}}\n"
+        ))
+        .unwrap()
+    };
+    for (service, text, expected) in [
+        ("path_case: exact", "Up", "view Device::Up"),
+        ("path_case: exact", "up", "refuse no_route"),
+        ("path_case: ignored", "up", "view Device::Up"),
+        ("path_case: ignored", "DOWN", "view Device::down"),
+        ("suffixes: format", "Up.json", "view Device::Up"),
+        ("suffixes: format, path_case: ignored", "UP.json", "view Device::Up"),
+        ("suffixes: exact", "Up.json", "refuse no_route"),
+    ] {
+        assert_eq!(get(&file(service), &format!("/d/{text}")), expected, "{service} {text}");
+    }
+}
