@@ -32,15 +32,6 @@ impl From<String> for Misfit {
 }
 
 impl Misfit {
-    /// The place as a JSON pointer (RFC 6901).
-    #[must_use]
-    pub fn pointer(&self) -> String {
-        self.place.iter().fold(String::new(), |pointer, step| match step {
-            Step::Member(name) => pointer + "/" + &name.replace('~', "~0").replace('/', "~1"),
-            Step::Element(i) => format!("{pointer}/{i}"),
-        })
-    }
-
     /// Where the member stands in `text`, as far as its steps can be followed.
     #[must_use]
     pub fn offset(&self, text: &str) -> Option<usize> {
@@ -234,7 +225,8 @@ fn misfit(place: &[Step], problem: &str) -> Misfit {
     Misfit { message: format!("`{path}`: {problem}"), place: place.to_vec() }
 }
 
-fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+/// A known word that is close to `word`, as the end of a message.
+pub fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     closest(word, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 

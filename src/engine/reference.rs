@@ -147,7 +147,12 @@ pub fn request<'c>(
         return Err(RequestError::new(
             "unknown_action",
             "/action",
-            format!("the schema declares no action `{}` that applies to anything", request.action),
+            match schema.near_action(&request.action) {
+                Some(near) => {
+                    format!("the schema declares no action `{}`; did you mean `{near}`?", request.action)
+                }
+                None => format!("the schema declares no action `{}` that applies to anything", request.action),
+            },
         ));
     }
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
@@ -164,7 +169,7 @@ pub fn request<'c>(
             RequestValidationError::InvalidContext(_) => {
                 invalid_context(&context, declared, &request.action, || diagnose::message(&error))
             }
-            _ => invalid_request(&error),
+            _ => invalid_request(&error, schema),
         },
     )?;
     Ok((cedar_request, context, filled))
@@ -221,13 +226,11 @@ fn invalid_context(
     action: &Uid<'_>,
     cedar: impl FnOnce() -> String,
 ) -> RequestError {
-    match misfit::context(context, declared, action) {
-        Some(misfit) => RequestError::new("invalid_context", misfit.pointer(), misfit.message),
-        None => RequestError::new("invalid_context", "/context", cedar()),
-    }
+    let message = misfit::context(context, declared, action).map_or_else(cedar, |misfit| misfit.message);
+    RequestError::new("invalid_context", "/context", message)
 }
 
-fn invalid_request(error: &RequestValidationError) -> RequestError {
+fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>) -> RequestError {
     let (code, pointer) = match error {
         RequestValidationError::UndeclaredAction(_) | RequestValidationError::ExternalAction(_) => {
             ("unknown_action", "/action")
@@ -242,7 +245,14 @@ fn invalid_request(error: &RequestValidationError) -> RequestError {
         RequestValidationError::InvalidEnumEntity(_) => ("invalid_uid", ""),
         _ => ("invalid_request", ""),
     };
-    RequestError::new(code, pointer, diagnose::message(error))
+    let unknown = match error {
+        RequestValidationError::UndeclaredPrincipalType(error) => Some(error.principal_ty().to_string()),
+        RequestValidationError::UndeclaredResourceType(error) => Some(error.resource_ty().to_string()),
+        _ => None,
+    };
+    let known = schema.into_iter().flat_map(SchemaModel::entity_type_names);
+    let near = unknown.map(|ty| misfit::near(&ty, known)).unwrap_or_default();
+    RequestError::new(code, pointer, diagnose::message(error) + &near)
 }
 
 /// The store as this request sees it.

@@ -8,7 +8,7 @@ use cedar_policy_core::validator::ValidatorEntityTypeKind;
 use cedar_policy_core::validator::types as cedar;
 
 use crate::domain::json::without_byte_order_mark;
-use crate::domain::{Diagnostic, SchemaText, Uid};
+use crate::domain::{Diagnostic, SchemaText, Uid, closest};
 use crate::engine::diagnose;
 use crate::engine::guard::{self, Grammar};
 use crate::engine::settings::Limits;
@@ -146,6 +146,21 @@ impl SchemaModel {
     pub fn context(&self, action: &Uid<'_>) -> Option<&Members> {
         // an owned key: two short strings, only on paths that build Cedar values anyway
         self.contexts.get(&(action.type_name.to_string(), action.id.to_string()))
+    }
+
+    /// The declared action that was probably meant: with an id that is close, or in another namespace.
+    #[must_use]
+    pub fn near_action(&self, action: &Uid<'_>) -> Option<Uid<'_>> {
+        let uid = |type_name: &'_ str, id: &'_ str| -> Option<Uid<'_>> {
+            let (known, _) = self.contexts.get_key_value(&(type_name.to_owned(), id.to_owned()))?;
+            Some(Uid { type_name: known.0.as_str().into(), id: known.1.as_str().into() })
+        };
+        let of_type = self.contexts.keys().filter(|(type_name, _)| *type_name == *action.type_name);
+        if let Some(id) = closest(&action.id, of_type.map(|(_, id)| id.as_str())) {
+            return uid(&action.type_name, id);
+        }
+        let elsewhere = self.contexts.keys().filter(|(_, id)| *id == *action.id).min()?;
+        uid(&elsewhere.0, &elsewhere.1)
     }
 
     /// Whether a uid names one of the ids of an `enum` type.

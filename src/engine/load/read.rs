@@ -112,8 +112,10 @@ pub(super) fn read_by(document: &Document, size: usize, longest: usize, each: Ea
 
 /// What is wrong with a document that is one object, by its `first` line: one flaw, not one for each line.
 pub(super) fn one_object(first: &str, parsed: Result<&Value<'_>, &serde_json::Error>, offset: u64) -> Option<Flaw> {
+    let behind = first.trim_start();
+    let offset = offset + (first.len() - behind.len()) as u64;
     match parsed {
-        Err(error) if error.is_eof() && first.starts_with('{') => {
+        Err(error) if error.is_eof() && behind.starts_with('{') => {
             let message = "this is one JSON object over several lines".to_owned();
             let help = "put `[` before it and `]` behind it, or write each entity on one line";
             Some(Flaw { message, offset: Some(offset), help: Some(help) })
