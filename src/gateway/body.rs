@@ -45,11 +45,15 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
 
 /// The body of a route that does not read it, as far as it is there: what it names may be taken for what the query says.
 /// It is an object of the names that any reader finds, whichever it takes the body for; only JSON shows values. Where the
-/// body cannot be read, it may name all that is `asked` for.
+/// body cannot be read, it may name all of `queries`, and those of the `asked` that stand somewhere in its text.
 ///
 /// # Errors
 /// If it is a form with more fields than all services read, or if there is one that is not shown.
-pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Option<Value<'x>>, Refusal> {
+pub(super) fn seen<'x>(
+    facts: &RequestFacts<'x>,
+    asked: &[&str],
+    queries: &[&str],
+) -> Result<Option<Value<'x>>, Refusal> {
     let bytes = match facts.body {
         Body::Whole(bytes) => bytes,
         _ if facts.hides_a_body() => {
@@ -90,7 +94,9 @@ pub(super) fn seen<'x>(facts: &RequestFacts<'x>, asked: &[&str]) -> Result<Optio
         names.extend(parts::named(kind, bytes, asked).into_iter().map(str::to_owned));
     }
     if is_unread {
-        names.extend(asked.iter().map(|name| (*name).to_owned()));
+        let text = bytes.to_ascii_lowercase();
+        let stands = |name: &str| memchr::memmem::find(&text, name.to_ascii_lowercase().as_bytes()).is_some();
+        names.extend(asked.iter().filter(|name| queries.contains(name) || stands(name)).map(|name| (*name).to_owned()));
     }
     members.extend(names.into_iter().map(|name| (name.into(), Value::Null)));
     Ok(Some(Value::Object(members)))

@@ -200,7 +200,8 @@ impl RouteTable {
             // the service may put the path, the query and the body together
             let shown = matches!(facts.body, Body::Whole(_));
             let asked: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(shown)).collect();
-            if asked.is_empty() { None } else { body::seen(&facts, &asked)? }
+            let queries: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(false)).collect();
+            if asked.is_empty() { None } else { body::seen(&facts, &asked, &queries)? }
         };
         self.choose(routes, facts, target, body)
     }

@@ -120,6 +120,8 @@ fn a_body_names_no_other() {
             "view Device::7",
         ),
         ("application/octet-stream", "id=8", "view Device::7"),
+        ("application/json", "\0 not JSON", "view Device::7"),
+        ("application/json", "{\"ID\": 8, ", "refuse ambiguous_value"),
         ("text/csv", "id,name\n8,x", "view Device::7"),
     ] {
         let found = ask(&table, "PUT /d/7", &[("Content-Type", kind)], Body::Whole(body.as_bytes()));
