@@ -7,8 +7,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-#[cfg(target_os = "android")]
-use std::os::android::net::SocketAddrExt;
 #[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -158,7 +156,7 @@ fn shown(services: &Services) -> (bool, String) {
 /// Where `NOTIFY_SOCKET` leads: an absolute path, or a name in the abstract namespace after `@`.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(target_os = "linux")]
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         [b'/', ..] => SocketAddr::from_pathname(name),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "write a path that starts with `/`, or a name after `@`")),

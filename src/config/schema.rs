@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::config::raw::RawConfig;
 use crate::config::tree::{Path, Tree, shown};
 use crate::config::{Problem, Secret};
-use crate::domain::closest;
+use crate::domain::{closest, near};
 
 /// The JSON Schema of `palisade.yaml`, for editors and for validation elsewhere.
 #[must_use]
@@ -137,8 +137,7 @@ fn message(path: &Path, found: Option<&Value>, schema: &Value, error: &serde_jso
         return format!("must be {}, not {found}{hint}", expected(schema));
     }
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    let near = found.as_str().and_then(|found| closest(found, words.iter().copied()));
-    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let hint = found.as_str().map(|found| near::hint(found, words.iter().copied())).unwrap_or_default();
     format!("must be {}, not {}{hint}", list(&quoted, "or"), kind(found))
 }
 

@@ -20,6 +20,12 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The end of a message about a `word` that is not known: the one of the `known` that was probably meant, if one is near.
+#[must_use]
+pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    closest(word, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
 /// How many insertions, deletions, replacements and swaps of neighbours lead from `a` to `b` (optimal string alignment: a
 /// Levenshtein distance in which a swap is one step).
 fn distance(a: &str, b: &str) -> usize {

@@ -145,14 +145,19 @@ fn explicit_entity(uid: Uid<'_>) -> Value<'_> {
     )])
 }
 
+/// The function that makes a value of an extension type.
+pub(super) fn constructor(type_name: &str) -> Option<&'static str> {
+    match type_name {
+        "ipaddr" => Some("ip"),
+        "decimal" => Some("decimal"),
+        "datetime" => Some("datetime"),
+        "duration" => Some("duration"),
+        _ => None,
+    }
+}
+
 fn explicit_extension<'a>(value: Value<'a>, type_name: &str) -> Option<Value<'a>> {
-    let constructor = match type_name {
-        "ipaddr" => "ip",
-        "decimal" => "decimal",
-        "datetime" => "datetime",
-        "duration" => "duration",
-        _ => return None,
-    };
+    let constructor = constructor(type_name)?;
     let argument = match value {
         Value::String(text) => text,
         Value::Object(members) => {

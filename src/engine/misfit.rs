@@ -3,7 +3,8 @@
 //! Cedar's own messages name types of its program, or no member. This is asked only about what Cedar has refused, so
 //! it decides nothing: where it finds no reason, Cedar's words stand.
 
-use crate::domain::{Text, Uid, Value, closest};
+use crate::domain::{Text, Uid, Value, hint};
+use crate::engine::conform::{self, Name, constructor};
 use crate::engine::decode::uid_parts;
 use crate::engine::schema::{Members, SchemaModel, Type};
 
@@ -58,65 +59,48 @@ impl Misfit {
 /// Why an entity is refused, if it can be said.
 #[must_use]
 pub fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit> {
-    let mut place = Vec::new();
     let ty = entity.get("uid").and_then(uid_parts).map(|(ty, _)| ty);
     let declared = match (schema, ty) {
         (Some(schema), Some(ty)) => match schema.entity_type(ty) {
             Some(declared) => Some(declared),
             None => {
-                let near = near(ty, schema.entity_type_names());
-                place.push(Step::Member("uid".to_owned()));
-                return Some(Misfit { message: format!("the schema declares no entity type `{ty}`{near}"), place });
+                let hint = hint(ty, schema.entity_type_names());
+                let message = format!("the schema declares no entity type `{ty}`{hint}");
+                return Some(Misfit { message, place: steps(&Name::Root("uid")) });
             }
         },
         _ => None,
     };
-    if let Some(attrs) = entity.get("attrs") {
-        place.push(Step::Member("attrs".to_owned()));
-        let owner = ty.filter(|_| declared.is_some()).unwrap_or("the entity");
-        let found = members(attrs, declared.map(|declared| &declared.attributes), owner, &mut place);
-        if found.is_some() {
-            return found;
-        }
-        place.pop();
-    }
-    for (key, found) in entity.get("tags").and_then(Value::as_object).unwrap_or_default() {
-        place.extend([Step::Member("tags".to_owned()), Step::Member(key.to_string())]);
-        let found = value(found, declared.and_then(|declared| declared.tags.as_ref()), &mut place);
-        if found.is_some() {
-            return found;
-        }
-        place.clear();
-    }
-    None
+    let owner = ty.filter(|_| declared.is_some()).unwrap_or("the entity");
+    let attributes = declared.map(|declared| &declared.attributes);
+    let of_attributes = entity.get("attrs").and_then(|attrs| members(attrs, attributes, owner, &Name::Root("attrs")));
+    of_attributes.or_else(|| {
+        let (tags, ty) = (entity.get("tags")?.as_object()?, declared.and_then(|declared| declared.tags.as_ref()));
+        tags.iter().find_map(|(key, found)| value(found, ty, &Name::Member(&Name::Root("tags"), key)))
+    })
 }
 
 /// Why a context is refused, if it can be said.
 #[must_use]
 pub fn context(context: &Value<'_>, declared: Option<&Members>, action: &Uid<'_>) -> Option<Misfit> {
-    members(context, declared, &format!("the context of `{action}`"), &mut vec![Step::Member("context".to_owned())])
+    members(context, declared, &format!("the context of `{action}`"), &Name::Root("context"))
 }
 
 /// Recurses with the nesting of the JSON, which is bounded.
-fn members(value: &Value<'_>, declared: Option<&Members>, owner: &str, place: &mut Vec<Step>) -> Option<Misfit> {
-    let given = value.as_object()?;
-    for (key, found) in given {
-        place.push(Step::Member(key.to_string()));
-        let ty = match declared {
-            Some(declared) => match declared.get(&**key) {
-                Some(member) => Some(&member.ty),
-                None => {
-                    let near = near(key, declared.keys().map(String::as_str));
-                    let message = format!("the schema declares no `{key}` in {owner}{near}");
-                    return Some(misfit(place, &message));
-                }
-            },
+fn members(value: &Value<'_>, declared: Option<&Members>, owner: &str, place: &Name<'_>) -> Option<Misfit> {
+    for (key, found) in value.as_object()? {
+        let place = Name::Member(place, key);
+        let ty = match declared.map(|declared| (declared, declared.get(&**key))) {
+            Some((declared, None)) => {
+                let hint = hint(key, declared.keys().map(String::as_str));
+                return Some(misfit(&place, &format!("the schema declares no `{key}` in {owner}{hint}")));
+            }
+            Some((_, Some(member))) => Some(&member.ty),
             None => None,
         };
-        if let Some(found) = self::value(found, ty, place) {
+        if let Some(found) = self::value(found, ty, &place) {
             return Some(found);
         }
-        place.pop();
     }
     let missing = declared?.iter().find(|(key, member)| member.required && value.get(key).is_none());
     missing.map(|(key, member)| {
@@ -125,7 +109,7 @@ fn members(value: &Value<'_>, declared: Option<&Members>, owner: &str, place: &m
     })
 }
 
-fn value(found: &Value<'_>, ty: Option<&Type>, place: &mut Vec<Step>) -> Option<Misfit> {
+fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfit> {
     let other = |expected: &Type| {
         let what =
             format!("expected {}, such as {}, not {}", name(expected), example(expected, Some(found)), shown(found));
@@ -197,14 +181,7 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &mut Vec<Step>) -> Option<
                 Some(Type::Set(element)) => Some(&**element),
                 _ => None,
             };
-            elements.iter().enumerate().find_map(|(i, found)| {
-                place.push(Step::Element(i));
-                let problem = value(found, element, place);
-                if problem.is_none() {
-                    place.pop();
-                }
-                problem
-            })
+            elements.iter().enumerate().find_map(|(i, found)| value(found, element, &Name::Element(place, i)))
         }
         _ => None,
     }
@@ -213,21 +190,26 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &mut Vec<Step>) -> Option<
 /// From here on numbers may not fit 64 bits.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_807.0;
 
-fn misfit(place: &[Step], problem: &str) -> Misfit {
-    let mut path = String::new();
-    for step in place {
-        match step {
-            Step::Member(name) if path.is_empty() => path.push_str(name),
-            Step::Member(name) => path.extend([".", name]),
-            Step::Element(i) => path.push_str(&format!("[{i}]")),
-        }
-    }
-    Misfit { message: format!("`{path}`: {problem}"), place: place.to_vec() }
+fn misfit(place: &Name<'_>, problem: &str) -> Misfit {
+    Misfit { message: format!("`{place}`: {problem}"), place: steps(place) }
 }
 
-/// A known word that is close to `word`, as the end of a message.
-pub fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    closest(word, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+fn steps(place: &Name<'_>) -> Vec<Step> {
+    let (mut steps, mut here) = (Vec::new(), *place);
+    loop {
+        let (step, above) = match here {
+            Name::Root(name) => (Step::Member(name.to_owned()), None),
+            Name::Member(above, key) => (Step::Member(key.to_owned()), Some(above)),
+            Name::Element(above, i) => (Step::Element(i), Some(above)),
+        };
+        steps.push(step);
+        match above {
+            Some(above) => here = *above,
+            None => break,
+        }
+    }
+    steps.reverse();
+    steps
 }
 
 /// The type as people call it.
@@ -275,12 +257,8 @@ fn argument(extension: &str) -> &'static str {
     }
 }
 
-fn constructor(extension: &str) -> Option<&str> {
-    Some(if extension == "ipaddr" { "ip" } else { extension })
-}
-
 fn parses(extension: &str, text: &str) -> bool {
-    constructor(extension).is_some_and(|constructor| super::conform::parses(constructor, text))
+    constructor(extension).is_some_and(|constructor| conform::parses(constructor, text))
 }
 
 /// What was found: short values themselves.

@@ -8,7 +8,7 @@ mod json;
 mod link;
 mod trees;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -159,9 +159,12 @@ impl Policies {
     /// Warnings of templates that have no link: none of them decides anything. In the order of their texts.
     #[must_use]
     pub fn unlinked(&self) -> Vec<Diagnostic> {
-        let linked: HashSet<&str> = self.links.iter().map(|link| &*link.template_id).collect();
         let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
-        let mut found: Vec<_> = templates.filter(|(id, _)| !linked.contains(&***id)).collect();
+        let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
+        for link in &self.links {
+            found.remove(link.template_id.as_str());
+        }
+        let mut found: Vec<_> = found.into_values().collect();
         found.sort_by_key(|(id, site)| (&site.origin, site.span.start, *id));
         let warn = |(id, site): &(&PolicyId, &Site)| {
             let message = format!("the template `{id}` has no link, so it decides nothing");

@@ -11,6 +11,7 @@ use cedar_policy_core::ast;
 
 use crate::domain::{
     AccessRequest, Decision, DeniedBy, Outcome, Overlay, OverlayMode, PolicyError, PolicyId, RequestError, Uid, Value,
+    hint,
 };
 use crate::engine::broken::broken;
 use crate::engine::compiled::{self, Lineage, Seen};
@@ -251,8 +252,8 @@ fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>)
         _ => None,
     };
     let known = schema.into_iter().flat_map(SchemaModel::entity_type_names);
-    let near = unknown.map(|ty| misfit::near(&ty, known)).unwrap_or_default();
-    RequestError::new(code, pointer, diagnose::message(error) + &near)
+    let hint = unknown.map(|ty| hint(&ty, known)).unwrap_or_default();
+    RequestError::new(code, pointer, diagnose::message(error) + &hint)
 }
 
 /// The store as this request sees it.

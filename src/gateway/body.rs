@@ -1,6 +1,7 @@
 //! The body of a request as JSON, if everybody would read the same.
 
 use crate::domain::Value;
+use crate::domain::json::BYTE_ORDER_MARK;
 use crate::gateway::facts::{Body, Field, RequestFacts};
 use crate::gateway::media::{Json, Media};
 use crate::gateway::parts;
@@ -45,14 +46,14 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
 
 /// The body of a route that does not read it, as far as it is there: what it names may be taken for what the query says.
 /// It is an object of the names that any reader finds, whichever it takes the body for; only JSON shows values. Where the
-/// body cannot be read, it may name all of `queries`, and those of the `asked` that stand somewhere in its text.
+/// body cannot be read, it may name all of the `asked` that are queries, and the others if they stand somewhere in its text.
 ///
 /// # Errors
 /// If it is a form with more fields than all services read, or if there is one that is not shown.
 pub(super) fn seen<'x>(
     facts: &RequestFacts<'x>,
     asked: &[&str],
-    queries: &[&str],
+    is_query: &dyn Fn(&str) -> bool,
 ) -> Result<Option<Value<'x>>, Refusal> {
     let bytes = match facts.body {
         Body::Whole(bytes) => bytes,
@@ -96,7 +97,7 @@ pub(super) fn seen<'x>(
     if is_unread {
         let text = bytes.to_ascii_lowercase();
         let stands = |name: &str| memchr::memmem::find(&text, name.to_ascii_lowercase().as_bytes()).is_some();
-        names.extend(asked.iter().filter(|name| queries.contains(name) || stands(name)).map(|name| (*name).to_owned()));
+        names.extend(asked.iter().filter(|name| is_query(name) || stands(name)).map(|name| (*name).to_owned()));
     }
     members.extend(names.into_iter().map(|name| (name.into(), Value::Null)));
     Ok(Some(Value::Object(members)))
@@ -104,7 +105,7 @@ pub(super) fn seen<'x>(
 
 /// Whether the first sign is an open brace, after a mark of the byte order and blanks.
 fn begins_as_object(bytes: &[u8]) -> bool {
-    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(bytes);
     text.trim_ascii_start().first() == Some(&b'{')
 }
 

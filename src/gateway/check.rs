@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Uid, closest};
+use crate::domain::{Uid, hint};
 use crate::engine::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 use crate::gateway::condition::{Condition, Test};
 use crate::gateway::raw::RawValue;
@@ -43,7 +43,7 @@ impl<'f> Checker<'f> {
         }
         let same = |known: &&str| last(known) == last(name);
         let elsewhere = facts.type_names().find(same).map(|known| format!("; there is `{known}`: set `namespace`"));
-        let hint = elsewhere.unwrap_or_else(|| near(name, facts.type_names()));
+        let hint = elsewhere.unwrap_or_else(|| hint(name, facts.type_names()));
         Err(format!("the schema has no entity type `{name}`{hint}"))
     }
 
@@ -54,7 +54,7 @@ impl<'f> Checker<'f> {
         }
         let mut elsewhere = facts.action_types(&action.id);
         let elsewhere = elsewhere.next().map(|ty| format!("; there is `{ty}::\"{}\"`: set `namespace`", action.id));
-        let hint = elsewhere.unwrap_or_else(|| near(&action.id, facts.action_ids(&action.type_name)));
+        let hint = elsewhere.unwrap_or_else(|| hint(&action.id, facts.action_ids(&action.type_name)));
         Err(format!("the schema has no action `{action}`{hint}"))
     }
 
@@ -195,7 +195,7 @@ impl<'f> Checker<'f> {
             let declared = facts.map(|facts| facts.context.get(name));
             if declared == Some(None) {
                 let known = facts.into_iter().flat_map(|facts| facts.context.keys().map(String::as_str));
-                problem(format!("the context of `{}` has no member `{name}`{}", scope.action.id, near(name, known)));
+                problem(format!("the context of `{}` has no member `{name}`{}", scope.action.id, hint(name, known)));
                 continue;
             }
             let declared = declared.flatten();
@@ -276,8 +276,4 @@ fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 /// A name without its namespace.
 fn last(name: &str) -> &str {
     name.rsplit("::").next().unwrap_or(name)
-}
-
-fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    closest(word, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }

@@ -31,7 +31,7 @@ pub(super) struct Media {
     /// Its bytes cannot be looked into as they are: they are compressed, or in an encoding that hides ASCII.
     pub(super) hidden: bool,
     /// Its type is one of pictures and the like, that are compressed for good reason and are no JSON.
-    pub(super) binary: bool,
+    binary: bool,
 }
 
 /// Whether a body is JSON.

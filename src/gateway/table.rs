@@ -198,10 +198,11 @@ impl RouteTable {
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
         } else {
             // the service may put the path, the query and the body together
-            let shown = matches!(facts.body, Body::Whole(_));
+            let shown = matches!(facts.body, Body::Whole(bytes) if !bytes.is_empty());
             let asked: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(shown)).collect();
-            let queries: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(false)).collect();
-            if asked.is_empty() { None } else { body::seen(&facts, &asked, &queries)? }
+            let is_query =
+                |name: &str| self.among(routes).flat_map(|route| route.asked_of_body(false)).any(|query| query == name);
+            if asked.is_empty() { None } else { body::seen(&facts, &asked, &is_query)? }
         };
         self.choose(routes, facts, target, body)
     }

@@ -10,28 +10,15 @@ use palisade::transport::Surface;
 use serde_json::json;
 
 use crate::support::Server;
-use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
+use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, hpack_text};
 use crate::support::http::connect;
 use crate::support::tiny::{ask, tiny};
 
 /// A field that goes into no table.
 fn literal(name: &str, value: &str) -> Vec<u8> {
     let mut block = vec![0];
-    for text in [name, value] {
-        let mut rest = text.len();
-        if rest < 127 {
-            block.push(rest as u8);
-        } else {
-            block.push(127);
-            rest -= 127;
-            while rest >= 128 {
-                block.push((rest % 128 + 128) as u8);
-                rest /= 128;
-            }
-            block.push(rest as u8);
-        }
-        block.extend_from_slice(text.as_bytes());
-    }
+    hpack_text(&mut block, name);
+    hpack_text(&mut block, value);
     block
 }
 

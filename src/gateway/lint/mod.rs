@@ -28,6 +28,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::domain::Diagnostic;
+use crate::domain::json::without_byte_order_mark;
 use crate::gateway::same_name;
 
 pub use questions::questions;
@@ -85,7 +86,7 @@ pub fn lint(gateway: Gateway, sources: &[Source], files: Files<'_>) -> Vec<Diagn
             findings.push(Diagnostic::error(origin, message).rule(NOT_CHECKED).help("name the parts of it"));
         } else {
             // a mark at the beginning, as some editors write it
-            small.push((origin.clone(), text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()));
+            small.push((origin.clone(), without_byte_order_mark(text).to_owned()));
         }
     }
     let one: fn(&str, &str, Files<'_>) -> Vec<Diagnostic> = match gateway {

@@ -14,7 +14,7 @@ use super::context::Caller;
 use super::sampler::Sampler;
 use super::settings::TraceSettings;
 use super::wire::{Frame, rejected};
-use crate::telemetry::{Metrics, outbound, supervised};
+use crate::telemetry::{Metrics, outbound, start_thread, supervised};
 
 /// How often a batch is sent that the collector could not take.
 const ATTEMPTS: u32 = 5;
@@ -67,8 +67,7 @@ impl Tracer {
         let (queue, spans) = sync_channel(settings.queue);
         let mut exporter = Exporter::new(settings, spans, shared.clone())?;
         let work = supervised("palisade-traces", metrics, move || exporter.run());
-        let thread = thread::Builder::new().name("palisade-traces".to_owned()).spawn(work);
-        let thread = thread.map_err(|error| format!("no thread can be started: {error}"))?;
+        let thread = start_thread("palisade-traces", None, work).map_err(|error| error.to_string())?;
         let (sampler, joins, sender) = (settings.sampler, settings.joins, thread.thread().clone());
         Ok(Self { sampler, joins, queue, shared, sender, thread: Mutex::new(Some(thread)) })
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use super::client::{Reply, Say};
 use crate::support::frames::{
-    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, hpack_text,
 };
 
 /// The largest frame that everybody takes.
@@ -24,14 +24,14 @@ pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
     for (name, value) in pseudo.iter().chain(headers) {
         // a literal that is never indexed: what a path says may be a secret
         block.push(0x10);
-        text(&mut block, &name.to_ascii_lowercase());
-        text(&mut block, value);
+        hpack_text(&mut block, &name.to_ascii_lowercase());
+        hpack_text(&mut block, value);
     }
     let mut trailers = Vec::new();
     for (name, value) in &what.trailers {
         trailers.push(0x10);
-        text(&mut trailers, &name.to_ascii_lowercase());
-        text(&mut trailers, value);
+        hpack_text(&mut trailers, &name.to_ascii_lowercase());
+        hpack_text(&mut trailers, value);
     }
     let end = |last: bool| if last { END_STREAM } else { 0 };
     let mut out = PREFACE.to_vec();
@@ -76,23 +76,6 @@ fn answer(stream: &mut TcpStream) -> io::Result<Option<u16>> {
             _ => {}
         }
     }
-}
-
-/// A string of HPACK, as it is: its length begins with seven bits.
-fn text(out: &mut Vec<u8>, text: &str) {
-    let mut length = text.len();
-    if length < 127 {
-        out.push(length as u8);
-    } else {
-        out.push(127);
-        length -= 127;
-        while length >= 128 {
-            out.push((length % 128 + 128) as u8);
-            length /= 128;
-        }
-        out.push(length as u8);
-    }
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// The status, which is the first field of an answer: one of seven numbers, or three digits, packed or not.

@@ -25,3 +25,20 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(payload);
     frame
 }
+
+/// A string of HPACK, as it is: its length begins with seven bits.
+pub fn hpack_text(out: &mut Vec<u8>, text: &str) {
+    let mut length = text.len();
+    if length < 127 {
+        out.push(length as u8);
+    } else {
+        out.push(127);
+        length -= 127;
+        while length >= 128 {
+            out.push((length % 128 + 128) as u8);
+            length /= 128;
+        }
+        out.push(length as u8);
+    }
+    out.extend_from_slice(text.as_bytes());
+}
