@@ -3,21 +3,30 @@
 /// The longest word that is compared: a request may bring any word, and comparing costs the product of the lengths.
 const LONGEST: usize = 100;
 
-/// The candidate that `word` was probably meant to be, if one is near.
+/// The candidate that `word` was probably meant to be, if one is near. Of several that are as near, the first in the
+/// order of their texts: the answer does not depend on the order in which they come.
 #[must_use]
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {
         return None;
     }
-    let length = word.chars().count();
-    let allowed = (length / 3).max(1);
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.chars().count().abs_diff(length) <= allowed)
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let near = |candidate: &'a str| {
+        // a namespace that both have says nothing about whether the names are alike
+        let shared = shared_namespace(word, candidate);
+        let (word, name) = (&word[shared..], &candidate[shared..]);
+        let length = word.chars().count();
+        let allowed = (length / 3).max(1);
+        let plausible = name.chars().count().abs_diff(length) <= allowed;
+        let distance = plausible.then(|| distance(word, name))?;
+        (distance <= allowed).then_some((distance, candidate))
+    };
+    candidates.into_iter().filter_map(near).min().map(|(_, candidate)| candidate)
+}
+
+/// How many bytes of namespaces (`App::Sub::`) two names begin with alike.
+fn shared_namespace(a: &str, b: &str) -> usize {
+    let alike = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    a.as_bytes()[..alike].windows(2).rposition(|pair| pair == b"::").map_or(0, |at| at + 2)
 }
 
 /// The end of a message about a `word` that is not known: the one of the `known` that was probably meant, if one is near.
@@ -67,5 +76,27 @@ mod tests {
         ] {
             assert_eq!(closest(word, ["policies", "listen", "cache", "edit"]), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn compares_names_without_the_namespace_that_they_share() {
+        let types = ["App::Sub::Doc", "App::Sub::Device", "App::Group", "Folder"];
+        for (word, expected) in [
+            ("App::Sub::Action", None),
+            ("App::Sub::Dco", Some("App::Sub::Doc")),
+            ("App::Sub::Devise", Some("App::Sub::Device")),
+            ("App::Grup", Some("App::Group")),
+            ("Ap::Group", Some("App::Group")),
+            ("Foldre", Some("Folder")),
+            ("App::Sub::", None),
+        ] {
+            assert_eq!(closest(word, types), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn does_not_depend_on_the_order_of_the_candidates() {
+        assert_eq!(closest("bat", ["cat", "bar", "hat"]), Some("bar"));
+        assert_eq!(closest("bat", ["hat", "cat", "bar"]), Some("bar"));
     }
 }
