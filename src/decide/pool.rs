@@ -1,8 +1,11 @@
 //! The threads on which Cedar's own evaluator decides what the compiled engine leaves to it.
 //!
 //! The reference is a thousand times slower and recurses with the depth of policies, so it never runs on the threads
-//! that serve connections: one request must not hold up the others. Few threads, a queue that is bounded in requests
+//! that serve connections: one request must not hold up the others. Few threads, queues that are bounded in requests
 //! and in bytes, and a deadline after which whoever asked gets an error, which no gateway reads as an allow.
+//!
+//! An evaluation looks at its deadline only between policies, and to make Cedar's values of a large request takes longer
+//! than that. So large requests have a thread of their own: they wait for each other, and small ones never wait for them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,21 +19,20 @@ use tokio::sync::oneshot;
 
 use crate::decide::CheckError;
 use crate::domain::{AccessRequest, Decision};
-use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
+use crate::engine::{EVALUATION_STACK_BYTES, Snapshot, Undecided, give_back_freed};
 use crate::telemetry::{Metrics, start_thread, supervised};
 
-/// Requests that may wait.
+/// Requests that may wait in each queue.
 const QUEUE: usize = 256;
 
-/// Bytes of requests that may wait or be at work, about.
+/// Bytes of large requests that may wait or be at work, about. Small ones are bounded by their number.
 const QUEUE_BYTES: usize = 32 << 20;
 
 /// A request that weighs more is large. As Cedar's own values it takes up to some forty times its weight.
 const LARGE: usize = 64 << 10;
 
-/// Bytes of large requests that may be at work at a time, about, however many threads there are. One that is alone may
-/// weigh more.
-const LARGE_AT_WORK: usize = 8 << 20;
+/// An evaluation that took longer may have freed much, which the allocator keeps for its thread.
+pub(super) const LONG: Duration = Duration::from_millis(100);
 
 /// How long a request may wait and be at work altogether.
 pub(super) const DEADLINE: Duration = Duration::from_secs(1);
@@ -38,11 +40,12 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a batch may take, whoever decides its items.
 pub(super) const BATCH_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The threads and their queue.
+/// The threads and their queues.
 #[derive(Debug)]
 pub(super) struct ReferencePool {
-    jobs: SyncSender<Job>,
-    bytes: Arc<AtomicUsize>,
+    small: SyncSender<Job>,
+    large: SyncSender<Job>,
+    large_bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -53,15 +56,24 @@ struct Job {
     now: i64,
     deadline: Instant,
     answer: oneshot::Sender<Result<Decision, CheckError>>,
-    /// Given back when the job is over, however it ends.
-    weight: Weight,
+    /// Of a large one: given back when the job is over, however it ends.
+    _weight: Option<Weight>,
 }
 
 /// Bytes of a budget.
 #[derive(Debug)]
-struct Weight {
+pub(super) struct Weight {
     bytes: usize,
     of: Arc<AtomicUsize>,
+}
+
+impl Weight {
+    /// Takes `bytes` of a budget of `most`, if there are so many left.
+    pub(super) fn take(of: &Arc<AtomicUsize>, bytes: usize, most: usize) -> Option<Self> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|after| *after <= most);
+        of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Self { bytes, of: of.clone() })
+    }
 }
 
 impl Drop for Weight {
@@ -71,21 +83,23 @@ impl Drop for Weight {
 }
 
 impl ReferencePool {
-    /// Starts half as many threads as the machine has cores, at least one.
+    /// Starts half as many threads as the machine has cores, at least one, and one for large requests.
     ///
     /// # Errors
-    /// If none can be started.
+    /// If one cannot be started.
     pub(super) fn start(metrics: &Arc<Metrics>) -> std::io::Result<Self> {
-        let (jobs, queue) = sync_channel::<Job>(QUEUE);
-        let queue = Arc::new(Mutex::new(queue));
-        let large = Arc::new(AtomicUsize::new(0));
-        let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        for _ in 0..threads {
-            let (queue, large) = (queue.clone(), large.clone());
-            let work = supervised("palisade-reference", metrics.clone(), move || work(&queue, &large));
-            start_thread("palisade-reference", Some(EVALUATION_STACK_BYTES), work)?;
-        }
-        Ok(Self { jobs, bytes: Arc::new(AtomicUsize::new(0)) })
+        let start = |threads: usize| {
+            let (jobs, queue) = sync_channel::<Job>(QUEUE);
+            let queue = Arc::new(Mutex::new(queue));
+            for _ in 0..threads {
+                let queue = queue.clone();
+                let work = supervised("palisade-reference", metrics.clone(), move || work(&queue));
+                start_thread("palisade-reference", Some(EVALUATION_STACK_BYTES), work)?;
+            }
+            Ok::<_, std::io::Error>(jobs)
+        };
+        let small = start(thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)))?;
+        Ok(Self { small, large: start(1)?, large_bytes: Arc::new(AtomicUsize::new(0)) })
     }
 
     /// Decides `request` at `snapshot` until `deadline`.
@@ -104,15 +118,16 @@ impl ReferencePool {
             return Err(CheckError::TooSlow);
         }
         let bytes = request.weight();
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let weight = Weight { bytes, of: self.bytes.clone() };
-        if before + bytes > QUEUE_BYTES {
-            return Err(CheckError::Overloaded);
-        }
+        let (queue, weight) = if bytes > LARGE {
+            let weight = Weight::take(&self.large_bytes, bytes, QUEUE_BYTES).ok_or(CheckError::Overloaded)?;
+            (&self.large, Some(weight))
+        } else {
+            (&self.small, None)
+        };
         let (answer, answered) = oneshot::channel();
         let request = request.clone().into_owned();
-        let job = Job { snapshot, request, now, deadline, answer, weight };
-        self.jobs.try_send(job).map_err(|error| match error {
+        let job = Job { snapshot, request, now, deadline, answer, _weight: weight };
+        queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => CheckError::Overloaded,
             TrySendError::Disconnected(_) => CheckError::Internal,
         })?;
@@ -124,22 +139,11 @@ impl ReferencePool {
     }
 }
 
-/// Its part of what large requests may weigh at work; `None` if others leave too little. Small ones need none.
-fn at_work(bytes: usize, large: &Arc<AtomicUsize>) -> Option<Weight> {
-    let bytes = if bytes > LARGE { bytes } else { 0 };
-    let fits = |used: usize| {
-        let after = used.saturating_add(bytes);
-        (bytes == 0 || used == 0 || after <= LARGE_AT_WORK).then_some(after)
-    };
-    large.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-    Some(Weight { bytes, of: large.clone() })
-}
-
-fn work(queue: &Mutex<Receiver<Job>>, large: &Arc<AtomicUsize>) {
+fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
         // held while waiting: the threads take turns, and the one that gets a job lets go at once
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { snapshot, request, now, deadline, answer, weight }) = job else { return };
+        let Ok(Job { snapshot, request, now, deadline, answer, _weight }) = job else { return };
         if answer.is_closed() {
             continue;
         }
@@ -147,13 +151,14 @@ fn work(queue: &Mutex<Receiver<Job>>, large: &Arc<AtomicUsize>) {
             let _ = answer.send(Err(CheckError::TooSlow));
             continue;
         }
-        let Some(_at_work) = at_work(weight.bytes, large) else {
-            let _ = answer.send(Err(CheckError::Overloaded));
-            continue;
-        };
-        let decided = catch_unwind(AssertUnwindSafe(|| snapshot.decide(&request, now)));
+        let begun = Instant::now();
+        let wanted = || !answer.is_closed() && Instant::now() < deadline;
+        let decided = catch_unwind(AssertUnwindSafe(|| snapshot.decide_while(&request, now, &wanted)));
         let decided = match decided {
-            Ok(result) => result.map_err(CheckError::Invalid),
+            Ok(result) => result.map_err(|undecided| match undecided {
+                Undecided::Refused(error) => CheckError::Invalid(error),
+                Undecided::GivenUp => CheckError::TooSlow,
+            }),
             Err(_) => {
                 tracing::error!(revision = %snapshot.revision(), "a decision failed inside the engine");
                 Err(CheckError::Internal)
@@ -162,6 +167,10 @@ fn work(queue: &Mutex<Receiver<Job>>, large: &Arc<AtomicUsize>) {
         // the snapshot must not outlive its replacement for as long as this thread waits for the next job
         drop(snapshot);
         let _ = answer.send(decided);
+        drop(request);
+        if begun.elapsed() > LONG {
+            give_back_freed();
+        }
     }
 }
 
@@ -172,17 +181,36 @@ mod tests {
     use crate::engine::{EngineKind, EngineSettings, Validation, on_big_stack};
 
     #[test]
-    fn large_requests_share_what_may_be_at_work() {
-        let large = Arc::new(AtomicUsize::new(0));
-        let half = at_work(LARGE_AT_WORK / 2, &large).unwrap();
-        let other = at_work(LARGE_AT_WORK / 2, &large).unwrap();
-        assert!(at_work(LARGE + 1, &large).is_none());
-        assert!(at_work(LARGE, &large).is_some(), "a small one is never refused");
-        drop((half, other));
-        let alone = at_work(10 * LARGE_AT_WORK, &large).unwrap();
-        assert!(at_work(LARGE + 1, &large).is_none() && at_work(1, &large).is_some());
-        drop(alone);
-        assert_eq!(large.load(Ordering::Relaxed), 0);
+    fn small_requests_never_wait_for_large_ones() {
+        let settings =
+            EngineSettings { validation: Validation::Off, kind: EngineKind::Reference, ..EngineSettings::default() };
+        let revision = Revision { incarnation: 1, counter: 1 };
+        let built = on_big_stack(|| Snapshot::build(Arc::new(Bundle::default()), &settings, revision)).unwrap();
+        let snapshot = Arc::new(built.unwrap().0);
+        let uid = |text| Uid::parse(text).unwrap();
+        let small = AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\""));
+        let mut large = small.clone();
+        let text = format!("[{}[0]]", "[0],".repeat(50_000));
+        let value = crate::domain::Value::parse(text.as_bytes()).unwrap();
+        large.context = crate::domain::Value::Object(vec![("a".into(), value.into_owned())]);
+        let pool = ReferencePool::start(&Arc::new(Metrics::new().unwrap())).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let later = Instant::now() + Duration::from_secs(60);
+        runtime.block_on(async {
+            let mut many = Box::pin(async {
+                for _ in 0..4 {
+                    let _ = pool.decide(snapshot.clone(), &large, 0, later).await;
+                }
+            });
+            // every large one is sent, and none is waited for
+            let first = tokio::time::timeout(Duration::from_millis(1), &mut many).await;
+            for _ in 0..20 {
+                let decided = pool.decide(snapshot.clone(), &small, 0, later).await;
+                assert!(decided.is_ok_and(|decision| !decision.outcome.is_allow()));
+            }
+            assert!(first.is_ok() || pool.large_bytes.load(Ordering::Relaxed) > 0, "the large one is over already");
+            many.await;
+        });
     }
 
     #[test]
@@ -208,7 +236,7 @@ mod tests {
             let decided = runtime.block_on(pool.decide(snapshot.clone(), request, 0, deadline));
             assert_eq!(decided.map(|decision| assert!(!decision.outcome.is_allow())), expected);
         }
-        while pool.bytes.load(Ordering::Relaxed) > 0 {
+        while pool.large_bytes.load(Ordering::Relaxed) > 0 {
             thread::yield_now();
         }
     }

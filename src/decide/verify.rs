@@ -6,19 +6,23 @@
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::decide::pool::{LONG, Weight};
 use crate::domain::{AccessRequest, Decision};
-use crate::engine::{EVALUATION_STACK_BYTES, Snapshot};
+use crate::engine::{EVALUATION_STACK_BYTES, Snapshot, give_back_freed};
 use crate::telemetry::{Metrics, VerifyResult, start_thread, supervised};
 
 /// Decisions that may wait to be compared. Each holds its snapshot, so the queue is short.
 const QUEUE: usize = 16;
+
+/// What their requests may weigh, with the one that is compared: as Cedar's values they take up to forty times as much.
+const QUEUE_BYTES: usize = 1 << 20;
 
 /// After work that took `t` of CPU time, the sampler rests for this many times `t`.
 const REST: u32 = 99;
@@ -32,6 +36,7 @@ pub struct Sampler {
     every: NonZeroU32,
     seen: AtomicU32,
     queue: SyncSender<Sample>,
+    bytes: Arc<AtomicUsize>,
     /// Whether it rests for long.
     resting: Arc<AtomicBool>,
     mismatched: Arc<AtomicBool>,
@@ -45,6 +50,7 @@ struct Sample {
     /// The clock that the decision was made with, in milliseconds since 1970.
     now: i64,
     decision: Arc<Decision>,
+    _weight: Weight,
 }
 
 impl Sampler {
@@ -59,7 +65,8 @@ impl Sampler {
         let work = move || run(&samples, &found, &rests, &counts);
         let work = supervised("palisade-verify", metrics.clone(), work);
         start_thread("palisade-verify", Some(EVALUATION_STACK_BYTES), work)?;
-        Ok(Self { every, seen: AtomicU32::new(0), queue, resting, mismatched, metrics })
+        let bytes = Arc::new(AtomicUsize::new(0));
+        Ok(Self { every, seen: AtomicU32::new(0), queue, bytes, resting, mismatched, metrics })
     }
 
     /// Whether a decision was ever found to differ.
@@ -82,11 +89,15 @@ impl Sampler {
         if self.resting.load(Ordering::Acquire) {
             return self.metrics.verify(VerifyResult::Dropped).inc();
         }
+        let Some(weight) = Weight::take(&self.bytes, request.weight(), QUEUE_BYTES) else {
+            return self.metrics.verify(VerifyResult::Dropped).inc();
+        };
         let sample = Sample {
             snapshot: snapshot.clone(),
             request: request.clone().into_owned(),
             now,
             decision: decision.clone(),
+            _weight: weight,
         };
         if self.queue.try_send(sample).is_err() {
             self.metrics.verify(VerifyResult::Dropped).inc();
@@ -116,7 +127,11 @@ fn run(samples: &Receiver<Sample>, mismatched: &AtomicBool, resting: &AtomicBool
         }
         // the snapshot must not live for as long as the rest takes; freeing it is part of the work
         drop(sample);
-        let rest = rest_after(cpu_time().saturating_sub(before));
+        let took = cpu_time().saturating_sub(before);
+        if took > LONG {
+            give_back_freed();
+        }
+        let rest = rest_after(took);
         if rest < LONG_REST {
             thread::sleep(rest);
             continue;
@@ -190,7 +205,8 @@ mod tests {
         let request = AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\""));
         let mut decision = snapshot.decide(&request, 0).unwrap();
         decision.outcome = outcome;
-        Sample { snapshot: Arc::new(snapshot), request, now: 0, decision: Arc::new(decision) }
+        let weight = Weight::take(&Arc::default(), 0, 0).unwrap();
+        Sample { snapshot: Arc::new(snapshot), request, now: 0, decision: Arc::new(decision), _weight: weight }
     }
 
     #[test]
@@ -219,7 +235,7 @@ mod tests {
     fn what_comes_in_a_long_rest_is_counted_and_not_kept() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let sampler = Sampler::start(NonZeroU32::MIN, metrics.clone()).unwrap();
-        let Sample { snapshot, request, now, decision } = sample(Outcome::Allow);
+        let Sample { snapshot, request, now, decision, .. } = sample(Outcome::Allow);
         sampler.resting.store(true, Ordering::Release);
         for _ in 0..100 {
             sampler.offer(&snapshot, &request, now, &decision);
@@ -229,10 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_is_too_large_is_counted_and_not_kept() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let sampler = Sampler::start(NonZeroU32::MIN, metrics.clone()).unwrap();
+        let Sample { snapshot, mut request, now, decision, .. } = sample(Outcome::Allow);
+        request.context = crate::domain::Value::String("x".repeat(QUEUE_BYTES).into());
+        sampler.offer(&snapshot, &request, now, &decision);
+        assert_eq!(metrics.verify(VerifyResult::Dropped).get(), 1);
+        assert_eq!(Arc::strong_count(&snapshot), 1);
+    }
+
+    #[test]
     fn mismatches_are_counted_and_remembered() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let sampler = Sampler::start(NonZeroU32::MIN, metrics.clone()).unwrap();
-        let Sample { snapshot, request, now, decision } = sample(Outcome::Deny);
+        let Sample { snapshot, request, now, decision, .. } = sample(Outcome::Deny);
         assert!(!sampler.mismatched());
         sampler.offer(&snapshot, &request, now, &decision);
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -6,8 +6,10 @@ use cedar_policy::{Entities, Entity, EntityUid};
 use cedar_policy_core::ast::PartialValue;
 
 use crate::domain::{Diagnostic, Document, Value};
+use crate::engine::decode::uid_parts;
 use crate::engine::diagnose;
 use crate::engine::guard::{self, HierarchyFault};
+use crate::engine::layout::is_action_type;
 use crate::engine::load::problems::{Place, Problems};
 use crate::engine::load::read::{Failure, read};
 use crate::engine::misfit;
@@ -46,7 +48,7 @@ pub fn from_request(value: &Value<'_>, schema: Option<&SchemaModel>, limits: &Li
     let mut entities = Vec::with_capacity(elements.len());
     let mut places = HashMap::new();
     for (i, element) in elements.iter().enumerate() {
-        let entity = one(element, schema).map_err(|message| format!("[{i}]: {message}"))?;
+        let entity = one(element, schema, true).map_err(|message| format!("[{i}]: {message}"))?;
         if let Some(first) = places.insert(entity.uid(), i) {
             return Err(format!("[{i}]: entity `{}` is there twice; the first is at [{first}]", entity.uid()));
         }
@@ -83,7 +85,7 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, origin: &str, place: Place, value: &Value<'_>) {
-        let entity = match one(value, self.schema) {
+        let entity = match one(value, self.schema, false) {
             Ok(entity) => entity,
             Err(message) => return self.problems.push(Diagnostic::error(origin, message), Some(place)),
         };
@@ -98,13 +100,20 @@ impl Reader<'_> {
     }
 }
 
-/// One entity, or what is wrong with it.
-fn one(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, String> {
+/// One entity, or what is wrong with it. One of a request may be large, and is seen through before Cedar reads it.
+fn one(value: &Value<'_>, schema: Option<&SchemaModel>, of_request: bool) -> Result<Entity, String> {
     let named = |message: String| format!("{}{message}", name_of(value));
     strict::entity(value, schema).map_err(named)?;
-    let entity = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar)).map_err(|error| {
-        named(misfit::entity(value, schema).map_or_else(|| diagnose::message(&error), |misfit| misfit.message))
-    })?;
+    let read = || Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar));
+    let misfit = || misfit::entity(value, schema);
+    // actions are the schema's: they have no entity type there
+    let is_action = value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty));
+    if of_request && !is_action {
+        let conforms = |entity| Entities::from_entities([entity], schema.map(|s| &s.cedar)).is_ok();
+        misfit::before_cedar(misfit(), || !read().is_ok_and(conforms)).map_err(named)?;
+    }
+    let words = |error| misfit().map_or_else(|| diagnose::message(&error), |misfit| misfit.message);
+    let entity = read().map_err(words).map_err(named)?;
     let core: &cedar_policy_core::ast::Entity = entity.as_ref();
     let residual = |value: &PartialValue| matches!(value, PartialValue::Residual(_));
     if core.attrs().chain(core.tags()).any(|(_, value)| residual(value)) {

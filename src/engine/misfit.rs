@@ -1,7 +1,9 @@
 //! Says in words why Cedar's reader refuses a value: which member, what was expected, and what the right form is.
 //!
-//! Cedar's own messages name types of its program, or no member. This is asked only about what Cedar has refused, so
-//! it decides nothing: where it finds no reason, Cedar's words stand.
+//! Cedar's own messages name types of its program, or no member. Where nothing is found here, Cedar's words stand.
+//!
+//! What comes with a request is asked about before Cedar makes its values of it, which are up to forty times as large:
+//! so whatever is found here must be refused by Cedar too. Builds with debug assertions ask both, as all tests do.
 
 use crate::domain::{Text, Uid, Value, hint};
 use crate::engine::conform::{self, Name, constructor};
@@ -15,6 +17,8 @@ pub struct Misfit {
     pub message: String,
     /// Where the member stands in the whole.
     pub place: Vec<Step>,
+    /// A member is missing, which Cedar may notice later than what is wrong with a member that is there.
+    pub is_missing: bool,
 }
 
 /// A step into a value.
@@ -28,7 +32,7 @@ pub enum Step {
 
 impl From<String> for Misfit {
     fn from(message: String) -> Self {
-        Self { message, place: Vec::new() }
+        Self { message, place: Vec::new(), is_missing: false }
     }
 }
 
@@ -56,6 +60,20 @@ impl Misfit {
     }
 }
 
+/// Refuses what comes with a request and has `misfit`, without Cedar; `refused_by_cedar` is asked in tests alone.
+///
+/// # Errors
+/// The misfit's words. One that Cedar may notice later than other faults of the request is left to Cedar.
+pub(super) fn before_cedar(misfit: Option<Misfit>, refused_by_cedar: impl FnOnce() -> bool) -> Result<(), String> {
+    match misfit {
+        Some(misfit) if !misfit.is_missing => {
+            debug_assert!(refused_by_cedar(), "Cedar takes what is refused here: {}", misfit.message);
+            Err(misfit.message)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Why an entity is refused, if it can be said.
 #[must_use]
 pub fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit> {
@@ -66,7 +84,7 @@ pub fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit
             None => {
                 let hint = hint(ty, schema.entity_type_names());
                 let message = format!("the schema declares no entity type `{ty}`{hint}");
-                return Some(Misfit { message, place: steps(&Name::Root("uid")) });
+                return Some(Misfit { message, place: steps(&Name::Root("uid")), is_missing: false });
             }
         },
         _ => None,
@@ -105,7 +123,8 @@ fn members(value: &Value<'_>, declared: Option<&Members>, owner: &str, place: &N
     let missing = declared?.iter().find(|(key, member)| member.required && value.get(key).is_none());
     missing.map(|(key, member)| {
         let example = example(&member.ty, None);
-        misfit(place, &format!("`{key}` is missing, which {owner} must have: {}, such as {example}", name(&member.ty)))
+        let problem = format!("`{key}` is missing, which {owner} must have: {}, such as {example}", name(&member.ty));
+        Misfit { is_missing: true, ..misfit(place, &problem) }
     })
 }
 
@@ -171,8 +190,11 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfi
     match (ty, found) {
         (Some(Type::Record(declared)), Value::Object(_)) => members(found, Some(declared), "this record", place),
         (None | Some(Type::Unknown), Value::Object(_)) => {
-            if found.get("__entity").is_some() || found.get("__extn").is_some() {
+            if found.get("__entity").is_some() {
                 return None;
+            }
+            if let Some(call) = found.get("__extn") {
+                return called(call).map(|problem| misfit(place, &problem));
             }
             members(found, None, "", place)
         }
@@ -187,11 +209,20 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfi
     }
 }
 
+/// What is wrong with a call of a function that makes a value of a text.
+fn called(call: &Value<'_>) -> Option<String> {
+    let (function, text) = (call.get("fn")?.as_str()?, call.get("arg")?.as_str()?);
+    let extension = ["ipaddr", "decimal", "datetime", "duration"].into_iter();
+    let extension = extension.into_iter().find(|extension| constructor(extension) == Some(function))?;
+    let name = name(&Type::Extension(extension.into()));
+    (!parses(extension, text)).then(|| format!("`{text}` is not {name}, such as `{}`", argument(extension)))
+}
+
 /// From here on numbers may not fit 64 bits.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_807.0;
 
 fn misfit(place: &Name<'_>, problem: &str) -> Misfit {
-    Misfit { message: format!("`{place}`: {problem}"), place: steps(place) }
+    Misfit { message: format!("`{place}`: {problem}"), place: steps(place), is_missing: false }
 }
 
 fn steps(place: &Name<'_>) -> Vec<Step> {

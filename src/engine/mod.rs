@@ -44,6 +44,6 @@ pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use memory::give_back_freed;
 pub use settings::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Semantics, Validation};
-pub use snapshot::{Loading, Observers, Snapshot};
+pub use snapshot::{GoOn, Loading, Observers, Snapshot, Undecided};
 pub use stack::{EVALUATION_STACK_BYTES, begin_on_big_stack, on_big_stack};
 pub use validate::{Verdict, check};

@@ -21,9 +21,9 @@ use crate::engine::entities as documents;
 use crate::engine::layout::is_action_type;
 use crate::engine::misfit;
 use crate::engine::policies;
-use crate::engine::schema::{Members, SchemaModel, Type};
+use crate::engine::schema::{SchemaModel, Type};
 use crate::engine::settings::{NowPolicy, Semantics};
-use crate::engine::snapshot::Snapshot;
+use crate::engine::snapshot::{GoOn, Snapshot, Undecided};
 use crate::engine::strict;
 
 static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
@@ -32,21 +32,22 @@ static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
 /// `now` is the sidecar's clock in milliseconds since 1970.
 ///
 /// # Errors
-/// If the request does not fit the schema, or its values are no Cedar values.
+/// If the request does not fit the schema, its values are no Cedar values, or `go_on` said false.
 pub fn decide(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
     stored: &Entities,
     seen: Seen,
-) -> Result<Decision, RequestError> {
+    go_on: GoOn<'_>,
+) -> Result<Decision, Undecided> {
     let (cedar_request, context, filled) = self::request(snapshot, request, now)?;
     let entities = entities(snapshot, request, stored)?;
     let mut denied_by = match snapshot.core.settings.semantics {
         Semantics::Strict => unknown_entity(snapshot, request, &context, &entities),
         Semantics::Cedar => None,
     };
-    let Authorized { allowed, mut reasons, mut errors } = authorize(snapshot, &cedar_request, &entities, seen)?;
+    let Authorized { allowed, mut reasons, mut errors } = authorize(snapshot, &cedar_request, &entities, seen, go_on)?;
     reasons.sort_unstable();
     errors.sort_unstable_by(|a, b| a.policy_id.cmp(&b.policy_id));
     let mut failed_forbids = errors.iter().filter(|error| snapshot.core.policies.forbids(&error.policy_id));
@@ -85,7 +86,8 @@ fn authorize(
     request: &Request,
     entities: &Entities,
     seen: Seen,
-) -> Result<Authorized, RequestError> {
+    go_on: GoOn<'_>,
+) -> Result<Authorized, Undecided> {
     let policies = &snapshot.core.policies;
     let whole = policies.trees.whole();
     let of_all = |set| Ok(heard(snapshot, &AUTHORIZER.is_authorized(request, set, entities)));
@@ -111,7 +113,10 @@ fn authorize(
     let mut parsing = policies.parsing(&snapshot.core.settings.limits);
     // set by set, and put together as Cedar would: a forbid that holds counts alone, else every permit that does
     let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-    while let Some(set) = parsing.next_set(&mut ids)? {
+    while let Some(set) = parsing.next_set(&mut ids).map_err(RequestError::from)? {
+        if !go_on() {
+            return Err(Undecided::GivenUp);
+        }
         let part = heard(snapshot, &AUTHORIZER.is_authorized(request, &cedar_policy::PolicySet::from(set), entities));
         let reasons = if part.allowed { &mut permits } else { &mut forbids };
         reasons.extend(part.reasons);
@@ -160,19 +165,24 @@ pub fn request<'c>(
     let declared = schema.and_then(|schema| schema.context(&request.action));
     strict::members(&context, declared, "context")
         .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
-    let cedar_context = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)))
-        .map_err(|error| invalid_context(&context, declared, &request.action, || diagnose::message(&error)))?;
+    let read = || Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)));
+    let whole = |context| {
+        let (principal, action, resource) = (principal.clone(), action.clone(), resource.clone());
+        Request::new(principal, action, resource, context, schema.map(|s| &s.cedar))
+    };
+    let misfit = || misfit::context(&context, declared, &request.action);
+    let invalid = |message| RequestError::new("invalid_context", "/context", message);
+    misfit::before_cedar(misfit(), || !read().is_ok_and(|context| whole(context).is_ok())).map_err(invalid)?;
+    let words =
+        |error: &dyn std::error::Error| misfit().map_or_else(|| diagnose::message(error), |misfit| misfit.message);
+    let cedar_context = read().map_err(|error| invalid(words(&error)))?;
     if matches!(cedar_context.as_ref(), cedar_policy_core::ast::Context::RestrictedResidual(_)) {
         return Err(RequestError::new("invalid_context", "/context", "an `unknown` value cannot be decided upon"));
     }
-    let cedar_request = Request::new(principal, action, resource, cedar_context, schema.map(|s| &s.cedar)).map_err(
-        |error| match &error {
-            RequestValidationError::InvalidContext(_) => {
-                invalid_context(&context, declared, &request.action, || diagnose::message(&error))
-            }
-            _ => invalid_request(&error, schema),
-        },
-    )?;
+    let cedar_request = whole(cedar_context).map_err(|error| match &error {
+        RequestValidationError::InvalidContext(_) => invalid(words(&error)),
+        _ => invalid_request(&error, schema),
+    })?;
     Ok((cedar_request, context, filled))
 }
 
@@ -218,17 +228,6 @@ fn datetime(milliseconds: i64) -> String {
         |_| "1970-01-01T00:00:00.000Z".to_owned(),
         |time| time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
     )
-}
-
-/// What does not fit, by its member; in Cedar's words where ours say nothing.
-fn invalid_context(
-    context: &Value<'_>,
-    declared: Option<&Members>,
-    action: &Uid<'_>,
-    cedar: impl FnOnce() -> String,
-) -> RequestError {
-    let message = misfit::context(context, declared, action).map_or_else(cedar, |misfit| misfit.message);
-    RequestError::new("invalid_context", "/context", message)
 }
 
 fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>) -> RequestError {

@@ -11,6 +11,7 @@ use cedar_policy::Entities;
 use crate::domain::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
 };
+use crate::engine::broken::broken;
 use crate::engine::change;
 use crate::engine::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
 use crate::engine::conform::{self, Dropped, Name};
@@ -70,6 +71,37 @@ pub struct Observers {
 impl fmt::Debug for Observers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observers").field("fallbacks", &self.fallbacks).finish_non_exhaustive()
+    }
+}
+
+/// Asked now and then whether a decision is still wanted.
+pub type GoOn<'g> = &'g dyn Fn() -> bool;
+
+/// For decisions that are made however long they take.
+const ALWAYS: GoOn<'static> = &|| true;
+
+/// Why there is no decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecided {
+    /// The request cannot be decided as it stands.
+    Refused(RequestError),
+    /// It was not wanted any more.
+    GivenUp,
+}
+
+impl Undecided {
+    /// The error of a decision that is always wanted.
+    fn refused(self) -> RequestError {
+        match self {
+            Self::Refused(error) => error,
+            Self::GivenUp => broken("a decision that was given up and always wanted"),
+        }
+    }
+}
+
+impl From<RequestError> for Undecided {
+    fn from(error: RequestError) -> Self {
+        Self::Refused(error)
     }
 }
 
@@ -227,15 +259,23 @@ impl Snapshot {
     /// Where only Cedar's own evaluator can say, it runs here: the thread must have
     /// [`super::EVALUATION_STACK_BYTES`], and may be held up. See [`Snapshot::decide_at_once`] for threads that may not.
     pub fn decide(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+        self.decide_while(request, now, ALWAYS).map_err(Undecided::refused)
+    }
+
+    /// The same, given up soon after `go_on` says false: between policies, of which one is never given up.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::decide`], and if it was given up.
+    pub fn decide_while(&self, request: &AccessRequest<'_>, now: i64, go_on: GoOn<'_>) -> Result<Decision, Undecided> {
         compiled::check_brought(&self.store, request)?;
         if let Some(entities) = &self.entities {
-            return reference::decide(self, request, now, entities, Seen::All);
+            return reference::decide(self, request, now, entities, Seen::All, go_on);
         }
-        match compiled::decide(self, request, now, true) {
+        match compiled::decide(self, request, now, Some(go_on)) {
             Ok(decision) => Ok(decision),
-            Err(Unsettled::Refused(error)) => Err(error),
+            Err(Unsettled::Undecided(undecided)) => Err(undecided),
             Err(Unsettled::Reference) => {
-                let decided = compiled::by_reference(self, request, now, Seen::Near);
+                let decided = compiled::by_reference(self, request, now, Seen::Near, go_on);
                 if decided.is_ok() {
                     self.core.fallbacks.fetch_add(1, Ordering::Relaxed);
                 }
@@ -256,9 +296,9 @@ impl Snapshot {
         if let Err(error) = compiled::check_brought(&self.store, request) {
             return Some(Err(error));
         }
-        match compiled::decide(self, request, now, false) {
+        match compiled::decide(self, request, now, None) {
             Ok(decision) => Some(Ok(decision)),
-            Err(Unsettled::Refused(error)) => Some(Err(error)),
+            Err(Unsettled::Undecided(undecided)) => Some(Err(undecided.refused())),
             Err(Unsettled::Reference) => None,
         }
     }
@@ -272,10 +312,11 @@ impl Snapshot {
     /// If the request does not fit the schema, or its values are no Cedar values.
     pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
         compiled::check_brought(&self.store, request)?;
-        match &self.entities {
-            None => compiled::by_reference(self, request, now, Seen::All),
-            Some(entities) => reference::decide(self, request, now, entities, Seen::All),
-        }
+        let decided = match &self.entities {
+            None => compiled::by_reference(self, request, now, Seen::All, ALWAYS),
+            Some(entities) => reference::decide(self, request, now, entities, Seen::All, ALWAYS),
+        };
+        decided.map_err(Undecided::refused)
     }
 
     /// How many decisions the reference had to make, of all states that share this one's [`Observers`].

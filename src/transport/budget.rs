@@ -9,8 +9,12 @@ use crate::telemetry::start_thread;
 /// What one connection holds is at most this part of a budget, so that one client leaves room for others.
 const CONNECTION_SHARE: usize = 4;
 
-/// When so much was held and nearly all of it was given back, the memory goes back to the system.
+/// When so much was held and nearly all of it was given back, the memory goes back to the system. So it is with large
+/// requests that came one after the other: each may have left its memory with another thread.
 const CROWD: usize = 16 << 20;
+
+/// A request that gives back more is large.
+const LARGE: usize = 64 << 10;
 
 /// How long after a crowd has left: its last tasks are still being freed.
 const CROWD_GONE: Duration = Duration::from_secs(1);
@@ -20,6 +24,8 @@ const CROWD_GONE: Duration = Duration::from_secs(1);
 pub struct Budget {
     most: usize,
     used: AtomicUsize,
+    /// What large requests gave back since memory was last given back to the system.
+    passed: AtomicUsize,
     /// So much was held that its memory is worth giving back.
     crowded: AtomicBool,
 }
@@ -28,7 +34,7 @@ impl Budget {
     /// A budget of that many bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { most, used: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
+        Self { most, used: AtomicUsize::new(0), passed: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
     }
 
     /// How many bytes are held at the moment.
@@ -55,6 +61,10 @@ impl Budget {
     fn give(&self, bytes: usize) {
         if bytes == 0 {
             return;
+        }
+        if bytes > LARGE && self.passed.fetch_add(bytes, Ordering::Relaxed) >= CROWD {
+            self.passed.store(0, Ordering::Relaxed);
+            self.crowded.store(true, Ordering::Relaxed);
         }
         let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
         if before - bytes < CROWD / 8

@@ -174,8 +174,8 @@ mod tests {
                         let own = r#"[{"uid":{"type":"R","id":"own"},"attrs":{},"parents":[{"type":"F","id":"top"}]},
                             {"uid":{"type":"P","id":"new"},"attrs":{},"parents":[{"type":"G","id":"staff"}]}]"#;
                         request.additional_entities = Some(Value::parse(own.as_bytes()).unwrap().into_owned());
-                        let near =
-                            super::super::by_reference(&snapshot, &request, 0, super::super::Seen::Near).unwrap();
+                        let near = super::super::Seen::Near;
+                        let near = super::super::by_reference(&snapshot, &request, 0, near, &|| true).unwrap();
                         let all = snapshot.decide_by_reference(&request, 0).unwrap();
                         assert_eq!(near, all, "{principal} {action} {resource} of {others}");
                         decided += near.reasons.len() + near.errors.len();

@@ -1,6 +1,7 @@
 //! One decision, from the request as it came in.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cedar_policy_core::ast;
@@ -20,7 +21,7 @@ use crate::engine::broken::broken;
 use crate::engine::cedar::utf8;
 use crate::engine::reference;
 use crate::engine::settings::Semantics;
-use crate::engine::snapshot::Snapshot;
+use crate::engine::snapshot::{GoOn, Snapshot, Undecided};
 use crate::engine::store::LOCAL;
 use crate::engine::value::Packer;
 
@@ -46,8 +47,8 @@ struct Outcomes {
 /// Why the compiled path has no decision.
 #[derive(Debug)]
 pub enum Unsettled {
-    /// The request cannot be decided as it stands.
-    Refused(RequestError),
+    /// There is none, whoever decides.
+    Undecided(Undecided),
     /// Only the reference can say: there is a construct that programs lack, a policy that fails here and not there, or
     /// a request that is not plainly right. So it is too with the messages of policies that fail, where the caller
     /// runs no reference.
@@ -56,12 +57,13 @@ pub enum Unsettled {
 
 impl From<TooExpensive> for Unsettled {
     fn from(error: TooExpensive) -> Self {
-        Self::Refused(error.into())
+        Self::Undecided(RequestError::from(error).into())
     }
 }
 
-/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970. With `may_refer` Cedar's
-/// evaluator says why policies fail; without it, such a decision is left to those who may wait for it.
+/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970. With `refer` Cedar's
+/// evaluator says why policies fail, for as long as that says true; without it, such a decision is left to those who may
+/// wait for it.
 ///
 /// # Errors
 /// If there is no decision here.
@@ -69,7 +71,7 @@ pub fn decide(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
-    may_refer: bool,
+    refer: Option<GoOn<'_>>,
 ) -> Result<Decision, Unsettled> {
     let mut packer = Packer { out: BUFFER.take() };
     let against = Against {
@@ -79,7 +81,7 @@ pub fn decide(
         limits: &snapshot.core.settings.limits,
     };
     let decided = match against.decode(request, now, &mut packer) {
-        Ok(decoded) => evaluate(snapshot, request, now, may_refer, &decoded, &packer),
+        Ok(decoded) => evaluate(snapshot, request, now, refer, &decoded, &packer),
         Err(_) => Err(Unsettled::Reference),
     };
     if packer.out.capacity() <= KEEP {
@@ -92,7 +94,7 @@ fn evaluate(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
-    may_refer: bool,
+    refer: Option<GoOn<'_>>,
     decoded: &Decoded<'_>,
     packer: &Packer,
 ) -> Result<Decision, Unsettled> {
@@ -109,11 +111,14 @@ fn evaluate(
     let mut outcomes = set.evaluate(&env)?;
     let mut errors = Vec::new();
     if !outcomes.failed.is_empty() {
-        if !may_refer && outcomes.failed.iter().any(|(_, failure)| *failure == Failure::Failed) {
-            return Err(Unsettled::Reference);
-        }
+        let untold = outcomes.failed.iter().any(|(_, failure)| *failure == Failure::Failed);
+        let go_on: GoOn<'_> = match refer {
+            Some(go_on) => go_on,
+            None if untold => return Err(Unsettled::Reference),
+            None => &|| true,
+        };
         outcomes.failed.sort_unstable_by_key(|(position, _)| set.entries[*position as usize].rank);
-        errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed)?;
+        errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed, go_on)?;
     }
     let denied_by = if strict {
         unknown_entity(snapshot, request, decoded, &env).or_else(|| {
@@ -242,7 +247,7 @@ fn uid_of(id: u32, decoded: &Decoded<'_>, env: &Env<'_>) -> Uid<'static> {
     }
 }
 
-/// The messages of policies that failed: the reference evaluates each over exactly what its evaluation read.
+/// The messages of policies that failed: the reference evaluates them over what their evaluations read.
 fn explain(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
@@ -250,12 +255,13 @@ fn explain(
     decoded: &Decoded<'_>,
     env: &Env<'_>,
     failed: &[(u32, Failure)],
+    go_on: GoOn<'_>,
 ) -> Result<Vec<PolicyError>, Unsettled> {
     let set = &snapshot.core.compiled;
-    let mut cedar_request = None;
     let mut missing: Option<(u32, Arc<str>)> = None;
     let mut errors = Vec::with_capacity(failed.len());
     let mut parsing = snapshot.core.policies.parsing(&snapshot.core.settings.limits);
+    let mut cedars = None;
     for (position, failure) in failed {
         let entry = &set.entries[*position as usize];
         if let Failure::NoEntity(id) = failure {
@@ -271,32 +277,47 @@ fn explain(
             errors.push(PolicyError { policy_id: entry.id.clone(), message });
             continue;
         }
-        if cedar_request.is_none() {
+        if !go_on() {
+            return Err(Unsettled::Undecided(Undecided::GivenUp));
+        }
+        if cedars.is_none() {
+            // once for all that failed: an entity that comes with the request may be as large as the request
             let made = reference::request(snapshot, request, now).map_err(|_| Unsettled::Reference)?.0;
-            cedar_request = Some(ast::Request::clone(made.as_ref()));
+            let entities = cut(env, &decoded.locals, reads(snapshot, decoded, env, failed))?;
+            cedars = Some((ast::Request::clone(made.as_ref()), entities));
         }
-        let Some(cedar_request) = &cedar_request else { return Err(Unsettled::Reference) };
-        let mut reads = Vec::new();
-        if let Condition::Program(program) = entry.condition {
-            let mut tracked = Env::new(env.store, decoded.ids, env.context);
-            tracked.layer = env.layer;
-            tracked.local_types = env.local_types;
-            tracked.reads = Some(RefCell::new(Vec::new()));
-            let _ = run(&set.programs[program as usize], &set.pool, &tracked, entry.slots);
-            reads = tracked.reads.map(RefCell::into_inner).unwrap_or_default();
-        }
-        reads.extend(decoded.ids);
-        let entities = cut(env, &decoded.locals, reads)?;
+        let Some((cedar_request, entities)) = &cedars else { return Err(Unsettled::Reference) };
         let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
         let evaluated = match snapshot.core.policies.trees.whole() {
             Some(set) => {
                 let policy = set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
                 evaluator.evaluate(policy.as_ref())
             }
-            None => evaluator.evaluate(&parsing.policy(&entry.id).map_err(|many| Unsettled::Refused(many.into()))?),
+            None => {
+                let parsed = parsing.policy(&entry.id);
+                evaluator.evaluate(&parsed.map_err(|many| Unsettled::Undecided(RequestError::from(many).into()))?)
+            }
         };
         let error = evaluated.err().ok_or(Unsettled::Reference)?;
         errors.push(PolicyError::new(entry.id.clone(), error.to_string()));
     }
     Ok(errors)
+}
+
+/// The entities of the request, and those that the evaluations of the failed policies read.
+fn reads(snapshot: &Snapshot, decoded: &Decoded<'_>, env: &Env<'_>, failed: &[(u32, Failure)]) -> HashSet<u32> {
+    let set = &snapshot.core.compiled;
+    let mut reads = HashSet::from(decoded.ids);
+    for (position, _) in failed.iter().filter(|(_, failure)| *failure == Failure::Failed) {
+        let entry = &set.entries[*position as usize];
+        if let Condition::Program(program) = entry.condition {
+            let mut tracked = Env::new(env.store, decoded.ids, env.context);
+            tracked.layer = env.layer;
+            tracked.local_types = env.local_types;
+            tracked.reads = Some(RefCell::new(Vec::new()));
+            let _ = run(&set.programs[program as usize], &set.pool, &tracked, entry.slots);
+            reads.extend(tracked.reads.into_iter().flat_map(RefCell::into_inner));
+        }
+    }
+    reads
 }

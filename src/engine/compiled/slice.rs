@@ -15,7 +15,7 @@ use crate::engine::broken::broken;
 use crate::engine::cedar::{Unpacker, utf8};
 use crate::engine::decode::uid_parts;
 use crate::engine::reference;
-use crate::engine::snapshot::Snapshot;
+use crate::engine::snapshot::{GoOn, Snapshot, Undecided};
 use crate::engine::store::{LOCAL, Store};
 use crate::engine::value::{Record, Val};
 
@@ -111,13 +111,14 @@ pub enum Seen {
 /// Decides with Cedar's authorizer over the part of the store that this request can reach.
 ///
 /// # Errors
-/// If the request does not fit the schema, or its values are no Cedar values.
+/// If the request does not fit the schema, its values are no Cedar values, or `go_on` said false.
 pub fn by_reference(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
     seen: Seen,
-) -> Result<Decision, RequestError> {
+    go_on: GoOn<'_>,
+) -> Result<Decision, Undecided> {
     let store = &snapshot.store;
     let mut roots = HashSet::new();
     let mut name = |type_name: &str, id: &str| {
@@ -168,13 +169,13 @@ pub fn by_reference(
         for id in &reached {
             above.extend_from_slice(env.ancestors(*id).ids());
             if env.is_over_budget() {
-                return Err(TooExpensive.into());
+                return Err(RequestError::from(TooExpensive).into());
             }
         }
         reached.extend(above);
     }
-    let slice = cut(&env, &Locals::default(), reached)?;
-    reference::decide(snapshot, request, now, &slice, seen)
+    let slice = cut(&env, &Locals::default(), reached).map_err(RequestError::from)?;
+    reference::decide(snapshot, request, now, &slice, seen, go_on)
 }
 
 /// Everything in `value` that reads like a uid.

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::support::{bundle, lenient};
-use crate::domain::{Bundle, Diagnostic, Link, PolicyNaming, PolicyText, Revision};
-use crate::engine::{EngineSettings, Limits, Observers, Semantics, Snapshot, check, on_big_stack};
+use super::support::{Both, bundle, lenient};
+use crate::domain::{AccessRequest, Bundle, Diagnostic, Link, PolicyNaming, PolicyText, Revision, Uid};
+use crate::engine::{EngineSettings, Limits, Observers, Semantics, Snapshot, Undecided, check, on_big_stack};
 
 const REVISION: Revision = Revision { incarnation: 1, counter: 1 };
 
@@ -100,6 +100,24 @@ fn a_build_that_nobody_waits_for_is_given_up() {
             "{after}: {errors:?}"
         );
     }
+}
+
+#[test]
+fn a_decision_that_nobody_waits_for_is_given_up_between_policies() {
+    let forbid = "forbid (principal, action, resource) when { principal.n + 9223372036854775807 > 0 };";
+    let both =
+        Both::plain(&forbid.repeat(20), r#"[{"uid": {"type": "U", "id": "a"}, "attrs": {"n": 1}, "parents": []}]"#);
+    let uid = |text| Uid::parse(text).unwrap();
+    let request = AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\""));
+    for snapshot in [&both.compiled, &both.reference] {
+        let whole = snapshot.decide(&request, 0).unwrap();
+        assert_eq!(whole.errors.len(), 20);
+        assert_eq!(snapshot.decide_while(&request, 0, &|| true), Ok(whole));
+    }
+    let asked = Cell::new(0);
+    let twice = || asked.replace(asked.get() + 1) < 2;
+    assert_eq!(both.compiled.decide_while(&request, 0, &twice), Err(Undecided::GivenUp));
+    assert_eq!(asked.get(), 3);
 }
 
 #[test]
