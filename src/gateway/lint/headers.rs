@@ -9,6 +9,21 @@ const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"
 /// Headers that the sidecar reads to refuse a request: another host, a form, an upgrade.
 const READ: [&str; 4] = ["forwarded", "content-type", "content-encoding", "upgrade"];
 
+/// Parameters of FastCGI and its kin of which services put the URL of a request together.
+pub(super) const URL: &[&str] = &[
+    "DOCUMENT_URI",
+    "HTTPS",
+    "PATH_INFO",
+    "PATH_TRANSLATED",
+    "QUERY_STRING",
+    "REQUEST_SCHEME",
+    "REQUEST_URI",
+    "SCRIPT_FILENAME",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
+];
+
 /// Whether a header says who asks.
 pub(super) fn is_credential(header: &str) -> bool {
     CREDENTIALS.iter().any(|name| header.eq_ignore_ascii_case(name))

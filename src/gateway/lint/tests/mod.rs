@@ -23,7 +23,7 @@ pub(super) const NGINX: &str = r#"http {
       proxy_set_header X-Palisade-Principal $palisade_principal;
       proxy_set_header X-Palisade-Auth-Method $palisade_auth_method;
       proxy_set_header X-Palisade-Token $palisade_token;
-      proxy_pass http://127.0.0.1:9000;
+      proxy_ignore_headers X-Accel-Redirect; proxy_pass http://127.0.0.1:9000;
     }
     location = /_palisade {
       internal;
