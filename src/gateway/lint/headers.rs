@@ -24,6 +24,9 @@ pub(super) const URL: &[&str] = &[
     "SERVER_PORT",
 ];
 
+/// The header by which Frappe takes another site, as others take another host.
+const SITE: &str = "x-frappe-site-name";
+
 /// Whether a header says who asks.
 pub(super) fn is_credential(header: &str) -> bool {
     CREDENTIALS.iter().any(|name| header.eq_ignore_ascii_case(name))
@@ -31,7 +34,7 @@ pub(super) fn is_credential(header: &str) -> bool {
 
 /// Whether services take another method, path or host by a header.
 pub(super) fn is_override(header: &str) -> bool {
-    overrides::headers().any(|name| same_name(header, name)) || same_name(header, "forwarded")
+    overrides::headers().chain(["forwarded", SITE]).any(|name| same_name(header, name))
 }
 
 /// Whether writing this into the request makes the service take another method, path or host than was checked, or put
