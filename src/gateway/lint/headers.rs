@@ -63,7 +63,7 @@ pub(super) fn hidden_by(matches: &dyn Fn(&str) -> bool) -> Option<String> {
     let twins = IDENTITY
         .iter()
         .flat_map(|name| ['.', '_'].map(|mark| name.to_ascii_lowercase().replace('-', &mark.to_string())));
-    let names = overrides::headers().chain(CREDENTIALS).chain(READ).map(str::to_owned);
+    let names = overrides::headers().chain([SITE]).chain(CREDENTIALS).chain(READ).map(str::to_owned);
     names.chain(twins).find(|name| matches(name))
 }
 

@@ -6,7 +6,7 @@ use crate::gateway::lint::apache::hosts::{Found, Host, flags};
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::headers::overrides;
 use crate::gateway::lint::report::Report;
-use crate::gateway::lint::{is_identity, is_listed};
+use crate::gateway::lint::{NOT_CHECKED, is_identity, is_listed};
 
 /// Directives that say so by their name.
 const NAMED: &str = "action dav h2proxyrequests jkautoalias jkmount jkmountfile passengerenabled proxyexpressenable script \
@@ -71,7 +71,8 @@ pub(super) fn behind(host: &Host<'_>, report: &mut Report<'_>) {
                 "set it `Off`",
             );
         } else if !is_listed(PLAIN, &name) && !name.contains("x-httpd-php") {
-            report.not_checked(
+            report.warn(
+                NOT_CHECKED,
                 directive.at,
                 &format!("what of a request `{name}` gives to the service is not known here"),
                 "see that the service gets the method, the path and the host that were checked, and the sidecar's headers in \

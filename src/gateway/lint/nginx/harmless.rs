@@ -134,31 +134,42 @@ const TABLES: &[&str] = &[
     "upstream",
 ];
 
-fn is_known(names: &HashSet<&str>, name: &str) -> bool {
+fn is_known(names: &HashSet<&str>, directive: &Directive, inside: bool) -> bool {
+    let name = directive.name();
     let way = KINDS.iter().find_map(|kind| name.strip_prefix(kind));
-    // what passes requests on is looked at where it stands
-    names.contains(name) || way.is_some_and(|rest| is_listed(WAYS, rest)) || pass::is_pass(name) || is_program(name)
+    // what passes requests on is looked at in servers, where it stands
+    let passes = pass::is_known(directive) || (inside && pass::is_pass(name));
+    names.contains(name) || way.is_some_and(|rest| is_listed(WAYS, rest)) || passes || is_program(name)
 }
 
 /// Reports each directive that is not known, once.
 pub(super) fn lint(tree: &[Directive], report: &mut Report<'_>) {
-    let mut found: Vec<(&str, At)> = Vec::new();
-    let names: HashSet<&str> = NAMES.split_ascii_whitespace().collect();
-    walk(tree, &names, &mut HashSet::new(), &mut found);
-    for (name, at) in found {
+    let mut walk = Walk { names: NAMES.split_ascii_whitespace().collect(), told: HashSet::new(), found: Vec::new() };
+    walk.body(tree, false);
+    for (name, at) in walk.found {
         report.not_checked(at, &format!("what `{name}` does with requests is not known here"), PROGRAM_HELP);
     }
 }
 
-fn walk<'t>(body: &'t [Directive], names: &HashSet<&str>, told: &mut HashSet<&'t str>, found: &mut Vec<(&'t str, At)>) {
-    for directive in body {
-        let name = directive.name();
-        if !is_known(names, name) {
-            if told.insert(name) {
-                found.push((name, directive.at));
+struct Walk<'t> {
+    names: HashSet<&'static str>,
+    told: HashSet<&'t str>,
+    found: Vec<(&'t str, At)>,
+}
+
+// === impl Walk ===
+
+impl<'t> Walk<'t> {
+    fn body(&mut self, body: &'t [Directive], inside: bool) {
+        for directive in body {
+            let name = directive.name();
+            if !is_known(&self.names, directive, inside) {
+                if self.told.insert(name) {
+                    self.found.push((name, directive.at));
+                }
+            } else if !TABLES.contains(&name) {
+                self.body(directive.body(), inside || matches!(name, "server" | "location"));
             }
-        } else if !TABLES.contains(&name) {
-            walk(directive.body(), names, told, found);
         }
     }
 }

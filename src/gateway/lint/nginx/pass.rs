@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use crate::gateway::lint::IDENTITY;
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::headers::{URL, is_held_to_the_same, is_override, overrides};
 use crate::gateway::lint::nginx::known::Known;
@@ -10,6 +9,7 @@ use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
 use crate::gateway::lint::nginx::target::{Target, resolved, variables, writes_path};
 use crate::gateway::lint::nginx::value::{of_client, of_client_at, of_host_at, reads};
 use crate::gateway::lint::report::Report;
+use crate::gateway::lint::{IDENTITY, NOT_CHECKED};
 
 /// What passes requests on, and what sets the headers that go along.
 const PASSES: &[(&str, &str)] = &[
@@ -51,7 +51,7 @@ pub(super) fn pass_on(body: &[Directive]) -> bool {
 }
 
 /// Whether it is known here what of a request goes along with what a directive passes on.
-fn is_known(pass: &Directive) -> bool {
+pub(super) fn is_known(pass: &Directive) -> bool {
     PASSES.iter().any(|(name, _)| *name == pass.name())
 }
 
@@ -75,7 +75,8 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
     for (block, pass) in &passing {
         if !is_known(pass) {
             if block.asks().is_some() {
-                report.not_checked(
+                report.warn(
+                    NOT_CHECKED,
                     pass.at,
                     &format!("what of a request `{}` gives to the service is not known here", pass.name()),
                     "see that the service gets the method, the path and the host that were checked, and the sidecar's headers \

@@ -98,6 +98,8 @@ pub(super) const UNKNOWN: &[Mutant] = &[
     ("nginx", LOCATION, "<>passenger_set_header X-Palisade-Principal $arg_m;\n", "not-checked"),
     ("nginx", LOCATION, "<>ssi on;\n", "not-checked"),
     ("nginx", "http {\n", "<>frobnicate on;\n", "not-checked"),
+    ("nginx", "http {\n", "<>any_pass on;\n", "not-checked"),
+    ("nginx", LOCATION, "<>if ($arg_a) { frobnicate on; }\n", "not-checked"),
     ("nginx", "http {\n", "rtmp { server { listen 1935; } }\n<>", "not-checked"),
     // ---- nginx: another path of the service
     ("nginx", "            proxy_ignore_headers X-Accel-Redirect;\n", "", "nginx-accel-redirect"),
