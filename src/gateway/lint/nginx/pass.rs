@@ -334,7 +334,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
 fn accelerated(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     let kind = pass.name().trim_end_matches("pass");
     let ignores = |line: &&Directive| line.words.iter().any(|word| word.eq_ignore_ascii_case("X-Accel-Redirect"));
-    if block.all(&format!("{kind}ignore_headers")).iter().any(ignores) {
+    if !passes_headers(block, pass) || block.all(&format!("{kind}ignore_headers")).iter().any(ignores) {
         return;
     }
     // a client's own reaches no service where both are fixed
