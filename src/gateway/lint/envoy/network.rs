@@ -53,7 +53,7 @@ pub(super) fn lint(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What Envoy reads from elsewhere is told where that is named.
+/// Reports a filter, unless Envoy reads it from elsewhere: that is reported where it is named.
 fn not_known(filter: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     if filter.get("config_discovery").is_none() {
         findings.push(filter.warning(
