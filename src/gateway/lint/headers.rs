@@ -9,6 +9,24 @@ const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"
 /// Headers that the sidecar reads to refuse a request: another host, a form, an upgrade.
 const READ: [&str; 4] = ["forwarded", "content-type", "content-encoding", "upgrade"];
 
+/// Parameters of FastCGI and its kin of which services put the URL of a request together.
+pub(super) const URL: &[&str] = &[
+    "DOCUMENT_URI",
+    "HTTPS",
+    "PATH_INFO",
+    "PATH_TRANSLATED",
+    "QUERY_STRING",
+    "REQUEST_SCHEME",
+    "REQUEST_URI",
+    "SCRIPT_FILENAME",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
+];
+
+/// The header by which Frappe takes another site, as others take another host.
+const SITE: &str = "x-frappe-site-name";
+
 /// Whether a header says who asks.
 pub(super) fn is_credential(header: &str) -> bool {
     CREDENTIALS.iter().any(|name| header.eq_ignore_ascii_case(name))
@@ -16,7 +34,7 @@ pub(super) fn is_credential(header: &str) -> bool {
 
 /// Whether services take another method, path or host by a header.
 pub(super) fn is_override(header: &str) -> bool {
-    overrides::headers().any(|name| same_name(header, name)) || same_name(header, "forwarded")
+    overrides::headers().chain(["forwarded", SITE]).any(|name| same_name(header, name))
 }
 
 /// Whether writing this into the request makes the service take another method, path or host than was checked, or put
@@ -45,7 +63,7 @@ pub(super) fn hidden_by(matches: &dyn Fn(&str) -> bool) -> Option<String> {
     let twins = IDENTITY
         .iter()
         .flat_map(|name| ['.', '_'].map(|mark| name.to_ascii_lowercase().replace('-', &mark.to_string())));
-    let names = overrides::headers().chain(CREDENTIALS).chain(READ).map(str::to_owned);
+    let names = overrides::headers().chain([SITE]).chain(CREDENTIALS).chain(READ).map(str::to_owned);
     names.chain(twins).find(|name| matches(name))
 }
 

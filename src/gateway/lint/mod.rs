@@ -43,6 +43,13 @@ const DEADLINE: Duration = Duration::from_millis(100);
 /// The rule for what was not understood.
 const NOT_CHECKED: &str = "not-checked";
 
+/// What is said of a program that may change a request or answer it.
+const PROGRAM: &str = "what this program makes of a request is not known here";
+
+/// What helps where a program runs, or what is not known.
+const PROGRAM_HELP: &str =
+    "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on by itself";
+
 /// The largest file that is looked at.
 pub const MOST_BYTES: usize = 1 << 21;
 
@@ -113,6 +120,11 @@ pub fn lint(gateway: Gateway, sources: &[Source], files: Files<'_>) -> Vec<Diagn
 /// Whether some service takes a header for one by which the sidecar tells who asks.
 fn is_identity(header: &str) -> bool {
     IDENTITY.iter().any(|name| same_name(header, &name.to_ascii_lowercase()))
+}
+
+/// Whether a name is one of a list, in which blanks stand between the names.
+fn is_listed(list: &str, name: &str) -> bool {
+    !name.is_empty() && list.split_ascii_whitespace().any(|known| known == name)
 }
 
 /// Whether a network is so large that anybody may be in it.

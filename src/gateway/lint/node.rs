@@ -45,6 +45,51 @@ impl Document {
         }
         Self { value, lines }
     }
+
+    /// Puts what a wrapper has under `inner` into its place, for each object that `wraps` gives a new type for.
+    pub(super) fn unwrapped(mut self, inner: &str, wraps: &dyn Fn(&Map<String, Value>) -> Option<Value>) -> Self {
+        let mut ways = Vec::new();
+        unwrap(&mut self.value, inner, wraps, &mut Vec::new(), &mut ways);
+        // the outermost come first, and what is in them was moved already
+        for way in ways {
+            let within: Vec<_> = self.lines.iter().filter(|(path, _)| path.starts_with(&way)).collect();
+            let moved: Vec<(Vec<String>, usize)> = within
+                .into_iter()
+                .filter(|(path, _)| path.get(way.len()).is_some_and(|step| step == inner) && path.len() > way.len() + 1)
+                .map(|(path, line)| ([&path[..way.len()], &path[way.len() + 1..]].concat(), *line))
+                .collect();
+            self.lines.extend(moved);
+        }
+        self
+    }
+}
+
+fn unwrap(
+    value: &mut Value,
+    inner: &str,
+    wraps: &dyn Fn(&Map<String, Value>) -> Option<Value>,
+    way: &mut Vec<String>,
+    ways: &mut Vec<Vec<String>>,
+) {
+    if let Value::Object(members) = value
+        && let Some(kind) = wraps(members)
+    {
+        if let Some(Value::Object(own)) = members.remove(inner) {
+            members.extend(own);
+        }
+        members.insert("@type".to_owned(), kind);
+        ways.push(way.clone());
+    }
+    let each: Vec<(String, &mut Value)> = match value {
+        Value::Object(members) => members.iter_mut().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(items) => items.iter_mut().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (step, value) in each {
+        way.push(step);
+        unwrap(value, inner, wraps, way, ways);
+        way.pop();
+    }
 }
 
 /// Reads YAML or JSON, with names as `canonical` writes them.

@@ -6,6 +6,7 @@ pub const RULES: &[&str] = &[
     "route-path-case",
     "route-second-way",
     "route-suffixes",
+    "nginx-accel-redirect",
     "nginx-check-body",
     "nginx-check-cached",
     "nginx-check-elsewhere",

@@ -2,13 +2,26 @@
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::questions::meet;
-use crate::gateway::pattern::Part;
+use crate::gateway::pattern::{Form, Part};
 use crate::gateway::read::Kind;
 use crate::gateway::route::{Effect, Route};
 use crate::gateway::table::RouteTable;
 
 /// Beginnings of paths behind which some services find the same pages again.
-const WAYS: &[&[&str]] = &[&["index.php"], &["app.php"], &["app_dev.php"], &["cgi-bin"], &["_next", "data"]];
+const WAYS: &[&[&str]] = &[
+    &["index.php"],
+    &["public", "index.php"],
+    &["app.php"],
+    &["app_dev.php"],
+    &["cgi-bin"],
+    &["_next", "data"],
+    &["page-data"],
+    &["VirtualHostBase"],
+    &["++api++"],
+];
+
+/// What stands behind the path of a page where some services give its data.
+const LEAVES: &[&str] = &["__data.json", "q-data.json", "_payload.json"];
 
 /// How many pairs of routes are compared.
 const MOST_PAIRS: usize = 5_000_000;
@@ -33,6 +46,17 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
         let below = |route: &&Route| meet(&public.hosts, &route.hosts) && route.pattern.parts.starts_with(before);
         let checked = |route: &Route| matches!(route.effect, Effect::Checks { .. });
         let Some(hidden) = routes().filter(below).find(|route| checked(route)) else { continue };
+        let others: Vec<&Route> =
+            routes().filter(below).filter(|route| !matches!(route.effect, Effect::Public)).collect();
+        let data = others.iter().filter(|route| checked(route)).find_map(|route| {
+            left = left.saturating_sub(others.len());
+            let open = |leaf: &&&str| {
+                left > 0 && !others.iter().any(|other| takes_leaf(other, route, leaf, &public.pattern.methods))
+            };
+            let open: Vec<String> =
+                LEAVES.iter().filter(open).map(|leaf| format!("`{}/{leaf}`", prefix(&route.pattern.parts))).collect();
+            (!open.is_empty()).then_some((*route, open))
+        });
         let open: Vec<String> = WAYS
             .iter()
             .filter(|way| !routes().filter(below).any(|route| takes(route, before.len(), way, &public.pattern.methods)))
@@ -47,12 +71,55 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
             );
             let help = "map each with `{rest*}` behind it and `deny`; that is a guard against what a later version of the service \
                         does, too";
-            let mut one = Diagnostic::error(&public.origin, message).warning().rule("route-second-way").help(help);
-            one.line = public.line;
-            asked.push(one);
+            asked.push(ask(public, message, help));
+        }
+        if let Some((route, open)) = data {
+            let message = format!(
+                "everything below `{}` is public, and some services give the data of {} at {} too: does this one?",
+                public.pattern,
+                route.pattern,
+                open.join(", ")
+            );
+            let help = "map what is below each checked path, as `GET /admin/{id}/{rest*}`, with `deny`";
+            asked.push(ask(public, message, help));
         }
     }
     asked
+}
+
+fn ask(public: &Route, message: String, help: &str) -> Diagnostic {
+    let mut one = Diagnostic::error(&public.origin, message).warning().rule("route-second-way").help(help);
+    one.line = public.line;
+    one
+}
+
+/// Whether `other` takes every path of `route` with one more segment behind it, by these methods.
+fn takes_leaf(other: &Route, route: &Route, leaf: &str, methods: &[String]) -> bool {
+    let parts = &other.pattern.parts;
+    let whole = |one: &Part, part: &Part| match (one, part) {
+        (Part::Literal(a), Part::Literal(b)) => a == b,
+        (_, Part::Capture(name, form)) if other.guards.shapes().all(|(of, _)| of != name) => match one {
+            Part::Literal(text) => form.takes(text),
+            Part::OneOf(_, words) => words.iter().all(|word| form.takes(word)),
+            Part::Capture(_, own) => *form == Form::Any || form == own,
+            Part::Rest(_) => false,
+        },
+        (Part::Literal(text), Part::OneOf(_, words)) => words.contains(text),
+        (Part::OneOf(_, own), Part::OneOf(_, words)) => own.iter().all(|word| words.contains(word)),
+        _ => false,
+    };
+    let last = Part::Literal(leaf.to_owned());
+    let by_these = methods.iter().all(|method| other.pattern.methods.contains(method));
+    for (at, one) in route.pattern.parts.iter().chain([&last]).enumerate() {
+        match (one, parts.get(at)) {
+            (_, Some(Part::Rest(_))) => return by_these,
+            // a route for everything below has the leaf in it
+            (Part::Rest(_), _) => return false,
+            (one, Some(part)) if whole(one, part) => {}
+            _ => return false,
+        }
+    }
+    by_these && parts.len() == route.pattern.parts.len() + 1
 }
 
 /// Whether a route is for requests of these methods that go the way, and for those alone.
@@ -86,10 +153,15 @@ mod tests {
             format!("  - match: [{}]\n    deny: no\n", ways.iter().map(one).collect::<Vec<_>>().join(", "))
         };
         let check = "  - {match: GET /admin/7, action: V, resource: 'D::7'}\n".to_owned();
+        let check = check + "  - {match: 'GET /admin/7/{rest*}', deny: no}\n";
         let open = "  - match: GET /{path*}\n    public: true\n";
         for (routes, expected) in [
             (format!("{open}{check}"), &["/index.php/", "/app.php/", "/cgi-bin/", "/_next/data/"][..]),
-            (format!("{open}{check}{}", deny("", &WAYS[..4], "GET")), &["`/_next/data/`"]),
+            (
+                format!("{open}{check}{}", deny("", &WAYS[..5], "GET")),
+                &["`/_next/data/`", "`/page-data/`", "/++api++/"],
+            ),
+            (format!("{open}{check}{}", deny("", &WAYS[2..], "GET")), &["`/public/index.php/`"]),
             (format!("{open}{check}{}", deny("", WAYS, "GET")), &[]),
             (format!("{open}{check}{}", deny("", WAYS, "POST")), &["/index.php/"]),
             (open.to_owned(), &[]),
@@ -104,5 +176,43 @@ mod tests {
             let told = found.iter().all(|one| expected.iter().all(|word| one.message.contains(word)));
             assert!(told, "{routes}: {found:?}");
         }
+    }
+
+    #[test]
+    fn data_behind_the_path_of_a_page_is_asked_about() {
+        let check = |path: &str| format!("  - {{match: 'GET {path}', action: V, resource: 'D::7'}}\n");
+        let deny = |path: &str| format!("  - {{match: 'GET {path}', deny: no}}\n");
+        let ways: String = WAYS.iter().map(|way| deny(&format!("/{}/{{rest*}}", way.join("/")))).collect();
+        let all = &["/__data.json`", "/q-data.json`", "/_payload.json`"][..];
+        for (routes, expected) in [
+            (check("/admin/{id}"), all),
+            (check("/admin/{id}") + &deny("/admin/{id}/{rest*}"), &[]),
+            (check("/admin/{id}") + &deny("/admin/{rest*}"), &[]),
+            (check("/admin/{id}") + &deny("/admin/{id}/{leaf}"), &[]),
+            (check("/admin/{id}") + &deny("/admin/{id}/__data.json"), &all[1..]),
+            (check("/admin/{id}") + &deny("/admin/{id:int}/{rest*}"), all),
+            (check("/admin/{id:int}") + &deny("/admin/{id:int}/{rest*}"), &[]),
+            (check("/admin/{id}") + &deny("/users/{id}/{rest*}"), all),
+            (
+                check("/admin/{id}") + &deny("/admin/{id}/{rest*}") + &check("/users/{id}"),
+                &["`/users/{id}/__data.json`"],
+            ),
+            (check("/admin/{rest*}"), &[]),
+            (check("/admin/{id}") + &check("/admin/{id}/{rest*}"), &[]),
+            (check("/admin/{id:a|b}") + &deny("/admin/{id:a|b|c}/{rest*}"), &[]),
+            (check("/admin/{id:a|b}") + &deny("/admin/{id:a|c}/{rest*}"), all),
+            (check("/admin/{id}") + "  - {match: 'GET /admin/{id}/{rest*}', public: true}\n", all),
+        ] {
+            let open = "  - {match: 'GET /{path*}', public: true}\n";
+            let text = format!("namespace: F\ndefaults: {{principal: User}}\nroutes:\n{open}{ways}{routes}");
+            let found = ways_of(&text);
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
+            assert!(found.iter().all(|one| expected.iter().all(|word| one.contains(word))), "{routes}: {found:?}");
+        }
+    }
+
+    fn ways_of(text: &str) -> Vec<String> {
+        let table = compile(&[("r.yaml".to_owned(), text.to_owned())], None).unwrap().0;
+        ways(&table).into_iter().map(|one| one.message).collect()
     }
 }

@@ -55,7 +55,7 @@ impl Written {
 }
 
 /// The `NAME=value` of a line, from an argument on.
-fn assignments(line: &Directive, from: usize) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn assignments(line: &Directive, from: usize) -> impl Iterator<Item = (&str, &str)> {
     line.words.iter().skip(from).filter_map(|word| word.split_once('='))
 }
 

@@ -1,9 +1,10 @@
 //! Virtual hosts, with what in them asks the sidecar and what passes requests on.
 
+use crate::gateway::lint::apache::handlers;
 use crate::gateway::lint::directive::Directive;
 
 /// A directive and the containers around it, without that of its host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Found<'t> {
     pub(super) directive: &'t Directive,
     around: Vec<&'t Directive>,
@@ -17,6 +18,8 @@ pub(super) struct Host<'t> {
     pub(super) head: Option<&'t Directive>,
     pub(super) checks: Vec<Found<'t>>,
     pub(super) passes: Vec<Found<'t>>,
+    /// What runs a service otherwise.
+    pub(super) handlers: Vec<Found<'t>>,
     pub(super) others: Vec<Found<'t>>,
 }
 
@@ -48,6 +51,9 @@ fn walk<'t>(body: &'t [Directive], host: usize, around: &[&'t Directive], hosts:
         let of_rule = directive.name() == "rewriterule";
         let conditions = if of_rule { std::mem::take(&mut conditions) } else { Vec::new() };
         let found = Found { directive, around: around.to_vec(), conditions };
+        if handlers::is_one(directive) {
+            host.handlers.push(found.clone());
+        }
         match directive.name() {
             "luahookaccesschecker" => host.checks.push(found),
             "proxypass" | "proxypassmatch" if directive.words.iter().any(|word| word == "!") => {}
@@ -60,7 +66,7 @@ fn walk<'t>(body: &'t [Directive], host: usize, around: &[&'t Directive], hosts:
 }
 
 /// The flags of a `RewriteRule`, in lower case.
-fn flags(rule: &Directive) -> Vec<String> {
+pub(super) fn flags(rule: &Directive) -> Vec<String> {
     let text = rule.argument(3).trim_matches(['[', ']']).to_ascii_lowercase();
     text.split(',').map(|flag| flag.trim().to_owned()).collect()
 }

@@ -4,6 +4,8 @@
 //! counts in it.
 
 mod chosen;
+mod handlers;
+mod harmless;
 mod hosts;
 mod parse;
 
@@ -12,7 +14,7 @@ use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::headers::{is_override, names_caller, overrides};
 use crate::gateway::lint::include::{self, Part, Syntax};
 use crate::gateway::lint::report::Report;
-use crate::gateway::lint::{Files, NOT_CHECKED, is_everybody, is_identity};
+use crate::gateway::lint::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_everybody, is_identity};
 use chosen::Written;
 use hosts::{Found, Host};
 
@@ -38,12 +40,13 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     let written = Written::read(&hosts);
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
-        passes(host, main, &written, &mut report);
+        passes(host, main, virtuals.is_empty(), &written, &mut report);
         for found in &host.others {
             other(found, &written, &mut report);
         }
     }
     addresses(&hosts, &mut report);
+    harmless::lint(&tree, &mut report);
     report.findings(&[])
 }
 
@@ -78,11 +81,12 @@ fn checks(host: &Host<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// What passes requests on to a service.
-fn passes(host: &Host<'_>, main: &Host<'_>, written: &Written, report: &mut Report<'_>) {
+/// What passes requests on to a service, or runs one. Of what stands around virtual hosts, handlers count in these.
+fn passes(host: &Host<'_>, main: &Host<'_>, alone: bool, written: &Written, report: &mut Report<'_>) {
     let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
-    let open: Vec<&Found<'_>> =
-        host.passes.iter().filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
+    let own = host.handlers.iter().filter(|_| host.head.is_some() || alone);
+    let all = host.passes.iter().chain(own).chain(handlers::inherited(host, main));
+    let open: Vec<&Found<'_>> = all.filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
     if let Some(pass) = open.first() {
         match checks.first() {
             Some(check) => report.warn(
@@ -101,6 +105,9 @@ fn passes(host: &Host<'_>, main: &Host<'_>, written: &Written, report: &mut Repo
                 "add `LuaHookAccessChecker /etc/apache2/palisade.lua check early`",
             ),
         }
+    }
+    if !checks.is_empty() {
+        handlers::behind(host, report);
     }
     if host.passes.is_empty() || checks.is_empty() {
         return;
@@ -209,6 +216,7 @@ fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
 fn other(found: &Found<'_>, written: &Written, report: &mut Report<'_>) {
     let directive = found.directive;
     let early = directive.words.last().is_some_and(|word| word.eq_ignore_ascii_case("early"));
+    handlers::variables(directive, written, report);
     match (directive.name(), directive.argument(1).to_ascii_lowercase().as_str()) {
         ("rewriterule", _) if hosts::rewrites(directive) => report.warn(
             "apache-path-rewritten",
@@ -246,12 +254,7 @@ fn other(found: &Found<'_>, written: &Written, report: &mut Report<'_>) {
             report.warn(rule, directive.at, message, "leave it out: the script does it, or end it with `early`");
         }
         ("requestheader", what) if what != "unset" => set(directive, early, written, report),
-        (name, _) if is_program(name) => report.warn(
-            NOT_CHECKED,
-            directive.at,
-            "what this program makes of a request is not known here",
-            "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on by itself",
-        ),
+        (name, _) if is_program(name) => report.warn(NOT_CHECKED, directive.at, PROGRAM, PROGRAM_HELP),
         _ => {}
     }
 }

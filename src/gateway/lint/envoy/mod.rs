@@ -6,6 +6,7 @@ mod certificates;
 mod filter;
 mod formats;
 mod mutations;
+mod network;
 mod others;
 mod routes;
 mod services;
@@ -13,7 +14,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::node::{self, Node, mentions};
@@ -34,7 +35,7 @@ const KNOWN: &[&str] = &[
 
 pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
     let document = match node::yaml(origin, text, canonical) {
-        Ok(document) => document,
+        Ok(document) => document.unwrapped("value", &typed),
         Err(problem) => return vec![problem],
     };
     let root = Node::root(origin, text, &document);
@@ -64,7 +65,10 @@ pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
         managers.iter().flat_map(filters).filter(is_check).map(|filter| canonical(filter.text("name"))).collect();
     routes::lint(&root, &names, &services, &mut findings);
     mutations::lint(&root, &managers, &mut findings);
+    others::upstream(&root, &mut findings);
+    network::lint(&root, &mut findings);
     elsewhere(&root, &mut findings);
+    plugins(&root, &mut findings);
     fragments(&root, &mut findings);
     trailers(&root, &mut findings);
     findings.sort_by_key(|finding| finding.line);
@@ -89,10 +93,18 @@ fn canonical(name: &str) -> String {
     snake
 }
 
-/// Whether a node is what reads HTTP in a listener.
+/// The type of what is written as a `TypedStruct`, which Envoy takes for that type.
+fn typed(members: &Map<String, Value>) -> Option<Value> {
+    let kind = members.get("@type").and_then(Value::as_str)?;
+    members.get("type_url").filter(|_| kind.ends_with(".TypedStruct")).cloned()
+}
+
+/// Whether a node is what reads HTTP in a listener. A cluster has `http_filters` too.
 fn is_manager(value: &Value) -> bool {
-    let kind = value.get("@type").and_then(Value::as_str).unwrap_or_default();
-    value.get("http_filters").is_some_and(Value::is_array) || kind.ends_with(".HttpConnectionManager")
+    match value.get("@type").and_then(Value::as_str) {
+        Some(kind) => kind.ends_with(".HttpConnectionManager"),
+        None => value.get("http_filters").is_some_and(Value::is_array),
+    }
 }
 
 fn filters<'d>(manager: &Node<'d>) -> Vec<Node<'d>> {
@@ -234,6 +246,21 @@ fn elsewhere(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
                 NOT_CHECKED,
                 format!("what Envoy reads from elsewhere (`{key}`) is not looked at"),
                 "look at what it gives with `palisade routes lint --envoy`, or write it here",
+            ));
+        }
+    }
+}
+
+/// Where a plugin says which service gets a request.
+const PLUGINS: [&str; 2] = ["cluster_specifier_plugin", "inline_cluster_specifier_plugin"];
+
+fn plugins(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    for key in PLUGINS {
+        for node in root.all(&|value| value.get(key).is_some()).iter().filter_map(|node| node.get(key)) {
+            findings.push(node.warning(
+                NOT_CHECKED,
+                "a plugin says which service gets the request, and by what is not known here",
+                "name the cluster, or see that the plugin goes by nothing that the sidecar is not told",
             ));
         }
     }

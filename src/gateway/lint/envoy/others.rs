@@ -1,10 +1,15 @@
 //! Filters that stand beside the check: what they answer by themselves, what they write, and which are not known.
 
+use serde_json::Value;
+
 use crate::domain::Diagnostic;
 use crate::gateway::lint::envoy::is_check;
 use crate::gateway::lint::headers::is_override;
 use crate::gateway::lint::node::Node;
 use crate::gateway::lint::{NOT_CHECKED, is_identity};
+
+/// What stands in the type of a filter before its kind.
+const HTTP: &str = ".http.";
 
 /// Filters that change nothing that is checked and choose no other service, by the part of their type that names them.
 /// What is in none of these lists is told as not known.
@@ -70,24 +75,48 @@ const WRITES: &[(&str, &[&str])] = &[
     ("jwt_authn", &["header_name", "forward_payload_header"]),
 ];
 
-/// What names the kind of a filter: `jwt_authn` in its type, or in its name where it has no type.
-fn kind<'d>(filter: &Node<'d>) -> &'d str {
+/// What names the kind of a filter of a family: `jwt_authn` in its type, or in its name where it has no type.
+pub(super) fn kind<'d>(filter: &Node<'d>, family: &str) -> &'d str {
     let typed = filter.get("typed_config");
-    let mut of_type = typed.as_ref().map_or("", |typed| typed.text("@type"));
-    if of_type.ends_with(".TypedStruct") {
-        of_type = typed.as_ref().map_or("", |typed| typed.text("type_url"));
-    }
+    let of_type = typed.as_ref().map_or("", |typed| typed.text("@type"));
     let name = if of_type.is_empty() { filter.text("name") } else { of_type };
     let own = name.contains("/envoy.") || name.starts_with("envoy.");
-    let kind = name.split_once(".http.").filter(|_| own).map_or(name, |(_, rest)| rest);
+    let kind = name.split_once(family).filter(|_| own).map_or(name, |(_, rest)| rest);
     kind.split('.').next().filter(|_| own).unwrap_or(name)
+}
+
+/// Where a filter is not known.
+pub(super) fn not_known(filter: &Node<'_>) -> Diagnostic {
+    filter.warning(
+        NOT_CHECKED,
+        format!("what the filter `{}` makes of a request is not known here", filter.text("name")),
+        "see that it changes neither method, path, host nor the sidecar's headers, and answers nothing by itself",
+    )
+}
+
+/// Filters of clusters, and of the router: all stand behind the check.
+pub(super) fn upstream(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let options = |value: &Value| {
+        let kind = value.get("@type").and_then(Value::as_str).unwrap_or_default();
+        kind.ends_with(".HttpProtocolOptions") || value.get("upstream_http_filters").is_some()
+    };
+    for owner in root.all(&options) {
+        for filter in owner.list("http_filters").into_iter().chain(owner.list("upstream_http_filters")) {
+            let kind = kind(&filter, HTTP);
+            let known = KNOWN.contains(&kind) || CREDENTIALS.contains(&kind) || kind == "upstream_codec";
+            if !known && filter.get("config_discovery").is_none() {
+                findings.push(not_known(&filter));
+            }
+            written(&filter, kind, findings);
+        }
+    }
 }
 
 /// Filters of which one asks the sidecar, as they run.
 pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
     let Some(check) = filters.iter().position(is_check) else { return };
     for (at, filter) in filters.iter().enumerate() {
-        let kind = kind(filter);
+        let kind = kind(filter, HTTP);
         // what Envoy reads from elsewhere is told where that is named
         if is_check(filter) || filter.get("config_discovery").is_some() {
             continue;
@@ -112,11 +141,7 @@ pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
                 ));
             }
         } else if !KNOWN.contains(&kind) {
-            findings.push(filter.warning(
-                NOT_CHECKED,
-                format!("what the filter `{}` makes of a request is not known here", filter.text("name")),
-                "see that it changes neither method, path, host nor the sidecar's headers, and answers nothing by itself",
-            ));
+            findings.push(not_known(filter));
         }
         if at > check {
             written(filter, kind, findings);
@@ -129,7 +154,7 @@ fn written(filter: &Node<'_>, kind: &str, findings: &mut Vec<Diagnostic>) {
     let Some((_, keys)) = WRITES.iter().find(|(known, _)| *known == kind) else { return };
     let text = |node: &Node<'_>, key: &str| node.get(key).and_then(|node| node.value.as_str().map(str::to_owned));
     for key in *keys {
-        for node in filter.all(&|value| value.get(key).is_some_and(serde_json::Value::is_string)) {
+        for node in filter.all(&|value| value.get(key).is_some_and(Value::is_string)) {
             let name = text(&node, key).unwrap_or_default();
             let (rule, message) = if is_identity(&name) {
                 ("envoy-identity-set", "is set behind the check, and not by the sidecar")
@@ -163,10 +188,6 @@ mod tests {
                 "{name: a, typed_config: {'@type': type.googleapis.com/envoy.config.filter.http.router.v2.Router}}",
                 "router",
             ),
-            (
-                "{name: a, typed_config: {'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}}",
-                "cors",
-            ),
             ("{name: envoy.filters.http.router}", "router"),
             ("{name: router}", "router"),
             (
@@ -175,7 +196,7 @@ mod tests {
             ),
         ] {
             let document = node::yaml("f", text, str::to_owned).unwrap();
-            assert_eq!(kind(&Node::root("f", text, &document)), expected, "{text}");
+            assert_eq!(kind(&Node::root("f", text, &document), HTTP), expected, "{text}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn lint(root: &Node<'_>, names: &[String], services: &Services<'_>, f
         }
     }
     overrides(root, names, services, findings);
-    tunnels(root, findings);
+    tunnels(root, services, findings);
 }
 
 /// An upgrade to anything but a WebSocket.
@@ -96,13 +96,16 @@ pub(super) fn clusters<'d>(root: &Node<'d>) -> Vec<&'d str> {
 }
 
 /// Listeners that pass bytes on to a service that another one checks.
-fn tunnels(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
-    let known = clusters(root);
+fn tunnels(root: &Node<'_>, services: &Services<'_>, findings: &mut Vec<Diagnostic>) {
     for proxy in
         root.all(&|value| value.get("@type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with(".TcpProxy")))
     {
         let weighted = proxy.way(&["weighted_clusters", "clusters"]).map(|list| list.items()).unwrap_or_default();
-        if weighted.iter().map(|one| one.text("name")).chain([proxy.text("cluster")]).any(|name| known.contains(&name))
+        if weighted
+            .iter()
+            .map(|one| one.text("name"))
+            .chain([proxy.text("cluster")])
+            .any(|name| services.is_one(root, name))
         {
             findings.push(proxy.warning(
                 "envoy-tcp-proxy",

@@ -38,6 +38,13 @@ impl<'d> Services<'d> {
         Self { clusters, addresses }
     }
 
+    /// Whether a cluster is that of a service, by its name or by an address in it.
+    pub(super) fn is_one(&self, root: &Node<'_>, name: &str) -> bool {
+        let all = root.way(&["static_resources", "clusters"]).map(|list| list.items()).unwrap_or_default();
+        let mut named = all.iter().filter(|cluster| cluster.text("name") == name).flat_map(addresses);
+        self.clusters.contains(name) || named.any(|address| self.addresses.contains(&normal(&address)))
+    }
+
     /// Looks at a cluster that is asked, and gives it where it is in this file.
     pub(super) fn asked(
         &self,

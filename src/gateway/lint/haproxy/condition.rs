@@ -3,6 +3,27 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::gateway::lint::is_everybody;
+
+/// What a client does not choose.
+const FIXED: &[&str] = &[
+    "dst",
+    "dst_is_local",
+    "dst_port",
+    "fc_dst",
+    "fc_dst_port",
+    "fc_rcvd_proxy",
+    "fc_src",
+    "fc_src_is_local",
+    "fe_id",
+    "fe_name",
+    "so_id",
+    "so_name",
+    "src",
+    "src_is_local",
+    "ssl_fc_has_crt",
+];
+
 /// Lists of tests by their names, joined by "or".
 pub(super) type Acls = BTreeMap<String, Rc<Vec<String>>>;
 
@@ -52,6 +73,12 @@ impl Condition {
         }
     }
 
+    /// Whether it holds only where something is so that a client does not choose: by which address or certificate it comes,
+    /// or at which address of ours.
+    pub(super) fn is_narrow(&self) -> bool {
+        matches!(self, Self::If(any) if any.iter().all(|all| all.iter().any(Term::is_narrow)))
+    }
+
     /// Whether a rule with this condition runs for every request that `yes` does not hold for.
     pub(super) fn holds_without(&self, yes: &dyn Fn(&Term) -> bool) -> bool {
         match self {
@@ -65,6 +92,18 @@ impl Condition {
 // === impl Term ===
 
 impl Term {
+    /// Whether it holds for some clients alone, which cannot make it hold by themselves.
+    fn is_narrow(&self) -> bool {
+        !self.negated
+            && self.tests.iter().all(|test| {
+                let mut words = test.split_whitespace();
+                let fetch = words.next().unwrap_or_default().split([',', '(']).next().unwrap_or_default();
+                let named = fetch.starts_with("ssl_c_") || FIXED.contains(&fetch);
+                // `found` holds for every address
+                named && !words.any(|word| is_everybody(word) || word == "found")
+            })
+    }
+
     pub(super) fn mentions(&self, what: &str) -> bool {
         self.tests.iter().any(|test| test.to_ascii_lowercase().contains(what))
     }

@@ -129,6 +129,9 @@ fn follow(
     let acls = config.acls(section);
     let has_check = rules.iter().any(is_check);
     let mut answer: Option<String> = None;
+    for rule in config.early_rules(section).iter().filter(|_| has_check) {
+        changes(*rule, &rule.condition(&acls), false, written, report);
+    }
     for rule in &rules {
         let condition = rule.condition(&acls);
         let at = rule.line.at;
@@ -215,7 +218,8 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &Written, rep
             "leave it out, and write routes for the method that the client sends",
         );
     }
-    if action == "set-src" && rule.arguments().iter().any(|value| value.contains("hdr")) && *when == Condition::Always {
+    let says = |value: &String| value.contains("hdr") || chosen::of_client(value, written);
+    if action == "set-src" && rule.arguments().iter().any(says) && !when.is_narrow() {
         report.warn(
             "haproxy-trusts-everybody",
             at,

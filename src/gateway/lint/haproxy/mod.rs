@@ -5,8 +5,10 @@
 
 mod chosen;
 mod condition;
+mod fastcgi;
 mod frontend;
 mod guards;
+mod known;
 mod plain;
 mod sections;
 
@@ -27,11 +29,8 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
         return report.findings(&[]);
     }
     let all = || config.sections.iter().flat_map(|section| config.rules(section));
-    let named = all().any(|rule| rule.lua().is_some_and(is_named));
-    // without a name that tells, every action is taken for the check
-    let is_check = |rule: &sections::Rule<'_>| {
-        rule.action() == "send-spoe-group" || rule.lua().is_some_and(|name| !named || is_named(name))
-    };
+    let tier = all().filter_map(asks).max();
+    let is_check = |rule: &sections::Rule<'_>| tier.is_some() && asks(*rule) == tier;
     if !all().any(|rule| is_check(&rule)) {
         report.missing(
             "haproxy-no-check",
@@ -42,12 +41,18 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
         return report.findings(&[]);
     }
     frontend::lint(&config, &is_check, &mut report);
+    known::lint(&config, &is_check, &mut report);
     report.findings(&[])
 }
 
-/// Whether the name of a Lua action says that it asks somebody.
-fn is_named(name: &str) -> bool {
-    name.contains("palisade") || name.contains("auth")
+/// How surely a rule asks the sidecar, if it asks anybody: a name that tells wins over one that does not. Without one
+/// every program is taken for the check.
+fn asks(rule: sections::Rule<'_>) -> Option<u8> {
+    if rule.lua().is_none() && rule.action() != "send-spoe-group" {
+        return None;
+    }
+    let says = |what: &str| rule.action().contains(what) || rule.arguments().iter().any(|word| word.contains(what));
+    Some(if says("palisade") { 2 } else { u8::from(says("auth")) })
 }
 
 /// Whether a section listens to clients.

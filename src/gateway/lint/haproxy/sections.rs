@@ -59,10 +59,12 @@ pub(super) struct Config {
     pub(super) sections: Vec<Section>,
 }
 
-/// A rule of `http-request`.
+/// A rule of `http-request` or `tcp-request`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule<'c> {
     pub(super) line: &'c Line,
+    /// Where among the words of the line the action stands.
+    start: usize,
 }
 
 // === impl Config ===
@@ -124,7 +126,7 @@ impl Config {
     }
 
     /// A section and the `defaults` that count there, the nearest first.
-    fn chain<'c>(&'c self, section: &'c Section) -> Vec<&'c Section> {
+    pub(super) fn chain<'c>(&'c self, section: &'c Section) -> Vec<&'c Section> {
         let mut chain = vec![section];
         let mut next = section.defaults;
         while let Some(defaults) = next.and_then(|at| self.sections.get(at)).filter(|_| chain.len() < 16) {
@@ -146,13 +148,24 @@ impl Config {
 
     /// The rules of a section as they run: those of `defaults` first.
     pub(super) fn rules<'c>(&'c self, section: &'c Section) -> Vec<Rule<'c>> {
+        self.rules_of(section, "http-request", 1)
+    }
+
+    /// The rules that run before HTTP is read, or while it is; those that only say how long to wait are no rules.
+    pub(super) fn early_rules<'c>(&'c self, section: &'c Section) -> Vec<Rule<'c>> {
+        let mut rules = self.rules_of(section, "tcp-request", 2);
+        rules.retain(|rule| !rule.action().is_empty() && rule.line.words.get(1).is_none_or(|at| at != "inspect-delay"));
+        rules
+    }
+
+    fn rules_of<'c>(&'c self, section: &'c Section, keyword: &str, start: usize) -> Vec<Rule<'c>> {
         if section.kind == "defaults" {
             return Vec::new();
         }
         let lines = self.chain(section).into_iter().rev().flat_map(|section| &section.lines);
         lines
-            .filter(|line| line.words.first().is_some_and(|word| word == "http-request"))
-            .map(|line| Rule { line })
+            .filter(|line| line.words.first().is_some_and(|word| word == keyword))
+            .map(|line| Rule { line, start })
             .collect()
     }
 
@@ -212,7 +225,7 @@ impl Section {
 
 impl<'c> Rule<'c> {
     pub(super) fn action(self) -> &'c str {
-        self.line.words.get(1).map_or("", String::as_str)
+        self.line.words.get(self.start).map_or("", String::as_str)
     }
 
     /// The name of the action in Lua.
@@ -227,7 +240,7 @@ impl<'c> Rule<'c> {
 
     /// Arguments up to the condition.
     pub(super) fn arguments(self) -> &'c [String] {
-        let words = self.line.words.get(2..).unwrap_or_default();
+        let words = self.line.words.get(self.start + 1..).unwrap_or_default();
         let end = words.iter().position(|word| matches!(word.as_str(), "if" | "unless")).unwrap_or(words.len());
         &words[..end]
     }

@@ -4,6 +4,7 @@
 //! directives that are active there.
 
 mod check;
+mod harmless;
 mod known;
 mod pages;
 mod pass;
@@ -21,7 +22,7 @@ use crate::domain::Diagnostic;
 use crate::gateway::lint::directive::Directive;
 use crate::gateway::lint::include::{self, Part, Syntax};
 use crate::gateway::lint::report::{At, Report};
-use crate::gateway::lint::{Files, NOT_CHECKED, is_everybody};
+use crate::gateway::lint::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_everybody};
 use known::Known;
 use scope::{Block, Matches, Server};
 
@@ -96,6 +97,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     }
     streams::lint(&tree, &known, &mut report);
     anywhere(&tree, &checks, &mut report);
+    harmless::lint(&tree, &mut report);
     report.findings(&lost)
 }
 
@@ -180,11 +182,7 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
                 "this value from the sidecar goes nowhere, and the client's own header passes",
                 "set the header of the service from it: `proxy_set_header X-Palisade-Principal $palisade_principal;`",
             )),
-            name if is_program(name) => Some((
-                NOT_CHECKED,
-                "what this program makes of a request is not known here",
-                "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on by itself",
-            )),
+            name if is_program(name) => Some((NOT_CHECKED, PROGRAM, PROGRAM_HELP)),
             _ => None,
         };
         found.extend(finding.map(|(rule, message, help)| (rule, directive.at, message, help)));

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::gateway::lint::IDENTITY;
 use crate::gateway::lint::directive::Directive;
-use crate::gateway::lint::headers::{is_held_to_the_same, is_override, overrides};
+use crate::gateway::lint::headers::{URL, is_held_to_the_same, is_override, overrides};
 use crate::gateway::lint::nginx::known::Known;
 use crate::gateway::lint::nginx::scope::{Block, Matches, Server};
 use crate::gateway::lint::nginx::target::{Target, resolved, variables, writes_path};
 use crate::gateway::lint::nginx::value::{of_client, of_client_at, of_host_at, reads};
 use crate::gateway::lint::report::Report;
+use crate::gateway::lint::{IDENTITY, NOT_CHECKED};
 
 /// What passes requests on, and what sets the headers that go along.
 const PASSES: &[(&str, &str)] = &[
@@ -20,37 +20,39 @@ const PASSES: &[(&str, &str)] = &[
     ("scgi_pass", "scgi_param"),
 ];
 
-/// Parameters of FastCGI and its kin of which services put the URL of a request together.
-const URL: &[&str] = &[
-    "DOCUMENT_URI",
-    "HTTPS",
-    "PATH_INFO",
-    "PATH_TRANSLATED",
-    "QUERY_STRING",
-    "REQUEST_SCHEME",
-    "REQUEST_URI",
-    "SCRIPT_FILENAME",
-    "SCRIPT_NAME",
-    "SERVER_NAME",
-    "SERVER_PORT",
-];
-
 /// What helps where nothing asks.
 const HELP: &str = "add `auth_request /_palisade;`; what is to be open is `public: true` in the route file";
 
-/// Whether a directive passes requests on.
+/// Handlers of another name that run a service, or change files, unless they are `off`.
+const HANDLERS: &[&str] = &["dav_methods", "passenger_enabled"];
+
+/// A handler that the locations of a server take over from it.
+const INHERITED: &str = "passenger_enabled";
+
+/// Whether a directive passes requests on, or answers them by more than a file. By their names all modules say so.
 pub(super) fn is_pass(name: &str) -> bool {
-    PASSES.iter().any(|(pass, _)| *pass == name)
+    name.ends_with("_pass") || HANDLERS.contains(&name)
 }
 
-/// What in a block itself passes requests on. nginx inherits none of these.
+fn is_on(directive: &Directive) -> bool {
+    is_pass(directive.name()) && !(HANDLERS.contains(&directive.name()) && directive.argument(1) == "off")
+}
+
+/// What in a block itself passes requests on. nginx inherits none of these, but for one.
 pub(super) fn passes<'t>(block: &Block<'t>) -> Option<&'t Directive> {
-    block.body().iter().find(|directive| is_pass(directive.name()))
+    let location = || block.head.is_some_and(|head| head.name() == "location") && block.own("return").is_none();
+    let inherited = || block.nearest(INHERITED).filter(|directive| is_on(directive) && location());
+    block.body().iter().find(|directive| is_on(directive)).or_else(inherited)
 }
 
 /// Whether anything in a body or in its blocks passes requests on.
 pub(super) fn pass_on(body: &[Directive]) -> bool {
-    body.iter().any(|d| is_pass(d.name()) || pass_on(d.body()))
+    body.iter().any(|d| is_on(d) || pass_on(d.body()))
+}
+
+/// Whether it is known here what of a request goes along with what a directive passes on.
+pub(super) fn is_known(pass: &Directive) -> bool {
+    PASSES.iter().any(|(name, _)| *name == pass.name())
 }
 
 /// What sets the headers that go along with what `pass` passes on.
@@ -71,6 +73,18 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
     let passing: Vec<(&Block<'_>, &Directive)> =
         server.blocks.iter().filter(|block| !known.is_check(block)).filter_map(|b| Some((b, passes(b)?))).collect();
     for (block, pass) in &passing {
+        if !is_known(pass) {
+            if block.asks().is_some() {
+                report.warn(
+                    NOT_CHECKED,
+                    pass.at,
+                    &format!("what of a request `{}` gives to the service is not known here", pass.name()),
+                    "see that the service gets the method, the path and the host that were checked, and the sidecar's headers \
+                     in the place of a client's own",
+                );
+            }
+            continue;
+        }
         path(block, pass, report);
         host(block, pass, known, report);
         chosen(block, pass, known, report);
@@ -275,6 +289,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             "leave it out: `satisfy all` is the default",
         );
     }
+    accelerated(block, pass, report);
     let sets = setter(pass);
     let (mut missing, mut lost): (Vec<&str>, bool) = (Vec::new(), false);
     for name in IDENTITY {
@@ -312,6 +327,35 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         &format!("a client's own {names} reaches the service, because nothing active here sets it{replaced}"),
         &help(sets, first, header),
     );
+}
+
+/// Whether the service may send nginx to another path, which the sidecar is asked about by the old one. Some services do so
+/// where a client names the path in a header.
+fn accelerated(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
+    let kind = pass.name().trim_end_matches("pass");
+    let ignores = |line: &&Directive| line.words.iter().any(|word| word.eq_ignore_ascii_case("X-Accel-Redirect"));
+    if !passes_headers(block, pass) || block.all(&format!("{kind}ignore_headers")).iter().any(ignores) {
+        return;
+    }
+    // a client's own reaches no service where both are fixed
+    let sets = setter(pass);
+    let fixed = |name: &str| {
+        let header = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
+        let set = block.header(sets, if sets.ends_with("_param") { &header } else { name });
+        set.is_some_and(|set| !set.argument(2).contains('$'))
+    };
+    if !["X-Accel-Mapping", "X-Sendfile-Type"].iter().all(|name| fixed(name)) {
+        report.missing(
+            "nginx-accel-redirect",
+            pass.at,
+            "`X-Accel-Redirect` of the service makes nginx serve another path, which was not checked; some services send it \
+             because a client names `X-Accel-Mapping` and `X-Sendfile-Type`",
+            &format!(
+                "set `{kind}ignore_headers X-Accel-Redirect;`, or give both headers of the client a fixed value where the \
+                 service needs it"
+            ),
+        );
+    }
 }
 
 fn help(sets: &str, name: &str, header: &str) -> String {

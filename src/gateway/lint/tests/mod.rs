@@ -6,6 +6,7 @@ mod corpus;
 mod pages;
 mod past;
 mod told;
+mod unknown;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +24,7 @@ pub(super) const NGINX: &str = r#"http {
       proxy_set_header X-Palisade-Principal $palisade_principal;
       proxy_set_header X-Palisade-Auth-Method $palisade_auth_method;
       proxy_set_header X-Palisade-Token $palisade_token;
-      proxy_pass http://127.0.0.1:9000;
+      proxy_ignore_headers X-Accel-Redirect; proxy_pass http://127.0.0.1:9000;
     }
     location = /_palisade {
       internal;
@@ -130,7 +131,7 @@ fn each_rule_is_broken_in_some_test() {
         .collect::<BTreeSet<_>>()
         .into_iter()
         .map(|rule| *RULES.iter().find(|known| **known == rule).unwrap_or_else(|| panic!("no rule is called {rule}")))
-        .chain(pages::MUTANTS.iter().chain(told::TOLD).chain(past::PAST).map(|mutant| mutant.3))
+        .chain(pages::MUTANTS.iter().chain(told::TOLD).chain(past::PAST).chain(unknown::UNKNOWN).map(|mutant| mutant.3))
         .chain(behind::told())
         .chain(told::MIDDLEWARES.iter().map(|middleware| middleware.2))
         .collect();
