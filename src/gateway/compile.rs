@@ -114,8 +114,11 @@ impl Compiler<'_> {
         let allowed: Classes = raw.allow_paths.iter().chain(&entry.file.defaults.allow_paths).copied().collect();
         let mut routes = Vec::new();
         for (pattern, prefix) in patterns {
-            let captures = pattern.captures();
+            let mut captures = pattern.captures();
             let guards = entry.guards.among(&captures);
+            for capture in &mut captures {
+                capture.decides |= guards.shapes().any(|(name, _)| name == capture.name);
+            }
             let route = Route {
                 place: place.shown(),
                 origin: place.origin().to_owned(),

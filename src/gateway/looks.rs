@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::domain::Value;
-use crate::gateway::names::same_field;
+use crate::gateway::asked::Reads;
 use crate::gateway::query;
 
 /// The path, the query or the body.
@@ -60,33 +60,32 @@ impl Looks {
         query: Option<&str>,
         body: Option<&Value<'_>>,
         known: Option<&BTreeSet<String>>,
+        reads: &Reads<'_>,
         capture: &dyn Fn(&str) -> Option<Cow<'v, str>>,
     ) -> Option<Look> {
         let looks = self.0.borrow();
         let seen = |side, name: &str| looks.iter().any(|look| look.side == side && look.name == name);
         let members = body.and_then(Value::as_object).unwrap_or_default();
-        let asks = |wanted: &dyn Fn(&str) -> bool| query.is_some_and(|query| query::has_name(query, wanted));
+        let asks = |name: &str, wanted: &dyn Fn(&str) -> bool| reads.has_parameter(query, name, wanted);
+        let says = |name: &str, wanted: &dyn Fn(&str, &Value<'_>) -> bool| reads.has_member(members, name, wanted);
         let listed = |key: &str| known.is_some_and(|known| known.contains(key));
         let doubtful = |look: &&Look| match look.side {
             Side::Path => {
                 let own = capture(&look.name);
-                let asked = asks(&|key| same_field(key, &look.name) && !seen(Side::Query, key));
+                let asked = asks(&look.name, &|key| !seen(Side::Query, key));
                 let asked_else = asked
                     && !matches!(query::value(query, &look.name), Ok(Some(value)) if Some(&value) == own.as_ref());
                 asked_else
-                    || members.iter().any(|(key, value)| {
-                        same_field(key, &look.name)
-                            && !seen(Side::Body, key)
+                    || says(&look.name, &|key, value| {
+                        !seen(Side::Body, key)
                             && !listed(key)
                             && !own.as_ref().is_some_and(|own| *key == look.name && is_text(value, own))
                     })
             }
-            Side::Query => members.iter().any(|(key, _)| {
-                same_field(key, &look.name)
-                    && !seen(Side::Body, key)
-                    && (!listed(key) || asks(&|key| same_field(key, &look.name)))
-            }),
-            Side::Body => asks(&|key| same_field(key, &look.name) && !seen(Side::Query, key)),
+            Side::Query => {
+                says(&look.name, &|key, _| !seen(Side::Body, key) && (!listed(key) || asks(&look.name, &|_| true)))
+            }
+            Side::Body => asks(&look.name, &|key| !seen(Side::Query, key)),
         };
         looks.iter().find(doubtful).cloned()
     }

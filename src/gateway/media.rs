@@ -105,7 +105,7 @@ impl Media {
 }
 
 /// Whether it begins as a JSON object does, in whatever encoding: some services read every body as JSON, whatever its type.
-fn may_be_object(bytes: &[u8]) -> bool {
+pub(super) fn may_be_object(bytes: &[u8]) -> bool {
     // blanks, the NULs of UTF-16 and marks of the order of bytes
     let before = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff);
     bytes.iter().find(|byte| !before(byte)) == Some(&b'{')

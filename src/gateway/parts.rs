@@ -4,11 +4,10 @@
 //! part is read here: a head is the widest stretch that anybody takes for one, and every word in it may be the name.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use memchr::memmem;
 
-use crate::gateway::names::same_field;
+use crate::gateway::asked::{Asked, Hits};
 use crate::gateway::query::lenient;
 
 /// What ends a head to every reader.
@@ -19,15 +18,17 @@ pub(super) fn names_one(content_type: &[u8], body: &[u8], is_one: &dyn Fn(&str) 
     words(content_type, body, &|word, _| is_one(word))
 }
 
-/// Which of `names` some reader finds as the name of a part. What cannot be read may be all of them.
-pub(super) fn named<'n>(content_type: &[u8], body: &[u8], names: &[&'n str]) -> Vec<&'n str> {
-    let found = RefCell::new(BTreeSet::new());
+/// The names that some reader finds as those of parts; `None` if one cannot be read, which may be any.
+pub(super) fn named(content_type: &[u8], body: &[u8], asked: &Asked) -> Option<Hits> {
+    let found = RefCell::new(Hits::default());
     // the head says `name=` of every part
     let note = |word: &str, Key(key): Key| {
-        found.borrow_mut().extend(names.iter().filter(|name| !key && same_field(word, name)));
+        if !key {
+            found.borrow_mut().note(asked, word, 0);
+        }
         false
     };
-    if words(content_type, body, &note) { names.to_vec() } else { found.into_inner().into_iter().collect() }
+    (!words(content_type, body, &note)).then(|| found.into_inner())
 }
 
 /// Whether a word is what stands before a `=` or a `:`, and is no value.
@@ -158,11 +159,12 @@ mod tests {
             ("Content-Disposition: form-data; name*0=i; name*1=d", &names),
         ] {
             let body = format!("--x\r\n{head}\r\n\r\nid\r\n--x--");
-            let mut found = named(b"multipart/form-data; boundary=x", body.as_bytes(), &names);
-            let mut expected = expected.to_vec();
-            found.sort_unstable();
-            expected.sort_unstable();
-            assert_eq!(found, expected, "{head}");
+            let asked = Asked::new(names.into_iter());
+            let found = named(b"multipart/form-data; boundary=x", body.as_bytes(), &asked);
+            for name in names {
+                let is_one = found.as_ref().is_none_or(|found| found.any(&asked, name, &|_| true));
+                assert_eq!(is_one, expected.contains(&name), "{head} {name}");
+            }
         }
     }
 

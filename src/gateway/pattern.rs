@@ -144,7 +144,9 @@ impl Pattern {
     pub fn captures(&self) -> Vec<Capture> {
         let one = |(at, part): (usize, &Part)| {
             let words = if let Part::OneOf(_, words) = part { words.clone() } else { Vec::new() };
-            part.name().map(|name| Capture { name: name.to_owned(), at, rest: matches!(part, Part::Rest(_)), words })
+            let decides = !matches!(part, Part::Capture(_, Form::Any) | Part::Rest(_));
+            let (name, rest) = (part.name()?.to_owned(), matches!(part, Part::Rest(_)));
+            Some(Capture { name, at, rest, words, decides })
         };
         self.parts.iter().enumerate().filter_map(one).collect()
     }

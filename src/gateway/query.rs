@@ -78,6 +78,16 @@ pub(super) fn has_name(query: &str, wanted: &dyn Fn(&str) -> bool) -> bool {
     })
 }
 
+/// Whether a name has encoded bytes that are not UTF-8. Some readers leave such bytes out, others make letters of them, so
+/// it may be any name. Bytes that stand there as they are do not count: most bodies with such are no forms.
+pub(super) fn has_unreadable_name(query: &str) -> bool {
+    let is_lossy = |name: &str| name.contains(char::REPLACEMENT_CHARACTER);
+    query.split(['&', ';', '?']).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        name.contains('%') && !is_lossy(name) && is_lossy(&lenient(name))
+    })
+}
+
 /// Decodes what can be decoded, `+` too, and leaves the rest.
 pub(super) fn lenient(text: &str) -> String {
     let (mut out, bytes) = (Vec::with_capacity(text.len()), text.as_bytes());

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::domain::{AccessRequest, Uid, Value};
+use crate::gateway::asked::{Asked, Reads};
 use crate::gateway::facts::{Entities, Identity, RequestFacts};
 use crate::gateway::looks::{Look, Looks};
 use crate::gateway::path::Target;
@@ -11,7 +12,7 @@ use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::route::{CheckTemplate, Credential, Effect, Route, Rule, RuleEffect};
 use crate::gateway::service::Ignored;
-use crate::gateway::source::{Found as FoundValue, Inputs};
+use crate::gateway::source::{Found as FoundValue, Inputs, Source};
 use crate::gateway::table::RouteTable;
 use crate::gateway::template::{entity_value, missing};
 use crate::gateway::upgrade::Upgrade;
@@ -34,8 +35,10 @@ pub struct Found<'x> {
     pub(super) facts: RequestFacts<'x>,
     pub(super) target: Target<'x>,
     pub(super) body: Option<Value<'x>>,
-    /// What the conditions of the route looked at.
+    /// What the conditions of the route looked at, and the captures that chose it.
     pub(super) looked: Vec<Look>,
+    /// What all routes ask for.
+    pub(super) asked: &'x Asked,
 }
 
 impl RouteTable {
@@ -66,6 +69,7 @@ impl<'x> Found<'x> {
         identity: Option<&'y Identity<'y>>,
         entities: Option<&'y dyn Entities>,
         looks: &'l Looks,
+        reads: &'l Reads<'l>,
     ) -> Inputs<'y, 'l> {
         Inputs {
             target: &self.target,
@@ -80,6 +84,7 @@ impl<'x> Found<'x> {
             fields: route.fields.as_deref(),
             path_alone: route.service.ignores.contains(&Ignored::CaptureOverride),
             looks,
+            reads,
         }
     }
 
@@ -145,8 +150,8 @@ impl<'x> Found<'x> {
             );
             return Err(Refusal::forbidden("principal_type", message));
         }
-        let looks = Looks::after(&self.looked);
-        let inputs = self.inputs(route, Some(identity), Some(entities), &looks);
+        let (looks, reads) = (Looks::after(&self.looked), Reads::new(self.asked));
+        let inputs = self.inputs(route, Some(identity), Some(entities), &looks, &reads);
         let mut checks = Vec::with_capacity(rules.len());
         let main = rules.iter().find_map(Rule::check);
         for rule in rules {
@@ -209,7 +214,7 @@ fn apply<'y>(
         RuleEffect::Deny(reason) => return Err(Refusal::forbidden("denied_by_route", reason.clone())),
     };
     let Some(each) = &rule.each else {
-        checks.push(make(check, inputs, identity)?);
+        checks.push(make(check, inputs, identity, None)?);
         return Ok(());
     };
     let elements = match each.read(inputs)? {
@@ -226,18 +231,27 @@ fn apply<'y>(
     if elements.len() > MAX_EACH {
         return Err(Refusal::bad_request("bad_value", format!("`{each}` has more than {MAX_EACH} elements")));
     }
+    let first = checks.len();
     for element in elements {
-        checks.push(make(check, &Inputs { each: Some(element), ..*inputs }, identity)?);
+        let request = make(check, &Inputs { each: Some(element), ..*inputs }, identity, checks.get(first))?;
+        checks.push(request);
     }
     Ok(())
 }
 
+/// Makes a check. Of those for the elements of a list, `first` is the one that has been made: what is not of an element is
+/// the same in all, and not read again.
 fn make<'y>(
     check: &'y CheckTemplate,
     inputs: &Inputs<'y, '_>,
     identity: &'y Identity<'y>,
+    first: Option<&AccessRequest<'y>>,
 ) -> Result<AccessRequest<'y>, Refusal> {
-    let resource = check.resource.make(inputs)?;
+    let same = |source: Option<&Source>| first.filter(|_| !matches!(source, Some(Source::Each(_))));
+    let resource = match same(check.resource.source()) {
+        Some(first) => first.resource.clone(),
+        None => check.resource.make(inputs)?,
+    };
     let mut context: Vec<(Cow<'y, str>, Value<'y>)> = Vec::with_capacity(check.context.len() + 2);
     if let (true, Some(auth)) = (check.wants_auth, identity.auth) {
         context.push(("auth".into(), auth.value()));
@@ -246,7 +260,11 @@ fn make<'y>(
         context.push(("token".into(), entity_value(token.clone())));
     }
     for member in &check.context {
-        match member.value.make(inputs)? {
+        let value = match same(member.value.source()) {
+            Some(first) => first.context.get(&member.name).cloned(),
+            None => member.value.make(inputs)?,
+        };
+        match value {
             Some(value) => context.push((Cow::Borrowed(&member.name), value)),
             None if member.optional => {}
             None => return Err(missing(member.value.source())),

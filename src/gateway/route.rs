@@ -142,16 +142,27 @@ impl Route {
         self.when.iter().map(|condition| &condition.source).chain(record).chain(rules.iter().flat_map(Rule::sources))
     }
 
-    /// The names under which a body could have what the route reads in another place. A capture counts where the body is
-    /// `shown`: else most requests of a path with captures would be refused.
+    /// Every name that it asks for, at any side of a request.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.sources().flat_map(Source::names).map(String::as_str).chain(self.deciding())
+    }
+
+    /// The captures that would lead to another route, or to none, if they were something else.
+    pub(super) fn deciding(&self) -> impl Iterator<Item = &str> {
+        self.captures.iter().filter(|capture| capture.decides).map(|capture| capture.name.as_str())
+    }
+
+    /// The names under which a body could have what the route reads in another place, or was chosen by. A capture counts
+    /// where the body is `shown`: else most requests of a path with captures would be refused.
     pub(super) fn asked_of_body(&self, shown: bool) -> impl Iterator<Item = &str> {
         let captures = shown && !self.service.ignores.contains(&Ignored::CaptureOverride);
         let queries = !self.service.ignores.contains(&Ignored::BodyParameters);
-        self.sources().filter_map(move |source| match source {
+        let read = self.sources().filter_map(move |source| match source {
             Source::Query(name) if queries => Some(name.as_str()),
             Source::Path(name) if captures => Some(name.as_str()),
             _ => None,
-        })
+        });
+        read.chain(self.deciding().filter(move |_| captures))
     }
 }
 

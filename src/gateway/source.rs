@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::{Uid, Value};
+use crate::gateway::asked::{Reads, Twin};
 use crate::gateway::facts::{Entities, Field, Headers, Identity, Peer};
 use crate::gateway::looks::{Looks, Side};
 use crate::gateway::names::{folded_case, same_field};
@@ -60,13 +61,15 @@ pub(super) struct Inputs<'x, 'l> {
     pub(super) path_alone: bool,
     /// What the route has looked at.
     pub(super) looks: &'l Looks,
+    /// What has been read of the request.
+    pub(super) reads: &'l Reads<'l>,
 }
 
 impl Inputs<'_, '_> {
     /// Refuses what the path, the query and the body name, and the route has read from one of them alone.
     pub(super) fn settled(&self) -> Result<(), Refusal> {
         let capture = |name: &str| self.capture(name);
-        let Some(look) = self.looks.doubtful(self.target.query, self.body, self.fields, &capture) else {
+        let Some(look) = self.looks.doubtful(self.target.query, self.body, self.fields, self.reads, &capture) else {
             return Ok(());
         };
         let (source, other) = match look.side {
@@ -85,6 +88,14 @@ impl Inputs<'_, '_> {
 }
 
 impl<'x> Inputs<'x, '_> {
+    /// Keeps in mind that what a capture is has a part in the outcome: a check reads it, or it chose the route.
+    pub(super) fn note_capture(&self, name: &str) {
+        let asks = || self.reads.has_parameter(self.target.query, name, &|_| true);
+        if !self.path_alone && (self.body.is_some() || asks()) {
+            self.looks.note(Side::Path, name);
+        }
+    }
+
     /// What a capture of that name takes.
     fn capture(&self, name: &str) -> Option<Cow<'x, str>> {
         let capture = self.captures.iter().find(|capture| capture.name == name)?;
@@ -107,6 +118,8 @@ pub struct Capture {
     pub rest: bool,
     /// The words that it takes, if it takes no others.
     pub words: Vec<String>,
+    /// Whether the path would be another route's, or refused, if it were something else.
+    pub decides: bool,
 }
 
 impl Capture {
@@ -135,15 +148,6 @@ pub(super) enum Found<'x> {
 /// The kinds of source, for messages.
 pub(super) const KINDS: &str = "`path.NAME`, `query.NAME`, `header.NAME`, `body.MEMBER`, `each`, `claim.NAME`, \
                                 `principal.ATTRIBUTE`, `record.ATTRIBUTE`, `peer.ip` and `peer.name`";
-
-/// Who else reads an object by its members' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Names {
-    /// The service behind, which may take another name for the one that is asked for.
-    Alone,
-    /// Only we: its issuer has signed it.
-    Exact,
-}
 
 impl Source {
     /// Reads `path.id` and its like.
@@ -185,12 +189,21 @@ impl Source {
         matches!(self, Self::Path(_) | Self::Query(_) | Self::Header(_) | Self::Body(_))
     }
 
+    /// The names that it looks for in the path, the query or the body.
+    pub(super) fn names(&self) -> &[String] {
+        match self {
+            Self::Path(name) | Self::Query(name) => std::slice::from_ref(name),
+            Self::Body(steps) | Self::Each(steps) => steps,
+            _ => &[],
+        }
+    }
+
     /// The value; `None` if there is none, JSON's `null` counting as none.
     pub(super) fn read<'x>(&self, from: &Inputs<'x, '_>) -> Result<Option<Found<'x>>, Refusal> {
         self.note(from);
         match self {
             Self::Path(name) => Ok(from.capture(name).map(Found::Text)),
-            Self::Query(name) => match query::value(from.target.query, name) {
+            Self::Query(name) => match from.reads.parameter(from.target.query, name) {
                 Ok(value) => Ok(value.map(Found::Text)),
                 Err(fault) => Err(ambiguous(
                     self,
@@ -225,11 +238,11 @@ impl Source {
                 },
             },
             Self::Body(steps) => match from.body {
-                Some(body) => self.walk(body, steps, Names::Alone),
+                Some(body) => self.walk(body, steps, Some(from.reads)),
                 None => Err(Refusal::forbidden("body_unread", format!("`{self}` needs the body"))),
             },
             Self::Each(steps) => match from.each {
-                Some(element) => self.walk(element, steps, Names::Alone),
+                Some(element) => self.walk(element, steps, Some(from.reads)),
                 None => Ok(None),
             },
             Self::Claim(steps) => match from.identity.and_then(|identity| identity.claims) {
@@ -256,13 +269,7 @@ impl Source {
     fn note(&self, from: &Inputs<'_, '_>) {
         let query = from.target.query;
         match self {
-            Self::Path(_) if from.path_alone => {}
-            Self::Path(name) => {
-                let asks = || query.is_some_and(|query| query::has_name(query, &|key| same_field(key, name)));
-                if from.body.is_some() || asks() {
-                    from.looks.note(Side::Path, name);
-                }
-            }
+            Self::Path(name) => from.note_capture(name),
             Self::Query(name) => {
                 let is_capture = || from.captures.iter().any(|capture| same_field(name, &capture.name));
                 if from.body.is_some() || (query.is_some() && is_capture()) {
@@ -279,7 +286,7 @@ impl Source {
         self.note(from);
         let named = match (self, from.body) {
             (Self::Body(steps), Some(Value::Object(members))) => {
-                steps.first().is_some_and(|step| members.iter().any(|(key, _)| key == step))
+                steps.first().is_some_and(|step| from.reads.exact(members, step).is_some())
             }
             _ => false,
         };
@@ -292,13 +299,20 @@ impl Source {
         for (length, name) in names {
             if claims.get(&name).is_some() {
                 let steps: Vec<String> = std::iter::once(name).chain(steps[length..].iter().cloned()).collect();
-                return self.walk(claims, &steps, Names::Exact);
+                return self.walk(claims, &steps, None);
             }
         }
-        self.walk(claims, steps, Names::Exact)
+        self.walk(claims, steps, None)
     }
 
-    fn walk<'x>(&self, value: &'x Value<'x>, steps: &[String], names: Names) -> Result<Option<Found<'x>>, Refusal> {
+    /// Goes into a value. With `reads` the service behind reads it too, and may take another name for the one that is
+    /// asked for; without, only we do: its issuer has signed it.
+    fn walk<'x>(
+        &self,
+        value: &'x Value<'x>,
+        steps: &[String],
+        reads: Option<&Reads<'_>>,
+    ) -> Result<Option<Found<'x>>, Refusal> {
         let mut value = value;
         for step in steps {
             let members = match value {
@@ -306,14 +320,12 @@ impl Source {
                 Value::Null => return Ok(None),
                 _ => return Err(bad(self, "is inside something that is no object")),
             };
-            let mut found = None;
-            for (key, inner) in members {
-                if key == step {
-                    found = Some(inner);
-                } else if names == Names::Alone && same_field(key, step) {
-                    return Err(ambiguous(self, "is there under another name, which some readers take for it"));
-                }
-            }
+            let found = match reads {
+                Some(reads) => reads
+                    .member(members, step)
+                    .map_err(|Twin| ambiguous(self, "is there under another name, which some readers take for it"))?,
+                None => value.get(step),
+            };
             match found {
                 Some(inner) => value = inner,
                 None => return Ok(None),

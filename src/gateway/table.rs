@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use foldhash::fast::RandomState;
 
 use crate::domain::{Diagnostic, Value};
+use crate::gateway::asked::{Asked, Reads};
 use crate::gateway::body;
 use crate::gateway::bounds::{MAX_NODES, MAX_SAME, Problems};
 use crate::gateway::condition::exclude;
@@ -42,12 +43,21 @@ pub struct RouteTable {
     wild: Vec<(String, Trie)>,
     /// For hosts that no route names.
     any: Trie,
+    /// The names that they ask for.
+    asked: Asked,
 }
 
 impl Default for RouteTable {
     /// A table without routes, which refuses everything.
     fn default() -> Self {
-        Self { routes: Vec::new(), mapped: 0, exact: HashMap::default(), wild: Vec::new(), any: Trie::new(false, None) }
+        Self {
+            routes: Vec::new(),
+            mapped: 0,
+            exact: HashMap::default(),
+            wild: Vec::new(),
+            any: Trie::new(false, None),
+            asked: Asked::default(),
+        }
     }
 }
 
@@ -59,6 +69,8 @@ impl RouteTable {
         let (mut told, mut mixed) = (HashSet::new(), HashSet::new());
         let (mut nodes, mut too_large) = (0_usize, false);
         let (mut contested, mut looks) = (vec![false; routes.len()], MAX_LOOKS);
+        // captures by their routes and places
+        let mut deciding: HashSet<(RouteId, usize), RandomState> = HashSet::default();
         let mut make = |key: Option<&str>| {
             let concerns = |route: &&Route| {
                 route.hosts.is_empty() || key.is_some_and(|key| route.hosts.iter().any(|host| covers(host, key)))
@@ -119,6 +131,11 @@ impl RouteTable {
                 }
             }
             nodes += trie.len() + masks.len();
+            for (id, route) in routes.iter().enumerate().filter(|(_, route)| concerns(route)) {
+                trie.decisions(&route.pattern, &mut |place| {
+                    deciding.insert((id, place));
+                });
+            }
             if masks.len() > 0 {
                 for (id, route) in routes.iter().enumerate().filter(|(_, route)| concerns(route)) {
                     // a route that takes a format off has requests that its pattern does not show
@@ -142,10 +159,14 @@ impl RouteTable {
             }
         }
         wild.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
-        for (route, contested) in routes.iter_mut().zip(contested) {
+        for (id, (route, contested)) in routes.iter_mut().zip(contested).enumerate() {
             route.contested = contested;
+            for capture in &mut route.captures {
+                capture.decides |= contested || deciding.contains(&(id, capture.at));
+            }
         }
-        Self { routes, mapped, exact, wild, any }
+        let asked = Asked::new(routes.iter().flat_map(Route::names));
+        Self { routes, mapped, exact, wild, any, asked }
     }
 
     /// The routes, in the order of the files.
@@ -199,10 +220,9 @@ impl RouteTable {
         } else {
             // the service may put the path, the query and the body together
             let shown = matches!(facts.body, Body::Whole(bytes) if !bytes.is_empty());
-            let asked: Vec<&str> = self.among(routes).flat_map(|route| route.asked_of_body(shown)).collect();
-            let is_query =
-                |name: &str| self.among(routes).flat_map(|route| route.asked_of_body(false)).any(|query| query == name);
-            if asked.is_empty() { None } else { body::seen(&facts, &asked, &is_query)? }
+            let of = |shown| self.among(routes).flat_map(move |route| route.asked_of_body(shown)).collect();
+            let (names, queries): (BTreeSet<&str>, BTreeSet<&str>) = (of(shown), of(false));
+            if names.is_empty() { None } else { body::seen(&facts, &self.asked, &names, &queries)? }
         };
         self.choose(routes, facts, target, body)
     }
@@ -246,7 +266,9 @@ impl RouteTable {
         target: Target<'x>,
         body: Option<Value<'x>>,
     ) -> Result<Found<'x>, Refusal> {
-        let mut found = Found { route: None, facts, target, body, looked: Vec::new() };
+        let mut found = Found { route: None, facts, target, body, looked: Vec::new(), asked: &self.asked };
+        // what one route has read, the next need not read again
+        let reads = Reads::new(&self.asked);
         let mut other = None;
         for route in self.among(routes) {
             if route.kind == Kind::Kept
@@ -263,7 +285,8 @@ impl RouteTable {
                 continue;
             }
             let looks = Looks::default();
-            let inputs = found.inputs(route, None, None, &looks);
+            let inputs = found.inputs(route, None, None, &looks, &reads);
+            route.deciding().for_each(|name| inputs.note_capture(name));
             let mut holds = true;
             for condition in &route.when {
                 holds = holds && condition.holds(&inputs, None).map_err(|refusal| refusal.by(&route.place))?;

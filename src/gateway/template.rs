@@ -10,6 +10,9 @@ use crate::domain::{Uid, Value};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::source::{Found, Inputs, Source, bad};
 
+/// Bytes of a text that is put together. Each check for an element of a list has a copy of it.
+const MAX_MADE: usize = 64 << 10;
+
 /// A text with at most one placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextTemplate {
@@ -91,11 +94,13 @@ impl TextTemplate {
     pub(super) fn make<'x>(&'x self, from: &Inputs<'x, '_>) -> Result<Option<Cow<'x, str>>, Refusal> {
         let Some(source) = &self.source else { return Ok(Some(Cow::Borrowed(&self.before))) };
         let Some(text) = source.text(from)? else { return Ok(None) };
-        Ok(Some(if self.before.is_empty() && self.after.is_empty() {
-            text
-        } else {
-            Cow::Owned(format!("{}{text}{}", self.before, self.after))
-        }))
+        if self.before.is_empty() && self.after.is_empty() {
+            return Ok(Some(text));
+        }
+        if self.before.len() + text.len() + self.after.len() > MAX_MADE {
+            return Err(bad(source, &format!("would make a text of more than {MAX_MADE} bytes")));
+        }
+        Ok(Some(Cow::Owned(format!("{}{text}{}", self.before, self.after))))
     }
 }
 

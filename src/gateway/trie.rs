@@ -137,8 +137,42 @@ impl Trie {
         }
     }
 
+    /// Calls `decides` with the place of each part of a pattern that takes anything, where the tree has something narrower
+    /// beside it: what stands there decides which of the two it is.
+    pub(super) fn decisions(&self, pattern: &Pattern, decides: &mut dyn FnMut(usize)) {
+        let mut at = vec![0];
+        for (place, part) in pattern.parts.iter().enumerate() {
+            let nodes = || at.iter().filter_map(|node| self.nodes.get(*node));
+            let has_narrower = match part {
+                Part::Capture(_, Form::Any) => nodes().any(|node| !node.literals.is_empty() || node.captures.len() > 1),
+                Part::Rest(_) => nodes().any(|node| !node.literals.is_empty() || !node.captures.is_empty()),
+                Part::Literal(_) | Part::OneOf(..) | Part::Capture(..) => false,
+            };
+            if has_narrower {
+                decides(place);
+            }
+            let literal = |node: &Node, text: &str| node.literals.get(self.key(text).as_ref()).copied();
+            at = match part {
+                Part::Literal(text) => nodes().filter_map(|node| literal(node, text)).collect(),
+                Part::OneOf(_, words) => {
+                    nodes().flat_map(|node| words.iter().filter_map(|word| literal(node, word))).collect()
+                }
+                Part::Capture(_, form) => {
+                    let next = |node: &Node| Some(node.captures.iter().find(|(known, _)| known == form)?.1);
+                    nodes().filter_map(next).collect()
+                }
+                Part::Rest(_) => return,
+            };
+        }
+    }
+
+    /// A literal as the tree has it.
+    fn key<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.folds { folded_case(text) } else { Cow::Borrowed(text) }
+    }
+
     fn literal(&mut self, node: usize, text: &str) -> usize {
-        let text = if self.folds { folded_case(text) } else { Cow::Borrowed(text) };
+        let text = self.key(text);
         let text = text.as_ref();
         if let Some(next) = self.nodes[node].literals.get(text) {
             return *next;

@@ -26,6 +26,12 @@ fn the_page_about_routes_is_true() {
 }
 
 #[test]
+fn the_shipped_routes_pass_their_tests() {
+    let ran = palisade(&["routes", "test"]);
+    assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);
+}
+
+#[test]
 fn routes_are_explained_linted_and_tested() {
     let routes = "routes:\n  - match: GET /docs/{id}\n    action: view\n    resource: Doc::{path.id}\n";
     let test = |expect: &str| {
