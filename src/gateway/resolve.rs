@@ -246,6 +246,9 @@ fn make<'y>(
         context.push(("token".into(), entity_value(token.clone())));
     }
     for member in &check.context {
+        if member.optional {
+            inputs.one_writing(member.value.source())?;
+        }
         match member.value.make(inputs)? {
             Some(value) => context.push((Cow::Borrowed(&member.name), value)),
             None if member.optional => {}
