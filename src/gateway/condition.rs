@@ -81,8 +81,8 @@ impl Condition {
             Test::Given => self.source.given(from)?,
             Test::Empty => self.source.read(from)?.is_some_and(|found| is_empty(&found)),
             Test::NotEmpty => self.source.read(from)?.is_some_and(|found| !is_empty(&found)),
-            Test::Is(values) => self.source.text(from)?.is_some_and(|value| values.contains(value.as_ref())),
-            Test::IsNot(values) => match self.source.text(from)? {
+            Test::Is(values) => self.source.word(from)?.is_some_and(|value| values.contains(value.as_ref())),
+            Test::IsNot(values) => match self.source.word(from)? {
                 None => self.source.given(from)?,
                 Some(value) => !values.contains(value.as_ref()),
             },

@@ -8,6 +8,7 @@
 //! - `path`, `query`, `host` and `body` are the careful readers of each part of a request.
 //! - `names` says when two names are one; `overrides` and `upgrade` find what asks for another request than is checked;
 //!   `media` and `parts` say what a service may take a body for.
+//! - `writing` says whether an id that may not be there has one writing.
 //! - `trie` finds the routes of a path; `mask` keeps from them what is for an operation that a document does not map.
 //! - `pattern`, `condition`, `template` and `source` are the words of a route.
 
@@ -47,6 +48,7 @@ mod table;
 mod template;
 mod trie;
 mod upgrade;
+mod writing;
 
 #[cfg(test)]
 mod tests;

@@ -260,6 +260,9 @@ fn make<'y>(
         context.push(("token".into(), entity_value(token.clone())));
     }
     for member in &check.context {
+        if member.optional {
+            inputs.one_writing(member.value.source())?;
+        }
         let value = match same(member.value.source()) {
             Some(first) => first.context.get(&member.name).cloned(),
             None => member.value.make(inputs)?,

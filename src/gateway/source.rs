@@ -16,6 +16,7 @@ use crate::gateway::path::Target;
 use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::template::{EntityTemplate, missing};
+use crate::gateway::writing;
 
 /// A place in a request, or in what is known of the one who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +105,19 @@ impl<'x> Inputs<'x, '_> {
             Some(segment) => Cow::Borrowed(capture.word(segment.text.as_ref())),
             None => Cow::Borrowed(""),
         })
+    }
+}
+
+impl Inputs<'_, '_> {
+    /// Refuses an id of the route's record that has a second writing, where `source` is read from the record and may have
+    /// no value: what is found under one writing alone looks as if it were not there.
+    pub(super) fn one_writing(&self, source: Option<&Source>) -> Result<(), Refusal> {
+        let (Some(Source::Record(_)), Some(record)) = (source, self.record) else { return Ok(()) };
+        let Some(named) = &record.id.source else { return Ok(()) };
+        match named.text(self)?.as_deref().and_then(writing::doubt) {
+            Some(doubt) => Err(ambiguous(named, doubt)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -335,6 +349,14 @@ impl Source {
             Value::Null => None,
             other => Some(Found::Json(other)),
         })
+    }
+
+    /// The value as a word that a condition compares: a truth value is one too.
+    pub(super) fn word<'x>(&self, from: &Inputs<'x, '_>) -> Result<Option<Cow<'x, str>>, Refusal> {
+        match self.read(from)? {
+            Some(Found::Json(Value::Bool(truth))) => Ok(Some(Cow::Borrowed(if *truth { "true" } else { "false" }))),
+            _ => self.text(from),
+        }
     }
 
     /// The value as the text of an id or of a string: not empty, and a whole number in decimal.

@@ -4,6 +4,7 @@ mod bounds;
 mod captures;
 mod fields;
 mod load;
+mod lookups;
 mod masks;
 mod openapi;
 mod service;
@@ -23,6 +24,7 @@ const SCHEMA: &str = r#"namespace N {
   action view, edit appliesTo { principal: [User, Robot], resource: [Device], context: { auth?: { mfa: Bool } } };
   action move appliesTo { principal: [User], resource: [Device], context: { target: Home, note?: String, n?: Long, deep?: Bool, from?: ipaddr, token?: Robot } };
   action list appliesTo { principal: [User], resource: [Home] };
+  action claim appliesTo { principal: [User], resource: [Home], context: { target?: Home } };
   action profile appliesTo { principal: [User], resource: [User] };
 }"#;
 
@@ -202,6 +204,8 @@ fn requests_become_checks() {
         ("POST /save", r#"{"id": "d", "home": "i"}"#, "edit Device::d; move Device::d target=Home::i"),
         ("POST /save", r#"{"id": "x", "home": "h"}"#, "edit Device::x; move Device::x target=Home::h"),
         ("POST /save", r#"{"id": "d", "admin": "true"}"#, "refuse denied_by_route"),
+        ("POST /save", r#"{"id": "d", "admin": true}"#, "refuse denied_by_route"),
+        ("POST /save", r#"{"id": "d", "admin": false}"#, "edit Device::d"),
         ("POST /save", r#"{"id": null}"#, "list Home::h"),
         ("POST /save", "{}", "list Home::h"),
         ("POST /save", "", "list Home::h"),

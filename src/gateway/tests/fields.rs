@@ -54,7 +54,7 @@ fn a_field_is_a_right_of_its_own_or_listed_or_refused() {
         (r#"{"kind": " plain"}"#, "refuse denied_by_route"),
         (r#"{"kind": 1}"#, "refuse denied_by_route"),
         (r#"{"kind": null}"#, "refuse denied_by_route"),
-        (r#"{"kind": true}"#, "refuse bad_value"),
+        (r#"{"kind": true}"#, "refuse denied_by_route"),
         (r#"{"on": true}"#, "edit Device::d; view Device::d"),
         (r#"{"on": false}"#, "edit Device::d; view Device::d"),
         (r#"{"on": []}"#, "edit Device::d; view Device::d"),
