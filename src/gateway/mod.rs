@@ -25,6 +25,7 @@ pub mod lint;
 mod looks;
 mod mask;
 mod media;
+mod methods;
 mod names;
 mod openapi;
 mod overrides;
@@ -46,6 +47,7 @@ mod table;
 mod template;
 mod trie;
 mod upgrade;
+mod values;
 
 #[cfg(test)]
 mod tests;

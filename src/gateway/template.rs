@@ -8,7 +8,8 @@ use std::fmt;
 use crate::domain::uid::is_type_name;
 use crate::domain::{Uid, Value};
 use crate::gateway::refusal::Refusal;
-use crate::gateway::source::{Found, Inputs, Source, bad};
+use crate::gateway::source::{Found, Inputs, Source, ambiguous, bad};
+use crate::gateway::values;
 
 /// A text with at most one placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,7 +207,11 @@ impl ValueTemplate {
                 None => None,
                 Some(Found::Json(Value::Long(number))) => Some(Value::Long(*number)),
                 Some(Found::Text(text)) => {
-                    Some(Value::Long(whole_number(&text).ok_or_else(|| bad(source, "is not a whole number"))?))
+                    let number = whole_number(&text).ok_or_else(|| bad(source, "is not a whole number"))?;
+                    if let Some(fault) = values::of_number(number) {
+                        return Err(ambiguous(source, fault));
+                    }
+                    Some(Value::Long(number))
                 }
                 Some(_) => return Err(bad(source, "is not a whole number")),
             },

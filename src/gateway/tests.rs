@@ -7,6 +7,7 @@ mod load;
 mod masks;
 mod openapi;
 mod service;
+mod values;
 
 use proptest::prelude::*;
 
