@@ -190,6 +190,11 @@ pub mod gateway {
     pub mod bounds { BOUNDS }
     pub mod names; mod query; mod values; mod overrides; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
     pub mod pattern; pub mod host; pub mod refusal;
+    pub mod mask {
+        #[derive(Debug)]
+        pub struct Masks;
+        impl Masks { pub fn new(_: bool) -> Self { Self } }
+    }
     pub use facts::{Body, Peer};
     pub mod source {
         #[derive(Debug, Clone, PartialEq, Eq)]
