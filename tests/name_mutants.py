@@ -15,7 +15,7 @@ import sys
 import gateway_mutants
 from gateway_mutants import ROOT
 
-FILES = ["names", "asked", "query", "overrides", "forwarded", "media", "parts", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
+FILES = ["names", "asked", "query", "values", "overrides", "methods", "forwarded", "media", "parts", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
          "pattern", "host", "refusal"]
 
 # name, file, what is there, what to put in its place
@@ -24,8 +24,12 @@ MUTANTS = [
     ("headers: case", "names", "{ byte.to_ascii_lowercase() } else { b'-' }", "{ byte } else { b'-' }"),
     ("headers: twins", "names", "same_name(header, name) && !header.eq_ignore_ascii_case(name)", "false"),
     ("headers: themselves", "names", "&& !header.eq_ignore_ascii_case(name)", ""),
-    ("fields: NUL", "names", "name.split('\\0').next().unwrap_or_default().trim()", "name.trim()"),
-    ("fields: blanks around", "names", ".unwrap_or_default().trim()", ".unwrap_or_default()"),
+    ("fields: NUL", "names", ".split('\\0').next().unwrap_or_default()", ""),
+    ("fields: blanks before", "names", "name.trim_start_matches(is_blank)", "name.trim_start_matches('\\0')"),
+    ("fields: a NUL before", "names", "name.trim_start_matches(is_blank)", "name.trim_start()"),
+    ("fields: blanks behind", "names", "until_nul(name).trim_end_matches(is_blank)", "until_nul(name)"),
+    ("fields: controls", "names", " || c.is_control()", ""),
+    ("fields: the mark of the byte order", "names", " || c == '\\u{feff}'", ""),
     ("fields: blanks", "names", "' ' | '.' | '-' | '_' =>", "'.' | '-' | '_' =>"),
     ("fields: dots", "names", "' ' | '.' | '-' | '_' =>", "' ' | '-' | '_' =>"),
     ("fields: dashes", "names", "' ' | '.' | '-' | '_' =>", "' ' | '.' | '_' =>"),
@@ -38,32 +42,45 @@ MUTANTS = [
     ("fields: a dot above", "names", ".filter(|c| *c != DOT_ABOVE)", ""),
     ("query: other names", "query", "if name != key || found.is_some() {", "if found.is_some() {"),
     ("query: twice", "query", "if name != key || found.is_some() {", "if name != key {"),
-    ("query: NUL in a value", "query", ".filter(|value| !value.contains('\\0'))", ""),
+    ("query: NUL in a value", "query", ".filter(|value| values::of_text(value).is_none())", ""),
     ("query: semicolons", "query", "if query.contains(';') {", "if false {"),
-    ("query: names behind semicolons", "query", "query.split(['&', ';', '?'])", "query.split(['&', '?'])"),
-    ("query: names behind question marks", "query", "query.split(['&', ';', '?'])", "query.split(['&', ';'])"),
-    ("overrides: headers", "overrides", "if there(&METHODS) {", "if false {"),
-    ("overrides: the query", "overrides", "query::names(query).any(|it| is_method(&it))", "false"),
-    ("overrides: one header", "overrides", '"x-http-method", "x-method-override"]', '"x-http-method", "x-http-method"]'),
-    ("overrides: _method", "overrides", '    "_method",\n', '    "_none",\n'),
-    ("overrides: in lists", "overrides", "rest.is_empty() || rest.starts_with(['[', ']'])", "rest.is_empty()"),
-    ("overrides: in brackets", "overrides", "name.trim_start_matches(['[', ']', '?'])", "name.as_str()"),
-    ("overrides: encoded names", "overrides", "matches!(byte, b'%' | b'\\\\')", "false"),
-    ("overrides: forms", "overrides", "(media.form && form(bytes))", "false"),
-    ("overrides: parts", "overrides", "(media.parts && parts::names_one(kind, bytes, &is_method))", "false"),
-    ("overrides: JSON", "overrides", "members.iter().any(|(name, _)| is_method(name))", "false"),
-    ("overrides: JSON that is broken", "overrides", "json_asks(bytes).unwrap_or(!read_later)", "json_asks(bytes).unwrap_or(false)"),
-    ("overrides: what is like JSON", "overrides", "json_asks(bytes).unwrap_or_else(|()| quotes_one(bytes))", "json_asks(bytes).unwrap_or(false)"),
-    ("overrides: escapes in what is like JSON", "overrides", ' || word.contains("\\\\u00")', ""),
-    ("overrides: JSON in UTF-16", "overrides", "filter(|byte| *byte != 0)", "filter(|_| true)"),
-    ("overrides: JSON in too many bytes", "overrides", "has_overlong(bytes) || ", ""),
-    ("overrides: what is compressed", "overrides", "if media.hidden && post", "if false && post"),
-    ("overrides: bodies that nobody sees", "overrides", "_ if post && !media.binary =>", "_ if false =>"),
-    ("overrides: bodies in a POST alone", "overrides", "_ if post && !media.binary =>", "_ if !media.binary =>"),
-    ("overrides: types that are no text", "overrides", "_ if post && !media.binary =>", "_ if post =>"),
-    ("overrides: bodies that a route reads", "overrides", "_ if reads_body && (media.typeless || !is_form) =>", "_ if false =>"),
-    ("overrides: bodies that no route reads", "overrides", "_ if reads_body && (media.typeless || !is_form) =>", "_ if media.typeless || !is_form =>"),
-    ("overrides: forms that a route would read", "overrides", "_ if reads_body && (media.typeless || !is_form) =>", "_ if reads_body =>"),
+    ("query: names behind semicolons", "query", "query.split(['&', ';', '?']).map(", "query.split(['&', '?']).map("),
+    ("query: names behind question marks", "query", "query.split(['&', ';', '?']).map(", "query.split(['&', ';']).map("),
+    ("values: NUL", "values", "text.contains('\\0')", "false"),
+    ("values: elements", "values", "Value::Array(elements) => elements.iter().find_map(of_json),", ""),
+    ("values: large numbers", "values", "!(-LARGEST..=LARGEST).contains(&number)", "false"),
+    ("values: numbers below", "values", "!(-LARGEST..=LARGEST).contains(&number)", "number > LARGEST"),
+    ("values: the first that is rounded", "values", "(1 << 53) - 1", "1 << 53"),
+    ("methods: headers", "methods", "facts.headers.field(name) != Field::Absent", "false"),
+    ("methods: ATG", "methods", ".chain([HEADER_OF_ATG])", ""),
+    ("methods: the query", "methods", "query::names(query).any(|it| is_method(&it))", "false"),
+    ("methods: one header", "methods", '"x-http-method", "x-method-override",', '"x-http-method", "x-http-method",'),
+    ("methods: _method", "methods", '["method", "httpmethod"]', '["none", "httpmethod"]'),
+    ("methods: marks before", "methods", "trim_start_matches(['[', ']', '?', '_'])", "trim_start_matches(['[', ']', '?'])"),
+    ("methods: marks behind", "methods", "rest.trim_start_matches('_')", "rest"),
+    ("methods: a plain field of the query", "methods", "says_another(query, facts.method) && !(at.knows_of_query)()", "false"),
+    ("methods: the request's own", "methods", " && !word.eq_ignore_ascii_case(own)", ""),
+    ("methods: other words", "methods", "WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))", "true"),
+    ("methods: a plain field of parts", "methods", "(media.parts && part_says_another(kind, bytes, own))", "false"),
+    ("methods: a plain member", "methods", "value => value.as_str().is_some_and(|word| is_another(word, own)),", "_ => false,"),
+    ("methods: in lists", "methods", "rest.is_empty() || rest.starts_with(['[', ']'])", "rest.is_empty()"),
+    ("methods: in brackets", "methods", "name.trim_start_matches(['[', ']', '?', '_'])", "name.trim_start_matches('_')"),
+    ("methods: encoded names", "methods", "matches!(byte, b'%' | b'\\\\')", "false"),
+    ("methods: forms", "methods", "(media.form && form(bytes))", "false"),
+    ("methods: parts", "methods", "(media.parts && parts::names_one(kind, bytes, &is_method))", "false"),
+    ("methods: JSON", "methods", "members.iter().any(|(name, value)| asks(name, value))", "false"),
+    ("methods: JSON that is broken", "methods", "json_asks(bytes, &asks_by_name).unwrap_or(!read_later)", "json_asks(bytes, &asks_by_name).unwrap_or(false)"),
+    ("methods: what is like JSON", "methods", "json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method))", "json_asks(bytes, &asks_by_name).unwrap_or(false)"),
+    ("methods: escapes in what is like JSON", "methods", ' || word.contains("\\\\u00")', ""),
+    ("methods: JSON in UTF-16", "methods", "filter(|byte| *byte != 0)", "filter(|_| true)"),
+    ("methods: JSON in too many bytes", "methods", "has_overlong(bytes) || ", ""),
+    ("methods: what is compressed", "methods", "if media.hidden && post", "if false && post"),
+    ("methods: bodies that are not shown", "methods", "if is_form && post => return refuse(UNSEEN)", "if false => return refuse(UNSEEN)"),
+    ("methods: bodies in a POST alone", "methods", "if is_form && post => return refuse(UNSEEN)", "if is_form => return refuse(UNSEEN)"),
+    ("methods: bodies that a route reads", "methods", "if media.typeless && at.reads_body =>", "if false =>"),
+    ("methods: bodies that no route reads", "methods", "if media.typeless && at.reads_body =>", "if media.typeless =>"),
+    ("methods: forms that a route would read", "methods", "if media.typeless && at.reads_body =>", "if at.reads_body =>"),
+    ("methods: paths of one method", "methods", "if media.typeless && !(at.other_methods)() =>", "if media.typeless =>"),
     ("media: no type", "media", "Field::Absent => Self::typeless(facts.method),", "Field::Absent => Self::default(),"),
     ("media: an empty type", "media", "(!media.contains('/') && Self::typeless(method).form)", "false"),
     ("media: a POST alone", "media", 'form: method == "POST"', "form: true"),
@@ -98,8 +115,17 @@ MUTANTS = [
     ("parts: values before an equals sign", "parts", "Key(before != '=' && ", "Key("),
     ("parts: fields that cannot be read", "parts", "(!words(content_type, body, &note))", "(words(content_type, body, &note) || true)"),
     ("overrides: paths", "overrides", "&& there(&PATHS)", "&& false"),
-    ("overrides: hosts", "overrides", "&& !same_host(facts)", "&& false"),
-    ("overrides: Forwarded", "overrides", 'forwarded::pairs(value, b"host").all(same)', "true"),
+    ("overrides: hosts", "overrides", "&& !same_host(facts, &pairs, at.is_host)", "&& false"),
+    ("overrides: Forwarded", "overrides", "Pair::Host(host) => same(host.as_bytes()),", "Pair::Host(_) => true,"),
+    ("overrides: by of Forwarded", "overrides", "Pair::By(node) => same(node.as_bytes()) || is_proxy(node),", "Pair::By(_) => true,"),
+    ("overrides: proto of Forwarded", "overrides", " || pairs.iter().any(is_url)", ""),
+    ("overrides: a final dot", "overrides", "&& !is_host(&word)", "&& !is_host(name)"),
+    ("overrides: addresses in hexadecimal", "overrides", 'last.starts_with("0x")', "false"),
+    ("forwarded: twice", "forwarded", "seen.iter().any(|other| other.eq_ignore_ascii_case(name))", "false"),
+    ("forwarded: separators", "forwarded", "bare.is_empty() || bare.bytes().any(parts)", "bare.is_empty()"),
+    ("forwarded: other names", "forwarded", "_ => return None,\n            });", "_ => Pair::Other,\n            });"),
+    ("forwarded: who asked", "forwarded", '"for" if is_node(bare)', '"for"'),
+    ("forwarded: half quotes", "forwarded", "map_or(Some(value), |value| value.strip_suffix('\"'))?", "map_or(Some(value), |value| Some(value.trim_end_matches('\"')))?"),
     ("overrides: twins of hosts", "overrides", "value.trim_ascii().is_empty() || same(value),\n        Field::Repeated => false,",
      "value.trim_ascii().is_empty() || same(value),\n        Field::Repeated => true,"),
     ("upgrade: HTTP2-Settings", "upgrade", 'headers.field("http2-settings") != Field::Absent', "false"),
@@ -132,20 +158,43 @@ MUTANTS = [
 STUBS = """//! The readers of names alone.
 #![allow(dead_code)]
 pub mod domain {
-    pub struct Value(serde_json::Value);
-    impl Value {
+    use std::borrow::Cow;
+    pub enum Value<'a> { Null, Bool, Long(i64), Number, String(Cow<'a, str>), Array(Vec<Value<'a>>), Object(Vec<(Cow<'a, str>, Value<'a>)>) }
+    impl Value<'static> {
         pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-            serde_json::from_slice(bytes).map(Self).map_err(|error| error.to_string())
+            serde_json::from_slice(bytes).map(Self::of).map_err(|error| error.to_string())
         }
-        pub fn as_object(&self) -> Option<&serde_json::Map<String, serde_json::Value>> {
-            self.0.as_object()
+        fn of(value: serde_json::Value) -> Self {
+            match value {
+                serde_json::Value::Null => Self::Null,
+                serde_json::Value::Bool(_) => Self::Bool,
+                serde_json::Value::Number(number) => number.as_i64().map_or(Self::Number, Self::Long),
+                serde_json::Value::String(text) => Self::String(text.into()),
+                serde_json::Value::Array(elements) => Self::Array(elements.into_iter().map(Self::of).collect()),
+                serde_json::Value::Object(members) => {
+                    Self::Object(members.into_iter().map(|(name, value)| (name.into(), Self::of(value))).collect())
+                }
+            }
+        }
+    }
+    impl<'a> Value<'a> {
+        pub fn as_str(&self) -> Option<&str> {
+            if let Self::String(text) = self { Some(text) } else { None }
+        }
+        pub fn as_object(&self) -> Option<&[(Cow<'a, str>, Value<'a>)]> {
+            if let Self::Object(members) = self { Some(members) } else { None }
         }
     }
 }
 pub mod gateway {
     pub mod bounds { BOUNDS }
-    pub mod names; mod query; mod overrides; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
+    pub mod names; mod query; mod values; mod overrides; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
     pub mod pattern; pub mod host; pub mod refusal;
+    pub mod mask {
+        #[derive(Debug)]
+        pub struct Masks;
+        impl Masks { pub fn new(_: bool) -> Self { Self } }
+    }
     pub use facts::{Body, Peer};
     pub mod source {
         #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,7 +37,7 @@ enum Part {
 pub enum FillError {
     /// A value is not there.
     Missing,
-    /// A value is empty, or holds the text that separates it from the next.
+    /// A value is empty, has a NUL, or holds the text that separates it from the next.
     Unfit,
 }
 
@@ -90,7 +90,8 @@ impl UidTemplate {
                             .parts
                             .iter()
                             .any(|part| matches!(part, Part::Text(text) if value.contains(text.as_str())));
-                    if value.is_empty() || confusable {
+                    // some readers end a text at NUL
+                    if value.is_empty() || value.contains('\0') || confusable {
                         return Err(FillError::Unfit);
                     }
                     id.push_str(&value);
@@ -221,6 +222,7 @@ mod tests {
             (r#"User::"{a}/{b}""#, &[("a", "x/y"), ("b", "z")], Err(FillError::Unfit)),
             (r#"User::"{a}/{b}""#, &[("a", "x"), ("b", "y/z")], Err(FillError::Unfit)),
             (r#"User::"{a}""#, &[("a", "")], Err(FillError::Unfit)),
+            (r#"User::"{a}""#, &[("a", "root\0x")], Err(FillError::Unfit)),
             (r#"User::"{a}""#, &[], Err(FillError::Missing)),
         ] {
             assert_eq!(fill(template, values), expected.map(str::to_owned), "{template}");

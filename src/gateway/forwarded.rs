@@ -3,6 +3,8 @@
 //! A scheme such as `http://api.test/admin?` makes another path of every request where it is put in front. So each of
 //! these must be what its name says and no more.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use crate::gateway::facts::{Field, RequestFacts};
 use crate::gateway::names::same_name;
 use crate::gateway::query::lenient;
@@ -55,11 +57,6 @@ pub(super) fn is_plain(facts: &RequestFacts<'_>) -> bool {
         && all(&PORTS, &|text| text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit()))
         && all(&WORDS, &is_word)
         && all(&PREFIXES, &|text| is_prefix(text, facts.target))
-        && match facts.headers.field("forwarded") {
-            Field::Absent => true,
-            Field::One(value) => pairs(value, b"proto").all(|value| is_list(value, &is_scheme)),
-            Field::Repeated => false,
-        }
 }
 
 /// Whether each element is plain, where each proxy may have added its own. An empty one says nothing.
@@ -69,7 +66,7 @@ pub(super) fn is_list(value: &[u8], plain: &dyn Fn(&str) -> bool) -> bool {
 }
 
 /// RFC 3986: a letter, and then letters, digits and a few marks.
-fn is_scheme(text: &str) -> bool {
+pub(super) fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
@@ -89,14 +86,76 @@ fn is_prefix(text: &str, target: &[u8]) -> bool {
     segments.split('/').all(plain) && !path.starts_with(&text.to_lowercase())
 }
 
-/// The values that `Forwarded` (RFC 7239) has for a parameter, without quotes.
-pub(super) fn pairs<'v>(value: &'v [u8], wanted: &'static [u8]) -> impl Iterator<Item = &'v [u8]> {
-    value.split(|byte| matches!(byte, b';' | b',')).filter_map(move |pair| {
-        let end = pair.iter().position(|byte| *byte == b'=')?;
-        let value = pair[end + 1..].trim_ascii();
-        let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-        pair[..end].trim_ascii().eq_ignore_ascii_case(wanted).then_some(bare)
-    })
+/// What one pair of `Forwarded` (RFC 7239) says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pair<'v> {
+    /// The host that the client named.
+    Host(&'v str),
+    /// The scheme that it used.
+    Proto(&'v str),
+    /// Where a proxy took the request: Jetty may take it for the host.
+    By(&'v str),
+    /// Who asked the proxy, or its secret.
+    Other,
+}
+
+/// What `Forwarded` says, if all of it is what the RFC has.
+///
+/// Spring, Vert.x and others look for `host=` wherever it stands: behind a blank, inside of a quoted text, at the end of
+/// another name. So nothing else than the pairs of the RFC may be there, each once for a proxy, with values in which no
+/// separator stands.
+pub(super) fn pairs(value: &[u8]) -> Option<Vec<Pair<'_>>> {
+    let text = std::str::from_utf8(value).ok()?;
+    let mut pairs = Vec::new();
+    for element in text.split(',') {
+        let mut seen: Vec<&str> = Vec::new();
+        for pair in element.split(';').map(|pair| pair.trim_matches([' ', '\t'])).filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=')?;
+            if seen.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+                return None;
+            }
+            seen.push(name);
+            let bare = value.strip_prefix('"').map_or(Some(value), |value| value.strip_suffix('"'))?;
+            // separators to some reader
+            let parts = |byte: u8| !byte.is_ascii_graphic() || b"\",;=\\".contains(&byte);
+            if bare.is_empty() || bare.bytes().any(parts) {
+                return None;
+            }
+            pairs.push(match &*name.to_ascii_lowercase() {
+                "host" => Pair::Host(bare),
+                "proto" => Pair::Proto(bare),
+                "by" => Pair::By(bare),
+                "for" if is_node(bare) => Pair::Other,
+                // of the RFC's own examples
+                "secret" => Pair::Other,
+                _ => return None,
+            });
+        }
+    }
+    Some(pairs)
+}
+
+/// Whether it is an address, a name that hides one (`_x`), or `unknown`, with a port or without: what a proxy calls itself
+/// and who asked it.
+pub(super) fn is_node(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        // an address of IPv6 without brackets is not of the RFC, but some write it
+        _ if text.parse::<IpAddr>().is_ok() => (text, None),
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let hidden = |text: &str| {
+        text.strip_prefix('_').is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        })
+    };
+    let number = |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+    let bracketed = || {
+        let inner = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+    };
+    port.is_none_or(|port| number(port) || hidden(port))
+        && (name.eq_ignore_ascii_case("unknown") || hidden(name) || name.parse::<IpAddr>().is_ok() || bracketed())
 }
 
 #[cfg(test)]
@@ -143,8 +202,6 @@ mod tests {
             ("X-Forwarded-Prefix", "/a/../d", false),
             ("X-Forwarded-Prefix", "app", false),
             ("X-Forwarded-Context", "/files", false),
-            ("Forwarded", "for=10.0.0.1;proto=https;host=a.test", true),
-            ("Forwarded", "for=10.0.0.1; Proto=\"http://a.test/d/closed?\"", false),
             ("X-Forwarded-For", "10.0.0.1", true),
         ] {
             let headers = vec![(header, value)];
@@ -152,5 +209,73 @@ mod tests {
             let facts = RequestFacts { method: "GET", target, host: Some("a.test"), headers: &headers, body, peer };
             assert_eq!(is_plain(&facts), expected, "{header}: {value}");
         }
+    }
+
+    #[test]
+    fn forwarded_is_what_the_rfc_has_and_nothing_besides() {
+        for text in [
+            "",
+            "for=10.0.0.1",
+            "for=10.0.0.1;proto=https;host=a.test",
+            "For=10.0.0.1; Proto=https; HOST=\"a.test:8443\"",
+            "for=192.0.2.43, for=198.51.100.17;by=203.0.113.60",
+            "for=\"[2001:db8:cafe::17]:4711\"",
+            "for=\"[2001:db8:cafe::17]\";proto=http",
+            "for=10.0.0.1:8080;by=10.0.0.2:443",
+            "for=2001:db8::1",
+            "for=unknown",
+            "for=\"unknown:80\"",
+            "for=_hidden, for=_SEVKISEK",
+            "for=\"_a:_b\";by=_x",
+            "by=_proxy-1.a_b;for=_x;secret=egah2CGj55fSJFs",
+            "proto=http;for=127.0.0.1;",
+            ";;for=10.0.0.1,,for=10.0.0.2;;",
+            "host=[::1]:80",
+        ] {
+            assert!(pairs(text.as_bytes()).is_some(), "{text}");
+        }
+        for text in [
+            "for=1;xhost=other.test",
+            "for=10.0.0.1;xhost=other.test",
+            "for=10.0.0.1 host=other.test",
+            "for=10.0.0.1\thost=other.test",
+            "for=\"host=other.test\"",
+            "for=\"10.0.0.1;host=other.test\"",
+            "for=\"10.0.0.1,host=other.test\"",
+            "\"host=other.test\"",
+            "x\"host=other.test",
+            "xhost=other.test;host=a.test",
+            "xproto=http://a.test/admin?",
+            "proto=http://a.test/admin?host=other.test",
+            "proto=",
+            "host=",
+            "host=\"\"",
+            "host=\"a.test",
+            "host=a.test\"",
+            "host=\"a\\.test\"",
+            "host =a.test",
+            "host= a.test",
+            "host=a.test;host=a.test",
+            "host=a.test;Host=other.test",
+            "for=a.test",
+            "for=10.0.0.1:host",
+            "for=10.0.0.1:123456",
+            "for=[10.0.0.1]",
+            "for=_",
+            "for=_x/y",
+            "secret=\"a;host=other.test\"",
+            "port=80",
+            "path=/d/closed",
+            "prefix=/d",
+            "host",
+            "=a.test",
+            "for=10.0.0.1\u{e9}",
+            "for=10.0.0.1\u{3000};host=a.test",
+        ] {
+            assert_eq!(pairs(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(pairs(b"host=a.test\xff"), None);
+        let found = pairs(b"by=10.0.0.1;host=a.test;proto=https;for=_x").unwrap();
+        assert_eq!(found, [Pair::By("10.0.0.1"), Pair::Host("a.test"), Pair::Proto("https"), Pair::Other]);
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use crate::domain::Value;
 use crate::gateway::asked::Reads;
 use crate::gateway::query;
+use crate::gateway::values;
 
 /// The path, the query or the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Looks {
 fn is_text(value: &Value<'_>, text: &str) -> bool {
     match value {
         Value::String(own) => own == text,
-        Value::Long(own) => own.to_string() == text,
+        Value::Long(own) => values::of_number(*own).is_none() && own.to_string() == text,
         _ => false,
     }
 }

@@ -27,6 +27,7 @@ pub mod lint;
 mod looks;
 mod mask;
 mod media;
+mod methods;
 mod names;
 mod openapi;
 mod overrides;
@@ -48,6 +49,7 @@ mod table;
 mod template;
 mod trie;
 mod upgrade;
+mod values;
 mod writing;
 
 #[cfg(test)]

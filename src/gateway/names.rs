@@ -53,10 +53,9 @@ pub(super) fn bare(name: &str) -> String {
 
 /// The last part of `a.b`, `a[b]` and `a[b][]`; `None` if there is one part alone. Indices are no names.
 pub(super) fn last_part(field: &str) -> Option<&str> {
-    // readers in C end a name at NUL
-    let field = field.split('\0').next().unwrap_or_default();
+    let field = until_nul(field);
     let is_index = |part: &str| {
-        let part = part.trim_matches(|c: char| c == ']' || c.is_whitespace());
+        let part = part.trim_matches(|c: char| c == ']' || is_blank(c));
         part.bytes().all(|byte| byte.is_ascii_digit())
     };
     let mut rest = field;
@@ -112,17 +111,16 @@ pub(super) fn read_stems(field: &str, stems: &mut impl Stems) {
     let mut folded = String::new();
     // Spring's mark of a value where there is no other
     let mut begun = false;
-    // readers in C end a name at NUL
-    for c in field.split('\0').next().unwrap_or_default().trim_start().chars() {
+    for c in until_nul(field).chars() {
         match c {
-            c if !begun && (c == '!' || c.is_whitespace()) => continue,
+            c if !begun && (c == '!' || is_blank(c)) => continue,
             '[' | '.' => {
                 if stems.end() {
                     return;
                 }
             }
             ' ' => continue,
-            c if c.is_whitespace() => {
+            c if is_blank(c) => {
                 blanks.push(c);
                 continue;
             }
@@ -140,7 +138,7 @@ pub(super) fn read_stems(field: &str, stems: &mut impl Stems) {
 /// A name in the one form that stands for all that are read as it: small letters, `_` for what becomes one, nothing
 /// from a NUL on. An open bracket stays.
 pub(super) fn fold(name: &str) -> String {
-    let name = name.split('\0').next().unwrap_or_default().trim();
+    let name = until_nul(name).trim_end_matches(is_blank);
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
         match c {
@@ -149,6 +147,17 @@ pub(super) fn fold(name: &str) -> String {
         }
     }
     out
+}
+
+/// Whether some reader takes the character off the ends of a name: Java's `trim` all controls, JavaScript's the mark of
+/// the byte order, and others every kind of space.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || c == '\u{feff}'
+}
+
+/// The name without the blanks before it, up to a NUL, where readers in C end it. One before it is a blank to Java.
+fn until_nul(name: &str) -> &str {
+    name.trim_start_matches(is_blank).split('\0').next().unwrap_or_default()
 }
 
 /// The text in small letters, as the most generous reader makes them: `ı` and `İ` are an `i`, `ſ` is an `s`.
@@ -210,7 +219,7 @@ mod tests {
     /// By the rule as it is said: each stem is folded and compared.
     fn same_by_stems(field: &str, name: &str) -> bool {
         let bare = |text: &str| {
-            let text = text.trim_start_matches(|c: char| c.is_whitespace() || "_[].-!".contains(c));
+            let text = until_nul(text).trim_start_matches(|c: char| is_blank(c) || "_[].-!".contains(c));
             fold(text).replace(['_', '[', ']'], "")
         };
         let stems = field.match_indices(['[', '.']).map(|(end, _)| &field[..end]);
@@ -220,7 +229,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_field_is_compared_as_each_of_its_stems_would_be(
-            field in "[aIdı\u{130}ſß_.!\\[\\] \t\u{3000}\0-]{0,8}", name in "(id|a|i_d|ss|i\t?d)",
+            field in "[aIdı\u{130}ſß_.!\\[\\] \t\u{1f}\u{feff}\u{3000}\0-]{0,8}", name in "(id|a|i_d|ss|i\t?d)",
         ) {
             proptest::prop_assert_eq!(begins_as(&field, &bare(&name)), same_by_stems(&field, &name));
         }
@@ -238,6 +247,14 @@ mod tests {
             (" device_id", "device_id"),
             ("device_id ", "device_id"),
             ("\tdevice_id", "device_id"),
+            ("\u{feff}device_id", "device_id"),
+            ("device_id\u{feff}", "device_id"),
+            ("\u{1f}device_id", "device_id"),
+            ("device_id\u{1}", "device_id"),
+            ("\0device_id", "device_id"),
+            ("\0 \u{7f}device_id\u{85}\0x", "device_id"),
+            ("x[\u{1f}device_id]", "device_id"),
+            ("x.\u{feff}device_id", "device_id"),
             ("DEVICE_ID", "device_id"),
             ("deviceId", "device_id"),
             ("device_id", "deviceId"),

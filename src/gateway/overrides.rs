@@ -3,42 +3,16 @@
 //! Frameworks obey such words to help clients that can only send `GET` and `POST`, or to learn what a proxy rewrote.
 //! The sidecar checks the request line, so it refuses them unless a file of routes says that its service ignores them.
 
-use crate::domain::Value;
-use crate::gateway::facts::{Body, Field, RequestFacts};
-use crate::gateway::forwarded;
+use crate::gateway::facts::{Field, RequestFacts};
+use crate::gateway::forwarded::{self, Pair};
 use crate::gateway::host::normal_host;
-use crate::gateway::media::{Json, Media};
-use crate::gateway::names::{fold, same_name};
-use crate::gateway::parts;
-use crate::gateway::query;
+use crate::gateway::methods;
+pub(in crate::gateway) use crate::gateway::methods::is_header as is_method_header;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::service::Ignored;
 
-/// Headers by which some services take another method than that of the request line.
-const METHODS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-
-/// Fields of a query, a form or JSON that do the same, as [`fold`] writes them.
-const METHOD_FIELDS: [&str; 7] = [
-    "_method",
-    "_httpmethod",
-    "$httpmethod",
-    "x_http_method_override",
-    "x_http_method",
-    "x_method_override",
-    "x_tunneled_method",
-];
-
-/// Why a form is refused that the sidecar does not see.
-const UNSEEN: &str = "the body may be a form that asks for another method (`_method`), as that of a `POST` without \
-    `Content-Type` may, and not all of it was passed on; say `ignores: [method_override]` under `service` if the service \
-    does not obey it";
-
-/// Why a body is refused that is compressed, or in an encoding in which ASCII is not itself.
-const HIDDEN: &str = "the body may ask for another method (`_method`), and is compressed or in a `charset` that hides it; \
-    say `ignores: [method_override]` under `service` if the service does not obey it";
-
 /// Headers by which some services take another path, or take something off it or put something before it.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 16] = [
     "x-original-url",
     "x-rewrite-url",
     "x-override-url",
@@ -57,22 +31,27 @@ const PATHS: [&str; 14] = [
     "x-matched-path",
     "x-invoke-path",
     "x-middleware-rewrite",
+    // Rack makes `X-Accel-Redirect` of them, by which nginx takes another path after the check
+    "x-sendfile-type",
+    "x-accel-mapping",
 ];
 
 /// Headers by which some services take another host. A gateway may write them too, and then they name the same.
-const HOSTS: [&str; 4] = ["x-forwarded-host", "x-original-host", "x-host", "x-http-host-override"];
+const HOSTS: [&str; 5] = [
+    "x-forwarded-host",
+    "x-original-host",
+    "x-host",
+    "x-http-host-override",
+    // Frappe serves the site that it names
+    "x-frappe-site-name",
+];
 
 /// One that Jetty and Pyramid behind Paste take for the host, and in which Traefik and Apache name the machine they are on.
 const SERVER: &str = "x-forwarded-server";
 
 /// Every header by which some service takes another method, path or host.
 pub(in crate::gateway) fn headers() -> impl Iterator<Item = &'static str> {
-    METHODS.iter().chain(&PATHS).chain(&HOSTS).copied().chain([SERVER])
-}
-
-/// Whether some service takes another method by a header.
-pub(in crate::gateway) fn is_method_header(header: &str) -> bool {
-    METHODS.iter().any(|name| same_name(header, name))
+    methods::HEADERS.iter().chain(&PATHS).chain(&HOSTS).copied().chain([SERVER])
 }
 
 /// What the routes for a path say.
@@ -82,6 +61,10 @@ pub(super) struct At<'x> {
     pub(super) reads_body: bool,
     /// The path is mapped for more than one method.
     pub(super) other_methods: &'x dyn Fn() -> bool,
+    /// The routes know a field [`PLAIN_FIELD`](methods::PLAIN_FIELD) of the query.
+    pub(super) knows_of_query: &'x dyn Fn() -> bool,
+    /// The routes know one of the body.
+    pub(super) knows_of_body: &'x dyn Fn() -> bool,
     /// Whether there are routes for a host of that name.
     pub(super) is_host: &'x dyn Fn(&str) -> bool,
 }
@@ -96,107 +79,40 @@ pub(super) fn check(
     let refuse = |code, message: &str| Err(Refusal::bad_request(code, message));
     let there = |names: &[&str]| names.iter().any(|name| facts.headers.field(name) != Field::Absent);
     if !ignores(Ignored::MethodOverride) {
-        if there(&METHODS) {
-            return refuse("method_override", "a header asks for another method");
-        }
-        if query.is_some_and(|query| may_name_one(query.as_bytes()) && query::names(query).any(|it| is_method(&it))) {
-            return refuse("method_override", "the query asks for another method");
-        }
-        body(facts, at)?;
+        methods::check(facts, query, at)?;
     }
+    let pairs = match facts.headers.field("forwarded") {
+        Field::Absent => Some(Vec::new()),
+        Field::One(value) => forwarded::pairs(value),
+        Field::Repeated => None,
+    };
+    let obeyed = [(Ignored::HostOverride, "host_override"), (Ignored::PathOverride, "path_override")];
+    let obeyed = obeyed.into_iter().find(|(what, _)| !ignores(*what));
+    let pairs = match (pairs, obeyed) {
+        (None, Some((_, code))) => {
+            let message = "`Forwarded` is there twice, or is not what RFC 7239 has: pairs of `by`, `for`, `host`, `proto` and \
+                           `secret`, each once for a proxy, with plain values";
+            return refuse(code, message);
+        }
+        (pairs, _) => pairs.unwrap_or_default(),
+    };
     if !ignores(Ignored::PathOverride) && there(&PATHS) {
         return refuse("path_override", "a header asks for another path");
     }
-    if !ignores(Ignored::PathOverride) && !forwarded::is_plain(facts) {
+    let is_url = |pair: &Pair<'_>| matches!(pair, Pair::Proto(scheme) if !forwarded::is_scheme(scheme));
+    if !ignores(Ignored::PathOverride) && (!forwarded::is_plain(facts) || pairs.iter().any(is_url)) {
         let message = "a header names a scheme, a port or a prefix of the path that makes another URL of the request";
         return refuse("path_override", message);
     }
-    if !ignores(Ignored::HostOverride) && !same_host(facts, at.is_host) {
+    if !ignores(Ignored::HostOverride) && !same_host(facts, &pairs, at.is_host) {
         return refuse("host_override", "a header names another host than the request");
     }
     Ok(())
 }
 
-/// Whether a field of that name, with an index or without, asks for another method.
-fn is_method(name: &str) -> bool {
-    let name = fold(name);
-    // Rack and qs, which Express uses, read `[_method]` as `_method`, and some look for `?_method=` anywhere
-    let name = name.trim_start_matches(['[', ']', '?']);
-    METHOD_FIELDS
-        .iter()
-        .any(|field| name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', ']'])))
-}
-
-/// Whether a look at each name is worth it: they all have a word in them, unless it is encoded.
-fn may_name_one(text: &[u8]) -> bool {
-    text.iter().any(|byte| matches!(byte, b'%' | b'\\'))
-        || text.windows(6).any(|six| six.eq_ignore_ascii_case(b"method"))
-}
-
-/// Refuses a form or a JSON object that asks for another method, and a form that nobody can look into.
-fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
-    let refuse = |message: &str| Err(Refusal::bad_request("method_override", message));
-    let media = Media::of(facts);
-    let is_form = media.form || media.parts;
-    let post = facts.method == "POST";
-    let bytes = match facts.body {
-        Body::Whole(bytes) => bytes,
-        // A `POST` without a type is a form to some, but most have no body at all. Where the gateway does not say so, it
-        // is refused only where the path has another method to turn it into.
-        Body::NotForwarded if media.typeless && !(at.other_methods)() => return Ok(()),
-        // and the route that reads the body refuses it for that
-        Body::NotForwarded | Body::Partial if media.typeless && at.reads_body => return Ok(()),
-        // forms count for a POST alone, and where no bodies come JSON is the service's own matter
-        Body::NotForwarded | Body::Partial if is_form && post => return refuse(UNSEEN),
-        Body::NotForwarded | Body::Partial => return Ok(()),
-    };
-    // the route that reads it as JSON refuses it for that
-    let read_later = at.reads_body && media.json == Json::Yes;
-    if media.hidden && post && !bytes.is_empty() && (is_form || (media.json != Json::No && !read_later)) {
-        return refuse(HIDDEN);
-    }
-    let form = |bytes| may_name_one(bytes) && query::names(&String::from_utf8_lossy(bytes)).any(|it| is_method(&it));
-    let kind = match facts.headers.field("content-type") {
-        Field::One(kind) => kind,
-        Field::Absent | Field::Repeated => b"",
-    };
-    let asks = (media.form && form(bytes))
-        || (media.parts && parts::names_one(kind, bytes, &is_method))
-        || match media.json {
-            Json::No => false,
-            Json::Like => json_asks(bytes).unwrap_or_else(|()| quotes_one(bytes)),
-            // whoever reads it all the same may find anything
-            Json::Yes => json_asks(bytes).unwrap_or(!read_later),
-        };
-    if asks { refuse("the body asks for another method") } else { Ok(()) }
-}
-
-/// Whether a JSON object asks for another method. Fails if it is not JSON to everybody.
-fn json_asks(bytes: &[u8]) -> Result<bool, ()> {
-    // UTF-16 and UTF-32 have NULs between the letters of ASCII
-    let spread = || bytes.iter().copied().filter(|byte| *byte != 0).collect::<Vec<u8>>();
-    let hides = has_overlong(bytes) || (bytes.contains(&0) && may_name_one(&spread()));
-    if !hides && !may_name_one(bytes) {
-        return Ok(false);
-    }
-    let value = Value::parse(bytes).map_err(|_| ())?;
-    Ok(value.as_object().is_some_and(|members| members.iter().any(|(name, _)| is_method(name))))
-}
-
-/// Whether some letters of ASCII may be written with more bytes than UTF-8 gives them, which lax readers take.
-fn has_overlong(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|two| matches!(two, [0xc0 | 0xc1, _] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]))
-}
-
-/// Whether a text in quotes may be such a name, in something like JSON.
-fn quotes_one(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return true };
-    text.contains('\0') || text.split('"').any(|word| is_method(word) || word.contains("\\u00"))
-}
-
 /// Whether every header that names a host names that of the request. One may name a machine instead, by a name that is
 /// no host with routes.
-fn same_host(facts: &RequestFacts<'_>, is_host: &dyn Fn(&str) -> bool) -> bool {
+fn same_host(facts: &RequestFacts<'_>, pairs: &[Pair<'_>], is_host: &dyn Fn(&str) -> bool) -> bool {
     let own = facts.host.and_then(normal_host);
     let same = |value: &[u8]| {
         let host = std::str::from_utf8(value).ok().map(str::trim).and_then(normal_host);
@@ -207,34 +123,46 @@ fn same_host(facts: &RequestFacts<'_>, is_host: &dyn Fn(&str) -> bool) -> bool {
         Field::One(value) => value.trim_ascii().is_empty() || same(value),
         Field::Repeated => false,
     });
+    // what a service takes for a host has one form, and what has none is no name either
     let is_machine = |name: &str| {
-        let word = name.to_ascii_lowercase();
-        word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-            && word.bytes().any(|byte| byte.is_ascii_alphabetic())
-            && word != "localhost"
-            && !is_host(&word)
+        normal_host(name).is_some_and(|word| {
+            !name.contains(':')
+                && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+                && word != "localhost"
+                // an address in the digits of sixteen
+                && !word.rsplit('.').next().is_some_and(|last| last.starts_with("0x"))
+                && !is_host(&word)
+        })
     };
+    // a proxy names itself by an address that is no host with routes
+    let is_proxy = |node: &str| forwarded::is_node(node) && normal_host(node).is_none_or(|host| !is_host(&host));
     named
         && match facts.headers.field(SERVER) {
             Field::Absent => true,
             Field::One(value) => forwarded::is_list(value, &|name| same(name.as_bytes()) || is_machine(name)),
             Field::Repeated => false,
         }
-        && match facts.headers.field("forwarded") {
-            Field::Absent => true,
-            Field::One(value) => forwarded::pairs(value, b"host").all(same),
-            Field::Repeated => false,
-        }
+        && pairs.iter().all(|pair| match pair {
+            Pair::Host(host) => same(host.as_bytes()),
+            Pair::By(node) => same(node.as_bytes()) || is_proxy(node),
+            Pair::Proto(_) | Pair::Other => true,
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::Peer;
+    use crate::gateway::{Body, Peer};
 
     fn asked(method: &str, query: Option<&str>, headers: &[(&str, &str)], body: Body<'_>) -> String {
         asked_at(
-            At { reads_body: false, other_methods: &|| true, is_host: &|host| ["admin", "other.test"].contains(&host) },
+            At {
+                reads_body: false,
+                other_methods: &|| true,
+                knows_of_query: &|| false,
+                knows_of_body: &|| false,
+                is_host: &|host| ["admin", "other.test"].contains(&host),
+            },
             method,
             query,
             headers,
@@ -266,7 +194,13 @@ mod tests {
             (Some(form), true, false, Body::NotForwarded, "method_override"),
         ] {
             let headers: Vec<(&str, &str)> = kind.map(|kind| ("Content-Type", kind)).into_iter().collect();
-            let at = At { reads_body, other_methods: &|| other_methods, is_host: &|_| false };
+            let at = At {
+                reads_body,
+                other_methods: &|| other_methods,
+                knows_of_query: &|| false,
+                knows_of_body: &|| false,
+                is_host: &|_| false,
+            };
             let found = asked_at(at, "POST", None, &headers, body);
             assert_eq!(found, expected, "{kind:?} {reads_body} {other_methods} {body:?}");
         }
@@ -316,8 +250,39 @@ mod tests {
             (("X-Forwarded-Server", "ip-10-0-0-1.ec2.internal"), "passes"),
             (("X-Forwarded-Server", "web-1, api.test"), "passes"),
             (("Forwarded", "for=10.0.0.1;host=other.test"), "host_override"),
-            (("Forwarded", "for=10.0.0.1; Host = \"api.test:80\";proto=https"), "passes"),
+            (("Forwarded", "for=10.0.0.1; Host=\"api.test:80\";proto=https"), "passes"),
+            (("Forwarded", "for=10.0.0.1; Host = \"api.test:80\";proto=https"), "host_override"),
             (("Forwarded", "host=api.test, host=other.test"), "host_override"),
+            // Spring and others look for the words wherever they stand
+            (("Forwarded", "for=1;xhost=other.test"), "host_override"),
+            (("Forwarded", "for=10.0.0.1 host=other.test"), "host_override"),
+            (("Forwarded", "for=\"host=other.test\""), "host_override"),
+            (("Forwarded", "\"host=other.test\""), "host_override"),
+            (("Forwarded", "xhost=other.test;host=api.test"), "host_override"),
+            (("Forwarded", "xproto=http://api.test/admin?"), "host_override"),
+            (("Forwarded", "proto=a/b"), "path_override"),
+            // Jetty takes it for the host where it takes the name of a proxy
+            (("Forwarded", "by=other.test"), "host_override"),
+            (("Forwarded", "by=machine"), "host_override"),
+            (("Forwarded", "by=api.test"), "passes"),
+            (("Forwarded", "by=10.0.0.1;for=_x;secret=abc"), "passes"),
+            (("Forwarded", "by=_proxy;for=unknown"), "passes"),
+            (("Forwarded", "by=\"[2001:db8::1]:443\""), "passes"),
+            (("X-Forwarded-Server", "other.test."), "host_override"),
+            (("X-Forwarded-Server", "OTHER.test."), "host_override"),
+            (("X-Forwarded-Server", "localhost."), "host_override"),
+            (("X-Forwarded-Server", "a..test"), "host_override"),
+            (("X-Forwarded-Server", ".other.test"), "host_override"),
+            (("X-Forwarded-Server", "other.test.."), "host_override"),
+            (("X-Forwarded-Server", "0x7f000001"), "host_override"),
+            (("X-Forwarded-Server", "web-1.lan."), "passes"),
+            (("X-Frappe-Site-Name", "other.test"), "host_override"),
+            (("X-Frappe-Site-Name", "api.test"), "passes"),
+            (("X-Sendfile-Type", "X-Accel-Redirect"), "path_override"),
+            (("X-Accel-Mapping", "/app/files/report=/d/closed"), "path_override"),
+            (("X.Accel.Mapping", "/app/files/report=/d/closed"), "path_override"),
+            (("X-Tunneled-Method", "DELETE"), "method_override"),
+            (("ATG-REST-HTTP-Method", "DELETE"), "method_override"),
             (("Forwarded", "for=10.0.0.1"), "passes"),
             (("X-Method", "x"), "passes"),
         ] {
@@ -345,6 +310,32 @@ mod tests {
             ("_HttpMethod=PATCH", "method_override"),
             ("x-http-method-override=PATCH", "method_override"),
             ("$httpMethod=PATCH", "method_override"),
+            ("__method=DELETE", "method_override"),
+            ("____method___=DELETE", "method_override"),
+            ("[__method][]=DELETE", "method_override"),
+            ("_.method=DELETE", "method_override"),
+            ("%1F_method=DELETE", "method_override"),
+            ("%EF%BB%BF_method=DELETE", "method_override"),
+            ("%00_method=DELETE", "method_override"),
+            ("__HttpMethod=DELETE", "method_override"),
+            ("_x_http_method_override=DELETE", "method_override"),
+            ("atg-rest-http-method=DELETE", "method_override"),
+            ("alf_method=DELETE", "method_override"),
+            ("method=DELETE", "method_override"),
+            ("a=1&Method=delete", "method_override"),
+            ("m%65thod=%44ELETE", "method_override"),
+            ("method[]=DELETE", "method_override"),
+            ("a;method=DELETE", "method_override"),
+            ("a=?method=DELETE", "method_override"),
+            ("method=MOVE", "method_override"),
+            ("method=unlock", "passes"),
+            ("method=GET", "passes"),
+            ("method=get", "passes"),
+            ("method=card", "passes"),
+            ("method", "passes"),
+            ("methods=DELETE", "passes"),
+            ("method_id=DELETE", "passes"),
+            ("payment_method=DELETE", "passes"),
             ("method=x&payment_method=card&q=_method&my_method=1", "passes"),
             ("a=%zz", "passes"),
         ] {
@@ -361,6 +352,24 @@ mod tests {
             (form, "a=1&%5Fmethod=DELETE", "method_override"),
             ("Application/X-WWW-Form-Urlencoded;charset=x", "_method=DELETE", "method_override"),
             (form, "a=_method", "passes"),
+            (form, "__method=DELETE", "method_override"),
+            (json, r#"{"__method": "DELETE"}"#, "method_override"),
+            (parts, "--x\r\nContent-Disposition: form-data; name=\"__method\"\r\n\r\nPUT\r\n--x--", "method_override"),
+            (form, "method=DELETE", "method_override"),
+            (form, "method=POST", "passes"),
+            (form, "method=card", "passes"),
+            (parts, "--x\r\nContent-Disposition: form-data; name=\"method\"\r\n\r\nPUT\r\n--x--", "method_override"),
+            (parts, "--x\r\nContent-Disposition: form-data; name=\"method\"\r\n\r\ncard\r\n--x--", "passes"),
+            (parts, "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nPUT\r\n--x--", "passes"),
+            (json, r#"{"method": "DELETE"}"#, "method_override"),
+            (json, r#"{"m\u0065thod": "patch"}"#, "method_override"),
+            (json, r#"{"method": ["DELETE"]}"#, "method_override"),
+            (json, r#"{"method": "POST"}"#, "passes"),
+            (json, r#"{"method": "card"}"#, "passes"),
+            (json, r#"{"jsonrpc": "2.0", "method": "devices.list"}"#, "passes"),
+            (json, r#"{"rules": [{"method": "DELETE"}]}"#, "passes"),
+            ("text/plain", r#"{"method": "DELETE"}"#, "method_override"),
+            ("application/x-ndjson", "{\"method\": \"DELETE\"}\n{\"a\": 2}", "method_override"),
             (parts, "--x\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nPUT\r\n--x--", "method_override"),
             (parts, "--x\ncontent-disposition:form-data;name=_method\n\nPUT\n--x--", "method_override"),
             (parts, "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n_method\r\n--x--", "passes"),

@@ -9,6 +9,7 @@ use std::fmt;
 use crate::gateway::bounds::{MAX_METHODS, MAX_WORDINGS};
 use crate::gateway::path::MAX_SEGMENTS;
 use crate::gateway::source::Capture;
+use crate::gateway::values;
 
 /// Methods and a path template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub enum Part {
 /// What a capture takes. In the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
-    /// A whole number from 0 to the largest of 64 bits with a sign, without leading zeros.
+    /// A whole number from 0 to the largest that every reader tells from its neighbours, without leading zeros.
     Int,
     /// A UUID in lower case with its dashes.
     Uuid,
@@ -55,10 +56,10 @@ impl Form {
         match self {
             Self::Any => !text.is_empty(),
             Self::Int => {
-                // a larger number ends at the largest in some services, and begins again below zero in others
                 text.bytes().all(|b| b.is_ascii_digit())
                     && (text == "0" || !text.starts_with('0'))
-                    && text.parse::<i64>().is_ok()
+                    // a larger one is rounded by some services, ends at the largest in others, or begins again below zero
+                    && text.parse().is_ok_and(|number: i64| values::of_number(number).is_none())
             }
             Self::Name => {
                 !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
@@ -265,8 +266,24 @@ mod tests {
         for (form, good, bad) in [
             (
                 Form::Int,
-                &["0", "7", "1234567890123456789", "9223372036854775807"][..],
-                &["", "07", "00", "+7", "-7", "-0", "7 ", "7.0", "7e0", "0x7", "1_0", "٧", "9223372036854775808"][..],
+                &["0", "7", "9007199254740991"][..],
+                &[
+                    "",
+                    "07",
+                    "00",
+                    "+7",
+                    "-7",
+                    "-0",
+                    "7 ",
+                    "7.0",
+                    "7e0",
+                    "0x7",
+                    "1_0",
+                    "٧",
+                    "9007199254740992",
+                    "9223372036854775807",
+                    "9223372036854775808",
+                ][..],
             ),
             (
                 Form::Uuid,

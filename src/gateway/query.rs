@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::gateway::names::same_field;
 use crate::gateway::path::hex;
+use crate::gateway::values;
 
 /// How many parameters every reader takes. Node, Express, PHP and Tomcat do not see those that follow.
 const MAX_PARAMETERS: usize = 1000;
@@ -52,8 +53,7 @@ pub fn value<'a>(query: Option<&'a str>, key: &str) -> Result<Option<Cow<'a, str
         if name != key || found.is_some() {
             return Err(QueryFault::Repeated);
         }
-        // some readers end a text at NUL
-        found = Some(decode(value).filter(|value| !value.contains('\0')).ok_or(QueryFault::Undecodable)?);
+        found = Some(decode(value).filter(|value| values::of_text(value).is_none()).ok_or(QueryFault::Undecodable)?);
     }
     Ok(found)
 }

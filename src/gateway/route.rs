@@ -152,6 +152,19 @@ impl Route {
         self.captures.iter().filter(|capture| capture.decides).map(|capture| capture.name.as_str())
     }
 
+    /// Whether it reads a parameter of the query, or lists it.
+    pub(super) fn knows_of_query(&self, name: &str) -> bool {
+        self.parameters.as_ref().is_some_and(|known| known.contains(name))
+            || self.sources().any(|source| matches!(source, Source::Query(read) if read == name))
+    }
+
+    /// Whether it reads a member of the body, or lists it.
+    pub(super) fn knows_of_body(&self, name: &str) -> bool {
+        let is_first = |steps: &[String]| steps.first().is_some_and(|first| first == name);
+        self.fields.as_ref().is_some_and(|known| known.contains(name))
+            || self.sources().any(|source| matches!(source, Source::Body(steps) if is_first(steps)))
+    }
+
     /// The names under which a body could have what the route reads in another place, or was chosen by. A capture counts
     /// where the body is `shown`: else most requests of a path with captures would be refused.
     pub(super) fn asked_of_body(&self, shown: bool) -> impl Iterator<Item = &str> {

@@ -39,9 +39,10 @@ pub enum Suffixes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ignored {
-    /// Another method: `X-HTTP-Method-Override` and its like, `_method` in the query, in a form or in JSON.
+    /// Another method: `X-HTTP-Method-Override` and its like, `_method` in the query, in a form or in JSON, and `method` there
+    /// where it is another method.
     MethodOverride,
-    /// Another path: `X-Original-URL`, `X-Rewrite-URL` and their like.
+    /// Another path: `X-Original-URL`, `X-Rewrite-URL`, `X-Accel-Mapping` and their like.
     PathOverride,
     /// Another host: `Forwarded`, `X-Forwarded-Host` and their like, where they name another than the request.
     HostOverride,

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::gateway::pattern::Form;
+use crate::gateway::values;
 
 /// What a value must be.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,8 @@ pub enum Shape {
     Range(Bound, Bound),
     /// A whole multiple, or what is no number.
     Multiple(i128),
+    /// A number of single precision in its shortest writing, or what is no number.
+    Single,
     /// A text of a format, or what is no text.
     Format(Format),
     /// All of these.
@@ -48,6 +51,8 @@ pub struct Types {
     pub integer: bool,
     /// A truth value.
     pub boolean: bool,
+    /// Whether whole numbers count to the last of their digits, as `int64` says, beyond what every reader tells apart.
+    pub wide: bool,
 }
 
 /// Listed values.
@@ -86,7 +91,7 @@ pub enum Format {
     Uuid,
     /// `date`: `2026-11-27`
     Date,
-    /// `date-time`, as RFC 3339 writes it, in UTC and as short as it can be.
+    /// `date-time`, as RFC 3339 writes it, in UTC and as short as it can be, down to milliseconds.
     DateTime,
     /// `ipv4`
     Ipv4,
@@ -123,7 +128,8 @@ impl Shape {
             (Self::Types(types), Read::Text(_)) => types.text,
             (Self::Types(types), Read::Bool(_)) => types.boolean,
             (Self::Types(types), Read::Number(_, number)) => {
-                types.number || (types.integer && matches!(number, Number::Whole(_)))
+                (types.wide || number.is_exact())
+                    && (types.number || (types.integer && matches!(number, Number::Whole(_))))
             }
             (Self::Words(words), Read::Text(text)) => words.texts.contains(text),
             (Self::Words(words), Read::Number(text, _) | Read::Bool(text)) => words.others.contains(text),
@@ -136,8 +142,10 @@ impl Shape {
             (Self::Multiple(of), Read::Number(_, number)) => {
                 matches!(number, Number::Whole(number) if number.checked_rem(*of) == Some(0))
             }
+            // digits that single precision does not keep make another id of the same number
+            (Self::Single, Read::Number(text, _)) => text.parse().is_ok_and(|real: f32| real.to_string() == text),
             (Self::Format(format), Read::Text(text)) => format.takes(text),
-            (Self::Length(..) | Self::Format(_), _) | (Self::Range(..) | Self::Multiple(_), _) => true,
+            (Self::Length(..) | Self::Format(_), _) | (Self::Range(..) | Self::Multiple(_) | Self::Single, _) => true,
             (Self::AllOf(shapes), value) => shapes.iter().all(|shape| shape.holds(value)),
             (Self::AnyOf(shapes), value) => shapes.iter().any(|shape| shape.holds(value)),
             (Self::OneOf(shapes), value) => shapes.iter().filter(|shape| shape.holds(value)).take(2).count() == 1,
@@ -173,6 +181,16 @@ impl Number {
             None => text.parse().ok().map(Self::Whole),
             // digits that no service keeps make another id of the same number
             Some(_) => text.parse().ok().filter(|real: &f64| real.to_string() == text).map(Self::Real),
+        }
+    }
+
+    /// Whether every reader tells it from its neighbours.
+    fn is_exact(self) -> bool {
+        let largest = i128::from(values::LARGEST);
+        match self {
+            Self::Whole(number) => (-largest..=largest).contains(&number),
+            // the writing is the shortest, as `plain` holds it to
+            Self::Real(_) => true,
         }
     }
 
@@ -245,11 +263,14 @@ fn is_date_time(text: &str) -> bool {
         Some(digits(hour, 2)? < 24 && digits(minute, 2)? < 60)
     };
     let (time, fraction) = time.split_once('.').map_or((time, None), |(time, rest)| (time, Some(rest)));
-    let fraction = fraction
-        .is_none_or(|rest| !rest.is_empty() && !rest.ends_with('0') && rest.bytes().all(|b| b.is_ascii_digit()));
-    let time = time.rsplit_once(':').is_some_and(|(rest, second)| {
-        clock(rest) == Some(true) && digits(second, 2).is_some_and(|second| second <= 60)
+    // JavaScript keeps three digits
+    let fraction = fraction.is_none_or(|rest| {
+        (1..=3).contains(&rest.len()) && !rest.ends_with('0') && rest.bytes().all(|b| b.is_ascii_digit())
     });
+    // a second 60 is the next minute's first to some readers, and the one before to others
+    let time = time
+        .rsplit_once(':')
+        .is_some_and(|(rest, second)| clock(rest) == Some(true) && digits(second, 2).is_some_and(|second| second < 60));
     is_date(date) && time && fraction
 }
 
@@ -295,6 +316,7 @@ impl fmt::Display for Shape {
                 }
             }
             Self::Multiple(of) => write!(f, "a multiple of {of}"),
+            Self::Single => f.write_str("of single precision"),
             Self::Format(format) => f.write_str(match format {
                 Format::Uuid => "a UUID",
                 Format::Date => "a date",
@@ -352,7 +374,7 @@ mod tests {
             ),
             (
                 Format::DateTime,
-                &["2024-02-29T00:00:00Z", "2024-02-29T23:59:60.5Z"],
+                &["2024-02-29T00:00:00Z", "2024-02-29T23:59:59.5Z", "2024-02-29T23:59:59.123Z"],
                 &[
                     "2024-02-29",
                     "2024-02-29T00:00Z",
@@ -364,6 +386,11 @@ mod tests {
                     "2024-02-29t00:00:00Z",
                     "2024-02-29T00:00:00z",
                     "2024-02-29T00:00:00.0Z",
+                    "2024-02-29T23:59:60Z",
+                    "2016-12-31T23:59:60Z",
+                    "2024-02-29T23:59:60.5Z",
+                    "2024-02-29T00:00:00.1234Z",
+                    "2024-02-29T00:00:00.000001Z",
                     "2024-02-29T00:00:00.50Z",
                     "2024-02-29T02:00:00+02:00",
                     "2024-02-29T00:00:00+00:00",
@@ -387,7 +414,7 @@ mod tests {
         }
     }
 
-    const TEXT: Types = Types { text: true, number: false, integer: false, boolean: false };
+    const TEXT: Types = Types { text: true, number: false, integer: false, boolean: false, wide: false };
 
     #[test]
     fn a_number_has_one_writing() {

@@ -16,6 +16,7 @@ use crate::gateway::path::Target;
 use crate::gateway::query;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::template::{EntityTemplate, missing};
+use crate::gateway::values;
 use crate::gateway::writing;
 
 /// A place in a request, or in what is known of the one who asks.
@@ -215,6 +216,17 @@ impl Source {
     /// The value; `None` if there is none, JSON's `null` counting as none.
     pub(super) fn read<'x>(&self, from: &Inputs<'x, '_>) -> Result<Option<Found<'x>>, Refusal> {
         self.note(from);
+        let found = self.find(from)?;
+        let fault = found.as_ref().and_then(|found| match found {
+            Found::Text(text) => values::of_text(text),
+            Found::Json(value) => values::of_json(value),
+            Found::Entity(uid) => values::of_text(&uid.id),
+        });
+        fault.map_or(Ok(found), |fault| Err(ambiguous(self, fault)))
+    }
+
+    /// What is there, whatever it holds.
+    fn find<'x>(&self, from: &Inputs<'x, '_>) -> Result<Option<Found<'x>>, Refusal> {
         match self {
             Self::Path(name) => Ok(from.capture(name).map(Found::Text)),
             Self::Query(name) => match from.reads.parameter(from.target.query, name) {
@@ -373,7 +385,7 @@ impl Source {
     }
 }
 
-fn ambiguous(source: &Source, what: &str) -> Refusal {
+pub(super) fn ambiguous(source: &Source, what: &str) -> Refusal {
     Refusal::bad_request("ambiguous_value", format!("`{source}` {what}"))
 }
 

@@ -13,6 +13,7 @@ use crate::gateway::facts::{Body, RequestFacts};
 use crate::gateway::host::normal_host;
 use crate::gateway::looks::Looks;
 use crate::gateway::mask::{Kept, Masks};
+use crate::gateway::methods;
 use crate::gateway::overrides;
 use crate::gateway::path::PathClass;
 use crate::gateway::path::Target;
@@ -198,12 +199,20 @@ impl RouteTable {
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
         let other_methods = || trie.has_other_methods(&target, facts.method);
-        // the same routes for another name are no danger
-        let is_host = |host: &str| {
-            let named = self.named_tree(host);
-            named.is_some_and(|named| !std::ptr::eq(named, trie))
+        // The same routes for another name are no danger. A name with a dot that no file has is one of those whose files say
+        // no `hosts`; without a dot it is a machine's.
+        let is_host = |host: &str| match self.named_tree(host) {
+            Some(named) => !std::ptr::eq(named, trie),
+            None => self.any.has_routes() && !std::ptr::eq(&raw const self.any, trie) && is_dotted_name(host),
         };
-        let at = overrides::At { reads_body, other_methods: &other_methods, is_host: &is_host };
+        let know = |knows: &dyn Fn(&Route) -> bool| !mapped.is_empty() && self.among(mapped).all(knows);
+        let at = overrides::At {
+            reads_body,
+            other_methods: &other_methods,
+            knows_of_query: &|| know(&|route| route.knows_of_query(methods::PLAIN_FIELD)),
+            knows_of_body: &|| know(&|route| route.knows_of_body(methods::PLAIN_FIELD)),
+            is_host: &is_host,
+        };
         overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
             Some((routes, _)) if !routes.is_empty() => routes,
@@ -363,6 +372,11 @@ fn ambiguous(target: &Target<'_>) -> Refusal {
 /// Whether routes for `host` are also routes for requests that are looked up under `key`.
 fn covers(host: &str, key: &str) -> bool {
     host == key || host.strip_prefix('*').is_some_and(|ending| key.trim_start_matches('*').ends_with(ending))
+}
+
+/// Whether a host is a name in several parts, and no address.
+fn is_dotted_name(host: &str) -> bool {
+    host.contains('.') && host.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// How the one router of a host takes suffixes, as all of its routes say, or the more careful of them.

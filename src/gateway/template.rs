@@ -8,7 +8,8 @@ use std::fmt;
 use crate::domain::uid::is_type_name;
 use crate::domain::{Uid, Value};
 use crate::gateway::refusal::Refusal;
-use crate::gateway::source::{Found, Inputs, Source, bad};
+use crate::gateway::source::{Found, Inputs, Source, ambiguous, bad};
+use crate::gateway::values;
 
 /// Bytes of a text that is put together. Each check for an element of a list has a copy of it.
 const MAX_MADE: usize = 64 << 10;
@@ -211,7 +212,11 @@ impl ValueTemplate {
                 None => None,
                 Some(Found::Json(Value::Long(number))) => Some(Value::Long(*number)),
                 Some(Found::Text(text)) => {
-                    Some(Value::Long(whole_number(&text).ok_or_else(|| bad(source, "is not a whole number"))?))
+                    let number = whole_number(&text).ok_or_else(|| bad(source, "is not a whole number"))?;
+                    if let Some(fault) = values::of_number(number) {
+                        return Err(ambiguous(source, fault));
+                    }
+                    Some(Value::Long(number))
                 }
                 Some(_) => return Err(bad(source, "is not a whole number")),
             },

@@ -8,6 +8,7 @@ mod lookups;
 mod masks;
 mod openapi;
 mod service;
+mod values;
 mod work;
 
 use proptest::prelude::*;

@@ -88,6 +88,12 @@ impl Trie {
         self.nodes.len()
     }
 
+    /// Whether it has any route.
+    pub(super) fn has_routes(&self) -> bool {
+        self.nodes.len() > 1
+            || self.nodes.first().is_some_and(|root| root.ends.iter().any(|end| !end.methods.is_empty()))
+    }
+
     /// Adds a route. `clashes` is called with each route that is there for the same method and path, and with the first
     /// alone where there are too many of them.
     pub(super) fn insert(

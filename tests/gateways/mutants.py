@@ -48,6 +48,7 @@ MUTANTS = [
     ("nginx", "nginx_of_debian", "~*^websocket$ websocket;", "~*^websocket$ websocket; h2c h2c;"),
     ("nginx", "nginx_of_debian", "proxy_set_header Upgrade           $http_upgrade;", ""),
     ("nginx", "nginx_of_debian", "proxy_set_header X-Forwarded-Host $host;", ""),
+    ("nginx", "nginx_of_debian", "proxy_ignore_headers X-Accel-Redirect;", ""),
     ("caddy", "caddy_of_today_that", "\t\t\theader_up X-Forwarded-Host {http.request.hostport}\n\t\t\tcopy_headers", "\t\t\tcopy_headers"),
     ("caddy", "caddy_of_debian_that", "\t\t\theader_up X-Forwarded-Host {http.request.hostport}\n\t\t\tcopy_headers", "\t\t\tcopy_headers"),
     ("traefik", "traefik", "          - Upgrade\n", ""),

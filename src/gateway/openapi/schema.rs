@@ -67,8 +67,8 @@ const OF_OTHERS: [&str; 18] = [
     "dependentRequired",
 ];
 
-const EVERY: Types = Types { text: true, number: true, integer: true, boolean: true };
-const NO_TYPE: Types = Types { text: false, number: false, integer: false, boolean: false };
+const EVERY: Types = Types { text: true, number: true, integer: true, boolean: true, wide: false };
+const NO_TYPE: Types = Types { text: false, number: false, integer: false, boolean: false, wide: false };
 
 /// Makes shapes of the schemas of one document. Each schema is read once, however often it is referred to.
 pub(super) struct Schemas<'d> {
@@ -130,7 +130,8 @@ impl<'d> Schemas<'d> {
         }
         let mut parts: Vec<Arc<Shape>> = Vec::new();
         let mut weight = 1;
-        parts.extend(own.map(|own| Arc::new(Shape::Types(own))));
+        let wide = members.get("format").and_then(Value::as_str) == Some("int64");
+        parts.extend(own.map(|own| Arc::new(Shape::Types(Types { wide, ..own }))));
         for (key, value) in members {
             match key.as_str() {
                 "type" | "minLength" | "exclusiveMinimum" | "exclusiveMaximum" => {}
@@ -216,6 +217,7 @@ impl Types {
             number: self.number && other.number,
             integer: (self.number || self.integer) && (other.number || other.integer),
             boolean: self.boolean && other.boolean,
+            wide: false,
         }
     }
 }
@@ -371,7 +373,8 @@ fn format(members: &Map<String, Value>, types: Option<Types>) -> Result<Vec<Arc<
         "uint16" => whole(0, u16::MAX.into()),
         "uint32" => whole(0, u32::MAX.into()),
         // how precise the service is, and how a form shows it
-        "float" | "double" if !types.text => Ok(Vec::new()),
+        "double" if !types.text => Ok(Vec::new()),
+        "float" if !types.text => Ok(vec![Arc::new(Shape::Single)]),
         "password" => Ok(Vec::new()),
         "uuid" => text(Format::Uuid),
         "date" => text(Format::Date),

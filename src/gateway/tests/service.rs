@@ -111,3 +111,78 @@ fn a_word_of_a_path_has_one_writing() {
         assert_eq!(get(&file(service), &format!("/d/{text}")), expected, "{service} {text}");
     }
 }
+
+#[test]
+fn a_plain_field_that_says_another_method_is_for_the_route_to_know() {
+    let file = |service: &str| {
+        load(&format!(
+            "namespace: N\n{service}routes:\n  - match: POST,GET /d/{{id}}\n    action: edit\n    resource: Device::{{path.id}}\n  \
+             - match: POST /hooks\n    action: edit\n    resource: Device::h\n    fields: [method, url]\n  - match: POST /read\n    \
+             action: edit\n    resource: Device::{{body.method}}\n  - match: GET /log\n    action: view\n    resource: Device::l\n    \
+             parameters: [method]\n"
+        ))
+        .unwrap()
+    };
+    let (strict, lax) = (file(""), file("service: {ignores: [method_override]}\n"));
+    let refused = "refuse method_override";
+    for (request, body, expected, otherwise) in [
+        ("POST /d/7", "{}", "edit Device::7", "edit Device::7"),
+        ("POST /d/7?method=DELETE", "{}", refused, "edit Device::7"),
+        ("POST /d/7?method=POST", "{}", "edit Device::7", "edit Device::7"),
+        ("POST /d/7?method=card", "{}", "edit Device::7", "edit Device::7"),
+        ("GET /d/7?method=DELETE", "", refused, "edit Device::7"),
+        ("POST /d/7", r#"{"method": "DELETE"}"#, refused, "edit Device::7"),
+        ("POST /d/7", r#"{"method": "POST"}"#, "edit Device::7", "edit Device::7"),
+        ("POST /d/7", r#"{"method": 1}"#, "edit Device::7", "edit Device::7"),
+        // the route knows it, and only where it says so
+        ("POST /hooks", r#"{"method": "PUT"}"#, "edit Device::h", "edit Device::h"),
+        ("POST /hooks?method=PUT", r#"{"method": "PUT"}"#, refused, "edit Device::h"),
+        ("POST /read", r#"{"method": "PUT"}"#, "edit Device::PUT", "edit Device::PUT"),
+        ("GET /log?method=DELETE", "", "view Device::l", "view Device::l"),
+        // other names are none that a file may list
+        ("POST /hooks", r#"{"_method": "PUT"}"#, refused, "refuse unknown_field"),
+    ] {
+        assert_eq!(json(&strict, request, body), expected, "{request} {body}");
+        assert_eq!(json(&lax, request, body), otherwise, "{request} {body}");
+    }
+}
+
+#[test]
+fn a_machine_has_no_name_of_a_host_with_other_routes() {
+    let one = |hosts: &str, path: &str| {
+        format!("namespace: N\n{hosts}routes:\n  - match: GET {path}\n    action: view\n    resource: Device::d\n")
+    };
+    let tables = |files: &[(&str, &str)]| {
+        let files: Vec<_> =
+            files.iter().enumerate().map(|(at, (hosts, path))| (format!("{at}.yaml"), one(hosts, path))).collect();
+        compile(&files, Some(&facts())).unwrap().0
+    };
+    let other = "hosts: [b.test]\n";
+    let own = "hosts: [a.test]\n";
+    for (files, server, expected) in [
+        (&[(own, "/x"), (other, "/y")][..], "b.test", "refuse host_override"),
+        (&[(own, "/x"), (other, "/y")], "b.test.", "refuse host_override"),
+        (&[(own, "/x"), (other, "/y")], "B.Test.", "refuse host_override"),
+        (&[(own, "/x"), (other, "/y")], "web-1.lan", "view Device::d"),
+        (&[(own, "/x"), (other, "/y")], "web-1", "view Device::d"),
+        (&[(own, "/x"), (other, "/y")], "a.test.", "view Device::d"),
+        // one file has routes for every name that no other file has
+        (&[(own, "/x"), ("", "/y")], "c.test", "refuse host_override"),
+        (&[(own, "/x"), ("", "/y")], "web-1", "view Device::d"),
+        (&[(own, "/x"), ("", "/y")], "a.test", "view Device::d"),
+        // the same routes for every name
+        (&[("", "/x")], "c.test", "view Device::d"),
+        (&[("", "/x")], "web-1", "view Device::d"),
+    ] {
+        let table = tables(files);
+        for (name, value) in
+            [("X-Forwarded-Server", server.to_owned()), ("X-Forwarded-Server", format!("web-2, {server}"))]
+        {
+            let found = ask(&table, "GET /x", &[(name, &value)], Body::NotForwarded);
+            assert_eq!(found, expected, "{files:?} {value}");
+        }
+        for value in ["by=10.0.0.1;for=_x;proto=https", "for=\"[::1]:80\";host=a.test;by=_proxy"] {
+            assert_eq!(ask(&table, "GET /x", &[("Forwarded", value)], Body::NotForwarded), "view Device::d", "{value}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::client::Say;
 use super::stand::Stand;
 use super::tap::Words;
-use super::upstream::WEBSOCKET;
+use super::upstream::{ACCEL, WEBSOCKET};
 use crate::gateway::grpc::call_as;
 use crate::support::gate::bearer;
 
@@ -115,6 +115,15 @@ pub fn run(stand: &Stand<'_>) {
         ("a port with a path", known("/d/7").with("X-Forwarded-Port", "80/d/closed?"), Careful(ANN)),
         ("another method", known("/d/7").with("X-HTTP-Method-Override", "DELETE"), Stops(403)),
         ("its twin, for PHP", known("/d/7").with("X.HTTP.Method.Override", "DELETE"), Careful(ANN)),
+        (
+            "a path that Rack hands to nginx",
+            known("/d/7").with("X-Sendfile-Type", "X-Accel-Redirect").with("X-Accel-Mapping", "/d/7=/d/closed"),
+            Stops(403),
+        ),
+        ("a path that the service hands to nginx", known("/d/7").with(ACCEL, "/d/closed"), Passes(ANN)),
+        ("a site for Frappe", known("/d/7").with("X-Frappe-Site-Name", "other.test"), Stops(403)),
+        ("another method for Restlet", known("/d/7?method=DELETE"), Stops(403)),
+        ("another method for Neos Flow", known("/d/7?__method=DELETE"), Stops(403)),
         ("another method in the query", known("/d/7?_method=DELETE"), Stops(403)),
         ("another method in the query, encoded", known("/d/7?a=b&%5Fmethod=DELETE"), Stops(403)),
         (
@@ -131,6 +140,8 @@ pub fn run(stand: &Stand<'_>) {
             Stops(403),
         ),
         ("a host in `Forwarded`", known("/d/7").with("Forwarded", "host=other.test"), Careful(ANN)),
+        ("a host that Spring finds", known("/d/7").with("Forwarded", "for=1;xhost=other.test"), Careful(ANN)),
+        ("a host that Jetty takes", known("/d/7").with("Forwarded", "by=other.test"), Careful(ANN)),
         ("a host for the service", known("/d/7").with("X-Forwarded-Host", "other.test"), Careful(ANN)),
         // ---- fields and paths that services read in their own way
         ("a field of the query", known("/q?device_id=7"), Passes(ANN)),

@@ -10,6 +10,9 @@ use std::thread;
 /// What a client must send and hears for an upgrade: the example of RFC 6455.
 pub const WEBSOCKET: (&str, &str) = ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 
+/// Names in a request what the answer says in `X-Accel-Redirect`.
+pub const ACCEL: &str = "X-Answer-With-Accel";
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -80,6 +83,7 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
         let (upgrade, close) = (find("upgrade"), find("connection"));
         let (get, head_only, whole) = (seen.method == "GET", seen.method == "HEAD", seen.body.clone());
         let trailers = seen.trailers.clone();
+        let accel = find(&ACCEL.to_ascii_lowercase()).map(|path| format!("x-accel-redirect: {path}\r\n"));
         // before it is answered, so that whoever has the answer finds it
         log.lock().unwrap().push(seen);
         if let Some(upgrade) = upgrade.filter(|_| get) {
@@ -90,7 +94,8 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
         whole.set(read).ok()?;
         let body: &[u8] = if head_only { b"" } else { b"hello" };
         let out = reader.get_mut();
-        out.write_all(b"HTTP/1.1 200 OK\r\nx-service: here\r\ncontent-length: 5\r\n\r\n").ok()?;
+        let accel = accel.unwrap_or_default();
+        write!(out, "HTTP/1.1 200 OK\r\nx-service: here\r\n{accel}content-length: 5\r\n\r\n").ok()?;
         out.write_all(body).ok()?;
         if close.as_deref() == Some("close") {
             return None;
