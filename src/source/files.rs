@@ -22,6 +22,7 @@ mod read;
 mod resolve;
 mod scan;
 mod settle;
+mod sightings;
 mod stamp;
 mod stream;
 mod watch;
