@@ -252,8 +252,7 @@ mod tests {
         let path = dir.path().join("tokens");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let (tell, told) = std::sync::mpsc::channel();
-        let opened = path.clone();
-        thread::spawn(move || tell.send(read_opened(&opened, 10)));
+        thread::spawn(move || tell.send(read_opened(&path, 10)));
         let read = told.recv_timeout(Duration::from_secs(20)).unwrap();
         assert_eq!(read.unwrap_err(), "it is not a file");
         assert!(read_opened(dir.path(), 10).unwrap_err().contains("not a file"));

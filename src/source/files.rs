@@ -14,6 +14,7 @@ mod blank;
 mod caution;
 mod links;
 mod names;
+mod news;
 mod notifier;
 mod open;
 mod picture;

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::domain::Diagnostic;
 use crate::source::files::Tree;
 use crate::source::files::names::Role;
+use crate::source::files::news::News;
 use crate::source::files::open::Unfinished;
 use crate::source::files::picture::{self, KnownFile, KnownFiles};
 use crate::source::files::read;
 use crate::source::files::scan::{Found, Part, Scan};
-use crate::source::files::settle::{self, News, Signals};
+use crate::source::files::settle::{self, Signals};
 use crate::source::files::sightings::Sightings;
 use crate::source::files::stamp::{CLOCK_STEP, Identity, Stamp};
 use crate::source::files::writers::{self, Written};
@@ -81,7 +82,7 @@ pub(super) struct Now {
 }
 
 impl Now {
-    pub(super) fn now() -> Self {
+    pub(super) fn read() -> Self {
         Self { instant: Instant::now(), clock: SystemTime::now() }
     }
 }
@@ -241,7 +242,7 @@ impl Caution {
     /// Such a file was changed before its directory was watched (at the start, in a directory that was just made, after
     /// lost events) or is not watched at all; a tree that was renamed into its place is whole.
     pub(super) fn unproven(&self, scan: &Scan, quiet: Duration) -> Option<(String, Duration)> {
-        self.unproven_at(scan, quiet, Now::now())
+        self.unproven_at(scan, quiet, Now::read())
     }
 
     /// The same at a given time.
@@ -390,7 +391,7 @@ impl Caution {
 
     /// How long until the youngest file has been quiet, where a watch may have something to say of it.
     fn freshness(&self, scan: &Scan, quiet: Duration) -> Duration {
-        let ages = self.ages(scan, quiet, Now::now()).into_iter();
+        let ages = self.ages(scan, quiet, Now::read()).into_iter();
         let youngest = ages.map(|(_, Age::Told(age) | Age::Found(age))| age).min();
         youngest.map_or(Duration::ZERO, |age| quiet.min(LONGEST_FRESH).saturating_sub(age))
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use crate::source::files::names;
+use crate::source::files::news::{News, Told};
 use crate::source::files::open::{DOUBT_QUIET, Open, Unfinished};
 use crate::source::files::scan::Found;
 use crate::source::files::stamp::{Identity, Stamp};
@@ -21,9 +22,6 @@ pub(super) const PATIENCE: u32 = 10;
 
 /// As many files being written are told apart. While there are more, nothing is believed.
 const MAX_UNFINISHED: usize = 1_000;
-
-/// Of as many files it is known that a change was announced. The others wait as if none had been.
-const MAX_NEWS: usize = 100_000;
 
 /// How much later than a file is opened that may be announced.
 const READ_LAG: Duration = Duration::from_millis(50);
@@ -70,7 +68,7 @@ struct Pending {
     /// What is watched, and what each of them was when that was set.
     watched: BTreeMap<PathBuf, Identity>,
     /// What was told of files in what has been watched ever since.
-    news: BTreeMap<PathBuf, News>,
+    news: Told,
     /// What a rename put into its place, as it was when that was noticed.
     placed: BTreeMap<PathBuf, Stamp>,
     interest: Interest,
@@ -85,15 +83,6 @@ pub(super) struct Taken {
     pub(super) lost: BTreeSet<PathBuf>,
     /// Events were lost, or watches in unknown number.
     pub(super) all_lost: bool,
-}
-
-/// What was told of one file since it has been watched, or since it was last loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct News {
-    /// When that was last heard.
-    pub(super) at: Instant,
-    /// It was made, put there or written; else something about it was changed, such as permissions.
-    pub(super) content: bool,
 }
 
 /// Which events matter.
@@ -211,7 +200,7 @@ impl Signals {
             // the queue overflowed, or worse: nobody knows what happened
             Ok(_) | Err(_) => {
                 pending.taken.all_lost = true;
-                pending.news.clear();
+                pending.news = Told::default();
                 pending.doubt(Path::new("/"));
                 pending.touch();
             }
@@ -348,14 +337,14 @@ impl Signals {
         let mut pending = self.lock();
         pending.watched = places.collect();
         let Pending { watched, news, .. } = &mut *pending;
-        news.retain(|path, _| path.parent().is_some_and(|dir| watched.contains_key(dir)));
+        news.keep(|path, _| path.parent().is_some_and(|dir| watched.contains_key(dir)));
     }
 
     /// Nothing is watched any more: what happened until a new watch was not announced.
     pub(super) fn unwatched(&self, place: &Path) {
         let mut pending = self.lock();
         pending.watched.retain(|watched, _| !watched.starts_with(place));
-        pending.news.retain(|path, _| !path.starts_with(place));
+        pending.news.keep(|path, _| !path.starts_with(place));
     }
 
     /// What a directory was when it was set under watch, if it is.
@@ -365,12 +354,12 @@ impl Signals {
 
     /// What notifications told of a file since its directory has been watched, or since it was last loaded.
     pub(super) fn news(&self, path: &Path) -> Option<News> {
-        self.lock().news.get(path).copied()
+        self.lock().news.of(path)
     }
 
     /// Everything was loaded by a load that began then.
     pub(super) fn forget_news(&self, began: Instant) {
-        self.lock().news.retain(|_, news| news.at >= began);
+        self.lock().news.keep(|_, news| news.at >= began);
     }
 
     /// The trees that were put into their places by a rename, by paths without links, and what the system said of them
@@ -448,10 +437,12 @@ impl Pending {
                 let opened = self.opened.get(path);
                 let open = opened.map_or_else(Open::perhaps_written, |several| Open::written_by(*several));
                 self.is_open(path, open.counting(turn || named));
-                self.heard_of(path, turn || named, true);
+                if turn || named {
+                    self.news.hear(path, true);
+                }
             }
-            EventKind::Modify(ModifyKind::Metadata(_)) => self.heard_of(path, turn || named, false),
-            EventKind::Modify(ModifyKind::Data(_)) => {}
+            EventKind::Modify(ModifyKind::Metadata(_)) if turn || named => self.news.hear(path, false),
+            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {}
             // names came, went or moved; any of them may be a directory
             _ => return self.judge_name(kind, path, tracker, turn || named, own || inside),
         }
@@ -475,10 +466,10 @@ impl Pending {
         }
         self.made.remove(path);
         if !twice {
-            self.news.remove(path);
+            self.news.forget(path);
         }
-        if matches!(kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To))) {
-            self.heard_of(path, matters, true);
+        if matters && matches!(kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To))) {
+            self.news.hear(path, true);
         }
         match kind {
             EventKind::Create(CreateKind::File | CreateKind::Any) if matters && self.made.len() < MAX_UNFINISHED => {
@@ -524,15 +515,6 @@ impl Pending {
         self.taken.certain |= matters;
         if matters || near || watched {
             self.touch();
-        }
-    }
-
-    /// Something was told of a file that matters.
-    fn heard_of(&mut self, path: &Path, matters: bool, content: bool) {
-        let before = self.news.get(path).copied();
-        if matters && (before.is_some() || self.news.len() < MAX_NEWS) {
-            let content = content || before.is_some_and(|news| news.content);
-            self.news.insert(path.to_owned(), News { at: Instant::now(), content });
         }
     }
 

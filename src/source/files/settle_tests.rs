@@ -92,7 +92,9 @@ fn what_is_told_of_a_file_is_known_until_its_watch_is_lost() {
         assert_eq!(told(&[written], path).0, None, "{path}");
     }
     let before = Instant::now();
-    let lost: [(&str, fn(&Signals, Instant), bool); 5] = [
+    /// What happens, and whether the news stay.
+    type Lost<'s> = (&'s str, fn(&Signals, Instant), bool);
+    let lost: [Lost<'_>; 5] = [
         (
             "the queue overflowed",
             |signals, _| {

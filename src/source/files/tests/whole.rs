@@ -349,7 +349,7 @@ fn a_file_that_was_changed_while_it_was_watched_is_believed() {
     let source = place.files(settings());
     let _wakes = Wakes::of(&source);
     source.load().unwrap();
-    let at = |clock| source.caution.unproven_at(&scan(&source), long, Now { clock, ..Now::now() });
+    let at = |clock| source.caution.unproven_at(&scan(&source), long, Now { clock, ..Now::read() });
     place.write("policies/base.cedar", OTHER);
     place.write("policies/x.cedar", OTHER);
     eventually("the news of it", || at(SystemTime::now()).is_none());
