@@ -281,6 +281,7 @@ impl<S: Source> Loader<S> {
         let asked = self.asked;
         let before = self.look().filter(|taken| asked.is_none_or(|at| at <= taken.at));
         let skipped = before.map(|taken| taken.picture.shows(&files));
+        let unseen = before.is_some_and(|taken| taken.picture.is_partial());
         if is_known && skipped != Some(false) {
             self.state.note_unchanged(Origin::Files);
             self.picture = None;
@@ -288,7 +289,16 @@ impl<S: Source> Loader<S> {
             self.skip(digest);
         } else {
             match self.state.apply_load(bundle, warnings, acknowledged) {
-                Ok(_) => (self.last, self.picture) = (Some(digest), None),
+                Ok(_) => {
+                    if unseen {
+                        tracing::warn!(
+                            "files replace a change of the API: when it was acknowledged they could not all be seen, and \
+                             what is there now is not what was loaded before; if it was changed before that, send the \
+                             change again"
+                        );
+                    }
+                    (self.last, self.picture) = (Some(digest), None);
+                }
                 Err(Rejected::Superseded) => {
                     if self.look().is_some_and(|taken| taken.picture.shows(&files)) {
                         self.skip(digest);

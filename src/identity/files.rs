@@ -8,7 +8,7 @@
 
 use std::fs::{self, Metadata};
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -179,13 +179,23 @@ impl Watched {
 
 fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
-    // asked before it is opened: a pipe would keep whoever opens it
-    if !fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err("it is not a file".to_owned());
-    }
+    // asked before it is opened: opening a device or a pipe may do something
+    is_file(&fs::metadata(path).map_err(cannot)?)?;
+    read_opened(path, max_bytes)
+}
+
+fn is_file(metadata: &Metadata) -> Result<(), String> {
+    if metadata.is_file() { Ok(()) } else { Err("it is not a file".to_owned()) }
+}
+
+/// Reads what is at `path` by now, be it another than a moment ago: a pipe neither keeps the thread nor counts.
+fn read_opened(path: &Path, max_bytes: usize) -> Result<Vec<u8>, String> {
+    let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
+    let opened = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(cannot)?;
+    is_file(&opened.metadata().map_err(cannot)?)?;
     let mut bytes = Vec::new();
     let limit = (max_bytes as u64).saturating_add(1);
-    fs::File::open(path).map_err(cannot)?.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
+    opened.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() > max_bytes {
         return Err(format!("it is larger than {max_bytes} bytes"));
     }
@@ -233,6 +243,19 @@ mod tests {
         assert_eq!(watched.look(now), None);
         assert_eq!(watched.look(now + QUIET), Some(Ok(b"three".to_vec())));
         assert!(Watched::new(dir.path().to_owned(), 10).load(now).unwrap_err().contains("not a file"));
+    }
+
+    /// A pipe may take the place of a file between the question what it is and its opening.
+    #[test]
+    fn a_pipe_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (tell, told) = std::sync::mpsc::channel();
+        thread::spawn(move || tell.send(read_opened(&path, 10)));
+        let read = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(read.unwrap_err(), "it is not a file");
+        assert!(read_opened(dir.path(), 10).unwrap_err().contains("not a file"));
     }
 
     /// What is open for writing is not read, however long, and says so. One that was so at the start is read again.

@@ -208,7 +208,8 @@ impl Writer {
         isolated(|| {
             on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted)).unwrap_or_else(
                 |error| {
-                    let help = "it is tried again; see the limits of threads and memory";
+                    let help = "it is tried again; raise the limits of threads (`ulimit -u`, `pids.max`) and of address \
+                                space (`ulimit -v`, `LimitAS=`), or lower the memory that is in use";
                     let problem = Diagnostic::error("bundle", format!("no thread to build it on: {error}"));
                     Err(vec![problem.help(help).passing()])
                 },

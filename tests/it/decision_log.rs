@@ -286,6 +286,29 @@ fn a_rotated_file_loses_nothing() {
 }
 
 #[test]
+fn a_file_that_is_back_where_its_name_leads_is_no_problem_any_more() {
+    let (_dir, file) = place();
+    let server = tiny(json!({ "decision_log": { "sink": file } }));
+    let mut client = server.client();
+    let (place, away) = (file.parent().unwrap().to_owned(), file.parent().unwrap().with_extension("away"));
+    let log = || server.services.pdp.log().unwrap().problem();
+    for asks in [false, true] {
+        std::fs::rename(&place, &away).unwrap();
+        std::fs::write(&place, "no directory").unwrap();
+        client.post("/v1/is_authorized", ask("alice"));
+        server.until("told", |_| log().is_some_and(|why| why.contains("the file that was moved away is written on")));
+        std::fs::remove_file(&place).unwrap();
+        std::fs::rename(&away, &place).unwrap();
+        if asks {
+            client.post("/v1/is_authorized", ask("alice"));
+        }
+        server.until("told no more", |_| log().is_none());
+    }
+    lines(&server, &file, 3);
+    assert_eq!(dropped(&server), 0);
+}
+
+#[test]
 fn a_file_that_is_gone_is_noticed() {
     let (_dir, file) = place();
     let server = tiny(json!({ "decision_log": { "sink": file } }));

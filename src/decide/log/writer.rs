@@ -312,6 +312,13 @@ impl LogWriter {
     /// Opens the file again where that was asked for, where it is not the one that its path names, and where it fails.
     fn look_after_the_file(&mut self) {
         let asked = self.shared.reopen.swap(false, Ordering::AcqRel);
+        if self.state.moved && !self.output.is_astray() {
+            // what is written on is where its name leads again
+            self.state.moved = false;
+            if self.state.failure.is_none() {
+                self.recovered();
+            }
+        }
         if self.output.is_pipe() && !self.output.is_astray() {
             self.look_after_the_reader();
         }

@@ -5,7 +5,7 @@
 //! vanished has been gone for `vanish_quiet`, and refuses while a file is known to be open for writing. A
 //! file that was renamed into its place is whole, and costs no wait.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,14 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::domain::Diagnostic;
 use crate::source::files::Tree;
 use crate::source::files::names::Role;
+use crate::source::files::news::News;
 use crate::source::files::open::Unfinished;
 use crate::source::files::picture::{self, KnownFile, KnownFiles};
 use crate::source::files::read;
 use crate::source::files::scan::{Found, Part, Scan};
 use crate::source::files::settle::{self, Signals};
-use crate::source::files::stamp::{Identity, Stamp};
+use crate::source::files::sightings::Sightings;
+use crate::source::files::stamp::{CLOCK_STEP, Identity, Stamp};
 use crate::source::files::writers::{self, Written};
 use crate::source::{Loaded, Picture};
 
@@ -41,6 +43,10 @@ const LONGEST_FRESH: Duration = Duration::from_millis(200);
 /// the source was watched. Longer than most pauses of a writer.
 const UNPROVEN: u32 = 3;
 
+/// How much older than the quiet time a file must be at the start, by our clock and its own, to be believed without
+/// having been watched for as long. The two clocks need not be the same one, and only from then on can we tell.
+const LONG_AGO: Duration = Duration::from_secs(60);
+
 /// How often a load starts again since files change under it.
 const ATTEMPTS: usize = 5;
 
@@ -57,6 +63,8 @@ struct Memory {
     good: Option<Arc<Scan>>,
     /// What each file held when it was last read.
     known: Arc<KnownFiles>,
+    /// Since when each file has looked as it did when it was last listed.
+    sightings: Arc<Sightings>,
     /// Since when files of it have been missing, by origin.
     gone: Vec<(String, Instant)>,
     /// What the watches know of files that are open.
@@ -64,6 +72,28 @@ struct Memory {
 }
 
 type Outcome = (Arc<Scan>, Result<Loaded, Vec<Diagnostic>>);
+
+/// One moment, by the clock that never jumps, and by the one that can be compared with the times of files, if only as
+/// far as they are the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    pub(super) clock: SystemTime,
+}
+
+impl Now {
+    pub(super) fn read() -> Self {
+        Self { instant: Instant::now(), clock: SystemTime::now() }
+    }
+}
+
+/// What is known of a file that is not as it was when it was last loaded.
+enum Age {
+    /// A notification told of it, so long ago.
+    Told(Duration),
+    /// None did. It has been known to look like this for so long.
+    Found(Duration),
+}
 
 // === impl Caution ===
 
@@ -81,10 +111,13 @@ impl Caution {
 
     /// Looks at what the files hold now.
     pub(super) fn picture(&self, tree: &Tree) -> Picture {
-        let known = self.lock().known.clone();
+        let (known, sightings) = {
+            let memory = self.lock();
+            (memory.known.clone(), memory.sightings.clone())
+        };
         let signals = self.signals();
         let _reading = settle::reading(&signals);
-        let (picture, read) = picture::take(tree, &known);
+        let (picture, read) = picture::take(tree, &known, &sightings);
         if !read.is_empty() {
             let mut memory = self.lock();
             // unless a load was faster
@@ -101,13 +134,14 @@ impl Caution {
         let mut unsteady = Vec::new();
         for _ in 0..ATTEMPTS {
             self.wait_for_the_missing(tree);
-            if let Some((scan, problem)) = self.wait_for_the_young(tree) {
-                return (Arc::new(scan), Err(vec![problem]));
+            match self.wait_for_the_young(tree) {
+                Ok(scan) => self.wait_for_a_step(&scan),
+                Err((scan, problem)) => return (Arc::new(scan), Err(vec![*problem])),
             }
             if let Some((scan, problem)) = self.lost(tree) {
                 return (Arc::new(scan), Err(vec![problem]));
             }
-            let mut listed = SystemTime::now();
+            let began = Instant::now();
             let reading = self.signals();
             let reading = settle::reading(&reading);
             let (scan, result) = read_all();
@@ -132,9 +166,6 @@ impl Caution {
             let signals = self.signals();
             signals.iter().for_each(|signals| signals.catch_up());
             let again = !fresh.is_zero() || !signals.is_empty();
-            if again {
-                listed = SystemTime::now();
-            }
             let after = if again { Scan::of(tree) } else { scan.clone() };
             let steady = scan.is_same(&after);
             unsteady.extend(read::differences(&scan, &after));
@@ -144,8 +175,9 @@ impl Caution {
                 && self.young(&scan, tree.settings.vanish_quiet).is_none()
             {
                 let scan = Arc::new(scan);
-                let known = KnownFile::all(&scan, &loaded, listed);
+                signals.iter().for_each(|signals| signals.forget_news(began));
                 let mut memory = self.lock();
+                let known = KnownFile::all(&scan, &loaded, &memory.sightings, began);
                 memory.good = Some(Arc::clone(&scan));
                 memory.known = Arc::new(known);
                 return (scan, Ok(loaded));
@@ -177,61 +209,98 @@ impl Caution {
         Some((Scan::of(tree), Diagnostic::error(root.path.display().to_string(), message).help(help).passing()))
     }
 
-    /// Waits until every file whose writer may have been missed has been unchanged for long enough; gives what there
-    /// is to say if that does not come.
-    fn wait_for_the_young(&self, tree: &Tree) -> Option<(Scan, Diagnostic)> {
+    /// Waits until every file whose writer may have been missed has been unchanged for long enough; gives what is there
+    /// then, or what there is to say if that does not come.
+    fn wait_for_the_young(&self, tree: &Tree) -> Result<Scan, (Scan, Box<Diagnostic>)> {
         let quiet = tree.settings.vanish_quiet;
         let latest = Instant::now() + quiet * (UNPROVEN + 1);
         loop {
             let start = Instant::now();
             let scan = Scan::of(tree);
-            let (origin, wait) = self.unproven(&scan, quiet)?;
+            let Some((origin, wait)) = self.unproven(&scan, quiet) else { return Ok(scan) };
             if start >= latest {
                 let message = "this was changed without notice a moment ago, and may still be being written";
                 let help = "write to a temporary name and rename it into place; it is read when it has been quiet";
-                return Some((scan, Diagnostic::error(origin, message).help(help).passing()));
+                return Err((scan, Box::new(Diagnostic::error(origin, message).help(help).passing())));
             }
             thread::sleep(wait.min(LOOK.max(start.elapsed() * LOOK_SHARE)));
         }
     }
 
-    /// The file that was changed last of those whose writer may not have been noticed, and how long until it is
-    /// believed to be whole. Such a file was changed before its directory was watched (at the start, in a directory that
-    /// was just made, after lost events) or is not watched at all; a tree that was renamed into its place is whole.
+    /// Waits a moment where much was just found to be new: what is too large for a look at the files to read it again is
+    /// known to be what was loaded if its stamp tells every later change.
+    fn wait_for_a_step(&self, scan: &Scan) {
+        let sightings = self.lock().sightings.clone();
+        let now = Instant::now();
+        let new = scan.files.iter().filter(|file| sightings.age(file, now) < CLOCK_STEP);
+        if new.map(|file| file.stamp.len).sum::<u64>() > picture::MOST_READ {
+            thread::sleep(CLOCK_STEP);
+        }
+    }
+
+    /// The youngest file of those whose writer may not have been noticed, and how long until it is believed to be whole.
+    /// Such a file was changed before its directory was watched (at the start, in a directory that was just made, after
+    /// lost events) or is not watched at all; a tree that was renamed into its place is whole.
     pub(super) fn unproven(&self, scan: &Scan, quiet: Duration) -> Option<(String, Duration)> {
-        let signals = self.signals();
-        let good = self.lock().good.clone();
+        self.unproven_at(scan, quiet, Now::read())
+    }
+
+    /// The same at a given time.
+    pub(super) fn unproven_at(&self, scan: &Scan, quiet: Duration, now: Now) -> Option<(String, Duration)> {
         // the start is not to be held up for longer than a moment
-        let enough = if good.is_some() { quiet * UNPROVEN } else { quiet };
-        let now = SystemTime::now();
-        let mut known: Option<HashMap<(Role, &str), Stamp>> = None;
-        let mut placed: Option<Vec<(PathBuf, SystemTime)>> = None;
-        let mut found: Option<(String, Duration)> = None;
-        for file in scan.files.iter().filter(|_| !signals.is_empty()) {
-            let Some(changed) = file.stamp.changed_at() else { continue };
-            // a time to come says nothing
-            let Some(left) = now.duration_since(changed).ok().and_then(|age| enough.checked_sub(age)) else { continue };
-            let dir = file.real.parent().unwrap_or(&file.real);
-            let announced = |signals: &Arc<Signals>| {
-                signals.watched_since(dir).is_some_and(|(since, which)| changed > since && is_still(dir, which))
-            };
-            if left.is_zero() || signals.iter().any(announced) {
+        let enough = if self.lock().good.is_some() { quiet * UNPROVEN } else { quiet };
+        let left = |(file, age)| match age {
+            Age::Told(_) => None,
+            Age::Found(age) => Some((file, enough.checked_sub(age).filter(|left| !left.is_zero())?)),
+        };
+        let found = self.ages(scan, enough, now).into_iter().filter_map(left);
+        let (file, left): (&Found, Duration) = found.reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+        Some((file.origin.clone(), left))
+    }
+
+    /// How long each file has been as it is, but for those that need not be doubted, if there is a watch that may have
+    /// something to say of them. The times of files are compared with each other alone, since their clock and ours are
+    /// not the same one; at the start, when there is nothing else, what is far older than `enough` is believed.
+    fn ages<'f>(&self, scan: &'f Scan, enough: Duration, now: Now) -> Vec<(&'f Found, Age)> {
+        let signals = self.signals();
+        let (good, sightings) = {
+            let mut memory = self.lock();
+            Arc::make_mut(&mut memory.sightings).note(scan, now.instant);
+            (memory.good.clone(), memory.sightings.clone())
+        };
+        if signals.is_empty() {
+            return Vec::new();
+        }
+        let known: HashMap<(Role, &str), Stamp> =
+            good.iter().flat_map(|good| &good.files).map(|file| (place(file), file.stamp)).collect();
+        let is_old = |file: &Found| {
+            let age = file.stamp.changed_at().and_then(|changed| now.clock.duration_since(changed).ok());
+            good.is_none() && age.is_some_and(|age| age >= enough + LONG_AGO)
+        };
+        let mut dirs = Dirs::default();
+        let mut placed: Option<Vec<(PathBuf, Stamp)>> = None;
+        let mut ages = Vec::new();
+        for file in &scan.files {
+            let before = known.get(&place(file));
+            if before == Some(&file.stamp) || is_old(file) {
                 continue;
             }
-            let known = known.get_or_insert_with(|| {
-                good.iter().flat_map(|good| &good.files).map(|file| (place(file), file.stamp)).collect()
-            });
+            let news = signals.iter().filter_map(|signals| dirs.news(signals, &file.real));
+            // what was loaded and had its permissions or times set since then is no younger for that
+            let told =
+                news.filter(|news| news.content || before.is_some_and(|before| before.is_same_file(&file.stamp)));
+            if let Some(at) = told.map(|news| news.at).max() {
+                ages.push((file, Age::Told(now.instant.saturating_duration_since(at))));
+                continue;
+            }
             let placed = placed.get_or_insert_with(|| signals.iter().flat_map(|signals| signals.placed()).collect());
-            if known.get(&place(file)) == Some(&file.stamp)
-                || placed.iter().any(|(tree, at)| file.real.starts_with(tree) && changed <= *at)
-            {
-                continue;
-            }
-            if found.as_ref().is_none_or(|(_, most)| *most < left) {
-                found = Some((file.origin.clone(), left));
+            let was_in =
+                |(tree, stamp): &(PathBuf, Stamp)| file.real.starts_with(tree) && file.stamp.is_not_after(stamp);
+            if !placed.iter().any(was_in) {
+                ages.push((file, Age::Found(sightings.age(file, now.instant))));
             }
         }
-        found
+        ages
     }
 
     /// Waits until every file that is missing has been so for long enough, or is back.
@@ -322,19 +391,24 @@ impl Caution {
 
     /// How long until the youngest file has been quiet, where a watch may have something to say of it.
     fn freshness(&self, scan: &Scan, quiet: Duration) -> Duration {
-        if !self.lock().signals.iter().any(|signals| signals.strong_count() > 0) {
-            return Duration::ZERO;
-        }
-        let now = SystemTime::now();
-        // a time to come says nothing
-        let ages = scan.files.iter().filter_map(|file| now.duration_since(file.stamp.changed_at()?).ok());
-        ages.min().map_or(Duration::ZERO, |age| quiet.min(LONGEST_FRESH).saturating_sub(age))
+        let ages = self.ages(scan, quiet, Now::read()).into_iter();
+        let youngest = ages.map(|(_, Age::Told(age) | Age::Found(age))| age).min();
+        youngest.map_or(Duration::ZERO, |age| quiet.min(LONGEST_FRESH).saturating_sub(age))
     }
 }
 
-/// Whether a directory is still the one that was set under watch: what is known by its name may be of one before it.
-fn is_still(dir: &Path, which: Identity) -> bool {
-    fs::metadata(dir).is_ok_and(|metadata| Identity::of(&metadata) == which)
+/// Which directories are still those that were set under watch: what is known by a name may be of one before it.
+#[derive(Default)]
+struct Dirs<'f>(BTreeMap<&'f Path, Option<Identity>>);
+
+impl<'f> Dirs<'f> {
+    /// What notifications told of a file, if its directory has been watched ever since.
+    fn news(&mut self, signals: &Signals, file: &'f Path) -> Option<News> {
+        let dir = file.parent()?;
+        let news = signals.news(file)?;
+        let is = self.0.entry(dir).or_insert_with(|| fs::metadata(dir).ok().as_ref().map(Identity::of));
+        (is.is_some() && *is == signals.watched_as(dir)).then_some(news)
+    }
 }
 
 /// What makes two files the same one, whatever is in them.

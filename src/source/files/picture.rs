@@ -3,18 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::thread;
-use std::time::SystemTime;
+use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::source::files::Tree;
 use crate::source::files::scan::{Found, Scan};
+use crate::source::files::sightings::Sightings;
 use crate::source::files::stamp::{self, CLOCK_STEP, Stamp};
 use crate::source::picture::Seen;
 use crate::source::{Loaded, Picture};
 
 /// As many bytes are read at most. What is not read is told by its stamp.
-const MOST_READ: u64 = 16 << 20;
+pub(super) const MOST_READ: u64 = 16 << 20;
 
 /// What a file held when it was read.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +30,11 @@ pub(super) struct KnownFile {
 pub(super) type KnownFiles = HashMap<String, KnownFile>;
 
 impl KnownFile {
-    /// What was loaded, and listed at `listed` or later. A load waits a moment for what is ahead of the clock.
-    pub(super) fn all(scan: &Scan, loaded: &Loaded, listed: SystemTime) -> KnownFiles {
+    /// What was loaded, and read after `read`.
+    pub(super) fn all(scan: &Scan, loaded: &Loaded, sightings: &Sightings, read: Instant) -> KnownFiles {
         let known = |file: &Found| {
             let sha256 = loaded.files.get(&file.origin)?.sha256();
-            let waited_for = file.stamp.is_fine() && file.stamp.is_ahead(listed);
-            let settled = waited_for || file.stamp.is_settled(listed);
+            let settled = sightings.is_settled(file, read);
             Some((file.origin.clone(), Self { stamp: file.stamp, sha256, settled }))
         };
         scan.files.iter().filter_map(known).collect()
@@ -49,37 +49,31 @@ impl KnownFile {
 struct Look {
     picture: Picture,
     read: KnownFiles,
-    /// Whether a change from here on shows in the stamp of every file that was not read, and in the times of every
-    /// directory that was not listed.
+    /// Whether a change from here on shows in the stamp of every file that was not read.
     settled: bool,
-    /// Whether a directory could not be listed.
-    hidden: bool,
 }
 
 /// What the files hold now; also gives what was read for that.
-pub(super) fn take(tree: &Tree, known: &KnownFiles) -> (Picture, KnownFiles) {
-    let listed = SystemTime::now();
+pub(super) fn take(tree: &Tree, known: &KnownFiles, sightings: &Sightings) -> (Picture, KnownFiles) {
+    let listed = Instant::now();
     let first = Scan::of(tree);
-    let mut look = Look::at(&first, known, listed, None);
+    let mut look = Look::at(&first, known, |file| sightings.is_settled(file, listed));
     if !look.settled {
+        let mut ours = Sightings::default();
+        ours.note(&first, Instant::now());
         // the clock of files has moved on a moment later, whatever it shows
         thread::sleep(CLOCK_STEP);
-        let later = SystemTime::now();
-        look = Look::at(&Scan::of(tree), known, later, Some(&first));
-    }
-    if look.hidden {
-        look.picture.hide(listed);
+        let later = Instant::now();
+        let settled = |file: &Found| ours.is_settled(file, later) || sightings.is_settled(file, later);
+        look = Look::at(&Scan::of(tree), known, settled);
     }
     (look.picture, look.read)
 }
 
 impl Look {
-    /// Looks at what was listed at `listed` or later, and perhaps one step of the clock of files before that.
-    fn at(scan: &Scan, known: &KnownFiles, listed: SystemTime, earlier: Option<&Scan>) -> Self {
-        let waited = earlier.is_some();
-        let earlier: HashMap<&str, Stamp> =
-            earlier.iter().flat_map(|scan| &scan.files).map(|file| (file.origin.as_str(), file.stamp)).collect();
-        let mut look = Self { picture: Picture::default(), read: KnownFiles::new(), settled: true, hidden: false };
+    /// Looks at what was listed. A file is `settled` if each change of it since then gives it another stamp.
+    fn at(scan: &Scan, known: &KnownFiles, settled: impl Fn(&Found) -> bool) -> Self {
+        let mut look = Self { picture: Picture::default(), read: KnownFiles::new(), settled: true };
         let mut left = MOST_READ;
         for file in &scan.files {
             let before = known.get(&file.origin);
@@ -87,8 +81,7 @@ impl Look {
             if let Some(known) = before.filter(|known| known.tells(file)) {
                 seen.sha256 = Some(known.sha256);
             } else {
-                let stood = file.stamp.is_fine() && earlier.get(file.origin.as_str()) == Some(&file.stamp);
-                let settled = stood || file.stamp.is_settled(listed);
+                let settled = settled(file);
                 if file.stamp.len == 0 {
                     // it may be about to be written again, with what it held: it is not believed to be empty yet
                     seen.stamp = Some(file.stamp);
@@ -101,7 +94,7 @@ impl Look {
                     let same = |known: &&KnownFile| known.stamp.is_same_but_for_permissions(&file.stamp);
                     seen.sha256 = before.filter(same).map(|known| known.sha256);
                     seen.stamp = Some(file.stamp);
-                    look.settled &= settled || waited;
+                    look.settled &= settled;
                 }
             }
             look.picture.add(&file.origin, seen);
@@ -109,11 +102,10 @@ impl Look {
         // what is missing may come back as it was: it is not believed to be gone yet
         let there: HashSet<&str> = scan.files.iter().map(|file| file.origin.as_str()).collect();
         for (origin, known) in known.iter().filter(|(origin, _)| !there.contains(origin.as_str())) {
-            look.picture.add(origin, Seen { gone: true, sha256: Some(known.sha256), stamp: None });
+            look.picture.add(origin, Seen { gone: !scan.hides(origin), sha256: Some(known.sha256), stamp: None });
         }
-        if scan.problems.iter().any(|problem| problem.passing) {
-            look.hidden = true;
-            look.settled &= waited;
+        if !scan.problems.is_empty() {
+            look.picture.set_partial();
         }
         look
     }

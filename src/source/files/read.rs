@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,7 +15,7 @@ use crate::domain::{Bundle, Diagnostic, Document, Link, PolicyNaming, PolicyText
 use crate::source::files::blank::{self, Content};
 use crate::source::files::names::{self, Role};
 use crate::source::files::scan::{Found, Scan};
-use crate::source::files::stamp::{self, CLOCK_STEP, Stamp};
+use crate::source::files::stamp::{self, Stamp};
 use crate::source::files::stream::{self, Opened, Places};
 use crate::source::files::{FileSettings, Tree, links, policy_json};
 use crate::source::{Held, Loaded};
@@ -41,16 +41,7 @@ type Attempt = (Result<Loaded, Vec<Diagnostic>>, Vec<String>);
 
 /// Lists, reads and lists again until both lists are the same; `read` also names files that changed under its hands.
 fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan, Result<Loaded, Vec<Diagnostic>>) {
-    let first = || {
-        let listed = SystemTime::now();
-        let scan = list();
-        if scan.files.iter().any(|file| file.stamp.is_ahead(listed)) {
-            // our clock says nothing of these: a moment later their own has moved on
-            thread::sleep(CLOCK_STEP);
-        }
-        scan
-    };
-    let mut before = first();
+    let mut before = list();
     let mut pauses = PAUSES.iter();
     loop {
         let (result, mut unsteady) = read(&before);
@@ -68,7 +59,7 @@ fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan,
         };
         thread::sleep(*pause);
         // not `after`: what it saw may be half of a change that takes a moment
-        before = first();
+        before = list();
     }
 }
 
@@ -104,7 +95,6 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
     let mut files = BTreeMap::new();
     let mut left = max_total_bytes;
     let mut places = Places::default();
-    let named = scan.named();
     for file in &scan.files {
         if file.stamp.len > left {
             // the scan says that the total is too large
@@ -141,7 +131,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
         match taken {
             Ok(held) => {
                 left -= file.stamp.len;
-                files.insert(file.origin.clone(), Held::with_stamp(held, file.stamp, named));
+                files.insert(file.origin.clone(), Held::with_stamp(held, file.stamp));
             }
             Err(Failure::Changed) => unsteady.push(file.origin.clone()),
             Err(Failure::Unusable(problem)) => problems.push(*problem),

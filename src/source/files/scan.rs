@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::path::{self, Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::domain::Diagnostic;
 use crate::source::files::FileSettings;
@@ -118,11 +117,14 @@ impl Scan {
         self.files == other.files && self.problems == other.problems
     }
 
-    /// When a name in its directories, or that of a root, changed last.
-    pub(super) fn named(&self) -> Option<SystemTime> {
-        let roots = self.turns.iter().filter_map(|turn| turn.parent());
-        let dirs = self.dirs.iter().map(PathBuf::as_path).chain(roots);
-        dirs.filter_map(|dir| fs::metadata(dir).and_then(|metadata| metadata.modified()).ok()).max()
+    /// Whether it does not say if there is a file with this origin: what it would be below was not listed.
+    pub(super) fn hides(&self, origin: &str) -> bool {
+        let below = |problem: &Diagnostic| {
+            let rest = origin.strip_prefix(problem.origin.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        // the others may have kept the look from going on anywhere
+        self.problems.iter().any(|problem| !problem.passing || below(problem))
     }
 
     fn limit_total(&mut self, max: u64) {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use crate::source::files::names;
+use crate::source::files::news::{News, Told};
 use crate::source::files::open::{DOUBT_QUIET, Open, Unfinished};
 use crate::source::files::scan::Found;
 use crate::source::files::stamp::{Identity, Stamp};
@@ -64,10 +65,12 @@ struct Pending {
     /// How many of us read now, and until when opening a file is our own reading.
     readers: usize,
     reading: Option<Instant>,
-    /// Since when each watched place has been watched.
-    since: BTreeMap<PathBuf, (SystemTime, Identity)>,
-    /// What a rename put into its place, and when.
-    placed: BTreeMap<PathBuf, SystemTime>,
+    /// What is watched, and what each of them was when that was set.
+    watched: BTreeMap<PathBuf, Identity>,
+    /// What was told of files in what has been watched ever since.
+    news: Told,
+    /// What a rename put into its place, as it was when that was noticed.
+    placed: BTreeMap<PathBuf, Stamp>,
     interest: Interest,
 }
 
@@ -160,7 +163,7 @@ impl Signals {
             let mut pending = self.lock();
             // where no load opens anything, so that no older event is taken for this one
             let quiet = |place: &&PathBuf| !pending.interest.dirs.contains(*place);
-            let place = pending.since.keys().find(quiet).or_else(|| pending.since.keys().next()).cloned();
+            let place = pending.watched.keys().find(quiet).or_else(|| pending.watched.keys().next()).cloned();
             pending.awaited.clone_from(&place);
             place
         };
@@ -197,6 +200,7 @@ impl Signals {
             // the queue overflowed, or worse: nobody knows what happened
             Ok(_) | Err(_) => {
                 pending.taken.all_lost = true;
+                pending.news = Told::default();
                 pending.doubt(Path::new("/"));
                 pending.touch();
             }
@@ -330,36 +334,42 @@ impl Signals {
 
     /// Says what is watched from now on, each with what it was when that was set, and forgets the rest.
     pub(super) fn watched(&self, places: impl Iterator<Item = (PathBuf, Identity)>) {
-        let now = SystemTime::now();
         let mut pending = self.lock();
-        let mut before = std::mem::take(&mut pending.since);
-        pending.since = places
-            .map(|(place, identity)| {
-                let since = before.remove(&place).map_or(now, |(since, _)| since);
-                (place, (since, identity))
-            })
-            .collect();
+        pending.watched = places.collect();
+        let Pending { watched, news, .. } = &mut *pending;
+        news.keep(|path, _| path.parent().is_some_and(|dir| watched.contains_key(dir)));
     }
 
     /// Nothing is watched any more: what happened until a new watch was not announced.
     pub(super) fn unwatched(&self, place: &Path) {
-        self.lock().since.retain(|watched, _| !watched.starts_with(place));
+        let mut pending = self.lock();
+        pending.watched.retain(|watched, _| !watched.starts_with(place));
+        pending.news.keep(|path, _| !path.starts_with(place));
     }
 
-    /// Since when changes of files in `dir` have been announced, and which directory it was then.
-    pub(super) fn watched_since(&self, dir: &Path) -> Option<(SystemTime, Identity)> {
-        self.lock().since.get(dir).copied()
+    /// What a directory was when it was set under watch, if it is.
+    pub(super) fn watched_as(&self, dir: &Path) -> Option<Identity> {
+        self.lock().watched.get(dir).copied()
     }
 
-    /// The trees that were put into their places by a rename, by paths without links, and when.
-    pub(super) fn placed(&self) -> Vec<(PathBuf, SystemTime)> {
+    /// What notifications told of a file since its directory has been watched, or since it was last loaded.
+    pub(super) fn news(&self, path: &Path) -> Option<News> {
+        self.lock().news.of(path)
+    }
+
+    /// Everything was loaded by a load that began then.
+    pub(super) fn forget_news(&self, began: Instant) {
+        self.lock().news.keep(|_, news| news.at >= began);
+    }
+
+    /// The trees that were put into their places by a rename, by paths without links, and what the system said of them
+    /// then: what is in them and was not touched later, by the same clock, was there.
+    pub(super) fn placed(&self) -> Vec<(PathBuf, Stamp)> {
         let placed = self.lock().placed.clone();
         placed
             .into_iter()
-            .filter_map(|(path, noticed)| {
-                let at = Stamp::of(&fs::symlink_metadata(&path).ok()?).changed_at()?;
-                Some((fs::canonicalize(&path).ok()?, at.min(noticed)))
-            })
+            .filter(|(path, noticed)| place_of(path) == Some(noticed.place()))
+            .filter_map(|(path, noticed)| Some((fs::canonicalize(path).ok()?, noticed)))
             .collect()
     }
 
@@ -427,7 +437,11 @@ impl Pending {
                 let opened = self.opened.get(path);
                 let open = opened.map_or_else(Open::perhaps_written, |several| Open::written_by(*several));
                 self.is_open(path, open.counting(turn || named));
+                if turn || named {
+                    self.news.hear(path, true);
+                }
             }
+            EventKind::Modify(ModifyKind::Metadata(_)) if turn || named => self.news.hear(path, false),
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {}
             // names came, went or moved; any of them may be a directory
             _ => return self.judge_name(kind, path, tracker, turn || named, own || inside),
@@ -451,6 +465,12 @@ impl Pending {
             self.set_adrift(path.to_owned(), open.clone());
         }
         self.made.remove(path);
+        if !twice {
+            self.news.forget(path);
+        }
+        if matters && matches!(kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To))) {
+            self.news.hear(path, true);
+        }
         match kind {
             EventKind::Create(CreateKind::File | CreateKind::Any) if matters && self.made.len() < MAX_UNFINISHED => {
                 self.made.insert(path.to_owned());
@@ -483,7 +503,9 @@ impl Pending {
             if self.placed.len() >= MAX_UNFINISHED {
                 self.placed.clear();
             }
-            self.placed.insert(path.to_owned(), SystemTime::now());
+            if let Some(stamp) = stamp_of(path) {
+                self.placed.insert(path.to_owned(), stamp);
+            }
         }
         if watched {
             self.taken.lost.insert(path.to_owned());
@@ -561,7 +583,11 @@ impl Pending {
 
 /// Which file is at a path, whatever its names.
 fn place_of(path: &Path) -> Option<(u64, u64)> {
-    Some(Stamp::of(&fs::symlink_metadata(path).ok()?).place())
+    Some(stamp_of(path)?.place())
+}
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    Some(Stamp::of(&fs::symlink_metadata(path).ok()?))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! When a tree of files is at rest, told by events as the system sends them.
 
-use notify::event::{DataChange, Event, RemoveKind};
+use notify::event::{DataChange, Event, MetadataKind, RemoveKind};
 
 use super::*;
 
@@ -51,6 +51,67 @@ fn a_lost_place_or_queue_is_told() {
     assert_eq!(signals.wait(Instant::now()), Woken::Event);
     assert!(signals.take().all_lost);
     assert_eq!(signals.wait(Instant::now()), Woken::Timeout);
+}
+
+/// Only what is heard of a file proves that its changes are: neither that it is there nor when it was changed does.
+#[test]
+fn what_is_told_of_a_file_is_known_until_its_watch_is_lost() {
+    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let touched = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
+    let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    let created = EventKind::Create(CreateKind::File);
+    let removed = EventKind::Remove(RemoveKind::File);
+    let named = |mode| EventKind::Modify(ModifyKind::Name(mode));
+    let (from, to) = (named(RenameMode::From), named(RenameMode::To));
+    let told = |kinds: &[EventKind], path: &str| {
+        let signals = signals();
+        for kind in kinds {
+            signals.notice(Ok(Event::new(*kind).add_path(path.into())));
+        }
+        (signals.news(Path::new(path)).map(|news| news.content), signals)
+    };
+    for path in ["/p/a.cedar", "/p/..1/x"] {
+        for (kinds, content) in [
+            (&[written][..], Some(true)),
+            (&[created], Some(true)),
+            (&[to], Some(true)),
+            (&[touched], Some(false)),
+            (&[touched, written], Some(true)),
+            (&[written, touched], Some(true)),
+            (&[opened], None),
+            (&[closed], None),
+            (&[written, removed], None),
+            (&[written, from], None),
+            (&[removed, created], Some(true)),
+        ] {
+            assert_eq!(told(kinds, path).0, content, "{kinds:?} {path}");
+        }
+    }
+    for path in ["/p/readme", "/other", "/p/sub/a.cedar"] {
+        assert_eq!(told(&[written], path).0, None, "{path}");
+    }
+    let before = Instant::now();
+    /// What happens, and whether the news stay.
+    type Lost<'s> = (&'s str, fn(&Signals, Instant), bool);
+    let lost: [Lost<'_>; 5] = [
+        (
+            "the queue overflowed",
+            |signals, _| {
+                signals.notice(Ok(Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
+            },
+            false,
+        ),
+        ("the watch went", |signals, _| signals.unwatched(Path::new("/p")), false),
+        ("it is not watched", |signals, _| signals.watched(std::iter::empty()), false),
+        ("loaded since", |signals, _| signals.forget_news(Instant::now() + Duration::from_secs(1)), false),
+        ("loaded before", |signals, before| signals.forget_news(before), true),
+    ];
+    for (what, lose, stays) in lost {
+        let (_, signals) = told(&[written], "/p/a.cedar");
+        lose(&signals, before);
+        assert_eq!(signals.news(Path::new("/p/a.cedar")).is_some(), stays, "{what}");
+    }
 }
 
 #[test]

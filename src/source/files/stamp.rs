@@ -16,7 +16,7 @@ pub(in crate::source) struct Stamp {
     place: (u64, u64),
 }
 
-/// How much the times of files may lag behind the clock.
+/// How far apart two changes are at least that are sure to have other times.
 pub(super) const CLOCK_STEP: Duration = Duration::from_millis(20);
 
 /// The same where the file system keeps whole seconds only, or every other one.
@@ -45,7 +45,7 @@ impl Stamp {
         self.place
     }
 
-    /// When it was last touched in any way.
+    /// When it was last touched in any way, by the clock of its file system: compare it with times of that clock.
     pub(super) fn changed_at(&self) -> Option<SystemTime> {
         let (seconds, nanoseconds) = self.changed;
         let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
@@ -58,27 +58,19 @@ impl Stamp {
         self.place == *place && self.len == *len && (self.modified == *modified || *len == 0)
     }
 
-    /// Whether it was neither changed nor moved to its name after `at`.
-    pub(in crate::source) fn is_older_than(&self, at: SystemTime) -> bool {
-        let not_after = |time: Option<SystemTime>| time.is_some_and(|time| time <= at);
-        not_after(self.modified) && not_after(self.changed_at())
+    /// Whether it is the same file, as long as it was.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        (self.place, self.len) == (other.place, other.len)
     }
 
-    /// Whether it was touched later than `at`: the clock of files and ours are not the same one.
-    pub(super) fn is_ahead(&self, at: SystemTime) -> bool {
-        self.changed_at().is_some_and(|changed| changed > at)
+    /// Whether it was last touched before what is told by `other`, or with it, by the clock of the file system of both.
+    pub(super) fn is_not_after(&self, other: &Self) -> bool {
+        self.place.0 == other.place.0 && self.changed <= other.changed
     }
 
-    /// Whether the file system keeps times so fine that a change [`CLOCK_STEP`] later is sure to give another stamp.
-    pub(super) fn is_fine(&self) -> bool {
-        self.changed.1 != 0
-    }
-
-    /// Whether every change of the file after `at`, when this was found or later, gives it another stamp: two changes
-    /// within one step of the clock of files may leave the same one.
-    pub(super) fn is_settled(&self, at: SystemTime) -> bool {
-        let step = if self.is_fine() { CLOCK_STEP } else { COARSE_STEP };
-        self.changed_at().is_some_and(|changed| at.duration_since(changed).is_ok_and(|age| age >= step))
+    /// How long after this was found a change is sure to give another stamp.
+    pub(super) fn step(&self) -> Duration {
+        if self.changed.1 != 0 { CLOCK_STEP } else { COARSE_STEP }
     }
 }
 

@@ -284,6 +284,8 @@ impl Arms {
                 Ok(watcher) => {
                     self.armed.clear();
                     self.watcher = Some(watcher);
+                    // what the old one told meanwhile is from before the gap
+                    self.signals.unwatched(Path::new("/"));
                 }
                 // the old one stays: one that misses events is better than none
                 Err(error) => self.failure = Some(no_notifier(&error)),
@@ -296,9 +298,9 @@ impl Arms {
             let stays = wanted.get(place) == Some(identity) && !lost;
             if !stays {
                 self.signals.doubt(place);
-                self.signals.unwatched(place);
                 // fails if the watch went with the directory, which is as good
                 let _ = watcher.unwatch(place);
+                self.signals.unwatched(place);
             }
             stays
         });

@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::thread;
-use std::time::{Duration, SystemTime};
 
 use super::{POLICY, Place, settings};
-use crate::source::files::stamp::{CLOCK_STEP, Stamp};
+use crate::source::FileSettings;
 use crate::source::files::tests::watch::OTHER;
-use crate::source::picture::Seen;
 use crate::source::{FileSource, Picture, Source};
 
 /// Of the same length as `POLICY`.
@@ -135,16 +132,6 @@ fn files_that_are_too_large_to_be_read_are_told_by_their_stamps() {
     }
 }
 
-#[test]
-fn a_stamp_may_be_ahead_of_the_clock() {
-    let (hour, now) = (Duration::from_secs(3_600), SystemTime::now());
-    let stamp = Stamp::of(&tempfile::tempfile().unwrap().metadata().unwrap());
-    for (clock, ahead) in [(now.checked_sub(hour).unwrap(), true), (now + hour, false)] {
-        let told = (stamp.is_ahead(clock), stamp.is_settled(clock), stamp.is_older_than(clock));
-        assert_eq!(told, (ahead, !ahead, !ahead));
-    }
-}
-
 /// Whether permissions keep this user from anything.
 fn may_read_all(place: &Place) -> bool {
     place.write("probe", "x");
@@ -175,9 +162,10 @@ fn permissions_that_come_and_go_are_no_change() {
         ("policies/a.cedar", &nothing, &in_place, false),
         ("policies/a.cedar", &nothing, &rename, false),
         ("policies", &nothing, &nothing, true),
-        ("policies", &rename, &nothing, true),
-        ("policies", &in_place, &nothing, true),
-        ("policies", &remove, &nothing, true),
+        // what was not loaded before, and could not be seen, is not known to be old
+        ("policies", &rename, &nothing, false),
+        ("policies", &in_place, &nothing, false),
+        ("policies", &remove, &nothing, false),
         ("policies", &nothing, &rename, false),
         ("policies", &nothing, &in_place, false),
         ("policies", &nothing, &remove, false),
@@ -196,43 +184,62 @@ fn permissions_that_come_and_go_are_no_change() {
     }
 }
 
-/// What is done to a place after the look, and whether a load then brings what was there.
-type Later<'a> = (&'a str, &'a dyn Fn(&Place), bool);
-
+/// What is done to a place before the look, what after it, and whether a load then brings what was loaded before.
 #[test]
-fn what_could_not_be_listed_is_told_by_its_times() {
-    let nothing = |_: &Place| ();
-    let rename = |place: &Place| place.rename("old", "policies/a.cedar");
-    let in_place = |place: &Place| place.write("policies/a.cedar", SAME_LENGTH);
-    let remove = |place: &Place| place.remove_file("policies/a.cedar");
-    let directory = |place: &Place| {
-        place.rename("policies", "away");
-        place.rename("other", "policies");
+fn what_could_not_be_seen_is_what_was_loaded_or_new_whatever_its_times() {
+    let away = |place: &Place| place.rename("policies", "away");
+    let back = |place: &Place| place.rename("away", "policies");
+    let older = |place: &Place| place.rename("older", "policies");
+    let with_another = |place: &Place| {
+        place.rename("old", "away/guard.cedar");
+        back(place);
     };
-    let cases: &[Later<'_>] = &[
-        ("nothing", &nothing, true),
-        ("an older file renamed into place", &rename, false),
-        ("written", &in_place, false),
-        ("removed", &remove, false),
-        ("another directory", &directory, false),
+    let with_one_less = |place: &Place| {
+        place.remove_file("away/a.cedar");
+        back(place);
+    };
+    let changed = |place: &Place| {
+        place.write("away/a.cedar", SAME_LENGTH);
+        back(place);
+    };
+    let removed_and_away = |place: &Place| {
+        place.remove_file("policies/a.cedar");
+        away(place);
+    };
+    let elsewhere = |place: &Place| {
+        place.remove_file("policies/a.cedar");
+        place.rename("entities", "away");
+    };
+    let entities_back = |place: &Place| place.rename("away", "entities");
+    let cases: &[Case<'_>] = &[
+        ("away and back", &away, &back, true),
+        ("away, and another tree that was written before", &away, &older, false),
+        ("away, and back with a file that was written before", &away, &with_another, false),
+        ("away, and back without a file", &away, &with_one_less, false),
+        ("away, and back with a change", &away, &changed, false),
+        ("a file removed, away and back", &removed_and_away, &back, false),
+        ("a file removed, and something else away and back", &elsewhere, &entities_back, true),
     ];
-    for (what, after, same) in cases {
-        for known in [false, true] {
-            let place = Place::new();
-            place.write("policies/a.cedar", POLICY);
-            place.write("other/a.cedar", OTHER);
-            place.write("old", OTHER);
-            let source = place.files(settings());
-            // what was loaded before is not what was there when it could not be listed
-            let mut look = Picture::default();
-            for origin in source.load().unwrap().files.keys().filter(|_| known) {
-                look.add(origin, Seen { gone: true, sha256: Some([0; 32]), stamp: None });
-            }
-            thread::sleep(CLOCK_STEP);
-            look.hide(SystemTime::now());
-            thread::sleep(CLOCK_STEP);
-            after(&place);
-            assert_eq!(shows(&source, &look), *same, "{what}, loaded before: {known}");
-        }
+    for (what, before, after, same) in cases {
+        let place = Place::new();
+        place.write("policies/a.cedar", POLICY);
+        place.write("entities/e.json", "[]");
+        place.write("older/a.cedar", OTHER);
+        place.write("old", OTHER);
+        let source = place.files(FileSettings { entities_required: true, ..settings() });
+        source.load().unwrap();
+        before(&place);
+        let look = source.picture();
+        assert!(look.is_partial(), "{what}");
+        after(&place);
+        assert_eq!(shows(&source, &look), *same, "{what}");
+        assert!(!source.picture().is_partial(), "{what}");
     }
+    // nothing was ever loaded
+    let place = Place::new();
+    let source = place.files(settings());
+    away(&place);
+    let look = source.picture();
+    back(&place);
+    assert!(!shows(&source, &look));
 }

@@ -2,18 +2,21 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::watch::{OTHER, texts};
 use super::{POLICY, Place, polling, settings};
 use crate::source::conformance::{Fixture, Wakes, eventually};
+use crate::source::files::caution::Now;
+use crate::source::files::scan::Scan;
 use crate::source::files::watch::start;
 use crate::source::files::writers;
-use crate::source::{FileSettings, Source};
+use crate::source::{FileSettings, FileSource, Source};
 
 /// A writer that was there before the watch was, and pauses in the middle: loading waits for quiet, or for its close.
 #[test]
@@ -229,8 +232,7 @@ fn a_tree_that_is_renamed_into_its_place_costs_no_wait() {
     place.rename("elsewhere", "policies/sub");
     place.write("releases/x.cedar", OTHER);
     eventually("a wake", || wakes.count() > 0);
-    let scan = crate::source::files::scan::Scan::of(&source.tree);
-    let (origin, _) = source.caution.unproven(&scan, Duration::from_secs(60)).unwrap();
+    let (origin, _) = source.caution.unproven(&scan(&source), Duration::from_secs(60)).unwrap();
     assert!(origin.ends_with("base.cedar"), "{origin}: only what was there before the watch");
 }
 
@@ -341,13 +343,64 @@ fn a_change_without_notification_is_forgotten_with_the_next_that_is_announced() 
 }
 
 #[test]
-fn a_directory_that_was_made_just_before_its_watch_is_believed() {
+fn a_file_that_was_changed_while_it_was_watched_is_believed() {
     let long = Duration::from_secs(3_600);
     let place = Place::new();
     let source = place.files(settings());
     let _wakes = Wakes::of(&source);
     source.load().unwrap();
-    let unproven = || source.caution.unproven(&crate::source::files::scan::Scan::of(&source.tree), long);
+    let at = |clock| source.caution.unproven_at(&scan(&source), long, Now { clock, ..Now::read() });
     place.write("policies/base.cedar", OTHER);
-    assert_eq!(unproven(), None, "changed while it was watched");
+    place.write("policies/x.cedar", OTHER);
+    eventually("the news of it", || at(SystemTime::now()).is_none());
+    for clock in clocks() {
+        assert_eq!(at(clock), None, "{clock:?}");
+    }
+    // loaded, and other permissions since
+    eventually("a load", || source.load().is_ok());
+    let permissions = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(place.path("policies/x.cedar"), permissions).unwrap();
+    eventually("the news of those", || at(SystemTime::now()).is_none());
+}
+
+fn scan(source: &FileSource) -> Scan {
+    Scan::of(&source.tree)
+}
+
+/// Ours may be any of these where that of files is the third.
+fn clocks() -> [SystemTime; 5] {
+    let (now, little, much) = (SystemTime::now(), Duration::from_secs(10), Duration::from_secs(7_200));
+    [now.checked_sub(much).unwrap(), now.checked_sub(little).unwrap(), now, now + little, now + much]
+}
+
+/// What the clock says, and whether it is set, makes no file whole. Nothing tells of these changes.
+#[test]
+fn a_file_is_as_old_as_it_has_been_known_whatever_the_clocks() {
+    let quiet = Duration::from_secs(60);
+    for loaded in [false, true] {
+        let place = Place::new();
+        let source = place.files(polling());
+        let _wakes = Wakes::of(&source);
+        if loaded {
+            source.load().unwrap();
+        }
+        place.write("policies/sub/half.cedar", OTHER);
+        let first = Instant::now();
+        let unproven = |instant, clock| source.caution.unproven_at(&scan(&source), quiet, Now { instant, clock });
+        let enough = if loaded { quiet * 3 } else { quiet };
+        for (at, clock) in clocks().into_iter().enumerate() {
+            let left = unproven(first + Duration::from_secs(at as u64), clock).map(|(_, left)| left);
+            // at the start there is nothing to compare with: what seems to be as old as that is believed
+            let far_ahead = at == 4 && !loaded;
+            let expected = (!far_ahead).then(|| enough.saturating_sub(Duration::from_secs(at as u64)));
+            assert_eq!(left, expected, "clock {at}, loaded: {loaded}");
+        }
+        assert_eq!(unproven(first + enough, SystemTime::now()), None);
+        // it is written on
+        place.write("policies/sub/half.cedar", format!("{OTHER}//"));
+        for clock in clocks().into_iter().take(4) {
+            let (origin, left) = unproven(first + enough, clock).unwrap();
+            assert!(left == enough && origin.ends_with("half.cedar"), "{left:?} for {origin}");
+        }
+    }
 }
