@@ -181,7 +181,7 @@ impl App {
         }
         let identity = Identity::start(&settings.identity, metrics.clone()).map_err(AppError::Identity)?;
         let engine = engine_settings(&settings);
-        let limits = engine.limits.clone();
+        let (limits, semantics) = (engine.limits.clone(), engine.semantics);
         let state = State::start_observed(engine, load_rules(&settings), observers, metrics.clone())?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
@@ -197,6 +197,7 @@ impl App {
             admin_body_bytes: settings.admin.max_body_bytes,
             authzen: settings.authzen.clone(),
             limits,
+            semantics,
             admin_tokens,
             door: Door::new(&settings.admin, listen),
             draining: AtomicBool::new(false),
@@ -211,6 +212,9 @@ impl App {
             aside_connections: descriptors::aside(limit),
             places: Places::default(),
         });
+        let layout = Layout::of(&settings);
+        let (policies, entities) = (&*layout.policies, &*layout.entities);
+        events::FirstLoad { policies, entities, watched: settings.reload.watch }.emit(&services.metrics);
         let feed = Feed::start(file_source(&settings), state, settings.reload.watch, services.metrics.clone())?;
         Ok(Self { services, listeners, feed, ops, settings })
     }
@@ -414,6 +418,7 @@ pub fn engine_settings(settings: &Settings) -> EngineSettings {
             NowMode::Off => NowPolicy::Off,
         },
         limits: Limits::from(&settings.limits),
+        lints: false,
         kept: KeptTrees::default(),
     }
 }

@@ -143,6 +143,12 @@ impl Chosen {
         read(&self.layout.source(self.files()))
     }
 
+    /// What of the bundle can be used, where not all of it can be read: to report what is wrong with the rest too.
+    #[must_use]
+    pub fn rest(&self) -> Bundle {
+        self.layout.source(self.files()).rest()
+    }
+
     /// As `serve` reads files; but policies can be looked at before there are entities.
     fn files(&self) -> FileSettings {
         let files = app::file_settings(&self.settings);

@@ -51,7 +51,10 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
             verdict.warnings.splice(0..0, read.warnings);
             (verdict, counts)
         }
-        Err(errors) => (Verdict { valid: false, errors, warnings: Vec::new() }, None),
+        Err(errors) => {
+            let errors = engine::on_big_stack(|| with_the_rest(errors, &chosen))?;
+            (Verdict { valid: false, errors, warnings: Vec::new() }, None)
+        }
     };
     let tests = tests(&chosen.layout, &mut verdict.errors)?;
     verdict.valid = verdict.errors.is_empty();
@@ -95,7 +98,8 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
 fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
     let revision = Revision { incarnation: 0, counter: 1 };
     // strict whatever the configuration says: that decides what `serve` does with the findings
-    let settings = EngineSettings { validation: Validation::Strict, ..app::engine_settings(&chosen.settings) };
+    let settings =
+        EngineSettings { validation: Validation::Strict, lints: true, ..app::engine_settings(&chosen.settings) };
     let limits = &settings.limits;
     let routes = gateway::compile_bundle(bundle, limits);
     let snapshot = Snapshot::build_observed(bundle.clone(), &settings, revision, &progress::observers());
@@ -110,11 +114,24 @@ fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
             (Verdict { valid: empty.is_empty(), errors: empty, warnings }, Some(counts))
         }
         (_, routes) => {
-            let Verdict { errors, warnings, .. } = engine::check(bundle, limits, &|| false);
+            let Verdict { errors, warnings, .. } = engine::check(bundle, limits, settings.semantics, &|| false);
             let errors = gateway::together(errors, routes.err());
             (Verdict { valid: errors.is_empty(), errors, warnings }, None)
         }
     }
+}
+
+/// What is wrong with files that cannot be read, and with those that can.
+fn with_the_rest(unreadable: Vec<Diagnostic>, chosen: &Chosen) -> Vec<Diagnostic> {
+    let rest = Arc::new(chosen.rest());
+    let EngineSettings { limits, semantics, .. } = app::engine_settings(&chosen.settings);
+    let mut found = engine::check(&rest, &limits, semantics, &|| false).errors;
+    if rest.schema.is_none() {
+        // it is there, and was not read
+        found.retain(|problem| problem.origin != "schema");
+    }
+    let routes = gateway::compile_bundle(&rest, &limits).err().filter(|_| rest.schema.is_some());
+    gateway::together(unreadable, Some(gateway::together(found, routes)))
 }
 
 /// How many tests there are; what is no test is an error.

@@ -31,7 +31,8 @@ pub struct Diagnostic {
     /// The column in characters, from 1, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
-    /// The rule of `palisade routes lint` that was broken; `docs/lint.md` has a section for each.
+    /// The rule of `palisade routes lint` or of `palisade validate` that was broken; `docs/lint.md` has a section for
+    /// each of the former, `docs/validate.md` for each of the latter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'static str>,
     /// The policy concerned, if there is one.
@@ -48,6 +49,9 @@ pub struct Diagnostic {
     /// Whether the cause may pass by itself, so that the same bundle may load later.
     #[serde(skip)]
     pub passing: bool,
+    /// What of the bundle it is about, in a word; the `code` of log lines where no rule was broken.
+    #[serde(skip)]
+    pub part: &'static str,
 }
 
 impl Diagnostic {
@@ -64,6 +68,24 @@ impl Diagnostic {
             excerpt: None,
             help: None,
             passing: false,
+            part: "",
+        }
+    }
+
+    /// The findings, each about this part of the bundle unless it says which already.
+    #[must_use]
+    pub fn about(part: &'static str, mut found: Vec<Self>) -> Vec<Self> {
+        found.iter_mut().filter(|finding| finding.part.is_empty()).for_each(|finding| finding.part = part);
+        found
+    }
+
+    /// A stable word for programs that read the log: the rule that was broken, or else the part of the bundle.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match (self.rule, self.part) {
+            (Some(rule), _) => rule,
+            (None, "") => "bundle",
+            (None, part) => part,
         }
     }
 

@@ -21,6 +21,7 @@ mod ext;
 mod facts;
 mod guard;
 mod layout;
+mod lint;
 mod load;
 mod memory;
 mod misfit;

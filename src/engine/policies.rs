@@ -21,6 +21,7 @@ use crate::domain::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText
 use crate::engine::compiled::Compiling;
 use crate::engine::diagnose;
 use crate::engine::guard::{self, Grammar, Statement};
+use crate::engine::lint::Named;
 use crate::engine::settings::Limits;
 use crate::engine::validating::Validating;
 use trees::Keeping;
@@ -78,6 +79,8 @@ pub struct Work<'w> {
     pub validating: Option<Validating<'w>>,
     /// Compiles it.
     pub compiling: Option<Compiling<'w>>,
+    /// Notes what it names.
+    pub naming: Option<Named>,
     /// Up to how many words and signs trees are kept.
     pub keep: usize,
     /// Whether the result is not wanted any more.
@@ -138,7 +141,7 @@ impl Policies {
             return Err(vec![abandoned()]);
         }
         if !builder.problems.is_empty() {
-            return Err(builder.problems);
+            return Err(Diagnostic::about("policy", builder.problems));
         }
         let count = builder.statics + builder.links.len();
         Ok(Self {
@@ -329,6 +332,11 @@ impl Builder<'_, '_> {
         let size = u32::try_from(tokens).unwrap_or(u32::MAX);
         let (from, whole) = (origin.clone(), source.clone());
         let site = Site { origin: from, source: whole, span: span.clone(), tokens: size, forbids, kind };
+        let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
+        // what is wrong elsewhere hides nothing that is wrong here
+        if let Some(validating) = &mut self.work.validating {
+            validating.policy(&template, &site, self.work.stop);
+        }
         if let Some(first) = self.sites.get(&id) {
             let place = Diagnostic::error(&*first.origin, "").at(&first.source, first.span.start);
             self.problems.push(
@@ -350,17 +358,15 @@ impl Builder<'_, '_> {
             let message = format!("more than {} policies and templates", self.limits.max_policies);
             return self.problems.push(Diagnostic::error(&**origin, message).at(source, span.start).help(RAISE_COUNT));
         }
-        let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
+        if let Some(naming) = &mut self.work.naming {
+            naming.policy(&template, &site, &id);
+        }
         let reads_now = reads_now(&template.condition());
         self.keeping.add(&template, tokens);
-        // where there is a problem already, only more of its kind are looked for
-        if self.problems.is_empty() {
-            if let Some(validating) = &mut self.work.validating {
-                validating.policy(&template, &site, self.work.stop);
-            }
-            if let Some(compiling) = &mut self.work.compiling {
-                compiling.policy(&template, &id);
-            }
+        if self.problems.is_empty()
+            && let Some(compiling) = &mut self.work.compiling
+        {
+            compiling.policy(&template, &id);
         }
         if is_static {
             self.statics += 1;

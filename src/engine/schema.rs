@@ -1,17 +1,21 @@
 //! The schema: Cedar's own for validation, and a compact view of it for what the sidecar asks on the way.
 
+mod faults;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
-use cedar_policy_core::validator::ValidatorEntityTypeKind;
 use cedar_policy_core::validator::types as cedar;
+use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 
 use crate::domain::json::without_byte_order_mark;
 use crate::domain::{Diagnostic, SchemaText, Uid, closest};
 use crate::engine::diagnose;
 use crate::engine::guard::{self, Grammar};
 use crate::engine::settings::Limits;
+
+pub use faults::place;
 
 /// A type as the schema declares it.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +78,10 @@ impl SchemaModel {
     /// # Errors
     /// Every problem found.
     pub fn build(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
+        Self::read(text, limits).map_err(|found| Diagnostic::about("schema", found))
+    }
+
+    fn read(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
         guard::check_schema_size(&text.fragments).map_err(|problem| vec![problem])?;
         let mut fragments = Vec::new();
         let mut problems = Vec::new();
@@ -92,12 +100,8 @@ impl SchemaModel {
             return Err(vec![Diagnostic::error("schema", "a fragment cannot be written as JSON, so it is not used")]);
         }
         guard::check_expansion(&expanded, limits).map_err(|problem| vec![problem])?;
-        let whole = match text.fragments.as_slice() {
-            [(origin, text)] => (origin.as_str(), without_byte_order_mark(text)),
-            _ => ("schema", ""),
-        };
         let schema =
-            Schema::from_schema_fragments(fragments).map_err(|error| diagnose::located(whole.0, whole.1, &error))?;
+            Schema::from_schema_fragments(fragments).map_err(|error| faults::of_all(&text.fragments, &error))?;
         Ok(Self::new(schema))
     }
 
@@ -141,6 +145,22 @@ impl SchemaModel {
         self.entity_types.get(name)
     }
 
+    /// Cedar's schema inside.
+    #[must_use]
+    pub fn core(&self) -> &ValidatorSchema {
+        self.cedar.as_ref()
+    }
+
+    /// Shows every list of members that the schema declares: attributes, and contexts.
+    pub fn all_members(&self, show: &mut dyn FnMut(&Members)) {
+        self.entity_types.values().map(|declared| &declared.attributes).chain(self.contexts.values()).for_each(show);
+    }
+
+    /// Shows the type of the tags of every entity type that may have some.
+    pub fn all_tags(&self, show: &mut dyn FnMut(&Type)) {
+        self.entity_types.values().filter_map(|declared| declared.tags.as_ref()).for_each(show);
+    }
+
     /// The members of an action's context, if the action is declared.
     #[must_use]
     pub fn context(&self, action: &Uid<'_>) -> Option<&Members> {
@@ -174,14 +194,15 @@ impl SchemaModel {
 }
 
 fn parse_fragment(origin: &str, text: &str, limits: &Limits) -> Result<SchemaFragment, Vec<Diagnostic>> {
-    if text.trim_start().starts_with('{') && serde_json::from_str::<serde_json::Value>(text).is_ok() {
+    // nothing in Cedar's form begins like this
+    if text.trim_start().starts_with('{') {
         // Cedar's reader would take the last of two equal keys
         crate::domain::Value::parse(text.as_bytes()).map_err(|error| vec![diagnose::json(origin, text, &error)])?;
-        return SchemaFragment::from_json_str(text).map_err(|error| diagnose::located(origin, text, &error));
+        return SchemaFragment::from_json_str(text).map_err(|error| faults::of_json(origin, text, &error));
     }
     guard::check_text(origin, text, Grammar::Schema, limits).map_err(|problem| vec![problem])?;
     let (fragment, _warnings) =
-        SchemaFragment::from_cedarschema_str(text).map_err(|error| diagnose::located(origin, text, &error))?;
+        SchemaFragment::from_cedarschema_str(text).map_err(|error| faults::of_text(origin, text, &error))?;
     Ok(fragment)
 }
 

@@ -15,6 +15,8 @@ pub struct EngineSettings {
     pub now: NowPolicy,
     /// Bounds on what is loaded.
     pub limits: Limits,
+    /// Whether names that nothing has, and other oddities, are warned of. It walks over everything: for validation alone.
+    pub lints: bool,
     /// How large policies may be together, in words and signs, for Cedar's trees of them to be kept.
     pub kept: KeptTrees,
 }

@@ -17,7 +17,8 @@ use crate::engine::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
 use crate::engine::conform::{self, Dropped, Name};
 use crate::engine::entities;
 use crate::engine::layout::Layout;
-use crate::engine::load::{self, Checks};
+use crate::engine::lint::{self, Named};
+use crate::engine::load::{self, Checks, Places};
 use crate::engine::policies::{self, Kind, Policies, Work};
 use crate::engine::reference;
 use crate::engine::schema::SchemaModel;
@@ -155,13 +156,9 @@ impl Snapshot {
         };
         let schema_failed = !problems.is_empty();
         let mut of_entities = Vec::new();
-        // checked against no schema, every attribute would be reported
-        let mut loaded = if schema_failed {
-            None
-        } else {
-            let loaded = load_bundle(&bundle, schema.as_ref(), limits, observers, stop);
-            loaded.map_err(|found| of_entities = found).ok()
-        };
+        // also where the schema is broken: what is wrong with the entities by themselves is found without it
+        let loaded = load_bundle(&bundle, schema.as_ref(), limits, observers, stop);
+        let mut loaded = loaded.map_err(|found| of_entities = found).ok().filter(|_| !schema_failed);
         if stop() {
             return Err(vec![policies::abandoned()]);
         }
@@ -170,7 +167,8 @@ impl Snapshot {
                 Validation::Off => None,
                 Validation::Strict | Validation::Warn => schema.as_ref().map(|schema| Validating::new(schema, limits)),
             },
-            compiling: loaded.as_mut().map(|(draft, _)| Compiling::new(draft)),
+            compiling: loaded.as_mut().map(|Loaded { draft, .. }| Compiling::new(draft)),
+            naming: settings.lints.then(Named::default),
             keep: match settings.kind {
                 EngineKind::Compiled => settings.kept.0,
                 EngineKind::Reference => usize::MAX,
@@ -178,7 +176,7 @@ impl Snapshot {
             stop,
         };
         let policies = Policies::build(&bundle, limits, &mut work).map_err(|found| problems.extend(found)).ok();
-        let Work { validating, compiling, .. } = work;
+        let Work { validating, compiling, naming, .. } = work;
         let compiled = compiling.map(Compiling::finish);
         problems.append(&mut of_entities);
         let mut warnings = Vec::new();
@@ -188,7 +186,7 @@ impl Snapshot {
                     .help("add one to the bundle, or set `validation` to `warn` or `off`"),
             );
         }
-        if let (Some(_), Some(validating)) = (&policies, validating) {
+        if let Some(validating) = validating {
             let (errors, found) = validating.finish(stop);
             warnings.extend(found);
             match settings.validation {
@@ -199,7 +197,7 @@ impl Snapshot {
         if stop() {
             return Err(vec![policies::abandoned()]);
         }
-        let (Some(policies), Some((draft, layout)), Some(compiled), true) =
+        let (Some(policies), Some(Loaded { draft, layout, places }), Some(compiled), true) =
             (policies, loaded, compiled, problems.is_empty())
         else {
             return Err(problems);
@@ -214,6 +212,14 @@ impl Snapshot {
         }));
         warnings.extend(policies.unlinked());
         let store = draft.commit();
+        if let Some(named) = naming {
+            let schema = schema.as_ref().zip(bundle.schema.as_ref());
+            let (policies, store, documents) = (&policies, &store, &*bundle.entities);
+            let subject =
+                lint::Subject { policies, schema, store, places: &places, documents, semantics: settings.semantics };
+            warnings.extend(lint::warnings(&named, subject));
+        }
+        drop(places);
         if let Some(layout) = &layout {
             compiled.plan(&layout.actions(), &store);
         }
@@ -420,14 +426,23 @@ impl Snapshot {
     }
 }
 
-/// Schema actions and all documents of `bundle`, and the schema that they were checked against.
+/// What the entities of a bundle became.
+pub(super) struct Loaded {
+    pub draft: Draft,
+    /// The schema that they were checked against.
+    pub layout: Option<Layout>,
+    /// Where each of them stands.
+    pub places: Places,
+}
+
+/// Schema actions and all documents of `bundle`.
 pub(super) fn load_bundle(
     bundle: &Bundle,
     schema: Option<&SchemaModel>,
     limits: &Limits,
     observers: &Observers,
     stop: &dyn Fn() -> bool,
-) -> Result<(Draft, Option<Layout>), Vec<Diagnostic>> {
+) -> Result<Loaded, Vec<Diagnostic>> {
     let mut draft = Draft::new(&Store::default());
     let full = |_| vec![Diagnostic::error("schema", "there are more names than the store can hold")];
     let layout = match schema {
@@ -451,6 +466,6 @@ pub(super) fn load_bundle(
     let checks = Checks { schema, layout: layout.as_ref(), limits };
     let loaded = load::load(&bundle.entities, checks, &mut draft, &tell);
     tell(read.get(), of_bytes);
-    loaded?;
-    Ok((draft, layout))
+    let places = loaded?;
+    Ok(Loaded { draft, layout, places })
 }

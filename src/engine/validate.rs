@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::domain::{Bundle, Diagnostic};
+use crate::engine::lint::{self, Named};
 use crate::engine::policies::{Policies, Work};
 use crate::engine::schema::SchemaModel;
-use crate::engine::settings::Limits;
-use crate::engine::snapshot::{self, Observers};
+use crate::engine::settings::{Limits, Semantics};
+use crate::engine::snapshot::{self, Loaded, Observers};
 use crate::engine::validating::Validating;
 
 /// The verdict on a bundle.
@@ -23,10 +24,11 @@ pub struct Verdict {
 }
 
 /// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that nobody waits any more.
+/// How decisions are made counts for the warnings.
 ///
 /// Recurses with the nesting of the texts: call it through [`super::on_big_stack`].
 #[must_use]
-pub fn check(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> Verdict {
+pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: &dyn Fn() -> bool) -> Verdict {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     let schema = match &bundle.schema {
         None => {
@@ -36,21 +38,27 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> 
         Some(text) => SchemaModel::build(text, limits).map_err(|found| errors.extend(found)).ok(),
     };
     let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
-    let mut work = Work { validating, compiling: None, keep: 0, stop };
-    match Policies::build(bundle, limits, &mut work) {
-        Ok(policies) => {
-            let (found, noted) = work.validating.map(|validating| validating.finish(stop)).unwrap_or_default();
-            errors.extend(found);
-            warnings.extend(noted);
-            warnings.extend(policies.unlinked());
+    let mut work = Work { validating, compiling: None, naming: Some(Named::default()), keep: 0, stop };
+    let policies = Policies::build(bundle, limits, &mut work).map_err(|found| errors.extend(found)).ok();
+    let Work { validating, naming, .. } = work;
+    let (found, noted) = validating.map(|validating| validating.finish(stop)).unwrap_or_default();
+    errors.extend(found);
+    warnings.extend(noted);
+    warnings.extend(policies.iter().flat_map(Policies::unlinked));
+    // also where the schema is broken: what is wrong with the entities by themselves is found without it
+    if !stop() {
+        match snapshot::load_bundle(bundle, schema.as_ref(), limits, &Observers::default(), stop) {
+            Err(found) => errors.extend(found),
+            Ok(Loaded { draft, places, .. }) => {
+                // what is wrong comes first
+                if let (Some(policies), Some(named), true) = (&policies, naming, errors.is_empty()) {
+                    let (schema, store) = (schema.as_ref().zip(bundle.schema.as_ref()), &draft.commit());
+                    let documents = &*bundle.entities;
+                    let subject = lint::Subject { policies, schema, store, places: &places, documents, semantics };
+                    warnings.extend(lint::warnings(&named, subject));
+                }
+            }
         }
-        Err(found) => errors.extend(found),
-    }
-    if let Some(schema) = &schema
-        && !stop()
-        && let Err(found) = snapshot::load_bundle(bundle, Some(schema), limits, &Observers::default(), stop)
-    {
-        errors.extend(found);
     }
     Verdict { valid: errors.is_empty(), errors, warnings }
 }

@@ -232,7 +232,8 @@ impl<'s> Validating<'s> {
             errors.push(Diagnostic::error(&*origin, message).policy(id).help(help));
         }
         errors.extend(self.errors.finish());
-        (errors, self.warnings.finish().into_iter().map(Diagnostic::warning).collect())
+        let warnings = self.warnings.finish().into_iter().map(Diagnostic::warning).collect();
+        (Diagnostic::about("validation", errors), Diagnostic::about("validation", warnings))
     }
 
     /// Whether the bound allows what this costs. Once it does not, costs are only counted, so that the sum can be told.

@@ -46,7 +46,11 @@ pub fn compile(
             _ => clash,
         }
     });
-    if errors.is_empty() { Ok((table, warnings.finish())) } else { Err(errors.finish()) }
+    if errors.is_empty() {
+        Ok((table, Diagnostic::about("route", warnings.finish())))
+    } else {
+        Err(Diagnostic::about("route", errors.finish()))
+    }
 }
 
 /// Compiles the routes of a bundle against its schema, if it has one.

@@ -452,8 +452,9 @@ impl Inner {
         match target {
             Target::Keys(i) => {
                 let issuer = &self.issuers[i];
+                let repaired = issuer.keys.problem().is_some();
                 let renewal = issuer.keys.renew(bytes, now)?;
-                self.renewed(IdentitySource::Jwks, &issuer.place, renewal);
+                self.renewed(IdentitySource::Jwks, &issuer.place, renewal, repaired);
                 if renewal == Renewal::Changed {
                     let guard = issuer.keys.current(now);
                     let set = guard.as_deref().and_then(Option::as_ref).map(|keys| Arc::clone(&keys.set));
@@ -465,19 +466,19 @@ impl Inner {
             Target::ApiTokens => {
                 let tokens = ApiTokens::parse(bytes).map_err(|problems| problems.join("; "))?;
                 self.api_tokens.store(Arc::new(tokens));
-                *self.lock_problem() = None;
-                self.renewed(IdentitySource::ApiTokens, &self.api_tokens_from, Renewal::Changed);
+                let repaired = self.lock_problem().take().is_some();
+                self.renewed(IdentitySource::ApiTokens, &self.api_tokens_from, Renewal::Changed, repaired);
             }
         }
         Ok(())
     }
 
-    fn renewed(&self, source: IdentitySource, from: &str, renewal: Renewal) {
+    fn renewed(&self, source: IdentitySource, from: &str, renewal: Renewal, repaired: bool) {
         let result = match renewal {
             Renewal::Changed => ReloadResult::Good,
             Renewal::Unchanged => ReloadResult::Unchanged,
         };
-        events::IdentityRenewed { source, from, result }.emit(&self.metrics);
+        events::IdentityRenewed { source, from, result, repaired }.emit(&self.metrics);
     }
 
     /// Tells of what is wrong: loudly once, then only to who listens closely.

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::domain::Diagnostic;
+use crate::domain::{Bundle, Diagnostic};
 use crate::source::{Loaded, Picture, Source, Wake, Watch};
 use caution::Caution;
 pub(super) use names::is_policies;
@@ -162,6 +162,12 @@ impl FileSource {
         let paths: Vec<_> = roots.iter().map(|root| root.path.display().to_string()).collect();
         let name = format!("files {}", paths.join(", "));
         Self { name, tree: Arc::new(Tree { roots, settings }), last: Mutex::new(None), caution: Caution::default() }
+    }
+
+    /// What of the files can be used where [`Source::load`] fails: to report what is wrong with the rest too.
+    #[must_use]
+    pub fn rest(&self) -> Bundle {
+        read::rest(&self.tree)
     }
 
     fn last(&self) -> Option<Arc<Scan>> {

@@ -261,8 +261,8 @@ impl State {
 
     /// Notes that a source was read and brought nothing new: the served data is as fresh as now.
     pub fn note_unchanged(&self, origin: Origin) {
-        events::ReloadUnchanged { source: origin }.emit(&self.metrics);
-        self.shared.board.confirmed(origin);
+        let repaired = self.shared.board.confirmed(origin);
+        events::ReloadUnchanged { source: origin, repaired }.emit(&self.metrics);
     }
 
     /// Notes that what a source held was there before the API changed something, so that it is skipped.
@@ -271,11 +271,14 @@ impl State {
         self.shared.board.superseded(origin);
     }
 
-    /// Notes what keeps changes of a source from being noticed or published. Logs it when it is news.
+    /// Notes what keeps changes of a source from being noticed or published. Logs it when it is news, and when it is over.
     pub fn note_degraded(&self, reason: Option<&str>) {
-        let news = self.shared.board.degraded(reason);
-        if let Some(message) = reason.filter(|_| news) {
-            events::SourceDegraded { message }.emit(&self.metrics);
+        let before = self.shared.board.degraded(reason);
+        match (before, reason) {
+            (Some(before), Some(message)) if before == message => {}
+            (_, Some(message)) => events::SourceDegraded { message }.emit(&self.metrics),
+            (Some(message), None) => events::SourceRepaired { message: &message }.emit(&self.metrics),
+            (None, None) => {}
         }
     }
 

@@ -93,16 +93,19 @@ impl StatusBoard {
         self.lock().last_attempt = Some(Attempt { superseded: true, ..Attempt::now(origin, Vec::new()) });
     }
 
-    pub(super) fn confirmed(&self, origin: Origin) {
+    /// Gives whether the same origin's last attempt had failed.
+    pub(super) fn confirmed(&self, origin: Origin) -> bool {
         // a file that was broken and is again what serves is no longer a problem
-        self.lock().last_attempt = Some(Attempt::now(origin, Vec::new()));
+        let before = self.lock().last_attempt.replace(Attempt::now(origin, Vec::new()));
+        before.is_some_and(|before| before.origin == origin && !before.problems.is_empty())
     }
 
-    /// Whether the reason is another one than before.
-    pub(super) fn degraded(&self, reason: Option<&str>) -> bool {
+    /// Gives the reason that was noted before.
+    pub(super) fn degraded(&self, reason: Option<&str>) -> Option<String> {
         let mut status = self.lock();
-        let news = status.degraded.as_deref() != reason;
-        status.degraded = reason.map(str::to_owned);
-        news
+        if status.degraded.as_deref() == reason {
+            return status.degraded.clone();
+        }
+        std::mem::replace(&mut status.degraded, reason.map(str::to_owned))
     }
 }

@@ -180,8 +180,8 @@ impl Writer {
 
     /// The answer to a change that changes nothing.
     fn unchanged(&self, current: &Snapshot, origin: Origin, submitted: Instant) -> Applied {
-        self.shared.board.confirmed(origin);
-        events::ReloadUnchanged { source: origin }.emit(&self.metrics);
+        let repaired = self.shared.board.confirmed(origin);
+        events::ReloadUnchanged { source: origin, repaired }.emit(&self.metrics);
         Applied {
             revision: current.revision(),
             published: false,
@@ -258,7 +258,7 @@ impl Writer {
                 .emit(&self.metrics);
         }
         for warning in &applied.warnings {
-            tracing::warn!(source = origin.as_str(), "{warning}");
+            events::finding(origin, warning);
         }
         // freeing a large state takes a while: here, unless a reader still holds it
         drop(replaced);

@@ -3,12 +3,13 @@
 //! None of them belongs on a request's path.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
 use crate::domain::{Diagnostic, PolicyId, Revision, Severity};
-use crate::telemetry::{IdentitySource, Listener, Metrics, ReloadResult, ReloadSource};
+use crate::telemetry::{IdentitySource, Listener, Metrics, ReloadResult, ReloadSource, logging};
 
 /// New policies or entities are active.
 #[derive(Debug)]
@@ -107,6 +108,8 @@ impl ChangeAbandoned {
 pub struct ReloadUnchanged {
     /// The source.
     pub source: ReloadSource,
+    /// Whether it could not be loaded before.
+    pub repaired: bool,
 }
 
 impl ReloadUnchanged {
@@ -114,7 +117,30 @@ impl ReloadUnchanged {
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Unchanged).inc();
         metrics.confirmed_current();
-        debug!(source = %self.source, "nothing changed");
+        if self.repaired {
+            info!(source = %self.source, "repaired: what is there now is what serves already");
+        } else {
+            debug!(source = %self.source, "nothing changed");
+        }
+    }
+}
+
+/// One line about what is wrong with a bundle, or what its author should look at.
+pub fn finding(source: ReloadSource, diagnostic: &Diagnostic) {
+    finding_with(logging::is_json(), source, diagnostic);
+}
+
+/// For people the message says it all; programs get the parts as fields too.
+fn finding_with(fields: bool, source: ReloadSource, diagnostic: &Diagnostic) {
+    let fields = fields.then_some(diagnostic);
+    let file = fields.map(|diagnostic| diagnostic.origin.as_str());
+    let line = fields.and_then(|diagnostic| diagnostic.line);
+    let column = fields.and_then(|diagnostic| diagnostic.column);
+    let policy = fields.and_then(|diagnostic| diagnostic.policy_id.as_deref());
+    let code = fields.map(Diagnostic::code);
+    match diagnostic.severity {
+        Severity::Error => error!(%source, file, line, column, policy, code, "{diagnostic}"),
+        Severity::Warning => warn!(%source, file, line, column, policy, code, "{diagnostic}"),
     }
 }
 
@@ -141,16 +167,37 @@ impl ReloadRejected<'_> {
             return;
         }
         for diagnostic in self.diagnostics {
-            match diagnostic.severity {
-                Severity::Error => error!(%source, "{diagnostic}"),
-                Severity::Warning => warn!(%source, "{diagnostic}"),
-            }
+            finding(source, diagnostic);
         }
         let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
         match self.serving {
             Some(revision) => error!(%source, errors, "change rejected; still serving revision {revision}"),
-            None => error!(%source, errors, "change rejected; nothing to serve yet"),
+            None => error!(
+                %source,
+                errors,
+                "change rejected; nothing to serve yet: waiting for files that can be loaded, or a bundle through the API"
+            ),
         }
+    }
+}
+
+/// The first load begins: until it is done, nothing can be decided.
+#[derive(Debug)]
+pub struct FirstLoad<'a> {
+    /// Where the policies are.
+    pub policies: &'a Path,
+    /// Where the entities are.
+    pub entities: &'a Path,
+    /// Whether changes of them are noticed.
+    pub watched: bool,
+}
+
+impl FirstLoad<'_> {
+    /// Logs it.
+    pub fn emit(&self, _: &Metrics) {
+        let Self { policies, entities, watched } = self;
+        let (policies, entities) = (policies.display(), entities.display());
+        info!(%policies, %entities, watched, "waiting for policies and entities to be loaded; not ready before that");
     }
 }
 
@@ -255,6 +302,20 @@ impl SourceDegraded<'_> {
     }
 }
 
+/// A source works again as it should.
+#[derive(Debug)]
+pub struct SourceRepaired<'a> {
+    /// What was wrong with it.
+    pub message: &'a str,
+}
+
+impl SourceRepaired<'_> {
+    /// Logs it.
+    pub fn emit(&self, _: &Metrics) {
+        info!("repaired; this is over: {}", self.message);
+    }
+}
+
 /// Keys or API tokens were read again.
 #[derive(Debug)]
 pub struct IdentityRenewed<'a> {
@@ -264,14 +325,19 @@ pub struct IdentityRenewed<'a> {
     pub from: &'a str,
     /// Whether anything changed.
     pub result: ReloadResult,
+    /// Whether they could not be read before.
+    pub repaired: bool,
 }
 
 impl IdentityRenewed<'_> {
     /// Logs and counts it.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.identity_reloads(self.source, self.result).inc();
-        let Self { source, from, result } = self;
+        let Self { source, from, result, repaired } = self;
         match result {
+            ReloadResult::Unchanged if *repaired => {
+                info!(%source, from, "repaired: keys or tokens of callers can be renewed again");
+            }
             ReloadResult::Unchanged => debug!(%source, from, "nothing changed"),
             _ => info!(%source, from, "keys or tokens of callers are renewed"),
         }
@@ -311,7 +377,8 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::logging::capture;
+    use crate::config::LogFormat;
+    use crate::telemetry::logging::{capture, capture_as};
 
     #[test]
     fn a_refusal_is_one_line_a_finding_and_one_count() {
@@ -330,6 +397,24 @@ mod tests {
         assert!(lines[1].contains("WARN"), "{log}");
         assert!(lines[2].contains("errors=1"), "{log}");
         assert_eq!(metrics.reloads(ReloadSource::Files, ReloadResult::Bad).get(), 1);
+    }
+
+    #[test]
+    fn a_finding_has_its_parts_as_fields_in_json_alone() {
+        let mut found =
+            Diagnostic::about("policy", vec![Diagnostic::error("a.cedar", "odd").at("x\n yz", 3).policy("p")]);
+        let found = found.remove(0);
+        let log = capture_as(LogFormat::Json, "info", || finding_with(true, ReloadSource::Files, &found));
+        let line: serde_json::Value = serde_json::from_str(&log).unwrap();
+        let expected = serde_json::json!({"file": "a.cedar", "line": 2, "column": 2, "policy": "p", "code": "policy"});
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&line[key], value, "{key}: {log}");
+        }
+        let ruled = found.rule("dangling-name").warning();
+        let log = capture_as(LogFormat::Json, "info", || finding_with(true, ReloadSource::Files, &ruled));
+        assert!(log.contains(r#""code":"dangling-name""#) && log.contains("WARN"), "{log}");
+        let log = capture("info", || finding_with(false, ReloadSource::Files, &ruled));
+        assert!(log.contains("a.cedar:2:2: warning: odd") && !log.contains("file="), "{log}");
     }
 
     #[test]
@@ -365,7 +450,19 @@ mod tests {
         check(", f99 and 2 more", &|| {
             ForbidsRemoved { source: ReloadSource::Files, revision, ids: &ids }.emit(&metrics)
         });
-        check("", &|| ReloadUnchanged { source: ReloadSource::Files }.emit(&metrics));
+        check("", &|| ReloadUnchanged { source: ReloadSource::Files, repaired: false }.emit(&metrics));
+        check("INFO repaired", &|| ReloadUnchanged { source: ReloadSource::Files, repaired: true }.emit(&metrics));
+        check("INFO repaired; this is over: polling", &|| SourceRepaired { message: "polling" }.emit(&metrics));
+        let renewed = |repaired| {
+            let (source, result) = (IdentitySource::Jwks, ReloadResult::Unchanged);
+            IdentityRenewed { source, from: "keys.json", result, repaired }.emit(&metrics);
+        };
+        check("", &|| renewed(false));
+        check("INFO repaired", &|| renewed(true));
+        let (policies, entities) = (Path::new("./policies"), Path::new("e"));
+        check("not ready before that policies=./policies entities=e", &|| {
+            FirstLoad { policies, entities, watched: true }.emit(&metrics);
+        });
         check("listener=ops addr=127.0.0.1:1", &|| {
             ListenerBound { name: Listener::Ops, addr: "127.0.0.1:1" }.emit(&metrics)
         });

@@ -6,8 +6,11 @@
 use std::io::{self, IsTerminal};
 use std::panic;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -18,6 +21,13 @@ use crate::telemetry::pipe::Pipe;
 
 /// How long the end of the process waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_millis(250);
+
+/// Whether lines are objects, which have a member for each field.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// The library that watches files warns of every directory that goes away, as each exchange of a mounted volume makes
+/// one do. What matters of it comes to the source as an error.
+const WATCHER: &str = "notify";
 
 /// The queue before standard error, once the log is set up.
 static PIPE: OnceLock<Pipe> = OnceLock::new();
@@ -72,11 +82,24 @@ pub fn init(settings: &LogSettings) -> Result<Guard, LoggingError> {
     // NO_COLOR counts when it is not empty (no-color.org)
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let filter = EnvFilter::builder().parse(&settings.level)?;
+    JSON.store(settings.format == LogFormat::Json, Ordering::Relaxed);
     let pipe = Pipe::to_stderr()?;
     let lines = lines(settings.format, colours, pipe.clone());
-    tracing_subscriber::registry().with(lines).with(filter).try_init()?;
+    let quiet = without_watcher(&settings.level);
+    tracing_subscriber::registry().with(lines).with(filter).with(quiet).try_init()?;
     started(pipe);
     Ok(Guard {})
+}
+
+/// Whether a line for programs is written, so that it should have fields.
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// Leaves out what the watching library says below errors, unless `level` names it.
+fn without_watcher(level: &str) -> FilterFn<impl Fn(&Metadata<'_>) -> bool + use<>> {
+    let named = level.contains(WATCHER);
+    filter_fn(move |line| named || *line.level() == Level::ERROR || !line.target().starts_with(WATCHER))
 }
 
 fn started(pipe: Pipe) {
@@ -102,7 +125,8 @@ fn subscriber<W>(format: LogFormat, level: &str, writer: W) -> impl tracing::Sub
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::registry().with(lines(format, false, writer)).with(EnvFilter::builder().parse(level).unwrap())
+    let filter = EnvFilter::builder().parse(level).unwrap();
+    tracing_subscriber::registry().with(lines(format, false, writer)).with(filter).with(without_watcher(level))
 }
 
 /// What `run` logs on this thread, in the human format. For tests.
@@ -111,8 +135,9 @@ pub(crate) fn capture(level: &str, run: impl FnOnce()) -> String {
     capture_as(LogFormat::Human, level, run)
 }
 
+/// The same in either format.
 #[cfg(test)]
-fn capture_as(format: LogFormat, level: &str, run: impl FnOnce()) -> String {
+pub(crate) fn capture_as(format: LogFormat, level: &str, run: impl FnOnce()) -> String {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
@@ -160,5 +185,20 @@ mod tests {
         assert!(log("warn").contains("WARN careful"));
         assert!(log("info,palisade=error").is_empty());
         assert!(log("off").is_empty());
+    }
+
+    #[test]
+    fn the_watching_library_warns_of_nothing_unless_it_is_asked_to() {
+        let log = |level: &str| {
+            capture(level, || {
+                tracing::warn!(target: "notify::inotify", "a directory went away");
+                tracing::error!(target: "notify::inotify", "broken");
+                tracing::warn!(target: "palisade::source", "ours");
+            })
+        };
+        for (level, lines) in [("info", 2), ("warn", 2), ("error", 1), ("off", 0), ("warn,notify=warn", 3)] {
+            assert_eq!(log(level).lines().count(), lines, "{level}: {}", log(level));
+        }
+        assert!(!log("debug").contains("went away"));
     }
 }

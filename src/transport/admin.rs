@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::domain::{Bundle, Change, Diagnostic};
 use crate::engine::Snapshot;
-use crate::engine::{self, Limits, Verdict};
+use crate::engine::{self, Limits, Semantics, Verdict};
 use crate::gateway;
 use crate::state::{Expected, Origin, Status};
 use crate::transport::Services;
@@ -167,10 +167,10 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
     let body = exchange.read(services.admin_body()).await?;
     // before it is taken apart, which takes memory too
     let turn = services.aside.validation()?;
-    let limits = services.limits.clone();
+    let (limits, semantics) = (services.limits.clone(), services.semantics);
     let verdict = aside::apart(move |left| {
         aside::give_way();
-        let verdict = read_and_judge(body, &limits, left);
+        let verdict = read_and_judge(body, &limits, semantics, left);
         drop(turn);
         // a large one takes its time to write
         let verdict = verdict.map(|verdict| serde_json::to_vec(&verdict));
@@ -181,11 +181,16 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
     Ok(respond::with_type(StatusCode::OK, "application/json", verdict))
 }
 
-fn read_and_judge(body: Bytes, limits: &Limits, left: &dyn Fn() -> bool) -> Result<Verdict, Problem> {
+fn read_and_judge(
+    body: Bytes,
+    limits: &Limits,
+    semantics: Semantics,
+    left: &dyn Fn() -> bool,
+) -> Result<Verdict, Problem> {
     let bundle = read_bundle(&body, limits).map(|uploaded| uploaded.bundle);
     drop(body);
     match bundle {
-        Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, left)),
+        Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, semantics, left)),
         Ok(_) => Err(Problem::unavailable("abandoned", "the client has left")),
         Err(Unreadable::Shape(error)) => {
             let error = Diagnostic::error(error.pointer.trim_start_matches('/').replace('/', "."), error.message);
@@ -196,8 +201,8 @@ fn read_and_judge(body: Bytes, limits: &Limits, left: &dyn Fn() -> bool) -> Resu
 }
 
 /// Everything that is wrong with a bundle, its routes among it.
-fn judge(bundle: &Arc<Bundle>, limits: &Limits, stop: &dyn Fn() -> bool) -> Verdict {
-    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits, stop);
+fn judge(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: &dyn Fn() -> bool) -> Verdict {
+    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits, semantics, stop);
     let of_routes = match gateway::compile_bundle(bundle, limits) {
         Ok((_, more)) => {
             warnings.extend(more);

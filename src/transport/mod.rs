@@ -49,7 +49,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::{DecisionLog, Pdp};
-use crate::engine::Limits;
+use crate::engine::{Limits, Semantics};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Listener, Metrics};
 use conn::Open;
@@ -78,6 +78,8 @@ pub struct Services {
     pub authzen: AuthzenSettings,
     /// Bounds for bundles that are only validated.
     pub limits: Limits,
+    /// How decisions are made, for the warnings of a validation.
+    pub semantics: Semantics,
     /// What the admin API asks for, if for anything.
     pub admin_tokens: Option<Arc<AdminTokens>>,
     /// Turns web pages away.

@@ -204,8 +204,9 @@ impl TokenFile {
         let result = if found == self.good { ReloadResult::Unchanged } else { ReloadResult::Good };
         tokens.from_file.store(Arc::new(found.iter().map(|token| hash(token)).collect()));
         self.good = found;
-        *tokens.lock_problem() = None;
-        events::IdentityRenewed { source: IdentitySource::AdminTokens, from: &self.from, result }.emit(&self.metrics);
+        let repaired = tokens.lock_problem().take().is_some();
+        let (source, from) = (IdentitySource::AdminTokens, &*self.from);
+        events::IdentityRenewed { source, from, result, repaired }.emit(&self.metrics);
     }
 
     fn refuse(&self, tokens: &AdminTokens, problem: &str) {

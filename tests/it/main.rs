@@ -33,6 +33,7 @@ mod http_raw;
 mod hull;
 mod layers;
 mod limits;
+mod log_lines;
 mod log_overflow;
 mod log_pipes;
 mod native;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::cli::test::model::{Case, Check, Expect, Fault, Reasons, Store};
 use crate::domain::{AccessRequest, Value};
 
-const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_errors` and `entities`";
+const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_errors`, `unknown` and `entities`";
 
 /// Reads a file. `open` reads another file that a test names for its entities.
 pub(super) fn parse(text: &str, open: &dyn Fn(&str) -> Result<String, String>) -> Result<Vec<Case>, Fault> {
@@ -55,7 +55,7 @@ fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Res
     let Value::Object(members) = value else {
         return Err(format!("a test is an object with {MEMBERS}, not {}", value.kind()));
     };
-    let (mut request, mut expect, mut reasons, mut errors) = (None, None, None, None);
+    let (mut request, mut expect, mut reasons, mut errors, mut unknown) = (None, None, None, None, None);
     let mut store = Store::Bundle;
     for (key, value) in members {
         match (key.as_ref(), value) {
@@ -79,6 +79,7 @@ fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Res
             ("num_errors", Value::Long(n)) => {
                 errors = Some(usize::try_from(n).map_err(|_| "`num_errors` is a count".to_owned())?);
             }
+            ("unknown", Value::Bool(is)) => unknown = Some(is),
             ("entities", entities @ Value::Array(_)) => store = Store::Only(entities.to_json().to_string().into()),
             ("entities", Value::String(file)) => {
                 let text = open(&file).map_err(|error| format!("`entities`: `{file}`: {error}"))?;
@@ -89,13 +90,16 @@ fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Res
                 return Err(format!("`{key}` must be a string, not {}", other.kind()));
             }
             ("reason" | "entities", other) => return Err(format!("`{key}` must be an array, not {}", other.kind())),
+            ("unknown", other) => return Err(format!("`{key}` must be true or false, not {}", other.kind())),
             ("num_errors", other) => return Err(format!("`{key}` must be a count, not {}", other.kind())),
             _ => return Err(format!("unknown member `{key}`; a test has {MEMBERS}")),
         }
     }
     let request = request.ok_or("the test lacks `request`")?;
     let expect = expect.ok_or("the test lacks `decision`")?;
-    Ok(Check { request, store, expect, reasons, errors })
+    // a test that brings all entities itself, as Cedar's command line has it, misspells none of the bundle's
+    let unknown = unknown.unwrap_or(matches!(store, Store::Only(_)));
+    Ok(Check { request, store, expect, reasons, errors, unknown })
 }
 
 #[cfg(test)]

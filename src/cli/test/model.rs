@@ -43,6 +43,8 @@ pub struct Check {
     pub reasons: Option<Reasons>,
     /// How many policies must fail to evaluate, if that matters.
     pub errors: Option<usize>,
+    /// Whether it is about an entity that is not stored. Else a misspelled name would be denied, and the test pass.
+    pub unknown: bool,
 }
 
 /// The policies that must determine a decision.

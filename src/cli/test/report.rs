@@ -169,6 +169,11 @@ pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
             if decision.outcome.is_allow() != (expect == Expect::Allow) {
                 faults.push(format!("expected {expect}, got {}", got.word()));
             }
+            if let Some(DeniedBy::UnknownEntity { entity }) = decision.denied_by.as_ref().filter(|_| !check.unknown) {
+                faults.push(format!(
+                    "`{entity}` is not in the store: correct the name, or write `unknown: true` if that is the point"
+                ));
+            }
             if let Some(expected) = &check.reasons {
                 let got: BTreeSet<&str> = decision.reasons.iter().map(|id| &**id).collect();
                 let lacks = expected.ids.iter().any(|id| !got.contains(id.as_str()));

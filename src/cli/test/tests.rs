@@ -91,10 +91,18 @@ fn what_comes_of_a_test() {
         ),
         // one that Cedar would let pass
         (
-            "principal: User::eve, action: edit, resource: Doc::d, entities: [{uid: Doc::d, like: Doc::d, attrs: {owner: {entity: User::eve}}}], expect: deny, reason: [edit], errors: 1",
+            "principal: User::eve, action: edit, resource: Doc::d, entities: [{uid: Doc::d, like: Doc::d, attrs: {owner: {entity: User::eve}}}], expect: deny, reason: [edit], errors: 1, unknown: true",
             strict,
             &[],
         ),
+        // a name that is not stored may be misspelled
+        (
+            "principal: User::eve, action: view, resource: Doc::d, expect: deny, errors: 1",
+            strict,
+            &["`User::\"eve\"` is not in the store: correct the name, or write `unknown: true`"],
+        ),
+        ("principal: User::eve, action: view, resource: Doc::d, expect: deny, errors: 1, unknown: true", strict, &[]),
+        ("principal: User::eve, action: view, resource: Doc::d, expect: deny, errors: 1", Semantics::Cedar, &[]),
         (
             "principal: User::eve, action: edit, resource: Doc::d, entities: [{uid: Doc::d, like: Doc::d, attrs: {owner: {entity: User::eve}}}], expect: allow, errors: 1",
             Semantics::Cedar,
@@ -137,12 +145,17 @@ fn what_comes_of_a_test() {
 #[test]
 fn entities_of_a_json_test_replace_the_store() {
     let request = r#""request":{"principal":"User::\"ann\"","action":"Action::\"view\"","resource":"Doc::\"d\"","context":{"mfa":true}}"#;
-    let text =
-        format!(r#"[{{{request},"decision":"allow"}},{{{request},"decision":"deny","reason":[],"entities":[]}}]"#);
+    let unknown = request.replace("ann", "eve");
+    let text = format!(
+        r#"[{{{request},"decision":"allow"}},{{{request},"decision":"deny","reason":[],"entities":[]}},
+            {{{unknown},"decision":"deny"}},{{{unknown},"decision":"deny","unknown":true}}]"#
+    );
     let cases = json::parse(&text, &|_| Err(String::new())).unwrap();
     let file = TestFile { path: "t.json".to_owned(), id: "t.json".to_owned(), cases };
     let report = run_bundle(&bundle(), &[file]).unwrap();
-    assert_eq!(report.to_string(), "2 passed, 0 failed");
+    assert_eq!(report.to_string(), "3 passed, 1 failed");
+    let fault = &report.failures().next().unwrap().faults[0];
+    assert!(fault.starts_with("`User::\"eve\"` is not in the store"), "{fault}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::cli::test::node::{self, Kind, Member, Node};
 use crate::domain::{AccessRequest, Uid, Value, request, uid};
 
 const FILE_KEYS: &str = "`namespace`, `defaults`, `entities`, `without`, `tests`, and `x-…` for anchors";
-const TEST_KEYS: &str = "`name`, `why`, `principal`, `action`, `resource`, `context`, `expect`, `reason`, `errors`, `entities` and `without`";
+const TEST_KEYS: &str = "`name`, `why`, `principal`, `action`, `resource`, `context`, `expect`, `reason`, `errors`, `unknown`, `entities` and `without`";
 const DEFAULT_KEYS: &str = "`principal`, `action`, `resource`, `context` and `expect`";
 const ENTITY_KEYS: &str = "`uid`, `like`, `attrs`, `unset`, `parents` and `tags`";
 
@@ -125,7 +125,7 @@ impl<'n> File<'n> {
         let (mut principal, mut action, mut resource) = (self.principal, self.action, self.resource);
         let (mut why, mut expected, mut reasons, mut errors) = (None, self.expect, None, None);
         let mut context = self.context.clone();
-        let mut changes = Vec::new();
+        let (mut changes, mut unknown) = (Vec::new(), false);
         for Member { key, line, value } in members {
             match key.as_str() {
                 "name" => {}
@@ -142,6 +142,12 @@ impl<'n> File<'n> {
                 "errors" => match value.kind {
                     Kind::Long(n) if n >= 0 => errors = usize::try_from(n).ok(),
                     _ => return Err(Fault::at(*line, format!("`errors` must be a count, not {}", value.kind()))),
+                },
+                "unknown" => match value.kind {
+                    Kind::Bool(is) => unknown = is,
+                    _ => {
+                        return Err(Fault::at(*line, format!("`unknown` must be true or false, not {}", value.kind())));
+                    }
                 },
                 "entities" => changes.extend(self.entities(value)?),
                 "without" => changes.extend(self.without(value)?),
@@ -185,7 +191,8 @@ impl<'n> File<'n> {
                         1 => name.to_owned(),
                         _ => format!("{name} [{} {} {}]", p.written, a.written, r.written),
                     };
-                    let check = Check { request, store: store.clone(), expect, reasons: reasons.clone(), errors };
+                    let (store, reasons) = (store.clone(), reasons.clone());
+                    let check = Check { request, store, expect, reasons, errors, unknown };
                     cases.push(Case { name, line: Some(line), why: why.clone(), check: Ok(check) });
                 }
             }

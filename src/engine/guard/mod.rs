@@ -15,5 +15,5 @@ mod text;
 pub use closure::check_closure;
 pub use hierarchy::{HierarchyFault, check_hierarchy};
 pub use schema::{check_expansion, check_schema_size};
-pub use statements::{Statement, check_json, statements};
+pub use statements::{Statement, check_json, declarations, statements};
 pub use text::{Grammar, check_text};

@@ -41,6 +41,38 @@ pub fn statements(origin: &str, text: &str, limits: &Limits) -> Result<Vec<State
     Ok(found)
 }
 
+/// The declarations of a schema in Cedar's form, each without the namespace around it. A `;` ends a declaration and
+/// stands nowhere else, so one that is broken does not hide the next.
+#[must_use]
+pub fn declarations(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = None;
+    // whether the statement begins with `namespace`, once its first word that names no annotation is known
+    let mut is_namespace = None;
+    let mut annotates = false;
+    let mut tokens = Tokens::new(text);
+    while let Some(token) = tokens.next() {
+        if start.is_none() && token.kind == Kind::Close(b'}') {
+            continue;
+        }
+        let begin = *start.get_or_insert(token.at);
+        match token.kind {
+            Kind::Word { text, .. } if !annotates && is_namespace.is_none() => {
+                is_namespace = Some(text == "namespace");
+            }
+            Kind::Open(b'{') if is_namespace == Some(true) => (start, is_namespace) = (None, None),
+            Kind::Semicolon => {
+                found.push(begin..tokens.at());
+                (start, is_namespace) = (None, None);
+            }
+            _ => {}
+        }
+        annotates = token.kind == Kind::Other && text.get(token.at..).is_some_and(|rest| rest.starts_with('@'));
+    }
+    found.extend(start.map(|start| start..text.len()));
+    found
+}
+
 /// How many words and signs a policy in the JSON form has. Strings are written alike in both forms.
 ///
 /// # Errors

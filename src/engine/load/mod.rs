@@ -32,6 +32,8 @@ use crate::engine::store::{Draft, Fault};
 use crate::engine::strict;
 use crate::engine::value::Packer;
 
+pub use problems::Places;
+
 /// How many entities lie between two calls of the progress hook.
 const STRIDE: usize = 1 << 12;
 
@@ -66,7 +68,7 @@ pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec
     Ok(())
 }
 
-/// Reads all documents into `draft`.
+/// Reads all documents into `draft`. Gives where the entities stand in them.
 ///
 /// # Errors
 /// Every problem found, up to a bound.
@@ -75,12 +77,12 @@ pub fn load(
     checks: Checks<'_>,
     draft: &mut Draft,
     progress: Progress<'_>,
-) -> Result<(), Vec<Diagnostic>> {
+) -> Result<Places, Vec<Diagnostic>> {
     let mut loader = Loader {
         checks,
         draft,
         packer: Packer::default(),
-        places: Vec::new(),
+        places: Places::default(),
         actions: Vec::new(),
         problems: Problems::default(),
         read: 0,
@@ -96,10 +98,11 @@ pub fn load(
         && let Err(fault) = loader.draft.check_hierarchy(checks.limits)
     {
         let (at, message) = explain(&fault, loader.draft, checks.limits);
-        let place = loader.places.get(at as usize).copied().filter(|place| *place != Place::NONE);
+        let place = loader.places.of(at);
         loader.problems.push_about(message, documents, place);
     }
-    loader.problems.finish(documents)
+    loader.problems.finish(documents)?;
+    Ok(loader.places)
 }
 
 /// Reads one entity of a change into the packer. Returns its id.
@@ -147,8 +150,7 @@ struct Loader<'l> {
     checks: Checks<'l>,
     draft: &'l mut Draft,
     packer: Packer,
-    /// Where the entity of each id stands.
-    places: Vec<Place>,
+    places: Places,
     /// Actions that documents bring beside the schema, with their document: they must be those of the schema.
     actions: Vec<(Entity, String, Place)>,
     problems: Problems,
@@ -209,17 +211,12 @@ impl Loader<'_> {
                 return;
             }
         };
-        if self.places.len() <= id as usize {
-            self.places.resize((id as usize + 1).next_power_of_two(), Place::NONE);
-        }
-        let known = &mut self.places[id as usize];
-        if *known != Place::NONE {
+        if let Some(first) = self.places.put(id, place) {
             let name = uid_text(self.draft, id);
             let twice = problem(format!("entity `{name}` is there twice; the first is at "));
-            self.problems.push_with(twice, place, *known);
+            self.problems.push_with(twice, place, first);
             return;
         }
-        *known = place;
         self.draft.put(id, &self.packer.out);
     }
 

@@ -40,6 +40,39 @@ impl Place {
     }
 }
 
+/// Where the entity of each id stands.
+#[derive(Debug, Default)]
+pub struct Places(Vec<Place>);
+
+impl Places {
+    /// The place of an entity.
+    pub fn of(&self, id: u32) -> Option<Place> {
+        self.0.get(id as usize).copied().filter(|place| *place != Place::NONE)
+    }
+
+    /// Notes it, and gives the place that was noted before.
+    pub(super) fn put(&mut self, id: u32, place: Place) -> Option<Place> {
+        let before = self.of(id);
+        if before.is_none() {
+            if self.0.len() <= id as usize {
+                self.0.resize((id as usize + 1).next_power_of_two(), Place::NONE);
+            }
+            self.0[id as usize] = place;
+        }
+        before
+    }
+
+    /// Warnings about entities, each with its message.
+    pub fn warnings(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
+        let mut problems = Problems::default();
+        for (id, message) in about {
+            problems.push_about(message, documents, self.of(id));
+        }
+        let found = problems.finish(documents).err().unwrap_or_default();
+        found.into_iter().map(Diagnostic::warning).collect()
+    }
+}
+
 /// What was found so far.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<Problem>);
@@ -127,7 +160,7 @@ impl Problems {
         if more > 0 {
             told.push(Diagnostic::error("entities", format!("and {least}{more} more problems")));
         }
-        Err(told)
+        Err(Diagnostic::about("entity", told))
     }
 }
 

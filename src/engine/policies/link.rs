@@ -65,6 +65,9 @@ impl Builder<'_, '_> {
         if let Some(compiling) = &mut self.work.compiling {
             compiling.link(&template_id, &id, &values);
         }
+        if let Some(naming) = &mut self.work.naming {
+            naming.link(&template.scope, link, origin, &values);
+        }
         self.reads_now |= template.reads_now;
         let number = u32::try_from(self.links.len()).map_err(|_| fail("too many links".to_owned()))?;
         self.sites.insert(id, Site { kind: Kind::Link(number), ..site });

@@ -40,8 +40,10 @@ fn what_validation_costs_is_counted_before_it_is_done() {
         ),
     ] {
         let limits = Limits { max_validation_steps: 2_000_000, ..Limits::default() };
-        let verdict =
-            on_big_stack(|| check(&Arc::new(bundle(&text, Some(&schema), "[]")), &limits, &|| false)).unwrap();
+        let verdict = on_big_stack(|| {
+            check(&Arc::new(bundle(&text, Some(&schema), "[]")), &limits, Semantics::Strict, &|| false)
+        })
+        .unwrap();
         assert_eq!(verdict.valid, fine, "{}: {:?}", &text[..50], verdict.errors);
         if !fine {
             let error = &verdict.errors[0];

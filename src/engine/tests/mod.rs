@@ -3,6 +3,7 @@
 mod budgets;
 mod corpus;
 mod depth;
+mod lints;
 mod operators;
 mod resent;
 mod scopes;

@@ -85,11 +85,31 @@ pub(super) fn differences(before: &Scan, after: &Scan) -> Vec<String> {
     origins
 }
 
-fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
+/// What of the tree can be used, where not all of it can: to report what is wrong with the rest. It has no links, which
+/// may be of templates that could not be read, and a schema only where all of it could be.
+pub(super) fn rest(tree: &Tree) -> Bundle {
+    let Gathered { mut bundle, schema_is_whole, .. } = gather(&Scan::of(tree), &tree.settings);
+    bundle.links.clear();
+    bundle.schema = bundle.schema.filter(|_| schema_is_whole);
+    bundle
+}
+
+/// What was read, and what could not be.
+struct Gathered {
+    bundle: Bundle,
+    schema_is_whole: bool,
+    problems: Vec<Diagnostic>,
+    unsteady: Vec<String>,
+    blank: Vec<(String, Content)>,
+    files: BTreeMap<String, Held>,
+}
+
+fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
     let max_total_bytes = settings.max_total_bytes;
     let mut bundle = Bundle::default();
     let mut fragments = Vec::new();
     let mut problems = scan.problems.clone();
+    let mut schema_is_whole = true;
     let mut unsteady = Vec::new();
     let mut blank = Vec::new();
     let mut files = BTreeMap::new();
@@ -133,8 +153,13 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
                 left -= file.stamp.len;
                 files.insert(file.origin.clone(), Held::with_stamp(held, file.stamp));
             }
-            Err(Failure::Changed) => unsteady.push(file.origin.clone()),
-            Err(Failure::Unusable(problem)) => problems.push(*problem),
+            Err(failure) => {
+                schema_is_whole &= file.role != Role::Schema;
+                match failure {
+                    Failure::Changed => unsteady.push(file.origin.clone()),
+                    Failure::Unusable(problem) => problems.push(*problem),
+                }
+            }
         }
     }
     let is_json = |(_, text): &&(String, String)| without_byte_order_mark(text).trim_start().starts_with('{');
@@ -144,12 +169,18 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
         // most often one was made from the other
         let message = format!("there is a schema in the JSON form here, and one in Cedar's form in `{cedar}`");
         problems.push(Diagnostic::error(json, message).help("keep one of the two"));
+        schema_is_whole = false;
     }
     if !fragments.is_empty() {
         bundle.schema = Some(SchemaText { fragments });
     }
+    Gathered { bundle, schema_is_whole, problems, unsteady, blank, files }
+}
+
+fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
+    let Gathered { bundle, problems, unsteady, blank, files, .. } = gather(scan, settings);
     if !problems.is_empty() {
-        return (Err(problems), unsteady);
+        return (Err(Diagnostic::about("file", problems)), unsteady);
     }
     // where nothing is left, nothing is hidden: no policy at all denies everything
     let all_blank = bundle.policies.iter().all(|text| blank::content(&text.text) != Content::Something);
@@ -163,6 +194,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
     loaded.warnings.extend(comments.into_iter().chain(empty).map(|(origin, _)| {
         Diagnostic::error(origin, "there is no policy in this file").warning().help("remove it if it is not needed")
     }));
+    loaded.warnings = Diagnostic::about("file", loaded.warnings);
     (Ok(loaded), unsteady)
 }
 
