@@ -12,9 +12,11 @@ mod flags;
 mod generate;
 mod http;
 mod init;
+mod names;
 mod printable;
 mod progress;
 mod routes;
+mod schema;
 mod serve;
 mod status;
 mod terminal;
@@ -114,6 +116,9 @@ pub enum Command {
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
+    /// Write the JSON Schema of the configuration, of routes or of tests, for an editor
+    #[command(after_long_help = SCHEMA_EXAMPLES)]
+    Schema(schema::SchemaArgs),
     /// Write a script that completes commands and flags in a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(generate::CompletionsArgs),
@@ -134,8 +139,7 @@ const SERVE_EXAMPLES: &str = "Examples:
   $ palisade serve --config palisade.yaml --listen 0.0.0.0:8180 --set cache.max_bytes=256MiB";
 
 const CHECK_EXAMPLES: &str = r#"Examples:
-  $ palisade check -l 'Fleet::User::"u-hq-fda-dm"' -a 'Fleet::Action::"ViewDevice"' \
-      -r 'Fleet::Device::"d-depot"' \
+  $ palisade check -l User::u-hq-fda-dm -a ViewDevice -r Device::d-depot \
       -c '{"now": "2026-11-21T12:00:00Z", "auth": {"method": "password", "mfa": false}}'
   ALLOW"#;
 
@@ -146,7 +150,9 @@ const VALIDATE_EXAMPLES: &str = "Examples:
 const TEST_EXAMPLES: &str = "Examples:
   $ palisade test --quiet
   $ palisade test scenarios.json '*ListDevices*' --fail-fast
-  $ palisade test --format junit";
+  $ palisade test --format junit
+  $ palisade test --report junit=report.xml --report json=report.json
+  $ palisade test --watch";
 
 const ROUTES_EXAMPLES: &str = "Examples:
   $ palisade routes explain 'GET /dongle/devices/7'
@@ -159,6 +165,9 @@ const STATUS_EXAMPLES: &str = "Examples:
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
   $ palisade config show --format json";
+
+const SCHEMA_EXAMPLES: &str = "Examples:
+  $ palisade schema tests";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
   $ palisade completions bash";
@@ -278,6 +287,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
+        Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),
         Command::Man(args) => generate::man(args, terminal),
     }

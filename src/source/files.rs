@@ -147,6 +147,14 @@ impl FileSource {
         self.with_root(Root { part: Part::Routes, path, required: false })
     }
 
+    /// A source to watch files by that are no part of a bundle, such as tests: each path a directory or a file, which
+    /// need not be there. It loads an empty bundle.
+    #[must_use]
+    pub fn of_others(paths: impl IntoIterator<Item = PathBuf>, settings: FileSettings) -> Self {
+        let roots = paths.into_iter().map(|path| Root { part: Part::Other, path, required: false }).collect();
+        Self::of(roots, settings)
+    }
+
     fn with_root(self, root: Root) -> Self {
         let mut roots = self.tree.roots.clone();
         roots.push(root);

@@ -70,7 +70,9 @@ impl Held {
         self.named.is_some_and(|named| named <= at)
     }
 
-    pub(in crate::source) fn sha256(&self) -> [u8; 32] {
+    /// The SHA-256 of what it holds.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
         self.sha256
     }
 }

@@ -137,6 +137,7 @@ fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
                 bundle.routes.push((origin, text));
                 held
             }),
+            Role::Other => continue,
         };
         match taken {
             Ok(held) => {

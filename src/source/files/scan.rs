@@ -39,6 +39,8 @@ pub(super) enum Part {
     Schema,
     /// Routes for the gateway endpoints.
     Routes,
+    /// Files that are no part of a bundle, such as tests: they are watched, whatever their names, and not loaded.
+    Other,
 }
 
 /// A directory or file that was named by whoever configured the source.
@@ -216,6 +218,7 @@ impl Walk<'_> {
             Part::Entities => Role::Entities,
             Part::Schema | Part::Beside => Role::Schema,
             Part::Routes => Role::Routes,
+            Part::Other => Role::Other,
         };
         // whoever named one file may call it what they like
         let name = self.root.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -260,6 +263,7 @@ impl Walk<'_> {
             ),
             Part::Schema | Part::Beside => ("the schema", "create it, or name another with `--schema`"),
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
+            Part::Other => ("files", "create it"),
         };
         let message = format!("this should hold {what}, but it does not exist");
         // it may be a mount that was lost, or comes late
@@ -419,7 +423,7 @@ impl Walk<'_> {
                 "this file is not read: entities are in files named `*.json` or `*.ndjson`",
                 "rename it, move it away, or put a dot before its name",
             ),
-            (Part::Routes | Part::Schema | Part::Beside, _) => (
+            (Part::Routes | Part::Schema | Part::Beside | Part::Other, _) => (
                 "this file is not read: routes are in files named `*.yaml`, `*.yml` or `*.json`",
                 "rename it, move it away, or put a dot before its name",
             ),
@@ -429,6 +433,9 @@ impl Walk<'_> {
 
     /// What a file of this name is for in this root.
     fn role(&self, name: &str, at_top: bool) -> Option<Role> {
+        if self.root.part == Part::Other {
+            return (!names::is_skipped(name)).then_some(Role::Other);
+        }
         if self.root.part == Part::Routes {
             return names::is_routes(name).then_some(Role::Routes);
         }
