@@ -25,19 +25,19 @@ use crate::engine::{self, Snapshot, Validation};
 pub struct CheckArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// Who asks, such as `User::alice`, or in full `App::User::"alice"`
+    /// Principal, such as `User::alice`, or in full `App::User::"alice"`
     #[arg(short = 'l', long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
     pub principal: Option<String>,
-    /// What for, such as `view`, or in full `App::Action::"view"`
+    /// Action, such as `view`, or in full `App::Action::"view"`
     #[arg(short, long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
     pub action: Option<String>,
-    /// On what, such as `Photo::vacation.jpg`, or in full `App::Photo::"vacation.jpg"`
+    /// Resource, such as `Photo::vacation.jpg`, or in full `App::Photo::"vacation.jpg"`
     #[arg(short, long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
     pub resource: Option<String>,
-    /// The circumstances: a JSON object, a file that holds one, or `-` for standard input
+    /// The context: a JSON object, a file that holds one, or `-` for standard input
     #[arg(short, long, value_name = "JSON|FILE", help_heading = "Request")]
     pub context: Option<String>,
-    /// The whole request as the API takes it: a file, or `-` for standard input
+    /// The whole request, in the API's JSON: a file, or `-` for standard input
     #[arg(
         long,
         value_name = "FILE",
@@ -45,7 +45,7 @@ pub struct CheckArgs {
         help_heading = "Request"
     )]
     pub request_json: Option<PathBuf>,
-    /// The time for a request that leaves `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
+    /// The time for a request without `now`, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
     pub now: Option<i64>,
     /// How the decision is made [key: decision.semantics]
@@ -54,10 +54,10 @@ pub struct CheckArgs {
     /// Show which policies determined the decision, which failed, and why it was denied
     #[arg(short, long)]
     pub verbose: bool,
-    /// How the answer is written; `json` has the shape of the API's answers
+    /// Output format; `json` has the shape of the API's answers
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
-    /// How problems are written
+    /// Format of errors and warnings
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub error_format: ErrorFormat,
 }

@@ -64,12 +64,12 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0   all is well, or the decision is allow
-  1   the command could not do its work
+  0   success, or the decision is allow
+  1   the command failed
   2   the decision is deny
   3   the bundle does not validate
   4   no decision is possible: the bundle or the request cannot be used
-  5   a test failed, or there was none to run
+  5   a test failed, or there was no test to run
   64  the configuration or the command line is wrong";
 
 /// The verbs.
@@ -105,7 +105,7 @@ pub enum Command {
     /// or none is found, and with 3 if the bundle cannot be used.
     #[command(after_long_help = TEST_EXAMPLES)]
     Test(test::TestArgs),
-    /// Look at the routes of the gateway endpoints
+    /// List, explain, lint and test the routes of the gateway endpoints
     #[command(after_long_help = ROUTES_EXAMPLES)]
     Routes(routes::RoutesVerb),
     /// Show what a running sidecar serves
@@ -122,7 +122,7 @@ pub enum Command {
     /// Write a script that completes commands and flags in a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(generate::CompletionsArgs),
-    /// Write the manual
+    /// Write the manual pages
     #[command(after_long_help = MAN_EXAMPLES)]
     Man(generate::ManArgs),
 }
@@ -245,7 +245,7 @@ pub fn run<A: Into<OsString> + Clone>(
             let exit = dispatch(&cli.command, &mut terminal).unwrap_or_else(|stop| {
                 for line in stop.message.lines() {
                     let prefix = terminal::toned("error:", terminal::Tone::Bad, terminal.color_err);
-                    // there is nobody left to tell if this fails
+                    // nothing can report it if this fails
                     let _ = writeln!(terminal.err, "{prefix} {line}");
                 }
                 stop.exit

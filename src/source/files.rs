@@ -141,7 +141,7 @@ impl FileSource {
         self.with_root(Root { part: Part::Routes, path, required: true })
     }
 
-    /// The same source with the routes from `path`, if it comes to be there.
+    /// The same source with the routes from `path`, once it is there.
     #[must_use]
     pub fn with_routes_if_any(self, path: PathBuf) -> Self {
         self.with_root(Root { part: Part::Routes, path, required: false })

@@ -186,7 +186,7 @@ fn read_and_judge(body: Bytes, limits: &Limits, left: &dyn Fn() -> bool) -> Resu
     drop(body);
     match bundle {
         Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, left)),
-        Ok(_) => Err(Problem::unavailable("abandoned", "the client has left")),
+        Ok(_) => Err(Problem::unavailable("abandoned", "the client disconnected")),
         Err(Unreadable::Shape(error)) => {
             let error = Diagnostic::error(error.pointer.trim_start_matches('/').replace('/', "."), error.message);
             Ok(Verdict { valid: false, errors: vec![error], warnings: Vec::new() })

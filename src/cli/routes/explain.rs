@@ -30,7 +30,7 @@ pub struct ExplainArgs {
     pub request: String,
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// The host that the client named [default: each that the routes are for]
+    /// The host that the client named [default: each host of the routes]
     #[arg(long, value_name = "HOST", help_heading = "Request")]
     pub host: Option<String>,
     /// A header of the request; may be repeated
@@ -39,7 +39,7 @@ pub struct ExplainArgs {
     /// The body: JSON, a file that holds it as `@FILE`, or `-` for standard input
     #[arg(short, long, value_name = "JSON|@FILE", help_heading = "Request")]
     pub body: Option<String>,
-    /// Who asks, such as `User::alice`, or in full `App::User::"alice"`; without it there is no decision, and what
+    /// Principal, such as `User::alice`, or in full `App::User::"alice"`; without it there is no decision, and what
     /// depends on it is shown as `<...>`
     #[arg(short = 'l', long, value_name = "UID", help_heading = "Request")]
     pub principal: Option<String>,
@@ -55,7 +55,7 @@ pub struct ExplainArgs {
     /// The time of the request, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
     pub now: Option<i64>,
-    /// How the answer is written
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
 }
@@ -81,7 +81,7 @@ const USUAL_METHOD: &str = "password";
 /// If the routes or the flags cannot be used.
 pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let Some((method, target)) = args.request.split_once(' ') else {
-        return Err(Stop::usage(format!("`{}` is no request; write `GET /path`", args.request)));
+        return Err(Stop::usage(format!("`{}` is not a request; write `GET /path`", args.request)));
     };
     let body = match args.body.as_deref() {
         None => None,

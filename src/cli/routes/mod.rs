@@ -45,7 +45,7 @@ pub enum RoutesCommand {
     Explain(Box<explain::ExplainArgs>),
     /// Find what is wrong with the routes, or with a gateway's configuration
     ///
-    /// Exits with 3 if the routes cannot be used, or a gateway's file is no configuration of that gateway. Known traps
+    /// Exits with 3 if the routes cannot be used, or a gateway's file is not a configuration of that gateway. Known traps
     /// in it are warnings: `--deny-warnings` makes them fail.
     #[command(
         after_long_help = "Examples:\n  $ palisade routes lint\n  $ palisade routes lint --deny-warnings --format json"

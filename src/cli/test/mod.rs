@@ -58,10 +58,10 @@ pub struct TestArgs {
     /// How decisions are made [key: decision.semantics]
     #[arg(long, value_enum)]
     pub semantics: Option<SemanticsArg>,
-    /// The time for requests that leave `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
+    /// The time for requests without `now`, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse)]
     pub now: Option<i64>,
-    /// How the report on standard output is written
+    /// Format of the report on standard output
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Also write the report to a file, such as `junit=report.xml`; may be repeated

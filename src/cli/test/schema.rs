@@ -111,7 +111,7 @@ fn yaml_file() -> Value {
                 "properties": request_parts(),
                 "additionalProperties": false,
             },
-            "entities": entities("Entities that every test of the file sees besides those of the bundle."),
+            "entities": entities("Entities that every test of the file sees in addition to those of the bundle."),
             "without": {"description": "Entities taken out of the store for every test.", "$ref": "#/$defs/uids"},
             "tests": {"type": ["array", "null"], "items": {"$ref": "#/$defs/test"}},
         },
@@ -147,7 +147,10 @@ fn yaml_test() -> Value {
                 "minimum": 0,
             }),
         ),
-        ("entities".to_owned(), entities("Entities for this test, besides those of the file and of the bundle.")),
+        (
+            "entities".to_owned(),
+            entities("Entities for this test, in addition to those of the file and of the bundle."),
+        ),
         (
             "without".to_owned(),
             json!({"description": "Entities taken out of the store for this test.", "$ref": "#/$defs/uids"}),

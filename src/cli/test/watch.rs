@@ -142,7 +142,8 @@ impl Watched {
     fn look(&self, last: Option<&Seen>, reports: &[ReportTo]) -> (Seen, Result<Read, Vec<Diagnostic>>) {
         let written: BTreeSet<PathBuf> = reports.iter().filter_map(|to| to.path.canonicalize().ok()).collect();
         // a report that lies among the files would start the next run
-        let is_ours = |path: &Path| path.canonicalize().is_ok_and(|path| written.contains(&path));
+        let is_ours =
+            |path: &Path| !written.is_empty() && path.canonicalize().is_ok_and(|path| written.contains(&path));
         let mut seen = Seen::default();
         for place in &self.others {
             note(place, &is_ours, 0, &mut seen.others);
@@ -167,10 +168,10 @@ impl Watched {
             match woken.recv_timeout(LOOK_AFTER) {
                 Ok(()) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Stop::failure("changes are not noticed any more")),
+                Err(RecvTimeoutError::Disconnected) => return Err(Stop::failure("changes are no longer noticed")),
             }
             if self.watches.iter().any(Watch::has_ended) {
-                return Err(Stop::failure("changes are not noticed any more: the thread that watches files has ended"));
+                return Err(Stop::failure("changes are no longer noticed: the thread that watches files has ended"));
             }
             let state = self.watches.iter().find_map(Watch::degraded);
             if state != self.told {

@@ -161,7 +161,7 @@ impl Walk<'_> {
         let absolute = match path::absolute(given) {
             Ok(absolute) => absolute,
             Err(error) => {
-                return self.problem("", format!("this is no usable path: {error}"), "name a directory or a file");
+                return self.problem("", format!("this path cannot be used: {error}"), "name a directory or a file");
             }
         };
         match resolve(Path::new("/"), &absolute, &mut self.scan.turns) {
@@ -346,7 +346,7 @@ impl Walk<'_> {
         self.scan.unread += 1;
         if self.scan.unread <= MAX_UNREAD {
             let message = format!(
-                "this directory is not read, since editors give such names to files of their own, and `{file}` is in it"
+                "this directory is not read, since editors use such names for their own files; `{file}` is in it"
             );
             let help = "rename it, move it away, or put a dot before its name";
             self.scan.warnings.push(Diagnostic::error(self.origin(&inner), message).warning().help(help));
@@ -479,7 +479,8 @@ impl Walk<'_> {
                 return None;
             }
         };
-        if !real.starts_with(&self.top) {
+        // what is not loaded may be anywhere
+        if self.root.part != Part::Other && !real.starts_with(&self.top) {
             if role.is_some() || metadata.is_dir() {
                 let message = format!("the link leads out of `{}`, to `{}`", self.root.path.display(), real.display());
                 self.problem(inner, message, "copy what it leads to, or name that directory itself");
@@ -515,7 +516,7 @@ impl Walk<'_> {
         let max = self.settings.max_files;
         self.seen += 1;
         if self.seen == max + 1 {
-            let message = format!("there are more than {max} files and directories; none from here on was looked at");
+            let message = format!("there are more than {max} files and directories; those from here on are not read");
             self.problem(inner, message, "raise the limit, or put many entities into one NDJSON file");
         }
         self.seen <= max

@@ -68,6 +68,26 @@ fn every_change_is_named_and_starts_a_run() {
             "tests/u.yaml (deleted)\n",
             "1 passed, 0 failed\n",
         ),
+        // what a link leads to, wherever it is
+        (
+            Box::new(|| {
+                write(root, "elsewhere/v.yaml", &two);
+                std::os::unix::fs::symlink(root.join("elsewhere/v.yaml"), root.join("b/policies/tests/v.yaml"))
+                    .unwrap();
+            }),
+            "tests/v.yaml (new)\n",
+            "2 passed, 0 failed\n",
+        ),
+        (
+            Box::new(|| write(root, "elsewhere/v.yaml", &two.replace("allow", "deny"))),
+            "tests/v.yaml\n",
+            "1 passed, 1 failed\n",
+        ),
+        (
+            Box::new(|| fs::remove_file(root.join("b/policies/tests/v.yaml")).unwrap()),
+            "tests/v.yaml (deleted)\n",
+            "1 passed, 0 failed\n",
+        ),
         (Box::new(|| write(root, "b/policies/p.cedar", "permit(")), "policies/p.cedar\n", ""),
         (Box::new(|| write(root, "b/policies/p.cedar", POLICY)), "policies/p.cedar\n", "1 passed, 0 failed\n"),
         (
