@@ -5,7 +5,7 @@
 #   deploy/container/rootfs.sh [BINARY] [DIRECTORY]     (target/release/palisade, target/container)
 #   buildah build -f deploy/container/Containerfile -t palisade target/container
 #
-# The libraries are this machine's, so build where the binary was built; glibc 2.34 or newer resolves names by itself.
+# The libraries are this machine's, so build where the binary was built; glibc 2.34 or newer resolves names without further files.
 # DIRECTORY/rootfs is written from scratch.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -125,7 +125,7 @@ impl Drop for Feed {
     }
 }
 
-/// A load that is to be tried again.
+/// A load that will be tried again.
 struct Failed {
     attempts: u32,
     /// When the next one is due.

@@ -1,6 +1,6 @@
 //! SIGTERM, SIGINT and SIGXCPU stop, SIGHUP reloads, SIGUSR1 reopens the decision log.
 //!
-//! Signals are obeyed on a thread of their own: whatever keeps the serving threads busy, the process can be told to end,
+//! Signals are obeyed on a thread of their own: whatever keeps the serving threads busy, the process can be stopped,
 //! and ends in time. Signals that say nothing to us are ignored from the first moment: by default most of them end the
 //! process, and a limit, a terminal or a timer of another program may send them.
 
@@ -23,7 +23,7 @@ use crate::transport::Services;
 /// How long past its time the end may be before the process is ended whatever it does.
 const OVERDUE: Duration = Duration::from_millis(250);
 
-/// How long a start that is told to end may still take to come to an end by itself.
+/// How long a start that is asked to stop may still take.
 const STARTING: Duration = Duration::from_secs(2);
 
 /// Signals that end or stop a process by default and that no command needs. A write over the limit of a file's size
@@ -59,7 +59,7 @@ pub fn outlive_signals(serving: bool) {
 
 #[expect(unsafe_code, reason = "neither the standard library nor `rustix` ignores signals")]
 fn ignore(signal: libc::c_int) {
-    // SAFETY: no handler is installed, so no code of ours runs within a signal. It fails for numbers that are no
+    // SAFETY: no handler is installed, so none of our code runs within a signal. It fails for numbers that are no
     // signals alone, and then nothing has changed.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
@@ -117,7 +117,7 @@ impl Signals {
 }
 
 impl Caught {
-    /// Until the process ends. A start that waits for something, such as a file system, ends when it is told to.
+    /// Until the process ends. A start that waits for something, such as a file system, ends when it is asked to.
     /// Begins again where it was if it fails.
     async fn run(&mut self, app: &mut oneshot::Receiver<Started>, known: &mut Option<Started>) {
         if let Some(started) = known {
@@ -128,7 +128,7 @@ impl Caught {
             biased;
             started = &mut *app => (started, false),
             () = self.ending() => (timeout(STARTING, app).await.unwrap_or_else(|_| {
-                tracing::warn!("told to stop before it had started");
+                tracing::warn!("stopped by a signal before it had started");
                 logging::flush();
                 std::process::exit(1);
             }), true),
@@ -159,7 +159,7 @@ impl Caught {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.used_up.recv() => {
-                    tracing::warn!("the limit of processor time (`ulimit -t`) is reached: stopping in good order");
+                    tracing::warn!("the limit of processor time (`ulimit -t`) is reached: shutting down");
                     return;
                 }
                 _ = self.hangup.recv() => {

@@ -1,5 +1,6 @@
 //! The bundle that a verb works on: the flags that name it, the configuration that it is judged by, and reading it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use crate::cli::flags::{ConfigArgs, set};
 use crate::config::{self, Settings};
 use crate::domain::{Bundle, Diagnostic};
 use crate::engine::{EngineSettings, Validation};
-use crate::source::{FileSettings, FileSource, Layout, Source};
+use crate::source::{FileSettings, FileSource, Held, Layout, Source};
 
 /// Which bundle to read, and with which configuration.
 #[derive(Debug, Clone, Default, Args)]
@@ -51,6 +52,8 @@ pub struct Read {
     pub bundle: Bundle,
     /// What its author should see.
     pub warnings: Vec<Diagnostic>,
+    /// What each file holds, by its path.
+    pub files: BTreeMap<String, Held>,
 }
 
 // === impl BundleArgs ===
@@ -131,8 +134,14 @@ impl Chosen {
     /// # Errors
     /// Every problem of the files.
     pub fn read(&self) -> Result<Read, Vec<Diagnostic>> {
+        read(&self.source())
+    }
+
+    /// The source of the bundle without routes.
+    #[must_use]
+    pub fn source(&self) -> FileSource {
         let layout = Layout { routes: None, ..self.layout.clone() };
-        read(&layout.source(self.files()))
+        layout.source(self.files())
     }
 
     /// Reads the bundle with its routes, if it has any.
@@ -150,15 +159,19 @@ impl Chosen {
     }
 
     /// As `serve` reads files; but policies can be looked at before there are entities.
-    fn files(&self) -> FileSettings {
+    pub fn files(&self) -> FileSettings {
         let files = app::file_settings(&self.settings);
         FileSettings { entities_required: files.entities_required && self.layout.entities_named, ..files }
     }
 }
 
-fn read(source: &FileSource) -> Result<Read, Vec<Diagnostic>> {
+/// Reads what `source` has.
+///
+/// # Errors
+/// Every problem of the files.
+pub fn read(source: &FileSource) -> Result<Read, Vec<Diagnostic>> {
     let loaded = source.load()?;
-    Ok(Read { bundle: loaded.bundle, warnings: loaded.warnings })
+    Ok(Read { bundle: loaded.bundle, warnings: loaded.warnings, files: loaded.files })
 }
 
 /// Writes findings for people, worst first as they came.

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::app;
 use crate::cli::bundle::{BundleArgs, Chosen};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
+use crate::cli::names::Names;
 use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
@@ -23,19 +25,19 @@ use crate::engine::{self, Snapshot, Validation};
 pub struct CheckArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// Who asks, such as `User::"alice"`
+    /// Principal, such as `User::alice`, or in full `App::User::"alice"`
     #[arg(short = 'l', long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
     pub principal: Option<String>,
-    /// What for, such as `Action::"view"`
+    /// Action, such as `view`, or in full `App::Action::"view"`
     #[arg(short, long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
     pub action: Option<String>,
-    /// On what, such as `Photo::"vacation.jpg"`
+    /// Resource, such as `Photo::vacation.jpg`, or in full `App::Photo::"vacation.jpg"`
     #[arg(short, long, value_name = "UID", required_unless_present = "request_json", help_heading = "Request")]
     pub resource: Option<String>,
-    /// The circumstances: a JSON object, a file that holds one, or `-` for standard input
+    /// The context: a JSON object, a file that holds one, or `-` for standard input
     #[arg(short, long, value_name = "JSON|FILE", help_heading = "Request")]
     pub context: Option<String>,
-    /// The whole request as the API takes it: a file, or `-` for standard input
+    /// The whole request, in the API's JSON: a file, or `-` for standard input
     #[arg(
         long,
         value_name = "FILE",
@@ -43,19 +45,19 @@ pub struct CheckArgs {
         help_heading = "Request"
     )]
     pub request_json: Option<PathBuf>,
-    /// The time for a request that leaves `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
+    /// The time for a request without `now`, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
     pub now: Option<i64>,
     /// How the decision is made [key: decision.semantics]
     #[arg(long, value_enum)]
     pub semantics: Option<SemanticsArg>,
-    /// Also tell which policies determined the decision, what failed, and why it was denied
+    /// Show which policies determined the decision, which failed, and why it was denied
     #[arg(short, long)]
     pub verbose: bool,
-    /// How the answer is written; `json` has the shape of the API's answers
+    /// Output format; `json` has the shape of the API's answers
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
-    /// How problems are written
+    /// Format of errors and warnings
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub error_format: ErrorFormat,
 }
@@ -84,13 +86,6 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
         (None, Some(place)) => Some(input(place == "-", place, terminal.stdin)?),
         (None, None) => None,
     };
-    let request = match request(args, text.as_deref()) {
-        Ok(request) => request,
-        Err(error) => {
-            write_refusal(&error, args.error_format, terminal.err)?;
-            return Ok(Exit::Undecided);
-        }
-    };
     let bundle = match chosen.read() {
         Ok(read) => {
             // a file that is not read may be the one that would decide
@@ -99,6 +94,15 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
         }
         Err(problems) => {
             write_problems(&problems, args.error_format, terminal.err)?;
+            return Ok(Exit::Undecided);
+        }
+    };
+    let written = [&args.principal, &args.action, &args.resource].map(|name| name.as_deref());
+    let names = Names::of(bundle.schema.as_ref(), &app::engine_settings(&chosen.settings).limits, &written);
+    let request = match request(args, text.as_deref(), &names) {
+        Ok(request) => request,
+        Err(error) => {
+            write_refusal(&error, args.error_format, terminal.err)?;
             return Ok(Exit::Undecided);
         }
     };
@@ -147,7 +151,7 @@ fn input(is_stdin: bool, name: &str, stdin: &mut dyn Read) -> Result<String, Sto
     read.map_err(|error| Stop::failure(format!("cannot read {shown}: {error}")))
 }
 
-fn request<'a>(args: &'a CheckArgs, text: Option<&'a str>) -> Result<AccessRequest<'a>, RequestError> {
+fn request<'a>(args: &CheckArgs, text: Option<&'a str>, names: &Names) -> Result<AccessRequest<'a>, RequestError> {
     let parsed = text.map(|text| Value::parse(text.as_bytes()));
     let not_json = |what: &str, error: &serde_json::Error| {
         RequestError::new("invalid_json", "", format!("{what} is not JSON: {error}"))
@@ -156,15 +160,14 @@ fn request<'a>(args: &'a CheckArgs, text: Option<&'a str>) -> Result<AccessReque
         let value = parsed.unwrap_or(Ok(Value::Null)).map_err(|error| not_json("the request", &error))?;
         return AccessRequest::from_value(value);
     }
-    let uid = |flag: &str, text: Option<&'a String>| {
-        let text = text.map(String::as_str).unwrap_or_default();
-        Uid::parse(text)
+    let named = |flag: &str, text: &Option<String>, read: &dyn Fn(&str) -> Result<Uid<'static>, String>| {
+        read(text.as_deref().unwrap_or_default())
             .map_err(|error| RequestError::new("invalid_uid", format!("/{flag}"), format!("--{flag}: {error}")))
     };
     let mut request = AccessRequest::new(
-        uid("principal", args.principal.as_ref())?,
-        uid("action", args.action.as_ref())?,
-        uid("resource", args.resource.as_ref())?,
+        named("principal", &args.principal, &|name| names.entity(name))?,
+        named("action", &args.action, &|name| names.action(name))?,
+        named("resource", &args.resource, &|name| names.entity(name))?,
     );
     if let Some(parsed) = parsed {
         let context = parsed.map_err(|error| not_json("the context", &error))?;
@@ -179,14 +182,7 @@ fn request<'a>(args: &'a CheckArgs, text: Option<&'a str>) -> Result<AccessReque
 
 fn write_decision(decision: &Decision, args: &CheckArgs, terminal: &mut Terminal<'_>) -> io::Result<()> {
     if args.format == OutputFormat::Json {
-        let mut diagnostics = json!({
-            "reason": decision.reasons.iter().map(|id| &**id).collect::<Vec<_>>(),
-            "errors": decision.errors,
-        });
-        if let Some(denied) = &decision.denied_by {
-            diagnostics["denied_by"] = json!(denied);
-        }
-        return writeln!(terminal.out, "{}", json!({"decision": decision.outcome, "diagnostics": diagnostics}));
+        return writeln!(terminal.out, "{}", as_json(decision));
     }
     let (word, tone) = if decision.outcome.is_allow() { ("ALLOW", Tone::Good) } else { ("DENY", Tone::Bad) };
     writeln!(terminal.out, "{}", toned(word, tone, terminal.color))?;
@@ -203,6 +199,18 @@ fn write_decision(decision: &Decision, args: &CheckArgs, terminal: &mut Terminal
         writeln!(terminal.out, "denied because {}", denied_by(denied))?;
     }
     decision.errors.iter().try_for_each(|error| writeln!(terminal.out, "policy error {}", policy_error(error)))
+}
+
+/// A decision in the shape of the API's answers.
+pub(super) fn as_json(decision: &Decision) -> serde_json::Value {
+    let mut diagnostics = json!({
+        "reason": decision.reasons.iter().map(|id| &**id).collect::<Vec<_>>(),
+        "errors": decision.errors,
+    });
+    if let Some(denied) = &decision.denied_by {
+        diagnostics["denied_by"] = json!(denied);
+    }
+    json!({"decision": decision.outcome, "diagnostics": diagnostics})
 }
 
 fn write_refusal(error: &RequestError, format: ErrorFormat, to: &mut dyn Write) -> io::Result<()> {

@@ -34,7 +34,7 @@ pub enum ConfigCommand {
 pub struct ShowArgs {
     #[command(flatten)]
     pub serve: ServeArgs,
-    /// How it is written
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub format: ConfigFormat,
 }

@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 5] = [
 /// Flags of `palisade init`.
 #[derive(Debug, Clone, Args)]
 pub struct InitArgs {
-    /// The directory, which is made if it is missing
+    /// The directory; it is created if it is missing
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
 }

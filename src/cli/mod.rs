@@ -12,9 +12,11 @@ mod flags;
 mod generate;
 mod http;
 mod init;
+mod names;
 mod printable;
 mod progress;
 mod routes;
+mod schema;
 mod serve;
 mod status;
 mod terminal;
@@ -62,12 +64,12 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0   all is well, or the decision is allow
-  1   the command could not do its work
+  0   success, or the decision is allow
+  1   the command failed
   2   the decision is deny
   3   the bundle does not validate
   4   no decision is possible: the bundle or the request cannot be used
-  5   a test failed, or there was none to run
+  5   a test failed, or there was no test to run
   64  the configuration or the command line is wrong";
 
 /// The verbs.
@@ -103,7 +105,7 @@ pub enum Command {
     /// or none is found, and with 3 if the bundle cannot be used.
     #[command(after_long_help = TEST_EXAMPLES)]
     Test(test::TestArgs),
-    /// Look at the routes of the gateway endpoints
+    /// List, explain, lint and test the routes of the gateway endpoints
     #[command(after_long_help = ROUTES_EXAMPLES)]
     Routes(routes::RoutesVerb),
     /// Show what a running sidecar serves
@@ -114,10 +116,13 @@ pub enum Command {
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
+    /// Write the JSON Schema of the configuration, of routes or of tests, for an editor
+    #[command(after_long_help = SCHEMA_EXAMPLES)]
+    Schema(schema::SchemaArgs),
     /// Write a script that completes commands and flags in a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(generate::CompletionsArgs),
-    /// Write the manual
+    /// Write the manual pages
     #[command(after_long_help = MAN_EXAMPLES)]
     Man(generate::ManArgs),
 }
@@ -134,8 +139,7 @@ const SERVE_EXAMPLES: &str = "Examples:
   $ palisade serve --config palisade.yaml --listen 0.0.0.0:8180 --set cache.max_bytes=256MiB";
 
 const CHECK_EXAMPLES: &str = r#"Examples:
-  $ palisade check -l 'Fleet::User::"u-hq-fda-dm"' -a 'Fleet::Action::"ViewDevice"' \
-      -r 'Fleet::Device::"d-depot"' \
+  $ palisade check -l User::u-hq-fda-dm -a ViewDevice -r Device::d-depot \
       -c '{"now": "2026-11-21T12:00:00Z", "auth": {"method": "password", "mfa": false}}'
   ALLOW"#;
 
@@ -146,7 +150,9 @@ const VALIDATE_EXAMPLES: &str = "Examples:
 const TEST_EXAMPLES: &str = "Examples:
   $ palisade test --quiet
   $ palisade test scenarios.json '*ListDevices*' --fail-fast
-  $ palisade test --format junit";
+  $ palisade test --format junit
+  $ palisade test --report junit=report.xml --report json=report.json
+  $ palisade test --watch";
 
 const ROUTES_EXAMPLES: &str = "Examples:
   $ palisade routes explain 'GET /dongle/devices/7'
@@ -159,6 +165,9 @@ const STATUS_EXAMPLES: &str = "Examples:
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
   $ palisade config show --format json";
+
+const SCHEMA_EXAMPLES: &str = "Examples:
+  $ palisade schema tests";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
   $ palisade completions bash";
@@ -236,7 +245,7 @@ pub fn run<A: Into<OsString> + Clone>(
             let exit = dispatch(&cli.command, &mut terminal).unwrap_or_else(|stop| {
                 for line in stop.message.lines() {
                     let prefix = terminal::toned("error:", terminal::Tone::Bad, terminal.color_err);
-                    // there is nobody left to tell if this fails
+                    // nothing can report it if this fails
                     let _ = writeln!(terminal.err, "{prefix} {line}");
                 }
                 stop.exit
@@ -278,6 +287,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
+        Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),
         Command::Man(args) => generate::man(args, terminal),
     }

@@ -20,10 +20,10 @@ pub struct ServeArgs {
     /// Address of the admin API, or `off` [key: listen.admin]
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
-    /// What becomes of policies that do not validate [key: validation]
+    /// What happens to policies that do not validate [key: validation]
     #[arg(long, value_enum)]
     pub validation: Option<ValidationArg>,
-    /// How the log is written [key: log.format]
+    /// Format of the log [key: log.format]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormatArg>,
     /// What is logged, such as `info` or `palisade=debug` [key: log.level]
@@ -31,7 +31,7 @@ pub struct ServeArgs {
     pub log_level: Option<String>,
 }
 
-/// What becomes of policies that do not validate.
+/// What happens to policies that do not validate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ValidationArg {
     /// They are refused.
@@ -60,7 +60,7 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Stop> {
     start(settings)
 }
 
-/// Serves until the process is told to end.
+/// Serves until the process is asked to stop.
 fn start(settings: Settings) -> Result<Exit, Stop> {
     let _log = telemetry::logging::init(&settings.log).map_err(|error| Stop::usage(error.to_string()))?;
     app::serve(settings, super::progress::observers()).map_err(|error| Stop::failure(error.to_string()))?;

@@ -27,13 +27,13 @@ pub struct StatusArgs {
     /// File of bearer tokens, of which the first is sent [default: `admin.token_file` of the configuration]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Wait until it serves this revision or a later one, such as the one that a PUT answered
+    /// Wait until the sidecar serves this revision or a later one, such as the revision in the answer to a PUT
     #[arg(long, value_name = "REVISION")]
     pub wait: Option<Revision>,
-    /// How long to wait for the answer, or the revision, in seconds
+    /// How long to wait for the answer or the revision, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
-    /// How the status is written; `json` is the API's answer
+    /// Output format; `json` is the API's answer
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
 }

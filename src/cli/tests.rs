@@ -1,12 +1,12 @@
 //! The command line as a whole: exit codes, help, the examples in it, and the page that shows it.
 
+mod reports;
 mod routes;
+mod schema;
+mod status;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
-use std::thread;
 
 use clap::CommandFactory;
 
@@ -136,6 +136,9 @@ fn check_answers_and_tells_why() {
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc][..], "", Exit::Success, "ALLOW\n", ""),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-v"], "", Exit::Success, "ALLOW\ndetermined by\n  ok\n", ""),
         (&["-l", r#"User::"b""#, "-a", view, "-r", doc, "-v"], "", Exit::Deny, "DENY\nno policy determined this\n", ""),
+        (&["-l", "User::a", "-a", "view", "-r", "Doc::d"], "", Exit::Success, "ALLOW\n", ""),
+        (&["-l", "User::b", "-a", "Action::view", "-r", doc], "", Exit::Deny, "DENY\n", ""),
+        (&["-l", "User::a", "-a", "veiw", "-r", "Doc::d"], "", Exit::Undecided, "", "view"),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", r#"{"n":1}"#], "", Exit::Success, "ALLOW\n", ""),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", &file], "", Exit::Success, "ALLOW\n", ""),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "-"], r#"{"n":1}"#, Exit::Success, "ALLOW\n", ""),
@@ -153,7 +156,7 @@ fn check_answers_and_tells_why() {
             "",
             Exit::Undecided,
             "",
-            "error: --principal: `ann` is not an entity uid",
+            "error: --principal: `ann` is not an entity: write `Type::id`",
         ),
         (
             &["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "{"],
@@ -327,87 +330,6 @@ fn test_runs_what_is_selected() {
     }
 }
 
-/// Answers one connection with `answer`.
-fn answering(answer: &'static str) -> (String, thread::JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let thread = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut head = [0; 1024];
-        let n = stream.read(&mut head).unwrap();
-        stream.write_all(answer.as_bytes()).unwrap();
-        String::from_utf8_lossy(&head[..n]).into_owned()
-    });
-    (address, thread)
-}
-
-#[test]
-fn status_is_ready_or_not() {
-    let dir = tempfile::tempdir().unwrap();
-    let token = dir.path().join("token");
-    fs::write(&token, "s3cret\n").unwrap();
-    let token = token.to_str().unwrap();
-    for (answer, exit, out) in [
-        (
-            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"revision\":\"a-1\"}",
-            Exit::Success,
-            "ready     true\nrevision  a-1\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":false,\"source\":{\"kind\":\"files\"}}",
-            Exit::Failure,
-            "ready   false\nsource\n  kind  files\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"last_attempt\":{\"ok\":true}}",
-            Exit::Success,
-            "ready         true\nlast_attempt\n  ok  true\n",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"last_attempt\":{\"ok\":false}}",
-            Exit::Failure,
-            "ready         true\nlast_attempt\n  ok  false\n",
-        ),
-        ("HTTP/1.1 401 Unauthorized\r\n\r\n{\"code\":\"unauthorized\"}", Exit::Failure, "code  unauthorized\n"),
-        ("HTTP/1.1 200 OK\r\n\r\nhello", Exit::Failure, ""),
-        ("", Exit::Failure, ""),
-    ] {
-        let (address, server) = answering(answer);
-        let ran = palisade(&["status", "--admin-listen", &address, "--token-file", token]);
-        assert_eq!((ran.exit, ran.out.as_str()), (exit, out), "{answer}: {}", ran.err);
-        let head = server.join().unwrap();
-        assert!(
-            head.starts_with("GET /v1/status HTTP/1.0\r\n") && head.contains("Authorization: Bearer s3cret\r\n"),
-            "{head}"
-        );
-    }
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let ran = palisade(&["status", "--admin-listen", &closed]);
-    assert_eq!(ran.exit, Exit::Failure);
-    assert!(ran.err.contains("no answer from the admin API"), "{}", ran.err);
-}
-
-#[test]
-fn status_waits_for_a_revision() {
-    let serving = "HTTP/1.1 200 OK\r\n\r\n{\"ready\":true,\"revision\":\"00000000000000ab-7\"}";
-    for (wanted, exit, err) in [
-        ("00000000000000ab-6", Exit::Success, ""),
-        ("00000000000000ab-7", Exit::Success, ""),
-        // the one answer that there is comes first, and then none: the time is over
-        ("00000000000000ab-8", Exit::Failure, "no answer from the admin API"),
-        ("00000000000000ac-1", Exit::Failure, "of another run"),
-        ("7", Exit::Usage, "invalid value"),
-    ] {
-        let (address, server) = answering(serving);
-        let ran = palisade(&["status", "--admin-listen", &address, "--wait", wanted, "--timeout", "1"]);
-        assert_eq!((ran.exit, ran.err.contains(err)), (exit, true), "{wanted}: {}", ran.err);
-        if exit == Exit::Usage {
-            drop(std::net::TcpStream::connect(address.as_str()));
-        }
-        drop(server.join());
-    }
-}
-
 #[test]
 fn generated_files() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -490,8 +412,12 @@ fn every_example_of_the_help_runs() {
             let words: Vec<&str> = example.words.iter().map(String::as_str).collect();
             assert!(words.join(" ").starts_with(&format!("palisade {name}")) || name == "config", "{words:?}");
             Cli::command().try_get_matches_from(&words).unwrap();
-            // one writes files, one serves until it is told to end, one asks a server
-            if ["init", "serve", "status"].contains(&name.as_str()) {
+            // one writes files, one serves until it is stopped, one asks a server
+            if ["init", "serve", "status"].contains(&name.as_str()) || words.contains(&"--watch") {
+                continue;
+            }
+            // the report is for the reader's own directory
+            if words.contains(&"--report") {
                 continue;
             }
             let ran = palisade(&words[1..]);
@@ -537,9 +463,9 @@ fn init_writes_a_bundle_that_is_good_and_overwrites_nothing() {
 fn the_page_about_the_command_line_is_its_help() {
     let mut page = String::from(
         "# The command line\n\n<!-- made by the test `the_page_about_the_command_line_is_its_help`: run it with BLESS=1 -->\n\n\
-         Each command tells the same with `--help`, in short with `-h`, and `palisade man --dir DIR` writes manual pages.\n\
-         What was asked for goes to standard output, everything else to standard error. Colours are for terminals\n\
-         only, and for none if `NO_COLOR` is set.\n",
+         Each command prints the same with `--help`, in short with `-h`, and `palisade man --dir DIR` writes manual pages.\n\
+         Results go to standard output, everything else to standard error. Output is coloured on terminals only, and\n\
+         never if `NO_COLOR` is set.\n",
     );
     let mut root = Cli::command().term_width(100).color(clap::ColorChoice::Never);
     root.build();

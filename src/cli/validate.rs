@@ -25,7 +25,7 @@ pub struct ValidateArgs {
     /// Fail on warnings too
     #[arg(long, visible_alias = "strict")]
     pub deny_warnings: bool,
-    /// How the verdict is written; `json` has the shape of the API's answer
+    /// Output format; `json` has the shape of the API's answer
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
 }

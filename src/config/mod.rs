@@ -96,14 +96,7 @@ fn load_both(
     flags: serde_json::Value,
 ) -> Result<(raw::RawConfig, Settings), ConfigErrors> {
     let env: Vec<(String, String)> = env.into_iter().filter(|(name, _)| name.starts_with(env::PREFIX)).collect();
-    let named = file.map(Path::to_owned).or_else(|| {
-        let (_, path) = env.iter().find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())?;
-        Some(PathBuf::from(path))
-    });
-    let path = match named {
-        Some(path) => Some(path),
-        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
-    };
+    let path = named(file, &env).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
     let mut problems = Vec::new();
     let text = path.and_then(|path| match std::fs::read_to_string(&path) {
         Ok(text) => Some((path, text)),
@@ -114,6 +107,19 @@ fn load_both(
         }
     });
     settings_of(text.as_ref().map(|(path, text)| (path.as_path(), text.as_str())), env, flags, problems)
+}
+
+/// Where the configuration file is, or would be.
+pub fn file_place(file: Option<&Path>) -> PathBuf {
+    named(file, &environment().collect::<Vec<_>>()).unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
+}
+
+/// The file that is named by a flag or by the environment.
+fn named(file: Option<&Path>, env: &[(String, String)]) -> Option<PathBuf> {
+    file.map(Path::to_owned).or_else(|| {
+        let (_, path) = env.iter().find(|(name, path)| name == FILE_VARIABLE && !path.is_empty())?;
+        Some(PathBuf::from(path))
+    })
 }
 
 /// Merges the sources, then checks the result. `problems` are those found before.

@@ -76,7 +76,7 @@ section! {
         engine: RawEngine = RawEngine::default(),
         /// How AuthZEN requests map to Cedar.
         authzen: RawAuthzen = RawAuthzen::default(),
-        /// Who is calling, on the gateway endpoints.
+        /// How callers of the gateway endpoints are authenticated.
         identity: RawIdentity = RawIdentity::default(),
         /// The gateway endpoints.
         gateway: RawGateway = RawGateway::default(),
@@ -90,13 +90,13 @@ section! {
         limits: RawLimits = RawLimits::default(),
         /// How changed files are noticed.
         reload: RawReload = RawReload::default(),
-        /// What a load of policies and entities may bring, and when it is believed.
+        /// Which loads of policies and entities are accepted, and when.
         load: RawLoad = RawLoad::default(),
         /// The record of every decision.
         decision_log: RawDecisionLog = RawDecisionLog::default(),
         /// The sidecar's own log, on standard error.
         log: RawLog = RawLog::default(),
-        /// How the sidecar ends.
+        /// How the sidecar shuts down.
         shutdown: RawShutdown = RawShutdown::default(),
     }
 }
@@ -104,7 +104,7 @@ section! {
 words! {
     /// What happens to policies that do not validate against the schema.
     Validation {
-        /// They are refused, and so are policies without a schema; the state before stays active.
+        /// They are refused, and so are policies without a schema; the previous state stays active.
         Strict,
         /// They are loaded and reported.
         Warn,
@@ -116,7 +116,7 @@ words! {
 words! {
     /// Which rules decide.
     Semantics {
-        /// Cedar's, and besides: a `forbid` that fails to evaluate denies, and so does an entity that nobody knows. Only ever denies more.
+        /// Cedar's, and in addition: a `forbid` that fails to evaluate denies, and so does an entity that is not stored. Only ever denies more.
         Strict,
         /// Cedar's exactly: a `forbid` that fails to evaluate is skipped.
         Cedar,
@@ -146,7 +146,7 @@ words! {
 }
 
 words! {
-    /// What becomes of the `properties` of an AuthZEN subject or resource.
+    /// What happens to the `properties` of an AuthZEN subject or resource.
     OverlayRule {
         /// They are ignored, and the answer says so.
         Deny,
@@ -170,7 +170,7 @@ impl OverlayRule {
 }
 
 words! {
-    /// What becomes of a decision whose record finds the decision log's queue full.
+    /// What happens to a decision whose record finds the decision log's queue full.
     Overflow {
         /// It is answered; the record is dropped and counted.
         Drop,
@@ -239,7 +239,7 @@ section! {
         namespace: Option<String> = None,
         /// AuthZEN types and the Cedar types that they stand for. A type that is not listed is a Cedar type as written.
         types: BTreeMap<String, String> = BTreeMap::new(),
-        /// What becomes of the `properties` of a request, by type; `default` is for types not listed. A rule is for the Cedar type that the word stands for, whichever word a request uses.
+        /// What happens to the `properties` of a request, by type; `default` is for types not listed. A rule is for the Cedar type that the word stands for, whichever word a request uses.
         overlay: BTreeMap<String, OverlayRule> = BTreeMap::from([("default".to_owned(), OverlayRule::Deny)]),
     }
 }
@@ -259,7 +259,7 @@ section! {
         max_body_bytes: ByteSize = ByteSize::mib(1),
         /// The largest request head. Bytes, or with a unit; at least 8KiB.
         max_header_bytes: ByteSize = ByteSize::kib(16),
-        /// The largest answer to a batch. Beyond that no more of it is decided, and the whole batch is an error. Bytes, or with a unit.
+        /// The largest answer to a batch. A batch with a larger answer is refused as a whole. Bytes, or with a unit.
         max_answer_bytes: ByteSize = ByteSize::mib(4),
         /// How many bytes of bodies and answers the decision and gRPC listeners hold at a time, of all requests. Beyond that they answer 503. Streams of HTTP/2 may hold as much again; beyond that they are refused. Bytes, or with a unit.
         max_inflight_bytes: ByteSize = ByteSize::mib(64),
@@ -267,7 +267,7 @@ section! {
         header_timeout: Span = Span::seconds(10),
         /// How long a client may take to send a request body, and how long it may leave an answer untaken.
         body_timeout: Span = Span::seconds(10),
-        /// How long a connection may rest between requests, HTTP/1.1 and HTTP/2 alike.
+        /// How long a connection may be idle between requests, HTTP/1.1 and HTTP/2 alike.
         idle_timeout: Span = Span::seconds(120),
         /// How many connections a listener keeps open at a time.
         max_connections: NonZeroUsize = non_zero::<10_000>(),
@@ -279,7 +279,7 @@ section! {
 }
 
 section! {
-    /// Limits on what policies and entities may look like. What is beyond them is refused at load.
+    /// Limits on what policies and entities may look like. What exceeds them is refused at load.
     RawLimits {
         /// How many levels of parents an entity may have.
         max_depth: NonZeroUsize = non_zero::<64>(),
@@ -291,13 +291,13 @@ section! {
         /// How deep the expression of a policy may nest.
         #[schemars(range(max = 10000))]
         max_expression_depth: NonZeroUsize = non_zero::<5000>(),
-        /// How many words and signs one policy may have. Parsing takes up to 900 bytes for each.
+        /// How many tokens one policy may have. Parsing takes up to 900 bytes for each.
         max_policy_tokens: NonZeroUsize = non_zero::<100_000>(),
         /// How many bytes of text all policies may have together. Bytes, or with a unit.
         max_policies_bytes: ByteSize = ByteSize::mib(32),
         /// How many policies, templates and links there may be together.
         max_policies: NonZeroUsize = non_zero::<200_000>(),
-        /// How much work it may be to validate the policies against the schema, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
+        /// How much work the validation of policies against the schema may take, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
         max_validation_steps: NonZeroUsize = non_zero::<8_000_000>(),
         /// How long the text of one entity may be. Bytes, or with a unit.
         max_entity_bytes: ByteSize = ByteSize::mib(1),
@@ -311,19 +311,19 @@ section! {
         watch: bool = true,
         /// How long files must be quiet after a change before they are read.
         quiet: Span = Span::millis(100),
-        /// How often files are looked at besides, for file systems that report no changes. 0s is never.
+        /// How often files are compared as well, for file systems that report no changes. 0s is never.
         poll: Span = Span::seconds(5),
     }
 }
 
 section! {
-    /// What a load of policies and entities may bring, and when it is believed.
+    /// Which loads of policies and entities are accepted, and when.
     RawLoad {
         /// Whether a bundle without any policy is loaded, from files or from the admin API. It denies every request.
         allow_empty_policies: bool = false,
-        /// Whether a directory of entities may be missing, and whether its last entity may go. If not, the state before stays: it may be a mount that was lost.
+        /// Whether a directory of entities may be missing, and whether its last entity may be removed. If not, the previous state stays active: a mount may have been lost.
         allow_empty_entities: bool = false,
-        /// How long a file must be gone, or empty, before that is believed. Until then the state before stays.
+        /// How long a file must be missing or empty before the sidecar accepts that. Until then the previous state stays active.
         vanish_quiet: Span = Span::seconds(2),
         /// Whether the sidecar exits at start when the first bundle cannot be loaded. If not, it waits and loads again, and is not ready meanwhile.
         require: bool = false,
@@ -358,7 +358,7 @@ section! {
 }
 
 section! {
-    /// How the sidecar ends.
+    /// How the sidecar shuts down.
     RawShutdown {
         /// How long requests in flight may take to finish.
         grace: Span = Span::seconds(20),

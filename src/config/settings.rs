@@ -50,13 +50,13 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// How changed files are noticed.
     pub reload: ReloadSettings,
-    /// What a load may bring, and when it is believed.
+    /// Which loads are accepted, and when.
     pub load: LoadSettings,
     /// The record of every decision.
     pub decision_log: DecisionLogSettings,
     /// The sidecar's own log.
     pub log: LogSettings,
-    /// How the sidecar ends.
+    /// How the sidecar shuts down.
     pub shutdown: ShutdownSettings,
 }
 
@@ -103,11 +103,11 @@ pub struct AuthzenSettings {
     pub namespace: Option<String>,
     /// AuthZEN type to Cedar type; the latter are valid Cedar names, with or without namespace.
     pub types: BTreeMap<String, String>,
-    /// What becomes of the properties of a request.
+    /// What happens to the properties of a request.
     pub overlay: OverlaySettings,
 }
 
-/// What becomes of the properties of an AuthZEN request.
+/// What happens to the properties of an AuthZEN request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverlaySettings {
     /// The rule for types that are not listed.
@@ -256,14 +256,14 @@ pub struct ReloadSettings {
     pub poll: Option<Duration>,
 }
 
-/// What a load of policies and entities may bring, and when it is believed.
+/// Which loads of policies and entities are accepted, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadSettings {
     /// Whether a bundle without any policy is loaded.
     pub allow_empty_policies: bool,
     /// Whether the entities may be missing, and whether the last of them may go.
     pub allow_empty_entities: bool,
-    /// How long a file must be gone before that is believed.
+    /// How long a file must be missing before the sidecar accepts that.
     pub vanish_quiet: Duration,
     /// Whether the sidecar exits when the first bundle cannot be loaded.
     pub require: bool,
@@ -304,7 +304,7 @@ pub struct LogSettings {
     pub level: String,
 }
 
-/// How the sidecar ends.
+/// How the sidecar shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShutdownSettings {
     /// How long requests in flight may take.

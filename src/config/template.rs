@@ -191,7 +191,7 @@ fn parts(text: &str) -> Result<Vec<Part>, String> {
             return Err(format!("`{text}` has a blank without a name: write such as `{{sub}}`"));
         }
         if matches!(parts.last(), Some(Part::Blank(_))) {
-            return Err(format!("`{text}` has two blanks side by side: nobody could tell where one ends"));
+            return Err(format!("`{text}` has two blanks side by side, so it is unclear where one ends"));
         }
         parts.push(Part::Blank(name.to_owned()));
         rest = after;

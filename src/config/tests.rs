@@ -329,7 +329,7 @@ fn every_error_says_where_and_what_helps() {
         ("- a", "palisade.yaml:1: must be a mapping"),
         ("a: 1\n---\nb: 1", "palisade.yaml:3: not valid YAML: multiple YAML documents detected (column 1)"),
         ("a: [", "palisade.yaml:1: not valid YAML: unclosed bracket '[' (column 4)"),
-        ("cache: {}\ncache: {}", "palisade.yaml:2: not valid YAML: a key comes twice in one mapping (column 1)"),
+        ("cache: {}\ncache: {}", "palisade.yaml:2: not valid YAML: a key occurs twice in one mapping (column 1)"),
     ] {
         let found = problems(file, &[]);
         assert!(found.contains(expected) && !found.contains('\n'), "{file:?}:\n{found}\nlacks {expected:?}");

@@ -41,7 +41,7 @@ fn quoting_no_key(message: &str) -> String {
     match message.split_once(TWICE) {
         Some((before, after)) => {
             let column = after.rfind(" (column ").map(|at| &after[at..]).unwrap_or_default();
-            format!("{before}a key comes twice in one mapping{column}")
+            format!("{before}a key occurs twice in one mapping{column}")
         }
         None => message.to_owned(),
     }

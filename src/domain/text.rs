@@ -204,7 +204,7 @@ impl<'a> Scan<'a> {
 
 /// What was checked is not what was checked.
 fn unlike_json() -> serde_json::Error {
-    serde_json::Error::custom("a text that was checked is no JSON")
+    serde_json::Error::custom("a text that was checked is not JSON")
 }
 
 /// Reads a value as [`Value`] does, and makes none.

@@ -1,6 +1,6 @@
 //! What happens when the engine's own data contradict themselves.
 
-/// Stops the work at hand: a fault of ours must become an error, never a value that policies would take for an answer.
+/// Stops the work at hand: a fault of the sidecar must become an error, never a value that policies would take for an answer.
 ///
 /// Whoever runs the engine catches the panic: a decision becomes an internal error, a change is refused.
 ///

@@ -97,7 +97,7 @@ pub fn pack_entity(
     Ok(id)
 }
 
-/// Makes Cedar's values of ours. `uid` and `name` give back what was interned.
+/// Turns the store's values into Cedar's. `uid` and `name` give back what was interned.
 ///
 /// Every value that the store can hold has its value in Cedar. One that had not would make the reference decide over
 /// less than there is, so meeting one is a broken invariant and ends the decision.
@@ -160,7 +160,7 @@ impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
 pub fn utf8(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(_) => broken("a text that is no UTF-8"),
+        Err(_) => broken("a text that is not UTF-8"),
     }
 }
 

@@ -102,6 +102,11 @@ impl SchemaFacts {
         self.types.keys().map(String::as_str)
     }
 
+    /// Type and id of every action.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.actions.keys().map(|(type_name, id)| (type_name.as_str(), id.as_str()))
+    }
+
     /// The ids of all actions of one action type, such as `Fleet::Action`.
     pub fn action_ids<'a>(&'a self, type_name: &'a str) -> impl Iterator<Item = &'a str> {
         self.actions.keys().filter(move |(ty, _)| ty == type_name).map(|(_, id)| id.as_str())

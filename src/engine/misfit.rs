@@ -318,7 +318,7 @@ mod tests {
         SchemaModel::build(&text, &Limits::default()).unwrap()
     }
 
-    /// Each is refused by Cedar, with and without the words of ours; what Cedar takes has none.
+    /// Each is refused by Cedar, with and without our words; what Cedar takes has none.
     #[test]
     fn what_cedar_refuses_is_named_with_its_member() {
         let schema = schema();

@@ -198,7 +198,7 @@ impl Policies {
 
 /// What is said where nobody waits for the result any more.
 pub fn abandoned() -> Diagnostic {
-    let message = "given up: whoever sent it has left, or the sidecar is stopping";
+    let message = "abandoned: its client disconnected, or the sidecar is stopping";
     Diagnostic::error("bundle", message).help("send it again, and wait for the answer").passing()
 }
 

@@ -95,7 +95,7 @@ fn authorize(
         return of_all(set);
     }
     let lineage = |uid: Option<&EntityUid>| {
-        let uid = uid.unwrap_or_else(|| broken("a request of ours that lacks an entity"));
+        let uid = uid.unwrap_or_else(|| broken("a request without an entity"));
         let above = entities.ancestors(uid).into_iter().flatten().map(AsRef::as_ref);
         Lineage::new(snapshot, uid.as_ref(), above)
     };

@@ -7,7 +7,7 @@ use crate::config::LimitSettings;
 pub struct EngineSettings {
     /// Which engine decides.
     pub kind: EngineKind,
-    /// What becomes of policies that do not validate against the schema.
+    /// What happens to policies that do not validate against the schema.
     pub validation: Validation,
     /// Cedar's semantics, or the stricter ones.
     pub semantics: Semantics,
@@ -42,7 +42,7 @@ pub enum EngineKind {
     Reference,
 }
 
-/// What becomes of policies that do not validate against the schema.
+/// What happens to policies that do not validate against the schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Validation {
     /// The bundle is refused.

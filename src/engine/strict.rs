@@ -116,7 +116,7 @@ fn only(value: &Value<'_>, known: &[&str], path: &str) -> Result<(), String> {
         Some((key, _)) => {
             let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
             let near = suggestion(key, known.iter().copied());
-            Err(format!("`{path}`: unknown member `{key}`{near}; here stand {} and nothing else", names.join(", ")))
+            Err(format!("`{path}`: unknown member `{key}`{near}; expected {} and nothing else", names.join(", ")))
         }
     }
 }

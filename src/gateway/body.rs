@@ -16,7 +16,7 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
     let bytes = match facts.body {
         Body::Whole(bytes) => bytes,
         Body::NotForwarded => {
-            let message = "the route reads the body, and the gateway passes none on";
+            let message = "the route reads the body, and the gateway does not pass it on";
             return Err(Refusal::forbidden("body_not_forwarded", message));
         }
         Body::Partial => {

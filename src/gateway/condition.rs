@@ -48,7 +48,7 @@ impl Condition {
     pub fn parse(text: &str) -> Result<Self, String> {
         let shape = || {
             format!(
-                "`{text}` is no condition; write `body.id present`, `body.id absent`, `body.id given`, \
+                "`{text}` is not a condition; write `body.id present`, `body.id absent`, `body.id given`, \
                  `body.ids empty`, `body.ids not empty`, `query.kind is a or b`, `query.kind is not a or b`, or in `also`, \
                  `body.owner differs from resource.owner`"
             )

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What becomes of a target.
+/// What happens to a target.
 fn verdict(target: &[u8]) -> String {
     match Target::parse(target) {
         Err(fault) => fault.name().to_owned(),

@@ -85,7 +85,7 @@ impl Pattern {
         let (methods, path) = text
             .split_once(' ')
             .filter(|(_, path)| path.starts_with('/'))
-            .ok_or_else(|| format!("`{text}` is no match; write `GET /path/{{id}}`, or `GET,HEAD /path/{{id}}`"))?;
+            .ok_or_else(|| format!("`{text}` is not a match; write `GET /path/{{id}}`, or `GET,HEAD /path/{{id}}`"))?;
         let methods: Vec<String> = methods.split(',').map(str::to_owned).collect();
         if methods.len() > MAX_METHODS {
             return Err(format!("a match has {} methods, more than {MAX_METHODS}", methods.len()));
@@ -99,7 +99,7 @@ impl Pattern {
             }
             if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
                 return Err(format!(
-                    "`{method}` is no method; methods are upper-case, and `,` without a space parts them"
+                    "`{method}` is not a method; write methods in upper case, with `,` and no space between them"
                 ));
             }
         }
@@ -239,11 +239,11 @@ mod tests {
         }
         assert_eq!(Pattern::parse("GET /a", "/v1").unwrap().to_string(), "GET /v1/a");
         for (text, message) in [
-            ("/a", "is no match"),
-            ("GET a", "is no match"),
-            ("get /a", "upper-case"),
-            ("GET, POST /a", "is no match"),
-            ("GET,,POST /a", "is no method"),
+            ("/a", "is not a match"),
+            ("GET a", "is not a match"),
+            ("get /a", "upper case"),
+            ("GET, POST /a", "is not a match"),
+            ("GET,,POST /a", "is not a method"),
             ("GET /a//b", "is empty"),
             ("GET /a/../b", "no request has"),
             ("GET /a/{id}.json", "a whole segment"),

@@ -80,7 +80,7 @@ pub(super) struct RawRoute {
     pub(super) matches: Texts,
     /// Conditions on the request that must all hold, such as `body.id present`, `body.id absent`, `body.id given`, `body.ids empty`, `body.ids not empty`, `query.kind is a or b`, `query.kind is not a`. Routes with the same match must exclude one another by them.
     pub(super) when: Texts,
-    /// Nobody needs to be known, and nothing is checked.
+    /// No authentication, no check.
     pub(super) public: bool,
     /// The request is refused, for this reason.
     pub(super) deny: Option<String>,
@@ -106,7 +106,7 @@ pub(super) struct RawRoute {
     pub(super) allow_paths: Vec<PathClass>,
     /// What the connection may become: `websocket`. Without it, a request that asks for any upgrade is refused.
     pub(super) upgrade: Option<Upgrade>,
-    /// For whoever reads the file, and for `palisade routes list`.
+    /// For people who read the file, and for `palisade routes list`.
     pub(super) comment: Option<String>,
 }
 

@@ -161,7 +161,7 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
             hosts.push(host);
         } else {
             let help = "write it in lower case without a port, or as `*.example.com`";
-            findings.errors.push(place.at(&["hosts"]).error(format!("`{host}` is no host")).help(help));
+            findings.errors.push(place.at(&["hosts"]).error(format!("`{host}` is not a host")).help(help));
         }
     }
     let mut prefixes = Vec::new();
@@ -169,8 +169,9 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
         if prefix.is_empty() || (prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['{', '}'])) {
             prefixes.push(prefix);
         } else {
-            let message =
-                format!("`{prefix}` is no prefix: it begins with `/`, does not end with one, and has no captures");
+            let message = format!(
+                "`{prefix}` is not a prefix: a prefix begins with `/`, does not end with one, and has no captures"
+            );
             findings.errors.push(place.at(&["prefix"]).error(message));
         }
     }
@@ -180,7 +181,7 @@ pub(super) fn head(file: RawFile, place: &Place, findings: &mut Findings) -> Arc
     if let Some(namespace) = &file.namespace
         && !is_type_name(namespace)
     {
-        findings.errors.push(place.at(&["namespace"]).error(format!("`{namespace}` is no namespace")));
+        findings.errors.push(place.at(&["namespace"]).error(format!("`{namespace}` is not a namespace")));
     }
     let credential = file.credential.map(|raw| Arc::new(credential(raw, &place.at(&["credential"]), findings)));
     Arc::new(Head {
@@ -199,7 +200,7 @@ fn credential(raw: RawCredential, place: &Place, findings: &mut Findings) -> Cre
     let header = raw.header.to_ascii_lowercase();
     let mut error = |at: &str, message: String| findings.errors.push(place.at(&[at]).error(message));
     if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        error("header", format!("`{header}` is no header"));
+        error("header", format!("`{header}` is not a header"));
     }
     let schemes = match (&raw.name, raw.scheme) {
         // what a cookie holds stands there alone
@@ -218,7 +219,7 @@ fn credential(raw: RawCredential, place: &Place, findings: &mut Findings) -> Cre
             if name.is_empty()
                 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) =>
         {
-            error("name", format!("`{name}` is no name of a cookie"));
+            error("name", format!("`{name}` is not the name of a cookie"));
         }
         _ => {}
     }

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum StatusClass {
     /// 400: no client that means well sends this.
     BadRequest,
-    /// 401: nobody knows who asks.
+    /// 401: the caller is not authenticated.
     Unauthorized,
     /// 403: known, and not allowed.
     Forbidden,

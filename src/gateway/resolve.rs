@@ -141,7 +141,8 @@ impl<'x> Found<'x> {
         identity: Option<&'y Identity<'y>>,
         entities: &'y dyn Entities,
     ) -> Result<Vec<AccessRequest<'y>>, Refusal> {
-        let identity = identity.ok_or_else(|| Refusal::unauthorized("no_identity", "nobody knows who asks"))?;
+        let identity =
+            identity.ok_or_else(|| Refusal::unauthorized("no_identity", "the caller is not authenticated"))?;
         if !principals.is_empty() && !principals.iter().any(|name| *name == identity.principal.type_name) {
             let message = format!(
                 "a `{}` may not ask this, which is for `{}`",
@@ -171,7 +172,7 @@ impl<'x> Found<'x> {
 fn known_fields(route: &Route, body: Option<&Value<'_>>) -> Result<(), Refusal> {
     let (Some(fields), Some(body)) = (&route.fields, body) else { return Ok(()) };
     let Some(members) = body.as_object() else {
-        return Err(Refusal::bad_request("bad_body", "the route lists the fields of the body, which is no object"));
+        return Err(Refusal::bad_request("bad_body", "the route lists the fields of the body, which is not an object"));
     };
     if members.iter().all(|(key, _)| fields.contains(key.as_ref())) {
         return Ok(());

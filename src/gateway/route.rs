@@ -37,7 +37,7 @@ pub struct Route {
     pub record: Option<EntityTemplate>,
     /// The ambiguities that are allowed.
     pub allowed: Classes,
-    /// What becomes of the request.
+    /// What happens to the request.
     pub effect: Effect,
     /// The members that the body may have at its top; `None` where the route does not look.
     pub fields: Option<Arc<BTreeSet<String>>>,
@@ -69,7 +69,7 @@ pub struct Credential {
     pub schemes: Vec<String>,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// It passes, whoever asks.

@@ -170,7 +170,7 @@ impl Source {
     /// # Errors
     /// In words, if it is nothing of the kind.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let unknown = || format!("`{text}` is no source of a value; there are {KINDS}");
+        let unknown = || format!("`{text}` is not a source of a value; the sources are {KINDS}");
         let (kind, rest) = text.split_once('.').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
         let steps = || -> Result<Vec<String>, String> {
             let steps: Vec<_> = rest.map(|rest| rest.split('.').map(str::to_owned).collect()).unwrap_or_default();
@@ -237,15 +237,15 @@ impl Source {
                         query::QueryFault::Repeated => {
                             "is there more than once, or under a name that some readers take for it"
                         }
-                        query::QueryFault::Semicolon => "cannot be told: the query has a `;`",
+                        query::QueryFault::Semicolon => "cannot be read in one way: the query has a `;`",
                         query::QueryFault::QuestionMark => {
-                            "cannot be told: the query has a second `?`; write `%3F` in a value"
+                            "cannot be read in one way: the query has a second `?`; write `%3F` in a value"
                         }
                         query::QueryFault::TooMany => {
-                            "cannot be told: the query has more than 1,000 parameters, and some readers stop there"
+                            "cannot be read in one way: the query has more than 1,000 parameters, and some readers stop there"
                         }
                         query::QueryFault::Undecodable => {
-                            "cannot be told: the query is not UTF-8 with percent encoding, or has a NUL"
+                            "cannot be read in one way: the query is not UTF-8 with percent encoding, or has a NUL"
                         }
                     },
                 )),
@@ -344,7 +344,7 @@ impl Source {
             let members = match value {
                 Value::Object(members) => members,
                 Value::Null => return Ok(None),
-                _ => return Err(bad(self, "is inside something that is no object")),
+                _ => return Err(bad(self, "is inside something that is not an object")),
             };
             let found = match reads {
                 Some(reads) => reads

@@ -327,7 +327,7 @@ impl RouteTable {
         hosts.sort_unstable();
         if self.trie(host).is_ok_and(|trie| trie.bars(target)) {
             "a route has this path but for its final slash, its case or a suffix such as `.json`, and no other route takes \
-             it instead; see `service.suffixes` where the service tells suffixes apart"
+             it instead; see `service.suffixes` where the service distinguishes suffixes"
                 .to_owned()
         } else if hosts.is_empty() {
             "no route has this path".to_owned()
@@ -390,7 +390,7 @@ fn suffixes<'r>(mut routes: impl Iterator<Item = &'r Route> + Clone) -> Option<S
 
 /// One host has one router: it tells cases apart, or it does not, and so with suffixes.
 fn two_routers(route: &Route, key: &str) -> Diagnostic {
-    let message = format!("another file has routes for the same host, and says something else of `service.{key}`");
+    let message = format!("another file has routes for the same host, with another `service.{key}`");
     Diagnostic::error(&route.origin, message).help("say the same in both, or give each its own `hosts`")
 }
 

@@ -111,7 +111,7 @@ impl EntityTemplate {
     /// # Errors
     /// In words.
     pub fn parse(text: &str, namespace: Option<&str>) -> Result<Self, String> {
-        let shape = || format!("`{text}` is no entity; write `Type::{{path.id}}` or `Type::\"fixed id\"`");
+        let shape = || format!("`{text}` is not an entity; write `Type::{{path.id}}` or `Type::\"fixed id\"`");
         // the placeholder has no `::`, and a fixed id may be quoted
         let head = text.find(['{', '"']).map_or(text, |at| &text[..at]);
         let at = head.rfind("::").ok_or_else(shape)?;
@@ -159,7 +159,8 @@ impl ResourceTemplate {
 
     /// The resource.
     pub(super) fn make<'x>(&'x self, from: &Inputs<'x, '_>) -> Result<Uid<'x>, Refusal> {
-        let identity = from.identity.ok_or_else(|| Refusal::unauthorized("no_identity", "nobody knows who asks"))?;
+        let identity =
+            from.identity.ok_or_else(|| Refusal::unauthorized("no_identity", "the caller is not authenticated"))?;
         match self {
             Self::Principal => Ok(identity.principal.clone()),
             Self::Token => identity
@@ -301,11 +302,11 @@ mod tests {
             assert_eq!(EntityTemplate::parse(text, Some("N")).unwrap().to_string(), expected);
         }
         for (text, message) in [
-            ("Device", "is no entity"),
-            ("Device::", "is no entity"),
-            ("::{path.id}", "is no entity"),
-            ("{path.type}::{path.id}", "is no entity"),
-            ("Device::{id}", "no source of a value"),
+            ("Device", "is not an entity"),
+            ("Device::", "is not an entity"),
+            ("::{path.id}", "is not an entity"),
+            ("{path.type}::{path.id}", "is not an entity"),
+            ("Device::{id}", "not a source of a value"),
             ("Device::{path.a}-{path.b}", "two placeholders"),
             ("Device::{path.a", "lacks a `}`"),
             ("Device::a}", "without a `{`"),

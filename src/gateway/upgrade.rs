@@ -21,7 +21,9 @@ pub enum Upgrade {
 pub(super) fn check(headers: &(dyn Headers + Sync), allowed: Option<Upgrade>) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::forbidden("bad_upgrade", message));
     if headers.field("http2-settings") != Field::Absent {
-        return refuse("the client asks for HTTP/2 inside of the connection, where nobody would be asked any more");
+        return refuse(
+            "the client asks for HTTP/2 inside of the connection, where no further request would be checked",
+        );
     }
     let named = match headers.field("upgrade") {
         Field::Absent => None,

@@ -28,7 +28,7 @@ pub(crate) const QUIET: Duration = Duration::from_secs(2);
 /// How long after it could not be read a file is tried again; each further time after twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// What tells one state of a file from another.
+/// What shows one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,

@@ -155,7 +155,7 @@ impl Key {
                     return Err("its point is not of its curve's size".to_owned());
                 }
                 if !edwards::is_key(&point) {
-                    return Err("its point is not on its curve, or anybody can sign for it".to_owned());
+                    return Err("its point is not on its curve, or anyone can sign for it".to_owned());
                 }
                 let fits: fn(SigningAlgorithm) -> bool = |algorithm| algorithm == SigningAlgorithm::EdDsa;
                 (fits, SigningAlgorithm::EdDsa, point)
@@ -173,8 +173,9 @@ impl Key {
         if !allowed.is_empty() && !allowed.contains(&algorithm) {
             return Err(format!("`{algorithm}` is not among the issuer's `algorithms`"));
         }
-        let key = ParsedPublicKey::new(verification(algorithm), bytes)
-            .map_err(|_| "it is no key: its point is not on its curve, or its numbers are none of a key".to_owned())?;
+        let key = ParsedPublicKey::new(verification(algorithm), bytes).map_err(|_| {
+            "it is not a key: its point is not on its curve, or its numbers do not fit together".to_owned()
+        })?;
         Ok(Self { id: text("kid")?.map(str::to_owned), algorithm, key })
     }
 

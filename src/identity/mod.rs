@@ -254,11 +254,11 @@ impl Identity {
         self.inner.issuers.iter().map(status).collect()
     }
 
-    /// What keeps files and issuers from being read: what was read before counts on.
+    /// What keeps files and issuers from being read: what was read before stays active.
     #[must_use]
     pub fn degraded(&self) -> Vec<String> {
         let issuers = self.inner.issuers.iter().filter_map(|issuer| {
-            Some(format!("the keys of `{}` are not renewed: {}", issuer.expectations.issuer, issuer.keys.problem()?))
+            Some(format!("the keys of `{}` cannot be reloaded: {}", issuer.expectations.issuer, issuer.keys.problem()?))
         });
         let tokens = self.inner.lock_problem().clone();
         let tokens = tokens.map(|problem| format!("`identity.api_tokens`: {}: {problem}", self.inner.api_tokens_from));
@@ -500,7 +500,7 @@ impl Inner {
             Target::Keys(_) => None,
             Target::ApiTokens => {
                 let lost = ApiTokens::parse(bytes).ok()?.lost(&self.api_tokens.load());
-                (lost > 0).then(|| format!("{lost} tokens that count are not in it any more"))
+                (lost > 0).then(|| format!("{lost} active tokens are no longer in it"))
             }
         }
     }
@@ -555,7 +555,7 @@ impl Inner {
                 self.look(*target, file, Instant::now());
             }
             let held = watched.iter().filter_map(|(_, file)| {
-                Some(format!("{}: {}; what was read before counts on", file.path().display(), file.held()?))
+                Some(format!("{}: {}; what was read before stays active", file.path().display(), file.held()?))
             });
             *self.lock_held() = held.collect();
         }

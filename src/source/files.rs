@@ -143,10 +143,18 @@ impl FileSource {
         self.with_root(Root { part: Part::Routes, path, required: true })
     }
 
-    /// The same source with the routes from `path`, if it comes to be there.
+    /// The same source with the routes from `path`, once it is there.
     #[must_use]
     pub fn with_routes_if_any(self, path: PathBuf) -> Self {
         self.with_root(Root { part: Part::Routes, path, required: false })
+    }
+
+    /// A source to watch files by that are no part of a bundle, such as tests: each path a directory or a file, which
+    /// need not be there. It loads an empty bundle.
+    #[must_use]
+    pub fn of_others(paths: impl IntoIterator<Item = PathBuf>, settings: FileSettings) -> Self {
+        let roots = paths.into_iter().map(|path| Root { part: Part::Other, path, required: false }).collect();
+        Self::of(roots, settings)
     }
 
     fn with_root(self, root: Root) -> Self {

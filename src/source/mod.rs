@@ -196,7 +196,7 @@ impl Drop for Watch {
             // a wake may drop its own watch; waiting for oneself never ends
             && thread.thread().id() != thread::current().id()
         {
-            // a panic of the thread was told by `degraded` and on stderr; there is nobody left to tell
+            // a panic of the thread was reported by `degraded` and on stderr already
             let _ = thread.join();
         }
     }

@@ -52,7 +52,9 @@ impl Held {
         Self { sha256, stamp: Some(stamp) }
     }
 
-    pub(in crate::source) fn sha256(&self) -> [u8; 32] {
+    /// The SHA-256 of what it holds.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
         self.sha256
     }
 }

@@ -99,7 +99,7 @@ impl ChangeAbandoned {
     /// Logs and counts it.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.reloads(self.source, ReloadResult::Abandoned).inc();
-        info!(source = %self.source, "abandoned: whoever sent this change left before it took effect, so it was given up");
+        info!(source = %self.source, "abandoned: the client disconnected before this change took effect");
     }
 }
 
@@ -217,7 +217,7 @@ impl<A: Display> ListenerBound<A> {
     }
 }
 
-/// The sidecar is told to end: it is unready from now on.
+/// The sidecar is asked to stop: it is unready from now on.
 #[derive(Debug)]
 pub struct DrainStarted {
     /// How long it keeps serving before it closes its listeners.
@@ -339,7 +339,7 @@ impl IdentityRenewed<'_> {
                 info!(%source, from, "repaired: keys or tokens of callers can be renewed again");
             }
             ReloadResult::Unchanged => debug!(%source, from, "nothing changed"),
-            _ => info!(%source, from, "keys or tokens of callers are renewed"),
+            _ => info!(%source, from, "issuer keys or API tokens are reloaded"),
         }
     }
 }
@@ -363,9 +363,9 @@ impl IdentityRefused<'_> {
         metrics.identity_reloads(self.source, ReloadResult::Bad).inc();
         let Self { source, from, problem, news } = self;
         if *news {
-            error!(%source, from, "keys or tokens of callers cannot be renewed: {problem}");
+            error!(%source, from, "issuer keys or API tokens cannot be reloaded: {problem}");
         } else {
-            debug!(%source, from, "still cannot be renewed: {problem}");
+            debug!(%source, from, "still cannot be reloaded: {problem}");
         }
     }
 }

@@ -31,7 +31,7 @@ const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];
 /// The classes of HTTP statuses.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// What becomes of keys and API tokens. Nothing supersedes those.
+/// What happens to keys and API tokens. Nothing supersedes those.
 const IDENTITY_RESULTS: [ReloadResult; 3] = [ReloadResult::Good, ReloadResult::Bad, ReloadResult::Unchanged];
 
 /// From 1 us to 1 s, closer together where decisions are expected.
@@ -329,7 +329,7 @@ impl Metrics {
     /// The counter of requests answered with `status`.
     #[must_use]
     pub fn requests(&self, listener: Listener, status: u16) -> &IntCounter {
-        // what is no status is a fault of ours
+        // what is not a status is a fault of the sidecar
         let class = usize::from(status / 100)
             .checked_sub(1)
             .filter(|class| *class < CLASSES.len())

@@ -124,7 +124,7 @@ fn again_and_again(name: &'static str, threads: &Threads, mut work: impl FnMut()
             return;
         }
         let pause = threads.failed(name, began.elapsed());
-        tracing::error!(thread = name, "its work goes on in {pause:?}");
+        tracing::error!(thread = name, "its work continues in {pause:?}");
         thread::sleep(pause);
     }
 }

@@ -191,7 +191,7 @@ fn read_and_judge(
     drop(body);
     match bundle {
         Ok(bundle) if !left() => Ok(judge(&Arc::new(bundle), limits, semantics, left)),
-        Ok(_) => Err(Problem::unavailable("abandoned", "the client has left")),
+        Ok(_) => Err(Problem::unavailable("abandoned", "the client disconnected")),
         Err(Unreadable::Shape(error)) => {
             let error = Diagnostic::error(error.pointer.trim_start_matches('/').replace('/', "."), error.message);
             Ok(Verdict { valid: false, errors: vec![error], warnings: Vec::new() })

@@ -64,7 +64,7 @@ fn at_once(turns: &Arc<Semaphore>) -> Option<Turn> {
     turns.clone().try_acquire_owned().ok()
 }
 
-/// Does `work` on a thread with a large stack; it can ask whether the client has left.
+/// Does `work` on a thread with a large stack; it can ask whether the client disconnected.
 ///
 /// # Errors
 /// If there is no thread, or the work panics.

@@ -33,7 +33,7 @@ pub(super) const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x
 pub(super) struct Exchange {
     pub(super) head: Parts,
     pub(super) body: Incoming,
-    /// The caller's request id, or one of ours.
+    /// The caller's request id, or one that the sidecar made.
     pub(super) request_id: String,
     /// What it has to do with traces, if anything.
     pub(super) trace: Option<Box<Trace>>,

@@ -83,7 +83,7 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "not_ready",
-            "no policies are loaded yet; `/readyz` on the admin listener tells why",
+            "no policies are loaded yet; `/readyz` on the admin listener says why",
         )
         .header(RETRY_AFTER, HeaderValue::from_static("1"))
     }

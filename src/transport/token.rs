@@ -179,7 +179,7 @@ impl TokenFile {
     fn held(&self) -> Option<String> {
         let waiting = "it may be half-written, and counts when it has been the same for 2 s";
         let why = self.watched.held().or_else(|| self.waiting.as_ref().map(|_| waiting))?;
-        Some(format!("`admin.token_file` {}: {why}; the tokens that were read before count on", self.from))
+        Some(format!("`admin.token_file` {}: {why}; the tokens that were read before stay active", self.from))
     }
 
     /// The tokens of a file, or what is wrong with it. Nothing of the file is quoted.
@@ -210,7 +210,7 @@ impl TokenFile {
     }
 
     fn refuse(&self, tokens: &AdminTokens, problem: &str) {
-        let told = format!("`admin.token_file` {}: {problem}; the tokens that were read before count on", self.from);
+        let told = format!("`admin.token_file` {}: {problem}; the tokens that were read before stay active", self.from);
         let news = tokens.lock_problem().replace(told.clone()).as_deref() != Some(told.as_str());
         events::IdentityRefused { source: IdentitySource::AdminTokens, from: &self.from, problem, news }
             .emit(&self.metrics);

@@ -334,8 +334,8 @@ fn doors_that_would_stand_open_are_refused() {
     };
     let unix = |mode: Value| json!({ "listen": { "admin": "unix:/run/a.sock", "socket_mode": mode } });
     for (flags, said) in [
-        (unix(json!("0666")), "everybody on this machine reaches"),
-        (unix(json!({ "admin": "0602" })), "everybody on this machine reaches"),
+        (unix(json!("0666")), "everyone on this machine can reach"),
+        (unix(json!({ "admin": "0602" })), "everyone on this machine can reach"),
         (unix(json!({ "decisions": "0666" })), ""),
         (unix(json!("0660")), ""),
         (json!({ "listen": { "socket_mode": "0666" } }), ""),

@@ -49,6 +49,8 @@ mod reload;
 mod smuggling;
 mod streams;
 mod support;
+mod test_watch;
 mod tidy;
 mod traces;
+mod words;
 mod your_own_bundle;

@@ -12,13 +12,13 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
 /// Phrases that read as translated, and the words that people search for instead. Written apart, so that this file is
 /// not its own finding.
-const BANNED: [(&[&str], &str); 9] = [
+const BANNED: [(&[&str], &str); 12] = [
     (&["in", "force"], "active, serving"),
     (&["an", "ew"], "again, new"),
     (&["passed", "over"], "skipped"),
@@ -28,6 +28,9 @@ const BANNED: [(&[&str], &str); 9] = [
     (&["who", "is", "calling.\""], "authentication attempts"),
     (&["callers", "are", "known", "by"], "issuer keys, API tokens"),
     (&["there", "of"], "its, of it"),
+    (&["of", "ours"], "of the sidecar, our"),
+    (&["that", "is", "to"], "that will, that must, that should"),
+    (&["comes", "to", "be"], "is made, is there"),
 ];
 
 #[test]
@@ -53,7 +56,7 @@ fn phrases_are_those_that_people_search_for() {
 }
 
 /// Files below `dir` with one of these endings, without what is built or hidden.
-fn files(dir: &Path, endings: &[&str]) -> Vec<PathBuf> {
+pub fn files(dir: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();

@@ -1,19 +1,25 @@
-//! `palisade routes explain`: the check that one request becomes.
+//! `palisade routes explain`: the check that one request becomes, and its decision.
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::OutputFormat;
-use crate::cli::bundle::BundleArgs;
+use crate::cli::bundle::{self, BundleArgs};
+use crate::cli::check::as_json;
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::names::Names;
+use crate::cli::routes::Ready;
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::{Terminal, Tone, toned};
-use crate::domain::{Uid, Value};
+use crate::cli::test::{denied_by, policy_error};
+use crate::cli::{OutputFormat, clock, progress};
+use crate::domain::{AccessRequest, Decision, Diagnostic, Revision, Uid, Value};
+use crate::engine::{Snapshot, on_big_stack};
 use crate::gateway::{
-    Body, Effect, Entities, Identity, Outcome, Peer, Refusal, RequestFacts, Route, RouteTable, show_check,
+    Auth, Body, Effect, Entities, Identity, Outcome, Peer, Refusal, RequestFacts, Route, RouteTable, show_check,
 };
 
 /// Flags of `palisade routes explain`.
@@ -24,7 +30,7 @@ pub struct ExplainArgs {
     pub request: String,
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// The host that the client named [default: each that the routes are for]
+    /// The host that the client named [default: each host of the routes]
     #[arg(long, value_name = "HOST", help_heading = "Request")]
     pub host: Option<String>,
     /// A header of the request; may be repeated
@@ -33,13 +39,23 @@ pub struct ExplainArgs {
     /// The body: JSON, a file that holds it as `@FILE`, or `-` for standard input
     #[arg(short, long, value_name = "JSON|@FILE", help_heading = "Request")]
     pub body: Option<String>,
-    /// Who asks, such as `User::"alice"`; without it, what depends on that is shown as `<...>`
+    /// Principal, such as `User::alice`, or in full `App::User::"alice"`; without it there is no decision, and what
+    /// depends on it is shown as `<...>`
     #[arg(short = 'l', long, value_name = "UID", help_heading = "Request")]
     pub principal: Option<String>,
+    /// How the principal authenticated: `context.auth.method`
+    #[arg(long, value_name = "METHOD", requires = "principal", help_heading = "Request")]
+    pub auth: Option<String>,
+    /// The principal authenticated with a second factor: `context.auth.mfa`
+    #[arg(long, requires = "principal", help_heading = "Request")]
+    pub mfa: bool,
     /// The verified claims, a JSON object
     #[arg(long, value_name = "JSON", help_heading = "Request")]
     pub claims: Option<String>,
-    /// How the answer is written
+    /// The time of the request, such as 2026-11-21T12:00:00Z [default: the clock's]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
+    pub now: Option<i64>,
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
 }
@@ -48,8 +64,16 @@ pub struct ExplainArgs {
 struct Explained<'t> {
     host: Option<String>,
     route: Option<&'t Route>,
-    outcome: Result<Vec<String>, Refusal>,
+    outcome: Result<Outcome<'static>, Refusal>,
+    /// The decision of each check, where it is known who asks.
+    answers: Option<Vec<Answer>>,
 }
+
+/// The decision of one check, or why there is none.
+type Answer = Result<Decision, String>;
+
+/// The method of authentication where no flag names one.
+const USUAL_METHOD: &str = "password";
 
 /// Runs the verb.
 ///
@@ -57,7 +81,7 @@ struct Explained<'t> {
 /// If the routes or the flags cannot be used.
 pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let Some((method, target)) = args.request.split_once(' ') else {
-        return Err(Stop::usage(format!("`{}` is no request; write `GET /path`", args.request)));
+        return Err(Stop::usage(format!("`{}` is not a request; write `GET /path`", args.request)));
     };
     let body = match args.body.as_deref() {
         None => None,
@@ -82,12 +106,6 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
     if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
-    let principal = args
-        .principal
-        .as_deref()
-        .map(Uid::parse)
-        .transpose()
-        .map_err(|error| Stop::usage(format!("--principal: {error}")))?;
     let claims = args
         .claims
         .as_deref()
@@ -96,9 +114,13 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         .map_err(|error| Stop::usage(format!("--claims: not JSON: {error}")))?;
     let ready = super::read(&args.bundle, terminal)?;
     let store = ready.store(terminal)?;
+    let names = Names::of(ready.bundle.schema.as_ref(), &ready.engine.limits, &[args.principal.as_deref()]);
+    let principal = args.principal.as_deref().map(|name| names.entity(name)).transpose();
+    let principal = principal.map_err(|error| Stop::usage(format!("--principal: {error}")))?;
+    let auth = Auth { method: args.auth.as_deref().unwrap_or(USUAL_METHOD), mfa: args.mfa };
     let identity = principal.map(|principal| Identity {
         principal: in_namespace(principal, &ready.table),
-        auth: None,
+        auth: Some(auth),
         token: None,
         claims: claims.as_ref(),
     });
@@ -110,14 +132,52 @@ pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         body: Body::Whole(body.as_ref().map_or(b"", |body| body.as_bytes())),
         peer: Peer::default(),
     };
-    let explained = if args.host.is_some() {
+    let mut explained = if args.host.is_some() {
         vec![explain(&ready.table, facts, identity.as_ref(), &store)]
     } else {
         anywhere(&ready.table, facts, identity.as_ref(), &store)
     };
+    if identity.is_some() {
+        let now = args.now.unwrap_or_else(clock::now);
+        let warnings = decide(&mut explained, &ready, now)?;
+        bundle::show(&warnings, terminal.err)?;
+    }
     write(&explained, args, terminal)?;
-    let refused = explained.iter().any(|one| one.outcome.is_err());
-    Ok(if refused { Exit::Deny } else { Exit::Success })
+    Ok(exit(&explained))
+}
+
+/// The worst of what came of the request on each host.
+fn exit(explained: &[Explained<'_>]) -> Exit {
+    let answers = || explained.iter().flat_map(|one| one.answers.iter().flatten());
+    if answers().any(Result::is_err) {
+        return Exit::Undecided;
+    }
+    let denied = answers().flatten().any(|decision| !decision.outcome.is_allow());
+    if denied || explained.iter().any(|one| one.outcome.is_err()) { Exit::Deny } else { Exit::Success }
+}
+
+/// Decides every check. Gives what is to be said of the bundle.
+fn decide(explained: &mut [Explained<'_>], ready: &Ready, now: i64) -> io::Result<Vec<Diagnostic>> {
+    if !explained.iter().any(|one| matches!(one.outcome, Ok(Outcome::Checks(_)))) {
+        return Ok(Vec::new());
+    }
+    on_big_stack(|| {
+        let revision = Revision { incarnation: 0, counter: 1 };
+        let bundle = Arc::new(ready.bundle.clone());
+        let built = Snapshot::build_observed(bundle, &ready.engine, revision, &progress::observers());
+        for one in explained {
+            let Ok(Outcome::Checks(checks)) = &one.outcome else { continue };
+            let answers = checks.iter().map(|check| match &built {
+                Ok((snapshot, _)) => snapshot.decide(check, now).map_err(|error| error.message),
+                Err(_) => Err("the bundle cannot be used".to_owned()),
+            });
+            one.answers = Some(answers.collect());
+        }
+        match built {
+            Ok((_, warnings)) => warnings,
+            Err(problems) => problems,
+        }
+    })
 }
 
 /// A principal whose type was written without the namespace that the routes have, if they have just one such type.
@@ -180,7 +240,7 @@ fn explain<'t>(
     let host = facts.host.filter(|host| *host != "unnamed.invalid").map(str::to_owned);
     let found = match table.find(facts) {
         Ok(found) => found,
-        Err(refusal) => return Explained { host, route: None, outcome: Err(refusal) },
+        Err(refusal) => return Explained { host, route: None, outcome: Err(refusal), answers: None },
     };
     let route = found.route();
     let somebody = somebody(route);
@@ -190,10 +250,10 @@ fn explain<'t>(
         None => (&somebody, &stand_in),
     };
     let outcome = found.resolve(Some(identity), entities).map(|outcome| match outcome {
-        Outcome::Public => vec!["public".to_owned()],
-        Outcome::Checks(checks) => checks.iter().map(show_check).collect(),
+        Outcome::Public => Outcome::Public,
+        Outcome::Checks(checks) => Outcome::Checks(checks.into_iter().map(AccessRequest::into_owned).collect()),
     });
-    Explained { host, route, outcome }
+    Explained { host, route, outcome, answers: None }
 }
 
 /// A principal that stands for whoever asks.
@@ -237,10 +297,23 @@ fn write(all: &[Explained<'_>], args: &ExplainArgs, terminal: &mut Terminal<'_>)
             writeln!(terminal.out, "  at       {}", route.place)?;
         }
         match &one.outcome {
-            Ok(checks) => {
-                for check in checks {
-                    let word = if check == "public" { "passes" } else { "check" };
-                    writeln!(terminal.out, "  {word:7}  {}", toned(check, Tone::Good, terminal.color))?;
+            Ok(Outcome::Public) => {
+                writeln!(terminal.out, "  passes   {}", toned("public", Tone::Good, terminal.color))?;
+            }
+            Ok(Outcome::Checks(checks)) => {
+                for (n, check) in checks.iter().enumerate() {
+                    writeln!(terminal.out, "  check    {}", toned(show_check(check), Tone::Good, terminal.color))?;
+                    match one.answers.as_ref().and_then(|answers| answers.get(n)) {
+                        Some(answer) => write_answer(answer, terminal)?,
+                        None => writeln!(terminal.out, "  answer   name a principal with `--principal` to see it")?,
+                    }
+                }
+                if one.answers.is_some() && args.auth.is_none() && checks.iter().any(wants_auth) {
+                    let mfa = args.mfa;
+                    writeln!(
+                        terminal.out,
+                        "  assumed  auth = {{method: \"{USUAL_METHOD}\", mfa: {mfa}}}; see `--auth`, `--mfa`"
+                    )?;
                 }
             }
             Err(refusal) => {
@@ -254,14 +327,55 @@ fn write(all: &[Explained<'_>], args: &ExplainArgs, terminal: &mut Terminal<'_>)
     Ok(())
 }
 
+fn wants_auth(check: &AccessRequest<'_>) -> bool {
+    check.context.get("auth").is_some()
+}
+
+fn write_answer(answer: &Answer, terminal: &mut Terminal<'_>) -> io::Result<()> {
+    let decision = match answer {
+        Ok(decision) => decision,
+        Err(why) => {
+            return writeln!(
+                terminal.out,
+                "  answer   {}",
+                toned(format_args!("none: {why}"), Tone::Bad, terminal.color)
+            );
+        }
+    };
+    let (word, tone) = if decision.outcome.is_allow() { ("ALLOW", Tone::Good) } else { ("DENY", Tone::Bad) };
+    write!(terminal.out, "  answer   {}", toned(word, tone, terminal.color))?;
+    let ids: Vec<&str> = decision.reasons.iter().map(|id| &**id).collect();
+    match (&decision.denied_by, ids.is_empty()) {
+        (Some(denied), _) => writeln!(terminal.out, ": {}", denied_by(denied))?,
+        (None, true) => writeln!(terminal.out, ": no policy determined this")?,
+        (None, false) => writeln!(terminal.out, ", determined by {}", ids.join(", "))?,
+    }
+    decision
+        .errors
+        .iter()
+        .try_for_each(|error| writeln!(terminal.out, "           policy error {}", policy_error(error)))
+}
+
 fn json(one: &Explained<'_>, request: &str) -> serde_json::Value {
     let refused = one.outcome.as_ref().err();
+    let checks = one.outcome.as_ref().ok().map(|outcome| match outcome {
+        Outcome::Public => vec!["public".to_owned()],
+        Outcome::Checks(checks) => checks.iter().map(show_check).collect(),
+    });
+    let answers = one.answers.as_ref().map(|answers| {
+        let one = |answer: &Answer| match answer {
+            Ok(decision) => as_json(decision),
+            Err(why) => json!({"error": why}),
+        };
+        answers.iter().map(one).collect::<Vec<_>>()
+    });
     json!({
         "request": request,
         "host": one.host,
         "route": one.route.map(|route| route.pattern.to_string()),
         "where": one.route.map(|route| &route.place).or(refused.and_then(|refusal| refusal.route.as_ref())),
-        "checks": one.outcome.as_ref().ok(),
+        "checks": checks,
+        "answers": answers,
         "refused": refused.map(|refusal| json!({"code": refusal.code, "message": refusal.message})),
     })
 }

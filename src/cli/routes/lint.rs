@@ -42,7 +42,7 @@ pub struct LintArgs {
     /// Fail on warnings too, as a script must: a trap in a gateway's configuration is a warning
     #[arg(long, visible_alias = "strict")]
     pub deny_warnings: bool,
-    /// How the findings are written
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
 }

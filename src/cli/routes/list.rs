@@ -23,7 +23,7 @@ pub struct ListArgs {
     /// Only routes that are refused, and operations of OpenAPI documents that are not mapped, with the reasons
     #[arg(long)]
     pub denied: bool,
-    /// How the list is written
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub format: OutputFormat,
 }

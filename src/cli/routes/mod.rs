@@ -18,7 +18,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::Terminal;
 use crate::domain::{Bundle, Diagnostic};
-use crate::engine::on_big_stack;
+use crate::engine::{EngineSettings, Validation, on_big_stack};
 use crate::gateway::{self, RouteTable};
 use crate::source::Layout;
 
@@ -37,14 +37,15 @@ pub enum RoutesCommand {
         after_long_help = "Examples:\n  $ palisade routes list --host api.autopi.io\n  $ palisade routes list --denied"
     )]
     List(list::ListArgs),
-    /// Show the check that a request becomes, or why it is refused
+    /// Show the check that a request becomes and its decision, or why the request is refused
     ///
-    /// Exits with 2 if it is refused.
+    /// The decision needs `--principal`. Exits with 2 if the request is refused or denied, and with 4 if a check cannot
+    /// be decided.
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(Box<explain::ExplainArgs>),
     /// Find what is wrong with the routes, or with a gateway's configuration
     ///
-    /// Exits with 3 if the routes cannot be used, or a gateway's file is no configuration of that gateway. Known traps
+    /// Exits with 3 if the routes cannot be used, or a gateway's file is not a configuration of that gateway. Known traps
     /// in it are warnings: `--deny-warnings` makes them fail.
     #[command(
         after_long_help = "Examples:\n  $ palisade routes lint\n  $ palisade routes lint --deny-warnings --format json"
@@ -63,19 +64,21 @@ pub enum RoutesCommand {
 const EXPLAIN_EXAMPLES: &str = "Examples:
   $ palisade routes explain 'GET /dongle/devices/7'
   $ palisade routes explain 'POST /dongle/devices/move_devices/' --host api.autopi.io \\
-      --body '{\"devices\": [\"d-dk\"], \"customer\": \"NO\"}' -l 'Fleet::User::\"u-hq-aa-nca\"'";
+      --body '{\"devices\": [\"d-dk\"], \"customer\": \"NO\"}' -l User::u-hq-aa-nca";
 
 /// Routes that could be compiled.
 struct Ready {
     table: RouteTable,
     bundle: Bundle,
     warnings: Vec<Diagnostic>,
+    /// How decisions are made.
+    engine: EngineSettings,
     /// Where the routes are.
     place: PathBuf,
 }
 
 impl Ready {
-    /// What its entities refer to; the problems are all told before it stops.
+    /// What its entities refer to; all problems are reported before it stops.
     fn store(&self, terminal: &mut Terminal<'_>) -> Result<Store, Stop> {
         Store::read(&self.bundle).or_else(|problems| {
             bundle::show(&problems, terminal.err)?;
@@ -84,7 +87,7 @@ impl Ready {
     }
 }
 
-/// Reads bundle and routes; the problems are all told before it stops.
+/// Reads bundle and routes; all problems are reported before it stops.
 fn read(bundle: &BundleArgs, terminal: &mut Terminal<'_>) -> Result<Ready, Stop> {
     let chosen = bundle.choose()?;
     let place = place(&chosen.layout).ok_or_else(no_routes)?;
@@ -110,7 +113,8 @@ fn load(chosen: &Chosen, place: PathBuf) -> Result<Result<Ready, Vec<Diagnostic>
     };
     let limits = app::engine_settings(&chosen.settings).limits;
     let compiled = on_big_stack(|| gateway::compile_bundle(&read.bundle, &limits))?;
-    Ok(compiled.map(|(table, warnings)| Ready { table, bundle: read.bundle, warnings, place }))
+    let engine = chosen.engine(&read.bundle, Validation::Warn);
+    Ok(compiled.map(|(table, warnings)| Ready { table, bundle: read.bundle, warnings, engine, place }))
 }
 
 /// Runs the verb.

@@ -1,4 +1,4 @@
-//! Which tests to run, by words or patterns over `file::name`.
+//! Which tests to run, by words or patterns over the file, the name, or `file::name`.
 
 /// Selects tests. Without a pattern it selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -7,7 +7,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter for tests that match one of `patterns`: a part of `file::name`, or all of it with `*` and `?`.
+    /// A filter for tests that match one of `patterns`: a part of `file::name`, or with `*` and `?` the whole file, name,
+    /// or `file::name`.
     #[must_use]
     pub fn new(patterns: Vec<String>) -> Self {
         Self { patterns }
@@ -16,18 +17,22 @@ impl Filter {
     /// Whether the test is to run.
     #[must_use]
     pub fn selects(&self, file: &str, name: &str) -> bool {
-        let id = format!("{file}::{name}");
-        self.patterns.is_empty() || self.patterns.iter().any(|pattern| matches(pattern, &id))
+        self.patterns.is_empty() || self.patterns.iter().any(|pattern| matches(pattern, file, name))
     }
 
-    /// The patterns that select none of `ids`.
-    pub fn idle<'f>(&'f self, ids: &[String]) -> Vec<&'f str> {
-        self.patterns.iter().filter(|pattern| !ids.iter().any(|id| matches(pattern, id))).map(String::as_str).collect()
+    /// The patterns that select none of these tests, each a file and a name.
+    pub fn idle<'f>(&'f self, tests: &[(&str, &str)]) -> Vec<&'f str> {
+        let finds = |pattern: &str| tests.iter().any(|(file, name)| matches(pattern, file, name));
+        self.patterns.iter().map(String::as_str).filter(|pattern| !finds(pattern)).collect()
     }
 }
 
-fn matches(pattern: &str, id: &str) -> bool {
-    if pattern.contains(['*', '?']) { glob(pattern, id) } else { id.contains(pattern) }
+fn matches(pattern: &str, file: &str, name: &str) -> bool {
+    let id = format!("{file}::{name}");
+    if !pattern.contains(['*', '?']) {
+        return id.contains(pattern);
+    }
+    [&id, file, name].into_iter().any(|whole| glob(pattern, whole))
 }
 
 /// `*` stands for any text, `?` for one character.
@@ -65,7 +70,7 @@ mod tests {
 
     #[test]
     fn parts_and_patterns() {
-        let id = "autopi.yaml::fleet section, own [User::a List]";
+        let (file, name) = ("autopi.yaml", "fleet section, own [User::a List]");
         for (pattern, expected) in [
             ("", true),
             ("autopi", true),
@@ -75,14 +80,19 @@ mod tests {
             ("autopi*", true),
             ("*own*", true),
             ("*own", false),
+            ("fleet*", true),
+            ("fleet section*List]", true),
+            ("own*", false),
+            ("*.yaml", true),
+            ("*.yml", false),
             ("?utopi.yaml::*List]", true),
             ("autopi?yaml::*", true),
             ("autopi??yaml::*", false),
             ("*fleet*own*a L*]", true),
         ] {
-            assert_eq!(matches(pattern, id), expected, "{pattern}");
+            assert_eq!(matches(pattern, file, name), expected, "{pattern}");
         }
         let filter = Filter::new(vec!["a".to_owned(), "zz".to_owned()]);
-        assert_eq!(filter.idle(&["x::a".to_owned()]), ["zz"]);
+        assert_eq!(filter.idle(&[("x", "a")]), ["zz"]);
     }
 }

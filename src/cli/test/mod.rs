@@ -1,7 +1,8 @@
 //! `palisade test`: runs the tests of the policies.
 //!
 //! - `model` is what a test says; `json` and `yaml` read it from the two forms.
-//! - `runner` asks the engine; `report` compares, `format` writes.
+//! - `runner` asks the engine; `report` compares, `format` writes, `reports` writes to files.
+//! - `watch` runs them again when a file changes; `schema` describes the two forms.
 
 mod discover;
 mod filter;
@@ -11,7 +12,10 @@ mod model;
 mod node;
 mod notation;
 mod report;
+mod reports;
 mod runner;
+mod schema;
+mod watch;
 mod yaml;
 
 use std::io;
@@ -24,21 +28,25 @@ pub use filter::Filter;
 pub use format::Format;
 pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile};
 pub use report::{Got, ReasonDiff, Report, TestResult};
+pub use reports::ReportTo;
 pub use runner::{Options, run_bundle, run_with};
+pub use schema::json_schema;
 
 pub(crate) use report::{count, denied_by, policy_error};
 
-use crate::cli::bundle::{self, BundleArgs};
+use crate::cli::bundle::{self, BundleArgs, Chosen, Read};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
 use crate::cli::terminal::Terminal;
 use crate::cli::{SemanticsArg, clock};
+use crate::domain::Diagnostic;
 use crate::engine::Validation;
 
 /// Flags of `palisade test`.
 #[derive(Debug, Clone, Args)]
 pub struct TestArgs {
-    /// Run only tests whose `file::name` contains this, or matches it if it has `*` or `?`
+    /// Run only tests whose `file::name` contains this; with `*` or `?` in it, tests whose file, name or `file::name`
+    /// matches it
     #[arg(value_name = "FILTER")]
     pub filters: Vec<String>,
     /// Which bundle to test
@@ -50,12 +58,18 @@ pub struct TestArgs {
     /// How decisions are made [key: decision.semantics]
     #[arg(long, value_enum)]
     pub semantics: Option<SemanticsArg>,
-    /// The time for requests that leave `now` out, such as 2026-11-21T12:00:00Z [default: the clock's]
+    /// The time for requests without `now`, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse)]
     pub now: Option<i64>,
-    /// How the report is written
+    /// Format of the report on standard output
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Also write the report to a file, such as `junit=report.xml`; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = ReportTo::parse, conflicts_with = "list")]
+    pub report: Vec<ReportTo>,
+    /// Run the tests again whenever a file of the bundle, of the tests or the configuration changes, until Ctrl-C
+    #[arg(short, long, conflicts_with = "list")]
+    pub watch: bool,
     /// Stop at the first failure
     #[arg(long)]
     pub fail_fast: bool,
@@ -86,33 +100,56 @@ pub fn read_tests(place: &Path) -> io::Result<Vec<TestFile>> {
 /// # Errors
 /// If there is no bundle, or it cannot be built.
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let chosen = args.bundle.choose_with(|tree| set_semantics(tree, args.semantics))?;
-    let default = [chosen.layout.tests()];
-    let named = !args.tests.is_empty();
+    reports::check(&args.report)?;
+    if args.watch {
+        return watch::run(args, terminal, &mut |_| true);
+    }
+    let chosen = choose(args)?;
+    run_once(args, &chosen, || chosen.read(), terminal)
+}
+
+fn choose(args: &TestArgs) -> Result<Chosen, Stop> {
+    args.bundle.choose_with(|tree| set_semantics(tree, args.semantics))
+}
+
+/// Where tests are looked for.
+fn places(args: &TestArgs, chosen: &Chosen) -> Vec<PathBuf> {
+    if args.tests.is_empty() { vec![chosen.layout.tests()] } else { args.tests.clone() }
+}
+
+/// Runs the tests once, on the bundle that `read` gives.
+fn run_once(
+    args: &TestArgs,
+    chosen: &Chosen,
+    read: impl FnOnce() -> Result<Read, Vec<Diagnostic>>,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, Stop> {
+    let places = places(args, chosen);
     let mut files = Vec::new();
-    for place in if named { &args.tests } else { &default[..] } {
+    for place in &places {
         if place.exists() {
             let found = read_tests(place).map_err(|error| Stop::failure(format!("{}: {error}", place.display())))?;
             files.extend(found);
-        } else if named {
+        } else if !args.tests.is_empty() {
             return Err(Stop::failure(format!("`--tests {}`: there is no such file or directory", place.display())));
         }
     }
-    let ids: Vec<String> =
-        files.iter().flat_map(|file| file.cases.iter().map(|case| format!("{}::{}", file.id, case.name))).collect();
-    if ids.is_empty() {
+    let tests: Vec<(&str, &str)> =
+        files.iter().flat_map(|file| file.cases.iter().map(|case| (file.id.as_str(), case.name.as_str()))).collect();
+    if tests.is_empty() {
+        reports::write(&args.report, &Report::default(), args.quiet)?;
         if args.allow_none {
             writeln!(terminal.out, "{}", Report::default())?;
             return Ok(Exit::Success);
         }
-        let places: Vec<String> =
-            if named { &args.tests } else { &default[..] }.iter().map(|place| place.display().to_string()).collect();
+        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
         writeln!(terminal.err, "error: there are no tests in `{}`", places.join("`, `"))?;
         return Ok(Exit::TestsFailed);
     }
     let filter = Filter::new(args.filters.clone());
-    let idle = filter.idle(&ids);
+    let idle = filter.idle(&tests);
     if !idle.is_empty() {
+        reports::write(&args.report, &Report::default(), args.quiet)?;
         for pattern in idle {
             writeln!(terminal.err, "error: no test matches `{pattern}`; `palisade test --list` shows them all")?;
         }
@@ -122,10 +159,16 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
         return list(&files, &filter, args.format, terminal);
     }
 
-    let read = match chosen.read() {
+    // a report of an earlier run would be taken for one of this
+    let unusable = |problems: &[Diagnostic]| {
+        let report = Report::of_no_bundle(&chosen.layout.policies.display().to_string(), problems);
+        reports::write(&args.report, &report, args.quiet)
+    };
+    let read = match read() {
         Ok(read) => read,
         Err(problems) => {
             bundle::show(&problems, terminal.err)?;
+            unusable(&problems)?;
             return Ok(Exit::Invalid);
         }
     };
@@ -140,11 +183,13 @@ pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     match run_with(&read.bundle, &files, &options) {
         Ok(report) => {
             format::write(&report, args.format, args.quiet, terminal.color, terminal.out)?;
+            reports::write(&args.report, &report, args.quiet)?;
             Ok(if report.failed() == 0 { Exit::Success } else { Exit::TestsFailed })
         }
         Err(problems) => {
             bundle::show(&problems, terminal.err)?;
             writeln!(terminal.err, "error: the bundle cannot be used, so no test ran")?;
+            unusable(&problems)?;
             Ok(Exit::Invalid)
         }
     }

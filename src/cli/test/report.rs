@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use crate::cli::test::model::{Check, Expect};
-use crate::domain::{Decision, DeniedBy, Outcome, PolicyError, RequestError};
+use crate::domain::{Decision, DeniedBy, Diagnostic, Outcome, PolicyError, RequestError};
 
 /// What came of a run, in the order of the files and of the tests in them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,6 +37,8 @@ pub struct TestResult {
     pub got: Got,
     /// What differs, in words; nothing if the test passed.
     pub faults: Vec<String>,
+    /// How long it took. The first test with entities of its own also builds them.
+    pub took: Duration,
 }
 
 /// What came of asking.
@@ -63,6 +66,25 @@ pub struct ReasonDiff<'r> {
 // === impl Report ===
 
 impl Report {
+    /// A report of no test, since the bundle cannot be used.
+    #[must_use]
+    pub fn of_no_bundle(place: &str, problems: &[Diagnostic]) -> Self {
+        let messages: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let message = format!("the bundle cannot be used, so no test ran: {}", messages.join("; "));
+        let result = TestResult {
+            path: place.to_owned(),
+            file: place.to_owned(),
+            line: None,
+            name: "(bundle)".to_owned(),
+            why: None,
+            check: None,
+            got: Got::Broken(message.clone()),
+            faults: vec![message],
+            took: Duration::ZERO,
+        };
+        Self { results: vec![result], ..Self::default() }
+    }
+
     /// How many tests passed.
     #[must_use]
     pub fn passed(&self) -> usize {

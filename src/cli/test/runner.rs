@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -166,6 +167,7 @@ fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: 
 
 fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Options) -> TestResult {
     let Job { file, case, world } = job;
+    let start = Instant::now();
     let result = |line: Option<usize>, check: Option<&Check>, got: Got, faults: Vec<String>| TestResult {
         path: file.path.clone(),
         file: file.id.clone(),
@@ -175,6 +177,7 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
         check: check.cloned(),
         got,
         faults,
+        took: start.elapsed(),
     };
     match (&case.check, world.and_then(|world| worlds.get(world))) {
         (Ok(check), Some(world)) => {

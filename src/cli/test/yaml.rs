@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
+use crate::cli::names;
 use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store};
 use crate::cli::test::node::{self, Kind, Member, Node};
 use crate::domain::{AccessRequest, Uid, Value, request, uid};
@@ -15,7 +16,7 @@ const DEFAULT_KEYS: &str = "`principal`, `action`, `resource`, `context` and `ex
 const ENTITY_KEYS: &str = "`uid`, `like`, `attrs`, `unset`, `parents` and `tags`";
 
 /// Cedar's extension functions of one text argument, as keys: `{datetime: "2026-11-21T12:00:00Z"}`.
-const FUNCTIONS: &[&str] = &["datetime", "duration", "decimal", "ip"];
+pub(super) const FUNCTIONS: &[&str] = &["datetime", "duration", "decimal", "ip"];
 
 /// Most requests that one test may stand for.
 const MAX_MATRIX: usize = 100_000;
@@ -210,30 +211,7 @@ impl<'n> File<'n> {
 
     /// `Type::id` in the namespace, or a uid in full with its id in quotes; an action may be its id alone.
     fn uid(&self, node: &Node, written: &str, action: bool) -> Result<Uid<'static>, Fault> {
-        let fault = |message: String| Fault::at(node.line, message);
-        if written.ends_with('"') {
-            return Uid::parse(written).map(Uid::into_owned).map_err(|error| fault(error.to_string()));
-        }
-        let (type_name, id) = match written.split_once("::") {
-            Some(parts) => parts,
-            None if action && !written.is_empty() => ("Action", written),
-            None => {
-                return Err(fault(format!(
-                    "`{written}` is not an entity: write `Type::id`, or in full `Name::Space::Type::\"id\"`"
-                )));
-            }
-        };
-        let qualified = match &self.namespace {
-            Some(namespace) => format!("{namespace}::{type_name}"),
-            None => type_name.to_owned(),
-        };
-        match Uid::new(qualified, id.to_owned()) {
-            Ok(uid) if !id.is_empty() => Ok(uid),
-            Ok(_) => {
-                Err(fault(format!("`{written}` has an empty id: write it in full, `Type::\"\"`, if that is meant")))
-            }
-            Err(error) => Err(fault(error.to_string())),
-        }
+        names::read(written, self.namespace.as_deref(), action).map_err(|message| Fault::at(node.line, message))
     }
 
     /// A name, or an object of `type` and `id` as in Cedar's JSON, which names its type in full.

@@ -44,6 +44,21 @@ fn routes_are_explained_linted_and_tested() {
     let ran = verb(&["explain", "GET /docs/7"]);
     assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
     assert!(ran.out.contains("check    view Doc::7") && ran.out.contains("r.yaml:2"), "{}", ran.out);
+    // with a principal, the decision too
+    for (words, exit, out) in [
+        (&["GET /docs/d"][..], Exit::Success, "answer   name a principal"),
+        (&["GET /docs/d", "-l", "User::a"], Exit::Success, "answer   ALLOW, determined by ok\n"),
+        (&["GET /docs/d", "-l", r#"User::"b""#], Exit::Deny, "answer   DENY: no policy determined this\n"),
+        (&["GET /docs/d", "-l", "User::z"], Exit::Deny, "answer   DENY: `User::\"z\"` is not in the store"),
+        (&["GET /docs/d", "-l", "Doc::d"], Exit::Undecided, "answer   none: "),
+        (&["GET /docs/d", "-l", "User::a", "--format", "json"], Exit::Success, "\"decision\": \"Allow\""),
+        (&["GET /docs/d", "--format", "json"], Exit::Success, "\"answers\": null"),
+        (&["GET /docs/d", "-l", "a"], Exit::Usage, ""),
+    ] {
+        let ran = verb(&[&["explain"], words].concat());
+        assert_eq!(ran.exit, exit, "{words:?}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains(out), "{words:?}: {}", ran.out);
+    }
     let ran = verb(&["explain", "GET /docs/%2e%2e", "--format", "json"]);
     assert_eq!(ran.exit, Exit::Deny);
     assert!(ran.out.contains("\"ambiguous_path\""), "{}", ran.out);

@@ -121,7 +121,7 @@ impl Checker<'_> {
         let example = match mine.overlap(theirs) {
             Overlap::No => return,
             Overlap::Id(id) => format!(", such as `{}`", mine.with_id(id)),
-            Overlap::Unknown => " (they are too long to be told apart)".to_owned(),
+            Overlap::Unknown => " (they are too long to compare)".to_owned(),
         };
         self.wrong(
             at,

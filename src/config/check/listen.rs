@@ -108,7 +108,7 @@ impl Checker<'_> {
             let mode = sockets.admin;
             self.report(
                 &["listen", "socket_mode"],
-                format!("with `{mode:04o}` everybody on this machine reaches `{address}`, and the admin API can replace every policy: set `admin.token_file`, or open the others alone, such as `{{decisions: {mode:04o}}}`"),
+                format!("with `{mode:04o}` everyone on this machine can reach `{address}`, and the admin API can replace every policy: set `admin.token_file`, or open the others alone, such as `{{decisions: {mode:04o}}}`"),
             );
         }
         // only where it was reported does the stand-in come in

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::units::{ByteSize, Span};
 
 section! {
-    /// Who is calling, on the gateway endpoints.
+    /// How callers of the gateway endpoints are authenticated.
     RawIdentity {
         /// Who issues the JSON Web Tokens that are accepted. Tokens of others are refused.
         #[schemars(with = "Vec<RawIssuer>")]
@@ -17,11 +17,11 @@ section! {
         api_tokens: RawApiTokens = RawApiTokens::default(),
         /// Where requests carry their credential, unless a route file says otherwise.
         credentials: RawCredentials = RawCredentials::default(),
-        /// Callers whom the gateway knows by their client certificate.
+        /// Callers that the gateway authenticated by their client certificate.
         peer: RawPeer = RawPeer::default(),
         /// The cache of verified tokens.
         cache: RawIdentityCache = RawIdentityCache::default(),
-        /// The longest credential that is looked at. Bytes, or with a unit.
+        /// The longest credential that is accepted. Bytes, or with a unit.
         max_token_bytes: ByteSize = ByteSize::kib(8),
     }
 }
@@ -76,7 +76,7 @@ section! {
         principal: String = String::new(),
         /// How `context.auth.method` is found.
         method: RawMethod = RawMethod::default(),
-        /// Claims that tell of a second factor, with the values that do: `context.auth.mfa` is true if one of them is there.
+        /// Claims that prove a second factor, with the values that do: `context.auth.mfa` is true if one of them is there.
         #[schemars(with = "BTreeMap<String, Vec<String>>")]
         mfa: BTreeMap<String, Vec<Option<String>>> = BTreeMap::from([("amr".to_owned(), vec![Some("mfa".to_owned())])]),
         /// The entity for `context.token`, such as `Fleet::ApiToken::"{jti}"`. Tokens without the claim are refused.
@@ -87,11 +87,11 @@ section! {
 section! {
     /// How `context.auth.method` is found.
     RawMethod {
-        /// The claim that tells it.
+        /// The claim that it is read from.
         claim: Option<String> = None,
         /// Values of the claim, and the methods that they stand for; the first value that is listed counts.
         map: BTreeMap<String, String> = BTreeMap::new(),
-        /// The method if the claim does not tell.
+        /// The method if the claim has no listed value.
         default: String = "sso".to_owned(),
     }
 }
@@ -133,7 +133,7 @@ words! {
 }
 
 section! {
-    /// Callers whom the gateway knows by their client certificate.
+    /// Callers that the gateway authenticated by their client certificate.
     RawPeer {
         /// Envoy's `x-forwarded-client-cert`, if the gateway sets it and never passes a client's. Absent: not read.
         header: Option<String> = None,
@@ -158,7 +158,7 @@ section! {
 section! {
     /// The cache of verified tokens.
     RawIdentityCache {
-        /// Memory for verified tokens; 0 is no cache. Bytes, or with a unit.
+        /// Memory for verified tokens; 0 turns the cache off. Bytes, or with a unit.
         max_bytes: ByteSize = ByteSize::mib(16),
     }
 }

@@ -24,7 +24,7 @@ section! {
         grpc: Address = Address(crate::config::DEFAULT_GRPC.to_owned()),
         /// Permissions of Unix sockets, whatever the umask: octal, such as `0660`, for all of them, or by listener, such as `{decisions: 0666}`. By default `0660`, and `0600` for the admin API.
         socket_mode: Option<RawSocketMode> = None,
-        /// Group of Unix sockets, by name or number. Absent: the group that the process has.
+        /// Group of Unix sockets, by name or number. Absent: the group of the process.
         socket_group: Option<SocketGroup> = None,
     }
 }
@@ -35,11 +35,11 @@ section! {
         /// File of the bearer tokens, one a line, of which admin requests must carry one. Relative to the working directory; read again when it changes and on SIGHUP.
         #[serde(skip_serializing_if = "Option::is_none")]
         token_file: Option<String> = None,
-        /// Bearer tokens besides those of the file; for the environment, since a file keeps them better.
+        /// Bearer tokens in addition to those of the file; for the environment, since a file keeps them better.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(with = "Option<Vec<Secret>>", extend("writeOnly" = true))]
         tokens: Option<Vec<Option<Secret>>> = None,
-        /// Host names that the admin API is called by, besides `localhost`, names that end with `.localhost`, and IP addresses. A request with another name is refused.
+        /// Host names that the admin API is called by, in addition to `localhost`, names that end with `.localhost`, and IP addresses. A request with another name is refused.
         #[schemars(with = "Vec<String>")]
         hosts: Vec<Option<String>> = Vec::new(),
         /// The largest body that the admin API takes. Bytes, or with a unit.
@@ -89,7 +89,7 @@ impl Visitor<'_> for TextOrNumber {
     }
 }
 
-/// Permissions, for all sockets or by listener. Digits are read later, where their place can be told.
+/// Permissions, for all sockets or by listener. Digits are read later, where their place is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(in crate::config) enum RawSocketMode {
@@ -116,7 +116,7 @@ impl JsonSchema for RawSocketMode {
     }
 }
 
-/// What a number is told: YAML readers do not agree on what `660` or `0o660` is.
+/// The message about a number: YAML readers do not agree on what `660` or `0o660` is.
 const NOT_A_MODE: &str =
     "must be octal digits with a leading zero, such as `0660`, or a mapping such as `{decisions: 0666}`";
 

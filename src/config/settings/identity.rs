@@ -78,9 +78,9 @@ pub struct ClaimSettings {
     pub method_claim: Option<String>,
     /// What its values stand for.
     pub methods: BTreeMap<String, String>,
-    /// The method if the claim does not tell.
+    /// The method if the claim has no listed value.
     pub default_method: String,
-    /// Claims that tell of a second factor, with the values that do.
+    /// Claims that prove a second factor, with the values that do.
     pub mfa: BTreeMap<String, BTreeSet<String>>,
     /// The entity for `context.token`.
     pub token: Option<UidTemplate>,

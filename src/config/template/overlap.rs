@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::{Part, UidTemplate};
 
-/// Steps after which two templates count as overlapping, because they are too long to be told apart.
+/// Steps after which two templates count as overlapping, because they are too long to compare.
 const MOST_STATES: usize = 20_000;
 
 /// Whether two templates can make one entity.

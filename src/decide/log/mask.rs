@@ -21,7 +21,7 @@ pub(super) struct Masked<'v> {
     paths: Paths<'v>,
 }
 
-/// What becomes of a member of an object.
+/// What happens to a member of an object.
 enum Member<'v> {
     Hidden,
     Shown(Masked<'v>),

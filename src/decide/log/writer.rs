@@ -173,7 +173,7 @@ impl LogWriter {
         if lost > 0 {
             self.state.failed += lost;
             self.shared.metrics.decision_log_dropped.inc_by(lost);
-            tracing::warn!(lost, "nobody reads the decision log {}; what it holds unread is lost", self.sink);
+            tracing::warn!(lost, "no process reads the decision log {}; what it holds unread is lost", self.sink);
         }
     }
 
@@ -404,7 +404,7 @@ impl LogWriter {
         let verb = match failure {
             Failure::Deleted => "was deleted and cannot be made again",
             Failure::Gone => "is a pipe that was removed: make it again, or send SIGUSR1 for a file in its place",
-            Failure::Unattended => "is a pipe that nobody reads: start its reader",
+            Failure::Unattended => "is a pipe that no process reads: start its reader",
             Failure::Write => "cannot be written",
         };
         let mut problem = format!("the decision log {} {verb}", self.sink);
@@ -414,7 +414,7 @@ impl LogWriter {
         if self.state.failure != Some(failure) {
             self.state.failure = Some(failure);
             let fate = match failure {
-                Failure::Unattended => "records wait until somebody does, as many as there is room for",
+                Failure::Unattended => "records wait for a reader, as many as there is room for",
                 _ if self.keep => "records are kept until it can",
                 _ => "records are lost until it can",
             };

@@ -149,7 +149,7 @@ impl Decoded<'_> {
     pub fn context<'p>(&self, packer: &'p Packer) -> Record<'p> {
         match unpack(&packer.out, self.context) {
             Val::Record(record) => record,
-            _ => broken("a context that is no record"),
+            _ => broken("a context that is not a record"),
         }
     }
 }

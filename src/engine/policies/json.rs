@@ -40,7 +40,7 @@ pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Tem
         ));
     }
     let unfit = |error: &dyn std::error::Error| {
-        fail(format!("this is no policy in Cedar's JSON form: {}", diagnose::message(error)))
+        fail(format!("this is not a policy in Cedar's JSON form: {}", diagnose::message(error)))
             .help("compare it with what `cedar translate-policy` writes")
     };
     let (template, read): (ast::Template, _) = if has_slots(&json) {

@@ -124,7 +124,7 @@ impl Parsing<'_> {
                 let template = self.template(&link.template_id, site)?;
                 Template::link(template, PolicyID::from_string(id), values)
             }
-            Kind::Template => broken("a template that is to decide"),
+            Kind::Template => broken("a template among the policies that decide"),
         };
         Ok(made.unwrap_or_else(|_| broken("a policy that Cedar does not make twice")))
     }

@@ -89,7 +89,7 @@ impl<'a> Entity<'a> {
         let at = u32_at(self.bytes, 12) as usize + 4;
         let key = match unpack(self.bytes, cell_at(self.bytes, at + 8 * i)) {
             Val::Text(key) => key,
-            _ => broken("a tag whose key is no text"),
+            _ => broken("a tag whose key is not a text"),
         };
         (key, unpack(self.bytes, cell_at(self.bytes, at + 8 * (self.tag_count() + i))))
     }
@@ -198,7 +198,7 @@ impl RecordHead {
             let buffer = &packer.out;
             let key = |cell: Cell| match unpack(buffer, cell) {
                 Val::Text(key) => key,
-                _ => broken("a tag whose key is no text"),
+                _ => broken("a tag whose key is not a text"),
             };
             parts.tags.sort_unstable_by(|(a, _), (b, _)| key(*a).cmp(key(*b)));
             let at = u32::try_from(packer.out.len()).map_err(|_| TooLarge)?;

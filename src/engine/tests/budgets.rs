@@ -98,7 +98,7 @@ fn a_build_that_nobody_waits_for_is_given_up() {
         })
         .unwrap();
         assert!(
-            errors.len() == 1 && errors[0].passing && errors[0].message.contains("given up"),
+            errors.len() == 1 && errors[0].passing && errors[0].message.contains("abandoned"),
             "{after}: {errors:?}"
         );
     }

@@ -139,7 +139,7 @@ impl<'d> Reader<'d, '_> {
             None => return (templates, operations),
             Some(Value::Object(paths)) => paths,
             Some(_) => {
-                self.findings.errors.push(self.place.at(&["paths"]).error("`paths` is no mapping"));
+                self.findings.errors.push(self.place.at(&["paths"]).error("`paths` is not a mapping"));
                 return (templates, operations);
             }
         };
@@ -149,7 +149,7 @@ impl<'d> Reader<'d, '_> {
                 continue;
             }
             if !path.starts_with('/') {
-                self.findings.errors.push(place.error(format!("`{path}` is no path: it does not begin with `/`")));
+                self.findings.errors.push(place.error(format!("`{path}` is not a path: it does not begin with `/`")));
                 continue;
             }
             templates.push(Template::read(path));
@@ -174,7 +174,7 @@ impl<'d> Reader<'d, '_> {
             match beside.collect::<Vec<_>>().first() {
                 Some(key) if item.get("$ref").is_some() => Err(format!("it has both `$ref` and `{key}`")),
                 _ if found.is_object() => Ok(found),
-                _ => Err("it is no mapping".to_owned()),
+                _ => Err("it is not a mapping".to_owned()),
             }
         });
         let found = match found {
@@ -193,7 +193,7 @@ impl<'d> Reader<'d, '_> {
         };
         for (of, place) in [(item, place.clone()), (found, place.clone())] {
             if of.get(EXTENSION).is_some() {
-                let message = format!("`{EXTENSION}` stands at the root and at operations, and not at a path");
+                let message = format!("`{EXTENSION}` belongs at the root or at an operation, not at a path");
                 self.findings.errors.push(place.at(&[EXTENSION]).error(message));
                 break;
             }
@@ -210,7 +210,7 @@ impl<'d> Reader<'d, '_> {
                 }
                 key if OF_ITEMS.contains(&key) || key.starts_with("x-") => continue,
                 other => {
-                    let message = format!("`{other}` at `{path}` is no operation, and nothing is mapped for it");
+                    let message = format!("`{other}` at `{path}` is not an operation, so nothing is mapped for it");
                     self.findings.warnings.push(place.at(&[other]).error(message).warning());
                     continue;
                 }

@@ -24,7 +24,7 @@ pub(super) fn resolve<'d>(document: &'d Value, value: &'d Value) -> Result<&'d V
         match value.get("$ref") {
             None => return Ok(value),
             Some(Value::String(reference)) => value = target(document, reference)?,
-            Some(_) => return Err("a `$ref` is no text".to_owned()),
+            Some(_) => return Err("a `$ref` is not a text".to_owned()),
         }
     }
     Err(format!("its `$ref`s lead in a circle, or are more than {LONGEST_CHAIN} in a row"))

@@ -112,7 +112,7 @@ impl<'d> Schemas<'d> {
             Value::Bool(true) => Ok((Arc::new(Shape::Any), 1)),
             Value::Bool(false) => Err("its schema is `false`, which nothing satisfies".to_owned()),
             Value::Object(members) => self.object(members, types, depth),
-            _ => Err("its schema is no object".to_owned()),
+            _ => Err("its schema is not an object".to_owned()),
         };
         let done = done.and_then(|(shape, weight)| match weight {
             ..=LARGEST => Ok((shape, weight)),
@@ -137,20 +137,20 @@ impl<'d> Schemas<'d> {
                 "type" | "minLength" | "exclusiveMinimum" | "exclusiveMaximum" => {}
                 _ if key.starts_with("x-") || REMARKS.contains(&key.as_str()) => {}
                 "$ref" => {
-                    let reference = value.as_str().ok_or("a `$ref` is no text")?;
+                    let reference = value.as_str().ok_or("a `$ref` is not a text")?;
                     let (shape, more) = self.compile(target(self.document, reference)?, types, depth + 1)?;
                     parts.push(shape);
                     weight += more;
                 }
                 "enum" => {
-                    let words = value.as_array().ok_or("its `enum` is no list")?;
+                    let words = value.as_array().ok_or("its `enum` is not a list")?;
                     parts.push(words_of(words, types)?);
                     weight += 1;
                 }
                 "const" => parts.push(words_of(std::slice::from_ref(value), types)?),
                 "allOf" | "anyOf" | "oneOf" => {
                     let list = value.as_array().filter(|list| !list.is_empty());
-                    let list = list.ok_or_else(|| format!("its `{key}` is no list of schemas"))?;
+                    let list = list.ok_or_else(|| format!("its `{key}` is not a list of schemas"))?;
                     let mut shapes = Vec::new();
                     for schema in list {
                         let (shape, more) = self.compile(schema, types, depth + 1)?;
@@ -227,7 +227,7 @@ fn types_of(value: &Value) -> Result<Types, String> {
     let names: Vec<&str> = match value {
         Value::String(name) => vec![name],
         Value::Array(names) if !names.is_empty() => {
-            names.iter().map(Value::as_str).collect::<Option<_>>().ok_or("its `type` is no text")?
+            names.iter().map(Value::as_str).collect::<Option<_>>().ok_or("its `type` is not a text")?
         }
         _ => return Err("its `type` is neither a text nor a list of them".to_owned()),
     };
@@ -305,7 +305,7 @@ fn length(members: &Map<String, Value>, types: Option<Types>) -> Result<Option<A
                 .filter(|n| n.fract() == 0.0)
                 .and_then(|n| (0.0..=1e15).contains(&n).then(|| n.to_string().parse().ok()).flatten())
         });
-        let number = number.ok_or_else(|| format!("its `{key}` is no count"))?;
+        let number = number.ok_or_else(|| format!("its `{key}` is not a count"))?;
         Ok(Some(usize::try_from(number).unwrap_or(usize::MAX)))
     };
     let least = read("minLength")?.unwrap_or(0);
@@ -323,7 +323,7 @@ fn range(members: &Map<String, Value>, types: Option<Types>) -> Result<Vec<Arc<S
         match members.get(key) {
             None | Some(Value::Bool(false)) => Ok(None),
             Some(Value::Number(number)) => needs_type(key, types).map(|()| Some(number_of(number))),
-            Some(_) => Err(format!("its `{key}` is no number")),
+            Some(_) => Err(format!("its `{key}` is not a number")),
         }
     };
     // in 3.0 `exclusiveMinimum` says what `minimum` means, in 3.1 it is a bound itself
@@ -347,14 +347,14 @@ fn range(members: &Map<String, Value>, types: Option<Types>) -> Result<Vec<Arc<S
     match number("multipleOf")? {
         None => {}
         Some(Number::Whole(of)) if of > 0 => shapes.push(Arc::new(Shape::Multiple(of))),
-        Some(_) => return Err("its `multipleOf` is no whole number above 0".to_owned()),
+        Some(_) => return Err("its `multipleOf` is not a whole number above 0".to_owned()),
     }
     Ok(shapes)
 }
 
 fn format(members: &Map<String, Value>, types: Option<Types>) -> Result<Vec<Arc<Shape>>, String> {
     let Some(format) = members.get("format") else { return Ok(Vec::new()) };
-    let format = format.as_str().ok_or("its `format` is no text")?;
+    let format = format.as_str().ok_or("its `format` is not a text")?;
     needs_type("format", types)?;
     let types = types.unwrap_or(EVERY);
     let whole = |least: i64, most: i64| {
@@ -422,7 +422,7 @@ pub(super) fn parameters<'d>(
         let list = match of.get("parameters") {
             None | Some(Value::Null) => continue,
             Some(Value::Array(list)) => list,
-            Some(_) => return Err(format!("the `parameters` of the {what} are no list")),
+            Some(_) => return Err(format!("the `parameters` of the {what} are not a list")),
         };
         let mut own: HashMap<&str, &Value> = HashMap::new();
         for parameter in list {

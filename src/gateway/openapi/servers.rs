@@ -36,7 +36,7 @@ pub(super) struct Servers {
 /// # Errors
 /// Which of them cannot be told.
 pub(super) fn read(list: &Value, said: Said) -> Result<Servers, String> {
-    let list = list.as_array().ok_or("`servers` is no list")?;
+    let list = list.as_array().ok_or("`servers` is not a list")?;
     if list.is_empty() {
         return Err("`servers` is empty".to_owned());
     }

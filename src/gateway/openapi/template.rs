@@ -48,7 +48,7 @@ impl Template {
         let mut trouble = None;
         let mut say = |what: String| trouble = trouble.take().or(Some(what));
         let wire = path.find(['?', '#']).map_or(path, |at| {
-            say("its path has a query or a fragment, by which no route tells requests apart".to_owned());
+            say("its path has a query or a fragment, which routes do not distinguish requests by".to_owned());
             // `/a{?b}` is the notation of URI templates
             path[..at].trim_end_matches('{')
         });
@@ -190,7 +190,7 @@ impl Part {
                         Self::Texts(texts)
                     }
                     Ok(_) => {
-                        say(format!("`{segment}` is no segment that a request has"));
+                        say(format!("`{segment}` is not a segment of any request"));
                         Self::Texts(texts)
                     }
                 }
@@ -247,8 +247,8 @@ mod tests {
             ("/a/{x}.json", Some("a whole segment")),
             ("/a/{x", Some("without `}`")),
             ("/a/%zz", Some("encodes nothing")),
-            ("/a%2Fb", Some("is no segment")),
-            ("/a//b", Some("is no segment")),
+            ("/a%2Fb", Some("is not a segment")),
+            ("/a//b", Some("is not a segment")),
             ("/a/../b", Some("no request has")),
             ("/a;b", Some("the decoded text")),
             ("/a?b", Some("a query or a fragment")),

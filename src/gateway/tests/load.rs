@@ -9,12 +9,12 @@ fn what_is_wrong_has_a_line() {
         ("rutes: []", 1, "unknown key `rutes`"),
         ("a: [", 1, "not valid YAML"),
         ("a: 1\na: 2", 2, "not valid YAML"),
-        ("hosts: [A.test]\nroutes: []", 1, "`A.test` is no host"),
-        ("prefix: /v1/\nroutes: []", 1, "is no prefix"),
-        ("namespace: a b\nroutes: []", 1, "is no namespace"),
+        ("hosts: [A.test]\nroutes: []", 1, "`A.test` is not a host"),
+        ("prefix: /v1/\nroutes: []", 1, "is not a prefix"),
+        ("namespace: a b\nroutes: []", 1, "is not a namespace"),
         ("credential: {header: cookie}\nroutes: []", 1, "say under `name` which one"),
         ("credential: {name: x}\nroutes: []", 1, "`name` is for `header: cookie` alone"),
-        ("credential: {header: cookie, name: 'a b'}\nroutes: []", 1, "is no name of a cookie"),
+        ("credential: {header: cookie, name: 'a b'}\nroutes: []", 1, "is not the name of a cookie"),
         ("credential: {header: cookie, name: a, scheme: Bearer}\nroutes: []", 1, "leave `scheme` out"),
         ("service: {path_case: no}\nroutes: []", 1, "`service.path_case`"),
         ("service: {ignores: [anything]}\nroutes: []", 1, "unknown variant"),
@@ -26,7 +26,7 @@ fn what_is_wrong_has_a_line() {
         ("routes:\n  - public: true", 2, "lacks `match`"),
         ("routes:\n  - match: GET /a", 2, "says nothing"),
         ("routes:\n  - match: GET /a\n    public: true\n    action: N::Action::\"view\"", 2, "exclude one another"),
-        ("routes:\n  - match: GET a\n    public: true", 2, "is no match"),
+        ("routes:\n  - match: GET a\n    public: true", 2, "is not a match"),
         ("routes:\n  - match: GET /a\n    public: true\n    allow_paths: [dot_segment]", 4, "unknown variant"),
         (
             "routes:\n  - match: GET /a/{x}\n    public: true\n  - match: GET /a/{y}\n    deny: no",
@@ -35,7 +35,7 @@ fn what_is_wrong_has_a_line() {
         ),
         ("routes:\n  - match: [GET /a, GET /a]\n    public: true", 2, "is mapped at r.yaml:2 already"),
         ("routes:\n  - match: GET /a\n    public: true\n    when: claim.x present", 4, "by its request alone"),
-        ("routes:\n  - match: GET /a\n    public: true\n    when: query.x exists", 4, "is no condition"),
+        ("routes:\n  - match: GET /a\n    public: true\n    when: query.x exists", 4, "is not a condition"),
     ] {
         let problems = load(text).unwrap_err();
         assert!(
@@ -68,7 +68,7 @@ fn what_the_schema_does_not_know_is_an_error() {
             "no entity type `N::Devise`",
         ),
         ("action: move\n    resource: Device::{path.id}", 3, "needs `context.target`"),
-        ("action: move\n    resource: Device::{path.id}\n    context: {target: x}", 6, "is no entity"),
+        ("action: move\n    resource: Device::{path.id}\n    context: {target: x}", 6, "is not an entity"),
         ("action: move\n    resource: Device::{path.id}\n    context: {target: 7}", 6, "this must be a `N::Home`"),
         (
             "action: move\n    resource: Device::{path.id}\n    context:\n      target: Device::{path.id}",

@@ -159,11 +159,11 @@ fn what_no_segment_is_held_to_refuses_its_operation_and_the_rest_loads() {
         (schema("{type: string, enum: [1]}"), "`1` among its values"),
         (schema("{type: integer, const: '1'}"), "among its values"),
         (schema("false"), "`false`"),
-        (schema("7"), "no object"),
+        (schema("7"), "not an object"),
         (schema("{type: string, maxLength: 0}"), "which no segment has"),
-        (schema("{type: string, maxLength: many}"), "no count"),
+        (schema("{type: string, maxLength: many}"), "not a count"),
         (schema("{type: integer, multipleOf: 0}"), "`multipleOf`"),
-        (schema("{allOf: []}"), "no list of schemas"),
+        (schema("{allOf: []}"), "not a list of schemas"),
         (schema("{allOf: [{type: string}, {type: array}]}"), "of type `array`"),
         (schema("{type: integer, allOf: [{type: string}]}"), "exclude one another"),
         (schema("{$ref: '#/components/schemas/Loop'}"), "in a circle"),
@@ -172,7 +172,7 @@ fn what_no_segment_is_held_to_refuses_its_operation_and_the_rest_loads() {
         (schema("{$ref: 'other.yaml#/Kind'}"), "`other.yaml#/Kind` is in another document"),
         (schema("{$ref: 'https://x/y.json'}"), "is in another document"),
         (schema("{$ref: '#Kind'}"), "is an anchor"),
-        (schema("{$ref: 7}"), "no text"),
+        (schema("{$ref: 7}"), "not a text"),
         ("{name: p, in: path, required: true}".to_owned(), "neither `schema` nor `content`"),
         ("{name: p, in: path, content: {application/json: {schema: {}}}}".to_owned(), "`content`"),
         ("{name: p, in: path, style: matrix, schema: {type: string}}".to_owned(), "`style` is `matrix`"),
@@ -485,7 +485,7 @@ fn what_is_no_document_that_is_read_says_so() {
         ("swagger: 2.0\npaths: {}", "this is Swagger 2.0"),
         ("openapi: 4.0.0", "this is OpenAPI `4.0.0`"),
         ("openapi: 3.10.0", "this is OpenAPI `3.10.0`"),
-        ("openapi: 3.1.0\npaths: []", "`paths` is no mapping"),
+        ("openapi: 3.1.0\npaths: []", "`paths` is not a mapping"),
         ("openapi: 3.1.0\npaths: {x: {}}", "does not begin with `/`"),
         ("openapi: 3.1.0\npaths: {/x: {x-palisade: {public: true}}}", "not at a path"),
         ("openapi: 3.1.0\nx-palisade: {strict: 1}", "`true` or `false`"),
@@ -501,6 +501,6 @@ fn what_is_no_document_that_is_read_says_so() {
     assert_eq!(ask(&table, "QUERY /x", &[], Body::NotForwarded), "public");
     assert_eq!(ask(&table, "COPY /x", &[], Body::NotForwarded), "public");
     let (table, told) = read(&later.replace("3.2.0", "3.1.0")).unwrap();
-    assert!(told[0].contains("`query` at `/x` is no operation"), "{told:?}");
+    assert!(told[0].contains("`query` at `/x` is not an operation"), "{told:?}");
     assert_eq!(ask(&table, "QUERY /x", &[], Body::NotForwarded), "refuse no_route");
 }

@@ -131,7 +131,7 @@ fn a_token_file_that_is_half_written_refuses_no_token() {
         drop(file);
         eventually("the new tokens", || ask("new-0").is_none());
         assert_eq!((ask("a"), ask("c")), (None, None), "{how}");
-        assert!(told.iter().any(|told| told.contains("what was read before counts on")), "{how}: {told:?}");
+        assert!(told.iter().any(|told| told.contains("what was read before stays active")), "{how}: {told:?}");
         eventually("all well", || fixture.identity.degraded().is_empty());
         let bad = fixture.metrics.identity_reloads(IdentitySource::ApiTokens, ReloadResult::Bad).get();
         assert_eq!(bad, 0, "{how}");

@@ -9,7 +9,7 @@ pub(super) enum Content {
     Nothing,
     /// Comments alone.
     Comments,
-    /// Something that is to be a policy.
+    /// Something that should be a policy.
     Something,
 }
 

@@ -204,7 +204,7 @@ impl Caution {
         if !had || fs::symlink_metadata(&root.path).is_ok() {
             return None;
         }
-        let message = "the routes were loaded from here, and it does not exist any more; they are kept";
+        let message = "the routes were loaded from here, and it no longer exists; they stay active";
         let help = "bring it back, or restart the sidecar if there are to be no routes";
         Some((Scan::of(tree), Diagnostic::error(root.path.display().to_string(), message).help(help).passing()))
     }

@@ -37,7 +37,7 @@ pub(super) fn read(origin: &str, text: &str, stem: &str) -> Result<Vec<Link>, Ve
     let Value::Array(items) = &document.value else {
         if document.value.as_object().is_some_and(serde_json::Map::is_empty) {
             let problem = Diagnostic::error(origin, "there is no link in this file");
-            return Err(vec![problem.help("write `[]` if there are to be none, or remove the file")]);
+            return Err(vec![problem.help("write `[]` for no links, or remove the file")]);
         }
         let problem = Diagnostic::error(origin, format!("a file of links is a list, not {}", kind(&document.value)));
         return Err(vec![problem.help("write one item a link: `- {template: reader, principal: 'User::\"ann\"'}`")]);

@@ -13,6 +13,8 @@ pub(super) enum Role {
     Entities,
     /// A file of routes.
     Routes,
+    /// A file that is watched, and not loaded.
+    Other,
 }
 
 /// The endings of files of policies, in Cedar's own syntax and in its JSON form.

@@ -147,6 +147,7 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
                 bundle.routes.push((origin, text));
                 held
             }),
+            Role::Other => continue,
         };
         match taken {
             Ok(held) => {

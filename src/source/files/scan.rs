@@ -38,6 +38,8 @@ pub(super) enum Part {
     Schema,
     /// Routes for the gateway endpoints.
     Routes,
+    /// Files that are no part of a bundle, such as tests: they are watched, whatever their names, and not loaded.
+    Other,
 }
 
 /// A directory or file that was named by whoever configured the source.
@@ -161,7 +163,7 @@ impl Walk<'_> {
         let absolute = match path::absolute(given) {
             Ok(absolute) => absolute,
             Err(error) => {
-                return self.problem("", format!("this is no usable path: {error}"), "name a directory or a file");
+                return self.problem("", format!("this path cannot be used: {error}"), "name a directory or a file");
             }
         };
         match resolve(Path::new("/"), &absolute, &mut self.scan.turns) {
@@ -218,6 +220,7 @@ impl Walk<'_> {
             Part::Entities => Role::Entities,
             Part::Schema | Part::Beside => Role::Schema,
             Part::Routes => Role::Routes,
+            Part::Other => Role::Other,
         };
         // whoever named one file may call it what they like
         let name = self.root.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -262,6 +265,7 @@ impl Walk<'_> {
             ),
             Part::Schema | Part::Beside => ("the schema", "create it, or name another with `--schema`"),
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
+            Part::Other => ("files", "create it"),
         };
         let message = format!("this should hold {what}, but it does not exist");
         // it may be a mount that was lost, or comes late
@@ -344,7 +348,7 @@ impl Walk<'_> {
         self.scan.unread += 1;
         if self.scan.unread <= MAX_UNREAD {
             let message = format!(
-                "this directory is not read, since editors give such names to files of their own, and `{file}` is in it"
+                "this directory is not read, since editors use such names for their own files; `{file}` is in it"
             );
             let help = "rename it, move it away, or put a dot before its name";
             self.scan.warnings.push(Diagnostic::error(self.origin(&inner), message).warning().help(help));
@@ -421,7 +425,7 @@ impl Walk<'_> {
                 "this file is not read: entities are in files named `*.json` or `*.ndjson`",
                 "rename it, move it away, or put a dot before its name",
             ),
-            (Part::Routes | Part::Schema | Part::Beside, _) => (
+            (Part::Routes | Part::Schema | Part::Beside | Part::Other, _) => (
                 "this file is not read: routes are in files named `*.yaml`, `*.yml` or `*.json`",
                 "rename it, move it away, or put a dot before its name",
             ),
@@ -431,6 +435,9 @@ impl Walk<'_> {
 
     /// What a file of this name is for in this root.
     fn role(&self, name: &str, at_top: bool) -> Option<Role> {
+        if self.root.part == Part::Other {
+            return (!names::is_skipped(name)).then_some(Role::Other);
+        }
         if self.root.part == Part::Routes {
             return names::is_routes(name).then_some(Role::Routes);
         }
@@ -474,7 +481,8 @@ impl Walk<'_> {
                 return None;
             }
         };
-        if !real.starts_with(&self.top) {
+        // what is not loaded may be anywhere
+        if self.root.part != Part::Other && !real.starts_with(&self.top) {
             if role.is_some() || metadata.is_dir() {
                 let message = format!("the link leads out of `{}`, to `{}`", self.root.path.display(), real.display());
                 self.problem(inner, message, "copy what it leads to, or name that directory itself");
@@ -510,7 +518,7 @@ impl Walk<'_> {
         let max = self.settings.max_files;
         self.seen += 1;
         if self.seen == max + 1 {
-            let message = format!("there are more than {max} files and directories; none from here on was looked at");
+            let message = format!("there are more than {max} files and directories; those from here on are not read");
             self.problem(inner, message, "raise the limit, or put many entities into one NDJSON file");
         }
         self.seen <= max

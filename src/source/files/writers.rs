@@ -151,7 +151,7 @@ mod system {
     #[expect(unsafe_code, reason = "neither the standard library nor `rustix` takes leases")]
     fn control(file: &File, command: libc::c_int, value: libc::c_int) -> Result<(), i32> {
         // SAFETY: the descriptor is open as long as `file` is borrowed, and these commands take a number: they
-        // neither read nor write memory of ours.
+        // neither read nor write our memory.
         let result = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
         if result == -1 { Err(std::io::Error::last_os_error().raw_os_error().unwrap_or_default()) } else { Ok(()) }
     }

@@ -198,13 +198,13 @@ impl Exporter {
         })
     }
 
-    /// Until it is told to end and nothing waits.
+    /// Until it is asked to stop and nothing waits.
     fn run(&mut self) {
         loop {
             if !self.is_closing() && self.shared.waiting.load(Ordering::Acquire) < self.shared.batch {
                 thread::park_timeout(self.delay);
             }
-            // what came before it was told to end is there
+            // what came before it was asked to stop is there
             let closing = self.is_closing();
             loop {
                 let batch: Vec<Vec<u8>> = self.spans.try_iter().take(self.shared.batch).collect();

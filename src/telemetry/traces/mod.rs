@@ -28,7 +28,7 @@ use wire::SpanRecord;
 pub struct Trace {
     ids: Ids,
     recorded: Option<Recorded>,
-    /// What becomes of the request.
+    /// What happens to the request.
     pub notes: Notes,
 }
 
@@ -42,7 +42,7 @@ struct Recorded {
     began: Instant,
 }
 
-/// What becomes of a request, noted wherever that is known.
+/// What happens to a request, noted wherever that is known.
 #[derive(Debug, Default)]
 pub struct Notes {
     allowed: AtomicU32,

@@ -149,7 +149,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
                 // a value may be secret
                 None => self
                     .problems
-                    .push(format!("`{name}` has an entry that is no header (`name=value,…`); it is skipped")),
+                    .push(format!("`{name}` has an entry that is not a header (`name=value,…`); it is skipped")),
             }
         }
         headers
@@ -188,7 +188,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<'_, F> {
                 match pair {
                     Some((name, value)) => set(&name, value),
                     None => self.problems.push(
-                        "`OTEL_RESOURCE_ATTRIBUTES` has an entry that is no `name=value`; it is skipped".to_owned(),
+                        "`OTEL_RESOURCE_ATTRIBUTES` has an entry that is not `name=value`; it is skipped".to_owned(),
                     ),
                 }
             }
@@ -281,7 +281,7 @@ mod tests {
             (&[all, ("OTEL_BSP_MAX_QUEUE_SIZE", "-1")], true, "2048 is used"),
             (&[all, ("OTEL_TRACES_SAMPLER", "x")], true, "`OTEL_TRACES_SAMPLER` is `x`"),
             (&[all, ("OTEL_EXPORTER_OTLP_HEADERS", "secret")], true, "`OTEL_EXPORTER_OTLP_HEADERS` has an entry"),
-            (&[all, ("OTEL_EXPORTER_OTLP_HEADERS", "a=%0d%0ab: c")], true, "no header"),
+            (&[all, ("OTEL_EXPORTER_OTLP_HEADERS", "a=%0d%0ab: c")], true, "not a header"),
             (&[all, ("OTEL_RESOURCE_ATTRIBUTES", "a")], true, "`OTEL_RESOURCE_ATTRIBUTES` has an entry"),
         ] {
             let (settings, problems) = read(variables);

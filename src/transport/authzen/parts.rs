@@ -148,7 +148,7 @@ impl<'a> Defaults<'a> {
         if self.taken > MOST_TAKEN {
             return Err(Problem::bad_request(
                 "batch_too_large",
-                "the defaults count once for each evaluation that takes them, and are too large for so many; split it",
+                "the defaults count once for each evaluation that takes them, and are too large for that many; split it",
             ));
         }
         let subject = match own_subject.as_mut().or(self.subject.as_mut()) {

@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
     /// The revision that the answer must at least be made at, if the request names one.
     pub(super) fn at_least(&self) -> Result<Option<Revision>, Stop> {
         let wrong =
-            || Stop::new(RefusalReason::RevisionNotReached, "`Palisade-At-Least` is no revision, or there twice");
+            || Stop::new(RefusalReason::RevisionNotReached, "`Palisade-At-Least` is not a revision, or is sent twice");
         match self.field(AT_LEAST.as_str()) {
             Field::Absent => Ok(None),
             Field::One(value) => {

@@ -25,6 +25,7 @@ fn test(result: &TestResult) -> Value {
         "name": result.name,
         "passed": result.passed(),
         "got": got(&result.got),
+        "seconds": result.took.as_secs_f64(),
     });
     let mut set = |key: &str, value: Option<Value>| {
         if let Some(value) = value {

@@ -1,38 +1,42 @@
-//! JUnit XML: a suite a file.
+//! JUnit XML: a suite a file. Times are in seconds.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::cli::test::format::human;
-use crate::cli::test::report::{Got, Report};
+use crate::cli::test::report::{Got, Report, TestResult};
 
 pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         to,
-        r#"<testsuites name="palisade" tests="{}" failures="{}" errors="{}">"#,
+        r#"<testsuites name="palisade" tests="{}" failures="{}" errors="{}" time="{}">"#,
         report.results.len(),
         failures(&report.results),
-        errors(&report.results)
+        errors(&report.results),
+        seconds(&report.results)
     )?;
     let mut rest = report.results.as_slice();
     while let Some(first) = rest.first() {
         let (file, others) = rest.split_at(rest.iter().take_while(|result| result.path == first.path).count());
         writeln!(
             to,
-            r#"  <testsuite name="{}" tests="{}" failures="{}" errors="{}">"#,
+            r#"  <testsuite name="{}" tests="{}" failures="{}" errors="{}" time="{}">"#,
             escape(&first.path),
             file.len(),
             failures(file),
-            errors(file)
+            errors(file),
+            seconds(file)
         )?;
         for result in file {
             let line = result.line.map_or_else(String::new, |line| format!(r#" line="{line}""#));
             write!(
                 to,
-                r#"    <testcase classname="{}" name="{}" file="{}"{line}"#,
+                r#"    <testcase classname="{}" name="{}" file="{}"{line} time="{}""#,
                 escape(&result.file),
                 escape(&result.name),
-                escape(&result.path)
+                escape(&result.path),
+                seconds(std::slice::from_ref(result))
             )?;
             if result.passed() {
                 writeln!(to, "/>")?;
@@ -57,11 +61,17 @@ pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "</testsuites>")
 }
 
-fn errors(results: &[crate::cli::test::report::TestResult]) -> usize {
+/// What they took together, on however many threads.
+fn seconds(results: &[TestResult]) -> String {
+    let took: Duration = results.iter().map(|result| result.took).sum();
+    format!("{:.6}", took.as_secs_f64())
+}
+
+fn errors(results: &[TestResult]) -> usize {
     results.iter().filter(|result| matches!(result.got, Got::Broken(_))).count()
 }
 
-fn failures(results: &[crate::cli::test::report::TestResult]) -> usize {
+fn failures(results: &[TestResult]) -> usize {
     results.iter().filter(|result| !result.passed() && !matches!(result.got, Got::Broken(_))).count()
 }
 

@@ -1,5 +1,7 @@
 //! Every format, in full, for one of each outcome.
 
+use std::time::Duration;
+
 use super::*;
 use crate::cli::test::runner::{Options, run_with};
 use crate::cli::test::tests::{bundle, yaml_file};
@@ -20,7 +22,12 @@ const TESTS: &str = r#"tests:
 "#;
 
 fn written(format: Format, quiet: bool, color: bool) -> String {
-    let report = run_with(&bundle(), &[yaml_file(TESTS)], &Options { now: 0, ..Options::default() }).unwrap();
+    let mut report = run_with(&bundle(), &[yaml_file(TESTS)], &Options { now: 0, ..Options::default() }).unwrap();
+    let mut took = Duration::ZERO;
+    for result in &mut report.results {
+        result.took = took;
+        took += Duration::from_micros(1_500);
+    }
     let mut out = Vec::new();
     write(&report, format, quiet, color, &mut out).unwrap();
     String::from_utf8(out).unwrap()

@@ -303,7 +303,7 @@ fn a_burst_is_answered_few_times() {
     }
 }
 
-/// A file that is open and was changed, by each way in which one comes to be.
+/// A file that is open and was changed, by each way in which one is made.
 type Opener<'a> = &'a dyn Fn(&Place) -> fs::File;
 
 #[test]

@@ -1,0 +1,77 @@
+//! `palisade test --report`: several reports at once, and none that is of an earlier run.
+
+use super::*;
+
+#[test]
+fn reports_go_to_files_beside_the_one_on_the_terminal() {
+    let failing = TESTS.replace("allow", "deny");
+    for (files, flags, exit, out, junit, json) in [
+        (&[][..], &[][..], Exit::Success, "1 passed, 0 failed\n", "tests=\"1\" failures=\"0\" errors=\"0\" time=\"", 1),
+        (
+            &[("policies/tests/t.json", failing.as_str())],
+            &[],
+            Exit::TestsFailed,
+            "0 passed, 1 failed\n",
+            "tests=\"1\" failures=\"1\" errors=\"0\"",
+            1,
+        ),
+        (&[("policies/q.cedar", "permit(")], &[], Exit::Invalid, "", "errors=\"1\"", 1),
+        (&[("entities/f.json", "{")], &[], Exit::Invalid, "", "errors=\"1\"", 1),
+        (&[("policies/tests/t.json", "[]")], &[], Exit::TestsFailed, "", "tests=\"0\"", 0),
+        (&[], &["nothing*"], Exit::TestsFailed, "", "tests=\"0\"", 0),
+        (&[], &["--format", "tap"], Exit::Success, "1..1\nok 1 - t.json::one\n", "tests=\"1\"", 1),
+    ] {
+        let dir = bundle(files);
+        let root = at(&dir);
+        let place = |name: &str| format!("{root}/{name}");
+        fs::write(place("r.xml"), "of an earlier run").unwrap();
+        let reports = [format!("junit={}", place("r.xml")), format!("json={}", place("r.json"))];
+        let words = ["test", "-q", "-p", &root, "--report", &reports[0], "--report", &reports[1]];
+        let ran = palisade(&[&words[..], flags].concat());
+        assert_eq!(ran.exit, exit, "{files:?}: {}{}", ran.out, ran.err);
+        assert!(ran.out.ends_with(out) && ran.out.is_empty() == out.is_empty(), "{files:?}: {}", ran.out);
+        let xml = fs::read_to_string(place("r.xml")).unwrap();
+        assert!(xml.starts_with("<?xml") && xml.contains(junit), "{files:?}: {xml}");
+        let text = fs::read_to_string(place("r.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(report["tests"].as_array().unwrap().len(), json, "{files:?}: {report}");
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_a_failure() {
+    let dir = bundle(&[]);
+    let root = at(&dir);
+    let (gone, here) = (format!("junit={root}/no/r.xml"), format!("tap={root}/r.tap"));
+    let ran = palisade(&["test", "-p", &root, "--report", &gone, "--report", &here]);
+    assert_eq!(ran.exit, Exit::Failure);
+    assert!(ran.err.contains("cannot write the report") && ran.err.contains("no/r.xml"), "{}", ran.err);
+    assert!(ran.out.contains("1 passed") && dir.path().join("r.tap").exists(), "the others are written: {}", ran.out);
+    for (words, exit) in [
+        (&["--report", &here, "--report", &here][..], Exit::Usage),
+        (&["--report", "r.xml"], Exit::Usage),
+        (&["--report", "pdf=r"], Exit::Usage),
+        (&["--report", &here, "--list"], Exit::Usage),
+        (&["--watch", "--list"], Exit::Usage),
+    ] {
+        let ran = palisade(&[&["test", "-p", &root], words].concat());
+        assert_eq!(ran.exit, exit, "{words:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_pattern_finds_tests_by_their_names_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("b");
+    let place = place.to_str().unwrap();
+    assert_eq!(palisade(&["init", place]).exit, Exit::Success);
+    let all = palisade(&["test", "--list", "-p", place]).out;
+    let (file, name) = all.lines().next().unwrap().split_once("::").unwrap();
+    let word = name.split(' ').next().unwrap();
+    for pattern in
+        [format!("{word}*"), format!("{file}*"), format!("*{word}*"), format!("{file}::{word}*"), file.to_owned()]
+    {
+        let ran = palisade(&["test", "--list", "-p", place, &pattern]);
+        assert!(ran.out.lines().any(|line| line == format!("{file}::{name}")), "{pattern}: {}{}", ran.out, ran.err);
+    }
+}

@@ -1,0 +1,128 @@
+//! `palisade schema`: what the readers accept, the schema accepts.
+
+use super::*;
+use crate::cli::test::read_tests;
+
+fn yaml(text: &str) -> serde_json::Value {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+#[test]
+fn all_schemas_are_schemas() {
+    for (files, same) in [("config", Some("config")), ("routes", Some("routes")), ("tests", None)] {
+        let ran = palisade(&["schema", files]);
+        assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+        jsonschema::validator_for(&serde_json::from_str(&ran.out).unwrap()).unwrap();
+        if let Some(verb) = same {
+            assert_eq!(palisade(&[verb, "schema"]).out, ran.out);
+        }
+    }
+}
+
+#[test]
+fn the_schema_of_tests_agrees_with_their_reader() {
+    const ONE: &str = "principal: U::a\n    action: b\n    resource: R::c\n    expect: deny\n";
+    let schema = jsonschema::validator_for(&test::json_schema()).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut shipped = 0;
+    for place in ["policies/tests", "src/cli/init/policies/tests"] {
+        for entry in fs::read_dir(root.join(place)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let value =
+                if text.trim_start().starts_with('[') { serde_json::from_str(&text).unwrap() } else { yaml(&text) };
+            let errors: Vec<String> =
+                schema.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            assert!(errors.is_empty(), "{}: {}", path.display(), errors.join("\n"));
+            shipped += 1;
+        }
+    }
+    assert!(shipped >= 15);
+    let dir = tempfile::tempdir().unwrap();
+    let agrees = |name: &str, text: &str, good: bool| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        let read = read_tests(&path).unwrap().iter().all(|file| file.cases.iter().all(|case| case.check.is_ok()));
+        assert_eq!(read, good, "the reader: {text}");
+        assert_eq!(schema.is_valid(&yaml(text)), good, "the schema: {text}");
+    };
+    let test = |members: &str| format!("tests:\n  - name: t\n    {members}\n");
+    for (text, good) in [
+        (test(ONE), true),
+        ("tests: []\n".to_owned(), true),
+        (format!("namespace: A::B\nx-a: 1\nwithout: [[U::z]]\nentities: []\n{}", test(ONE)), true),
+        (format!("defaults: {{context: {{now: '2026-01-01', n: {{ip: '::1'}}}}}}\n{}", test(ONE)), true),
+        (
+            format!(
+                "defaults: {{principal: U::a, expect: allow}}\n{}",
+                test("action: [a, [b]]\n    resource: [[R::a], R::b]")
+            ),
+            true,
+        ),
+        (test("principal: U::a\n    action: b\n    resource: R::c\n    expect: error"), true),
+        (
+            test(&format!(
+                "{ONE}    context: {{a: null, b: [1, {{entity: {{type: U, id: x}}}}], c: {{d: true}}}}\n    reason: []\n    errors: 0"
+            )),
+            true,
+        ),
+        (
+            test(&format!(
+                "{ONE}    entities:\n      - {{uid: {{type: U, id: x}}, like: U::a, attrs: {{}}, unset: [a], parents: [U::b], tags: {{k: v}}}}\n    without: U::q"
+            )),
+            true,
+        ),
+        (test(&format!("{ONE}    entities:\n      - {{uid: U::a, parents: null, unset: x, tags: null}}")), true),
+        ("testz: []\n".to_owned(), false),
+        ("namespace: N\n".to_owned(), false),
+        ("namespace: 1\ntests: []\n".to_owned(), false),
+        ("namespace: a b\ntests: []\n".to_owned(), false),
+        ("tests: {}\n".to_owned(), false),
+        (format!("defaults: {{contxt: {{}}}}\n{}", test(ONE)), false),
+        (format!("entities: [{{uid: U::a, attr: {{}}}}]\n{}", test(ONE)), false),
+        (format!("entities: [{{like: U::a}}]\n{}", test(ONE)), false),
+        (format!("without: [nobody]\n{}", test(ONE)), false),
+        (test("expect: deny"), false),
+        (test("principal: U::a\n    action: b\n    resource: R::c"), false),
+        (format!("defaults: {{principal: U::a}}\n{}", test("action: b\n    resource: R::c")), false),
+        (test(&ONE.replace("deny", "maybe")), false),
+        (test(&ONE.replace("U::a", "alice")), false),
+        (test(&ONE.replace("U::a", "'R::'")), false),
+        (test(&ONE.replace("U::a", "[]")), false),
+        (test(&ONE.replace("U::a", "7")), false),
+        (test(&format!("{ONE}    principle: U::a")), false),
+        (test(&format!("{ONE}    errors: many")), false),
+        (test(&format!("{ONE}    errors: -1")), false),
+        (test(&format!("{ONE}    context: {{a: 1.5}}")), false),
+        (test(&format!("{ONE}    context: {{a: [null]}}")), false),
+        (test(&format!("{ONE}    context: [a]")), false),
+        (test(&format!("{ONE}    context: {{a: {{datetime: 5}}}}")), false),
+        (test(&format!("{ONE}    reason: [1]")), false),
+        (test(&format!("{}    reason: [a]", ONE.replace("deny", "error"))), false),
+        (test(&format!("{}    errors: 1", ONE.replace("deny", "error"))), false),
+    ] {
+        agrees("t.yaml", &text, good);
+    }
+    const REQUEST: &str =
+        r#""request":{"principal":"U::\"a\"","action":{"type":"Action","id":"b"},"resource":"R::\"c\""}"#;
+    for (members, good) in [
+        (
+            format!(r#"{REQUEST},"decision":"Allow","name":"n","why":"w","reason":["a"],"num_errors":0,"entities":[]"#),
+            true,
+        ),
+        (format!(r#"{REQUEST},"decision":"ERROR","why":null,"reason":null,"num_errors":null,"entities":null"#), true),
+        (String::new(), false),
+        (REQUEST.to_owned(), false),
+        (format!(r#"{REQUEST},"decision":"maybe""#), false),
+        (format!(r#"{REQUEST},"decision":true"#), false),
+        (format!(r#"{REQUEST},"decision":"deny","reasons":[]"#), false),
+        (format!(r#"{REQUEST},"decision":"deny","reason":"a""#), false),
+        (format!(r#"{REQUEST},"decision":"deny","reason":[1]"#), false),
+        (format!(r#"{REQUEST},"decision":"deny","num_errors":-1"#), false),
+        (format!(r#"{REQUEST},"decision":"deny","name":1"#), false),
+        (r#""request":{},"decision":"deny""#.to_owned(), false),
+        (r#""request":[],"decision":"deny""#.to_owned(), false),
+    ] {
+        agrees("t.json", &format!("[{{{members}}}]"), good);
+    }
+}
