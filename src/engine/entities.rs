@@ -104,7 +104,10 @@ impl Reader<'_> {
 fn one(value: &Value<'_>, schema: Option<&SchemaModel>, of_request: bool) -> Result<Entity, String> {
     let named = |message: String| format!("{}{message}", name_of(value));
     strict::entity(value, schema).map_err(named)?;
-    let read = || Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar));
+    let read = || {
+        let read = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar));
+        read.map_err(|error| diagnose::message(&error))
+    };
     let misfit = || misfit::entity(value, schema);
     // actions are the schema's: they have no entity type there
     let is_action = value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty));
@@ -112,8 +115,7 @@ fn one(value: &Value<'_>, schema: Option<&SchemaModel>, of_request: bool) -> Res
         let conforms = |entity| Entities::from_entities([entity], schema.map(|s| &s.cedar)).is_ok();
         misfit::before_cedar(misfit(), || !read().is_ok_and(conforms)).map_err(named)?;
     }
-    let words = |error| misfit().map_or_else(|| diagnose::message(&error), |misfit| misfit.message);
-    let entity = read().map_err(words).map_err(named)?;
+    let entity = read().map_err(|cedars| named(misfit().map_or(cedars, |misfit| misfit.message)))?;
     let core: &cedar_policy_core::ast::Entity = entity.as_ref();
     let residual = |value: &PartialValue| matches!(value, PartialValue::Residual(_));
     if core.attrs().chain(core.tags()).any(|(_, value)| residual(value)) {

@@ -165,7 +165,10 @@ pub fn request<'c>(
     let declared = schema.and_then(|schema| schema.context(&request.action));
     strict::members(&context, declared, "context")
         .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
-    let read = || Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)));
+    let read = || {
+        let read = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)));
+        read.map_err(|error| diagnose::message(&error))
+    };
     let whole = |context| {
         let (principal, action, resource) = (principal.clone(), action.clone(), resource.clone());
         Request::new(principal, action, resource, context, schema.map(|s| &s.cedar))
@@ -173,14 +176,13 @@ pub fn request<'c>(
     let misfit = || misfit::context(&context, declared, &request.action);
     let invalid = |message| RequestError::new("invalid_context", "/context", message);
     misfit::before_cedar(misfit(), || !read().is_ok_and(|context| whole(context).is_ok())).map_err(invalid)?;
-    let words =
-        |error: &dyn std::error::Error| misfit().map_or_else(|| diagnose::message(error), |misfit| misfit.message);
-    let cedar_context = read().map_err(|error| invalid(words(&error)))?;
+    let words = |cedars| misfit().map_or(cedars, |misfit| misfit.message);
+    let cedar_context = read().map_err(|cedars| invalid(words(cedars)))?;
     if matches!(cedar_context.as_ref(), cedar_policy_core::ast::Context::RestrictedResidual(_)) {
         return Err(RequestError::new("invalid_context", "/context", "an `unknown` value cannot be decided upon"));
     }
     let cedar_request = whole(cedar_context).map_err(|error| match &error {
-        RequestValidationError::InvalidContext(_) => invalid(words(&error)),
+        RequestValidationError::InvalidContext(_) => invalid(words(diagnose::message(&error))),
         _ => invalid_request(&error, schema),
     })?;
     Ok((cedar_request, context, filled))

@@ -109,7 +109,8 @@ fn keyword(line: &Line, written: &Written, report: &mut Report<'_>) {
             "leave it out, and name the servers here",
         ),
         ("option", "forwarded") => {
-            if line.words.iter().any(|word| of_client(word, written)) {
+            let is_clients = line.words.iter().any(|word| of_client(word, written));
+            if is_clients {
                 header(line.at, "forwarded", true, report);
             }
         }
