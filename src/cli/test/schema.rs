@@ -148,6 +148,13 @@ fn yaml_test() -> Value {
             }),
         ),
         (
+            "unknown".to_owned(),
+            json!({
+                "description": "Whether the denial is about an entity that is not stored. Without this it fails the test.",
+                "type": "boolean",
+            }),
+        ),
+        (
             "entities".to_owned(),
             entities("Entities for this test, in addition to those of the file and of the bundle."),
         ),
@@ -239,6 +246,10 @@ fn json_test() -> Value {
                 "description": "How many policies fail to evaluate.",
                 "type": ["integer", "null"],
                 "minimum": 0,
+            },
+            "unknown": {
+                "description": "Whether the denial is about an entity that is not stored. Without this it fails the test.",
+                "type": "boolean",
             },
             "entities": {
                 "description": "Entities instead of those of the bundle: an array, or the name of a file of them.",

@@ -261,7 +261,7 @@ impl Walk<'_> {
             }
             Part::Entities => (
                 "entities",
-                "create it or mount it, name another with `--entities`, or set `load.allow_empty_entities: true` if there are none",
+                "create it or mount it, name another with `--entities`, or set `load.allow_empty_entities: true` if none exist",
             ),
             Part::Schema | Part::Beside => ("the schema", "create it, or name another with `--schema`"),
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
