@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::engine::broken::broken;
 use crate::engine::compiled::{self, Lineage, Seen};
-use crate::engine::conform;
+use crate::engine::conform::{self, Name};
 use crate::engine::diagnose;
 use crate::engine::entities as documents;
 use crate::engine::layout::is_action_type;
@@ -163,7 +163,7 @@ pub fn request<'c>(
     }
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
     let declared = schema.and_then(|schema| schema.context(&request.action));
-    strict::members(&context, declared, "context")
+    strict::members(&context, declared, &Name::Root("context"))
         .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
     let read = || {
         let read = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)));

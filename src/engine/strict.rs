@@ -6,6 +6,7 @@
 //! reader takes the plain forms alone, to which none of this applies.)
 
 use crate::domain::{Value, closest};
+use crate::engine::conform::Name;
 use crate::engine::decode::uid_parts;
 use crate::engine::schema::{Members, SchemaModel, Type};
 
@@ -29,18 +30,19 @@ pub fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), Str
         }
     }
     if let Some(found) = value.get("uid") {
-        uid(found, "uid")?;
+        uid(found, &Name::Root("uid"))?;
     }
     for (i, parent) in value.get("parents").and_then(Value::as_array).unwrap_or_default().iter().enumerate() {
-        uid(parent, &format!("parents[{i}]"))?;
+        uid(parent, &Name::Element(&Name::Root("parents"), i))?;
     }
     let declared = value.get("uid").and_then(uid_parts).and_then(|(ty, _)| schema?.entity_type(ty));
     for (key, found) in value.get("attrs").and_then(Value::as_object).unwrap_or_default() {
         let ty = declared.and_then(|declared| declared.attributes.get(&**key)).map(|member| &member.ty);
-        self::value(found, ty, &format!("attrs.{key}"))?;
+        self::value(found, ty, &Name::Member(&Name::Root("attrs"), key))?;
     }
     for (key, found) in value.get("tags").and_then(Value::as_object).unwrap_or_default() {
-        self::value(found, declared.and_then(|declared| declared.tags.as_ref()), &format!("tags.{key}"))?;
+        let ty = declared.and_then(|declared| declared.tags.as_ref());
+        self::value(found, ty, &Name::Member(&Name::Root("tags"), key))?;
     }
     Ok(())
 }
@@ -49,74 +51,75 @@ pub fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), Str
 ///
 /// # Errors
 /// Which member, where, in words.
-pub fn members(value: &Value<'_>, declared: Option<&Members>, path: &str) -> Result<(), String> {
+pub fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), String> {
     for (key, found) in value.as_object().unwrap_or_default() {
         let ty = declared.and_then(|declared| declared.get(&**key)).map(|member| &member.ty);
-        self::value(found, ty, &format!("{path}.{key}"))?;
+        self::value(found, ty, &Name::Member(place, key))?;
     }
     Ok(())
 }
 
-/// Recurses with the nesting of the JSON, which is bounded.
-fn value(value: &Value<'_>, ty: Option<&Type>, path: &str) -> Result<(), String> {
+/// Recurses with the nesting of the JSON, which is bounded. The place is written only where something is wrong: keys may
+/// be as long as the request, and elements as many.
+fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), String> {
     match value {
         Value::Array(elements) => {
             let element = match ty {
                 Some(Type::Set(element)) => Some(&**element),
                 _ => None,
             };
-            elements.iter().enumerate().try_for_each(|(i, found)| self::value(found, element, &format!("{path}[{i}]")))
+            elements.iter().enumerate().try_for_each(|(i, found)| self::value(found, element, &Name::Element(place, i)))
         }
-        Value::Object(_) if value.get("__entity").is_some() || matches!(ty, Some(Type::Entity(_))) => uid(value, path),
+        Value::Object(_) if value.get("__entity").is_some() || matches!(ty, Some(Type::Entity(_))) => uid(value, place),
         Value::Object(_) if value.get("__extn").is_some() || matches!(ty, Some(Type::Extension(_))) => {
-            call(value, path)
+            call(value, place)
         }
         Value::Object(_) => {
             let declared = match ty {
                 Some(Type::Record(declared)) => Some(&**declared),
                 _ => None,
             };
-            members(value, declared, path)
+            members(value, declared, place)
         }
         _ => Ok(()),
     }
 }
 
-fn uid(value: &Value<'_>, path: &str) -> Result<(), String> {
+fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
     let inner = match value.get("__entity") {
         Some(inner) => {
-            only(value, &["__entity"], path)?;
+            only(value, &["__entity"], place)?;
             inner
         }
         None => value,
     };
-    only(inner, UID, path)
+    only(inner, UID, place)
 }
 
-fn call(value: &Value<'_>, path: &str) -> Result<(), String> {
+fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
     let inner = match value.get("__extn") {
         Some(inner) => {
-            only(value, &["__extn"], path)?;
+            only(value, &["__extn"], place)?;
             inner
         }
         None => value,
     };
-    only(inner, CALL, path)?;
+    only(inner, CALL, place)?;
     for key in ["arg", "args"] {
         if let Some(found) = inner.get(key) {
-            self::value(found, None, path)?;
+            self::value(found, None, place)?;
         }
     }
     Ok(())
 }
 
-fn only(value: &Value<'_>, known: &[&str], path: &str) -> Result<(), String> {
+fn only(value: &Value<'_>, known: &[&str], place: &Name<'_>) -> Result<(), String> {
     match value.as_object().unwrap_or_default().iter().find(|(key, _)| !known.contains(&&**key)) {
         None => Ok(()),
         Some((key, _)) => {
             let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
             let near = suggestion(key, known.iter().copied());
-            Err(format!("`{path}`: unknown member `{key}`{near}; expected {} and nothing else", names.join(", ")))
+            Err(format!("`{place}`: unknown member `{key}`{near}; expected {} and nothing else", names.join(", ")))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes that requests, answers and streams hold, counted against bounds that all connections share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -28,13 +29,21 @@ pub struct Budget {
     passed: AtomicUsize,
     /// So much was held that its memory is worth giving back.
     crowded: AtomicBool,
+    /// A thread is about to give it back.
+    giving_back: Arc<AtomicBool>,
 }
 
 impl Budget {
     /// A budget of that many bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { most, used: AtomicUsize::new(0), passed: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
+        Self {
+            most,
+            used: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
+            crowded: AtomicBool::new(false),
+            giving_back: Arc::default(),
+        }
     }
 
     /// How many bytes are held at the moment.
@@ -70,12 +79,18 @@ impl Budget {
         if before - bytes < CROWD / 8
             && self.crowded.load(Ordering::Relaxed)
             && self.crowded.swap(false, Ordering::Relaxed)
+            && !self.giving_back.swap(true, Ordering::Relaxed)
         {
+            let giving_back = self.giving_back.clone();
             // on a thread of its own, since it takes long; without one the memory stays until the next crowd has left
-            let _ = start_thread("palisade-memory", None, || {
+            let started = start_thread("palisade-memory", None, move || {
                 std::thread::sleep(CROWD_GONE);
+                giving_back.store(false, Ordering::Relaxed);
                 give_back_freed();
             });
+            if started.is_err() {
+                self.giving_back.store(false, Ordering::Relaxed);
+            }
         }
     }
 }

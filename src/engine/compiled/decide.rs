@@ -1,7 +1,7 @@
 //! One decision, from the request as it came in.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy_core::ast;
@@ -258,23 +258,20 @@ fn explain(
     go_on: GoOn<'_>,
 ) -> Result<Vec<PolicyError>, Unsettled> {
     let set = &snapshot.core.compiled;
-    let mut missing: Option<(u32, Arc<str>)> = None;
+    // a uid may be as long as the request: it is written once, however many policies look for its entity
+    let mut missing: HashMap<u32, Arc<str>> = HashMap::new();
     let mut errors = Vec::with_capacity(failed.len());
     let mut parsing = snapshot.core.policies.parsing(&snapshot.core.settings.limits);
     let mut cedars = None;
     for (position, failure) in failed {
         let entry = &set.entries[*position as usize];
         if let Failure::NoEntity(id) = failure {
-            let message = match &missing {
-                Some((known, message)) if known == id => message.clone(),
-                _ => {
-                    // in Cedar's words
-                    let message = format!("entity `{}` does not exist", uid_of(*id, decoded, env));
-                    let message: Arc<str> = cut_text(message, MAX_EXPLANATION).into();
-                    missing.insert((*id, message)).1.clone()
-                }
-            };
-            errors.push(PolicyError { policy_id: entry.id.clone(), message });
+            let message = missing.entry(*id).or_insert_with(|| {
+                // in Cedar's words
+                let message = format!("entity `{}` does not exist", uid_of(*id, decoded, env));
+                cut_text(message, MAX_EXPLANATION).into()
+            });
+            errors.push(PolicyError { policy_id: entry.id.clone(), message: message.clone() });
             continue;
         }
         if !go_on() {

@@ -104,6 +104,26 @@ fn a_build_that_nobody_waits_for_is_given_up() {
     }
 }
 
+/// Two uids of a megabyte, that policies miss in turn: each is written once, not once for each policy.
+#[test]
+fn long_uids_are_written_once_however_many_policies_miss_them() {
+    let pair = "permit (principal, action, resource) when { principal.n == 1 };\
+                permit (principal, action, resource) when { resource.n == 1 };";
+    let both = Both::plain(&pair.repeat(1_000), "[]");
+    let id = "\u{ad}".repeat(250_000);
+    let uid = |ty: &'static str| Uid { type_name: ty.into(), id: id.clone().into() };
+    let request = AccessRequest::new(uid("U"), Uid::parse("Action::\"x\"").unwrap(), uid("R"));
+    let decided = both.compiled.decide(&request, 0).unwrap();
+    assert_eq!(decided.errors.len(), 2_000);
+    // policies that miss the same entity share one message
+    let shared = |a: usize, b: usize| Arc::ptr_eq(&decided.errors[a].message, &decided.errors[b].message);
+    let of = |text: &str| (0..2_000).filter(|i| decided.errors[*i].message.starts_with(text)).collect::<Vec<_>>();
+    for list in [of("entity `U::"), of("entity `R::")] {
+        assert_eq!(list.len(), 1_000);
+        assert!(list.windows(2).all(|pair| shared(pair[0], pair[1])));
+    }
+}
+
 #[test]
 fn a_decision_that_nobody_waits_for_is_given_up_between_policies() {
     let forbid = "forbid (principal, action, resource) when { principal.n + 9223372036854775807 > 0 };";
