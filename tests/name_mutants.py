@@ -211,7 +211,10 @@ pub mod gateway {
         }
         #[derive(Clone, Copy, Default)]
         pub struct Peer;
-        pub trait Headers { fn field(&self, name: &str) -> Field<'_>; }
+        pub trait Headers {
+            fn field(&self, name: &str) -> Field<'_>;
+            fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>>;
+        }
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Field<'a> { Absent, One(&'a [u8]), Repeated }
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +229,16 @@ pub mod gateway {
                     }
                 }
                 found
+            }
+            fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
+                let lines = self.iter().filter(|(other, _)| same_name(other.as_ref(), name));
+                let mut found = Vec::new();
+                for (at, (other, value)) in lines.enumerate() {
+                    if is_twin(other.as_ref(), name) { return None; }
+                    if at > 0 { found.extend_from_slice(b", "); }
+                    found.extend_from_slice(value.as_ref());
+                }
+                Some(found.into())
             }
         }
     }

@@ -83,17 +83,15 @@ pub(super) fn check(
     if !ignores(Ignored::MethodOverride) {
         methods::check(facts, query, at)?;
     }
-    let pairs = match facts.headers.field("forwarded") {
-        Field::Absent => Some(Vec::new()),
-        Field::One(value) => forwarded::pairs(value),
-        Field::Repeated => None,
-    };
+    // proxies that add a line of their own, as HAProxy does, and those that add to the last one say the same
+    let lines = facts.headers.list("forwarded");
+    let pairs = lines.as_deref().and_then(forwarded::pairs);
     let obeyed = [(Ignored::HostOverride, "host_override"), (Ignored::PathOverride, "path_override")];
     let obeyed = obeyed.into_iter().find(|(what, _)| !ignores(*what));
     let pairs = match (pairs, obeyed) {
         (None, Some((_, code))) => {
-            let message = "`Forwarded` is there twice, or is not what RFC 7239 has: pairs of `by`, `for`, `host`, `proto` and \
-                           `secret`, each once for a proxy, with plain values";
+            let message = "`Forwarded` is not what RFC 7239 has: pairs of `by`, `for`, `host`, `proto` and `secret`, each once \
+                           for a proxy, with plain values";
             return refuse(code, message);
         }
         (pairs, _) => pairs.unwrap_or_default(),
@@ -291,6 +289,24 @@ mod tests {
             (("X-Method", "x"), "passes"),
         ] {
             assert_eq!(asked("GET", None, &[header], Body::NotForwarded), expected, "{header:?}");
+        }
+        for (first, second, expected) in [
+            ("for=10.0.0.1", "for=10.0.0.2", "passes"),
+            ("for=10.0.0.1;host=api.test", "for=10.0.0.2;proto=http;host=\"api.test:80\"", "passes"),
+            ("for=10.0.0.1;proto=https", "", "passes"),
+            ("for=_x", "by=api.test;for=unknown", "passes"),
+            ("for=10.0.0.1;host=api.test", "for=10.0.0.2;host=other.test", "host_override"),
+            ("for=10.0.0.1;host=other.test", "for=10.0.0.2;host=api.test", "host_override"),
+            ("for=10.0.0.1", "by=machine", "host_override"),
+            ("for=10.0.0.1", "proto=a/b", "path_override"),
+            // a text in quotes that ends in the other line, and what is of no RFC in either
+            ("for=\"10.0.0.1", "10.0.0.2\"", "host_override"),
+            ("for=\"_a", "host=other.test\"", "host_override"),
+            ("for=10.0.0.1", "xhost=other.test", "host_override"),
+            ("for=10.0.0.1 host=other.test", "for=10.0.0.2", "host_override"),
+        ] {
+            let both = [("Forwarded", first), ("X-Other", "1"), ("forwarded", second)];
+            assert_eq!(asked("GET", None, &both, Body::NotForwarded), expected, "{first:?} {second:?}");
         }
         for (query, expected) in [
             ("_method=DELETE", "method_override"),
