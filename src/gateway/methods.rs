@@ -217,7 +217,7 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
         || (media.parts && parts::names_one(kind, bytes, &is_method))
         || match media.json {
             Json::No => false,
-            Json::Like => json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method)),
+            Json::Like => like_json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method)),
             // whoever reads it all the same may find anything
             Json::Yes => json_asks(bytes, &asks_by_name).unwrap_or(!read_later),
         };
@@ -239,7 +239,7 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
         || (media.parts && part_says_another(kind, bytes, own, at))
         || match media.json {
             Json::No => false,
-            Json::Like => json_asks(bytes, &member).unwrap_or_else(|()| quotes()),
+            Json::Like => like_json_asks(bytes, &member).unwrap_or_else(|()| quotes()),
             Json::Yes => json_asks(bytes, &member).unwrap_or(!read_later),
         };
     if says && !(at.knows_of_body)() { refuse(PLAIN_OF_BODY) } else { Ok(()) }
@@ -257,8 +257,22 @@ fn json_asks(bytes: &[u8], asks: &dyn Fn(&str, &Value<'_>) -> bool) -> Result<bo
     if !hides && !may_name_one(bytes) {
         return Ok(false);
     }
+    document_asks(bytes, asks)
+}
+
+/// The same of one document.
+fn document_asks(bytes: &[u8], asks: &dyn Fn(&str, &Value<'_>) -> bool) -> Result<bool, ()> {
     let value = Value::parse(bytes).map_err(|_| ())?;
     Ok(value.as_object().is_some_and(|members| members.iter().any(|(name, value)| asks(name, value))))
+}
+
+/// Whether a document asks for another method, or one of several where each line is one, as in bulks of Elasticsearch. All
+/// lines are read: a service may take the first for the whole body, or any.
+fn like_json_asks(bytes: &[u8], asks: &dyn Fn(&str, &Value<'_>) -> bool) -> Result<bool, ()> {
+    json_asks(bytes, asks).or_else(|()| {
+        let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        lines.try_fold(false, |found, line| Ok(document_asks(line, asks)? || found))
+    })
 }
 
 /// Whether some letters of ASCII may be written with more bytes than UTF-8 gives them, which lax readers take.

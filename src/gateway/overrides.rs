@@ -383,7 +383,7 @@ mod tests {
     #[test]
     fn bodies_that_ask_for_another_method_are_refused() {
         let (form, json) = ("application/x-www-form-urlencoded", "application/json");
-        let parts = "multipart/form-data; boundary=x";
+        let (parts, lines) = ("multipart/form-data; boundary=x", "application/x-ndjson");
         for (kind, body, expected) in [
             (form, "_method=DELETE", "method_override"),
             (form, "a=1&%5Fmethod=DELETE", "method_override"),
@@ -437,6 +437,23 @@ mod tests {
             ("text/plain; a=/json", r#"{"_method": "DELETE"} {"a": 2}"#, "method_override"),
             ("text/plain; a=/json", r#"{"\u005fmethod": "DELETE"} {"a": 2}"#, "method_override"),
             ("application/x-ndjson", "{\"method\": 1}\n{\"payment_method\": 2}", "passes"),
+            // each line is a document, of which the members at the top count
+            (lines, "{\"index\":{}}\n{\"http\":{\"request\":{\"method\":\"GET\"}}}", "passes"),
+            (lines, "{\"index\":{}}\n{\"http\":{\"request\":{\"_method\":\"GET\"}}}\n", "passes"),
+            (lines, "{\"index\":{}}\r\n\r\n{\"name\":\"caf\\u00e9\"}\r\n", "passes"),
+            (lines, "{\"name\":\"caf\\u00e9\"}\n[\"_method\", \"method\", \"GET\"]\n7", "passes"),
+            (lines, "{\"a\":\"method\"}\n{\"b\":\"GET\"}", "passes"),
+            (lines, "{\"a\":1}\n{\"method\":\"GET\"}", "method_override"),
+            (lines, "{\"a\":1}\n{\"m\\u0065thod\":\"G\\u0045T\"}", "method_override"),
+            (lines, "{\"a\":1}\n{\"\\u005fmethod\":1}\n{}", "method_override"),
+            (lines, "{\"_method\":1}\n{\"a\":1}", "method_override"),
+            (lines, "{\"method\":\"card\"}\n{\"method\":\"POST\"}", "passes"),
+            // more than a document in a line, or less than one: any text counts
+            (lines, "{\"a\":1}{\"http\":{\"_method\":\"GET\"}}", "method_override"),
+            (lines, "{\"a\":1}\n{\"http\":{\"_method\":\"GET\"}", "method_override"),
+            (lines, "{\"a\":1}\r{\"_method\":\"GET\"}", "method_override"),
+            (lines, "{\"a\":1}\n{\"b\":1,\"b\":\"caf\\u00e9\"}", "method_override"),
+            ("text/plain", "{\"index\":{}}\n{\"http\":{\"request\":{\"method\":\"GET\"}}}", "passes"),
             ("application/json; charset=utf-16", "{}", "method_override"),
             (json, r#"{"_method": "DELETE"}"#, "method_override"),
             (json, r#"{"\u005fmethod": "DELETE"}"#, "method_override"),
