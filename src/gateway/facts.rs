@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_list_are_joined() {
-        let headers = vec![("X-Via", "a"), ("X-Lone", "1"), ("x-via", "b, c"), ("X_Two", "2"), ("X-Two", "3"), ("X-VIA", "")];
+        let headers =
+            vec![("X-Via", "a"), ("X-Lone", "1"), ("x-via", "b, c"), ("X_Two", "2"), ("X-Two", "3"), ("X-VIA", "")];
         for (name, expected) in
             [("x-via", Some("a, b, c, ")), ("x-lone", Some("1")), ("x-two", None), ("x-none", Some(""))]
         {

@@ -86,8 +86,7 @@ fn a_body_is_read_once_whatever_is_asked_of_it() {
 
 #[test]
 fn a_form_is_searched_once_whatever_is_asked_of_it() {
-    let queries: String =
-        (0..256).map(|n| format!("      - when: query.q{n} given\n        deny: no\n")).collect();
+    let queries: String = (0..256).map(|n| format!("      - when: query.q{n} given\n        deny: no\n")).collect();
     let table = table(&format!(
         "  - match: POST /seen/{{id}}\n    action: view\n    resource: Device::{{path.id}}\n    also:\n{queries}"
     ));
