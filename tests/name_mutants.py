@@ -58,11 +58,13 @@ MUTANTS = [
     ("methods: _method", "methods", '["method", "httpmethod"]', '["none", "httpmethod"]'),
     ("methods: marks before", "methods", "trim_start_matches(['[', ']', '?', '_'])", "trim_start_matches(['[', ']', '?'])"),
     ("methods: marks behind", "methods", "rest.trim_start_matches('_')", "rest"),
-    ("methods: a plain field of the query", "methods", "says_another(query, facts.method) && !(at.knows_of_query)()", "false"),
+    ("methods: a plain field of the query", "methods", "says_another(query, facts.method, at) && !(at.knows_of_query)()", "false"),
     ("methods: the request's own", "methods", " && !word.eq_ignore_ascii_case(own)", ""),
     ("methods: other words", "methods", "WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))", "true"),
-    ("methods: a plain field of parts", "methods", "(media.parts && part_says_another(kind, bytes, own))", "false"),
-    ("methods: a plain member", "methods", "value => value.as_str().is_some_and(|word| is_another(word, own)),", "_ => false,"),
+    ("methods: a plain field of parts", "methods", "(media.parts && part_says_another(kind, bytes, own, at))", "false"),
+    ("methods: words in capitals", "methods", " || CAPITALS.contains(&word)", ""),
+    ("methods: what the path is mapped for", "methods", " || (at.is_mapped)(word)", ""),
+    ("methods: a plain member", "methods", "value => value.as_str().is_some_and(|word| is_another(word, own, at)),", "_ => false,"),
     ("methods: in lists", "methods", "rest.is_empty() || rest.starts_with(['[', ']'])", "rest.is_empty()"),
     ("methods: in brackets", "methods", "name.trim_start_matches(['[', ']', '?', '_'])", "name.trim_start_matches('_')"),
     ("methods: encoded names", "methods", "matches!(byte, b'%' | b'\\\\')", "false"),
@@ -70,7 +72,8 @@ MUTANTS = [
     ("methods: parts", "methods", "(media.parts && parts::names_one(kind, bytes, &is_method))", "false"),
     ("methods: JSON", "methods", "members.iter().any(|(name, value)| asks(name, value))", "false"),
     ("methods: JSON that is broken", "methods", "json_asks(bytes, &asks_by_name).unwrap_or(!read_later)", "json_asks(bytes, &asks_by_name).unwrap_or(false)"),
-    ("methods: what is like JSON", "methods", "json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method))", "json_asks(bytes, &asks_by_name).unwrap_or(false)"),
+    ("methods: what is like JSON", "methods", "like_json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method))", "like_json_asks(bytes, &asks_by_name).unwrap_or(false)"),
+    ("methods: lines of JSON", "methods", "Ok(document_asks(line, asks)? || found)", "Ok(document_asks(line, asks)? && found)"),
     ("methods: escapes in what is like JSON", "methods", ' || word.contains("\\\\u00")', ""),
     ("methods: JSON in UTF-16", "methods", "filter(|byte| *byte != 0)", "filter(|_| true)"),
     ("methods: JSON in too many bytes", "methods", "has_overlong(bytes) || ", ""),
@@ -209,7 +212,10 @@ pub mod gateway {
         }
         #[derive(Clone, Copy, Default)]
         pub struct Peer;
-        pub trait Headers { fn field(&self, name: &str) -> Field<'_>; }
+        pub trait Headers {
+            fn field(&self, name: &str) -> Field<'_>;
+            fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>>;
+        }
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Field<'a> { Absent, One(&'a [u8]), Repeated }
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +230,16 @@ pub mod gateway {
                     }
                 }
                 found
+            }
+            fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
+                let lines = self.iter().filter(|(other, _)| same_name(other.as_ref(), name));
+                let mut found = Vec::new();
+                for (at, (other, value)) in lines.enumerate() {
+                    if is_twin(other.as_ref(), name) { return None; }
+                    if at > 0 { found.extend_from_slice(b", "); }
+                    found.extend_from_slice(value.as_ref());
+                }
+                Some(found.into())
             }
         }
     }

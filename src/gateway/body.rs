@@ -92,9 +92,8 @@ pub(super) fn seen<'x>(
         }
         let mut fields = Hits::default();
         query::names(&text).for_each(|name| fields.note(asked, &name, 0));
-        found.extend(
-            names.iter().filter(|name| query::has_unreadable_name(&text) || fields.any(asked, name, &|_| true)),
-        );
+        let is_any = query::has_unreadable_name(&text);
+        found.extend(names.iter().filter(|name| is_any || fields.any(asked, name, &|_| true)));
     }
     if media.parts {
         let kind = match facts.headers.field("content-type") {

@@ -48,6 +48,10 @@ impl RequestFacts<'_> {
 pub trait Headers {
     /// The header of that name, which is in lower case.
     fn field(&self, name: &str) -> Field<'_>;
+
+    /// All lines of a header that is a list (RFC 9110, 5.3), joined with commas, and an empty text where there is none.
+    /// `None` if one is there under a name that only some readers take for it.
+    fn list(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 }
 
 /// What headers of one name there are.
@@ -143,11 +147,33 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
         }
         found
     }
+
+    fn list(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut found: Option<Cow<'_, [u8]>> = None;
+        for (other, value) in self.iter().filter(|(other, _)| same_name(other.as_ref(), name)) {
+            if is_twin(other.as_ref(), name) {
+                return None;
+            }
+            match &mut found {
+                Some(lines) => {
+                    let lines = lines.to_mut();
+                    lines.extend_from_slice(b", ");
+                    lines.extend_from_slice(value.as_ref());
+                }
+                None => found = Some(Cow::Borrowed(value.as_ref())),
+            }
+        }
+        Some(found.unwrap_or_default())
+    }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
     fn field(&self, name: &str) -> Field<'_> {
         self.as_slice().field(name)
+    }
+
+    fn list(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.as_slice().list(name)
     }
 }
 
@@ -162,5 +188,16 @@ mod tests {
         assert_eq!(headers.field("x-id"), Field::Repeated);
         assert_eq!(headers.field("x-lone"), Field::Repeated);
         assert_eq!(headers.field("x-none"), Field::Absent);
+    }
+
+    #[test]
+    fn the_lines_of_a_list_are_joined() {
+        let headers =
+            vec![("X-Via", "a"), ("X-Lone", "1"), ("x-via", "b, c"), ("X_Two", "2"), ("X-Two", "3"), ("X-VIA", "")];
+        for (name, expected) in
+            [("x-via", Some("a, b, c, ")), ("x-lone", Some("1")), ("x-two", None), ("x-none", Some(""))]
+        {
+            assert_eq!(headers.list(name).as_deref(), expected.map(str::as_bytes), "{name}");
+        }
     }
 }

@@ -34,11 +34,59 @@ const MARKED_FIELDS: [&str; 2] = ["method", "httpmethod"];
 /// A field that some take for the method (Restlet does), and most for something else. So what it says counts.
 pub(super) const PLAIN_FIELD: &str = "method";
 
-/// What it may say, in any case.
-const WORDS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
+/// What it may say, in any case: methods that are no words of anything else.
+const WORDS: [&str; 21] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "PATCH",
+    "OPTIONS",
+    "TRACE",
+    "CONNECT",
+    "BASELINE-CONTROL",
+    "M-SEARCH",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "ORDERPATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
 
-/// What it may say too. In small letters most are words of a service's own: `unlock` of a door.
-const CAPITALS: [&str; 8] = ["COPY", "MOVE", "LOCK", "UNLOCK", "MKCOL", "PROPFIND", "PROPPATCH", "PURGE"];
+/// What it may say too: the other methods that IANA lists, and those that caches and devices obey. In small letters most
+/// are words of a service's own: `unlock` of a door, `checkout` of a basket.
+const CAPITALS: [&str; 24] = [
+    "ACL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MOVE",
+    "MSEARCH",
+    "NOTIFY",
+    "PURGE",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "SUBSCRIBE",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UNSUBSCRIBE",
+    "UPDATE",
+];
 
 /// Why a form is refused that the sidecar does not see.
 const UNSEEN: &str = "the body may be a form that asks for another method (`_method`), as that of a `POST` without \
@@ -72,7 +120,7 @@ pub(super) fn check(facts: &RequestFacts<'_>, query: Option<&str>, at: At<'_>) -
         if query::names(query).any(|it| is_method(&it)) {
             return refuse("the query asks for another method");
         }
-        if says_another(query, facts.method) && !(at.knows_of_query)() {
+        if says_another(query, facts.method, at) && !(at.knows_of_query)() {
             return refuse(PLAIN_OF_QUERY);
         }
     }
@@ -107,24 +155,27 @@ fn ends_a_name(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with(['[', ']'])
 }
 
-/// Whether it is a method, and not `own`.
-fn is_another(word: &str, own: &str) -> bool {
+/// Whether it is a method, and not `own`. One that the path is mapped for is one in any case: a service that has `MERGE`
+/// may take it in small letters.
+fn is_another(word: &str, own: &str, at: At<'_>) -> bool {
     let word = word.trim_matches(|c: char| c.is_whitespace() || c.is_control() || c == '"');
-    let known = WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)) || CAPITALS.contains(&word);
-    known && !word.eq_ignore_ascii_case(own)
+    let known = || {
+        WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)) || CAPITALS.contains(&word) || (at.is_mapped)(word)
+    };
+    !word.is_empty() && !word.eq_ignore_ascii_case(own) && known()
 }
 
 /// Whether a query or a form says by [`PLAIN_FIELD`] that another method is meant.
-fn says_another(text: &str, own: &str) -> bool {
+fn says_another(text: &str, own: &str, at: At<'_>) -> bool {
     text.split(['&', ';', '?']).any(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        is_plain_method(&query::lenient(name)) && is_another(&query::lenient(value), own)
+        is_plain_method(&query::lenient(name)) && is_another(&query::lenient(value), own, at)
     })
 }
 
 /// The same of parts of a form: one has the name, and a line is a method.
-fn part_says_another(content_type: &[u8], bytes: &[u8], own: &str) -> bool {
-    let line = |line: &[u8]| is_another(&String::from_utf8_lossy(line), own);
+fn part_says_another(content_type: &[u8], bytes: &[u8], own: &str, at: At<'_>) -> bool {
+    let line = |line: &[u8]| is_another(&String::from_utf8_lossy(line), own, at);
     parts::names_one(content_type, bytes, &is_plain_method)
         && bytes.split(|byte| matches!(byte, b'\r' | b'\n')).any(line)
 }
@@ -166,7 +217,7 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
         || (media.parts && parts::names_one(kind, bytes, &is_method))
         || match media.json {
             Json::No => false,
-            Json::Like => json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method)),
+            Json::Like => like_json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method)),
             // whoever reads it all the same may find anything
             Json::Yes => json_asks(bytes, &asks_by_name).unwrap_or(!read_later),
         };
@@ -178,17 +229,17 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
         is_plain_method(name)
             && match value {
                 Value::Array(elements) => {
-                    elements.iter().any(|it| it.as_str().is_some_and(|word| is_another(word, own)))
+                    elements.iter().any(|it| it.as_str().is_some_and(|word| is_another(word, own, at)))
                 }
-                value => value.as_str().is_some_and(|word| is_another(word, own)),
+                value => value.as_str().is_some_and(|word| is_another(word, own, at)),
             }
     };
-    let quotes = || quotes_one(bytes, &is_plain_method) && quotes_one(bytes, &|word| is_another(word, own));
-    let says = (media.form && may_name_one(bytes) && says_another(&String::from_utf8_lossy(bytes), own))
-        || (media.parts && part_says_another(kind, bytes, own))
+    let quotes = || quotes_one(bytes, &is_plain_method) && quotes_one(bytes, &|word| is_another(word, own, at));
+    let says = (media.form && may_name_one(bytes) && says_another(&String::from_utf8_lossy(bytes), own, at))
+        || (media.parts && part_says_another(kind, bytes, own, at))
         || match media.json {
             Json::No => false,
-            Json::Like => json_asks(bytes, &member).unwrap_or_else(|()| quotes()),
+            Json::Like => like_json_asks(bytes, &member).unwrap_or_else(|()| quotes()),
             Json::Yes => json_asks(bytes, &member).unwrap_or(!read_later),
         };
     if says && !(at.knows_of_body)() { refuse(PLAIN_OF_BODY) } else { Ok(()) }
@@ -206,8 +257,22 @@ fn json_asks(bytes: &[u8], asks: &dyn Fn(&str, &Value<'_>) -> bool) -> Result<bo
     if !hides && !may_name_one(bytes) {
         return Ok(false);
     }
+    document_asks(bytes, asks)
+}
+
+/// The same of one document.
+fn document_asks(bytes: &[u8], asks: &dyn Fn(&str, &Value<'_>) -> bool) -> Result<bool, ()> {
     let value = Value::parse(bytes).map_err(|_| ())?;
     Ok(value.as_object().is_some_and(|members| members.iter().any(|(name, value)| asks(name, value))))
+}
+
+/// Whether a document asks for another method, or one of several where each line is one, as in bulks of Elasticsearch. All
+/// lines are read: a service may take the first for the whole body, or any.
+fn like_json_asks(bytes: &[u8], asks: &dyn Fn(&str, &Value<'_>) -> bool) -> Result<bool, ()> {
+    json_asks(bytes, asks).or_else(|()| {
+        let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        lines.try_fold(false, |found, line| Ok(document_asks(line, asks)? || found))
+    })
 }
 
 /// Whether some letters of ASCII may be written with more bytes than UTF-8 gives them, which lax readers take.

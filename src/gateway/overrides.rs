@@ -61,6 +61,8 @@ pub(super) struct At<'x> {
     pub(super) reads_body: bool,
     /// The path is mapped for more than one method.
     pub(super) other_methods: &'x dyn Fn() -> bool,
+    /// Whether the path is mapped for a method of that name, in whatever case.
+    pub(super) is_mapped: &'x dyn Fn(&str) -> bool,
     /// The routes know a field [`PLAIN_FIELD`](methods::PLAIN_FIELD) of the query.
     pub(super) knows_of_query: &'x dyn Fn() -> bool,
     /// The routes know one of the body.
@@ -81,17 +83,15 @@ pub(super) fn check(
     if !ignores(Ignored::MethodOverride) {
         methods::check(facts, query, at)?;
     }
-    let pairs = match facts.headers.field("forwarded") {
-        Field::Absent => Some(Vec::new()),
-        Field::One(value) => forwarded::pairs(value),
-        Field::Repeated => None,
-    };
+    // proxies that add a line of their own, as HAProxy does, and those that add to the last one say the same
+    let lines = facts.headers.list("forwarded");
+    let pairs = lines.as_deref().and_then(forwarded::pairs);
     let obeyed = [(Ignored::HostOverride, "host_override"), (Ignored::PathOverride, "path_override")];
     let obeyed = obeyed.into_iter().find(|(what, _)| !ignores(*what));
     let pairs = match (pairs, obeyed) {
         (None, Some((_, code))) => {
-            let message = "`Forwarded` is there twice, or is not what RFC 7239 has: pairs of `by`, `for`, `host`, `proto` and \
-                           `secret`, each once for a proxy, with plain values";
+            let message = "`Forwarded` is not what RFC 7239 has: pairs of `by`, `for`, `host`, `proto` and `secret`, each once \
+                           for a proxy, with plain values";
             return refuse(code, message);
         }
         (pairs, _) => pairs.unwrap_or_default(),
@@ -159,6 +159,7 @@ mod tests {
             At {
                 reads_body: false,
                 other_methods: &|| true,
+                is_mapped: &|word| word.eq_ignore_ascii_case("REBOOT"),
                 knows_of_query: &|| false,
                 knows_of_body: &|| false,
                 is_host: &|host| ["admin", "other.test"].contains(&host),
@@ -197,6 +198,7 @@ mod tests {
             let at = At {
                 reads_body,
                 other_methods: &|| other_methods,
+                is_mapped: &|_| false,
                 knows_of_query: &|| false,
                 knows_of_body: &|| false,
                 is_host: &|_| false,
@@ -288,6 +290,24 @@ mod tests {
         ] {
             assert_eq!(asked("GET", None, &[header], Body::NotForwarded), expected, "{header:?}");
         }
+        for (first, second, expected) in [
+            ("for=10.0.0.1", "for=10.0.0.2", "passes"),
+            ("for=10.0.0.1;host=api.test", "for=10.0.0.2;proto=http;host=\"api.test:80\"", "passes"),
+            ("for=10.0.0.1;proto=https", "", "passes"),
+            ("for=_x", "by=api.test;for=unknown", "passes"),
+            ("for=10.0.0.1;host=api.test", "for=10.0.0.2;host=other.test", "host_override"),
+            ("for=10.0.0.1;host=other.test", "for=10.0.0.2;host=api.test", "host_override"),
+            ("for=10.0.0.1", "by=machine", "host_override"),
+            ("for=10.0.0.1", "proto=a/b", "path_override"),
+            // a text in quotes that ends in the other line, and what is of no RFC in either
+            ("for=\"10.0.0.1", "10.0.0.2\"", "host_override"),
+            ("for=\"_a", "host=other.test\"", "host_override"),
+            ("for=10.0.0.1", "xhost=other.test", "host_override"),
+            ("for=10.0.0.1 host=other.test", "for=10.0.0.2", "host_override"),
+        ] {
+            let both = [("Forwarded", first), ("X-Other", "1"), ("forwarded", second)];
+            assert_eq!(asked("GET", None, &both, Body::NotForwarded), expected, "{first:?} {second:?}");
+        }
         for (query, expected) in [
             ("_method=DELETE", "method_override"),
             ("a=1&_METHOD=DELETE", "method_override"),
@@ -329,6 +349,23 @@ mod tests {
             ("a=?method=DELETE", "method_override"),
             ("method=MOVE", "method_override"),
             ("method=unlock", "passes"),
+            ("method=MERGE", "method_override"),
+            ("method=REPORT", "method_override"),
+            ("method=SUBSCRIBE", "method_override"),
+            ("method=LINK", "method_override"),
+            ("method=VERSION-CONTROL", "method_override"),
+            ("method=mkcalendar", "method_override"),
+            ("method=%20PROPFIND%0a", "method_override"),
+            ("method[]=UPDATE", "method_override"),
+            // the path is mapped for it
+            ("method=REBOOT", "method_override"),
+            ("method=reboot", "method_override"),
+            ("method=report", "passes"),
+            ("method=subscribe", "passes"),
+            ("method=checkout", "passes"),
+            ("method=SHUTDOWN", "passes"),
+            ("method=Link", "passes"),
+            ("method=%20", "passes"),
             ("method=GET", "passes"),
             ("method=get", "passes"),
             ("method=card", "passes"),
@@ -346,7 +383,7 @@ mod tests {
     #[test]
     fn bodies_that_ask_for_another_method_are_refused() {
         let (form, json) = ("application/x-www-form-urlencoded", "application/json");
-        let parts = "multipart/form-data; boundary=x";
+        let (parts, lines) = ("multipart/form-data; boundary=x", "application/x-ndjson");
         for (kind, body, expected) in [
             (form, "_method=DELETE", "method_override"),
             (form, "a=1&%5Fmethod=DELETE", "method_override"),
@@ -357,6 +394,16 @@ mod tests {
             (parts, "--x\r\nContent-Disposition: form-data; name=\"__method\"\r\n\r\nPUT\r\n--x--", "method_override"),
             (form, "method=DELETE", "method_override"),
             (form, "method=POST", "passes"),
+            (form, "method=MERGE", "method_override"),
+            (form, "method=Reboot", "method_override"),
+            (form, "method=merge", "passes"),
+            (json, r#"{"method": "SUBSCRIBE"}"#, "method_override"),
+            (json, r#"{"method": "subscribe"}"#, "passes"),
+            (json, r#"{"method": ["card", "reboot"]}"#, "method_override"),
+            (json, r#"{"method": ""}"#, "passes"),
+            (parts, "--x\r\nContent-Disposition: form-data; name=\"method\"\r\n\r\nLINK\r\n--x--", "method_override"),
+            (parts, "--x\r\nContent-Disposition: form-data; name=\"method\"\r\n\r\nreboot\r\n--x--", "method_override"),
+            (parts, "--x\r\nContent-Disposition: form-data; name=\"method\"\r\n\r\nlink\r\n--x--", "passes"),
             (form, "method=card", "passes"),
             (parts, "--x\r\nContent-Disposition: form-data; name=\"method\"\r\n\r\nPUT\r\n--x--", "method_override"),
             (parts, "--x\r\nContent-Disposition: form-data; name=\"method\"\r\n\r\ncard\r\n--x--", "passes"),
@@ -390,6 +437,23 @@ mod tests {
             ("text/plain; a=/json", r#"{"_method": "DELETE"} {"a": 2}"#, "method_override"),
             ("text/plain; a=/json", r#"{"\u005fmethod": "DELETE"} {"a": 2}"#, "method_override"),
             ("application/x-ndjson", "{\"method\": 1}\n{\"payment_method\": 2}", "passes"),
+            // each line is a document, of which the members at the top count
+            (lines, "{\"index\":{}}\n{\"http\":{\"request\":{\"method\":\"GET\"}}}", "passes"),
+            (lines, "{\"index\":{}}\n{\"http\":{\"request\":{\"_method\":\"GET\"}}}\n", "passes"),
+            (lines, "{\"index\":{}}\r\n\r\n{\"name\":\"caf\\u00e9\"}\r\n", "passes"),
+            (lines, "{\"name\":\"caf\\u00e9\"}\n[\"_method\", \"method\", \"GET\"]\n7", "passes"),
+            (lines, "{\"a\":\"method\"}\n{\"b\":\"GET\"}", "passes"),
+            (lines, "{\"a\":1}\n{\"method\":\"GET\"}", "method_override"),
+            (lines, "{\"a\":1}\n{\"m\\u0065thod\":\"G\\u0045T\"}", "method_override"),
+            (lines, "{\"a\":1}\n{\"\\u005fmethod\":1}\n{}", "method_override"),
+            (lines, "{\"_method\":1}\n{\"a\":1}", "method_override"),
+            (lines, "{\"method\":\"card\"}\n{\"method\":\"POST\"}", "passes"),
+            // more than a document in a line, or less than one: any text counts
+            (lines, "{\"a\":1}{\"http\":{\"_method\":\"GET\"}}", "method_override"),
+            (lines, "{\"a\":1}\n{\"http\":{\"_method\":\"GET\"}", "method_override"),
+            (lines, "{\"a\":1}\r{\"_method\":\"GET\"}", "method_override"),
+            (lines, "{\"a\":1}\n{\"b\":\"caf\\u00e9\"", "method_override"),
+            ("text/plain", "{\"index\":{}}\n{\"http\":{\"request\":{\"method\":\"GET\"}}}", "passes"),
             ("application/json; charset=utf-16", "{}", "method_override"),
             (json, r#"{"_method": "DELETE"}"#, "method_override"),
             (json, r#"{"\u005fmethod": "DELETE"}"#, "method_override"),

@@ -81,6 +81,8 @@ pub(super) fn has_name(query: &str, wanted: &dyn Fn(&str) -> bool) -> bool {
 /// Whether a name has encoded bytes that are not UTF-8. Some readers leave such bytes out, others make letters of them, so
 /// it may be any name. Bytes that stand there as they are do not count: most bodies with such are no forms.
 pub(super) fn has_unreadable_name(query: &str) -> bool {
+    #[cfg(test)]
+    tests::LOOKED.with(|looked| looked.set(looked.get() + 1));
     let is_lossy = |name: &str| name.contains(char::REPLACEMENT_CHARACTER);
     query.split(['&', ';', '?']).any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
@@ -139,8 +141,19 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// How many texts were searched for a name that cannot be read on this thread.
+        pub(super) static LOOKED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(in crate::gateway) fn texts_searched() -> usize {
+        LOOKED.with(Cell::get)
+    }
 
     #[test]
     fn one_value_or_none_or_a_fault() {

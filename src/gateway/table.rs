@@ -1,5 +1,6 @@
 //! The route table: which routes there are for a host, and which of them a request matches.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use foldhash::fast::RandomState;
@@ -198,7 +199,11 @@ impl RouteTable {
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
         let reads_body = self.among(mapped).any(|route| route.reads_body);
-        let other_methods = || trie.has_other_methods(&target, facts.method);
+        // a form may have a hundred thousand values: the tree is walked once
+        let methods = OnceCell::new();
+        let methods = || methods.get_or_init(|| trie.methods(&target));
+        let other_methods = || methods().iter().any(|method| *method != facts.method);
+        let is_mapped = |word: &str| methods().binary_search(&word.to_ascii_uppercase().as_str()).is_ok();
         // The same routes for another name are no danger. A name with a dot that no file has is one of those whose files say
         // no `hosts`; without a dot it is a machine's.
         let is_host = |host: &str| match self.named_tree(host) {
@@ -209,6 +214,7 @@ impl RouteTable {
         let at = overrides::At {
             reads_body,
             other_methods: &other_methods,
+            is_mapped: &is_mapped,
             knows_of_query: &|| know(&|route| route.knows_of_query(methods::PLAIN_FIELD)),
             knows_of_body: &|| know(&|route| route.knows_of_body(methods::PLAIN_FIELD)),
             is_host: &is_host,

@@ -210,12 +210,16 @@ impl Trie {
         }
     }
 
-    /// Whether another method than `method` is mapped at the path of `target`, with a final slash or without.
-    pub(super) fn has_other_methods(&self, target: &Target<'_>, method: &str) -> bool {
-        [0, 1].into_iter().any(|slash| match self.walk(0, &target.segments, slash) {
-            Walk::Found(leaf) => leaf.methods.iter().any(|(name, _)| **name != *method),
-            Walk::Barred | Walk::Nowhere => false,
-        })
+    /// The methods that are mapped at the path of `target`, with a final slash or without, in order.
+    pub(super) fn methods(&self, target: &Target<'_>) -> Vec<&str> {
+        let leaf = |slash| match self.walk(0, &target.segments, slash) {
+            Walk::Found(leaf) => Some(leaf),
+            Walk::Barred | Walk::Nowhere => None,
+        };
+        let mut found: Vec<&str> = [0, 1].into_iter().filter_map(leaf).flat_map(Leaf::methods).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// Whether the path of `target` is kept from captures, because a literal may be meant.

@@ -133,7 +133,7 @@ fn a_path_has_the_methods_of_both_its_forms() {
         ("/none", "POST", false),
     ] {
         let parsed = Target::parse(target.as_bytes()).unwrap();
-        assert_eq!(trie.has_other_methods(&parsed, method), expected, "{method} {target}");
+        assert_eq!(trie.methods(&parsed).iter().any(|found| *found != method), expected, "{method} {target}");
     }
 }
 

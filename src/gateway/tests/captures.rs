@@ -82,6 +82,38 @@ fn a_capture_has_one_value() {
 }
 
 #[test]
+fn what_the_page_says_of_forms_and_literals_holds() {
+    let table = table(
+        "  - {match: 'GET,PUT /b/open', public: true}
+  - match: GET,PUT /b/{name}
+    action: view
+    resource: Device::{path.name}
+  - {match: 'GET,PUT /c/{name}', when: path.name is open, public: true}
+  - match: GET,PUT /c/{name}
+    when: path.name is not open
+    action: view
+    resource: Device::{path.name}
+",
+    );
+    let (form, json) = ("application/x-www-form-urlencoded", "application/json");
+    for (request, kind, body, expected) in [
+        ("GET /b/open?name=secret", form, "", "public"),
+        ("GET /c/open?name=secret", form, "", "refuse ambiguous_value"),
+        ("GET /c/open?name=open", form, "", "public"),
+        ("GET /c/7", form, "", "view Device::7"),
+        ("GET /c/7?name=open", form, "", "refuse ambiguous_value"),
+        ("PUT /b/7?name=7", form, "", "view Device::7"),
+        ("PUT /b/7", json, r#"{"name": "7"}"#, "view Device::7"),
+        ("PUT /b/7", json, r#"{"name": "8"}"#, "refuse ambiguous_value"),
+        ("PUT /b/7", form, "name=7", "refuse ambiguous_value"),
+        ("PUT /b/7", form, "other=7", "view Device::7"),
+    ] {
+        let found = ask(&table, request, &[("Content-Type", kind)], Body::Whole(body.as_bytes()));
+        assert_eq!(found, expected, "{request} {kind} {body}");
+    }
+}
+
+#[test]
 fn a_body_names_no_other() {
     let table = table(ROUTES);
     for (request, body, expected) in [

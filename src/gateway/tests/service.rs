@@ -148,6 +148,54 @@ fn a_plain_field_that_says_another_method_is_for_the_route_to_know() {
 }
 
 #[test]
+fn a_plain_field_may_not_say_a_method_that_the_path_is_mapped_for() {
+    let table = table(
+        "  - match: POST /d/{id}
+    action: edit
+    resource: Device::{path.id}
+  - match: MERGE,REBOOT /d/{id}
+    action: move
+    resource: Device::{path.id}
+    context: {target: Home::h}
+  - match: WIPE /d/{id}/
+    deny: no
+  - match: POST /other
+    action: edit
+    resource: Device::o
+",
+    );
+    let (form, json) = ("application/x-www-form-urlencoded", "application/json");
+    for (word, there, elsewhere) in [
+        ("MERGE", false, false),
+        ("merge", false, true),
+        ("REBOOT", false, true),
+        ("Reboot", false, true),
+        ("wipe", false, true),
+        ("SUBSCRIBE", false, false),
+        ("subscribe", true, true),
+        ("POST", true, true),
+        ("card", true, true),
+    ] {
+        for (path, passes, own) in [("/d/7", there, "edit Device::7"), ("/other", elsewhere, "edit Device::o")] {
+            let expected = if passes { own } else { "refuse method_override" };
+            for (query, kind, body) in [
+                (format!("?method={word}"), json, "{}".to_owned()),
+                (String::new(), form, format!("a=1&method={word}")),
+                (String::new(), json, format!(r#"{{"method": "{word}"}}"#)),
+            ] {
+                let found = ask(
+                    &table,
+                    &format!("POST {path}{query}"),
+                    &[("Content-Type", kind)],
+                    Body::Whole(body.as_bytes()),
+                );
+                assert_eq!(found, expected, "{path}{query} {body}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_machine_has_no_name_of_a_host_with_other_routes() {
     let one = |hosts: &str, path: &str| {
         format!("namespace: N\n{hosts}routes:\n  - match: GET {path}\n    action: view\n    resource: Device::d\n")

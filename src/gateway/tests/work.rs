@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::gateway::asked::tests::names_read;
+use crate::gateway::query::tests::texts_searched;
 
 /// How many members a body has besides.
 const MEMBERS: usize = 5_000;
@@ -81,6 +82,27 @@ fn a_body_is_read_once_whatever_is_asked_of_it() {
     let (found, read) = cost(&table, "POST /seen/7?q=1", parts, &heads);
     assert_eq!(found, "view Device::7");
     assert!(read <= 2_000 * 50, "{read} names were read");
+}
+
+#[test]
+fn a_form_is_searched_once_whatever_is_asked_of_it() {
+    let queries: String = (0..256).map(|n| format!("      - when: query.q{n} given\n        deny: no\n")).collect();
+    let table = table(&format!(
+        "  - match: POST /seen/{{id}}\n    action: view\n    resource: Device::{{path.id}}\n    also:\n{queries}"
+    ));
+    let form = "application/x-www-form-urlencoded";
+    for (request, body, expected) in [
+        ("POST /seen/7", "a%41=1&".repeat(900), "view Device::7"),
+        ("POST /seen/7?x=1", "a%41=1&".repeat(900), "view Device::7"),
+        ("POST /seen/7", format!("%ff=1&{}", "a%41=1&".repeat(900)), "refuse ambiguous_value"),
+    ] {
+        let before = texts_searched();
+        let (found, read) = cost(&table, request, form, &body);
+        assert_eq!(found, expected, "{request}");
+        let searched = texts_searched() - before;
+        // the body and the query
+        assert!(searched <= 2 && read <= 2_000, "{request}: {searched} texts, {read} names");
+    }
 }
 
 #[test]

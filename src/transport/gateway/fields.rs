@@ -1,5 +1,7 @@
 //! The headers of a gateway's request as name and value, in whatever form they came.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use smallvec::SmallVec;
 
@@ -97,5 +99,9 @@ impl<'a> Fields<'a> {
 impl Headers for Fields<'_> {
     fn field(&self, name: &str) -> gateway::Field<'_> {
         self.0.as_slice().field(name)
+    }
+
+    fn list(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.0.as_slice().list(name)
     }
 }

@@ -44,6 +44,15 @@ pub(super) fn of_client(header: &str, value: &str) -> bool {
     })
 }
 
+/// Whether a client may write a part of a value by which a destination is chosen. Here the host and the path count too:
+/// that they were checked says nothing of where they lead.
+pub(super) fn is_of_client(value: &str) -> bool {
+    commands(value).any(|(name, argument)| match name {
+        "METADATA" => !WRITTEN.contains(&argument.split(':').next().unwrap_or_default()),
+        name => !OWN.iter().any(|own| name.starts_with(own)),
+    })
+}
+
 /// The commands in a format, each with its argument; `%%` is a sign and no command.
 fn commands(format: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = format;
@@ -70,6 +79,25 @@ fn commands(format: &str) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_says_where_a_connection_leads() {
+        for (value, expected) in [
+            ("%REQ(x-dest)%", true),
+            ("%REQ(:authority)%", true),
+            ("%PATH(NQ)%:80", true),
+            ("%REQUESTED_SERVER_NAME%", true),
+            ("%DYNAMIC_METADATA(a:b)%", true),
+            ("%FILTER_STATE(a:PLAIN)%", true),
+            ("%METADATA(ROUTE:a:b)%", false),
+            ("%DOWNSTREAM_LOCAL_ADDRESS%", false),
+            ("%ENVIRONMENT(X)%:80", false),
+            ("10.0.0.1:80", false),
+            ("%%REQ(x-dest)%%", false),
+        ] {
+            assert_eq!(is_of_client(value), expected, "{value}");
+        }
+    }
 
     #[test]
     fn whose_word_a_value_is() {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::domain::Diagnostic;
 use crate::gateway::lint::envoy::{canonical, filters, formats, is_check, is_kind};
 use crate::gateway::lint::node::Node;
-use crate::gateway::lint::{IDENTITY, headers, is_identity, pattern};
+use crate::gateway::lint::{IDENTITY, NOT_CHECKED, headers, is_identity, pattern};
 
 /// Where headers of a request are changed.
 const LISTS: &[&str] =
@@ -15,6 +15,15 @@ const LISTS: &[&str] =
 
 /// Where parameters of a query are.
 const QUERIES: &str = "query_parameter_mutations";
+
+/// What filters keep of a request or a connection, and Envoy goes by when it chooses where that leads.
+const DESTINATIONS: &[&str] = &[
+    "envoy.filters.listener.original_dst.local_ip",
+    "envoy.network.transport_socket.original_dst_address",
+    "envoy.tcp_proxy.cluster",
+    "envoy.upstream.dynamic_host",
+    "envoy.upstream.dynamic_port",
+];
 
 /// What is wrong in anything below `root`, where these read HTTP in listeners.
 pub(super) fn lint(root: &Node<'_>, managers: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
@@ -42,6 +51,7 @@ pub(super) fn lint(root: &Node<'_>, managers: &[Node<'_>], findings: &mut Vec<Di
         }
     }
     chosen(root, findings);
+    kept(root, findings);
 }
 
 /// What is changed in front of the check, as the sidecar sees it too: by filters that stand there, and by what routes set
@@ -173,6 +183,34 @@ fn chosen(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
         let set = |value: &Value| value.get(key).is_some_and(|set| !matches!(set, Value::Null | Value::Bool(false)));
         for node in root.all(&set).iter().filter_map(|node| node.get(key)) {
             findings.push(node.warning("envoy-override-set", what, format!("leave `{key}` out")));
+        }
+    }
+}
+
+/// Where a filter keeps a value of the client's by which Envoy chooses the destination. In front of the check it is as bad
+/// as behind it: the sidecar is not asked about it.
+fn kept(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let chooses = |key: &str| DESTINATIONS.iter().any(|known| key.starts_with(known));
+    for object in root.all(&|value| value.get("object_key").and_then(Value::as_str).is_some_and(chooses)) {
+        // what is in a file, or in Base64, may be anything
+        let hidden = |value: &Value| ["filename", "inline_bytes"].iter().any(|key| value.get(key).is_some());
+        let of_client = |value: &Value| value.as_str().is_some_and(formats::is_of_client) || hidden(value);
+        if object.get("format_string").is_some_and(|format| !format.all(&of_client).is_empty()) {
+            let key = object.text("object_key");
+            findings.push(object.warning(
+                "envoy-override-set",
+                format!("the client says by `{key}` where its request leads, so it may go anywhere"),
+                "leave it out, or give it a value that no client writes",
+            ));
+        }
+    }
+    for config in root.all(&|value| value.get("original_dst_lb_config").is_some()) {
+        if let Some(key) = config.way(&["original_dst_lb_config", "metadata_key"]) {
+            findings.push(key.warning(
+                NOT_CHECKED,
+                "metadata says at which address the service is, and who writes it is not known here",
+                "leave `metadata_key` out, or see that no filter writes what a client says into that metadata",
+            ));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod behind;
 mod bounds;
+mod chosen;
 mod corpus;
 mod pages;
 mod past;
@@ -131,7 +132,15 @@ fn each_rule_is_broken_in_some_test() {
         .collect::<BTreeSet<_>>()
         .into_iter()
         .map(|rule| *RULES.iter().find(|known| **known == rule).unwrap_or_else(|| panic!("no rule is called {rule}")))
-        .chain(pages::MUTANTS.iter().chain(told::TOLD).chain(past::PAST).chain(unknown::UNKNOWN).map(|mutant| mutant.3))
+        .chain(
+            pages::MUTANTS
+                .iter()
+                .chain(told::TOLD)
+                .chain(past::PAST)
+                .chain(chosen::CHOSEN)
+                .chain(unknown::UNKNOWN)
+                .map(|mutant| mutant.3),
+        )
         .chain(behind::told())
         .chain(told::MIDDLEWARES.iter().map(|middleware| middleware.2))
         .collect();

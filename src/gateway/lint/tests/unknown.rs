@@ -292,6 +292,16 @@ const ORDINARY: &[(&str, &str, &str)] = &[
         LISTENERS,
         "<>    - filter_chains: [{filters: [{name: envoy.filters.network.rbac}, {name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, cluster: database}}]}]\n",
     ),
+    (
+        "envoy",
+        "                  - name: envoy.filters.http.router\n",
+        "                  - name: f\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config, on_request_headers: [{object_key: envoy.network.transport_socket.original_dst_address, format_string: {text_format_source: {inline_string: \"10.0.0.1:80\"}}}]}\n                  - name: envoy.filters.http.router\n",
+    ),
+    (
+        "envoy",
+        "                  - name: envoy.filters.http.ext_authz\n",
+        "                  - name: f\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config, on_request_headers: [{object_key: my.object, format_string: {text_format_source: {inline_string: \"%REQ(x-dest)%\"}}}]}\n                  - name: envoy.filters.http.ext_authz\n",
+    ),
 ];
 
 /// What comes in the place of `from`, which stands for `<>` in it.
