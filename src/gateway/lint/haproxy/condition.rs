@@ -74,7 +74,7 @@ impl Condition {
     }
 
     /// Whether it holds only where something is so that a client does not choose: by which address or certificate it comes,
-    /// or at which address of ours.
+    /// or at which address of this side.
     pub(super) fn is_narrow(&self) -> bool {
         matches!(self, Self::If(any) if any.iter().all(|all| all.iter().any(Term::is_narrow)))
     }
