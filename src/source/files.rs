@@ -12,6 +12,7 @@
 
 mod blank;
 mod caution;
+mod dirs;
 mod links;
 mod names;
 mod news;

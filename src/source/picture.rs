@@ -5,10 +5,12 @@
 //! neither ours nor that of files, and it does not matter when a notification is heard.
 //!
 //! What cannot be seen then is believed to be what was last loaded. Whatever else turns up there counts as changed
-//! afterwards: times do not tell (clocks differ and are set, and a volume that is mounted later has old ones), and a
-//! `forbid` that is skipped would be so for good.
+//! afterwards: times do not tell (clocks differ and are set, a volume that is mounted later has old ones, and tools set
+//! the times of files back), and a `forbid` that is skipped would be so for good. So the hash of what is read decides.
 
 use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::source::files::Stamp;
 
@@ -34,7 +36,9 @@ pub(in crate::source) struct Seen {
     pub(in crate::source) gone: bool,
     /// What it held.
     pub(in crate::source) sha256: Option<[u8; 32]>,
-    /// What the file system said of it, if it was not read or is empty.
+    /// It was empty.
+    pub(in crate::source) empty: bool,
+    /// What the file system said of it, if it was not read.
     pub(in crate::source) stamp: Option<Stamp>,
 }
 
@@ -56,6 +60,10 @@ impl Held {
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sha256 == <[u8; 32]>::from(Sha256::digest(b""))
     }
 }
 
@@ -97,7 +105,9 @@ impl Picture {
 
 impl Seen {
     fn is(&self, held: &Held) -> bool {
-        let unchanged = || self.stamp.zip(held.stamp).is_some_and(|(then, now)| then.is_same_but_for_permissions(&now));
-        self.sha256 == Some(held.sha256) || unchanged()
+        // what was not read is the same only if nothing at all was done to it: a file that was given other
+        // permissions may have been written too, with its old time set again
+        let untouched = || self.stamp.is_some() && self.stamp == held.stamp;
+        self.sha256 == Some(held.sha256) || (self.empty && held.is_empty()) || untouched()
     }
 }

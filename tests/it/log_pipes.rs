@@ -66,14 +66,14 @@ fn a_pipe_without_a_reader_fails_until_one_comes() {
         decide(&process, 5, 200);
         read(&before, 5);
         drop(before);
-        process.until("failing", |process| degraded(process).contains("is a pipe that nobody reads"));
+        process.until("failing", |process| degraded(process).contains("is a pipe that no process reads"));
         assert_eq!(process.metric("palisade_decision_log_failing"), 1.0, "{overflow}");
         let denies = overflow == "deny";
         decide(&process, 20, if denies { 503 } else { 200 });
         std::thread::sleep(Duration::from_millis(600));
         assert_eq!(written(&process), 5.0, "{overflow}: nobody has them");
         let after = reader(&process.path("pipe"));
-        process.until("well", |process| !degraded(process).contains("nobody reads"));
+        process.until("well", |process| !degraded(process).contains("no process reads"));
         decide(&process, 5, 200);
         read(&after, if denies { 5 } else { 25 });
         process.until("written", |process| written(process) == if denies { 10.0 } else { 30.0 });
@@ -96,7 +96,7 @@ fn what_nobody_read_is_lost_at_the_end_and_told() {
                 continue;
             } else {
                 drop(before);
-                process.until("failing", |process| degraded(process).contains("nobody reads"));
+                process.until("failing", |process| degraded(process).contains("no process reads"));
                 decide(&process, 10, 200);
             }
             process.signal("TERM");
@@ -115,7 +115,7 @@ fn a_reader_that_comes_at_the_end_gets_everything() {
         decide(&process, 10, 200);
         process.until("written", |process| written(process) == 10.0);
         drop(before);
-        process.until("failing", |process| degraded(process).contains("nobody reads"));
+        process.until("failing", |process| degraded(process).contains("no process reads"));
         decide(&process, 10, 200);
         process.signal("TERM");
         std::thread::sleep(Duration::from_millis(300));

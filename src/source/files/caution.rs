@@ -5,7 +5,7 @@
 //! vanished has been gone for `vanish_quiet`, and refuses while a file is known to be open for writing. A
 //! file that was renamed into its place is whole, and costs no wait.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::domain::Diagnostic;
 use crate::source::files::Tree;
+use crate::source::files::dirs::Dirs;
 use crate::source::files::names::Role;
-use crate::source::files::news::News;
 use crate::source::files::open::Unfinished;
 use crate::source::files::picture::{self, KnownFile, KnownFiles};
 use crate::source::files::read;
 use crate::source::files::scan::{Found, Part, Scan};
 use crate::source::files::settle::{self, Signals};
 use crate::source::files::sightings::Sightings;
-use crate::source::files::stamp::{CLOCK_STEP, Identity, Stamp};
+use crate::source::files::stamp::{CLOCK_STEP, Stamp};
 use crate::source::files::writers::{self, Written};
 use crate::source::{Loaded, Picture};
 
@@ -191,7 +191,8 @@ impl Caution {
         (Arc::new(Scan::of(tree)), Err(unsteady.into_iter().map(read::unsteady_file).collect()))
     }
 
-    fn signals(&self) -> Vec<Arc<Signals>> {
+    /// The watches that know of files that are open.
+    pub(super) fn signals(&self) -> Vec<Arc<Signals>> {
         self.lock().signals.iter().filter_map(Weak::upgrade).collect()
     }
 
@@ -240,7 +241,8 @@ impl Caution {
 
     /// The youngest file of those whose writer may not have been noticed, and how long until it is believed to be whole.
     /// Such a file was changed before its directory was watched (at the start, in a directory that was just made, after
-    /// lost events) or is not watched at all; a tree that was renamed into its place is whole.
+    /// lost events) or is not watched at all; a tree that was renamed into its place is whole, and so is what the system
+    /// says is closed in a directory that was seen to be made.
     pub(super) fn unproven(&self, scan: &Scan, quiet: Duration) -> Option<(String, Duration)> {
         self.unproven_at(scan, quiet, Now::read())
     }
@@ -249,9 +251,16 @@ impl Caution {
     pub(super) fn unproven_at(&self, scan: &Scan, quiet: Duration, now: Now) -> Option<(String, Duration)> {
         // the start is not to be held up for longer than a moment
         let enough = if self.lock().good.is_some() { quiet * UNPROVEN } else { quiet };
+        let signals = self.signals();
+        let _reading = settle::reading(&signals);
+        let mut dirs = Dirs::default();
         let left = |(file, age)| match age {
             Age::Told(_) => None,
-            Age::Found(age) => Some((file, enough.checked_sub(age).filter(|left| !left.is_zero())?)),
+            Age::Found(age) => {
+                let left = enough.checked_sub(age).filter(|left| !left.is_zero())?;
+                let whole = signals.iter().any(|signals| dirs.is_whole(signals, file));
+                (!whole).then_some((file, left))
+            }
         };
         let found = self.ages(scan, enough, now).into_iter().filter_map(left);
         let (file, left): (&Found, Duration) = found.reduce(|a, b| if b.1 > a.1 { b } else { a })?;
@@ -394,20 +403,6 @@ impl Caution {
         let ages = self.ages(scan, quiet, Now::read()).into_iter();
         let youngest = ages.map(|(_, Age::Told(age) | Age::Found(age))| age).min();
         youngest.map_or(Duration::ZERO, |age| quiet.min(LONGEST_FRESH).saturating_sub(age))
-    }
-}
-
-/// Which directories are still those that were set under watch: what is known by a name may be of one before it.
-#[derive(Default)]
-struct Dirs<'f>(BTreeMap<&'f Path, Option<Identity>>);
-
-impl<'f> Dirs<'f> {
-    /// What notifications told of a file, if its directory has been watched ever since.
-    fn news(&mut self, signals: &Signals, file: &'f Path) -> Option<News> {
-        let dir = file.parent()?;
-        let news = signals.news(file)?;
-        let is = self.0.entry(dir).or_insert_with(|| fs::metadata(dir).ok().as_ref().map(Identity::of));
-        (is.is_some() && *is == signals.watched_as(dir)).then_some(news)
     }
 }
 

@@ -472,6 +472,8 @@ impl Pending {
             self.news.hear(path, true);
         }
         match kind {
+            // what is in it by the time that it is watched was not announced, but this shows that its writer is heard of
+            EventKind::Create(CreateKind::Folder) if near => self.news.hear(path, true),
             EventKind::Create(CreateKind::File | CreateKind::Any) if matters && self.made.len() < MAX_UNFINISHED => {
                 self.made.insert(path.to_owned());
             }

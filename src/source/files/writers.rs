@@ -89,6 +89,11 @@ pub(crate) fn is_written(path: &Path) -> Option<bool> {
     }
 }
 
+/// Whether no process can write to this file as it was listed; not so if the system does not say.
+pub(super) fn is_closed(file: &Found) -> bool {
+    ask(file).is_some_and(|(answer, _)| answer == Answer::Closed)
+}
+
 /// What the system says of the very file that was listed; `None` if it is not there any more.
 fn ask(file: &Found) -> Option<(Answer, Metadata)> {
     let opened = stamp::open(&file.real).ok()?;

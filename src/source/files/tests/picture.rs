@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
 
 use super::{POLICY, Place, settings};
 use crate::source::FileSettings;
@@ -13,6 +14,17 @@ const SAME_LENGTH: &str = "forbid (principal, action, resource);";
 
 fn shows(source: &FileSource, look: &Picture) -> bool {
     look.shows(&source.load().unwrap().files)
+}
+
+/// Writes as `rsync --times` and `touch --reference` leave a file: with a time that it had before.
+fn write_as_old(place: &Place, path: &str, content: impl AsRef<[u8]>) {
+    place.write(path, content);
+    set_old(place, path);
+}
+
+fn set_old(place: &Place, path: &str) {
+    let file = fs::File::options().write(true).open(place.path(path)).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
 }
 
 /// What is done to a place before the look, what after it, and whether a load then brings what was seen.
@@ -36,6 +48,11 @@ fn a_picture_tells_what_was_changed_before_it_from_what_was_changed_after_it() {
         place.rename("other", "policies");
     };
     let in_place = |place: &Place| place.write("policies/a.cedar", SAME_LENGTH);
+    let in_place_as_old = |place: &Place| write_as_old(place, "policies/a.cedar", SAME_LENGTH);
+    let again_as_old = |place: &Place| {
+        place.remove_file("policies/a.cedar");
+        write_as_old(place, "policies/a.cedar", SAME_LENGTH);
+    };
     let twice = |place: &Place| {
         place.write("policies/a.cedar", SAME_LENGTH);
         place.write("policies/a.cedar", POLICY);
@@ -63,6 +80,9 @@ fn a_picture_tells_what_was_changed_before_it_from_what_was_changed_after_it() {
         ("written after with what it had", &nothing, &again, true),
         ("cut before and written after with what it had", &cut, &again, true),
         ("cut before and written after", &cut, &in_place, false),
+        ("cut before and written after, with its old time", &cut, &in_place_as_old, false),
+        ("made again after, with its old time", &nothing, &again_as_old, false),
+        ("written after, with its old time", &nothing, &in_place_as_old, false),
         ("gone before", &remove, &nothing, true),
         ("gone before and back after", &remove, &again, true),
         ("gone after", &nothing, &remove, false),
@@ -81,6 +101,7 @@ fn a_picture_tells_what_was_changed_before_it_from_what_was_changed_after_it() {
             place.write("policies/..1/l.cedar", POLICY);
             place.link("..1", "policies/..data");
             place.link("..data/l.cedar", "policies/l.cedar");
+            set_old(&place, "policies/a.cedar");
             let source = place.files(settings());
             if loaded {
                 source.load().unwrap();
@@ -118,12 +139,27 @@ fn files_that_are_too_large_to_be_read_are_told_by_their_stamps() {
         assert!(shows(&source, &look), "{count} files");
         publish("c");
         let look = source.picture();
-        for name in &names {
-            for mode in [0o600, 0o644] {
-                fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        let touch = || {
+            for name in &names {
+                for mode in [0o600, 0o644] {
+                    fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+                }
             }
-        }
-        assert!(shows(&source, &look), "{count} files, with other permissions");
+        };
+        touch();
+        // it may as well have been written, with its old time set again: it is not skipped
+        assert!(!shows(&source, &look), "{count} files, not loaded and touched");
+        touch();
+        let look = source.picture();
+        touch();
+        assert!(shows(&source, &look), "{count} files, loaded and touched");
+        publish("e");
+        names.iter().for_each(|name| set_old(&place, name));
+        source.load().unwrap();
+        touch();
+        let look = source.picture();
+        names.iter().for_each(|name| write_as_old(&place, name, large("f", mebibytes)));
+        assert!(!shows(&source, &look), "{count} files, written after with their old times");
         for name in &names {
             let look = source.picture();
             place.write(name, large("d", mebibytes));
@@ -153,16 +189,23 @@ fn permissions_that_come_and_go_are_no_change() {
         place.rename("tmp", "policies/a.cedar");
     };
     let in_place = |place: &Place| place.write("policies/a.cedar", SAME_LENGTH);
+    let in_place_as_old = |place: &Place| write_as_old(place, "policies/a.cedar", SAME_LENGTH);
+    let again_as_old = |place: &Place| {
+        place.remove_file("policies/a.cedar");
+        write_as_old(place, "policies/a.cedar", SAME_LENGTH);
+    };
     let remove = |place: &Place| place.remove_file("policies/a.cedar");
     // what is closed, what is done before that, and what is done when it is open again
     let cases: &[Case<'_>] = &[
         ("policies/a.cedar", &nothing, &nothing, true),
-        ("policies/a.cedar", &in_place, &nothing, true),
-        ("policies/a.cedar", &rename, &nothing, true),
+        // what was not loaded before, and could not be read, is not known to be old
+        ("policies/a.cedar", &in_place, &nothing, false),
+        ("policies/a.cedar", &rename, &nothing, false),
+        ("policies/a.cedar", &nothing, &in_place_as_old, false),
+        ("policies/a.cedar", &nothing, &again_as_old, false),
         ("policies/a.cedar", &nothing, &in_place, false),
         ("policies/a.cedar", &nothing, &rename, false),
         ("policies", &nothing, &nothing, true),
-        // what was not loaded before, and could not be seen, is not known to be old
         ("policies", &rename, &nothing, false),
         ("policies", &in_place, &nothing, false),
         ("policies", &remove, &nothing, false),
@@ -173,6 +216,7 @@ fn permissions_that_come_and_go_are_no_change() {
     for (at, (closed, before, after, same)) in cases.iter().enumerate() {
         let place = Place::new();
         place.write("policies/a.cedar", POLICY);
+        set_old(&place, "policies/a.cedar");
         let source = place.files(settings());
         source.load().unwrap();
         before(&place);

@@ -363,6 +363,45 @@ fn a_file_that_was_changed_while_it_was_watched_is_believed() {
     eventually("the news of those", || at(SystemTime::now()).is_none());
 }
 
+/// A directory that is made while its parent is watched, with files that are there before it is watched itself: the system
+/// says whether they are closed, so that no quiet time is waited for. Where no notification came, that is no proof.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_closed_in_a_directory_that_was_seen_to_be_made_costs_no_wait() {
+    let quiet = Duration::from_secs(3_600);
+    for (settings, is_told) in [(settings(), true), (polling(), false)] {
+        let place = Place::new();
+        if writers::is_written(&place.path("policies/base.cedar")).is_none() {
+            return; // no leases here
+        }
+        let source = place.files(settings);
+        let wakes = Wakes::of(&source);
+        source.load().unwrap();
+        let unproven = || source.caution.unproven_at(&scan(&source), quiet, Now::read()).map(|(origin, _)| origin);
+        for (made, file) in [("one", "policies/one/a.cedar"), ("nested", "policies/two/deep/a.cedar")] {
+            let before = wakes.count();
+            // what is done under this name is not announced
+            place.write("aside", OTHER);
+            let path = place.path(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::hard_link(place.path("aside"), &path).unwrap();
+            let writer = OpenOptions::new().append(true).open(place.path("aside")).unwrap();
+            eventually("a wake", || wakes.count() > before);
+            // unless the directory was watched before the file came
+            let told = source.caution.signals().iter().any(|signals| signals.news(&path).is_some());
+            assert!(told || unproven().is_some_and(|origin| origin.ends_with("a.cedar")), "{made}, open");
+            drop(writer);
+            if is_told {
+                eventually("the close", || unproven().is_none());
+            } else {
+                assert!(unproven().is_some(), "{made}, closed, without notifications");
+            }
+            place.remove_file("aside");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
 fn scan(source: &FileSource) -> Scan {
     Scan::of(&source.tree)
 }
