@@ -12,7 +12,7 @@ use super::{Running, free, program, read};
 use crate::support::{Client, Server};
 
 /// How long it may take to see something.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A rule as `alerts.yaml` has it.
 #[derive(Debug, Clone, Deserialize)]
