@@ -69,6 +69,9 @@ fn promtool_finds_nothing_wrong() {
     succeed(test.current_dir(artefact("prometheus")).args(["test", "rules", "alerts_test.yaml"]));
 }
 
+/// Fires or not as the machine of the tests is busy or not, so the tests with a real sidecar do not ask for it.
+const SLOW: &str = "PalisadeSlow";
+
 #[test]
 fn no_alert_fires_on_a_healthy_sidecar() {
     let dir = workspace();
@@ -95,8 +98,10 @@ fn no_alert_fires_on_a_healthy_sidecar() {
     let good = "palisade_reloads_total{result=\"good\",source=\"files\"} >= 2";
     prometheus
         .until("seeing the change", || (!prometheus.query(good).is_empty()).then_some(()).ok_or_else(|| process.log()));
-    assert_eq!(prometheus.alerts(), [], "{}", process.log());
-    for rule in prometheus.rules() {
+    let mut alerts = prometheus.alerts();
+    alerts.retain(|(name, _)| name != SLOW);
+    assert_eq!(alerts, [], "{}", process.log());
+    for rule in prometheus.rules().into_iter().filter(|rule| rule["name"] != SLOW) {
         assert_eq!((&rule["health"], &rule["state"]), (&json!("ok"), &json!("inactive")), "{rule:#}");
     }
     // a rule that selects nothing would never fire
@@ -174,7 +179,8 @@ fn the_right_alerts_fire_on_unhealthy_sidecars() {
             ask(&mut stuck.client(), "view");
         }
         let alerts = prometheus.alerts();
-        let firing: BTreeSet<&str> = alerts.iter().map(|(name, _)| name.as_str()).collect();
+        let firing = alerts.iter().map(|(name, _)| name.as_str()).filter(|name| *name != SLOW);
+        let firing: BTreeSet<&str> = firing.collect();
         if firing == expected {
             Ok(())
         } else {
