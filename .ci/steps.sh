@@ -17,7 +17,7 @@ skip() {
 }
 
 # Where the time went.
-times() {
+say_times() {
     printf '\n== %s s altogether\n' "$SECONDS"
     printf '%s\n' "${taken[@]}"
 }

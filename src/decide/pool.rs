@@ -177,22 +177,27 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Bundle, Revision, Uid};
+    use crate::domain::{Bundle, Revision, Uid, Value};
     use crate::engine::{EngineKind, EngineSettings, Validation, on_big_stack};
 
-    #[test]
-    fn small_requests_never_wait_for_large_ones() {
+    /// A state without policies, on which the reference decides, and a request.
+    fn nothing() -> (Arc<Snapshot>, AccessRequest<'static>) {
         let settings =
             EngineSettings { validation: Validation::Off, kind: EngineKind::Reference, ..EngineSettings::default() };
         let revision = Revision { incarnation: 1, counter: 1 };
         let built = on_big_stack(|| Snapshot::build(Arc::new(Bundle::default()), &settings, revision)).unwrap();
         let snapshot = Arc::new(built.unwrap().0);
         let uid = |text| Uid::parse(text).unwrap();
-        let small = AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\""));
+        (snapshot, AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\"")))
+    }
+
+    #[test]
+    fn small_requests_never_wait_for_large_ones() {
+        let (snapshot, small) = nothing();
         let mut large = small.clone();
         let text = format!("[{}[0]]", "[0],".repeat(50_000));
-        let value = crate::domain::Value::parse(text.as_bytes()).unwrap();
-        large.context = crate::domain::Value::Object(vec![("a".into(), value.into_owned())]);
+        let value = Value::parse(text.as_bytes()).unwrap();
+        large.context = Value::Object(vec![("a".into(), value.into_owned())]);
         let pool = ReferencePool::start(&Arc::new(Metrics::new().unwrap())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let later = Instant::now() + Duration::from_secs(60);
@@ -215,15 +220,9 @@ mod tests {
 
     #[test]
     fn a_job_is_done_in_time_or_refused_and_gives_its_place_back() {
-        let settings =
-            EngineSettings { validation: Validation::Off, kind: EngineKind::Reference, ..EngineSettings::default() };
-        let revision = Revision { incarnation: 1, counter: 1 };
-        let built = on_big_stack(|| Snapshot::build(Arc::new(Bundle::default()), &settings, revision)).unwrap();
-        let snapshot = Arc::new(built.unwrap().0);
-        let uid = |text| Uid::parse(text).unwrap();
-        let request = AccessRequest::new(uid("U::\"a\""), uid("Action::\"x\""), uid("R::\"r\""));
+        let (snapshot, request) = nothing();
         let mut heavy = request.clone();
-        heavy.context = crate::domain::Value::String("x".repeat(QUEUE_BYTES).into());
+        heavy.context = Value::String("x".repeat(QUEUE_BYTES).into());
         let pool = ReferencePool::start(&Arc::new(Metrics::new().unwrap())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let later = || Instant::now() + Duration::from_secs(60);

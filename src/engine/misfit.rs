@@ -171,15 +171,11 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfi
             (!parses(extension, text)).then(|| format!("`{text}` is not {}, such as {}", name(ty), example(ty, None)))
         }
         (Some(ty @ Type::Extension(extension)), Value::Object(_)) => {
-            let call = found.get("__extn").unwrap_or(found);
-            match (call.get("fn").and_then(Value::as_str), call.get("arg").and_then(Value::as_str)) {
-                (function, Some(text)) if function == constructor(extension) => (!parses(extension, text))
-                    .then(|| format!("`{text}` is not {}, such as `{}`", name(ty), argument(extension))),
-                (Some(function), Some(_)) if CONSTRUCTED.iter().any(|ty| constructor(ty) == Some(function)) => {
-                    other(ty)
-                }
+            match made(found.get("__extn").unwrap_or(found)) {
+                Some((made, _)) if made != &**extension => other(ty),
+                Some((_, text)) => unparsed(extension, text),
                 // what other functions give is for Cedar to say
-                _ => None,
+                None => None,
             }
         }
         (Some(ty @ Type::Extension(_)), _) => other(ty),
@@ -197,7 +193,8 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfi
                 return None;
             }
             if let Some(call) = found.get("__extn") {
-                return called(call).map(|problem| misfit(place, &problem));
+                let problem = made(call).and_then(|(extension, text)| unparsed(extension, text));
+                return problem.map(|problem| misfit(place, &problem));
             }
             members(found, None, "", place)
         }
@@ -212,16 +209,18 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfi
     }
 }
 
-/// What is wrong with a call of a function that makes a value of a text.
-fn called(call: &Value<'_>) -> Option<String> {
+/// The extension type of which a call makes a value from a text, and the text.
+fn made<'v>(call: &'v Value<'_>) -> Option<(&'static str, &'v str)> {
     let (function, text) = (call.get("fn")?.as_str()?, call.get("arg")?.as_str()?);
-    let extension = CONSTRUCTED.into_iter().find(|extension| constructor(extension) == Some(function))?;
+    let types = ["ipaddr", "decimal", "datetime", "duration"];
+    Some((types.into_iter().find(|extension| constructor(extension) == Some(function))?, text))
+}
+
+/// What is wrong with a text of which a value of the type is to be made.
+fn unparsed(extension: &str, text: &str) -> Option<String> {
     let name = name(&Type::Extension(extension.into()));
     (!parses(extension, text)).then(|| format!("`{text}` is not {name}, such as `{}`", argument(extension)))
 }
-
-/// The extension types of which a function makes values from a text.
-const CONSTRUCTED: [&str; 4] = ["ipaddr", "decimal", "datetime", "duration"];
 
 /// From here on numbers may not fit 64 bits.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_807.0;

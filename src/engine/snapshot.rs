@@ -79,7 +79,7 @@ impl fmt::Debug for Observers {
 pub type GoOn<'g> = &'g dyn Fn() -> bool;
 
 /// For decisions that are made however long they take.
-const ALWAYS: GoOn<'static> = &|| true;
+pub(super) const ALWAYS: GoOn<'static> = &|| true;
 
 /// Why there is no decision.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -61,6 +61,20 @@ pub enum Val<'a> {
     Record(Record<'a>),
 }
 
+impl Val<'_> {
+    /// Every entity that the value names, in the order in which they stand there.
+    ///
+    /// Recurses with the nesting of the value, which is bounded at load.
+    pub fn entities(self, found: &mut impl FnMut(u32)) {
+        match self {
+            Val::Entity(id) => found(id),
+            Val::Set(set) => (0..set.len()).for_each(|i| set.get(i).entities(found)),
+            Val::Record(record) => (0..record.len()).for_each(|i| record.get(i).1.entities(found)),
+            _ => {}
+        }
+    }
+}
+
 /// A set: packed, or made by a policy.
 #[derive(Debug, Clone, Copy)]
 pub enum Set<'a> {

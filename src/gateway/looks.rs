@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 use crate::domain::Value;
 use crate::gateway::asked::Reads;
-use crate::gateway::query;
 use crate::gateway::values;
 
 /// The path, the query or the body.
@@ -75,7 +74,7 @@ impl Looks {
                 let own = capture(&look.name);
                 let asked = asks(&look.name, &|key| !seen(Side::Query, key));
                 let asked_else = asked
-                    && !matches!(query::value(query, &look.name), Ok(Some(value)) if Some(&value) == own.as_ref());
+                    && !matches!(reads.parameter(query, &look.name), Ok(Some(value)) if Some(&value) == own.as_ref());
                 asked_else
                     || says(&look.name, &|key, value| {
                         !seen(Side::Body, key)

@@ -8,7 +8,12 @@ use crate::cli::test::model::{Case, Fault, TestFile};
 use crate::cli::test::{json, yaml};
 
 /// How deep directories of tests may be nested.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
+
+/// Whether files and directories of that name are skipped: hidden ones, and what editors keep aside.
+pub(super) fn is_skipped(name: &str) -> bool {
+    name.starts_with('.') || name.ends_with('~')
+}
 
 /// Reads `place`, a file of tests or a directory of them, in the order of their names.
 ///
@@ -34,7 +39,7 @@ fn list(dir: &Path, inner: &str, depth: usize, found: &mut Vec<(String, PathBuf)
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-        if name.starts_with('.') || name.ends_with('~') {
+        if is_skipped(&name) {
             continue;
         }
         let id = if inner.is_empty() { name.clone() } else { format!("{inner}/{name}") };

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::cli::bundle::{self, Chosen, Read};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::terminal::{Terminal, Tone, toned};
+use crate::cli::test::discover::{MAX_DEPTH, is_skipped};
 use crate::cli::test::{ReportTo, TestArgs, choose, places, run_once};
 use crate::config;
 use crate::domain::Diagnostic;
@@ -24,9 +25,6 @@ const MAX_NAMED: usize = 8;
 
 /// How often it is asked how the watch is.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-
-/// How deep directories of tests are looked at.
-const MAX_DEPTH: usize = 32;
 
 /// The SHA-256 of each file, by its path as people know it.
 type Files = BTreeMap<String, [u8; 32]>;
@@ -42,7 +40,7 @@ struct Seen {
     problems: Vec<String>,
 }
 
-/// Runs tests until `goes_on`, which is told how many runs there were, says that it is enough.
+/// Runs tests until `goes_on`, which gets the number of runs so far, says false.
 ///
 /// # Errors
 /// If the first run cannot begin, or changes are no longer noticed.
@@ -190,14 +188,13 @@ fn note(place: &Path, is_ours: &dyn Fn(&Path) -> bool, depth: usize, files: &mut
     if place.is_dir() {
         // what cannot be listed is for the run to report
         for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if depth < MAX_DEPTH && !name.starts_with('.') && !name.ends_with('~') {
+            if depth <= MAX_DEPTH && !is_skipped(&entry.file_name().to_string_lossy()) {
                 note(&entry.path(), is_ours, depth + 1, files);
             }
         }
-    } else if let Ok(bytes) = fs::read(place)
+    } else if place.is_file()
         && !is_ours(place)
+        && let Ok(bytes) = fs::read(place)
     {
         files.insert(shown(place), Sha256::digest(bytes).into());
     }

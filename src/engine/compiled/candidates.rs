@@ -88,6 +88,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::domain::{AccessRequest, Bundle, Document, Link, PolicyNaming, PolicyText, Revision, Uid, Value};
+    use crate::engine::snapshot::ALWAYS;
     use crate::engine::{EngineSettings, Semantics, Snapshot, Validation, on_big_stack};
 
     /// A snapshot with this many links for others, and a policy of each kind of scope.
@@ -175,7 +176,7 @@ mod tests {
                             {"uid":{"type":"P","id":"new"},"attrs":{},"parents":[{"type":"G","id":"staff"}]}]"#;
                         request.additional_entities = Some(Value::parse(own.as_bytes()).unwrap().into_owned());
                         let near = super::super::Seen::Near;
-                        let near = super::super::by_reference(&snapshot, &request, 0, near, &|| true).unwrap();
+                        let near = super::super::by_reference(&snapshot, &request, 0, near, ALWAYS).unwrap();
                         let all = snapshot.decide_by_reference(&request, 0).unwrap();
                         assert_eq!(near, all, "{principal} {action} {resource} of {others}");
                         decided += near.reasons.len() + near.errors.len();

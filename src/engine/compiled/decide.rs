@@ -21,7 +21,7 @@ use crate::engine::broken::broken;
 use crate::engine::cedar::utf8;
 use crate::engine::reference;
 use crate::engine::settings::Semantics;
-use crate::engine::snapshot::{GoOn, Snapshot, Undecided};
+use crate::engine::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
 use crate::engine::store::LOCAL;
 use crate::engine::value::Packer;
 
@@ -115,7 +115,7 @@ fn evaluate(
         let go_on: GoOn<'_> = match refer {
             Some(go_on) => go_on,
             None if untold => return Err(Unsettled::Reference),
-            None => &|| true,
+            None => ALWAYS,
         };
         outcomes.failed.sort_unstable_by_key(|(position, _)| set.entries[*position as usize].rank);
         errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed, go_on)?;

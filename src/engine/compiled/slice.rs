@@ -17,7 +17,7 @@ use crate::engine::decode::uid_parts;
 use crate::engine::reference;
 use crate::engine::snapshot::{GoOn, Snapshot, Undecided};
 use crate::engine::store::{LOCAL, Store};
-use crate::engine::value::{Record, Val};
+use crate::engine::value::Record;
 
 /// Makes Cedar's entities of the entities that `env` shows under `ids`: all of them, whole, or none.
 ///
@@ -154,11 +154,11 @@ pub fn by_reference(
             for i in 0..record.len() {
                 let (name, value) = record.get(i);
                 if reach.names.contains(&name) {
-                    references(value, &mut follow);
+                    value.entities(&mut follow);
                 }
             }
             for i in 0..if reach.tags { entity.tag_count() } else { 0 } {
-                references(entity.tag_at(i).1, &mut follow);
+                entity.tag_at(i).1.entities(&mut follow);
             }
         }
         level = next;
@@ -192,15 +192,6 @@ fn named<'v>(value: &'v Value<'_>, found: &mut impl FnMut(&'v str, &'v str)) {
             }
             members.iter().for_each(|(_, value)| named(value, found));
         }
-        _ => {}
-    }
-}
-
-fn references(value: Val<'_>, found: &mut impl FnMut(u32)) {
-    match value {
-        Val::Entity(id) => found(id),
-        Val::Set(set) => (0..set.len()).for_each(|i| references(set.get(i), found)),
-        Val::Record(record) => (0..record.len()).for_each(|i| references(record.get(i).1, found)),
         _ => {}
     }
 }

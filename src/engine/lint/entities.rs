@@ -8,7 +8,6 @@ use super::{MAX_LISTED, MAX_NAMES, Subject, listed, uid};
 use crate::domain::Diagnostic;
 use crate::engine::schema::{Members, Type};
 use crate::engine::store::{Entity, Store};
-use crate::engine::value::Val;
 
 /// How many names one warning lists.
 const MAX_TOGETHER: usize = 10;
@@ -82,20 +81,10 @@ fn references(entity: Entity<'_>, found: &mut dyn FnMut(u32, Role)) {
     let attributes = entity.attributes();
     for i in 0..attributes.len() {
         let (name, value) = attributes.get(i);
-        within(value, &mut |to| found(to, Role::Attribute(name)));
+        value.entities(&mut |to| found(to, Role::Attribute(name)));
     }
     for i in 0..entity.tag_count() {
-        within(entity.tag_at(i).1, &mut |to| found(to, Role::Tag));
-    }
-}
-
-/// Recurses with the nesting of the value, which JSON bounds.
-fn within(value: Val<'_>, found: &mut dyn FnMut(u32)) {
-    match value {
-        Val::Entity(id) => found(id),
-        Val::Set(set) => (0..set.len()).for_each(|i| within(set.get(i), found)),
-        Val::Record(record) => (0..record.len()).for_each(|i| within(record.get(i).1, found)),
-        _ => {}
+        entity.tag_at(i).1.entities(&mut |to| found(to, Role::Tag));
     }
 }
 
