@@ -29,7 +29,6 @@ mod overrides;
 mod parts;
 mod path;
 mod pattern;
-mod place;
 mod query;
 mod raw;
 mod read;
