@@ -22,7 +22,6 @@ mod facts;
 mod guard;
 mod layout;
 mod load;
-mod memory;
 mod policies;
 mod reference;
 mod schema;
@@ -41,7 +40,6 @@ mod tests;
 
 pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
-pub use memory::give_back_freed;
 pub use settings::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::{Loading, Observers, Snapshot};
 pub use stack::{EVALUATION_STACK_BYTES, begin_on_big_stack, on_big_stack};

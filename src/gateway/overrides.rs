@@ -63,12 +63,13 @@ const PATHS: [&str; 14] = [
 const HOSTS: [&str; 4] = ["x-forwarded-host", "x-original-host", "x-host", "x-http-host-override"];
 
 /// Every header by which some service takes another method, path or host.
-pub(in crate::gateway) fn headers() -> impl Iterator<Item = &'static str> {
+pub fn headers() -> impl Iterator<Item = &'static str> {
     METHODS.iter().chain(&PATHS).chain(&HOSTS).copied()
 }
 
 /// Whether some service takes another method by a header.
-pub(in crate::gateway) fn is_method_header(header: &str) -> bool {
+#[must_use]
+pub fn is_method_header(header: &str) -> bool {
     METHODS.iter().any(|name| same_name(header, name))
 }
 

@@ -15,7 +15,6 @@ mod headers;
 mod include;
 mod nginx;
 mod node;
-mod questions;
 mod report;
 mod rules;
 mod traefik;
@@ -28,7 +27,6 @@ use std::time::Duration;
 use crate::domain::Diagnostic;
 use crate::gateway::same_name;
 
-pub use questions::questions;
 pub use rules::RULES;
 
 /// What the sidecar says of the caller.
