@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use crate::config::{self, ListenAddr, LogSink, NowMode, Settings};
+use crate::config::{self, LimitSettings, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::domain::Diagnostic;
 use crate::engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
@@ -417,8 +417,22 @@ pub fn engine_settings(settings: &Settings) -> EngineSettings {
             NowMode::Override => NowPolicy::Override,
             NowMode::Off => NowPolicy::Off,
         },
-        limits: Limits::from(&settings.limits),
+        limits: limits(&settings.limits),
         lints: false,
         kept: KeptTrees::default(),
+    }
+}
+
+fn limits(settings: &LimitSettings) -> Limits {
+    Limits {
+        max_depth: settings.max_depth,
+        max_parents: settings.max_parents,
+        max_nesting: settings.max_nesting,
+        max_expression_depth: settings.max_expression_depth,
+        max_policy_tokens: settings.max_policy_tokens,
+        max_policies_bytes: settings.max_policies_bytes,
+        max_policies: settings.max_policies,
+        max_validation_steps: settings.max_validation_steps,
+        max_entity_bytes: settings.max_entity_bytes,
     }
 }

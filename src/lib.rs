@@ -4,6 +4,7 @@
 //! resource?" over HTTP. The modules, from the bottom up; each may name only those above it in this list:
 //!
 //! - [`domain`]: plain values, such as requests, decisions, revisions and diagnostics
+//! - [`text`]: documents that people write, with the line of every node
 //! - [`config`], [`telemetry`]: what the operator says, and what the operator is told
 //! - [`engine`]: the snapshot and evaluation over it; alone knows Cedar
 //! - [`gateway`]: the route table that turns an HTTP request into checks
@@ -26,4 +27,5 @@ pub mod identity;
 pub mod source;
 pub mod state;
 pub mod telemetry;
+pub mod text;
 pub mod transport;

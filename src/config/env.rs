@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::config::schema::{all_paths, is_text, member};
 use crate::config::tree::{Path, shown};
-use crate::config::{FILE_VARIABLE, Origin, Problem, yaml};
+use crate::config::{FILE_VARIABLE, Origin, Problem};
 use crate::domain::closest;
+use crate::text::yaml;
 
 /// What our variables start with.
 pub(super) const PREFIX: &str = "PALISADE_";

@@ -7,8 +7,6 @@
 
 mod check;
 mod env;
-pub(crate) mod json;
-pub(crate) mod lines;
 mod listen;
 mod mask;
 mod problem;
@@ -21,9 +19,10 @@ mod template;
 mod tests;
 mod tree;
 mod units;
-pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
+
+use crate::text::yaml;
 
 use self::tree::Tree;
 pub use listen::ListenAddr;

@@ -23,7 +23,6 @@ mod guard;
 mod layout;
 mod lint;
 mod load;
-mod memory;
 mod misfit;
 mod policies;
 mod reference;
@@ -43,7 +42,6 @@ mod tests;
 
 pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
-pub use memory::give_back_freed;
 pub use settings::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::{GoOn, Loading, Observers, Snapshot, Undecided};
 pub use stack::{EVALUATION_STACK_BYTES, begin_on_big_stack, on_big_stack};

@@ -1,7 +1,5 @@
 //! What the operator chose about building and evaluating.
 
-use crate::config::LimitSettings;
-
 /// How bundles are built and requests evaluated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineSettings {
@@ -97,22 +95,6 @@ pub struct Limits {
     pub max_validation_steps: u64,
     /// Bytes of the text of one entity: where only Cedar can read it, that takes up to 150 times as much.
     pub max_entity_bytes: usize,
-}
-
-impl From<&LimitSettings> for Limits {
-    fn from(settings: &LimitSettings) -> Self {
-        Self {
-            max_depth: settings.max_depth,
-            max_parents: settings.max_parents,
-            max_nesting: settings.max_nesting,
-            max_expression_depth: settings.max_expression_depth,
-            max_policy_tokens: settings.max_policy_tokens,
-            max_policies_bytes: settings.max_policies_bytes,
-            max_policies: settings.max_policies,
-            max_validation_steps: settings.max_validation_steps,
-            max_entity_bytes: settings.max_entity_bytes,
-        }
-    }
 }
 
 impl Default for Limits {

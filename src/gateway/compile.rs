@@ -10,13 +10,13 @@ use crate::gateway::check::{Checker, Scope};
 use crate::gateway::condition::{Condition, Test};
 use crate::gateway::path::Classes;
 use crate::gateway::pattern::Pattern;
-use crate::gateway::place::{Place, Starts};
 use crate::gateway::raw::{RawRule, Texts};
 use crate::gateway::read::{Entry, Findings};
 use crate::gateway::route::{CheckTemplate, Effect, Route, Rule, RuleEffect};
 use crate::gateway::source::Source;
 use crate::gateway::table::RouteTable;
 use crate::gateway::template::{EntityTemplate, ResourceTemplate, qualify};
+use crate::text::{Place, Starts};
 
 /// Compiles files of routes, each an origin and a text. With `facts` every type, action and member is checked.
 ///

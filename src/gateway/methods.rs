@@ -106,7 +106,8 @@ const PLAIN_OF_BODY: &str = "`method` in the body is another method than the req
     `fields`, or say `ignores: [method_override]` under `service`, if the service does not";
 
 /// Whether some service takes another method by a header.
-pub(in crate::gateway) fn is_header(header: &str) -> bool {
+#[must_use]
+pub fn is_header(header: &str) -> bool {
     HEADERS.iter().any(|name| same_name(header, name))
 }
 

@@ -7,7 +7,7 @@ use crate::gateway::facts::{Field, RequestFacts};
 use crate::gateway::forwarded::{self, Pair};
 use crate::gateway::host::normal_host;
 use crate::gateway::methods;
-pub(in crate::gateway) use crate::gateway::methods::is_header as is_method_header;
+pub use crate::gateway::methods::is_header as is_method_header;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::service::Ignored;
 
@@ -50,7 +50,7 @@ const HOSTS: [&str; 5] = [
 const SERVER: &str = "x-forwarded-server";
 
 /// Every header by which some service takes another method, path or host.
-pub(in crate::gateway) fn headers() -> impl Iterator<Item = &'static str> {
+pub fn headers() -> impl Iterator<Item = &'static str> {
     methods::HEADERS.iter().chain(&PATHS).chain(&HOSTS).copied().chain([SERVER])
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::{json, yaml};
 use crate::domain::Diagnostic;
 use crate::domain::uid::is_type_name;
 use crate::gateway::bounds::{MAX_ROUTES, Problems, too_many_routes};
@@ -13,10 +12,10 @@ use crate::gateway::guard::Guards;
 use crate::gateway::host::normal_host;
 use crate::gateway::mask::Mask;
 use crate::gateway::openapi;
-use crate::gateway::place::{Place, located};
 use crate::gateway::raw::{RawCredential, RawDefaults, RawFile, RawRoute};
 use crate::gateway::route::Credential;
 use crate::gateway::service::Service;
+use crate::text::{Place, json, located, yaml};
 
 /// One route as it was written.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
 //! the first there is none, and nobody can decide.
 
+mod memory;
 mod queue;
 mod rules;
 mod status;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::{oneshot, watch};
 
+pub use memory::give_back_freed;
 pub use rules::LoadRules;
 pub use status::{Attempt, Status};
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::domain::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
-use crate::engine::{EngineSettings, Observers, Snapshot, give_back_freed, on_big_stack};
+use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use crate::gateway::{self, RouteTable};
+use crate::state::memory::give_back_freed;
 use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
 use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};

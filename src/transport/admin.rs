@@ -12,7 +12,7 @@ use crate::domain::{Bundle, Change, Diagnostic};
 use crate::engine::Snapshot;
 use crate::engine::{self, Limits, Semantics, Verdict};
 use crate::gateway;
-use crate::state::{Expected, Origin, Status};
+use crate::state::{Expected, Origin, Status, give_back_freed};
 use crate::transport::Services;
 use crate::transport::aside;
 use crate::transport::bundle::{Unreadable, Uploaded, read_bundle};
@@ -174,7 +174,7 @@ pub(super) async fn validate(services: &Services, exchange: &mut Exchange) -> Re
         drop(turn);
         // a large one takes its time to write
         let verdict = verdict.map(|verdict| serde_json::to_vec(&verdict));
-        engine::give_back_freed();
+        give_back_freed();
         verdict
     });
     let verdict = verdict.await??.map_err(|_| Problem::unwritable())?;

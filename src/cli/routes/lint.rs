@@ -13,7 +13,8 @@ use crate::cli::routes::include;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::count;
 use crate::domain::{Diagnostic, Severity};
-use crate::gateway::lint::{Gateway, Source, lint, questions};
+use crate::gateway::lint::{Gateway, Source, lint};
+use crate::gateway::questions;
 
 /// Flags of `palisade routes lint`.
 #[derive(Debug, Clone, Args)]

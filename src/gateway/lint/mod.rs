@@ -16,10 +16,8 @@ mod include;
 mod nginx;
 mod node;
 mod pattern;
-mod questions;
 mod report;
 mod rules;
-mod second;
 mod traefik;
 
 #[cfg(test)]
@@ -31,7 +29,6 @@ use crate::domain::Diagnostic;
 use crate::domain::json::without_byte_order_mark;
 use crate::gateway::same_name;
 
-pub use questions::questions;
 pub use rules::RULES;
 
 /// What the sidecar says of the caller.

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{lines, yaml};
 use crate::domain::Diagnostic;
 use crate::gateway::lint::NOT_CHECKED;
 use crate::gateway::lint::directive::DEEPEST;
-use crate::gateway::place::{Place, located};
+use crate::text::{self, Place, located, yaml};
 
 /// The values of a document, and the line of each.
 pub(super) struct Document {
@@ -237,7 +236,7 @@ pub(super) struct Node<'d> {
 
 impl<'d> Node<'d> {
     pub(super) fn root(origin: &str, text: &str, document: &'d Document) -> Self {
-        Self { value: &document.value, place: Place::root(origin, text, lines::Lines::at(&document.lines)) }
+        Self { value: &document.value, place: Place::root(origin, text, text::Lines::at(&document.lines)) }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Self> {

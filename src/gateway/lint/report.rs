@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::domain::Diagnostic;
 use crate::gateway::lint::{Files, MOST_BYTES, NOT_CHECKED};
-use crate::gateway::place::located;
+use crate::text::located;
 
 /// How deep includes may lie in one another, and how many files there may be: some include themselves.
 const DEEPEST: usize = 10;

@@ -26,10 +26,10 @@ use crate::gateway::openapi::schema::Schemas;
 use crate::gateway::openapi::serve::{Heads, Serve};
 use crate::gateway::openapi::template::{Part, Template};
 use crate::gateway::pattern::Pattern;
-use crate::gateway::place::Place;
 use crate::gateway::raw::{RawFile, RawRoute, Texts};
 use crate::gateway::read::{Entry, Findings, Kind, typed};
 use crate::gateway::shape::Shape;
+use crate::text::Place;
 
 /// The member that holds what is ours.
 const EXTENSION: &str = "x-palisade";

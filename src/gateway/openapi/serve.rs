@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::gateway::openapi::servers::{Base, Said, Servers, read};
 use crate::gateway::openapi::{Operation, Outcome};
-use crate::gateway::place::Place;
 use crate::gateway::raw::RawFile;
 use crate::gateway::read::{Findings, Head, head};
+use crate::text::Place;
 
 /// The heads of an operation: one for each set of hosts.
 pub(super) type Heads = Arc<[Arc<Head>]>;

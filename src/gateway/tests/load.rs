@@ -194,7 +194,7 @@ fn the_published_schema_describes_what_is_read() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "yaml") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let value = crate::config::yaml::parse(&text).unwrap().value;
+            let value = crate::text::yaml::parse(&text).unwrap().value;
             assert!(validator.is_valid(&value), "{}", path.display());
         }
     }

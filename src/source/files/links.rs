@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::config::lines::Lines;
-use crate::config::yaml;
 use crate::domain::near::closest;
 use crate::domain::request::uid_member;
 use crate::domain::{Diagnostic, Link, Written};
+use crate::text::{Lines, yaml};
 
 /// The members of a link.
 const MEMBERS: [&str; 4] = ["template", "id", "principal", "resource"];

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use crate::domain::Diagnostic;
 use crate::gateway::lint::node::{self, Node, mentions};
 use crate::gateway::lint::{Files, NOT_CHECKED};
-use crate::gateway::place::located;
+use crate::text::located;
 use services::Services;
 
 /// One of these is in everything that Envoy reads listeners from.

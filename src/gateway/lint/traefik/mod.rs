@@ -11,7 +11,7 @@ mod model;
 use crate::domain::Diagnostic;
 use crate::gateway::lint::node::{self, Document, Node};
 use crate::gateway::lint::{Files, NOT_CHECKED, Source};
-use crate::gateway::place::located;
+use crate::text::located;
 use model::{Model, Provider};
 
 /// How many files are read at most, with those that the file provider names.

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::{NOT_CHECKED, second};
 use crate::gateway::pattern::{Form, Part};
 use crate::gateway::read::Kind;
 use crate::gateway::route::{Effect, Route};
+use crate::gateway::second;
 use crate::gateway::table::RouteTable;
+
+/// The rule for files that were not compared.
+const NOT_CHECKED: &str = "not-checked";
 
 /// How many pairs of routes are compared: nobody waits longer for a question.
 const MOST_PAIRS: usize = 50_000_000;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// The line of a node, and those of the nodes below it.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub struct Lines {
     line: usize,
     below: Below,
 }
@@ -39,12 +39,14 @@ impl Lines {
     }
 
     /// The line of the node at `path`, from 1: for a member of a mapping, that of its key.
-    pub(crate) fn get(&self, path: &[String]) -> Option<usize> {
+    #[must_use]
+    pub fn get(&self, path: &[String]) -> Option<usize> {
         path.iter().try_fold(self, |node, step| node.child(step)).map(|node| node.line)
     }
 
     /// The line of the node at `path`, or of the nearest one above it.
-    pub(crate) fn nearest(&self, path: &[String]) -> usize {
+    #[must_use]
+    pub fn nearest(&self, path: &[String]) -> usize {
         let mut node = self;
         for step in path {
             match node.child(step) {
@@ -56,7 +58,8 @@ impl Lines {
     }
 
     /// Each node's path and line, in the order of their paths.
-    pub(crate) fn paths(&self) -> BTreeMap<Vec<String>, usize> {
+    #[must_use]
+    pub fn paths(&self) -> BTreeMap<Vec<String>, usize> {
         fn walk(node: &Lines, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, usize>) {
             found.insert(path.clone(), node.line);
             let mut below = |step: String, node: &Lines| {
@@ -76,7 +79,8 @@ impl Lines {
     }
 
     /// The lines of nodes at paths, where a position in a list is a step like a key.
-    pub(crate) fn at(paths: &BTreeMap<Vec<String>, usize>) -> Self {
+    #[must_use]
+    pub fn at(paths: &BTreeMap<Vec<String>, usize>) -> Self {
         let mut root = Self::default();
         for (path, line) in paths {
             let mut node = &mut root;

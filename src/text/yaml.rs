@@ -10,20 +10,24 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
-use crate::config::lines::Lines;
+use crate::text::Lines;
 
 /// A document and where its nodes stand.
 #[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) value: Value,
-    pub(crate) lines: Lines,
+pub struct Document {
+    /// The values; an empty document is an empty object.
+    pub value: Value,
+    /// The line of each.
+    pub lines: Lines,
 }
 
 /// Why a text is not YAML as we take it.
 #[derive(Debug)]
-pub(crate) struct YamlError {
-    pub(crate) line: Option<usize>,
-    pub(crate) message: String,
+pub struct YamlError {
+    /// The line, from 1, where the reader knows it.
+    pub line: Option<usize>,
+    /// What is wrong, with the column.
+    pub message: String,
 }
 
 /// What the reader says of a key that is there before.
@@ -31,7 +35,8 @@ const TWICE: &str = "duplicate mapping key";
 
 impl YamlError {
     /// The message without the key that comes twice: in a configuration it may be a secret at a wrong place.
-    pub(super) fn quoting_no_key(mut self) -> Self {
+    #[must_use]
+    pub fn quoting_no_key(mut self) -> Self {
         self.message = quoting_no_key(&self.message);
         self
     }
@@ -48,7 +53,10 @@ fn quoting_no_key(message: &str) -> String {
 }
 
 /// Reads one document. An empty one is an empty object.
-pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
+///
+/// # Errors
+/// If it is not YAML as we take it.
+pub fn parse(text: &str) -> Result<Document, YamlError> {
     let options = within(options(), text.len());
     let node: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(&error))?;
     let (value, lines) = node.split();
@@ -56,7 +64,10 @@ pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
 }
 
 /// Reads one scalar or flow collection, as an environment variable holds it.
-pub(super) fn parse_value(text: &str) -> Result<Value, String> {
+///
+/// # Errors
+/// If it is not YAML as we take it: why.
+pub fn parse_value(text: &str) -> Result<Value, String> {
     let read = serde_saphyr::from_str_with_options(text, options());
     let node: Node = read.map_err(|error| quoting_no_key(&explain(&error).message))?;
     Ok(node.split().0)
@@ -79,7 +90,8 @@ fn explain(error: &serde_saphyr::Error) -> YamlError {
 }
 
 /// How YAML is read everywhere: configuration, flags, policy tests and routes agree on what a word is.
-pub(crate) fn options() -> serde_saphyr::Options {
+#[must_use]
+pub fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,

@@ -1,8 +1,8 @@
 //! Second ways into one service: a wide public route may take them for pages of its own.
 
 use crate::domain::Diagnostic;
-use crate::gateway::lint::questions::meet;
 use crate::gateway::pattern::{Form, Part};
+use crate::gateway::questions::meet;
 use crate::gateway::read::Kind;
 use crate::gateway::route::{Effect, Route};
 use crate::gateway::table::RouteTable;

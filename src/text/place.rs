@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use memchr::memchr_iter;
 
-use crate::config::lines::Lines;
 use crate::domain::Diagnostic;
+use crate::text::Lines;
 
 /// How much of a line is looked at: the whole of one that is shown, and no more of a minified file.
 const WINDOW: usize = 1024;
 
 /// A node of a document, and where the document is from.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub struct Place {
     document: Arc<Origin>,
     path: Vec<String>,
 }
@@ -27,15 +27,18 @@ struct Origin {
 
 /// Where the lines of a text begin. A document has thousands of findings, so none may cost a look at all of it.
 #[derive(Debug)]
-pub(super) struct Starts(Vec<usize>);
+pub struct Starts(Vec<usize>);
 
 impl Starts {
-    pub(super) fn of(text: &str) -> Self {
+    /// Finds them.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
         Self(std::iter::once(0).chain(memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect())
     }
 
     /// The finding at the first visible character of a line of `text`.
-    pub(super) fn located(&self, finding: Diagnostic, text: &str, line: usize) -> Diagnostic {
+    #[must_use]
+    pub fn located(&self, finding: Diagnostic, text: &str, line: usize) -> Diagnostic {
         let start = self.0.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
         let end = self.0.get(line).map_or(text.len(), |next| next - 1);
         let shown = text.get(start..text.floor_char_boundary(end.min(start + WINDOW))).unwrap_or_default();
@@ -48,37 +51,44 @@ impl Starts {
 
 impl Place {
     /// The root of a document.
-    pub(super) fn root(origin: &str, text: &str, lines: Lines) -> Self {
+    #[must_use]
+    pub fn root(origin: &str, text: &str, lines: Lines) -> Self {
         let document = Origin { origin: origin.to_owned(), text: text.to_owned(), lines, starts: Starts::of(text) };
         Self { document: Arc::new(document), path: Vec::new() }
     }
 
     /// A node below.
-    pub(super) fn at(&self, steps: &[&str]) -> Self {
+    #[must_use]
+    pub fn at(&self, steps: &[&str]) -> Self {
         let mut path = self.path.clone();
         path.extend(steps.iter().map(|step| (*step).to_owned()));
         Self { document: self.document.clone(), path }
     }
 
     /// The line of the node, or of the nearest one above it.
-    pub(super) fn line(&self) -> Option<usize> {
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
         Some(self.document.lines.nearest(&self.path))
     }
 
     /// `file:line`.
-    pub(super) fn shown(&self) -> String {
+    #[must_use]
+    pub fn shown(&self) -> String {
         match self.line() {
             Some(line) => format!("{}:{line}", self.document.origin),
             None => self.document.origin.clone(),
         }
     }
 
-    pub(super) fn origin(&self) -> &str {
+    /// The document's own name.
+    #[must_use]
+    pub fn origin(&self) -> &str {
         &self.document.origin
     }
 
     /// An error about the node.
-    pub(super) fn error(&self, message: impl Into<String>) -> Diagnostic {
+    #[must_use]
+    pub fn error(&self, message: impl Into<String>) -> Diagnostic {
         let error = Diagnostic::error(&self.document.origin, message);
         match self.line() {
             Some(line) => self.document.starts.located(error, &self.document.text, line),
@@ -88,6 +98,7 @@ impl Place {
 }
 
 /// The finding at the first visible character of a line.
-pub(super) fn located(finding: Diagnostic, text: &str, line: usize) -> Diagnostic {
+#[must_use]
+pub fn located(finding: Diagnostic, text: &str, line: usize) -> Diagnostic {
     Starts::of(text).located(finding, text, line)
 }

@@ -10,17 +10,21 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::config::lines::Lines;
-use crate::config::yaml::{Document, MAX_NODES, YamlError};
+use crate::text::Lines;
+use crate::text::yaml::{Document, MAX_NODES, YamlError};
 
 /// Whether a text means to be JSON: a mapping with quoted keys, as no one writes YAML.
-pub(crate) fn looks_like_json(text: &str) -> bool {
+#[must_use]
+pub fn looks_like_json(text: &str) -> bool {
     let inner = text.trim_start().strip_prefix('{').map(str::trim_start);
     inner.is_some_and(|inner| inner.starts_with(['"', '}']))
 }
 
 /// Reads one document. Two equal keys are an error, as in YAML.
-pub(crate) fn parse(text: &str) -> Result<Document, YamlError> {
+///
+/// # Errors
+/// If it is not JSON, or has a key twice.
+pub fn parse(text: &str) -> Result<Document, YamlError> {
     match serde_json::from_str::<Strict>(text) {
         Ok(Strict(value)) => {
             let mut scan = Scan { bytes: text.as_bytes(), at: 0, line: 1 };
@@ -207,7 +211,7 @@ mod tests {
     fn values_and_lines_are_those_that_the_yaml_reader_finds() {
         let text = "{\n \"a\": [1, true, null,\n  {\"b\\n\": \"x\\\"]}\", \"c\": {}}, []],\n \"é\":\n  -1.5e1\n}\n";
         let document = parse(text).unwrap();
-        let other = crate::config::yaml::parse(text).unwrap();
+        let other = crate::text::yaml::parse(text).unwrap();
         assert_eq!(document.value, other.value);
         for path in
             [&[][..], &["a"], &["a", "0"], &["a", "3"], &["a", "3", "b\n"], &["a", "3", "c"], &["a", "4"], &["é"]]
