@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use palisade::decide::{Call, DecisionCache, Pdp};
-use palisade::engine::EngineSettings;
 use palisade::state::State;
 use palisade::telemetry::{Metrics, Transport};
+use palisade_engine::EngineSettings;
 
 fn check(c: &mut Criterion) {
     let bodies = support::questions();

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use palisade::domain::Document;
+use palisade_engine::model::Document;
 
 fn build(c: &mut Criterion) {
     let mut group = c.benchmark_group("build a snapshot");

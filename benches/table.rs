@@ -25,7 +25,7 @@ mod support;
 use std::time::Duration;
 
 use measure::Plan;
-use palisade::engine::EVALUATION_STACK_BYTES;
+use palisade_engine::EVALUATION_STACK_BYTES;
 use support::cases;
 use support::engines::Ready;
 use support::world::World;

@@ -21,8 +21,6 @@ use tokio::time::timeout_at;
 
 use crate::config::{self, LimitSettings, ListenAddr, LogSink, NowMode, Settings};
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
-use crate::domain::Diagnostic;
-use crate::engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Layout};
 use crate::state::{LoadRules, State};
@@ -35,6 +33,8 @@ use crate::transport::{
 use feed::{FEED_PATIENCE, Feed, First};
 use notify::Notifier;
 use ops::OpsRuntime;
+use palisade_engine::model::Diagnostic;
+use palisade_engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use signals::Signals;
 
 pub use signals::outlive_signals;

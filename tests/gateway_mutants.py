@@ -1,4 +1,4 @@
-"""Runs the tests of a few files of `src/gateway` in a package of their own, once for each rule that is taken out."""
+"""Runs the tests of a few files of `crates/palisade-routes` in a package of their own, once for each rule that is taken out."""
 
 import os
 import pathlib
@@ -23,7 +23,7 @@ def package(scratch, name, lib, crates):
     dependencies = "".join(f'{crate} = {{ version = "={versions[crate]}"{more} }}\n' for crate, more in crates)
     (scratch / "Cargo.toml").write_text(
         f'[package]\nname = "{name}"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n{dependencies}')
-    (scratch / "src/gateway").mkdir(parents=True)
+    (scratch / "src").mkdir(parents=True)
     (scratch / "src/lib.rs").write_text(lib)
 
 
@@ -35,7 +35,7 @@ def failing(scratch, target):
         print(built.stderr, file=sys.stderr)
         sys.exit("it does not compile")
     ran = subprocess.run(["cargo", "test", "--lib"], cwd=scratch, env=env, capture_output=True, text=True)
-    failed = re.findall(r"^test gateway::(\S+) \.\.\. FAILED", ran.stdout, flags=re.M)
+    failed = re.findall(r"^test (\S+) \.\.\. FAILED", ran.stdout, flags=re.M)
     return sorted(failed) or ([] if ran.returncode == 0 else ["the tests died"])
 
 
@@ -48,12 +48,12 @@ def try_all(mutants, texts, make):
         scratch = pathlib.Path(directory)
         make(scratch)
         for name, text in texts.items():
-            (scratch / f"src/gateway/{name}.rs").write_text(text)
+            (scratch / f"src/{name}.rs").write_text(text)
         if failed := failing(scratch, target):
             sys.exit(f"the tests fail with every rule in place: {failed}")
         print("| rule taken out | caught by |\n|---|---|", flush=True)
         for name, file, old, new in mutants:
-            place = scratch / f"src/gateway/{file}.rs"
+            place = scratch / f"src/{file}.rs"
             place.write_text(texts[file].replace(old, new))
             failed = failing(scratch, target)
             place.write_text(texts[file])

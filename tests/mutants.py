@@ -22,7 +22,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIMIT = 600
 
-# name, file under src/engine, what is there, what to put in its place
+# name, file under crates/palisade-engine/src, what is there, what to put in its place
 MUTANTS = [
     ("off-by-one in the index: the nearest ancestor is not looked up", "compiled/index.rs",
      "env.above_principal().ids().iter().for_each(", "env.above_principal().ids().iter().skip(1).for_each("),
@@ -91,9 +91,9 @@ def check_places():
     """Every place must be there, just once."""
     lost = []
     for name, path, old, _ in MUTANTS:
-        count = (ROOT / "src/engine" / path).read_text().count(old)
+        count = (ROOT / "crates/palisade-engine/src" / path).read_text().count(old)
         if count != 1:
-            lost.append(f"{name}: src/engine/{path} has {count} times\n    {old}")
+            lost.append(f"{name}: crates/palisade-engine/src/{path} has {count} times\n    {old}")
     if lost:
         print("no place for these faults any more; find it again:\n" + "\n".join(lost), file=sys.stderr)
         sys.exit(2)
@@ -160,7 +160,7 @@ def main():
         print("| fault | verdict | seconds |\n|---|---|---:|", flush=True)
         print(f"| none | passes | {seconds:.0f} |", flush=True)
         for name, path, old, new in chosen:
-            place = scratch / "src/engine" / path
+            place = scratch / "crates/palisade-engine/src" / path
             text = place.read_text()
             place.write_text(text.replace(old, new))
             verdict, seconds = suite(scratch, target)

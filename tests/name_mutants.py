@@ -4,7 +4,7 @@
     tests/name_mutants.py               all of them
     tests/name_mutants.py upgrade json  those whose name contains one of the words
 
-Works on a scratch package of these files of `src/gateway` and their tests, which builds in seconds, in `target/mutants`
+Works on a scratch package of these files of `crates/palisade-routes` and their tests, which builds in seconds, in `target/mutants`
 (or MUTANTS_TARGET_DIR); the tree is never touched. A rule is held if the tests fail without it. Exits with 1 if
 one is not, and with 2 if a rule is no longer there just once: then look for it again, do not drop it.
 """
@@ -160,7 +160,8 @@ MUTANTS = [
 
 STUBS = """//! The readers of names alone.
 #![allow(dead_code)]
-pub mod domain {
+extern crate self as palisade_engine;
+pub mod model {
     use std::borrow::Cow;
     pub enum Value<'a> { Null, Bool, Long(i64), Number, String(Cow<'a, str>), Array(Vec<Value<'a>>), Object(Vec<(Cow<'a, str>, Value<'a>)>) }
     impl Value<'static> {
@@ -189,58 +190,56 @@ pub mod domain {
         }
     }
 }
-pub mod gateway {
-    pub mod bounds { BOUNDS }
-    pub mod names; mod query; mod values; mod overrides; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
-    pub mod pattern; pub mod host; pub mod refusal;
-    pub mod mask {
-        #[derive(Debug)]
-        pub struct Masks;
-        impl Masks { pub fn new(_: bool) -> Self { Self } }
+pub mod bounds { BOUNDS }
+pub mod names; mod query; mod values; mod overrides; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
+pub mod pattern; pub mod host; pub mod refusal;
+pub mod mask {
+    #[derive(Debug)]
+    pub struct Masks;
+    impl Masks { pub fn new(_: bool) -> Self { Self } }
+}
+pub use facts::{Body, Peer};
+pub mod source {
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Capture { pub name: String, pub at: usize, pub rest: bool, pub words: Vec<String> }
+}
+pub mod facts {
+    use crate::names::{is_twin, same_name};
+    #[derive(Clone, Copy)]
+    pub struct RequestFacts<'a> {
+        pub method: &'a str, pub target: &'a [u8], pub host: Option<&'a str>,
+        pub headers: &'a (dyn Headers + Sync), pub body: Body<'a>, pub peer: Peer,
     }
-    pub use facts::{Body, Peer};
-    pub mod source {
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Capture { pub name: String, pub at: usize, pub rest: bool, pub words: Vec<String> }
+    #[derive(Clone, Copy, Default)]
+    pub struct Peer;
+    pub trait Headers {
+        fn field(&self, name: &str) -> Field<'_>;
+        fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>>;
     }
-    pub mod facts {
-        use crate::gateway::names::{is_twin, same_name};
-        #[derive(Clone, Copy)]
-        pub struct RequestFacts<'a> {
-            pub method: &'a str, pub target: &'a [u8], pub host: Option<&'a str>,
-            pub headers: &'a (dyn Headers + Sync), pub body: Body<'a>, pub peer: Peer,
-        }
-        #[derive(Clone, Copy, Default)]
-        pub struct Peer;
-        pub trait Headers {
-            fn field(&self, name: &str) -> Field<'_>;
-            fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>>;
-        }
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Field<'a> { Absent, One(&'a [u8]), Repeated }
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Body<'a> { NotForwarded, Partial, Whole(&'a [u8]) }
-        impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
-            fn field(&self, name: &str) -> Field<'_> {
-                let mut found = Field::Absent;
-                for (other, value) in self {
-                    if same_name(other.as_ref(), name) {
-                        if found != Field::Absent || is_twin(other.as_ref(), name) { return Field::Repeated; }
-                        found = Field::One(value.as_ref());
-                    }
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Field<'a> { Absent, One(&'a [u8]), Repeated }
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Body<'a> { NotForwarded, Partial, Whole(&'a [u8]) }
+    impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+        fn field(&self, name: &str) -> Field<'_> {
+            let mut found = Field::Absent;
+            for (other, value) in self {
+                if same_name(other.as_ref(), name) {
+                    if found != Field::Absent || is_twin(other.as_ref(), name) { return Field::Repeated; }
+                    found = Field::One(value.as_ref());
                 }
-                found
             }
-            fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
-                let lines = self.iter().filter(|(other, _)| same_name(other.as_ref(), name));
-                let mut found = Vec::new();
-                for (at, (other, value)) in lines.enumerate() {
-                    if is_twin(other.as_ref(), name) { return None; }
-                    if at > 0 { found.extend_from_slice(b", "); }
-                    found.extend_from_slice(value.as_ref());
-                }
-                Some(found.into())
+            found
+        }
+        fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
+            let lines = self.iter().filter(|(other, _)| same_name(other.as_ref(), name));
+            let mut found = Vec::new();
+            for (at, (other, value)) in lines.enumerate() {
+                if is_twin(other.as_ref(), name) { return None; }
+                if at > 0 { found.extend_from_slice(b", "); }
+                found.extend_from_slice(value.as_ref());
             }
+            Some(found.into())
         }
     }
 }
@@ -260,13 +259,13 @@ def package(scratch):
     """A package of the readers and their tests alone."""
     crates = [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""), ("foldhash", ""),
               ("proptest", ', default-features = false, features = ["std"]')]
-    bounds = re.findall(r"const \w+: usize = [^;]+;", (ROOT / "src/gateway/bounds.rs").read_text())
+    bounds = re.findall(r"const \w+: usize = [^;]+;", (ROOT / "crates/palisade-routes/src/bounds.rs").read_text())
     stubs = STUBS.replace("BOUNDS", " ".join(f"pub {bound}" for bound in bounds))
     gateway_mutants.package(scratch, "names", stubs, crates)
 
 
 def main():
-    texts = {name: (ROOT / f"src/gateway/{name}.rs").read_text() for name in FILES}
+    texts = {name: (ROOT / f"crates/palisade-routes/src/{name}.rs").read_text() for name in FILES}
     check_places(texts)
     sys.exit(1 if gateway_mutants.try_all(gateway_mutants.chosen(MUTANTS), texts, package) else 0)
 

@@ -4,7 +4,7 @@
     tests/path_mutants.py               all of them
     tests/path_mutants.py dot slash     those whose name contains one of the words
 
-Works on a scratch package of `src/gateway/path.rs` and its tests, which builds in seconds, in `target/mutants`
+Works on a scratch package of `crates/palisade-routes/src/path.rs` and its tests, which builds in seconds, in `target/mutants`
 (or MUTANTS_TARGET_DIR); the tree is never touched. A rule is held if the tests fail without it. Exits with 1 if
 one is not, and with 2 if a rule is no longer there just once: then look for it again, do not drop it.
 """
@@ -14,7 +14,7 @@ import sys
 import gateway_mutants
 from gateway_mutants import ROOT
 
-SOURCE = ROOT / "src/gateway/path.rs"
+SOURCE = ROOT / "crates/palisade-routes/src/path.rs"
 
 # name, what is there, what to put in its place
 MUTANTS = [
@@ -73,9 +73,9 @@ def package(scratch):
     """A package of the reader and its tests alone."""
     crates = [("serde", ', features = ["derive"]'), ("schemars", ""), ("serde_json", ""), ("memchr", ""),
               ("proptest", ', default-features = false, features = ["std"]')]
-    lib = "//! The reader of targets alone.\n#![allow(dead_code)]\npub mod gateway { pub mod path; }\n"
+    lib = "//! The reader of targets alone.\n#![allow(dead_code)]\npub mod path;\n"
     gateway_mutants.package(scratch, "paths", lib, crates)
-    (scratch / "src/gateway/path_tests.rs").write_text((ROOT / "src/gateway/path_tests.rs").read_text())
+    (scratch / "src/path_tests.rs").write_text((ROOT / "crates/palisade-routes/src/path_tests.rs").read_text())
 
 
 def main():

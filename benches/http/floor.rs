@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use palisade::domain::Value;
+use palisade_engine::model::Value;
 use serde::{Deserialize, Serialize};
 
 /// What is answered: header fields and body.

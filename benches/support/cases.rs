@@ -1,6 +1,6 @@
 //! What grows: cases that differ from each other in one quantity.
 
-use palisade::domain::{Bundle, Document, Link, PolicyNaming, PolicyText, SchemaText};
+use palisade_engine::model::{Bundle, Document, Link, PolicyNaming, PolicyText, SchemaText};
 
 /// A state to decide upon, and questions to ask it.
 pub struct Case {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cedar_policy::Request;
-use palisade::domain::{AccessRequest, Bundle};
-use palisade::engine::{Snapshot, on_big_stack};
+use palisade_engine::model::{AccessRequest, Bundle};
+use palisade_engine::{Snapshot, on_big_stack};
 
 use super::cases::Case;
 use super::stock::{Stock, assert_same};

@@ -10,9 +10,9 @@ pub mod world;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use palisade::domain::{AccessRequest, Bundle, Revision, Value};
-use palisade::engine::{EngineSettings, Limits, Snapshot, on_big_stack};
 use palisade::source::{FileSettings, FileSource, Source};
+use palisade_engine::model::{AccessRequest, Bundle, Revision, Value};
+use palisade_engine::{EngineSettings, Limits, Snapshot, on_big_stack};
 
 /// The revision of every snapshot here.
 pub const REVISION: Revision = Revision { incarnation: 1, counter: 1 };

@@ -9,7 +9,7 @@ use cedar_policy::{
     Authorizer, Context, Entities, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet, Request, Response, Schema,
     SlotId,
 };
-use palisade::domain::{AccessRequest, Bundle, Decision, Document, Uid};
+use palisade_engine::model::{AccessRequest, Bundle, Decision, Document, Uid};
 
 use super::NOW;
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use palisade::domain::{AccessRequest, Bundle, Document, EntityChange, Uid, Value};
+use palisade_engine::model::{AccessRequest, Bundle, Document, EntityChange, Uid, Value};
 
 /// Customers of a tenant, and as many locations.
 const CUSTOMERS: u64 = 20;

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use cedar_policy::Request;
-use palisade::domain::AccessRequest;
-use palisade::engine::Snapshot;
+use palisade_engine::Snapshot;
+use palisade_engine::model::AccessRequest;
 
 use crate::measure::{Plan, Side, interleave, stage, timed};
 use crate::support::NOW;

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use cedar_policy::{Entities, Entity};
-use palisade::domain::{Bundle, EntityChange};
-use palisade::engine::Snapshot;
+use palisade_engine::Snapshot;
+use palisade_engine::model::{Bundle, EntityChange};
 use serde_json::json;
 
 use crate::measure::{Plan, Side, interleave, process_cpu, report, resident, stage, thread_cpu};

@@ -11,7 +11,7 @@ mod shrink;
 mod ways;
 
 use libfuzzer_sys::fuzz_target;
-use palisade::engine::on_big_stack;
+use palisade_engine::on_big_stack;
 
 use compare::{Tally, run_world};
 use generate::choices::Choices;

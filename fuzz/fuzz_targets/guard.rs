@@ -5,11 +5,10 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use palisade::domain::{
+use palisade_engine::model::{
     AccessRequest, Bundle, Document, PolicyNaming, PolicyText, Revision, SchemaText, Value,
 };
-use palisade::engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Snapshot, Validation, on_big_stack};
-use palisade::gateway;
+use palisade_engine::{EVALUATION_STACK_BYTES, EngineKind, EngineSettings, Snapshot, Validation, on_big_stack};
 
 // The parts of one input, split where a line says `----`: policies, schema, entities, a request, routes.
 fuzz_target!(|input: &[u8]| {
@@ -29,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
         let revision = Revision { incarnation: 1, counter: 1 };
         let given = bundle.clone();
         let built = on_big_stack(move || {
-            let _ = gateway::compile_bundle(&given, &settings.limits);
+            let _ = palisade_routes::compile_bundle(&given, &settings.limits);
             Snapshot::build(given, &settings, revision)
         });
         let Ok(Ok((snapshot, _))) = built else { continue };

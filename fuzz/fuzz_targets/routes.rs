@@ -8,8 +8,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use palisade::domain::{Uid, Value};
-use palisade::gateway::{Body, Identity, Part, Pattern, Peer, RequestFacts, Route, RouteTable, compile, normal_host};
+use palisade_engine::model::{Uid, Value};
+use palisade_routes::{Body, Identity, Part, Pattern, Peer, RequestFacts, Route, RouteTable, compile, normal_host};
 
 static TABLE: LazyLock<RouteTable> = LazyLock::new(|| {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../routes");
@@ -64,7 +64,7 @@ fn fits(route: &Route, method: &str, host: &str, target: &[u8]) -> bool {
     let mut segments: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').skip(1).map(decode).collect();
     let slash = segments.pop_if(|last| last.is_empty()).is_some();
     // the products allow no class but this, and not everywhere
-    let slashes = slash == route.pattern.trailing_slash || route.allowed != palisade::gateway::Classes::default();
+    let slashes = slash == route.pattern.trailing_slash || route.allowed != palisade_routes::Classes::default();
     hosts && methods && slashes && path.starts_with(b"/") && matches(&route.pattern, &segments)
 }
 

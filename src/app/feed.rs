@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::app::pictures::{self, Newest, Taken};
-use crate::domain::{Diagnostic, Digest};
 use crate::source::{Loaded, Source, Watch};
 use crate::state::{Origin, Rejected, State};
 use crate::telemetry::{Metrics, Work, start_thread, supervised};
+use palisade_engine::model::{Diagnostic, Digest};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
 const WATCH_CHECK: Duration = Duration::from_millis(250);

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::*;
-use crate::domain::{Bundle, Change, PolicyNaming, PolicyText};
-use crate::engine::{EngineSettings, Validation};
 use crate::source::{Held, Picture, Wake};
 use crate::telemetry::{Metrics, ReloadResult};
+use palisade_engine::model::{Bundle, Change, PolicyNaming, PolicyText};
+use palisade_engine::{EngineSettings, Validation};
 
 type Outcome = Result<Loaded, Vec<Diagnostic>>;
 

@@ -11,9 +11,9 @@ use crate::app;
 use crate::cli::exit::Stop;
 use crate::cli::flags::{ConfigArgs, set};
 use crate::config::{self, Settings};
-use crate::domain::{Bundle, Diagnostic};
-use crate::engine::{EngineSettings, Validation};
 use crate::source::{FileSettings, FileSource, Held, Layout, Source};
+use palisade_engine::model::{Bundle, Diagnostic};
+use palisade_engine::{EngineSettings, Validation};
 
 /// Which bundle to read, and with which configuration.
 #[derive(Debug, Clone, Default, Args)]

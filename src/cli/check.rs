@@ -16,9 +16,9 @@ use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, SemanticsArg, clock};
-use crate::domain::json::without_byte_order_mark;
-use crate::domain::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
-use crate::engine::{self, Snapshot, Validation};
+use palisade_engine::model::json::without_byte_order_mark;
+use palisade_engine::model::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
+use palisade_engine::{Snapshot, Validation};
 
 /// Flags of `palisade check`.
 #[derive(Debug, Clone, Args)]
@@ -107,7 +107,7 @@ pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> 
         }
     };
     let now = args.now.unwrap_or_else(clock::now);
-    let decided = engine::on_big_stack(|| decide(bundle, &chosen, &request, now))?;
+    let decided = palisade_engine::on_big_stack(|| decide(bundle, &chosen, &request, now))?;
     match decided {
         Err(problems) => {
             write_problems(&problems, args.error_format, terminal.err)?;

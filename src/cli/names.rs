@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{SchemaText, Uid};
-use crate::engine::{self, Limits, SchemaFacts};
+use palisade_engine::model::{SchemaText, Uid};
+use palisade_engine::{Limits, SchemaFacts};
 
 /// Reads `Type::id` in `namespace`, or a uid in full with its id in quotes; an action may be its id alone.
 ///
@@ -58,7 +58,9 @@ impl Names {
         let Some(schema) = schema.filter(|_| written.iter().flatten().any(|written| !is_full(written))) else {
             return Self::default();
         };
-        let Ok(Ok(facts)) = engine::on_big_stack(|| SchemaFacts::read(schema, limits)) else { return Self::default() };
+        let Ok(Ok(facts)) = palisade_engine::on_big_stack(|| SchemaFacts::read(schema, limits)) else {
+            return Self::default();
+        };
         let types = facts.type_names().map(str::to_owned).collect();
         let actions = facts.actions().map(|(type_name, id)| (type_name.to_owned(), id.to_owned())).collect();
         Self { types, actions }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::{Loading, Observers};
+use palisade_engine::{Loading, Observers};
 
 /// What the bar looks like.
 const LOOK: &str = "loading entities {wide_bar} {msg} of them, {bytes} of {total_bytes}, {eta} left";

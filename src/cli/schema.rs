@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::terminal::Terminal;
 use crate::cli::test;
-use crate::{config, gateway};
+use crate::config;
 
 /// Flags of `palisade schema`.
 #[derive(Debug, Clone, Args)]
@@ -35,7 +35,7 @@ pub enum Files {
 pub fn run(args: &SchemaArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let schema = match args.of {
         Files::Config => config::json_schema(),
-        Files::Routes => gateway::json_schema(),
+        Files::Routes => palisade_routes::json_schema(),
         Files::Tests => test::json_schema(),
     };
     serde_json::to_writer_pretty(&mut *terminal.out, &schema).map_err(io::Error::from)?;

@@ -14,7 +14,7 @@ use crate::cli::flags::{ConfigArgs, set};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::{OutputFormat, http};
 use crate::config::ListenAddr;
-use crate::domain::Revision;
+use palisade_engine::model::Revision;
 
 /// Flags of `palisade status`.
 #[derive(Debug, Clone, Args)]

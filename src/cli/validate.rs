@@ -12,10 +12,9 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{count, read_tests};
-use crate::domain::{Bundle, Diagnostic, Revision};
-use crate::engine::{self, EngineSettings, Snapshot, Validation, Verdict};
-use crate::gateway;
 use crate::source::Layout;
+use palisade_engine::model::{Bundle, Diagnostic, Revision};
+use palisade_engine::{EngineSettings, Snapshot, Validation, Verdict};
 
 /// Flags of `palisade validate`.
 #[derive(Debug, Clone, Args)]
@@ -47,12 +46,12 @@ pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Sto
     let (mut verdict, counts) = match chosen.read_with_routes() {
         Ok(read) => {
             let bundle = Arc::new(read.bundle);
-            let (mut verdict, counts) = engine::on_big_stack(|| judge(&bundle, &chosen))?;
+            let (mut verdict, counts) = palisade_engine::on_big_stack(|| judge(&bundle, &chosen))?;
             verdict.warnings.splice(0..0, read.warnings);
             (verdict, counts)
         }
         Err(errors) => {
-            let errors = engine::on_big_stack(|| with_the_rest(errors, &chosen))?;
+            let errors = palisade_engine::on_big_stack(|| with_the_rest(errors, &chosen))?;
             (Verdict { valid: false, errors, warnings: Vec::new() }, None)
         }
     };
@@ -101,7 +100,7 @@ fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
     let settings =
         EngineSettings { validation: Validation::Strict, lints: true, ..app::engine_settings(&chosen.settings) };
     let limits = &settings.limits;
-    let routes = gateway::compile_bundle(bundle, limits);
+    let routes = palisade_routes::compile_bundle(bundle, limits);
     let snapshot = Snapshot::build_observed(bundle.clone(), &settings, revision, &progress::observers());
     match (snapshot, routes) {
         (Ok((snapshot, mut warnings)), Ok((table, more))) => {
@@ -114,8 +113,9 @@ fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
             (Verdict { valid: empty.is_empty(), errors: empty, warnings }, Some(counts))
         }
         (_, routes) => {
-            let Verdict { errors, warnings, .. } = engine::check(bundle, limits, settings.semantics, &|| false);
-            let errors = gateway::together(errors, routes.err());
+            let Verdict { errors, warnings, .. } =
+                palisade_engine::check(bundle, limits, settings.semantics, &|| false);
+            let errors = palisade_routes::together(errors, routes.err());
             (Verdict { valid: errors.is_empty(), errors, warnings }, None)
         }
     }
@@ -125,13 +125,13 @@ fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
 fn with_the_rest(unreadable: Vec<Diagnostic>, chosen: &Chosen) -> Vec<Diagnostic> {
     let rest = Arc::new(chosen.rest());
     let EngineSettings { limits, semantics, .. } = app::engine_settings(&chosen.settings);
-    let mut found = engine::check(&rest, &limits, semantics, &|| false).errors;
+    let mut found = palisade_engine::check(&rest, &limits, semantics, &|| false).errors;
     if rest.schema.is_none() {
         // it is there, and was not read
         found.retain(|problem| problem.origin != "schema");
     }
-    let routes = gateway::compile_bundle(&rest, &limits).err().filter(|_| rest.schema.is_some());
-    gateway::together(unreadable, Some(gateway::together(found, routes)))
+    let routes = palisade_routes::compile_bundle(&rest, &limits).err().filter(|_| rest.schema.is_some());
+    palisade_routes::together(unreadable, Some(palisade_routes::together(found, routes)))
 }
 
 /// How many tests there are; what is no test is an error.

@@ -20,9 +20,9 @@ use crate::config::{
     GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath, OverlayRule,
     OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
-use crate::domain::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
-use crate::domain::closest;
-use crate::domain::uid::is_type_name;
+use palisade_engine::model::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
+use palisade_engine::model::closest;
+use palisade_engine::model::uid::is_type_name;
 
 /// The HTTP library's least buffer for a request head.
 const LEAST_HEADER_BYTES: u64 = 8 * 1024;

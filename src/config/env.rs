@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use crate::config::schema::{all_paths, is_text, member};
 use crate::config::tree::{Path, shown};
 use crate::config::{FILE_VARIABLE, Origin, Problem};
-use crate::domain::closest;
-use crate::text::yaml;
+use palisade_engine::model::closest;
+use palisade_text::yaml;
 
 /// What our variables start with.
 pub(super) const PREFIX: &str = "PALISADE_";

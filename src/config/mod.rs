@@ -22,7 +22,7 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
-use crate::text::yaml;
+use palisade_text::yaml;
 
 use self::tree::Tree;
 pub use listen::ListenAddr;

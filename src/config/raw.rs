@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::units::{ByteSize, Span};
-use crate::domain::OverlayMode;
+use palisade_engine::model::OverlayMode;
 
 /// The engine that decides unless the configuration says otherwise.
 const DEFAULT_ENGINE: EngineKind = EngineKind::Compiled;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::config::raw::RawConfig;
 use crate::config::tree::{Path, Tree, shown};
 use crate::config::{Problem, Secret};
-use crate::domain::{closest, near};
+use palisade_engine::model::{closest, near};
 
 /// The JSON Schema of `palisade.yaml`, for editors and for validation elsewhere.
 #[must_use]

@@ -8,7 +8,7 @@ mod overlap;
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::domain::Uid;
+use palisade_engine::model::Uid;
 
 pub(super) use overlap::Overlap;
 

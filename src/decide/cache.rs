@@ -13,7 +13,7 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use crate::decide::key::Key;
-use crate::domain::{Decision, DeniedBy};
+use palisade_engine::model::{Decision, DeniedBy};
 
 /// What an entry costs besides its texts: the map's slots, its place in the queues, counts, a decision, and what the
 /// allocator adds to each. An estimate.
@@ -106,7 +106,7 @@ mod tests {
     use std::hash::Hasher;
 
     use super::*;
-    use crate::domain::{Outcome, Revision};
+    use palisade_engine::model::{Outcome, Revision};
 
     fn decision(outcome: Outcome) -> Arc<Decision> {
         let revision = Revision { incarnation: 1, counter: 1 };
@@ -176,8 +176,10 @@ mod tests {
         let cache = DecisionCache::new(64 << 20);
         for (message, kept) in [(1_000, true), (100_000, false)] {
             let mut large = Decision::clone(&decision(Outcome::Deny));
-            large.errors =
-                vec![crate::domain::PolicyError { policy_id: "p".into(), message: "x".repeat(message).into() }];
+            large.errors = vec![palisade_engine::model::PolicyError {
+                policy_id: "p".into(),
+                message: "x".repeat(message).into(),
+            }];
             let key = usize::to_le_bytes(message);
             cache.insert(&key, Arc::new(large));
             assert_eq!(cache.get(&key).is_some(), kept, "{message}");

@@ -4,7 +4,7 @@
 //! that no two different requests can be written the same. The cache compares keys in full: a hash is
 //! never an identity.
 
-use crate::domain::{AccessRequest, OverlayMode, Revision, Uid, Value};
+use palisade_engine::model::{AccessRequest, OverlayMode, Revision, Uid, Value};
 
 /// A request in canonical form, with the revision that answers it.
 pub(super) type Key = Box<[u8]>;
@@ -111,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::Overlay;
+    use palisade_engine::model::Overlay;
 
     const AT: Revision = Revision { incarnation: 1, counter: 1 };
 

@@ -18,12 +18,12 @@ pub use log::{DecisionLog, LogSettings, Sink};
 pub use unasked::{Public, Refused, Target};
 pub use verify::Sampler;
 
-use crate::domain::{AccessRequest, Decision, RequestError};
-use crate::engine::Snapshot;
 use crate::state::State;
 use crate::telemetry::traces::Trace;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
 use log::{DecisionRecord, Record, Recorded};
+use palisade_engine::Snapshot;
+use palisade_engine::model::{AccessRequest, Decision, RequestError};
 use pool::ReferencePool;
 use unasked::UnaskedRecord;
 

@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::decide::CheckError;
-use crate::domain::{AccessRequest, Decision};
-use crate::engine::{EVALUATION_STACK_BYTES, Snapshot, Undecided, give_back_freed};
+use crate::state::give_back_freed;
 use crate::telemetry::{Metrics, start_thread, supervised};
+use palisade_engine::model::{AccessRequest, Decision};
+use palisade_engine::{EVALUATION_STACK_BYTES, Snapshot, Undecided};
 
 /// Requests that may wait in each queue.
 const QUEUE: usize = 256;
@@ -177,8 +178,8 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Bundle, Revision, Uid, Value};
-    use crate::engine::{EngineKind, EngineSettings, Validation, on_big_stack};
+    use palisade_engine::model::{Bundle, Revision, Uid, Value};
+    use palisade_engine::{EngineKind, EngineSettings, Validation, on_big_stack};
 
     /// A state without policies, on which the reference decides, and a request.
     fn nothing() -> (Arc<Snapshot>, AccessRequest<'static>) {

@@ -4,8 +4,8 @@
 //! those hold secrets more often than not.
 
 use crate::decide::Call;
-use crate::domain::{Revision, Uid};
 use crate::telemetry::RefusalReason;
+use palisade_engine::model::{Revision, Uid};
 
 /// The longest path that is recorded, in bytes.
 const MAX_PATH: usize = 1_024;

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::decide::pool::{LONG, Weight};
-use crate::domain::{AccessRequest, Decision};
-use crate::engine::{EVALUATION_STACK_BYTES, Snapshot, give_back_freed};
+use crate::state::give_back_freed;
 use crate::telemetry::{Metrics, VerifyResult, start_thread, supervised};
+use palisade_engine::model::{AccessRequest, Decision};
+use palisade_engine::{EVALUATION_STACK_BYTES, Snapshot};
 
 /// Decisions that may wait to be compared. Each holds its snapshot, so the queue is short.
 const QUEUE: usize = 16;
@@ -187,8 +188,8 @@ fn difference(sample: &Sample) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Bundle, Outcome, PolicyNaming, PolicyText, Revision, Uid};
-    use crate::engine::{EngineSettings, Semantics, Validation, on_big_stack};
+    use palisade_engine::model::{Bundle, Outcome, PolicyNaming, PolicyText, Revision, Uid};
+    use palisade_engine::{EngineSettings, Semantics, Validation, on_big_stack};
 
     fn sample(outcome: Outcome) -> Sample {
         let text = PolicyText {
@@ -249,7 +250,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let sampler = Sampler::start(NonZeroU32::MIN, metrics.clone()).unwrap();
         let Sample { snapshot, mut request, now, decision, .. } = sample(Outcome::Allow);
-        request.context = crate::domain::Value::String("x".repeat(QUEUE_BYTES).into());
+        request.context = palisade_engine::model::Value::String("x".repeat(QUEUE_BYTES).into());
         sampler.offer(&snapshot, &request, now, &decision);
         assert_eq!(metrics.verify(VerifyResult::Dropped).get(), 1);
         assert_eq!(Arc::strong_count(&snapshot), 1);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{Uid, Value};
 use crate::identity::caller::{Caller, Written};
+use palisade_engine::model::{Uid, Value};
 
 /// The largest file that is read.
 pub(super) const MAX_FILE_BYTES: usize = 256 << 20;

@@ -88,8 +88,8 @@ mod tests {
     use std::hash::{BuildHasherDefault, Hasher};
 
     use super::*;
-    use crate::domain::{Uid, Value};
     use crate::identity::caller::Written;
+    use palisade_engine::model::{Uid, Value};
 
     fn entry(id: &str, padding: usize) -> Entry {
         let caller = Caller {

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use http::HeaderValue;
 
-use crate::domain::{Uid, Value};
+use palisade_engine::model::{Uid, Value};
 
 /// The time, read by whoever asks: nothing that verifies has a clock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::SigningAlgorithm;
-use crate::domain::Value;
 use crate::identity::edwards;
+use palisade_engine::model::Value;
 
 /// More bytes than this are no key set.
 pub(super) const MAX_KEY_SET_BYTES: usize = 256 * 1024;

@@ -11,10 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::{ClaimSettings, FillError, SigningAlgorithm, UidTemplate};
-use crate::domain::{Uid, Value};
 use crate::identity::caller::{Caller, Written, claim};
 use crate::identity::error::AuthCode;
 use crate::identity::jwk::KeySet;
+use palisade_engine::model::{Uid, Value};
 
 /// A longer name of a key is none that anybody gave.
 const MAX_KEY_ID_BYTES: usize = 512;

@@ -31,7 +31,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::config::{CredentialKind, IdentitySettings, IssuerSettings, KeySource, PeerSettings};
-use crate::domain::Diagnostic;
 use crate::telemetry::{AuthResult, IdentitySource, Metrics, ReloadResult, Work, events, start_thread, supervised};
 use api_tokens::ApiTokens;
 use cache::TokenCache;
@@ -41,6 +40,7 @@ pub(crate) use files::QUIET;
 pub(crate) use files::{LOOK, Watched};
 use jwt::{Expectations, Unverified};
 use keys::{KeyStore, Renewal, Schedule};
+use palisade_engine::model::Diagnostic;
 
 pub use caller::{Caller, Now};
 pub use credential::{Accept, Credential, Rule};

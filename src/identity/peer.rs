@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config::PeerSettings;
-use crate::domain::Value;
 use crate::identity::caller::{Caller, Written};
 use crate::identity::error::AuthCode;
+use palisade_engine::model::Value;
 
 /// A longer certificate header is refused. Envoy's may hold a whole PEM chain.
 const MAX_HEADER_BYTES: usize = 64 * 1024;

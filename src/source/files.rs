@@ -37,10 +37,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::domain::{Bundle, Diagnostic};
 use crate::source::{Loaded, Picture, Source, Wake, Watch};
 use caution::Caution;
 pub(super) use names::is_policies;
+use palisade_engine::model::{Bundle, Diagnostic};
 use scan::{Part, Root, Scan};
 pub(in crate::source) use stamp::Stamp;
 pub(crate) use writers::is_written;

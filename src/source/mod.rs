@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::domain::{Bundle, Diagnostic, Digest};
 use crate::telemetry::start_thread;
+use palisade_engine::model::{Bundle, Diagnostic, Digest};
 
 pub(crate) use files::is_written;
 pub use files::{FileSettings, FileSource};

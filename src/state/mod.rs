@@ -25,10 +25,10 @@ pub use status::{Attempt, Status};
 
 pub use crate::telemetry::ReloadSource as Origin;
 
-use crate::domain::{Bundle, Change, Diagnostic, Revision};
-use crate::engine::{EngineSettings, Observers, Snapshot};
-use crate::gateway::RouteTable;
 use crate::telemetry::{Metrics, events, fresh_id};
+use palisade_engine::model::{Bundle, Change, Diagnostic, Revision};
+use palisade_engine::{EngineSettings, Observers, Snapshot};
+use palisade_routes::RouteTable;
 use queue::Room;
 use status::StatusBoard;
 use writer::{Command, Submitted, Writer};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::domain::{Bundle, Change, Document};
+use palisade_engine::model::{Bundle, Change, Document};
 
 /// Bytes of all changes that wait or are being built. One that is alone always gets in.
 const MOST: usize = 256 << 20;

@@ -3,8 +3,8 @@
 //! A mount that was lost and a file that was cut off look like a bundle without policies or without entities.
 //! Both rules only ever keep a state; neither makes one.
 
-use crate::domain::{Diagnostic, PolicyId};
-use crate::engine::Snapshot;
+use palisade_engine::Snapshot;
+use palisade_engine::model::{Diagnostic, PolicyId};
 
 /// What is allowed to be empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

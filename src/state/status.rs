@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::domain::{Diagnostic, Revision};
 use crate::state::Origin;
+use palisade_engine::model::{Diagnostic, Revision};
 
 /// The last change that was tried, whether or not it took effect.
 #[derive(Debug, Clone)]

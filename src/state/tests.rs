@@ -3,9 +3,9 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::domain::{Document, PolicyNaming, PolicyText};
-use crate::engine::Validation;
 use crate::telemetry::ReloadResult;
+use palisade_engine::Validation;
+use palisade_engine::model::{Document, PolicyNaming, PolicyText};
 
 fn bundle(id: &str) -> Bundle {
     let text = "permit (principal, action, resource);".to_owned();

@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::domain::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
-use crate::engine::{EngineSettings, Observers, Snapshot, on_big_stack};
-use crate::gateway::{self, RouteTable};
 use crate::state::memory::give_back_freed;
 use crate::state::queue::Held;
 use crate::state::rules::{LoadRules, forbids_removed};
 use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
+use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
+use palisade_engine::{EngineSettings, Observers, Snapshot, on_big_stack};
+use palisade_routes::RouteTable;
 
 /// A change on its way to the writer.
 pub(super) struct Command {
@@ -284,13 +284,13 @@ fn build(
     revision: Revision,
     unwanted: &dyn Fn() -> bool,
 ) -> Result<Built, Vec<Diagnostic>> {
-    let routes = gateway::compile_bundle(&bundle, &settings.limits);
+    let routes = palisade_routes::compile_bundle(&bundle, &settings.limits);
     match (Snapshot::build_unless(bundle, settings, revision, observers, unwanted), routes) {
         (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
             warnings.extend(more);
             Ok(Built { snapshot, routes: Arc::new(routes), warnings, forbids_removed: Vec::new() })
         }
-        (snapshot, routes) => Err(gateway::together(snapshot.err().unwrap_or_default(), routes.err())),
+        (snapshot, routes) => Err(palisade_routes::together(snapshot.err().unwrap_or_default(), routes.err())),
     }
 }
 

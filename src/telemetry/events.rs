@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::domain::{Diagnostic, PolicyId, Revision, Severity};
 use crate::telemetry::{IdentitySource, Listener, Metrics, ReloadResult, ReloadSource, logging};
+use palisade_engine::model::{Diagnostic, PolicyId, Revision, Severity};
 
 /// New policies or entities are active.
 #[derive(Debug)]

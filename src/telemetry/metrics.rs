@@ -16,7 +16,6 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::domain::{DeniedBy, Revision};
 use crate::telemetry::labels::{
     AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
     VerifyResult, Work,
@@ -24,6 +23,7 @@ use crate::telemetry::labels::{
 use crate::telemetry::pipe::dropped_lines;
 use crate::telemetry::threads::{self, Threads};
 use crate::telemetry::works::Works;
+use palisade_engine::model::{DeniedBy, Revision};
 
 /// The rules that deny beyond Cedar, in the order of [`rule_index`].
 const RULES: [&str; 2] = ["unknown_entity", "forbid_error"];

@@ -8,10 +8,6 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::domain::{Bundle, Change, Diagnostic};
-use crate::engine::Snapshot;
-use crate::engine::{self, Limits, Semantics, Verdict};
-use crate::gateway;
 use crate::state::{Expected, Origin, Status, give_back_freed};
 use crate::transport::Services;
 use crate::transport::aside;
@@ -19,6 +15,9 @@ use crate::transport::bundle::{Unreadable, Uploaded, read_bundle};
 use crate::transport::exchange::{ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::streamed::{Content, Pieces, Streamed};
+use palisade_engine::Snapshot;
+use palisade_engine::model::{Bundle, Change, Diagnostic};
+use palisade_engine::{Limits, Semantics, Verdict};
 use serde::{Serialize, Serializer};
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
@@ -202,14 +201,14 @@ fn read_and_judge(
 
 /// Everything that is wrong with a bundle, its routes among it.
 fn judge(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: &dyn Fn() -> bool) -> Verdict {
-    let Verdict { errors, mut warnings, .. } = engine::check(bundle, limits, semantics, stop);
-    let of_routes = match gateway::compile_bundle(bundle, limits) {
+    let Verdict { errors, mut warnings, .. } = palisade_engine::check(bundle, limits, semantics, stop);
+    let of_routes = match palisade_routes::compile_bundle(bundle, limits) {
         Ok((_, more)) => {
             warnings.extend(more);
             None
         }
         Err(problems) => Some(problems),
     };
-    let errors = gateway::together(errors, of_routes);
+    let errors = palisade_routes::together(errors, of_routes);
     Verdict { valid: errors.is_empty(), errors, warnings }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::engine;
 use crate::transport::respond::Problem;
 
 /// Bundles that are validated at a time: each takes a thread and as much memory as one that is loaded.
@@ -73,7 +72,7 @@ pub(super) async fn apart<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let (tell, told) = oneshot::channel();
     // not tokio's threads: it panics where none can be had
-    engine::begin_on_big_stack(move || {
+    palisade_engine::begin_on_big_stack(move || {
         let done = work(&|| tell.is_closed());
         let _ = tell.send(done);
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::engine::give_back_freed;
+use crate::state::give_back_freed;
 use crate::telemetry::start_thread;
 
 /// What one connection holds is at most this part of a budget, so that one client leaves room for others.

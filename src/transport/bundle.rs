@@ -8,11 +8,13 @@ use std::borrow::Cow;
 use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::request::{pointer, uid_member};
-use crate::domain::{Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value};
-use crate::engine::Limits;
 use crate::transport::exchange::malformed;
 use crate::transport::respond::Problem;
+use palisade_engine::Limits;
+use palisade_engine::model::request::{pointer, uid_member};
+use palisade_engine::model::{
+    Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value,
+};
 
 /// Why a body is not a bundle.
 pub(super) enum Unreadable {

@@ -12,13 +12,13 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use crate::decide::Call;
-use crate::domain::{Revision, Text, Value};
 use crate::state::Expected;
 use crate::telemetry::Transport;
 use crate::telemetry::traces::{Notes, Trace};
 use crate::transport::conn::Open;
 use crate::transport::respond::Problem;
 use crate::transport::timer::Elapsed;
+use palisade_engine::model::{Revision, Text, Value};
 
 /// The header that names the revision which a decision must at least be made at.
 pub(super) const AT_LEAST: http::HeaderName = http::HeaderName::from_static("palisade-at-least");

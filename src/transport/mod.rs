@@ -49,11 +49,11 @@ use tokio::sync::Semaphore;
 
 use crate::config::{AuthzenSettings, HttpSettings};
 use crate::decide::{DecisionLog, Pdp};
-use crate::engine::{Limits, Semantics};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Listener, Metrics};
 use conn::Open;
 use exchange::{BodyLimits, Exchange};
+use palisade_engine::{Limits, Semantics};
 use respond::Problem;
 
 /// What the HTTP/2 streams of the admin and ops listeners may hold together. Those have few clients.

@@ -3,12 +3,12 @@
 use http::StatusCode;
 
 use crate::decide::{self, Call};
-use crate::domain::request::pointer;
-use crate::domain::{AccessRequest, Decision, Member, Outcome, RequestError, Text};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
+use palisade_engine::model::request::pointer;
+use palisade_engine::model::{AccessRequest, Decision, Member, Outcome, RequestError, Text};
 
 /// `POST /v1/is_authorized`
 pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {

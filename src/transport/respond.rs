@@ -13,12 +13,12 @@ use hyper::body::Body as _;
 use serde::Serialize;
 
 use crate::decide::CheckError;
-use crate::domain::bounds::{MAX_EXPLANATION, cut};
-use crate::domain::{Diagnostic, RequestError, Revision};
 use crate::state::{Rejected, TooOld};
 use crate::transport::conn::{LARGE_ANSWER, Open};
 use crate::transport::exchange::REVISION;
 use crate::transport::streamed::{Content, STREAM_BYTES};
+use palisade_engine::model::bounds::{MAX_EXPLANATION, cut};
+use palisade_engine::model::{Diagnostic, RequestError, Revision};
 
 /// The longest place within a request that an answer names, in bytes.
 const LONGEST_PLACE: usize = 512;

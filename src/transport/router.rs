@@ -6,13 +6,13 @@ use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
-use crate::domain::Revision;
 use crate::telemetry::{Listener, fresh_id};
 use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::{Services, admin, authzen, gateway, native, ops, span};
+use palisade_engine::model::Revision;
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,8 +16,6 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::engine;
-
 /// Bytes of a piece. A client must take at least so much in `http.body_timeout`.
 const PIECE: usize = 64 << 10;
 
@@ -150,7 +148,7 @@ impl Streamed {
     ) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let mut pieces = Pieces { shared: shared.clone(), patience, piece: Vec::with_capacity(PIECE) };
-        engine::begin_on_big_stack(move || {
+        palisade_engine::begin_on_big_stack(move || {
             let written = write(&mut pieces).and_then(|()| pieces.flush());
             pieces.shared.end(if written.is_ok() { End::Whole } else { End::Broken });
         })?;

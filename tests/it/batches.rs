@@ -177,7 +177,7 @@ fn what_is_wrong_anywhere_refuses_the_whole_before_anything_is_decided() {
                     format!("{{\"{member}\":[{good}],\n\"options\":{{}},\"more\":[0,{fault}]}}"),
                     format!("{{\"{member}\":[{good}]}}\n{fault}x"),
                 ] {
-                    let error = palisade::domain::Value::parse(body.as_bytes()).unwrap_err();
+                    let error = palisade_engine::model::Value::parse(body.as_bytes()).unwrap_err();
                     let answer = client.post(path, &body);
                     assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("malformed_json")), "{fault}");
                     let detail = answer.json()["detail"].as_str().unwrap().to_owned();

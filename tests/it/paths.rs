@@ -1,8 +1,8 @@
 //! Two paths to one answer, chosen by the caller over HTTP: single and batch, AuthZEN, cached and not, a bundle that was
 //! read back and put again, another process. Over generated worlds; each answer is compared with the engine's own.
 
-use palisade::domain::AccessRequest;
-use palisade::engine::{EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
+use palisade_engine::model::AccessRequest;
+use palisade_engine::{EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
 use serde_json::{Value, json};
 
 use crate::differential::compare::{Answer, REVISION};
@@ -22,7 +22,7 @@ fn server(semantics: Semantics, cache: bool) -> Server {
 
 /// The request as the native API takes it.
 fn native(request: &AccessRequest<'_>) -> Value {
-    let uid = |uid: &palisade::domain::Uid<'_>| json!({ "type": uid.type_name, "id": uid.id });
+    let uid = |uid: &palisade_engine::model::Uid<'_>| json!({ "type": uid.type_name, "id": uid.id });
     let mut body = json!({
         "principal": uid(&request.principal), "action": uid(&request.action), "resource": uid(&request.resource),
         "context": request.context.to_json(),
@@ -89,7 +89,7 @@ fn every_path_gives_the_engines_answer() {
             };
             let (snapshot, requests) = on_big_stack(|| {
                 let (world, mut c) = World::seeded(1_000 + seed, Plan::default());
-                let built = palisade::engine::Snapshot::build(world.bundle.clone().into(), &settings, REVISION).ok()?;
+                let built = palisade_engine::Snapshot::build(world.bundle.clone().into(), &settings, REVISION).ok()?;
                 let requests: Vec<AccessRequest<'static>> = (0..12).map(|_| world.request(&mut c)).collect();
                 Some((built.0, requests))
             })
@@ -151,7 +151,7 @@ fn every_path_gives_the_engines_answer() {
                 if !plain || answer.get("refused").is_some() || request.action.type_name != "Action" {
                     continue;
                 }
-                let party = |uid: &palisade::domain::Uid<'_>| json!({ "type": uid.type_name, "id": uid.id });
+                let party = |uid: &palisade_engine::model::Uid<'_>| json!({ "type": uid.type_name, "id": uid.id });
                 let body = json!({
                     "subject": party(&request.principal), "resource": party(&request.resource),
                     "action": { "name": request.action.id }, "context": request.context.to_json(),

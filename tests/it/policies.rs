@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use palisade::cli::test::{Got, Options, Report, TestFile, read_tests, run_with};
-use palisade::domain::Bundle;
-use palisade::engine::{EngineSettings, Validation, on_big_stack};
 use palisade::source::{FileSettings, FileSource, Source};
+use palisade_engine::model::Bundle;
+use palisade_engine::{EngineSettings, Validation, on_big_stack};
 
 use crate::support::Server;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use palisade::gateway::{Body, Effect, Peer, RequestFacts, RouteTable, compile};
+use palisade_routes::{Body, Effect, Peer, RequestFacts, RouteTable, compile};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 

@@ -16,9 +16,9 @@ use crate::cli::routes::store::Store;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, clock, progress};
-use crate::domain::{AccessRequest, Decision, Diagnostic, Revision, Uid, Value};
-use crate::engine::{Snapshot, on_big_stack};
-use crate::gateway::{
+use palisade_engine::model::{AccessRequest, Decision, Diagnostic, Revision, Uid, Value};
+use palisade_engine::{Snapshot, on_big_stack};
+use palisade_routes::{
     Auth, Body, Effect, Entities, Identity, Outcome, Peer, Refusal, RequestFacts, Route, RouteTable, show_check,
 };
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use crate::gateway::lint::MOST_BYTES;
+use palisade_gateway_lint::MOST_BYTES;
 
 /// The files that `pattern` names and their texts, in the order of their names, as nginx reads them.
 ///

@@ -12,9 +12,9 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::routes::include;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::count;
-use crate::domain::{Diagnostic, Severity};
-use crate::gateway::lint::{Gateway, Source, lint};
-use crate::gateway::questions;
+use palisade_engine::model::{Diagnostic, Severity};
+use palisade_gateway_lint::{Gateway, Source, lint};
+use palisade_routes::questions;
 
 /// Flags of `palisade routes lint`.
 #[derive(Debug, Clone, Args)]

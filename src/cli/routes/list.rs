@@ -10,7 +10,7 @@ use crate::cli::OutputFormat;
 use crate::cli::bundle::{self, BundleArgs};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::terminal::{Terminal, Tone, toned};
-use crate::gateway::{Effect, Route};
+use palisade_routes::{Effect, Route};
 
 /// Flags of `palisade routes list`.
 #[derive(Debug, Clone, Args)]

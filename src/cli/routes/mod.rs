@@ -17,10 +17,10 @@ use crate::cli::bundle::{self, BundleArgs, Chosen};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::Terminal;
-use crate::domain::{Bundle, Diagnostic};
-use crate::engine::{EngineSettings, Validation, on_big_stack};
-use crate::gateway::{self, RouteTable};
 use crate::source::Layout;
+use palisade_engine::model::{Bundle, Diagnostic};
+use palisade_engine::{EngineSettings, Validation, on_big_stack};
+use palisade_routes::RouteTable;
 
 /// Flags of `palisade routes`.
 #[derive(Debug, Clone, Args)]
@@ -112,7 +112,7 @@ fn load(chosen: &Chosen, place: PathBuf) -> Result<Result<Ready, Vec<Diagnostic>
         Err(problems) => return Ok(Err(problems)),
     };
     let limits = app::engine_settings(&chosen.settings).limits;
-    let compiled = on_big_stack(|| gateway::compile_bundle(&read.bundle, &limits))?;
+    let compiled = on_big_stack(|| palisade_routes::compile_bundle(&read.bundle, &limits))?;
     let engine = chosen.engine(&read.bundle, Validation::Warn);
     Ok(compiled.map(|(table, warnings)| Ready { table, bundle: read.bundle, warnings, engine, place }))
 }
@@ -128,7 +128,8 @@ pub fn run(args: &RoutesVerb, terminal: &mut Terminal<'_>) -> Result<Exit, Stop>
         RoutesCommand::Lint(args) => lint::run(args, terminal),
         RoutesCommand::Test(args) => test::run(args, terminal),
         RoutesCommand::Schema => {
-            serde_json::to_writer_pretty(&mut *terminal.out, &gateway::json_schema()).map_err(io::Error::from)?;
+            serde_json::to_writer_pretty(&mut *terminal.out, &palisade_routes::json_schema())
+                .map_err(io::Error::from)?;
             writeln!(terminal.out)?;
             Ok(Exit::Success)
         }

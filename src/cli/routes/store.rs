@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::domain::{Bundle, Diagnostic, Uid};
-use crate::gateway::Entities;
+use palisade_engine::model::{Bundle, Diagnostic, Uid};
+use palisade_routes::Entities;
 
 /// Attributes by entity.
 pub(super) struct Store(HashMap<(String, String), Value>);

@@ -12,8 +12,8 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::routes::Ready;
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::{Terminal, Tone, toned};
-use crate::domain::{Uid, Value};
-use crate::gateway::{Body, Identity, Outcome, Peer, RequestFacts, show_check};
+use palisade_engine::model::{Uid, Value};
+use palisade_routes::{Body, Identity, Outcome, Peer, RequestFacts, show_check};
 
 /// Flags of `palisade routes test`.
 #[derive(Debug, Clone, Args)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::cli::test::model::{Case, Check, Expect, Fault, Reasons, Store};
-use crate::domain::{AccessRequest, Value};
+use palisade_engine::model::{AccessRequest, Value};
 
 const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_errors`, `unknown` and `entities`";
 

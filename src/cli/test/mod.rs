@@ -39,8 +39,8 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
 use crate::cli::terminal::Terminal;
 use crate::cli::{SemanticsArg, clock};
-use crate::domain::Diagnostic;
-use crate::engine::Validation;
+use palisade_engine::Validation;
+use palisade_engine::model::Diagnostic;
 
 /// Flags of `palisade test`.
 #[derive(Debug, Clone, Args)]

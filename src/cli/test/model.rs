@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::domain::{AccessRequest, Uid};
+use palisade_engine::model::{AccessRequest, Uid};
 
 /// The tests of one file.
 #[derive(Debug, Clone, PartialEq)]

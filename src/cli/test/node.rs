@@ -36,7 +36,7 @@ pub(super) struct Member {
 
 /// Reads one document.
 pub(super) fn parse(text: &str) -> Result<Node, Fault> {
-    serde_saphyr::from_str_with_options(text, crate::text::yaml::options()).map_err(|error| {
+    serde_saphyr::from_str_with_options(text, palisade_text::yaml::options()).map_err(|error| {
         let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).filter(|line| *line > 0);
         Fault { line, message: format!("not valid YAML: {error}") }
     })

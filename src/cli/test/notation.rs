@@ -1,6 +1,6 @@
 //! Requests in Cedar's notation, as people read them.
 
-use crate::domain::{Uid, Value};
+use palisade_engine::model::{Uid, Value};
 
 /// A value of a context as Cedar writes it: `{auth: {mfa: false}, now: datetime("2026-11-21T12:00:00Z")}`.
 #[must_use]
@@ -25,7 +25,7 @@ fn write(value: &Value<'_>, out: &mut String) {
             let mut sorted: Vec<_> = members.iter().collect();
             sorted.sort_by(|a, b| a.0.cmp(&b.0));
             list(out, ('{', '}'), &sorted, |(key, value), out| {
-                if crate::domain::uid::is_type_name(key) && !key.contains(':') {
+                if palisade_engine::model::uid::is_type_name(key) && !key.contains(':') {
                     out.push_str(key);
                 } else {
                     string(key, out);

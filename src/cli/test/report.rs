@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::cli::test::model::{Check, Expect};
-use crate::domain::{Decision, DeniedBy, Diagnostic, Outcome, PolicyError, RequestError};
+use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Outcome, PolicyError, RequestError};
 
 /// What came of a run, in the order of the files and of the tests in them.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -12,8 +12,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::cli::test::filter::Filter;
 use crate::cli::test::model::{Case, Check, EntityChange, Reasons, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
-use crate::domain::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Revision, Uid, Value, request};
-use crate::engine::{self, EngineSettings, Snapshot, Validation};
+use palisade_engine::model::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Revision, Uid, Value, request};
+use palisade_engine::{EngineSettings, Snapshot, Validation};
 
 /// How many tests a thread takes at once.
 const CHUNK: usize = 64;
@@ -58,7 +58,7 @@ pub fn run_bundle(bundle: &Bundle, files: &[TestFile]) -> Result<Report, Vec<Dia
 /// # Errors
 /// Every problem that keeps the bundle from being built.
 pub fn run_with(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Report, Vec<Diagnostic>> {
-    engine::on_big_stack(|| run_here(bundle, files, options))
+    palisade_engine::on_big_stack(|| run_here(bundle, files, options))
         .unwrap_or_else(|error| Err(vec![Diagnostic::error("tests", format!("no thread could be started: {error}"))]))
 }
 
@@ -147,7 +147,7 @@ fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: 
             for _ in 0..threads {
                 scope.spawn(|| {
                     // if its thread cannot be started, the others do its share
-                    let _ = engine::on_big_stack(work);
+                    let _ = palisade_engine::on_big_stack(work);
                 });
             }
         });

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::runner::{Options, run_with};
 use super::*;
-use crate::domain::{Bundle, Document, PolicyNaming, PolicyText, SchemaText};
-use crate::engine::{EngineSettings, Semantics};
+use palisade_engine::model::{Bundle, Document, PolicyNaming, PolicyText, SchemaText};
+use palisade_engine::{EngineSettings, Semantics};
 
 const SCHEMA: &str = r#"
     entity User = { level: Long } tags String;

@@ -17,8 +17,8 @@ use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::discover::{MAX_DEPTH, is_skipped};
 use crate::cli::test::{ReportTo, TestArgs, choose, places, run_once};
 use crate::config;
-use crate::domain::Diagnostic;
 use crate::source::{FileSource, Source, Watch};
+use palisade_engine::model::Diagnostic;
 
 /// How many changed files are named.
 const MAX_NAMED: usize = 8;

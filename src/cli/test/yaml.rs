@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use crate::cli::names;
 use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store};
 use crate::cli::test::node::{self, Kind, Member, Node};
-use crate::domain::{AccessRequest, Uid, Value, request, uid};
+use palisade_engine::model::{AccessRequest, Uid, Value, request, uid};
 
 const FILE_KEYS: &str = "`namespace`, `defaults`, `entities`, `without`, `tests`, and `x-…` for anchors";
 const TEST_KEYS: &str = "`name`, `why`, `principal`, `action`, `resource`, `context`, `expect`, `reason`, `errors`, `unknown`, `entities` and `without`";

@@ -13,7 +13,7 @@ use crate::config::{
     ClaimSettings, CredentialSettings, IdentitySettings, IssuerSettings, KeySource, KeyUrl, PeerSettings,
     SigningAlgorithm, UidTemplate, UriPattern,
 };
-use crate::domain::closest;
+use palisade_engine::model::closest;
 
 /// A clock that is further off than this is not a clock.
 const MOST_LEEWAY: Duration = Duration::from_secs(300);

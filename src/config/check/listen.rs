@@ -7,7 +7,7 @@ use crate::config::check::Checker;
 use crate::config::raw::listen::{Address, RawAdmin, RawListen, RawSocketMode};
 use crate::config::tree::shown;
 use crate::config::{AdminSettings, ListenAddr, ListenSettings, Secret, SocketSettings};
-use crate::domain::closest;
+use palisade_engine::model::closest;
 
 /// Read and write for everybody but the owner and the group.
 const FOR_OTHERS: u32 = 0o007;

@@ -14,9 +14,9 @@ use crate::config::MaskPath;
 use crate::decide::Call;
 use crate::decide::log::mask::{Masked, without_hidden_entity, without_messages};
 use crate::decide::unasked::UnaskedRecord;
-use crate::domain::{AccessRequest, Decision, Outcome, Uid};
 use crate::telemetry::fresh_id;
 use crate::telemetry::traces::Trace;
+use palisade_engine::model::{AccessRequest, Decision, Outcome, Uid};
 
 /// One decision, as it was made.
 #[derive(Debug, Clone, Copy)]
@@ -287,14 +287,14 @@ mod tests {
     fn a_line_takes_no_more_than_its_room() {
         let uid = |text| Uid::parse(text).unwrap();
         let mut request = AccessRequest::new(uid("U::\"a\""), uid("Action::\"b\""), uid("R::\"c\""));
-        request.context = crate::domain::Value::String("x".repeat(100_000).into());
+        request.context = palisade_engine::model::Value::String("x".repeat(100_000).into());
         let decision = Arc::new(Decision {
             outcome: Outcome::Deny,
             reasons: vec![],
             errors: vec![],
             forbid_errors: 0,
             denied_by: None,
-            revision: crate::domain::Revision { incarnation: 1, counter: 1 },
+            revision: palisade_engine::model::Revision { incarnation: 1, counter: 1 },
             time_dependent: false,
         });
         let call = Call { transport: crate::telemetry::Transport::Native, request_id: "i", trace: None };

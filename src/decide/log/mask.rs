@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use smallvec::SmallVec;
 
 use crate::config::{MaskPath, MaskStep};
-use crate::domain::{DeniedBy, PolicyError, Uid, Value};
+use palisade_engine::model::{DeniedBy, PolicyError, Uid, Value};
 
 /// What stands in for a hidden value.
 const MASKED: &str = "***";

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::config::CredentialKind;
-use crate::domain::Uid;
 use crate::identity::AuthCode::*;
 use crate::identity::*;
+use palisade_engine::model::Uid;
 
 fn fixture() -> Fixture {
     Fixture::with_keys(&key_set(&[&RSA, &EC, &ED]), |_| {})

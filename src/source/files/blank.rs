@@ -1,6 +1,6 @@
 //! Whether a text of policies holds none, which an emptied or cut file does.
 
-use crate::domain::json::without_byte_order_mark;
+use palisade_engine::model::json::without_byte_order_mark;
 
 /// What a text holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

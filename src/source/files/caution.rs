@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::domain::Diagnostic;
 use crate::source::files::Tree;
 use crate::source::files::dirs::Dirs;
 use crate::source::files::names::Role;
@@ -26,6 +25,7 @@ use crate::source::files::sightings::Sightings;
 use crate::source::files::stamp::{CLOCK_STEP, Stamp};
 use crate::source::files::writers::{self, Written};
 use crate::source::{Loaded, Picture};
+use palisade_engine::model::Diagnostic;
 
 /// How often to look whether what vanished is back.
 const LOOK: Duration = Duration::from_millis(50);

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::domain::near::closest;
-use crate::domain::request::uid_member;
-use crate::domain::{Diagnostic, Link, Written};
-use crate::text::{Lines, yaml};
+use palisade_engine::model::near::closest;
+use palisade_engine::model::request::uid_member;
+use palisade_engine::model::{Diagnostic, Link, Written};
+use palisade_text::{Lines, yaml};
 
 /// The members of a link.
 const MEMBERS: [&str; 4] = ["template", "id", "principal", "resource"];
@@ -105,7 +105,7 @@ impl Reading<'_> {
 /// An entity as `Type::"id"`, from either of its writings.
 fn uid(value: &Value) -> Result<String, String> {
     let json = value.to_string();
-    let value = crate::domain::Value::parse(json.as_bytes()).map_err(|error| error.to_string())?;
+    let value = palisade_engine::model::Value::parse(json.as_bytes()).map_err(|error| error.to_string())?;
     uid_member(value, "").map(|uid| uid.to_string()).map_err(|error| error.message)
 }
 

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use crate::domain::json::without_byte_order_mark;
-use crate::domain::request::uid_member;
-use crate::domain::{Diagnostic, Link, PolicyNaming, PolicyText, Value, Written};
+use palisade_engine::model::json::without_byte_order_mark;
+use palisade_engine::model::request::uid_member;
+use palisade_engine::model::{Diagnostic, Link, PolicyNaming, PolicyText, Value, Written};
 
 /// The members of a policy set.
 const SET: [&str; 3] = ["staticPolicies", "templates", "templateLinks"];

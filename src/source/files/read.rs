@@ -9,9 +9,6 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::json::without_byte_order_mark;
-use crate::domain::place::locate;
-use crate::domain::{Bundle, Diagnostic, Document, Link, PolicyNaming, PolicyText, SchemaText};
 use crate::source::files::blank::{self, Content};
 use crate::source::files::names::{self, Role};
 use crate::source::files::scan::{Found, Scan};
@@ -19,6 +16,9 @@ use crate::source::files::stamp::{self, Stamp};
 use crate::source::files::stream::{self, Opened, Places};
 use crate::source::files::{FileSettings, Tree, links, policy_json};
 use crate::source::{Held, Loaded};
+use palisade_engine::model::json::without_byte_order_mark;
+use palisade_engine::model::place::locate;
+use palisade_engine::model::{Bundle, Diagnostic, Document, Link, PolicyNaming, PolicyText, SchemaText};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
 const PAUSES: [Duration; 4] =

@@ -9,12 +9,12 @@ use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::path::{self, Path, PathBuf};
 
-use crate::domain::Diagnostic;
 use crate::source::files::FileSettings;
 use crate::source::files::Tree;
 use crate::source::files::names::{self, Role};
 use crate::source::files::resolve::{Resolved, resolve};
 use crate::source::files::stamp::Stamp;
+use palisade_engine::model::Diagnostic;
 
 /// How many files that are not read are named.
 const MAX_UNREAD: usize = 100;

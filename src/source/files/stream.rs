@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::Reread;
-use crate::domain::document::fill;
 use crate::source::files::stamp;
+use palisade_engine::model::Reread;
+use palisade_engine::model::document::fill;
 
 /// Files of fewer bytes are held.
 pub(super) const LARGE: u64 = 1 << 20;
@@ -111,7 +111,7 @@ fn survey_by(text: &dyn Reread, len: u64, chunk: usize) -> io::Result<Survey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Document;
+    use palisade_engine::model::Document;
 
     #[test]
     fn a_text_is_surveyed_the_same_in_any_pieces() {

@@ -11,9 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::{Bundle, Diagnostic};
 use crate::source::conformance::{self, Fixture};
 use crate::source::{FileSettings, FileSource, Source};
+use palisade_engine::model::{Bundle, Diagnostic};
 
 const POLICY: &str = "permit (principal, action, resource);";
 

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::config::{AuthzenSettings, OverlayRule};
-use crate::domain::{Overlay, OverlayMode, RequestError, Uid, Value};
-use crate::engine::{Dropped, Snapshot};
 use crate::transport::authzen::wire::{Action, Entity};
+use palisade_engine::model::{Overlay, OverlayMode, RequestError, Uid, Value};
+use palisade_engine::{Dropped, Snapshot};
 
 /// A subject or a resource.
 pub(super) struct Party<'a> {

@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::decide;
-use crate::domain::{Decision, DeniedBy, PolicyError, PolicyId};
-use crate::engine::{Dropped, Snapshot};
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
+use palisade_engine::model::{Decision, DeniedBy, PolicyError, PolicyId};
+use palisade_engine::{Dropped, Snapshot};
 use parts::{Asker, Defaults};
 use wire::{Evaluations, Partial, Semantic};
 

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::decide::{Call, CheckError};
-use crate::domain::{AccessRequest, RequestError, Uid, Value};
-use crate::engine::{Dropped, Snapshot};
 use crate::telemetry::Transport;
 use crate::telemetry::traces::Trace;
 use crate::transport::Services;
@@ -17,6 +15,8 @@ use crate::transport::authzen::EvaluationBody;
 use crate::transport::authzen::map::{self, Circumstances, Doing, Party};
 use crate::transport::authzen::wire::{self, Partial};
 use crate::transport::respond::Problem;
+use palisade_engine::model::{AccessRequest, RequestError, Uid, Value};
+use palisade_engine::{Dropped, Snapshot};
 
 /// How much all evaluations may take of the defaults together, in bytes, about.
 const MOST_TAKEN: usize = 64 << 20;

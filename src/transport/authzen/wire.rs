@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{Member, RequestError, Text, Value};
 use crate::transport::exchange::contradicted;
 use crate::transport::respond::Problem;
+use palisade_engine::model::{Member, RequestError, Text, Value};
 
 /// A subject or a resource.
 #[derive(Debug, Clone)]

@@ -12,11 +12,11 @@
 use http::header::{UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::gateway::Upgrade;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::owned;
 use crate::transport::gateway::way::{Denial, Kind, Verdict};
 use crate::transport::respond::{self, Answer, Problem};
+use palisade_routes::Upgrade;
 
 /// Envoy's list of headers to take from the client's request.
 const REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
@@ -89,7 +89,7 @@ fn denied(dialect: Dialect, denial: &Denial) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::same_name;
+    use palisade_routes::same_name;
 
     #[test]
     fn every_twin_of_a_header_is_listed() {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
-use crate::gateway::Body;
 use crate::identity::Peer;
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
 use crate::transport::gateway::way::{Described, Stop, for_deciding, host};
+use palisade_routes::Body;
 
 /// How long there is to decide; `None` if Envoy does not say how long it waits.
 pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {

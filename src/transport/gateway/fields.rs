@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use crate::domain::Revision;
-use crate::gateway::{self, Field, Headers, is_twin, same_name};
 use crate::identity::{Credential, Rule};
 use crate::telemetry::RefusalReason;
 use crate::transport::exchange::AT_LEAST;
 use crate::transport::gateway::owned;
 use crate::transport::gateway::way::Stop;
+use palisade_engine::model::Revision;
+use palisade_routes::{Field, Headers, is_twin, same_name};
 
 /// Headers. Names are in small letters, and those that are there twice are twice in it.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
             return Credential::Repeated;
         }
         match (Credential::find(rule, self.0.iter().copied(), same_name), cookie) {
-            (Credential::One(value), Some(name)) => match gateway::cookie(value, name) {
+            (Credential::One(value), Some(name)) => match palisade_routes::cookie(value, name) {
                 Field::Absent => Credential::Absent,
                 Field::One(value) => Credential::One(value),
                 Field::Repeated => Credential::Repeated,
@@ -97,7 +97,7 @@ impl<'a> Fields<'a> {
 }
 
 impl Headers for Fields<'_> {
-    fn field(&self, name: &str) -> gateway::Field<'_> {
+    fn field(&self, name: &str) -> palisade_routes::Field<'_> {
         self.0.as_slice().field(name)
     }
 

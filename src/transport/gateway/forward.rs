@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use http::request::Parts;
 
-use crate::gateway::Body;
 use crate::identity::Peer;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
 use crate::transport::gateway::way::{Described, Stop, host, only_at, scheme, verb};
+use palisade_routes::Body;
 
 /// Reads what the gateway says. The path's query is not looked at: Caddy may put the client's there.
 pub(super) fn read<'a>(head: &Parts, fields: &Fields<'a>, body: Option<&'a [u8]>) -> Result<Described<'a>, Stop> {

@@ -2,12 +2,12 @@
 
 use http::request::Parts;
 
-use crate::gateway::Body;
 use crate::identity::Peer;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
 use crate::transport::gateway::forward::client;
 use crate::transport::gateway::way::{Described, Stop, host, only_at, verb};
+use palisade_routes::Body;
 
 /// Reads what nginx says.
 pub(super) fn read<'a>(head: &Parts, fields: &Fields<'a>) -> Result<Described<'a>, Stop> {

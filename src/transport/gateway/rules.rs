@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::{CredentialKind, CredentialSettings, IdentitySettings};
-use crate::gateway::Credential;
 use crate::identity::{Accept, Rule};
+use palisade_routes::Credential;
 
 /// More than there are files of routes. Beyond it the rules are made again: reloads must not fill the memory.
 const MOST: usize = 256;

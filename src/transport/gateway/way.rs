@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use http::request::Parts;
 
 use crate::decide::{Call, CheckError, Public, Refused, Target};
-use crate::domain::{Revision, Uid};
-use crate::gateway::{self, Auth, Body, Outcome, Refusal, RequestFacts, Upgrade};
 use crate::identity::{AuthError, Caller, Now, Peer, Rule};
 use crate::telemetry::RefusalReason;
 use crate::transport::Services;
 use crate::transport::gateway::Dialect;
 use crate::transport::gateway::fields::Fields;
+use palisade_engine::model::{Revision, Uid};
+use palisade_routes::{Auth, Body, Outcome, Refusal, RequestFacts, Upgrade};
 
 /// What a gateway says of a request.
 pub(super) struct Described<'a> {
@@ -178,7 +178,7 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         host,
         headers: question.fields,
         body,
-        peer: gateway::Peer { ip, name: name.as_deref() },
+        peer: palisade_routes::Peer { ip, name: name.as_deref() },
     };
     let found = published.routes.find(facts).map_err(|refusal| Stop::refusal(refusal).at(revision))?;
     if let (Some(trace), Some(route)) = (question.call.trace, found.route()) {
@@ -196,7 +196,7 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         known.map_err(|error| Stop::unknown(&error, &rule, route).at(revision))?
     };
     let stop = |stop: Stop| stop.at(revision).by(caller.clone());
-    let identity = caller.as_deref().map(|caller| gateway::Identity {
+    let identity = caller.as_deref().map(|caller| palisade_routes::Identity {
         principal: borrowed(&caller.principal),
         auth: Some(Auth { method: &caller.method, mfa: caller.mfa }),
         token: caller.token.as_ref().map(borrowed),

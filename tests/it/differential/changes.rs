@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use palisade::domain::AccessRequest;
-use palisade::engine::{EngineKind, Snapshot, on_big_stack};
+use palisade_engine::model::AccessRequest;
+use palisade_engine::{EngineKind, Snapshot, on_big_stack};
 
 use super::compare::{Answer, REVISION, build, comparable, settings};
 use super::for_seeds;

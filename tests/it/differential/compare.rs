@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use palisade::domain::{AccessRequest, Bundle, Decision, DeniedBy, RequestError, Revision};
-use palisade::engine::{EngineKind, EngineSettings, KeptTrees, NowPolicy, Semantics, Snapshot, Validation};
+use palisade_engine::model::{AccessRequest, Bundle, Decision, DeniedBy, RequestError, Revision};
+use palisade_engine::{EngineKind, EngineSettings, KeptTrees, NowPolicy, Semantics, Snapshot, Validation};
 
 use super::generate::World;
 use super::generate::choices::Choices;
@@ -283,7 +283,7 @@ pub fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Ta
     let restored = ways::restore(&both.compiled, &settings)
         .map_err(|problem| format!("what was read back does not load: {problem}\n{:#?}", world.bundle))?;
     let features = world.policies.iter().map(|policy| (policy.id.as_str(), policy.features)).collect();
-    let stored: Vec<palisade::domain::Value<'static>> = both.compiled.entities().collect();
+    let stored: Vec<palisade_engine::model::Value<'static>> = both.compiled.entities().collect();
     stored.iter().try_for_each(ways::check_export).map_err(|twice| format!("{twice}\n{:#?}", world.bundle))?;
     // drawn apart, so that a seed means the same requests whatever else is asked
     let mut aside = Choices::seeded(tally.requests);

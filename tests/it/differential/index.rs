@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use palisade::domain::{AccessRequest, Uid};
-use palisade::engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
+use palisade_engine::model::{AccessRequest, Uid};
+use palisade_engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
 
 use super::compare::build;
 use super::generate::features::Feature;

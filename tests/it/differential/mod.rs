@@ -14,7 +14,7 @@ mod ways;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use palisade::engine::on_big_stack;
+use palisade_engine::on_big_stack;
 
 use compare::{Tally, run_world};
 use generate::features::{FEATURES, Feature};

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use palisade::domain::{
+use palisade_engine::model::{
     AccessRequest, Bundle, Document, EntityChange, PolicyNaming, PolicyText, SchemaText, Uid, Value,
 };
-use palisade::engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
+use palisade_engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
 
 use super::compare::{Both, REVISION, build, compare};
 

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use palisade::domain::{AccessRequest, Bundle, Document, PolicyNaming, PolicyText, Uid, Value};
-use palisade::engine::{EngineKind, EngineSettings};
+use palisade_engine::model::{AccessRequest, Bundle, Document, PolicyNaming, PolicyText, Uid, Value};
+use palisade_engine::{EngineKind, EngineSettings};
 
 use super::compare::{Both, build, compare};
 use super::generate::World;

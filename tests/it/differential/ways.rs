@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use palisade::domain::{AccessRequest, Bundle, Document, PolicyNaming, PolicyText, Value};
-use palisade::engine::{EngineKind, EngineSettings, Snapshot};
+use palisade_engine::model::{AccessRequest, Bundle, Document, PolicyNaming, PolicyText, Value};
+use palisade_engine::{EngineKind, EngineSettings, Snapshot};
 
 use super::compare::{Answer, Both, build, comparable};
 use super::generate::choices::Choices;

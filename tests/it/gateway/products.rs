@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use palisade::engine::{Limits, on_big_stack};
-use palisade::gateway::{self, Body, Peer, RequestFacts};
 use palisade::source::{FileSettings, FileSource, Source};
+use palisade_engine::{Limits, on_big_stack};
+use palisade_routes::{Body, Peer, RequestFacts};
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -143,7 +143,7 @@ fn a_revoked_or_limited_token_is_for_the_policies_to_say() {
 fn a_test_fails_for_every_route_that_is_taken_out() {
     let source = FileSource::new(Server::project("policies"), None, FileSettings::default());
     let bundle = source.with_routes(Server::project("routes")).load().unwrap().bundle;
-    let (table, _) = on_big_stack(|| gateway::compile_bundle(&bundle, &Limits::default())).unwrap().unwrap();
+    let (table, _) = on_big_stack(|| palisade_routes::compile_bundle(&bundle, &Limits::default())).unwrap().unwrap();
     // a route is known by where it was written and what it matches: under two prefixes it is there twice
     let mut untested: BTreeSet<String> =
         table.routes().iter().map(|route| format!("{} at {}", route.pattern, route.place)).collect();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Place, settings};
-use crate::domain::{Bundle, Diagnostic, Digest, Document, Reread, Revision};
-use crate::engine::{EngineSettings, Snapshot, Validation, on_big_stack};
 use crate::source::Source;
+use palisade_engine::model::{Bundle, Diagnostic, Digest, Document, Reread, Revision};
+use palisade_engine::{EngineSettings, Snapshot, Validation, on_big_stack};
 
 /// As many entities as have `bytes` bytes, a line each.
 fn lines(bytes: usize) -> Vec<String> {

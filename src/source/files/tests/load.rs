@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Instant;
 
 use super::{POLICY, Place, settings};
-use crate::domain::PolicyNaming;
 use crate::source::{FileSettings, FileSource, Source};
+use palisade_engine::model::PolicyNaming;
 
 #[test]
 fn reads_a_bundle_directory() {

@@ -19,7 +19,9 @@ pub(super) const OTHER: &str = "forbid (principal, action, resource);";
 /// The texts that a source loads by their stems; empty while it cannot load.
 pub(super) fn texts(source: &dyn Source) -> Vec<(String, String)> {
     let Ok(loaded) = source.load() else { return Vec::new() };
-    let pair = |policy: crate::domain::PolicyText| (policy.origin.rsplit_once('/').unwrap().1.to_owned(), policy.text);
+    let pair = |policy: palisade_engine::model::PolicyText| {
+        (policy.origin.rsplit_once('/').unwrap().1.to_owned(), policy.text)
+    };
     loaded.bundle.policies.into_iter().map(pair).collect()
 }
 

@@ -11,7 +11,6 @@ use prost::Message as _;
 use tonic::body::Body;
 
 use crate::decide::Call;
-use crate::gateway::{Field, Headers};
 use crate::identity::Now;
 use crate::telemetry::traces::Trace;
 use crate::telemetry::{RefusalReason, Transport};
@@ -24,6 +23,7 @@ use crate::transport::gateway::{caught, settled};
 use crate::transport::respond;
 use crate::transport::router::request_id;
 use crate::transport::span;
+use palisade_routes::{Field, Headers};
 
 /// Where it is asked.
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";

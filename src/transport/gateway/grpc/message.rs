@@ -16,13 +16,13 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use tonic::Code;
 
-use crate::gateway::{Body, Field, Headers};
 use crate::identity::{self, Caller};
 use crate::telemetry::RefusalReason;
 use crate::transport::gateway::fields::Fields;
 use crate::transport::gateway::owned;
 use crate::transport::gateway::way::{Denial, Described, Kind, Stop, Verdict, scheme, verb};
 use crate::transport::respond::Problem;
+use palisade_routes::{Body, Field, Headers};
 
 /// What Envoy says of the client's request.
 pub(super) fn request(message: &CheckRequest) -> Option<&HttpRequest> {

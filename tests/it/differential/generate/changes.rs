@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use palisade::domain::{EntityChange, Uid, Value};
+use palisade_engine::model::{EntityChange, Uid, Value};
 
 use super::World;
 use super::choices::Choices;
@@ -59,7 +59,7 @@ pub fn applied(entities: &Entities, changes: &[EntityChange]) -> Entities {
         match change {
             EntityChange::Upsert(value) => {
                 let uid = value.get("uid").cloned().unwrap_or(Value::Null);
-                if let Ok(uid) = palisade::domain::request::uid_member(uid, "") {
+                if let Ok(uid) = palisade_engine::model::request::uid_member(uid, "") {
                     entities.insert(uid.into_owned(), value.clone());
                 }
             }

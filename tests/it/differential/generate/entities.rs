@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade::domain::{Uid, Value};
+use palisade_engine::model::{Uid, Value};
 
 use super::choices::Choices;
 use super::model::{Model, uid};
@@ -213,7 +213,7 @@ pub fn parents_of(entity: &Value<'_>) -> Vec<Uid<'static>> {
     let parents = entity.get("parents").and_then(Value::as_array).unwrap_or_default();
     parents
         .iter()
-        .filter_map(|parent| palisade::domain::request::uid_member(parent.clone(), "").ok())
+        .filter_map(|parent| palisade_engine::model::request::uid_member(parent.clone(), "").ok())
         .map(Uid::into_owned)
         .collect()
 }

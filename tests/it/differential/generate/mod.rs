@@ -17,7 +17,7 @@ pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade::domain::{Bundle, Document, Link, SchemaText, Uid, Value};
+use palisade_engine::model::{Bundle, Document, Link, SchemaText, Uid, Value};
 
 use choices::Choices;
 use entities::{Population, ancestors, draw, hierarchy};

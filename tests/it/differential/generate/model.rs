@@ -1,6 +1,6 @@
 //! Entity types, actions and their attributes, and the schema that says so.
 
-use palisade::domain::Uid;
+use palisade_engine::model::Uid;
 
 use super::choices::Choices;
 use super::words;

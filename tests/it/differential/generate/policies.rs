@@ -1,6 +1,6 @@
 //! Policies, templates and links, with every form of scope.
 
-use palisade::domain::{Link, PolicyNaming, PolicyText, Uid};
+use palisade_engine::model::{Link, PolicyNaming, PolicyText, Uid};
 
 use super::choices::Choices;
 use super::entities::Population;

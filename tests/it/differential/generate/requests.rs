@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use palisade::domain::{AccessRequest, Overlay, OverlayMode, Uid, Value};
+use palisade_engine::model::{AccessRequest, Overlay, OverlayMode, Uid, Value};
 
 use super::World;
 use super::choices::Choices;

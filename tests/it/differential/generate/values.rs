@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use palisade::domain::{Uid, Value};
+use palisade_engine::model::{Uid, Value};
 
 use super::choices::Choices;
 use super::entities::Population;

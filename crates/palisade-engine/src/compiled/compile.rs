@@ -1,0 +1,294 @@
+//! From Cedar's syntax trees to programs.
+//!
+//! Constants are made once where making them cannot fail; nothing else is calculated ahead, so that errors
+//! arise as Cedar has them. Recurses with the nesting of the text: runs on the stack that builds snapshots.
+
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, SlotId, UnaryOp, Var};
+
+use super::program::{Function, Op, Piece, Pool, Program};
+use crate::ext::{self, Ip};
+use crate::layout::intern;
+use crate::store::Draft;
+use crate::value::{Cell, Packer, TooLarge, Val};
+
+/// A construct that programs do not have. The reference evaluates such a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotCovered;
+
+impl From<TooLarge> for NotCovered {
+    fn from(_: TooLarge) -> Self {
+        Self
+    }
+}
+
+/// Compiles conditions into programs over one pool.
+#[derive(Debug)]
+pub struct Compiler<'d> {
+    /// Where names and uids are interned.
+    pub draft: &'d mut Draft,
+    packer: Packer,
+    pool: Pool,
+    ops: Vec<Op>,
+    places: u32,
+}
+
+impl<'d> Compiler<'d> {
+    /// A compiler that interns into `draft`.
+    pub fn new(draft: &'d mut Draft) -> Self {
+        Self { draft, packer: Packer::default(), pool: Pool::default(), ops: Vec::new(), places: 0 }
+    }
+
+    /// What the programs share.
+    pub fn finish(mut self) -> Pool {
+        self.pool.constants = self.packer.out;
+        self.pool
+    }
+
+    /// Compiles one condition.
+    ///
+    /// # Errors
+    /// If it has a construct that programs lack.
+    pub fn program(&mut self, condition: &Expr) -> Result<Program, NotCovered> {
+        self.ops.clear();
+        self.places = 0;
+        self.expression(condition)?;
+        self.thread_jumps();
+        Ok(Program { ops: self.ops.as_slice().into(), places: self.places as usize })
+    }
+
+    /// A false that leaves one `&&` for the test of another leaves both; likewise a true and `||`.
+    fn thread_jumps(&mut self) {
+        for i in (0..self.ops.len()).rev() {
+            let target = |at: u32| self.ops.get(at as usize).copied();
+            let op = match self.ops.get(i).copied() {
+                Some(Op::And(at)) => match target(at) {
+                    Some(Op::And(further)) => Op::And(further),
+                    _ => continue,
+                },
+                Some(Op::Or(at)) => match target(at) {
+                    Some(Op::Or(further)) => Op::Or(further),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            self.ops[i] = op;
+        }
+    }
+
+    fn here(&self) -> u32 {
+        self.ops.len() as u32
+    }
+
+    fn patch(&mut self, at: usize, make: fn(u32) -> Op) {
+        let here = self.here();
+        self.ops[at] = make(here);
+    }
+
+    fn hole(&mut self) -> usize {
+        self.ops.push(Op::Fail);
+        self.ops.len() - 1
+    }
+
+    fn expression(&mut self, expression: &Expr) -> Result<(), NotCovered> {
+        if let Some(cell) = self.constant(expression)? {
+            self.ops.push(Op::Const(cell));
+            return Ok(());
+        }
+        match expression.expr_kind() {
+            ExprKind::Lit(_) => return Err(NotCovered),
+            ExprKind::Var(Var::Principal) => self.ops.push(Op::Principal),
+            ExprKind::Var(Var::Action) => self.ops.push(Op::Action),
+            ExprKind::Var(Var::Resource) => self.ops.push(Op::Resource),
+            ExprKind::Var(Var::Context) => self.ops.push(Op::Context),
+            ExprKind::Slot(id) => self.ops.push(Op::Slot(u8::from(*id != SlotId::principal()))),
+            ExprKind::If { test_expr, then_expr, else_expr } => {
+                self.expression(test_expr)?;
+                let unless = self.hole();
+                self.expression(then_expr)?;
+                let jump = self.hole();
+                self.patch(unless, Op::Unless);
+                self.expression(else_expr)?;
+                self.patch(jump, Op::Jump);
+            }
+            ExprKind::And { left, right } => self.junction(left, right, Op::And)?,
+            ExprKind::Or { left, right } => self.junction(left, right, Op::Or)?,
+            ExprKind::UnaryApp { op, arg } => {
+                self.expression(arg)?;
+                self.ops.push(match op {
+                    UnaryOp::Not => Op::Not,
+                    UnaryOp::Neg => Op::Negate,
+                    UnaryOp::IsEmpty => Op::IsEmpty,
+                });
+            }
+            ExprKind::BinaryApp { op, arg1, arg2 } => {
+                self.expression(arg1)?;
+                self.expression(arg2)?;
+                self.ops.push(match op {
+                    BinaryOp::Eq => Op::Equal,
+                    BinaryOp::Less => Op::Less,
+                    BinaryOp::LessEq => Op::LessEqual,
+                    BinaryOp::Add => Op::Add,
+                    BinaryOp::Sub => Op::Subtract,
+                    BinaryOp::Mul => Op::Multiply,
+                    BinaryOp::In => Op::In,
+                    BinaryOp::Contains => Op::Contains,
+                    BinaryOp::ContainsAll => Op::ContainsAll,
+                    BinaryOp::ContainsAny => Op::ContainsAny,
+                    BinaryOp::GetTag => Op::GetTag,
+                    BinaryOp::HasTag => Op::HasTag,
+                });
+            }
+            ExprKind::GetAttr { expr, attr } => {
+                let name = self.draft.attribute_id(attr);
+                match expr.expr_kind() {
+                    ExprKind::Var(Var::Principal) => self.ops.push(Op::PrincipalAttribute(name)),
+                    ExprKind::Var(Var::Resource) => self.ops.push(Op::ResourceAttribute(name)),
+                    ExprKind::Var(Var::Context) => self.ops.push(Op::ContextAttribute(name)),
+                    _ => {
+                        self.expression(expr)?;
+                        self.ops.push(Op::Attribute(name));
+                    }
+                }
+            }
+            ExprKind::HasAttr { expr, attr } => {
+                let name = self.draft.attribute_id(attr);
+                if matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) {
+                    self.ops.push(Op::ContextHas(name));
+                } else {
+                    self.expression(expr)?;
+                    self.ops.push(Op::Has(name));
+                }
+            }
+            ExprKind::ExtHasAttr { expr, attrs } => {
+                let path = attrs.iter().map(|attr| self.draft.attribute_id(attr)).collect();
+                let at = self.pool.paths.len() as u32;
+                self.pool.paths.push(path);
+                if matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) {
+                    self.ops.push(Op::ContextHasPath(at));
+                } else {
+                    self.expression(expr)?;
+                    self.ops.push(Op::HasPath(at));
+                }
+            }
+            ExprKind::Like { expr, pattern } => {
+                self.expression(expr)?;
+                self.ops.push(Op::Like(self.pool.patterns.len() as u32));
+                self.pool.patterns.push(pieces(pattern));
+            }
+            ExprKind::Is { expr, entity_type } => {
+                self.expression(expr)?;
+                let ty = self.draft.type_id(&entity_type.to_string());
+                self.ops.push(Op::Is(ty));
+            }
+            ExprKind::Set(elements) => {
+                for element in elements.iter() {
+                    self.expression(element)?;
+                }
+                self.ops.push(Op::Set(elements.len() as u32, self.places));
+                self.places += 1;
+            }
+            ExprKind::Record(members) => {
+                for member in members.values() {
+                    self.expression(member)?;
+                }
+                let names = members.keys().map(|name| self.draft.attribute_id(name)).collect();
+                self.ops.push(Op::Record(self.pool.records.len() as u32, self.places));
+                self.pool.records.push(names);
+                self.places += 1;
+            }
+            ExprKind::ExtensionFunctionApp { fn_name, args } => {
+                for argument in args.iter() {
+                    self.expression(argument)?;
+                }
+                self.ops.push(match Function::named(&fn_name.to_string()) {
+                    Some((function, arity)) if arity == args.len() => Op::Call(function),
+                    _ => Op::Fail,
+                });
+            }
+            ExprKind::Unknown(_) => return Err(NotCovered),
+        }
+        Ok(())
+    }
+
+    fn junction(&mut self, left: &Expr, right: &Expr, make: fn(u32) -> Op) -> Result<(), NotCovered> {
+        self.expression(left)?;
+        let test = self.hole();
+        self.expression(right)?;
+        if !is_boolean(right) {
+            self.ops.push(Op::Bool);
+        }
+        self.patch(test, make);
+        Ok(())
+    }
+
+    /// The packed value of an expression that is one whatever the request, and never fails.
+    fn constant(&mut self, expression: &Expr) -> Result<Option<Cell>, NotCovered> {
+        Ok(match expression.expr_kind() {
+            ExprKind::Lit(literal) => Some(match literal {
+                Literal::Bool(b) => self.packer.value(Val::Bool(*b))?,
+                Literal::Long(n) => self.packer.value(Val::Long(*n))?,
+                Literal::String(text) => self.packer.text(text.as_bytes())?,
+                Literal::EntityUID(uid) => {
+                    let id = intern(uid, self.draft)?;
+                    self.packer.value(Val::Entity(id))?
+                }
+            }),
+            ExprKind::Set(elements) => {
+                let mut cells = Vec::with_capacity(elements.len());
+                for element in elements.iter() {
+                    match self.constant(element)? {
+                        Some(cell) => cells.push(cell),
+                        None => return Ok(None),
+                    }
+                }
+                Some(self.packer.set(&mut cells)?)
+            }
+            ExprKind::ExtensionFunctionApp { fn_name, args } => match args.as_slice() {
+                [argument] => match argument.expr_kind() {
+                    ExprKind::Lit(Literal::String(text)) => {
+                        let value = match fn_name.to_string().as_str() {
+                            "ip" => Ip::parse(text).map(Val::Ip),
+                            "decimal" => ext::parse_decimal(text).map(Val::Decimal),
+                            "datetime" => ext::parse_datetime(text).map(Val::Datetime),
+                            "duration" => ext::parse_duration(text).map(Val::Duration),
+                            _ => None,
+                        };
+                        value.map(|value| self.packer.value(value)).transpose()?
+                    }
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+}
+
+/// Whether an expression yields a boolean if it yields anything.
+fn is_boolean(expression: &Expr) -> bool {
+    match expression.expr_kind() {
+        ExprKind::Lit(Literal::Bool(_))
+        | ExprKind::And { .. }
+        | ExprKind::Or { .. }
+        | ExprKind::UnaryApp { op: UnaryOp::Not | UnaryOp::IsEmpty, .. }
+        | ExprKind::HasAttr { .. }
+        | ExprKind::ExtHasAttr { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Is { .. } => true,
+        ExprKind::BinaryApp { op, .. } => {
+            !matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::GetTag)
+        }
+        _ => false,
+    }
+}
+
+fn pieces(pattern: &Pattern) -> Box<[Piece]> {
+    let mut pieces = vec![String::new()];
+    for element in pattern.iter() {
+        match (element, pieces.last_mut()) {
+            (PatternElem::Char(c), Some(piece)) => piece.push(*c),
+            _ => pieces.push(String::new()),
+        }
+    }
+    pieces.into_iter().map(|piece| piece.into_bytes().into()).collect()
+}

@@ -1,0 +1,320 @@
+//! One decision, from the request as it came in.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy_core::ast;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
+use smallvec::SmallVec;
+
+use super::env::Env;
+use super::eval::{Failure, run};
+use super::index::is_first;
+use super::request::{Against, Decoded};
+use super::slice::{TooExpensive, cut};
+use super::{CompiledSet, Condition, Entry};
+use crate::broken::broken;
+use crate::cedar::utf8;
+use crate::model::bounds::{MAX_EXPLANATION, cut as cut_text};
+use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, RequestError, Uid};
+use crate::reference;
+use crate::settings::Semantics;
+use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
+use crate::store::LOCAL;
+use crate::value::Packer;
+
+thread_local! {
+    /// The buffer of the last request on this thread, so that common requests allocate none.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A larger buffer is not kept.
+const KEEP: usize = 1 << 20;
+
+/// Policies by position.
+type Positions = SmallVec<[u32; 8]>;
+
+/// Which policies hold and which fail.
+#[derive(Debug, Default)]
+struct Outcomes {
+    permits: Positions,
+    forbids: Positions,
+    failed: SmallVec<[(u32, Failure); 4]>,
+}
+
+/// Why the compiled path has no decision.
+#[derive(Debug)]
+pub enum Unsettled {
+    /// There is none, whoever decides.
+    Undecided(Undecided),
+    /// Only the reference can say: there is a construct that programs lack, a policy that fails here and not there, or
+    /// a request that is not plainly right. So it is too with the messages of policies that fail, where the caller
+    /// runs no reference.
+    Reference,
+}
+
+impl From<TooExpensive> for Unsettled {
+    fn from(error: TooExpensive) -> Self {
+        Self::Undecided(RequestError::from(error).into())
+    }
+}
+
+/// Decides `request` at `snapshot`. `now` is the sidecar's clock in milliseconds since 1970. With `refer` Cedar's
+/// evaluator says why policies fail, for as long as that says true; without it, such a decision is left to those who may
+/// wait for it.
+///
+/// # Errors
+/// If there is no decision here.
+pub fn decide(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    refer: Option<GoOn<'_>>,
+) -> Result<Decision, Unsettled> {
+    let mut packer = Packer { out: BUFFER.take() };
+    let against = Against {
+        store: &snapshot.store,
+        layout: snapshot.core.layout.as_ref(),
+        now: snapshot.core.settings.now,
+        limits: &snapshot.core.settings.limits,
+    };
+    let decided = match against.decode(request, now, &mut packer) {
+        Ok(decoded) => evaluate(snapshot, request, now, refer, &decoded, &packer),
+        Err(_) => Err(Unsettled::Reference),
+    };
+    if packer.out.capacity() <= KEEP {
+        BUFFER.set(packer.out);
+    }
+    decided
+}
+
+fn evaluate(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    refer: Option<GoOn<'_>>,
+    decoded: &Decoded<'_>,
+    packer: &Packer,
+) -> Result<Decision, Unsettled> {
+    let set = &snapshot.core.compiled;
+    let strict = snapshot.core.settings.semantics == Semantics::Strict;
+    let mut env = Env::new(&snapshot.store, decoded.ids, decoded.context(packer));
+    env.layer = decoded.layer.as_ref();
+    env.local_types = &decoded.locals.uid_types;
+    env.filled_now = decoded.filled_now;
+    if decoded.layer.is_none() {
+        env.above_action = set.plans.get(&env.action).map(|plan| &plan.above);
+    }
+
+    let mut outcomes = set.evaluate(&env)?;
+    let mut errors = Vec::new();
+    if !outcomes.failed.is_empty() {
+        let untold = outcomes.failed.iter().any(|(_, failure)| *failure == Failure::Failed);
+        let go_on: GoOn<'_> = match refer {
+            Some(go_on) => go_on,
+            None if untold => return Err(Unsettled::Reference),
+            None => ALWAYS,
+        };
+        outcomes.failed.sort_unstable_by_key(|(position, _)| set.entries[*position as usize].rank);
+        errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed, go_on)?;
+    }
+    let denied_by = if strict {
+        unknown_entity(snapshot, request, decoded, &env).or_else(|| {
+            let failed = outcomes.failed.iter().map(|(position, _)| &set.entries[*position as usize]);
+            let forbid = failed.into_iter().find(|entry| entry.forbids);
+            forbid.map(|entry| DeniedBy::ForbidError { policy_id: entry.id.clone() })
+        })
+    } else {
+        None
+    };
+    let failed = outcomes.failed.iter().map(|(position, _)| &set.entries[*position as usize]);
+    let forbid_errors = failed.filter(|entry| entry.forbids).count();
+    let allowed = outcomes.forbids.is_empty() && !outcomes.permits.is_empty();
+    let mut reasons = if outcomes.forbids.is_empty() { outcomes.permits } else { outcomes.forbids };
+    reasons.sort_unstable_by_key(|position| set.entries[*position as usize].rank);
+    let id = |position: &u32| set.entries[*position as usize].id.clone();
+    Ok(Decision {
+        outcome: if allowed && denied_by.is_none() { Outcome::Allow } else { Outcome::Deny },
+        reasons: reasons.iter().map(id).collect(),
+        errors,
+        forbid_errors,
+        denied_by,
+        revision: snapshot.revision(),
+        time_dependent: env.read_now.get(),
+    })
+}
+
+impl CompiledSet {
+    /// Evaluates all policies whose scope holds.
+    #[inline]
+    fn evaluate(&self, env: &Env<'_>) -> Result<Outcomes, Unsettled> {
+        let mut outcomes = Outcomes::default();
+        let mut uncovered = false;
+        let in_scope = |position: u32| Some(&self.entries[position as usize]).filter(|entry| entry.scopes.hold(env));
+        let mut visit = |position: u32, entry: &Entry| {
+            if entry.needs.is_some_and(|name| env.context.find(name).is_none()) {
+                return;
+            }
+            let result = match entry.condition {
+                Condition::Always => Ok(true),
+                Condition::Program(program) => run(&self.programs[program as usize], &self.pool, env, entry.slots),
+                // the whole request goes to the reference
+                Condition::Reference => {
+                    uncovered = true;
+                    Err(Failure::Failed)
+                }
+            };
+            match result {
+                Ok(false) => {}
+                Ok(true) if entry.forbids => outcomes.forbids.push(position),
+                Ok(true) => outcomes.permits.push(position),
+                Err(failure) => outcomes.failed.push((position, failure)),
+            }
+        };
+        self.index.by_entity(env, |position| {
+            if let Some(entry) = in_scope(position) {
+                visit(position, entry);
+            }
+        });
+        if let Some(plan) = self.plans.get(&env.action).filter(|_| env.layer.is_none()) {
+            // of what is filed under an action that never changes, the action's part is known to hold
+            for position in &plan.policies {
+                let entry = &self.entries[*position as usize];
+                if entry.scopes.hold_for_entities(env) {
+                    visit(*position, entry);
+                }
+            }
+        } else {
+            for position in self.index.by_action(env.action) {
+                if let Some(entry) = in_scope(*position) {
+                    visit(*position, entry);
+                }
+            }
+            self.index.by_group(env, |position, key| {
+                if let Some(entry) = in_scope(position).filter(|entry| is_first(&entry.scopes.action, key, env)) {
+                    visit(position, entry);
+                }
+            });
+        }
+        for position in self.index.others() {
+            if let Some(entry) = in_scope(*position) {
+                visit(*position, entry);
+            }
+        }
+        if env.is_over_budget() {
+            return Err(TooExpensive.into());
+        }
+        if uncovered { Err(Unsettled::Reference) } else { Ok(outcomes) }
+    }
+}
+
+/// The first entity of the request that is neither stored nor carried by it.
+fn unknown_entity(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    decoded: &Decoded<'_>,
+    env: &Env<'_>,
+) -> Option<DeniedBy> {
+    let layout = snapshot.core.layout.as_ref();
+    // decoding has checked that an id of an `enum` type is among the choices
+    let is_choice =
+        |id| layout.and_then(|layout| layout.entity_type(env.type_of(id))).is_some_and(|ty| ty.choices.is_some());
+    let unknown = |id: u32| env.entity(id).is_none() && !is_choice(id);
+    let denied = |uid: &Uid<'_>| Some(DeniedBy::UnknownEntity { entity: uid.to_string() });
+    if unknown(env.principal) {
+        return denied(&request.principal);
+    }
+    if unknown(env.resource) {
+        return denied(&request.resource);
+    }
+    let id = decoded.named.iter().copied().find(|id| unknown(*id))?;
+    denied(&uid_of(id, decoded, env))
+}
+
+/// The uid of an id that the request or the store gave.
+fn uid_of(id: u32, decoded: &Decoded<'_>, env: &Env<'_>) -> Uid<'static> {
+    let found = if id >= LOCAL {
+        decoded.locals.uid(env.store, id)
+    } else {
+        let ty = env.store.symbols().type_name(env.store.type_of(id)).to_string();
+        env.store.record(id).map(|record| (ty, utf8(record.id()).to_owned()))
+    };
+    match found {
+        Some((type_name, id)) => Uid { type_name: type_name.into(), id: id.into() },
+        None => broken("an id that was never given out"),
+    }
+}
+
+/// The messages of policies that failed: the reference evaluates them over what their evaluations read.
+fn explain(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    decoded: &Decoded<'_>,
+    env: &Env<'_>,
+    failed: &[(u32, Failure)],
+    go_on: GoOn<'_>,
+) -> Result<Vec<PolicyError>, Unsettled> {
+    let set = &snapshot.core.compiled;
+    // a uid may be as long as the request: it is written once, however many policies look for its entity
+    let mut missing: HashMap<u32, Arc<str>> = HashMap::new();
+    let mut errors = Vec::with_capacity(failed.len());
+    let mut parsing = snapshot.core.policies.parsing(&snapshot.core.settings.limits);
+    let mut cedars = None;
+    for (position, failure) in failed {
+        let entry = &set.entries[*position as usize];
+        if let Failure::NoEntity(id) = failure {
+            let message = missing.entry(*id).or_insert_with(|| {
+                // in Cedar's words
+                let message = format!("entity `{}` does not exist", uid_of(*id, decoded, env));
+                cut_text(message, MAX_EXPLANATION).into()
+            });
+            errors.push(PolicyError { policy_id: entry.id.clone(), message: message.clone() });
+            continue;
+        }
+        if !go_on() {
+            return Err(Unsettled::Undecided(Undecided::GivenUp));
+        }
+        if cedars.is_none() {
+            // once for all that failed: an entity that comes with the request may be as large as the request
+            let made = reference::request(snapshot, request, now).map_err(|_| Unsettled::Reference)?.0;
+            let entities = cut(env, &decoded.locals, reads(snapshot, decoded, env, failed))?;
+            cedars = Some((ast::Request::clone(made.as_ref()), entities));
+        }
+        let Some((cedar_request, entities)) = &cedars else { return Err(Unsettled::Reference) };
+        let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
+        let evaluated = match snapshot.core.policies.trees.whole() {
+            Some(set) => {
+                let policy = set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
+                evaluator.evaluate(policy.as_ref())
+            }
+            None => {
+                let parsed = parsing.policy(&entry.id);
+                evaluator.evaluate(&parsed.map_err(|many| Unsettled::Undecided(RequestError::from(many).into()))?)
+            }
+        };
+        let error = evaluated.err().ok_or(Unsettled::Reference)?;
+        errors.push(PolicyError::new(entry.id.clone(), error.to_string()));
+    }
+    Ok(errors)
+}
+
+/// The entities of the request, and those that the evaluations of the failed policies read.
+fn reads(snapshot: &Snapshot, decoded: &Decoded<'_>, env: &Env<'_>, failed: &[(u32, Failure)]) -> HashSet<u32> {
+    let set = &snapshot.core.compiled;
+    let mut reads = HashSet::from(decoded.ids);
+    for (position, _) in failed.iter().filter(|(_, failure)| *failure == Failure::Failed) {
+        let entry = &set.entries[*position as usize];
+        if let Condition::Program(program) = entry.condition {
+            let mut tracked = Env::new(env.store, decoded.ids, env.context);
+            tracked.layer = env.layer;
+            tracked.local_types = env.local_types;
+            tracked.reads = Some(RefCell::new(Vec::new()));
+            let _ = run(&set.programs[program as usize], &set.pool, &tracked, entry.slots);
+            reads.extend(tracked.reads.into_iter().flat_map(RefCell::into_inner));
+        }
+    }
+    reads
+}

@@ -1,0 +1,270 @@
+//! The compiled engine: decisions over packed values, exact to the last erroring policy.
+//!
+//! - `request` turns a request into ids and packed values; `env` is what evaluation sees of it.
+//! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
+//!   `eval` runs.
+//! - `candidates` finds, by other means, what the reference has to see.
+//! - `decide` puts it together. Whatever is not plainly covered, and every error message, is the reference's.
+
+mod brought;
+mod candidates;
+mod compile;
+mod decide;
+mod env;
+mod eval;
+mod index;
+mod program;
+mod reach;
+mod request;
+mod slice;
+
+use std::collections::HashMap;
+
+use cedar_policy_core::ast;
+use cedar_policy_core::ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint as Constraint};
+use foldhash::fast::RandomState;
+
+use crate::layout::intern;
+use crate::model::PolicyId;
+use crate::store::{Draft, Store};
+use crate::value::{Record, TooLarge};
+
+pub use brought::check_brought;
+pub use candidates::{Lineage, candidates, near};
+pub use decide::{Unsettled, decide};
+pub use slice::{Seen, by_reference, everything};
+
+use compile::Compiler;
+use env::{Ancestors, Env};
+use index::{Actions, Index, Scope, Scopes};
+use program::{Op, Pool, Program};
+use reach::Reach;
+
+/// In how many plans a policy may be on average.
+const MOST_FILED: usize = 64;
+
+/// What must hold beside the scope.
+#[derive(Debug, Clone, Copy)]
+enum Condition {
+    /// Nothing.
+    Always,
+    /// A program.
+    Program(u32),
+    /// What only the reference can evaluate.
+    Reference,
+}
+
+/// One policy that can decide.
+#[derive(Debug)]
+struct Entry {
+    scopes: Scopes,
+    condition: Condition,
+    /// A member of the context without which the condition is false.
+    needs: Option<u32>,
+    forbids: bool,
+    /// Its place among all ids in sorted order.
+    rank: u32,
+    /// What the slots of its template are linked to.
+    slots: [u32; 2],
+    id: PolicyId,
+}
+
+/// All policies of a snapshot, ready to run.
+#[derive(Debug)]
+pub struct CompiledSet {
+    /// Policies in the order of their texts, then links.
+    entries: Vec<Entry>,
+    programs: Vec<Program>,
+    pool: Pool,
+    index: Index,
+    /// What is known beforehand of each action that the schema declares.
+    plans: HashMap<u32, Plan, RandomState>,
+    reach: Reach,
+}
+
+/// The actions of a schema do not change with the entities, so neither does what follows from them.
+#[derive(Debug)]
+struct Plan {
+    above: Ancestors,
+    /// The policies filed under the action, or under one that it is in.
+    policies: Box<[u32]>,
+}
+
+/// What links take over from their template.
+#[derive(Debug)]
+struct Pattern {
+    principal: Constraint,
+    action: ActionConstraint,
+    resource: Constraint,
+    condition: Condition,
+    forbids: bool,
+}
+
+/// A set that grows policy by policy.
+#[derive(Debug)]
+pub struct Compiling<'d> {
+    compiler: Compiler<'d>,
+    entries: Vec<Entry>,
+    programs: Vec<Program>,
+    reach: Reach,
+    templates: HashMap<PolicyId, Pattern>,
+    /// Whether a name did not fit into the store.
+    overflowed: bool,
+}
+
+impl<'d> Compiling<'d> {
+    /// Interns what policies name in `draft`.
+    pub fn new(draft: &'d mut Draft) -> Self {
+        Self {
+            compiler: Compiler::new(draft),
+            entries: Vec::new(),
+            programs: Vec::new(),
+            reach: Reach::default(),
+            templates: HashMap::new(),
+            overflowed: false,
+        }
+    }
+
+    /// Compiles a policy, or a template for its links.
+    pub fn policy(&mut self, template: &ast::Template, id: &PolicyId) {
+        let Ok(condition) = self.condition(template) else {
+            self.overflowed = true;
+            return;
+        };
+        let pattern = Pattern {
+            principal: template.principal_constraint().as_inner().clone(),
+            action: template.action_constraint().clone(),
+            resource: template.resource_constraint().as_inner().clone(),
+            condition,
+            forbids: template.effect() == ast::Effect::Forbid,
+        };
+        if template.is_static() {
+            self.overflowed |= self.enter(&pattern, id, &HashMap::new()).is_err();
+        } else {
+            self.templates.insert(id.clone(), pattern);
+        }
+    }
+
+    /// Adds a link of a template that was compiled.
+    pub fn link(&mut self, template: &PolicyId, id: &PolicyId, values: &HashMap<ast::SlotId, ast::EntityUID>) {
+        let Some(pattern) = self.templates.remove(template) else {
+            self.overflowed = true;
+            return;
+        };
+        self.overflowed |= self.enter(&pattern, id, values).is_err();
+        self.templates.insert(template.clone(), pattern);
+    }
+
+    fn condition(&mut self, template: &ast::Template) -> Result<Condition, TooLarge> {
+        let Some(expression) = template.non_scope_constraints() else { return Ok(Condition::Always) };
+        self.reach.add(expression, self.compiler.draft)?;
+        Ok(match self.compiler.program(expression) {
+            Ok(program) if *program.ops == [Op::Const(1 << 4)] => Condition::Always,
+            Ok(program) => {
+                self.programs.push(program);
+                Condition::Program(self.programs.len() as u32 - 1)
+            }
+            Err(_) => Condition::Reference,
+        })
+    }
+
+    fn enter(
+        &mut self,
+        pattern: &Pattern,
+        id: &PolicyId,
+        values: &HashMap<ast::SlotId, ast::EntityUID>,
+    ) -> Result<(), TooLarge> {
+        let mut slots = [u32::MAX; 2];
+        for (place, slot) in slots.iter_mut().zip([ast::SlotId::principal(), ast::SlotId::resource()]) {
+            if let Some(uid) = values.get(&slot) {
+                *place = intern(uid, self.compiler.draft)?;
+            }
+        }
+        let scopes = Scopes {
+            principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
+            action: actions(&pattern.action, self.compiler.draft)?,
+            resource: scope(&pattern.resource, slots[1], self.compiler.draft)?,
+        };
+        let needs = match pattern.condition {
+            Condition::Program(program) => self.programs[program as usize].needs_in_context(),
+            Condition::Always | Condition::Reference => None,
+        };
+        let (condition, forbids) = (pattern.condition, pattern.forbids);
+        self.entries.push(Entry { scopes, condition, needs, forbids, rank: 0, slots, id: id.clone() });
+        Ok(())
+    }
+
+    /// The set.
+    ///
+    /// # Errors
+    /// If the store had no more room for names.
+    pub fn finish(self) -> Result<CompiledSet, TooLarge> {
+        let Self { compiler, mut entries, programs, reach, overflowed, .. } = self;
+        if overflowed {
+            return Err(TooLarge);
+        }
+        let pool = compiler.finish();
+        entries.shrink_to_fit();
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_unstable_by(|a, b| entries[*a].id.cmp(&entries[*b].id));
+        for (rank, i) in order.into_iter().enumerate() {
+            entries[i].rank = rank as u32;
+        }
+        let index = Index::build(entries.iter().map(|entry: &Entry| &entry.scopes));
+        Ok(CompiledSet { entries, programs, pool, index, plans: HashMap::default(), reach })
+    }
+}
+
+impl CompiledSet {
+    /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
+    /// that looking is better than remembering.
+    pub fn plan(&mut self, declared: &[u32], store: &Store) {
+        let mut room = MOST_FILED * self.entries.len();
+        for action in declared {
+            let above = Env::new(store, [*action; 3], Record::Built(&[])).ancestors(*action);
+            let policies = self.index.filed_under(*action, above.ids());
+            let Some(rest) = room.checked_sub(policies.len()) else {
+                self.plans = HashMap::default();
+                return;
+            };
+            room = rest;
+            self.plans.insert(*action, Plan { above, policies });
+        }
+    }
+
+    /// The policies that only the reference can evaluate.
+    pub fn uncompiled(&self) -> Vec<PolicyId> {
+        let reference = self.entries.iter().filter(|entry| matches!(entry.condition, Condition::Reference));
+        reference.map(|entry| entry.id.clone()).collect()
+    }
+}
+
+fn scope(constraint: &Constraint, slot: u32, draft: &mut Draft) -> Result<Scope, TooLarge> {
+    let mut entity = |reference: &EntityReference| match reference {
+        EntityReference::EUID(uid) => intern(uid, draft),
+        EntityReference::Slot(_) => Ok(slot),
+    };
+    Ok(match constraint {
+        Constraint::Any => Scope::Any,
+        Constraint::Eq(reference) => Scope::Is(entity(reference)?),
+        Constraint::In(reference) => Scope::In(entity(reference)?),
+        Constraint::Is(ty) => Scope::Type(draft.type_id(&ty.to_string())),
+        Constraint::IsIn(ty, reference) => {
+            let id = entity(reference)?;
+            Scope::TypeIn(draft.type_id(&ty.to_string()), id)
+        }
+    })
+}
+
+fn actions(constraint: &ActionConstraint, draft: &mut Draft) -> Result<Actions, TooLarge> {
+    Ok(match constraint {
+        ActionConstraint::Any => Actions::Any,
+        ActionConstraint::Eq(uid) => Actions::Is(intern(uid, draft)?),
+        ActionConstraint::In(uids) => {
+            let mut ids = uids.iter().map(|uid| intern(uid, draft)).collect::<Result<Vec<_>, _>>()?;
+            ids.sort_unstable();
+            ids.dedup();
+            Actions::In(ids.into())
+        }
+    })
+}

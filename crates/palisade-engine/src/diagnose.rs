@@ -1,0 +1,64 @@
+//! Cedar's errors as diagnostics with file, line and excerpt.
+
+use crate::model::Diagnostic;
+
+/// One diagnostic for an error that Cedar located in `text`, or for each error that it collects.
+pub(super) fn located(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
+    let mut found = vec![one(origin, text, error)];
+    if let Some(related) = error.related() {
+        found.extend(related.map(|error| one(origin, text, error)));
+    }
+    found
+}
+
+/// One diagnostic for one error.
+pub(super) fn one(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> Diagnostic {
+    one_within(origin, text, 0, error)
+}
+
+/// One diagnostic for one error in the part of `text` that begins at `start` and was parsed by itself.
+pub(super) fn one_within(origin: &str, text: &str, start: usize, error: &dyn miette::Diagnostic) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(origin, message(error));
+    if let Some(offset) = error.labels().and_then(|mut labels| labels.next()).map(|label| start + label.offset())
+        && offset <= text.len()
+        && !text.is_empty()
+    {
+        diagnostic = diagnostic.at(text, offset);
+    }
+    if let Some(help) = error.help() {
+        diagnostic = diagnostic.help(help.to_string());
+    }
+    diagnostic
+}
+
+/// The error and what caused it, in one line.
+pub(super) fn message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // transparent wrappers repeat themselves
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// What is wrong with text that is not JSON, and at which byte.
+pub(super) fn json_place(text: &[u8], error: &serde_json::Error) -> (String, usize) {
+    let lines = memchr::memchr_iter(b'\n', text).map(|newline| newline + 1);
+    let line_start = std::iter::once(0).chain(lines).nth(error.line().saturating_sub(1)).unwrap_or(text.len());
+    let message = error.to_string();
+    // the place is told apart, and in characters
+    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+    (message, (line_start + error.column().saturating_sub(1)).min(text.len()))
+}
+
+/// A diagnostic for text that is not JSON.
+pub(super) fn json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
+    let (message, at) = json_place(text.as_bytes(), error);
+    Diagnostic::error(origin, message).at(text, at)
+}

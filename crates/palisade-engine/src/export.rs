@@ -1,0 +1,97 @@
+//! From the store back to JSON, in the form that loading reads.
+
+use std::borrow::Cow;
+
+use crate::broken::broken;
+use crate::cedar::utf8;
+use crate::ext;
+use crate::model::Value;
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+use crate::value::Val;
+
+type Json = Value<'static>;
+
+impl Snapshot {
+    /// All stored entities in Cedar's JSON form, actions of the schema left out, in the order of the store.
+    pub fn entities(&self) -> impl Iterator<Item = Value<'static>> {
+        let store = &self.store;
+        store.ids().filter_map(|id| entity(store, id))
+    }
+}
+
+fn entity(store: &Store, id: u32) -> Option<Json> {
+    let stored = store.entity(id).filter(|entity| !entity.is_schema_action())?;
+    let parents = stored.parents().map(|parent| uid(store, parent)).collect();
+    let attributes = Val::Record(stored.attributes());
+    let mut members = vec![
+        (Cow::Borrowed("uid"), uid(store, id)),
+        (Cow::Borrowed("attrs"), value(store, attributes)),
+        (Cow::Borrowed("parents"), Value::Array(parents)),
+    ];
+    let tags: Vec<_> = (0..stored.tag_count())
+        .map(|i| {
+            let (key, tag) = stored.tag_at(i);
+            (Cow::Owned(text(key)), value(store, tag))
+        })
+        .collect();
+    if !tags.is_empty() {
+        members.push((Cow::Borrowed("tags"), Value::Object(tags)));
+    }
+    Some(Value::Object(members))
+}
+
+fn text(bytes: &[u8]) -> String {
+    utf8(bytes).to_owned()
+}
+
+fn string(text: impl Into<Cow<'static, str>>) -> Json {
+    Value::String(text.into())
+}
+
+fn object<const N: usize>(members: [(&'static str, Json); N]) -> Json {
+    Value::Object(members.into_iter().map(|(key, value)| (Cow::Borrowed(key), value)).collect())
+}
+
+fn uid(store: &Store, id: u32) -> Json {
+    let type_name = store.symbols().type_name(store.type_of(id)).to_string();
+    let Some(record) = store.record(id) else { broken("an id that was never given out") };
+    let id = text(record.id());
+    object([("type", string(type_name)), ("id", string(id))])
+}
+
+fn call(function: &'static str, argument: String) -> Json {
+    object([("__extn", object([("fn", string(function)), ("arg", string(argument))]))])
+}
+
+/// Recurses with the nesting of the value, which JSON bounds.
+fn value(store: &Store, value: Val<'_>) -> Json {
+    match value {
+        Val::Bool(b) => Value::Bool(b),
+        Val::Long(n) => Value::Long(n),
+        Val::Text(bytes) => string(text(bytes)),
+        Val::Entity(id) => object([("__entity", uid(store, id))]),
+        Val::Decimal(n) => call("decimal", ext::decimal_text(n)),
+        Val::Ip(ip) => call("ip", ip.text()),
+        Val::Duration(n) => call("duration", format!("{n}ms")),
+        Val::Datetime(n) => match ext::datetime_text(n) {
+            Some(text) => call("datetime", text),
+            None => {
+                let (start, length) = (call("datetime", "1970-01-01".to_owned()), call("duration", format!("{n}ms")));
+                object([("__extn", object([("fn", string("offset")), ("args", Value::Array(vec![start, length]))]))])
+            }
+        },
+        Val::Set(set) => Value::Array((0..set.len()).map(|i| self::value(store, set.get(i))).collect()),
+        Val::Record(record) => Value::Object(
+            (0..record.len())
+                .map(|i| {
+                    let (name, member) = record.get(i);
+                    let Some(name) = store.symbols().attribute_name(name) else {
+                        broken("an attribute name that was never given out")
+                    };
+                    (Cow::Owned(name.to_string()), self::value(store, member))
+                })
+                .collect(),
+        ),
+    }
+}

@@ -1,0 +1,253 @@
+//! From documents of entities to the store, one entity at a time, without a tree of the whole and without
+//! holding its text: `cut` reads blocks of whole elements, with `array` where they are those of a JSON array,
+//! `read` parses them, and `problems` finds lines and columns by reading once more.
+//!
+//! What the compiled reader does not plainly accept, Cedar's own reader decides: it accepts it after all, or
+//! its message becomes the finding. So the verdict is Cedar's, at a fraction of its cost.
+
+mod array;
+mod cut;
+pub(super) mod problems;
+pub(super) mod read;
+
+#[cfg(test)]
+mod tests;
+
+use cedar_policy::{Entities, Entity};
+use serde_json::value::RawValue;
+
+use crate::cedar;
+use crate::decode::{Decoder, uid_parts};
+use crate::diagnose;
+use crate::entities::name_of;
+use crate::layout::{Layout, is_action_type};
+use crate::load::problems::{Place, Problems};
+use crate::load::read::{Failure, read};
+use crate::misfit::{self, Misfit};
+use crate::model::document::fill;
+use crate::model::{Diagnostic, Document, Uid, Value};
+use crate::schema::SchemaModel;
+use crate::settings::Limits;
+use crate::store::{Draft, Fault};
+use crate::strict;
+use crate::value::Packer;
+
+pub use problems::Places;
+
+/// How many entities lie between two calls of the progress hook.
+const STRIDE: usize = 1 << 12;
+
+/// Called now and then while loading with the entities and bytes read so far. Says whether to go on.
+pub type Progress<'p> = &'p dyn Fn(usize, usize) -> bool;
+
+/// What entities are checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Checks<'s> {
+    /// Cedar's schema, for what only Cedar decides.
+    pub schema: Option<&'s SchemaModel>,
+    /// The same compiled.
+    pub layout: Option<&'s Layout>,
+    /// Bounds on the hierarchy.
+    pub limits: &'s Limits,
+}
+
+/// Stores the actions of the schema.
+///
+/// # Errors
+/// If the store cannot hold them.
+pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
+    let failed = |message: String| vec![Diagnostic::error("schema", message)];
+    let actions = schema.cedar.action_entities().map_err(|error| failed(diagnose::message(&error)))?;
+    let mut packer = Packer::default();
+    for action in actions.iter() {
+        let action: &cedar_policy_core::ast::Entity = action.as_ref();
+        let id = cedar::pack_entity(action, &mut packer, draft, true)
+            .map_err(|_| failed(format!("`{}` has attributes that cannot be stored", action.uid())))?;
+        draft.put(id, &packer.out);
+    }
+    Ok(())
+}
+
+/// Reads all documents into `draft`. Gives where the entities stand in them.
+///
+/// # Errors
+/// Every problem found, up to a bound.
+pub fn load(
+    documents: &[Document],
+    checks: Checks<'_>,
+    draft: &mut Draft,
+    progress: Progress<'_>,
+) -> Result<Places, Vec<Diagnostic>> {
+    let mut loader = Loader {
+        checks,
+        draft,
+        packer: Packer::default(),
+        places: Places::default(),
+        actions: Vec::new(),
+        problems: Problems::default(),
+        read: 0,
+        bytes: 0,
+        progress,
+    };
+    for (number, document) in documents.iter().enumerate() {
+        loader.document(number, document);
+        loader.bytes += document.len();
+    }
+    loader.check_actions();
+    if loader.problems.len() == 0
+        && let Err(fault) = loader.draft.check_hierarchy(checks.limits)
+    {
+        let (at, message) = explain(&fault, loader.draft, checks.limits);
+        let place = loader.places.of(at);
+        loader.problems.push_about(message, documents, place);
+    }
+    loader.problems.finish(documents)?;
+    Ok(loader.places)
+}
+
+/// Reads one entity of a change into the packer. Returns its id.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer: &mut Packer) -> Result<u32, Misfit> {
+    let mut decoder = Decoder { packer: &mut *packer, resolver: &mut *draft, layout: checks.layout };
+    if let Ok((ty, id)) = decoder.record(value) {
+        return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned().into());
+    }
+    strict::entity(value, checks.schema)?;
+    let schema = checks.schema.map(|schema| &schema.cedar);
+    let entity = Entity::from_json_value(value.to_json(), schema)
+        .map_err(|error| misfit::entity(value, checks.schema).unwrap_or_else(|| diagnose::message(&error).into()))?;
+    cedar::pack_entity(entity.as_ref(), packer, draft, false)
+        .map_err(|_| "it has a value that cannot be stored, such as an `unknown`".to_owned().into())
+}
+
+/// A fault in words, and the entity to point at.
+pub fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (u32, String) {
+    let name = |id: u32| format!("`{}`", uid_text(draft, id));
+    match fault {
+        Fault::Cycle(cycle) => {
+            let path: Vec<String> = cycle.iter().map(|id| uid_text(draft, *id)).collect();
+            let at = cycle.first().copied().unwrap_or(0);
+            (at, format!("entities are their own ancestors: {}", path.join(" in ")))
+        }
+        Fault::TooDeep(id) => {
+            (*id, format!("{} has more than {} levels of parents (`limits.max_depth`)", name(*id), limits.max_depth))
+        }
+        Fault::TooManyParents(id, n) => {
+            (*id, format!("{} has {n} parents, more than {} (`limits.max_parents`)", name(*id), limits.max_parents))
+        }
+    }
+}
+
+fn uid_text(draft: &Draft, id: u32) -> String {
+    let type_name = draft.symbols().type_name(draft.type_of(id)).to_string();
+    let id = String::from_utf8_lossy(draft.record(id).id()).into_owned();
+    Uid { type_name: type_name.into(), id: id.into() }.to_string()
+}
+
+struct Loader<'l> {
+    checks: Checks<'l>,
+    draft: &'l mut Draft,
+    packer: Packer,
+    places: Places,
+    /// Actions that documents bring beside the schema, with their document: they must be those of the schema.
+    actions: Vec<(Entity, String, Place)>,
+    problems: Problems,
+    read: usize,
+    bytes: u64,
+    progress: Progress<'l>,
+}
+
+impl Loader<'_> {
+    fn document(&mut self, number: usize, document: &Document) {
+        let before = self.problems.len();
+        let outcome = read(document, self.checks.limits.max_entity_bytes, &mut |offset, element| {
+            self.read += 1;
+            if self.read.is_multiple_of(STRIDE)
+                && !(self.progress)(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX))
+            {
+                // whoever stopped it uses nothing of what was read
+                return false;
+            }
+            match element {
+                Ok(value) => self.entity(document, Place::new(number, offset), &value),
+                Err(flaw) => self.problems.push_flaw(flaw, number, document),
+            }
+            !self.problems.enough()
+        });
+        let flaw = match outcome {
+            Ok(()) => return,
+            Err(Failure::Broken(flaw)) => flaw,
+            Err(Failure::Unread(flaw)) => {
+                // what was found may be of a text that nobody ever wrote
+                self.problems.truncate(before);
+                return self.problems.push(flaw.diagnostic(&document.origin).passing(), None);
+            }
+        };
+        self.problems.push_flaw(flaw, number, document);
+    }
+
+    fn entity(&mut self, document: &Document, place: Place, value: &Value<'_>) {
+        let origin = document.origin.as_str();
+        let problem = |message: String| Diagnostic::error(origin, message);
+        if self.checks.schema.is_some()
+            && value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty))
+        {
+            let action = strict::entity(value, None).and_then(|()| {
+                Entity::from_json_value(value.to_json(), None).map_err(|error| diagnose::message(&error))
+            });
+            match action {
+                Ok(action) => self.actions.push((action, origin.to_owned(), place)),
+                Err(message) => self.problems.push(problem(message), Some(place)),
+            }
+            return;
+        }
+        let id = match read_one(value, self.checks, self.draft, &mut self.packer) {
+            Ok(id) => id,
+            Err(misfit) => {
+                let within = self.within(document, place, &misfit);
+                self.problems.push(problem(format!("{}{}", name_of(value), misfit.message)), Some(within));
+                return;
+            }
+        };
+        if let Some(first) = self.places.put(id, place) {
+            let name = uid_text(self.draft, id);
+            let twice = problem(format!("entity `{name}` is there twice; the first is at "));
+            self.problems.push_with(twice, place, first);
+            return;
+        }
+        self.draft.put(id, &self.packer.out);
+    }
+
+    /// The place of the member that does not fit, in the element that begins at `place`. The text is read again for it.
+    fn within(&self, document: &Document, place: Place, misfit: &Misfit) -> Place {
+        let longest = self.checks.limits.max_entity_bytes as u64;
+        if misfit.place.is_empty() || self.problems.are_many() {
+            return place;
+        }
+        let room = document.len().saturating_sub(place.offset()).min(longest);
+        let mut bytes = vec![0; usize::try_from(room).unwrap_or_default()];
+        let read = fill(document, &mut bytes, place.offset()).unwrap_or_default();
+        bytes.truncate(read);
+        let element = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>().next();
+        let offset = element.and_then(Result::ok).and_then(|element| misfit.offset(element.get()));
+        offset.map_or(place, |offset| place.behind(offset))
+    }
+
+    /// Actions in documents must say what the schema says.
+    fn check_actions(&mut self) {
+        let Some(schema) = self.checks.schema.filter(|_| !self.actions.is_empty()) else { return };
+        let mut seen = std::collections::HashSet::new();
+        for (action, origin, place) in &self.actions {
+            if !seen.insert(action.uid()) {
+                let twice = Diagnostic::error(origin, format!("entity `{}` is there twice", action.uid()));
+                self.problems.push(twice, Some(*place));
+            }
+        }
+        let actions = self.actions.iter().map(|(action, ..)| action.clone());
+        if let Err(error) = Entities::from_entities(actions, Some(&schema.cedar)) {
+            self.problems.push(Diagnostic::error("entities", diagnose::message(&error)), None);
+        }
+    }
+}

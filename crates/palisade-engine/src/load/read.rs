@@ -1,0 +1,182 @@
+//! One document, entity by entity.
+
+use crate::diagnose;
+use crate::load::array::Array;
+use crate::load::cut::{Block, Cutter};
+use crate::model::{Diagnostic, Document, Value};
+
+/// How much of a document is read at a time.
+const BLOCK: usize = 1 << 20;
+
+/// Something wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// In words.
+    pub message: String,
+    /// Where it is, if it is somewhere.
+    pub offset: Option<u64>,
+    /// What to do about it.
+    pub help: Option<&'static str>,
+}
+
+impl Flaw {
+    fn at(message: String, offset: u64) -> Self {
+        Self { message, offset: Some(offset), help: None }
+    }
+
+    pub(super) fn of_array(message: String, offset: u64) -> Self {
+        let help = "a document of entities is a JSON array, or one JSON object a line";
+        Self { message, offset: Some(offset), help: Some(help) }
+    }
+
+    pub(super) fn too_long(longest: usize, offset: u64) -> Self {
+        let message = format!("an entity of more than {longest} bytes");
+        let help =
+            "a large set is better kept in parents or in entities of its own; else raise `limits.max_entity_bytes`";
+        Self { message, offset: Some(offset), help: Some(help) }
+    }
+
+    pub(super) fn empty() -> Self {
+        let help = Some("write `[]` for no entities");
+        Self { message: "the document is empty".to_owned(), offset: None, help }
+    }
+
+    /// The flaw of the document `origin`, without its place.
+    pub fn diagnostic(self, origin: &str) -> Diagnostic {
+        let found = Diagnostic::error(origin, self.message);
+        match self.help {
+            Some(help) => found.help(help),
+            None => found,
+        }
+    }
+}
+
+/// Why a document was not read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It is not what a document should be. What was read before that stands.
+    Broken(Flaw),
+    /// It could not be read as it was when it was listed: nothing that was read of it means anything.
+    Unread(Flaw),
+}
+
+impl Failure {
+    pub(super) fn unread(message: String) -> Self {
+        Self::Unread(Flaw { message, offset: None, help: None })
+    }
+
+    pub(super) fn changed() -> Self {
+        let message = "this changed while it was read, so nothing of it was used".to_owned();
+        let help = Some("write to a temporary name and rename it into place; it is read again when it is quiet");
+        Self::Unread(Flaw { message, offset: None, help })
+    }
+}
+
+/// Takes an element: where it starts, and its value or what is wrong with it. Returns whether to go on.
+pub type Each<'e> = &'e mut dyn FnMut(u64, Result<Value<'_>, Flaw>) -> bool;
+
+/// Reads `document` and gives each of its elements, none of which may be longer than `longest`.
+///
+/// # Errors
+/// If it is no document of entities, or could not be read.
+pub fn read(document: &Document, longest: usize, each: Each<'_>) -> Result<(), Failure> {
+    read_by(document, BLOCK, longest, each)
+}
+
+/// The same with blocks of `size` bytes.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn read_by(document: &Document, size: usize, longest: usize, each: Each<'_>) -> Result<(), Failure> {
+    if let Some(held) = document.as_held()
+        && let Err(error) = std::str::from_utf8(held)
+    {
+        let message = format!("not UTF-8 at byte {}", error.valid_up_to());
+        return Err(Failure::Broken(Flaw { message, offset: None, help: None }));
+    }
+    let cutter = Cutter::new(document, size, longest);
+    let mut outcome = Ok(());
+    let mut first = true;
+    let take = |block: Block| match elements(block, longest, &mut first, each) {
+        Ok(more) => more,
+        Err(flaw) => {
+            outcome = Err(Failure::Broken(flaw));
+            false
+        }
+    };
+    // on one thread: reading, hashing and cutting take a tenth of the time of parsing and packing, and doing them on
+    // a thread of their own brought no gain that could be measured
+    cutter.run(take)?;
+    outcome
+}
+
+/// What is wrong with a document that is one object, by its `first` line: one flaw, not one for each line.
+pub(super) fn one_object(first: &str, parsed: Result<&Value<'_>, &serde_json::Error>, offset: u64) -> Option<Flaw> {
+    let behind = first.trim_start();
+    let offset = offset + (first.len() - behind.len()) as u64;
+    match parsed {
+        Err(error) if error.is_eof() && behind.starts_with('{') => {
+            let message = "this is one JSON object over several lines".to_owned();
+            let help = "put `[` before it and `]` behind it, or write each entity on one line";
+            Some(Flaw { message, offset: Some(offset), help: Some(help) })
+        }
+        Ok(value @ Value::Object(members)) if value.get("uid").is_none() => {
+            let is_object = |item: &Value<'_>| matches!(item, Value::Object(_));
+            let is_list = |value: &Value<'_>| matches!(value, Value::Array(items) if items.iter().all(is_object));
+            let (name, _) = members.iter().find(|(_, value)| is_list(value))?;
+            let message = format!("this is an object whose member `{name}` is a list, not a list of entities");
+            let help = "write the list itself: `[{\"uid\": ...}, ...]`";
+            Some(Flaw { message, offset: Some(offset), help: Some(help) })
+        }
+        _ => None,
+    }
+}
+
+/// Parses what is in a block. Returns whether to go on. `first` is true until an element was seen.
+fn elements(block: Block, longest: usize, first: &mut bool, each: Each<'_>) -> Result<bool, Flaw> {
+    for range in &block.elements {
+        let bytes = block.bytes.get(range.clone()).unwrap_or_default();
+        let offset = block.at + range.start as u64;
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            // only in a text that has changed since it was listed, which is about to be told
+            return Err(Flaw::at("not UTF-8".to_owned(), offset));
+        };
+        let text = if block.array { text } else { text.trim_end() };
+        if text.is_empty() {
+            continue;
+        }
+        if text.len() > longest {
+            if !each(offset, Err(Flaw::too_long(longest, offset))) {
+                return Ok(false);
+            }
+            continue;
+        }
+        let parsed = serde_json::from_str::<Value<'_>>(text);
+        if std::mem::take(first)
+            && !block.array
+            && let Some(flaw) = one_object(text, parsed.as_ref(), offset)
+        {
+            return Err(flaw);
+        }
+        let value = match parsed {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                if block.array
+                    && let Some(fault) = Array::broken(&block.bytes, range.clone(), block.last)
+                {
+                    let at = block.at + fault.at.unwrap_or(range.start) as u64;
+                    return Err(Flaw::of_array(fault.message, at));
+                }
+                let (message, at) = diagnose::json_place(text.as_bytes(), &error);
+                Err(Flaw::at(message, offset + at as u64))
+            }
+        };
+        if !each(offset, value) {
+            return Ok(false);
+        }
+    }
+    match block.flaw {
+        Some(flaw) => Err(flaw),
+        None => Ok(true),
+    }
+}

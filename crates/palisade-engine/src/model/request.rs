@@ -1,0 +1,234 @@
+//! A question: may this principal do this action on this resource?
+
+use std::borrow::Cow;
+
+use crate::model::{RequestError, Uid, Value};
+
+/// One access request. It borrows from the body that it came in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessRequest<'a> {
+    /// Who asks.
+    pub principal: Uid<'a>,
+    /// What for.
+    pub action: Uid<'a>,
+    /// On what.
+    pub resource: Uid<'a>,
+    /// The circumstances: an object in Cedar's JSON form.
+    pub context: Value<'a>,
+    /// Entities that stand in for the whole store, in Cedar's JSON form.
+    pub entities: Option<Value<'a>>,
+    /// Entities that the request adds to the store.
+    pub additional_entities: Option<Value<'a>>,
+    /// Attributes that the request lays over stored entities. At most one entry an entity.
+    pub overlays: Vec<Overlay<'a>>,
+}
+
+/// Attributes that a request brings for an entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overlay<'a> {
+    /// The entity. If the store lacks it, it stands for this request alone, without parents.
+    pub entity: Uid<'a>,
+    /// An object in Cedar's JSON form.
+    pub attributes: Value<'a>,
+    /// Which side wins.
+    pub mode: OverlayMode,
+}
+
+/// Which side wins where a request's attributes meet stored ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OverlayMode {
+    /// Stored attributes win; the request adds what is missing.
+    Fill,
+    /// The request's attributes win.
+    Override,
+}
+
+/// The members that a native request may have.
+const MEMBERS: &[&str] = &["principal", "action", "resource", "context", "entities", "additional_entities"];
+
+impl<'a> AccessRequest<'a> {
+    /// A request with an empty context and nothing of its own.
+    #[must_use]
+    pub fn new(principal: Uid<'a>, action: Uid<'a>, resource: Uid<'a>) -> Self {
+        Self {
+            principal,
+            action,
+            resource,
+            context: Value::empty_object(),
+            entities: None,
+            additional_entities: None,
+            overlays: Vec::new(),
+        }
+    }
+
+    /// Reads the native form: `{principal, action, resource, context?, entities?, additional_entities?}`.
+    ///
+    /// # Errors
+    /// If a member is missing, unknown or of the wrong type.
+    pub fn from_value(value: Value<'a>) -> Result<Self, RequestError> {
+        let Value::Object(members) = value else {
+            return Err(RequestError::new(
+                "invalid_request",
+                "",
+                format!("the request is {}, not an object", value.kind()),
+            ));
+        };
+        let (mut principal, mut action, mut resource) = (None, None, None);
+        let (mut context, mut entities, mut additional_entities) = (None, None, None);
+        for (key, value) in members {
+            match key.as_ref() {
+                "principal" => principal = Some(uid_member(value, "/principal")?),
+                "action" => action = Some(uid_member(value, "/action")?),
+                "resource" => resource = Some(uid_member(value, "/resource")?),
+                "context" if matches!(value, Value::Object(_)) => context = Some(value),
+                // clients whose serializer writes absent members as null mean absent
+                "context" | "entities" | "additional_entities" if value == Value::Null => {}
+                "entities" if matches!(value, Value::Array(_)) => entities = Some(value),
+                "additional_entities" if matches!(value, Value::Array(_)) => additional_entities = Some(value),
+                "context" => return Err(wrong_type("context", "an object", &value)),
+                "entities" | "additional_entities" => return Err(wrong_type(&key, "an array of entities", &value)),
+                unknown => {
+                    return Err(RequestError::new(
+                        "unknown_member",
+                        pointer(unknown),
+                        format!("unknown member `{unknown}`; a request has {}", MEMBERS.join(", ")),
+                    ));
+                }
+            }
+        }
+        let missing =
+            |name: &str| RequestError::new("missing_member", pointer(name), format!("the request lacks `{name}`"));
+        Ok(Self {
+            principal: principal.ok_or_else(|| missing("principal"))?,
+            action: action.ok_or_else(|| missing("action"))?,
+            resource: resource.ok_or_else(|| missing("resource"))?,
+            context: context.unwrap_or(Value::empty_object()),
+            entities,
+            additional_entities,
+            overlays: Vec::new(),
+        })
+    }
+
+    /// Bytes that the request takes in memory, about: for budgets of what waits.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let values = [Some(&self.context), self.entities.as_ref(), self.additional_entities.as_ref()];
+        let overlays = self.overlays.iter().map(|overlay| overlay.attributes.weight());
+        size_of::<Self>() + values.into_iter().flatten().map(Value::weight).sum::<usize>() + overlays.sum::<usize>()
+    }
+
+    /// The same request, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> AccessRequest<'static> {
+        AccessRequest {
+            principal: self.principal.into_owned(),
+            action: self.action.into_owned(),
+            resource: self.resource.into_owned(),
+            context: self.context.into_owned(),
+            entities: self.entities.map(Value::into_owned),
+            additional_entities: self.additional_entities.map(Value::into_owned),
+            overlays: self
+                .overlays
+                .into_iter()
+                .map(|overlay| Overlay {
+                    entity: overlay.entity.into_owned(),
+                    attributes: overlay.attributes.into_owned(),
+                    mode: overlay.mode,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Reads a uid: `Type::"id"` as a string, or an object of `type` and `id`, also inside `__entity`.
+///
+/// # Errors
+/// If the value is anything else; the error points at `pointer`.
+pub fn uid_member<'a>(value: Value<'a>, pointer: &str) -> Result<Uid<'a>, RequestError> {
+    let error = |message: String| RequestError::new("invalid_uid", pointer, message);
+    match value {
+        Value::String(Cow::Borrowed(text)) => Uid::parse(text).map_err(|e| error(e.to_string())),
+        Value::String(Cow::Owned(text)) => Uid::parse_owned(text).map_err(|e| error(e.to_string())),
+        Value::Object(mut members) => {
+            // `__entity` beside anything else could be read as either of two entities
+            if let [(key, Value::Object(inner))] = members.as_mut_slice()
+                && key == "__entity"
+            {
+                members = std::mem::take(inner);
+            }
+            let (mut type_name, mut id) = (None, None);
+            for (key, value) in members {
+                match (key.as_ref(), value) {
+                    ("type", Value::String(text)) => type_name = Some(text),
+                    ("id", Value::String(text)) => id = Some(text),
+                    (key, value) => {
+                        return Err(error(format!(
+                            "an entity has the strings `type` and `id`, not `{key}` as {}",
+                            value.kind()
+                        )));
+                    }
+                }
+            }
+            match (type_name, id) {
+                (Some(type_name), Some(id)) => Uid::new(type_name, id).map_err(|e| error(e.to_string())),
+                (None, _) => Err(error("the entity lacks `type`".to_owned())),
+                (_, None) => Err(error("the entity lacks `id`".to_owned())),
+            }
+        }
+        other => {
+            Err(error(format!("an entity is `Type::\"id\"` or an object of `type` and `id`, not {}", other.kind())))
+        }
+    }
+}
+
+/// The JSON pointer to a member of the outermost object.
+#[must_use]
+pub fn pointer(member: &str) -> String {
+    format!("/{}", member.replace('~', "~0").replace('/', "~1"))
+}
+
+fn wrong_type(member: &str, expected: &str, found: &Value<'_>) -> RequestError {
+    RequestError::new("invalid_member", pointer(member), format!("`{member}` must be {expected}, not {}", found.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<AccessRequest<'_>, RequestError> {
+        AccessRequest::from_value(Value::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn both_forms_of_uids_mean_the_same() {
+        let strings = read(r#"{"principal":"A::\"p\"","action":"Action::\"a\"","resource":"B::\"r\"","context":null}"#);
+        let objects = read(
+            r#"{"principal":{"type":"A","id":"p"},"action":{"__entity":{"type":"Action","id":"a"}},"resource":{"id":"r","type":"B"},"context":{}}"#,
+        );
+        assert_eq!(strings.unwrap(), objects.unwrap());
+    }
+
+    #[test]
+    fn errors_point_at_the_member() {
+        for (text, code, pointer) in [
+            ("[]", "invalid_request", ""),
+            ("{}", "missing_member", "/principal"),
+            (r#"{"principal":"A::\"p\"","action":"A::\"a\""}"#, "missing_member", "/resource"),
+            (r#"{"principal":"alice"}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":null}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"type":"A","id":"p","x":1}}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"type":"A","id":"p","__entity":{"type":"A","id":"q"}}}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"__entity":{"type":"A","id":"q"},"id":"p"}}"#, "invalid_uid", "/principal"),
+            (r#"{"principal":{"__entity":{"__entity":{"type":"A","id":"q"}}}}"#, "invalid_uid", "/principal"),
+            (r#"{"action":{"type":"A"}}"#, "invalid_uid", "/action"),
+            (r#"{"action":{"type":"A","id":7}}"#, "invalid_uid", "/action"),
+            (r#"{"action":{"type":"A B","id":"x"}}"#, "invalid_uid", "/action"),
+            (r#"{"context":[]}"#, "invalid_member", "/context"),
+            (r#"{"entities":{}}"#, "invalid_member", "/entities"),
+            (r#"{"who/am~i":1}"#, "unknown_member", "/who~1am~0i"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert_eq!((error.code, error.pointer.as_str()), (code, pointer), "{text}");
+        }
+    }
+}

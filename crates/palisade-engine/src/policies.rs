@@ -1,0 +1,497 @@
+//! From texts of policies to policies with stable ids, one tree at a time.
+//!
+//! Cedar's trees take hundreds of times the bytes of their text. So each policy is parsed by itself, handed to all who
+//! need its tree (see [`Work`]), and dropped. What stays is its text and where it stands in it; `trees` makes trees
+//! of it again for the reference.
+
+mod json;
+mod link;
+mod trees;
+
+use std::collections::{BTreeSet, HashMap};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast::{AnyId, Effect, Expr, ExprKind, PolicyID, Template, Var};
+use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
+
+use crate::compiled::Compiling;
+use crate::diagnose;
+use crate::guard::{self, Grammar, Statement};
+use crate::lint::Named;
+use crate::model::json::without_byte_order_mark;
+use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
+use crate::settings::Limits;
+use crate::validating::Validating;
+use trees::Keeping;
+pub use trees::Trees;
+
+/// How many problems are listed. The rest is not looked for.
+pub const MAX_PROBLEMS: usize = 100;
+
+/// All policies of a bundle, under the ids that decisions name.
+#[derive(Debug)]
+pub struct Policies {
+    /// Where each policy and template stands.
+    pub sites: HashMap<PolicyId, Site>,
+    /// The links, each naming its template by the template's policy id.
+    pub links: Vec<Link>,
+    /// Whether some policy may read `context.now`.
+    pub reads_now: bool,
+    /// Cedar's trees of all policies, where they are kept.
+    pub trees: Trees,
+    /// Policies that can decide.
+    count: usize,
+}
+
+/// Where a policy or template stands in the bundle.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The file or member.
+    pub origin: Arc<str>,
+    /// The whole text of it.
+    pub source: Arc<str>,
+    /// The policy's bytes in that text.
+    pub span: std::ops::Range<usize>,
+    /// Words and signs in it.
+    pub tokens: u32,
+    /// Whether it forbids.
+    pub forbids: bool,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What stands at a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A policy that decides by itself.
+    Static,
+    /// A template, which decides through its links alone.
+    Template,
+    /// The link of this number; the text is its template's.
+    Link(u32),
+}
+
+/// What is done with each policy while its tree is there.
+pub struct Work<'w> {
+    /// Validates it.
+    pub validating: Option<Validating<'w>>,
+    /// Compiles it.
+    pub compiling: Option<Compiling<'w>>,
+    /// Notes what it names.
+    pub naming: Option<Named>,
+    /// Up to how many words and signs trees are kept.
+    pub keep: usize,
+    /// Whether the result is not wanted any more.
+    pub stop: &'w dyn Fn() -> bool,
+}
+
+/// A policy whose text is no longer than this fits any stack.
+const DEEP_BYTES: usize = 1_000;
+
+impl Site {
+    /// The policy's own text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.source.get(self.span.clone()).unwrap_or(&self.source)
+    }
+
+    /// Whether the text is so long that its tree may be deep.
+    pub fn is_deep(&self) -> bool {
+        self.span.len() > DEEP_BYTES
+    }
+}
+
+impl Policies {
+    /// Parses, names and links all policies of `bundle`, and does the `work` on each.
+    ///
+    /// # Errors
+    /// Every problem found, up to a bound. What of the work found problems tells them itself.
+    pub fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
+        check_size(bundle, limits)?;
+        let mut builder = Builder {
+            sites: HashMap::new(),
+            aliases: HashMap::new(),
+            templates: HashMap::new(),
+            links: Vec::new(),
+            problems: Vec::new(),
+            reads_now: false,
+            ordinal: 0,
+            statics: 0,
+            keeping: Keeping::new(work.keep),
+            limits,
+            work,
+        };
+        for text in &bundle.policies {
+            if builder.is_over() {
+                break;
+            }
+            builder.add_text(text);
+        }
+        if builder.problems.is_empty() {
+            for (i, link) in bundle.links.iter().enumerate() {
+                if builder.is_over() {
+                    break;
+                }
+                builder.add_link(&format!("links[{i}]"), link);
+            }
+        }
+        if (builder.work.stop)() {
+            return Err(vec![abandoned()]);
+        }
+        if !builder.problems.is_empty() {
+            return Err(Diagnostic::about("policy", builder.problems));
+        }
+        let count = builder.statics + builder.links.len();
+        Ok(Self {
+            sites: builder.sites,
+            links: builder.links,
+            reads_now: builder.reads_now,
+            trees: builder.keeping.finish(),
+            count,
+        })
+    }
+
+    /// Whether the policy forbids.
+    #[must_use]
+    pub fn forbids(&self, id: &str) -> bool {
+        self.sites.get(id).is_some_and(|site| site.forbids)
+    }
+
+    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts.
+    #[must_use]
+    pub fn unlinked(&self) -> Vec<Diagnostic> {
+        let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
+        let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
+        for link in &self.links {
+            found.remove(link.template_id.as_str());
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        found.sort_by_key(|(id, site)| (&site.origin, site.span.start, *id));
+        let warn = |(id, site): &(&PolicyId, &Site)| {
+            let message = format!("the template `{id}` has no link, so it decides nothing");
+            let help = "link it in a file `*.links.yaml` beside the policies, or in `links` of a bundle";
+            let at = Diagnostic::error(&*site.origin, message).at(&site.source, site.span.start);
+            at.warning().policy(&***id).help(help)
+        };
+        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
+        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+            warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
+        }
+        warnings
+    }
+
+    /// The policies that can decide and forbid, links among them, sorted.
+    #[must_use]
+    pub fn forbidding(&self) -> BTreeSet<PolicyId> {
+        let deciding = self.sites.iter().filter(|(_, site)| site.forbids && site.kind != Kind::Template);
+        deciding.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How many policies can decide: static ones and links, templates not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// What is said where nobody waits for the result any more.
+pub fn abandoned() -> Diagnostic {
+    let message = "abandoned: its client disconnected, or the sidecar is stopping";
+    Diagnostic::error("bundle", message).help("send it again, and wait for the answer").passing()
+}
+
+/// Refuses what could not be held, before any of it is parsed.
+fn check_size(bundle: &Bundle, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
+    let refuse = |message: String, help: &str| Err(vec![Diagnostic::error("policies", message).help(help)]);
+    let bytes: usize = bundle.policies.iter().map(|text| text.text.len()).sum();
+    if bytes > limits.max_policies_bytes {
+        let largest = bundle.policies.iter().max_by_key(|text| text.text.len());
+        let largest = largest.map(|text| format!("; the largest is {} ({} bytes)", text.origin, text.text.len()));
+        let message = format!(
+            "the policies have {bytes} bytes of text, more than {}{}",
+            limits.max_policies_bytes,
+            largest.unwrap_or_default()
+        );
+        return refuse(
+            message,
+            "make templates and links of policies that differ in ids alone, or raise `limits.max_policies_bytes`",
+        );
+    }
+    let count = bundle.policies.len() + bundle.links.len();
+    if count > limits.max_policies {
+        return refuse(format!("{count} policies and links, more than {}", limits.max_policies), RAISE_COUNT);
+    }
+    Ok(())
+}
+
+const RAISE_COUNT: &str =
+    "use policies on groups and attributes instead of one for each entity, or raise `limits.max_policies`";
+
+struct Builder<'b, 'w> {
+    sites: HashMap<PolicyId, Site>,
+    /// `@id` of templates in texts that are numbered, each with all templates that have it.
+    aliases: HashMap<String, Vec<PolicyId>>,
+    /// What links need of templates.
+    templates: HashMap<PolicyId, link::Linkable>,
+    links: Vec<Link>,
+    problems: Vec<Diagnostic>,
+    reads_now: bool,
+    /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
+    ordinal: usize,
+    statics: usize,
+    keeping: Keeping,
+    limits: &'b Limits,
+    work: &'b mut Work<'w>,
+}
+
+impl Builder<'_, '_> {
+    /// Whether there is no use in going on.
+    fn is_over(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS || (self.work.stop)()
+    }
+
+    fn add_text(&mut self, text: &PolicyText) {
+        let given = without_byte_order_mark(&text.text);
+        if json::is_json(given) {
+            return self.add_json(text);
+        }
+        let checked = guard::check_text(&text.origin, given, Grammar::Policies, self.limits)
+            .and_then(|()| guard::statements(&text.origin, given, self.limits));
+        let statements = match checked {
+            Ok(statements) => statements,
+            Err(problem) => return self.problems.push(problem),
+        };
+        let (origin, source): (Arc<str>, Arc<str>) = (text.origin.as_str().into(), given.into());
+        let exactly = matches!(text.naming, PolicyNaming::Exactly(_));
+        let before = self.problems.len();
+        let mut n = 0;
+        for group in groups(&statements) {
+            for (parsed, statement) in parse(&origin, &source, group).into_iter().zip(group) {
+                if self.is_over() {
+                    return;
+                }
+                match parsed {
+                    // where it is not the only one it has no name, and only its syntax is of interest
+                    Ok(_) if exactly && statements.len() != 1 => {}
+                    Ok(parsed) => self.add_statement(&text.naming, n, parsed, statement.tokens, &origin, &source),
+                    Err(found) => self.problems.extend(found),
+                }
+                n += 1;
+            }
+        }
+        if let PolicyNaming::Exactly(id) = &text.naming
+            && statements.len() != 1
+            && self.problems.len() == before
+        {
+            self.problems.push(
+                Diagnostic::error(&*origin, format!("`{id}` must be exactly one policy, not {}", statements.len()))
+                    .help("give each policy its own member, or send all of them as one text"),
+            );
+        }
+    }
+
+    /// Adds a policy in the JSON form. Whoever read it has named it.
+    fn add_json(&mut self, text: &PolicyText) {
+        if !matches!(text.naming, PolicyNaming::Exactly(_)) {
+            let message = "a policy in the JSON form must have a name of its own";
+            let help = "send it as a member of `policies`, or put it into a file named `*.cedar.json`";
+            return self.problems.push(Diagnostic::error(&text.origin, message).help(help));
+        }
+        let given = without_byte_order_mark(&text.text);
+        let read = guard::check_json(&text.origin, given, self.limits)
+            .and_then(|tokens| Ok((tokens, json::read(&text.origin, given, self.limits)?)));
+        match read {
+            Ok((tokens, template)) => {
+                let (origin, source) = (text.origin.as_str().into(), given.into());
+                self.add_statement(&text.naming, 0, Parsed { template, start: 0 }, tokens, &origin, &source);
+            }
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+
+    fn add_statement(
+        &mut self,
+        naming: &PolicyNaming,
+        n: usize,
+        Parsed { template, start }: Parsed,
+        tokens: usize,
+        origin: &Arc<str>,
+        source: &Arc<str>,
+    ) {
+        // from Cedar's own place on: without comments before the policy
+        let span = template.loc().map_or(0..source.len(), |loc| {
+            let start = start + loc.span.offset();
+            start..start + loc.span.len()
+        });
+        let is_static = template.is_static();
+        let Some(id) = self.name(naming, n, &template, (origin, source, span.start)) else { return };
+        let kind = if is_static { Kind::Static } else { Kind::Template };
+        let forbids = template.effect() == Effect::Forbid;
+        let size = u32::try_from(tokens).unwrap_or(u32::MAX);
+        let (from, whole) = (origin.clone(), source.clone());
+        let site = Site { origin: from, source: whole, span: span.clone(), tokens: size, forbids, kind };
+        let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
+        // what is wrong elsewhere hides nothing that is wrong here
+        if let Some(validating) = &mut self.work.validating {
+            validating.policy(&template, &site, self.work.stop);
+        }
+        if let Some(first) = self.sites.get(&id) {
+            let place = Diagnostic::error(&*first.origin, "").at(&first.source, first.span.start);
+            self.problems.push(
+                Diagnostic::error(
+                    &**origin,
+                    format!(
+                        "a second policy has the id `{id}`; the first is at {}:{}",
+                        place.origin,
+                        place.line.unwrap_or(1)
+                    ),
+                )
+                .at(source, span.start)
+                .policy(&*id)
+                .help("ids must be unique over all files"),
+            );
+            return;
+        }
+        if self.sites.len() >= self.limits.max_policies {
+            let message = format!("more than {} policies and templates", self.limits.max_policies);
+            return self.problems.push(Diagnostic::error(&**origin, message).at(source, span.start).help(RAISE_COUNT));
+        }
+        if let Some(naming) = &mut self.work.naming {
+            naming.policy(&template, &site, &id);
+        }
+        let reads_now = reads_now(&template.condition());
+        self.keeping.add(&template, tokens);
+        if self.problems.is_empty()
+            && let Some(compiling) = &mut self.work.compiling
+        {
+            compiling.policy(&template, &id);
+        }
+        if is_static {
+            self.statics += 1;
+            self.reads_now |= reads_now;
+        } else {
+            self.templates.insert(id.clone(), link::Linkable::new(&template, reads_now));
+        }
+        self.sites.insert(id, site);
+    }
+
+    /// The id of a policy or template; `None` where it cannot have one.
+    fn name(
+        &mut self,
+        naming: &PolicyNaming,
+        n: usize,
+        template: &Template,
+        (origin, source, at): (&Arc<str>, &Arc<str>, usize),
+    ) -> Option<PolicyId> {
+        let annotated = AnyId::from_str("id").ok().and_then(|key| template.annotation(&key)).map(AsRef::<str>::as_ref);
+        Some(match naming {
+            PolicyNaming::Exactly(id) => id.as_str().into(),
+            PolicyNaming::Stem(stem) => match annotated {
+                Some("") => {
+                    self.problems.push(
+                        Diagnostic::error(&**origin, "an empty `@id`")
+                            .at(source, at)
+                            .help("name the policy, or leave the annotation out"),
+                    );
+                    return None;
+                }
+                Some(id) => id.into(),
+                None => format!("{stem}.{n}").into(),
+            },
+            PolicyNaming::Ordinal => {
+                let id: PolicyId = format!("policy{}", self.ordinal).into();
+                self.ordinal += 1;
+                if let (false, Some(alias)) = (template.is_static(), annotated) {
+                    self.aliases.entry(alias.to_owned()).or_default().push(id.clone());
+                }
+                id
+            }
+        })
+    }
+}
+
+/// The tree of one policy or template, with a name that is not its own.
+struct Parsed {
+    template: Template,
+    /// Where in the text the part begins that it was parsed with.
+    start: usize,
+}
+
+/// How many words and signs are parsed at a time: a parser for each policy would take longer than the policy.
+const GROUP: usize = 4_000;
+
+/// Statements that are parsed together.
+fn groups(statements: &[Statement]) -> impl Iterator<Item = &[Statement]> {
+    let mut rest = statements;
+    std::iter::from_fn(move || {
+        let mut room = GROUP;
+        let fits = |statement: &&Statement| {
+            let left = room.checked_sub(statement.tokens);
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let few = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (group, others) = rest.split_at(few);
+        rest = others;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+/// The trees of some statements, or what is wrong with each.
+fn parse(origin: &str, source: &str, group: &[Statement]) -> Vec<Result<Parsed, Vec<Diagnostic>>> {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Vec::new() };
+    let text = |start: usize, end: usize| source.get(start..end).unwrap_or_default();
+    if group.len() > 1
+        && let Ok(set) = parse_policyset(text(first.start, last.end))
+    {
+        let number = |template: &Template| {
+            let id: &str = template.id().as_ref();
+            id.strip_prefix("policy").and_then(|n| n.parse::<usize>().ok()).unwrap_or(usize::MAX)
+        };
+        let mut templates: Vec<Template> = set.all_templates().cloned().collect();
+        if templates.len() == group.len() {
+            // Cedar numbers them as they stand in the text
+            templates.sort_by_key(number);
+            return templates.into_iter().map(|template| Ok(Parsed { template, start: first.start })).collect();
+        }
+    }
+    let one = |statement: &Statement| {
+        let Statement { start, end, .. } = *statement;
+        let place = |error| diagnose::one_within(origin, source, start, error);
+        match parse_policy_or_template(None, text(start, end)) {
+            Ok(template) => Ok(Parsed { template, start }),
+            Err(errors) => Err(errors.iter().take(MAX_PROBLEMS).map(|error| place(error)).collect()),
+        }
+    };
+    group.iter().map(one).collect()
+}
+
+/// Cedar's uid for ours.
+pub(super) fn entity_uid(uid: &crate::model::Uid<'_>) -> Result<EntityUid, String> {
+    let type_name = cedar_policy::EntityTypeName::from_str(&uid.type_name)
+        .map_err(|_| format!("`{}` is not an entity type name", uid.type_name))?;
+    Ok(EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(&*uid.id)))
+}
+
+/// Whether an expression may read `context.now`: it names that member, or uses the context as a whole.
+fn reads_now(condition: &Expr) -> bool {
+    // a member access names the context once itself, and its own sub-expression names it again
+    let mut whole = 0_isize;
+    for expression in condition.subexpressions() {
+        match expression.expr_kind() {
+            ExprKind::Var(Var::Context) => whole += 1,
+            ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr }
+                if matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) =>
+            {
+                if attr == "now" {
+                    return true;
+                }
+                whole -= 1;
+            }
+            _ => {}
+        }
+    }
+    whole > 0
+}

@@ -1,0 +1,98 @@
+//! One policy or template in Cedar's JSON form.
+//!
+//! Cedar's reader takes the last of two equal members and leaves out some that it does not know. So the text is
+//! read strictly first, and what Cedar made of it must have every member of the text: what it did not
+//! read could have been a condition.
+
+use cedar_policy::{Policy, Template};
+use cedar_policy_core::ast;
+
+use crate::diagnose;
+use crate::model::{Diagnostic, Value};
+use crate::settings::Limits;
+
+/// Whether a text is in the JSON form: no policy in Cedar's own syntax starts with a brace.
+pub(super) fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+/// Reads one policy or template.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Template, Diagnostic> {
+    let fail = |message: String| Diagnostic::error(origin, message);
+    let value = Value::parse(text.as_bytes()).map_err(|error| diagnose::json(origin, text, &error))?;
+    if depth(&value) > limits.max_nesting {
+        return Err(fail(format!("nested deeper than {} levels", limits.max_nesting))
+            .help("flatten the expression, or raise `limits.max_nesting`"));
+    }
+    // Cedar joins conditions as by `&&`, one level each
+    let conditions = value.get("conditions").and_then(Value::as_array).map_or(0, <[_]>::len);
+    if depth(&value) + 2 * conditions > limits.max_expression_depth {
+        return Err(fail(format!("{conditions} conditions make more than {} levels", limits.max_expression_depth))
+            .help("join them in fewer conditions, or raise `limits.max_expression_depth`"));
+    }
+    let json = value.to_json();
+    if json.get("effect").is_none() {
+        return Err(fail("a policy in the JSON form needs `effect`".to_owned()).help(
+            "write one object of `effect`, `principal`, `action`, `resource` and `conditions`, as `cedar translate-policy` does",
+        ));
+    }
+    let unfit = |error: &dyn std::error::Error| {
+        fail(format!("this is not a policy in Cedar's JSON form: {}", diagnose::message(error)))
+            .help("compare it with what `cedar translate-policy` writes")
+    };
+    let (template, read): (ast::Template, _) = if has_slots(&json) {
+        let template = Template::from_json(None, json.clone()).map_err(|error| unfit(&error))?;
+        let read = template.to_json().map_err(|error| unfit(&error))?;
+        (AsRef::<ast::Template>::as_ref(&template).clone(), read)
+    } else {
+        let policy = Policy::from_json(None, json.clone()).map_err(|error| unfit(&error))?;
+        let read = policy.to_json().map_err(|error| unfit(&error))?;
+        (AsRef::<ast::Policy>::as_ref(&policy).template().clone(), read)
+    };
+    match lost(&json, &read, "") {
+        None => Ok(template),
+        Some(place) => Err(fail(format!("`{place}` has no meaning there, and would not be read"))
+            .help("remove it, or see how `cedar translate-policy` writes what you mean")),
+    }
+}
+
+/// Whether the scope has a slot, which makes a template of it.
+fn has_slots(policy: &serde_json::Value) -> bool {
+    ["principal", "resource"]
+        .into_iter()
+        .filter_map(|part| policy.get(part))
+        .any(|scope| scope.get("slot").is_some() || scope.get("in").is_some_and(|within| within.get("slot").is_some()))
+}
+
+/// The first member or element of `written` that `read` lacks, by its path.
+fn lost(written: &serde_json::Value, read: &serde_json::Value, path: &str) -> Option<String> {
+    use serde_json::Value::{Array, Object};
+    match (written, read) {
+        (Object(written), Object(read)) => written.iter().find_map(|(key, member)| {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match read.get(key) {
+                Some(read) => lost(member, read, &path),
+                // left out where they are empty
+                None if key == "annotations" && member.as_object().is_some_and(serde_json::Map::is_empty) => None,
+                None => Some(path),
+            }
+        }),
+        (Array(written), Array(read)) if written.len() == read.len() => {
+            written.iter().zip(read).enumerate().find_map(|(i, (w, r))| lost(w, r, &format!("{path}[{i}]")))
+        }
+        (Object(_) | Array(_), _) => Some(path.to_owned()),
+        _ => None,
+    }
+}
+
+/// How many levels of objects and arrays there are. The strict reader bounds them.
+fn depth(value: &Value<'_>) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.iter().map(|(_, member)| depth(member)).max().unwrap_or(0),
+        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}

@@ -1,0 +1,167 @@
+//! Cedar's trees for the reference: kept where they are small, else made again from the texts that can apply.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{EntityUID, Policy, PolicyID, PolicySet, SlotId, Template};
+use cedar_policy_core::parser::parse_policy_or_template;
+
+use crate::broken::broken;
+use crate::model::{PolicyId, RequestError};
+use crate::policies::{Kind, Policies, Site, json, link};
+use crate::settings::Limits;
+use crate::stack::Deep;
+
+/// Words and signs of policies that are parsed for one request at most: some seconds' worth.
+const MOST_PARSED: usize = 2_000_000;
+
+/// As many are in one set at a time, each with some 600 bytes of trees.
+const SET: usize = 50_000;
+
+/// Cedar's set of all policies, where it is kept.
+#[derive(Debug)]
+pub struct Trees(Option<Deep<cedar_policy::PolicySet>>);
+
+impl Trees {
+    /// The set, if it is kept.
+    #[must_use]
+    pub fn whole(&self) -> Option<&cedar_policy::PolicySet> {
+        self.0.as_deref()
+    }
+}
+
+/// A set that grows while policies are loaded, until it is too large to be kept.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    set: Option<Deep<PolicySet>>,
+    room: usize,
+}
+
+impl Keeping {
+    pub(super) fn new(room: usize) -> Self {
+        Self { set: (room > 0).then(|| Deep::new(PolicySet::new())), room }
+    }
+
+    /// Adds a policy or template of so many words and signs. Ids are known to be unique.
+    pub(super) fn add(&mut self, template: &Arc<Template>, tokens: usize) {
+        self.change(tokens, |set| match Template::try_as_policy(template.clone()) {
+            Ok(policy) => set.add(policy).is_ok(),
+            Err(_) => set.add_template(Template::clone(template)).is_ok(),
+        });
+    }
+
+    /// Adds a link whose values are known to fit.
+    pub(super) fn link(&mut self, template: &str, id: &str, values: &HashMap<SlotId, EntityUID>) {
+        let (template, id) = (PolicyID::from_string(template), PolicyID::from_string(id));
+        self.change(1, |set| set.link(template, id, values.clone()).is_ok());
+    }
+
+    fn change(&mut self, tokens: usize, change: impl FnOnce(&mut PolicySet) -> bool) {
+        match (self.room.checked_sub(tokens), &mut self.set) {
+            (Some(room), Some(set)) => {
+                self.room = room;
+                if !change(set.inner_mut()) {
+                    broken("a policy that was checked and that Cedar's set refuses");
+                }
+            }
+            _ => self.set = None,
+        }
+    }
+
+    pub(super) fn finish(self) -> Trees {
+        Trees(self.set.map(|set| set.map(cedar_policy::PolicySet::from)))
+    }
+}
+
+/// More of the policies would have to be parsed than one request is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+impl From<TooMany> for RequestError {
+    fn from(_: TooMany) -> Self {
+        let message = format!(
+            "only Cedar's own evaluator can decide this, and the policies whose scope holds have more than {MOST_PARSED} \
+             words and signs; send values of the declared types, or narrow the scopes of policies"
+        );
+        Self::new("too_expensive", "", message)
+    }
+}
+
+/// Makes trees of some policies for one request.
+#[derive(Debug)]
+pub struct Parsing<'p> {
+    policies: &'p Policies,
+    limits: &'p Limits,
+    templates: HashMap<PolicyID, Arc<Template>>,
+    room: usize,
+}
+
+impl Policies {
+    /// Makes trees for one request.
+    #[must_use]
+    pub fn parsing<'p>(&'p self, limits: &'p Limits) -> Parsing<'p> {
+        Parsing { policies: self, limits, templates: HashMap::new(), room: MOST_PARSED }
+    }
+}
+
+impl Parsing<'_> {
+    /// The policy of this id, which can decide.
+    ///
+    /// Recurses with the nesting of the text: the thread must have [`crate::EVALUATION_STACK_BYTES`].
+    ///
+    /// # Errors
+    /// If too much has been parsed already.
+    pub fn policy(&mut self, id: &PolicyId) -> Result<Policy, TooMany> {
+        let Some(site) = self.policies.sites.get(id) else { broken("a policy whose text is gone") };
+        let made = match site.kind {
+            Kind::Static => Template::try_as_policy(self.template(id, site)?),
+            Kind::Link(number) => {
+                self.room = self.room.checked_sub(1).ok_or(TooMany)?;
+                let link = self.policies.links.get(number as usize);
+                let Some((link, values)) = link.and_then(|link| Some((link, link::values(link).ok()?))) else {
+                    broken("a link whose values are gone")
+                };
+                let template = self.template(&link.template_id, site)?;
+                Template::link(template, PolicyID::from_string(id), values)
+            }
+            Kind::Template => broken("a template among the policies that decide"),
+        };
+        Ok(made.unwrap_or_else(|_| broken("a policy that Cedar does not make twice")))
+    }
+
+    /// The next of these policies, as many as are to be in one set; none at their end.
+    ///
+    /// # Errors
+    /// If they are too many.
+    pub fn next_set<'i>(&mut self, ids: &mut impl Iterator<Item = &'i PolicyId>) -> Result<Option<PolicySet>, TooMany> {
+        self.templates.clear();
+        let least = self.room.saturating_sub(SET);
+        let mut set = PolicySet::new();
+        for id in ids {
+            if set.add(self.policy(id)?).is_err() {
+                broken("two policies of one id");
+            }
+            if self.room < least {
+                break;
+            }
+        }
+        Ok((!set.is_empty()).then_some(set))
+    }
+
+    fn template(&mut self, id: &str, site: &Site) -> Result<Arc<Template>, TooMany> {
+        let id = PolicyID::from_string(id);
+        if let Some(known) = self.templates.get(&id) {
+            return Ok(known.clone());
+        }
+        self.room = self.room.checked_sub(site.tokens as usize).ok_or(TooMany)?;
+        let text = site.text();
+        let parsed = if json::is_json(text) {
+            json::read(&site.origin, text, self.limits).ok().map(|template| template.new_id(id.clone()))
+        } else {
+            parse_policy_or_template(Some(id.clone()), text).ok()
+        };
+        let Some(template) = parsed.map(Arc::new) else { broken("a text that Cedar does not read twice") };
+        self.templates.insert(id, template.clone());
+        Ok(template)
+    }
+}

@@ -1,0 +1,231 @@
+//! The schema: Cedar's own for validation, and a compact view of it for what the sidecar asks on the way.
+
+mod faults;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::{EntityTypeName, Schema, SchemaFragment};
+use cedar_policy_core::validator::types as cedar;
+use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
+
+use crate::diagnose;
+use crate::guard::{self, Grammar};
+use crate::model::json::without_byte_order_mark;
+use crate::model::{Diagnostic, SchemaText, Uid, closest};
+use crate::settings::Limits;
+
+pub use faults::place;
+
+/// A type as the schema declares it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Type {
+    /// `Bool`
+    Bool,
+    /// `Long`
+    Long,
+    /// `String`
+    String,
+    /// A set of one element type.
+    Set(Arc<Type>),
+    /// A record.
+    Record(Arc<Members>),
+    /// A reference to an entity of one type.
+    Entity(Arc<str>),
+    /// An extension type: `ipaddr`, `decimal`, `datetime` or `duration`.
+    Extension(Arc<str>),
+    /// Something that no value is known to have.
+    Unknown,
+}
+
+/// The members of a record, or the attributes of an entity type.
+pub type Members = BTreeMap<String, Member>;
+
+/// One member of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Its type.
+    pub ty: Type,
+    /// Whether it must be there.
+    pub required: bool,
+}
+
+/// What the schema says of an entity type.
+#[derive(Debug)]
+pub struct EntityType {
+    /// Cedar's name of it, parsed once.
+    pub name: EntityTypeName,
+    /// Its attributes.
+    pub attributes: Members,
+    /// The type of its tags, if it may have tags.
+    pub tags: Option<Type>,
+    /// The ids that exist, where the type is an `enum`.
+    pub choices: Option<HashSet<String>>,
+}
+
+/// A schema that bundles and requests are checked against.
+#[derive(Debug)]
+pub struct SchemaModel {
+    /// Cedar's schema.
+    pub cedar: Schema,
+    entity_types: HashMap<String, EntityType>,
+    contexts: HashMap<(String, String), Members>,
+}
+
+impl SchemaModel {
+    /// Parses the fragments and links them into one schema.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn build(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
+        Self::read(text, limits).map_err(|found| Diagnostic::about("schema", found))
+    }
+
+    fn read(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
+        guard::check_schema_size(&text.fragments).map_err(|problem| vec![problem])?;
+        let mut fragments = Vec::new();
+        let mut problems = Vec::new();
+        for (origin, text) in &text.fragments {
+            match parse_fragment(origin, without_byte_order_mark(text), limits) {
+                Ok(fragment) => fragments.push(fragment),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let expanded: Vec<serde_json::Value> =
+            fragments.iter().filter_map(|fragment: &SchemaFragment| fragment.clone().to_json_value().ok()).collect();
+        if expanded.len() < fragments.len() {
+            return Err(vec![Diagnostic::error("schema", "a fragment cannot be written as JSON, so it is not used")]);
+        }
+        guard::check_expansion(&expanded, limits).map_err(|problem| vec![problem])?;
+        let schema =
+            Schema::from_schema_fragments(fragments).map_err(|error| faults::of_all(&text.fragments, &error))?;
+        Ok(Self::new(schema))
+    }
+
+    fn new(cedar: Schema) -> Self {
+        let core: &cedar_policy_core::validator::ValidatorSchema = cedar.as_ref();
+        let entity_types = core
+            .entity_types()
+            .map(|declared| {
+                let choices = match &declared.kind {
+                    ValidatorEntityTypeKind::Enum(ids) => {
+                        Some(ids.iter().map(|id| AsRef::<str>::as_ref(id).to_owned()).collect())
+                    }
+                    _ => None,
+                };
+                let name = EntityTypeName::from(declared.name().clone());
+                let (attributes, tags) = (members(declared.attributes()), declared.tag_type().map(convert));
+                (declared.name().to_string(), EntityType { name, attributes, tags, choices })
+            })
+            .collect();
+        let contexts = core
+            .action_ids()
+            .filter_map(|action| match action.context()? {
+                cedar::Type::Record { attrs, .. } => {
+                    let uid = action.name();
+                    Some(((uid.entity_type().to_string(), AsRef::<str>::as_ref(uid.eid()).to_owned()), members(attrs)))
+                }
+                _ => None,
+            })
+            .collect();
+        Self { cedar, entity_types, contexts }
+    }
+
+    /// The names of the entity types.
+    pub fn entity_type_names(&self) -> impl Iterator<Item = &str> {
+        self.entity_types.keys().map(String::as_str)
+    }
+
+    /// What the schema says of a type, if it declares it.
+    #[must_use]
+    pub fn entity_type(&self, name: &str) -> Option<&EntityType> {
+        self.entity_types.get(name)
+    }
+
+    /// Cedar's schema inside.
+    #[must_use]
+    pub fn core(&self) -> &ValidatorSchema {
+        self.cedar.as_ref()
+    }
+
+    /// Shows every list of members that the schema declares: attributes, and contexts.
+    pub fn all_members(&self, show: &mut dyn FnMut(&Members)) {
+        self.entity_types.values().map(|declared| &declared.attributes).chain(self.contexts.values()).for_each(show);
+    }
+
+    /// Shows the type of the tags of every entity type that may have some.
+    pub fn all_tags(&self, show: &mut dyn FnMut(&Type)) {
+        self.entity_types.values().filter_map(|declared| declared.tags.as_ref()).for_each(show);
+    }
+
+    /// The members of an action's context, if the action is declared.
+    #[must_use]
+    pub fn context(&self, action: &Uid<'_>) -> Option<&Members> {
+        // an owned key: two short strings, only on paths that build Cedar values anyway
+        self.contexts.get(&(action.type_name.to_string(), action.id.to_string()))
+    }
+
+    /// The declared action that was probably meant: with an id that is close, or in another namespace.
+    #[must_use]
+    pub fn near_action(&self, action: &Uid<'_>) -> Option<Uid<'_>> {
+        let uid = |type_name: &'_ str, id: &'_ str| -> Option<Uid<'_>> {
+            let (known, _) = self.contexts.get_key_value(&(type_name.to_owned(), id.to_owned()))?;
+            Some(Uid { type_name: known.0.as_str().into(), id: known.1.as_str().into() })
+        };
+        let of_type = self.contexts.keys().filter(|(type_name, _)| *type_name == *action.type_name);
+        if let Some(id) = closest(&action.id, of_type.map(|(_, id)| id.as_str())) {
+            return uid(&action.type_name, id);
+        }
+        let elsewhere = self.contexts.keys().filter(|(_, id)| *id == *action.id).min()?;
+        uid(&elsewhere.0, &elsewhere.1)
+    }
+
+    /// Whether a uid names one of the ids of an `enum` type.
+    #[must_use]
+    pub fn is_choice(&self, uid: &Uid<'_>) -> bool {
+        self.entity_types
+            .get(uid.type_name.as_ref())
+            .and_then(|declared| declared.choices.as_ref())
+            .is_some_and(|choices| choices.contains(uid.id.as_ref()))
+    }
+}
+
+fn parse_fragment(origin: &str, text: &str, limits: &Limits) -> Result<SchemaFragment, Vec<Diagnostic>> {
+    // nothing in Cedar's form begins like this
+    if text.trim_start().starts_with('{') {
+        // Cedar's reader would take the last of two equal keys
+        crate::model::Value::parse(text.as_bytes()).map_err(|error| vec![diagnose::json(origin, text, &error)])?;
+        return SchemaFragment::from_json_str(text).map_err(|error| faults::of_json(origin, text, &error));
+    }
+    guard::check_text(origin, text, Grammar::Schema, limits).map_err(|problem| vec![problem])?;
+    let (fragment, _warnings) =
+        SchemaFragment::from_cedarschema_str(text).map_err(|error| faults::of_text(origin, text, &error))?;
+    Ok(fragment)
+}
+
+fn members(attributes: &cedar::Attributes) -> Members {
+    attributes
+        .iter()
+        .map(|(name, attribute)| {
+            (name.to_string(), Member { ty: convert(&attribute.attr_type), required: attribute.is_required })
+        })
+        .collect()
+}
+
+fn convert(ty: &cedar::Type) -> Type {
+    match ty {
+        cedar::Type::Bool(_) => Type::Bool,
+        cedar::Type::Long => Type::Long,
+        cedar::Type::String => Type::String,
+        cedar::Type::Set { element_type: Some(element) } => Type::Set(Arc::new(convert(element))),
+        cedar::Type::Record { attrs, .. } => Type::Record(Arc::new(members(attrs))),
+        cedar::Type::Entity(cedar::EntityKind::Entity(lub)) => {
+            lub.get_single_entity().map_or(Type::Unknown, |name| Type::Entity(name.to_string().into()))
+        }
+        cedar::Type::ExtensionType { name } => Type::Extension(name.to_string().into()),
+        cedar::Type::Never | cedar::Type::Set { element_type: None } | cedar::Type::Entity(_) => Type::Unknown,
+    }
+}

@@ -1,0 +1,471 @@
+//! Everything a decision is made from, immutable, under one revision.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cedar_policy::Entities;
+
+use crate::broken::broken;
+use crate::change;
+use crate::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
+use crate::conform::{self, Dropped, Name};
+use crate::entities;
+use crate::layout::Layout;
+use crate::lint::{self, Named};
+use crate::load::{self, Checks, Places};
+use crate::model::{
+    AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
+};
+use crate::policies::{self, Kind, Policies, Work};
+use crate::reference;
+use crate::schema::SchemaModel;
+use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
+use crate::store::{Draft, Store};
+use crate::validating::Validating;
+
+/// One state of schema, policies and entities. They are built together and never change apart.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) revision: Revision,
+    pub(super) core: Arc<Core>,
+    pub(super) store: Store,
+    /// All entities as Cedar's own, where the reference is to decide.
+    entities: Option<Entities>,
+    /// The texts without the entities, which the store holds.
+    texts: Arc<Bundle>,
+}
+
+/// What snapshots share that differ in entities alone.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub settings: EngineSettings,
+    pub schema: Option<SchemaModel>,
+    pub layout: Option<Layout>,
+    pub policies: Policies,
+    pub compiled: CompiledSet,
+    fallbacks: Arc<AtomicU64>,
+}
+
+/// How far a load of entities has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loading {
+    /// Entities read, about.
+    pub entities: usize,
+    /// Bytes of them read.
+    pub bytes: usize,
+    /// Bytes of all. When as many have been read, the load is over, well or not.
+    pub of_bytes: usize,
+}
+
+/// Who else wants to know what happens in builds and decisions.
+#[derive(Clone, Default)]
+pub struct Observers {
+    /// Called now and then while many entities are loaded, and at the end.
+    pub loading: Option<Arc<dyn Fn(Loading) + Send + Sync>>,
+    /// Decisions that the reference had to make, of all snapshots that were built with this counter.
+    pub fallbacks: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observers").field("fallbacks", &self.fallbacks).finish_non_exhaustive()
+    }
+}
+
+/// Asked now and then whether a decision is still wanted.
+pub type GoOn<'g> = &'g dyn Fn() -> bool;
+
+/// For decisions that are made however long they take.
+pub(super) const ALWAYS: GoOn<'static> = &|| true;
+
+/// Why there is no decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecided {
+    /// The request cannot be decided as it stands.
+    Refused(RequestError),
+    /// It was not wanted any more.
+    GivenUp,
+}
+
+impl Undecided {
+    /// The error of a decision that is always wanted.
+    fn refused(self) -> RequestError {
+        match self {
+            Self::Refused(error) => error,
+            Self::GivenUp => broken("a decision that was given up and always wanted"),
+        }
+    }
+}
+
+impl From<RequestError> for Undecided {
+    fn from(error: RequestError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Snapshot {
+    /// Builds the state that `bundle` describes. Returns it with the warnings that its author should see.
+    ///
+    /// Recurses with the nesting of the texts: call it through [`super::on_big_stack`].
+    ///
+    /// # Errors
+    /// Every problem found. Nothing of a faulty bundle is ever used.
+    pub fn build(
+        bundle: Arc<Bundle>,
+        settings: &EngineSettings,
+        revision: Revision,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        Self::build_observed(bundle, settings, revision, &Observers::default())
+    }
+
+    /// The same, with others told.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::build`].
+    pub fn build_observed(
+        bundle: Arc<Bundle>,
+        settings: &EngineSettings,
+        revision: Revision,
+        observers: &Observers,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        Self::build_unless(bundle, settings, revision, observers, &|| false)
+    }
+
+    /// The same, given up as soon as `stop` says that the result is not wanted any more.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::build`]. What was given up says so.
+    pub fn build_unless(
+        bundle: Arc<Bundle>,
+        settings: &EngineSettings,
+        revision: Revision,
+        observers: &Observers,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let limits = &settings.limits;
+        let mut problems = Vec::new();
+        let schema = match bundle.schema.as_ref().map(|text| SchemaModel::build(text, limits)).transpose() {
+            Ok(schema) => schema,
+            Err(found) => {
+                problems.extend(found);
+                None
+            }
+        };
+        let schema_failed = !problems.is_empty();
+        let mut of_entities = Vec::new();
+        // also where the schema is broken: what is wrong with the entities by themselves is found without it
+        let loaded = load_bundle(&bundle, schema.as_ref(), limits, observers, stop);
+        let mut loaded = loaded.map_err(|found| of_entities = found).ok().filter(|_| !schema_failed);
+        if stop() {
+            return Err(vec![policies::abandoned()]);
+        }
+        let mut work = Work {
+            validating: match settings.validation {
+                Validation::Off => None,
+                Validation::Strict | Validation::Warn => schema.as_ref().map(|schema| Validating::new(schema, limits)),
+            },
+            compiling: loaded.as_mut().map(|Loaded { draft, .. }| Compiling::new(draft)),
+            naming: settings.lints.then(Named::default),
+            keep: match settings.kind {
+                EngineKind::Compiled => settings.kept.0,
+                EngineKind::Reference => usize::MAX,
+            },
+            stop,
+        };
+        let policies = Policies::build(&bundle, limits, &mut work).map_err(|found| problems.extend(found)).ok();
+        let Work { validating, compiling, naming, .. } = work;
+        let compiled = compiling.map(Compiling::finish);
+        problems.append(&mut of_entities);
+        let mut warnings = Vec::new();
+        if settings.validation == Validation::Strict && schema.is_none() && !schema_failed {
+            problems.push(
+                Diagnostic::error("schema", "there is no schema, so the policies cannot be validated")
+                    .help("add one to the bundle, or set `validation` to `warn` or `off`"),
+            );
+        }
+        if let Some(validating) = validating {
+            let (errors, found) = validating.finish(stop);
+            warnings.extend(found);
+            match settings.validation {
+                Validation::Strict => problems.extend(errors),
+                _ => warnings.extend(errors.into_iter().map(Diagnostic::warning)),
+            }
+        }
+        if stop() {
+            return Err(vec![policies::abandoned()]);
+        }
+        let (Some(policies), Some(Loaded { draft, layout, places }), Some(compiled), true) =
+            (policies, loaded, compiled, problems.is_empty())
+        else {
+            return Err(problems);
+        };
+        let mut compiled = compiled
+            .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
+        warnings.extend(compiled.uncompiled().into_iter().map(|id| {
+            let message = format!("`{id}` uses what only the reference engine can evaluate");
+            let origin = policies.sites.get(&*id).map_or("policies", |site| &*site.origin);
+            let slow = "it decides exactly, but requests in its scope are decided slowly";
+            Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
+        }));
+        warnings.extend(policies.unlinked());
+        let store = draft.commit();
+        if let Some(named) = naming {
+            let schema = schema.as_ref().zip(bundle.schema.as_ref());
+            let (policies, store, documents) = (&policies, &store, &*bundle.entities);
+            let subject =
+                lint::Subject { policies, schema, store, places: &places, documents, semantics: settings.semantics };
+            warnings.extend(lint::warnings(&named, subject));
+        }
+        drop(places);
+        if let Some(layout) = &layout {
+            compiled.plan(&layout.actions(), &store);
+        }
+        let entities = match settings.kind {
+            EngineKind::Compiled => None,
+            EngineKind::Reference => Some(entities::build(&bundle.entities, schema.as_ref(), limits)?),
+        };
+        let settings = settings.clone();
+        // a million entities as text would cost more than the store
+        let texts = Bundle {
+            policies: bundle.policies.clone(),
+            schema: bundle.schema.clone(),
+            entities: Vec::new(),
+            links: policies.links.clone(),
+            routes: bundle.routes.clone(),
+        };
+        drop(bundle);
+        let core = Core { settings, schema, layout, policies, compiled, fallbacks: observers.fallbacks.clone() };
+        Ok((Self { revision, core: Arc::new(core), store, entities, texts: Arc::new(texts) }, warnings))
+    }
+
+    /// The state after `changes`, all of them or none. Shares with this one what they do not touch; this one
+    /// goes on unchanged.
+    ///
+    /// # Errors
+    /// Every problem found, its origin being `changes[i]`.
+    pub fn apply(&self, changes: &[EntityChange], revision: Revision) -> Result<Self, Vec<Diagnostic>> {
+        let checks = Checks {
+            schema: self.core.schema.as_ref(),
+            layout: self.core.layout.as_ref(),
+            limits: &self.core.settings.limits,
+        };
+        let store = change::apply(&self.store, changes, checks)?;
+        let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
+        Ok(Self { revision, core: self.core.clone(), store, entities, texts: self.texts.clone() })
+    }
+
+    /// Decides one request. `now` is the sidecar's clock in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// If the request does not fit the schema, or its values are no Cedar values.
+    ///
+    /// Where only Cedar's own evaluator can say, it runs here: the thread must have
+    /// [`super::EVALUATION_STACK_BYTES`], and may be held up. See [`Snapshot::decide_at_once`] for threads that may not.
+    pub fn decide(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+        self.decide_while(request, now, ALWAYS).map_err(Undecided::refused)
+    }
+
+    /// The same, given up soon after `go_on` says false: between policies, of which one is never given up.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::decide`], and if it was given up.
+    pub fn decide_while(&self, request: &AccessRequest<'_>, now: i64, go_on: GoOn<'_>) -> Result<Decision, Undecided> {
+        compiled::check_brought(&self.store, request)?;
+        if let Some(entities) = &self.entities {
+            return reference::decide(self, request, now, entities, Seen::All, go_on);
+        }
+        match compiled::decide(self, request, now, Some(go_on)) {
+            Ok(decision) => Ok(decision),
+            Err(Unsettled::Undecided(undecided)) => Err(undecided),
+            Err(Unsettled::Reference) => {
+                let decided = compiled::by_reference(self, request, now, Seen::Near, go_on);
+                if decided.is_ok() {
+                    self.core.fallbacks.fetch_add(1, Ordering::Relaxed);
+                }
+                decided
+            }
+        }
+    }
+
+    /// The same where the compiled engine can say by itself, which takes microseconds and little stack. `None` where
+    /// the reference is needed.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::decide`].
+    pub fn decide_at_once(&self, request: &AccessRequest<'_>, now: i64) -> Option<Result<Decision, RequestError>> {
+        if self.entities.is_some() {
+            return None;
+        }
+        if let Err(error) = compiled::check_brought(&self.store, request) {
+            return Some(Err(error));
+        }
+        match compiled::decide(self, request, now, None) {
+            Ok(decision) => Some(Ok(decision)),
+            Err(Unsettled::Undecided(undecided)) => Some(Err(undecided.refused())),
+            Err(Unsettled::Reference) => None,
+        }
+    }
+
+    /// Decides with Cedar's own authorizer, independently of the compiled path. Where that one serves, Cedar
+    /// sees the part of the store that the request can reach.
+    ///
+    /// Recurses with the nesting of policies: the thread must have [`super::EVALUATION_STACK_BYTES`].
+    ///
+    /// # Errors
+    /// If the request does not fit the schema, or its values are no Cedar values.
+    pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
+        compiled::check_brought(&self.store, request)?;
+        let decided = match &self.entities {
+            None => compiled::by_reference(self, request, now, Seen::All, ALWAYS),
+            Some(entities) => reference::decide(self, request, now, entities, Seen::All, ALWAYS),
+        };
+        decided.map_err(Undecided::refused)
+    }
+
+    /// How many decisions the reference had to make, of all states that share this one's [`Observers`].
+    #[must_use]
+    pub fn fallbacks(&self) -> u64 {
+        self.core.fallbacks.load(Ordering::Relaxed)
+    }
+
+    /// The policies that only the reference can evaluate.
+    #[must_use]
+    pub fn uncompiled(&self) -> Vec<PolicyId> {
+        self.core.compiled.uncompiled()
+    }
+
+    /// Bytes that the entities take, without the allocator's share.
+    #[must_use]
+    pub fn entity_bytes(&self) -> usize {
+        self.store.bytes()
+    }
+
+    /// Which state this is.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Policies, schema and links as they were given. The entities are in the store: see [`Snapshot::entities`].
+    #[must_use]
+    pub fn texts(&self) -> &Bundle {
+        &self.texts
+    }
+
+    /// How many policies can decide.
+    #[must_use]
+    pub fn policy_count(&self) -> usize {
+        self.core.policies.count()
+    }
+
+    /// The policies that can decide and forbid, links among them, sorted by id.
+    #[must_use]
+    pub fn forbids(&self) -> BTreeSet<PolicyId> {
+        self.core.policies.forbidding()
+    }
+
+    /// Whether there is any policy or template.
+    #[must_use]
+    pub fn has_policies(&self) -> bool {
+        !self.core.policies.sites.is_empty()
+    }
+
+    /// How many entities are stored, actions of the schema not counted.
+    #[must_use]
+    pub fn entity_count(&self) -> usize {
+        self.store.len()
+    }
+
+    /// The texts of policies and templates by id, as `PUT /v1/bundle` takes them, sorted by id.
+    #[must_use]
+    pub fn policy_texts(&self) -> Vec<(&str, &str)> {
+        let mut texts: Vec<(&str, &str)> = self
+            .core
+            .policies
+            .sites
+            .iter()
+            .filter(|(_, site)| !matches!(site.kind, Kind::Link(_)))
+            .map(|(id, site)| (&**id, site.text()))
+            .collect();
+        texts.sort_unstable();
+        texts
+    }
+
+    /// Keeps what the schema declares in the context of `action`; names what it dropped in `dropped`.
+    #[must_use]
+    pub fn conform_context<'a>(&self, action: &Uid<'_>, context: Value<'a>, dropped: &mut Dropped) -> Value<'a> {
+        let place = Name::Root("context");
+        match &self.core.schema {
+            Some(schema) => match schema.context(action) {
+                Some(declared) => conform::members(context, Some(declared), &place, dropped),
+                None => context,
+            },
+            None => conform::members(context, None, &place, dropped),
+        }
+    }
+
+    /// Keeps what the schema declares as attributes of `type_name`; names what it dropped in `dropped`.
+    #[must_use]
+    pub fn conform_attributes<'a>(
+        &self,
+        type_name: &str,
+        attributes: Value<'a>,
+        prefix: &str,
+        dropped: &mut Dropped,
+    ) -> Value<'a> {
+        let none = std::collections::BTreeMap::new();
+        let declared = self
+            .core
+            .schema
+            .as_ref()
+            .map(|schema| schema.entity_type(type_name).map_or(&none, |declared| &declared.attributes));
+        conform::members(attributes, declared, &Name::Root(prefix), dropped)
+    }
+}
+
+/// What the entities of a bundle became.
+pub(super) struct Loaded {
+    pub draft: Draft,
+    /// The schema that they were checked against.
+    pub layout: Option<Layout>,
+    /// Where each of them stands.
+    pub places: Places,
+}
+
+/// Schema actions and all documents of `bundle`.
+pub(super) fn load_bundle(
+    bundle: &Bundle,
+    schema: Option<&SchemaModel>,
+    limits: &Limits,
+    observers: &Observers,
+    stop: &dyn Fn() -> bool,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut draft = Draft::new(&Store::default());
+    let full = |_| vec![Diagnostic::error("schema", "there are more names than the store can hold")];
+    let layout = match schema {
+        None => None,
+        Some(schema) => {
+            let layout = Layout::build(schema.cedar.as_ref(), &mut draft).map_err(full)?;
+            load::schema_actions(schema, &mut draft)?;
+            Some(layout)
+        }
+    };
+    let of_bytes: u64 = bundle.entities.iter().map(Document::len).sum();
+    let of_bytes = usize::try_from(of_bytes).unwrap_or(usize::MAX);
+    let read = Cell::new(0);
+    let tell = |entities, bytes| {
+        read.set(entities);
+        if let Some(loading) = &observers.loading {
+            loading(Loading { entities, bytes, of_bytes });
+        }
+        !stop()
+    };
+    let checks = Checks { schema, layout: layout.as_ref(), limits };
+    let loaded = load::load(&bundle.entities, checks, &mut draft, &tell);
+    tell(read.get(), of_bytes);
+    let places = loaded?;
+    Ok(Loaded { draft, layout, places })
+}

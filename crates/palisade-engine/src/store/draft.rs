@@ -1,0 +1,261 @@
+//! A store being changed: the pages touched are unpacked here, everything else is shared with the original.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::record::{Entity, absent, set_levels_below};
+use super::spine::Spine;
+use super::symbols::Symbols;
+use super::table::Table;
+use super::{LOCAL, PAGE_BITS, PAGE_SLOTS, Page, Store, slot};
+use crate::broken::broken;
+use crate::value::TooLarge;
+
+#[derive(Debug)]
+struct Unpacked {
+    ty: u32,
+    records: Vec<Box<[u8]>>,
+}
+
+/// A store that is being built or changed. Dropping it leaves no trace; [`Draft::commit`] makes a store of it.
+#[derive(Debug)]
+pub struct Draft {
+    pages: Spine<Page>,
+    /// Pages numbered from here on exist in `touched` alone.
+    page_count: usize,
+    touched: HashMap<u32, Unpacked, RandomState>,
+    table: Table,
+    symbols: Arc<Symbols>,
+    open: Vec<Option<(u32, u32)>>,
+    present: usize,
+}
+
+impl Draft {
+    /// Starts from `store`.
+    pub fn new(store: &Store) -> Self {
+        Self {
+            pages: store.pages.clone(),
+            page_count: store.pages.len(),
+            touched: HashMap::default(),
+            table: store.table.clone(),
+            symbols: store.symbols.clone(),
+            open: store.open.to_vec(),
+            present: store.present,
+        }
+    }
+
+    /// The store as it is now.
+    pub fn commit(mut self) -> Store {
+        let mut touched: Vec<(u32, Unpacked)> = self.touched.drain().collect();
+        touched.sort_unstable_by_key(|(number, _)| *number);
+        let mut new = Vec::new();
+        for (number, unpacked) in touched {
+            let page = pack(&unpacked);
+            match self.pages.get_mut(number as usize) {
+                Some(place) => *place = page,
+                None => new.push(page),
+            }
+        }
+        self.pages.extend(new);
+        Store {
+            pages: self.pages,
+            table: self.table,
+            symbols: self.symbols,
+            open: self.open.into(),
+            present: self.present,
+        }
+    }
+
+    /// Names of types and attributes.
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// The id of a type, new or not.
+    pub fn type_id(&mut self, name: &str) -> u32 {
+        match self.symbols.type_id(name) {
+            Some(id) => id,
+            None => Arc::make_mut(&mut self.symbols).intern_type(name),
+        }
+    }
+
+    /// The id of an attribute name, new or not.
+    pub fn attribute_id(&mut self, name: &str) -> u32 {
+        match self.symbols.attribute_id(name) {
+            Some(id) => id,
+            None => Arc::make_mut(&mut self.symbols).intern_attribute(name),
+        }
+    }
+
+    /// The id of a uid, if it was ever named.
+    pub fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
+        self.table.find(ty, id, |candidate| self.type_of(candidate) == ty && self.record(candidate).id() == id)
+    }
+
+    /// The id of a uid, new or not.
+    ///
+    /// # Errors
+    /// If there is no more room for ids.
+    pub fn uid(&mut self, ty: u32, id: &[u8]) -> Result<u32, TooLarge> {
+        if let Some(found) = self.find(ty, id) {
+            return Ok(found);
+        }
+        if self.open.len() <= ty as usize {
+            self.open.resize(ty as usize + 1, None);
+        }
+        let (page, taken) = match self.open.get(ty as usize).copied().flatten() {
+            Some((page, taken)) if (taken as usize) < PAGE_SLOTS => (page, taken),
+            _ => {
+                let page = u32::try_from(self.page_count).map_err(|_| TooLarge)?;
+                self.page_count += 1;
+                self.touched.insert(page, Unpacked { ty, records: Vec::with_capacity(PAGE_SLOTS) });
+                (page, 0)
+            }
+        };
+        let new = page.checked_mul(PAGE_SLOTS as u32).map(|first| first + taken).filter(|id| *id < LOCAL);
+        let new = new.ok_or(TooLarge)?;
+        self.open[ty as usize] = Some((page, taken + 1));
+        self.unpack(page, taken as usize).push(absent(id));
+        let Self { table, pages, touched, .. } = self;
+        table.insert(ty, id, new, &|known| {
+            let ty = type_of(pages, touched, known);
+            (ty, record(pages, touched, known).id().to_vec())
+        });
+        Ok(new)
+    }
+
+    /// The unpacked page `number`, of which `taken` slots are in use.
+    fn unpack(&mut self, number: u32, taken: usize) -> &mut Vec<Box<[u8]>> {
+        let pages = &self.pages;
+        &mut self
+            .touched
+            .entry(number)
+            .or_insert_with(|| {
+                let first = number << PAGE_BITS;
+                let Some(page) = pages.get(number as usize) else { broken("a page that was never made") };
+                let records = (0..taken as u32).map(|i| slot(&page.bytes, first + i).into()).collect();
+                Unpacked { ty: page.ty, records }
+            })
+            .records
+    }
+
+    fn slots_taken(&self, number: u32) -> usize {
+        let ty = self.type_of(number << PAGE_BITS);
+        match self.open.get(ty as usize).copied().flatten() {
+            Some((open, taken)) if open == number => taken as usize,
+            _ => PAGE_SLOTS,
+        }
+    }
+
+    fn place(&mut self, id: u32) -> &mut Box<[u8]> {
+        let number = id >> PAGE_BITS;
+        let taken = self.slots_taken(number);
+        &mut self.unpack(number, taken)[id as usize & (PAGE_SLOTS - 1)]
+    }
+
+    /// The record of an id.
+    pub fn record(&self, id: u32) -> Entity<'_> {
+        record(&self.pages, &self.touched, id)
+    }
+
+    /// The type of an id.
+    pub fn type_of(&self, id: u32) -> u32 {
+        type_of(&self.pages, &self.touched, id)
+    }
+
+    /// Stores the entity that `bytes` hold under its id, in place of what was there.
+    pub fn put(&mut self, id: u32, bytes: &[u8]) {
+        let (old, new) = (self.record(id), Entity::new(bytes));
+        let (levels, was) = (old.levels_below(), usize::from(old.is_present() && !old.is_schema_action()));
+        self.present = self.present - was + usize::from(!new.is_schema_action());
+        let ty = self.type_of(id);
+        for parent in new.parents() {
+            let above = self.type_of(parent);
+            if !self.symbols.may_be_above(ty, above) {
+                Arc::make_mut(&mut self.symbols).relate(ty, above);
+            }
+        }
+        let place = self.place(id);
+        *place = bytes.into();
+        set_levels_below(place, levels);
+    }
+
+    /// Removes an entity; its uid stays known. What refers to it goes on referring to it.
+    pub fn remove(&mut self, id: u32) {
+        let old = self.record(id);
+        if !old.is_present() {
+            return;
+        }
+        let (levels, bytes) = (old.levels_below(), absent(old.id()));
+        self.present -= usize::from(!old.is_schema_action());
+        let place = self.place(id);
+        *place = bytes;
+        set_levels_below(place, levels);
+    }
+
+    /// Notes how many levels are below an entity, at most.
+    pub(super) fn set_levels_below(&mut self, id: u32, levels: u32) {
+        if self.record(id).levels_below() != levels {
+            set_levels_below(self.place(id), levels);
+        }
+    }
+
+    /// All ids in use.
+    pub fn ids(&self) -> impl Iterator<Item = u32> + use<> {
+        let counts: Vec<(u32, u32)> = (0..self.page_count as u32)
+            .map(|number| {
+                let taken = match self.touched.get(&number) {
+                    Some(unpacked) => unpacked.records.len(),
+                    None => self.slots_taken(number),
+                };
+                (number << PAGE_BITS, taken as u32)
+            })
+            .collect();
+        counts.into_iter().flat_map(|(first, taken)| first..first + taken)
+    }
+
+    /// An upper bound of all ids.
+    pub fn id_bound(&self) -> usize {
+        self.page_count << PAGE_BITS
+    }
+}
+
+fn record<'a>(pages: &'a Spine<Page>, touched: &'a HashMap<u32, Unpacked, RandomState>, id: u32) -> Entity<'a> {
+    let number = id >> PAGE_BITS;
+    let bytes = match touched.get(&number) {
+        Some(unpacked) => &*unpacked.records[id as usize & (PAGE_SLOTS - 1)],
+        None => match pages.get(number as usize) {
+            Some(page) => slot(&page.bytes, id),
+            None => broken("an id that was never given out"),
+        },
+    };
+    Entity::new(bytes)
+}
+
+fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, id: u32) -> u32 {
+    let number = id >> PAGE_BITS;
+    match pages.get(number as usize) {
+        Some(page) => page.ty,
+        None => match touched.get(&number) {
+            Some(unpacked) => unpacked.ty,
+            None => broken("an id that was never given out"),
+        },
+    }
+}
+
+fn pack(unpacked: &Unpacked) -> Page {
+    let head = 4 * (PAGE_SLOTS + 1);
+    let total: usize = unpacked.records.iter().map(|record| record.len()).sum();
+    let mut bytes = Vec::with_capacity(head + total);
+    let mut end = head;
+    for i in 0..=PAGE_SLOTS {
+        bytes.extend_from_slice(&(end as u32).to_le_bytes());
+        end += unpacked.records.get(i).map_or(0, |record| record.len());
+    }
+    for record in &unpacked.records {
+        bytes.extend_from_slice(record);
+    }
+    Page { bytes: bytes.into(), ty: unpacked.ty }
+}

@@ -1,0 +1,216 @@
+//! Keeps the hierarchy free of cycles and within its bounds, at load and at every change.
+//!
+//! Every record knows an upper bound of the levels below it. A change looks upwards from the entities that it
+//! touches, so its cost does not depend on the size of the subtree that it moves; only where the bound says
+//! that the limit might be passed is everything counted again.
+
+use std::collections::HashMap;
+
+use super::draft::Draft;
+use crate::settings::Limits;
+
+/// Why a hierarchy cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Entities that are their own ancestors, the first repeated at the end.
+    Cycle(Vec<u32>),
+    /// Too many levels of parents.
+    TooDeep(u32),
+    /// Too many direct parents, and how many.
+    TooManyParents(u32, usize),
+}
+
+const NEW: u32 = u32::MAX;
+const ON_PATH: u32 = u32::MAX - 1;
+
+impl Draft {
+    /// Checks everything and counts the levels below each entity. Its cost grows with entities and edges.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn check_hierarchy(&mut self, limits: &Limits) -> Result<(), Fault> {
+        let mut heights = vec![NEW; self.id_bound()];
+        // parents before children
+        let mut finished = Vec::new();
+        for root in self.ids() {
+            if heights[root as usize] != NEW {
+                continue;
+            }
+            // most entities come after their parents: no walk, no path
+            let entity = self.record(root);
+            let mut height = 0;
+            for parent in entity.parents() {
+                height = match heights[parent as usize] {
+                    above if above != NEW && height != NEW => height.max(above + 1),
+                    _ => NEW,
+                };
+            }
+            if height != NEW && height as usize <= limits.max_depth && entity.parent_count() <= limits.max_parents {
+                heights[root as usize] = height;
+                finished.push(root);
+                continue;
+            }
+            self.climb(root, limits, &mut finished, |id| heights[id as usize], &mut Vec::new()).map(|found| {
+                for (id, height) in found {
+                    heights[id as usize] = height;
+                }
+            })?;
+        }
+        let mut below = vec![0_u32; self.id_bound()];
+        for id in finished.iter().rev() {
+            let next = below[*id as usize] + 1;
+            for parent in self.record(*id).parents() {
+                let levels = &mut below[parent as usize];
+                *levels = next.max(*levels);
+            }
+        }
+        for (id, levels) in below.into_iter().enumerate() {
+            if levels > 0 {
+                self.set_levels_below(id as u32, levels);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what changes of `changed` can have broken.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn check_changed(&mut self, changed: &[u32], limits: &Limits) -> Result<(), Fault> {
+        let mut heights: HashMap<u32, u32> = HashMap::new();
+        for id in changed {
+            if !heights.contains_key(id) {
+                let known = |id| heights.get(&id).copied().unwrap_or(NEW);
+                let found = self.climb(*id, limits, &mut Vec::new(), known, &mut Vec::new())?;
+                heights.extend(found);
+            }
+        }
+        let mut raised: Vec<u32> = changed.to_vec();
+        while let Some(id) = raised.pop() {
+            let entity = self.record(id);
+            let next = entity.levels_below() + 1;
+            let parents: Vec<u32> =
+                entity.parents().filter(|parent| self.record(*parent).levels_below() < next).collect();
+            for parent in parents {
+                self.set_levels_below(parent, next);
+                raised.push(parent);
+            }
+        }
+        let too_deep = changed.iter().any(|id| {
+            let levels = heights[id] as usize + self.record(*id).levels_below() as usize;
+            levels > limits.max_depth
+        });
+        // the levels below are an upper bound, so count before refusing
+        if too_deep { self.check_hierarchy(limits) } else { Ok(()) }
+    }
+
+    /// Walks up from `root` in depth-first order. `known` gives the heights found before.
+    /// Returns the heights of what it visited, and appends it to `finished`, parents first.
+    fn climb(
+        &self,
+        root: u32,
+        limits: &Limits,
+        finished: &mut Vec<u32>,
+        known: impl Fn(u32) -> u32,
+        path: &mut Vec<(u32, Vec<u32>, u32)>,
+    ) -> Result<Vec<(u32, u32)>, Fault> {
+        let mut heights: HashMap<u32, u32> = HashMap::new();
+        let enter = |id: u32, path: &mut Vec<(u32, Vec<u32>, u32)>| {
+            let parents: Vec<u32> = self.record(id).parents().collect();
+            if parents.len() > limits.max_parents {
+                return Err(Fault::TooManyParents(id, parents.len()));
+            }
+            path.push((id, parents, 0));
+            Ok(())
+        };
+        enter(root, path)?;
+        heights.insert(root, ON_PATH);
+        while let Some((id, parents, above)) = path.last_mut() {
+            let id = *id;
+            let Some(parent) = parents.pop() else {
+                let height = *above;
+                if height as usize > limits.max_depth {
+                    return Err(Fault::TooDeep(id));
+                }
+                heights.insert(id, height);
+                finished.push(id);
+                path.pop();
+                if let Some((_, _, above)) = path.last_mut() {
+                    *above = (*above).max(height + 1);
+                }
+                continue;
+            };
+            let before = match heights.get(&parent) {
+                Some(height) => *height,
+                None => known(parent),
+            };
+            match before {
+                NEW => {
+                    heights.insert(parent, ON_PATH);
+                    enter(parent, path)?;
+                }
+                ON_PATH => {
+                    let cycle = path.iter().map(|(id, _, _)| *id).skip_while(|id| *id != parent);
+                    return Err(Fault::Cycle(cycle.chain([parent]).collect()));
+                }
+                height => *above = (*above).max(height + 1),
+            }
+        }
+        Ok(heights.into_iter().collect())
+    }
+
+    /// Everything that has `root` above it. Within a transaction there may be cycles, which end with it at the latest.
+    pub fn descendants(&self, root: u32) -> Vec<u32> {
+        const UNKNOWN: u8 = 0;
+        const NO: u8 = 1;
+        const YES: u8 = 2;
+        const OPEN: u8 = 3;
+        let mut cyclic = false;
+        let mut state = vec![UNKNOWN; self.id_bound()];
+        state[root as usize] = YES;
+        let mut found = Vec::new();
+        let mut path: Vec<(u32, Vec<u32>, bool)> = Vec::new();
+        for id in self.ids() {
+            if state[id as usize] == UNKNOWN {
+                state[id as usize] = OPEN;
+                path.push((id, self.record(id).parents().collect(), false));
+            }
+            while let Some((id, parents, below)) = path.last_mut() {
+                if let Some(parent) = parents.pop().filter(|_| !*below) {
+                    match state[parent as usize] {
+                        YES => *below = true,
+                        OPEN => cyclic = true,
+                        UNKNOWN => {
+                            state[parent as usize] = OPEN;
+                            path.push((parent, self.record(parent).parents().collect(), false));
+                        }
+                        _ => {}
+                    }
+                    continue;
+                }
+                let (id, below) = (*id, *below);
+                state[id as usize] = if below { YES } else { NO };
+                if below {
+                    found.push(id);
+                }
+                path.pop();
+                if let Some((_, _, outer)) = path.last_mut() {
+                    *outer |= below;
+                }
+            }
+        }
+        // on a cycle a no may have been said too early: repeat until nothing is new
+        while cyclic {
+            cyclic = false;
+            for id in self.ids() {
+                let below = |id: u32| state[id as usize] == YES;
+                if !below(id) && self.record(id).parents().any(below) {
+                    state[id as usize] = YES;
+                    found.push(id);
+                    cyclic = true;
+                }
+            }
+        }
+        found
+    }
+}

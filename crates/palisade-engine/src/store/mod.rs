@@ -1,0 +1,147 @@
+//! The entity store: uids interned to integers, entities packed into pages that snapshots share.
+//!
+//! An entity is its direct parents, its attributes and its tags; no closure of the hierarchy is kept, so
+//! moving a subtree changes one record. A [`Draft`] copies the pages that it touches and nothing else, and
+//! readers of the store that it started from notice nothing.
+//!
+//! ```text
+//! uid text --hash--> directory --> bucket --> id          (table.rs)
+//! id >> 6  --------> spine ------> page  --> record        (spine.rs, record.rs)
+//! ```
+//!
+//! All ids of a page are of one type, so a type is known without touching a record, and the few customers
+//! that millions of devices hang on lie close together. Interned ids are never given out again: a deleted
+//! entity leaves a record that holds its uid alone.
+
+mod draft;
+mod hierarchy;
+mod record;
+mod spine;
+mod symbols;
+mod table;
+
+pub use draft::Draft;
+pub use hierarchy::Fault;
+pub use record::{Entity, RecordHead, RecordParts};
+pub use symbols::Symbols;
+
+use std::sync::Arc;
+
+use crate::broken::broken;
+
+use spine::Spine;
+use table::Table;
+
+/// Ids from here on are given out for one request only.
+pub const LOCAL: u32 = 1 << 31;
+
+const PAGE_BITS: u32 = 6;
+const PAGE_SLOTS: usize = 1 << PAGE_BITS;
+
+/// A page: a table of offsets, then that many records.
+#[derive(Debug, Clone)]
+struct Page {
+    bytes: Arc<[u8]>,
+    ty: u32,
+}
+
+/// All entities of one snapshot. Cloning it copies three pointers.
+#[derive(Debug, Clone, Default)]
+pub struct Store {
+    pages: Spine<Page>,
+    table: Table,
+    symbols: Arc<Symbols>,
+    /// For each type the page that still has room, and how many slots of it are taken.
+    open: Arc<Vec<Option<(u32, u32)>>>,
+    present: usize,
+}
+
+impl Store {
+    /// The id of a uid, if it was ever named.
+    #[inline]
+    pub fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
+        self.table.find(ty, id, |candidate| self.is(candidate, ty, id))
+    }
+
+    /// The same for two uids at once, whose memory accesses then overlap.
+    #[inline]
+    pub fn find_two(&self, [a, b]: [(u32, &[u8]); 2]) -> [Option<u32>; 2] {
+        let guesses = [self.table.guess(a.0, a.1), self.table.guess(b.0, b.1)];
+        let records = guesses.map(|guess| {
+            guess.and_then(|id| {
+                self.pages.get((id >> PAGE_BITS) as usize).map(|page| (id, page.ty, Entity::new(slot(&page.bytes, id))))
+            })
+        });
+        let confirm = |found: Option<(u32, u32, Entity<'_>)>, (ty, id): (u32, &[u8])| match found {
+            Some((guess, found, record)) if found == ty && record.id() == id => Some(guess),
+            _ => self.find(ty, id),
+        };
+        let [first, second] = records;
+        [confirm(first, a), confirm(second, b)]
+    }
+
+    #[inline]
+    fn is(&self, candidate: u32, ty: u32, id: &[u8]) -> bool {
+        self.pages
+            .get((candidate >> PAGE_BITS) as usize)
+            .is_some_and(|page| page.ty == ty && Entity::new(slot(&page.bytes, candidate)).id() == id)
+    }
+
+    /// The record of an id, present or not.
+    #[inline]
+    pub fn record(&self, id: u32) -> Option<Entity<'_>> {
+        self.pages.get((id >> PAGE_BITS) as usize).map(|page| Entity::new(slot(&page.bytes, id)))
+    }
+
+    /// The entity of an id, if it is stored and not merely named.
+    #[inline]
+    pub fn entity(&self, id: u32) -> Option<Entity<'_>> {
+        self.record(id).filter(|entity| entity.is_present())
+    }
+
+    /// The type of an id.
+    #[inline]
+    pub fn type_of(&self, id: u32) -> u32 {
+        match self.pages.get((id >> PAGE_BITS) as usize) {
+            Some(page) => page.ty,
+            None => broken("an id that was never given out"),
+        }
+    }
+
+    /// Names of types and attributes.
+    #[inline]
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// How many entities are stored, actions of the schema not counted.
+    pub fn len(&self) -> usize {
+        self.present
+    }
+
+    /// All ids with a record, stored entities and mere names.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        let open = self.open.clone();
+        self.pages.iter().enumerate().flat_map(move |(number, page)| {
+            let taken = match open.get(page.ty as usize).copied().flatten() {
+                Some((open, taken)) if open as usize == number => taken,
+                _ => PAGE_SLOTS as u32,
+            };
+            let first = (number as u32) << PAGE_BITS;
+            first..first + taken
+        })
+    }
+
+    /// Bytes held by pages and by the table of uids: what an entity costs, without the allocator's share.
+    pub fn bytes(&self) -> usize {
+        self.pages.iter().map(|page| page.bytes.len() + size_of::<Page>() + 16).sum::<usize>() + self.table.bytes()
+    }
+}
+
+/// The record of `id` in its page.
+#[inline]
+fn slot(page: &[u8], id: u32) -> &[u8] {
+    let i = id as usize & (PAGE_SLOTS - 1);
+    let (start, end) = (crate::value::u32_at(page, 4 * i), crate::value::u32_at(page, 4 * i + 4));
+    &page[start as usize..end as usize]
+}

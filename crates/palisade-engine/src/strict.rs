@@ -1,0 +1,168 @@
+//! What Cedar's JSON reader would read, dropping a part of it without a word.
+//!
+//! It ignores members that it does not know: of an entity, of a uid, of `__entity` and of `__extn`. So `{"__entity": …,
+//! "type": …, "id": …}` is one entity to Cedar and may be another to whoever looked at it before, and a `parent` that
+//! should be `parents` is lost. Everything that is about to be read by Cedar goes through here first. (The compiled
+//! reader takes the plain forms alone, to which none of this applies.)
+
+use crate::conform::Name;
+use crate::decode::uid_parts;
+use crate::model::{Value, closest};
+use crate::schema::{Members, SchemaModel, Type};
+
+/// The members of an entity.
+const ENTITY: &[&str] = &["uid", "attrs", "parents", "tags"];
+/// The members of a uid.
+const UID: &[&str] = &["type", "id"];
+/// The members of a call of an extension's function.
+const CALL: &[&str] = &["fn", "arg", "args"];
+
+/// Refuses an entity with members that Cedar would ignore.
+///
+/// # Errors
+/// Which member, where, in words.
+pub fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), String> {
+    let Value::Object(members) = value else { return Ok(()) };
+    for (key, _) in members {
+        if !ENTITY.contains(&&**key) {
+            let near = suggestion(key, ENTITY.iter().copied());
+            return Err(format!("unknown member `{key}`{near}; an entity has `uid`, `attrs`, `parents` and `tags`"));
+        }
+    }
+    if let Some(found) = value.get("uid") {
+        uid(found, &Name::Root("uid"))?;
+    }
+    for (i, parent) in value.get("parents").and_then(Value::as_array).unwrap_or_default().iter().enumerate() {
+        uid(parent, &Name::Element(&Name::Root("parents"), i))?;
+    }
+    let declared = value.get("uid").and_then(uid_parts).and_then(|(ty, _)| schema?.entity_type(ty));
+    for (key, found) in value.get("attrs").and_then(Value::as_object).unwrap_or_default() {
+        let ty = declared.and_then(|declared| declared.attributes.get(&**key)).map(|member| &member.ty);
+        self::value(found, ty, &Name::Member(&Name::Root("attrs"), key))?;
+    }
+    for (key, found) in value.get("tags").and_then(Value::as_object).unwrap_or_default() {
+        let ty = declared.and_then(|declared| declared.tags.as_ref());
+        self::value(found, ty, &Name::Member(&Name::Root("tags"), key))?;
+    }
+    Ok(())
+}
+
+/// Refuses a context, or other members, with parts that Cedar would ignore.
+///
+/// # Errors
+/// Which member, where, in words.
+pub fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), String> {
+    for (key, found) in value.as_object().unwrap_or_default() {
+        let ty = declared.and_then(|declared| declared.get(&**key)).map(|member| &member.ty);
+        self::value(found, ty, &Name::Member(place, key))?;
+    }
+    Ok(())
+}
+
+/// Recurses with the nesting of the JSON, which is bounded. The place is written only where something is wrong: keys may
+/// be as long as the request, and elements as many.
+fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), String> {
+    match value {
+        Value::Array(elements) => {
+            let element = match ty {
+                Some(Type::Set(element)) => Some(&**element),
+                _ => None,
+            };
+            elements.iter().enumerate().try_for_each(|(i, found)| self::value(found, element, &Name::Element(place, i)))
+        }
+        Value::Object(_) if value.get("__entity").is_some() || matches!(ty, Some(Type::Entity(_))) => uid(value, place),
+        Value::Object(_) if value.get("__extn").is_some() || matches!(ty, Some(Type::Extension(_))) => {
+            call(value, place)
+        }
+        Value::Object(_) => {
+            let declared = match ty {
+                Some(Type::Record(declared)) => Some(&**declared),
+                _ => None,
+            };
+            members(value, declared, place)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
+    let inner = match value.get("__entity") {
+        Some(inner) => {
+            only(value, &["__entity"], place)?;
+            inner
+        }
+        None => value,
+    };
+    only(inner, UID, place)
+}
+
+fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
+    let inner = match value.get("__extn") {
+        Some(inner) => {
+            only(value, &["__extn"], place)?;
+            inner
+        }
+        None => value,
+    };
+    only(inner, CALL, place)?;
+    for key in ["arg", "args"] {
+        if let Some(found) = inner.get(key) {
+            self::value(found, None, place)?;
+        }
+    }
+    Ok(())
+}
+
+fn only(value: &Value<'_>, known: &[&str], place: &Name<'_>) -> Result<(), String> {
+    match value.as_object().unwrap_or_default().iter().find(|(key, _)| !known.contains(&&**key)) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            let near = suggestion(key, known.iter().copied());
+            Err(format!("`{place}`: unknown member `{key}`{near}; expected {} and nothing else", names.join(", ")))
+        }
+    }
+}
+
+fn suggestion<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+    closest(word, known).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, words: &[&str]) {
+        let error = entity(&Value::parse(text.as_bytes()).unwrap(), None).unwrap_err();
+        for word in words {
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn whatever_cedar_would_ignore_is_refused_by_name() {
+        let uid = r#""uid": {"type": "A", "id": "a"}"#;
+        refused(&format!("{{{uid}, \"attrs\": {{}}, \"parent\": []}}"), &["`parent`", "did you mean `parents`?"]);
+        refused(&format!("{{{uid}, \"atrs\": {{}}, \"parents\": []}}"), &["`atrs`", "did you mean `attrs`?"]);
+        refused(&format!("{{{uid}, \"tag\": {{}}}}"), &["`tag`", "did you mean `tags`?"]);
+        for (member, at, unknown) in [
+            (r#""uid": {"type": "A", "id": "a", "x": 1}"#, "`uid`", "`x`"),
+            (r#""uid": {"__entity": {"type": "A", "id": "a"}, "id": "b"}"#, "`uid`", "`id`"),
+            (r#""uid": {"__entity": {"type": "A", "id": "a", "x": 1}}"#, "`uid`", "`x`"),
+            (r#""parents": [{"type": "A", "id": "a"}, {"type": "A", "id": "a", "ID": "b"}]"#, "`parents[1]`", "`ID`"),
+            (r#""attrs": {"o": {"__entity": {"type": "A", "id": "a"}, "x": 1}}"#, "`attrs.o`", "`x`"),
+            (r#""attrs": {"o": [[{"r": {"__extn": {"fn": "ip", "arg": "::", "x": 1}}}]]}"#, "`attrs.o[0][0].r`", "`x`"),
+            (r#""tags": {"o": {"__extn": {"fn": "ip", "arg": "::"}, "x": 1}}"#, "`tags.o`", "`x`"),
+            (
+                r#""attrs": {"d": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "1970-01-01", "x": 1}}]}}}"#,
+                "`attrs.d[0]`",
+                "`x`",
+            ),
+        ] {
+            refused(&format!("{{{member}}}"), &[at, unknown]);
+        }
+        let fine = r#"{"uid": {"__entity": {"type": "A", "id": "a"}}, "attrs": {"type": 1, "r": {"type": "A", "id": "a", "x": 1}}}"#;
+        assert_eq!(entity(&Value::parse(fine.as_bytes()).unwrap(), None), Ok(()));
+    }
+}

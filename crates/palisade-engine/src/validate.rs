@@ -1,0 +1,64 @@
+//! What `POST /v1/validate` and `palisade validate` answer: is this bundle any good?
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::lint::{self, Named};
+use crate::model::{Bundle, Diagnostic};
+use crate::policies::{Policies, Work};
+use crate::schema::SchemaModel;
+use crate::settings::{Limits, Semantics};
+use crate::snapshot::{self, Loaded, Observers};
+use crate::validating::Validating;
+
+/// The verdict on a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Whether everything parses and the policies pass Cedar's strict validation.
+    pub valid: bool,
+    /// What makes it invalid.
+    pub errors: Vec<Diagnostic>,
+    /// What its author should look at.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that nobody waits any more.
+/// How decisions are made counts for the warnings.
+///
+/// Recurses with the nesting of the texts: call it through [`super::on_big_stack`].
+#[must_use]
+pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: &dyn Fn() -> bool) -> Verdict {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let schema = match &bundle.schema {
+        None => {
+            errors.push(Diagnostic::error("schema", "there is no schema to validate against"));
+            None
+        }
+        Some(text) => SchemaModel::build(text, limits).map_err(|found| errors.extend(found)).ok(),
+    };
+    let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
+    let mut work = Work { validating, compiling: None, naming: Some(Named::default()), keep: 0, stop };
+    let policies = Policies::build(bundle, limits, &mut work).map_err(|found| errors.extend(found)).ok();
+    let Work { validating, naming, .. } = work;
+    let (found, noted) = validating.map(|validating| validating.finish(stop)).unwrap_or_default();
+    errors.extend(found);
+    warnings.extend(noted);
+    warnings.extend(policies.iter().flat_map(Policies::unlinked));
+    // also where the schema is broken: what is wrong with the entities by themselves is found without it
+    if !stop() {
+        match snapshot::load_bundle(bundle, schema.as_ref(), limits, &Observers::default(), stop) {
+            Err(found) => errors.extend(found),
+            Ok(Loaded { draft, places, .. }) => {
+                // what is wrong comes first
+                if let (Some(policies), Some(named), true) = (&policies, naming, errors.is_empty()) {
+                    let (schema, store) = (schema.as_ref().zip(bundle.schema.as_ref()), &draft.commit());
+                    let documents = &*bundle.entities;
+                    let subject = lint::Subject { policies, schema, store, places: &places, documents, semantics };
+                    warnings.extend(lint::warnings(&named, subject));
+                }
+            }
+        }
+    }
+    Verdict { valid: errors.is_empty(), errors, warnings }
+}

@@ -1,0 +1,272 @@
+//! Validation of policies against the schema by Cedar's strict type checker, one policy at a time.
+//!
+//! The checker goes through every pair of a principal and a resource type that an action applies to, for each policy.
+//! So short texts can stand for hours: what a policy costs is counted before it is checked (see [`super::steps`]), no
+//! more is done than the bound allows, and between policies, and within long ones, the work can be given up.
+//! What is found is what Cedar's own validator finds for the whole set, in its words.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{EntityType, EntityUID, PolicyID, PolicySet, SlotId, Template};
+use cedar_policy_core::validator::typecheck::{PolicyCheck, Typechecker};
+use cedar_policy_core::validator::{
+    ValidationError, ValidationMode, ValidationWarning, Validator, ValidatorSchema, confusable_string_checks,
+};
+
+use crate::diagnose;
+use crate::model::{Diagnostic, PolicyId};
+use crate::policies::{MAX_PROBLEMS, Site};
+use crate::schema::SchemaModel;
+use crate::settings::Limits;
+use crate::steps::{Cost, Steps};
+
+/// After how many pairs of types it is looked whether the result is still wanted.
+const STRIDE: usize = 1 << 10;
+
+/// What was found, up to a bound.
+#[derive(Debug, Default)]
+struct Findings {
+    listed: Vec<Diagnostic>,
+    more: usize,
+}
+
+/// The policy that costs most.
+#[derive(Debug)]
+struct Largest {
+    cost: Cost,
+    id: String,
+    origin: Arc<str>,
+}
+
+/// Validates the policies of one bundle.
+pub struct Validating<'s> {
+    schema: &'s ValidatorSchema,
+    checker: Typechecker<'s>,
+    /// Cedar's whole validator, made when the first fault is found: it has a schema of its own.
+    validator: Option<Validator>,
+    steps: Steps,
+    most: u64,
+    spent: u64,
+    largest: Option<Largest>,
+    errors: Findings,
+    warnings: Findings,
+    /// Links that are well: only their template and the types of their values matter.
+    sound: HashSet<(PolicyID, Option<EntityType>, Option<EntityType>)>,
+    /// Policies that were counted and not validated yet, and their words and signs.
+    pending: Vec<(Arc<Template>, Site)>,
+    pending_tokens: usize,
+}
+
+/// How many words and signs of policies are counted before the first of them is validated. What is too much is refused at
+/// once where it is short, as it is where somebody means harm.
+const COUNTED_AHEAD: usize = 50_000;
+
+impl Findings {
+    fn push(&mut self, finding: Diagnostic) {
+        if self.listed.len() < MAX_PROBLEMS {
+            self.listed.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// In the order of the texts.
+    fn finish(mut self) -> Vec<Diagnostic> {
+        self.listed.sort_by_key(|d| (d.origin.clone(), d.line, d.column, d.message.clone()));
+        if self.more > 0 {
+            let message = format!("and at least {} more findings of this kind", self.more);
+            self.listed.push(Diagnostic::error("policies", message));
+        }
+        self.listed
+    }
+}
+
+impl<'s> Validating<'s> {
+    /// Of policies against `schema`.
+    #[must_use]
+    pub fn new(schema: &'s SchemaModel, limits: &Limits) -> Self {
+        let schema: &ValidatorSchema = schema.cedar.as_ref();
+        Self {
+            schema,
+            checker: Typechecker::new(schema, ValidationMode::Strict),
+            validator: None,
+            steps: Steps::new(schema),
+            most: limits.max_validation_steps,
+            spent: 0,
+            largest: None,
+            errors: Findings::default(),
+            warnings: Findings::default(),
+            sound: HashSet::new(),
+            pending: Vec::new(),
+            pending_tokens: 0,
+        }
+    }
+
+    /// Counts one policy or template, and validates those that were counted when they are many.
+    pub fn policy(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) {
+        if !self.may(self.steps.policy(template), template.id(), site) {
+            return self.pending.clear();
+        }
+        self.pending.push((template.clone(), site.clone()));
+        self.pending_tokens += site.tokens as usize;
+        if self.pending_tokens > COUNTED_AHEAD {
+            self.flush(stop);
+        }
+    }
+
+    fn flush(&mut self, stop: &dyn Fn() -> bool) {
+        self.pending_tokens = 0;
+        for (template, site) in std::mem::take(&mut self.pending) {
+            if self.spent <= self.most && self.errors.more == 0 && !stop() {
+                self.validate(&template, &site, stop);
+            }
+        }
+    }
+
+    fn validate(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) {
+        let (mut found, mut all_false, mut unsaid) = (HashSet::new(), true, false);
+        for (n, (_, check)) in self.checker.typecheck_by_request_env(template).enumerate() {
+            if n.is_multiple_of(STRIDE) && stop() {
+                return;
+            }
+            match check {
+                PolicyCheck::Success(_) => all_false = false,
+                PolicyCheck::Irrelevant(errors, _) => found.extend(errors),
+                PolicyCheck::Fail(errors) => {
+                    all_false = false;
+                    // short of stack it reports no error, so the policy would pass for valid
+                    unsaid |= errors.is_empty();
+                    // for each, Cedar looked for a name that may be meant
+                    let searched = self.steps.search().saturating_mul(errors.len() as u64);
+                    self.spent = self.spent.saturating_add(searched);
+                    found.extend(errors);
+                }
+            }
+            if found.len() > MAX_PROBLEMS || self.spent > self.most {
+                break;
+            }
+        }
+        if !found.is_empty() {
+            // in all of Cedar's words it is validated a second time
+            self.spent = self.spent.saturating_add(self.steps.policy(template).steps);
+        }
+        if found.len() > MAX_PROBLEMS || self.spent > self.most {
+            found.iter().for_each(|error| self.error(template, site, error));
+            return;
+        }
+        let mut literals = Validator::validate_entity_types_and_literals(self.schema, template);
+        if found.is_empty() && !all_false && literals.next().is_none() {
+            if unsaid && site.is_deep() {
+                let message = format!("`{}` is too deep to be validated", template.id());
+                self.errors.push(Diagnostic::error(&*site.origin, message).policy(template.id().to_string()));
+            }
+            for warning in confusable_string_checks(std::iter::once(&**template)) {
+                self.warn(template, site, &warning);
+            }
+            return;
+        }
+        drop(literals);
+        // in all of Cedar's words
+        let mut set = PolicySet::new();
+        let added = match Template::try_as_policy(template.clone()) {
+            Ok(policy) => set.add(policy).is_ok(),
+            Err(_) => set.add_template(Template::clone(template)).is_ok(),
+        };
+        debug_assert!(added, "an empty set takes any policy");
+        let result = self.validator().validate(&set, ValidationMode::Strict);
+        result.validation_errors().for_each(|error| self.error(template, site, error));
+        result.validation_warnings().for_each(|warning| self.warn(template, site, warning));
+    }
+
+    /// Validates what a link fills the slots of its template with. Of the template nothing but its scope is looked at.
+    pub fn link(&mut self, scope: &Template, id: &PolicyId, values: &HashMap<SlotId, EntityUID>, site: &Site) {
+        let ty = |slot: SlotId| values.get(&slot).map(|uid| uid.entity_type().clone());
+        let kind = (scope.id().clone(), ty(SlotId::principal()), ty(SlotId::resource()));
+        let id = PolicyID::from_string(id);
+        if self.sound.contains(&kind) {
+            self.spent = self.spent.saturating_add(1);
+            return;
+        }
+        if !self.may(self.steps.policy(scope), &id, site) {
+            return;
+        }
+        let mut set = PolicySet::new();
+        let linked =
+            set.add_template(scope.clone()).is_ok() && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
+        debug_assert!(linked, "values that were checked");
+        let result = self.validator().validate(&set, ValidationMode::Strict);
+        // Cedar's outer types tell of which policy a finding is
+        let result = cedar_policy::ValidationResult::from(result);
+        let mut sound = true;
+        for error in result.validation_errors().filter(|error| AsRef::<PolicyID>::as_ref(error.policy_id()) == &id) {
+            sound = false;
+            self.errors.push(locate(scope, site, &id, error));
+        }
+        for warning in result.validation_warnings().filter(|found| AsRef::<PolicyID>::as_ref(found.policy_id()) == &id)
+        {
+            sound = false;
+            let unfit = matches!(warning, cedar_policy::ValidationWarning::InvalidActionApplication(_));
+            self.warning(locate(scope, site, &id, warning), unfit);
+        }
+        if sound {
+            self.sound.insert(kind);
+        }
+    }
+
+    /// Errors and warnings.
+    #[must_use]
+    pub fn finish(mut self, stop: &dyn Fn() -> bool) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        self.flush(stop);
+        let mut errors = Vec::new();
+        if self.spent > self.most
+            && let Some(Largest { cost, id, origin }) = self.largest.take()
+        {
+            let message = format!(
+                "validating the policies takes {} steps, more than {}, so not all were validated; the most, {}, takes \
+                 `{id}`: {} pairs of principal and resource types for a policy of size {}",
+                self.spent, self.most, cost.steps, cost.pairs, cost.size
+            );
+            let help = "let actions apply to fewer types, name the type or action in the scope of the policy, make it \
+                        shorter, or raise `limits.max_validation_steps`";
+            errors.push(Diagnostic::error(&*origin, message).policy(id).help(help));
+        }
+        errors.extend(self.errors.finish());
+        let warnings = self.warnings.finish().into_iter().map(Diagnostic::warning).collect();
+        (Diagnostic::about("validation", errors), Diagnostic::about("validation", warnings))
+    }
+
+    /// Whether the bound allows what this costs. Once it does not, costs are only counted, so that the sum can be told.
+    fn may(&mut self, cost: Cost, id: &PolicyID, site: &Site) -> bool {
+        self.spent = self.spent.saturating_add(cost.steps);
+        if self.largest.as_ref().is_none_or(|largest| largest.cost.steps < cost.steps) {
+            self.largest = Some(Largest { cost, id: id.to_string(), origin: site.origin.clone() });
+        }
+        self.spent <= self.most && self.errors.more == 0
+    }
+
+    fn validator(&mut self) -> &Validator {
+        self.validator.get_or_insert_with(|| Validator::new(self.schema.clone()))
+    }
+
+    fn error(&mut self, template: &Template, site: &Site, error: &ValidationError) {
+        self.errors.push(locate(template, site, template.id(), error));
+    }
+
+    fn warn(&mut self, template: &Template, site: &Site, warning: &ValidationWarning) {
+        let unfit = matches!(warning, ValidationWarning::InvalidActionApplication(_));
+        self.warning(locate(template, site, template.id(), warning), unfit);
+    }
+
+    /// A policy whose scope no action fits is an error here, as it was in Cedar until it became a warning and as the
+    /// public corpus still has it: it can never apply, so what its author wanted is not enforced.
+    fn warning(&mut self, found: Diagnostic, unfit: bool) {
+        if unfit { self.errors.push(found) } else { self.warnings.push(found) }
+    }
+}
+
+/// A finding at its place in the text that the policy was cut from.
+fn locate(template: &Template, site: &Site, id: &PolicyID, error: &dyn miette::Diagnostic) -> Diagnostic {
+    let start = template.loc().map_or(0, |loc| site.span.start.saturating_sub(loc.span.offset()));
+    diagnose::one_within(&site.origin, &site.source, start, error).policy(id.to_string())
+}

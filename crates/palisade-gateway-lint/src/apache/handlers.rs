@@ -1,0 +1,123 @@
+//! What runs a service beside a proxy: scripts, modules for applications, WebDAV. By their names, and else every handler
+//! that is not known to give out files or pages of Apache's own.
+
+use crate::apache::chosen::{Written, assignments, of_client_in};
+use crate::apache::hosts::{Found, Host, flags};
+use crate::directive::Directive;
+use crate::headers::overrides;
+use crate::report::Report;
+use crate::{NOT_CHECKED, is_identity, is_listed};
+
+/// Directives that say so by their name.
+const NAMED: &str = "action dav h2proxyrequests jkautoalias jkmount jkmountfile passengerenabled proxyexpressenable script \
+    scriptalias scriptaliasmatch virtualscriptalias virtualscriptaliasip wsgihandlerscript wsgiscriptalias \
+    wsgiscriptaliasmatch";
+
+/// Handlers that give out files, or pages of Apache's own.
+const FILES: &str = "balancer-manager default-handler http2-status imap-file ldap-status md-status none send-as-is \
+    server-info server-status type-map";
+
+/// Handlers and directives by which a service gets its variables from the request that was checked.
+const PLAIN: &str = "action cgi-script fcgid-script passengerenabled php-script php5-script php7-script script scriptalias \
+    scriptaliasmatch virtualscriptalias virtualscriptaliasip wsgi-script wsgihandlerscript wsgiscriptalias \
+    wsgiscriptaliasmatch";
+
+/// Whether the name of a directive says that it runs a service.
+pub(super) fn is_named(name: &str) -> bool {
+    is_listed(NAMED, name)
+}
+
+/// The name of a handler that a directive chooses, or of the directive itself, if it runs a service.
+fn name(directive: &Directive) -> Option<String> {
+    let first = directive.argument(1).to_ascii_lowercase();
+    let off = matches!(first.as_str(), "off" | "none");
+    let php = |kind: &str| kind.contains("x-httpd-php");
+    let chosen =
+        |handler: &str| (!is_listed(FILES, handler) && !handler.starts_with("proxy:")).then(|| handler.to_owned());
+    match directive.name() {
+        "proxyrequests" => (!off).then(|| directive.name().to_owned()),
+        "sethandler" | "addhandler" => chosen(&first),
+        "addtype" | "forcetype" => php(&first).then_some(first),
+        "rewriterule" => flags(directive).iter().find_map(|flag| match flag.split_once('=')? {
+            ("h" | "handler", handler) => chosen(handler),
+            ("t" | "type", kind) => php(kind).then(|| kind.to_owned()),
+            _ => None,
+        }),
+        name => (is_named(name) && !off).then(|| name.to_owned()),
+    }
+}
+
+/// Whether a directive runs a service.
+pub(super) fn is_one(directive: &Directive) -> bool {
+    name(directive).is_some()
+}
+
+/// Handlers of the server that a virtual host without a check takes over, if it gives out files.
+pub(super) fn inherited<'h, 't>(host: &Host<'t>, main: &'h Host<'t>) -> impl Iterator<Item = &'h Found<'t>> {
+    let files = host.head.is_some() && host.others.iter().any(|found| found.directive.name() == "documentroot");
+    // a directory of scripts that comes with an installation is no service
+    main.handlers.iter().filter(move |found| files && !found.directive.name().ends_with("alias"))
+}
+
+/// What runs behind a check: whether the service gets what was checked.
+pub(super) fn behind(host: &Host<'_>, report: &mut Report<'_>) {
+    for directive in host.handlers.iter().map(|found| found.directive) {
+        let Some(name) = name(directive) else { continue };
+        if matches!(name.as_str(), "proxyrequests" | "h2proxyrequests") {
+            report.warn(
+                "apache-host-changed",
+                directive.at,
+                "a client may send its request through this proxy to any host, and the sidecar goes by the routes of this one",
+                "set it `Off`",
+            );
+        } else if !is_listed(PLAIN, &name) && !name.contains("x-httpd-php") {
+            report.warn(
+                NOT_CHECKED,
+                directive.at,
+                &format!("what of a request `{name}` gives to the service is not known here"),
+                "see that the service gets the method, the path and the host that were checked, and the sidecar's headers in \
+                 the place of a client's own",
+            );
+        }
+    }
+}
+
+/// Variables that a service gets in the place of headers, or beside them.
+pub(super) fn variables(line: &Directive, written: &Written, report: &mut Report<'_>) {
+    let mut set: Vec<(String, String)> = Vec::new();
+    let mut add = |pairs: &mut dyn Iterator<Item = (&str, &str)>| {
+        set.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    };
+    match line.name() {
+        "setenv" => add(&mut std::iter::once((line.argument(1), line.argument(2)))),
+        "proxyfcgisetenvif" => add(&mut std::iter::once((line.argument(2), line.argument(3)))),
+        "setenvif" | "setenvifnocase" => add(&mut assignments(line, 3)),
+        "setenvifexpr" | "browsermatch" | "browsermatchnocase" => add(&mut assignments(line, 2)),
+        "rewriterule" => {
+            let flags = line.argument(3).trim_matches(['[', ']']).split(',');
+            add(&mut flags.filter_map(|flag| {
+                let (kind, pair) = flag.trim().split_once('=')?;
+                pair.split_once(':').filter(|_| matches!(kind, "E" | "e" | "env"))
+            }));
+        }
+        _ => {}
+    }
+    for (name, value) in set {
+        let header = name.strip_prefix("HTTP_");
+        // a value from what the pattern found in a header
+        let captured = line.name().starts_with("setenvif") && value.contains('$');
+        let (rule, message) = if header.is_some_and(is_identity) {
+            ("apache-identity-set", "stands for what the sidecar says of the caller, and is set by somebody else")
+        } else if name == "REQUEST_METHOD"
+            || header.is_some_and(|header| overrides(header, &value, captured || of_client_in(header, &value, written)))
+        {
+            (
+                "apache-override-set",
+                "is set behind the check: some services take another request by it than was checked",
+            )
+        } else {
+            continue;
+        };
+        report.warn(rule, line.at, &format!("`{name}` {message}"), "leave it out");
+    }
+}

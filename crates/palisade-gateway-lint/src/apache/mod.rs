@@ -1,0 +1,314 @@
+//! Apache with `mod_lua`.
+//!
+//! The configuration is read with its containers and what it includes, so that each virtual host is judged by what
+//! counts in it.
+
+mod chosen;
+mod handlers;
+mod harmless;
+mod hosts;
+mod parse;
+
+use crate::directive::Directive;
+use crate::headers::{is_override, names_caller, overrides};
+use crate::include::{self, Part, Syntax};
+use crate::report::Report;
+use crate::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_everybody, is_identity};
+use chosen::Written;
+use hosts::{Found, Host};
+use palisade_engine::model::Diagnostic;
+
+/// The traps in the configuration that begins with `text`.
+pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic> {
+    let mut report = Report::new(files);
+    let source = report.add(origin, text);
+    let tree = include::read(&SYNTAX, source, &mut report).unwrap_or_default();
+    let hosts = hosts::hosts(&tree);
+    if !hosts.iter().any(|host| !host.checks.is_empty()) {
+        report.missing(
+            "apache-no-check",
+            None,
+            "there is no `LuaHookAccessChecker`, so nothing asks the sidecar",
+            "add `LuaHookAccessChecker /etc/apache2/palisade.lua check early` to the virtual host",
+        );
+        return report.findings(&[]);
+    }
+    let (main, virtuals) = match hosts.split_first() {
+        Some(split) => split,
+        None => return report.findings(&[]),
+    };
+    let written = Written::read(&hosts);
+    for host in std::iter::once(main).chain(virtuals) {
+        checks(host, &mut report);
+        passes(host, main, virtuals.is_empty(), &written, &mut report);
+        for found in &host.others {
+            other(found, &written, &mut report);
+        }
+    }
+    addresses(&hosts, &mut report);
+    harmless::lint(&tree, &mut report);
+    report.findings(&[])
+}
+
+const SYNTAX: Syntax = Syntax { gateway: "Apache", parse: parse::parse, part };
+
+fn part(directive: &Directive, report: &mut Report<'_>) -> Part {
+    match directive.name() {
+        "include" | "includeoptional" => Part::Included,
+        "use" => {
+            report.not_checked(
+                directive.at,
+                "what this macro comes to is not looked at",
+                "look at what `httpd -D DUMP_CONFIG` writes",
+            );
+            Part::Dropped
+        }
+        _ => Part::Kept,
+    }
+}
+
+/// The lines that ask the sidecar.
+fn checks(host: &Host<'_>, report: &mut Report<'_>) {
+    for Found { directive, .. } in &host.checks {
+        if !directive.words.last().is_some_and(|word| word.eq_ignore_ascii_case("early")) {
+            report.warn(
+                "apache-check-late",
+                directive.at,
+                "other modules decide before the sidecar is asked",
+                "end it with `early`",
+            );
+        }
+    }
+}
+
+/// What passes requests on to a service, or runs one. Of what stands around virtual hosts, handlers count in these.
+fn passes(host: &Host<'_>, main: &Host<'_>, alone: bool, written: &Written, report: &mut Report<'_>) {
+    let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
+    let own = host.handlers.iter().filter(|_| host.head.is_some() || alone);
+    let all = host.passes.iter().chain(own).chain(handlers::inherited(host, main));
+    let open: Vec<&Found<'_>> = all.filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
+    if let Some(pass) = open.first() {
+        match checks.first() {
+            Some(check) => report.warn(
+                "apache-check-conditional",
+                check.directive.at,
+                &format!(
+                    "the sidecar is asked only within `<{}>`, and not about all that is passed on",
+                    check.within()
+                ),
+                "put it into the virtual host, outside of everything else",
+            ),
+            None => report.missing(
+                "apache-host-unchecked",
+                host.head.map_or(pass.directive.at, |head| head.at),
+                "nothing asks the sidecar about the requests of this host: they reach the service unchecked",
+                "add `LuaHookAccessChecker /etc/apache2/palisade.lua check early`",
+            ),
+        }
+    }
+    if !checks.is_empty() {
+        handlers::behind(host, report);
+    }
+    if host.passes.is_empty() || checks.is_empty() {
+        return;
+    }
+    for pass in &host.passes {
+        path(pass, written, report);
+    }
+    cached(host, main, report);
+    let set = |name: &str, value: &str| {
+        let lines = host.others.iter().chain(&main.others).filter(|found| found.directive.name() == name);
+        let mut lines = lines.map(|found| found.directive).peekable();
+        let first = lines.peek().map(|line| line.at);
+        (lines.any(|line| line.argument(1).eq_ignore_ascii_case(value)), first)
+    };
+    let at = host.passes.first().map(|pass| pass.directive.at);
+    let (right, line) = set("allowencodedslashes", "nodecode");
+    if !right {
+        report.missing(
+            "apache-encoded-slashes",
+            line.or(at),
+            "an encoded slash is decoded for the service, or refused before anybody is asked",
+            "set `AllowEncodedSlashes NoDecode`",
+        );
+    }
+    let (right, line) = set("proxypreservehost", "on");
+    if !right {
+        report.missing(
+            "apache-host-changed",
+            line.or(at),
+            "the service gets another host than was checked",
+            "set `ProxyPreserveHost On`",
+        );
+    }
+}
+
+/// A cache in front of everything else, as it is unless it is told otherwise.
+fn cached(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
+    let all = || host.others.iter().chain(&main.others).map(|found| found.directive);
+    let late = all()
+        .find(|line| line.name() == "cachequickhandler")
+        .is_some_and(|line| line.argument(1).eq_ignore_ascii_case("off"));
+    for cache in all().filter(|line| line.name() == "cacheenable" && !late) {
+        report.warn(
+            "apache-cache-before-check",
+            cache.at,
+            "what is in the cache is answered before the sidecar is asked, to any caller",
+            "set `CacheQuickHandler off`, and let only open answers be kept",
+        );
+    }
+}
+
+/// Whether the service gets the path that was checked.
+fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
+    let directive = pass.directive;
+    let has = |word: &str| directive.words.iter().any(|found| found.eq_ignore_ascii_case(word));
+    let url = pass.url().unwrap_or_default();
+    let target = url.rsplit('|').next().unwrap_or(url).split_once("://").map_or("", |(scheme, _)| scheme);
+    let plain = ["http", "https", "h2", "h2c", "ws", "wss", "balancer"].iter().any(|s| target.eq_ignore_ascii_case(s));
+    if directive.name().starts_with("proxypass") && plain && !has("nocanon") {
+        report.warn(
+            "apache-nocanon",
+            directive.at,
+            "Apache writes the path again for the service, which gets another than was checked",
+            "add `nocanon`",
+        );
+    }
+    // the first part of what is behind the scheme names the service
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let service = rest.split('/').next().unwrap_or_default();
+    if chosen::of_client(service, written) || chosen::captured(service, &pass.conditions, written) {
+        report.warn(
+            "apache-host-changed",
+            directive.at,
+            "the client may say which service gets the request, and the sidecar went by the host",
+            "name the service here",
+        );
+    }
+    let kept = pass.local().is_some_and(|local| {
+        let url = url.rsplit('|').next().unwrap_or(url);
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.find('/').map_or("", |at| &rest[at..]) == local
+    });
+    let elsewhere = directive.name() == "sethandler" || !plain;
+    if !kept && !elsewhere {
+        report.warn(
+            "apache-path-rewritten",
+            directive.at,
+            "the path is rewritten, so the sidecar and the service may see different ones",
+            "let the service have the path as it was sent: the same path on both sides",
+        );
+    }
+    for word in &directive.words {
+        let upgrade = word.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
+        if upgrade.is_some_and(|(_, to)| !to.eq_ignore_ascii_case("websocket")) {
+            report.warn("apache-upgrade", directive.at, crate::TUNNEL, "set `upgrade=websocket`, or leave it out");
+        }
+    }
+}
+
+/// What is wrong wherever it stands.
+fn other(found: &Found<'_>, written: &Written, report: &mut Report<'_>) {
+    let directive = found.directive;
+    let early = directive.words.last().is_some_and(|word| word.eq_ignore_ascii_case("early"));
+    handlers::variables(directive, written, report);
+    match (directive.name(), directive.argument(1).to_ascii_lowercase().as_str()) {
+        ("rewriterule", _) if hosts::rewrites(directive) => report.warn(
+            "apache-path-rewritten",
+            directive.at,
+            "the path is rewritten, so the sidecar and the service may see different ones",
+            "let the service have the path as it was sent",
+        ),
+        ("satisfy", "any") => report.warn(
+            "apache-satisfy-any",
+            directive.at,
+            "with `Satisfy Any` a password or an address lets requests pass that the sidecar denied",
+            "leave it out: `Satisfy All` is the default",
+        ),
+        ("luainherit", "none") => report.warn(
+            "apache-check-conditional",
+            directive.at,
+            "what stands here does not take over the check from around it",
+            "leave `LuaInherit` out",
+        ),
+        ("httpprotocoloptions", _) if directive.words.iter().any(|word| word.eq_ignore_ascii_case("unsafe")) => report
+            .warn(
+                "apache-unsafe",
+                directive.at,
+                "requests that are not valid are passed on, and the service may read them otherwise than Apache",
+                "leave `Unsafe` out",
+            ),
+        ("requestheader", what) if is_identity(directive.argument(2)) && !early => {
+            let removes = what == "unset";
+            let message = if removes {
+                "this runs after the check, and removes what the sidecar says of the caller"
+            } else {
+                "what the sidecar says of the caller is replaced behind the check"
+            };
+            let rule = if removes { "apache-identity-removed" } else { "apache-identity-set" };
+            report.warn(rule, directive.at, message, "leave it out: the script does it, or end it with `early`");
+        }
+        ("requestheader", what) if what != "unset" => set(directive, early, written, report),
+        (name, _) if is_program(name) => report.warn(NOT_CHECKED, directive.at, PROGRAM, PROGRAM_HELP),
+        _ => {}
+    }
+}
+
+/// Whether a directive runs a program of `mod_lua` or `mod_perl` that may change a request or answer it.
+fn is_program(name: &str) -> bool {
+    let lua = name.starts_with("luahook") && !["luahookaccesschecker", "luahooklog"].contains(&name);
+    lua || ["luamaphandler", "luaquickhandler", "luaauthzprovider"].contains(&name)
+        || (name.starts_with("perl")
+            && name.ends_with("handler")
+            && !["perlloghandler", "perlcleanuphandler"].contains(&name))
+}
+
+/// A header that Apache writes into the request: before the check where it ends with `early`, else behind.
+fn set(directive: &Directive, early: bool, written: &Written, report: &mut Report<'_>) {
+    let (name, value) = (directive.argument(2), directive.argument(3));
+    let of_client = value.contains('%') || value.starts_with("expr=");
+    let own_host = value.contains("HTTP_HOST") || value.contains("SERVER_NAME") || value.contains("{Host}");
+    if !early && name.eq_ignore_ascii_case("host") && of_client && !own_host {
+        report.warn(
+            "apache-host-changed",
+            directive.at,
+            "the service gets another host than was checked, and the client may say which",
+            "leave it out",
+        );
+    }
+    if early && names_caller(name, value, &['%']) {
+        report.warn(
+            "apache-check-told",
+            directive.at,
+            &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+            "leave it out: the client's own is passed to the sidecar",
+        );
+    }
+    let of_client = if is_override(name) { of_client && !own_host } else { chosen::of_client_in(name, value, written) };
+    if !early && overrides(name, value, of_client) {
+        report.warn(
+            "apache-override-set",
+            directive.at,
+            &format!("`{name}` is set behind the check: some services take another request by it than was checked"),
+            "leave it out",
+        );
+    }
+}
+
+/// Whose word counts for the client's address.
+fn addresses(hosts: &[Host<'_>], report: &mut Report<'_>) {
+    let all: Vec<&Directive> = hosts.iter().flat_map(|host| &host.others).map(|found| found.directive).collect();
+    let lists =
+        ["remoteipinternalproxy", "remoteiptrustedproxy", "remoteipinternalproxylist", "remoteiptrustedproxylist"];
+    let named: Vec<&&Directive> = all.iter().filter(|line| lists.contains(&line.name())).collect();
+    let everybody = named.iter().find(|line| line.arguments().iter().any(|ip| is_everybody(ip))).map(|line| line.at);
+    let header = all.iter().find(|line| line.name() == "remoteipheader").map(|line| line.at);
+    if let Some(at) = everybody.or(header.filter(|_| named.is_empty())) {
+        report.warn(
+            "apache-trusts-everybody",
+            at,
+            "any client says itself which address it has, and the sidecar believes it",
+            "name the proxies in front with `RemoteIPInternalProxy`",
+        );
+    }
+}

@@ -1,0 +1,334 @@
+//! The way of a request through a site: what runs before the check, what behind it, and what around it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::answers::{self, normal};
+use crate::caddy::sites::Sites;
+use crate::caddy::{check, chosen, matcher, order, rest};
+use crate::directive::Directive;
+use crate::headers::{names_caller, overrides};
+use crate::report::{At, Report};
+use crate::{IDENTITY, TUNNEL, is_everybody, is_identity};
+
+/// How deep blocks and named routes may lie in one another.
+const DEEPEST: usize = 64;
+
+/// What has happened to a request so far.
+#[derive(Debug, Clone, Default)]
+struct State {
+    checked: bool,
+    /// Where its path or method was changed.
+    changed: Vec<At>,
+    /// Headers that were taken away.
+    removed: Vec<String>,
+    /// Whether upgrades were refused.
+    plain: bool,
+    /// Whether it was answered for sure.
+    ended: bool,
+}
+
+/// How many changes of a request are told: one is enough to look.
+const MOST_CHANGES: usize = 20;
+
+// === impl State ===
+
+impl State {
+    fn change(&mut self, at: At) {
+        if self.changed.len() < MOST_CHANGES {
+            self.changed.push(at);
+        }
+    }
+}
+
+struct Walk<'s, 'r, 'f> {
+    sites: &'s Sites,
+    /// Whether only a `forward_auth` that names the sidecar counts.
+    ours: bool,
+    /// Whether proxies in front are trusted everywhere.
+    trusted: bool,
+    /// In a route for errors.
+    errors: bool,
+    unknown: BTreeSet<String>,
+    /// The addresses of services.
+    services: HashSet<String>,
+    /// Placeholders that hold what a client wrote.
+    written: Vec<String>,
+    report: &'r mut Report<'f>,
+}
+
+/// Follows requests through all sites.
+pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
+    let servers = sites.options.iter().filter(|option| option.name() == "servers");
+    let trusted = servers.flat_map(Directive::body).any(|line| line.name() == "trusted_proxies");
+    let proxies = ["reverse_proxy", "php_fastcgi"].into_iter().flat_map(|name| sites.all(name));
+    let services = proxies.filter(|proxy| check::expanded(proxy).is_none()).flat_map(check::upstreams).map(normal);
+    let services = services.collect();
+    let mut walk = Walk {
+        sites,
+        ours,
+        trusted,
+        errors: false,
+        unknown: BTreeSet::new(),
+        services,
+        written: chosen::written(sites),
+        report,
+    };
+    let options = sites.options.iter().flat_map(Directive::body).filter(|line| line.name() == "trusted_proxies");
+    for line in options.chain(sites.all("trusted_proxies")) {
+        if line.arguments().iter().any(|network| is_everybody(network)) {
+            walk.report.warn(
+                "caddy-trusts-everybody",
+                line.at,
+                "any client says itself which address it has, and which host it asks for",
+                "name the proxies in front",
+            );
+        }
+    }
+    for site in &sites.sites {
+        walk.body(site.body(), State::default(), false, &[], 0);
+    }
+}
+
+// === impl Walk ===
+
+impl<'s> Walk<'s, '_, '_> {
+    /// Follows a request through a block; the outcome counts for what stands behind it.
+    fn body(
+        &mut self,
+        body: &'s [Directive],
+        mut state: State,
+        written: bool,
+        matchers: &[&'s Directive],
+        depth: usize,
+    ) -> State {
+        if depth > DEEPEST {
+            return state;
+        }
+        let mut known: Vec<&Directive> = matchers.to_vec();
+        known.extend(body.iter().filter(|line| line.name().starts_with('@')));
+        let lines = if written { body.iter().collect() } else { self.sites.order.sorted(body) };
+        for line in lines {
+            if state.ended && line.name() != "handle_errors" {
+                continue;
+            }
+            self.line(line, &mut state, written, &known, depth);
+        }
+        state
+    }
+
+    fn line(&mut self, line: &'s Directive, state: &mut State, written: bool, known: &[&'s Directive], depth: usize) {
+        let only = matcher(line);
+        match line.name() {
+            "forward_auth" if !self.ours || check::is_ours(line) => {
+                check::lint(line, &state.removed, self.trusted, &self.services, self.report);
+                state.checked = true;
+            }
+            "reverse_proxy" if check::expanded(line).is_some() => {
+                if let Some(wrong) = answers::wrong(&check::upstreams(line), &self.services) {
+                    let help = "name sidecars alone: `127.0.0.1:8180`";
+                    self.report.warn("caddy-wrong-address", line.at, &wrong, help);
+                }
+                self.report.not_checked(
+                    line.at,
+                    "the sidecar is asked by `reverse_proxy`: what becomes of its answers is not looked at",
+                    "write `forward_auth`, which comes to the same",
+                );
+                state.checked = true;
+            }
+            "reverse_proxy" | "php_fastcgi" => self.pass(line, state, known, depth),
+            "route" => {
+                let inner = self.body(line.body(), state.clone(), true, known, depth + 1);
+                if only.is_none() {
+                    *state = inner;
+                }
+            }
+            "invoke" => {
+                let route = self.sites.routes.get(rest(line).first().map_or("", String::as_str));
+                let inner = route.map(|route| self.body(route.body(), state.clone(), true, known, depth + 1));
+                if let (None, Some(inner)) = (only, inner) {
+                    *state = inner;
+                }
+            }
+            "handle" | "handle_path" => {
+                let mut inner = state.clone();
+                if line.name() == "handle_path" {
+                    inner.change(line.at);
+                }
+                self.body(line.body(), inner, false, known, depth + 1);
+            }
+            "handle_errors" => {
+                self.errors = true;
+                self.body(line.body(), State { plain: true, ..State::default() }, false, known, depth + 1);
+                self.errors = false;
+            }
+            "intercept" => {
+                for response in line.body().iter().filter(|inner| inner.name() == "handle_response") {
+                    self.body(response.body(), state.clone(), true, known, depth + 1);
+                }
+            }
+            "rewrite" | "uri" | "method" | "try_files" => state.change(line.at),
+            "request_header" => self.header(line, state, written),
+            "error" | "abort" | "respond" | "redir" | "file_server" => match only {
+                Some(name) if name.starts_with('@') => {
+                    state.plain |= known.iter().any(|matcher| matcher.name() == name && tells_upgrade(matcher));
+                }
+                Some(_) => {}
+                // `file_server` may pass on what it does not find
+                None => {
+                    state.ended |= !line.words.iter().any(|word| word == "pass_thru")
+                        && line.body().iter().all(|l| l.name() != "pass_thru")
+                }
+            },
+            name if !order::is_known(name) && self.unknown.insert(name.to_owned()) => self.report.not_checked(
+                line.at,
+                &format!("what the directive `{name}` makes of a request is not known here"),
+                "see that it changes neither method, path nor headers, and passes nothing on by itself",
+            ),
+            _ => {}
+        }
+    }
+
+    /// A request goes to the service.
+    fn pass(&mut self, line: &'s Directive, state: &State, known: &[&'s Directive], depth: usize) {
+        if !state.checked {
+            let (rule, message) = if self.errors {
+                (
+                    "caddy-error-route",
+                    "where the check fails, as it does when the sidecar is gone, this passes the request on unchecked",
+                )
+            } else {
+                (
+                    "caddy-unchecked",
+                    "requests reach the service here without `forward_auth` in front: they are not checked",
+                )
+            };
+            let help = "put `forward_auth` in front of it, inside one `route`; what is to be open is `public: true` in the route \
+                        file";
+            let help = if self.errors { "answer errors with `respond`, `redir` or files" } else { help };
+            self.report.missing(rule, line.at, message, help);
+            return;
+        }
+        for at in &state.changed {
+            self.report.warn(
+                "caddy-path-rewritten",
+                *at,
+                "the path or the method is rewritten, so the sidecar and the service may see different ones",
+                "let the service have the request as it was sent, and write routes for what the client sends",
+            );
+        }
+        if !state.plain {
+            self.report.missing(
+                "caddy-upgrade",
+                line.at,
+                TUNNEL,
+                "refuse others than `websocket` in front of it, inside the `route`: `@upgrade { header Upgrade *` and \
+                 `not header_regexp Upgrade (?i)^websocket$ }` with `error @upgrade 403`",
+            );
+        }
+        chosen::upstreams(line, &self.written, self.report);
+        let mut host = false;
+        for inner in line.body() {
+            match inner.name() {
+                "rewrite" | "method" => self.report.warn(
+                    "caddy-path-rewritten",
+                    inner.at,
+                    "the service gets another path or method than was checked",
+                    "let the service have the request as it was sent",
+                ),
+                "header_up" => {
+                    host |= inner.argument(1).eq_ignore_ascii_case("x-forwarded-host");
+                    identity(inner, inner.arguments(), true, self.report);
+                    overridden(inner, inner.arguments(), &self.written, self.report);
+                }
+                "handle_response" => {
+                    self.body(inner.body(), State { ended: false, ..state.clone() }, true, known, depth + 1);
+                }
+                _ => {}
+            }
+        }
+        let own = line.body().iter().any(|inner| inner.name() == "trusted_proxies");
+        if (self.trusted || own) && !host {
+            self.report.warn(
+                "caddy-forwarded-host",
+                line.at,
+                "a trusted proxy says in `X-Forwarded-Host` which host the service goes by, and another was checked",
+                "set `header_up X-Forwarded-Host {http.request.hostport}` here too",
+            );
+        }
+    }
+
+    fn header(&mut self, line: &Directive, state: &mut State, written: bool) {
+        let words = rest(line);
+        let Some(name) = words.first() else { return };
+        if let Some(gone) = name.strip_prefix('-')
+            && matcher(line).is_none()
+        {
+            state.plain |= gone.eq_ignore_ascii_case("upgrade");
+            if !state.checked {
+                state.removed.push(gone.to_owned());
+            }
+        }
+        if state.checked {
+            identity(line, words, written, self.report);
+            overridden(line, words, &self.written, self.report);
+        } else if names_caller(name.trim_start_matches('+'), words.get(1).map_or("", String::as_str), &['{']) {
+            let help = "leave it out: the client's own is passed to the sidecar";
+            self.report.warn("caddy-check-told", line.at, &check::fixed(name), help);
+        }
+    }
+}
+
+/// A header that says who asks, changed behind the check.
+fn identity(line: &Directive, words: &[String], written: bool, report: &mut Report<'_>) {
+    let Some(name) = words.first() else { return };
+    let bare = name.trim_start_matches(['-', '+', '?']);
+    let taken = name.starts_with('-');
+    let is_ours = is_identity(bare) || (bare.contains('*') && IDENTITY.iter().any(|name| check::removes(bare, name)));
+    if !is_ours {
+        return;
+    }
+    if taken {
+        let sorted = if written { "" } else { "; outside of a `route` block directives are sorted" };
+        report.warn(
+            "caddy-identity-removed",
+            line.at,
+            &format!("this runs after the check, and removes what the sidecar says of the caller{sorted}"),
+            "put it in front of `forward_auth`, and both into `route { ... }`",
+        );
+    } else {
+        report.warn(
+            "caddy-identity-set",
+            line.at,
+            &format!("`{bare}` is set behind the check, and not by the sidecar"),
+            "leave it out: `copy_headers` sets it",
+        );
+    }
+}
+
+/// A header by which the service takes another request than was checked, set behind the check.
+fn overridden(line: &Directive, words: &[String], written: &[String], report: &mut Report<'_>) {
+    let Some((name, value)) = words.split_first() else { return };
+    let (name, value) = (name.trim_start_matches(['+', '?']), value.first().map_or("", String::as_str));
+    if name.eq_ignore_ascii_case("host") && chosen::of_client(value, written) {
+        report.warn(
+            "caddy-override-set",
+            line.at,
+            "the client says in another header which host the service gets, and another was checked",
+            "leave it out, or let `map` choose among the hosts that it lists",
+        );
+    }
+    let of_client = chosen::of_client_in(name, value, written);
+    if !name.starts_with('-') && overrides(name, value, of_client) {
+        report.warn(
+            "caddy-override-set",
+            line.at,
+            &format!("`{name}` is set behind the check: some services take another request by it than was checked"),
+            "leave it out",
+        );
+    }
+}
+
+/// Whether a matcher looks at `Upgrade`.
+fn tells_upgrade(matcher: &Directive) -> bool {
+    matcher.words.iter().any(|word| word.eq_ignore_ascii_case("upgrade")) || matcher.body().iter().any(tells_upgrade)
+}

@@ -1,0 +1,65 @@
+//! Filters of connections: what reads or passes on bytes beside HTTP. Those that are not known may lead to a service.
+
+use serde_json::Value;
+
+use crate::NOT_CHECKED;
+use crate::envoy::is_manager;
+use crate::envoy::others::kind;
+use crate::node::Node;
+use palisade_engine::model::Diagnostic;
+
+/// Filters that lead to no service by themselves, or that are looked at elsewhere.
+const NETWORK: &[&str] = &[
+    "client_ssl_auth",
+    "connection_limit",
+    "direct_response",
+    "echo",
+    "ext_authz",
+    "geoip",
+    "http_connection_manager",
+    "local_ratelimit",
+    "mongo_proxy",
+    "mysql_proxy",
+    "postgres_proxy",
+    "ratelimit",
+    "rbac",
+    "set_filter_state",
+    "tcp_proxy",
+    "zookeeper_proxy",
+];
+
+/// Filters of listeners that only look at how a connection begins.
+const LISTENER: &[&str] =
+    &["http_inspector", "local_ratelimit", "original_dst", "original_src", "proxy_protocol", "tls_inspector"];
+
+pub(super) fn lint(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let chains = |value: &Value| ["filter_chains", "default_filter_chain"].iter().any(|key| value.get(key).is_some());
+    for listener in root.all(&chains) {
+        for chain in listener.list("filter_chains").into_iter().chain(listener.get("default_filter_chain")) {
+            for filter in chain.list("filters") {
+                let manager = filter.get("typed_config").is_some_and(|config| is_manager(config.value));
+                if !manager && !NETWORK.contains(&kind(&filter, ".network.")) {
+                    not_known(&filter, findings);
+                }
+            }
+        }
+    }
+    for listener in root.all(&|value| value.get("listener_filters").is_some_and(Value::is_array)) {
+        for filter in listener.list("listener_filters") {
+            if !LISTENER.contains(&kind(&filter, ".listener.")) {
+                not_known(&filter, findings);
+            }
+        }
+    }
+}
+
+/// Reports a filter, unless Envoy reads it from elsewhere: that is reported where it is named.
+fn not_known(filter: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    if filter.get("config_discovery").is_none() {
+        findings.push(filter.warning(
+            NOT_CHECKED,
+            format!("where the filter `{}` leads to is not known here", filter.text("name")),
+            "see that it passes nothing on to a service whose requests are checked elsewhere",
+        ));
+    }
+}

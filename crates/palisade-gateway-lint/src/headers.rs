@@ -1,0 +1,106 @@
+//! Which headers of a request the sidecar decides by, and must see as the service gets them: used for every gateway.
+
+use crate::{IDENTITY, is_identity};
+use palisade_routes::{forwarded, overrides, same_name};
+
+/// Headers that say who asks.
+const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// Headers that the sidecar reads to refuse a request: another host, a form, an upgrade.
+const READ: [&str; 4] = ["forwarded", "content-type", "content-encoding", "upgrade"];
+
+/// Parameters of FastCGI and its kin of which services put the URL of a request together.
+pub(super) const URL: &[&str] = &[
+    "DOCUMENT_URI",
+    "HTTPS",
+    "PATH_INFO",
+    "PATH_TRANSLATED",
+    "QUERY_STRING",
+    "REQUEST_SCHEME",
+    "REQUEST_URI",
+    "SCRIPT_FILENAME",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
+];
+
+/// The header by which Frappe takes another site, as others take another host.
+const SITE: &str = "x-frappe-site-name";
+
+/// Whether a header says who asks.
+pub(super) fn is_credential(header: &str) -> bool {
+    CREDENTIALS.iter().any(|name| header.eq_ignore_ascii_case(name))
+}
+
+/// Whether services take another method, path or host by a header.
+pub(super) fn is_override(header: &str) -> bool {
+    overrides::headers().chain(["forwarded", SITE]).any(|name| same_name(header, name))
+}
+
+/// Whether writing this into the request makes the service take another method, path or host than was checked, or put
+/// another URL together. A fixed path, host or part of a URL is the author's own; a method never is the client's.
+pub(super) fn overrides(header: &str, value: &str, from_client: bool) -> bool {
+    let client_says = from_client && (is_override(header) || forwarded::part(header).is_some());
+    !value.is_empty() && (client_says || overrides::is_method_header(header))
+}
+
+/// Whether a header may be written from another one that the sidecar sees, and refuses for the same: both name the scheme
+/// of a URL, or both its port.
+pub(super) fn is_held_to_the_same(header: &str, read: &str) -> bool {
+    forwarded::part(header).is_some_and(|part| forwarded::part(read) == Some(part))
+}
+
+/// Whether the sidecar must see a header where the service does. It never reads the exact names of its own headers.
+pub(super) fn must_be_seen(header: &str) -> bool {
+    let own = IDENTITY.iter().any(|name| header.eq_ignore_ascii_case(name));
+    let read = READ.iter().any(|name| header.eq_ignore_ascii_case(name));
+    (is_identity(header) && !own) || is_override(header) || is_credential(header) || read
+}
+
+/// A header that must be seen and that a pattern takes away, if there is one. Of twins of the sidecar's own headers two
+/// spellings stand for all.
+pub(super) fn hidden_by(matches: &dyn Fn(&str) -> bool) -> Option<String> {
+    let twins = IDENTITY
+        .iter()
+        .flat_map(|name| ['.', '_'].map(|mark| name.to_ascii_lowercase().replace('-', &mark.to_string())));
+    let names = overrides::headers().chain([SITE]).chain(CREDENTIALS).chain(READ).map(str::to_owned);
+    names.chain(twins).find(|name| matches(name))
+}
+
+/// Whether a header that says who asks is given a text of the gateway's own: every caller is that one then.
+pub(super) fn names_caller(header: &str, value: &str, variables: &[char]) -> bool {
+    is_credential(header) && !value.is_empty() && !value.contains(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sidecar_decides_by_must_be_seen() {
+        for name in ["X_Palisade_Principal", "x.palisade.token", "X-HTTP-Method-Override", "x.original.url", "Cookie"] {
+            assert!(must_be_seen(name), "{name}");
+            assert!(hidden_by(&|known| same_name(known, &name.to_ascii_lowercase())).is_some(), "{name}");
+        }
+        for name in ["X-Palisade-Principal", "X-Request-ID", "X-Original-URI", "Connection", "Content-Length"] {
+            assert!(!must_be_seen(name), "{name}");
+            assert!(hidden_by(&|known| known.eq_ignore_ascii_case(name)).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_writes_is_weighed() {
+        assert!(overrides("X-HTTP-Method-Override", "DELETE", false));
+        assert!(!overrides("X-HTTP-Method-Override", "", true));
+        assert!(overrides("X-Original-URL", "$arg_u", true));
+        assert!(!overrides("X-Forwarded-Host", "app.test", false));
+        assert!(overrides("X-Forwarded-Proto", "$arg_p", true));
+        assert!(!overrides("X-Forwarded-Prefix", "/api", false));
+        assert!(!overrides("X-User", "$arg_u", true));
+        assert!(is_held_to_the_same("X-Forwarded-Proto", "x_scheme"));
+        assert!(!is_held_to_the_same("X-Forwarded-Port", "X-Scheme"));
+        assert!(!is_held_to_the_same("X-Forwarded-Host", "X-Forwarded-Host"));
+        assert!(names_caller("Authorization", "Bearer abc", &['$']));
+        assert!(!names_caller("Authorization", "Bearer $cookie_token", &['$']));
+    }
+}

@@ -1,0 +1,140 @@
+//! What is known of a whole configuration, found once: there may be thousands of locations that ask for it.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::answers::normal;
+use crate::directive::Directive;
+use crate::nginx::scope::{Block, Server, walk};
+use crate::nginx::target::{Target, names, of_sidecar, resolved};
+use crate::nginx::{chosen, pass};
+
+/// Whether a `listen` makes its server the one for hosts that no server names.
+fn is_default(listen: &Directive) -> bool {
+    listen.arguments().iter().any(|word| matches!(word.as_str(), "default_server" | "default"))
+}
+
+/// Whether a header is set to what it was, with what is put beside that.
+pub(super) fn keeps(set: &Directive) -> bool {
+    names(set.argument(2), &format!("http_{}", set.argument(1).to_ascii_lowercase().replace('-', "_")))
+}
+
+/// What is known of a whole configuration.
+#[derive(Default)]
+pub(super) struct Known<'t> {
+    /// The servers of each `upstream`.
+    upstreams: HashMap<&'t str, Vec<&'t str>>,
+    /// Each `map` by the name of what it sets.
+    maps: HashMap<&'t str, Vec<&'t Directive>>,
+    /// Patterns of all maps, each with what it is held against.
+    patterns: Vec<(&'t str, &'t str)>,
+    /// Addresses at which some server is the default one.
+    defaults: HashSet<&'t str>,
+    /// Checks of which some service goes by the host of the request, by [`Block::key`].
+    hosts: HashSet<*const Directive>,
+    /// Headers that some check has instead of the client's own, in small letters.
+    hidden: HashSet<String>,
+    /// Where services are.
+    pub(super) services: HashSet<String>,
+    /// Locations that ask the sidecar, by [`Block::key`].
+    checks: HashSet<*const Directive>,
+    /// Whether each of them tells the sidecar of an upgrade.
+    pub(super) upgrades_told: bool,
+    /// Headers that every location sets for its service, in small letters: a client's own reaches none.
+    pub(super) replaced: HashSet<String>,
+}
+
+// === impl Known ===
+
+impl<'t> Known<'t> {
+    pub(super) fn read(tree: &'t [Directive], servers: &[Server<'t>], checks: &[&Block<'t>]) -> Self {
+        let mut known = Self::default();
+        walk(tree, &mut |directive, _| match directive.name() {
+            "upstream" => {
+                let servers = directive.body().iter().filter(|line| line.name() == "server");
+                known.upstreams.entry(directive.argument(1)).or_default().extend(servers.map(|line| line.argument(1)));
+            }
+            "map" => {
+                known.maps.entry(directive.argument(2).trim_start_matches('$')).or_default().push(directive);
+                let patterns = directive.body().iter().map(Directive::name).filter(|key| key.starts_with('~'));
+                known.patterns.extend(patterns.map(|pattern| (pattern, directive.argument(1))));
+            }
+            "listen" if is_default(directive) => _ = known.defaults.insert(directive.argument(1)),
+            _ => {}
+        });
+        known.checks = checks.iter().map(|check| check.key()).collect();
+        known.upgrades_told = checks.iter().all(|check| {
+            check.header("proxy_set_header", "Upgrade").is_some_and(|told| names(told.argument(2), "$http_upgrade"))
+        });
+        let set = checks.iter().flat_map(|check| check.all("proxy_set_header"));
+        known.hidden = set.filter(|set| !keeps(set)).map(|set| set.argument(1).to_ascii_lowercase()).collect();
+        let mut replaced: Option<HashSet<String>> = None;
+        for (server, block) in servers.iter().flat_map(|server| server.blocks.iter().map(move |block| (server, block)))
+        {
+            let Some(pass) = pass::passes(block).filter(|_| !known.is_check(block)) else { continue };
+            for url in resolved(pass.argument(1), block) {
+                let services: Vec<String> =
+                    known.addresses(Target::read(&url).host).iter().map(|to| normal(to)).collect();
+                known.services.extend(services);
+            }
+            let ask = block.asks().filter(|_| pass::follows_host(block, pass, &known));
+            if let Some(check) = ask.and_then(|ask| chosen(server, ask.argument(1))) {
+                known.hosts.insert(check.key());
+            }
+            let set = pass::headers(block, pass);
+            match &mut replaced {
+                Some(replaced) => replaced.retain(|name| set.contains(name)),
+                None => replaced = Some(set),
+            }
+        }
+        known.replaced = replaced.unwrap_or_default();
+        known
+    }
+
+    /// Whether a block asks the sidecar.
+    pub(super) fn is_check(&self, block: &Block<'_>) -> bool {
+        self.checks.contains(&block.key()) || of_sidecar(block)
+    }
+
+    /// Whether a block answers an `auth_request`.
+    pub(super) fn answers_one(&self, block: &Block<'_>) -> bool {
+        self.checks.contains(&block.key())
+    }
+
+    /// Whether the sidecar does not see a header as a client sent it, which is named as in a variable.
+    pub(super) fn hides(&self, name: &str) -> bool {
+        self.hidden.contains(&name.replace('_', "-"))
+    }
+
+    /// Whether a service whose requests a block asks about goes by the host of the request.
+    pub(super) fn goes_by_host(&self, check: &Block<'_>) -> bool {
+        self.hosts.contains(&check.key())
+    }
+
+    /// The one name by which requests come to the server of a block, if another server gets those for all other names.
+    pub(super) fn only_name(&self, block: &Block<'t>) -> Option<&'t str> {
+        let [names] = block.all("server_name")[..] else { return None };
+        let [name] = names.arguments() else { return None };
+        let listens = block.all("listen");
+        let others = |listen: &&Directive| !is_default(listen) && self.defaults.contains(listen.argument(1));
+        let plain = !name.is_empty() && !name.contains(['*', '~', '_', '$']) && !name.starts_with('.');
+        (plain && !listens.is_empty() && listens.iter().all(others)).then_some(name)
+    }
+
+    /// What a host stands for: the servers of the `upstream` of that name, or itself.
+    pub(super) fn addresses<'h>(&self, host: &'h str) -> Vec<&'h str>
+    where
+        't: 'h,
+    {
+        self.upstreams.get(host).cloned().unwrap_or_else(|| vec![host])
+    }
+
+    /// The patterns of all maps, each with what it is held against.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = (&'t str, &'t str)> {
+        self.patterns.iter().copied()
+    }
+
+    /// The maps that set a variable.
+    pub(super) fn maps(&self, variable: &str) -> &[&'t Directive] {
+        self.maps.get(variable).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,105 @@
+//! The middleware that asks the sidecar.
+
+use std::collections::HashSet;
+
+use crate::node::Node;
+use crate::traefik::model::names;
+use crate::{IDENTITY, TUNNEL, answers, wrong_address};
+use palisade_engine::model::Diagnostic;
+
+/// Where the sidecar answers forward authentication.
+const ENDPOINT: &str = "/gateway/forward";
+
+/// Whether a middleware asks the sidecar, as its address says.
+pub(super) fn is_ours(node: &Node<'_>) -> bool {
+    node.get("forwardauth").is_some_and(|config| {
+        let address = config.text("address");
+        address.contains("/gateway/")
+            || address.contains("palisade")
+            || [":8180", ":8181", ":9191"].iter().any(|p| address.contains(p))
+    })
+}
+
+pub(super) fn lint(node: &Node<'_>, services: &HashSet<String>, findings: &mut Vec<Diagnostic>) {
+    let Some(config) = node.get("forwardauth") else { return };
+    let address = config.get("address");
+    if let Some(wrong) = wrong_address(config.text("address"), ENDPOINT, "8180") {
+        let at = address.as_ref().unwrap_or(&config);
+        findings.push(at.warning(
+            "traefik-wrong-address",
+            wrong,
+            "set `address: \"http://127.0.0.1:8180/gateway/forward\"`",
+        ));
+    }
+    let url = config.text("address");
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?']).next().unwrap_or_default();
+    if let Some(wrong) = answers::wrong(&[host], services) {
+        let at = address.as_ref().unwrap_or(&config);
+        findings.push(at.warning(
+            "traefik-wrong-address",
+            wrong,
+            "name the sidecar: `http://127.0.0.1:8180/gateway/forward`",
+        ));
+    }
+    for (key, rule, message, help) in [
+        (
+            "trustforwardheader",
+            "traefik-trust-forward-header",
+            "what a client says in `X-Forwarded-*` may be passed to the sidecar",
+            "set `trustForwardHeader: false`",
+        ),
+        (
+            "authresponseheadersregex",
+            "traefik-response-regex",
+            "a pattern takes more headers from the sidecar than the service expects",
+            "list them in `authResponseHeaders`",
+        ),
+        (
+            "authrequestheaders",
+            "traefik-request-headers",
+            "the sidecar refuses twins of its own headers (`X_Palisade_Principal`) only where it sees them",
+            "leave `authRequestHeaders` out, so that it sees all headers",
+        ),
+    ] {
+        let Some(set) = config.get(key) else { continue };
+        if key != "trustforwardheader" || config.is_true(key) {
+            findings.push(set.warning(rule, message, help));
+        }
+    }
+    let copied = names(&config, "authresponseheaders");
+    let copies = |name: &str| copied.iter().any(|copied| copied.name.eq_ignore_ascii_case(name));
+    let list = config.get("authresponseheaders");
+    let at = list.as_ref().unwrap_or(&config);
+    let missing: Vec<String> = IDENTITY.iter().filter(|name| !copies(name)).map(|name| format!("`{name}`")).collect();
+    if !missing.is_empty() {
+        findings.push(at.warning(
+            "traefik-identity-headers",
+            format!("{} of the sidecar do not reach the service, and the client's own do", missing.join(", ")),
+            "list them in `authResponseHeaders`",
+        ));
+    }
+    if !copies("Upgrade") {
+        findings.push(at.warning(
+            "traefik-upgrade",
+            TUNNEL,
+            "add `Upgrade` to `authResponseHeaders`: the sidecar names the upgrade that a route allows, and any other is \
+             taken away",
+        ));
+    }
+    if let Some(body) = config.get("forwardbody").filter(|_| config.is_true("forwardbody")) {
+        if !config.is_true("preserverequestmethod") {
+            findings.push(body.warning(
+                "traefik-body-method",
+                "the check is a `GET` with a body, which whatever stands in between may drop",
+                "set `preserveRequestMethod: true`",
+            ));
+        }
+        if config.get("maxbodysize").is_none() {
+            findings.push(body.warning(
+                "traefik-body-size",
+                "bodies of any size are kept in memory for the check",
+                "set `maxBodySize`; a larger one is answered with 401",
+            ));
+        }
+    }
+}

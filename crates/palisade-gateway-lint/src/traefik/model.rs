@@ -1,0 +1,308 @@
+//! What Traefik knows after it has read everything: entry points, middlewares, routers, services.
+
+use crate::node::Node;
+
+/// An entry point.
+#[derive(Debug)]
+pub(super) struct EntryPoint<'d> {
+    pub(super) node: Node<'d>,
+    pub(super) middlewares: Vec<Name<'d>>,
+    /// Whether everything that comes in is sent to another entry point.
+    pub(super) redirects: bool,
+    pub(super) default: bool,
+}
+
+/// A name in a list, and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Name<'d> {
+    pub(super) name: String,
+    pub(super) node: Node<'d>,
+}
+
+/// A router of HTTP.
+#[derive(Debug)]
+pub(super) struct Router<'d> {
+    pub(super) name: String,
+    pub(super) node: Node<'d>,
+    pub(super) middlewares: Vec<Name<'d>>,
+    pub(super) entry_points: Vec<String>,
+    pub(super) service: String,
+    pub(super) tls: bool,
+    /// Where its middlewares are looked for first.
+    pub(super) provider: Provider,
+}
+
+/// Who told of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Provider {
+    File,
+    Labels,
+    Kubernetes,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub(super) struct Model<'d> {
+    pub(super) entry_points: Vec<(String, EntryPoint<'d>)>,
+    pub(super) middlewares: Vec<(String, Node<'d>)>,
+    pub(super) routers: Vec<Router<'d>>,
+    /// Hosts with ports that HTTP goes to.
+    pub(super) servers: Vec<String>,
+    /// Routers of TCP, with the addresses that they lead to.
+    pub(super) tcp: Vec<(Node<'d>, Vec<String>)>,
+    /// Services that get another host.
+    pub(super) rehosted: Vec<Node<'d>>,
+    /// Objects of which is not known what they do.
+    pub(super) unknown: Vec<Node<'d>>,
+    /// Providers that make a router for each container that does not forbid it.
+    pub(super) exposed: Vec<Node<'d>>,
+    /// Providers by their names, but the one of files.
+    pub(super) providers: Vec<(&'d str, Node<'d>)>,
+    /// Whether labels of containers, or what one is started with, were read.
+    pub(super) labelled: bool,
+    /// Whether objects of Kubernetes were read.
+    pub(super) cluster: bool,
+}
+
+/// The list of names below a key, which may be one text with commas.
+pub(super) fn names<'d>(node: &Node<'d>, key: &str) -> Vec<Name<'d>> {
+    let Some(list) = node.get(key) else { return Vec::new() };
+    let split = |node: &Node<'d>| {
+        let text = node.value.as_str().unwrap_or_default();
+        text.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
+    };
+    let one =
+        |node: &Node<'d>| split(node).into_iter().map(|name| Name { name, node: node.clone() }).collect::<Vec<_>>();
+    if list.value.is_string() {
+        return one(&list);
+    }
+    list.items()
+        .iter()
+        .flat_map(|item| match item.get("name") {
+            // as Kubernetes names them
+            Some(name) => one(&name)
+                .into_iter()
+                .map(|Name { name, node }| {
+                    let space = item.text("namespace");
+                    Name {
+                        name: if space.is_empty() { name } else { format!("{}/{name}", space.to_ascii_lowercase()) },
+                        node,
+                    }
+                })
+                .collect(),
+            None => one(item),
+        })
+        .collect()
+}
+
+// === impl Model ===
+
+impl<'d> Model<'d> {
+    /// Adds what a document says.
+    pub(super) fn add(&mut self, root: &Node<'d>, provider: Provider) {
+        self.entry_points(root);
+        self.providers(root);
+        self.labelled |= provider == Provider::Labels;
+        if root.get("kind").is_some() {
+            self.cluster = true;
+            self.kubernetes(root);
+        } else {
+            self.dynamic(root, provider);
+        }
+    }
+
+    /// Who else tells Traefik of routers.
+    fn providers(&mut self, root: &Node<'d>) {
+        for (name, node) in root.get("providers").map(|all| all.members()).unwrap_or_default() {
+            let off = node.value == false || node.value == "false";
+            // `file` is read, and the others are no providers
+            if off || matches!(name, "file" | "providersthrottleduration" | "precedence") {
+                continue;
+            }
+            if ["docker", "swarm", "ecs", "nomad", "consulcatalog"].contains(&name) {
+                let shy = node.get("exposedbydefault").is_some_and(|_| !node.is_true("exposedbydefault"));
+                self.exposed.extend((!shy).then(|| node.clone()));
+            }
+            self.providers.push((name, node));
+        }
+    }
+
+    fn entry_points(&mut self, root: &Node<'d>) {
+        for (name, node) in root.get("entrypoints").map(|points| points.members()).unwrap_or_default() {
+            let http = node.get("http");
+            let redirect = node.way(&["http", "redirections", "entrypoint", "to"]);
+            self.entry_points.push((
+                name.to_owned(),
+                EntryPoint {
+                    middlewares: http.map(|http| names(&http, "middlewares")).unwrap_or_default(),
+                    redirects: redirect.is_some(),
+                    default: node.is_true("asdefault"),
+                    node,
+                },
+            ));
+        }
+    }
+
+    fn dynamic(&mut self, root: &Node<'d>, provider: Provider) {
+        let members = |way: &[&str]| root.way(way).map(|node| node.members()).unwrap_or_default();
+        for (name, node) in members(&["http", "middlewares"]) {
+            self.middlewares.push((name.to_ascii_lowercase(), node));
+        }
+        for (name, node) in members(&["http", "routers"]) {
+            self.routers.push(Router {
+                name: name.to_owned(),
+                middlewares: names(&node, "middlewares"),
+                entry_points: names(&node, "entrypoints").into_iter().map(|name| name.name).collect(),
+                service: node.text("service").to_owned(),
+                tls: node.get("tls").is_some_and(|tls| tls.value.is_object() || node.is_true("tls")),
+                provider,
+                node,
+            });
+        }
+        for (_, node) in members(&["http", "services"]) {
+            let balancer = node.get("loadbalancer");
+            let host = balancer.as_ref().and_then(|balancer| balancer.get("passhostheader"));
+            self.rehosted.extend(host.filter(|_| !balancer.is_some_and(|balancer| balancer.is_true("passhostheader"))));
+            for server in node.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default() {
+                let url = server.text("url");
+                let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+                self.servers.push(host.split('/').next().unwrap_or_default().to_owned());
+            }
+        }
+        let services = members(&["tcp", "services"]);
+        for (_, node) in members(&["tcp", "routers"]) {
+            let service = node.text("service").to_ascii_lowercase();
+            let targets = services.iter().filter(|(name, _)| **name == *service).flat_map(|(_, service)| {
+                let servers = service.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default();
+                servers.iter().map(|server| server.text("address").to_owned()).collect::<Vec<_>>()
+            });
+            let targets = targets.collect();
+            self.tcp.push((node, targets));
+        }
+    }
+
+    /// Objects of Kubernetes.
+    fn kubernetes(&mut self, root: &Node<'d>) {
+        let kind = root.text("kind");
+        if kind.ends_with("List") {
+            for item in root.list("items") {
+                self.kubernetes(&item);
+            }
+            return;
+        }
+        let name = root.way(&["metadata", "name"]).and_then(|name| name.value.as_str()).unwrap_or_default();
+        let name = name.to_ascii_lowercase();
+        let Some(spec) = root.get("spec") else {
+            if !HARMLESS.contains(&kind) {
+                self.unknown.push(root.clone());
+            }
+            return;
+        };
+        let of = |node: &Node<'d>, key: &str| node.list(key).first().map(|one| one.text("name")).unwrap_or_default();
+        let router = |node: Node<'d>, middlewares: Vec<Name<'d>>, service: &str| Router {
+            name: name.clone(),
+            middlewares,
+            entry_points: names(&spec, "entrypoints").into_iter().map(|name| name.name).collect(),
+            service: service.to_owned(),
+            tls: spec.get("tls").is_some(),
+            provider: Provider::Kubernetes,
+            node,
+        };
+        match kind {
+            "Middleware" => self.middlewares.push((name, spec)),
+            "IngressRoute" => {
+                let routes = spec.list("routes").into_iter();
+                self.routers.extend(routes.map(|node| {
+                    let (middlewares, service) = (names(&node, "middlewares"), of(&node, "services"));
+                    router(node, middlewares, service)
+                }));
+            }
+            "Ingress" if is_of_another(root, &spec) => {}
+            "Ingress" => {
+                let key = "traefik.ingress.kubernetes.io/router.middlewares";
+                let middlewares =
+                    root.way(&["metadata", "annotations"]).map(|notes| names(&notes, key)).unwrap_or_default();
+                let service = spec
+                    .all(&|value| value.get("service").is_some())
+                    .first()
+                    .and_then(|backend| backend.get("service").map(|service| service.text("name")))
+                    .unwrap_or_default();
+                self.routers.push(router(spec.clone(), middlewares, service));
+            }
+            "HTTPRoute" | "GRPCRoute" => {
+                for rule in spec.list("rules") {
+                    let filters = rule.list("filters");
+                    self.unknown.extend(rule.list("backendrefs").iter().flat_map(|to| to.list("filters")));
+                    let only_redirects = rule.list("backendrefs").is_empty()
+                        && filters.iter().any(|filter| filter.text("type") == "RequestRedirect");
+                    let middlewares = filters
+                        .iter()
+                        .filter_map(|filter| filter.get("extensionref"))
+                        .map(|node| Name { name: node.text("name").to_ascii_lowercase(), node })
+                        .collect();
+                    if !only_redirects {
+                        let service = of(&rule, "backendrefs");
+                        self.routers.push(router(rule, middlewares, service));
+                    }
+                    // what is written there counts as in a middleware, which is not looked at
+                    let rewrites = filters.into_iter().filter(|filter| {
+                        matches!(filter.text("type"), "URLRewrite" | "RequestHeaderModifier" | "RequestMirror")
+                    });
+                    self.unknown.extend(rewrites);
+                }
+            }
+            "IngressRouteTCP" => {
+                for node in spec.list("routes") {
+                    let services = node.list("services").iter().map(|to| to.text("name").to_owned()).collect();
+                    self.tcp.push((node, services));
+                }
+            }
+            kind if !HARMLESS.contains(&kind) => self.unknown.push(root.clone()),
+            _ => {}
+        }
+    }
+}
+
+/// Whether an `Ingress` is of another controller, as its class or the older annotation says.
+fn is_of_another(root: &Node<'_>, spec: &Node<'_>) -> bool {
+    let annotation = root.way(&["metadata", "annotations", "kubernetes.io/ingress.class"]);
+    let annotation = annotation.and_then(|class| class.value.as_str()).unwrap_or_default();
+    [spec.text("ingressclassname"), annotation].iter().any(|class| !class.is_empty() && !class.contains("traefik"))
+}
+
+/// Objects of Kubernetes that lead no requests to a service by themselves. What runs Traefik is looked at elsewhere.
+const HARMLESS: &[&str] = &[
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ConfigMap",
+    "CronJob",
+    "CustomResourceDefinition",
+    "DaemonSet",
+    "Deployment",
+    "Endpoints",
+    "Gateway",
+    "GatewayClass",
+    "HorizontalPodAutoscaler",
+    "IngressClass",
+    "IngressRouteUDP",
+    "Job",
+    "Kustomization",
+    "MiddlewareTCP",
+    "Namespace",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "Pod",
+    "PodDisruptionBudget",
+    "ReferenceGrant",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "ServersTransport",
+    "ServersTransportTCP",
+    "Service",
+    "ServiceAccount",
+    "StatefulSet",
+    "TLSOption",
+    "TLSStore",
+    "TraefikService",
+];

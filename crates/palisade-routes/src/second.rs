@@ -1,0 +1,218 @@
+//! Second ways into one service: a wide public route may take them for pages of its own.
+
+use crate::pattern::{Form, Part};
+use crate::questions::meet;
+use crate::read::Kind;
+use crate::route::{Effect, Route};
+use crate::table::RouteTable;
+use palisade_engine::model::Diagnostic;
+
+/// Beginnings of paths behind which some services find the same pages again.
+const WAYS: &[&[&str]] = &[
+    &["index.php"],
+    &["public", "index.php"],
+    &["app.php"],
+    &["app_dev.php"],
+    &["cgi-bin"],
+    &["_next", "data"],
+    &["page-data"],
+    &["VirtualHostBase"],
+    &["++api++"],
+];
+
+/// What stands behind the path of a page where some services give its data.
+const LEAVES: &[&str] = &["__data.json", "q-data.json", "_payload.json"];
+
+/// How many pairs of routes are compared.
+const MOST_PAIRS: usize = 5_000_000;
+
+/// Asks of each public route that takes everything below a path, beside routes that are checked there, whether its service
+/// has a second way to these.
+pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
+    let routes = || table.routes().iter().filter(|route| route.kind == Kind::Mapped);
+    let wide = |route: &&Route| {
+        matches!(route.effect, Effect::Public) && matches!(route.pattern.parts.last(), Some(Part::Rest(_)))
+    };
+    let mut left = MOST_PAIRS;
+    let mut asked: Vec<Diagnostic> = Vec::new();
+    for public in routes().filter(wide) {
+        // the first of a file is enough to ask
+        let known = asked.iter().any(|one| one.origin == public.origin);
+        left = left.saturating_sub(table.routes().len());
+        if known || left == 0 {
+            continue;
+        }
+        let before = &public.pattern.parts[..public.pattern.parts.len() - 1];
+        let below = |route: &&Route| meet(&public.hosts, &route.hosts) && route.pattern.parts.starts_with(before);
+        let checked = |route: &Route| matches!(route.effect, Effect::Checks { .. });
+        let Some(hidden) = routes().filter(below).find(|route| checked(route)) else { continue };
+        let others: Vec<&Route> =
+            routes().filter(below).filter(|route| !matches!(route.effect, Effect::Public)).collect();
+        let data = others.iter().filter(|route| checked(route)).find_map(|route| {
+            left = left.saturating_sub(others.len());
+            let open = |leaf: &&&str| {
+                left > 0 && !others.iter().any(|other| takes_leaf(other, route, leaf, &public.pattern.methods))
+            };
+            let open: Vec<String> =
+                LEAVES.iter().filter(open).map(|leaf| format!("`{}/{leaf}`", prefix(&route.pattern.parts))).collect();
+            (!open.is_empty()).then_some((*route, open))
+        });
+        let open: Vec<String> = WAYS
+            .iter()
+            .filter(|way| !routes().filter(below).any(|route| takes(route, before.len(), way, &public.pattern.methods)))
+            .map(|way| format!("`{}/{}/`", prefix(before), way.join("/")))
+            .collect();
+        if !open.is_empty() {
+            let message = format!(
+                "everything below `{}` is public, and some services answer `{}` below {} too: does this one?",
+                public.pattern,
+                hidden.pattern,
+                open.join(", ")
+            );
+            let help = "map each with `{rest*}` behind it and `deny`; that is a guard against what a later version of the service \
+                        does, too";
+            asked.push(ask(public, message, help));
+        }
+        if let Some((route, open)) = data {
+            let message = format!(
+                "everything below `{}` is public, and some services give the data of {} at {} too: does this one?",
+                public.pattern,
+                route.pattern,
+                open.join(", ")
+            );
+            let help = "map what is below each checked path, as `GET /admin/{id}/{rest*}`, with `deny`";
+            asked.push(ask(public, message, help));
+        }
+    }
+    asked
+}
+
+fn ask(public: &Route, message: String, help: &str) -> Diagnostic {
+    let mut one = Diagnostic::error(&public.origin, message).warning().rule("route-second-way").help(help);
+    one.line = public.line;
+    one
+}
+
+/// Whether `other` takes every path of `route` with one more segment behind it, by these methods.
+fn takes_leaf(other: &Route, route: &Route, leaf: &str, methods: &[String]) -> bool {
+    let parts = &other.pattern.parts;
+    let whole = |one: &Part, part: &Part| match (one, part) {
+        (Part::Literal(a), Part::Literal(b)) => a == b,
+        (_, Part::Capture(name, form)) if other.guards.shapes().all(|(of, _)| of != name) => match one {
+            Part::Literal(text) => form.takes(text),
+            Part::OneOf(_, words) => words.iter().all(|word| form.takes(word)),
+            Part::Capture(_, own) => *form == Form::Any || form == own,
+            Part::Rest(_) => false,
+        },
+        (Part::Literal(text), Part::OneOf(_, words)) => words.contains(text),
+        (Part::OneOf(_, own), Part::OneOf(_, words)) => own.iter().all(|word| words.contains(word)),
+        _ => false,
+    };
+    let last = Part::Literal(leaf.to_owned());
+    let by_these = methods.iter().all(|method| other.pattern.methods.contains(method));
+    for (at, one) in route.pattern.parts.iter().chain([&last]).enumerate() {
+        match (one, parts.get(at)) {
+            (_, Some(Part::Rest(_))) => return by_these,
+            // a route for everything below has the leaf in it
+            (Part::Rest(_), _) => return false,
+            (one, Some(part)) if whole(one, part) => {}
+            _ => return false,
+        }
+    }
+    by_these && parts.len() == route.pattern.parts.len() + 1
+}
+
+/// Whether a route is for requests of these methods that go the way, and for those alone.
+fn takes(route: &Route, at: usize, way: &[&str], methods: &[String]) -> bool {
+    let words = route.pattern.parts.get(at..).unwrap_or_default();
+    let literal = |(part, word): (&Part, &&str)| matches!(part, Part::Literal(text) if text == word);
+    words.len() > way.len()
+        && words.iter().zip(way).all(literal)
+        && matches!(words.get(way.len()), Some(Part::Rest(_)))
+        && methods.iter().all(|method| route.pattern.methods.contains(method))
+}
+
+fn prefix(parts: &[Part]) -> String {
+    let text = |part: &Part| match part {
+        Part::Literal(text) => format!("/{text}"),
+        Part::OneOf(name, _) | Part::Capture(name, _) | Part::Rest(name) => format!("/{{{name}}}"),
+    };
+    parts.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile;
+
+    #[test]
+    fn a_wide_public_route_beside_checked_ones_is_asked_about() {
+        let names = |way: &[&str]| way.join("/");
+        let deny = |before: &str, ways: &[&[&str]], methods: &str| {
+            let one = |way: &&[&str]| format!("'{methods} {before}/{}/{{rest*}}'", names(way));
+            format!("  - match: [{}]\n    deny: no\n", ways.iter().map(one).collect::<Vec<_>>().join(", "))
+        };
+        let check = "  - {match: GET /admin/7, action: V, resource: 'D::7'}\n".to_owned();
+        let check = check + "  - {match: 'GET /admin/7/{rest*}', deny: no}\n";
+        let open = "  - match: GET /{path*}\n    public: true\n";
+        for (routes, expected) in [
+            (format!("{open}{check}"), &["/index.php/", "/app.php/", "/cgi-bin/", "/_next/data/"][..]),
+            (
+                format!("{open}{check}{}", deny("", &WAYS[..5], "GET")),
+                &["`/_next/data/`", "`/page-data/`", "/++api++/"],
+            ),
+            (format!("{open}{check}{}", deny("", &WAYS[2..], "GET")), &["`/public/index.php/`"]),
+            (format!("{open}{check}{}", deny("", WAYS, "GET")), &[]),
+            (format!("{open}{check}{}", deny("", WAYS, "POST")), &["/index.php/"]),
+            (open.to_owned(), &[]),
+            (check.clone(), &[]),
+            (format!("  - match: GET /files/{{path*}}\n    public: true\n{check}"), &[]),
+            (format!("  - match: GET /admin/{{path*}}\n    public: true\n{check}"), &["`/admin/index.php/`"]),
+            (format!("{}{check}", open.replace("public: true", "deny: no")), &[]),
+        ] {
+            let text = format!("namespace: F\ndefaults: {{principal: User}}\nroutes:\n{routes}");
+            let found = ways(&compile(&[("r.yaml".to_owned(), text)], None).unwrap().0);
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
+            let told = found.iter().all(|one| expected.iter().all(|word| one.message.contains(word)));
+            assert!(told, "{routes}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn data_behind_the_path_of_a_page_is_asked_about() {
+        let check = |path: &str| format!("  - {{match: 'GET {path}', action: V, resource: 'D::7'}}\n");
+        let deny = |path: &str| format!("  - {{match: 'GET {path}', deny: no}}\n");
+        let ways: String = WAYS.iter().map(|way| deny(&format!("/{}/{{rest*}}", way.join("/")))).collect();
+        let all = &["/__data.json`", "/q-data.json`", "/_payload.json`"][..];
+        for (routes, expected) in [
+            (check("/admin/{id}"), all),
+            (check("/admin/{id}") + &deny("/admin/{id}/{rest*}"), &[]),
+            (check("/admin/{id}") + &deny("/admin/{rest*}"), &[]),
+            (check("/admin/{id}") + &deny("/admin/{id}/{leaf}"), &[]),
+            (check("/admin/{id}") + &deny("/admin/{id}/__data.json"), &all[1..]),
+            (check("/admin/{id}") + &deny("/admin/{id:int}/{rest*}"), all),
+            (check("/admin/{id:int}") + &deny("/admin/{id:int}/{rest*}"), &[]),
+            (check("/admin/{id}") + &deny("/users/{id}/{rest*}"), all),
+            (
+                check("/admin/{id}") + &deny("/admin/{id}/{rest*}") + &check("/users/{id}"),
+                &["`/users/{id}/__data.json`"],
+            ),
+            (check("/admin/{rest*}"), &[]),
+            (check("/admin/{id}") + &check("/admin/{id}/{rest*}"), &[]),
+            (check("/admin/{id:a|b}") + &deny("/admin/{id:a|b|c}/{rest*}"), &[]),
+            (check("/admin/{id:a|b}") + &deny("/admin/{id:a|c}/{rest*}"), all),
+            (check("/admin/{id}") + "  - {match: 'GET /admin/{id}/{rest*}', public: true}\n", all),
+        ] {
+            let open = "  - {match: 'GET /{path*}', public: true}\n";
+            let text = format!("namespace: F\ndefaults: {{principal: User}}\nroutes:\n{open}{ways}{routes}");
+            let found = ways_of(&text);
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
+            assert!(found.iter().all(|one| expected.iter().all(|word| one.contains(word))), "{routes}: {found:?}");
+        }
+    }
+
+    fn ways_of(text: &str) -> Vec<String> {
+        let table = compile(&[("r.yaml".to_owned(), text.to_owned())], None).unwrap().0;
+        ways(&table).into_iter().map(|one| one.message).collect()
+    }
+}
