@@ -22,11 +22,11 @@ use crate::load::{Sample, cpu_ns, sample};
 
 /// A call, framed.
 #[derive(Clone)]
-pub struct Question(Bytes);
+pub(crate) struct Question(Bytes);
 
 impl Question {
     /// What Envoy says of a browser's request.
-    pub fn new(token: &str) -> Self {
+    pub(crate) fn new(token: &str) -> Self {
         let headers = [
             (":authority", "api.autopi.io"),
             (":method", "GET"),
@@ -64,7 +64,7 @@ fn frame(message: &impl prost::Message) -> Bytes {
 }
 
 /// Keeps `connections` busy for `time`, each with one call at a time.
-pub fn drive(addr: SocketAddr, pid: u32, question: &Question, connections: usize, time: Duration) -> Sample {
+pub(crate) fn drive(addr: SocketAddr, pid: u32, question: &Question, connections: usize, time: Duration) -> Sample {
     crate::server::pin(std::process::id(), "1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -118,7 +118,7 @@ async fn ask(mut sender: Sender, addr: SocketAddr, question: Question, end: Inst
 }
 
 /// Serves the floor until killed: reads the message, and always allows. Prints its address.
-pub fn serve() {
+pub(crate) fn serve() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

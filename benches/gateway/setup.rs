@@ -14,14 +14,14 @@ use serde_json::json;
 use crate::{server, support};
 
 /// Keys and configuration in a directory of their own.
-pub struct Setup {
+pub(crate) struct Setup {
     directory: tempfile::TempDir,
     /// Of a user who may see the device that the questions are about.
     pub token: String,
 }
 
 /// The real server. It is killed when dropped.
-pub struct Sidecar {
+pub(crate) struct Sidecar {
     pub http: SocketAddr,
     pub grpc: SocketAddr,
     process: Child,
@@ -32,7 +32,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 }
 
 impl Setup {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let keys = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let (x, y) = keys.public_key().as_ref()[1..].split_at(32);
@@ -65,7 +65,7 @@ impl Setup {
     }
 
     /// Starts the server and waits until it allows `question`.
-    pub fn start(&self, question: &[u8]) -> Sidecar {
+    pub(crate) fn start(&self, question: &[u8]) -> Sidecar {
         let mut process = server::pinned(env!("CARGO_BIN_EXE_palisade"))
             .args(["serve", "--config"])
             .arg(self.directory.path().join("palisade.yaml"))
@@ -100,7 +100,7 @@ impl Setup {
 }
 
 impl Sidecar {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 }

@@ -19,14 +19,14 @@ use serde::{Deserialize, Serialize};
 
 /// What is answered: header fields and body.
 #[derive(Serialize, Deserialize)]
-pub struct Answer {
+pub(crate) struct Answer {
     fields: Vec<(String, String)>,
     body: String,
 }
 
 impl Answer {
     /// From the bytes of a response. What hyper writes by itself is left to it.
-    pub fn of(response: &[u8]) -> Self {
+    pub(crate) fn of(response: &[u8]) -> Self {
         let text = std::str::from_utf8(response).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let fields = head.lines().skip(1).filter_map(|line| line.split_once(": "));
@@ -39,7 +39,7 @@ impl Answer {
 }
 
 /// Serves until killed. Prints its address.
-pub fn serve(kind: &str, answer: &str) {
+pub(crate) fn serve(kind: &str, answer: &str) {
     let answer: Answer = serde_json::from_str(answer).unwrap();
     let headers: HeaderMap = answer
         .fields

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What one round showed.
-pub struct Sample {
+pub(crate) struct Sample {
     /// User and system time of the server, in microseconds per request.
     pub cpu_us: f64,
     /// Requests answered per second.
@@ -20,14 +20,14 @@ pub struct Sample {
 }
 
 /// A whole request as it goes over the wire.
-pub fn post(path: &str, body: &str) -> Vec<u8> {
+pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 
 /// Requests of a file, one a line: `{"path": .., "body": ..}`, the body as text.
-pub fn requests(file: &str) -> Vec<Vec<u8>> {
+pub(crate) fn requests(file: &str) -> Vec<Vec<u8>> {
     let text = std::fs::read_to_string(file).unwrap();
     let line = |line: &str| {
         let request: Value = serde_json::from_str(line).unwrap();
@@ -37,7 +37,13 @@ pub fn requests(file: &str) -> Vec<Vec<u8>> {
 }
 
 /// Keeps `connections` busy for `time`, each with one request at a time.
-pub fn drive(addr: SocketAddr, pid: u32, requests: &Arc<Vec<Vec<u8>>>, connections: usize, time: Duration) -> Sample {
+pub(crate) fn drive(
+    addr: SocketAddr,
+    pid: u32,
+    requests: &Arc<Vec<Vec<u8>>>,
+    connections: usize,
+    time: Duration,
+) -> Sample {
     crate::server::pin(std::process::id(), "1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -67,7 +73,7 @@ pub fn drive(addr: SocketAddr, pid: u32, requests: &Arc<Vec<Vec<u8>>>, connectio
 
 /// Keeps the client from sleeping: to wake it would be charged to the server that answers it, and the more often
 /// the longer the client had to wait.
-pub fn stay_awake() -> tokio::task::JoinHandle<()> {
+pub(crate) fn stay_awake() -> tokio::task::JoinHandle<()> {
     tokio::spawn(async {
         loop {
             tokio::task::yield_now().await;
@@ -76,7 +82,7 @@ pub fn stay_awake() -> tokio::task::JoinHandle<()> {
 }
 
 /// What the times of all answers, in nanoseconds, and the server's come to.
-pub fn sample(mut waited: Vec<u32>, server_ns: u64, took: Duration) -> Sample {
+pub(crate) fn sample(mut waited: Vec<u32>, server_ns: u64, took: Duration) -> Sample {
     waited.sort_unstable();
     let at = |share: f64| f64::from(waited[((waited.len() - 1) as f64 * share) as usize]) / 1_000.0;
     Sample {
@@ -88,7 +94,7 @@ pub fn sample(mut waited: Vec<u32>, server_ns: u64, took: Duration) -> Sample {
 }
 
 /// Nanoseconds that the threads of a process have run.
-pub fn cpu_ns(pid: u32) -> u64 {
+pub(crate) fn cpu_ns(pid: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     tasks
         .flatten()
@@ -126,7 +132,7 @@ async fn ask(mut stream: TcpStream, requests: Arc<Vec<Vec<u8>>>, first: usize, e
 }
 
 /// The answer to one request, whatever its status.
-pub fn ask_once(addr: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(crate) fn ask_once(addr: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(addr)?;
     stream.write_all(request)?;

@@ -9,14 +9,14 @@ use crate::floor::Answer;
 use crate::{load, support};
 
 /// A server that can be started.
-pub struct Target {
+pub(crate) struct Target {
     /// What the table calls it.
     pub name: String,
     command: Command,
 }
 
 /// A server that runs. It is killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     /// What the table calls it.
     pub name: String,
     pub addr: SocketAddr,
@@ -25,14 +25,14 @@ pub struct Running {
 
 impl Target {
     /// What only parses, and answers `answer` to everything.
-    pub fn floor(name: &str, kind: &str, answer: &Answer) -> Self {
+    pub(crate) fn floor(name: &str, kind: &str, answer: &Answer) -> Self {
         let mut command = pinned(std::env::current_exe().unwrap());
         command.args(["--floor", kind, &serde_json::to_string(answer).unwrap()]);
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         Self { name: name.to_owned(), command }
     }
 
-    pub fn palisade(name: &str, env: &[(&str, &str)]) -> Self {
+    pub(crate) fn palisade(name: &str, env: &[(&str, &str)]) -> Self {
         let mut command = pinned(env!("CARGO_BIN_EXE_palisade"));
         command.arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
         command
@@ -47,7 +47,7 @@ impl Target {
     }
 
     /// Starts it and waits until it answers `question` with 200.
-    pub fn start(self, question: &[u8]) -> Running {
+    pub(crate) fn start(self, question: &[u8]) -> Running {
         let running = self.start_unasked();
         for _ in 0..400 {
             if load::ask_once(running.addr, question).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
@@ -59,7 +59,7 @@ impl Target {
     }
 
     /// Starts it and waits until it says where it listens.
-    pub fn start_unasked(mut self) -> Running {
+    pub(crate) fn start_unasked(mut self) -> Running {
         let process = self.command.spawn().unwrap();
         // from here on it is killed, also if it never answers
         let mut running = Running { name: self.name, addr: ([127, 0, 0, 1], 0).into(), process };
@@ -82,7 +82,7 @@ impl Target {
 }
 
 impl Running {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 }
@@ -96,7 +96,7 @@ impl Drop for Running {
 
 /// A program on the first core from its first instruction: runtimes size themselves by it, and two workers that take
 /// turns on one core would cost more than they do. Without `taskset` it stays free, and the table is noisier.
-pub fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let there = Command::new("taskset").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
         return Command::new(program);
@@ -107,7 +107,7 @@ pub fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// Pins a process's present and future threads; without `taskset` it stays free, and the table is noisier.
-pub fn pin(process: u32, core: &str) {
+pub(crate) fn pin(process: u32, core: &str) {
     let _ = Command::new("taskset")
         .args(["-a", "-p", "-c", core, &process.to_string()])
         .stdout(Stdio::null())

@@ -3,31 +3,31 @@
 use palisade_engine::model::{Bundle, Document, Link, PolicyNaming, PolicyText, SchemaText};
 
 /// A state to decide upon, and questions to ask it.
-pub struct Case {
+pub(crate) struct Case {
     pub bundle: Bundle,
     /// As a service would send them.
     pub bodies: Vec<String>,
 }
 
 /// How many policies a bundle has. A template is none until it is linked.
-pub fn policies(bundle: &Bundle) -> usize {
+pub(crate) fn policies(bundle: &Bundle) -> usize {
     let own = |text: &PolicyText| text.text.matches("@id(").count() - text.text.matches("== ?principal").count();
     bundle.policies.iter().map(own).sum::<usize>() + bundle.links.len()
 }
 
 /// The domain's packs over their fixtures, asked the documented scenarios.
-pub fn packs() -> Case {
+pub(crate) fn packs() -> Case {
     Case { bundle: super::fleet(), bodies: super::questions() }
 }
 
 /// The same with about twenty policies.
-pub fn twenty() -> Case {
+pub(crate) fn twenty() -> Case {
     let packs = packs();
     Case { bundle: few(packs.bundle), ..packs }
 }
 
 /// Of the packs only the guard rails and what AutoPi says of devices.
-pub fn few(mut bundle: Bundle) -> Bundle {
+pub(crate) fn few(mut bundle: Bundle) -> Bundle {
     let kept = ["base.cedar", "autopi/devices.cedar"];
     bundle.policies.retain(|text| kept.iter().any(|name| text.origin.ends_with(name)));
     bundle
@@ -35,7 +35,7 @@ pub fn few(mut bundle: Bundle) -> Bundle {
 
 /// The packs, and policies linked for other users until there are `wanted`: what a tenant pays for its
 /// neighbours. As many candidates as without them.
-pub fn neighbours(wanted: usize) -> Case {
+pub(crate) fn neighbours(wanted: usize) -> Case {
     let mut case = packs();
     let own = policies(&case.bundle);
     case.bundle.policies.push(text(
@@ -59,7 +59,7 @@ pub fn neighbours(wanted: usize) -> Case {
 
 /// The packs over a chain of `depth` customers, with a user at its top and a device at its end. He asks for
 /// that device and for one of another chain, which takes a walk to the top to deny.
-pub fn deep(depth: usize) -> Case {
+pub(crate) fn deep(depth: usize) -> Case {
     let uid = |ty: &str, id: &str| format!(r#"{{"type":"Fleet::{ty}","id":"{id}"}}"#);
     let own = |c: &str| {
         format!(r#""tenant":{{"__entity":{}}},"customer":{{"__entity":{}}}"#, uid("Tenant", "t"), uid("Customer", c))
@@ -102,7 +102,7 @@ pub fn deep(depth: usize) -> Case {
 }
 
 /// One policy that reads `attributes` members of the context: numbers, texts, truths and sets in turn.
-pub fn context(attributes: usize) -> Case {
+pub(crate) fn context(attributes: usize) -> Case {
     let member = |i: usize, form: [&str; 4]| form[i % 4].replace('#', &i.to_string());
     let all =
         |form: [&str; 4], between: &str| (0..attributes).map(|i| member(i, form)).collect::<Vec<_>>().join(between);

@@ -10,13 +10,13 @@ use super::cases::Case;
 use super::stock::{Stock, assert_same};
 
 /// Both, over one bundle.
-pub struct Engines {
+pub(crate) struct Engines {
     pub compiled: Arc<Snapshot>,
     pub stock: Stock,
 }
 
 impl Engines {
-    pub fn build(bundle: Bundle) -> Self {
+    pub(crate) fn build(bundle: Bundle) -> Self {
         // Cedar's parser recurses, and so do the cases' longest conditions
         let stock = on_big_stack(|| Stock::build(&bundle)).unwrap();
         Self { compiled: super::snapshot(bundle), stock }
@@ -24,7 +24,7 @@ impl Engines {
 
     /// Decides each question both ways and stops the bench at a difference. Returns the questions as Cedar
     /// takes them.
-    pub fn agree(&self, questions: &[AccessRequest<'_>]) -> Vec<Request> {
+    pub(crate) fn agree(&self, questions: &[AccessRequest<'_>]) -> Vec<Request> {
         let requests: Vec<Request> = questions.iter().map(|question| self.stock.request(question)).collect();
         for (i, (question, request)) in questions.iter().zip(&requests).enumerate() {
             let decision = self.compiled.decide(question, super::NOW).unwrap();
@@ -36,14 +36,14 @@ impl Engines {
 }
 
 /// A case with its questions in both forms.
-pub struct Ready {
+pub(crate) struct Ready {
     pub engines: Engines,
     pub questions: Vec<AccessRequest<'static>>,
     pub requests: Vec<Request>,
 }
 
 impl Ready {
-    pub fn new(case: Case) -> Self {
+    pub(crate) fn new(case: Case) -> Self {
         let questions: Vec<_> = case.bodies.iter().map(|body| super::request(body).into_owned()).collect();
         let engines = Engines::build(case.bundle);
         let requests = engines.agree(&questions);

@@ -14,7 +14,7 @@ use palisade_engine::model::{AccessRequest, Bundle, Decision, Document, Uid};
 use super::NOW;
 
 /// Policies, entities and schema in Cedar's own types.
-pub struct Stock {
+pub(crate) struct Stock {
     authorizer: Authorizer,
     policies: PolicySet,
     /// Public: changes take it and give another.
@@ -23,14 +23,14 @@ pub struct Stock {
 }
 
 impl Stock {
-    pub fn build(bundle: &Bundle) -> Self {
+    pub(crate) fn build(bundle: &Bundle) -> Self {
         let schema = schema(bundle);
         let entities = Entities::from_json_str(&array(&bundle.entities), Some(&schema)).unwrap();
         Self { authorizer: Authorizer::new(), policies: policies(bundle), entities, schema }
     }
 
     /// What a caller has to make of a decoded question before Cedar can answer it.
-    pub fn request(&self, request: &AccessRequest<'_>) -> Request {
+    pub(crate) fn request(&self, request: &AccessRequest<'_>) -> Request {
         let action = uid(&request.action);
         let mut context = request.context.to_json();
         // the engine fills in the clock where a question does not name the time; callers of Cedar do so themselves
@@ -46,17 +46,17 @@ impl Stock {
         Request::new(principal, action, resource, context, Some(&self.schema)).unwrap()
     }
 
-    pub fn decide(&self, request: &Request) -> Response {
+    pub(crate) fn decide(&self, request: &Request) -> Response {
         self.authorizer.is_authorized(request, &self.policies, &self.entities)
     }
 
-    pub fn policy_count(&self) -> usize {
+    pub(crate) fn policy_count(&self) -> usize {
         self.policies.policies().count()
     }
 }
 
 /// Stops the bench unless both say the same: what answers something else may be as fast as it likes.
-pub fn assert_same(decision: &Decision, response: &Response, question: usize) {
+pub(crate) fn assert_same(decision: &Decision, response: &Response, question: usize) {
     let reasons: HashSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
     assert_eq!(decision.reasons.iter().map(|id| (**id).to_owned()).collect::<HashSet<_>>(), reasons, "{question}");
     assert_eq!(decision.errors.len(), response.diagnostics().errors().count(), "question {question}");
@@ -67,18 +67,18 @@ pub fn assert_same(decision: &Decision, response: &Response, question: usize) {
     }
 }
 
-pub fn uid(uid: &Uid<'_>) -> EntityUid {
+pub(crate) fn uid(uid: &Uid<'_>) -> EntityUid {
     let type_name: EntityTypeName = uid.type_name.parse().unwrap();
     EntityUid::from_type_name_and_id(type_name, EntityId::new(&*uid.id))
 }
 
-pub fn schema(bundle: &Bundle) -> Schema {
+pub(crate) fn schema(bundle: &Bundle) -> Schema {
     let text: String = bundle.schema.iter().flat_map(|s| &s.fragments).map(|(_, text)| text.as_str()).collect();
     Schema::from_cedarschema_str(&text).unwrap().0
 }
 
 /// All documents as one JSON array, which is all that Cedar reads.
-pub fn array(documents: &[Document]) -> String {
+pub(crate) fn array(documents: &[Document]) -> String {
     let mut out = String::from("[");
     for document in documents {
         let text = String::from_utf8(document.bytes().unwrap().into_owned()).unwrap();

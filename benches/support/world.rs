@@ -17,15 +17,15 @@ const TENANT: u64 = 1 + 2 * CUSTOMERS + 2 * USERS;
 
 /// Numbers that are the same in every run.
 #[derive(Clone)]
-pub struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -36,26 +36,26 @@ impl Rng {
 
 /// How large a world is. Everything in it follows from that.
 #[derive(Clone, Copy)]
-pub struct World {
+pub(crate) struct World {
     tenants: u64,
     crowd: u64,
 }
 
 impl World {
     /// A world of about `entities`.
-    pub fn of(entities: u64) -> Self {
+    pub(crate) fn of(entities: u64) -> Self {
         let crowd = entities / 10;
         Self { tenants: ((entities - crowd) / TENANT).max(2), crowd }
     }
 
     /// The domain's policies and schema over this world's entities.
-    pub fn bundle(self) -> Bundle {
+    pub(crate) fn bundle(self) -> Bundle {
         let document = Document::held("world", self.ndjson());
         Bundle { entities: vec![document], ..super::fleet() }
     }
 
     /// All entities, one a line.
-    pub fn ndjson(self) -> String {
+    pub(crate) fn ndjson(self) -> String {
         let mut out = String::new();
         let mut line = |ty: &str, id: &str, attrs: &str, parents: &[String]| {
             let (uid, parents) = (uid(ty, id), parents.join(","));
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Somebody of some tenant asks for some device of that tenant.
-    pub fn question(self, rng: &mut Rng) -> AccessRequest<'static> {
+    pub(crate) fn question(self, rng: &mut Rng) -> AccessRequest<'static> {
         let (t, x, y) = (rng.below(self.tenants), rng.below(USERS), rng.below(USERS));
         let action = if rng.below(2) == 0 { "ViewDevice" } else { "ExecuteCommand" };
         let named = |ty: &str, id: String| Uid::new(format!("Fleet::{ty}"), id).unwrap();
@@ -114,33 +114,33 @@ impl World {
     }
 
     /// The JSON of some device, below another customer than before.
-    pub fn moved_device(self, rng: &mut Rng) -> String {
+    pub(crate) fn moved_device(self, rng: &mut Rng) -> String {
         let (t, x, c) = (rng.below(self.tenants), rng.below(USERS), rng.below(CUSTOMERS));
         let (name, uid_of) = (format!("c{t}-{c}"), uid("Device", &format!("device-{t}-{x}")));
         format!(r#"{{"uid":{uid_of},"attrs":{{{}}},"parents":[{}]}}"#, device(t, &name), uid("Customer", &name))
     }
 
     /// The uid of some device.
-    pub fn device(self, rng: &mut Rng) -> Uid<'static> {
+    pub(crate) fn device(self, rng: &mut Rng) -> Uid<'static> {
         let (t, x) = (rng.below(self.tenants), rng.below(USERS));
         Uid::new("Fleet::Device", format!("device-{t}-{x}")).unwrap()
     }
 
     /// The JSON of the customer with a tenth of the world below it, in another tenant.
-    pub fn moved_crowd(self, rng: &mut Rng) -> String {
+    pub(crate) fn moved_crowd(self, rng: &mut Rng) -> String {
         let t = rng.below(self.tenants);
         let (crowd, tenant) = (uid("Customer", "crowd"), uid("Tenant", &format!("t{t}")));
         format!(r#"{{"uid":{crowd},"attrs":{{{}}},"parents":[{tenant}]}}"#, customer(t))
     }
 
     /// How many are below the customer that moves.
-    pub fn crowd(self) -> u64 {
+    pub(crate) fn crowd(self) -> u64 {
         self.crowd
     }
 }
 
 /// A change that stores what `json` describes.
-pub fn upsert(json: &str) -> EntityChange {
+pub(crate) fn upsert(json: &str) -> EntityChange {
     EntityChange::Upsert(Value::parse(json.as_bytes()).unwrap().into_owned())
 }
 

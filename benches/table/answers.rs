@@ -10,7 +10,7 @@ use crate::support::stock::Stock;
 /// Prints `true` or `false` a line for each body, one a line, in the file of questions.
 ///
 /// `files` are the directory of policies, that of entities, and the file.
-pub fn print(files: &[String]) {
+pub(crate) fn print(files: &[String]) {
     let [policies, entities, questions] = files else { panic!("answers POLICIES ENTITIES QUESTIONS") };
     let source = FileSource::new(Path::new(policies).into(), Some(Path::new(entities).into()), FileSettings::default());
     let stock = Stock::build(&source.load().unwrap().bundle);

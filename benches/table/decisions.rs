@@ -19,7 +19,7 @@ use crate::support::world::{Rng, World};
 const AT_A_TIME: usize = 64;
 
 /// The packs, and policies of neighbours up to `largest`.
-pub fn policies(plan: Plan, largest: usize) {
+pub(crate) fn policies(plan: Plan, largest: usize) {
     let mut ready: Vec<_> =
         [cases::twenty(), cases::packs()].map(|case| (cases::policies(&case.bundle), Ready::new(case))).into();
     for size in [1_000, 10_000, 100_000].into_iter().filter(|size| *size <= largest) {
@@ -34,11 +34,11 @@ pub fn policies(plan: Plan, largest: usize) {
     interleave("policies", plan, sides);
 }
 
-pub fn depth(plan: Plan) {
+pub(crate) fn depth(plan: Plan) {
     grown("depth", plan, [1, 4, 16, 64], cases::deep);
 }
 
-pub fn context(plan: Plan) {
+pub(crate) fn context(plan: Plan) {
     grown("context", plan, [0, 5, 10, 20], cases::context);
 }
 
@@ -48,7 +48,7 @@ fn grown(group: &str, plan: Plan, sizes: [usize; 4], case: impl Fn(usize) -> Cas
 }
 
 /// From the bytes of a body to a question, which no other row includes.
-pub fn decode(plan: Plan) {
+pub(crate) fn decode(plan: Plan) {
     let bodies = crate::support::questions();
     let mut next = bodies.iter().cycle();
     let round = move |count| {
@@ -87,7 +87,7 @@ fn cycling<'a, T>(items: &'a [T], decide: impl Fn(&T) + 'a) -> Box<dyn FnMut(usi
 }
 
 /// Both engines over questions drawn at random from a world, and a batch of 1,000 of them.
-pub fn world(plan: Plan, size: usize, world: World, policies: usize, engines: &Engines) {
+pub(crate) fn world(plan: Plan, size: usize, world: World, policies: usize, engines: &Engines) {
     let mut rng = Rng::new(3);
     let questions: Vec<_> = (0..1_000).map(|_| world.question(&mut rng)).collect();
     let requests = engines.agree(&questions);
@@ -119,7 +119,7 @@ pub fn world(plan: Plan, size: usize, world: World, policies: usize, engines: &E
 }
 
 /// The compiled engine over two worlds, both in memory all the while.
-pub fn growth(plan: Plan, worlds: &[(usize, World, &Snapshot)]) {
+pub(crate) fn growth(plan: Plan, worlds: &[(usize, World, &Snapshot)]) {
     interleave("growth", plan, worlds.iter().map(|(size, world, snapshot)| random(*size, *world, snapshot)).collect());
 }
 
@@ -150,7 +150,7 @@ fn drawn<'a, T>(draw: impl Fn(&mut Rng) -> T + 'a, decide: impl Fn(&T) + 'a) -> 
 /// Decides a number of questions and nothing else, not even reading a clock: for counting instructions from
 /// outside, by this name.
 #[inline(never)]
-pub fn count(ready: &Ready, stock: bool, decisions: usize) {
+pub(crate) fn count(ready: &Ready, stock: bool, decisions: usize) {
     let Ready { engines, questions, requests } = ready;
     if stock {
         requests.iter().cycle().take(decisions).for_each(|r| drop(black_box(engines.stock.decide(r))));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// How thoroughly to measure.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Rounds that count. Every side runs once in each.
     pub rounds: usize,
     /// CPU time that a side gets a round.
@@ -16,7 +16,7 @@ pub struct Plan {
 }
 
 /// One of the things compared.
-pub struct Side<'a> {
+pub(crate) struct Side<'a> {
     pub name: &'static str,
     /// How much of what the group varies.
     pub size: usize,
@@ -25,12 +25,12 @@ pub struct Side<'a> {
 }
 
 /// CPU time of this thread. Unlike the clock on the wall it does not run while others have the core.
-pub fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     read(ClockId::ThreadCPUTime)
 }
 
 /// CPU time of all threads that this process has or had.
-pub fn process_cpu() -> Duration {
+pub(crate) fn process_cpu() -> Duration {
     read(ClockId::ProcessCPUTime)
 }
 
@@ -40,21 +40,21 @@ fn read(clock: ClockId) -> Duration {
 }
 
 /// Runs `work` and returns the CPU time that this thread gave it.
-pub fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     let before = thread_cpu();
     std::hint::black_box(work());
     thread_cpu() - before
 }
 
 /// Bytes of this process that are in memory.
-pub fn resident() -> usize {
+pub(crate) fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024
 }
 
 /// Runs all sides once a round, in turn, since machines drift; prints what each operation took.
-pub fn interleave(group: &str, plan: Plan, mut sides: Vec<Side<'_>>) {
+pub(crate) fn interleave(group: &str, plan: Plan, mut sides: Vec<Side<'_>>) {
     let counts: Vec<usize> = sides.iter_mut().map(|side| calibrate(side, plan.time)).collect();
     let mut samples = vec![Vec::with_capacity(plan.rounds); sides.len()];
     for round in 0..plan.rounds {
@@ -88,7 +88,7 @@ fn calibrate(side: &mut Side<'_>, time: Duration) -> usize {
 }
 
 /// Values of a row that are not times of interleaved rounds.
-pub fn report(group: &str, values: &Value) {
+pub(crate) fn report(group: &str, values: &Value) {
     emit(&json!({"group": group, "values": values}));
 }
 
@@ -99,7 +99,7 @@ fn emit(line: &Value) {
 }
 
 /// Says what begins. It takes seconds, or it would not be said.
-pub fn stage(text: &str) {
+pub(crate) fn stage(text: &str) {
     progress(text);
     if !stderr().is_terminal() {
         eprintln!("{text}");

@@ -15,7 +15,7 @@ use crate::support::world::{Rng, World, upsert};
 use crate::support::{self, REVISION};
 
 /// What the entities of a world take. In a process of its own for each engine, where nothing was freed before.
-pub fn memory(size: usize, world: World, of_stock: bool) {
+pub(crate) fn memory(size: usize, world: World, of_stock: bool) {
     let before = resident();
     stage(&format!("memory of {size} entities ..."));
     if of_stock {
@@ -39,7 +39,7 @@ pub fn memory(size: usize, world: World, of_stock: bool) {
 /// From the bytes of a document to something that can decide, every entity checked against the schema.
 ///
 /// Process time, so that threads of a loader count. Cedar takes no NDJSON, so its text is made an array before.
-pub fn load(plan: Plan, size: usize, world: World) {
+pub(crate) fn load(plan: Plan, size: usize, world: World) {
     let bundle = world.bundle();
     let schema = stock::schema(&bundle);
     let array = stock::array(&bundle.entities);
@@ -80,7 +80,7 @@ pub fn load(plan: Plan, size: usize, world: World) {
 type Draw = fn(World, &mut Rng) -> EntityChange;
 
 /// Single changes, each published as a new snapshot, one after the other.
-pub fn changes(size: usize, world: World, count: usize, engines: &mut Engines, stock_count: usize) {
+pub(crate) fn changes(size: usize, world: World, count: usize, engines: &mut Engines, stock_count: usize) {
     let mut rng = Rng::new(5);
     let kinds: [(&str, Draw); 3] = [
         ("upsert", |world, rng| upsert(&world.moved_device(rng))),
@@ -136,7 +136,7 @@ fn stock_changes(stock: &mut Stock, count: usize, mut draw: impl FnMut() -> Opti
 }
 
 /// Both engines over a bundle.
-pub fn engines(size: usize, bundle: Bundle) -> Engines {
+pub(crate) fn engines(size: usize, bundle: Bundle) -> Engines {
     stage(&format!("loading {size} entities ..."));
     Engines::build(bundle)
 }

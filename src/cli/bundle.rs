@@ -169,7 +169,7 @@ impl Chosen {
 ///
 /// # Errors
 /// Every problem of the files.
-pub fn read(source: &FileSource) -> Result<Read, Vec<Diagnostic>> {
+pub(super) fn read(source: &FileSource) -> Result<Read, Vec<Diagnostic>> {
     let loaded = source.load()?;
     Ok(Read { bundle: loaded.bundle, warnings: loaded.warnings, files: loaded.files })
 }
@@ -178,7 +178,7 @@ pub fn read(source: &FileSource) -> Result<Read, Vec<Diagnostic>> {
 ///
 /// # Errors
 /// If they cannot be written.
-pub fn show(diagnostics: &[Diagnostic], to: &mut dyn Write) -> std::io::Result<()> {
+pub(super) fn show(diagnostics: &[Diagnostic], to: &mut dyn Write) -> std::io::Result<()> {
     diagnostics.iter().try_for_each(|diagnostic| writeln!(to, "{diagnostic}"))
 }
 

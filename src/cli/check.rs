@@ -78,7 +78,7 @@ pub enum ErrorFormat {
 ///
 /// # Errors
 /// If the bundle or the request cannot be used.
-pub fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let chosen = args.bundle.choose_with(|tree| set_semantics(tree, args.semantics))?;
     let text = match (&args.request_json, &args.context) {
         (Some(path), _) => Some(input(path.as_os_str() == "-", &path.display().to_string(), terminal.stdin)?),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 /// Milliseconds since 1970.
 #[must_use]
-pub fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -15,7 +15,7 @@ pub fn now() -> i64 {
 ///
 /// # Errors
 /// If it is none.
-pub fn parse(text: &str) -> Result<i64, String> {
+pub(super) fn parse(text: &str) -> Result<i64, String> {
     text.parse::<Timestamp>()
         .map(Timestamp::as_millisecond)
         .map_err(|_| "write a time with its zone, such as 2026-11-21T12:00:00Z".to_owned())

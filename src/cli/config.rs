@@ -53,7 +53,7 @@ pub enum ConfigFormat {
 ///
 /// # Errors
 /// If the configuration is wrong.
-pub fn run(args: &ConfigVerb, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &ConfigVerb, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     match &args.command {
         ConfigCommand::Schema => {
             serde_json::to_writer_pretty(&mut *terminal.out, &config::json_schema()).map_err(io::Error::from)?;

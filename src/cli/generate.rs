@@ -31,7 +31,7 @@ pub struct ManArgs {
 ///
 /// # Errors
 /// If the script cannot be written.
-pub fn completions(args: &CompletionsArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn completions(args: &CompletionsArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "palisade", &mut script);
     terminal.out.write_all(&script)?;
@@ -42,7 +42,7 @@ pub fn completions(args: &CompletionsArgs, terminal: &mut Terminal<'_>) -> Resul
 ///
 /// # Errors
 /// If a page cannot be written.
-pub fn man(args: &ManArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn man(args: &ManArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     match &args.dir {

@@ -11,7 +11,7 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The status code.
     pub status: u16,
     /// The body.
@@ -22,7 +22,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// If there is no answer in time, or none that is HTTP.
-pub fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout: Duration) -> io::Result<Answer> {
+pub(super) fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout: Duration) -> io::Result<Answer> {
     let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
     // the admin API answers to this name, wherever it listens; 1.0: the answer ends with the connection and is not chunked
     let head = format!(

@@ -30,7 +30,7 @@ pub struct InitArgs {
 ///
 /// # Errors
 /// If one of the files cannot be written, or something of their names is there. Nothing is ever overwritten.
-pub fn run(args: &InitArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &InitArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let dir = &args.dir;
     let taken: Vec<String> = tops().filter(|top| dir.join(top).symlink_metadata().is_ok()).map(str::to_owned).collect();
     if !taken.is_empty() {

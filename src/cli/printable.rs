@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use crate::cli::terminal::COLOURS;
 
 /// A writer that lets no control character through but line ends, tabs and, where they are on, our own colours.
-pub struct Printable<'a> {
+pub(super) struct Printable<'a> {
     inner: &'a mut dyn Write,
     color: bool,
     /// The first bytes of a character or colour whose rest is still to come.
@@ -29,7 +29,7 @@ enum Found {
 
 impl<'a> Printable<'a> {
     /// Writes to `inner`, with our colours if `color`.
-    pub fn new(inner: &'a mut dyn Write, color: bool) -> Self {
+    pub(super) fn new(inner: &'a mut dyn Write, color: bool) -> Self {
         Self { inner, color, held: Vec::new() }
     }
 

@@ -12,7 +12,7 @@ const LOOK: &str = "loading entities {wide_bar} {msg} of them, {bytes} of {total
 
 /// Shows loads on standard error if that is a terminal. A load that is over in a moment is not shown.
 #[must_use]
-pub fn observers() -> Observers {
+pub(super) fn observers() -> Observers {
     let bar: Mutex<Option<ProgressBar>> = Mutex::new(None);
     let show = move |loading: Loading| {
         let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);

@@ -32,7 +32,7 @@ pub enum Files {
 ///
 /// # Errors
 /// If the schema cannot be written.
-pub fn run(args: &SchemaArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &SchemaArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let schema = match args.of {
         Files::Config => config::json_schema(),
         Files::Routes => palisade_routes::json_schema(),

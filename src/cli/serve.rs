@@ -55,7 +55,7 @@ pub enum LogFormatArg {
 ///
 /// # Errors
 /// If the configuration is wrong, or the sidecar cannot start.
-pub fn run(args: &ServeArgs) -> Result<Exit, Stop> {
+pub(super) fn run(args: &ServeArgs) -> Result<Exit, Stop> {
     let settings = args.bundle.config.load(args.tree()?)?;
     start(settings)
 }

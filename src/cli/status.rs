@@ -53,7 +53,7 @@ struct Admin {
 ///
 /// # Errors
 /// If the configuration is wrong, or there is no answer.
-pub fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let mut flags = args.config.tree()?;
     if let Some(address) = &args.admin_listen {
         set(&mut flags, &["listen", "admin"], Value::from(address.as_str()));

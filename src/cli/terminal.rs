@@ -33,7 +33,7 @@ pub struct Terminal<'a> {
 
 /// A colour for a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub(super) enum Tone {
     /// Green.
     Good,
     /// Red.
@@ -48,14 +48,14 @@ pub enum Tone {
 pub(super) const COLOURS: [&str; 5] = ["\x1b[32m", "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"];
 
 /// Text in a colour, or plain.
-pub struct Toned<T> {
+pub(super) struct Toned<T> {
     text: T,
     tone: Tone,
     on: bool,
 }
 
 /// Colours `text` if `on`.
-pub fn toned<T: fmt::Display>(text: T, tone: Tone, on: bool) -> Toned<T> {
+pub(super) fn toned<T: fmt::Display>(text: T, tone: Tone, on: bool) -> Toned<T> {
     Toned { text, tone, on }
 }
 
@@ -76,7 +76,7 @@ impl<T: fmt::Display> fmt::Display for Toned<T> {
 }
 
 /// Whether `stream` should show colours. `env` looks up a variable.
-pub fn wants_color(choice: ColorChoice, stream: &impl IsTerminal, env: impl Fn(&str) -> Option<String>) -> bool {
+pub(super) fn wants_color(choice: ColorChoice, stream: &impl IsTerminal, env: impl Fn(&str) -> Option<String>) -> bool {
     match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
@@ -90,14 +90,14 @@ pub fn wants_color(choice: ColorChoice, stream: &impl IsTerminal, env: impl Fn(&
 /// A writer whose reader may leave early, as `head` does: from then on it writes nowhere.
 ///
 /// So the exit code still tells what the verb found out, and a closed pipe is neither an error nor a panic.
-pub struct Patient<W> {
+pub(super) struct Patient<W> {
     inner: W,
     closed: bool,
 }
 
 impl<W: Write> Patient<W> {
     /// Wraps `inner`.
-    pub fn new(inner: W) -> Self {
+    pub(super) fn new(inner: W) -> Self {
         Self { inner, closed: false }
     }
 

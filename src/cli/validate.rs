@@ -41,7 +41,7 @@ struct Counts {
 ///
 /// # Errors
 /// If there is no bundle.
-pub fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let chosen = args.bundle.choose()?;
     let (mut verdict, counts) = match chosen.read_with_routes() {
         Ok(read) => {

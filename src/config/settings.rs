@@ -11,7 +11,7 @@ use crate::config::{
     Validation,
 };
 
-pub mod identity;
+pub(super) mod identity;
 
 /// The whole configuration. Paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::telemetry::labels::Work;
 
 /// What takes longer than this is told.
-pub const LONG: Duration = Duration::from_secs(10);
+pub(super) const LONG: Duration = Duration::from_secs(10);
 
 /// What is under way, of each kind at most once.
 #[derive(Debug, Default)]

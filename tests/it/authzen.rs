@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Response, Server};
 
-pub const ONE: &str = "/access/v1/evaluation";
-pub const MANY: &str = "/access/v1/evaluations";
+pub(crate) const ONE: &str = "/access/v1/evaluation";
+pub(crate) const MANY: &str = "/access/v1/evaluations";
 const METADATA: &str = "/.well-known/authzen-configuration";
 
 /// The certification's fixture under the configuration that stands beside it.
@@ -26,7 +26,7 @@ fn record(id: &str) -> Value {
     json!({ "type": "record", "id": id })
 }
 
-pub fn with(mut entity: Value, properties: Value) -> Value {
+pub(crate) fn with(mut entity: Value, properties: Value) -> Value {
     entity["properties"] = properties;
     entity
 }
@@ -40,7 +40,7 @@ fn alice_reads() -> Value {
 }
 
 #[track_caller]
-pub fn decides(client: &mut Client, body: &Value) -> Value {
+pub(crate) fn decides(client: &mut Client, body: &Value) -> Value {
     let answer = client.post(ONE, body.to_string());
     assert_eq!(answer.status, 200, "{body}: {}", answer.text());
     let answer = answer.json();

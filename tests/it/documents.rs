@@ -6,7 +6,7 @@ use crate::openapi::{server, timeless};
 use crate::support::{Server, fleet};
 
 /// The fenced blocks of a document: line, language, text.
-pub fn blocks(text: &str) -> Vec<(usize, &str, String)> {
+pub(crate) fn blocks(text: &str) -> Vec<(usize, &str, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, &str, String)> = None;
     for (n, line) in text.lines().enumerate() {
@@ -48,14 +48,14 @@ fn words(command: &str) -> Vec<String> {
 
 /// What a `curl` asks: method, URL, headers, body.
 #[derive(Debug, Default, PartialEq)]
-pub struct Curl {
+pub(crate) struct Curl {
     pub method: Option<String>,
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-pub fn curl(command: &str) -> Option<Curl> {
+pub(crate) fn curl(command: &str) -> Option<Curl> {
     let words = words(command);
     let mut words = words.into_iter();
     if words.next()? != "curl" {

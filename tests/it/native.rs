@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Response, Server};
 
-pub const ASK: &str = "/v1/is_authorized";
+pub(crate) const ASK: &str = "/v1/is_authorized";
 const BATCH: &str = "/v1/is_authorized/batch";
 
-pub const SCHEMA: &str = r#"
+pub(crate) const SCHEMA: &str = r#"
 namespace T {
   entity Group in [Group];
   entity User in [Group] = { "age": Long, "boss"?: User };
@@ -21,7 +21,7 @@ namespace T {
 }
 "#;
 
-pub const POLICIES: &str = r#"
+pub(crate) const POLICIES: &str = r#"
 permit (principal in T::Group::"staff", action == T::Action::"read", resource);
 forbid (principal, action == T::Action::"read", resource) when { context has n && context.n + 9223372036854775807 < 0 };
 permit (principal, action == T::Action::"read", resource is T::Doc) when { resource has owner && resource.owner == principal };
@@ -41,41 +41,41 @@ fn entities() -> Value {
     ])
 }
 
-pub fn bundle() -> Value {
+pub(crate) fn bundle() -> Value {
     json!({ "policies": POLICIES, "schema": SCHEMA, "entities": entities() })
 }
 
 /// A server of the bundle above, with these configuration keys.
-pub fn server(flags: Value) -> Server {
+pub(crate) fn server(flags: Value) -> Server {
     let server = Server::start(flags);
     put(&server, &bundle());
     server
 }
 
 #[track_caller]
-pub fn put(server: &Server, bundle: &Value) -> Value {
+pub(crate) fn put(server: &Server, bundle: &Value) -> Value {
     let answer = server.admin().put("/v1/bundle", bundle.to_string());
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("palisade-revision"), answer.json()["revision"].as_str());
     answer.json()
 }
 
-pub fn ask(principal: &str, action: &str, resource: &str, context: Value) -> Value {
+pub(crate) fn ask(principal: &str, action: &str, resource: &str, context: Value) -> Value {
     json!({ "principal": principal, "action": format!("T::Action::\"{action}\""), "resource": resource, "context": context })
 }
 
 /// Ann, of the staff, reads a document.
-pub fn reads(context: Value) -> Value {
+pub(crate) fn reads(context: Value) -> Value {
     ask(r#"T::User::"ann""#, "read", r#"T::Doc::"d""#, context)
 }
 
-pub fn also(mut body: Value, member: &str, value: Value) -> Value {
+pub(crate) fn also(mut body: Value, member: &str, value: Value) -> Value {
     body[member] = value;
     body
 }
 
 #[track_caller]
-pub fn decide(client: &mut Client, body: &Value) -> Value {
+pub(crate) fn decide(client: &mut Client, body: &Value) -> Value {
     let answer = client.post(ASK, body.to_string());
     assert_eq!(answer.status, 200, "{body}: {}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -86,7 +86,7 @@ pub fn decide(client: &mut Client, body: &Value) -> Value {
 
 /// The decision, the ids of the reasons, and those of the policies that failed.
 #[track_caller]
-pub fn verdict(client: &mut Client, body: &Value) -> (String, Vec<String>, Vec<String>) {
+pub(crate) fn verdict(client: &mut Client, body: &Value) -> (String, Vec<String>, Vec<String>) {
     let answer = decide(client, body);
     let texts = |list: &Value, key: &dyn Fn(&Value) -> Value| {
         list.as_array().unwrap().iter().map(|item| key(item).as_str().unwrap().to_owned()).collect()
@@ -100,7 +100,7 @@ pub fn verdict(client: &mut Client, body: &Value) -> (String, Vec<String>, Vec<S
 }
 
 #[track_caller]
-pub fn refused(answer: &Response, status: u16, code: &str, pointer: &str) {
+pub(crate) fn refused(answer: &Response, status: u16, code: &str, pointer: &str) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let body = answer.json();

@@ -65,7 +65,7 @@ fn fits(document: &Value, schema: &Value, value: &Value, what: &str, closed: boo
 }
 
 /// The sidecar that the examples are addressed to.
-pub fn server() -> Server {
+pub(crate) fn server() -> Server {
     let mut flags = fleet();
     flags["routes"] = json!(Server::project("routes"));
     flags["authzen"] =
@@ -82,7 +82,7 @@ fn send(server: &Server, method: &str, path: &str, body: Option<&Value>) -> Resp
 }
 
 /// An answer with every revision the same.
-pub fn timeless(value: &Value) -> Value {
+pub(crate) fn timeless(value: &Value) -> Value {
     let mut value = value.clone();
     fn walk(value: &mut Value) {
         match value {

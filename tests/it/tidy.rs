@@ -12,7 +12,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-pub fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
@@ -56,7 +56,7 @@ fn phrases_are_those_that_people_search_for() {
 }
 
 /// Files below `dir` with one of these endings, without what is built or hidden.
-pub fn files(dir: &Path, endings: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();

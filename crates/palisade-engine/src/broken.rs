@@ -10,6 +10,6 @@
 #[inline(never)]
 #[track_caller]
 #[expect(clippy::panic, reason = "the one place where a broken invariant ends the work that met it")]
-pub fn broken(what: &str) -> ! {
+pub(crate) fn broken(what: &str) -> ! {
     panic!("broken invariant of the engine: {what}")
 }

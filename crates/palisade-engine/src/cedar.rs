@@ -18,7 +18,7 @@ use crate::value::{Cell, Packer, Val};
 ///
 /// # Errors
 /// If it has no packed form: an `unknown`, or something enormous.
-pub fn pack(value: &Value, packer: &mut Packer, draft: &mut Draft) -> Result<Cell, Unsure> {
+pub(crate) fn pack(value: &Value, packer: &mut Packer, draft: &mut Draft) -> Result<Cell, Unsure> {
     match value.value_kind() {
         ValueKind::Lit(Literal::Bool(b)) => Ok(packer.value(Val::Bool(*b))?),
         ValueKind::Lit(Literal::Long(n)) => Ok(packer.value(Val::Long(*n))?),
@@ -70,7 +70,7 @@ fn unwrap_text(expression: &RestrictedExpr) -> String {
 ///
 /// # Errors
 /// If one of its values has no packed form.
-pub fn pack_entity(
+pub(crate) fn pack_entity(
     entity: &ast::Entity,
     packer: &mut Packer,
     draft: &mut Draft,
@@ -102,7 +102,7 @@ pub fn pack_entity(
 /// Every value that the store can hold has its value in Cedar. One that had not would make the reference decide over
 /// less than there is, so meeting one is a broken invariant and ends the decision.
 #[derive(Debug)]
-pub struct Unpacker<U, N> {
+pub(crate) struct Unpacker<U, N> {
     /// The uid of an id.
     pub uid: U,
     /// The text of an attribute name.
@@ -111,7 +111,7 @@ pub struct Unpacker<U, N> {
 
 impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
     /// One value.
-    pub fn value(&self, value: Val<'_>) -> Value {
+    pub(crate) fn value(&self, value: Val<'_>) -> Value {
         match value {
             Val::Bool(b) => b.into(),
             Val::Long(n) => n.into(),
@@ -137,7 +137,7 @@ impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
     }
 
     /// One entity with its closed set of ancestors.
-    pub fn entity(&self, uid: EntityUID, entity: Entity<'_>, ancestors: &[u32]) -> ast::Entity {
+    pub(crate) fn entity(&self, uid: EntityUID, entity: Entity<'_>, ancestors: &[u32]) -> ast::Entity {
         let record = entity.attributes();
         let mut attributes = Vec::new();
         for i in 0..record.len() {
@@ -157,7 +157,7 @@ impl<U: Fn(u32) -> EntityUID, N: Fn(u32) -> Arc<str>> Unpacker<U, N> {
 }
 
 /// The text of packed bytes.
-pub fn utf8(bytes: &[u8]) -> &str {
+pub(crate) fn utf8(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(_) => broken("a text that is not UTF-8"),

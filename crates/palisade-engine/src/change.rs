@@ -10,7 +10,7 @@ use crate::value::Packer;
 ///
 /// # Errors
 /// Every problem found, its origin being `changes[i]`.
-pub fn apply(store: &Store, changes: &[EntityChange], checks: Checks<'_>) -> Result<Store, Vec<Diagnostic>> {
+pub(crate) fn apply(store: &Store, changes: &[EntityChange], checks: Checks<'_>) -> Result<Store, Vec<Diagnostic>> {
     let mut draft = Draft::new(store);
     let mut packer = Packer::default();
     let mut problems = Vec::new();

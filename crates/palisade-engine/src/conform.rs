@@ -48,7 +48,7 @@ impl Dropped {
 
 /// Where a value stands in a request. Written out only where something is dropped: a long key may have many members.
 #[derive(Debug, Clone, Copy)]
-pub enum Name<'n> {
+pub(crate) enum Name<'n> {
     /// The whole.
     Root(&'n str),
     /// A member of an object.
@@ -70,7 +70,12 @@ impl fmt::Display for Name<'_> {
 /// Keeps the members of `value` that `declared` has with a fitting type; names the others in `dropped`.
 ///
 /// Without a declaration (no schema) everything is kept that Cedar can hold.
-pub fn members<'a>(value: Value<'a>, declared: Option<&Members>, place: &Name<'_>, dropped: &mut Dropped) -> Value<'a> {
+pub(crate) fn members<'a>(
+    value: Value<'a>,
+    declared: Option<&Members>,
+    place: &Name<'_>,
+    dropped: &mut Dropped,
+) -> Value<'a> {
     let Value::Object(members) = value else {
         return Value::empty_object();
     };
@@ -206,7 +211,7 @@ pub(super) fn parses(constructor: &str, argument: &str) -> bool {
 }
 
 /// The entities that a value refers to, whether written explicitly or where the schema expects one.
-pub fn entities_of<'v>(value: &'v Value<'_>, ty: Option<&Type>, found: &mut Vec<Uid<'v>>) {
+pub(crate) fn entities_of<'v>(value: &'v Value<'_>, ty: Option<&Type>, found: &mut Vec<Uid<'v>>) {
     match value {
         Value::Array(elements) => {
             let element = match ty {

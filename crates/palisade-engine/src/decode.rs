@@ -14,7 +14,7 @@ use crate::value::{Cell, Packer, TooLarge, Val};
 
 /// Not one of the plain forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsure;
+pub(crate) struct Unsure;
 
 impl From<TooLarge> for Unsure {
     fn from(_: TooLarge) -> Self {
@@ -23,7 +23,7 @@ impl From<TooLarge> for Unsure {
 }
 
 /// Gives ids to the names that values mention.
-pub trait Resolver<'v> {
+pub(crate) trait Resolver<'v> {
     /// The id of a uid whose type is known.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ pub trait Resolver<'v> {
 }
 
 /// Whether Cedar takes `name` as the name of a type, exactly as it is written.
-pub fn is_proper_type(name: &str) -> bool {
+pub(crate) fn is_proper_type(name: &str) -> bool {
     name.parse::<Name>().is_ok_and(|parsed| parsed.to_string() == name)
 }
 
@@ -74,7 +74,7 @@ impl<'v> Resolver<'v> for &mut Draft {
 }
 
 /// The type and id of `{"type": …, "id": …}`, also inside `__entity`.
-pub fn uid_parts<'v>(value: &'v Value<'_>) -> Option<(&'v str, &'v str)> {
+pub(crate) fn uid_parts<'v>(value: &'v Value<'_>) -> Option<(&'v str, &'v str)> {
     match value.as_object()? {
         [(key, inner)] if key == "__entity" => match inner.as_object()? {
             [_, _] => type_and_id(inner),
@@ -143,7 +143,7 @@ fn construct(extension: Extension, text: &str) -> Option<Val<'static>> {
 
 /// Reads JSON values into one packer.
 #[derive(Debug)]
-pub struct Decoder<'d, R> {
+pub(crate) struct Decoder<'d, R> {
     /// Where values are packed.
     pub packer: &'d mut Packer,
     /// Who knows names.
@@ -157,7 +157,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
     ///
     /// # Errors
     /// If it is not plainly of that type. So for the other methods.
-    pub fn typed(&mut self, value: &'v Value<'_>, ty: &Ty) -> Result<Cell, Unsure> {
+    pub(crate) fn typed(&mut self, value: &'v Value<'_>, ty: &Ty) -> Result<Cell, Unsure> {
         match (ty, value) {
             (Ty::Bool, Value::Bool(b)) => Ok(self.packer.value(Val::Bool(*b))?),
             (Ty::Long, Value::Long(n)) => Ok(self.packer.value(Val::Long(*n))?),
@@ -209,7 +209,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
     }
 
     /// Reads the members of a declared record.
-    pub fn members(
+    pub(crate) fn members(
         &mut self,
         value: &'v Value<'_>,
         declared: &RecordTy,
@@ -225,7 +225,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
     }
 
     /// Reads a value without a declaration.
-    pub fn untyped(&mut self, value: &'v Value<'_>) -> Result<Cell, Unsure> {
+    pub(crate) fn untyped(&mut self, value: &'v Value<'_>) -> Result<Cell, Unsure> {
         match value {
             Value::Bool(b) => Ok(self.packer.value(Val::Bool(*b))?),
             Value::Long(n) => Ok(self.packer.value(Val::Long(*n))?),
@@ -255,7 +255,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
     }
 
     /// Reads the members of a record without a declaration.
-    pub fn untyped_members(
+    pub(crate) fn untyped_members(
         &mut self,
         value: &'v Value<'_>,
         found: &mut SmallVec<[(u32, Cell); 16]>,
@@ -271,7 +271,7 @@ impl<'v, R: Resolver<'v>> Decoder<'_, R> {
     }
 
     /// Reads an entity into a record. Returns its type and id.
-    pub fn record(&mut self, value: &'v Value<'_>) -> Result<(u32, &'v str), Unsure> {
+    pub(crate) fn record(&mut self, value: &'v Value<'_>) -> Result<(u32, &'v str), Unsure> {
         let (mut uid, mut attributes, mut parents, mut tags) = (None, None, None, None);
         for (key, member) in value.as_object().ok_or(Unsure)? {
             match key.as_ref() {

@@ -21,7 +21,7 @@ use crate::strict;
 ///
 /// # Errors
 /// Every problem found, up to a bound.
-pub fn build(
+pub(crate) fn build(
     documents: &[Document],
     schema: Option<&SchemaModel>,
     limits: &Limits,
@@ -43,7 +43,11 @@ pub fn build(
 ///
 /// # Errors
 /// What is wrong, in words.
-pub fn from_request(value: &Value<'_>, schema: Option<&SchemaModel>, limits: &Limits) -> Result<Vec<Entity>, String> {
+pub(crate) fn from_request(
+    value: &Value<'_>,
+    schema: Option<&SchemaModel>,
+    limits: &Limits,
+) -> Result<Vec<Entity>, String> {
     let elements = value.as_array().ok_or("entities must be an array")?;
     let mut entities = Vec::with_capacity(elements.len());
     let mut places = HashMap::new();

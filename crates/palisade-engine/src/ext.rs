@@ -6,18 +6,18 @@ use std::net::IpAddr;
 
 /// An address or a range of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ip {
+pub(crate) struct Ip {
     v6: bool,
     prefix: u8,
     address: [u8; 16],
 }
 
 /// Bytes of a packed [`Ip`].
-pub const IP_BYTES: usize = 18;
+pub(crate) const IP_BYTES: usize = 18;
 
 impl Ip {
     /// Reads `10.0.0.1`, `10.0.0.0/8`, `::1` and the like.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         const LONGEST: usize = 43;
         let mixed = |c| text.matches(c).nth(1).is_some();
         if text.len() > LONGEST || (mixed(':') && mixed('.')) {
@@ -31,7 +31,7 @@ impl Ip {
     }
 
     /// Reads an address as Cedar writes it, which for a mapped IPv4 address is a form that it does not read.
-    pub fn parse_written(text: &str) -> Option<Self> {
+    pub(crate) fn parse_written(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         Self::from_parts(address, prefix)
     }
@@ -50,7 +50,7 @@ impl Ip {
     }
 
     /// A range of addresses.
-    pub fn of(address: IpAddr, prefix: u8) -> Self {
+    pub(crate) fn of(address: IpAddr, prefix: u8) -> Self {
         let mut bytes = [0; 16];
         match address {
             IpAddr::V4(v4) => bytes[12..].copy_from_slice(&v4.octets()),
@@ -60,7 +60,7 @@ impl Ip {
     }
 
     /// The packed form.
-    pub fn to_bytes(self) -> [u8; IP_BYTES] {
+    pub(crate) fn to_bytes(self) -> [u8; IP_BYTES] {
         let mut bytes = [0; IP_BYTES];
         bytes[0] = u8::from(self.v6);
         bytes[1] = self.prefix;
@@ -72,19 +72,19 @@ impl Ip {
     ///
     /// # Panics
     /// If there is none: the caller's data are broken, and no address may be made up.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let mut address = [0; 16];
         address.copy_from_slice(&bytes[2..IP_BYTES]);
         Self { v6: bytes[0] == 1, prefix: bytes[1], address }
     }
 
     /// `isIpv4`
-    pub fn is_v4(self) -> bool {
+    pub(crate) fn is_v4(self) -> bool {
         !self.v6
     }
 
     /// `isIpv6`
-    pub fn is_v6(self) -> bool {
+    pub(crate) fn is_v6(self) -> bool {
         self.v6
     }
 
@@ -94,12 +94,12 @@ impl Ip {
     }
 
     /// `isLoopback`
-    pub fn is_loopback(self) -> bool {
+    pub(crate) fn is_loopback(self) -> bool {
         self.address().is_loopback() && self.prefix >= if self.v6 { 128 } else { 8 }
     }
 
     /// `isMulticast`
-    pub fn is_multicast(self) -> bool {
+    pub(crate) fn is_multicast(self) -> bool {
         self.address().is_multicast() && self.prefix >= if self.v6 { 8 } else { 4 }
     }
 
@@ -114,7 +114,7 @@ impl Ip {
     }
 
     /// `isInRange`
-    pub fn is_in_range(self, range: Self) -> bool {
+    pub(crate) fn is_in_range(self, range: Self) -> bool {
         let ((first, last), (low, high)) = (self.bounds(), range.bounds());
         self.v6 == range.v6 && low <= first && last <= high
     }
@@ -123,7 +123,7 @@ impl Ip {
     ///
     /// The groups of an IPv6 address are written out: the usual short form of a mapped IPv4 address
     /// (`::ffff:10.0.0.1`) mixes colons and dots, which Cedar refuses to read.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self.address() {
             IpAddr::V4(address) => format!("{address}/{}", self.prefix),
             IpAddr::V6(address) => {
@@ -135,7 +135,7 @@ impl Ip {
 }
 
 /// Reads a decimal such as `-1.25` to ten-thousandths.
-pub fn parse_decimal(text: &str) -> Option<i64> {
+pub(crate) fn parse_decimal(text: &str) -> Option<i64> {
     const DIGITS: u32 = 4;
     let (whole, fraction) = text.split_once('.')?;
     let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
@@ -148,13 +148,13 @@ pub fn parse_decimal(text: &str) -> Option<i64> {
 }
 
 /// The text of a decimal.
-pub fn decimal_text(value: i64) -> String {
+pub(crate) fn decimal_text(value: i64) -> String {
     let magnitude = value.unsigned_abs();
     format!("{}{}.{:04}", if value < 0 { "-" } else { "" }, magnitude / 10_000, magnitude % 10_000)
 }
 
 /// Reads a duration such as `-1d2h3m4s5ms` to milliseconds.
-pub fn parse_duration(text: &str) -> Option<i64> {
+pub(crate) fn parse_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -200,7 +200,7 @@ pub fn parse_duration(text: &str) -> Option<i64> {
 const DAY: i64 = 86_400_000;
 
 /// Reads a date or a date with time and offset to milliseconds since 1970.
-pub fn parse_datetime(text: &str) -> Option<i64> {
+pub(crate) fn parse_datetime(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<i64> {
         let digits = bytes.get(from..to)?;
@@ -248,7 +248,7 @@ pub fn parse_datetime(text: &str) -> Option<i64> {
 }
 
 /// The text of a datetime, for years that four digits write.
-pub fn datetime_text(datetime: i64) -> Option<String> {
+pub(crate) fn datetime_text(datetime: i64) -> Option<String> {
     let (days, time) = (datetime.div_euclid(DAY), datetime.rem_euclid(DAY));
     // eras of 400 years that start in March, so that the leap day comes last
     let shifted = days + 719_468;
@@ -277,12 +277,12 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// `toDate`: the midnight before.
-pub fn to_date(datetime: i64) -> Option<i64> {
+pub(crate) fn to_date(datetime: i64) -> Option<i64> {
     datetime.checked_sub(datetime.rem_euclid(DAY))
 }
 
 /// `toTime`: what has passed since the midnight before.
-pub fn to_time(datetime: i64) -> i64 {
+pub(crate) fn to_time(datetime: i64) -> i64 {
     datetime.rem_euclid(DAY)
 }
 

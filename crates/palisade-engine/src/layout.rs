@@ -15,7 +15,7 @@ use crate::value::TooLarge;
 
 /// A declared type.
 #[derive(Debug, Clone)]
-pub enum Ty {
+pub(crate) enum Ty {
     /// `Bool`
     Bool,
     /// `Long`
@@ -36,7 +36,7 @@ pub enum Ty {
 
 /// The extension types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extension {
+pub(crate) enum Extension {
     /// `decimal`
     Decimal,
     /// `ipaddr`
@@ -49,7 +49,7 @@ pub enum Extension {
 
 impl Extension {
     /// The extension that a constructor such as `ip` belongs to.
-    pub fn of_constructor(name: &str) -> Option<Self> {
+    pub(crate) fn of_constructor(name: &str) -> Option<Self> {
         match name {
             "decimal" => Some(Self::Decimal),
             "ip" => Some(Self::Ip),
@@ -66,7 +66,7 @@ impl Extension {
 
 /// The members of a record or the attributes of an entity type.
 #[derive(Debug, Clone, Default)]
-pub struct RecordTy {
+pub(crate) struct RecordTy {
     /// Sorted by name.
     members: Vec<MemberTy>,
     /// How many are required.
@@ -75,7 +75,7 @@ pub struct RecordTy {
 
 /// One member.
 #[derive(Debug, Clone)]
-pub struct MemberTy {
+pub(crate) struct MemberTy {
     name: Box<str>,
     /// Its interned name.
     pub id: u32,
@@ -88,7 +88,7 @@ pub struct MemberTy {
 impl RecordTy {
     /// The member called `name`.
     #[inline]
-    pub fn find(&self, name: &str) -> Option<&MemberTy> {
+    pub(crate) fn find(&self, name: &str) -> Option<&MemberTy> {
         if self.members.len() <= 8 {
             return self.members.iter().find(|member| *member.name == *name);
         }
@@ -99,7 +99,7 @@ impl RecordTy {
 
 /// A declared entity type.
 #[derive(Debug)]
-pub struct TypeLayout {
+pub(crate) struct TypeLayout {
     /// Its attributes.
     pub attributes: RecordTy,
     /// The type of its tags, if it may have some.
@@ -114,7 +114,7 @@ pub struct TypeLayout {
 
 /// A declared action.
 #[derive(Debug)]
-pub struct ActionLayout {
+pub(crate) struct ActionLayout {
     principals: Vec<u32>,
     resources: Vec<u32>,
     /// Its context, unless only Cedar can check it.
@@ -126,20 +126,20 @@ pub struct ActionLayout {
 impl ActionLayout {
     /// Whether it applies to these types.
     #[inline]
-    pub fn applies(&self, principal: u32, resource: u32) -> bool {
+    pub(crate) fn applies(&self, principal: u32, resource: u32) -> bool {
         self.principals.contains(&principal) && self.resources.contains(&resource)
     }
 }
 
 /// The whole schema.
 #[derive(Debug, Default)]
-pub struct Layout {
+pub(crate) struct Layout {
     types: Vec<Option<TypeLayout>>,
     actions: HashMap<u32, ActionLayout, RandomState>,
 }
 
 /// Whether a type is one of actions.
-pub fn is_action_type(name: &str) -> bool {
+pub(crate) fn is_action_type(name: &str) -> bool {
     name == "Action" || name.ends_with("::Action")
 }
 
@@ -148,7 +148,7 @@ impl Layout {
     ///
     /// # Errors
     /// If the store has no more room.
-    pub fn build(schema: &ValidatorSchema, draft: &mut Draft) -> Result<Self, TooLarge> {
+    pub(crate) fn build(schema: &ValidatorSchema, draft: &mut Draft) -> Result<Self, TooLarge> {
         let mut layout = Self::default();
         for declared in schema.entity_types() {
             let id = draft.type_id(&declared.name().to_string());
@@ -198,25 +198,25 @@ impl Layout {
 
     /// What is declared of a type.
     #[inline]
-    pub fn entity_type(&self, ty: u32) -> Option<&TypeLayout> {
+    pub(crate) fn entity_type(&self, ty: u32) -> Option<&TypeLayout> {
         self.types.get(ty as usize)?.as_ref()
     }
 
     /// What is declared of an action.
     #[inline]
-    pub fn action(&self, id: u32) -> Option<&ActionLayout> {
+    pub(crate) fn action(&self, id: u32) -> Option<&ActionLayout> {
         self.actions.get(&id)
     }
 
     /// All declared actions, in order.
-    pub fn actions(&self) -> Vec<u32> {
+    pub(crate) fn actions(&self) -> Vec<u32> {
         let mut actions: Vec<u32> = self.actions.keys().copied().collect();
         actions.sort_unstable();
         actions
     }
 
     /// Whether an entity of type `child` may have a parent of type `parent`.
-    pub fn allows_parent(&self, child: &TypeLayout, parent: u32) -> bool {
+    pub(crate) fn allows_parent(&self, child: &TypeLayout, parent: u32) -> bool {
         child.parents.get(parent as usize / 64).is_some_and(|bits| bits >> (parent % 64) & 1 == 1)
     }
 }
@@ -225,7 +225,7 @@ impl Layout {
 ///
 /// # Errors
 /// If the store has no more room.
-pub fn intern(uid: &EntityUID, draft: &mut Draft) -> Result<u32, TooLarge> {
+pub(crate) fn intern(uid: &EntityUID, draft: &mut Draft) -> Result<u32, TooLarge> {
     let ty = draft.type_id(&uid.entity_type().to_string());
     draft.uid(ty, text_of(uid.eid()).as_bytes())
 }

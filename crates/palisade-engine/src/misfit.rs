@@ -12,7 +12,7 @@ use crate::schema::{Members, SchemaModel, Type};
 
 /// Why a value is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
+pub(crate) struct Misfit {
     /// In words, the member's name among them.
     pub message: String,
     /// Where the member stands in the whole.
@@ -23,7 +23,7 @@ pub struct Misfit {
 
 /// A step into a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// To a member of an object.
     Member(String),
     /// To an element of an array.
@@ -39,7 +39,7 @@ impl From<String> for Misfit {
 impl Misfit {
     /// Where the member stands in `text`, as far as its steps can be followed.
     #[must_use]
-    pub fn offset(&self, text: &str) -> Option<usize> {
+    pub(crate) fn offset(&self, text: &str) -> Option<usize> {
         let whole = Text::check(text.as_bytes()).ok()?;
         let (mut here, mut elements) = (whole, None);
         for step in &self.place {
@@ -76,7 +76,7 @@ pub(super) fn before_cedar(misfit: Option<Misfit>, refused_by_cedar: impl FnOnce
 
 /// Why an entity is refused, if it can be said.
 #[must_use]
-pub fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit> {
+pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit> {
     let ty = entity.get("uid").and_then(uid_parts).map(|(ty, _)| ty);
     let declared = match (schema, ty) {
         (Some(schema), Some(ty)) => match schema.entity_type(ty) {
@@ -100,7 +100,7 @@ pub fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit
 
 /// Why a context is refused, if it can be said.
 #[must_use]
-pub fn context(context: &Value<'_>, declared: Option<&Members>, action: &Uid<'_>) -> Option<Misfit> {
+pub(crate) fn context(context: &Value<'_>, declared: Option<&Members>, action: &Uid<'_>) -> Option<Misfit> {
     members(context, declared, &format!("the context of `{action}`"), &Name::Root("context"))
 }
 

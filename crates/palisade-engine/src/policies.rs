@@ -25,14 +25,14 @@ use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText}
 use crate::settings::Limits;
 use crate::validating::Validating;
 use trees::Keeping;
-pub use trees::Trees;
+pub(crate) use trees::Trees;
 
 /// How many problems are listed. The rest is not looked for.
-pub const MAX_PROBLEMS: usize = 100;
+pub(crate) const MAX_PROBLEMS: usize = 100;
 
 /// All policies of a bundle, under the ids that decisions name.
 #[derive(Debug)]
-pub struct Policies {
+pub(crate) struct Policies {
     /// Where each policy and template stands.
     pub sites: HashMap<PolicyId, Site>,
     /// The links, each naming its template by the template's policy id.
@@ -47,7 +47,7 @@ pub struct Policies {
 
 /// Where a policy or template stands in the bundle.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub(crate) struct Site {
     /// The file or member.
     pub origin: Arc<str>,
     /// The whole text of it.
@@ -64,7 +64,7 @@ pub struct Site {
 
 /// What stands at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A policy that decides by itself.
     Static,
     /// A template, which decides through its links alone.
@@ -74,7 +74,7 @@ pub enum Kind {
 }
 
 /// What is done with each policy while its tree is there.
-pub struct Work<'w> {
+pub(crate) struct Work<'w> {
     /// Validates it.
     pub validating: Option<Validating<'w>>,
     /// Compiles it.
@@ -93,12 +93,12 @@ const DEEP_BYTES: usize = 1_000;
 impl Site {
     /// The policy's own text.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.source.get(self.span.clone()).unwrap_or(&self.source)
     }
 
     /// Whether the text is so long that its tree may be deep.
-    pub fn is_deep(&self) -> bool {
+    pub(crate) fn is_deep(&self) -> bool {
         self.span.len() > DEEP_BYTES
     }
 }
@@ -108,7 +108,7 @@ impl Policies {
     ///
     /// # Errors
     /// Every problem found, up to a bound. What of the work found problems tells them itself.
-    pub fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
+    pub(crate) fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
         check_size(bundle, limits)?;
         let mut builder = Builder {
             sites: HashMap::new(),
@@ -155,13 +155,13 @@ impl Policies {
 
     /// Whether the policy forbids.
     #[must_use]
-    pub fn forbids(&self, id: &str) -> bool {
+    pub(crate) fn forbids(&self, id: &str) -> bool {
         self.sites.get(id).is_some_and(|site| site.forbids)
     }
 
     /// Warnings of templates that have no link: none of them decides anything. In the order of their texts.
     #[must_use]
-    pub fn unlinked(&self) -> Vec<Diagnostic> {
+    pub(crate) fn unlinked(&self) -> Vec<Diagnostic> {
         let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
         let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
         for link in &self.links {
@@ -184,20 +184,20 @@ impl Policies {
 
     /// The policies that can decide and forbid, links among them, sorted.
     #[must_use]
-    pub fn forbidding(&self) -> BTreeSet<PolicyId> {
+    pub(crate) fn forbidding(&self) -> BTreeSet<PolicyId> {
         let deciding = self.sites.iter().filter(|(_, site)| site.forbids && site.kind != Kind::Template);
         deciding.map(|(id, _)| id.clone()).collect()
     }
 
     /// How many policies can decide: static ones and links, templates not.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 }
 
 /// What is said where nobody waits for the result any more.
-pub fn abandoned() -> Diagnostic {
+pub(crate) fn abandoned() -> Diagnostic {
     let message = "abandoned: its client disconnected, or the sidecar is stopping";
     Diagnostic::error("bundle", message).help("send it again, and wait for the answer").passing()
 }

@@ -33,7 +33,7 @@ static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
 ///
 /// # Errors
 /// If the request does not fit the schema, its values are no Cedar values, or `go_on` said false.
-pub fn decide(
+pub(crate) fn decide(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
@@ -138,7 +138,7 @@ fn heard(snapshot: &Snapshot, response: &cedar_policy::Response) -> Authorized {
 ///
 /// # Errors
 /// If the request does not fit the schema, or its values are no Cedar values.
-pub fn request<'c>(
+pub(crate) fn request<'c>(
     snapshot: &Snapshot,
     request: &'c AccessRequest<'_>,
     now: i64,

@@ -15,11 +15,11 @@ use crate::model::json::without_byte_order_mark;
 use crate::model::{Diagnostic, SchemaText, Uid, closest};
 use crate::settings::Limits;
 
-pub use faults::place;
+pub(crate) use faults::place;
 
 /// A type as the schema declares it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Type {
+pub(crate) enum Type {
     /// `Bool`
     Bool,
     /// `Long`
@@ -39,11 +39,11 @@ pub enum Type {
 }
 
 /// The members of a record, or the attributes of an entity type.
-pub type Members = BTreeMap<String, Member>;
+pub(crate) type Members = BTreeMap<String, Member>;
 
 /// One member of a record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Member {
+pub(crate) struct Member {
     /// Its type.
     pub ty: Type,
     /// Whether it must be there.
@@ -52,7 +52,7 @@ pub struct Member {
 
 /// What the schema says of an entity type.
 #[derive(Debug)]
-pub struct EntityType {
+pub(crate) struct EntityType {
     /// Cedar's name of it, parsed once.
     pub name: EntityTypeName,
     /// Its attributes.
@@ -65,7 +65,7 @@ pub struct EntityType {
 
 /// A schema that bundles and requests are checked against.
 #[derive(Debug)]
-pub struct SchemaModel {
+pub(crate) struct SchemaModel {
     /// Cedar's schema.
     pub cedar: Schema,
     entity_types: HashMap<String, EntityType>,
@@ -77,7 +77,7 @@ impl SchemaModel {
     ///
     /// # Errors
     /// Every problem found.
-    pub fn build(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
+    pub(crate) fn build(text: &SchemaText, limits: &Limits) -> Result<Self, Vec<Diagnostic>> {
         Self::read(text, limits).map_err(|found| Diagnostic::about("schema", found))
     }
 
@@ -135,42 +135,42 @@ impl SchemaModel {
     }
 
     /// The names of the entity types.
-    pub fn entity_type_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn entity_type_names(&self) -> impl Iterator<Item = &str> {
         self.entity_types.keys().map(String::as_str)
     }
 
     /// What the schema says of a type, if it declares it.
     #[must_use]
-    pub fn entity_type(&self, name: &str) -> Option<&EntityType> {
+    pub(crate) fn entity_type(&self, name: &str) -> Option<&EntityType> {
         self.entity_types.get(name)
     }
 
     /// Cedar's schema inside.
     #[must_use]
-    pub fn core(&self) -> &ValidatorSchema {
+    pub(crate) fn core(&self) -> &ValidatorSchema {
         self.cedar.as_ref()
     }
 
     /// Shows every list of members that the schema declares: attributes, and contexts.
-    pub fn all_members(&self, show: &mut dyn FnMut(&Members)) {
+    pub(crate) fn all_members(&self, show: &mut dyn FnMut(&Members)) {
         self.entity_types.values().map(|declared| &declared.attributes).chain(self.contexts.values()).for_each(show);
     }
 
     /// Shows the type of the tags of every entity type that may have some.
-    pub fn all_tags(&self, show: &mut dyn FnMut(&Type)) {
+    pub(crate) fn all_tags(&self, show: &mut dyn FnMut(&Type)) {
         self.entity_types.values().filter_map(|declared| declared.tags.as_ref()).for_each(show);
     }
 
     /// The members of an action's context, if the action is declared.
     #[must_use]
-    pub fn context(&self, action: &Uid<'_>) -> Option<&Members> {
+    pub(crate) fn context(&self, action: &Uid<'_>) -> Option<&Members> {
         // an owned key: two short strings, only on paths that build Cedar values anyway
         self.contexts.get(&(action.type_name.to_string(), action.id.to_string()))
     }
 
     /// The declared action that was probably meant: with an id that is close, or in another namespace.
     #[must_use]
-    pub fn near_action(&self, action: &Uid<'_>) -> Option<Uid<'_>> {
+    pub(crate) fn near_action(&self, action: &Uid<'_>) -> Option<Uid<'_>> {
         let uid = |type_name: &'_ str, id: &'_ str| -> Option<Uid<'_>> {
             let (known, _) = self.contexts.get_key_value(&(type_name.to_owned(), id.to_owned()))?;
             Some(Uid { type_name: known.0.as_str().into(), id: known.1.as_str().into() })
@@ -185,7 +185,7 @@ impl SchemaModel {
 
     /// Whether a uid names one of the ids of an `enum` type.
     #[must_use]
-    pub fn is_choice(&self, uid: &Uid<'_>) -> bool {
+    pub(crate) fn is_choice(&self, uid: &Uid<'_>) -> bool {
         self.entity_types
             .get(uid.type_name.as_ref())
             .and_then(|declared| declared.choices.as_ref())

@@ -50,16 +50,16 @@ fn named(error: &io::Error) -> io::Error {
 /// Something of Cedar's that may be deep. It is freed on a large stack, whichever thread drops it: the last one that
 /// holds a replaced snapshot may well be one with a small stack that answered a request.
 #[derive(Debug)]
-pub struct Deep<T: Send + 'static>(Option<T>);
+pub(crate) struct Deep<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> Deep<T> {
     /// Takes care of `value`.
-    pub fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(Some(value))
     }
 
     /// The value, to be changed.
-    pub fn inner_mut(&mut self) -> &mut T {
+    pub(crate) fn inner_mut(&mut self) -> &mut T {
         match &mut self.0 {
             Some(value) => value,
             None => super::broken::broken("a value that was freed is changed"),
@@ -67,7 +67,7 @@ impl<T: Send + 'static> Deep<T> {
     }
 
     /// Makes another value of this one.
-    pub fn map<U: Send + 'static>(mut self, make: impl FnOnce(T) -> U) -> Deep<U> {
+    pub(crate) fn map<U: Send + 'static>(mut self, make: impl FnOnce(T) -> U) -> Deep<U> {
         Deep(self.0.take().map(make))
     }
 }

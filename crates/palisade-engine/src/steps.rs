@@ -21,7 +21,7 @@ const SCOPE: u64 = 5;
 
 /// What validating one policy costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// In all.
     pub steps: u64,
     /// Pairs of types for which the conditions are looked at.
@@ -32,7 +32,7 @@ pub struct Cost {
 
 /// What a schema makes policies cost.
 #[derive(Debug)]
-pub struct Steps {
+pub(crate) struct Steps {
     all: Reach,
     /// What each action reaches, alone and with those in it.
     of_action: HashMap<EntityUID, (Reach, Reach)>,
@@ -91,7 +91,7 @@ fn likeness(name: &str) -> u64 {
 
 impl Steps {
     /// Reads the schema.
-    pub fn new(schema: &ValidatorSchema) -> Self {
+    pub(crate) fn new(schema: &ValidatorSchema) -> Self {
         let own = |action: &ValidatorActionId| {
             let principals = action.applies_to_principals().count() as u64;
             let resources = action.applies_to_resources().count() as u64;
@@ -165,7 +165,7 @@ impl Steps {
     }
 
     /// What a policy or template costs.
-    pub fn policy(&self, template: &Template) -> Cost {
+    pub(crate) fn policy(&self, template: &Template) -> Cost {
         let condition = template.condition();
         let parts = self.parts(&condition);
         let (principal, resource) =
@@ -205,7 +205,7 @@ impl Steps {
     }
 
     /// What it takes to find a member that may be meant, where one is missing.
-    pub fn search(&self) -> u64 {
+    pub(crate) fn search(&self) -> u64 {
         self.attributes
     }
 

@@ -21,7 +21,7 @@ const CALL: &[&str] = &["fn", "arg", "args"];
 ///
 /// # Errors
 /// Which member, where, in words.
-pub fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), String> {
+pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), String> {
     let Value::Object(members) = value else { return Ok(()) };
     for (key, _) in members {
         if !ENTITY.contains(&&**key) {
@@ -51,7 +51,7 @@ pub fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), Str
 ///
 /// # Errors
 /// Which member, where, in words.
-pub fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), String> {
+pub(crate) fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), String> {
     for (key, found) in value.as_object().unwrap_or_default() {
         let ty = declared.and_then(|declared| declared.get(&**key)).map(|member| &member.ty);
         self::value(found, ty, &Name::Member(place, key))?;

@@ -40,7 +40,7 @@ struct Largest {
 }
 
 /// Validates the policies of one bundle.
-pub struct Validating<'s> {
+pub(crate) struct Validating<'s> {
     schema: &'s ValidatorSchema,
     checker: Typechecker<'s>,
     /// Cedar's whole validator, made when the first fault is found: it has a schema of its own.
@@ -85,7 +85,7 @@ impl Findings {
 impl<'s> Validating<'s> {
     /// Of policies against `schema`.
     #[must_use]
-    pub fn new(schema: &'s SchemaModel, limits: &Limits) -> Self {
+    pub(crate) fn new(schema: &'s SchemaModel, limits: &Limits) -> Self {
         let schema: &ValidatorSchema = schema.cedar.as_ref();
         Self {
             schema,
@@ -104,7 +104,7 @@ impl<'s> Validating<'s> {
     }
 
     /// Counts one policy or template, and validates those that were counted when they are many.
-    pub fn policy(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) {
+    pub(crate) fn policy(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) {
         if !self.may(self.steps.policy(template), template.id(), site) {
             return self.pending.clear();
         }
@@ -180,7 +180,7 @@ impl<'s> Validating<'s> {
     }
 
     /// Validates what a link fills the slots of its template with. Of the template nothing but its scope is looked at.
-    pub fn link(&mut self, scope: &Template, id: &PolicyId, values: &HashMap<SlotId, EntityUID>, site: &Site) {
+    pub(crate) fn link(&mut self, scope: &Template, id: &PolicyId, values: &HashMap<SlotId, EntityUID>, site: &Site) {
         let ty = |slot: SlotId| values.get(&slot).map(|uid| uid.entity_type().clone());
         let kind = (scope.id().clone(), ty(SlotId::principal()), ty(SlotId::resource()));
         let id = PolicyID::from_string(id);
@@ -216,7 +216,7 @@ impl<'s> Validating<'s> {
 
     /// Errors and warnings.
     #[must_use]
-    pub fn finish(mut self, stop: &dyn Fn() -> bool) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+    pub(crate) fn finish(mut self, stop: &dyn Fn() -> bool) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         self.flush(stop);
         let mut errors = Vec::new();
         if self.spent > self.most

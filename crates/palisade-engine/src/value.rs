@@ -14,7 +14,7 @@ use crate::broken::broken;
 use crate::ext::Ip;
 
 /// A packed value: a tag in the low four bits, the rest is the value or where it lies.
-pub type Cell = u64;
+pub(crate) type Cell = u64;
 
 const TAG_BITS: u32 = 4;
 const BOOL: u64 = 0;
@@ -38,7 +38,7 @@ const MAX_TEXT: usize = (1 << 28) - 1;
 
 /// A value during evaluation.
 #[derive(Debug, Clone, Copy)]
-pub enum Val<'a> {
+pub(crate) enum Val<'a> {
     /// `true` or `false`.
     Bool(bool),
     /// A whole number.
@@ -65,7 +65,7 @@ impl Val<'_> {
     /// Every entity that the value names, in the order in which they stand there.
     ///
     /// Recurses with the nesting of the value, which is bounded at load.
-    pub fn entities(self, found: &mut impl FnMut(u32)) {
+    pub(crate) fn entities(self, found: &mut impl FnMut(u32)) {
         match self {
             Val::Entity(id) => found(id),
             Val::Set(set) => (0..set.len()).for_each(|i| set.get(i).entities(found)),
@@ -77,7 +77,7 @@ impl Val<'_> {
 
 /// A set: packed, or made by a policy.
 #[derive(Debug, Clone, Copy)]
-pub enum Set<'a> {
+pub(crate) enum Set<'a> {
     /// Lies at an offset of a buffer.
     Packed(&'a [u8], u32),
     /// Sorted and without duplicates.
@@ -86,7 +86,7 @@ pub enum Set<'a> {
 
 /// A record: packed, or made by a policy.
 #[derive(Debug, Clone, Copy)]
-pub enum Record<'a> {
+pub(crate) enum Record<'a> {
     /// Lies at an offset of a buffer.
     Packed(&'a [u8], u32),
     /// Sorted by name.
@@ -99,7 +99,7 @@ pub enum Record<'a> {
 /// Beyond the end, which no packed offset points to: what cannot be read must not become a value. So for all readers
 /// of packed values.
 #[inline]
-pub fn u32_at(buffer: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(buffer: &[u8], at: usize) -> u32 {
     match buffer.get(at..at + 4) {
         Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
         None => broken("an offset beyond a packed value"),
@@ -108,7 +108,7 @@ pub fn u32_at(buffer: &[u8], at: usize) -> u32 {
 
 /// The cell at `at`.
 #[inline]
-pub fn cell_at(buffer: &[u8], at: usize) -> Cell {
+pub(crate) fn cell_at(buffer: &[u8], at: usize) -> Cell {
     match buffer.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()) {
         Some(bytes) => u64::from_le_bytes(bytes),
         None => broken("an offset beyond a packed value"),
@@ -122,7 +122,7 @@ fn wide(buffer: &[u8], cell: Cell) -> i64 {
 
 /// Reads a cell of `buffer`.
 #[inline]
-pub fn unpack(buffer: &[u8], cell: Cell) -> Val<'_> {
+pub(crate) fn unpack(buffer: &[u8], cell: Cell) -> Val<'_> {
     let narrow = cell as i64 >> TAG_BITS;
     match cell & ((1 << TAG_BITS) - 1) {
         BOOL => Val::Bool(narrow != 0),
@@ -149,7 +149,7 @@ pub fn unpack(buffer: &[u8], cell: Cell) -> Val<'_> {
 impl<'a> Set<'a> {
     /// How many elements.
     #[inline]
-    pub fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         match self {
             Self::Packed(buffer, at) => u32_at(buffer, at as usize) as usize,
             Self::Built(elements) => elements.len(),
@@ -158,7 +158,7 @@ impl<'a> Set<'a> {
 
     /// The element at position `i`, in order.
     #[inline]
-    pub fn get(self, i: usize) -> Val<'a> {
+    pub(crate) fn get(self, i: usize) -> Val<'a> {
         match self {
             Self::Packed(buffer, at) => unpack(buffer, cell_at(buffer, at as usize + 4 + 8 * i)),
             Self::Built(elements) => elements[i],
@@ -166,7 +166,7 @@ impl<'a> Set<'a> {
     }
 
     /// Whether `value` is an element.
-    pub fn contains(self, value: Val<'a>) -> bool {
+    pub(crate) fn contains(self, value: Val<'a>) -> bool {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -181,7 +181,7 @@ impl<'a> Set<'a> {
 
     /// Whether every element is an entity.
     #[inline]
-    pub fn all_entities(self) -> bool {
+    pub(crate) fn all_entities(self) -> bool {
         // sorted by kind first: the ends tell
         match self.len() {
             0 => true,
@@ -193,7 +193,7 @@ impl<'a> Set<'a> {
 impl<'a> Record<'a> {
     /// How many members.
     #[inline]
-    pub fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         match self {
             Self::Packed(buffer, at) => u32_at(buffer, at as usize) as usize,
             Self::Built(members) => members.len(),
@@ -202,7 +202,7 @@ impl<'a> Record<'a> {
 
     /// The member at position `i`, in the order of interned names.
     #[inline]
-    pub fn get(self, i: usize) -> (u32, Val<'a>) {
+    pub(crate) fn get(self, i: usize) -> (u32, Val<'a>) {
         match self {
             Self::Packed(buffer, at) => {
                 let (at, n) = (at as usize, self.len());
@@ -214,7 +214,7 @@ impl<'a> Record<'a> {
 
     /// The member called `name`.
     #[inline]
-    pub fn find(self, name: u32) -> Option<Val<'a>> {
+    pub(crate) fn find(self, name: u32) -> Option<Val<'a>> {
         match self {
             Self::Packed(buffer, at) => {
                 let n = self.len();
@@ -266,7 +266,7 @@ fn rank(value: Val<'_>) -> u8 {
 /// A total order under which exactly Cedar's equal values are equal. It means nothing beyond that.
 ///
 /// Recurses with the nesting of the values, which JSON and policy texts bound.
-pub fn order(a: Val<'_>, b: Val<'_>) -> Ordering {
+pub(crate) fn order(a: Val<'_>, b: Val<'_>) -> Ordering {
     match (a, b) {
         (Val::Bool(a), Val::Bool(b)) => a.cmp(&b),
         (Val::Long(a), Val::Long(b))
@@ -294,7 +294,7 @@ pub fn order(a: Val<'_>, b: Val<'_>) -> Ordering {
 
 /// Cedar's `==`.
 #[inline]
-pub fn equal(a: Val<'_>, b: Val<'_>) -> bool {
+pub(crate) fn equal(a: Val<'_>, b: Val<'_>) -> bool {
     match (a, b) {
         (Val::Entity(a), Val::Entity(b)) => a == b,
         (Val::Text(a), Val::Text(b)) => a == b,
@@ -306,11 +306,11 @@ pub fn equal(a: Val<'_>, b: Val<'_>) -> bool {
 
 /// A value that is too large to be packed. The caller has the reference do the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooLarge;
+pub(crate) struct TooLarge;
 
 /// Packs values into one buffer.
 #[derive(Debug, Default)]
-pub struct Packer {
+pub(crate) struct Packer {
     /// The buffer.
     pub out: Vec<u8>,
 }
@@ -333,7 +333,7 @@ impl Packer {
     ///
     /// # Errors
     /// If the buffer or the text is too large. So for the other methods.
-    pub fn text(&mut self, text: &[u8]) -> Result<Cell, TooLarge> {
+    pub(crate) fn text(&mut self, text: &[u8]) -> Result<Cell, TooLarge> {
         if text.len() > MAX_TEXT {
             return Err(TooLarge);
         }
@@ -343,7 +343,7 @@ impl Packer {
     }
 
     /// Packs a set. Sorts `cells`, which lie in this buffer, and drops duplicates.
-    pub fn set(&mut self, cells: &mut [Cell]) -> Result<Cell, TooLarge> {
+    pub(crate) fn set(&mut self, cells: &mut [Cell]) -> Result<Cell, TooLarge> {
         let buffer = &self.out;
         cells.sort_unstable_by(|a, b| order(unpack(buffer, *a), unpack(buffer, *b)));
         let at = u64::from(self.place()?);
@@ -362,7 +362,7 @@ impl Packer {
     }
 
     /// Packs a record. Sorts `members`, whose cells lie in this buffer; no two may have the same name.
-    pub fn record(&mut self, members: &mut [(u32, Cell)]) -> Result<Cell, TooLarge> {
+    pub(crate) fn record(&mut self, members: &mut [(u32, Cell)]) -> Result<Cell, TooLarge> {
         members.sort_unstable_by_key(|(name, _)| *name);
         let at = u64::from(self.place()?);
         self.out.extend_from_slice(&u32::try_from(members.len()).map_err(|_| TooLarge)?.to_le_bytes());
@@ -376,7 +376,7 @@ impl Packer {
     }
 
     /// Packs a value that lies elsewhere.
-    pub fn value(&mut self, value: Val<'_>) -> Result<Cell, TooLarge> {
+    pub(crate) fn value(&mut self, value: Val<'_>) -> Result<Cell, TooLarge> {
         match value {
             Val::Bool(b) => Ok(u64::from(b) << TAG_BITS | BOOL),
             Val::Long(n) => self.number(n, LONG, LONG_WIDE),

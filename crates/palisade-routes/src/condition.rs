@@ -134,7 +134,7 @@ fn words_of(words: &[&str]) -> Option<BTreeSet<String>> {
 
 /// Whether it is plain that no request fulfils all of `a` and all of `b`.
 #[must_use]
-pub fn exclude(a: &[Condition], b: &[Condition]) -> bool {
+pub(crate) fn exclude(a: &[Condition], b: &[Condition]) -> bool {
     a.iter().any(|one| b.iter().any(|other| one.excludes(other)))
 }
 

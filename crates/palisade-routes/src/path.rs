@@ -13,10 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The longest target that is looked at, in bytes.
-pub const MAX_TARGET: usize = 8 * 1024;
+pub(crate) const MAX_TARGET: usize = 8 * 1024;
 
 /// The most segments that a path may have.
-pub const MAX_SEGMENTS: usize = 128;
+pub(crate) const MAX_SEGMENTS: usize = 128;
 
 /// Why a target is refused whatever a route says: no two readers need agree on what it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ const MAX_PARAMETERS: usize = 1000;
 
 /// Why a query gives no value that the service is sure to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueryFault {
+pub(crate) enum QueryFault {
     /// The key is there twice, or under a name that some readers take for it: in another case, as `key[]`, `the.key`.
     Repeated,
     /// A `;`, which some read as `&`.
@@ -28,7 +28,7 @@ pub enum QueryFault {
 ///
 /// # Errors
 /// If two readers could find different values.
-pub fn value<'a>(query: Option<&'a str>, key: &str) -> Result<Option<Cow<'a, str>>, QueryFault> {
+pub(crate) fn value<'a>(query: Option<&'a str>, key: &str) -> Result<Option<Cow<'a, str>>, QueryFault> {
     let Some(query) = query else { return Ok(None) };
     if query.contains(';') {
         return Err(QueryFault::Semicolon);

@@ -137,7 +137,7 @@ impl EntityTemplate {
 
 /// Puts `namespace` before a name that has none.
 #[must_use]
-pub fn qualify(name: &str, namespace: Option<&str>) -> String {
+pub(crate) fn qualify(name: &str, namespace: Option<&str>) -> String {
     match namespace {
         Some(namespace) if !name.contains("::") => format!("{namespace}::{name}"),
         _ => name.to_owned(),

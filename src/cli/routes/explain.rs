@@ -79,7 +79,7 @@ const USUAL_METHOD: &str = "password";
 ///
 /// # Errors
 /// If the routes or the flags cannot be used.
-pub fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let Some((method, target)) = args.request.split_once(' ') else {
         return Err(Stop::usage(format!("`{}` is not a request; write `GET /path`", args.request)));
     };

@@ -10,7 +10,7 @@ use palisade_gateway_lint::MOST_BYTES;
 ///
 /// # Errors
 /// If a file that is named outright is not there or cannot be read, or the pattern is of a kind that is not known here.
-pub fn files(directory: &Path, pattern: &str) -> Result<Vec<(String, String)>, String> {
+pub(super) fn files(directory: &Path, pattern: &str) -> Result<Vec<(String, String)>, String> {
     if pattern.contains('[') {
         return Err(format!("`{pattern}` has a class of characters in it, which is not known here"));
     }
@@ -41,7 +41,7 @@ pub fn files(directory: &Path, pattern: &str) -> Result<Vec<(String, String)>, S
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn read(path: &Path) -> io::Result<String> {
+pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -52,7 +52,7 @@ pub struct LintArgs {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let gateways = [
         (Gateway::Nginx, &args.nginx),
         (Gateway::Envoy, &args.envoy),

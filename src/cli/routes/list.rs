@@ -32,7 +32,7 @@ pub struct ListArgs {
 ///
 /// # Errors
 /// If the routes cannot be used.
-pub fn run(args: &ListArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &ListArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let ready = super::read(&args.bundle, terminal)?;
     bundle::show(&ready.warnings, terminal.err)?;
     let wanted = |route: &&Route| {

@@ -121,7 +121,7 @@ fn load(chosen: &Chosen, place: PathBuf) -> Result<Result<Ready, Vec<Diagnostic>
 ///
 /// # Errors
 /// If the routes cannot be read.
-pub fn run(args: &RoutesVerb, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &RoutesVerb, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     match &args.command {
         RoutesCommand::List(args) => list::run(args, terminal),
         RoutesCommand::Explain(args) => explain::run(args, terminal),

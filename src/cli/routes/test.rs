@@ -61,7 +61,7 @@ struct Case {
 ///
 /// # Errors
 /// If the routes cannot be used.
-pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
+pub(super) fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let ready = super::read(&args.bundle, terminal)?;
     let store = ready.store(terminal)?;
     let place = &ready.place;

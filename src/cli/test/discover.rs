@@ -19,7 +19,7 @@ pub(super) fn is_skipped(name: &str) -> bool {
 ///
 /// # Errors
 /// If the directory cannot be listed. A file that cannot be read is a test that fails.
-pub fn read(place: &Path) -> io::Result<Vec<TestFile>> {
+pub(super) fn read(place: &Path) -> io::Result<Vec<TestFile>> {
     let mut found = Vec::new();
     if place.is_dir() {
         list(place, "", 0, &mut found)?;

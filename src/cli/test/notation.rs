@@ -4,7 +4,7 @@ use palisade_engine::model::{Uid, Value};
 
 /// A value of a context as Cedar writes it: `{auth: {mfa: false}, now: datetime("2026-11-21T12:00:00Z")}`.
 #[must_use]
-pub fn value(value: &Value<'_>) -> String {
+pub(super) fn value(value: &Value<'_>) -> String {
     let mut out = String::new();
     write(value, &mut out);
     out

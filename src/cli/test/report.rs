@@ -226,7 +226,7 @@ pub(crate) fn count(n: usize, what: &str) -> String {
 
 /// Why the `strict` semantics denied, in words.
 #[must_use]
-pub fn denied_by(denied: &DeniedBy) -> String {
+pub(crate) fn denied_by(denied: &DeniedBy) -> String {
     match denied {
         DeniedBy::UnknownEntity { entity } => {
             format!("`{entity}` is not in the store, and the request does not carry it")
@@ -237,6 +237,6 @@ pub fn denied_by(denied: &DeniedBy) -> String {
 
 /// A policy's error, in one line.
 #[must_use]
-pub fn policy_error(error: &PolicyError) -> String {
+pub(crate) fn policy_error(error: &PolicyError) -> String {
     format!("`{}`: {}", error.policy_id, error.message)
 }

@@ -31,7 +31,7 @@ fn filled(expr: &str) -> String {
 }
 
 /// Every expression gives something of a healthy sidecar, but for those that show only what is above 0.
-pub fn shows(prometheus: &Prometheus) {
+pub(super) fn shows(prometheus: &Prometheus) {
     for (title, expr) in expressions() {
         let expr = filled(&expr);
         let whole = expr.strip_suffix(" > 0").unwrap_or(&expr);

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A rule as `alerts.yaml` has it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Rule {
+pub(super) struct Rule {
     pub alert: String,
     pub expr: String,
     #[serde(default, rename = "for")]
@@ -35,13 +35,13 @@ struct Groups {
     groups: Vec<Group>,
 }
 
-pub fn rules() -> Vec<Rule> {
+pub(super) fn rules() -> Vec<Rule> {
     let file: Groups = serde_saphyr::from_str(&read("prometheus/alerts.yaml")).unwrap();
     file.groups.into_iter().flat_map(|group| group.rules).collect()
 }
 
 /// The metrics that the manual describes, histograms with their series.
-pub fn documented() -> BTreeSet<String> {
+pub(super) fn documented() -> BTreeSet<String> {
     let manual = std::fs::read_to_string(Server::project("docs/metrics.md")).unwrap();
     let rows = manual.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     rows.flat_map(|(name, rest)| {
@@ -52,7 +52,7 @@ pub fn documented() -> BTreeSet<String> {
 }
 
 /// The series that an expression selects: names with their matchers.
-pub fn selectors(expr: &str) -> Vec<String> {
+pub(super) fn selectors(expr: &str) -> Vec<String> {
     let mut found = Vec::new();
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     for prefix in ["palisade_", "process_start_time_seconds"] {
@@ -68,7 +68,7 @@ pub fn selectors(expr: &str) -> Vec<String> {
     found
 }
 
-pub struct Prometheus {
+pub(super) struct Prometheus {
     _running: Running,
     address: SocketAddr,
     _dir: tempfile::TempDir,
@@ -76,7 +76,7 @@ pub struct Prometheus {
 
 impl Prometheus {
     /// Scrapes these targets with these rules. None where it is not installed.
-    pub fn start(targets: &[SocketAddr], rules: &str) -> Option<Self> {
+    pub(super) fn start(targets: &[SocketAddr], rules: &str) -> Option<Self> {
         let mut command = program("prometheus")?;
         let dir = tempfile::tempdir().unwrap();
         let address = free();
@@ -107,7 +107,7 @@ impl Prometheus {
     }
 
     #[track_caller]
-    pub fn until(&self, what: &str, condition: impl Fn() -> Result<(), String>) {
+    pub(super) fn until(&self, what: &str, condition: impl Fn() -> Result<(), String>) {
         let deadline = Instant::now() + PATIENCE;
         while let Err(why) = condition() {
             assert!(Instant::now() < deadline, "not {what}: {why}");
@@ -123,7 +123,7 @@ impl Prometheus {
     }
 
     /// The samples that an expression gives now.
-    pub fn query(&self, expr: &str) -> Vec<Value> {
+    pub(super) fn query(&self, expr: &str) -> Vec<Value> {
         let encoded: String = expr
             .bytes()
             .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
@@ -133,12 +133,12 @@ impl Prometheus {
     }
 
     /// Every rule as it is evaluated.
-    pub fn rules(&self) -> Vec<Value> {
+    pub(super) fn rules(&self) -> Vec<Value> {
         self.get("/api/v1/rules")["groups"][0]["rules"].as_array().unwrap().clone()
     }
 
     /// The alerts that are pending or fire, by name.
-    pub fn alerts(&self) -> Vec<(String, Value)> {
+    pub(super) fn alerts(&self) -> Vec<(String, Value)> {
         let alerts = self.get("/api/v1/alerts")["alerts"].as_array().unwrap().clone();
         let named = |alert: Value| (alert["labels"]["alertname"].as_str().unwrap().to_owned(), alert);
         alerts.into_iter().map(named).collect()

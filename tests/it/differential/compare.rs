@@ -14,7 +14,7 @@ use super::shrink::{Case, shrink};
 use super::ways::{self, Ways};
 
 /// What a decision is compared by.
-pub type Answer = Result<Decision, RequestError>;
+pub(crate) type Answer = Result<Decision, RequestError>;
 
 /// The sidecar's clock: most requests are decided at the first.
 const CLOCKS: &[i64] = &[
@@ -33,11 +33,11 @@ const CLOCKS: &[i64] = &[
 ];
 
 /// The revision of every snapshot that is compared.
-pub const REVISION: Revision = Revision { incarnation: 1, counter: 1 };
+pub(crate) const REVISION: Revision = Revision { incarnation: 1, counter: 1 };
 
 /// One state in both engines.
 #[derive(Debug)]
-pub struct Both {
+pub(crate) struct Both {
     /// Decides by programs.
     pub compiled: Snapshot,
     /// Decides by Cedar's authorizer over all entities.
@@ -45,7 +45,7 @@ pub struct Both {
 }
 
 /// Draws how a world is decided upon.
-pub fn settings(c: &mut Choices) -> EngineSettings {
+pub(crate) fn settings(c: &mut Choices) -> EngineSettings {
     EngineSettings {
         semantics: if c.chance(60) { Semantics::Cedar } else { Semantics::Strict },
         now: [NowPolicy::Fill, NowPolicy::Fill, NowPolicy::Fill, NowPolicy::Override, NowPolicy::Off][c.below(5)],
@@ -55,7 +55,7 @@ pub fn settings(c: &mut Choices) -> EngineSettings {
 }
 
 /// Builds a bundle in one engine. The thread must have the stack for it.
-pub fn build(bundle: &Arc<Bundle>, settings: &EngineSettings, kind: EngineKind) -> Result<Snapshot, String> {
+pub(crate) fn build(bundle: &Arc<Bundle>, settings: &EngineSettings, kind: EngineKind) -> Result<Snapshot, String> {
     // one engine has all of Cedar's trees at hand, the other makes those that it needs
     let settings = EngineSettings { kind, kept: KeptTrees(0), ..settings.clone() };
     match Snapshot::build(bundle.clone(), &settings, REVISION) {
@@ -70,7 +70,7 @@ const CYCLES: &[&str] = &["input graph has a cycle containing vertex", "entities
 
 /// The answer without what may differ: `time_dependent` may be tighter, which is checked apart; of cycles only
 /// that there is one.
-pub fn comparable(answer: &Answer) -> Answer {
+pub(crate) fn comparable(answer: &Answer) -> Answer {
     answer.clone().map(|decision| Decision { time_dependent: false, ..decision }).map_err(|mut error| {
         if let Some(cycle) = CYCLES.iter().find(|cycle| error.message.contains(**cycle)) {
             error.message = (*cycle).to_owned();
@@ -80,7 +80,7 @@ pub fn comparable(answer: &Answer) -> Answer {
 }
 
 /// Decides in all ways and says what differs. Returns the one answer.
-pub fn compare(both: &Both, request: &AccessRequest<'_>, now: i64, slice: bool) -> Result<Answer, String> {
+pub(crate) fn compare(both: &Both, request: &AccessRequest<'_>, now: i64, slice: bool) -> Result<Answer, String> {
     let compiled = both.compiled.decide(request, now);
     let reference = both.reference.decide(request, now);
     if comparable(&compiled) != comparable(&reference) {
@@ -111,7 +111,7 @@ pub fn compare(both: &Both, request: &AccessRequest<'_>, now: i64, slice: bool) 
 
 /// What a run has met.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Worlds decided upon, and worlds that both engines refused.
     pub worlds: [u64; 2],
     /// Worlds with a schema.
@@ -202,7 +202,7 @@ impl Tally {
     }
 
     /// A report in Markdown.
-    pub fn report(&self, seconds: f64) -> String {
+    pub(crate) fn report(&self, seconds: f64) -> String {
         let mut out = String::new();
         let [worlds, unbuildable] = self.worlds;
         let rate = self.requests as f64 / seconds.max(0.001);
@@ -251,7 +251,7 @@ impl Tally {
 ///
 /// # Errors
 /// The first difference, with a case made as small as it goes.
-pub fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Tally) -> Result<(), String> {
+pub(crate) fn run_world(world: &World, c: &mut Choices, requests: usize, tally: &mut Tally) -> Result<(), String> {
     tally.features.resize(FEATURES.len(), [0; 3]);
     let settings = settings(c);
     let bundle = Arc::new(world.bundle.clone());

@@ -14,7 +14,7 @@ use super::generate::requests::as_json;
 
 /// A case: a bundle in parts, and a request.
 #[derive(Debug, Clone)]
-pub struct Case {
+pub(super) struct Case {
     statements: Vec<(String, String)>,
     entities: BTreeMap<Uid<'static>, Value<'static>>,
     bundle: Bundle,
@@ -25,7 +25,7 @@ pub struct Case {
 
 impl Case {
     /// What differed in `world`.
-    pub fn new(world: &World, settings: &EngineSettings, request: AccessRequest<'static>, now: i64) -> Self {
+    pub(super) fn new(world: &World, settings: &EngineSettings, request: AccessRequest<'static>, now: i64) -> Self {
         Self {
             statements: world.statements.clone(),
             entities: world.entities.clone(),
@@ -136,7 +136,7 @@ impl Case {
 }
 
 /// The smallest case that still differs, found by leaving out one thing after the other.
-pub fn shrink(mut case: Case) -> Case {
+pub(super) fn shrink(mut case: Case) -> Case {
     let start = Instant::now();
     'again: while case.difference().is_some() {
         for smaller in case.smaller() {

@@ -12,7 +12,7 @@ use super::generate::choices::Choices;
 
 /// What came of asking in other ways.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Ways {
+pub(crate) struct Ways {
     /// Decided without the reference at hand.
     pub at_once: u64,
     /// With a stored entity sent again as it is.
@@ -27,7 +27,7 @@ pub struct Ways {
 ///
 /// # Errors
 /// If it does not load.
-pub fn restore(snapshot: &Snapshot, settings: &EngineSettings) -> Result<Snapshot, String> {
+pub(super) fn restore(snapshot: &Snapshot, settings: &EngineSettings) -> Result<Snapshot, String> {
     let entities: Vec<String> = snapshot.entities().map(|entity| entity.to_json().to_string()).collect();
     let naming = |id: &str| PolicyNaming::Exactly(id.to_owned());
     let text =
@@ -44,7 +44,7 @@ pub fn restore(snapshot: &Snapshot, settings: &EngineSettings) -> Result<Snapsho
 ///
 /// # Errors
 /// The first repetition.
-pub fn check_export(value: &Value<'_>) -> Result<(), String> {
+pub(super) fn check_export(value: &Value<'_>) -> Result<(), String> {
     match value {
         Value::Array(elements) => {
             let mut seen = HashSet::new();
@@ -67,7 +67,7 @@ pub fn check_export(value: &Value<'_>) -> Result<(), String> {
 ///
 /// # Errors
 /// The first difference.
-pub fn ask_otherwise(
+pub(super) fn ask_otherwise(
     both: &Both,
     (restored, stored): (&Snapshot, &[Value<'static>]),
     request: &AccessRequest<'static>,

@@ -25,7 +25,7 @@ use palisade::transport::Surface;
 use crate::gateway::paths::{OPEN, PLAIN, nasty};
 use crate::support::gate::{Gate, bearer, send};
 
-pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+pub(crate) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 const ROUTES: &str = "
@@ -61,7 +61,7 @@ fn addr(gate: &Gate) -> SocketAddr {
 
 /// What came back of a call.
 #[derive(Debug)]
-pub struct Called {
+pub(crate) struct Called {
     pub status: u16,
     pub headers: http::HeaderMap,
     body: Bytes,
@@ -70,7 +70,7 @@ pub struct Called {
 
 impl Called {
     /// gRPC's own status, wherever it stands.
-    pub fn grpc_status(&self) -> Option<&str> {
+    pub(crate) fn grpc_status(&self) -> Option<&str> {
         self.trailers
             .get("grpc-status")
             .or_else(|| self.headers.get("grpc-status"))
@@ -84,7 +84,7 @@ impl Called {
     }
 }
 
-pub fn frame(message: &impl Message) -> Vec<u8> {
+pub(crate) fn frame(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let mut out = vec![0];
     out.extend((bytes.len() as u32).to_be_bytes());
@@ -92,7 +92,7 @@ pub fn frame(message: &impl Message) -> Vec<u8> {
     out
 }
 
-pub const GRPC: [(&str, &str); 2] = [("content-type", "application/grpc"), ("te", "trailers")];
+pub(crate) const GRPC: [(&str, &str); 2] = [("content-type", "application/grpc"), ("te", "trailers")];
 
 /// Sends a request over HTTP/2 and reads all that comes.
 fn call(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Called {
@@ -100,7 +100,7 @@ fn call(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], bo
 }
 
 /// The same, of a host.
-pub fn call_as(
+pub(crate) fn call_as(
     origin: &str,
     addr: SocketAddr,
     method: &str,
@@ -127,7 +127,7 @@ pub fn call_as(
 }
 
 /// What Envoy would say of a request of `a.test`.
-pub fn described(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequest {
+pub(crate) fn described(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequest {
     let mut all: HashMap<String, String> = HashMap::new();
     all.insert(":method".to_owned(), method.to_owned());
     all.insert(":path".to_owned(), path.to_owned());
@@ -145,7 +145,7 @@ pub fn described(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequ
     }
 }
 
-pub fn of(http: HttpRequest, source: Option<Peer>) -> CheckRequest {
+pub(crate) fn of(http: HttpRequest, source: Option<Peer>) -> CheckRequest {
     let request = Some(Attributes { http: Some(http), ..Attributes::default() });
     CheckRequest { attributes: Some(AttributeContext { source, request, ..AttributeContext::default() }) }
 }

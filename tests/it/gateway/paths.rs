@@ -5,17 +5,17 @@ use serde_json::json;
 use crate::support::Server;
 use crate::support::gate::{DIALECTS, Dialect, Gate, code, get, send};
 
-pub fn nasty() -> Vec<String> {
+pub(super) fn nasty() -> Vec<String> {
     let text = std::fs::read_to_string(Server::project("tests/it/gateway/nasty_targets.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
 /// What everybody reads alike, of the nasty targets.
-pub const PLAIN: [&str; 8] =
+pub(super) const PLAIN: [&str; 8] =
     ["/admin.", "/%61dmin", "/ADMIN", "/admin?x=1&x=2;y=3", "/admin%20", "/caf%c3%a9", "/admin??x", "/admin/"];
 
 /// Lets every path pass that is not ambiguous.
-pub const OPEN: &str = "
+pub(super) const OPEN: &str = "
 routes:
   - {match: 'GET /{path*}', public: true}
   - {match: 'GET /{path*}/', public: true}

@@ -52,7 +52,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 }
 
 /// Through a gateway that passes bodies on, and answers larger ones with this status.
-pub fn run(stand: &Stand<'_>, too_large: u16) {
+pub(super) fn run(stand: &Stand<'_>, too_large: u16) {
     let ann = bearer("ann");
     let ann = ann.as_str();
     let (zipped, most, denied, more) =
@@ -142,7 +142,7 @@ pub fn run(stand: &Stand<'_>, too_large: u16) {
 }
 
 /// Through Envoy, with the mistake that it passes on what fits of a body.
-pub fn run_cut(stand: &Stand<'_>) {
+pub(super) fn run_cut(stand: &Stand<'_>) {
     let ann = bearer("ann");
     let get = |body| post("/doc/get", &ann, JSON, body);
     let (most, more, much) = (padded("7", MOST), padded("7", MOST + 1), padded("7", 3 * MOST));
@@ -165,7 +165,7 @@ pub fn run_cut(stand: &Stand<'_>) {
 }
 
 /// Through a gateway that passes no bodies on, which is what every page has.
-pub fn run_none(stand: &Stand<'_>) {
+pub(super) fn run_none(stand: &Stand<'_>) {
     let ann = bearer("ann");
     let seven = || post("/doc/get", &ann, JSON, br#"{"id": "7"}"#);
     // its page refuses a body of no known length, because of what may come behind it

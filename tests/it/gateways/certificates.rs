@@ -69,7 +69,7 @@ const URIS_ONLY: &str = "                  match_typed_subject_alt_names:
 ";
 
 /// The page's listener, which wants certificates with a URI, and one that takes all certificates and none.
-pub fn run(gateway: &Gateway, program: &Path) {
+pub(super) fn run(gateway: &Gateway, program: &Path) {
     let pki = Pki::new();
     let files = [
         ("server.pem", pki.server.pem.clone()),
@@ -92,7 +92,7 @@ pub fn run(gateway: &Gateway, program: &Path) {
 }
 
 /// A listener without TLS, on which nobody can have a certificate.
-pub fn run_plain(gateway: &Gateway, program: &Path) {
+pub(super) fn run_plain(gateway: &Gateway, program: &Path) {
     let stand = Stand::with(gateway, program, Setting { sidecar: documented(), ..Setting::default() });
     let spoofed = || Say::get("/d/7").with(XFCC, SPOOF);
     let ann = bearer("ann");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A request on a connection of its own.
 #[derive(Debug, Clone)]
-pub struct Say<'a> {
+pub(super) struct Say<'a> {
     pub method: &'a str,
     pub target: &'a str,
     pub host: &'a str,
@@ -19,12 +19,12 @@ pub struct Say<'a> {
 }
 
 impl<'a> Say<'a> {
-    pub fn get(target: &'a str) -> Self {
+    pub(super) fn get(target: &'a str) -> Self {
         let wait = Duration::from_secs(10);
         Self { method: "GET", target, host: "gw.test", headers: Vec::new(), body: b"", trailers: Vec::new(), wait }
     }
 
-    pub fn with(mut self, name: &'a str, value: &'a str) -> Self {
+    pub(super) fn with(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -68,7 +68,7 @@ impl<'a> Say<'a> {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
+pub(super) struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     /// The connection, where it is one of TCP and stays open.
@@ -76,21 +76,21 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether the client may think that the service answered: a gRPC status tells of a denial with a 200 too.
-    pub fn is_success(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status) && self.header("grpc-status").is_none_or(|status| status == "0")
     }
 }
 
 /// A way to send a request.
-pub type Speak = fn(SocketAddr, &Say<'_>) -> Option<Reply>;
+pub(super) type Speak = fn(SocketAddr, &Say<'_>) -> Option<Reply>;
 
 /// Sends it and reads the head of the answer; nothing if none comes in time.
-pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
+pub(super) fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
     let mut stream = TcpStream::connect(addr).ok()?;
     stream.set_read_timeout(Some(what.wait)).ok()?;
     let reply = say_on(&mut stream, what).ok()?;
@@ -98,7 +98,7 @@ pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
 }
 
 /// The same on a connection that is there. An error is a connection that broke off before the head was whole.
-pub fn say_on(stream: &mut (impl Read + Write), what: &Say<'_>) -> io::Result<Reply> {
+pub(super) fn say_on(stream: &mut (impl Read + Write), what: &Say<'_>) -> io::Result<Reply> {
     // a gateway that refuses early may close before it has taken all
     let sent = stream.write_all(&what.bytes()).and_then(|()| stream.flush());
     let mut bytes = Vec::new();

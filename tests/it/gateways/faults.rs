@@ -15,7 +15,7 @@ use super::table::Gateway;
 use super::tap::Words;
 use crate::support::gate::bearer;
 
-pub fn run(stand: &mut Stand<'_>) {
+pub(super) fn run(stand: &mut Stand<'_>) {
     let ann = bearer("ann");
     reloads(stand, &ann);
     hangs(stand, &ann);
@@ -92,7 +92,7 @@ fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration, status
 }
 
 /// More connections than the sidecar takes: who waits for one in vain is denied, and nobody passes unasked.
-pub fn overload(gateway: &Gateway, program: &Path) {
+pub(super) fn overload(gateway: &Gateway, program: &Path) {
     let setting = Setting { sidecar: json!({"http": {"max_connections": 2}}), ..Setting::default() };
     let stand = Stand::with(gateway, program, setting);
     let ann = bearer("ann");
@@ -181,7 +181,7 @@ fn is_gone(stand: &mut Stand<'_>, ann: &str) {
 }
 
 /// A gateway that is pointed at something else of the sidecar's: another path, or another listener.
-pub fn mistyped(stand: &Stand<'_>, program: &Path) {
+pub(super) fn mistyped(stand: &Stand<'_>, program: &Path) {
     let ann = bearer("ann");
     let (sidecar, changes) = match stand.gateway.words {
         Words::Grpc => (stand.sidecar.decisions, &[][..]),

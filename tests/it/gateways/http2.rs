@@ -9,11 +9,11 @@ use crate::support::frames::{
 };
 
 /// The largest frame that everybody takes.
-pub const LARGEST: usize = 16_384;
+pub(super) const LARGEST: usize = 16_384;
 
 /// Sends a request as the first of a connection, and reads the status of the answer. A body has no length beforehand,
 /// and fits into one frame.
-pub fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
+pub(super) fn say(addr: SocketAddr, what: &Say<'_>) -> Option<Reply> {
     assert!(what.body.len() <= LARGEST);
     let mut stream = TcpStream::connect(addr).ok()?;
     stream.set_read_timeout(Some(what.wait)).ok()?;

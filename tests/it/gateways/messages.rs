@@ -12,7 +12,7 @@ use super::tap::Asked;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The calls of a connection with their answers.
-pub fn read(there: &[u8], back: &[u8]) -> Vec<Asked> {
+pub(super) fn read(there: &[u8], back: &[u8]) -> Vec<Asked> {
     let (questions, answers) = (data(there.strip_prefix(PREFACE).unwrap_or(there)), data(back));
     let asked = |(stream, bytes): (u32, Vec<u8>)| {
         let check: CheckRequest = message(&bytes)?;

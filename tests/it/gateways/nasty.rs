@@ -15,7 +15,7 @@ const MORE: [(&str, &str); 4] = [
 ];
 
 /// Sends them all; how many of the 37 passed, over each HTTP that the gateway takes.
-pub fn run(stand: &Stand<'_>) -> Vec<usize> {
+pub(super) fn run(stand: &Stand<'_>) -> Vec<usize> {
     let ways: &[Speak] = if stand.gateway.http2 { &[say, http2::say] } else { &[say] };
     ways.iter().map(|speak| run_over(stand, *speak)).collect()
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::client::{Reply, Say, say};
 use super::table::{Gateway, installed};
 
-pub struct Running {
+pub(super) struct Running {
     child: Child,
     dir: tempfile::TempDir,
     pub addr: SocketAddr,
@@ -22,14 +22,14 @@ pub struct Running {
 
 /// What stands around a gateway.
 #[derive(Clone, Copy)]
-pub struct Around<'a> {
+pub(super) struct Around<'a> {
     pub sidecar: SocketAddr,
     pub service: SocketAddr,
     pub setting: &'a Setting<'a>,
 }
 
 /// What a test wants otherwise than the page has it.
-pub struct Setting<'a> {
+pub(super) struct Setting<'a> {
     /// Of the gateway's configuration: what becomes what.
     pub changes: &'a [(&'a str, &'a str)],
     /// It is wrong, and need not let anything pass.
@@ -50,7 +50,7 @@ impl Default for Setting<'_> {
 
 impl Running {
     /// Starts it and waits until a public route passes, or with a mistake, until it answers.
-    pub fn start(gateway: &Gateway, program: &Path, around: Around<'_>) -> Self {
+    pub(super) fn start(gateway: &Gateway, program: &Path, around: Around<'_>) -> Self {
         // somebody else may take the port between the choice and the start
         let attempts = (0..3).map(|_| Self::attempt(gateway, program, around));
         let mut log = String::new();
@@ -108,7 +108,7 @@ impl Running {
     }
 
     /// What it wrote so far.
-    pub fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 }

@@ -25,7 +25,7 @@ enum Expect {
 }
 use Expect::{Careful, Passes, Stops};
 
-pub fn run(stand: &Stand<'_>) {
+pub(super) fn run(stand: &Stand<'_>) {
     let (ann, bob) = (bearer("ann"), bearer("bob"));
     let both = format!("{ann}, {bob}");
     let (ann, bob, both) = (ann.as_str(), bob.as_str(), both.as_str());
@@ -237,7 +237,7 @@ pub fn run(stand: &Stand<'_>) {
 }
 
 /// The host that the sidecar is asked about is that of the request, whatever else names one.
-pub fn run_hosts(stand: &Stand<'_>) {
+pub(super) fn run_hosts(stand: &Stand<'_>) {
     let ann = bearer("ann");
     for (host, said) in [("other.test", "gw.test"), ("gw.test", "other.test"), ("fold.test", "gw.test")] {
         for (name, value) in [("X-Forwarded-Host", said.to_owned()), ("Forwarded", format!("for=10.0.0.1;host={said}"))]

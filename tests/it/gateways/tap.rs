@@ -16,7 +16,7 @@ use crate::support::http::read_response;
 
 /// What a gateway asked, and what it heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub(super) struct Asked {
     pub method: String,
     pub target: Vec<u8>,
     pub host: String,
@@ -28,7 +28,7 @@ pub struct Asked {
 
 /// How to read what a gateway asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Words {
+pub(super) enum Words {
     Nginx,
     Forward,
     Envoy,
@@ -37,12 +37,12 @@ pub enum Words {
 
 impl Words {
     /// The listener that is asked.
-    pub fn listener(self) -> &'static str {
+    pub(super) fn listener(self) -> &'static str {
         if self == Self::Grpc { "grpc" } else { "decisions" }
     }
 
     /// The dialect's name in the decision log.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Forward => "forward",
@@ -67,17 +67,17 @@ struct State {
     open: Vec<TcpStream>,
 }
 
-pub struct Tap {
+pub(super) struct Tap {
     pub addr: SocketAddr,
     words: Words,
     state: Arc<Mutex<State>>,
 }
 
 /// How much was asked on each connection so far.
-pub struct Mark(Vec<usize>);
+pub(super) struct Mark(Vec<usize>);
 
 impl Tap {
-    pub fn start(words: Words, sidecar: SocketAddr) -> Self {
+    pub(super) fn start(words: Words, sidecar: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tap = Self { addr: listener.local_addr().unwrap(), words, state: Arc::default() };
         tap.state.lock().unwrap().sidecar = Some(sidecar);
@@ -98,7 +98,7 @@ impl Tap {
     }
 
     /// Nobody listens any more, and every connection is closed.
-    pub fn down(&self) {
+    pub(super) fn down(&self) {
         let mut state = self.state.lock().unwrap();
         state.sidecar = None;
         for stream in state.open.drain(..) {
@@ -114,17 +114,17 @@ impl Tap {
     }
 
     /// Listens at the same address as before, for a sidecar that may have another.
-    pub fn up(&self, sidecar: SocketAddr) {
+    pub(super) fn up(&self, sidecar: SocketAddr) {
         self.state.lock().unwrap().sidecar = Some(sidecar);
         self.listen(TcpListener::bind(self.addr).unwrap());
     }
 
-    pub fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark {
         Mark(self.talks().iter().map(|talk| self.read(&talk.lock().unwrap()).len()).collect())
     }
 
     /// What was asked since then.
-    pub fn since(&self, mark: &Mark) -> Vec<Asked> {
+    pub(super) fn since(&self, mark: &Mark) -> Vec<Asked> {
         let counts = mark.0.iter().copied().chain(std::iter::repeat(0));
         self.talks().iter().zip(counts).flat_map(|(talk, n)| self.read(&talk.lock().unwrap()).split_off(n)).collect()
     }

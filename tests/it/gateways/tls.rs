@@ -14,10 +14,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::client::{Reply, Say, say_on};
 
 /// Who signs certificates.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate with its key.
-pub struct Certificate {
+pub(super) struct Certificate {
     pub pem: String,
     pub key_pem: String,
     der: CertificateDer<'static>,
@@ -26,25 +26,25 @@ pub struct Certificate {
 
 /// A name in a certificate.
 #[derive(Debug, Clone, Copy)]
-pub enum Name<'a> {
+pub(super) enum Name<'a> {
     Uri(&'a str),
     Dns(&'a str),
     Common(&'a str),
 }
 
 impl Authority {
-    pub fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    pub fn sign(&self, names: &[Name<'_>], usage: ExtendedKeyUsagePurpose) -> Certificate {
+    pub(super) fn sign(&self, names: &[Name<'_>], usage: ExtendedKeyUsagePurpose) -> Certificate {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject("client");
         params.extended_key_usages = vec![usage];
@@ -68,7 +68,7 @@ fn subject(name: &str) -> DistinguishedName {
 }
 
 /// A client that believes this authority, and shows this certificate, or none.
-pub fn client(servers: &Authority, shown: Option<&Certificate>) -> Arc<ClientConfig> {
+pub(super) fn client(servers: &Authority, shown: Option<&Certificate>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(servers.0.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -84,7 +84,7 @@ pub fn client(servers: &Authority, shown: Option<&Certificate>) -> Arc<ClientCon
 }
 
 /// Sends a request over TLS. An error is a connection that was refused or broke off.
-pub fn say_tls(client: &Arc<ClientConfig>, addr: SocketAddr, what: &Say<'_>) -> io::Result<Reply> {
+pub(super) fn say_tls(client: &Arc<ClientConfig>, addr: SocketAddr, what: &Say<'_>) -> io::Result<Reply> {
     let stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(what.wait))?;
     let server = ServerName::try_from("gw.test").unwrap();

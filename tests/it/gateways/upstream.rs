@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 /// What a client must send and hears for an upgrade: the example of RFC 6455.
-pub const WEBSOCKET: (&str, &str) = ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+pub(super) const WEBSOCKET: (&str, &str) = ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 
 /// Names in a request what the answer says in `X-Accel-Redirect`.
-pub const ACCEL: &str = "X-Answer-With-Accel";
+pub(super) const ACCEL: &str = "X-Answer-With-Accel";
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(super) struct Seen {
     pub method: String,
     pub target: Vec<u8>,
     /// Names in small letters.
@@ -26,17 +26,17 @@ pub struct Seen {
 
 impl Seen {
     /// What came behind the body, line by line.
-    pub fn trailers(&self) -> Vec<String> {
+    pub(super) fn trailers(&self) -> Vec<String> {
         self.trailers.lock().unwrap().clone()
     }
 
     /// The whole body; nothing if it did not come to its end.
-    pub fn body(&self) -> Option<&[u8]> {
+    pub(super) fn body(&self) -> Option<&[u8]> {
         self.body.get().map(Vec::as_slice)
     }
 
     /// The values of every header that some services would read as `name`.
-    pub fn like(&self, name: &str) -> Vec<&str> {
+    pub(super) fn like(&self, name: &str) -> Vec<&str> {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         self.headers
             .iter()
@@ -46,13 +46,13 @@ impl Seen {
     }
 }
 
-pub struct Upstream {
+pub(super) struct Upstream {
     pub addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Upstream {
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (addr, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let log = seen.clone();
@@ -67,7 +67,7 @@ impl Upstream {
     }
 
     /// Everything that arrived since the last time.
-    pub fn take(&self) -> Vec<Seen> {
+    pub(super) fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 }
@@ -104,7 +104,11 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
 }
 
 /// Reads a body that is framed by these two headers, and what trails it; nothing if it ends before it is whole.
-pub fn body(reader: &mut impl BufRead, length: Option<&str>, coding: Option<&str>) -> Option<(Vec<u8>, Vec<String>)> {
+pub(super) fn body(
+    reader: &mut impl BufRead,
+    length: Option<&str>,
+    coding: Option<&str>,
+) -> Option<(Vec<u8>, Vec<String>)> {
     if coding.is_none() {
         let mut body = vec![0; length.map_or(Some(0), |length| length.parse().ok())?];
         reader.read_exact(&mut body).ok()?;

@@ -12,7 +12,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// A span as it came, its attributes as text.
 #[derive(Debug, Clone, Default)]
-pub struct Span {
+pub(crate) struct Span {
     pub trace: String,
     pub id: String,
     pub parent: String,
@@ -29,14 +29,14 @@ pub struct Span {
 
 /// A request to the collector.
 #[derive(Debug, Clone)]
-pub struct Posted {
+pub(crate) struct Posted {
     /// Its first line.
     pub line: String,
     pub headers: BTreeMap<String, String>,
     pub spans: Vec<Span>,
 }
 
-pub struct Collector {
+pub(crate) struct Collector {
     pub addr: SocketAddr,
     /// The certificate that it is trusted by, where it speaks TLS.
     pub certificate: Option<String>,
@@ -52,15 +52,15 @@ struct Answer {
 }
 
 /// A status for which nothing is answered.
-pub const SILENT: u16 = 0;
+pub(crate) const SILENT: u16 = 0;
 
 impl Collector {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::listening(None, serve)
     }
 
     /// One that speaks TLS, as `localhost`.
-    pub fn start_tls() -> Self {
+    pub(crate) fn start_tls() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -92,7 +92,7 @@ impl Collector {
         Self { addr, certificate, posted, answer }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         match self.certificate {
             Some(_) => format!("https://localhost:{}", self.addr.port()),
             None => format!("http://{}", self.addr),
@@ -100,27 +100,27 @@ impl Collector {
     }
 
     /// What it answers from now on.
-    pub fn answers(&self, status: u16) {
+    pub(crate) fn answers(&self, status: u16) {
         self.answer.status.store(status, Ordering::SeqCst);
     }
 
     /// Says from now on that it rejected so many spans of each request.
-    pub fn rejects(&self, spans: u8) {
+    pub(crate) fn rejects(&self, spans: u8) {
         self.answer.rejects.store(spans, Ordering::SeqCst);
     }
 
     /// What was posted to it, whatever it answered.
-    pub fn posted(&self) -> Vec<Posted> {
+    pub(crate) fn posted(&self) -> Vec<Posted> {
         self.posted.lock().unwrap().clone()
     }
 
-    pub fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         self.posted().into_iter().flat_map(|posted| posted.spans).collect()
     }
 
     /// Waits until it has got so many spans.
     #[track_caller]
-    pub fn wait(&self, count: usize) -> Vec<Span> {
+    pub(crate) fn wait(&self, count: usize) -> Vec<Span> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let spans = self.spans();

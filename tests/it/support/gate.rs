@@ -17,25 +17,25 @@ use super::http::{connect, read_response};
 use super::server::merge;
 use super::{Response, Server, fleet};
 
-pub const ISSUER: &str = "https://id.example.com";
+pub(crate) const ISSUER: &str = "https://id.example.com";
 
 /// The ways to ask over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     Nginx,
     Forward,
     Envoy,
 }
 
-pub const DIALECTS: [Dialect; 3] = [Dialect::Nginx, Dialect::Forward, Dialect::Envoy];
+pub(crate) const DIALECTS: [Dialect; 3] = [Dialect::Nginx, Dialect::Forward, Dialect::Envoy];
 
 impl Dialect {
     /// The status of what is the sidecar's fault.
-    pub fn fault(self) -> u16 {
+    pub(crate) fn fault(self) -> u16 {
         if self == Self::Forward { 503 } else { 403 }
     }
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Forward => "forward",
@@ -46,7 +46,7 @@ impl Dialect {
 
 /// A client's request, as its gateway sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     pub method: &'a str,
     pub target: &'a str,
     pub host: &'a str,
@@ -56,13 +56,13 @@ pub struct Ask<'a> {
 }
 
 /// `GET <target>` of `host`, with these headers.
-pub fn get<'a>(host: &'a str, target: &'a str, headers: &'a [(&'a str, &'a str)]) -> Ask<'a> {
+pub(crate) fn get<'a>(host: &'a str, target: &'a str, headers: &'a [(&'a str, &'a str)]) -> Ask<'a> {
     Ask { method: "GET", target, host, headers, body: None }
 }
 
 impl Ask<'_> {
     /// The bytes that a gateway of that dialect sends.
-    pub fn bytes(&self, dialect: Dialect) -> Vec<u8> {
+    pub(crate) fn bytes(&self, dialect: Dialect) -> Vec<u8> {
         let Self { method, target, host, headers, body } = self;
         let mut out = match dialect {
             Dialect::Nginx => format!(
@@ -94,21 +94,21 @@ impl Ask<'_> {
 
     /// Asks over a connection of its own.
     #[track_caller]
-    pub fn send(&self, addr: SocketAddr, dialect: Dialect) -> Response {
+    pub(crate) fn send(&self, addr: SocketAddr, dialect: Dialect) -> Response {
         send(addr, &self.bytes(dialect), self.method == "HEAD" && dialect == Dialect::Envoy)
     }
 }
 
 /// Sends bytes and reads one answer.
 #[track_caller]
-pub fn send(addr: SocketAddr, bytes: &[u8], head_only: bool) -> Response {
+pub(crate) fn send(addr: SocketAddr, bytes: &[u8], head_only: bool) -> Response {
     let mut stream = BufReader::new(connect(addr));
     stream.get_mut().write_all(bytes).unwrap();
     read_response(&mut stream, head_only).expect("the sidecar answers")
 }
 
 /// The code of a denial's body.
-pub fn code(answer: &Response) -> String {
+pub(crate) fn code(answer: &Response) -> String {
     answer.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -120,7 +120,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// The key set that [`token`] is signed with.
-pub fn key_set() -> Value {
+pub(crate) fn key_set() -> Value {
     let point = KEY.public_key().as_ref().to_vec();
     json!({"keys": [{
         "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "k",
@@ -129,7 +129,7 @@ pub fn key_set() -> Value {
 }
 
 /// A token with these claims over good ones; `null` takes one out.
-pub fn token_with(changes: Value) -> String {
+pub(crate) fn token_with(changes: Value) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let mut claims = json!({"iss": ISSUER, "aud": "fleet", "sub": "nobody", "exp": now + 600, "amr": ["pwd", "mfa"]});
     for (name, value) in changes.as_object().unwrap() {
@@ -143,17 +143,17 @@ pub fn token_with(changes: Value) -> String {
 }
 
 /// A token of a user.
-pub fn token(user: &str) -> String {
+pub(crate) fn token(user: &str) -> String {
     token_with(json!({"sub": user}))
 }
 
 /// `Bearer <token>` of a user.
-pub fn bearer(user: &str) -> String {
+pub(crate) fn bearer(user: &str) -> String {
     format!("Bearer {}", token(user))
 }
 
 /// A sidecar with an issuer, API tokens, and all the time in the world.
-pub struct Gate {
+pub(crate) struct Gate {
     pub server: Server,
     pub dir: tempfile::TempDir,
 }
@@ -166,7 +166,7 @@ const API_TOKENS: [(&str, &str); 2] = [
 
 impl Gate {
     /// Over the project's own bundle and routes, with `changes` to the configuration.
-    pub fn fleet(changes: Value) -> Self {
+    pub(crate) fn fleet(changes: Value) -> Self {
         let mut flags = fleet();
         flags["routes"] = json!(Server::project("routes"));
         merge(&mut flags, &changes);
@@ -174,7 +174,7 @@ impl Gate {
     }
 
     /// Over these files of routes and a policy that allows what `allow` says, without a schema.
-    pub fn with(routes: &str, policies: &str, changes: Value) -> Self {
+    pub(crate) fn with(routes: &str, policies: &str, changes: Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "policies/p.cedar", policies);
         write(dir.path(), "routes/r.yaml", routes);
@@ -197,23 +197,23 @@ impl Gate {
         Self { server, dir }
     }
 
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.server.decisions
     }
 
     /// Replaces a file at once.
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         write(self.dir.path(), name, text)
     }
 
     /// The value of a series.
-    pub fn metric(&self, series: &str) -> f64 {
+    pub(crate) fn metric(&self, series: &str) -> f64 {
         super::metric(&self.server.admin().get("/metrics").text(), series)
     }
 }
 
 /// Settings with an issuer whose keys are in a file, and API tokens.
-pub fn flags_with_identity(dir: &Path, flags: &Value) -> Value {
+pub(crate) fn flags_with_identity(dir: &Path, flags: &Value) -> Value {
     let keys = write(dir, "jwks.json", &key_set().to_string());
     let lines: Vec<String> = API_TOKENS
         .iter()

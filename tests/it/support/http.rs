@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// A keep-alive connection to one listener.
-pub struct Client {
+pub(crate) struct Client {
     addr: SocketAddr,
     stream: Option<BufReader<TcpStream>>,
 }
 
 /// An answer, read whole.
 #[derive(Debug, Clone)]
-pub struct Response {
+pub(crate) struct Response {
     pub status: u16,
     /// Names in lower case, in the order of arrival.
     pub headers: Vec<(String, String)>,
@@ -22,26 +22,26 @@ pub struct Response {
 }
 
 impl Client {
-    pub fn new(addr: SocketAddr) -> Self {
+    pub(crate) fn new(addr: SocketAddr) -> Self {
         Self { addr, stream: None }
     }
 
-    pub fn get(&mut self, path: &str) -> Response {
+    pub(crate) fn get(&mut self, path: &str) -> Response {
         self.send("GET", path, &[], b"")
     }
 
     /// Posts JSON.
-    pub fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Response {
+    pub(crate) fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.send("POST", path, &[("content-type", "application/json")], body.as_ref())
     }
 
     /// Puts JSON.
-    pub fn put(&mut self, path: &str, body: impl AsRef<[u8]>) -> Response {
+    pub(crate) fn put(&mut self, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.send("PUT", path, &[("content-type", "application/json")], body.as_ref())
     }
 
     /// Sends a request with exactly these headers, besides `Host` and `Content-Length`.
-    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
         if !body.is_empty() || method != "GET" {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
@@ -62,7 +62,7 @@ impl Client {
 }
 
 /// A fresh connection that never waits for ever.
-pub fn connect(addr: SocketAddr) -> TcpStream {
+pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).expect("the server listens");
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -70,7 +70,7 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
 }
 
 /// Reads one response.
-pub fn read_response(stream: &mut impl BufRead, head_only: bool) -> std::io::Result<Response> {
+pub(crate) fn read_response(stream: &mut impl BufRead, head_only: bool) -> std::io::Result<Response> {
     let bad = |what: &str| std::io::Error::other(what.to_owned());
     let mut line = String::new();
     stream.read_line(&mut line)?;
@@ -123,18 +123,18 @@ fn read_chunks(stream: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
 }
 
 impl Response {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// The body as JSON.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
     /// The body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }

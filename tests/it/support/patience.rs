@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that takes milliseconds on a quiet machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a thread gives, or its panic.
 #[track_caller]
-pub fn join<T>(thread: JoinHandle<T>) -> T {
+pub(crate) fn join<T>(thread: JoinHandle<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     while !thread.is_finished() {
         assert!(Instant::now() < deadline, "a thread does not end");
@@ -22,16 +22,16 @@ pub fn join<T>(thread: JoinHandle<T>) -> T {
 }
 
 /// The lines that come out of a pipe.
-pub struct Lines(Receiver<String>);
+pub(crate) struct Lines(Receiver<String>);
 
 impl Lines {
     /// Reads a pipe with a name, which must have a writer. It can be made again meanwhile: what is open is read.
-    pub fn of(pipe: &Path) -> Self {
+    pub(crate) fn of(pipe: &Path) -> Self {
         Self::from(BufReader::new(File::open(pipe).unwrap()))
     }
 
     /// Reads from now on, on a thread of its own.
-    pub fn from(pipe: impl BufRead + Send + 'static) -> Self {
+    pub(crate) fn from(pipe: impl BufRead + Send + 'static) -> Self {
         let lines = pipe.lines().map(Result::unwrap);
         let (send, receive) = mpsc::channel();
         thread::spawn(move || lines.map(|line| send.send(line)).take_while(Result::is_ok).count());
@@ -40,13 +40,13 @@ impl Lines {
 
     /// The next line.
     #[track_caller]
-    pub fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         self.0.recv_timeout(PATIENCE).expect("another line")
     }
 
     /// The lines up to one that contains `last`, and that one. Until it comes, `again` is done every 20 ms.
     #[track_caller]
-    pub fn until(&self, last: &str, mut again: impl FnMut()) -> Vec<String> {
+    pub(crate) fn until(&self, last: &str, mut again: impl FnMut()) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = Vec::new();
         loop {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Client;
 
 /// A running `palisade serve`. It is killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 /// A directory for the process, with a bundle: `alice` may do everything.
-pub fn workspace() -> tempfile::TempDir {
+pub(crate) fn workspace() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["policies", "entities"] {
         std::fs::create_dir(dir.path().join(name)).unwrap();
@@ -32,7 +32,7 @@ pub fn workspace() -> tempfile::TempDir {
 }
 
 /// Lets one user do everything, and nobody else. The policy has the user's name.
-pub fn write_policy(dir: &Path, user: &str) {
+pub(crate) fn write_policy(dir: &Path, user: &str) {
     let text = format!("@id(\"{user}\")\npermit (principal == User::\"{user}\", action, resource);\n");
     // whole or not at all, as an editor does it
     std::fs::write(dir.join("policies/p.tmp"), text).unwrap();
@@ -40,7 +40,7 @@ pub fn write_policy(dir: &Path, user: &str) {
 }
 
 /// The command with nothing of the environment that configures it.
-pub fn command(dir: &Path) -> Command {
+pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
     without_environment(&mut command);
     command.current_dir(dir);
@@ -48,7 +48,7 @@ pub fn command(dir: &Path) -> Command {
 }
 
 /// The same command, run by a shell that has done something first, such as setting a limit.
-pub fn command_after(first: &str, dir: &Path) -> Command {
+pub(crate) fn command_after(first: &str, dir: &Path) -> Command {
     let mut command = Command::new("sh");
     without_environment(&mut command);
     command.current_dir(dir);
@@ -64,18 +64,18 @@ fn without_environment(command: &mut Command) {
 
 impl Process {
     /// Serves the workspace's bundle with these settings, each `key=value`, and waits until it is ready.
-    pub fn start(dir: tempfile::TempDir, settings: &[&str]) -> Self {
+    pub(crate) fn start(dir: tempfile::TempDir, settings: &[&str]) -> Self {
         let mut command = command(dir.path());
         Self::spawn(&mut command, dir, settings)
     }
 
     /// The same with at most `files` open files.
-    pub fn start_with_files(dir: tempfile::TempDir, files: usize, settings: &[&str]) -> Self {
+    pub(crate) fn start_with_files(dir: tempfile::TempDir, files: usize, settings: &[&str]) -> Self {
         Self::start_after(&format!("ulimit -n {files}"), dir, settings)
     }
 
     /// The same, started by a shell that has done something first.
-    pub fn start_after(first: &str, dir: tempfile::TempDir, settings: &[&str]) -> Self {
+    pub(crate) fn start_after(first: &str, dir: tempfile::TempDir, settings: &[&str]) -> Self {
         let mut command = command_after(first, dir.path());
         Self::spawn(&mut command, dir, settings)
     }
@@ -86,7 +86,7 @@ impl Process {
     }
 
     /// Serves what this command finds with these settings alone, and waits until it is ready.
-    pub fn serve(command: &mut Command, dir: tempfile::TempDir, settings: &[&str]) -> Self {
+    pub(crate) fn serve(command: &mut Command, dir: tempfile::TempDir, settings: &[&str]) -> Self {
         add_serve(command, settings.iter().copied());
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
@@ -108,7 +108,7 @@ impl Process {
     }
 
     /// Where it listens for what.
-    pub fn listener(&self, name: &str) -> SocketAddr {
+    pub(crate) fn listener(&self, name: &str) -> SocketAddr {
         let mark = format!("listener={name} addr=");
         self.until(&format!("listening for {name}"), |process| process.log().contains(&mark));
         let log = self.log();
@@ -117,36 +117,36 @@ impl Process {
     }
 
     /// What it wrote to standard error so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.decisions)
     }
 
-    pub fn admin(&self) -> Client {
+    pub(crate) fn admin(&self) -> Client {
         Client::new(self.admin)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal, such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         self.signals(name, 1);
     }
 
     /// Sends a signal many times, as fast as it can be done.
-    pub fn signals(&self, name: &str, times: usize) {
+    pub(crate) fn signals(&self, name: &str, times: usize) {
         let script =
             format!("i=0; while [ $i -lt {times} ]; do kill -{name} {} || exit 1; i=$((i+1)); done", self.pid());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
     #[track_caller]
-    pub fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition(self) {
             assert!(Instant::now() < deadline, "not {what}: {}", self.log());
@@ -156,7 +156,7 @@ impl Process {
 
     /// Waits for its end; gives its status and its log.
     #[track_caller]
-    pub fn wait(&mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(&mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + Duration::from_secs(30);
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -172,12 +172,12 @@ impl Process {
     }
 
     /// A file in its working directory.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The value of a series.
-    pub fn metric(&self, series: &str) -> f64 {
+    pub(crate) fn metric(&self, series: &str) -> f64 {
         super::metric(&self.admin().get("/metrics").text(), series)
     }
 }
@@ -206,7 +206,7 @@ fn over_those_of_tests<'s>(settings: &'s [&'s str]) -> impl Iterator<Item = &'s 
 }
 
 /// Has `command` serve on ports of its own, with these settings over those of the tests.
-pub fn serve_with(command: &mut Command, settings: &[&str]) {
+pub(crate) fn serve_with(command: &mut Command, settings: &[&str]) {
     add_serve(command, over_those_of_tests(settings));
 }
 

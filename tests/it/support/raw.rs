@@ -8,7 +8,7 @@ use super::http::{connect, read_response};
 
 /// What a connection brought until the server closed it.
 #[derive(Debug)]
-pub struct Heard {
+pub(crate) struct Heard {
     pub responses: Vec<Response>,
     /// What came after the last whole response. Empty unless the server broke off.
     pub rest: Vec<u8>,
@@ -17,18 +17,18 @@ pub struct Heard {
 }
 
 impl Heard {
-    pub fn statuses(&self) -> Vec<u16> {
+    pub(crate) fn statuses(&self) -> Vec<u16> {
         self.responses.iter().map(|response| response.status).collect()
     }
 
     /// The request ids that were answered, in order; `-` where the answer carries none.
-    pub fn ids(&self) -> Vec<&str> {
+    pub(crate) fn ids(&self) -> Vec<&str> {
         self.responses.iter().map(|response| response.header("x-request-id").unwrap_or("-")).collect()
     }
 }
 
 /// Sends the bytes, ends its side, and hears the server out.
-pub fn say(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
+pub(crate) fn say(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
     let mut stream = connect(addr);
     // a server that refuses early may close before it has taken all
     let _ = stream.write_all(bytes.as_ref());
@@ -37,7 +37,7 @@ pub fn say(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
 }
 
 /// Sends the bytes and hears the server out, which must close by itself.
-pub fn say_and_stay(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
+pub(crate) fn say_and_stay(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
     let mut stream = connect(addr);
     let _ = stream.write_all(bytes.as_ref());
     hear(&mut stream)
@@ -45,7 +45,7 @@ pub fn say_and_stay(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
 
 /// Reads until the server closes.
 #[track_caller]
-pub fn hear(stream: &mut TcpStream) -> Heard {
+pub(crate) fn hear(stream: &mut TcpStream) -> Heard {
     let (mut bytes, mut chunk, mut reset) = (Vec::new(), [0; 16 << 10], false);
     loop {
         match stream.read(&mut chunk) {
@@ -71,26 +71,26 @@ pub fn hear(stream: &mut TcpStream) -> Heard {
 }
 
 /// A connection on which requests and answers alternate as the test says.
-pub struct Wire(BufReader<TcpStream>);
+pub(crate) struct Wire(BufReader<TcpStream>);
 
 impl Wire {
-    pub fn open(addr: SocketAddr) -> Self {
+    pub(crate) fn open(addr: SocketAddr) -> Self {
         Self(BufReader::new(connect(addr)))
     }
 
     #[track_caller]
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.get_mut().write_all(bytes.as_ref()).expect("the server takes the bytes");
     }
 
     #[track_caller]
-    pub fn response(&mut self) -> Response {
+    pub(crate) fn response(&mut self) -> Response {
         read_response(&mut self.0, false).expect("the server answers")
     }
 
     /// Whether the server has closed or closes now.
     #[track_caller]
-    pub fn expect_closed(&mut self) {
+    pub(crate) fn expect_closed(&mut self) {
         match self.0.fill_buf() {
             Ok([]) => {}
             Ok(more) => panic!("more instead of the end: {}", more.escape_ascii()),
@@ -98,13 +98,13 @@ impl Wire {
         }
     }
 
-    pub fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
         self.0.get_mut()
     }
 }
 
 /// A POST with a content length and a request id.
-pub fn post(path: &str, id: &str, body: &str) -> String {
+pub(crate) fn post(path: &str, id: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-request-id: {id}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

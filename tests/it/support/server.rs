@@ -16,7 +16,7 @@ use super::Client;
 use super::patience::{PATIENCE, join};
 
 /// A running sidecar. It stops when dropped.
-pub struct Server {
+pub(crate) struct Server {
     /// Port 0 where it is a Unix socket.
     pub decisions: SocketAddr,
     /// Port 0 where it is a Unix socket.
@@ -28,13 +28,13 @@ pub struct Server {
 }
 
 /// The project's own bundle: four products, 209 entities.
-pub fn fleet() -> Value {
+pub(crate) fn fleet() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     json!({ "policies": root.join("policies"), "entities": root.join("entities") })
 }
 
 /// Settings as the command line would make them, with ports of their own and a quiet log.
-pub fn settings(flags: &Value) -> Settings {
+pub(crate) fn settings(flags: &Value) -> Settings {
     let mut tree = json!({
         "policies": "/nonexistent", "entities": "/nonexistent",
         "listen": { "decisions": "127.0.0.1:0", "admin": "127.0.0.1:0", "grpc": "off" },
@@ -46,7 +46,7 @@ pub fn settings(flags: &Value) -> Settings {
     config::load(None, std::iter::empty(), tree).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-pub fn merge(into: &mut Value, from: &Value) {
+pub(crate) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
@@ -59,14 +59,14 @@ pub fn merge(into: &mut Value, from: &Value) {
 
 impl Server {
     /// Starts with these configuration keys over the defaults of the tests. It may not be ready yet.
-    pub fn start(flags: Value) -> Self {
+    pub(crate) fn start(flags: Value) -> Self {
         let server = Self::start_anywhere(flags);
         assert!(server.decisions.port() != 0 && server.admin.port() != 0);
         server
     }
 
     /// The same, on TCP or Unix sockets.
-    pub fn start_anywhere(flags: Value) -> Self {
+    pub(crate) fn start_anywhere(flags: Value) -> Self {
         let settings = settings(&flags);
         let (stop, stopped) = watch::channel(false);
         let (started, ready) = std::sync::mpsc::channel();
@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// What a path of the admin listener answers while no thread of the sidecar's runtime does anything.
-    pub fn admin_while_busy(flags: Value, path: &'static str) -> u16 {
+    pub(crate) fn admin_while_busy(flags: Value, path: &'static str) -> u16 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let status = runtime.block_on(async {
             let app = App::start(settings(&flags)).await.expect("the sidecar starts");
@@ -110,30 +110,30 @@ impl Server {
     }
 
     /// The TCP address of a listener.
-    pub fn addr(&self, surface: Surface) -> SocketAddr {
+    pub(crate) fn addr(&self, surface: Surface) -> SocketAddr {
         self.find(surface).expect("the listener is configured")
     }
 
     /// Starts and waits until it is ready.
-    pub fn ready(flags: Value) -> Self {
+    pub(crate) fn ready(flags: Value) -> Self {
         let server = Self::start(flags);
         server.until("ready", |server| server.services.unready().is_empty());
         server
     }
 
     /// A client of the decision listener.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.decisions)
     }
 
     /// A client of the admin listener.
-    pub fn admin(&self) -> Client {
+    pub(crate) fn admin(&self) -> Client {
         Client::new(self.admin)
     }
 
     /// Waits until `condition` holds, for at most half a minute.
     #[track_caller]
-    pub fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition(self) {
             assert!(Instant::now() < deadline, "not {what}: {}", self.admin().get("/v1/status").text());
@@ -142,12 +142,12 @@ impl Server {
     }
 
     /// Asks it to stop, without waiting.
-    pub fn ask_to_stop(&self) {
+    pub(crate) fn ask_to_stop(&self) {
         self.stop.send_replace(true);
     }
 
     /// The path of a file of the project.
-    pub fn project(path: &str) -> PathBuf {
+    pub(crate) fn project(path: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
     }
 }
@@ -172,7 +172,7 @@ impl Drop for Server {
 }
 
 /// The questions of the published scenarios over the project's own bundle.
-pub fn fleet_questions() -> Vec<Value> {
+pub(crate) fn fleet_questions() -> Vec<Value> {
     let text = std::fs::read_to_string(Server::project("policies/tests/scenarios.json")).unwrap();
     let scenarios: Vec<Value> = serde_json::from_str(&text).unwrap();
     scenarios.into_iter().map(|scenario| scenario["request"].clone()).collect()

@@ -16,14 +16,14 @@ const POLICIES: &[(&str, &str)] = &[
 ];
 
 /// The bundle as `PUT /v1/bundle` takes it.
-pub fn bundle() -> Value {
+pub(crate) fn bundle() -> Value {
     let policies: serde_json::Map<String, Value> =
         POLICIES.iter().map(|(id, text)| ((*id).to_owned(), json!(text))).collect();
     json!({ "policies": policies, "entities": [] })
 }
 
 /// A sidecar that serves it, by Cedar's semantics and without a schema.
-pub fn tiny(flags: Value) -> Server {
+pub(crate) fn tiny(flags: Value) -> Server {
     let mut tree = json!({ "validation": "off", "decision": { "semantics": "cedar" } });
     super::server::merge(&mut tree, &flags);
     let server = Server::start(tree);
@@ -33,12 +33,12 @@ pub fn tiny(flags: Value) -> Server {
 }
 
 /// The body of a question about `User::"<user>"`.
-pub fn ask(user: &str) -> String {
+pub(crate) fn ask(user: &str) -> String {
     ask_with(user, &json!({}))
 }
 
 /// The same with a context.
-pub fn ask_with(user: &str, context: &Value) -> String {
+pub(crate) fn ask_with(user: &str, context: &Value) -> String {
     json!({
         "principal": { "type": "User", "id": user }, "action": "Action::\"read\"", "resource": "File::\"f\"",
         "context": context,

@@ -23,7 +23,7 @@ enum Node<'v> {
 ///
 /// # Errors
 /// If the bound is passed.
-pub fn check_brought(store: &Store, request: &AccessRequest<'_>) -> Result<(), RequestError> {
+pub(crate) fn check_brought(store: &Store, request: &AccessRequest<'_>) -> Result<(), RequestError> {
     let lists = [("entities", &request.entities), ("additional_entities", &request.additional_entities)];
     // an entity that is listed twice counts with the parents of both, until one is refused
     let mut own: Vec<Vec<&Value<'_>>> = Vec::new();

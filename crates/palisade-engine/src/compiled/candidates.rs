@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 
 /// An entity of a request and those above it.
 #[derive(Debug)]
-pub struct Lineage {
+pub(crate) struct Lineage {
     own: Option<u32>,
     ty: Option<u32>,
     all: HashSet<u32>,
@@ -21,7 +21,7 @@ pub struct Lineage {
 
 impl Lineage {
     /// Of `uid` and those `above` it. What no policy and no entity names has no id, and no scope that names it either.
-    pub fn new<'u>(snapshot: &Snapshot, uid: &EntityUID, above: impl Iterator<Item = &'u EntityUID>) -> Self {
+    pub(crate) fn new<'u>(snapshot: &Snapshot, uid: &EntityUID, above: impl Iterator<Item = &'u EntityUID>) -> Self {
         let symbols = snapshot.store.symbols();
         let ty = |uid: &EntityUID| symbols.type_id(&uid.entity_type().to_string());
         let id = |uid: &EntityUID| snapshot.store.find(ty(uid)?, AsRef::<str>::as_ref(uid.eid()).as_bytes());
@@ -41,7 +41,7 @@ impl Lineage {
 }
 
 /// The policies whose scope holds for the three.
-pub fn candidates<'s>(
+pub(crate) fn candidates<'s>(
     snapshot: &'s Snapshot,
     principal: &Lineage,
     action: &Lineage,
@@ -53,7 +53,7 @@ pub fn candidates<'s>(
 
 /// The same, found in the index without a look at the others. For decisions that the compiled engine leaves to the
 /// reference: they may owe to the index what all decisions do.
-pub fn near<'s>(
+pub(crate) fn near<'s>(
     snapshot: &'s Snapshot,
     principal: &Lineage,
     action: &Lineage,

@@ -13,7 +13,7 @@ use crate::value::{Cell, Packer, TooLarge, Val};
 
 /// A construct that programs do not have. The reference evaluates such a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotCovered;
+pub(super) struct NotCovered;
 
 impl From<TooLarge> for NotCovered {
     fn from(_: TooLarge) -> Self {
@@ -23,7 +23,7 @@ impl From<TooLarge> for NotCovered {
 
 /// Compiles conditions into programs over one pool.
 #[derive(Debug)]
-pub struct Compiler<'d> {
+pub(super) struct Compiler<'d> {
     /// Where names and uids are interned.
     pub draft: &'d mut Draft,
     packer: Packer,
@@ -34,12 +34,12 @@ pub struct Compiler<'d> {
 
 impl<'d> Compiler<'d> {
     /// A compiler that interns into `draft`.
-    pub fn new(draft: &'d mut Draft) -> Self {
+    pub(super) fn new(draft: &'d mut Draft) -> Self {
         Self { draft, packer: Packer::default(), pool: Pool::default(), ops: Vec::new(), places: 0 }
     }
 
     /// What the programs share.
-    pub fn finish(mut self) -> Pool {
+    pub(super) fn finish(mut self) -> Pool {
         self.pool.constants = self.packer.out;
         self.pool
     }
@@ -48,7 +48,7 @@ impl<'d> Compiler<'d> {
     ///
     /// # Errors
     /// If it has a construct that programs lack.
-    pub fn program(&mut self, condition: &Expr) -> Result<Program, NotCovered> {
+    pub(super) fn program(&mut self, condition: &Expr) -> Result<Program, NotCovered> {
         self.ops.clear();
         self.places = 0;
         self.expression(condition)?;

@@ -46,7 +46,7 @@ struct Outcomes {
 
 /// Why the compiled path has no decision.
 #[derive(Debug)]
-pub enum Unsettled {
+pub(crate) enum Unsettled {
     /// There is none, whoever decides.
     Undecided(Undecided),
     /// Only the reference can say: there is a construct that programs lack, a policy that fails here and not there, or
@@ -67,7 +67,7 @@ impl From<TooExpensive> for Unsettled {
 ///
 /// # Errors
 /// If there is no decision here.
-pub fn decide(
+pub(crate) fn decide(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,

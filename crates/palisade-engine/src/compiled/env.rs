@@ -11,7 +11,7 @@ use crate::value::{Record, Set, Val};
 
 /// Entities that a request brings, before those of the store.
 #[derive(Debug, Default)]
-pub struct Layer {
+pub(super) struct Layer {
     /// Records by id.
     pub records: HashMap<u32, Box<[u8]>, RandomState>,
     /// Whether they stand in for the whole store; only the actions of the schema stay.
@@ -20,7 +20,7 @@ pub struct Layer {
 
 /// The ancestors of one entity.
 #[derive(Debug, Default)]
-pub struct Ancestors {
+pub(super) struct Ancestors {
     ids: SmallVec<[u32; 24]>,
     /// The same, sorted, where there are many.
     sorted: Vec<u32>,
@@ -35,13 +35,13 @@ const FEW: usize = 24;
 impl Ancestors {
     /// All of them, parents first.
     #[inline]
-    pub fn ids(&self) -> &[u32] {
+    pub(super) fn ids(&self) -> &[u32] {
         &self.ids
     }
 
     /// Whether `id` is one.
     #[inline]
-    pub fn contains(&self, id: u32) -> bool {
+    pub(super) fn contains(&self, id: u32) -> bool {
         if self.sorted.is_empty() { self.ids.contains(&id) } else { self.sorted.binary_search(&id).is_ok() }
     }
 
@@ -56,7 +56,7 @@ impl Ancestors {
 
 /// One request during evaluation.
 #[derive(Debug)]
-pub struct Env<'e> {
+pub(super) struct Env<'e> {
     /// The store.
     pub store: &'e Store,
     /// What the request brings, if it brings entities.
@@ -90,7 +90,7 @@ pub struct Env<'e> {
 
 impl<'e> Env<'e> {
     /// A request without entities of its own.
-    pub fn new(store: &'e Store, [principal, action, resource]: [u32; 3], context: Record<'e>) -> Self {
+    pub(super) fn new(store: &'e Store, [principal, action, resource]: [u32; 3], context: Record<'e>) -> Self {
         Self {
             store,
             layer: None,
@@ -114,7 +114,7 @@ impl<'e> Env<'e> {
 
     /// The entity, if the request sees one under this id.
     #[inline]
-    pub fn entity(&self, id: u32) -> Option<Entity<'e>> {
+    pub(super) fn entity(&self, id: u32) -> Option<Entity<'e>> {
         match self.layer {
             None if id < LOCAL => self.store.entity(id),
             None => None,
@@ -124,28 +124,28 @@ impl<'e> Env<'e> {
 
     /// The same, for a policy: notes that it was read.
     #[inline]
-    pub fn read(&self, id: u32) -> Option<Entity<'e>> {
+    pub(super) fn read(&self, id: u32) -> Option<Entity<'e>> {
         self.note(id);
         self.entity(id)
     }
 
     /// The principal, for a policy.
     #[inline]
-    pub fn read_principal(&self) -> Option<Entity<'e>> {
+    pub(super) fn read_principal(&self) -> Option<Entity<'e>> {
         self.note(self.principal);
         *self.principal_entity.get_or_init(|| self.entity(self.principal))
     }
 
     /// The resource, for a policy.
     #[inline]
-    pub fn read_resource(&self) -> Option<Entity<'e>> {
+    pub(super) fn read_resource(&self) -> Option<Entity<'e>> {
         self.note(self.resource);
         *self.resource_entity.get_or_init(|| self.entity(self.resource))
     }
 
     /// Notes that a policy read an entity or its ancestors.
     #[inline]
-    pub fn note(&self, id: u32) {
+    pub(super) fn note(&self, id: u32) {
         if let Some(reads) = &self.reads {
             reads.borrow_mut().push(id);
         }
@@ -153,14 +153,14 @@ impl<'e> Env<'e> {
 
     /// Notes that a policy read a member of the context.
     #[inline]
-    pub fn note_context(&self, name: u32) {
+    pub(super) fn note_context(&self, name: u32) {
         if self.filled_now == Some(name) {
             self.read_now.set(true);
         }
     }
 
     /// Notes that a policy read the whole context.
-    pub fn note_whole_context(&self) {
+    pub(super) fn note_whole_context(&self) {
         if self.filled_now.is_some() {
             self.read_now.set(true);
         }
@@ -168,19 +168,19 @@ impl<'e> Env<'e> {
 
     /// The type of an id.
     #[inline]
-    pub fn type_of(&self, id: u32) -> u32 {
+    pub(super) fn type_of(&self, id: u32) -> u32 {
         if id < LOCAL { self.store.type_of(id) } else { self.local_types[(id - LOCAL) as usize] }
     }
 
     /// The principal's ancestors.
     #[inline]
-    pub fn above_principal(&self) -> &Ancestors {
+    pub(super) fn above_principal(&self) -> &Ancestors {
         self.principal_ancestors.get_or_init(|| self.ancestors(self.principal))
     }
 
     /// The action's ancestors.
     #[inline]
-    pub fn above_action(&self) -> &Ancestors {
+    pub(super) fn above_action(&self) -> &Ancestors {
         match self.above_action {
             Some(known) => known,
             None => self.action_ancestors.get_or_init(|| self.ancestors(self.action)),
@@ -189,12 +189,12 @@ impl<'e> Env<'e> {
 
     /// The resource's ancestors.
     #[inline]
-    pub fn above_resource(&self) -> &Ancestors {
+    pub(super) fn above_resource(&self) -> &Ancestors {
         self.resource_ancestors.get_or_init(|| self.ancestors(self.resource))
     }
 
     /// Whether more of the hierarchy had to be climbed than one decision may.
-    pub fn is_over_budget(&self) -> bool {
+    pub(super) fn is_over_budget(&self) -> bool {
         self.edges_left.get() == 0
     }
 
@@ -211,7 +211,7 @@ impl<'e> Env<'e> {
     }
 
     /// All ancestors of any entity. Visits each edge once, whatever the number of paths.
-    pub fn ancestors(&self, id: u32) -> Ancestors {
+    pub(super) fn ancestors(&self, id: u32) -> Ancestors {
         let mut found = Ancestors::default();
         self.climb(id, |_| true, |_| false, &mut found.ids);
         found.settle()
@@ -270,7 +270,7 @@ impl<'e> Env<'e> {
     }
 
     /// `id in target`
-    pub fn is_in(&self, id: u32, target: u32) -> bool {
+    pub(super) fn is_in(&self, id: u32, target: u32) -> bool {
         if id == target {
             return true;
         }
@@ -283,7 +283,7 @@ impl<'e> Env<'e> {
     }
 
     /// `id in [targets]`
-    pub fn is_in_any(&self, id: u32, targets: Set<'_>) -> bool {
+    pub(super) fn is_in_any(&self, id: u32, targets: Set<'_>) -> bool {
         if targets.len() == 0 {
             return false;
         }
@@ -298,7 +298,7 @@ impl<'e> Env<'e> {
 }
 
 /// What a layer over a store shows under an id.
-pub fn look_up<'e>(store: &'e Store, layer: &'e Layer, id: u32) -> Option<Entity<'e>> {
+pub(super) fn look_up<'e>(store: &'e Store, layer: &'e Layer, id: u32) -> Option<Entity<'e>> {
     match layer.records.get(&id) {
         Some(record) => Some(Entity::new(record)),
         None if id >= LOCAL => None,

@@ -13,7 +13,7 @@ use crate::value::{Record, Set, Val, equal, order, unpack};
 
 /// The evaluation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub(super) enum Failure {
     /// Why is for the reference to say.
     Failed,
     /// An attribute or a tag of an entity was read, and there is no such entity: the most frequent failure by far, since
@@ -64,7 +64,7 @@ impl<'a> Stack<'a> {
 /// # Errors
 /// If Cedar's evaluation would fail.
 #[inline]
-pub fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [u32; 2]) -> Result<bool, Failure> {
+pub(super) fn run(program: &Program, pool: &Pool, env: &Env<'_>, slots: [u32; 2]) -> Result<bool, Failure> {
     // each set or record that the program makes gets a place that lives as long as the run
     let places: Vec<OnceCell<Built<'_>>> =
         if program.places == 0 { Vec::new() } else { (0..program.places).map(|_| OnceCell::new()).collect() };

@@ -13,7 +13,7 @@ use super::env::Env;
 
 /// A constraint on the principal or the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(super) enum Scope {
     /// Anybody.
     Any,
     /// `== id`
@@ -28,7 +28,7 @@ pub enum Scope {
 
 /// A constraint on the action.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Actions {
+pub(super) enum Actions {
     /// Any.
     Any,
     /// `== id`
@@ -39,7 +39,7 @@ pub enum Actions {
 
 /// The scope of one policy.
 #[derive(Debug, Clone)]
-pub struct Scopes {
+pub(super) struct Scopes {
     /// On the principal.
     pub principal: Scope,
     /// On the action.
@@ -51,7 +51,7 @@ pub struct Scopes {
 impl Scopes {
     /// Whether the request is in scope.
     #[inline]
-    pub fn hold(&self, env: &Env<'_>) -> bool {
+    pub(super) fn hold(&self, env: &Env<'_>) -> bool {
         self.hold_for_action(env) && self.hold_for_entities(env)
     }
 
@@ -69,7 +69,7 @@ impl Scopes {
 
     /// Whether principal and resource are in scope, the action being so.
     #[inline]
-    pub fn hold_for_entities(&self, env: &Env<'_>) -> bool {
+    pub(super) fn hold_for_entities(&self, env: &Env<'_>) -> bool {
         let resource = match self.resource {
             Scope::Any => true,
             Scope::Is(id) => id == env.resource,
@@ -96,7 +96,7 @@ type Files = HashMap<u32, Vec<u32>, RandomState>;
 
 /// The files. Values are positions of policies in the order of the set.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(super) struct Index {
     principal_is: Files,
     principal_in: Files,
     resource_is: Files,
@@ -124,7 +124,7 @@ fn entity_key(scope: Scope) -> Option<(bool, u32)> {
 
 impl Index {
     /// Files all policies.
-    pub fn build<'p>(policies: impl Iterator<Item = &'p Scopes> + Clone) -> Self {
+    pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes> + Clone) -> Self {
         let mut principals: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
         let mut resources: HashMap<(bool, u32), u32, RandomState> = HashMap::default();
         let mut actions: HashMap<u32, u32, RandomState> = HashMap::default();
@@ -183,7 +183,7 @@ impl Index {
 
     /// Calls `visit` with each policy filed under the principal, the resource, or one of their ancestors.
     #[inline]
-    pub fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(u32)) {
+    pub(super) fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(u32)) {
         let mut look = |files: &Files, key: u32| {
             files.get(&key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
         };
@@ -205,20 +205,20 @@ impl Index {
 
     /// The policies filed under the action alone.
     #[inline]
-    pub fn by_action(&self, action: u32) -> &[u32] {
+    pub(super) fn by_action(&self, action: u32) -> &[u32] {
         self.action_is.get(&action).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The policies that no key files.
     #[inline]
-    pub fn others(&self) -> &[u32] {
+    pub(super) fn others(&self) -> &[u32] {
         &self.others
     }
 
     /// Calls `visit` with each policy filed under several actions, one of which the action is or is in. Such a
     /// policy may be found more than once: the key under which it was found tells.
     #[inline]
-    pub fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
+    pub(super) fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
         if self.action_in.is_empty() {
             return;
         }
@@ -231,7 +231,7 @@ impl Index {
 
     /// Calls `visit` with each policy filed under one of these: the principal and all above it, the resource and all
     /// above it, the action and all above it. For requests that are not decoded; a policy may be found more than once.
-    pub fn filed_near(
+    pub(super) fn filed_near(
         &self,
         principal: (Option<u32>, &HashSet<u32>),
         action: (Option<u32>, &HashSet<u32>),
@@ -253,7 +253,7 @@ impl Index {
     }
 
     /// What is filed under `action` and those above it, each policy once.
-    pub fn filed_under(&self, action: u32, above: &[u32]) -> Box<[u32]> {
+    pub(super) fn filed_under(&self, action: u32, above: &[u32]) -> Box<[u32]> {
         let groups = std::iter::once(&action).chain(above).filter_map(|key| self.action_in.get(key));
         let mut found: Vec<u32> = self.by_action(action).iter().chain(groups.flatten()).copied().collect();
         found.sort_unstable();
@@ -272,7 +272,7 @@ fn action_keys(actions: &Actions) -> &[u32] {
 
 /// Whether `key` is the first of the action and its ancestors that `actions` has, so that a policy which is
 /// filed under several of them counts once.
-pub fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
+pub(super) fn is_first(actions: &Actions, key: u32, env: &Env<'_>) -> bool {
     match actions {
         Actions::In(ids) if ids.len() > 1 => {
             std::iter::once(&env.action).chain(env.above_action().ids()).find(|id| ids.binary_search(id).is_ok())

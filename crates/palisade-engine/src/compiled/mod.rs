@@ -29,10 +29,10 @@ use crate::model::PolicyId;
 use crate::store::{Draft, Store};
 use crate::value::{Record, TooLarge};
 
-pub use brought::check_brought;
-pub use candidates::{Lineage, candidates, near};
-pub use decide::{Unsettled, decide};
-pub use slice::{Seen, by_reference, everything};
+pub(crate) use brought::check_brought;
+pub(crate) use candidates::{Lineage, candidates, near};
+pub(crate) use decide::{Unsettled, decide};
+pub(crate) use slice::{Seen, by_reference, everything};
 
 use compile::Compiler;
 use env::{Ancestors, Env};
@@ -71,7 +71,7 @@ struct Entry {
 
 /// All policies of a snapshot, ready to run.
 #[derive(Debug)]
-pub struct CompiledSet {
+pub(crate) struct CompiledSet {
     /// Policies in the order of their texts, then links.
     entries: Vec<Entry>,
     programs: Vec<Program>,
@@ -102,7 +102,7 @@ struct Pattern {
 
 /// A set that grows policy by policy.
 #[derive(Debug)]
-pub struct Compiling<'d> {
+pub(crate) struct Compiling<'d> {
     compiler: Compiler<'d>,
     entries: Vec<Entry>,
     programs: Vec<Program>,
@@ -114,7 +114,7 @@ pub struct Compiling<'d> {
 
 impl<'d> Compiling<'d> {
     /// Interns what policies name in `draft`.
-    pub fn new(draft: &'d mut Draft) -> Self {
+    pub(crate) fn new(draft: &'d mut Draft) -> Self {
         Self {
             compiler: Compiler::new(draft),
             entries: Vec::new(),
@@ -126,7 +126,7 @@ impl<'d> Compiling<'d> {
     }
 
     /// Compiles a policy, or a template for its links.
-    pub fn policy(&mut self, template: &ast::Template, id: &PolicyId) {
+    pub(crate) fn policy(&mut self, template: &ast::Template, id: &PolicyId) {
         let Ok(condition) = self.condition(template) else {
             self.overflowed = true;
             return;
@@ -146,7 +146,7 @@ impl<'d> Compiling<'d> {
     }
 
     /// Adds a link of a template that was compiled.
-    pub fn link(&mut self, template: &PolicyId, id: &PolicyId, values: &HashMap<ast::SlotId, ast::EntityUID>) {
+    pub(crate) fn link(&mut self, template: &PolicyId, id: &PolicyId, values: &HashMap<ast::SlotId, ast::EntityUID>) {
         let Some(pattern) = self.templates.remove(template) else {
             self.overflowed = true;
             return;
@@ -198,7 +198,7 @@ impl<'d> Compiling<'d> {
     ///
     /// # Errors
     /// If the store had no more room for names.
-    pub fn finish(self) -> Result<CompiledSet, TooLarge> {
+    pub(crate) fn finish(self) -> Result<CompiledSet, TooLarge> {
         let Self { compiler, mut entries, programs, reach, overflowed, .. } = self;
         if overflowed {
             return Err(TooLarge);
@@ -218,7 +218,7 @@ impl<'d> Compiling<'d> {
 impl CompiledSet {
     /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
     /// that looking is better than remembering.
-    pub fn plan(&mut self, declared: &[u32], store: &Store) {
+    pub(crate) fn plan(&mut self, declared: &[u32], store: &Store) {
         let mut room = MOST_FILED * self.entries.len();
         for action in declared {
             let above = Env::new(store, [*action; 3], Record::Built(&[])).ancestors(*action);
@@ -233,7 +233,7 @@ impl CompiledSet {
     }
 
     /// The policies that only the reference can evaluate.
-    pub fn uncompiled(&self) -> Vec<PolicyId> {
+    pub(crate) fn uncompiled(&self) -> Vec<PolicyId> {
         let reference = self.entries.iter().filter(|entry| matches!(entry.condition, Condition::Reference));
         reference.map(|entry| entry.id.clone()).collect()
     }

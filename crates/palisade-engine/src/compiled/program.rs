@@ -4,7 +4,7 @@ use crate::value::Cell;
 
 /// One instruction. Operands are popped, the result is pushed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Op {
+pub(super) enum Op {
     /// A constant, packed in the buffer that all programs share.
     Const(Cell),
     /// The principal.
@@ -89,7 +89,7 @@ pub enum Op {
 
 /// Functions and methods of the extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
+pub(super) enum Function {
     /// `ip`
     Ip,
     /// `isIpv4`
@@ -138,7 +138,7 @@ pub enum Function {
 
 impl Function {
     /// The function of that name and how many arguments it takes.
-    pub fn named(name: &str) -> Option<(Self, usize)> {
+    pub(super) fn named(name: &str) -> Option<(Self, usize)> {
         Some(match name {
             "ip" => (Self::Ip, 1),
             "isIpv4" => (Self::IsIpv4, 1),
@@ -167,7 +167,7 @@ impl Function {
     }
 
     /// Whether it takes two arguments.
-    pub fn is_binary(self) -> bool {
+    pub(super) fn is_binary(self) -> bool {
         matches!(
             self,
             Self::IsInRange
@@ -183,11 +183,11 @@ impl Function {
 
 /// A piece of a `like` pattern between two wildcards, as UTF-8. Pieces are whole characters, so that matching
 /// bytes matches characters.
-pub type Piece = Box<[u8]>;
+pub(super) type Piece = Box<[u8]>;
 
 /// What programs share.
 #[derive(Debug, Default)]
-pub struct Pool {
+pub(super) struct Pool {
     /// The packed constants.
     pub constants: Vec<u8>,
     /// Patterns of `like`: what stands before, between and after the wildcards.
@@ -200,7 +200,7 @@ pub struct Pool {
 
 /// A condition.
 #[derive(Debug, Default)]
-pub struct Program {
+pub(super) struct Program {
     /// The instructions.
     pub ops: Box<[Op]>,
     /// How many sets and records it may make. It has no loops, so each place is used once.
@@ -210,7 +210,7 @@ pub struct Program {
 impl Program {
     /// The member that the context must have for the condition to hold: without it the program ends at once, with
     /// false. Many policies begin so, and it can be seen without running any of it.
-    pub fn needs_in_context(&self) -> Option<u32> {
+    pub(super) fn needs_in_context(&self) -> Option<u32> {
         let [Op::ContextHas(name), Op::And(mut at), ..] = *self.ops else { return None };
         // where a false goes that is pushed there
         loop {
@@ -225,7 +225,7 @@ impl Program {
 }
 
 /// Whether `text` matches.
-pub fn matches(pieces: &[Piece], text: &[u8]) -> bool {
+pub(super) fn matches(pieces: &[Piece], text: &[u8]) -> bool {
     let Some((first, rest)) = pieces.split_first() else { return text.is_empty() };
     let Some((last, middle)) = rest.split_last() else { return **first == *text };
     let Some(mut text) = text.strip_prefix(&**first) else { return false };

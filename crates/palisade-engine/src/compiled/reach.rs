@@ -12,7 +12,7 @@ use crate::value::TooLarge;
 
 /// Bounds on what the conditions of a policy set can read.
 #[derive(Debug, Default)]
-pub struct Reach {
+pub(super) struct Reach {
     /// Attributes that some condition reads.
     pub names: HashSet<u32>,
     /// Entities that conditions name.
@@ -28,7 +28,7 @@ impl Reach {
     ///
     /// # Errors
     /// If the store has no more room for names.
-    pub fn add(&mut self, condition: &Expr, draft: &mut Draft) -> Result<(), TooLarge> {
+    pub(super) fn add(&mut self, condition: &Expr, draft: &mut Draft) -> Result<(), TooLarge> {
         let mut reads = 0;
         for expression in condition.subexpressions() {
             match expression.expr_kind() {

@@ -55,7 +55,7 @@ impl<K: Copy + Eq + std::hash::Hash> Texts<K> {
 
 /// What a request names beyond the store.
 #[derive(Debug, Default)]
-pub struct Locals<'v> {
+pub(super) struct Locals<'v> {
     uids: Texts<(u32, &'v str)>,
     types: Texts<&'v str>,
     names: Texts<&'v str>,
@@ -65,7 +65,7 @@ pub struct Locals<'v> {
 
 impl Locals<'_> {
     /// Type and id of a local uid.
-    pub fn uid(&self, store: &Store, id: u32) -> Option<(String, String)> {
+    pub(super) fn uid(&self, store: &Store, id: u32) -> Option<(String, String)> {
         let (ty, text) = self.uids.list.get((id & !LOCAL) as usize)?;
         let name = if *ty < LOCAL {
             store.symbols().type_name(*ty).to_string()
@@ -76,7 +76,7 @@ impl Locals<'_> {
     }
 
     /// An attribute name that the store does not know.
-    pub fn name(&self, id: u32) -> Option<&str> {
+    pub(super) fn name(&self, id: u32) -> Option<&str> {
         self.names.list.get((id & !LOCAL) as usize).copied()
     }
 }
@@ -129,7 +129,7 @@ impl<'v> Resolver<'v> for Names<'_, '_, 'v> {
 
 /// A request in the engine's terms.
 #[derive(Debug)]
-pub struct Decoded<'v> {
+pub(super) struct Decoded<'v> {
     /// Principal, action, resource.
     pub ids: [u32; 3],
     /// Where the context lies in the packer.
@@ -146,7 +146,7 @@ pub struct Decoded<'v> {
 
 impl Decoded<'_> {
     /// The context.
-    pub fn context<'p>(&self, packer: &'p Packer) -> Record<'p> {
+    pub(super) fn context<'p>(&self, packer: &'p Packer) -> Record<'p> {
         match unpack(&packer.out, self.context) {
             Val::Record(record) => record,
             _ => broken("a context that is not a record"),
@@ -159,7 +159,7 @@ const WRITABLE: std::ops::Range<i64> = 0..253_402_207_200_000;
 
 /// What requests are decoded against.
 #[derive(Debug, Clone, Copy)]
-pub struct Against<'s> {
+pub(super) struct Against<'s> {
     /// The store.
     pub store: &'s Store,
     /// The schema, if there is one.
@@ -175,7 +175,7 @@ impl Against<'_> {
     ///
     /// # Errors
     /// If it is not plainly right. Cedar then says what is wrong, or decides.
-    pub fn decode<'v>(
+    pub(super) fn decode<'v>(
         &self,
         request: &'v AccessRequest<'_>,
         now: i64,

@@ -23,7 +23,11 @@ use crate::value::Record;
 ///
 /// # Errors
 /// If more of the hierarchy would have to be climbed than one decision may.
-pub fn cut(env: &Env<'_>, locals: &Locals<'_>, ids: impl IntoIterator<Item = u32>) -> Result<Entities, TooExpensive> {
+pub(super) fn cut(
+    env: &Env<'_>,
+    locals: &Locals<'_>,
+    ids: impl IntoIterator<Item = u32>,
+) -> Result<Entities, TooExpensive> {
     let types = std::cell::RefCell::new(HashMap::<u32, EntityType>::new());
     let uid = |id: u32| -> EntityUID {
         if id >= LOCAL {
@@ -78,7 +82,7 @@ fn parse_type(name: &str) -> EntityType {
 }
 
 /// All stored entities as Cedar's, for the reference that keeps them all.
-pub fn everything(store: &Store) -> Entities {
+pub(crate) fn everything(store: &Store) -> Entities {
     let env = Env::new(store, [0; 3], Record::Built(&[]));
     env.edges_left.set(usize::MAX);
     match cut(&env, &Locals::default(), store.ids()) {
@@ -101,7 +105,7 @@ impl From<TooExpensive> for RequestError {
 
 /// Which policies Cedar's authorizer is asked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// All, or all whose scope holds by a look at each: what other ways of deciding are compared with.
     All,
     /// Those that the index finds for the request: what a decision costs does not grow with the number of links.
@@ -112,7 +116,7 @@ pub enum Seen {
 ///
 /// # Errors
 /// If the request does not fit the schema, its values are no Cedar values, or `go_on` said false.
-pub fn by_reference(
+pub(crate) fn by_reference(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,

@@ -9,7 +9,7 @@ const MAX_EDGES: usize = 200_000;
 
 /// Whether the ancestors of all `entities` can be collected within the bound. `parents` adds the parents of one to the
 /// list that it is given. The check itself costs no more than the bound, whatever the hierarchy.
-pub fn check_closure<K: Eq + Hash + Copy>(
+pub(crate) fn check_closure<K: Eq + Hash + Copy>(
     entities: impl IntoIterator<Item = K>,
     mut parents: impl FnMut(K, &mut Vec<K>),
 ) -> Result<(), usize> {

@@ -7,7 +7,7 @@ use crate::settings::Limits;
 
 /// Why a hierarchy cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HierarchyFault<K> {
+pub(crate) enum HierarchyFault<K> {
     /// Entities that are their own ancestors, in order, the first repeated at the end.
     Cycle(Vec<K>),
     /// The entity with too many levels of parents.
@@ -20,7 +20,7 @@ pub enum HierarchyFault<K> {
 ///
 /// # Errors
 /// The first fault, in an order that depends on `keys` alone.
-pub fn check_hierarchy<K: Eq + Hash + Clone>(
+pub(crate) fn check_hierarchy<K: Eq + Hash + Clone>(
     keys: &[K],
     parents: &HashMap<K, Vec<K>>,
     limits: &Limits,

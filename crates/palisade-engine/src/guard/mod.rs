@@ -12,8 +12,8 @@ mod schema;
 mod statements;
 mod text;
 
-pub use closure::check_closure;
-pub use hierarchy::{HierarchyFault, check_hierarchy};
-pub use schema::{check_expansion, check_schema_size};
-pub use statements::{Statement, check_json, declarations, statements};
-pub use text::{Grammar, check_text};
+pub(crate) use closure::check_closure;
+pub(crate) use hierarchy::{HierarchyFault, check_hierarchy};
+pub(crate) use schema::{check_expansion, check_schema_size};
+pub(crate) use statements::{Statement, check_json, declarations, statements};
+pub(crate) use text::{Grammar, check_text};

@@ -31,7 +31,7 @@ const MAX_SQUARES: usize = 100_000_000;
 ///
 /// # Errors
 /// A diagnostic that says so.
-pub fn check_schema_size(fragments: &[(String, String)]) -> Result<(), Diagnostic> {
+pub(crate) fn check_schema_size(fragments: &[(String, String)]) -> Result<(), Diagnostic> {
     let (mut tokens, mut squares) = (0, 0_usize);
     for (origin, text) in fragments {
         // the JSON syntax has another reader; so have lists in other brackets
@@ -73,7 +73,7 @@ pub fn check_schema_size(fragments: &[(String, String)]) -> Result<(), Diagnosti
 ///
 /// # Errors
 /// A diagnostic that names what is too large.
-pub fn check_expansion(fragments: &[Value], limits: &Limits) -> Result<(), Diagnostic> {
+pub(crate) fn check_expansion(fragments: &[Value], limits: &Limits) -> Result<(), Diagnostic> {
     let mut schema = Schema { common: HashMap::new(), known: HashMap::new(), max_depth: limits.max_nesting };
     for (namespace, body) in namespaces(fragments) {
         for (name, ty) in members(body, "commonTypes") {

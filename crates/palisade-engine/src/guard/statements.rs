@@ -11,7 +11,7 @@ use crate::settings::Limits;
 
 /// One policy or template in a text, without what stands before its first word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Statement {
+pub(crate) struct Statement {
     /// Where its first word begins.
     pub start: usize,
     /// Where it ends, its `;` included; the end of the text for a last one that has none.
@@ -24,7 +24,7 @@ pub struct Statement {
 ///
 /// # Errors
 /// A diagnostic at the first one that is too large.
-pub fn statements(origin: &str, text: &str, limits: &Limits) -> Result<Vec<Statement>, Diagnostic> {
+pub(crate) fn statements(origin: &str, text: &str, limits: &Limits) -> Result<Vec<Statement>, Diagnostic> {
     let mut found = Vec::new();
     let mut open: Option<Statement> = None;
     let mut tokens = Tokens::new(text);
@@ -44,7 +44,7 @@ pub fn statements(origin: &str, text: &str, limits: &Limits) -> Result<Vec<State
 /// The declarations of a schema in Cedar's form, each without the namespace around it. A `;` ends a declaration and
 /// stands nowhere else, so one that is broken does not hide the next.
 #[must_use]
-pub fn declarations(text: &str) -> Vec<std::ops::Range<usize>> {
+pub(crate) fn declarations(text: &str) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
     let mut start = None;
     // whether the statement begins with `namespace`, once its first word that names no annotation is known
@@ -77,7 +77,7 @@ pub fn declarations(text: &str) -> Vec<std::ops::Range<usize>> {
 ///
 /// # Errors
 /// A diagnostic if there are too many.
-pub fn check_json(origin: &str, text: &str, limits: &Limits) -> Result<usize, Diagnostic> {
+pub(crate) fn check_json(origin: &str, text: &str, limits: &Limits) -> Result<usize, Diagnostic> {
     let tokens = Tokens::new(text).count();
     check_tokens(tokens, limits).map_err(|flaw| flaw.origin(origin)).map(|()| tokens)
 }

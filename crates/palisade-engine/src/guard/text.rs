@@ -21,7 +21,7 @@ use crate::settings::Limits;
 
 /// Which of Cedar's two grammars a text is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grammar {
+pub(crate) enum Grammar {
     /// Policies: `<` compares.
     Policies,
     /// A schema: `<` opens a bracket, as in `Set<String>`.
@@ -32,7 +32,7 @@ pub enum Grammar {
 ///
 /// # Errors
 /// A diagnostic at the place where a bound is passed.
-pub fn check_text(origin: &str, text: &str, grammar: Grammar, limits: &Limits) -> Result<(), Diagnostic> {
+pub(crate) fn check_text(origin: &str, text: &str, grammar: Grammar, limits: &Limits) -> Result<(), Diagnostic> {
     let mut scan = Scan { levels: vec![Level::default()], grammar };
     for token in Tokens::new(text) {
         let height = scan.take(token.kind);
@@ -54,7 +54,7 @@ pub fn check_text(origin: &str, text: &str, grammar: Grammar, limits: &Limits) -
 
 /// The upper bound of the height of any statement in `text`, for tests that compare it with the tree.
 #[cfg(test)]
-pub fn height(text: &str, grammar: Grammar) -> usize {
+pub(super) fn height(text: &str, grammar: Grammar) -> usize {
     let mut scan = Scan { levels: vec![Level::default()], grammar };
     Tokens::new(text).map(|token| scan.take(token.kind)).max().unwrap_or(0)
 }

@@ -23,7 +23,7 @@ use crate::schema::SchemaModel;
 use crate::settings::Semantics;
 use crate::store::Store;
 
-pub use named::Named;
+pub(crate) use named::Named;
 use near::Near;
 
 /// How many warnings of one kind are listed. The rest is counted.
@@ -34,7 +34,7 @@ const MAX_NAMES: usize = 100_000;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'b> {
+pub(crate) struct Subject<'b> {
     /// The policies.
     pub policies: &'b Policies,
     /// The schema, if there is one, and its texts.
@@ -51,7 +51,7 @@ pub struct Subject<'b> {
 
 /// All warnings, a kind after the other.
 #[must_use]
-pub fn warnings(named: &Named, subject: Subject<'_>) -> Vec<Diagnostic> {
+pub(crate) fn warnings(named: &Named, subject: Subject<'_>) -> Vec<Diagnostic> {
     let mut near = Near::new(&subject);
     let mut found = policies::everything(named);
     found.extend(policies::unstored(named, &subject, &mut near));

@@ -33,7 +33,7 @@ pub(super) struct Mention {
 
 /// What the policies of a bundle name.
 #[derive(Debug, Default)]
-pub struct Named {
+pub(crate) struct Named {
     /// Every entity but actions.
     pub(super) entities: HashMap<EntityUID, Mention>,
     /// Names that were not kept.
@@ -85,7 +85,7 @@ impl Spot {
 
 impl Named {
     /// Adds what a policy or template names.
-    pub fn policy(&mut self, template: &Template, site: &Site, id: &PolicyId) {
+    pub(crate) fn policy(&mut self, template: &Template, site: &Site, id: &PolicyId) {
         let spot = |at: Option<&EntityUID>| Spot::of(template, site, at, id);
         let scopes = [template.principal_constraint().as_inner(), template.resource_constraint().as_inner()];
         for scope in scopes {
@@ -122,7 +122,7 @@ impl Named {
     }
 
     /// Adds what a link fills the slots of its template with.
-    pub fn link(&mut self, scope: &Template, link: &Link, origin: &str, values: &HashMap<SlotId, EntityUID>) {
+    pub(crate) fn link(&mut self, scope: &Template, link: &Link, origin: &str, values: &HashMap<SlotId, EntityUID>) {
         let spot = |_: Option<&EntityUID>| Spot::of_link(link, origin);
         let scopes = [
             (scope.principal_constraint().as_inner(), SlotId::principal()),

@@ -26,7 +26,7 @@ enum Next {
 
 /// What is wrong with an array, and where: a place of the bytes given, or none for the end of the whole text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub(super) struct Fault {
     /// In the words of `serde_json`.
     pub message: String,
     /// The byte.
@@ -35,13 +35,13 @@ pub struct Fault {
 
 /// How far an array has been read.
 #[derive(Debug)]
-pub struct Array {
+pub(super) struct Array {
     next: Next,
 }
 
 /// What [`Array::cut`] did.
 #[derive(Debug)]
-pub struct Cut {
+pub(super) struct Cut {
     /// What comes from here on must come again, with more behind it.
     pub end: usize,
     /// Why nothing after that can be read.
@@ -50,13 +50,13 @@ pub struct Cut {
 
 impl Array {
     /// The state before the opening bracket.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { next: Next::Array }
     }
 
     /// Finds whole elements in `bytes`, which go on where the last cut ended. `last` if nothing comes after them:
     /// then an element that does not end is given as well, for its parser to refuse.
-    pub fn cut(&mut self, bytes: &[u8], last: bool, elements: &mut Vec<Range<usize>>) -> Cut {
+    pub(super) fn cut(&mut self, bytes: &[u8], last: bool, elements: &mut Vec<Range<usize>>) -> Cut {
         let mut at = 0;
         let fault = |at: Option<usize>, message: &str| Some(Fault { message: message.to_owned(), at });
         loop {
@@ -102,7 +102,7 @@ impl Array {
     }
 
     /// Why an array can never be right whose next element starts with `bytes`, however it may go on.
-    pub fn hopeless(bytes: &[u8]) -> Option<Fault> {
+    pub(super) fn hopeless(bytes: &[u8]) -> Option<Fault> {
         let (category, fault) = refused(bytes)?;
         // a number that breaks off at the end may go on
         let within = fault.at.is_some_and(|at| at + 1 < bytes.len());
@@ -111,7 +111,7 @@ impl Array {
 
     /// What is wrong with `element`, if that is wrong with the array: its text is no JSON. `last` if nothing comes
     /// after `bytes`.
-    pub fn broken(bytes: &[u8], element: Range<usize>, last: bool) -> Option<Fault> {
+    pub(super) fn broken(bytes: &[u8], element: Range<usize>, last: bool) -> Option<Fault> {
         let text = bytes.get(element.clone()).unwrap_or_default();
         if serde_json::from_slice::<&RawValue>(text).is_ok() {
             return None;

@@ -16,7 +16,7 @@ use crate::model::json::BYTE_ORDER_MARK;
 
 /// A part of a document: whole elements, in their order.
 #[derive(Debug, Default)]
-pub struct Block {
+pub(super) struct Block {
     /// Where it starts in the document.
     pub at: u64,
     /// Its text.
@@ -32,7 +32,7 @@ pub struct Block {
 }
 
 /// Cuts one document.
-pub struct Cutter<'d> {
+pub(super) struct Cutter<'d> {
     document: &'d Document,
     /// How much is read at a time.
     size: usize,
@@ -61,7 +61,7 @@ enum Form {
 
 impl<'d> Cutter<'d> {
     /// Starts at the start of `document`, to give blocks of about `size` bytes of elements that are no longer than `longest`.
-    pub fn new(document: &'d Document, size: usize, longest: usize) -> Self {
+    pub(super) fn new(document: &'d Document, size: usize, longest: usize) -> Self {
         Self {
             document,
             size: size.max(1),
@@ -80,7 +80,7 @@ impl<'d> Cutter<'d> {
     ///
     /// # Errors
     /// If it was not, or could not be read: then nothing that was given may be used.
-    pub fn run(mut self, mut take: impl FnMut(Block) -> bool) -> Result<(), Failure> {
+    pub(super) fn run(mut self, mut take: impl FnMut(Block) -> bool) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::unread(format!("this cannot be read: {error}"));
         while let Some(block) = self.next().map_err(failed)? {
             if !take(block) {

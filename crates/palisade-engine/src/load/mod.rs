@@ -32,17 +32,17 @@ use crate::store::{Draft, Fault};
 use crate::strict;
 use crate::value::Packer;
 
-pub use problems::Places;
+pub(crate) use problems::Places;
 
 /// How many entities lie between two calls of the progress hook.
 const STRIDE: usize = 1 << 12;
 
 /// Called now and then while loading with the entities and bytes read so far. Says whether to go on.
-pub type Progress<'p> = &'p dyn Fn(usize, usize) -> bool;
+pub(crate) type Progress<'p> = &'p dyn Fn(usize, usize) -> bool;
 
 /// What entities are checked against.
 #[derive(Debug, Clone, Copy)]
-pub struct Checks<'s> {
+pub(crate) struct Checks<'s> {
     /// Cedar's schema, for what only Cedar decides.
     pub schema: Option<&'s SchemaModel>,
     /// The same compiled.
@@ -55,7 +55,7 @@ pub struct Checks<'s> {
 ///
 /// # Errors
 /// If the store cannot hold them.
-pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
+pub(crate) fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec<Diagnostic>> {
     let failed = |message: String| vec![Diagnostic::error("schema", message)];
     let actions = schema.cedar.action_entities().map_err(|error| failed(diagnose::message(&error)))?;
     let mut packer = Packer::default();
@@ -72,7 +72,7 @@ pub fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<(), Vec
 ///
 /// # Errors
 /// Every problem found, up to a bound.
-pub fn load(
+pub(crate) fn load(
     documents: &[Document],
     checks: Checks<'_>,
     draft: &mut Draft,
@@ -109,7 +109,12 @@ pub fn load(
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer: &mut Packer) -> Result<u32, Misfit> {
+pub(crate) fn read_one(
+    value: &Value<'_>,
+    checks: Checks<'_>,
+    draft: &mut Draft,
+    packer: &mut Packer,
+) -> Result<u32, Misfit> {
     let mut decoder = Decoder { packer: &mut *packer, resolver: &mut *draft, layout: checks.layout };
     if let Ok((ty, id)) = decoder.record(value) {
         return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned().into());
@@ -123,7 +128,7 @@ pub fn read_one(value: &Value<'_>, checks: Checks<'_>, draft: &mut Draft, packer
 }
 
 /// A fault in words, and the entity to point at.
-pub fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (u32, String) {
+pub(crate) fn explain(fault: &Fault, draft: &Draft, limits: &Limits) -> (u32, String) {
     let name = |id: u32| format!("`{}`", uid_text(draft, id));
     match fault {
         Fault::Cycle(cycle) => {

@@ -14,14 +14,14 @@ const ENOUGH: usize = 10 * MAX_PROBLEMS;
 
 /// Where something stands: the document's number in the upper 16 bits, the byte in the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place(u64);
+pub(crate) struct Place(u64);
 
 impl Place {
     /// Nowhere.
-    pub const NONE: Self = Self(u64::MAX);
+    pub(crate) const NONE: Self = Self(u64::MAX);
 
     /// The byte `offset` of a document.
-    pub fn new(document: usize, offset: u64) -> Self {
+    pub(crate) fn new(document: usize, offset: u64) -> Self {
         // beyond 65,535 documents places are told as if in the last: only a message is at stake
         Self((document.min(0xfffe) as u64) << 48 | offset)
     }
@@ -31,7 +31,7 @@ impl Place {
     }
 
     /// The place `bytes` further on.
-    pub fn behind(self, bytes: usize) -> Self {
+    pub(crate) fn behind(self, bytes: usize) -> Self {
         Self(self.0 + bytes as u64)
     }
 
@@ -42,11 +42,11 @@ impl Place {
 
 /// Where the entity of each id stands.
 #[derive(Debug, Default)]
-pub struct Places(Vec<Place>);
+pub(crate) struct Places(Vec<Place>);
 
 impl Places {
     /// The place of an entity.
-    pub fn of(&self, id: u32) -> Option<Place> {
+    pub(crate) fn of(&self, id: u32) -> Option<Place> {
         self.0.get(id as usize).copied().filter(|place| *place != Place::NONE)
     }
 
@@ -63,7 +63,7 @@ impl Places {
     }
 
     /// Warnings about entities, each with its message.
-    pub fn warnings(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
+    pub(crate) fn warnings(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
         let mut problems = Problems::default();
         for (id, message) in about {
             problems.push_about(message, documents, self.of(id));
@@ -75,7 +75,7 @@ impl Places {
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
+pub(crate) struct Problems(Vec<Problem>);
 
 #[derive(Debug)]
 struct Problem {
@@ -89,45 +89,45 @@ struct Problem {
 
 impl Problems {
     /// Adds one.
-    pub fn push(&mut self, diagnostic: Diagnostic, at: Option<Place>) {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic, at: Option<Place>) {
         self.0.push(Problem { diagnostic, at, refers: None, line_only: false });
     }
 
     /// Adds one that was met while reading a document.
-    pub fn push_flaw(&mut self, flaw: Flaw, number: usize, document: &Document) {
+    pub(crate) fn push_flaw(&mut self, flaw: Flaw, number: usize, document: &Document) {
         let place = flaw.offset.map(|offset| Place::new(number, offset));
         self.push(flaw.diagnostic(&document.origin), place);
     }
 
     /// Adds one whose message ends with where something else stands.
-    pub fn push_with(&mut self, diagnostic: Diagnostic, at: Place, refers: Place) {
+    pub(crate) fn push_with(&mut self, diagnostic: Diagnostic, at: Place, refers: Place) {
         self.0.push(Problem { diagnostic, at: Some(at), refers: Some(refers), line_only: false });
     }
 
     /// Adds one about what stands at a place as a whole, named by its document; `entities` if it stands nowhere.
-    pub fn push_about(&mut self, message: String, documents: &[Document], at: Option<Place>) {
+    pub(crate) fn push_about(&mut self, message: String, documents: &[Document], at: Option<Place>) {
         let document = at.and_then(|at| documents.get(at.document()));
         let origin = document.map_or("entities", |document| &document.origin);
         self.0.push(Problem { diagnostic: Diagnostic::error(origin, message), at, refers: None, line_only: true });
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there are more than will be listed.
-    pub fn are_many(&self) -> bool {
+    pub(crate) fn are_many(&self) -> bool {
         self.0.len() > MAX_PROBLEMS
     }
 
     /// Forgets all but the first ones.
-    pub fn truncate(&mut self, len: usize) {
+    pub(crate) fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
 
     /// Whether there are so many that no more are looked for.
-    pub fn enough(&self) -> bool {
+    pub(crate) fn enough(&self) -> bool {
         self.0.len() > ENOUGH
     }
 
@@ -135,7 +135,7 @@ impl Problems {
     ///
     /// # Errors
     /// If there are any.
-    pub fn finish(mut self, documents: &[Document]) -> Result<(), Vec<Diagnostic>> {
+    pub(crate) fn finish(mut self, documents: &[Document]) -> Result<(), Vec<Diagnostic>> {
         if self.0.is_empty() {
             return Ok(());
         }

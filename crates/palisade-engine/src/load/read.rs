@@ -10,7 +10,7 @@ const BLOCK: usize = 1 << 20;
 
 /// Something wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
+pub(crate) struct Flaw {
     /// In words.
     pub message: String,
     /// Where it is, if it is somewhere.
@@ -42,7 +42,7 @@ impl Flaw {
     }
 
     /// The flaw of the document `origin`, without its place.
-    pub fn diagnostic(self, origin: &str) -> Diagnostic {
+    pub(crate) fn diagnostic(self, origin: &str) -> Diagnostic {
         let found = Diagnostic::error(origin, self.message);
         match self.help {
             Some(help) => found.help(help),
@@ -53,7 +53,7 @@ impl Flaw {
 
 /// Why a document was not read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// It is not what a document should be. What was read before that stands.
     Broken(Flaw),
     /// It could not be read as it was when it was listed: nothing that was read of it means anything.
@@ -73,13 +73,13 @@ impl Failure {
 }
 
 /// Takes an element: where it starts, and its value or what is wrong with it. Returns whether to go on.
-pub type Each<'e> = &'e mut dyn FnMut(u64, Result<Value<'_>, Flaw>) -> bool;
+pub(crate) type Each<'e> = &'e mut dyn FnMut(u64, Result<Value<'_>, Flaw>) -> bool;
 
 /// Reads `document` and gives each of its elements, none of which may be longer than `longest`.
 ///
 /// # Errors
 /// If it is no document of entities, or could not be read.
-pub fn read(document: &Document, longest: usize, each: Each<'_>) -> Result<(), Failure> {
+pub(crate) fn read(document: &Document, longest: usize, each: Each<'_>) -> Result<(), Failure> {
     read_by(document, BLOCK, longest, each)
 }
 

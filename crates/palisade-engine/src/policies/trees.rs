@@ -20,12 +20,12 @@ const SET: usize = 50_000;
 
 /// Cedar's set of all policies, where it is kept.
 #[derive(Debug)]
-pub struct Trees(Option<Deep<cedar_policy::PolicySet>>);
+pub(crate) struct Trees(Option<Deep<cedar_policy::PolicySet>>);
 
 impl Trees {
     /// The set, if it is kept.
     #[must_use]
-    pub fn whole(&self) -> Option<&cedar_policy::PolicySet> {
+    pub(crate) fn whole(&self) -> Option<&cedar_policy::PolicySet> {
         self.0.as_deref()
     }
 }
@@ -89,7 +89,7 @@ impl From<TooMany> for RequestError {
 
 /// Makes trees of some policies for one request.
 #[derive(Debug)]
-pub struct Parsing<'p> {
+pub(crate) struct Parsing<'p> {
     policies: &'p Policies,
     limits: &'p Limits,
     templates: HashMap<PolicyID, Arc<Template>>,
@@ -99,7 +99,7 @@ pub struct Parsing<'p> {
 impl Policies {
     /// Makes trees for one request.
     #[must_use]
-    pub fn parsing<'p>(&'p self, limits: &'p Limits) -> Parsing<'p> {
+    pub(crate) fn parsing<'p>(&'p self, limits: &'p Limits) -> Parsing<'p> {
         Parsing { policies: self, limits, templates: HashMap::new(), room: MOST_PARSED }
     }
 }
@@ -111,7 +111,7 @@ impl Parsing<'_> {
     ///
     /// # Errors
     /// If too much has been parsed already.
-    pub fn policy(&mut self, id: &PolicyId) -> Result<Policy, TooMany> {
+    pub(crate) fn policy(&mut self, id: &PolicyId) -> Result<Policy, TooMany> {
         let Some(site) = self.policies.sites.get(id) else { broken("a policy whose text is gone") };
         let made = match site.kind {
             Kind::Static => Template::try_as_policy(self.template(id, site)?),
@@ -133,7 +133,10 @@ impl Parsing<'_> {
     ///
     /// # Errors
     /// If they are too many.
-    pub fn next_set<'i>(&mut self, ids: &mut impl Iterator<Item = &'i PolicyId>) -> Result<Option<PolicySet>, TooMany> {
+    pub(crate) fn next_set<'i>(
+        &mut self,
+        ids: &mut impl Iterator<Item = &'i PolicyId>,
+    ) -> Result<Option<PolicySet>, TooMany> {
         self.templates.clear();
         let least = self.room.saturating_sub(SET);
         let mut set = PolicySet::new();

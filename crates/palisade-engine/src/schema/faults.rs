@@ -105,7 +105,7 @@ fn at_name(fragments: &[(String, String)], problem: Diagnostic) -> Diagnostic {
 }
 
 /// Where something that Cedar read stands: the file, its text and the byte.
-pub fn place<'t>(fragments: &'t [(String, String)], loc: Option<&Loc>) -> Option<(&'t str, &'t str, usize)> {
+pub(crate) fn place<'t>(fragments: &'t [(String, String)], loc: Option<&Loc>) -> Option<(&'t str, &'t str, usize)> {
     let loc = loc?;
     let texts = fragments.iter().map(|(origin, text)| (origin.as_str(), without_byte_order_mark(text)));
     let mut found = texts.filter(|(_, text)| *text == &*loc.src);

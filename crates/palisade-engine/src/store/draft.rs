@@ -21,7 +21,7 @@ struct Unpacked {
 
 /// A store that is being built or changed. Dropping it leaves no trace; [`Draft::commit`] makes a store of it.
 #[derive(Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     pages: Spine<Page>,
     /// Pages numbered from here on exist in `touched` alone.
     page_count: usize,
@@ -34,7 +34,7 @@ pub struct Draft {
 
 impl Draft {
     /// Starts from `store`.
-    pub fn new(store: &Store) -> Self {
+    pub(crate) fn new(store: &Store) -> Self {
         Self {
             pages: store.pages.clone(),
             page_count: store.pages.len(),
@@ -47,7 +47,7 @@ impl Draft {
     }
 
     /// The store as it is now.
-    pub fn commit(mut self) -> Store {
+    pub(crate) fn commit(mut self) -> Store {
         let mut touched: Vec<(u32, Unpacked)> = self.touched.drain().collect();
         touched.sort_unstable_by_key(|(number, _)| *number);
         let mut new = Vec::new();
@@ -69,12 +69,12 @@ impl Draft {
     }
 
     /// Names of types and attributes.
-    pub fn symbols(&self) -> &Symbols {
+    pub(crate) fn symbols(&self) -> &Symbols {
         &self.symbols
     }
 
     /// The id of a type, new or not.
-    pub fn type_id(&mut self, name: &str) -> u32 {
+    pub(crate) fn type_id(&mut self, name: &str) -> u32 {
         match self.symbols.type_id(name) {
             Some(id) => id,
             None => Arc::make_mut(&mut self.symbols).intern_type(name),
@@ -82,7 +82,7 @@ impl Draft {
     }
 
     /// The id of an attribute name, new or not.
-    pub fn attribute_id(&mut self, name: &str) -> u32 {
+    pub(crate) fn attribute_id(&mut self, name: &str) -> u32 {
         match self.symbols.attribute_id(name) {
             Some(id) => id,
             None => Arc::make_mut(&mut self.symbols).intern_attribute(name),
@@ -90,7 +90,7 @@ impl Draft {
     }
 
     /// The id of a uid, if it was ever named.
-    pub fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
+    pub(crate) fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
         self.table.find(ty, id, |candidate| self.type_of(candidate) == ty && self.record(candidate).id() == id)
     }
 
@@ -98,7 +98,7 @@ impl Draft {
     ///
     /// # Errors
     /// If there is no more room for ids.
-    pub fn uid(&mut self, ty: u32, id: &[u8]) -> Result<u32, TooLarge> {
+    pub(crate) fn uid(&mut self, ty: u32, id: &[u8]) -> Result<u32, TooLarge> {
         if let Some(found) = self.find(ty, id) {
             return Ok(found);
         }
@@ -156,17 +156,17 @@ impl Draft {
     }
 
     /// The record of an id.
-    pub fn record(&self, id: u32) -> Entity<'_> {
+    pub(crate) fn record(&self, id: u32) -> Entity<'_> {
         record(&self.pages, &self.touched, id)
     }
 
     /// The type of an id.
-    pub fn type_of(&self, id: u32) -> u32 {
+    pub(crate) fn type_of(&self, id: u32) -> u32 {
         type_of(&self.pages, &self.touched, id)
     }
 
     /// Stores the entity that `bytes` hold under its id, in place of what was there.
-    pub fn put(&mut self, id: u32, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, id: u32, bytes: &[u8]) {
         let (old, new) = (self.record(id), Entity::new(bytes));
         let (levels, was) = (old.levels_below(), usize::from(old.is_present() && !old.is_schema_action()));
         self.present = self.present - was + usize::from(!new.is_schema_action());
@@ -183,7 +183,7 @@ impl Draft {
     }
 
     /// Removes an entity; its uid stays known. What refers to it goes on referring to it.
-    pub fn remove(&mut self, id: u32) {
+    pub(crate) fn remove(&mut self, id: u32) {
         let old = self.record(id);
         if !old.is_present() {
             return;
@@ -203,7 +203,7 @@ impl Draft {
     }
 
     /// All ids in use.
-    pub fn ids(&self) -> impl Iterator<Item = u32> + use<> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + use<> {
         let counts: Vec<(u32, u32)> = (0..self.page_count as u32)
             .map(|number| {
                 let taken = match self.touched.get(&number) {
@@ -217,7 +217,7 @@ impl Draft {
     }
 
     /// An upper bound of all ids.
-    pub fn id_bound(&self) -> usize {
+    pub(crate) fn id_bound(&self) -> usize {
         self.page_count << PAGE_BITS
     }
 }

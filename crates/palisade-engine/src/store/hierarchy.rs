@@ -11,7 +11,7 @@ use crate::settings::Limits;
 
 /// Why a hierarchy cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Entities that are their own ancestors, the first repeated at the end.
     Cycle(Vec<u32>),
     /// Too many levels of parents.
@@ -28,7 +28,7 @@ impl Draft {
     ///
     /// # Errors
     /// The first fault.
-    pub fn check_hierarchy(&mut self, limits: &Limits) -> Result<(), Fault> {
+    pub(crate) fn check_hierarchy(&mut self, limits: &Limits) -> Result<(), Fault> {
         let mut heights = vec![NEW; self.id_bound()];
         // parents before children
         let mut finished = Vec::new();
@@ -76,7 +76,7 @@ impl Draft {
     ///
     /// # Errors
     /// The first fault.
-    pub fn check_changed(&mut self, changed: &[u32], limits: &Limits) -> Result<(), Fault> {
+    pub(crate) fn check_changed(&mut self, changed: &[u32], limits: &Limits) -> Result<(), Fault> {
         let mut heights: HashMap<u32, u32> = HashMap::new();
         for id in changed {
             if !heights.contains_key(id) {
@@ -160,7 +160,7 @@ impl Draft {
     }
 
     /// Everything that has `root` above it. Within a transaction there may be cycles, which end with it at the latest.
-    pub fn descendants(&self, root: u32) -> Vec<u32> {
+    pub(crate) fn descendants(&self, root: u32) -> Vec<u32> {
         const UNKNOWN: u8 = 0;
         const NO: u8 = 1;
         const YES: u8 = 2;

@@ -20,10 +20,10 @@ mod spine;
 mod symbols;
 mod table;
 
-pub use draft::Draft;
-pub use hierarchy::Fault;
-pub use record::{Entity, RecordHead, RecordParts};
-pub use symbols::Symbols;
+pub(crate) use draft::Draft;
+pub(crate) use hierarchy::Fault;
+pub(crate) use record::{Entity, RecordHead, RecordParts};
+pub(crate) use symbols::Symbols;
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ use spine::Spine;
 use table::Table;
 
 /// Ids from here on are given out for one request only.
-pub const LOCAL: u32 = 1 << 31;
+pub(crate) const LOCAL: u32 = 1 << 31;
 
 const PAGE_BITS: u32 = 6;
 const PAGE_SLOTS: usize = 1 << PAGE_BITS;
@@ -47,7 +47,7 @@ struct Page {
 
 /// All entities of one snapshot. Cloning it copies three pointers.
 #[derive(Debug, Clone, Default)]
-pub struct Store {
+pub(crate) struct Store {
     pages: Spine<Page>,
     table: Table,
     symbols: Arc<Symbols>,
@@ -59,13 +59,13 @@ pub struct Store {
 impl Store {
     /// The id of a uid, if it was ever named.
     #[inline]
-    pub fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
+    pub(crate) fn find(&self, ty: u32, id: &[u8]) -> Option<u32> {
         self.table.find(ty, id, |candidate| self.is(candidate, ty, id))
     }
 
     /// The same for two uids at once, whose memory accesses then overlap.
     #[inline]
-    pub fn find_two(&self, [a, b]: [(u32, &[u8]); 2]) -> [Option<u32>; 2] {
+    pub(crate) fn find_two(&self, [a, b]: [(u32, &[u8]); 2]) -> [Option<u32>; 2] {
         let guesses = [self.table.guess(a.0, a.1), self.table.guess(b.0, b.1)];
         let records = guesses.map(|guess| {
             guess.and_then(|id| {
@@ -89,19 +89,19 @@ impl Store {
 
     /// The record of an id, present or not.
     #[inline]
-    pub fn record(&self, id: u32) -> Option<Entity<'_>> {
+    pub(crate) fn record(&self, id: u32) -> Option<Entity<'_>> {
         self.pages.get((id >> PAGE_BITS) as usize).map(|page| Entity::new(slot(&page.bytes, id)))
     }
 
     /// The entity of an id, if it is stored and not merely named.
     #[inline]
-    pub fn entity(&self, id: u32) -> Option<Entity<'_>> {
+    pub(crate) fn entity(&self, id: u32) -> Option<Entity<'_>> {
         self.record(id).filter(|entity| entity.is_present())
     }
 
     /// The type of an id.
     #[inline]
-    pub fn type_of(&self, id: u32) -> u32 {
+    pub(crate) fn type_of(&self, id: u32) -> u32 {
         match self.pages.get((id >> PAGE_BITS) as usize) {
             Some(page) => page.ty,
             None => broken("an id that was never given out"),
@@ -110,17 +110,17 @@ impl Store {
 
     /// Names of types and attributes.
     #[inline]
-    pub fn symbols(&self) -> &Symbols {
+    pub(crate) fn symbols(&self) -> &Symbols {
         &self.symbols
     }
 
     /// How many entities are stored, actions of the schema not counted.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.present
     }
 
     /// All ids with a record, stored entities and mere names.
-    pub fn ids(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
         let open = self.open.clone();
         self.pages.iter().enumerate().flat_map(move |(number, page)| {
             let taken = match open.get(page.ty as usize).copied().flatten() {
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Bytes held by pages and by the table of uids: what an entity costs, without the allocator's share.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.pages.iter().map(|page| page.bytes.len() + size_of::<Page>() + 16).sum::<usize>() + self.table.bytes()
     }
 }

@@ -20,14 +20,14 @@ const ID_LENGTH: u32 = TAGGED - 1;
 
 /// An entity, or the mere name of one.
 #[derive(Debug, Clone, Copy)]
-pub struct Entity<'a> {
+pub(crate) struct Entity<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Entity<'a> {
     /// Reads a record.
     #[inline]
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
@@ -43,31 +43,31 @@ impl<'a> Entity<'a> {
 
     /// Whether the entity is stored, not merely named.
     #[inline]
-    pub fn is_present(self) -> bool {
+    pub(crate) fn is_present(self) -> bool {
         self.head() & PRESENT != 0
     }
 
     /// Whether it is an action that the schema declares.
     #[inline]
-    pub fn is_schema_action(self) -> bool {
+    pub(crate) fn is_schema_action(self) -> bool {
         self.head() & ACTION != 0
     }
 
     /// Its id, as UTF-8.
     #[inline]
-    pub fn id(self) -> &'a [u8] {
+    pub(crate) fn id(self) -> &'a [u8] {
         &self.bytes[HEAD..HEAD + self.id_length()]
     }
 
     /// How many direct parents it has.
     #[inline]
-    pub fn parent_count(self) -> usize {
+    pub(crate) fn parent_count(self) -> usize {
         u32_at(self.bytes, 4) as usize
     }
 
     /// Its direct parents.
     #[inline]
-    pub fn parents(self) -> impl Iterator<Item = u32> + use<'a> {
+    pub(crate) fn parents(self) -> impl Iterator<Item = u32> + use<'a> {
         let start = HEAD + self.id_length();
         let bytes = &self.bytes[start..start + 4 * self.parent_count()];
         bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
@@ -75,17 +75,17 @@ impl<'a> Entity<'a> {
 
     /// Its attributes.
     #[inline]
-    pub fn attributes(self) -> Record<'a> {
+    pub(crate) fn attributes(self) -> Record<'a> {
         Record::Packed(self.bytes, (HEAD + self.id_length() + 4 * self.parent_count()) as u32)
     }
 
     /// How many tags it has.
-    pub fn tag_count(self) -> usize {
+    pub(crate) fn tag_count(self) -> usize {
         if self.head() & TAGGED == 0 { 0 } else { u32_at(self.bytes, u32_at(self.bytes, 12) as usize) as usize }
     }
 
     /// The tag at position `i`.
-    pub fn tag_at(self, i: usize) -> (&'a [u8], Val<'a>) {
+    pub(crate) fn tag_at(self, i: usize) -> (&'a [u8], Val<'a>) {
         let at = u32_at(self.bytes, 12) as usize + 4;
         let key = match unpack(self.bytes, cell_at(self.bytes, at + 8 * i)) {
             Val::Text(key) => key,
@@ -95,7 +95,7 @@ impl<'a> Entity<'a> {
     }
 
     /// The tag called `key`.
-    pub fn tag(self, key: &[u8]) -> Option<Val<'a>> {
+    pub(crate) fn tag(self, key: &[u8]) -> Option<Val<'a>> {
         let (mut low, mut high) = (0, self.tag_count());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -110,7 +110,7 @@ impl<'a> Entity<'a> {
     }
 
     /// Whether the other has the same parents, attributes and tags.
-    pub fn has_content_of(self, other: Self) -> bool {
+    pub(crate) fn has_content_of(self, other: Self) -> bool {
         let parents = |entity: Self| {
             let mut parents: Vec<u32> = entity.parents().collect();
             parents.sort_unstable();
@@ -128,7 +128,7 @@ impl<'a> Entity<'a> {
     }
 
     /// No more levels than this are below it. Kept by changes, which must bound the depth.
-    pub fn levels_below(self) -> u32 {
+    pub(crate) fn levels_below(self) -> u32 {
         u32_at(self.bytes, 8)
     }
 }
@@ -150,7 +150,7 @@ pub(super) fn absent(id: &[u8]) -> Box<[u8]> {
 
 /// What a record starts with. Values are packed after it, then [`RecordHead::finish`] puts all together.
 #[derive(Debug)]
-pub struct RecordHead {
+pub(crate) struct RecordHead {
     parents_at: usize,
     parents: usize,
     attributes: usize,
@@ -158,7 +158,7 @@ pub struct RecordHead {
 
 /// What a record is finished from. The cells lie in the packer that the head was started in.
 #[derive(Debug, Default)]
-pub struct RecordParts {
+pub(crate) struct RecordParts {
     /// Direct parents, each once.
     pub parents: Vec<u32>,
     /// Attributes.
@@ -172,7 +172,7 @@ impl RecordHead {
     ///
     /// # Errors
     /// If the id is too long.
-    pub fn start(packer: &mut Packer, id: &[u8], parents: usize, attributes: usize) -> Result<Self, TooLarge> {
+    pub(crate) fn start(packer: &mut Packer, id: &[u8], parents: usize, attributes: usize) -> Result<Self, TooLarge> {
         if id.len() > ID_LENGTH as usize {
             return Err(TooLarge);
         }
@@ -190,7 +190,7 @@ impl RecordHead {
     ///
     /// # Errors
     /// If they are not, or the record is too large.
-    pub fn finish(self, packer: &mut Packer, parts: &mut RecordParts, is_action: bool) -> Result<(), TooLarge> {
+    pub(crate) fn finish(self, packer: &mut Packer, parts: &mut RecordParts, is_action: bool) -> Result<(), TooLarge> {
         if parts.parents.len() != self.parents || parts.attributes.len() != self.attributes {
             return Err(TooLarge);
         }

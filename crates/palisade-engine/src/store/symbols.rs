@@ -28,7 +28,7 @@ impl Names {
 
 /// The symbols of a store. They only grow: an id means the same in every later store.
 #[derive(Debug, Clone, Default)]
-pub struct Symbols {
+pub(crate) struct Symbols {
     types: Names,
     attributes: Names,
     /// For each type a bit set of the types that its parents, their parents and so on have had.
@@ -38,29 +38,29 @@ pub struct Symbols {
 impl Symbols {
     /// The id of a type.
     #[inline]
-    pub fn type_id(&self, name: &str) -> Option<u32> {
+    pub(crate) fn type_id(&self, name: &str) -> Option<u32> {
         self.types.ids.get(name).copied()
     }
 
     /// The name of a type.
-    pub fn type_name(&self, id: u32) -> &Arc<str> {
+    pub(crate) fn type_name(&self, id: u32) -> &Arc<str> {
         &self.types.texts[id as usize]
     }
 
     /// The id of an attribute name.
     #[inline]
-    pub fn attribute_id(&self, name: &str) -> Option<u32> {
+    pub(crate) fn attribute_id(&self, name: &str) -> Option<u32> {
         self.attributes.ids.get(name).copied()
     }
 
     /// An attribute name.
-    pub fn attribute_name(&self, id: u32) -> Option<&Arc<str>> {
+    pub(crate) fn attribute_name(&self, id: u32) -> Option<&Arc<str>> {
         self.attributes.texts.get(id as usize)
     }
 
     /// Whether an entity of type `child` may have one of type `ancestor` above it.
     #[inline]
-    pub fn may_be_above(&self, child: u32, ancestor: u32) -> bool {
+    pub(crate) fn may_be_above(&self, child: u32, ancestor: u32) -> bool {
         if self.types.texts.len() > MAX_RELATED {
             return true;
         }
@@ -70,7 +70,7 @@ impl Symbols {
 
     /// Whether an entity of this type may have any parent.
     #[inline]
-    pub fn has_above(&self, ty: u32) -> bool {
+    pub(crate) fn has_above(&self, ty: u32) -> bool {
         self.types.texts.len() > MAX_RELATED || self.above.get(ty as usize).is_some_and(|row| !row.is_empty())
     }
 

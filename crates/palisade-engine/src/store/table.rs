@@ -55,7 +55,7 @@ impl Line {
 
 /// The table. Cloning it copies one pointer and the key.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub(super) struct Table {
     state: RandomState,
     /// How many leading bits choose the entry of the directory.
     depth: u32,
@@ -86,7 +86,7 @@ impl Table {
 
     /// The id that `is` confirms among those whose hash fits.
     #[inline]
-    pub fn find(&self, ty: u32, id: &[u8], is: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, ty: u32, id: &[u8], is: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = self.hash(ty, id);
         let bucket = self.directory.get(self.entry_of(hash))?;
         let tag = tag(hash);
@@ -109,14 +109,14 @@ impl Table {
 
     /// The id that is most likely that of the uid, unconfirmed.
     #[inline]
-    pub fn guess(&self, ty: u32, id: &[u8]) -> Option<u32> {
+    pub(super) fn guess(&self, ty: u32, id: &[u8]) -> Option<u32> {
         let hash = self.hash(ty, id);
         let bucket = self.directory.get(self.entry_of(hash))?;
         bucket.lines.get(hash as usize & (LINES - 1))?.candidate(tag(hash), 0).map(|(_, id)| id)
     }
 
     /// Adds a uid that [`Table::find`] does not know. `hash_of` gives the hash of one that is there.
-    pub fn insert(&mut self, ty: u32, id: &[u8], new: u32, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
+    pub(super) fn insert(&mut self, ty: u32, id: &[u8], new: u32, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
         let hash = self.hash(ty, id);
         while self.directory.get(self.entry_of(hash)).is_some_and(|bucket| bucket.used >= FULL) {
             self.split(self.entry_of(hash), uid_of);
@@ -174,7 +174,7 @@ impl Table {
     }
 
     /// Bytes of all buckets and the directory.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let buckets = self.directory.iter().map(|bucket| {
             // a bucket counts once, however many entries point to it
             size_of::<Bucket>() / (1_usize << (self.depth - bucket.depth))

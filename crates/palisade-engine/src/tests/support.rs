@@ -8,17 +8,17 @@ use crate::model::{
 use crate::{EngineKind, EngineSettings, KeptTrees, Semantics, Snapshot, Validation, on_big_stack};
 
 /// The sidecar's clock in tests.
-pub const NOW: i64 = 1_790_000_000_123;
+pub(super) const NOW: i64 = 1_790_000_000_123;
 
 /// A state in both engines.
 #[derive(Debug)]
-pub struct Both {
+pub(super) struct Both {
     pub compiled: Snapshot,
     pub reference: Snapshot,
 }
 
 /// A bundle of one text each.
-pub fn bundle(policies: &str, schema: Option<&str>, entities: &str) -> Bundle {
+pub(super) fn bundle(policies: &str, schema: Option<&str>, entities: &str) -> Bundle {
     Bundle {
         policies: vec![PolicyText {
             origin: "policies".to_owned(),
@@ -33,13 +33,13 @@ pub fn bundle(policies: &str, schema: Option<&str>, entities: &str) -> Bundle {
 }
 
 /// Settings that load anything.
-pub fn lenient(semantics: Semantics) -> EngineSettings {
+pub(super) fn lenient(semantics: Semantics) -> EngineSettings {
     EngineSettings { validation: Validation::Warn, semantics, ..EngineSettings::default() }
 }
 
 /// Builds `bundle` in both engines; both must take it or refuse it.
 #[track_caller]
-pub fn build(bundle: Bundle, settings: &EngineSettings) -> Option<Both> {
+pub(super) fn build(bundle: Bundle, settings: &EngineSettings) -> Option<Both> {
     let bundle = Arc::new(bundle);
     let revision = Revision { incarnation: 1, counter: 1 };
     let make = |kind| {
@@ -57,13 +57,13 @@ pub fn build(bundle: Bundle, settings: &EngineSettings) -> Option<Both> {
 impl Both {
     /// From policies without a schema.
     #[track_caller]
-    pub fn plain(policies: &str, entities: &str) -> Self {
+    pub(super) fn plain(policies: &str, entities: &str) -> Self {
         build(bundle(policies, None, entities), &lenient(Semantics::Cedar)).expect("a bundle that loads")
     }
 
     /// Decides in three ways and compares; returns the one answer.
     #[track_caller]
-    pub fn decide(&self, request: &AccessRequest<'_>) -> Result<Decision, RequestError> {
+    pub(super) fn decide(&self, request: &AccessRequest<'_>) -> Result<Decision, RequestError> {
         let answer = self.compiled.decide(request, NOW);
         let strip = |answer: Result<Decision, RequestError>| {
             answer.map(|decision| Decision { time_dependent: false, ..decision })
@@ -80,7 +80,7 @@ impl Both {
 
     /// The same for a request as JSON.
     #[track_caller]
-    pub fn ask(&self, request: &str) -> Result<Decision, RequestError> {
+    pub(super) fn ask(&self, request: &str) -> Result<Decision, RequestError> {
         self.decide(&AccessRequest::from_value(Value::parse(request.as_bytes()).unwrap()).unwrap())
     }
 }

@@ -29,7 +29,7 @@ pub enum Format {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(report: &Report, format: Format, quiet: bool, color: bool, to: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &Report, format: Format, quiet: bool, color: bool, to: &mut dyn Write) -> io::Result<()> {
     match format {
         Format::Human => human::write(report, quiet, color, to),
         Format::Json => json::write(report, to),

@@ -9,11 +9,11 @@ use super::choices::Choices;
 use super::entities::{ancestors, hierarchy};
 
 /// Entities by uid.
-pub type Entities = BTreeMap<Uid<'static>, Value<'static>>;
+pub(crate) type Entities = BTreeMap<Uid<'static>, Value<'static>>;
 
 impl World {
     /// Draws a transaction on `entities`.
-    pub fn changes(&self, c: &mut Choices, entities: &Entities) -> Vec<EntityChange> {
+    pub(crate) fn changes(&self, c: &mut Choices, entities: &Entities) -> Vec<EntityChange> {
         let people = self.population();
         let mut changes = Vec::new();
         for _ in 0..1 + c.below(4) {
@@ -53,7 +53,7 @@ impl super::entities::Population<'_> {
 }
 
 /// What `entities` are after `changes`, if the result is a hierarchy without cycles.
-pub fn applied(entities: &Entities, changes: &[EntityChange]) -> Entities {
+pub(crate) fn applied(entities: &Entities, changes: &[EntityChange]) -> Entities {
     let mut entities = entities.clone();
     for change in changes {
         match change {

@@ -4,19 +4,19 @@
 
 /// A source of choices.
 #[derive(Debug, Clone)]
-pub struct Choices {
+pub(crate) struct Choices {
     state: u64,
     bytes: Option<(Vec<u8>, usize)>,
 }
 
 impl Choices {
     /// From a seed, without end.
-    pub fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bf0_3635, bytes: None }
     }
 
     /// From bytes. Once they are used up every choice is the first one.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self { state: 0, bytes: Some((bytes.to_vec(), 0)) }
     }
 
@@ -37,7 +37,7 @@ impl Choices {
     }
 
     /// A number below `n`; 0 if `n` is 0.
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         if n < 2 {
             return 0;
         }
@@ -50,23 +50,23 @@ impl Choices {
     }
 
     /// Whether something that happens in `percent` of all cases happens.
-    pub fn chance(&mut self, percent: usize) -> bool {
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
         // the first choice is the plain one
         self.below(100) >= 100 - percent.min(100)
     }
 
     /// One of `all`, which must not be empty.
-    pub fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
+    pub(crate) fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
         &all[self.below(all.len())]
     }
 
     /// One of `all`, if there is any.
-    pub fn any<'t, T>(&mut self, all: &'t [T]) -> Option<&'t T> {
+    pub(crate) fn any<'t, T>(&mut self, all: &'t [T]) -> Option<&'t T> {
         if all.is_empty() { None } else { Some(self.pick(all)) }
     }
 
     /// The position of a weight, drawn as often as the weight says.
-    pub fn weighted(&mut self, weights: &[usize]) -> usize {
+    pub(crate) fn weighted(&mut self, weights: &[usize]) -> usize {
         let mut drawn = self.below(weights.iter().sum());
         for (i, weight) in weights.iter().enumerate() {
             if drawn < *weight {

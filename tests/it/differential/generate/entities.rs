@@ -11,7 +11,7 @@ use super::words;
 
 /// Who there is. What is named need not be stored.
 #[derive(Debug, Clone, Copy)]
-pub struct Population<'m> {
+pub(crate) struct Population<'m> {
     /// The types.
     pub model: &'m Model,
     /// Stored uids by the number of their type, in an order that no parent leaves: parents stand before children.
@@ -19,10 +19,10 @@ pub struct Population<'m> {
 }
 
 /// Parents by entity.
-pub type Hierarchy = BTreeMap<Uid<'static>, Vec<Uid<'static>>>;
+pub(crate) type Hierarchy = BTreeMap<Uid<'static>, Vec<Uid<'static>>>;
 
 /// Everybody above `uid`.
-pub fn ancestors(hierarchy: &Hierarchy, uid: &Uid<'static>) -> BTreeSet<Uid<'static>> {
+pub(crate) fn ancestors(hierarchy: &Hierarchy, uid: &Uid<'static>) -> BTreeSet<Uid<'static>> {
     let mut found = BTreeSet::new();
     let mut open = vec![uid];
     while let Some(uid) = open.pop() {
@@ -36,7 +36,7 @@ pub fn ancestors(hierarchy: &Hierarchy, uid: &Uid<'static>) -> BTreeSet<Uid<'sta
 }
 
 /// Draws who is stored.
-pub fn draw(c: &mut Choices, model: &Model) -> Vec<(usize, Uid<'static>)> {
+pub(crate) fn draw(c: &mut Choices, model: &Model) -> Vec<(usize, Uid<'static>)> {
     let mut stored: Vec<(usize, Uid<'static>)> = Vec::new();
     let count = match c.weighted(&[80, 15, 5]) {
         0 => 3 + c.below(14),
@@ -60,7 +60,7 @@ pub fn draw(c: &mut Choices, model: &Model) -> Vec<(usize, Uid<'static>)> {
 
 impl Population<'_> {
     /// A uid of a type, probably stored.
-    pub fn uid_of_type(&self, c: &mut Choices, ty: usize) -> Uid<'static> {
+    pub(crate) fn uid_of_type(&self, c: &mut Choices, ty: usize) -> Uid<'static> {
         let declared = &self.model.types[ty];
         if let Some(choices) = &declared.choices
             && (self.model.declared || c.chance(50))
@@ -75,7 +75,7 @@ impl Population<'_> {
     }
 
     /// Any uid of the world.
-    pub fn any_uid(&self, c: &mut Choices) -> Uid<'static> {
+    pub(crate) fn any_uid(&self, c: &mut Choices) -> Uid<'static> {
         match c.below(12) {
             0 => c.pick(&self.model.actions).uid.clone(),
             1 => uid("Ghost", c.pick(words::TEXTS)),
@@ -87,7 +87,7 @@ impl Population<'_> {
     }
 
     /// Parents for the entity at `at`: of allowed types, stored before it or not stored at all.
-    pub fn parents(&self, c: &mut Choices, ty: usize, at: usize) -> Vec<Uid<'static>> {
+    pub(crate) fn parents(&self, c: &mut Choices, ty: usize, at: usize) -> Vec<Uid<'static>> {
         let model = self.model;
         let mut parents: Vec<Uid<'static>> = Vec::new();
         let allowed = |above: usize| !model.declared || model.types[ty].above.contains(&above);
@@ -133,7 +133,13 @@ impl Population<'_> {
     }
 
     /// One entity in Cedar's JSON form.
-    pub fn entity(&self, c: &mut Choices, ty: usize, uid: &Uid<'static>, parents: &[Uid<'static>]) -> Value<'static> {
+    pub(crate) fn entity(
+        &self,
+        c: &mut Choices,
+        ty: usize,
+        uid: &Uid<'static>,
+        parents: &[Uid<'static>],
+    ) -> Value<'static> {
         let declared = &self.model.types[ty];
         let typed = self.model.declared;
         let name = |c: &mut Choices, uid: &Uid<'_>| if c.chance(30) { explicit_uid(uid) } else { plain_uid(uid) };
@@ -162,7 +168,7 @@ impl Population<'_> {
     }
 
     /// All stored entities, in any order.
-    pub fn entities(&self, c: &mut Choices) -> BTreeMap<Uid<'static>, Value<'static>> {
+    pub(crate) fn entities(&self, c: &mut Choices) -> BTreeMap<Uid<'static>, Value<'static>> {
         let mut entities = BTreeMap::new();
         for (at, (ty, uid)) in self.stored.iter().enumerate() {
             let parents = if self.model.types[*ty].choices.is_some() && self.model.declared {
@@ -191,7 +197,7 @@ impl Population<'_> {
 }
 
 /// Leaves out what no bundle could hold.
-pub fn loosen(value: Value<'static>) -> Value<'static> {
+pub(crate) fn loosen(value: Value<'static>) -> Value<'static> {
     fn holds(value: &Value<'_>) -> bool {
         match value {
             Value::Null | Value::Number(_) => false,
@@ -209,7 +215,7 @@ pub fn loosen(value: Value<'static>) -> Value<'static> {
 }
 
 /// The parents that an entity's JSON names.
-pub fn parents_of(entity: &Value<'_>) -> Vec<Uid<'static>> {
+pub(crate) fn parents_of(entity: &Value<'_>) -> Vec<Uid<'static>> {
     let parents = entity.get("parents").and_then(Value::as_array).unwrap_or_default();
     parents
         .iter()
@@ -219,6 +225,6 @@ pub fn parents_of(entity: &Value<'_>) -> Vec<Uid<'static>> {
 }
 
 /// Who is above whom among `entities`.
-pub fn hierarchy(entities: &BTreeMap<Uid<'static>, Value<'static>>) -> Hierarchy {
+pub(crate) fn hierarchy(entities: &BTreeMap<Uid<'static>, Value<'static>>) -> Hierarchy {
     entities.iter().map(|(uid, entity)| (uid.clone(), parents_of(entity))).collect()
 }

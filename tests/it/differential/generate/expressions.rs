@@ -11,7 +11,7 @@ use super::words::{self, is_identifier, quoted};
 
 /// What the requests that a policy is about look like.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Theme {
+pub(crate) struct Theme {
     /// The number of the action.
     pub action: usize,
     /// The number of the principal's type.
@@ -22,7 +22,7 @@ pub struct Theme {
 
 /// Writes expressions for one policy.
 #[derive(Debug)]
-pub struct Writer<'w, 'm> {
+pub(crate) struct Writer<'w, 'm> {
     /// Who makes the choices.
     pub c: &'w mut Choices,
     /// What there is to speak of.
@@ -45,7 +45,7 @@ struct Path {
 
 impl<'w, 'm> Writer<'w, 'm> {
     /// A writer of conditions for requests like `theme`.
-    pub fn new(c: &'w mut Choices, people: &'w Population<'m>, theme: Theme, wild: usize) -> Self {
+    pub(crate) fn new(c: &'w mut Choices, people: &'w Population<'m>, theme: Theme, wild: usize) -> Self {
         let mut writer = Self { c, people, used: Features::default(), wild, paths: Vec::new() };
         let model = people.model;
         let start = |text: &str, ty: Ty, feature| {
@@ -112,7 +112,7 @@ impl<'w, 'm> Writer<'w, 'm> {
     }
 
     /// A condition.
-    pub fn condition(&mut self) -> String {
+    pub(crate) fn condition(&mut self) -> String {
         if self.c.chance(1) {
             self.use_of(Feature::Chain);
             let operator = if self.c.chance(50) { " || " } else { " && " };
@@ -124,7 +124,7 @@ impl<'w, 'm> Writer<'w, 'm> {
     }
 
     /// An expression that has the type `ty`, more or less.
-    pub fn expression(&mut self, ty: &Ty, depth: usize) -> String {
+    pub(crate) fn expression(&mut self, ty: &Ty, depth: usize) -> String {
         if self.c.chance(self.wild) {
             self.use_of(Feature::IllTyped);
             let other = self.people.model.ty(self.c, 1);

@@ -5,10 +5,10 @@ macro_rules! features {
         /// A construct of the policy language, or a property of its operands.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum Feature { $(#[doc = $text] $name),* }
+        pub(crate) enum Feature { $(#[doc = $text] $name),* }
 
         /// All of them, with what they are called in reports.
-        pub const FEATURES: &[(Feature, &str)] = &[$((Feature::$name, $text)),*];
+        pub(crate) const FEATURES: &[(Feature, &str)] = &[$((Feature::$name, $text)),*];
     };
 }
 
@@ -34,21 +34,21 @@ features! {
 
 /// A set of features.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Features(pub u128);
+pub(crate) struct Features(pub u128);
 
 impl Features {
     /// Adds one.
-    pub fn add(&mut self, feature: Feature) {
+    pub(crate) fn add(&mut self, feature: Feature) {
         self.0 |= 1 << feature as u8;
     }
 
     /// Whether it has one.
-    pub fn has(self, feature: Feature) -> bool {
+    pub(crate) fn has(self, feature: Feature) -> bool {
         self.0 & (1 << feature as u8) != 0
     }
 
     /// Adds those of another.
-    pub fn join(&mut self, other: Self) {
+    pub(crate) fn join(&mut self, other: Self) {
         self.0 |= other.0;
     }
 }

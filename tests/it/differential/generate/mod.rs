@@ -4,16 +4,16 @@
 //! tests, benches and the fuzz target include it by its path; the library ships none of it.
 #![allow(dead_code, reason = "each user needs its part")]
 
-pub mod changes;
-pub mod choices;
-pub mod entities;
-pub mod expressions;
-pub mod features;
-pub mod model;
-pub mod policies;
-pub mod requests;
-pub mod values;
-pub mod words;
+pub(crate) mod changes;
+pub(crate) mod choices;
+pub(crate) mod entities;
+pub(crate) mod expressions;
+pub(crate) mod features;
+pub(crate) mod model;
+pub(crate) mod policies;
+pub(crate) mod requests;
+pub(crate) mod values;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ use policies::{Conditions, Policy, PolicySet};
 
 /// What kind of world to draw.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// At least and at most as many policies and templates.
     pub policies: (usize, usize),
     /// What conditions they have.
@@ -41,7 +41,7 @@ impl Default for Plan {
 
 /// Everything that decisions are made from, and what is known about it.
 #[derive(Debug, Clone)]
-pub struct World {
+pub(crate) struct World {
     /// Types and actions.
     pub model: Model,
     /// Stored entities.
@@ -61,7 +61,7 @@ pub struct World {
 
 impl World {
     /// Draws a world.
-    pub fn generate(c: &mut Choices, plan: Plan) -> Self {
+    pub(crate) fn generate(c: &mut Choices, plan: Plan) -> Self {
         let model = Model::generate(c);
         let stored = draw(c, &model);
         let people = Population { model: &model, stored: &stored };
@@ -81,24 +81,24 @@ impl World {
     }
 
     /// The world of a seed.
-    pub fn seeded(seed: u64, plan: Plan) -> (Self, Choices) {
+    pub(crate) fn seeded(seed: u64, plan: Plan) -> (Self, Choices) {
         let mut choices = Choices::seeded(seed);
         (Self::generate(&mut choices, plan), choices)
     }
 
     /// Who there is.
-    pub fn population(&self) -> Population<'_> {
+    pub(crate) fn population(&self) -> Population<'_> {
         Population { model: &self.model, stored: &self.stored }
     }
 
     /// The bundle with other entities.
-    pub fn bundle_with(&self, c: &mut Choices, entities: &BTreeMap<Uid<'static>, Value<'static>>) -> Bundle {
+    pub(crate) fn bundle_with(&self, c: &mut Choices, entities: &BTreeMap<Uid<'static>, Value<'static>>) -> Bundle {
         Bundle { entities: documents(c, entities), ..self.bundle.clone() }
     }
 }
 
 /// All ancestors of every entity, and of every action that the schema declares.
-pub fn closure(
+pub(crate) fn closure(
     model: &Model,
     entities: &BTreeMap<Uid<'static>, Value<'static>>,
 ) -> BTreeMap<Uid<'static>, BTreeSet<Uid<'static>>> {

@@ -7,7 +7,7 @@ use super::words;
 
 /// A type of values.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ty {
+pub(crate) enum Ty {
     /// `Bool`
     Bool,
     /// `Long`
@@ -32,7 +32,7 @@ pub enum Ty {
 
 /// An attribute, or a member of a record or context.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Attr {
+pub(crate) struct Attr {
     /// Its name.
     pub name: String,
     /// Its type.
@@ -45,7 +45,7 @@ pub struct Attr {
 
 /// An entity type.
 #[derive(Debug, Clone)]
-pub struct EntityType {
+pub(crate) struct EntityType {
     /// The qualified name.
     pub name: String,
     /// The number of its namespace.
@@ -62,7 +62,7 @@ pub struct EntityType {
 
 /// An action.
 #[derive(Debug, Clone)]
-pub struct Action {
+pub(crate) struct Action {
     /// Its uid.
     pub uid: Uid<'static>,
     /// The number of its namespace.
@@ -77,7 +77,7 @@ pub struct Action {
 
 /// What a world is about.
 #[derive(Debug, Clone)]
-pub struct Model {
+pub(crate) struct Model {
     /// Whether a schema declares it; otherwise it is but a habit that values often keep.
     pub declared: bool,
     /// Namespaces in use.
@@ -91,7 +91,7 @@ pub struct Model {
 }
 
 /// A uid of which the type is known to be a name.
-pub fn uid(type_name: impl AsRef<str>, id: impl AsRef<str>) -> Uid<'static> {
+pub(crate) fn uid(type_name: impl AsRef<str>, id: impl AsRef<str>) -> Uid<'static> {
     Uid { type_name: type_name.as_ref().to_owned().into(), id: id.as_ref().to_owned().into() }
 }
 
@@ -101,7 +101,7 @@ fn qualified(namespace: &str, name: &str) -> String {
 
 impl Model {
     /// Draws a model.
-    pub fn generate(c: &mut Choices) -> Self {
+    pub(crate) fn generate(c: &mut Choices) -> Self {
         let declared = !c.chance(35);
         let mut namespaces = vec![*c.pick(words::NAMESPACES)];
         while c.chance(30) && namespaces.len() < 3 {
@@ -201,7 +201,7 @@ impl Model {
     }
 
     /// Draws a type.
-    pub fn ty(&self, c: &mut Choices, depth: usize) -> Ty {
+    pub(crate) fn ty(&self, c: &mut Choices, depth: usize) -> Ty {
         let deep = if depth == 0 { 0 } else { 3 };
         match c.weighted(&[3, 4, 4, 1, 1, 1, 1, 4, deep + 2, deep]) {
             0 => Ty::Bool,
@@ -218,7 +218,7 @@ impl Model {
     }
 
     /// The schema as fragments in Cedar's syntax.
-    pub fn schema(&self, c: &mut Choices) -> Vec<(String, String)> {
+    pub(crate) fn schema(&self, c: &mut Choices) -> Vec<(String, String)> {
         let mut fragments: Vec<(String, String)> = Vec::new();
         for (number, namespace) in self.namespaces.iter().enumerate() {
             let mut text = String::new();

@@ -10,7 +10,7 @@ use super::words::quoted;
 
 /// A constraint on the principal or the resource.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// None.
     Any,
     /// `==`
@@ -25,7 +25,7 @@ pub enum Scope {
 
 /// A constraint on the action.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ActionScope {
+pub(crate) enum ActionScope {
     /// None.
     Any,
     /// `==`
@@ -36,7 +36,7 @@ pub enum ActionScope {
 
 /// One policy that can decide, as it was generated.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// Its id in decisions.
     pub id: String,
     /// Whether it forbids.
@@ -55,7 +55,7 @@ pub struct Policy {
 
 /// What policies to draw.
 #[derive(Debug, Clone, Copy)]
-pub enum Conditions {
+pub(crate) enum Conditions {
     /// Any.
     Any,
     /// None, or one that always fails.
@@ -64,7 +64,7 @@ pub enum Conditions {
 
 /// The policies of a world.
 #[derive(Debug, Default)]
-pub struct PolicySet {
+pub(crate) struct PolicySet {
     /// As the bundle has them.
     pub texts: Vec<PolicyText>,
     /// Links of its templates, as the bundle has them.
@@ -86,7 +86,7 @@ struct Drawn {
 
 impl PolicySet {
     /// Draws `count` policies and templates.
-    pub fn generate(c: &mut Choices, people: &Population<'_>, count: usize, conditions: Conditions) -> Self {
+    pub(crate) fn generate(c: &mut Choices, people: &Population<'_>, count: usize, conditions: Conditions) -> Self {
         let mut set = Self::default();
         let naming = c.below(3);
         let mut text = String::new();

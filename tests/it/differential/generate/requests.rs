@@ -15,7 +15,7 @@ use super::words;
 
 impl World {
     /// Draws a request.
-    pub fn request(&self, c: &mut Choices) -> AccessRequest<'static> {
+    pub(crate) fn request(&self, c: &mut Choices) -> AccessRequest<'static> {
         let people = &self.population();
         let model = &self.model;
         let hint = if c.chance(70) { c.any(&self.policies) } else { None };
@@ -154,7 +154,7 @@ impl World {
 }
 
 /// A request as the native endpoint takes it. Overlays have no place there.
-pub fn as_json(request: &AccessRequest<'_>) -> Value<'static> {
+pub(crate) fn as_json(request: &AccessRequest<'_>) -> Value<'static> {
     let mut members = vec![
         ("principal", plain_uid(&request.principal)),
         ("action", plain_uid(&request.action)),

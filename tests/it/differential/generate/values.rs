@@ -10,28 +10,28 @@ use super::model::{Attr, Ty, uid};
 use super::words;
 
 /// An object.
-pub fn object(members: Vec<(&'static str, Value<'static>)>) -> Value<'static> {
+pub(crate) fn object(members: Vec<(&'static str, Value<'static>)>) -> Value<'static> {
     Value::Object(members.into_iter().map(|(key, value)| (Cow::Borrowed(key), value)).collect())
 }
 
 /// A string.
-pub fn text(text: impl Into<String>) -> Value<'static> {
+pub(crate) fn text(text: impl Into<String>) -> Value<'static> {
     Value::String(Cow::Owned(text.into()))
 }
 
 /// `{"type": .., "id": ..}`
-pub fn plain_uid(uid: &Uid<'_>) -> Value<'static> {
+pub(crate) fn plain_uid(uid: &Uid<'_>) -> Value<'static> {
     object(vec![("type", text(&*uid.type_name)), ("id", text(&*uid.id))])
 }
 
 /// `{"__entity": {..}}`
-pub fn explicit_uid(uid: &Uid<'_>) -> Value<'static> {
+pub(crate) fn explicit_uid(uid: &Uid<'_>) -> Value<'static> {
     object(vec![("__entity", plain_uid(uid))])
 }
 
 impl Population<'_> {
     /// A value of a type. `typed` says that whoever reads it knows the type, so that the short forms will do.
-    pub fn value(&self, c: &mut Choices, ty: &Ty, typed: bool) -> Value<'static> {
+    pub(crate) fn value(&self, c: &mut Choices, ty: &Ty, typed: bool) -> Value<'static> {
         self.drawn(c, ty, typed, false)
     }
 
@@ -80,7 +80,7 @@ impl Population<'_> {
     }
 
     /// Members that fit their declarations.
-    pub fn members(&self, c: &mut Choices, attrs: &[Attr], typed: bool) -> Value<'static> {
+    pub(crate) fn members(&self, c: &mut Choices, attrs: &[Attr], typed: bool) -> Value<'static> {
         let mut members = Vec::new();
         for attr in attrs {
             if attr.required || c.chance(55) {
@@ -94,7 +94,7 @@ impl Population<'_> {
     }
 
     /// A value that probably has another type than anybody expects, or is none at all.
-    pub fn strange(&self, c: &mut Choices) -> Value<'static> {
+    pub(crate) fn strange(&self, c: &mut Choices) -> Value<'static> {
         match c.below(14) {
             0 => Value::Null,
             1 => Value::Number(1.5),
@@ -118,7 +118,7 @@ impl Population<'_> {
     }
 
     /// Members of which one or two are spoiled: missing, strange or not declared.
-    pub fn spoil(&self, c: &mut Choices, value: Value<'static>) -> Value<'static> {
+    pub(crate) fn spoil(&self, c: &mut Choices, value: Value<'static>) -> Value<'static> {
         let Value::Object(mut members) = value else { return value };
         for _ in 0..1 + c.below(2) {
             let at = c.below(members.len());

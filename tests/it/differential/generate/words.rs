@@ -3,13 +3,13 @@
 use super::choices::Choices;
 
 /// Names of entity types.
-pub const TYPES: &[&str] = &["User", "Group", "Doc", "Folder", "Device", "Team", "T_1", "_x", "Colour", "Level"];
+pub(crate) const TYPES: &[&str] = &["User", "Group", "Doc", "Folder", "Device", "Team", "T_1", "_x", "Colour", "Level"];
 
 /// Namespaces.
-pub const NAMESPACES: &[&str] = &["", "App", "App::Sub", "_n1"];
+pub(crate) const NAMESPACES: &[&str] = &["", "App", "App::Sub", "_n1"];
 
 /// Names of attributes, and of members of records and contexts. Some can only be written in quotes.
-pub const ATTRIBUTES: &[&str] = &[
+pub(crate) const ATTRIBUTES: &[&str] = &[
     "a",
     "b",
     "owner",
@@ -29,10 +29,10 @@ pub const ATTRIBUTES: &[&str] = &[
 ];
 
 /// Names of actions.
-pub const ACTIONS: &[&str] = &["view", "edit", "all", "do it", "qu\"ote", "\u{e9}crire", "read only", "admin"];
+pub(crate) const ACTIONS: &[&str] = &["view", "edit", "all", "do it", "qu\"ote", "\u{e9}crire", "read only", "admin"];
 
 /// Ids of entities, and texts.
-pub const TEXTS: &[&str] = &[
+pub(crate) const TEXTS: &[&str] = &[
     "a",
     "b",
     "alice",
@@ -56,10 +56,10 @@ pub const TEXTS: &[&str] = &[
 ];
 
 /// Keys of tags.
-pub const KEYS: &[&str] = &["a", "b", "", "x\0y", "q\"uote", "\u{1f600}", "name"];
+pub(crate) const KEYS: &[&str] = &["a", "b", "", "x\0y", "q\"uote", "\u{1f600}", "name"];
 
 /// Whole numbers.
-pub const LONGS: &[i64] = &[
+pub(crate) const LONGS: &[i64] = &[
     0,
     1,
     2,
@@ -82,10 +82,10 @@ pub const LONGS: &[i64] = &[
 ];
 
 /// A number that fits a packed cell, and one that does not.
-pub const FEW_LONGS: &[i64] = &[1, i64::MAX];
+pub(crate) const FEW_LONGS: &[i64] = &[1, i64::MAX];
 
 /// Arguments of `decimal`. Here and below the first two are one value.
-pub const DECIMALS: &[&str] = &[
+pub(crate) const DECIMALS: &[&str] = &[
     "1.0",
     "1.00",
     "0.0",
@@ -101,11 +101,11 @@ pub const DECIMALS: &[&str] = &[
 ];
 
 /// Arguments that `decimal` refuses.
-pub const BAD_DECIMALS: &[&str] =
+pub(crate) const BAD_DECIMALS: &[&str] =
     &["", "1", "1.", ".1", "1.12345", "+1.0", "922337203685477.5808", "abc", "1.0 ", "\u{661}.0"];
 
 /// Arguments of `ip`.
-pub const IPS: &[&str] = &[
+pub(crate) const IPS: &[&str] = &[
     "127.0.0.1",
     "127.0.0.1/32",
     "127.0.0.0/8",
@@ -132,11 +132,11 @@ pub const IPS: &[&str] = &[
 ];
 
 /// Arguments that `ip` refuses.
-pub const BAD_IPS: &[&str] =
+pub(crate) const BAD_IPS: &[&str] =
     &["", "127.0.0", "10.0.0.1/33", "::1/129", "10.0.0.1/08", "::ffff:10.0.0.1", "localhost", "10.0.0.1 ", "010.0.0.1"];
 
 /// Arguments of `datetime`. Some lie at and around the clocks of the tests.
-pub const DATETIMES: &[&str] = &[
+pub(crate) const DATETIMES: &[&str] = &[
     "1970-01-01",
     "1970-01-01T00:00:00Z",
     "2024-02-29",
@@ -152,7 +152,7 @@ pub const DATETIMES: &[&str] = &[
 ];
 
 /// Arguments that `datetime` refuses.
-pub const BAD_DATETIMES: &[&str] = &[
+pub(crate) const BAD_DATETIMES: &[&str] = &[
     "",
     "2023-02-29",
     "2024-1-1",
@@ -164,7 +164,7 @@ pub const BAD_DATETIMES: &[&str] = &[
 ];
 
 /// Arguments of `duration`.
-pub const DURATIONS: &[&str] = &[
+pub(crate) const DURATIONS: &[&str] = &[
     "3600s",
     "1h",
     "0ms",
@@ -180,21 +180,21 @@ pub const DURATIONS: &[&str] = &[
 ];
 
 /// Arguments that `duration` refuses.
-pub const BAD_DURATIONS: &[&str] =
+pub(crate) const BAD_DURATIONS: &[&str] =
     &["", "-", "1", "1x", "d", "1h1d", "9223372036854775808ms", "106751991168d", "1s1s", "1.5h"];
 
 /// One of a pool, or of its first two alone, so that sets of them are equal now and then.
-pub fn some<'t, T>(c: &mut Choices, pool: &'t [T], few: bool) -> &'t T {
+pub(crate) fn some<'t, T>(c: &mut Choices, pool: &'t [T], few: bool) -> &'t T {
     c.pick(if few { &pool[..pool.len().min(2)] } else { pool })
 }
 
 /// One of a pool, often one of its first few, so that values meet.
-pub fn near<'t, T>(c: &mut Choices, pool: &'t [T]) -> &'t T {
+pub(crate) fn near<'t, T>(c: &mut Choices, pool: &'t [T]) -> &'t T {
     if c.chance(55) { c.pick(&pool[..pool.len().min(3)]) } else { c.pick(pool) }
 }
 
 /// A text as a Cedar literal, its escapes written in one of several ways.
-pub fn quoted(text: impl AsRef<str>, c: &mut Choices) -> String {
+pub(crate) fn quoted(text: impl AsRef<str>, c: &mut Choices) -> String {
     let mut out = String::from("\"");
     for ch in text.as_ref().chars() {
         match ch {
@@ -212,7 +212,7 @@ pub fn quoted(text: impl AsRef<str>, c: &mut Choices) -> String {
 }
 
 /// Whether a name can be written without quotes after a dot.
-pub fn is_identifier(name: &str) -> bool {
+pub(crate) fn is_identifier(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
