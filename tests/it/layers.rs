@@ -1,7 +1,8 @@
-//! The structure of `src`: which module names which, read from the text itself.
+//! The structure of the workspace: which package needs which, and which module names which, read from the text itself.
 //!
-//! The order is the list in the documentation of `src/lib.rs`. A new module goes into that list; one that
-//! breaks a rule here either stands in the wrong place or needs a value from `domain` instead.
+//! The order of the packages is `PACKAGES`, that of the sidecar's modules the list in the documentation of `src/lib.rs`.
+//! A new package or module goes into its list; one that breaks a rule here either stands in the wrong place or needs a
+//! value from `palisade_engine::model` instead.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ struct Named {
     test: bool,
 }
 
-/// All paths of a file that stands at `module`, such as `["engine", "guard"]`, with `super` and `self` resolved.
+/// All paths of a file that stands at `module`, such as `["transport", "guard"]`, with `super` and `self` resolved.
 fn names(text: &str, module: &[String]) -> Vec<Named> {
     let tokens = tokens(text);
     let mut out = Vec::new();
@@ -219,8 +220,66 @@ fn resolve(path: Vec<String>, here: &[String]) -> Vec<String> {
     whole
 }
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+/// The packages, from the bottom up: each may need only those before it.
+const PACKAGES: [Package; 5] = [
+    Package { name: "palisade-engine", kind: Kind::Engine },
+    Package { name: "palisade-text", kind: Kind::Pure },
+    Package { name: "palisade-routes", kind: Kind::Pure },
+    Package { name: "palisade-gateway-lint", kind: Kind::Pure },
+    Package { name: "palisade", kind: Kind::Sidecar },
+];
+
+/// What the engine may need: Cedar, and what is small and does nothing by itself.
+const NEEDS_OF_THE_ENGINE: [&str; 12] = [
+    "cedar-policy",
+    "cedar-policy-core",
+    "foldhash",
+    "jiff",
+    "memchr",
+    "miette",
+    "serde",
+    "serde_json",
+    "sha2",
+    "smallvec",
+    "thiserror",
+    "tracing",
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Package {
+    name: &'static str,
+    kind: Kind,
+}
+
+/// How a package is guarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Engine,
+    /// Functions over text, without files, sockets and clocks.
+    Pure,
+    Sidecar,
+}
+
+impl Package {
+    fn place(self) -> PathBuf {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        if self.kind == Kind::Sidecar { root.to_owned() } else { root.join("crates").join(self.name) }
+    }
+
+    /// What its manifest says that it needs to be built.
+    fn needs(self) -> Vec<String> {
+        needs(&std::fs::read_to_string(self.place().join("Cargo.toml")).unwrap())
+    }
+}
+
+/// The names in the section `[dependencies]` of a manifest.
+fn needs(manifest: &str) -> Vec<String> {
+    let section = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
+    let names = section.take_while(|line| !line.starts_with('[')).filter(|line| !line.starts_with('#'));
+    names
+        .filter_map(|line| Some(line.split(['=', '.', ' ']).next()?.to_owned()))
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 pub(crate) fn rust_files(dir: &Path) -> Vec<PathBuf> {
@@ -237,11 +296,11 @@ pub(crate) fn rust_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The module that a file is: `src/engine/guard.rs` is `["engine", "guard"]`.
-fn module_of(path: &Path) -> Vec<String> {
-    let relative = path.strip_prefix(source()).unwrap().with_extension("");
+/// The module that a file below `source` is: `transport/guard.rs` is `["transport", "guard"]`, and `lib.rs` is none.
+fn module_of(source: &Path, path: &Path) -> Vec<String> {
+    let relative = path.strip_prefix(source).unwrap().with_extension("");
     let mut parts: Vec<String> = relative.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
-    if parts.last().is_some_and(|last| last == "mod") {
+    if parts.last().is_some_and(|last| last == "mod") || parts == ["lib"] {
         parts.pop();
     }
     parts
@@ -258,75 +317,105 @@ fn order(lib: &str) -> HashMap<String, usize> {
         .collect()
 }
 
-/// What is wrong with one file of the module `own`.
-fn faults(text: &str, module: &[String], order: &HashMap<String, usize>) -> Vec<(usize, String)> {
-    let own = module[0].as_str();
+/// What is wrong with one file of a package. `order` is that of the sidecar's modules.
+fn faults(kind: Kind, text: &str, module: &[String], order: &HashMap<String, usize>) -> Vec<(usize, String)> {
+    let own = module.first().map_or("", String::as_str);
+    let is_model = kind == Kind::Engine && own == "model";
     let test_file = module.iter().any(|part| part == "tests" || part.ends_with("_tests") || part == "conformance");
     let mut out = Vec::new();
     for Named { line, path, test } in names(text, module) {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         let shown = parts.join("::");
-        let mut fault = |why: &str| out.push((line, format!("`{own}` names `{shown}`: {why}")));
+        let mut fault = |why: &str| out.push((line, format!("names `{shown}`: {why}")));
         match parts.as_slice() {
-            ["crate", "*", ..] => fault("name the modules"),
-            ["crate", other, ..] if other.starts_with(char::is_lowercase) => {
+            ["crate", "*", ..] if kind == Kind::Sidecar => fault("name the modules"),
+            ["crate", other, ..] if kind == Kind::Sidecar && other.starts_with(char::is_lowercase) => {
                 match (order.get(own), order.get(*other)) {
                     (Some(mine), Some(theirs)) if theirs > mine => fault("a later layer"),
                     (_, None) if parts.len() > 2 => fault("not in the list of `src/lib.rs`"),
                     _ => {}
                 }
             }
+            ["crate", other, ..] if is_model && *other != "model" => {
+                fault("`model` stands below the rest of the engine")
+            }
             _ => {}
         }
         let first = if parts.len() > 1 { parts[0] } else { "" };
         let head = if parts.len() > 1 || parts[0].starts_with("cedar_policy") { parts[0] } else { "" };
-        if head.starts_with("cedar_policy") && own != "engine" {
-            fault("only `engine` knows Cedar");
+        if head.starts_with("cedar_policy") && (kind != Kind::Engine || is_model) {
+            fault("only the engine knows Cedar, and its `model` does not");
         }
         if (first == "hyper" || first.starts_with("hyper_") || first.starts_with("tonic")) && own != "transport" {
             fault("only `transport` knows HTTP");
         }
-        let among = |words: &[&str]| parts.iter().any(|part| words.contains(part));
-        if own == "domain"
-            && (matches!(first, "tokio" | "arc_swap" | "moka" | "parking_lot" | "http")
-                || among(&["Mutex", "RwLock", "OnceLock", "LazyLock", "Condvar"]))
-        {
-            fault("`domain` has plain values only");
+        if kind == Kind::Sidecar || test || test_file {
+            continue;
         }
-        if own == "engine" && !test && !test_file {
-            if matches!(first, "tokio" | "futures") || matches!(parts.as_slice(), ["async"] | ["await"]) {
-                fault("`engine` is synchronous");
-            }
-            if among(&["Instant", "SystemTime"]) || matches!(parts.as_slice(), [.., "Timestamp" | "Zoned", "now"]) {
-                fault("`engine` is told the time");
-            }
-            // addresses are values; sockets are not
-            if matches!(parts.as_slice(), ["std", "fs", ..] | ["std", "os", ..])
-                || among(&["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "ToSocketAddrs"])
-            {
-                fault("`engine` is given bytes");
-            }
+        let among = |words: &[&str]| parts.iter().any(|part| words.contains(part));
+        if among(&["Mutex", "RwLock", "Condvar"]) || is_model && among(&["OnceLock", "LazyLock"]) {
+            fault("it holds no locks");
+        }
+        if matches!(first, "tokio" | "futures") || matches!(parts.as_slice(), ["async"] | ["await"]) {
+            fault("it is synchronous");
+        }
+        if among(&["Instant", "SystemTime"]) || matches!(parts.as_slice(), [.., "Timestamp" | "Zoned", "now"]) {
+            fault("it is told the time");
+        }
+        // addresses are values; sockets are not
+        if matches!(parts.as_slice(), ["std", "fs", ..] | ["std", "os", ..])
+            || among(&["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "ToSocketAddrs"])
+        {
+            fault("it is given bytes");
         }
     }
     out
 }
 
 #[test]
+fn packages_need_only_those_before_them() {
+    let members = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")).unwrap();
+    let mut members: Vec<String> = members.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    members.push("palisade".to_owned());
+    members.sort();
+    let mut listed = PACKAGES.map(|package| package.name);
+    listed.sort_unstable();
+    assert_eq!(members, listed, "the packages below `crates` and those of this list");
+    for (place, package) in PACKAGES.iter().enumerate() {
+        for need in package.needs() {
+            let ours = PACKAGES.iter().position(|other| other.name == need);
+            assert!(ours.is_none_or(|other| other < place), "`{}` needs `{need}`, a later package", package.name);
+            assert!(
+                package.kind != Kind::Engine || NEEDS_OF_THE_ENGINE.contains(&need.as_str()),
+                "the engine needs `{need}`: is it small, and without threads, files and clocks of its own?"
+            );
+        }
+    }
+}
+
+#[test]
 fn modules_name_only_what_stands_before_them() {
-    let order = order(&std::fs::read_to_string(source().join("lib.rs")).unwrap());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let order = order(&std::fs::read_to_string(root.join("src/lib.rs")).unwrap());
     assert!(order.len() >= 8, "the list of modules in src/lib.rs has another form: {order:?}");
     let mut found = Vec::new();
-    for path in rust_files(&source()) {
-        let module = module_of(&path);
-        if matches!(module[0].as_str(), "lib" | "main") {
-            continue;
+    for package in PACKAGES {
+        let source = package.place().join("src");
+        let files = rust_files(&source);
+        assert!(!files.is_empty(), "{}", source.display());
+        for path in files {
+            let module = module_of(&source, &path);
+            let shown = path.strip_prefix(root).unwrap().display().to_string();
+            if package.kind == Kind::Sidecar {
+                let Some(own) = module.first().filter(|own| *own != "main") else { continue };
+                if !order.contains_key(own) {
+                    found.push(format!("{shown}:1: `{own}` is not in the list of src/lib.rs"));
+                }
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let faults = faults(package.kind, &text, &module, &order);
+            found.extend(faults.into_iter().map(|(line, what)| format!("{shown}:{line}: {what}")));
         }
-        let shown = path.strip_prefix(source().parent().unwrap()).unwrap().display().to_string();
-        if !order.contains_key(&module[0]) {
-            found.push(format!("{shown}:1: `{}` is not in the list of src/lib.rs", module[0]));
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        found.extend(faults(&text, &module, &order).into_iter().map(|(line, what)| format!("{shown}:{line}: {what}")));
     }
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
@@ -403,42 +492,58 @@ fn skips_what_is_no_code() {
 }
 
 #[test]
+fn reads_what_a_manifest_needs() {
+    let manifest = "[package]\nname = \"x\"\n\n[dependencies]\n# why\na.workspace = true\nb-c = \"1\"\nd={ path = \"..\" }\n\n[dev-dependencies]\ne = \"1\"\n";
+    assert_eq!(needs(manifest), ["a", "b-c", "d"]);
+}
+
+#[test]
 fn finds_each_kind_of_fault() {
+    use Kind::{Engine, Pure, Sidecar};
     let order = order(
-        "//! - [`domain`]: values\n//! - [`config`], [`telemetry`]: settings\n//! - [`engine`]: decides\n//! - [`state`]: now\n//! - [`transport`]: HTTP; alone knows `x`\n",
+        "//! - [`config`], [`telemetry`]: settings\n//! - [`state`]: now\n//! - [`decide`]: asks\n//! - [`transport`]: HTTP; alone knows `x`\n",
     );
-    assert_eq!(
-        (order["domain"], order["config"], order["telemetry"], order["transport"], order.len()),
-        (0, 1, 1, 4, 6)
-    );
-    for (at, text, faulty) in [
-        ("engine", "use crate::{domain::X, state::Y};", true),
-        ("engine", "use crate::domain::X;", false),
-        ("state", "use crate::engine::X;", false),
-        ("config", "use crate::telemetry::X;", false),
-        ("domain", "fn f() { crate::config::x() }", true),
-        ("state", "use crate::nowhere::X;", true),
-        ("state", "use crate::*;", true),
-        ("state", "fn f(x: cedar_policy::Entity) {}", true),
-        ("state", "use cedar_policy_core as core;", true),
-        ("engine::x", "use cedar_policy::Entity;", false),
-        ("state", "use hyper_util::rt;", true),
-        ("transport", "use {hyper::X, tonic::Y};", false),
-        ("domain::x", "use std::sync::{Arc, Mutex};", true),
-        ("domain::x", "use std::sync::Arc;", false),
-        ("domain::x", "use tokio::sync::watch;", true),
-        ("engine::x", "use std::time::Duration;", false),
-        ("engine::x", "use std::time::{Duration, Instant};", true),
-        ("engine::x", "fn f() { std::time::SystemTime::now(); }", true),
-        ("engine::x", "async fn f() {}", true),
-        ("engine::x", "use std::fs;", true),
-        ("engine::x", "use std::net::TcpStream;", true),
-        ("engine::x", "use std::net::IpAddr;", false),
-        ("engine::x", "#[cfg(test)]\nmod tests { use std::time::Instant; }", false),
-        ("engine::x", "#[cfg(test)]\nmod tests { }\nuse std::time::Instant;", true),
-        ("engine::x", "#[cfg(test)]\nmod tests { use crate::state::X; }", true),
+    assert_eq!((order["config"], order["telemetry"], order["transport"], order.len()), (0, 0, 3, 5));
+    for (kind, at, text, faulty) in [
+        (Sidecar, "state", "use crate::{config::X, decide::Y};", true),
+        (Sidecar, "state", "use crate::config::X;", false),
+        (Sidecar, "state", "use palisade_engine::X;", false),
+        (Sidecar, "config", "use crate::telemetry::X;", false),
+        (Sidecar, "config", "fn f() { crate::state::x() }", true),
+        (Sidecar, "state", "use crate::nowhere::X;", true),
+        (Sidecar, "state", "use crate::*;", true),
+        (Sidecar, "state", "fn f(x: cedar_policy::Entity) {}", true),
+        (Sidecar, "state", "use cedar_policy_core as core;", true),
+        (Sidecar, "state", "use hyper_util::rt;", true),
+        (Sidecar, "state", "use std::{fs, sync::Mutex, time::Instant};", false),
+        (Sidecar, "transport", "use {hyper::X, tonic::Y};", false),
+        (Engine, "x", "use cedar_policy::Entity;", false),
+        (Engine, "model::x", "use cedar_policy::Entity;", true),
+        (Engine, "model::x", "use crate::store::X;", true),
+        (Engine, "model::x", "use super::super::store::X;", true),
+        (Engine, "model::x", "use crate::model::X;", false),
+        (Engine, "model::x", "use std::sync::{Arc, Mutex};", true),
+        (Engine, "model::x", "use std::sync::LazyLock;", true),
+        (Engine, "model::x", "use std::sync::Arc;", false),
+        (Engine, "x", "use std::sync::LazyLock;", false),
+        (Engine, "x", "use std::sync::RwLock;", true),
+        (Engine, "x", "use tokio::sync::watch;", true),
+        (Engine, "x", "use std::time::Duration;", false),
+        (Engine, "x", "use std::time::{Duration, Instant};", true),
+        (Engine, "x", "fn f() { std::time::SystemTime::now(); }", true),
+        (Engine, "x", "async fn f() {}", true),
+        (Engine, "x", "use std::fs;", true),
+        (Engine, "x", "use std::net::TcpStream;", true),
+        (Engine, "x", "use std::net::IpAddr;", false),
+        (Engine, "x", "#[cfg(test)]\nmod tests { use std::time::Instant; }", false),
+        (Engine, "x", "#[cfg(test)]\nmod tests { }\nuse std::time::Instant;", true),
+        (Engine, "tests::x", "use std::fs;", false),
+        (Pure, "x", "use palisade_engine::model::Uid;", false),
+        (Pure, "x", "use cedar_policy::Entity;", true),
+        (Pure, "x", "use http::Uri; use hyper::X;", true),
+        (Pure, "x", "use std::fs;", true),
     ] {
-        let found = faults(text, &module(at), &order);
-        assert_eq!(!found.is_empty(), faulty, "{at}: {text}: {found:?}");
+        let found = faults(kind, text, &module(at), &order);
+        assert_eq!(!found.is_empty(), faulty, "{kind:?} {at}: {text}: {found:?}");
     }
 }
