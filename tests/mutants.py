@@ -4,7 +4,7 @@
     tests/mutants.py                  all of them
     tests/mutants.py overflow index   those whose name contains one of the words
 
-Works on a scratch copy of `domain`, `config`, `engine` and the suite, so the tree is never touched; the copy builds in
+Works on a scratch copy of `crates/palisade-engine` and the suite, so the tree is never touched; the copy builds in
 `target/mutants` (or MUTANTS_TARGET_DIR). A fault is caught if the suite fails or does not end. Exits with 1 if
 one is missed, and with 2 before anything is built if a place to put one is no longer there just once: then look
 for it again, do not drop it.
@@ -104,15 +104,16 @@ def copy(scratch):
 
     The files are as new as the copy: cargo would take what an earlier copy built for this one's.
     """
-    for part in ["src/domain", "src/config", "src/engine", "tests/it/differential"]:
-        shutil.copytree(ROOT / part, scratch / part, copy_function=shutil.copy)
-    (scratch / "src/lib.rs").write_text("//! The engine alone.\npub mod config;\npub mod domain;\npub mod engine;\n")
-    (scratch / "tests/it/main.rs").write_text("mod differential;\n")
+    engine = scratch / "crates/palisade-engine"
+    shutil.copytree(ROOT / "crates/palisade-engine", engine, copy_function=shutil.copy)
+    shutil.copytree(ROOT / "tests/it/differential", engine / "tests/it/differential", copy_function=shutil.copy)
+    (engine / "tests/it/main.rs").write_text("mod differential;\n")
     shutil.copy(ROOT / "Cargo.lock", scratch)
     manifest = (ROOT / "Cargo.toml").read_text()
-    manifest = re.sub(r"\[\[(bin|bench)\]\]\n(?:[^\[\n].*\n|\n)*", "", manifest)
-    manifest = re.sub(r"^(default-run|readme) = .*\n", "", manifest, flags=re.M)
-    (scratch / "Cargo.toml").write_text(manifest[: manifest.index("[lints.")])
+    # what the workspace says to all its packages, and no package of its own
+    sections = re.split(r"^(?=\[)", manifest, flags=re.M)
+    shared = [section for section in sections if section.startswith(("[workspace.", "[profile."))]
+    (scratch / "Cargo.toml").write_text('[workspace]\nmembers = ["crates/*"]\nresolver = "3"\n\n' + "".join(shared))
 
 
 def suite(scratch, target):
@@ -121,7 +122,8 @@ def suite(scratch, target):
     for name in list(env):
         if name.startswith("PALISADE_"):
             del env[name]
-    cargo = ["cargo", "test", "--locked", "--test", "it"]
+    # without `--locked`: cargo takes the packages that are not here out of the copy of the lock
+    cargo = ["cargo", "test", "--test", "it"]
     built = subprocess.run([*cargo, "--no-run"], cwd=scratch, env=env, capture_output=True, text=True)
     if built.returncode != 0:
         print(built.stderr, file=sys.stderr)
