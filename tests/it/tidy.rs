@@ -76,7 +76,7 @@ pub(crate) fn files(dir: &Path, endings: &[&str]) -> Vec<PathBuf> {
 #[test]
 fn every_file_says_what_it_is_and_is_short() {
     let mut found = Vec::new();
-    for dir in ["src", "tests", "benches"] {
+    for dir in ["src", "crates", "tests", "benches"] {
         let dir = root().join(dir);
         for path in if dir.is_dir() { rust_files(&dir) } else { Vec::new() } {
             let text = std::fs::read_to_string(&path).unwrap();
