@@ -16,7 +16,7 @@ mod secret;
 mod settings;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 mod units;
 

@@ -58,10 +58,10 @@ fn fits(document: &Value, schema: &Value, value: &Value, what: &str, closed: boo
     if closed {
         close(&mut whole);
     }
-    let validator = jsonschema::draft202012::new(&whole).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let faults: Vec<String> =
-        validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(faults.is_empty(), "{what}: {faults:#?} in {value:#}");
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.add_resource("schema.json", whole).unwrap();
+    let schema = compiler.compile("schema.json", &mut schemas).unwrap_or_else(|fault| panic!("{what}: {fault:#}"));
+    schemas.validate(value, schema).unwrap_or_else(|fault| panic!("{what}: {fault:#} in {value:#}"));
 }
 
 /// The sidecar that the examples are addressed to.

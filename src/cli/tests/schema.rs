@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::test::read_tests;
+use crate::config::tests::conforms;
 
 fn yaml(text: &str) -> serde_json::Value {
     serde_saphyr::from_str(text).unwrap()
@@ -12,7 +13,8 @@ fn all_schemas_are_schemas() {
     for (files, same) in [("config", Some("config")), ("routes", Some("routes")), ("tests", None)] {
         let ran = palisade(&["schema", files]);
         assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
-        jsonschema::validator_for(&serde_json::from_str(&ran.out).unwrap()).unwrap();
+        // whether it holds a document is not the question here, but whether it is one
+        let _ = conforms(&serde_json::from_str(&ran.out).unwrap(), &serde_json::Value::Null);
         if let Some(verb) = same {
             assert_eq!(palisade(&[verb, "schema"]).out, ran.out);
         }
@@ -22,7 +24,7 @@ fn all_schemas_are_schemas() {
 #[test]
 fn the_schema_of_tests_agrees_with_their_reader() {
     const ONE: &str = "principal: U::a\n    action: b\n    resource: R::c\n    expect: deny\n";
-    let schema = jsonschema::validator_for(&test::json_schema()).unwrap();
+    let schema = test::json_schema();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut shipped = 0;
     for place in ["policies/tests", "src/cli/init/policies/tests"] {
@@ -31,9 +33,7 @@ fn the_schema_of_tests_agrees_with_their_reader() {
             let text = fs::read_to_string(&path).unwrap();
             let value =
                 if text.trim_start().starts_with('[') { serde_json::from_str(&text).unwrap() } else { yaml(&text) };
-            let errors: Vec<String> =
-                schema.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
-            assert!(errors.is_empty(), "{}: {}", path.display(), errors.join("\n"));
+            conforms(&schema, &value).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
             shipped += 1;
         }
     }
@@ -44,7 +44,7 @@ fn the_schema_of_tests_agrees_with_their_reader() {
         fs::write(&path, text).unwrap();
         let read = read_tests(&path).unwrap().iter().all(|file| file.cases.iter().all(|case| case.check.is_ok()));
         assert_eq!(read, good, "the reader: {text}");
-        assert_eq!(schema.is_valid(&yaml(text)), good, "the schema: {text}");
+        assert_eq!(conforms(&schema, &yaml(text)).is_ok(), good, "the schema: {text}");
     };
     let test = |members: &str| format!("tests:\n  - name: t\n    {members}\n");
     for (text, good) in [

@@ -186,18 +186,29 @@ paths:
     }
 }
 
+/// Holds a document to a JSON Schema.
+fn conforms(schema: &serde_json::Value, document: &serde_json::Value) -> Result<(), String> {
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.add_resource("schema.json", schema.clone()).unwrap();
+    let schema = compiler.compile("schema.json", &mut schemas).unwrap_or_else(|fault| panic!("{fault:#}"));
+    schemas.validate(document, schema).map_err(|fault| format!("{fault:#}"))
+}
+
 #[test]
 fn the_published_schema_describes_what_is_read() {
     let schema = json_schema();
-    let validator = jsonschema::validator_for(&schema).unwrap();
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../routes")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "yaml") {
             let text = std::fs::read_to_string(&path).unwrap();
             let value = palisade_text::yaml::parse(&text).unwrap().value;
-            assert!(validator.is_valid(&value), "{}", path.display());
+            conforms(&schema, &value).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
         }
     }
-    assert!(!validator.is_valid(&serde_json::json!({"routes": [{"match": "GET /a", "publik": true}]})));
-    assert!(!validator.is_valid(&serde_json::json!({"routes": [{"match": "GET /a", "allow_paths": ["dot_segment"]}]})));
+    for route in [
+        serde_json::json!({"match": "GET /a", "publik": true}),
+        serde_json::json!({"match": "GET /a", "allow_paths": ["dot_segment"]}),
+    ] {
+        assert!(conforms(&schema, &serde_json::json!({ "routes": [route] })).is_err(), "{route}");
+    }
 }
