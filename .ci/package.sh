@@ -1,14 +1,27 @@
 #!/usr/bin/env bash
-# The package as it would be published: it lacks no file that it needs, and no version in Cargo.lock was withdrawn.
+# The packages as they would be published: none lacks a file that it needs, and no version in Cargo.lock was withdrawn.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
-cargo package --locked --allow-dirty --no-verify --target-dir target 2>&1 | tee "$said"
+cargo package --workspace --locked --allow-dirty --no-verify --target-dir target 2>&1 | tee "$said"
 if grep -i 'yanked' "$said"; then exit 1; fi
 
-# `cargo package` would compile everything once more; checked like this, it shares what the lints have compiled
-name=$(sed -n '/^name = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)-$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
-rm -rf "target/package/$name"
-tar xzf "target/package/$name.crate" -C target/package
-cargo check --locked --manifest-path "target/package/$name/Cargo.toml" --target-dir target
+# `cargo package` would compile everything once more. Unpacked into a workspace of their own, with our profiles and our
+# lock, they share what the lints have compiled.
+unpacked=target/package/unpacked
+rm -rf "$unpacked"
+mkdir -p "$unpacked"
+{
+    printf '[workspace]\nmembers = ["palisade*"]\nresolver = "3"\n\n[patch.crates-io]\n'
+    for manifest in Cargo.toml crates/*/Cargo.toml; do
+        name=$(sed -n '/^name = /{s/.*"\(.*\)"/\1/p;q}' "$manifest")
+        version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+        tar xzf "target/package/$name-$version.crate" -C "$unpacked"
+        if [ "$name" != palisade ]; then printf '%s = { path = "%s-%s" }\n' "$name" "$name" "$version"; fi
+    done
+    printf '\n'
+    awk '/^\[/ { profile = /^\[profile/ } profile' Cargo.toml
+} >"$unpacked/Cargo.toml"
+cp Cargo.lock "$unpacked"
+cargo check --workspace --locked --manifest-path "$unpacked/Cargo.toml" --target-dir target
