@@ -191,7 +191,7 @@ pub mod model {
     }
 }
 pub mod bounds { BOUNDS }
-pub mod names; mod query; mod values; mod overrides; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
+pub mod names; pub mod asked; mod query; mod values; mod overrides; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
 pub mod pattern; pub mod host; pub mod refusal;
 pub mod mask {
     #[derive(Debug)]
@@ -201,7 +201,7 @@ pub mod mask {
 pub use facts::{Body, Peer};
 pub mod source {
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Capture { pub name: String, pub at: usize, pub rest: bool, pub words: Vec<String> }
+    pub struct Capture { pub name: String, pub at: usize, pub rest: bool, pub words: Vec<String>, pub decides: bool }
 }
 pub mod facts {
     use crate::names::{is_twin, same_name};
