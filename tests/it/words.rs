@@ -45,9 +45,9 @@ fn people_read_plain_words() {
             look(&path, text.lines().enumerate().map(|(n, line)| (n + 1, line.to_owned())).collect());
         }
     }
-    for path in rust_files(&root.join("src")) {
+    for path in ["src", "crates"].into_iter().flat_map(|dir| rust_files(&root.join(dir))) {
         let name = shown(&path);
-        if name.contains("/lint/") || name.contains("tests") || name.ends_with("conformance.rs") {
+        if name.contains("gateway-lint/") || name.contains("tests") || name.ends_with("conformance.rs") {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
