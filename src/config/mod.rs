@@ -11,12 +11,12 @@ mod listen;
 mod mask;
 mod problem;
 mod raw;
-mod schema;
+pub(crate) mod schema;
 mod secret;
 mod settings;
 mod template;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod tree;
 mod units;
 

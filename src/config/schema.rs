@@ -208,3 +208,16 @@ fn list(items: &[String], word: &str) -> String {
         [front @ .., last] => format!("{} {word} {last}", front.join(", ")),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::Value;
+
+    /// Holds a document to a JSON Schema.
+    pub(crate) fn conforms(schema: &Value, document: &Value) -> Result<(), String> {
+        let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+        compiler.add_resource("schema.json", schema.clone()).unwrap();
+        let schema = compiler.compile("schema.json", &mut schemas).unwrap_or_else(|fault| panic!("{fault:#}"));
+        schemas.validate(document, schema).map_err(|fault| format!("{fault:#}"))
+    }
+}

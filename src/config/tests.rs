@@ -1,5 +1,6 @@
 //! The configuration as a whole: precedence, forms, and every error with its place.
 
+use crate::config::schema::tests::conforms;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -417,14 +418,6 @@ fn manual() -> (String, String) {
     let (_, rest) = text.split_once("```yaml\n").unwrap();
     let example = rest.split_once("```").unwrap().0.to_owned();
     (text, example)
-}
-
-/// Holds a document to a JSON Schema.
-pub(crate) fn conforms(schema: &Value, document: &Value) -> Result<(), String> {
-    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
-    compiler.add_resource("schema.json", schema.clone()).unwrap();
-    let schema = compiler.compile("schema.json", &mut schemas).unwrap_or_else(|fault| panic!("{fault:#}"));
-    schemas.validate(document, schema).map_err(|fault| format!("{fault:#}"))
 }
 
 #[test]
