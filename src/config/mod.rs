@@ -11,10 +11,12 @@ mod listen;
 mod mask;
 mod problem;
 mod raw;
-pub(crate) mod schema;
+mod schema;
 mod secret;
 mod settings;
 mod template;
+#[cfg(test)]
+pub(crate) use schema::tests::conforms;
 #[cfg(test)]
 mod tests;
 mod tree;

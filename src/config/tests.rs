@@ -1,6 +1,5 @@
 //! The configuration as a whole: precedence, forms, and every error with its place.
 
-use crate::config::schema::tests::conforms;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

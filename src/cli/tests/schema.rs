@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cli::test::read_tests;
-use crate::config::schema::tests::conforms;
+use crate::config::conforms;
 
 fn yaml(text: &str) -> serde_json::Value {
     serde_saphyr::from_str(text).unwrap()
