@@ -39,11 +39,29 @@ use signals::Signals;
 
 pub use signals::outlive_signals;
 
+/// What to do where an address cannot be had, as the end of a message.
+fn what_to_set(listener: &str, error: &io::Error) -> String {
+    let off = if matches!(listener, "decisions") { "" } else { ", or to `off`" };
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "; another process has this address, perhaps another sidecar: stop it, or set `listen.{listener}` to another \
+             address{off}"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("; this machine has no such address: set `listen.{listener}` to one that it has")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("; the sidecar's user may not have it: set `listen.{listener}` to another address")
+        }
+        _ => String::new(),
+    }
+}
+
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A listener's address cannot be had.
-    #[error("cannot listen on {addr} for {name}: {error}")]
+    #[error("`listen.{name}`: cannot listen on {addr}: {error}{}", what_to_set(.name, .error))]
     Bind {
         /// The listener.
         name: &'static str,
@@ -169,9 +187,7 @@ impl App {
                 Ok(listener) => listener,
                 // nobody asked for it, and another sidecar on this machine may have it
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
-                    tracing::warn!(
-                        "not listening on {addr} for gRPC: {error}; set `listen.grpc` to `off` or another address"
-                    );
+                    tracing::warn!("`listen.grpc`: not listening on {addr}: {error}{}", what_to_set(name, &error));
                     continue;
                 }
                 Err(error) => return Err(AppError::Bind { name, addr: addr.clone(), error }),

@@ -16,9 +16,11 @@ use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, SemanticsArg, clock};
-use palisade_engine::model::json::without_byte_order_mark;
-use palisade_engine::model::{AccessRequest, Bundle, Decision, Diagnostic, RequestError, Revision, Uid, Value};
-use palisade_engine::{Snapshot, Validation};
+use palisade_engine::model::json::{in_words, without_byte_order_mark};
+use palisade_engine::model::{
+    AccessRequest, Bundle, Decision, Diagnostic, PolicyId, RequestError, Revision, Uid, Value, Written,
+};
+use palisade_engine::{AboutPolicy, Snapshot, Validation};
 
 /// Flags of `palisade check`.
 #[derive(Debug, Clone, Args)]
@@ -51,7 +53,8 @@ pub struct CheckArgs {
     /// How the decision is made [key: decision.semantics]
     #[arg(long, value_enum)]
     pub semantics: Option<SemanticsArg>,
-    /// Show which policies determined the decision, which failed, and why it was denied
+    /// Show which policies determined the decision, with their places and annotations, which failed, and why it was
+    /// denied
     #[arg(short, long)]
     pub verbose: bool,
     /// Output format; `json` has the shape of the API's answers
@@ -117,8 +120,8 @@ pub(super) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
             // what `serve` would refuse by default
             write_problems(&warnings, args.error_format, terminal.err)?;
             match answer {
-                Ok(decision) => {
-                    write_decision(&decision, args, terminal)?;
+                Ok((decision, known)) => {
+                    write_decision(&decision, &known, args, terminal)?;
                     Ok(if decision.outcome.is_allow() { Exit::Success } else { Exit::Deny })
                 }
                 Err(error) => {
@@ -130,13 +133,20 @@ pub(super) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
     }
 }
 
-type Answer = (Result<Decision, RequestError>, Vec<Diagnostic>);
+/// What is known of the policies that determined a decision.
+type Known = Vec<(PolicyId, AboutPolicy)>;
+
+type Answer = (Result<(Decision, Known), RequestError>, Vec<Diagnostic>);
 
 fn decide(bundle: Bundle, chosen: &Chosen, request: &AccessRequest<'_>, now: i64) -> Result<Answer, Vec<Diagnostic>> {
     let settings = chosen.engine(&bundle, Validation::Warn);
     let revision = Revision { incarnation: 0, counter: 1 };
     let (snapshot, warnings) = Snapshot::build_observed(bundle.into(), &settings, revision, &progress::observers())?;
-    Ok((snapshot.decide(request, now), warnings))
+    let decided = snapshot.decide(request, now).map(|decision| {
+        let known = decision.reasons.iter().filter_map(|id| Some((id.clone(), snapshot.about(id)?))).collect();
+        (decision, known)
+    });
+    Ok((decided, warnings))
 }
 
 fn input(is_stdin: bool, name: &str, stdin: &mut dyn Read) -> Result<String, Stop> {
@@ -154,7 +164,7 @@ fn input(is_stdin: bool, name: &str, stdin: &mut dyn Read) -> Result<String, Sto
 fn request<'a>(args: &CheckArgs, text: Option<&'a str>, names: &Names) -> Result<AccessRequest<'a>, RequestError> {
     let parsed = text.map(|text| Value::parse(text.as_bytes()));
     let not_json = |what: &str, error: &serde_json::Error| {
-        RequestError::new("invalid_json", "", format!("{what} is not JSON: {error}"))
+        RequestError::new("invalid_json", "", format!("{what} is not JSON: {}", in_words(&error.to_string())))
     };
     if args.request_json.is_some() {
         let value = parsed.unwrap_or(Ok(Value::Null)).map_err(|error| not_json("the request", &error))?;
@@ -180,7 +190,7 @@ fn request<'a>(args: &CheckArgs, text: Option<&'a str>, names: &Names) -> Result
     Ok(request)
 }
 
-fn write_decision(decision: &Decision, args: &CheckArgs, terminal: &mut Terminal<'_>) -> io::Result<()> {
+fn write_decision(decision: &Decision, known: &Known, args: &CheckArgs, terminal: &mut Terminal<'_>) -> io::Result<()> {
     if args.format == OutputFormat::Json {
         return writeln!(terminal.out, "{}", as_json(decision));
     }
@@ -193,12 +203,34 @@ fn write_decision(decision: &Decision, args: &CheckArgs, terminal: &mut Terminal
         writeln!(terminal.out, "no policy determined this")?;
     } else {
         writeln!(terminal.out, "determined by")?;
-        decision.reasons.iter().try_for_each(|id| writeln!(terminal.out, "  {id}"))?;
+        for id in &decision.reasons {
+            let about = known.iter().find(|(known, _)| known == id).map(|(_, about)| about);
+            write_reason(id, about, terminal)?;
+        }
     }
     if let Some(denied) = &decision.denied_by {
         writeln!(terminal.out, "denied because {}", denied_by(denied))?;
     }
     decision.errors.iter().try_for_each(|error| writeln!(terminal.out, "policy error {}", policy_error(error)))
+}
+
+/// A policy that determined the decision: where it was written, and what its author says of it.
+fn write_reason(id: &str, about: Option<&AboutPolicy>, terminal: &mut Terminal<'_>) -> io::Result<()> {
+    let shown = |place: &Written| match place.line {
+        Some(line) => format!("{}:{line}", place.origin),
+        None => place.origin.to_string(),
+    };
+    let place = about.and_then(|about| about.place.as_ref()).map(|place| format!("  {}", shown(place)));
+    writeln!(terminal.out, "  {id}{}", toned(place.unwrap_or_default(), Tone::Faint, terminal.color))?;
+    let Some(about) = about else { return Ok(()) };
+    if let Some((template, place)) = &about.template {
+        writeln!(terminal.out, "    link of the template {template}  {}", shown(place))?;
+    }
+    about.annotations.iter().try_for_each(|(name, text)| {
+        // one line each, whatever is in it
+        let text: Vec<&str> = text.split_whitespace().collect();
+        writeln!(terminal.out, "    @{name}: {}", text.join(" "))
+    })
 }
 
 /// A decision in the shape of the API's answers.

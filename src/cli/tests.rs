@@ -126,6 +126,38 @@ fn the_effective_configuration_can_be_read_again() {
 }
 
 #[test]
+fn check_shows_where_the_policies_are_that_decided_and_what_their_authors_say() {
+    let policies = "// first\n@id(\"own\")\n@why(\"owners\n view\")\n@rows(\"7\")\npermit (principal == User::\"a\", action, resource);\n\n\
+                    @why(\"linked\") permit (principal == ?principal, action, resource);\n";
+    let links = "# links\n- template: q.1\n  id: of-a\n  principal: User::\"a\"\n";
+    let dir = bundle(&[("policies/q.cedar", policies), ("policies/q.links.yaml", links)]);
+    let root = at(&dir);
+    let ran = palisade(&["check", "-p", &root, "-l", "User::a", "-a", "view", "-r", "Doc::d", "-v"]);
+    for line in [
+        format!("  own  {root}/policies/q.cedar:2\n    @rows: 7\n    @why: owners view\n"),
+        format!(
+            "  of-a  {root}/policies/q.links.yaml:2\n    link of the template q.1  {root}/policies/q.cedar:7\n    @why: linked\n"
+        ),
+    ] {
+        assert!(ran.out.contains(&line), "{line}\n{}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn where_a_schema_is_looked_for_is_said() {
+    let dir = bundle(&[("policies/s.cedarshema", SCHEMA)]);
+    fs::remove_file(dir.path().join("policies/s.cedarschema")).unwrap();
+    let root = at(&dir);
+    let ran = palisade(&["validate", "-p", &root]);
+    assert_eq!(ran.exit, Exit::Invalid, "{}", ran.out);
+    for part in
+        ["no schema", "*.cedarschema.json", "--schema FILE", &format!("{root}/policies/s.cedarshema` is not read")]
+    {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+}
+
+#[test]
 fn check_answers_and_tells_why() {
     let dir = bundle(&[("context.json", r#"{"n": 1}"#)]);
     let root = at(&dir);
@@ -134,7 +166,7 @@ fn check_answers_and_tells_why() {
     let (view, doc) = (r#"Action::"view""#, r#"Doc::"d""#);
     for (args, stdin, exit, out, err) in [
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc][..], "", Exit::Success, "ALLOW\n", ""),
-        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-v"], "", Exit::Success, "ALLOW\ndetermined by\n  ok\n", ""),
+        (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-v"], "", Exit::Success, "ALLOW\ndetermined by\n  ok  ", ""),
         (&["-l", r#"User::"b""#, "-a", view, "-r", doc, "-v"], "", Exit::Deny, "DENY\nno policy determined this\n", ""),
         (&["-l", "User::a", "-a", "view", "-r", "Doc::d"], "", Exit::Success, "ALLOW\n", ""),
         (&["-l", "User::b", "-a", "Action::view", "-r", doc], "", Exit::Deny, "DENY\n", ""),

@@ -14,7 +14,7 @@ use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{count, read_tests};
 use crate::source::Layout;
 use palisade_engine::model::{Bundle, Diagnostic, Revision};
-use palisade_engine::{EngineSettings, Snapshot, Validation, Verdict};
+use palisade_engine::{EngineSettings, NO_SCHEMA, Snapshot, Validation, Verdict};
 
 /// Flags of `palisade validate`.
 #[derive(Debug, Clone, Args)]
@@ -55,7 +55,11 @@ pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Ex
             (Verdict { valid: false, errors, warnings: Vec::new() }, None)
         }
     };
+    for error in verdict.errors.iter_mut().filter(|error| error.message == NO_SCHEMA) {
+        error.help = Some(where_schemas_are(&chosen.layout));
+    }
     let tests = tests(&chosen.layout, &mut verdict.errors)?;
+    verdict.errors = Diagnostic::by_place(verdict.errors);
     verdict.valid = verdict.errors.is_empty();
     let failed = !verdict.valid || (args.deny_warnings && !verdict.warnings.is_empty());
     if args.format == OutputFormat::Json {
@@ -91,6 +95,18 @@ pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Ex
         writeln!(terminal.out, "{}: {}", toned(word, tone, terminal.color), parts.join(", "))?;
     }
     Ok(if failed { Exit::Invalid } else { Exit::Success })
+}
+
+/// Where a schema is looked for, and what it may be called.
+fn where_schemas_are(layout: &Layout) -> String {
+    let places: Vec<String> = layout.schema_places().iter().map(|place| format!("`{}`", place.display())).collect();
+    let looked = if places.is_empty() { String::new() } else { format!(" in {}", places.join(" or ")) };
+    let near = layout.like_a_schema().map(|path| format!("`{}` is not read: rename it? ", path.display()));
+    format!(
+        "{}a schema is a file named `*.cedarschema` or `*.cedarschema.json`{looked}; or name one with `--schema FILE` or \
+         the key `schema`",
+        near.unwrap_or_default()
+    )
 }
 
 /// Building tells the counts; where it fails, the complete check tells everything.

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use crate::source::{Loaded, Picture, Source, Wake, Watch};
 use caution::Caution;
-pub(super) use names::is_policies;
+pub(super) use names::{is_like_schema, is_policies};
 use palisade_engine::model::{Bundle, Diagnostic};
 use scan::{Part, Root, Scan};
 pub(in crate::source) use stamp::Stamp;

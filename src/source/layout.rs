@@ -62,6 +62,27 @@ impl Layout {
         Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
     }
 
+    /// Where a schema is looked for.
+    #[must_use]
+    pub fn schema_places(&self) -> Vec<PathBuf> {
+        match (&self.schema, self.policies.is_dir()) {
+            (Some(schema), _) => vec![schema.clone()],
+            (None, true) => std::iter::once(self.policies.clone()).chain(self.beside()).collect(),
+            (None, false) => self.beside().into_iter().collect(),
+        }
+    }
+
+    /// A file there that is not read as a schema, and was probably meant to be one.
+    #[must_use]
+    pub fn like_a_schema(&self) -> Option<PathBuf> {
+        let entries = self.schema_places().into_iter().filter_map(|place| place.read_dir().ok());
+        let files = entries.flat_map(|entries| entries.flatten().map(|entry| entry.path()));
+        let is_like = |path: &PathBuf| {
+            path.is_file() && path.file_name().is_some_and(|name| super::files::is_like_schema(&name.to_string_lossy()))
+        };
+        files.filter(is_like).min()
+    }
+
     /// Where the tests of these policies are.
     #[must_use]
     pub fn tests(&self) -> PathBuf {

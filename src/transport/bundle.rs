@@ -13,7 +13,7 @@ use crate::transport::respond::Problem;
 use palisade_engine::Limits;
 use palisade_engine::model::request::{pointer, uid_member};
 use palisade_engine::model::{
-    Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value,
+    Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value, hint,
 };
 
 /// Why a body is not a bundle.
@@ -131,8 +131,9 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
             "routes" => bundle.routes = read_routes(raw)?,
             "revision" => revision = read_revision(raw)?,
             other => {
+                let near = hint(other, ["policies", "schema", "entities", "links", "routes", "revision"]);
                 let message =
-                    format!("unknown member `{other}`; a bundle has policies, schema, entities, links, routes");
+                    format!("unknown member `{other}`; a bundle has policies, schema, entities, links, routes{near}");
                 return Err(RequestError::new("unknown_member", pointer(other), message).into());
             }
         }
@@ -326,7 +327,10 @@ fn read_link(value: Value<'_>, at: &str) -> Result<Link, RequestError> {
                 return Err(RequestError::new(
                     "unknown_member",
                     pointer,
-                    format!("unknown member `{other}`; a link has template_id, link_id, args"),
+                    format!(
+                        "unknown member `{other}`; a link has template_id, link_id, args{}",
+                        hint(other, ["template_id", "link_id", "args"])
+                    ),
                 ));
             }
         }

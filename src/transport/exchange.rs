@@ -18,6 +18,7 @@ use crate::telemetry::traces::{Notes, Trace};
 use crate::transport::conn::Open;
 use crate::transport::respond::Problem;
 use crate::transport::timer::Elapsed;
+use palisade_engine::model::json::in_words;
 use palisade_engine::model::{Revision, Text, Value};
 
 /// The header that names the revision which a decision must at least be made at.
@@ -288,8 +289,8 @@ pub(super) fn contradicted(error: serde_json::Error) -> Problem {
 pub(super) fn malformed(body: &[u8], error: &serde_json::Error) -> Problem {
     let detail = match error.classify() {
         _ if body.iter().all(u8::is_ascii_whitespace) => "the body is empty; send a JSON object".to_owned(),
-        serde_json::error::Category::Eof => format!("the body is cut off: {error}"),
-        _ => format!("the body is not the JSON expected here: {error}"),
+        serde_json::error::Category::Eof => format!("the body is cut off: {}", in_words(&error.to_string())),
+        _ => format!("the body is not the JSON expected here: {}", in_words(&error.to_string())),
     };
     Problem::bad_request("malformed_json", detail)
 }

@@ -8,7 +8,7 @@ use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 use palisade_engine::model::request::pointer;
-use palisade_engine::model::{AccessRequest, Decision, Member, Outcome, RequestError, Text};
+use palisade_engine::model::{AccessRequest, Decision, Member, Outcome, RequestError, Text, hint};
 
 /// `POST /v1/is_authorized`
 pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
@@ -84,7 +84,7 @@ fn items(body: Text<'_>) -> Result<Vec<Text<'_>>, Problem> {
             return Err(RequestError::new(
                 "unknown_member",
                 pointer(&key),
-                format!("unknown member `{key}`; a batch has `requests`"),
+                format!("unknown member `{key}`; a batch has `requests`{}", hint(&key, ["requests"])),
             )
             .into());
         }

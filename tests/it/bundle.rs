@@ -313,7 +313,12 @@ fn validation_is_strict_or_warns_or_is_off() {
         refused(&admin.put("/v1/bundle", bad_entities.to_string()), 422, "invalid_bundle", "");
         // and so are requests
         assert_eq!(admin.put("/v1/bundle", bundle().to_string()).status, 200);
-        refused(&server.client().post(ASK, reads(json!({ "n": "1" })).to_string()), 400, "invalid_context", "/context");
+        refused(
+            &server.client().post(ASK, reads(json!({ "n": "1" })).to_string()),
+            400,
+            "invalid_context",
+            "/context/n",
+        );
     }
 }
 

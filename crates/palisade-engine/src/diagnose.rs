@@ -1,6 +1,9 @@
 //! Cedar's errors as diagnostics with file, line and excerpt.
 
+pub(crate) mod syntax;
+
 use crate::model::Diagnostic;
+use crate::model::json::in_words;
 
 /// One diagnostic for an error that Cedar located in `text`, or for each error that it collects.
 pub(super) fn located(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
@@ -19,7 +22,7 @@ pub(super) fn one(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> D
 /// One diagnostic for one error in the part of `text` that begins at `start` and was parsed by itself.
 pub(super) fn one_within(origin: &str, text: &str, start: usize, error: &dyn miette::Diagnostic) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(origin, message(error));
-    if let Some(offset) = error.labels().and_then(|mut labels| labels.next()).map(|label| start + label.offset())
+    if let Some(offset) = offset(error).map(|offset| start + offset)
         && offset <= text.len()
         && !text.is_empty()
     {
@@ -29,6 +32,11 @@ pub(super) fn one_within(origin: &str, text: &str, start: usize, error: &dyn mie
         diagnostic = diagnostic.help(help.to_string());
     }
     diagnostic
+}
+
+/// Where Cedar says that an error is, in the text that it was given.
+pub(super) fn offset(error: &dyn miette::Diagnostic) -> Option<usize> {
+    error.labels()?.next().map(|label| label.offset())
 }
 
 /// The error and what caused it, in one line.
@@ -53,7 +61,7 @@ pub(super) fn json_place(text: &[u8], error: &serde_json::Error) -> (String, usi
     let line_start = std::iter::once(0).chain(lines).nth(error.line().saturating_sub(1)).unwrap_or(text.len());
     let message = error.to_string();
     // the place is told apart, and in characters
-    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+    let message = in_words(message.split(" at line ").next().unwrap_or(&message));
     (message, (line_start + error.column().saturating_sub(1)).min(text.len()))
 }
 

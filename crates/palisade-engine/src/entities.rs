@@ -117,7 +117,7 @@ fn one(value: &Value<'_>, schema: Option<&SchemaModel>, of_request: bool) -> Res
     let is_action = value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty));
     if of_request && !is_action {
         let conforms = |entity| Entities::from_entities([entity], schema.map(|s| &s.cedar)).is_ok();
-        misfit::before_cedar(misfit(), || !read().is_ok_and(conforms)).map_err(named)?;
+        misfit::before_cedar(misfit(), || !read().is_ok_and(conforms)).map_err(|misfit| named(misfit.message))?;
     }
     let entity = read().map_err(|cedars| named(misfit().map_or(cedars, |misfit| misfit.message)))?;
     let core: &cedar_policy_core::ast::Entity = entity.as_ref();

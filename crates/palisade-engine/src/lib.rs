@@ -103,7 +103,8 @@ mod tests;
 
 pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
+pub use policies::AboutPolicy;
 pub use settings::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Semantics, Validation};
 pub use snapshot::{GoOn, Loading, Observers, Snapshot, Undecided};
 pub use stack::{EVALUATION_STACK_BYTES, begin_on_big_stack, on_big_stack};
-pub use validate::{Verdict, check};
+pub use validate::{NO_SCHEMA, Verdict, check};

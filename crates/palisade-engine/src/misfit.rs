@@ -5,8 +5,11 @@
 //! What comes with a request is asked about before Cedar makes its values of it, which are up to forty times as large:
 //! so whatever is found here must be refused by Cedar too. Builds with debug assertions ask both, as all tests do.
 
+pub(crate) mod shape;
+
 use crate::conform::{self, Name, constructor};
 use crate::decode::uid_parts;
+use crate::model::request::pointer;
 use crate::model::{Text, Uid, Value, hint};
 use crate::schema::{Members, SchemaModel, Type};
 
@@ -37,6 +40,16 @@ impl From<String> for Misfit {
 }
 
 impl Misfit {
+    /// The JSON pointer to the member.
+    #[must_use]
+    pub(crate) fn pointer(&self) -> String {
+        let step = |step: &Step| match step {
+            Step::Member(name) => pointer(name),
+            Step::Element(i) => format!("/{i}"),
+        };
+        self.place.iter().map(step).collect()
+    }
+
     /// Where the member stands in `text`, as far as its steps can be followed.
     #[must_use]
     pub(crate) fn offset(&self, text: &str) -> Option<usize> {
@@ -63,12 +76,12 @@ impl Misfit {
 /// Refuses what comes with a request and has `misfit`, without Cedar; `refused_by_cedar` is asked in tests alone.
 ///
 /// # Errors
-/// The misfit's words. One that Cedar may notice later than other faults of the request is left to Cedar.
-pub(super) fn before_cedar(misfit: Option<Misfit>, refused_by_cedar: impl FnOnce() -> bool) -> Result<(), String> {
+/// The misfit. One that Cedar may notice later than other faults of the request is left to Cedar.
+pub(super) fn before_cedar(misfit: Option<Misfit>, refused_by_cedar: impl FnOnce() -> bool) -> Result<(), Misfit> {
     match misfit {
         Some(misfit) if !misfit.is_missing => {
             debug_assert!(refused_by_cedar(), "Cedar takes what is refused here: {}", misfit.message);
-            Err(misfit.message)
+            Err(misfit)
         }
         _ => Ok(()),
     }
@@ -77,6 +90,9 @@ pub(super) fn before_cedar(misfit: Option<Misfit>, refused_by_cedar: impl FnOnce
 /// Why an entity is refused, if it can be said.
 #[must_use]
 pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit> {
+    if let Some(found) = shape::of_members(entity) {
+        return Some(found);
+    }
     let ty = entity.get("uid").and_then(uid_parts).map(|(ty, _)| ty);
     let declared = match (schema, ty) {
         (Some(schema), Some(ty)) => match schema.entity_type(ty) {
@@ -92,10 +108,12 @@ pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option
     let owner = ty.filter(|_| declared.is_some()).unwrap_or("the entity");
     let attributes = declared.map(|declared| &declared.attributes);
     let of_attributes = entity.get("attrs").and_then(|attrs| members(attrs, attributes, owner, &Name::Root("attrs")));
-    of_attributes.or_else(|| {
+    let of_tags = || {
         let (tags, ty) = (entity.get("tags")?.as_object()?, declared.and_then(|declared| declared.tags.as_ref()));
         tags.iter().find_map(|(key, found)| value(found, ty, &Name::Member(&Name::Root("tags"), key)))
-    })
+    };
+    let unfit = || shape::against(entity, declared?, schema?);
+    of_attributes.or_else(unfit).or_else(of_tags).or_else(|| shape::missing(entity))
 }
 
 /// Why a context is refused, if it can be said.
@@ -129,6 +147,11 @@ fn members(value: &Value<'_>, declared: Option<&Members>, owner: &str, place: &N
 }
 
 fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfit> {
+    // a record may have a member of this name, if the schema says so
+    let call = found.get("__extn").filter(|_| !matches!(ty, Some(Type::Record(_))));
+    if let Some(problem) = call.and_then(|call| shape::of_call(call, place)) {
+        return Some(problem);
+    }
     let other = |expected: &Type| {
         let what =
             format!("expected {}, such as {}, not {}", name(expected), example(expected, Some(found)), shown(found));
@@ -426,6 +449,8 @@ mod tests {
             let value = Value::parse(text.as_bytes()).unwrap();
             let misfit = context(&value, schema.context(&action), &action).unwrap();
             assert!(misfit.message.contains(expected), "{text}: {}", misfit.message);
+            let named = expected.trim_start_matches('`').split('`').next().unwrap_or_default();
+            assert_eq!(misfit.pointer(), format!("/{}", named.replace('.', "/")), "{text}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! need its tree (see [`Work`]), and dropped. What stays is its text and where it stands in it; `trees` makes trees
 //! of it again for the reference.
 
+mod about;
 mod json;
 mod link;
 mod trees;
@@ -14,16 +15,18 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{AnyId, Effect, Expr, ExprKind, PolicyID, Template, Var};
+use cedar_policy_core::parser::err::ParseErrors;
 use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
 
 use crate::compiled::Compiling;
-use crate::diagnose;
+use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar, Statement};
 use crate::lint::Named;
 use crate::model::json::without_byte_order_mark;
 use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
 use crate::settings::Limits;
 use crate::validating::Validating;
+pub use about::AboutPolicy;
 use trees::Keeping;
 pub(crate) use trees::Trees;
 
@@ -119,6 +122,7 @@ impl Policies {
             reads_now: false,
             ordinal: 0,
             statics: 0,
+            templates_are_whole: true,
             keeping: Keeping::new(work.keep),
             limits,
             work,
@@ -129,13 +133,12 @@ impl Policies {
             }
             builder.add_text(text);
         }
-        if builder.problems.is_empty() {
-            for (i, link) in bundle.links.iter().enumerate() {
-                if builder.is_over() {
-                    break;
-                }
-                builder.add_link(&format!("links[{i}]"), link);
+        builder.templates_are_whole = builder.problems.is_empty();
+        for (i, link) in bundle.links.iter().enumerate() {
+            if builder.is_over() {
+                break;
             }
+            builder.add_link(&format!("links[{i}]"), link);
         }
         if (builder.work.stop)() {
             return Err(vec![abandoned()]);
@@ -241,6 +244,8 @@ struct Builder<'b, 'w> {
     /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
     ordinal: usize,
     statics: usize,
+    /// Whether every template could be read. Else a link may be of one that could not.
+    templates_are_whole: bool,
     keeping: Keeping,
     limits: &'b Limits,
     work: &'b mut Work<'w>,
@@ -459,13 +464,35 @@ fn parse(origin: &str, source: &str, group: &[Statement]) -> Vec<Result<Parsed, 
     }
     let one = |statement: &Statement| {
         let Statement { start, end, .. } = *statement;
-        let place = |error| diagnose::one_within(origin, source, start, error);
         match parse_policy_or_template(None, text(start, end)) {
             Ok(template) => Ok(Parsed { template, start }),
-            Err(errors) => Err(errors.iter().take(MAX_PROBLEMS).map(|error| place(error)).collect()),
+            Err(errors) => Err(faults(origin, source, start..end, errors)),
         }
     };
     group.iter().map(one).collect()
+}
+
+/// How many policies are looked for in what was cut as one: each takes a parser.
+const MAX_IN_ONE: usize = 20;
+
+/// Every fault of syntax in what was cut as one policy. It is several where one of them has no `;`.
+fn faults(origin: &str, source: &str, span: std::ops::Range<usize>, errors: ParseErrors) -> Vec<Diagnostic> {
+    let (mut start, mut errors, mut found) = (span.start, Some(errors), Vec::new());
+    for _ in 0..MAX_IN_ONE {
+        let Some(these) = errors.take() else { break };
+        let mut next = None;
+        for error in these.iter().take(MAX_PROBLEMS) {
+            let at = diagnose::offset(error).map(|offset| start + offset);
+            let problem = diagnose::one_within(origin, source, start, error);
+            found.push(syntax::told(Grammar::Policies, source, start, at, problem));
+            next = next.or_else(|| syntax::next_statement(Grammar::Policies, source, start, at?));
+        }
+        let Some(begin) = next else { break };
+        start = begin;
+        errors = parse_policy_or_template(None, source.get(start..span.end).unwrap_or_default()).err();
+    }
+    found.sort_by_key(|problem| (problem.line, problem.column));
+    found
 }
 
 /// Cedar's uid for ours.

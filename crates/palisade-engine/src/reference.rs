@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Entities, Entity, EntityId, EntityUid, Request, RequestValidationError,
+    AuthorizationError, Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
+    RequestValidationError,
 };
 use cedar_policy_core::ast;
 
@@ -15,7 +16,7 @@ use crate::conform::{self, Name};
 use crate::diagnose;
 use crate::entities as documents;
 use crate::layout::is_action_type;
-use crate::misfit;
+use crate::misfit::{self, Misfit};
 use crate::model::{
     AccessRequest, Decision, DeniedBy, Outcome, Overlay, OverlayMode, PolicyError, PolicyId, RequestError, Uid, Value,
     hint,
@@ -163,8 +164,8 @@ pub(crate) fn request<'c>(
     }
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
     let declared = schema.and_then(|schema| schema.context(&request.action));
-    strict::members(&context, declared, &Name::Root("context"))
-        .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
+    let invalid = |message| RequestError::new("invalid_context", "/context", message);
+    strict::members(&context, declared, &Name::Root("context")).map_err(invalid)?;
     let read = || {
         let read = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)));
         read.map_err(|error| diagnose::message(&error))
@@ -174,16 +175,16 @@ pub(crate) fn request<'c>(
         Request::new(principal, action, resource, context, schema.map(|s| &s.cedar))
     };
     let misfit = || misfit::context(&context, declared, &request.action);
-    let invalid = |message| RequestError::new("invalid_context", "/context", message);
-    misfit::before_cedar(misfit(), || !read().is_ok_and(|context| whole(context).is_ok())).map_err(invalid)?;
-    let words = |cedars| misfit().map_or(cedars, |misfit| misfit.message);
-    let cedar_context = read().map_err(|cedars| invalid(words(cedars)))?;
+    let unfit = |misfit: Misfit| RequestError::new("invalid_context", misfit.pointer(), misfit.message);
+    misfit::before_cedar(misfit(), || !read().is_ok_and(|context| whole(context).is_ok())).map_err(unfit)?;
+    let told = |cedars| misfit().map_or_else(|| invalid(cedars), unfit);
+    let cedar_context = read().map_err(told)?;
     if matches!(cedar_context.as_ref(), cedar_policy_core::ast::Context::RestrictedResidual(_)) {
         return Err(RequestError::new("invalid_context", "/context", "an `unknown` value cannot be decided upon"));
     }
     let cedar_request = whole(cedar_context).map_err(|error| match &error {
-        RequestValidationError::InvalidContext(_) => invalid(words(diagnose::message(&error))),
-        _ => invalid_request(&error, schema),
+        RequestValidationError::InvalidContext(_) => told(diagnose::message(&error)),
+        _ => invalid_request(&error, schema, &request.action),
     })?;
     Ok((cedar_request, context, filled))
 }
@@ -232,29 +233,35 @@ fn datetime(milliseconds: i64) -> String {
     )
 }
 
-fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>) -> RequestError {
+fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>, action: &Uid<'_>) -> RequestError {
+    let undeclared = |ty: &EntityTypeName, pointer: &str| {
+        let known = schema.into_iter().flat_map(SchemaModel::entity_type_names);
+        let message = format!("the schema declares no entity type `{ty}`{}", hint(&ty.to_string(), known));
+        RequestError::new("unknown_type", pointer, message)
+    };
+    let unfit = |ty: &EntityTypeName, what: &str| {
+        let (principals, resources) = schema.and_then(|schema| schema.applies_to(action)).unwrap_or_default();
+        let fit = misfit::shape::listed(if what == "principal" { &principals } else { &resources });
+        let message = format!("`{action}` does not apply to a {what} of the type `{ty}`, only to {fit}");
+        RequestError::new("action_does_not_apply", format!("/{what}"), message)
+    };
     let (code, pointer) = match error {
+        RequestValidationError::UndeclaredPrincipalType(error) => {
+            return undeclared(error.principal_ty(), "/principal");
+        }
+        RequestValidationError::UndeclaredResourceType(error) => return undeclared(error.resource_ty(), "/resource"),
+        RequestValidationError::InvalidPrincipalType(error) => return unfit(error.principal_ty(), "principal"),
+        RequestValidationError::InvalidResourceType(error) => return unfit(error.resource_ty(), "resource"),
         RequestValidationError::UndeclaredAction(_) | RequestValidationError::ExternalAction(_) => {
             ("unknown_action", "/action")
         }
-        RequestValidationError::UndeclaredPrincipalType(_) => ("unknown_type", "/principal"),
-        RequestValidationError::UndeclaredResourceType(_) => ("unknown_type", "/resource"),
-        RequestValidationError::InvalidPrincipalType(_) => ("action_does_not_apply", "/principal"),
-        RequestValidationError::InvalidResourceType(_) => ("action_does_not_apply", "/resource"),
         RequestValidationError::InvalidContext(_) | RequestValidationError::TypeOfContext(_) => {
             ("invalid_context", "/context")
         }
         RequestValidationError::InvalidEnumEntity(_) => ("invalid_uid", ""),
         _ => ("invalid_request", ""),
     };
-    let unknown = match error {
-        RequestValidationError::UndeclaredPrincipalType(error) => Some(error.principal_ty().to_string()),
-        RequestValidationError::UndeclaredResourceType(error) => Some(error.resource_ty().to_string()),
-        _ => None,
-    };
-    let known = schema.into_iter().flat_map(SchemaModel::entity_type_names);
-    let hint = unknown.map(|ty| hint(&ty, known)).unwrap_or_default();
-    RequestError::new(code, pointer, diagnose::message(error) + &hint)
+    RequestError::new(code, pointer, diagnose::message(error))
 }
 
 /// The store as this request sees it.

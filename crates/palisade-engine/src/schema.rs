@@ -168,19 +168,31 @@ impl SchemaModel {
         self.contexts.get(&(action.type_name.to_string(), action.id.to_string()))
     }
 
-    /// The declared action that was probably meant: with an id that is close, or in another namespace.
+    /// The declared action that was probably meant: with an id that is near, or in another namespace.
     #[must_use]
     pub(crate) fn near_action(&self, action: &Uid<'_>) -> Option<Uid<'_>> {
-        let uid = |type_name: &'_ str, id: &'_ str| -> Option<Uid<'_>> {
-            let (known, _) = self.contexts.get_key_value(&(type_name.to_owned(), id.to_owned()))?;
-            Some(Uid { type_name: known.0.as_str().into(), id: known.1.as_str().into() })
+        let all = || self.contexts.keys().map(|(type_name, id)| (type_name.as_str(), id.as_str()));
+        let of_type = all().filter(|(type_name, _)| *type_name == action.type_name);
+        let id = closest(&action.id, of_type.map(|(_, id)| id));
+        let id = id.or_else(|| closest(&action.id, all().map(|(_, id)| id)))?;
+        // of the type that was named, or else the first one that has it
+        let near = all().filter(|(_, other)| *other == id);
+        let (type_name, id) = near.min_by_key(|(type_name, _)| (*type_name != action.type_name, *type_name))?;
+        Some(Uid { type_name: type_name.into(), id: id.into() })
+    }
+
+    /// The types of principals and of resources that an action applies to, sorted, if the schema declares it.
+    #[must_use]
+    pub(crate) fn applies_to(&self, action: &Uid<'_>) -> Option<(Vec<String>, Vec<String>)> {
+        let action = crate::policies::entity_uid(action).ok()?;
+        let sorted = |types: &mut dyn Iterator<Item = &EntityTypeName>| {
+            let mut names: Vec<String> = types.map(ToString::to_string).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
         };
-        let of_type = self.contexts.keys().filter(|(type_name, _)| *type_name == *action.type_name);
-        if let Some(id) = closest(&action.id, of_type.map(|(_, id)| id.as_str())) {
-            return uid(&action.type_name, id);
-        }
-        let elsewhere = self.contexts.keys().filter(|(_, id)| *id == *action.id).min()?;
-        uid(&elsewhere.0, &elsewhere.1)
+        let principals = sorted(&mut self.cedar.principals_for_action(&action)?);
+        Some((principals, sorted(&mut self.cedar.resources_for_action(&action)?)))
     }
 
     /// Whether a uid names one of the ids of an `enum` type.

@@ -19,7 +19,7 @@ use crate::load::{self, Checks, Places};
 use crate::model::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
 };
-use crate::policies::{self, Kind, Policies, Work};
+use crate::policies::{self, AboutPolicy, Kind, Policies, Work};
 use crate::reference;
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
@@ -181,10 +181,10 @@ impl Snapshot {
         problems.append(&mut of_entities);
         let mut warnings = Vec::new();
         if settings.validation == Validation::Strict && schema.is_none() && !schema_failed {
-            problems.push(
-                Diagnostic::error("schema", "there is no schema, so the policies cannot be validated")
-                    .help("add one to the bundle, or set `validation` to `warn` or `off`"),
-            );
+            problems.push(Diagnostic::error("schema", "there is no schema, so the policies cannot be validated").help(
+                "add a file named `*.cedarschema` or `*.cedarschema.json` to the policies or beside them, or send \
+                         `schema` with the bundle; or set `validation` to `warn` or `off`",
+            ));
         }
         if let Some(validating) = validating {
             let (errors, found) = validating.finish(stop);
@@ -200,7 +200,7 @@ impl Snapshot {
         let (Some(policies), Some(Loaded { draft, layout, places }), Some(compiled), true) =
             (policies, loaded, compiled, problems.is_empty())
         else {
-            return Err(problems);
+            return Err(Diagnostic::by_place(problems));
         };
         let mut compiled = compiled
             .map_err(|_| vec![Diagnostic::error("policies", "there are more names than the store can hold")])?;
@@ -392,6 +392,14 @@ impl Snapshot {
             .collect();
         texts.sort_unstable();
         texts
+    }
+
+    /// Where the policy of this id was written, and its annotations.
+    ///
+    /// Recurses with the nesting of the text: call it through [`super::on_big_stack`].
+    #[must_use]
+    pub fn about(&self, id: &str) -> Option<AboutPolicy> {
+        self.core.policies.about(id, &self.core.settings.limits)
     }
 
     /// Keeps what the schema declares in the context of `action`; names what it dropped in `dropped`.

@@ -7,7 +7,8 @@
 
 use crate::conform::Name;
 use crate::decode::uid_parts;
-use crate::model::{Value, closest};
+use crate::misfit;
+use crate::model::{Value, hint};
 use crate::schema::{Members, SchemaModel, Type};
 
 /// The members of an entity.
@@ -22,11 +23,14 @@ const CALL: &[&str] = &["fn", "arg", "args"];
 /// # Errors
 /// Which member, where, in words.
 pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), String> {
-    let Value::Object(members) = value else { return Ok(()) };
+    let Value::Object(members) = value else {
+        // Cedar would take the members of a list in an order that it writes nowhere
+        return Err(misfit::entity(value, schema).map(|found| found.message).unwrap_or_default());
+    };
     for (key, _) in members {
         if !ENTITY.contains(&&**key) {
-            let near = suggestion(key, ENTITY.iter().copied());
-            return Err(format!("unknown member `{key}`{near}; an entity has `uid`, `attrs`, `parents` and `tags`"));
+            let hint = hint(key, ENTITY.iter().copied());
+            return Err(format!("unknown member `{key}`: an entity has `uid`, `attrs`, `parents` and `tags`{hint}"));
         }
     }
     if let Some(found) = value.get("uid") {
@@ -86,6 +90,9 @@ fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), S
 }
 
 fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
+    if let Value::Array(_) = value {
+        return Err(format!("`{place}`: expected an object of `type` and `id`, not {}", value.kind()));
+    }
     let inner = match value.get("__entity") {
         Some(inner) => {
             only(value, &["__entity"], place)?;
@@ -118,14 +125,10 @@ fn only(value: &Value<'_>, known: &[&str], place: &Name<'_>) -> Result<(), Strin
         None => Ok(()),
         Some((key, _)) => {
             let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-            let near = suggestion(key, known.iter().copied());
-            Err(format!("`{place}`: unknown member `{key}`{near}; expected {} and nothing else", names.join(", ")))
+            let hint = hint(key, known.iter().copied());
+            Err(format!("`{place}`: unknown member `{key}`: expected {} and nothing else{hint}", names.join(", ")))
         }
     }
-}
-
-fn suggestion<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
-    closest(word, known).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
 }
 
 #[cfg(test)]

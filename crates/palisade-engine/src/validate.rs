@@ -23,6 +23,12 @@ pub struct Verdict {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// What is said where a bundle has no schema.
+pub const NO_SCHEMA: &str = "there is no schema to validate against";
+
+/// What to do about it where the bundle was sent.
+const SEND_SCHEMA: &str = "send the text of one as `schema`, in Cedar's form or as JSON";
+
 /// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that nobody waits any more.
 /// How decisions are made counts for the warnings.
 ///
@@ -32,7 +38,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     let schema = match &bundle.schema {
         None => {
-            errors.push(Diagnostic::error("schema", "there is no schema to validate against"));
+            errors.push(Diagnostic::error("schema", NO_SCHEMA).help(SEND_SCHEMA));
             None
         }
         Some(text) => SchemaModel::build(text, limits).map_err(|found| errors.extend(found)).ok(),
@@ -60,5 +66,6 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
             }
         }
     }
+    let (errors, warnings) = (Diagnostic::by_place(errors), Diagnostic::by_place(warnings));
     Verdict { valid: errors.is_empty(), errors, warnings }
 }

@@ -5,6 +5,8 @@
 //! more is done than the bound allows, and between policies, and within long ones, the work can be given up.
 //! What is found is what Cedar's own validator finds for the whole set, in its words.
 
+mod words;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -14,8 +16,7 @@ use cedar_policy_core::validator::{
     ValidationError, ValidationMode, ValidationWarning, Validator, ValidatorSchema, confusable_string_checks,
 };
 
-use crate::diagnose;
-use crate::model::{Diagnostic, PolicyId};
+use crate::model::{Diagnostic, PolicyId, Written, hint};
 use crate::policies::{MAX_PROBLEMS, Site};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
@@ -41,6 +42,7 @@ struct Largest {
 
 /// Validates the policies of one bundle.
 pub(crate) struct Validating<'s> {
+    model: &'s SchemaModel,
     schema: &'s ValidatorSchema,
     checker: Typechecker<'s>,
     /// Cedar's whole validator, made when the first fault is found: it has a schema of its own.
@@ -86,8 +88,10 @@ impl<'s> Validating<'s> {
     /// Of policies against `schema`.
     #[must_use]
     pub(crate) fn new(schema: &'s SchemaModel, limits: &Limits) -> Self {
+        let model = schema;
         let schema: &ValidatorSchema = schema.cedar.as_ref();
         Self {
+            model,
             schema,
             checker: Typechecker::new(schema, ValidationMode::Strict),
             validator: None,
@@ -137,8 +141,8 @@ impl<'s> Validating<'s> {
                     all_false = false;
                     // short of stack it reports no error, so the policy would pass for valid
                     unsaid |= errors.is_empty();
-                    // for each, Cedar looked for a name that may be meant
-                    let searched = self.steps.search().saturating_mul(errors.len() as u64);
+                    // for each, Cedar looked for a name that may be meant, and so shall we
+                    let searched = 2 * self.steps.search().saturating_mul(errors.len() as u64);
                     self.spent = self.spent.saturating_add(searched);
                     found.extend(errors);
                 }
@@ -179,8 +183,26 @@ impl<'s> Validating<'s> {
         result.validation_warnings().for_each(|warning| self.warn(template, site, warning));
     }
 
+    /// What is wrong with the type of an entity that a link names, if the schema does not declare it.
+    pub(crate) fn undeclared(&mut self, entity: &EntityUID) -> Option<String> {
+        let ty = entity.entity_type().to_string();
+        if self.model.entity_type(&ty).is_some() || entity.entity_type().is_action() {
+            return None;
+        }
+        self.spent = self.spent.saturating_add(self.steps.search());
+        Some(format!("the schema declares no entity type `{ty}`{}", hint(&ty, self.model.entity_type_names())))
+    }
+
     /// Validates what a link fills the slots of its template with. Of the template nothing but its scope is looked at.
-    pub(crate) fn link(&mut self, scope: &Template, id: &PolicyId, values: &HashMap<SlotId, EntityUID>, site: &Site) {
+    /// What is found is told where the link was `written`.
+    pub(crate) fn link(
+        &mut self,
+        scope: &Template,
+        id: &PolicyId,
+        values: &HashMap<SlotId, EntityUID>,
+        site: &Site,
+        written: Option<&Written>,
+    ) {
         let ty = |slot: SlotId| values.get(&slot).map(|uid| uid.entity_type().clone());
         let kind = (scope.id().clone(), ty(SlotId::principal()), ty(SlotId::resource()));
         let id = PolicyID::from_string(id);
@@ -196,18 +218,30 @@ impl<'s> Validating<'s> {
             set.add_template(scope.clone()).is_ok() && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
         debug_assert!(linked, "values that were checked");
         let result = self.validator().validate(&set, ValidationMode::Strict);
-        // Cedar's outer types tell of which policy a finding is
-        let result = cedar_policy::ValidationResult::from(result);
+        let at_link = |found: Diagnostic| match written {
+            Some(place) => {
+                let found = found.origin(&*place.origin);
+                Diagnostic { line: place.line, column: None, excerpt: None, ..found }
+            }
+            None => found,
+        };
         let mut sound = true;
-        for error in result.validation_errors().filter(|error| AsRef::<PolicyID>::as_ref(error.policy_id()) == &id) {
-            sound = false;
-            self.errors.push(locate(scope, site, &id, error));
+        // Cedar's outer types tell of which policy a finding is
+        for error in result.validation_errors() {
+            let outer = cedar_policy::ValidationError::from(error.clone());
+            if AsRef::<PolicyID>::as_ref(outer.policy_id()) == &id {
+                sound = false;
+                self.errors.push(at_link(words::of_error(self.model, scope, site, &id, error)));
+            }
         }
-        for warning in result.validation_warnings().filter(|found| AsRef::<PolicyID>::as_ref(found.policy_id()) == &id)
-        {
-            sound = false;
-            let unfit = matches!(warning, cedar_policy::ValidationWarning::InvalidActionApplication(_));
-            self.warning(locate(scope, site, &id, warning), unfit);
+        for warning in result.validation_warnings() {
+            let outer = cedar_policy::ValidationWarning::from(warning.clone());
+            if AsRef::<PolicyID>::as_ref(outer.policy_id()) == &id {
+                sound = false;
+                let unfit = matches!(warning, ValidationWarning::InvalidActionApplication(_));
+                let found = words::of_warning(self.model, scope, site, &id, warning, values);
+                self.warning(at_link(found), unfit);
+            }
         }
         if sound {
             self.sound.insert(kind);
@@ -250,12 +284,12 @@ impl<'s> Validating<'s> {
     }
 
     fn error(&mut self, template: &Template, site: &Site, error: &ValidationError) {
-        self.errors.push(locate(template, site, template.id(), error));
+        self.errors.push(words::of_error(self.model, template, site, template.id(), error));
     }
 
     fn warn(&mut self, template: &Template, site: &Site, warning: &ValidationWarning) {
         let unfit = matches!(warning, ValidationWarning::InvalidActionApplication(_));
-        self.warning(locate(template, site, template.id(), warning), unfit);
+        self.warning(words::of_warning(self.model, template, site, template.id(), warning, &HashMap::new()), unfit);
     }
 
     /// A policy whose scope no action fits is an error here, as it was in Cedar until it became a warning and as the
@@ -263,10 +297,4 @@ impl<'s> Validating<'s> {
     fn warning(&mut self, found: Diagnostic, unfit: bool) {
         if unfit { self.errors.push(found) } else { self.warnings.push(found) }
     }
-}
-
-/// A finding at its place in the text that the policy was cut from.
-fn locate(template: &Template, site: &Site, id: &PolicyID, error: &dyn miette::Diagnostic) -> Diagnostic {
-    let start = template.loc().map_or(0, |loc| site.span.start.saturating_sub(loc.span.offset()));
-    diagnose::one_within(&site.origin, &site.source, start, error).policy(id.to_string())
 }

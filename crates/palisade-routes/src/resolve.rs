@@ -133,6 +133,19 @@ impl<'x> Found<'x> {
         checks.map(Outcome::Checks).map_err(|refusal| refusal.by(&route.place))
     }
 
+    /// The rules of the route that concern this request: whose conditions hold, or cannot be looked at. For people to
+    /// read; what is asked is what [`Found::resolve`] gives.
+    #[must_use]
+    pub fn concerning(&self, identity: &Identity<'_>, entities: &dyn Entities) -> Vec<&'x Rule> {
+        let Some((route, Effect::Checks { rules, .. })) = self.route.map(|route| (route, &route.effect)) else {
+            return Vec::new();
+        };
+        let (looks, reads) = (Looks::after(&self.looked), Reads::new(self.asked));
+        let inputs = self.inputs(route, Some(identity), Some(entities), &looks, &reads);
+        let main = rules.iter().find_map(Rule::check);
+        rules.iter().filter(|rule| !matches!(holds(rule, main, &inputs), Ok(false))).collect()
+    }
+
     fn checks<'y>(
         &'y self,
         route: &'y Route,
@@ -191,13 +204,8 @@ fn known_parameters(route: &Route, query: Option<&str>) -> Result<(), Refusal> {
     Err(Refusal::forbidden("unknown_field", message))
 }
 
-fn apply<'y>(
-    rule: &'y Rule,
-    main: Option<&'y CheckTemplate>,
-    inputs: &Inputs<'y, '_>,
-    identity: &'y Identity<'y>,
-    checks: &mut Vec<AccessRequest<'y>>,
-) -> Result<(), Refusal> {
+/// Whether all conditions of a rule hold.
+fn holds(rule: &Rule, main: Option<&CheckTemplate>, inputs: &Inputs<'_, '_>) -> Result<bool, Refusal> {
     // a refusal is about the resource of the route
     let check = rule.check().or(main);
     for condition in &rule.when {
@@ -207,8 +215,21 @@ fn apply<'y>(
             _ => None,
         };
         if !condition.holds(inputs, resource.as_ref())? {
-            return Ok(());
+            return Ok(false);
         }
+    }
+    Ok(true)
+}
+
+fn apply<'y>(
+    rule: &'y Rule,
+    main: Option<&'y CheckTemplate>,
+    inputs: &Inputs<'y, '_>,
+    identity: &'y Identity<'y>,
+    checks: &mut Vec<AccessRequest<'y>>,
+) -> Result<(), Refusal> {
+    if !holds(rule, main, inputs)? {
+        return Ok(());
     }
     let check = match &rule.effect {
         RuleEffect::Check(check) => check,

@@ -179,6 +179,21 @@ impl Route {
     }
 }
 
+impl Route {
+    /// What the route does with a request that these rules concern, a text for each thing, and how many of its rules do
+    /// not concern it.
+    #[must_use]
+    pub fn with(&self, concerning: &[&Rule]) -> (Vec<String>, usize) {
+        let Effect::Checks { rules, .. } = &self.effect else { return (vec![self.to_string()], 0) };
+        let mut does: Vec<String> = concerning.iter().map(ToString::to_string).collect();
+        let lists = [(self.fields.is_some(), "fields"), (self.parameters.is_some(), "parameters")];
+        does.extend(lists.iter().filter(|(is, _)| *is).map(|(_, what)| format!("deny: {what} that are not listed")));
+        let guards = self.guards.to_string();
+        does.extend(Some(guards.trim_start().to_owned()).filter(|guards| !guards.is_empty()));
+        (does, rules.len().saturating_sub(concerning.len()))
+    }
+}
+
 impl Rule {
     /// What it asks, if it asks.
     pub(super) fn check(&self) -> Option<&CheckTemplate> {

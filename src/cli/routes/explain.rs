@@ -19,7 +19,7 @@ use crate::cli::{OutputFormat, clock, progress};
 use palisade_engine::model::{AccessRequest, Decision, Diagnostic, Revision, Uid, Value};
 use palisade_engine::{Snapshot, on_big_stack};
 use palisade_routes::{
-    Auth, Body, Effect, Entities, Identity, Outcome, Peer, Refusal, RequestFacts, Route, RouteTable, show_check,
+    Auth, Body, Effect, Entities, Identity, Outcome, Peer, Refusal, RequestFacts, Route, RouteTable, Rule, show_check,
 };
 
 /// Flags of `palisade routes explain`.
@@ -64,6 +64,8 @@ pub struct ExplainArgs {
 struct Explained<'t> {
     host: Option<String>,
     route: Option<&'t Route>,
+    /// The rules of the route that concern the request.
+    concerning: Vec<&'t Rule>,
     outcome: Result<Outcome<'static>, Refusal>,
     /// The decision of each check, where it is known who asks.
     answers: Option<Vec<Answer>>,
@@ -240,7 +242,9 @@ fn explain<'t>(
     let host = facts.host.filter(|host| *host != "unnamed.invalid").map(str::to_owned);
     let found = match table.find(facts) {
         Ok(found) => found,
-        Err(refusal) => return Explained { host, route: None, outcome: Err(refusal), answers: None },
+        Err(refusal) => {
+            return Explained { host, route: None, concerning: Vec::new(), outcome: Err(refusal), answers: None };
+        }
     };
     let route = found.route();
     let somebody = somebody(route);
@@ -249,11 +253,12 @@ fn explain<'t>(
         Some(identity) => (identity, store),
         None => (&somebody, &stand_in),
     };
+    let concerning = found.concerning(identity, entities);
     let outcome = found.resolve(Some(identity), entities).map(|outcome| match outcome {
         Outcome::Public => Outcome::Public,
         Outcome::Checks(checks) => Outcome::Checks(checks.into_iter().map(AccessRequest::into_owned).collect()),
     });
-    Explained { host, route, outcome, answers: None }
+    Explained { host, route, concerning, outcome, answers: None }
 }
 
 /// A principal that stands for whoever asks.
@@ -293,7 +298,16 @@ fn write(all: &[Explained<'_>], args: &ExplainArgs, terminal: &mut Terminal<'_>)
             for condition in &route.when {
                 writeln!(terminal.out, "  when     {condition}")?;
             }
-            writeln!(terminal.out, "  becomes  {route}")?;
+            let (does, others) = route.with(&one.concerning);
+            let of_others = match others {
+                0 => None,
+                1 => Some("(1 more rule is about what this request does not have)".to_owned()),
+                n => Some(format!("({n} more rules are about what this request does not have)")),
+            };
+            let lines = does.iter().chain(&of_others).flat_map(|text| wrapped(text, WIDTH));
+            for (n, line) in lines.enumerate() {
+                writeln!(terminal.out, "  {:<8} {line}", if n == 0 { "becomes" } else { "" })?;
+            }
             writeln!(terminal.out, "  at       {}", route.place)?;
         }
         match &one.outcome {
@@ -325,6 +339,27 @@ fn write(all: &[Explained<'_>], args: &ExplainArgs, terminal: &mut Terminal<'_>)
         }
     }
     Ok(())
+}
+
+/// How many characters of a text stand in a line.
+const WIDTH: usize = 100;
+
+/// A text in lines that are no longer than `width`, as far as its words allow; all but the first are indented.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().filter(|line| line.chars().count() + 1 + word.chars().count() <= width);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(format!("  {word}")),
+        }
+    }
+    lines.retain(|line| !line.trim().is_empty());
+    lines
 }
 
 fn wants_auth(check: &AccessRequest<'_>) -> bool {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use palisade_engine::model::json::in_words;
 use palisade_engine::model::{Bundle, Diagnostic, Uid};
 use palisade_routes::Entities;
 
@@ -30,7 +31,7 @@ impl Store {
             let text = String::from_utf8_lossy(&bytes);
             let mut listed: Vec<Value> = Vec::new();
             let mut wrong = |line: usize, error: &serde_json::Error| {
-                let mut problem = Diagnostic::error(origin, format!("not JSON: {error}"));
+                let mut problem = Diagnostic::error(origin, format!("not JSON: {}", in_words(&error.to_string())));
                 problem.line = Some(line);
                 problems.push(problem);
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::cli::test::model::{Case, Check, Expect, Fault, Reasons, Store};
-use palisade_engine::model::{AccessRequest, Value};
+use palisade_engine::model::{AccessRequest, Value, hint_of_text};
 
 const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_errors`, `unknown` and `entities`";
 
@@ -92,7 +92,7 @@ fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Res
             ("reason" | "entities", other) => return Err(format!("`{key}` must be an array, not {}", other.kind())),
             ("unknown", other) => return Err(format!("`{key}` must be true or false, not {}", other.kind())),
             ("num_errors", other) => return Err(format!("`{key}` must be a count, not {}", other.kind())),
-            _ => return Err(format!("unknown member `{key}`; a test has {MEMBERS}")),
+            _ => return Err(format!("unknown member `{key}`; a test has {MEMBERS}{}", hint_of_text(&key, MEMBERS))),
         }
     }
     let request = request.ok_or("the test lacks `request`")?;

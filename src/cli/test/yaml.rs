@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use crate::cli::names;
 use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store};
 use crate::cli::test::node::{self, Kind, Member, Node};
-use palisade_engine::model::{AccessRequest, Uid, Value, request, uid};
+use palisade_engine::model::{AccessRequest, Uid, Value, hint_of_text, request, uid};
 
 const FILE_KEYS: &str = "`namespace`, `defaults`, `entities`, `without`, `tests`, and `x-…` for anchors";
 const TEST_KEYS: &str = "`name`, `why`, `principal`, `action`, `resource`, `context`, `expect`, `reason`, `errors`, `unknown`, `entities` and `without`";
@@ -20,6 +20,11 @@ pub(super) const FUNCTIONS: &[&str] = &["datetime", "duration", "decimal", "ip"]
 
 /// Most requests that one test may stand for.
 const MAX_MATRIX: usize = 100_000;
+
+/// What is said of a key that `what` does not have.
+fn unknown_key(key: &str, what: &str, keys: &str) -> String {
+    format!("unknown key `{key}`; {what} has {keys}{}", hint_of_text(key, keys))
+}
 
 /// Reads a file.
 pub(super) fn parse(text: &str) -> Result<Vec<Case>, Fault> {
@@ -43,7 +48,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Case>, Fault> {
             "without" => file.remove(value)?,
             "tests" => tests = Some(value.list("`tests`")?),
             key if key.starts_with("x-") => {}
-            key => return Err(Fault::at(*line, format!("unknown key `{key}`; a file of tests has {FILE_KEYS}"))),
+            key => return Err(Fault::at(*line, unknown_key(key, "a file of tests", FILE_KEYS))),
         }
     }
     let Some(tests) = tests else {
@@ -88,7 +93,7 @@ impl<'n> File<'n> {
                 "resource" => self.resource = Some(value),
                 "context" => self.context = self.context(value, Map::new())?,
                 "expect" => self.expect = Some(expect(value)?),
-                _ => return Err(Fault::at(*line, format!("unknown key `{key}`; `defaults` has {DEFAULT_KEYS}"))),
+                _ => return Err(Fault::at(*line, unknown_key(key, "`defaults`", DEFAULT_KEYS))),
             }
         }
         Ok(())
@@ -152,7 +157,7 @@ impl<'n> File<'n> {
                 },
                 "entities" => changes.extend(self.entities(value)?),
                 "without" => changes.extend(self.without(value)?),
-                _ => return Err(Fault::at(*line, format!("unknown key `{key}`; a test has {TEST_KEYS}"))),
+                _ => return Err(Fault::at(*line, unknown_key(key, "a test", TEST_KEYS))),
             }
         }
         let store = if changes.is_empty() {
@@ -295,7 +300,7 @@ impl<'n> File<'n> {
                     parents = Some(uids.map(|parent| self.uid_of(parent, "a parent")).collect::<Result<_, Fault>>()?);
                 }
                 "tags" => tags = Some(serde_json::Value::Object(self.members(value.map("`tags`")?)?).to_string()),
-                _ => return Err(Fault::at(*line, format!("unknown key `{key}`; an entity has {ENTITY_KEYS}"))),
+                _ => return Err(Fault::at(*line, unknown_key(key, "an entity", ENTITY_KEYS))),
             }
         }
         let uid = uid.ok_or_else(|| Fault::at(node.line, "the entity lacks `uid`"))?;
@@ -410,7 +415,7 @@ mod tests {
     fn what_is_wrong_has_a_line() {
         for (text, line, message) in [
             ("tests:\n - {\n", 2, "not valid YAML"),
-            ("testz: []\n", 1, "unknown key `testz`"),
+            ("testz: []\n", 1, "did you mean `tests`?"),
             ("namespace: N\n", 1, "there is no `tests` here"),
             ("namespace: 1\n", 1, "`namespace` must be a text, not a number"),
             ("namespace: a b\ntests: []\n", 1, "`a b` is not a namespace"),
@@ -445,7 +450,8 @@ mod tests {
                 3,
                 "`principal` must be a text, not a number",
             ),
-            ("principle: U::a", 3, "unknown key `principle`; a test has"),
+            ("principle: U::a", 3, "did you mean `principal`?"),
+            ("zzz: U::a", 3, "unknown key `zzz`; a test has"),
             ("errors: many", 3, "`errors` must be a count"),
             ("context: {a: 1.5}", 3, "Cedar's numbers are whole"),
             ("context: {a: [null]}", 3, "leave the member out"),

@@ -24,83 +24,110 @@ const MEMBERS: [&str; 4] = ["template", "id", "principal", "resource"];
 /// Members of links from data, which make a link for each entity of a type.
 const FROM_DATA: [&str; 3] = ["each", "when", "missing"];
 
+/// What a file of links has.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// Its links. Where there are problems, also those that are wrong, as far as they can be read: the engine then finds
+    /// what else is wrong with them.
+    pub links: Vec<Link>,
+    /// Every problem with its shape.
+    pub problems: Vec<Diagnostic>,
+}
+
+impl From<Diagnostic> for Read {
+    fn from(problem: Diagnostic) -> Self {
+        Self { links: Vec::new(), problems: vec![problem] }
+    }
+}
+
 /// Reads the text of a file. `stem` is what its links without an id are called after.
-///
-/// # Errors
-/// Every problem with its shape.
-pub(super) fn read(origin: &str, text: &str, stem: &str) -> Result<Vec<Link>, Vec<Diagnostic>> {
-    let document = yaml::parse(text).map_err(|error| {
-        let problem = Diagnostic::error(origin, error.message);
-        vec![Diagnostic { line: error.line, ..problem }]
-    })?;
+pub(super) fn read(origin: &str, text: &str, stem: &str) -> Read {
+    let document = match yaml::parse(text) {
+        Ok(document) => document,
+        Err(error) => return Diagnostic { line: error.line, ..Diagnostic::error(origin, error.message) }.into(),
+    };
     let Value::Array(items) = &document.value else {
         if document.value.as_object().is_some_and(serde_json::Map::is_empty) {
             let problem = Diagnostic::error(origin, "there is no link in this file");
-            return Err(vec![problem.help("write `[]` for no links, or remove the file")]);
+            return problem.help("write `[]` for no links, or remove the file").into();
         }
         let problem = Diagnostic::error(origin, format!("a file of links is a list, not {}", kind(&document.value)));
-        return Err(vec![problem.help("write one item a link: `- {template: reader, principal: 'User::\"ann\"'}`")]);
+        return problem.help("write one item a link: `- {template: reader, principal: 'User::\"ann\"'}`").into();
     };
-    let file = Reading { origin: origin.into(), stem, lines: &document.lines };
-    let (mut links, mut problems) = (Vec::with_capacity(items.len()), Vec::new());
+    let mut file = Reading { origin: origin.into(), stem, lines: &document.lines, read: Read::default() };
     for (n, item) in items.iter().enumerate() {
-        match file.link(n, item) {
-            Ok(link) => links.push(link),
-            Err(problem) => problems.push(problem),
-        }
+        file.link(n, item);
     }
-    if problems.is_empty() { Ok(links) } else { Err(problems) }
+    file.read
 }
 
 struct Reading<'a> {
     origin: Arc<str>,
     stem: &'a str,
     lines: &'a Lines,
+    read: Read,
 }
 
 impl Reading<'_> {
-    fn link(&self, n: usize, item: &Value) -> Result<Link, Diagnostic> {
-        let at = |member: Option<&str>| {
-            let path: Vec<String> = [Some(n.to_string()), member.map(str::to_owned)].into_iter().flatten().collect();
-            Some(self.lines.nearest(&path)).filter(|line| *line > 0)
-        };
-        let fail = |member: Option<&str>, message: String| Diagnostic {
-            line: at(member),
-            ..Diagnostic::error(&*self.origin, message)
-        };
+    /// The line of a link, or of its member.
+    fn line(&self, n: usize, member: Option<&str>) -> Option<usize> {
+        let path: Vec<String> = [Some(n.to_string()), member.map(str::to_owned)].into_iter().flatten().collect();
+        Some(self.lines.nearest(&path)).filter(|line| *line > 0)
+    }
+
+    fn fail(&mut self, n: usize, member: Option<&str>, message: String, help: Option<String>) {
+        let problem = Diagnostic { line: self.line(n, member), ..Diagnostic::error(&*self.origin, message) };
+        self.read.problems.push(Diagnostic { help, ..problem });
+    }
+
+    fn link(&mut self, n: usize, item: &Value) {
         let Value::Object(members) = item else {
             let message = format!("a link is a mapping of {}, not {}", MEMBERS.join(", "), kind(item));
-            return Err(fail(None, message));
+            return self.fail(n, None, message, None);
         };
-        if let Some((name, _)) = members.iter().find(|(name, _)| !MEMBERS.contains(&name.as_str())) {
-            let problem = fail(Some(name), format!("unknown member `{name}`; a link has {}", MEMBERS.join(", ")));
-            return Err(if FROM_DATA.contains(&name.as_str()) {
-                problem.help("links from data are not supported by this version: write one link for each entity")
-            } else {
-                match closest(name, MEMBERS) {
-                    Some(near) => problem.help(format!("did you mean `{near}`?")),
-                    None => problem,
+        let (mut template, mut id, mut args) = (None, None, Vec::new());
+        let mut from_data = false;
+        for (name, value) in members {
+            let known = MEMBERS.iter().find(|member| *member == name).copied();
+            // what was probably meant is looked at too
+            let meant = known.or_else(|| closest(name, MEMBERS));
+            if known.is_none() {
+                from_data |= FROM_DATA.contains(&name.as_str());
+                let help = match meant {
+                    _ if from_data => Some(ONE_EACH.to_owned()),
+                    Some(near) => Some(format!("did you mean `{near}`?")),
+                    None => None,
+                };
+                self.fail(n, Some(name), format!("unknown member `{name}`; a link has {}", MEMBERS.join(", ")), help);
+            }
+            match (meant, value) {
+                (Some("template"), Value::String(text)) if !text.is_empty() => template = Some(text.clone()),
+                (Some("id"), Value::String(text)) if !text.is_empty() => id = Some(text.clone()),
+                (Some("template" | "id"), other) => {
+                    let message = format!("`{name}` must be a policy id, not {}", kind(other));
+                    self.fail(n, Some(name), message, None);
                 }
-            });
-        }
-        let text = |name: &str| match members.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
-            Some(other) => Err(fail(Some(name), format!("`{name}` must be a policy id, not {}", kind(other)))),
-        };
-        let template_id = text("template")?.ok_or_else(|| fail(None, "the link lacks `template`".to_owned()))?;
-        let link_id = text("id")?.unwrap_or_else(|| format!("{}.{n}", self.stem));
-        let mut args = Vec::new();
-        for name in ["principal", "resource"] {
-            if let Some(value) = members.get(name) {
-                let uid = uid(value).map_err(|message| fail(Some(name), format!("`{name}`: {message}")))?;
-                args.push((format!("?{name}"), uid));
+                (Some(slot), value) => match uid(value) {
+                    Ok(uid) => args.push((format!("?{slot}"), uid)),
+                    Err(message) => self.fail(n, Some(name), format!("`{name}`: {message}"), None),
+                },
+                (None, _) => {}
             }
         }
-        let written = Some(Written { origin: Arc::clone(&self.origin), line: at(None) });
-        Ok(Link { template_id, link_id, args, written })
+        let lacks_template = !members.keys().any(|name| closest(name, MEMBERS) == Some("template"));
+        if lacks_template && !from_data {
+            self.fail(n, None, "the link lacks `template`".to_owned(), None);
+        }
+        if let Some(template_id) = template.filter(|_| !from_data) {
+            let link_id = id.unwrap_or_else(|| format!("{}.{n}", self.stem));
+            let written = Some(Written { origin: Arc::clone(&self.origin), line: self.line(n, None) });
+            self.read.links.push(Link { template_id, link_id, args, written });
+        }
     }
 }
+
+/// What to do about links from data.
+const ONE_EACH: &str = "links from data are not supported by this version: write one link for each entity";
 
 /// An entity as `Type::"id"`, from either of its writings.
 fn uid(value: &Value) -> Result<String, String> {
@@ -128,7 +155,7 @@ mod tests {
     #[test]
     fn links_are_read() {
         let text = "# who reads what\n- template: reader\n  principal: User::\"ann\"\n\n- {template: t, id: x, principal: {type: A::U, id: 'b \"'}, resource: 'F::\"\"'}\n";
-        let links = read("f", text, "a/b.links").unwrap();
+        let links = read("f", text, "a/b.links").links;
         let shown: Vec<_> = links
             .iter()
             .map(|link| {
@@ -145,7 +172,8 @@ mod tests {
             ]
         );
         for none in ["[]", "[] # none yet"] {
-            assert_eq!(read("f", none, "s").unwrap(), []);
+            let read = read("f", none, "s");
+            assert_eq!((read.links, read.problems), (vec![], vec![]));
         }
     }
 
@@ -166,9 +194,24 @@ mod tests {
             ("- template: t\n  resource: {type: A}", "f:2: `resource`: the entity lacks `id`"),
             ("- template: t\n  template: u", "duplicate"),
         ] {
-            let problems = read("f", text, "s").unwrap_err();
+            let problems = read("f", text, "s").problems;
             assert!(problems[0].to_string().contains(expected), "{text}: {}", problems[0]);
         }
-        assert_eq!(read("f", "- 1\n- 2", "s").unwrap_err().len(), 2, "all at once");
+    }
+
+    #[test]
+    fn every_problem_of_every_link_is_told() {
+        let text = "- 1\n- template: t\n  princpal: ann\n  foo: 1\n  id: 3\n- template: u\n  princpal: U::\"a\"\n";
+        let Read { links, problems } = read("f", text, "s");
+        let shown: Vec<String> = problems.iter().map(|problem| problem.to_string().replace('\n', " ")).collect();
+        assert_eq!(shown.len(), 6, "{shown:#?}");
+        for expected in
+            ["f:1: a link", "f:3: unknown member `princpal`", "f:3: `princpal`:", "f:4: unknown", "f:5: `id`"]
+        {
+            assert!(shown.iter().any(|problem| problem.starts_with(expected)), "{expected}: {shown:#?}");
+        }
+        // the engine finds what else is wrong with them
+        let ids: Vec<_> = links.iter().map(|link| (&*link.template_id, link.args.len())).collect();
+        assert_eq!(ids, [("t", 0), ("u", 1)]);
     }
 }

@@ -1,5 +1,7 @@
 //! What a file is for, by its name alone.
 
+use palisade_engine::model::near::is_near;
+
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Role {
@@ -42,6 +44,15 @@ pub(super) fn stem(inner: &str) -> &str {
         return inner.strip_suffix(&ending[".links".len()..]).unwrap_or(inner);
     }
     POLICY_ENDINGS.iter().find_map(|ending| inner.strip_suffix(ending)).unwrap_or(inner)
+}
+
+/// Whether a file that is not read as a schema was probably meant to be one: by its name or by its ending.
+pub(in crate::source) fn is_like_schema(name: &str) -> bool {
+    let ending = || name.split_once('.').is_some_and(|(_, ending)| is_near(ending, "cedarschema"));
+    role(name) != Some(Role::Schema)
+        && !is_skipped(name)
+        && !is_beside(name)
+        && (name.to_ascii_lowercase().contains("schema") || ending())
 }
 
 /// Whether a file of policies is in the JSON form, by its name.

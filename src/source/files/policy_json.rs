@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use palisade_engine::model::json::without_byte_order_mark;
+use palisade_engine::model::json::{in_words, without_byte_order_mark};
 use palisade_engine::model::request::uid_member;
-use palisade_engine::model::{Diagnostic, Link, PolicyNaming, PolicyText, Value, Written};
+use palisade_engine::model::{Diagnostic, Link, PolicyNaming, PolicyText, Value, Written, hint};
 
 /// The members of a policy set.
 const SET: [&str; 3] = ["staticPolicies", "templates", "templateLinks"];
@@ -45,7 +45,7 @@ fn not_json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
     let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);
-    Diagnostic::error(origin, format!("not JSON: {message}"))
+    Diagnostic::error(origin, format!("not JSON: {}", in_words(message)))
         .at(text, (line_start + error.column().saturating_sub(1)).min(text.len()))
         .help("policies in Cedar's own syntax are in files named `*.cedar`")
 }
@@ -80,7 +80,10 @@ impl Splitter<'_> {
                 ("templateLinks", other) => {
                     self.problem(format!("`templateLinks` must be an array, not {}", other.kind()));
                 }
-                (other, _) => self.problem(format!("unknown member `{other}`; a policy set has {}", SET.join(", "))),
+                (other, _) => {
+                    let near = hint(other, SET);
+                    self.problem(format!("unknown member `{other}`; a policy set has {}{near}", SET.join(", ")));
+                }
             }
         }
         // after all templates, wherever they stand
@@ -159,7 +162,8 @@ impl Splitter<'_> {
                 }
                 (other, _) => {
                     return Err(format!(
-                        "`{at}` has an unknown member `{other}`; a link has templateId, newId, values"
+                        "`{at}` has an unknown member `{other}`; a link has templateId, newId, values{}",
+                        hint(other, ["templateId", "newId", "values"])
                     ));
                 }
             }

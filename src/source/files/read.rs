@@ -18,7 +18,7 @@ use crate::source::files::{FileSettings, Tree, links, policy_json};
 use crate::source::{Held, Loaded};
 use palisade_engine::model::json::without_byte_order_mark;
 use palisade_engine::model::place::locate;
-use palisade_engine::model::{Bundle, Diagnostic, Document, Link, PolicyNaming, PolicyText, SchemaText};
+use palisade_engine::model::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
 const PAUSES: [Duration; 4] =
@@ -85,11 +85,14 @@ pub(super) fn differences(before: &Scan, after: &Scan) -> Vec<String> {
     origins
 }
 
-/// What of the tree can be used, where not all of it can: to report what is wrong with the rest. It has no links, which
-/// may be of templates that could not be read, and a schema only where all of it could be.
+/// What of the tree can be used, where not all of it can: to report what is wrong with the rest. It has links only where
+/// all policies could be read, since a link may be of a template that could not, and a schema only where all of it could.
 pub(super) fn rest(tree: &Tree) -> Bundle {
-    let Gathered { mut bundle, schema_is_whole, .. } = gather(&Scan::of(tree), &tree.settings);
-    bundle.links.clear();
+    let scan = Scan::of(tree);
+    let Gathered { mut bundle, schema_is_whole, policies_are_whole, .. } = gather(&scan, &tree.settings);
+    if !policies_are_whole {
+        bundle.links.clear();
+    }
     bundle.schema = bundle.schema.filter(|_| schema_is_whole);
     bundle
 }
@@ -98,6 +101,7 @@ pub(super) fn rest(tree: &Tree) -> Bundle {
 struct Gathered {
     bundle: Bundle,
     schema_is_whole: bool,
+    policies_are_whole: bool,
     problems: Vec<Diagnostic>,
     unsteady: Vec<String>,
     blank: Vec<(String, Content)>,
@@ -110,6 +114,7 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
     let mut fragments = Vec::new();
     let mut problems = scan.problems.clone();
     let mut schema_is_whole = true;
+    let mut policies_are_whole = problems.is_empty();
     let mut unsteady = Vec::new();
     let mut blank = Vec::new();
     let mut files = BTreeMap::new();
@@ -129,14 +134,15 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
                 held
             }),
             Role::Policies => text().map(|(held, text)| {
+                let before = problems.len();
                 policies(file, text, &mut bundle, &mut problems, &mut blank);
+                policies_are_whole &= problems.len() == before;
                 held
             }),
             Role::Links => text().map(|(held, text)| {
-                match links(file, &text) {
-                    Ok(found) => bundle.links.extend(found),
-                    Err(found) => problems.extend(found),
-                }
+                let read = links(file, &text);
+                bundle.links.extend(read.links);
+                problems.extend(read.problems);
                 held
             }),
             Role::Schema => text().map(|(held, text)| {
@@ -156,6 +162,7 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
             }
             Err(failure) => {
                 schema_is_whole &= file.role != Role::Schema;
+                policies_are_whole &= file.role != Role::Policies;
                 match failure {
                     Failure::Changed => unsteady.push(file.origin.clone()),
                     Failure::Unusable(problem) => problems.push(*problem),
@@ -175,7 +182,7 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
     if !fragments.is_empty() {
         bundle.schema = Some(SchemaText { fragments });
     }
-    Gathered { bundle, schema_is_whole, problems, unsteady, blank, files }
+    Gathered { bundle, schema_is_whole, policies_are_whole, problems, unsteady, blank, files }
 }
 
 fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
@@ -227,10 +234,10 @@ fn policies(
 }
 
 /// The links of a file. One that was emptied may have held a link of a forbid.
-fn links(file: &Found, text: &str) -> Result<Vec<Link>, Vec<Diagnostic>> {
+fn links(file: &Found, text: &str) -> links::Read {
     if blank::content(text) == Content::Nothing {
         let problem = Diagnostic::error(&file.origin, "this file is empty: no link is in it");
-        return Err(vec![problem.help("restore it; to do without its links remove the file, or write `[]`")]);
+        return problem.help("restore it; to do without its links remove the file, or write `[]`").into();
     }
     links::read(&file.origin, text, file.stem())
 }

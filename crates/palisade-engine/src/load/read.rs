@@ -3,6 +3,7 @@
 use crate::diagnose;
 use crate::load::array::Array;
 use crate::load::cut::{Block, Cutter};
+use crate::model::json::in_words;
 use crate::model::{Diagnostic, Document, Value};
 
 /// How much of a document is read at a time.
@@ -43,7 +44,7 @@ impl Flaw {
 
     /// The flaw of the document `origin`, without its place.
     pub(crate) fn diagnostic(self, origin: &str) -> Diagnostic {
-        let found = Diagnostic::error(origin, self.message);
+        let found = Diagnostic::error(origin, in_words(&self.message));
         match self.help {
             Some(help) => found.help(help),
             None => found,

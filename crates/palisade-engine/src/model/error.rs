@@ -1,5 +1,6 @@
 //! What can be wrong with a bundle or a request, told so that its author can mend it.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -76,6 +77,18 @@ impl Diagnostic {
     #[must_use]
     pub fn about(part: &'static str, mut found: Vec<Self>) -> Vec<Self> {
         found.iter_mut().filter(|finding| finding.part.is_empty()).for_each(|finding| finding.part = part);
+        found
+    }
+
+    /// The findings in the order of their places: file by file as they were first met, and line by line.
+    #[must_use]
+    pub fn by_place(mut found: Vec<Self>) -> Vec<Self> {
+        let mut first: HashMap<String, usize> = HashMap::new();
+        for finding in &found {
+            let next = first.len();
+            first.entry(finding.origin.clone()).or_insert(next);
+        }
+        found.sort_by_key(|finding| (first.get(&finding.origin).copied(), finding.line, finding.column));
         found
     }
 
@@ -220,6 +233,15 @@ impl RequestError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn findings_are_in_the_order_of_their_places() {
+        let at = |origin: &str, line| Diagnostic { line, ..Diagnostic::error(origin, "x") };
+        let found = [at("b", Some(7)), at("a", Some(3)), at("b", Some(4)), at("b", None), at("a", Some(1))];
+        let sorted = Diagnostic::by_place(found.to_vec());
+        let places: Vec<_> = sorted.iter().map(|found| (found.origin.as_str(), found.line)).collect();
+        assert_eq!(places, [("b", None), ("b", Some(4)), ("b", Some(7)), ("a", Some(1)), ("a", Some(3))]);
+    }
 
     #[test]
     fn a_diagnostic_reads_like_a_compilers() {

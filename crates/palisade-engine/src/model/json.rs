@@ -37,6 +37,26 @@ pub enum Value<'a> {
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
+/// What a reader of JSON says, in words of people. Its places are left as they are.
+#[must_use]
+pub fn in_words(message: &str) -> String {
+    let words = [
+        ("EOF while parsing an object", "the text ends within an object: is a `}` missing?"),
+        ("EOF while parsing a list", "the text ends within a list: is a `]` missing?"),
+        ("EOF while parsing a string", "the text ends within a string: is a `\"` missing?"),
+        ("EOF while parsing a value", "the text ends where a value is expected"),
+        ("trailing characters", "there is more text behind the end of the value"),
+        (
+            "expected value",
+            "expected a value: a string in double quotes, a number, `true`, `false`, `null`, `{` or `[`",
+        ),
+        ("expected ident", "expected `true`, `false` or `null`"),
+        ("recursion limit exceeded", "nested too deeply"),
+    ];
+    let found = words.into_iter().find_map(|(said, ours)| Some(format!("{ours}{}", message.strip_prefix(said)?)));
+    found.unwrap_or_else(|| message.to_owned())
+}
+
 impl<'a> Value<'a> {
     /// An object without members.
     #[must_use]

@@ -22,7 +22,7 @@ pub use digest::Digest;
 pub use document::{Document, Reread};
 pub use error::{Diagnostic, RequestError, Severity};
 pub use json::Value;
-pub use near::{closest, hint};
+pub use near::{closest, hint, hint_of_text};
 pub use request::{AccessRequest, Overlay, OverlayMode};
 pub use revision::{Revision, RevisionText};
 pub use text::{Member, Text};

@@ -3,30 +3,82 @@
 /// The longest word that is compared: a request may bring any word, and comparing costs the product of the lengths.
 const LONGEST: usize = 100;
 
-/// The candidate that `word` was probably meant to be, if one is near. Of several that are as near, the first in the
-/// order of their texts: the answer does not depend on the order in which they come.
+/// The candidate that `word` was probably meant to be, if one is near: the same but for case, separators or namespace; a few
+/// letters away, at most about a third of them; or begun by the word. The nearest of several, and of those that are as
+/// near the first in the order of their texts: the answer does not depend on the order in which they come.
+///
+/// Every suggestion is made here. One that is not near does harm: somebody takes it, and opens what was to be closed.
 #[must_use]
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {
         return None;
     }
-    let near = |candidate: &'a str| {
-        // a namespace that both have says nothing about whether the names are alike
-        let shared = shared_namespace(word, candidate);
-        let (word, name) = (&word[shared..], &candidate[shared..]);
-        let length = word.chars().count();
-        let allowed = (length / 3).max(1);
-        let plausible = name.chars().count().abs_diff(length) <= allowed;
-        let distance = plausible.then(|| distance(word, name))?;
-        (distance <= allowed).then_some((distance, candidate))
-    };
+    let written = Name::new(word);
+    let near = |candidate: &'a str| Some((written.steps_to(&Name::new(candidate))?, candidate));
     candidates.into_iter().filter_map(near).min().map(|(_, candidate)| candidate)
 }
 
-/// How many bytes of namespaces (`App::Sub::`) two names begin with alike.
-fn shared_namespace(a: &str, b: &str) -> usize {
-    let alike = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
-    a.as_bytes()[..alike].windows(2).rposition(|pair| pair == b"::").map_or(0, |at| at + 2)
+/// Whether `candidate` is near enough to `word` to be suggested.
+#[must_use]
+pub fn is_near(word: &str, candidate: &str) -> bool {
+    closest(word, [candidate]).is_some()
+}
+
+/// A name, ready to be compared.
+struct Name<'n> {
+    text: &'n str,
+    /// In small letters, its namespace included.
+    small: Vec<char>,
+    /// Where the last part begins in it.
+    last: usize,
+}
+
+/// The shortest word of which the rest may be guessed.
+const BEGINNING: usize = 3;
+
+impl<'n> Name<'n> {
+    fn new(text: &'n str) -> Self {
+        let (space, last) = text.rsplit_once("::").map_or((None, text), |(space, last)| (Some(space), last));
+        let small = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
+        let mut whole = space.map(small).unwrap_or_default();
+        whole.extend(space.iter().flat_map(|_| [':', ':']));
+        let start = whole.len();
+        whole.extend(small(last));
+        Self { text, small: whole, last: start }
+    }
+
+    fn last_part(&self) -> &[char] {
+        &self.small[self.last..]
+    }
+
+    /// How far away the other is, where it is near.
+    fn steps_to(&self, other: &Self) -> Option<usize> {
+        let (word, name) = (self.last_part(), other.last_part());
+        if word.is_empty() || name.is_empty() || self.text.is_empty() {
+            return None;
+        }
+        if self.small == other.small {
+            return Some(0);
+        }
+        let plain = |c: &&char| c.is_alphanumeric();
+        if word.iter().filter(plain).eq(name.iter().filter(plain)) && word.iter().any(|c| c.is_alphanumeric()) {
+            // in another namespace, or with other separators
+            return Some(1);
+        }
+        // a namespace that both have, or that was left out, says nothing about whether the names are alike
+        let bare = self.last == 0 || self.small[..self.last] == other.small[..other.last];
+        let (word, name) = if bare { (word, name) } else { (&self.small[..], &other.small[..]) };
+        let begins = word.len() >= BEGINNING && name.starts_with(word) && name.len() <= 3 * word.len();
+        let allowed = (word.len() / 3).max(1);
+        let plausible = name.len().abs_diff(word.len()) <= allowed;
+        let steps = if plausible { distance(word, name) } else { usize::MAX };
+        // of two letters one that is another leaves too little
+        let alike = word.len() > 2 || word.len() != name.len() || word.iter().all(|c| name.contains(c));
+        let by_letters = steps <= allowed && steps < word.len() && alike;
+        // behind what is a letter away: a word is mistyped more often than it is left unfinished
+        let by_beginning = begins.then(|| name.len() - word.len());
+        by_letters.then_some(steps).into_iter().chain(by_beginning).min().map(|steps| steps + 1)
+    }
 }
 
 /// The end of a message about a `word` that is not known: the one of the `known` that was probably meant, if one is near.
@@ -35,10 +87,15 @@ pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String 
     closest(word, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
+/// The same, where what is known stands in backticks in a text that people read.
+#[must_use]
+pub fn hint_of_text(word: &str, known: &str) -> String {
+    hint(word, known.split('`').skip(1).step_by(2))
+}
+
 /// How many insertions, deletions, replacements and swaps of neighbours lead from `a` to `b` (optimal string alignment: a
 /// Levenshtein distance in which a swap is one step).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+fn distance(a: &[char], b: &[char]) -> usize {
     let mut rows: [Vec<usize>; 3] = [Vec::new(), Vec::new(), (0..=b.len()).collect()];
     for i in 0..a.len() {
         // the row before the last one is not needed any more
@@ -73,6 +130,12 @@ mod tests {
             ("cache", Some("cache")),
             ("x", None),
             ("database", None),
+            ("Policies", Some("policies")),
+            ("poli-cies", Some("policies")),
+            ("pol", Some("policies")),
+            ("po", None),
+            ("publish", None),
+            ("policiesAndMore", None),
         ] {
             assert_eq!(closest(word, ["policies", "listen", "cache", "edit"]), expected, "{word}");
         }
@@ -91,6 +154,33 @@ mod tests {
             ("App::Sub::", None),
         ] {
             assert_eq!(closest(word, types), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_near_is_never_suggested() {
+        for (word, known, expected) in [
+            ("public", &["owner", "attending", "kind"][..], None),
+            ("attending", &["kind", "owner"], None),
+            ("dischrage", &["read", "discharge", "write"], Some("discharge")),
+            ("on_call", &["onCall", "name"], Some("onCall")),
+            ("ONCALL", &["onCall", "name"], Some("onCall")),
+            ("Staff", &["Hosp::Staff", "Hosp::Ward"], Some("Hosp::Staff")),
+            ("Staf", &["Hosp::Staff", "Hosp::Ward"], Some("Hosp::Staff")),
+            ("Hops::Staff", &["Hosp::Staff", "Hosp::Ward"], Some("Hosp::Staff")),
+            ("Hosp::Patent", &["Hosp::Patient", "Hosp::Ward"], Some("Hosp::Patient")),
+            ("attend", &["attending", "attendances"], Some("attending")),
+            ("x", &["n"], None),
+            ("id", &["ip"], None),
+            ("nn", &["n"], Some("n")),
+            ("ipp", &["ip"], Some("ip")),
+            ("allow", &["disallow", "deny"], None),
+            ("string", &["String", "Set"], Some("String")),
+            ("--", &["__"], None),
+            ("é", &["è"], None),
+        ] {
+            assert_eq!(closest(word, known.iter().copied()), expected, "{word}");
+            assert_eq!(closest(word, known.iter().rev().copied()), expected, "{word}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{RequestError, Uid, Value};
+use crate::model::{RequestError, Uid, Value, hint};
 
 /// One access request. It borrows from the body that it came in.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +91,11 @@ impl<'a> AccessRequest<'a> {
                     return Err(RequestError::new(
                         "unknown_member",
                         pointer(unknown),
-                        format!("unknown member `{unknown}`; a request has {}", MEMBERS.join(", ")),
+                        format!(
+                            "unknown member `{unknown}`; a request has {}{}",
+                            MEMBERS.join(", "),
+                            hint(unknown, MEMBERS.iter().copied())
+                        ),
                     ));
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Annotations, EntityUID, LinkingError, SlotId, Template};
 
 use crate::diagnose;
-use crate::model::{Diagnostic, Link, PolicyId};
+use crate::model::{Diagnostic, Link, PolicyId, hint};
 use crate::policies::{Builder, Kind, RAISE_COUNT, Site, entity_uid};
 
 /// What links need of a template: all but its condition, which may be large.
@@ -34,7 +34,9 @@ impl Linkable {
 
 impl Builder<'_, '_> {
     pub(super) fn add_link(&mut self, origin: &str, link: &Link) {
-        if let Err(problem) = self.try_link(origin, link) {
+        let mut found = Vec::new();
+        self.try_link(origin, link, &mut found);
+        for problem in found {
             let problem = match &link.written {
                 Some(place) => Diagnostic { line: place.line, ..problem.origin(&*place.origin) },
                 None => problem.origin(origin),
@@ -43,36 +45,64 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn try_link(&mut self, origin: &str, link: &Link) -> Result<(), Diagnostic> {
-        let fail = |message: String| Diagnostic::error(origin, message);
-        let (template_id, site) = self.template_of(link)?;
+    /// Adds a link, or everything that is wrong with it to `found`.
+    fn try_link(&mut self, origin: &str, link: &Link, found: &mut Vec<Diagnostic>) {
+        let mut fail = |message: String| found.push(Diagnostic::error(origin, message));
+        let values = match values(link) {
+            Ok(values) => Some(values),
+            Err(message) => {
+                fail(message);
+                None
+            }
+        };
+        for value in values.iter().flat_map(HashMap::values) {
+            if let Some(message) = self.work.validating.as_mut().and_then(|validating| validating.undeclared(value)) {
+                fail(message);
+            }
+        }
         if self.sites.contains_key(link.link_id.as_str()) {
-            return Err(fail(format!("a policy with the id `{}` exists already", link.link_id)));
+            fail(format!("a policy with the id `{}` exists already", link.link_id));
         }
         if self.sites.len() >= self.limits.max_policies {
-            return Err(fail(format!("more than {} policies and links", self.limits.max_policies)).help(RAISE_COUNT));
+            return found.push(
+                Diagnostic::error(origin, format!("more than {} policies and links", self.limits.max_policies))
+                    .help(RAISE_COUNT),
+            );
         }
-        let values = values(link).map_err(fail)?;
-        let Some(template) = self.templates.get(&template_id) else {
-            return Err(fail("expected a template, but a static policy was provided".to_owned()));
+        let (template_id, site) = match self.template_of(link) {
+            Ok(found) => found,
+            Err(_) if !self.templates_are_whole => return,
+            Err(problem) => return found.push(problem),
         };
-        Template::check_binding(&template.scope, &values).map_err(|error| fail(unable(&error)))?;
+        let Some(template) = self.templates.get(&template_id) else {
+            let message = format!("`{}` is a policy, not a template, so it cannot be linked", link.template_id);
+            let help = "a template has `?principal` or `?resource` in its scope";
+            return found.push(Diagnostic::error(origin, message).help(help));
+        };
+        let Some(values) = values else { return };
+        if let Err(error) = Template::check_binding(&template.scope, &values) {
+            return found.push(unable(origin, link, &error));
+        }
+        if !found.is_empty() {
+            return;
+        }
         let id: PolicyId = link.link_id.as_str().into();
         self.keeping.link(&template_id, &id, &values);
         if let Some(validating) = &mut self.work.validating {
-            validating.link(&template.scope, &id, &values, &site);
+            validating.link(&template.scope, &id, &values, &site, link.written.as_ref());
         }
-        if let Some(compiling) = &mut self.work.compiling {
+        if let Some(compiling) = self.work.compiling.as_mut().filter(|_| self.problems.is_empty()) {
             compiling.link(&template_id, &id, &values);
         }
         if let Some(naming) = &mut self.work.naming {
             naming.link(&template.scope, link, origin, &values);
         }
         self.reads_now |= template.reads_now;
-        let number = u32::try_from(self.links.len()).map_err(|_| fail("too many links".to_owned()))?;
+        let Ok(number) = u32::try_from(self.links.len()) else {
+            return found.push(Diagnostic::error(origin, "too many links"));
+        };
         self.sites.insert(id, Site { kind: Kind::Link(number), ..site });
         self.links.push(Link { template_id: template_id.to_string(), ..link.clone() });
-        Ok(())
     }
 
     /// The template that a link names by its policy id, or by the `@id` of a template that has a number for its id; never
@@ -82,7 +112,11 @@ impl Builder<'_, '_> {
         let mut candidates: Vec<&PolicyId> = self.aliases.get(&link.template_id).into_iter().flatten().collect();
         candidates.extend(by_id.filter(|id| !self.aliases.get(&link.template_id).is_some_and(|ids| ids.contains(id))));
         match candidates.as_slice() {
-            [] => Err(Diagnostic::error("", format!("there is no template `{}` to link", link.template_id))),
+            [] => {
+                let known = self.templates.keys().map(|id| &**id).chain(self.aliases.keys().map(String::as_str));
+                let near = hint(&link.template_id, known);
+                Err(Diagnostic::error("", format!("there is no template `{}` to link{near}", link.template_id)))
+            }
             [one] => Ok(((*one).clone(), self.sites[*one].clone())),
             several => {
                 let names: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
@@ -116,6 +150,22 @@ pub(super) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, String> 
     Ok(values)
 }
 
-fn unable(error: &LinkingError) -> String {
-    format!("unable to link template: {}", diagnose::message(error))
+fn unable(origin: &str, link: &Link, error: &LinkingError) -> Diagnostic {
+    let LinkingError::ArityError { unbound_values, extra_values } = error else {
+        return Diagnostic::error(origin, format!("this cannot be linked: {}", diagnose::message(error)));
+    };
+    let slots = |slots: &[SlotId]| {
+        let mut names: Vec<String> = slots.iter().map(|slot| format!("`{slot}`")).collect();
+        names.sort_unstable();
+        names.join(" and ")
+    };
+    let template = &link.template_id;
+    let (message, help) = match (unbound_values.as_slice(), extra_values.as_slice()) {
+        (unbound @ [_, ..], _) => (
+            format!("the link lacks {} of the template `{template}`", slots(unbound)),
+            "say which entity it stands for",
+        ),
+        (_, extra) => (format!("the template `{template}` has no slot {}", slots(extra)), "leave it out of the link"),
+    };
+    Diagnostic::error(origin, message).help(help)
 }

@@ -1,38 +1,53 @@
 //! Where the faults of a schema are: in which of its files, and all that can be found at once.
 
+use std::collections::HashSet;
+
 use cedar_policy::{CedarSchemaError, SchemaFragment};
 use cedar_policy_core::parser::Loc;
 
-use crate::diagnose;
-use crate::guard;
-use crate::model::Diagnostic;
+use crate::diagnose::{self, syntax};
+use crate::guard::{self, Grammar};
 use crate::model::json::without_byte_order_mark;
+use crate::model::{Diagnostic, Uid, Value, closest};
 use crate::policies::MAX_PROBLEMS;
 
 /// How many declarations are parsed by themselves after the text as a whole could not be: each takes a parser.
 const MAX_DECLARATIONS: usize = 1_000;
 
 /// What is wrong with the syntax of a text in Cedar's form. Cedar stops at the first error, so each declaration is
-/// parsed again by itself.
+/// parsed again by itself; and where one has no `;`, what stands behind it too.
 pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec<Diagnostic> {
-    let whole = diagnose::located(origin, text, error);
     if !matches!(error, CedarSchemaError::Parse(_)) {
-        return whole;
+        return diagnose::located(origin, text, error);
     }
-    let mut found = Vec::new();
-    for declaration in guard::declarations(text).into_iter().take(MAX_DECLARATIONS) {
-        let (start, part) = (declaration.start, text.get(declaration).unwrap_or_default());
-        if let Err(error @ CedarSchemaError::Parse(_)) = SchemaFragment::from_cedarschema_str(part).map(drop) {
-            found.push(diagnose::one_within(origin, text, start, &error));
-        }
-        if found.len() >= MAX_PROBLEMS {
-            break;
+    let told = |start: usize, error: &dyn miette::Diagnostic| {
+        let at = diagnose::offset(error).map(|offset| start + offset);
+        (at, syntax::told(Grammar::Schema, text, start, at, diagnose::one_within(origin, text, start, error)))
+    };
+    let (mut found, mut parsed) = (Vec::new(), 0);
+    for declaration in guard::declarations(text) {
+        let mut start = declaration.start;
+        while parsed < MAX_DECLARATIONS && found.len() < MAX_PROBLEMS {
+            parsed += 1;
+            let part = text.get(start..declaration.end).unwrap_or_default();
+            let Err(error @ CedarSchemaError::Parse(_)) = SchemaFragment::from_cedarschema_str(part).map(drop) else {
+                break;
+            };
+            let (at, problem) = told(start, &error);
+            found.push(problem);
+            match at.and_then(|at| syntax::next_statement(Grammar::Schema, text, start, at)) {
+                Some(next) => start = next,
+                None => break,
+            }
         }
     }
+    let error: &dyn miette::Diagnostic = error;
+    let related = error.related().into_iter().flatten();
     // between declarations, such as a namespace that is not closed
     let at = |problem: &Diagnostic| (problem.line, problem.column);
-    let unseen = |problem: &Diagnostic| found.iter().all(|other| at(other) != at(problem));
-    let more: Vec<Diagnostic> = whole.into_iter().filter(unseen).collect();
+    let whole =
+        std::iter::once(told(0, error).1).chain(related.map(|error| told(0, error).1));
+    let more: Vec<Diagnostic> = whole.filter(|problem| found.iter().all(|other| at(other) != at(problem))).collect();
     found.extend(more);
     found.sort_by_key(at);
     found
@@ -57,23 +72,92 @@ pub(super) fn of_json(origin: &str, text: &str, error: &dyn miette::Diagnostic) 
 /// What is wrong with all fragments together. The error says in which text it is, or at least which name it is about.
 pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
     let problem = one(fragments, error);
-    if let Some(names) = problem.message.strip_prefix(UNRESOLVED) {
+    let names = [UNRESOLVED, UNRESOLVED_ONE].into_iter().find_map(|prefix| problem.message.strip_prefix(prefix));
+    if let Some(names) = names {
+        let declared = declared_names(fragments, &TYPES);
+        let mut told = HashSet::new();
+        let each = names.split(", ").map(|name| name.trim_matches('`')).filter(|name| told.insert((*name).to_owned()));
         // Cedar has a place for the first alone
-        let rest = names.split(", ").skip(1).map(|name| {
-            let message = format!("failed to resolve type: {name}");
-            let help = format!("`{name}` has not been declared as a common or entity type");
-            at_name(fragments, Diagnostic::error("schema", message).help(help))
+        let each = each.enumerate().map(|(n, name)| {
+            let message = format!("there is no type `{name}`");
+            let found = Diagnostic { message, help: Some(type_help(name, &declared)), ..problem.clone() };
+            if n == 0 && found.line.is_some() {
+                found
+            } else {
+                at_name(fragments, Diagnostic { line: None, column: None, excerpt: None, ..found })
+            }
         });
-        let first = names.split(", ").next().unwrap_or_default();
-        let first = Diagnostic { message: format!("failed to resolve type: {first}"), ..problem.clone() };
-        return std::iter::once(first).chain(rest).take(MAX_PROBLEMS).collect();
+        return each.take(MAX_PROBLEMS).collect();
     }
     let related = error.related().into_iter().flatten().map(|error| one(fragments, error));
-    std::iter::once(problem).chain(related).collect()
+    let mut found: Vec<Diagnostic> = std::iter::once(problem).chain(related).collect();
+    for problem in &mut found {
+        if let Some(name) = problem.message.strip_prefix("undeclared action: ") {
+            let declared = declared_names(fragments, &ACTIONS);
+            let bare = Uid::parse(name).map_or_else(|_| name.to_owned(), |uid| uid.id.into_owned());
+            if let Some(near) = closest(&bare, declared.iter().map(String::as_str)) {
+                problem.help = Some(format!("did you mean `{near}`?"));
+            }
+        }
+    }
+    found
 }
 
 /// How Cedar begins to list the types that it does not find.
 const UNRESOLVED: &str = "failed to resolve types: ";
+const UNRESOLVED_ONE: &str = "failed to resolve type: ";
+
+/// The types that every schema has, and how other languages call them.
+const BUILT_IN: [(&str, &[&str]); 7] = [
+    ("String", &["str", "text", "varchar", "char"]),
+    ("Bool", &["boolean"]),
+    ("Long", &["int", "integer", "number", "i64", "int64", "bigint"]),
+    ("ipaddr", &["ip", "inet", "ipaddress"]),
+    ("decimal", &["float", "double", "real", "numeric"]),
+    ("datetime", &["date", "time", "timestamp", "instant"]),
+    ("duration", &["interval", "timedelta"]),
+];
+
+/// What to do about a type that is not declared.
+fn type_help(name: &str, declared: &[String]) -> String {
+    let small = name.to_ascii_lowercase();
+    let meant = BUILT_IN.iter().find(|(_, others)| others.contains(&small.as_str())).map(|(own, _)| *own);
+    let known = || BUILT_IN.iter().map(|(own, _)| *own).chain(declared.iter().map(String::as_str));
+    // declarations have no namespace in their names
+    let (space, bare) = name.rsplit_once("::").map_or(("", name), |(space, bare)| (space, bare));
+    match meant.or_else(|| closest(bare, known())) {
+        Some(near) if space.is_empty() || near == bare => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{space}::{near}`?"),
+        None if matches!(name, "Set" | "Record") => "write `Set<String>` for a set, and `{ name: String }` for a record".to_owned(),
+        None => "declare it as `entity` or `type`; built in are `String`, `Bool`, `Long`, `Set<...>`, `ipaddr`, `decimal`, `datetime` and `duration`".to_owned(),
+    }
+}
+
+/// The names that stand behind the words of declarations, in either form: good enough to suggest one.
+fn declared_names(fragments: &[(String, String)], kinds: &[&str]) -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, text) in fragments {
+        if let Ok(value) = Value::parse(without_byte_order_mark(text).as_bytes()) {
+            let spaces = value.as_object().unwrap_or_default().iter();
+            let found = spaces.flat_map(|(_, space)| kinds.iter().filter_map(|kind| space.get(kind)?.as_object()));
+            names.extend(found.flatten().map(|(name, _)| name.to_string()));
+            continue;
+        }
+        for span in guard::declarations(text) {
+            let head = text.get(span).unwrap_or_default().split(['{', '=', '[', ';']).next().unwrap_or_default();
+            let mut words = head.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+            if words.by_ref().any(|word| kinds.contains(&word)) {
+                let listed = words.take_while(|word| !matches!(*word, "in" | "appliesTo" | "tags" | "enum"));
+                names.extend(listed.map(str::to_owned));
+            }
+        }
+    }
+    names
+}
+
+/// What declares a type, and what an action, in both forms.
+const TYPES: [&str; 4] = ["entity", "type", "entityTypes", "commonTypes"];
+const ACTIONS: [&str; 2] = ["action", "actions"];
 
 fn one(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Diagnostic {
     let texts = || fragments.iter().map(|(origin, text)| (origin.as_str(), without_byte_order_mark(text)));
@@ -157,10 +241,48 @@ mod tests {
     }
 
     #[test]
+    fn an_error_does_not_hide_what_stands_behind_it() {
+        let text =
+            "namespace N {\nentity A\nentity B;\nentity C {}\nacton see appliesTo { principal: A, resource: B };\n}\n";
+        let found = faults(&[text]);
+        let lines: Vec<&str> = found.iter().filter_map(|line| line.split(':').nth(1)).collect();
+        assert_eq!(lines, ["3", "5", "5"], "{found:#?}");
+    }
+
+    #[test]
+    fn a_type_that_is_not_there_has_one_that_is_near() {
+        for (ty, expected) in [
+            ("string", "did you mean `String`?"),
+            ("Strng", "did you mean `String`?"),
+            ("bool", "did you mean `Bool`?"),
+            ("int", "did you mean `Long`?"),
+            ("ip", "did you mean `ipaddr`?"),
+            ("DateTime", "did you mean `datetime`?"),
+            ("Userr", "did you mean `User`?"),
+            ("N::Userr", "did you mean `N::User`?"),
+            ("Set", "write `Set<String>`"),
+            ("Zebra", "declare it as `entity` or `type`"),
+        ] {
+            let text = format!(
+                "namespace N {{ entity User; entity Doc {{ a: {ty}, b: {ty} }}; action seen appliesTo {{ principal: User, resource: Doc }}; }}"
+            );
+            let texts = SchemaText { fragments: vec![("s".to_owned(), text)] };
+            let found = SchemaModel::build(&texts, &Limits::default()).err().unwrap_or_default();
+            assert!(
+                matches!(&found[..], [one] if one.help.as_deref().unwrap_or_default().contains(expected)),
+                "{ty}: {found:#?}"
+            );
+        }
+        let found =
+            faults(&["entity User;\naction read, see in [raed] appliesTo { principal: User, resource: User };"]);
+        assert!(matches!(&found[..], [one] if one.starts_with("s0:2: undeclared action")), "{found:#?}");
+    }
+
+    #[test]
     fn faults_of_several_texts_name_the_text_and_the_line() {
         let users = "// User\nentity User;\n";
         for (second, expected) in [
-            ("entity Doc {\n  owner: Userr };\n", "s1:2: failed to resolve type: Userr"),
+            ("entity Doc {\n  owner: Userr };\n", "s1:2: there is no type `Userr`"),
             ("entity Doc;\nentity User;\n", "s0:2: duplicate entity type `User`"),
             (
                 "action see in [\n raed] appliesTo { principal: User, resource: User };\n",
@@ -169,7 +291,7 @@ mod tests {
             ("type A = B;\n\ntype B = A;\n", "s1:"),
             (
                 "{\"\": {\"entityTypes\": {\"Doc\": {\n\"memberOfTypes\": [\"Usr\"]}}, \"actions\": {}}}",
-                "s1:2: failed to resolve type: Usr",
+                "s1:2: there is no type `Usr`",
             ),
         ] {
             let found = faults(&[users, second]);
@@ -197,7 +319,7 @@ mod tests {
         let first = "entity User;\nentity Doc { owner: Userr };\n";
         let second = "action see appliesTo {\n principal: User,\n resource: Docc };\n";
         let found = faults(&[first, second]);
-        let expected = ["s0:2: failed to resolve type: Userr", "s1:3: failed to resolve type: Docc"];
+        let expected = ["s0:2: there is no type `Userr`", "s1:3: there is no type `Docc`"];
         assert_eq!(found, expected);
     }
 }

@@ -144,7 +144,7 @@ fn problems_of_a_large_file_are_placed_as_those_of_a_small_one() {
     assert_eq!((line, column), (far + 1, Some(1)));
     assert!(message.ends_with("x.json:8"), "{message}");
     let (line, column, message) = told(&texts[1][1]);
-    assert_eq!((line, column, message.as_str()), (far + 1, Some(10), "expected ident"));
+    assert_eq!((line, column, message.as_str()), (far + 1, Some(10), "expected `true`, `false` or `null`"));
 }
 
 #[test]
