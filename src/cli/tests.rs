@@ -136,7 +136,7 @@ fn check_shows_where_the_policies_are_that_decided_and_what_their_authors_say() 
     for line in [
         format!("  own  {root}/policies/q.cedar:2\n    @rows: 7\n    @why: owners view\n"),
         format!(
-            "  of-a  {root}/policies/q.links.yaml:2\n    link of the template q.1  {root}/policies/q.cedar:7\n    @why: linked\n"
+            "  of-a  {root}/policies/q.links.yaml:2\n    link of the template q.1  {root}/policies/q.cedar:8\n    @why: linked\n"
         ),
     ] {
         assert!(ran.out.contains(&line), "{line}\n{}{}", ran.out, ran.err);

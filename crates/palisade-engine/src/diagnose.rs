@@ -39,6 +39,13 @@ pub(super) fn offset(error: &dyn miette::Diagnostic) -> Option<usize> {
     error.labels()?.next().map(|label| label.offset())
 }
 
+/// What Cedar says of its own work before it says what is wrong.
+const READERS: [&str; 3] = [
+    "error during entity deserialization: ",
+    "error during context deserialization: ",
+    "error during entities deserialization: ",
+];
+
 /// The error and what caused it, in one line.
 pub(super) fn message(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -52,7 +59,7 @@ pub(super) fn message(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    READERS.iter().fold(text, |text, said| text.replace(said, ""))
 }
 
 /// What is wrong with text that is not JSON, and at which byte.
@@ -61,12 +68,12 @@ pub(super) fn json_place(text: &[u8], error: &serde_json::Error) -> (String, usi
     let line_start = std::iter::once(0).chain(lines).nth(error.line().saturating_sub(1)).unwrap_or(text.len());
     let message = error.to_string();
     // the place is told apart, and in characters
-    let message = in_words(message.split(" at line ").next().unwrap_or(&message));
+    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
     (message, (line_start + error.column().saturating_sub(1)).min(text.len()))
 }
 
 /// A diagnostic for text that is not JSON.
 pub(super) fn json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
     let (message, at) = json_place(text.as_bytes(), error);
-    Diagnostic::error(origin, message).at(text, at)
+    Diagnostic::error(origin, in_words(&message)).at(text, at)
 }

@@ -429,7 +429,7 @@ mod tests {
             let misfit = entity(&Value::parse(text.as_bytes()).unwrap(), None).unwrap();
             assert!(misfit.message.contains(expected), "{text}: {}", misfit.message);
         }
-        let fine = r#"{"attrs": {"a": [1, {"__entity": {"type": "A", "id": "b"}}]}, "tags": {"t": "x"}}"#;
+        let fine = r#"{"uid": {"type": "A", "id": "a"}, "parents": [], "attrs": {"a": [1, {"__entity": {"type": "A", "id": "b"}}]}, "tags": {"t": "x"}}"#;
         assert_eq!(entity(&Value::parse(fine.as_bytes()).unwrap(), None), None);
     }
 

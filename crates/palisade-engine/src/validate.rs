@@ -66,6 +66,6 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
             }
         }
     }
-    let (errors, warnings) = (Diagnostic::by_place(errors), Diagnostic::by_place(warnings));
+    let errors = Diagnostic::by_place(errors);
     Verdict { valid: errors.is_empty(), errors, warnings }
 }

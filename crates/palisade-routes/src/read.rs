@@ -14,6 +14,7 @@ use crate::raw::{RawCredential, RawDefaults, RawFile, RawRoute};
 use crate::route::Credential;
 use crate::service::Service;
 use palisade_engine::model::Diagnostic;
+use palisade_engine::model::near::hint_of_reader;
 use palisade_engine::model::uid::is_type_name;
 use palisade_text::{Place, json, located, yaml};
 
@@ -135,7 +136,8 @@ pub(super) fn typed<T: DeserializeOwned>(value: Value, place: &Place, findings: 
             {
                 steps.push(unknown.to_owned());
             }
-            let message = inner.replace("unknown field", "unknown key").replace("expected one of", "there are");
+            let near = hint_of_reader(&inner);
+            let message = inner.replace("unknown field", "unknown key").replace("expected one of", "there are") + &near;
             let shown = steps.join(".");
             let message = if shown.is_empty() || message.contains(&format!("`{shown}`")) {
                 message

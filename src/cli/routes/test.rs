@@ -12,6 +12,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::routes::Ready;
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::{Terminal, Tone, toned};
+use palisade_engine::model::near::hint_of_reader;
 use palisade_engine::model::{Uid, Value};
 use palisade_routes::{Body, Identity, Outcome, Peer, RequestFacts, show_check};
 
@@ -77,7 +78,13 @@ pub(super) fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
         let file: TestFile = match serde_saphyr::from_str(&text) {
             Ok(file) => file,
             Err(error) => {
-                writeln!(terminal.out, "{name}: {error}")?;
+                // a reader shows the lines as well, so what it says comes first
+                let said = error.to_string();
+                let (first, rest) = said.split_once('\n').unwrap_or((&said, ""));
+                writeln!(terminal.out, "{name}: {first}{}", hint_of_reader(first))?;
+                if !rest.is_empty() {
+                    writeln!(terminal.out, "{rest}")?;
+                }
                 failed += 1;
                 continue;
             }

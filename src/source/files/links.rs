@@ -27,8 +27,8 @@ const FROM_DATA: [&str; 3] = ["each", "when", "missing"];
 /// What a file of links has.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    /// Its links. Where there are problems, also those that are wrong, as far as they can be read: the engine then finds
-    /// what else is wrong with them.
+    /// Its links. Where there are problems, also those with a wrong member, if all entities in them can be read: the engine
+    /// then finds what else is wrong with them.
     pub links: Vec<Link>,
     /// Every problem with its shape.
     pub problems: Vec<Diagnostic>,
@@ -86,7 +86,7 @@ impl Reading<'_> {
             return self.fail(n, None, message, None);
         };
         let (mut template, mut id, mut args) = (None, None, Vec::new());
-        let mut from_data = false;
+        let (mut from_data, mut whole) = (false, true);
         for (name, value) in members {
             let known = MEMBERS.iter().find(|member| *member == name).copied();
             // what was probably meant is looked at too
@@ -109,7 +109,10 @@ impl Reading<'_> {
                 }
                 (Some(slot), value) => match uid(value) {
                     Ok(uid) => args.push((format!("?{slot}"), uid)),
-                    Err(message) => self.fail(n, Some(name), format!("`{name}`: {message}"), None),
+                    Err(message) => {
+                        whole = false;
+                        self.fail(n, Some(name), format!("`{name}`: {message}"), None);
+                    }
                 },
                 (None, _) => {}
             }
@@ -118,7 +121,7 @@ impl Reading<'_> {
         if lacks_template && !from_data {
             self.fail(n, None, "the link lacks `template`".to_owned(), None);
         }
-        if let Some(template_id) = template.filter(|_| !from_data) {
+        if let Some(template_id) = template.filter(|_| whole && !from_data) {
             let link_id = id.unwrap_or_else(|| format!("{}.{n}", self.stem));
             let written = Some(Written { origin: Arc::clone(&self.origin), line: self.line(n, None) });
             self.read.links.push(Link { template_id, link_id, args, written });
@@ -212,6 +215,6 @@ mod tests {
         }
         // the engine finds what else is wrong with them
         let ids: Vec<_> = links.iter().map(|link| (&*link.template_id, link.args.len())).collect();
-        assert_eq!(ids, [("t", 0), ("u", 1)]);
+        assert_eq!(ids, [("u", 1)]);
     }
 }

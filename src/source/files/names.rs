@@ -49,10 +49,13 @@ pub(super) fn stem(inner: &str) -> &str {
 /// Whether a file that is not read as a schema was probably meant to be one: by its name or by its ending.
 pub(in crate::source) fn is_like_schema(name: &str) -> bool {
     let ending = || name.split_once('.').is_some_and(|(_, ending)| is_near(ending, "cedarschema"));
-    role(name) != Some(Role::Schema)
-        && !is_skipped(name)
-        && !is_beside(name)
-        && (name.to_ascii_lowercase().contains("schema") || ending())
+    match role(name) {
+        // what may be entities elsewhere is nothing beside the policies
+        Some(Role::Entities) => name.to_ascii_lowercase().contains("schema"),
+        Some(_) => false,
+        None if is_skipped(name) || is_beside(name) => false,
+        None => name.to_ascii_lowercase().contains("schema") || ending(),
+    }
 }
 
 /// Whether a file of policies is in the JSON form, by its name.

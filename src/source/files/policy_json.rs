@@ -253,7 +253,7 @@ mod tests {
             ("[]".to_owned(), "not a policy or a policy set"),
             ("{".to_owned(), "f:1:1: not JSON"),
             (r#"{"effect":"permit","effect":"forbid"}"#.to_owned(), "duplicate key"),
-            ("[".repeat(200), "not JSON: recursion limit"),
+            ("[".repeat(200), "not JSON: nested too deeply"),
             (r#"{"staticPolicies":{}}"#.to_owned(), "there is no policy"),
             (r#"{"staticPolicies":[]}"#.to_owned(), "must be an object"),
             (r#"{"staticPolicies":{},"policies":{}}"#.to_owned(), "unknown member `policies`"),

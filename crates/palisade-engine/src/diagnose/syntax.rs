@@ -105,13 +105,38 @@ fn is_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
+/// Whether a declaration of a schema seems to begin at a place.
+pub(crate) fn begins_declaration(text: &str, at: usize) -> bool {
+    let here = Here { text, at };
+    here.rest().starts_with('@') || closest(here.word(), DECLARATIONS).is_some()
+}
+
 /// How many brackets are open at the end of a text, strings and comments aside.
-fn depth(text: &str) -> i64 {
-    let (mut depth, mut chars) = (0, text.chars().peekable());
+pub(crate) fn depth(text: &str) -> i64 {
+    let mut depth = 0;
+    brackets(text, |bracket| depth += if matches!(bracket, '(' | '{' | '[') { 1 } else { -1 });
+    depth
+}
+
+/// The bracket that was opened last and is open at the end of a text.
+fn innermost(text: &str) -> Option<char> {
+    let mut open = Vec::new();
+    brackets(text, |bracket| {
+        if matches!(bracket, '(' | '{' | '[') {
+            open.push(bracket);
+        } else {
+            open.pop();
+        }
+    });
+    open.last().copied()
+}
+
+/// Shows each bracket of a text, strings and comments aside.
+fn brackets(text: &str, mut show: impl FnMut(char)) {
+    let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '(' | '{' | '[' => depth += 1,
-            ')' | '}' | ']' => depth -= 1,
+            '(' | '{' | '[' | ')' | '}' | ']' => show(c),
             '/' if chars.peek() == Some(&'/') => {
                 chars.by_ref().find(|c| *c == '\n');
             }
@@ -127,7 +152,6 @@ fn depth(text: &str) -> i64 {
             _ => {}
         }
     }
-    depth
 }
 
 fn help(grammar: Grammar, text: &str, start: usize, at: Option<usize>, message: &str) -> Option<String> {
@@ -142,6 +166,16 @@ fn help(grammar: Grammar, text: &str, start: usize, at: Option<usize>, message: 
         return Some(help);
     }
     let open = depth(text.get(start..at)?);
+    let inner = innermost(text.get(start..at)?);
+    match (here.rest().chars().next(), inner) {
+        (Some('}'), Some('(' | '['))
+        | (Some(')'), Some('{' | '['))
+        | (Some(']'), Some('{' | '('))
+        | (Some(';'), Some(_)) => {
+            return inner.map(|inner| format!("a `{inner}` before this is not closed"));
+        }
+        _ => {}
+    }
     let what = if grammar == Grammar::Policies { "policy" } else { "declaration" };
     if !message.starts_with("unexpected end") {
         return None;
@@ -167,7 +201,7 @@ fn of_message(message: &str) -> Option<String> {
             "toLowerCase" | "toUpperCase" | "lower" | "upper" | "trim" => {
                 "Cedar changes no strings: store the form that is compared".to_owned()
             }
-            "size" | "length" | "count" => "Cedar counts nothing: `isEmpty()` tells whether a set is empty".to_owned(),
+            "size" | "length" | "count" => "Cedar counts nothing: `isEmpty()` says whether a set is empty".to_owned(),
             _ => meant(name, &METHODS).map_or_else(
                 || {
                     "sets have `contains`, `containsAll`, `containsAny` and `isEmpty`, entities `hasTag` and `getTag`"
@@ -218,6 +252,10 @@ fn of_message(message: &str) -> Option<String> {
         };
         let meant = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
         return Some(format!("{meant}a condition is `when {{ ... }}` or `unless {{ ... }}`"));
+    }
+    if let Some(quoted) = after("right hand side of an `is` expression must be an entity type name, but got `\"") {
+        let ty = quoted.trim_end_matches(['`', '"']);
+        return Some(format!("the name of a type stands without quotes: `is {ty}`"));
     }
     if let Some(name) = after("invalid string literal: ") {
         return Some(format!("write `[\"{name}\"]`: the name of a member is a string"));
@@ -351,6 +389,8 @@ mod tests {
             ("permit (a) when { a && };", "};", "an expression is missing"),
             ("permit (a) when { if a then b };", "};", "else"),
             ("permit (a) # why", "#", "`//`"),
+            ("permit (a) when { (a };", "};", "a `(` before this is not closed"),
+            ("permit (a) when { a ;", ";", "a `{` before this is not closed"),
             ("permit (a == B:\"c\");", ":", "two colons"),
         ] {
             let at = text.rfind(stop).unwrap();

@@ -80,7 +80,8 @@ impl Diagnostic {
         found
     }
 
-    /// The findings in the order of their places: file by file as they were first met, and line by line.
+    /// The findings in the order of their places: file by file as they were first met, and line by line. What has no line
+    /// comes last in its file.
     #[must_use]
     pub fn by_place(mut found: Vec<Self>) -> Vec<Self> {
         let mut first: HashMap<String, usize> = HashMap::new();
@@ -88,7 +89,9 @@ impl Diagnostic {
             let next = first.len();
             first.entry(finding.origin.clone()).or_insert(next);
         }
-        found.sort_by_key(|finding| (first.get(&finding.origin).copied(), finding.line, finding.column));
+        found.sort_by_key(|finding| {
+            (first.get(&finding.origin).copied(), finding.line.is_none(), finding.line, finding.column)
+        });
         found
     }
 
@@ -240,7 +243,7 @@ mod tests {
         let found = [at("b", Some(7)), at("a", Some(3)), at("b", Some(4)), at("b", None), at("a", Some(1))];
         let sorted = Diagnostic::by_place(found.to_vec());
         let places: Vec<_> = sorted.iter().map(|found| (found.origin.as_str(), found.line)).collect();
-        assert_eq!(places, [("b", None), ("b", Some(4)), ("b", Some(7)), ("a", Some(1)), ("a", Some(3))]);
+        assert_eq!(places, [("b", Some(4)), ("b", Some(7)), ("b", None), ("a", Some(1)), ("a", Some(3))]);
     }
 
     #[test]

@@ -61,7 +61,8 @@ impl<'n> Name<'n> {
             return Some(0);
         }
         let plain = |c: &&char| c.is_alphanumeric();
-        if word.iter().filter(plain).eq(name.iter().filter(plain)) && word.iter().any(|c| c.is_alphanumeric()) {
+        let same = |a: &[char], b: &[char]| a.iter().filter(plain).eq(b.iter().filter(plain));
+        if word.iter().any(|c| c.is_alphanumeric()) && (same(word, name) || same(&self.small, &other.small)) {
             // in another namespace, or with other separators
             return Some(1);
         }
@@ -91,6 +92,14 @@ pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String 
 #[must_use]
 pub fn hint_of_text(word: &str, known: &str) -> String {
     hint(word, known.split('`').skip(1).step_by(2))
+}
+
+/// The end of a message of a reader about a name that it does not know: ``unknown field `a`, expected one of `b`, `c` ``.
+#[must_use]
+pub fn hint_of_reader(message: &str) -> String {
+    let parts = ["unknown field `", "unknown variant `"].into_iter().find_map(|begin| message.split_once(begin));
+    let unknown = parts.and_then(|(_, rest)| rest.split_once('`'));
+    unknown.map(|(unknown, known)| hint_of_text(unknown, known)).unwrap_or_default()
 }
 
 /// How many insertions, deletions, replacements and swaps of neighbours lead from `a` to `b` (optimal string alignment: a
@@ -166,6 +175,7 @@ mod tests {
             ("on_call", &["onCall", "name"], Some("onCall")),
             ("ONCALL", &["onCall", "name"], Some("onCall")),
             ("Staff", &["Hosp::Staff", "Hosp::Ward"], Some("Hosp::Staff")),
+            ("Hosp Ward", &["Hosp::Staff", "Hosp::Ward"], Some("Hosp::Ward")),
             ("Staf", &["Hosp::Staff", "Hosp::Ward"], Some("Hosp::Staff")),
             ("Hops::Staff", &["Hosp::Staff", "Hosp::Ward"], Some("Hosp::Staff")),
             ("Hosp::Patent", &["Hosp::Patient", "Hosp::Ward"], Some("Hosp::Patient")),
@@ -181,6 +191,18 @@ mod tests {
         ] {
             assert_eq!(closest(word, known.iter().copied()), expected, "{word}");
             assert_eq!(closest(word, known.iter().rev().copied()), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_a_reader_lists_is_suggested() {
+        for (message, expected) in [
+            ("unknown field `expct`, expected one of `request`, `expect`", "; did you mean `expect`?"),
+            ("unknown variant `alow`, expected `allow` or `deny`", "; did you mean `allow`?"),
+            ("unknown field `zzz`, expected `a`", ""),
+            ("missing field `a`", ""),
+        ] {
+            assert_eq!(hint_of_reader(message), expected, "{message}");
         }
     }
 

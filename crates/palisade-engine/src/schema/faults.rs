@@ -7,7 +7,8 @@ use cedar_policy_core::parser::Loc;
 
 use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar};
-use crate::model::json::without_byte_order_mark;
+use crate::model::json::{in_words, without_byte_order_mark};
+use crate::model::near::hint_of_reader;
 use crate::model::{Diagnostic, Uid, Value, closest};
 use crate::policies::MAX_PROBLEMS;
 
@@ -24,9 +25,16 @@ pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec
         let at = diagnose::offset(error).map(|offset| start + offset);
         (at, syntax::told(Grammar::Schema, text, start, at, diagnose::one_within(origin, text, start, error)))
     };
-    let (mut found, mut parsed) = (Vec::new(), 0);
+    let (mut found, mut parsed, mut open) = (Vec::new(), 0, 0);
     for declaration in guard::declarations(text) {
         let mut start = declaration.start;
+        let left = syntax::depth(text.get(declaration.clone()).unwrap_or_default());
+        if open > 0 && !syntax::begins_declaration(text, start) {
+            // members that a `;` separates: that was said at the first
+            open += left;
+            continue;
+        }
+        open = left;
         while parsed < MAX_DECLARATIONS && found.len() < MAX_PROBLEMS {
             parsed += 1;
             let part = text.get(start..declaration.end).unwrap_or_default();
@@ -45,18 +53,34 @@ pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec
     let related = error.related().into_iter().flatten();
     // between declarations, such as a namespace that is not closed
     let at = |problem: &Diagnostic| (problem.line, problem.column);
-    let whole =
-        std::iter::once(told(0, error).1).chain(related.map(|error| told(0, error).1));
+    let whole = std::iter::once(told(0, error).1).chain(related.map(|error| told(0, error).1));
     let more: Vec<Diagnostic> = whole.filter(|problem| found.iter().all(|other| at(other) != at(problem))).collect();
     found.extend(more);
     found.sort_by_key(at);
     found
 }
 
+/// Words of the reader of the JSON form, and what people call these things.
+const READERS: [(&str, &str); 8] = [
+    ("unknown field `", "unknown member `"),
+    ("missing field `", "there is no `"),
+    ("expected one of", "there are"),
+    ("invalid type: sequence", "found a list"),
+    ("invalid type: map", "found an object"),
+    ("invalid type: ", "found "),
+    ("expected a map", "expected an object"),
+    ("expected a sequence", "expected a list"),
+];
+
 /// What is wrong with a text in the JSON form. The place is at the end of the message.
 pub(super) fn of_json(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
     let mut found = diagnose::located(origin, text, error);
     for problem in &mut found {
+        if let Some(near) = hint_of_reader(&problem.message).strip_prefix("; ") {
+            problem.help = Some(near.to_owned());
+        }
+        problem.message =
+            in_words(&READERS.iter().fold(problem.message.clone(), |text, (said, ours)| text.replace(said, ours)));
         let Some((message, place)) = problem.message.rsplit_once(" at line ") else { continue };
         let Some((line, column)) = place.split_once(" column ") else { continue };
         if let (Ok(line), Ok(column)) = (line.parse::<usize>(), column.parse::<usize>()) {
@@ -236,6 +260,9 @@ mod tests {
         let found = faults(&[text]);
         let lines: Vec<&str> = found.iter().filter_map(|line| line.split(':').nth(1)).collect();
         assert_eq!(lines, ["1", "4", "6", "8"], "{found:#?}");
+        let members = faults(&["entity A {\n a: Long;\n b: Long;\n c: Long\n};\nentty B;\n"]);
+        let lines: Vec<&str> = members.iter().filter_map(|line| line.split(':').nth(1)).collect();
+        assert_eq!(lines, ["2", "6"], "{members:#?}");
         let open = faults(&["namespace N {\nentity A;\n"]);
         assert!(matches!(&open[..], [one] if one.contains("unexpected end")), "{open:#?}");
     }
@@ -304,9 +331,9 @@ mod tests {
         for (text, expected) in [
             (
                 "{\"\": {\n \"entityTypes\": {\"User\": {\"memberOfTypez\": []}}, \"actions\": {}}}",
-                "s0:2: unknown field",
+                "s0:2: unknown member",
             ),
-            ("{\"\": {\n \"entityTypes\": [],\n \"actions\": {}}}", "s0:2: invalid type: sequence"),
+            ("{\"\": {\n \"entityTypes\": [],\n \"actions\": {}}}", "s0:2: found a list, expected an object"),
             ("{\"\": {\n \"entityTypes\": {},,\n \"actions\": {}}}", "s0:2: "),
         ] {
             let found = faults(&[text]);

@@ -133,11 +133,17 @@ fn guard(access: &AttributeAccess, text: Option<&str>) -> String {
     let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let shown = if is_word { name.to_owned() } else { serde_json::Value::from(name).to_string() };
+    // Cedar shows the whole chain of members, of which the access may be a part
+    let nth = attributes.iter().filter(|step| *step == name).count().saturating_sub(1);
     let before = |text: &str| {
-        let text = text.trim_end();
-        let dotted = text.strip_suffix(name).map(str::trim_end).and_then(|before| before.strip_suffix('.'));
-        let indexed = || text.strip_suffix(']').and_then(|before| before.rfind('[').and_then(|at| before.get(..at)));
-        let of = dotted.or_else(indexed)?.trim();
+        let ends = text.match_indices(name).filter_map(|(at, _)| {
+            let (of, behind) = (text.get(..at)?.trim_end(), text.get(at + name.len()..)?);
+            let dotted =
+                of.strip_suffix('.').filter(|_| !behind.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+            let indexed = || of.strip_suffix("[\"").filter(|_| behind.starts_with("\"]"));
+            dotted.or_else(indexed)
+        });
+        let of = ends.map(str::trim).nth(nth)?;
         is_short(of).then(|| of.to_owned())
     };
     match text.and_then(before) {

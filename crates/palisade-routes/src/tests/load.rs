@@ -21,7 +21,7 @@ fn what_is_wrong_has_a_line() {
         ("routes:\n  - match: GET /a\n    public: true\n    upgrade: h2c", 4, "unknown variant `h2c`"),
         ("routes:\n  - match: GET /a\n    deny: no\n    upgrade: websocket", 4, "exclude one another"),
         ("routes:\n  - match: CONNECT /a\n    public: true", 2, "opens a tunnel"),
-        ("routes:\n  - match: GET /a\n    publik: true", 3, "unknown key `publik`"),
+        ("routes:\n  - match: GET /a\n    publik: true", 3, "did you mean `public`?"),
         ("routes:\n  - match: GET /a\n    public: 1", 3, "`public`: invalid type"),
         ("routes:\n  - public: true", 2, "lacks `match`"),
         ("routes:\n  - match: GET /a", 2, "says nothing"),
