@@ -97,7 +97,7 @@ fn a_thousand_odd_items_are_answered_as_each_alone() {
             answer => {
                 let error = answer.text();
                 let place = answer.json()["where"].as_str().map(str::to_owned).unwrap_or_default();
-                let own = format!(r#""where":"/requests/{n}{place}""#);
+                let own = format!("\"where\":{}", json!(format!("/requests/{n}{place}")));
                 let error = match error.find("\"where\"") {
                     Some(_) => error.replace(&format!("\"where\":{}", json!(place)), &own),
                     None => format!("{},{own}}}", error.strip_suffix('}').unwrap()),
@@ -181,6 +181,7 @@ fn what_is_wrong_anywhere_refuses_the_whole_before_anything_is_decided() {
                     let answer = client.post(path, &body);
                     assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("malformed_json")), "{fault}");
                     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+                    let error = palisade_engine::model::json::in_words(&error.to_string());
                     assert!(detail.ends_with(&format!(": {error}")), "{detail} is not {error}");
                 }
             }
