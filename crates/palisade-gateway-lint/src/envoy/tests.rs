@@ -1,4 +1,4 @@
-//! Each trap of Envoy is told where it is, and what is none is not.
+//! Each trap of Envoy is reported where it is, and nothing else is reported.
 
 use crate::Gateway;
 use crate::tests::{ENVOY, ENVOY_HTTP, one};

@@ -1,4 +1,4 @@
-//! Each trap of nginx is told where it is, and what is none is not.
+//! Each trap of nginx is reported where it is, and nothing else is reported.
 
 use super::*;
 use crate::tests::{NGINX, alone};
