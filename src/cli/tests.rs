@@ -348,7 +348,7 @@ fn generated_files() {
     assert!(schema["properties"]["cache"].is_object());
 }
 
-/// An example of a help text: its words, and the lines that it writes, if they are told.
+/// An example of a help text: its words, and the lines that it writes, if the text shows them.
 struct Example {
     words: Vec<String>,
     output: Vec<String>,

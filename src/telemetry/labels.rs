@@ -120,7 +120,7 @@ labels! {
         BadDescription = "bad_description",
         /// A header looks like one of those that name the caller.
         SpoofedHeader = "spoofed_header",
-        /// Nobody knows who asks.
+        /// The caller is not known.
         Unauthenticated = "unauthenticated",
         /// The issuer's keys are not there.
         KeysUnavailable = "keys_unavailable",

@@ -1,6 +1,6 @@
 //! Threads whose panic is noticed, and whose work goes on.
 //!
-//! A thread that panics ends in silence: nobody loads files any more, or nothing is recorded, and all looks well. So
+//! A thread that panics ends in silence: files are loaded no more, or nothing is recorded, and all looks well. So
 //! every panic of the process is counted and logged, and the threads that run as long as the process does begin
 //! again. One that fails again and again makes the sidecar unready.
 

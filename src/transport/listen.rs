@@ -48,13 +48,13 @@ const SWEEP: usize = 4_096;
 /// How often in `http.idle_timeout` it is looked whether a connection rests.
 const LOOKS: u32 = 4;
 
-/// How often it is told that connections cannot be accepted while that lasts.
+/// How often the log repeats that connections cannot be accepted while that lasts.
 const FAILURE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether a Unix socket's file is still there.
 const SOCKET_LOOK: Duration = Duration::from_secs(1);
 
-/// How long a connection of HTTP/2 without streams may take to go once it was told.
+/// How long a connection of HTTP/2 without streams may take to close once it was asked to.
 const GOES: Duration = Duration::from_millis(750);
 
 /// How long a connection may take to go whose place another waits for. A head that was on its way is here by then, and its
@@ -64,10 +64,10 @@ const YIELDS: Duration = Duration::from_millis(100);
 /// The same on the admin and ops listeners, where a kubelet waits for the place.
 const YIELDS_ASIDE: Duration = Duration::from_millis(10);
 
-/// How many shortages are told in that time.
+/// How many shortages are logged in that time.
 const FAILURES: usize = 5;
 
-/// How long an open connection may still bring a request after its listener closed. Its answer tells the
+/// How long an open connection may still bring a request after its listener closed. Its answer asks the
 /// client to close: then no request is lost in a connection that closes just as it comes.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -352,13 +352,13 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
                 looks = if conn.is_busy() || now != requests { 0 } else { looks + 1 };
                 requests = now;
                 match looks {
-                    // one that was busy when it was told is looked at again soon
+                    // one that was busy when it was asked to close is looked at again soon
                     ..LOOKS => next_look.as_mut().reset((Instant::now() + if dismissed { yields } else if told { GOES } else { pause }).into()),
                     LOOKS => {
                         connection.as_mut().graceful_shutdown();
                         next_look.as_mut().reset((Instant::now() + http.body_timeout).into());
                     }
-                    // it was told, and does not go
+                    // it was asked to close, and does not
                     _ => return,
                 }
             }
@@ -369,8 +369,8 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
     }
 }
 
-/// When it was last told that no connection can be accepted: twenty times a second is noise. Each shortage is
-/// told when it begins, but only a few of them a minute, and once a minute while it lasts.
+/// When the log last said that no connection can be accepted: twenty times a second is noise. Each shortage is logged
+/// when it begins, but only a few of them a minute, and once a minute while it lasts.
 #[derive(Default)]
 struct Failures {
     lasts: bool,

@@ -148,7 +148,7 @@ fn shapes() {
     ] {
         assert_eq!(fixture.bearer(&token).err(), expected, "{token:.60}");
     }
-    // two forms of one signature: only the one with the bits that nobody reads at zero
+    // two forms of one signature: only the one whose unused bits are zero is accepted
     let last = signature.chars().last().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for other in alphabet.chars().filter(|other| *other != last) {

@@ -14,7 +14,7 @@ use crate::source::files::stamp::{self, CLOCK_STEP, Stamp};
 use crate::source::picture::Seen;
 use crate::source::{Loaded, Picture};
 
-/// As many bytes are read at most. The rest is believed to be as it was loaded, or is known by its stamp.
+/// As many bytes are read at most. The rest counts as it was loaded, or is known by its stamp.
 pub(super) const MOST_READ: u64 = 16 << 20;
 
 /// What a file held when it was read.
@@ -90,8 +90,8 @@ impl Look {
                     seen.sha256 = Some(sha256);
                     look.read.insert(file.origin.clone(), KnownFile { stamp: file.stamp, sha256, settled });
                 } else {
-                    // permissions that come and go change nothing: it is believed to hold what was last loaded. If that is
-                    // not what is read later, it counts as changed later, whatever its times
+                    // permissions that come and go change nothing: it counts as holding what was last loaded. If
+                    // something else is read later, it counts as changed later, whatever its times
                     let same = |known: &&KnownFile| known.stamp.is_same_but_for_permissions(&file.stamp);
                     seen.sha256 = before.filter(same).map(|known| known.sha256);
                     seen.stamp = Some(file.stamp);

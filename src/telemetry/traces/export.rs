@@ -143,7 +143,7 @@ struct Exporter {
     outage: Outage,
 }
 
-/// What the log was told of a collector that takes nothing.
+/// What was logged of a collector that takes nothing.
 #[derive(Default)]
 struct Outage {
     lasts: bool,

@@ -40,7 +40,7 @@ pub(super) struct Defaults<'a> {
     subject: Option<Result<Party<'a>, RequestError>>,
     action: Option<Result<Doing<'a>, RequestError>>,
     resource: Option<Result<Party<'a>, RequestError>>,
-    /// As it was written: what becomes of it depends on the action.
+    /// As it was written: the action decides what happens to it.
     context: Value<'a>,
     context_weight: usize,
     /// The context for the last action that took it without properties, or for the action of the defaults.

@@ -1,4 +1,4 @@
-//! Large files of entities: looked at once, read again by whoever builds, and never held.
+//! Large files of entities: looked at once, read again by the build, and never held.
 
 use std::fs;
 use std::io;

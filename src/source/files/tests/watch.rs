@@ -338,7 +338,7 @@ fn what_is_open_and_changed_holds_every_load_back_until_it_is_closed() {
         eventually("the report", || wakes.watch().degraded().is_some_and(|reason| reason.contains("forbid.cedar")));
         let reason = wakes.watch().degraded().unwrap();
         assert!(reason.contains("open for writing since 20") && reason.contains("not closed"), "{reason}");
-        // whoever asks for a load, and whatever else has changed
+        // a load fails, even on request and although another file has changed
         place.write("policies/other.cedar", POLICY);
         thread::sleep(Duration::from_millis(100));
         assert_eq!(wakes.count(), 0, "{number}");
