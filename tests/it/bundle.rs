@@ -1,4 +1,4 @@
-//! The bundle over the admin API: uploaded, read back, refused, validated, and what the status tells of it.
+//! The bundle over the admin API: uploaded, read back, refused, validated, and what the status reports of it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::native::{ASK, POLICIES, SCHEMA, also, ask, bundle, decide, put, reads
 use crate::support::Server;
 use crate::support::http::connect;
 
-/// Two authors read, edit and put back: the later one is told.
+/// Two authors read, edit and put back: the later one gets an error.
 #[test]
 fn a_change_of_another_revision_is_refused() {
     let server = Server::start(json!({}));

@@ -172,7 +172,7 @@ fn what_is_masked_is_nowhere() {
     for (context, _) in &cases {
         let answer = client.post("/v1/is_authorized", ask_with("bob", context));
         assert_eq!(answer.status, 200, "{}", answer.text());
-        // who asked is told in full
+        // the client gets the whole message
         if context.get("address") == Some(&json!(CANARY)) {
             assert_eq!(answer.json()["diagnostics"]["errors"][0]["policyId"], "address");
         }
@@ -337,7 +337,7 @@ fn a_file_that_is_gone_is_noticed() {
 fn a_full_queue_drops_and_counts_and_nobody_waits() {
     let (_dir, file) = place();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-    // a pipe that nobody reads takes 64 KiB, and then nothing
+    // a pipe without a reader takes 64 KiB, and then nothing
     let server = tiny(json!({ "decision_log": { "sink": file, "queue": 16 } }));
     let body = ask_with("alice", &json!({ "padding": "x".repeat(1_000) }));
     let mut client = server.client();

@@ -1,4 +1,4 @@
-//! A decision log that cannot keep up: what becomes of decisions, of memory, and of what was recorded.
+//! A decision log that cannot keep up: what happens to decisions, of memory, and of what was recorded.
 
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,7 +15,7 @@ use crate::support::process::{Process, workspace};
 use crate::support::tiny::{ask, ask_with, tiny};
 use crate::support::{Client, Response, Server};
 
-/// A pipe that nobody reads yet.
+/// A pipe without a reader yet.
 fn pipe() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
@@ -391,7 +391,7 @@ fn a_pipe_that_is_made_again_gets_what_the_old_one_held() {
     }
 }
 
-/// The same where the pipe is full, so that it ends within a line; and a signal while somebody reads takes nothing away.
+/// The same where the pipe is full, so that it ends within a line; and a signal during a read takes nothing away.
 #[test]
 fn a_full_pipe_that_is_made_again_tears_no_line() {
     for is_replaced in [true, false] {

@@ -1,5 +1,5 @@
-//! The decision log in a named pipe whose reader leaves: nothing that was answered counts as written where nobody has it,
-//! and what is lost at the end is told.
+//! The decision log in a named pipe whose reader leaves: no record counts as written that no reader got, and what is
+//! lost at the end is reported.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! Standard error and standard output that nobody reads: nothing waits for them, what is lost is counted and told, and
-//! the process ends in time.
+//! Standard error and standard output without a reader: nothing waits for them, what is lost is counted and reported,
+//! and the process ends in time.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +17,7 @@ use crate::support::{Client, metric};
 /// A process whose output is read only when the test says so.
 struct Mute {
     child: Child,
-    /// Until somebody else reads it.
+    /// Until another reader takes it.
     stderr: Option<BufReader<ChildStderr>>,
     /// Until it is closed.
     stdout: Option<ChildStdout>,

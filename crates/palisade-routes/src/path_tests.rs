@@ -1,4 +1,4 @@
-//! The 37 nasty targets, each class by itself, and properties that hold for every target.
+//! The 37 nasty targets, each class on its own, and properties that hold for every target.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn verdict(target: &[u8]) -> String {
     }
 }
 
-/// Targets that gateways and services were seen to read differently, and what becomes of each.
+/// Targets that gateways and services were seen to read differently, and the class of each.
 const NASTY: &[(&str, &str, &str)] = &[
     ("/a%2fb", "encoded_slash", "nginx with a URI in proxy_pass passes /a/b on"),
     ("/a%2Fb", "encoded_slash", "the case of the digits changes nothing"),

@@ -39,7 +39,7 @@ pub enum Part {
 /// What a capture takes. In the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
-    /// A whole number from 0 to the largest that every reader tells from its neighbours, without leading zeros.
+    /// A whole number from 0 to the largest that every reader distinguishes from its neighbours, without leading zeros.
     Int,
     /// A UUID in lower case with its dashes.
     Uuid,

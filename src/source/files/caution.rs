@@ -358,9 +358,9 @@ impl Caution {
         found
     }
 
-    /// What speaks against the files as they are: those that are being written, by what the notifier reported and by
-    /// what the system says now. The latter also knows of a writer that was there before the watch was. It is asked after
-    /// the files were read, and only for those that are not what they were at the last whole load.
+    /// What speaks against the files as they are: those that are being written, as the notifier reported and as the
+    /// system says now. The latter also knows of a writer that was there before the watch was. It is asked after the
+    /// files were read, and only for those that are not what they were at the last whole load.
     fn open(&self, scan: &Scan, read: bool) -> Vec<Diagnostic> {
         let unfinished = self.unfinished(scan);
         let good = self.lock().good.clone();

@@ -103,7 +103,7 @@ fn credentials_through_every_dialect() {
 
 #[test]
 fn without_keys_nobody_is_known_but_the_sidecar_is_at_fault() {
-    // a port that nobody listens on
+    // a port that nothing listens on
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let gate = gate(json!({"gateway": {"deadline": "200ms"}, "identity": {"issuers": [{
         "issuer": "https://id.example.com", "audiences": ["fleet"],

@@ -70,7 +70,7 @@ pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Re
 }
 
 /// The body, if Envoy says that it is whole. A client can say so too, but then there is none. Its `Content-Length` is
-/// that of the request, as Envoy has checked: without a type it separates a request without a body from an untyped form.
+/// the request's, as Envoy has checked: without a type it separates a request without a body from an untyped form.
 fn body<'a>(http: &'a HttpRequest, fields: &Fields<'_>) -> Body<'a> {
     let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { http.raw_body.as_slice() };
     let cut = usize::try_from(http.size).is_ok_and(|size| size > bytes.len());
