@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_written_in_order_and_errors_are_told() {
+    fn what_is_taken_is_written_in_order_and_errors_are_reported() {
         let kept = Kept::default();
         let mut timely = Timely::new(kept.clone(), Duration::from_secs(60));
         for n in 0..100 {

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_can_sign_for_is_no_key() {
+    fn a_key_that_anyone_can_sign_for_is_refused() {
         for y in [[0; 4], ONE, MINUS_ONE] {
             assert!(!is_key(&number(y)), "{y:?}");
         }

@@ -247,7 +247,7 @@ mod tests {
 
     /// A pipe may take the place of a file between the question what it is and its opening.
     #[test]
-    fn a_pipe_keeps_nobody_waiting() {
+    fn a_pipe_keeps_no_reader_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());

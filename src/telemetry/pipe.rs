@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_output_blocks_nobody_and_the_loss_is_told() {
+    fn a_stuck_output_blocks_no_writer_and_the_loss_is_reported() {
         let (opener, open) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let (told, hear) = mpsc::channel();

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lasts_is_told_until_it_ends() {
+    fn what_lasts_is_reported_until_it_ends() {
         let works = Works::default();
         let long = Duration::from_millis(20);
         let under_way = works.begin(Work::Load);

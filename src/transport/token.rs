@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_keeps_the_last_good() {
+    fn a_file_that_is_not_valid_keeps_the_last_good() {
         let mut fixture = Fixture::new(&both());
         let long = Duration::from_secs(5);
         let write = |text: &'static [u8]| move |path: &Path| fs::write(path, text).unwrap();

@@ -318,7 +318,7 @@ fn validation_is_strict_or_warns_or_is_off() {
 }
 
 #[test]
-fn status_tells_where_the_bundle_came_from() {
+fn status_reports_where_the_bundle_came_from() {
     let fixture = |what: &str| Server::project(&format!("tests/it/fixtures/authzen/{what}"));
     let server = Server::ready(json!({ "policies": fixture("policies"), "entities": fixture("entities") }));
     let mut admin = server.admin();

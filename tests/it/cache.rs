@@ -247,7 +247,7 @@ fn what_depends_on_the_clock_is_not_kept() {
 }
 
 #[test]
-fn requests_that_bring_entities_push_nobody_out() {
+fn requests_that_bring_entities_stay_out_of_the_cache() {
     let server = tiny(json!({}));
     let mut client = server.client();
     let carrying = ask("alice").replacen('{', r#"{"additional_entities":[],"#, 1);

@@ -52,7 +52,7 @@ impl Random {
 }
 
 #[test]
-fn random_bytes_hurt_nobody() {
+fn random_bytes_hurt_no_client() {
     let process = Process::start(workspace(), &["http.header_timeout=2s", "http.body_timeout=2s"]);
     let seeds: Vec<Vec<u8>> = vec![
         post("/v1/is_authorized", "r", &ask("alice")).into_bytes(),

@@ -315,7 +315,7 @@ fn the_admin_token() {
 }
 
 #[test]
-fn token_files_that_are_none() {
+fn token_files_that_are_not_valid() {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("empty", ""),

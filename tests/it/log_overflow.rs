@@ -238,7 +238,7 @@ fn until_failing(server: &Server, words: &str) {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_told_and_its_records_are_lost_or_kept() {
+fn a_directory_that_is_gone_is_reported_and_its_records_are_lost_or_kept() {
     for overflow in ["drop", "block", "deny"] {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("log");
@@ -280,7 +280,7 @@ fn a_directory_that_is_gone_is_told_and_its_records_are_lost_or_kept() {
 }
 
 #[test]
-fn a_full_device_is_told_and_nothing_counts_as_written() {
+fn a_full_device_is_reported_and_nothing_counts_as_written() {
     for overflow in ["drop", "block", "deny"] {
         let server = tiny(json!({ "decision_log": { "sink": "/dev/full", "overflow": overflow, "queue": 64 } }));
         let mut client = server.client();

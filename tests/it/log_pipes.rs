@@ -83,7 +83,7 @@ fn a_pipe_without_a_reader_fails_until_one_comes() {
 }
 
 #[test]
-fn what_nobody_read_is_lost_at_the_end_and_told() {
+fn what_was_not_read_is_lost_at_the_end_and_reported() {
     for overflow in ["drop", "block", "deny"] {
         // what the pipe holds, and what never got there
         for unread in [true, false] {

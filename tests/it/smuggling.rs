@@ -320,7 +320,7 @@ fn line_ends_of_the_head() {
 
 /// Answers that do not wait for the body: what is left of it must not be read as a request.
 #[test]
-fn bodies_that_nobody_reads() {
+fn bodies_that_are_not_read() {
     let server = tiny(json!({ "http": { "body_timeout": "400ms" } }));
     let second = post("/v1/is_authorized", "second", &ask("mallory"));
     let evil = smuggled();

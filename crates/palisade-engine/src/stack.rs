@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_cannot_be_had_is_told_with_what_it_needs() {
+    fn a_thread_that_cannot_be_started_is_reported_with_what_it_needs() {
         let error = named(&io::Error::from_raw_os_error(11));
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert!(error.to_string().contains("512 MiB of address space"), "{error}");

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_parts_are_told_from_the_words_around() {
+    fn the_names_of_parts_are_distinguished_from_the_words_around() {
         let names = ["name", "filename", "id", "content_type"];
         for (head, expected) in [
             ("Content-Disposition: form-data; name=\"x\"", &[][..]),

@@ -67,7 +67,7 @@ fn the_nasty_targets() {
 }
 
 #[test]
-fn each_class_by_itself() {
+fn each_class_on_its_own() {
     for (target, expected) in [
         ("/", "accepted []/"),
         ("/a/b", r#"accepted ["a", "b"]"#),
@@ -131,7 +131,7 @@ fn every_class_has_its_own_bit_and_name() {
 }
 
 #[test]
-fn a_rest_tells_encoded_slashes_from_real_ones() {
+fn a_rest_distinguishes_encoded_slashes_from_real_ones() {
     let rest = |target: &str| Target::parse(target.as_bytes()).unwrap().rest(1).into_owned();
     assert_eq!(rest("/f/a/b"), "a/b");
     assert_eq!(rest("/f/a%2Fb"), "a%2Fb");

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_other_routers_are_told() {
+    fn words_of_other_routers_are_reported() {
         for (text, message) in [
             ("GET /a/:id", "a capture is written `{id}`"),
             ("ANY /a", "list the methods"),

@@ -514,7 +514,7 @@ fn evidence_of_every_kind() {
 }
 
 #[test]
-fn a_peer_header_that_nobody_vouched_for_is_not_read() {
+fn a_peer_header_without_the_setting_is_not_read() {
     let fixture = Fixture::with_keys(&key_set(&[&ED]), |section| {
         section["peer"] = json!({"principals": [{"uri": "spiffe://prod/web", "principal": "Fleet::Service::\"web\""}]});
     });

@@ -294,7 +294,7 @@ fn answers_that_are_no_key_set_change_nothing() {
 }
 
 #[test]
-fn a_slow_server_holds_up_nobody_for_longer_than_his_patience() {
+fn a_slow_server_holds_up_no_caller_for_longer_than_its_patience() {
     let server = Server::start(&key_set(&[&ED]));
     server.answer(|answer| answer.delay = Duration::from_secs(10));
     let fixture = by_url(&server.url(), json!({"timeout": "200ms"}));

@@ -43,7 +43,7 @@ fn only_what_matters_is_answered() {
 }
 
 #[test]
-fn a_lost_place_or_queue_is_told() {
+fn a_lost_place_or_queue_is_reported() {
     let signals = signals();
     signals.notice(Ok(Event::new(EventKind::Remove(RemoveKind::Folder)).add_path("/p/..1".into())));
     assert!(signals.take().lost.contains(Path::new("/p/..1")));
@@ -55,7 +55,7 @@ fn a_lost_place_or_queue_is_told() {
 
 /// Only what is heard of a file proves that its changes are: neither that it is there nor when it was changed does.
 #[test]
-fn what_is_told_of_a_file_is_known_until_its_watch_is_lost() {
+fn what_is_reported_of_a_file_is_known_until_its_watch_is_lost() {
     let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
     let touched = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
     let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
@@ -281,7 +281,7 @@ fn a_file_that_is_open_is_known_whatever_its_name() {
 }
 
 #[test]
-fn more_open_files_than_can_be_told_apart_hold_everything_back() {
+fn more_open_files_than_are_tracked_hold_everything_back() {
     let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
     let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
     for (name, most) in [("a", MAX_UNFINISHED), (".a", MAX_UNFINISHED / 2)] {

@@ -394,7 +394,7 @@ fn the_client_has_one_address_or_none() {
 }
 
 #[test]
-fn the_decision_log_tells_of_checks_and_refusals() {
+fn the_decision_log_has_checks_and_refusals() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
     let gate = Gate::with(ROUTES, POLICIES, json!({"decision_log": {"sink": file}}));

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_are_told_apart() {
+    fn locations_are_distinguished() {
         for (text, expected) in [
             ("= /a", Matches::Exactly("/a")),
             ("=/a", Matches::Exactly("/a")),

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_route_matches_is_told() {
+    fn what_no_route_matches_is_reported() {
         for (path, message) in [
             ("/a/{x}", None),
             ("/", None),

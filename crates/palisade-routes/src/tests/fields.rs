@@ -138,7 +138,7 @@ routes:
 }
 
 #[test]
-fn what_is_wrong_with_them_is_told_where_it_is() {
+fn what_is_wrong_with_them_is_reported_where_it_is() {
     for (text, line, message) in [
         ("routes:\n  - match: GET /a\n    public: true\n    fields: [a]", 2, "exclude one another"),
         ("routes:\n  - match: GET /a\n    deny: no\n    fields: []", 2, "exclude one another"),

@@ -400,7 +400,7 @@ fn what_is_changed_and_not_open_holds_nothing_back() {
 }
 
 #[test]
-fn a_file_that_vanished_is_believed_after_some_time() {
+fn a_file_that_vanished_counts_as_gone_after_some_time() {
     for settings in [settings(), polling()] {
         for (empty, quiet) in [(false, 400), (true, 400), (false, 0)] {
             let place = Place::new();
@@ -465,7 +465,7 @@ fn without_notifications_the_watch_says_so_and_looks() {
 }
 
 #[test]
-fn a_panic_of_the_wake_is_told() {
+fn a_panic_of_the_wake_is_reported() {
     let place = Place::new();
     let source = place.files(settings());
     let watch = source.watch(Box::new(|| panic!("a wake that fails")));

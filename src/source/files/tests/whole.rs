@@ -343,7 +343,7 @@ fn a_change_without_notification_is_forgotten_with_the_next_that_is_announced() 
 }
 
 #[test]
-fn a_file_that_was_changed_while_it_was_watched_is_believed() {
+fn a_file_that_was_changed_while_it_was_watched_is_loaded() {
     let long = Duration::from_secs(3_600);
     let place = Place::new();
     let source = place.files(settings());
