@@ -1,7 +1,7 @@
 //! The environment: `PALISADE_CACHE__MAX_BYTES=64MiB` sets `cache.max_bytes`.
 //!
-//! A name that starts with our prefix and means nothing is an error: it would otherwise be a setting
-//! that its author believes in. What Kubernetes injects for Services is known and skipped.
+//! A name that starts with our prefix and means nothing is an error: its author would otherwise take it for a
+//! setting. What Kubernetes injects for Services is known and skipped.
 
 use serde_json::{Map, Value};
 

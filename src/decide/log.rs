@@ -57,7 +57,7 @@ pub struct LogSettings {
     pub mask: Vec<MaskPath>,
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recorded {
     /// The decision may be answered.
@@ -233,7 +233,7 @@ impl Drop for DecisionLog {
     }
 }
 
-/// What became of a record before the queue.
+/// The outcome of a record before the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Offered {
     Taken,

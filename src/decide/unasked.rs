@@ -1,6 +1,6 @@
 //! The records of gateways' requests about which no policy was asked: refused before, or passed on a public route.
 //!
-//! They tell the reason, the route, and what was asked for as far as its path. Never a query, a header or a credential:
+//! They hold the reason, the route, and what was asked for as far as its path. Never a query, a header or a credential:
 //! those hold secrets more often than not.
 
 use crate::decide::Call;

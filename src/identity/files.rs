@@ -108,7 +108,7 @@ impl Watched {
         read
     }
 
-    /// Whether a process has it open for writing, as far as the file system can tell.
+    /// Whether a process has it open for writing, as far as the file system says.
     pub(crate) fn is_open_for_writing(&self) -> bool {
         is_written(&self.path) == Some(true)
     }
@@ -167,7 +167,7 @@ impl Watched {
         self.held.as_deref()
     }
 
-    /// Whether the file has been the same for [`QUIET`], as far as looks and reads can tell.
+    /// Whether the file has been the same for [`QUIET`], as far as looks and reads show.
     pub(crate) fn is_quiet(&self, now: Instant) -> bool {
         self.seen.is_some_and(|(_, since)| now.saturating_duration_since(since) >= QUIET)
     }

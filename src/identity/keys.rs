@@ -19,13 +19,13 @@ const MAX_WAITING: usize = 256;
 /// The last good keys.
 pub(super) struct Keys {
     pub(super) set: Arc<KeySet>,
-    /// Grows when the keys change, so that what was verified with others is not believed any more.
+    /// Grows when the keys change, so that what was verified with others no longer counts.
     pub(super) generation: u64,
     document: Arc<[u8]>,
     confirmed: Instant,
 }
 
-/// What became of a fetch.
+/// The outcome of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Renewal {
     Changed,

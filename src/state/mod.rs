@@ -253,7 +253,7 @@ impl State {
         Ok(answer)
     }
 
-    /// Notes that a source could not even be read, so that log, status and metrics tell. What is no `news`, since
+    /// Notes that a source could not even be read, so that log, status and metrics report it. What is no `news`, since
     /// the attempt before found the same, is counted and not logged again.
     pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>, news: bool) {
         let serving = self.snapshot().map(|snapshot| snapshot.revision());

@@ -186,7 +186,7 @@ labels! {
 }
 
 labels! {
-    /// What became of new policies or entities.
+    /// The outcome of a load of new policies or entities.
     ReloadResult {
         /// They are active.
         Good = "good",
@@ -228,7 +228,7 @@ labels! {
 }
 
 labels! {
-    /// What became of an authentication attempt.
+    /// The outcome of an authentication attempt.
     AuthResult {
         /// The caller is known: the evidence was verified or looked up.
         Verified = "verified",

@@ -66,7 +66,7 @@ impl Exchange {
         Call { transport, request_id: &self.request_id, trace: self.trace.as_deref() }
     }
 
-    /// Notes for its span what became of it.
+    /// Notes its outcome for its span.
     pub(super) fn note(&self, note: impl FnOnce(&Notes)) {
         if let Some(trace) = &self.trace {
             note(&trace.notes);

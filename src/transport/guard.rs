@@ -2,7 +2,7 @@
 //!
 //! A browser sends requests that a page of a stranger made, to every address that it reaches, loopback too. It
 //! keeps the page from reading the answer unless both have one origin; by DNS rebinding a page gives its own name
-//! our address, and then they have. Three things tell such requests from those that an operator sends: the name
+//! our address, and then they have. Three things show that a request is not an operator's: the name
 //! in `Host` is not one of the sidecar's, `Origin` is not our own, `Sec-Fetch-Site` says who made the page.
 //!
 //! The admin listener asks all three of every request. On the decision listener any name may lead to us, so there

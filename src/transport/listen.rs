@@ -113,7 +113,7 @@ impl BoundListener {
         }
     }
 
-    /// What became of its socket's file, in a moment; never, where it has none.
+    /// What happened to its socket's file, in a moment; never, where it has none.
     fn look(&self) -> Pin<Box<dyn Future<Output = Fate> + Send>> {
         match &self.socket {
             Socket::Unix { file: Some(file), .. } => Box::pin(file.look(SOCKET_LOOK)),
@@ -178,7 +178,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
     let room = Room::new(surface.listener(), most, services.descriptors.clone());
     let (leave, leaving) = watch::channel(false);
     let begin = |stream: Box<dyn Duplex>, place| {
-        // asked for only where a span will tell it
+        // asked for only where a span will hold it
         let ends = if decides && services.tracer.is_some() { stream.ends() } else { Ends::default() };
         let conn = Arc::new(Conn::new(services.clone(), surface, ends));
         tokio::spawn(serve_one(stream, conn, leaving.clone(), place));
@@ -280,7 +280,7 @@ enum Next {
     Accepted(io::Result<Box<dyn Duplex>>),
     /// Take one that waited at a socket that was bound again.
     Waiting,
-    /// This became of the socket's file.
+    /// This happened to the socket's file.
     Mend(Fate),
     Stop,
 }

@@ -39,7 +39,7 @@ fn builder() -> thread::Builder {
     thread::Builder::new().name("palisade-build".to_owned()).stack_size(BUILD_STACK_BYTES)
 }
 
-/// Says what was asked for: under a limit of address space the system's own words tell nothing of it.
+/// Adds what was asked for: under a limit of address space the system's own message does not name it.
 fn named(error: &io::Error) -> io::Error {
     let mebibytes = BUILD_STACK_BYTES >> 20;
     let message =

@@ -196,7 +196,7 @@ impl<'s> Validating<'s> {
             set.add_template(scope.clone()).is_ok() && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
         debug_assert!(linked, "values that were checked");
         let result = self.validator().validate(&set, ValidationMode::Strict);
-        // Cedar's outer types tell of which policy a finding is
+        // Cedar's outer types say which policy a finding is of
         let result = cedar_policy::ValidationResult::from(result);
         let mut sound = true;
         for error in result.validation_errors().filter(|error| AsRef::<PolicyID>::as_ref(error.policy_id()) == &id) {

@@ -1,6 +1,6 @@
-//! What is not believed at once: a file that is being written, and a file that has gone.
+//! What does not count at once: a file that is being written, and a file that has gone.
 //!
-//! A writer that cuts a file and fills it again, or removes it and makes it again, would else be met in between,
+//! A writer that cuts a file and fills it again, or removes it and makes it again, would else be read in between,
 //! and policies would be published without the forbids that are still to come. So a load waits until a file that
 //! vanished has been gone for `vanish_quiet`, and refuses while a file is known to be open for writing. A
 //! file that was renamed into its place is whole, and costs no wait.
@@ -36,15 +36,15 @@ const LOOK_SHARE: u32 = 10;
 /// How often to look whether a file has been closed.
 const CLOSE_LOOK: Duration = Duration::from_millis(10);
 
-/// The longest that a load waits for the notifier to tell of what was just written.
+/// The longest that a load waits for the notifier to report what was just written.
 const LONGEST_FRESH: Duration = Duration::from_millis(200);
 
 /// As many times `load.vanish_quiet` passes until a file counts as whole, if its writer may have been missed while
 /// the source was watched. Longer than most pauses of a writer.
 const UNPROVEN: u32 = 3;
 
-/// How much older than the quiet time a file must be at the start, by our clock and its own, to be believed without
-/// having been watched for as long. The two clocks need not be the same one, and only from then on can we tell.
+/// How much older than the quiet time a file must be at the start, by our clock and its own, to count as whole without
+/// having been watched for as long. The two clocks need not be the same one, which is only known later.
 const LONG_AGO: Duration = Duration::from_secs(60);
 
 /// How often a load starts again since files change under it.
@@ -129,7 +129,7 @@ impl Caution {
         picture
     }
 
-    /// Loads by `read`, when nothing speaks against believing what is there.
+    /// Loads with `read_all`, when nothing speaks against the files as they are.
     pub(super) fn load(&self, tree: &Tree, read_all: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
         let mut unsteady = Vec::new();
         for _ in 0..ATTEMPTS {

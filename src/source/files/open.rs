@@ -31,7 +31,7 @@ pub(super) struct Open {
     pub(super) counts: bool,
     /// Whether another has opened it since, so that the first close may not be the last.
     shared: bool,
-    /// When it was first known, to tell the open of its writer from another.
+    /// When it was first known, to distinguish the open of its writer from another.
     first: Instant,
     /// Whether the open of its writer may still be announced.
     owed: bool,

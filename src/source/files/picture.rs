@@ -83,7 +83,7 @@ impl Look {
             } else {
                 let settled = settled(file);
                 if file.stamp.len == 0 {
-                    // it may be about to be written again, with what it held: it is not believed to be empty yet
+                    // it may be about to be written again, with what it held: it does not count as empty yet
                     seen.empty = true;
                     seen.sha256 = before.map(|known| known.sha256);
                 } else if let Some(sha256) = sha256(file, &mut left) {
@@ -100,7 +100,7 @@ impl Look {
             }
             look.picture.add(&file.origin, seen);
         }
-        // what is missing may come back as it was: it is not believed to be gone yet
+        // what is missing may come back as it was: it does not count as gone yet
         let there: HashSet<&str> = scan.files.iter().map(|file| file.origin.as_str()).collect();
         for (origin, known) in known.iter().filter(|(origin, _)| !there.contains(origin.as_str())) {
             look.picture.add(origin, Seen { gone: !scan.hides(origin), sha256: Some(known.sha256), ..Seen::default() });

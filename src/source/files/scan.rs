@@ -380,7 +380,7 @@ impl Walk<'_> {
         if self.root.part != Part::Policies || inner.matches('/').count() > MAX_DEPTH {
             return;
         }
-        // what cannot be listed is for those to tell who read tests
+        // a directory that cannot be listed is reported by `palisade test`, which reads the tests
         let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
         entries.sort_unstable_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -491,7 +491,7 @@ impl Walk<'_> {
             }
             return None;
         }
-        // the target may have any name, so that its own name does not tell that it matters
+        // the target may have any name, so that its own name does not show that it matters
         self.scan.turns.insert(real.clone());
         Some((real, metadata))
     }

@@ -52,8 +52,8 @@ impl Stamp {
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
-    /// Whether nothing but permissions, owners or links changed from one to the other, as far as sizes and times tell. Tools
-    /// set times back, and a new file may get the number of one that was removed: this is no proof of the content.
+    /// Whether nothing but permissions, owners or links changed from one to the other, as far as sizes and times show.
+    /// Tools set times back, and a new file may get the number of one that was removed: this is no proof of the content.
     pub(super) fn is_same_but_for_permissions(&self, other: &Self) -> bool {
         let Self { len, modified, changed: _, place } = other;
         self.place == *place && self.len == *len && (self.modified == *modified || *len == 0)

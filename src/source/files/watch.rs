@@ -27,7 +27,7 @@ const DEGRADED_POLL: Duration = Duration::from_secs(1);
 /// How often to look whether a file that is waited for is still there.
 const CLOSE_LOOK: Duration = Duration::from_millis(500);
 
-/// How long no change must have come without notification until notifications are believed to work again.
+/// How long no change must have come without notification until notifications count as working again.
 const TRUST_AGAIN: Duration = Duration::from_secs(10);
 
 /// Looking takes at most one part in so many of the time.

@@ -19,7 +19,7 @@ const MAX_TOLD: usize = 100;
 /// The log says once that the system does not show writers.
 static NO_LEASES: Once = Once::new();
 
-/// A file that is not to be believed.
+/// A file that is not to be loaded as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
     /// Its path without links.

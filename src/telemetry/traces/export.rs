@@ -154,7 +154,7 @@ struct Outage {
     lost: u64,
 }
 
-/// Spans that no longer wait when this goes, whatever became of them.
+/// Spans that no longer wait when this is dropped, exported or not.
 struct Leaves {
     shared: Arc<Shared>,
     spans: usize,

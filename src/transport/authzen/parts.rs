@@ -21,7 +21,7 @@ use palisade_engine::{Dropped, Snapshot};
 /// How much all evaluations may take of the defaults together, in bytes, about.
 const MOST_TAKEN: usize = 64 << 20;
 
-/// What became of one evaluation.
+/// The outcome of one evaluation.
 pub(super) type Answered = Result<EvaluationBody, Problem>;
 
 /// What all evaluations of a request are decided with.

@@ -30,7 +30,7 @@ pub(super) struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// What the decision log may tell of it, if there is one.
+    /// What the decision log may record of it, if there is one.
     fn asked_for(&self, services: &Services) -> Option<Target> {
         services.pdp.log().map(|_| Target::new(self.method, self.host, self.target))
     }

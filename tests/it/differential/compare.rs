@@ -64,7 +64,7 @@ pub(crate) fn build(bundle: &Arc<Bundle>, settings: &EngineSettings, kind: Engin
     }
 }
 
-/// How messages about cycles read. Which of several cycles they tell, and where one starts, is up to the order
+/// How messages about cycles read. Which of several cycles they name, and where one starts, is up to the order
 /// of Cedar's hash maps: two runs of the reference differ there too.
 const CYCLES: &[&str] = &["input graph has a cycle containing vertex", "entities are their own ancestors"];
 

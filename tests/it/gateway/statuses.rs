@@ -1,4 +1,4 @@
-//! What each dialect answers when, and which headers it believes.
+//! What each dialect answers when, and which headers it trusts.
 
 use serde_json::{Value, json};
 

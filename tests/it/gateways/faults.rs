@@ -82,7 +82,7 @@ fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration, status
         assert!(heard == Some(status) || (heard.is_none() && stand.gateway.patience.is_none()), "{}", about());
     }
     if stand.gateway.http2 {
-        // a gateway may tell of the failure in gRPC's own words, as a 200
+        // a gateway may report the failure as a gRPC status, with a 200
         let call = Say { method: "POST", body: &[0; 5], wait, ..Say::get("/pkg.Svc/Get") }.with("Authorization", ann);
         let call = call.with("Content-Type", "application/grpc").with("TE", "trailers").with("Content-Length", "5");
         let reply = http2::say(stand.addr(), &call);

@@ -382,7 +382,7 @@ fn calls(stand: &Stand<'_>, ann: &str) {
         let called = call_as("http://gw.test", stand.addr(), "POST", path, &headers, vec![0; 5]);
         let seen = stand.upstream.take();
         let about = format!("{path}: {called:?} {seen:?}\n{}", stand.told());
-        // some tell it in HTTP's words, some in gRPC's
+        // some gateways answer with HTTP's status, some with gRPC's
         assert!(called.status == status || (called.status == 200 && called.grpc_status() == grpc_status), "{about}");
         assert_eq!(seen.len(), usize::from(status == 200), "{about}");
         if let Some(seen) = seen.first() {

@@ -1,4 +1,4 @@
-//! What Envoy tells the sidecar about the client's certificate.
+//! What Envoy passes on of the client's certificate.
 
 use crate::envoy::{filters, is_check};
 use crate::node::Node;

@@ -64,7 +64,7 @@ pub(super) fn lint(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>
     described(check, known, report);
 }
 
-/// What nginx tells the sidecar about the request: a client can set each header that nginx does not set.
+/// What nginx says of the request to the sidecar: a client can set each header that nginx does not set.
 fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     for (name, value, what, twisted) in [
         (

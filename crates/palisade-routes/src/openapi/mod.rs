@@ -54,7 +54,7 @@ struct Operation {
     outcome: Outcome,
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Debug)]
 enum Outcome {
     Mapped {

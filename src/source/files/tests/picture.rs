@@ -92,7 +92,7 @@ fn a_picture_separates_changes_before_it_from_changes_after_it() {
     ];
     for (what, before, after, same) in cases {
         for loaded in [true, false] {
-            // what is not believed to be gone or empty at once had to be known
+            // a file that does not count as gone or empty at once must have been loaded before
             if !loaded && ["cut", "gone before and back"].iter().any(|known| what.starts_with(known)) {
                 continue;
             }

@@ -393,7 +393,7 @@ fn what_is_changed_and_not_open_holds_nothing_back() {
         place.put("other", POLICY);
         wakes.until(&source, before, |source| texts(source).len() == 3 && texts(source)[1].1 == OTHER);
         eventually("no reason", || wakes.watch().degraded().is_none());
-        // asked for while the notifier believes it to be open
+        // loaded while the file counts as open for the notifier
         change(&place);
         assert_eq!(source.load().unwrap().bundle.policies.len(), 3);
     }

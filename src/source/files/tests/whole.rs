@@ -119,7 +119,7 @@ fn a_descriptor_from_before_the_start_that_writes_later_is_waited_for() {
         source.load().unwrap();
         let mut file = OpenOptions::new().write(true).open(place.path("policies/guards.cedar")).unwrap();
         let wakes = Wakes::of(&source);
-        // open, but as it was when it was believed: it holds nothing back
+        // open, but as it was when it was loaded: it holds nothing back
         place.write("policies/x.cedar", POLICY);
         eventually("the other file", || texts(&source).len() == 3);
         file.set_len(0).unwrap();

@@ -36,7 +36,7 @@ pub(super) fn fields(request: &HttpRequest) -> Fields<'_> {
         (header.key.as_str(), value)
     });
     let text = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    // both tell the same where both are there
+    // both hold the same where both are there
     let text = text.filter(|_| request.header_map.as_ref().is_none_or(|map| map.headers.is_empty()));
     Fields(raw.chain(text).filter(|(name, _)| !name.starts_with(':')).collect())
 }
