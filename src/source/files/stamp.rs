@@ -53,7 +53,7 @@ impl Stamp {
     }
 
     /// Whether nothing but permissions, owners or links changed from one to the other, as far as sizes and times show.
-    /// Tools set times back, and a new file may get the number of one that was removed: this is no proof of the content.
+    /// Tools set times back, and a new file may get the inode of a removed one: this proves nothing of the content.
     pub(super) fn is_same_but_for_permissions(&self, other: &Self) -> bool {
         let Self { len, modified, changed: _, place } = other;
         self.place == *place && self.len == *len && (self.modified == *modified || *len == 0)
