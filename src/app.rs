@@ -103,7 +103,7 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     room_for_threads(workers + OPS_THREADS)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(workers).enable_all().thread_name("palisade-http").build()?;
-    // first: whoever reads in the log that we listen may signal us
+    // first: a process that reads in the log that we listen may signal us
     let mut signals = Some(Signals::install()?);
     let served = runtime.block_on(async {
         let require = settings.load.require;
@@ -134,7 +134,7 @@ impl App {
         Self::start_observed(settings, Observers::default()).await
     }
 
-    /// The same, with others told of loads.
+    /// The same, and reports loads to `observers`.
     ///
     /// # Errors
     /// If an address, a file or a thread cannot be had.
@@ -167,7 +167,7 @@ impl App {
             };
             let listener = match bound {
                 Ok(listener) => listener,
-                // nobody asked for it, and another sidecar on this machine may have it
+                // gRPC is only the default here, and another sidecar on this machine may have the address
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
                     tracing::warn!(
                         "not listening on {addr} for gRPC: {error}; set `listen.grpc` to `off` or another address"
@@ -258,7 +258,7 @@ impl App {
                 }
             });
         }
-        // a closed channel means that nobody can ask it to stop: then it serves on
+        // a closed channel means that nothing can ask it to stop: then it serves on
         if stop.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }

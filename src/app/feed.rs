@@ -3,7 +3,7 @@
 //! A load that fails for a reason that may pass is tried again, later and later, until what was seen is loaded.
 //!
 //! A load never undoes a change of the API that was acknowledged after the files became what was loaded. So it is compared
-//! with what the files held when that change was acknowledged (`pictures.rs`), unless somebody asked for it after that.
+//! with what the files held when that change was acknowledged (`pictures.rs`), unless a load was requested after that.
 
 use std::io;
 use std::sync::mpsc;
@@ -48,7 +48,7 @@ pub(super) struct Feed {
 
 /// What the feed is asked to do.
 pub(super) enum Wish {
-    /// Load what is there, as somebody wished at this time.
+    /// Load what is there, as requested at this time.
     Load(Instant),
     /// Load a change that the watch noticed.
     Changed,
@@ -113,7 +113,7 @@ impl Feed {
         }
     }
 
-    /// Tells how the first load ended. Can be had once.
+    /// Reports how the first load ended. Can be taken once.
     pub(super) fn first(&mut self) -> Option<First> {
         self.first.take()
     }
@@ -175,7 +175,7 @@ impl<S: Source> Loader<S> {
         // watched before it is read: a file that is being written during the first load is known to be
         let (mut watch, mut watched) = (watching.then(|| self.watch()), Instant::now());
         let mut watch_again = Instant::now() + FIRST_PAUSE;
-        // whoever started this need not care
+        // the start counts as a request to load
         self.asked = Some(Instant::now());
         let loaded = self.load();
         let _ = first.take().map(|first| first.send(loaded));

@@ -12,7 +12,7 @@ use palisade_engine::{EngineSettings, Validation};
 
 type Outcome = Result<Loaded, Vec<Diagnostic>>;
 
-/// Says when a load has begun, and ends it as it is told.
+/// Reports when a load has begun, and ends it with the outcome that it is given.
 struct Scripted {
     begun: Sender<()>,
     outcomes: Mutex<Receiver<Outcome>>,

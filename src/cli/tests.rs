@@ -104,7 +104,7 @@ fn wrong_usage_is_64_and_help_is_0() {
 }
 
 #[test]
-fn every_problem_of_the_configuration_is_told() {
+fn every_problem_of_the_configuration_is_reported() {
     let ran = palisade(&["config", "show", "--set", "cache.max_bytes=many", "--set", "validatoin=off"]);
     assert_eq!((ran.exit, ran.err.lines().count()), (Exit::Usage, 2), "{}", ran.err);
     assert!(ran.err.contains("`cache.max_bytes`") && ran.err.contains("`validatoin`"), "{}", ran.err);
@@ -126,7 +126,7 @@ fn the_effective_configuration_can_be_read_again() {
 }
 
 #[test]
-fn check_answers_and_tells_why() {
+fn check_answers_and_says_why() {
     let dir = bundle(&[("context.json", r#"{"n": 1}"#)]);
     let root = at(&dir);
     let file = format!("{root}/context.json");
@@ -248,7 +248,7 @@ fn all_verbs_read_the_configuration_that_serve_reads() {
 }
 
 #[test]
-fn validate_tells_everything() {
+fn validate_reports_everything() {
     for (files, flags, exit, out) in [
         (&[][..], &[][..], Exit::Success, "valid: 1 policy, 0 templates, 3 entities, 1 test\n"),
         (&[("policies/q.cedar", "permit(principal, action, resource")], &[], Exit::Invalid, "policies/q.cedar:1:"),
@@ -348,7 +348,7 @@ fn generated_files() {
     assert!(schema["properties"]["cache"].is_object());
 }
 
-/// An example of a help text: its words, and the lines that it writes, if they are told.
+/// An example of a help text: its words, and the lines that it writes, if the text shows them.
 struct Example {
     words: Vec<String>,
     output: Vec<String>,

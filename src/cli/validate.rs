@@ -93,7 +93,7 @@ pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Ex
     Ok(if failed { Exit::Invalid } else { Exit::Success })
 }
 
-/// Building tells the counts; where it fails, the complete check tells everything.
+/// Building gives the counts; where it fails, the complete check reports every problem.
 fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
     let revision = Revision { incarnation: 0, counter: 1 };
     // strict whatever the configuration says: that decides what `serve` does with the findings

@@ -88,7 +88,7 @@ pub enum CheckError {
     Unrecorded,
 }
 
-/// What became of a request on its own thread.
+/// The outcome of a request on its own thread.
 enum AtOnce {
     /// It is decided, counted and recorded, or cannot be.
     Done(Result<Arc<Decision>, CheckError>),

@@ -66,7 +66,7 @@ pub struct FileSettings {
     pub entities_required: bool,
     /// Whether there may be no file of policies, or only empty ones.
     pub allow_empty_policies: bool,
-    /// How long a file must be gone, or empty, until that is believed of a source that read it before.
+    /// How long a file must be gone, or empty, until that counts in a source that read it before.
     pub vanish_quiet: Duration,
 }
 

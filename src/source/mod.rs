@@ -1,6 +1,6 @@
 //! Where policies and entities come from.
 //!
-//! A source gives the whole bundle on request and says when it may have changed; whoever asks
+//! A source gives the whole bundle on request and says when it may have changed; the caller
 //! compares digests and decides what to do about it. A source never judges what Cedar would say of
 //! the text, never publishes anything, and never gives half of a state: `load` is all or nothing.
 //!
@@ -42,7 +42,7 @@ pub trait Source: Send + Sync {
     /// Every problem found, not only the first, if what is there cannot be read whole.
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
 
-    /// Looks at what is there now, so that a later load can be compared with it. Takes milliseconds: somebody waits.
+    /// Looks at what is there now, so that a later load can be compared with it. Takes milliseconds: a client waits.
     fn picture(&self) -> Picture;
 
     /// Calls `wake` some time after each change, until the guard is dropped.
@@ -167,7 +167,7 @@ impl Watch {
         *self.health.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When it last compared all that it watches, and found what it had last told of.
+    /// When it last compared all that it watches, and found what it had last reported.
     #[must_use]
     pub fn same_at(&self) -> Option<Instant> {
         *self.health.same_at.lock().unwrap_or_else(PoisonError::into_inner)

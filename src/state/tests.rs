@@ -13,7 +13,7 @@ fn bundle(id: &str) -> Bundle {
     Bundle { policies: vec![PolicyText { origin: id.to_owned(), text, naming }], ..Bundle::default() }
 }
 
-/// A state whose writer says when it has begun to build, and goes on when it is told.
+/// A state whose writer says when it has begun to build, and goes on when it is released.
 struct Held {
     state: Arc<State>,
     metrics: Arc<Metrics>,

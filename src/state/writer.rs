@@ -34,7 +34,7 @@ pub(super) struct Submitted {
     pub(super) origin: Origin,
     /// How many changes of the API had been acknowledged when the files were read that it is of, if it is of files.
     pub(super) read_at: Option<u64>,
-    /// What whoever read it found worth saying.
+    /// The warnings of its reader.
     pub(super) warnings: Vec<Diagnostic>,
     /// Its bytes, if they count.
     pub(super) held: Option<Held>,
@@ -79,7 +79,7 @@ impl Writer {
                         drop((change, warnings));
                         Err(Rejected::Abandoned)
                     }
-                    // they may have been so before that change: whoever read them looks again
+                    // the files may have been read before that change: their reader looks again
                     Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => {
                         Err(Rejected::Superseded)
                     }
@@ -90,11 +90,11 @@ impl Writer {
                 match &outcome {
                     Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
                     Ok(applied) if origin == Origin::Files => self.files_had = applied.entities,
-                    // before the answer: whoever has it may rely on it
+                    // before the answer: a client that has it may rely on it
                     Ok(_) => self.acknowledge(),
                     Err(_) => {}
                 }
-                // whoever asked may have left; the change stands all the same
+                // the client may have left; the change stands all the same
                 let _ = reply.send(outcome);
                 if whole {
                     give_back_freed();

@@ -88,7 +88,7 @@ impl LoadSuperseded {
     }
 }
 
-/// Whoever sent a change left before it took effect: it was not built, or given up.
+/// The sender of a change left before it took effect: the change was not built, or given up.
 #[derive(Debug)]
 pub struct ChangeAbandoned {
     /// What brought it.
@@ -151,7 +151,7 @@ pub struct ReloadRejected<'a> {
     pub source: ReloadSource,
     /// What is wrong with them.
     pub diagnostics: &'a [Diagnostic],
-    /// Whether it was not told before.
+    /// Whether it was not reported before.
     pub news: bool,
     /// What goes on serving.
     pub serving: Option<Revision>,
@@ -353,7 +353,7 @@ pub struct IdentityRefused<'a> {
     pub from: &'a str,
     /// What is wrong.
     pub problem: &'a str,
-    /// Whether it was not told before.
+    /// Whether it was not reported before.
     pub news: bool,
 }
 

@@ -120,7 +120,7 @@ labels! {
         BadDescription = "bad_description",
         /// A header looks like one of those that name the caller.
         SpoofedHeader = "spoofed_header",
-        /// Nobody knows who asks.
+        /// The caller is not known.
         Unauthenticated = "unauthenticated",
         /// The issuer's keys are not there.
         KeysUnavailable = "keys_unavailable",
@@ -186,7 +186,7 @@ labels! {
 }
 
 labels! {
-    /// What became of new policies or entities.
+    /// The outcome of a load of new policies or entities.
     ReloadResult {
         /// They are active.
         Good = "good",
@@ -228,7 +228,7 @@ labels! {
 }
 
 labels! {
-    /// What became of an authentication attempt.
+    /// The outcome of an authentication attempt.
     AuthResult {
         /// The caller is known: the evidence was verified or looked up.
         Verified = "verified",

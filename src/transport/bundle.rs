@@ -180,7 +180,7 @@ const MAX_FRAGMENTS: usize = 10_000;
 /// has a bound for them.
 const MAX_READ: usize = 8 << 20;
 
-/// What a JSON text is, told by its first character.
+/// What a JSON text is, by its first character.
 fn kind(raw: &RawValue) -> &'static str {
     match raw.get().as_bytes().first() {
         Some(b'{') => "an object",
@@ -265,7 +265,7 @@ fn read_entities(raw: &RawValue) -> Result<Vec<Document>, Unreadable> {
     Ok(vec![Document::held("entities", bytes)])
 }
 
-/// One text, or one for each name. A name is what problems are told with.
+/// One text, or one for each name. Problems are reported with the name.
 fn read_routes(raw: &RawValue) -> Result<Vec<(String, String)>, Unreadable> {
     match raw.get().as_bytes().first() {
         Some(b'n') => Ok(Vec::new()),

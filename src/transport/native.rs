@@ -121,7 +121,7 @@ fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_json::Result<
     Ok(())
 }
 
-/// An item of a batch without a decision. Whoever reads only `decision` reads a denial.
+/// An item of a batch without a decision. A client that reads only `decision` reads a denial.
 fn write_failure(out: &mut Vec<u8>, error: &Problem) -> serde_json::Result<()> {
     out.extend_from_slice(b"{\"decision\":\"Deny\",\"diagnostics\":{\"reason\":[],\"errors\":[]},\"error\":");
     serde_json::to_writer(&mut *out, error)?;

@@ -13,7 +13,7 @@ pub(super) fn live() -> Answer {
 }
 
 /// `GET /readyz`: whether requests should be sent here, and if not, why. What is wrong with the bundle quotes it, so
-/// that is told only where the admin API would tell it.
+/// that is shown only where the admin API would show it.
 pub(super) fn ready(services: &Services, trusted: bool) -> Answer {
     let reasons = services.unready();
     let published = services.pdp.state().load();

@@ -217,7 +217,7 @@ impl From<Rejected> for Problem {
                 "too_busy",
                 "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",
             ),
-            // whoever is there to hear it has not left, so the process ends
+            // a client that gets this answer has not left, so the process is stopping
             Rejected::Abandoned | Rejected::Stopped => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping")
             }

@@ -148,8 +148,8 @@ impl TokenFile {
         self.look(tokens, wanted, now);
     }
 
-    /// One look. Who asked for it by a signal wrote the file before, so then a lost token is believed at once; a last
-    /// line without its end is not, whoever asks.
+    /// One look. The file was written before the signal that asks for a look, so then a lost token counts at once; a
+    /// last line without its end does not, even on a signal.
     fn look(&mut self, tokens: &AdminTokens, wanted: bool, now: Instant) {
         let read = if wanted { Some(self.watched.load(now)) } else { self.watched.look(now) };
         let Some(read) = read else {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_keeps_the_last_good() {
+    fn a_file_that_is_not_valid_keeps_the_last_good() {
         let mut fixture = Fixture::new(&both());
         let long = Duration::from_secs(5);
         let write = |text: &'static [u8]| move |path: &Path| fs::write(path, text).unwrap();

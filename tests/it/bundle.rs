@@ -1,4 +1,4 @@
-//! The bundle over the admin API: uploaded, read back, refused, validated, and what the status tells of it.
+//! The bundle over the admin API: uploaded, read back, refused, validated, and what the status reports of it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::native::{ASK, POLICIES, SCHEMA, also, ask, bundle, decide, put, reads
 use crate::support::Server;
 use crate::support::http::connect;
 
-/// Two authors read, edit and put back: the later one is told.
+/// Two authors read, edit and put back: the later one gets an error.
 #[test]
 fn a_change_of_another_revision_is_refused() {
     let server = Server::start(json!({}));
@@ -318,7 +318,7 @@ fn validation_is_strict_or_warns_or_is_off() {
 }
 
 #[test]
-fn status_tells_where_the_bundle_came_from() {
+fn status_reports_where_the_bundle_came_from() {
     let fixture = |what: &str| Server::project(&format!("tests/it/fixtures/authzen/{what}"));
     let server = Server::ready(json!({ "policies": fixture("policies"), "entities": fixture("entities") }));
     let mut admin = server.admin();

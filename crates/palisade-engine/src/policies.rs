@@ -1,6 +1,6 @@
 //! From texts of policies to policies with stable ids, one tree at a time.
 //!
-//! Cedar's trees take hundreds of times the bytes of their text. So each policy is parsed by itself, handed to all who
+//! Cedar's trees take hundreds of times the bytes of their text. So each policy is parsed on its own, handed to all who
 //! need its tree (see [`Work`]), and dropped. What stays is its text and where it stands in it; `trees` makes trees
 //! of it again for the reference.
 
@@ -65,7 +65,7 @@ pub(crate) struct Site {
 /// What stands at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A policy that decides by itself.
+    /// A policy that decides on its own.
     Static,
     /// A template, which decides through its links alone.
     Template,
@@ -107,7 +107,7 @@ impl Policies {
     /// Parses, names and links all policies of `bundle`, and does the `work` on each.
     ///
     /// # Errors
-    /// Every problem found, up to a bound. What of the work found problems tells them itself.
+    /// Every problem found, up to a bound. Problems that the work finds are reported by the work.
     pub(crate) fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
         check_size(bundle, limits)?;
         let mut builder = Builder {
@@ -196,7 +196,7 @@ impl Policies {
     }
 }
 
-/// What is said where nobody waits for the result any more.
+/// The error where no caller waits for the result any more.
 pub(crate) fn abandoned() -> Diagnostic {
     let message = "abandoned: its client disconnected, or the sidecar is stopping";
     Diagnostic::error("bundle", message).help("send it again, and wait for the answer").passing()
@@ -292,7 +292,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Adds a policy in the JSON form. Whoever read it has named it.
+    /// Adds a policy in the JSON form. Its reader has named it.
     fn add_json(&mut self, text: &PolicyText) {
         if !matches!(text.naming, PolicyNaming::Exactly(_)) {
             let message = "a policy in the JSON form must have a name of its own";

@@ -1,8 +1,8 @@
 //! What Cedar's JSON reader would read, dropping a part of it without a word.
 //!
 //! It ignores members that it does not know: of an entity, of a uid, of `__entity` and of `__extn`. So `{"__entity": …,
-//! "type": …, "id": …}` is one entity to Cedar and may be another to whoever looked at it before, and a `parent` that
-//! should be `parents` is lost. Everything that is about to be read by Cedar goes through here first. (The compiled
+//! "type": …, "id": …}` is one entity to Cedar and may be another to a program that read it first, and a `parent`
+//! that should be `parents` is lost. Everything that Cedar is about to read goes through here first. (The compiled
 //! reader takes the plain forms alone, to which none of this applies.)
 
 use crate::conform::Name;

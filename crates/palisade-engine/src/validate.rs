@@ -23,7 +23,7 @@ pub struct Verdict {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that nobody waits any more.
+/// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that no caller waits any more.
 /// How decisions are made counts for the warnings.
 ///
 /// Recurses with the nesting of the texts: call it through [`super::on_big_stack`].

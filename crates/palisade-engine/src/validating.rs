@@ -58,8 +58,8 @@ pub(crate) struct Validating<'s> {
     pending_tokens: usize,
 }
 
-/// How many words and signs of policies are counted before the first of them is validated. What is too much is refused at
-/// once where it is short, as it is where somebody means harm.
+/// How many words and signs of policies are counted before the first of them is validated. A short text that costs too
+/// much, as an attacker may send, is refused at once.
 const COUNTED_AHEAD: usize = 50_000;
 
 impl Findings {
@@ -196,7 +196,7 @@ impl<'s> Validating<'s> {
             set.add_template(scope.clone()).is_ok() && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
         debug_assert!(linked, "values that were checked");
         let result = self.validator().validate(&set, ValidationMode::Strict);
-        // Cedar's outer types tell of which policy a finding is
+        // Cedar's outer types say which policy a finding is of
         let result = cedar_policy::ValidationResult::from(result);
         let mut sound = true;
         for error in result.validation_errors().filter(|error| AsRef::<PolicyID>::as_ref(error.policy_id()) == &id) {
@@ -236,7 +236,7 @@ impl<'s> Validating<'s> {
         (Diagnostic::about("validation", errors), Diagnostic::about("validation", warnings))
     }
 
-    /// Whether the bound allows what this costs. Once it does not, costs are only counted, so that the sum can be told.
+    /// Whether the bound allows what this costs. Once it does not, costs are only counted, to report the sum.
     fn may(&mut self, cost: Cost, id: &PolicyID, site: &Site) -> bool {
         self.spent = self.spent.saturating_add(cost.steps);
         if self.largest.as_ref().is_none_or(|largest| largest.cost.steps < cost.steps) {

@@ -1,4 +1,4 @@
-//! The body of a request as JSON, if everybody would read the same.
+//! The body of a request as JSON, if every reader reads it alike.
 
 use std::collections::BTreeSet;
 

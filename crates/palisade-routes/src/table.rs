@@ -184,7 +184,7 @@ impl RouteTable {
         self.routes.get(self.mapped..).unwrap_or_default()
     }
 
-    /// The route of a request, before anybody knows who asks.
+    /// The route of a request, before the caller is known.
     ///
     /// # Errors
     /// If none is mapped, if the mapped one denies, or if the request can be read in two ways.
@@ -394,7 +394,7 @@ fn suffixes<'r>(mut routes: impl Iterator<Item = &'r Route> + Clone) -> Option<S
     routes.all(|route| route.service.suffixes == Some(Suffixes::Exact)).then_some(Suffixes::Exact)
 }
 
-/// One host has one router: it tells cases apart, or it does not, and so with suffixes.
+/// One host has one router: it distinguishes cases, or it does not, and so with suffixes.
 fn two_routers(route: &Route, key: &str) -> Diagnostic {
     let message = format!("another file has routes for the same host, with another `service.{key}`");
     Diagnostic::error(&route.origin, message).help("say the same in both, or give each its own `hosts`")

@@ -48,7 +48,7 @@ pub enum Got {
     Decision(Decision),
     /// The request does not fit the schema.
     Refused(RequestError),
-    /// The test could not ask: it is no test, or its entities are none.
+    /// The test could not ask: the test or its entities are not valid.
     Broken(String),
 }
 

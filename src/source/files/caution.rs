@@ -1,6 +1,6 @@
-//! What is not believed at once: a file that is being written, and a file that has gone.
+//! What does not count at once: a file that is being written, and a file that has gone.
 //!
-//! A writer that cuts a file and fills it again, or removes it and makes it again, would else be met in between,
+//! A writer that cuts a file and fills it again, or removes it and makes it again, would else be read in between,
 //! and policies would be published without the forbids that are still to come. So a load waits until a file that
 //! vanished has been gone for `vanish_quiet`, and refuses while a file is known to be open for writing. A
 //! file that was renamed into its place is whole, and costs no wait.
@@ -36,15 +36,15 @@ const LOOK_SHARE: u32 = 10;
 /// How often to look whether a file has been closed.
 const CLOSE_LOOK: Duration = Duration::from_millis(10);
 
-/// The longest that a load waits for the notifier to tell of what was just written.
+/// The longest that a load waits for the notifier to report what was just written.
 const LONGEST_FRESH: Duration = Duration::from_millis(200);
 
 /// As many times `load.vanish_quiet` passes until a file counts as whole, if its writer may have been missed while
 /// the source was watched. Longer than most pauses of a writer.
 const UNPROVEN: u32 = 3;
 
-/// How much older than the quiet time a file must be at the start, by our clock and its own, to be believed without
-/// having been watched for as long. The two clocks need not be the same one, and only from then on can we tell.
+/// How much older than the quiet time a file must be at the start, by our clock and its own, to count as whole without
+/// having been watched for as long. The two clocks need not be the same one, which is only known later.
 const LONG_AGO: Duration = Duration::from_secs(60);
 
 /// How often a load starts again since files change under it.
@@ -89,7 +89,7 @@ impl Now {
 
 /// What is known of a file that is not as it was when it was last loaded.
 enum Age {
-    /// A notification told of it, so long ago.
+    /// A notification reported it, so long ago.
     Told(Duration),
     /// None did. It has been known to look like this for so long.
     Found(Duration),
@@ -129,7 +129,7 @@ impl Caution {
         picture
     }
 
-    /// Loads by `read`, when nothing speaks against believing what is there.
+    /// Loads with `read_all`, when nothing speaks against the files as they are.
     pub(super) fn load(&self, tree: &Tree, read_all: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
         let mut unsteady = Vec::new();
         for _ in 0..ATTEMPTS {
@@ -157,7 +157,7 @@ impl Caution {
                 Ok(loaded) => loaded,
                 Err(problems) => return (Arc::new(scan), Err(problems)),
             };
-            // what was written a moment ago may be written on: the notifier tells of it a moment later
+            // what was written a moment ago may be written on: the notifier reports it a moment later
             let fresh = self.freshness(&scan, tree.settings.quiet);
             if !fresh.is_zero() {
                 thread::sleep(fresh);
@@ -228,8 +228,8 @@ impl Caution {
         }
     }
 
-    /// Waits a moment where much was just found to be new: what is too large for a look at the files to read it again is
-    /// known to be what was loaded if its stamp tells every later change.
+    /// Waits a moment where much was just found to be new: a file too large for a look at the files to read again is
+    /// known to be what was loaded only if its stamp shows every later change.
     fn wait_for_a_step(&self, scan: &Scan) {
         let sightings = self.lock().sightings.clone();
         let now = Instant::now();
@@ -239,7 +239,7 @@ impl Caution {
         }
     }
 
-    /// The youngest file of those whose writer may not have been noticed, and how long until it is believed to be whole.
+    /// The youngest file of those whose writer may not have been noticed, and how long until it counts as whole.
     /// Such a file was changed before its directory was watched (at the start, in a directory that was just made, after
     /// lost events) or is not watched at all; a tree that was renamed into its place is whole, and so is what the system
     /// says is closed in a directory that was seen to be made.
@@ -269,7 +269,7 @@ impl Caution {
 
     /// How long each file has been as it is, but for those that need not be doubted, if there is a watch that may have
     /// something to say of them. The times of files are compared with each other alone, since their clock and ours are
-    /// not the same one; at the start, when there is nothing else, what is far older than `enough` is believed.
+    /// not the same one; at the start, when there is nothing else, what is far older than `enough` counts as whole.
     fn ages<'f>(&self, scan: &'f Scan, enough: Duration, now: Now) -> Vec<(&'f Found, Age)> {
         let signals = self.signals();
         let (good, sightings) = {
@@ -325,7 +325,7 @@ impl Caution {
         }
     }
 
-    /// How long until every file that `scan` lacks is believed to be gone; `None` if they are.
+    /// How long until every file that `scan` lacks counts as gone; `None` if they do.
     fn young(&self, scan: &Scan, quiet: Duration) -> Option<Duration> {
         let mut memory = self.lock();
         let good = memory.good.clone()?;
@@ -358,9 +358,9 @@ impl Caution {
         found
     }
 
-    /// What speaks against the files as they are: those that are being written, by what the notifier told and by what
-    /// the system says now. The latter also knows of a writer that was there before the watch was. It is asked after
-    /// the files were read, and only for those that are not what they were at the last whole load.
+    /// What speaks against the files as they are: those that are being written, as the notifier reported and as the
+    /// system says now. The latter also knows of a writer that was there before the watch was. It is asked after the
+    /// files were read, and only for those that are not what they were at the last whole load.
     fn open(&self, scan: &Scan, read: bool) -> Vec<Diagnostic> {
         let unfinished = self.unfinished(scan);
         let good = self.lock().good.clone();
@@ -419,7 +419,7 @@ fn being_written(path: &Path, what: &dyn fmt::Display) -> Diagnostic {
 
 fn not_closed(written: &Written) -> Diagnostic {
     if written.is_changed() {
-        // whoever replaces it may do so by rename already
+        // it may have been replaced by a rename already
         return read::unsteady_file(written.path.display().to_string());
     }
     being_written(&written.path, written)

@@ -42,7 +42,7 @@ pub(super) enum Part {
     Other,
 }
 
-/// A directory or file that was named by whoever configured the source.
+/// A directory or file that the source's configuration names.
 #[derive(Debug, Clone)]
 pub(super) struct Root {
     pub(super) part: Part,
@@ -222,7 +222,7 @@ impl Walk<'_> {
             Part::Routes => Role::Routes,
             Part::Other => Role::Other,
         };
-        // whoever named one file may call it what they like
+        // a file that is named itself may have any name
         let name = self.root.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         self.file(role, &name, top, &metadata);
     }
@@ -336,7 +336,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Tells of a directory that is skipped for its name, where files are in it that would be read. What is hidden by a
+    /// Reports a directory that is skipped for its name, if it has files that would be read. What is hidden by a
     /// dot is meant to be: volumes and version control keep whole trees there.
     fn skipped(&mut self, path: &Path, inner: &str, name: &str) {
         if names::is_hidden(name) || !fs::metadata(path).is_ok_and(|found| found.is_dir()) {
@@ -380,7 +380,7 @@ impl Walk<'_> {
         if self.root.part != Part::Policies || inner.matches('/').count() > MAX_DEPTH {
             return;
         }
-        // what cannot be listed is for those to tell who read tests
+        // a directory that cannot be listed is reported by `palisade test`, which reads the tests
         let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
         entries.sort_unstable_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -395,7 +395,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Tells of a file that is not read: whoever put it there may think that it counts.
+    /// Reports a file that is not read: its author may think that it counts.
     fn unread(&mut self, name: &str, inner: &str) {
         // whatever else is where the schema was named is no part of the bundle
         if names::is_beside(name) || matches!(self.root.part, Part::Schema | Part::Beside) {
@@ -491,7 +491,7 @@ impl Walk<'_> {
             }
             return None;
         }
-        // the target may have any name, so that its own name does not tell that it matters
+        // the target may have any name, so that its own name does not show that it matters
         self.scan.turns.insert(real.clone());
         Some((real, metadata))
     }

@@ -1,7 +1,7 @@
 //! Whether a file is open for writing at this moment, as the system itself knows.
 //!
-//! Notifications tell nothing of a writer that opened its file before the watch was set. Linux gives a lease to read
-//! only while no descriptor and no mapping can write to the file, whoever has them and by whatever name. So a lease is
+//! Notifications say nothing of a writer that opened its file before the watch was set. Linux gives a lease to read
+//! only while no descriptor and no mapping of any process can write to the file, by whatever name. So a lease is
 //! asked for and given back at once. It takes the owner of the file or `CAP_LEASE`, and a local file system; where
 //! it is refused for another reason, the descriptors of the processes that we may look at are searched.
 
@@ -13,13 +13,13 @@ use std::sync::Once;
 use crate::source::files::scan::Found;
 use crate::source::files::stamp::{self, Stamp};
 
-/// Most files that are told apart: more are as good as these.
+/// The most files that are listed: more would add nothing.
 const MAX_TOLD: usize = 100;
 
-/// It is said once that the system does not tell.
+/// The log says once that the system does not show writers.
 static NO_LEASES: Once = Once::new();
 
-/// A file that is not to be believed.
+/// A file that is not to be loaded as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
     /// Its path without links.
@@ -129,10 +129,10 @@ mod system {
 
     use super::Answer;
 
-    /// Sets the signal that tells of somebody who waits for a lease to end. `libc` has no name for it on most systems.
+    /// Sets the signal that reports a process waiting for the lease to end. `libc` has no name for it on most systems.
     const F_SETSIG: libc::c_int = 10;
 
-    /// The longest that descriptors are searched: what is not found by then is believed after the quiet times.
+    /// The longest search of descriptors. A file without a writer found by then counts as closed after the quiet times.
     const LONGEST_SEARCH: Duration = Duration::from_millis(500);
 
     pub(super) fn answer(file: &File) -> Answer {
@@ -140,7 +140,7 @@ mod system {
         let taken = control(file, F_SETSIG, libc::SIGURG).and_then(|()| control(file, libc::F_SETLEASE, LEASE_TO_READ));
         match taken {
             Ok(()) => {
-                // whoever opens it meanwhile to write waits: for a microsecond
+                // a process that opens it meanwhile to write waits: for a microsecond
                 let _ = control(file, libc::F_SETLEASE, NO_LEASE);
                 Answer::Closed
             }

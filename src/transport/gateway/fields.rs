@@ -28,7 +28,7 @@ impl<'a> Fields<'a> {
         self.0.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
     }
 
-    /// The header of exactly that name. None, or more than one, and nobody knows what the gateway means.
+    /// The header of exactly that name. Without one, or with more than one, it is unclear what the gateway means.
     pub(super) fn one(&self, name: &str) -> Result<&'a [u8], Stop> {
         let mut values = self.named(name);
         match (values.next(), values.next()) {

@@ -40,7 +40,7 @@ use way::{Question, Stop, Verdict};
 pub struct Gateway {
     identity: Identity,
     rules: Rules,
-    /// The header in which Envoy tells of its client's certificate, in small letters.
+    /// The header in which Envoy describes its client's certificate, in small letters.
     peer_header: Option<String>,
     deadline: Duration,
 }
@@ -139,7 +139,7 @@ pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect
     answer
 }
 
-/// What the caller is told: whatever stopped the way, a panic included, is a denial that is counted and recorded.
+/// The answer to the caller: whatever stopped the way, a panic included, is a denial that is counted and recorded.
 async fn settled(
     verdict: Option<Result<Verdict, Stop>>,
     services: &Services,

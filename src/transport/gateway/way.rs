@@ -30,7 +30,7 @@ pub(super) struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// What the decision log may tell of it, if there is one.
+    /// What the decision log may record of it, if there is one.
     fn asked_for(&self, services: &Services) -> Option<Target> {
         services.pdp.log().map(|_| Target::new(self.method, self.host, self.target))
     }
@@ -47,9 +47,9 @@ pub(super) struct Question<'a, 'f> {
     pub(super) call: Call<'a>,
 }
 
-/// What became of it.
+/// What the way led to.
 pub(super) struct Verdict {
-    /// Who may, `None` where nobody needs to be known; or why not.
+    /// The caller who may, `None` where none needs to be known; or why not.
     pub(super) outcome: Result<Option<Arc<Caller>>, Denial>,
     /// The state that it was decided at.
     pub(super) revision: Option<Revision>,
@@ -69,7 +69,7 @@ pub(super) struct Denial {
 
 /// What kind of answer a denial is.
 pub(super) enum Kind {
-    /// Nobody knows who asks. With the challenge.
+    /// The caller is not known. With the challenge.
     Unknown(String),
     /// Not allowed.
     Refused,
@@ -82,7 +82,7 @@ pub(super) struct Stop {
     reason: RefusalReason,
     code: &'static str,
     message: Cow<'static, str>,
-    /// For whom nobody knows.
+    /// For a caller that is not known.
     challenge: Option<String>,
     target: Option<Target>,
     route: Option<String>,

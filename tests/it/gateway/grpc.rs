@@ -459,7 +459,7 @@ fn health_and_reflection() {
             "{names:?}"
         );
     }
-    // a watch tells of the end, and then ends itself
+    // a watch reports the end, and then ends itself
     let addr = addr(&gate);
     let watching = std::thread::spawn(move || {
         call(addr, "POST", "/grpc.health.v1.Health/Watch", &GRPC, frame(&HealthCheckRequest::default()))

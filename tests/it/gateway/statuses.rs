@@ -1,11 +1,11 @@
-//! What each dialect answers when, and which headers it believes.
+//! What each dialect answers when, and which headers it trusts.
 
 use serde_json::{Value, json};
 
 use crate::support::gate::{Ask, DIALECTS, Dialect, Gate, bearer, code, flags_with_identity, get, send};
 use crate::support::{Response, Server};
 
-/// A few routes of every kind; `ann` may do everything, nobody else anything.
+/// A few routes of every kind; `ann` may do everything, and no one else anything.
 const ROUTES: &str = "
 hosts: [a.test]
 routes:
@@ -164,7 +164,7 @@ fn a_dialect_reads_its_own_headers_alone() {
         let answer = get("a.test", "/d/7", &spoofs).send(gate.addr(), dialect);
         assert_eq!((answer.status, code(&answer)), (401, "missing_credential".to_owned()), "{dialect:?}");
         is_in_its_words(dialect, &answer);
-        // what a client says of itself is overwritten, and nobody is named where nobody was asked for
+        // what a client says of itself is overwritten, and a public route names no caller
         let answer = get("a.test", "/open", &[("x-palisade-principal", "x")]).send(gate.addr(), dialect);
         assert_eq!(answer.status, 200);
         is_in_its_words(dialect, &answer);
@@ -394,7 +394,7 @@ fn the_client_has_one_address_or_none() {
 }
 
 #[test]
-fn the_decision_log_tells_of_checks_and_refusals() {
+fn the_decision_log_has_checks_and_refusals() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
     let gate = Gate::with(ROUTES, POLICIES, json!({"decision_log": {"sink": file}}));
@@ -427,7 +427,7 @@ fn the_decision_log_tells_of_checks_and_refusals() {
     let asked = |line: &Value| ["method", "host", "path"].map(|key| line[key].as_str().unwrap().to_owned());
     assert_eq!(asked(&lines[3]), ["GET", "a.test", "/none"]);
     assert_eq!(asked(&lines[6]), ["GET", "a.test", "/open"]);
-    // where no policy is asked, nobody is, and the line says so
+    // where no policy is asked, there is no principal, and the line says that the route is public
     assert_eq!((&lines[6]["public"], &lines[6]["principal"]), (&json!(true), &Value::Null));
     assert!(lines[6]["route"].as_str().unwrap().contains("r.yaml:") && lines[0]["public"].is_null());
     let public = |transport| gate.metric(&format!("palisade_gateway_public_total{{transport=\"{transport}\"}}"));

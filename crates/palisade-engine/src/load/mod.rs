@@ -172,7 +172,7 @@ impl Loader<'_> {
             if self.read.is_multiple_of(STRIDE)
                 && !(self.progress)(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX))
             {
-                // whoever stopped it uses nothing of what was read
+                // the caller stopped it, and uses nothing of what was read
                 return false;
             }
             match element {
@@ -185,7 +185,7 @@ impl Loader<'_> {
             Ok(()) => return,
             Err(Failure::Broken(flaw)) => flaw,
             Err(Failure::Unread(flaw)) => {
-                // what was found may be of a text that nobody ever wrote
+                // the text may mix two versions of the file, so the problems found in it may not exist
                 self.problems.truncate(before);
                 return self.problems.push(flaw.diagnostic(&document.origin).passing(), None);
             }

@@ -138,7 +138,7 @@ fn elements(block: Block, longest: usize, first: &mut bool, each: Each<'_>) -> R
         let bytes = block.bytes.get(range.clone()).unwrap_or_default();
         let offset = block.at + range.start as u64;
         let Ok(text) = std::str::from_utf8(bytes) else {
-            // only in a text that has changed since it was listed, which is about to be told
+            // only in a text that has changed since it was listed, which is reported next
             return Err(Flaw::at("not UTF-8".to_owned(), offset));
         };
         let text = if block.array { text } else { text.trim_end() };

@@ -404,7 +404,7 @@ impl Reread for Turning {
 }
 
 #[test]
-fn a_text_that_changed_is_told_as_that_and_as_nothing_else() {
+fn a_text_that_changed_is_reported_as_that_and_as_nothing_else() {
     let told = "[{\"a\":1},\n{\"b\":2},\n{\"c\":3}]";
     let others = [
         "[{\"a\":1},\n{\"b\":2},\n{\"d\":3}]",
@@ -430,7 +430,7 @@ fn a_text_that_changed_is_told_as_that_and_as_nothing_else() {
 }
 
 #[test]
-fn a_text_that_cannot_be_read_is_told() {
+fn a_text_that_cannot_be_read_is_reported() {
     struct Gone(usize);
     impl Reread for Gone {
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -449,7 +449,7 @@ fn a_text_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn whoever_has_enough_gets_no_more() {
+fn a_caller_that_has_enough_gets_no_more() {
     let text = "{}\n".repeat(10_000);
     for document in [Document::held("a", text.clone()), elsewhere(&text)] {
         let mut taken = 0;
@@ -463,7 +463,7 @@ fn whoever_has_enough_gets_no_more() {
 }
 
 #[test]
-fn what_is_not_utf8_is_told_with_its_byte() {
+fn what_is_not_utf8_is_reported_with_its_byte() {
     for size in SIZES {
         let document = Document::held("a", b"[\"ab\xff\"]".to_vec());
         let Err((message, None)) = in_pieces(&document, size).unwrap().end else { panic!("it must be refused") };

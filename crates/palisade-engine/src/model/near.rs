@@ -1,4 +1,4 @@
-//! The word that somebody probably meant.
+//! The known word that was probably meant.
 
 /// The longest word that is compared: a request may bring any word, and comparing costs the product of the lengths.
 const LONGEST: usize = 100;

@@ -13,7 +13,7 @@ use crate::policies::MAX_PROBLEMS;
 const MAX_DECLARATIONS: usize = 1_000;
 
 /// What is wrong with the syntax of a text in Cedar's form. Cedar stops at the first error, so each declaration is
-/// parsed again by itself.
+/// parsed again on its own.
 pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec<Diagnostic> {
     let whole = diagnose::located(origin, text, error);
     if !matches!(error, CedarSchemaError::Parse(_)) {

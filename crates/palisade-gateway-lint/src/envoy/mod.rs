@@ -279,7 +279,7 @@ fn trailers(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A path with a `#`: Envoy refuses it unless it was told not to.
+/// A path with a `#`: Envoy refuses it by default.
 fn fragments(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     const KEY: &str = "envoy.reloadable_features.http_reject_path_with_fragment";
     let off = |value: &Value| {

@@ -1,4 +1,4 @@
-//! Each trap of Envoy is told where it is, and what is none is not.
+//! Each trap of Envoy is reported where it is, and nothing else is reported.
 
 use crate::Gateway;
 use crate::tests::{ENVOY, ENVOY_HTTP, one};
@@ -47,7 +47,7 @@ fn findings(text: &str, from: &str, to: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn each_trap_is_told_at_its_line() {
+fn each_trap_is_reported_at_its_line() {
     let before = format!("http_filters:\n{ROUTER}");
     let mut wrong = Vec::new();
     let typed = OPEN.replace("route_config:", "\"@type\": a.HttpConnectionManager\n                x:");
@@ -83,7 +83,7 @@ fn each_trap_is_told_at_its_line() {
 }
 
 #[test]
-fn what_is_no_trap_is_not_told() {
+fn what_is_no_trap_is_not_reported() {
     let redirect = OPEN.replace("route: {cluster: app}", "redirect: {https_redirect: true}");
     for (text, from, to) in [
         (WHOLE, "", ""),

@@ -168,7 +168,7 @@ fn extend<'d>(model: &Model<'d>, list: &[Name<'d>], provider: Provider, depth: u
             continue;
         };
         match node.get("chain") {
-            // nobody writes so many
+            // no real configuration has so many
             Some(_) if depth == DEEPEST || found.len() + 1 == MOST => found.push(Step::Unknown(name.clone())),
             Some(chain) => extend(model, &names(&chain, "middlewares"), provider, depth + 1, found),
             None => found.push(Step::Known(node.clone(), name.node.clone())),

@@ -32,7 +32,7 @@ pub(super) struct Router<'d> {
     pub(super) provider: Provider,
 }
 
-/// Who told of something.
+/// The provider that something comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provider {
     File,
@@ -111,7 +111,7 @@ impl<'d> Model<'d> {
         }
     }
 
-    /// Who else tells Traefik of routers.
+    /// The other providers from which Traefik takes routers.
     fn providers(&mut self, root: &Node<'d>) {
         for (name, node) in root.get("providers").map(|all| all.members()).unwrap_or_default() {
             let off = node.value == false || node.value == "false";

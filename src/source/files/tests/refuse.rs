@@ -203,7 +203,7 @@ fn what_may_not_be_read() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     check(
         |place| {
             place.link("gone", "policies/a.cedar");

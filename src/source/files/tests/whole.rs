@@ -1,4 +1,4 @@
-//! What is believed to be whole, lost, or no part of the bundle.
+//! Which files count as whole, as lost, or as no part of the bundle.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -119,7 +119,7 @@ fn a_descriptor_from_before_the_start_that_writes_later_is_waited_for() {
         source.load().unwrap();
         let mut file = OpenOptions::new().write(true).open(place.path("policies/guards.cedar")).unwrap();
         let wakes = Wakes::of(&source);
-        // open, but as it was when it was believed: it holds nothing back
+        // open, but as it was when it was loaded: it holds nothing back
         place.write("policies/x.cedar", POLICY);
         eventually("the other file", || texts(&source).len() == 3);
         file.set_len(0).unwrap();
@@ -343,7 +343,7 @@ fn a_change_without_notification_is_forgotten_with_the_next_that_is_announced() 
 }
 
 #[test]
-fn a_file_that_was_changed_while_it_was_watched_is_believed() {
+fn a_file_that_was_changed_while_it_was_watched_is_loaded() {
     let long = Duration::from_secs(3_600);
     let place = Place::new();
     let source = place.files(settings());
@@ -412,7 +412,7 @@ fn clocks() -> [SystemTime; 5] {
     [now.checked_sub(much).unwrap(), now.checked_sub(little).unwrap(), now, now + little, now + much]
 }
 
-/// What the clock says, and whether it is set, makes no file whole. Nothing tells of these changes.
+/// Neither the clock's time nor a change of it makes a file whole. No event reports these changes.
 #[test]
 fn a_file_is_as_old_as_it_has_been_known_whatever_the_clocks() {
     let quiet = Duration::from_secs(60);
@@ -429,7 +429,7 @@ fn a_file_is_as_old_as_it_has_been_known_whatever_the_clocks() {
         let enough = if loaded { quiet * 3 } else { quiet };
         for (at, clock) in clocks().into_iter().enumerate() {
             let left = unproven(first + Duration::from_secs(at as u64), clock).map(|(_, left)| left);
-            // at the start there is nothing to compare with: what seems to be as old as that is believed
+            // at the start there is nothing to compare with: a file that seems as old as that counts as whole
             let far_ahead = at == 4 && !loaded;
             let expected = (!far_ahead).then(|| enough.saturating_sub(Duration::from_secs(at as u64)));
             assert_eq!(left, expected, "clock {at}, loaded: {loaded}");
