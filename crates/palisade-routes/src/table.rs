@@ -232,12 +232,14 @@ impl RouteTable {
         let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
-        } else {
+        } else if body::may_be_there(&facts) {
             // the service may put the path, the query and the body together
-            let shown = matches!(facts.body, Body::Whole(bytes) if !bytes.is_empty());
+            let shown = matches!(facts.body, Body::Whole(_));
             let of = |shown| self.among(routes).flat_map(move |route| route.asked_of_body(shown)).collect();
             let (names, queries): (BTreeSet<&str>, BTreeSet<&str>) = (of(shown), of(false));
-            if names.is_empty() { None } else { body::seen(&facts, &self.asked, &names, &queries)? }
+            if names.is_empty() { None } else { Some(body::seen(&facts, &self.asked, &names, &queries)?) }
+        } else {
+            None
         };
         self.choose(routes, facts, target, body)
     }

@@ -82,7 +82,7 @@ async fn verdict(
         *id = request_id(Some(&given));
     }
     if let Field::One(parent) = fields.field("traceparent") {
-        let state = fields.0.iter().filter(|(name, _)| *name == "tracestate").map(|(_, value)| *value);
+        let state = fields.named("tracestate");
         span::join(services, trace, Some(parent), state);
     }
     let described = message::describe(&message, &fields)?;

@@ -38,7 +38,7 @@ pub(super) fn fields(request: &HttpRequest) -> Fields<'_> {
     let text = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     // both hold the same where both are there
     let text = text.filter(|_| request.header_map.as_ref().is_none_or(|map| map.headers.is_empty()));
-    Fields(raw.chain(text).filter(|(name, _)| !name.starts_with(':')).collect())
+    raw.chain(text).filter(|(name, _)| !name.starts_with(':')).collect()
 }
 
 /// What the shared way needs of it.
