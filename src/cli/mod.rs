@@ -15,6 +15,7 @@ mod init;
 mod names;
 mod printable;
 mod progress;
+mod refusal;
 mod routes;
 mod schema;
 mod serve;

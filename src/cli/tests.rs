@@ -181,7 +181,21 @@ fn check_answers_and_says_why() {
             "\"code\":\"action_does_not_apply\"",
         ),
         (&["--request-json", "-"], "{}", Exit::Undecided, "", "the request lacks `principal`"),
-        (&["--request-json", "-"], "[", Exit::Undecided, "", "the request is not JSON"),
+        (&["--request-json", "-"], "[", Exit::Undecided, "", "error: standard input:1:1: the request is not JSON: EOF"),
+        (
+            &["--request-json", "-"],
+            &request.replace("Action", "Aktion"),
+            Exit::Undecided,
+            "",
+            "error: standard input:1: /action: the schema declares no action `Aktion::",
+        ),
+        (
+            &["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "-"],
+            r#"{"m":1}"#,
+            Exit::Undecided,
+            "",
+            "error: standard input: `context.m`",
+        ),
     ] {
         let ran = palisade_with(&[&["check", "-p", &root], args].concat(), stdin.as_bytes());
         assert_eq!(ran.exit, exit, "{args:?}: {}{}", ran.out, ran.err);

@@ -5,6 +5,8 @@
 //! What comes with a request is asked about before Cedar makes its values of it, which are up to forty times as large:
 //! so whatever is found here must be refused by Cedar too. Builds with debug assertions ask both, as all tests do.
 
+mod uids;
+
 use crate::conform::{self, Name, constructor};
 use crate::decode::uid_parts;
 use crate::model::{Text, Uid, Value, hint};
@@ -37,6 +39,11 @@ impl From<String> for Misfit {
 }
 
 impl Misfit {
+    /// A misfit of the member at `place`.
+    pub(crate) fn at(place: &Name<'_>, message: String) -> Self {
+        Self { message, place: steps(place), is_missing: false }
+    }
+
     /// Where the member stands in `text`, as far as its steps can be followed.
     #[must_use]
     pub(crate) fn offset(&self, text: &str) -> Option<usize> {
@@ -77,6 +84,9 @@ pub(super) fn before_cedar(misfit: Option<Misfit>, refused_by_cedar: impl FnOnce
 /// Why an entity is refused, if it can be said.
 #[must_use]
 pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit> {
+    if let Some(misfit) = uids::shape(entity) {
+        return Some(misfit);
+    }
     let ty = entity.get("uid").and_then(uid_parts).map(|(ty, _)| ty);
     let declared = match (schema, ty) {
         (Some(schema), Some(ty)) => match schema.entity_type(ty) {
@@ -89,12 +99,19 @@ pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option
         },
         _ => None,
     };
+    if let Some(misfit) = schema.and_then(|schema| uids::own_id(entity, schema)) {
+        return Some(misfit);
+    }
     let owner = ty.filter(|_| declared.is_some()).unwrap_or("the entity");
     let attributes = declared.map(|declared| &declared.attributes);
     let of_attributes = entity.get("attrs").and_then(|attrs| members(attrs, attributes, owner, &Name::Root("attrs")));
-    of_attributes.or_else(|| {
+    let of_tags = || {
         let (tags, ty) = (entity.get("tags")?.as_object()?, declared.and_then(|declared| declared.tags.as_ref()));
         tags.iter().find_map(|(key, found)| value(found, ty, &Name::Member(&Name::Root("tags"), key)))
+    };
+    of_attributes.or_else(of_tags).or_else(|| {
+        let (schema, ty, declared) = (schema?, ty?, declared?);
+        uids::values(entity, declared, schema).or_else(|| uids::parents(entity, ty, declared, schema))
     })
 }
 
@@ -226,7 +243,7 @@ fn unparsed(extension: &str, text: &str) -> Option<String> {
 const TOO_LARGE: f64 = 9_223_372_036_854_775_807.0;
 
 fn misfit(place: &Name<'_>, problem: &str) -> Misfit {
-    Misfit { message: format!("`{place}`: {problem}"), place: steps(place), is_missing: false }
+    Misfit::at(place, format!("`{place}`: {problem}"))
 }
 
 fn steps(place: &Name<'_>) -> Vec<Step> {

@@ -164,7 +164,7 @@ pub(crate) fn request<'c>(
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
     let declared = schema.and_then(|schema| schema.context(&request.action));
     strict::members(&context, declared, &Name::Root("context"))
-        .map_err(|message| RequestError::new("invalid_context", "/context", message))?;
+        .map_err(|misfit| RequestError::new("invalid_context", "/context", misfit.message))?;
     let read = || {
         let read = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)));
         read.map_err(|error| diagnose::message(&error))

@@ -7,6 +7,7 @@
 
 use crate::conform::Name;
 use crate::decode::uid_parts;
+use crate::misfit::Misfit;
 use crate::model::{Value, closest};
 use crate::schema::{Members, SchemaModel, Type};
 
@@ -21,12 +22,13 @@ const CALL: &[&str] = &["fn", "arg", "args"];
 ///
 /// # Errors
 /// Which member, where, in words.
-pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), String> {
+pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), Misfit> {
     let Value::Object(members) = value else { return Ok(()) };
     for (key, _) in members {
         if !ENTITY.contains(&&**key) {
             let near = suggestion(key, ENTITY.iter().copied());
-            return Err(format!("unknown member `{key}`{near}; an entity has `uid`, `attrs`, `parents` and `tags`"));
+            let message = format!("unknown member `{key}`{near}; an entity has `uid`, `attrs`, `parents` and `tags`");
+            return Err(Misfit::at(&Name::Root(key), message));
         }
     }
     if let Some(found) = value.get("uid") {
@@ -51,7 +53,7 @@ pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<
 ///
 /// # Errors
 /// Which member, where, in words.
-pub(crate) fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), String> {
+pub(crate) fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), Misfit> {
     for (key, found) in value.as_object().unwrap_or_default() {
         let ty = declared.and_then(|declared| declared.get(&**key)).map(|member| &member.ty);
         self::value(found, ty, &Name::Member(place, key))?;
@@ -61,7 +63,7 @@ pub(crate) fn members(value: &Value<'_>, declared: Option<&Members>, place: &Nam
 
 /// Recurses with the nesting of the JSON, which is bounded. The place is written only where something is wrong: keys may
 /// be as long as the request, and elements as many.
-fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), String> {
+fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), Misfit> {
     match value {
         Value::Array(elements) => {
             let element = match ty {
@@ -85,7 +87,7 @@ fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), S
     }
 }
 
-fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
+fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), Misfit> {
     let inner = match value.get("__entity") {
         Some(inner) => {
             only(value, &["__entity"], place)?;
@@ -96,7 +98,7 @@ fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
     only(inner, UID, place)
 }
 
-fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
+fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), Misfit> {
     let inner = match value.get("__extn") {
         Some(inner) => {
             only(value, &["__extn"], place)?;
@@ -113,13 +115,15 @@ fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn only(value: &Value<'_>, known: &[&str], place: &Name<'_>) -> Result<(), String> {
+fn only(value: &Value<'_>, known: &[&str], place: &Name<'_>) -> Result<(), Misfit> {
     match value.as_object().unwrap_or_default().iter().find(|(key, _)| !known.contains(&&**key)) {
         None => Ok(()),
         Some((key, _)) => {
             let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
             let near = suggestion(key, known.iter().copied());
-            Err(format!("`{place}`: unknown member `{key}`{near}; expected {} and nothing else", names.join(", ")))
+            let message =
+                format!("`{place}`: unknown member `{key}`{near}; expected {} and nothing else", names.join(", "));
+            Err(Misfit::at(&Name::Member(place, key), message))
         }
     }
 }
@@ -134,7 +138,7 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, words: &[&str]) {
-        let error = entity(&Value::parse(text.as_bytes()).unwrap(), None).unwrap_err();
+        let error = entity(&Value::parse(text.as_bytes()).unwrap(), None).unwrap_err().message;
         for word in words {
             assert!(error.contains(word), "{text}: {error}");
         }

@@ -159,7 +159,8 @@ impl<'s> Validating<'s> {
         if found.is_empty() && !all_false && literals.next().is_none() {
             if unsaid && site.is_deep() {
                 let message = format!("`{}` is too deep to be validated", template.id());
-                self.errors.push(Diagnostic::error(&*site.origin, message).policy(template.id().to_string()));
+                let found = site.on_line(Diagnostic::error(&*site.origin, message));
+                self.errors.push(found.policy(template.id().to_string()));
             }
             for warning in confusable_string_checks(std::iter::once(&**template)) {
                 self.warn(template, site, &warning);
@@ -268,5 +269,5 @@ impl<'s> Validating<'s> {
 /// A finding at its place in the text that the policy was cut from.
 fn locate(template: &Template, site: &Site, id: &PolicyID, error: &dyn miette::Diagnostic) -> Diagnostic {
     let start = template.loc().map_or(0, |loc| site.span.start.saturating_sub(loc.span.offset()));
-    diagnose::one_within(&site.origin, &site.source, start, error).policy(id.to_string())
+    site.on_line(diagnose::one_within(&site.origin, &site.source, start, error)).policy(id.to_string())
 }

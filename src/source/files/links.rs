@@ -7,6 +7,9 @@
 //!   resource: {type: Folder, id: handbook}
 //! ```
 //!
+//! A file that Cedar's command line wrote (`template_id`, `link_id`, `args`) is read as well, and so are links as a policy
+//! set has them (`templateId`, `newId`, `values`).
+//!
 //! Whether the template exists and has these slots is for the engine to judge; it knows the line of each link.
 
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use serde_json::Value;
 
 use palisade_engine::model::near::closest;
 use palisade_engine::model::request::uid_member;
-use palisade_engine::model::{Diagnostic, Link, Written};
+use palisade_engine::model::{Diagnostic, Link, LinkNames, Written};
 use palisade_text::{Lines, yaml};
 
 /// The members of a link.
@@ -72,6 +75,25 @@ impl Reading<'_> {
             let message = format!("a link is a mapping of {}, not {}", MEMBERS.join(", "), kind(item));
             return Err(fail(None, message));
         };
+        if let Some(names) = of_tools(members) {
+            let json = item.to_string();
+            let read = palisade_engine::model::Value::parse(json.as_bytes())
+                .map_err(|error| fail(None, error.to_string()))
+                .map(|value| Link::from_value(value, names, ""))?;
+            let written = Some(Written { origin: Arc::clone(&self.origin), line: at(None) });
+            return read.map(|link| Link { written, ..link }).map_err(|error| {
+                let member = error.pointer.split('/').nth(1).unwrap_or_default();
+                let message = match error.pointer.strip_prefix("/args/").or(error.pointer.strip_prefix("/values/")) {
+                    Some(slot) => format!("`{member}`: `{slot}`: {}", error.message),
+                    None => error.message,
+                };
+                fail(Some(member), message).help(format!(
+                    "a link has {}, or {}",
+                    names.all().join(", "),
+                    MEMBERS.join(", ")
+                ))
+            });
+        }
         if let Some((name, _)) = members.iter().find(|(name, _)| !MEMBERS.contains(&name.as_str())) {
             let problem = fail(Some(name), format!("unknown member `{name}`; a link has {}", MEMBERS.join(", ")));
             return Err(if FROM_DATA.contains(&name.as_str()) {
@@ -100,6 +122,13 @@ impl Reading<'_> {
         let written = Some(Written { origin: Arc::clone(&self.origin), line: at(None) });
         Ok(Link { template_id, link_id, args, written })
     }
+}
+
+/// The names of members that tools of Cedar use, if this link has some of them and none that stand in `MEMBERS`.
+fn of_tools(members: &serde_json::Map<String, Value>) -> Option<LinkNames> {
+    let has = |names: &LinkNames| names.all().iter().any(|name| members.contains_key(*name));
+    let ours = MEMBERS.iter().any(|name| members.contains_key(*name));
+    [LinkNames::OF_FILES, LinkNames::OF_SETS].into_iter().find(|names| !ours && has(names))
 }
 
 /// An entity as `Type::"id"`, from either of its writings.
@@ -146,6 +175,34 @@ mod tests {
         );
         for none in ["[]", "[] # none yet"] {
             assert_eq!(read("f", none, "s").unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn links_of_cedars_tools_are_read() {
+        let file = "[{\"template_id\": \"t\",\n\"link_id\": \"l\", \"args\": {\"?principal\": \"U::\\\"v\\\"\"}}]";
+        let set = "[{\"templateId\": \"t\",\n\"newId\": \"l\", \"values\": {\"?principal\": {\"type\": \"U\", \"id\": \"v\"}}}]";
+        let ours = "[{\"template\": \"t\",\n\"id\": \"l\", \"principal\": \"U::\\\"v\\\"\"}]";
+        let [file, set, ours] = [file, set, ours].map(|text| read("f", text, "s").unwrap());
+        assert_eq!((&file, &set), (&ours, &ours));
+        for (text, expected) in [
+            ("- template_id: t", "f:1: the link lacks `link_id`"),
+            (
+                "- template_id: t\n  link_id: l\n  arg: {}",
+                "f:3: unknown member `arg`; a link has template_id, link_id, args",
+            ),
+            (
+                "- template_id: t\n  link_id: l\n  args:\n    ?principal: x",
+                "f:3: `args`: `?principal`: `x` is not an entity",
+            ),
+            ("- templateId: t\n  newId: 7", "f:2: `newId` must be a string, not a number"),
+            (
+                "- template: t\n  link_id: l",
+                "f:2: unknown member `link_id`; a link has template, id, principal, resource",
+            ),
+        ] {
+            let problems = read("f", text, "s").unwrap_err();
+            assert!(problems[0].to_string().contains(expected), "{text}: {}", problems[0]);
         }
     }
 

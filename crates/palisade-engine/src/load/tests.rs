@@ -306,6 +306,23 @@ fn a_document_that_is_one_object_has_one_flaw() {
         let (message, _) = read.end.unwrap_err();
         assert!(message.contains(expected) && read.elements.is_empty(), "{text}: {message}");
     }
+    for (text, expected) in [
+        ("{\n\"uid\": {\"type\": \"A\",\n\"id\": \"a\"}}", "put `[` before it"),
+        ("{\n\n  \"I1\" : {\n\"uid\": {}}}", "write the members' values as a list"),
+        ("\n{ \"a\\\"b\":\n{}}", "write the members' values as a list"),
+        ("{\"I1\": {\"uid\": 1}, \"I2\": {\"uid\": 2}}", "write the members' values as a list"),
+        ("{ \"entities\": [\n{\"uid\": 1}]}", "write the list itself"),
+        ("{\"entities\": [{\"uid\": 1}]}", "write the list itself"),
+        ("{\n\"version\": 1,\n\"x\": {}}", "put `[` before it"),
+        ("{\n", "put `[` before it"),
+    ] {
+        let mut help = None;
+        let read = read_by(&Document::held("d", text), 1 << 20, usize::MAX, &mut |_, _| true);
+        if let Err(Failure::Broken(flaw)) = read {
+            help = flaw.help;
+        }
+        assert!(help.is_some_and(|help| help.starts_with(expected)), "{text}: {help:?}");
+    }
     // JSON knows fewer blanks than Unicode
     for text in ["\u{a0}{", "\u{a0}\n{", "\n \u{a0} {\n}", "{\u{a0}", "\u{2003}{\"entities\": []}"] {
         same(text, &SIZES);

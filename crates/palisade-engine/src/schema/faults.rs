@@ -8,6 +8,7 @@ use crate::guard;
 use crate::model::Diagnostic;
 use crate::model::json::without_byte_order_mark;
 use crate::policies::MAX_PROBLEMS;
+use crate::schema::references::{self, Kind, Reference};
 
 /// How many declarations are parsed by themselves after the text as a whole could not be: each takes a parser.
 const MAX_DECLARATIONS: usize = 1_000;
@@ -57,23 +58,70 @@ pub(super) fn of_json(origin: &str, text: &str, error: &dyn miette::Diagnostic) 
 /// What is wrong with all fragments together. The error says in which text it is, or at least which name it is about.
 pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
     let problem = one(fragments, error);
-    if let Some(names) = problem.message.strip_prefix(UNRESOLVED) {
-        // Cedar has a place for the first alone
-        let rest = names.split(", ").skip(1).map(|name| {
-            let message = format!("failed to resolve type: {name}");
-            let help = format!("`{name}` has not been declared as a common or entity type");
-            at_name(fragments, Diagnostic::error("schema", message).help(help))
-        });
-        let first = names.split(", ").next().unwrap_or_default();
-        let first = Diagnostic { message: format!("failed to resolve type: {first}"), ..problem.clone() };
-        return std::iter::once(first).chain(rest).take(MAX_PROBLEMS).collect();
+    if let Some(found) = unresolved(fragments, &problem) {
+        return found;
     }
     let related = error.related().into_iter().flatten().map(|error| one(fragments, error));
     std::iter::once(problem).chain(related).collect()
 }
 
-/// How Cedar begins to list the types that it does not find.
-const UNRESOLVED: &str = "failed to resolve types: ";
+/// How Cedar begins to list what it does not find, and how each is told by itself.
+const UNRESOLVED: [(&str, &str); 4] = [
+    ("failed to resolve types: ", "failed to resolve type: "),
+    ("failed to resolve type: ", "failed to resolve type: "),
+    ("undeclared actions: ", "undeclared action: "),
+    ("undeclared action: ", "undeclared action: "),
+];
+
+/// Each name that is not found at its place, if that is what the `problem` is about. Cedar lists them as one.
+fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Vec<Diagnostic>> {
+    let told = UNRESOLVED.iter().find_map(|(all, one)| Some((problem.message.strip_prefix(all)?, *one)));
+    let (names, prefix) = told?;
+    let is_action = prefix.starts_with("undeclared");
+    let is_meant = |reference: &Reference| {
+        let written = reference.written.as_str();
+        (reference.kind == Kind::Action) == is_action
+            && if is_action { names.contains(written) } else { names.split(", ").any(|name| name == written) }
+    };
+    let references: Vec<Reference> = references::unresolved(fragments).into_iter().filter(is_meant).collect();
+    let at_place = |reference: &Reference| {
+        let mut help = help(reference);
+        if let Some(elsewhere) = &reference.elsewhere {
+            help = format!("{help}; did you mean `{elsewhere}`?");
+        }
+        let found = Diagnostic::error("schema", format!("{prefix}{}", reference.written)).help(help);
+        let (origin, text) = fragments.get(reference.text)?;
+        let text = without_byte_order_mark(text);
+        Some(match reference.at(text) {
+            Some(at) => found.origin(origin).at(text, at),
+            None => at_name(fragments, found),
+        })
+    };
+    let mut found: Vec<Diagnostic> = references.iter().take(MAX_PROBLEMS).filter_map(at_place).collect();
+    if !is_action {
+        // what Cedar does not find is never left out
+        for name in names.split(", ").filter(|name| references.iter().all(|reference| reference.written != *name)) {
+            let help = format!("`{name}` has not been declared as a common or entity type");
+            found.push(at_name(fragments, Diagnostic::error("schema", format!("{prefix}{name}")).help(help)));
+        }
+        found.truncate(MAX_PROBLEMS);
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// What could be declared so that the name is found.
+fn help(reference: &Reference) -> String {
+    let what = match reference.kind {
+        Kind::Common => "a common type",
+        Kind::Entity => "an entity type",
+        Kind::Either => "a common or entity type",
+        Kind::Action => "an action",
+    };
+    match reference.meanings.as_slice() {
+        [first, second] => format!("neither `{first}` nor `{second}` is declared as {what}"),
+        meanings => format!("`{}` is not declared as {what}", meanings.join("`, `")),
+    }
+}
 
 fn one(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Diagnostic {
     let texts = || fragments.iter().map(|(origin, text)| (origin.as_str(), without_byte_order_mark(text)));
@@ -87,7 +135,11 @@ fn one(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Diagno
     if let Some((origin, text)) = whole.max_by_key(|(_, text)| text.len()) {
         return diagnose::one(origin, text, error);
     }
-    at_name(fragments, diagnose::one("schema", "", error))
+    let problem = diagnose::one("schema", "", error);
+    match references::of_shape(fragments, &problem.message) {
+        Some((origin, text, at)) => problem.origin(origin).at(text, at),
+        None => at_name(fragments, problem),
+    }
 }
 
 /// The problem at the first place of a name that it mentions.
@@ -188,6 +240,64 @@ mod tests {
             ("{\"\": {\n \"entityTypes\": {},,\n \"actions\": {}}}", "s0:2: "),
         ] {
             let found = faults(&[text]);
+            assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{text}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_found_is_reported_where_it_is_used() {
+        let json = |ty: &str| {
+            format!(
+                "{{\"m\": {{\"entityTypes\": {{\"Res\": {{}}, \"Other\": {{}}}},\n \"actions\": {{\"raed\": {{}}}}}},\n \
+                 \"n\": {{\"entityTypes\": {{\"U\": {{}},\n \"List\": {{\"shape\": {{\"type\": \"Record\", \"attributes\": \
+                 {{\"Res\": {{\"type\": \"Long\"}},\n \"all\": {{\"type\": \"Set\", \"element\": {ty}}}}}}}}}}},\n \
+                 \"actions\": {{\"see\": {{\"memberOf\": [{{\"id\": \"raed\"}}], \"appliesTo\": {{\"principalTypes\": [\"U\",\n \
+                 \"Usr\"], \"resourceTypes\": [\"List\"]}}}}}}}}}}"
+            )
+        };
+        let text = "namespace m { entity Res; action raed; }\nnamespace n { entity U, V; type Usr2 = Long;\n\
+                    entity List { Res: Long, all: Set<Res> };\naction see in [raed] appliesTo { principal: U,\n\
+                    resource: [List, Usr] }; }";
+        let entity = "{\"type\": \"Entity\", \"name\": \"Res\"}";
+        let either = "{\"type\": \"EntityOrCommon\", \"name\": \"Res\"}";
+        let common = "{\"type\": \"Res\"}";
+        for (text, lines) in [(json(entity), ["5", "7"]), (json(either), ["5", "7"]), (text.to_owned(), ["3", "5"])] {
+            let expected = [
+                format!("s0:{}: failed to resolve type: Res", lines[0]),
+                format!("s0:{}: failed to resolve type: Usr", lines[1]),
+            ];
+            let mut found = faults(&[&text]);
+            found.sort_unstable();
+            assert_eq!(found, expected, "{text}");
+            let fragments = [("s".to_owned(), text.clone())].to_vec();
+            let found = SchemaModel::build(&SchemaText { fragments }, &Limits::default()).unwrap_err();
+            let helps: Vec<&str> = found.iter().filter_map(|found| found.help.as_deref()).collect();
+            assert!(helps.iter().any(|help| help.ends_with("; did you mean `m::Res`?")), "{helps:?}");
+        }
+        // common types are no entity types
+        let found = faults(&[&json(common)]);
+        assert!(found.contains(&"s0:5: failed to resolve type: Res".to_owned()), "{found:?}");
+        // actions
+        let text = json("{\"type\": \"Long\"}").replace("\n \"Usr\"", "\n \"U\"");
+        assert_eq!(faults(&[&text]), ["s0:6: undeclared action: Action::\"raed\""]);
+    }
+
+    #[test]
+    fn a_shape_that_is_no_record_is_reported_where_it_is() {
+        let of = |shape: &str, context: &str| {
+            format!(
+                "{{\"\": {{\"entityTypes\": {{\"Other\": {{\"shape\": {{\"type\": \"Record\", \"attributes\": {{}}}}}}}}, \"actions\": \
+                 {{}}}},\n\"m\": {{\"entityTypes\": {{\n\"U\": {{\n\"shape\": {shape}}}}},\n\"actions\": {{\"see it\": {{\"appliesTo\": \
+                 {{\"principalTypes\": [\"U\"],\n\"resourceTypes\": [\"U\"], \"context\": {context}}}}}}}}}}}"
+            )
+        };
+        let (record, other) = ("{\"type\": \"Record\", \"attributes\": {}}", "{\"type\": \"Long\"}");
+        for (shape, context, expected) in [
+            (other, record, "s0:4: Shape for entity type m::U"),
+            (record, other, "s0:6: Context for action m::Action::\"see it\""),
+        ] {
+            let text = of(shape, context);
+            let found = faults(&[&text]);
             assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{text}: {found:#?}");
         }
     }

@@ -227,7 +227,7 @@ fn follow<'d>(
                     NOT_CHECKED,
                     format!(
                         "the middleware `{}` is not defined in what was read, so what it does is not known",
-                        name.name
+                        name.written()
                     ),
                     "name the file that defines it with `--traefik` too",
                 ));
@@ -317,7 +317,7 @@ fn caller(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
         told(&field, config.text("headerfield"));
     }
     for copied in names(config, "authresponseheaders").iter().filter(|copied| is_identity(&copied.name)) {
-        told(&copied.node, &copied.name);
+        told(&copied.node, copied.written());
     }
     if let Some(pattern) = config.get("authresponseheadersregex") {
         told(&pattern, "X-Palisade-Principal` and whatever else the pattern fits");

@@ -19,6 +19,14 @@ pub(super) struct Name<'d> {
     pub(super) node: Node<'d>,
 }
 
+impl Name<'_> {
+    /// The name as it is written: it counts whatever its case.
+    pub(super) fn written(&self) -> &str {
+        let text = self.node.value.as_str().unwrap_or_default();
+        text.split(',').map(str::trim).find(|name| name.eq_ignore_ascii_case(&self.name)).unwrap_or(&self.name)
+    }
+}
+
 /// A router of HTTP.
 #[derive(Debug)]
 pub(super) struct Router<'d> {
