@@ -33,7 +33,7 @@ use crate::transport::{
 use feed::{FEED_PATIENCE, Feed, First};
 use notify::Notifier;
 use ops::OpsRuntime;
-use palisade_engine::model::Diagnostic;
+use palisade_engine::model::{Diagnostic, Severity};
 use palisade_engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use signals::Signals;
 
@@ -75,6 +75,23 @@ pub enum AppError {
     /// A thread, the runtime or a signal handler cannot be had.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+}
+
+impl AppError {
+    /// The same in one line, for a log that has said the rest.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self::FirstLoad(problems) = self else { return self.to_string() };
+        let (count, first) = (errors(problems).count(), errors(problems).next());
+        let first = first.map(|first| format!("{}: {}", first.origin, first.message)).unwrap_or_default();
+        let what =
+            if count == 1 { first } else { format!("{count} problems are in the log, the first of them {first}") };
+        format!("`load.require` is set, and the first bundle cannot be loaded: {what}")
+    }
+}
+
+fn errors(problems: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic> {
+    problems.iter().filter(|problem| problem.severity == Severity::Error)
 }
 
 /// A sidecar that holds its addresses and loads its bundle.
@@ -313,8 +330,8 @@ async fn broken(first: Option<First>) -> Vec<Diagnostic> {
 
 /// The first problem in words, and how many more there are.
 fn first_of(problems: &[Diagnostic]) -> String {
-    let first = problems.first().map(ToString::to_string).unwrap_or_default();
-    match problems.len() {
+    let first = errors(problems).next().map(ToString::to_string).unwrap_or_default();
+    match errors(problems).count() {
         0 | 1 => first,
         n => format!("{first}\n({} more problems are in the log)", n - 1),
     }

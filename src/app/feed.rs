@@ -17,7 +17,7 @@ use crate::app::pictures::{self, Newest, Taken};
 use crate::source::{Loaded, Source, Watch};
 use crate::state::{Origin, Rejected, State};
 use crate::telemetry::{Metrics, Work, start_thread, supervised};
-use palisade_engine::model::{Diagnostic, Digest};
+use palisade_engine::model::{Diagnostic, Digest, Severity};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
 const WATCH_CHECK: Duration = Duration::from_millis(250);
@@ -249,7 +249,8 @@ impl<S: Source> Loader<S> {
         // first: what is read from here on is compared with what was there then
         let acknowledged = self.state.acknowledged();
         let under_way = self.metrics.works.begin(Work::Load);
-        let loaded = self.source.load();
+        let loaded = self.source.load_telling(&|what, until| self.state.note_waits(Origin::Files, what, until));
+        self.state.note_waited();
         drop(under_way);
         let problems = match loaded {
             Ok(loaded) => self.take(loaded, acknowledged),
@@ -259,9 +260,11 @@ impl<S: Source> Loader<S> {
                 problems
             }
         };
+        // the warnings among them only help to find out why
+        let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
         match problems.first() {
             // with one among them that does not pass, only a change of the files helps, and that is noticed
-            Some(problem) if problems.iter().all(|problem| problem.passing) => {
+            Some(problem) if errors.all(|error| error.passing) => {
                 self.retry(start.elapsed(), format!("{}: {}", problem.origin, problem.message));
             }
             _ => self.failed = None,
@@ -283,7 +286,7 @@ impl<S: Source> Loader<S> {
         let skipped = before.map(|taken| taken.picture.shows(&files));
         let unseen = before.is_some_and(|taken| taken.picture.is_partial());
         if is_known && skipped != Some(false) {
-            self.state.note_unchanged(Origin::Files);
+            self.state.note_unchanged(Origin::Files, asked.is_some());
             self.picture = None;
         } else if skipped == Some(true) {
             self.skip(digest);

@@ -13,7 +13,7 @@ use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{count, read_tests};
 use crate::source::Layout;
-use palisade_engine::model::{Bundle, Diagnostic, Revision};
+use palisade_engine::model::{Bundle, Diagnostic, Revision, Severity};
 use palisade_engine::{EngineSettings, Snapshot, Validation, Verdict};
 
 /// Flags of `palisade validate`.
@@ -50,9 +50,10 @@ pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Ex
             verdict.warnings.splice(0..0, read.warnings);
             (verdict, counts)
         }
-        Err(errors) => {
+        Err(found) => {
+            let (errors, warnings) = found.into_iter().partition(|found| found.severity == Severity::Error);
             let errors = palisade_engine::on_big_stack(|| with_the_rest(errors, &chosen))?;
-            (Verdict { valid: false, errors, warnings: Vec::new() }, None)
+            (Verdict { valid: false, errors, warnings }, None)
         }
     };
     let tests = tests(&chosen.layout, &mut verdict.errors)?;

@@ -31,6 +31,9 @@ pub use picture::{Held, Picture};
 /// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
+/// Takes what a load waits for before it reads, and until when that is.
+pub type Tell<'t> = &'t dyn Fn(&str, Instant);
+
 /// A place that policies, schema and entities come from.
 pub trait Source: Send + Sync {
     /// What to call it in logs and in the status, such as `files ./policies, ./entities`.
@@ -41,6 +44,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Every problem found, not only the first, if what is there cannot be read whole.
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
+
+    /// The same, saying what it waits for while it does. A source that never waits says nothing.
+    ///
+    /// # Errors
+    /// As for [`Source::load`].
+    fn load_telling(&self, tell: Tell<'_>) -> Result<Loaded, Vec<Diagnostic>> {
+        let _ = tell;
+        self.load()
+    }
 
     /// Looks at what is there now, so that a later load can be compared with it. Takes milliseconds: a client waits.
     fn picture(&self) -> Picture;

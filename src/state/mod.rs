@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use memory::give_back_freed;
 pub use rules::LoadRules;
-pub use status::{Attempt, Status};
+pub use status::{Attempt, Status, Waits};
 
 pub use crate::telemetry::ReloadSource as Origin;
 
@@ -261,10 +261,24 @@ impl State {
         self.shared.board.failed(origin, problems);
     }
 
-    /// Notes that a source was read and brought nothing new: the served data is as fresh as now.
-    pub fn note_unchanged(&self, origin: Origin) {
+    /// Notes that a source was read and brought nothing new: the served data is as fresh as now. Whoever `asked` for it
+    /// is told.
+    pub fn note_unchanged(&self, origin: Origin, asked: bool) {
         let repaired = self.shared.board.confirmed(origin);
-        events::ReloadUnchanged { source: origin, repaired }.emit(&self.metrics);
+        events::ReloadUnchanged { source: origin, repaired, asked }.emit(&self.metrics);
+    }
+
+    /// Notes what a load waits for before it reads, and until when; logs the first of it.
+    pub fn note_waits(&self, origin: Origin, what: &str, until: Instant) {
+        let waits = Waits { what: what.to_owned(), until };
+        if self.shared.board.waits(Some(waits.clone())) {
+            events::LoadWaits { source: origin, waits: &waits }.emit(&self.metrics);
+        }
+    }
+
+    /// Notes that a load waits for nothing any more.
+    pub fn note_waited(&self) {
+        self.shared.board.waits(None);
     }
 
     /// Notes that what a source held was there before the API changed something, so that it is skipped.

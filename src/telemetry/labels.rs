@@ -130,6 +130,8 @@ labels! {
         RevisionNotReached = "revision_not_reached",
         /// It took too long.
         Deadline = "deadline",
+        /// Others take all the room that there is.
+        TooBusy = "too_busy",
         /// The decision log cannot take the record, and none may be lost.
         NotRecorded = "not_recorded",
         /// The sidecar is at fault.
@@ -153,6 +155,7 @@ impl RefusalReason {
                 | Self::NotReady
                 | Self::RevisionNotReached
                 | Self::Deadline
+                | Self::TooBusy
                 | Self::NotRecorded
                 | Self::Internal
         )
@@ -166,7 +169,10 @@ labels! {
         Allow = "allow",
         /// Denied.
         Deny = "deny",
-        /// Not decided: the request was malformed, or the sidecar could not decide.
+        /// Refused before any policy was asked, for what was asked: it is malformed, does not fit the schema, or (of a
+        /// gateway) has no route or no known caller.
+        Invalid = "invalid",
+        /// Not decided, for a reason of the sidecar's: no bundle, no time, no room, a fault.
         Error = "error",
     }
 }
@@ -178,10 +184,6 @@ labels! {
         Files = "files",
         /// `PUT /v1/bundle`.
         Bundle = "bundle",
-        /// `PATCH /v1/entities`.
-        Patch = "patch",
-        /// A change feed.
-        Feed = "feed",
     }
 }
 
@@ -252,5 +254,17 @@ labels! {
         ApiTokens = "api_tokens",
         /// The file of the admin API's tokens.
         AdminTokens = "admin_tokens",
+    }
+}
+
+impl IdentitySource {
+    /// What comes from it, for people.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Jwks => "issuer keys",
+            Self::ApiTokens => "API tokens",
+            Self::AdminTokens => "admin tokens",
+        }
     }
 }

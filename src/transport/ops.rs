@@ -23,8 +23,9 @@ pub(super) fn ready(services: &Services, trusted: bool) -> Answer {
     }
     let mut body = json!({ "status": "not ready", "reasons": reasons, "revision": revision });
     if trusted {
-        let problems = services.pdp.state().status().last_attempt.map(|attempt| attempt.problems).unwrap_or_default();
-        body["problems"] = json!(problems);
+        let status = services.pdp.state().status();
+        body["problems"] = json!(status.last_attempt.map(|attempt| attempt.problems).unwrap_or_default());
+        body["waits_for"] = json!(status.waits.map(|waits| waits.to_string()));
     }
     respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)
 }

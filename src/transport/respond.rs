@@ -124,6 +124,11 @@ impl Problem {
         self.header(CONNECTION, HeaderValue::from_static("close"))
     }
 
+    /// Whether the sidecar is at fault, or the moment, and not the request.
+    pub(super) fn is_fault(&self) -> bool {
+        self.status >= 500
+    }
+
     pub(super) fn closes(&self) -> bool {
         self.headers.iter().any(|(name, _)| name == CONNECTION)
     }

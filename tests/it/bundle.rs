@@ -47,7 +47,7 @@ fn a_change_of_another_revision_is_refused() {
         assert_eq!((answer.status, &*seen), (status, code), "{if_match:?} {revision:?}: {}", answer.text());
         assert_eq!(admin.get("/v1/status").json()["revision"], json!(now), "{if_match:?} {revision:?}");
     }
-    // a bundle that is put back as it was read replaces what it was read from
+    // a bundle that is put back as it was read is what serves
     let read = admin.get("/v1/bundle").json();
     put(&server, &read);
 }
@@ -168,11 +168,34 @@ fn a_link_whose_template_is_ambiguous_is_refused() {
             // what is read back links the same template, whatever it was called
             let read = server.admin().get("/v1/bundle").json();
             let put = server.admin().put("/v1/bundle", read.to_string());
-            assert_eq!((put.status, &put.json()["published"]), (200, &json!(true)), "{}", put.text());
+            assert_eq!((put.status, &put.json()["published"]), (200, &json!(false)), "{}", put.text());
             let again = server.admin().get("/v1/bundle").json();
             assert_eq!((&again["policies"], &again["links"]), (&read["policies"], &read["links"]));
         }
     }
+}
+
+/// What files hold, read and put back: nothing is published, and the files stay the source.
+#[test]
+fn what_was_read_from_files_and_is_put_back_changes_nothing() {
+    let mut flags = crate::support::fleet();
+    flags["routes"] = json!(Server::project("routes"));
+    let server = Server::ready(flags);
+    let before = server.admin().get("/v1/status").json();
+    let mut read = server.admin().get("/v1/bundle").json();
+    for _ in 0..2 {
+        let answer = put(&server, &read);
+        assert_eq!((&answer["published"], &answer["revision"]), (&json!(false), &before["revision"]));
+    }
+    let after = server.admin().get("/v1/status").json();
+    assert_eq!((&after["source"], &after["source"]["kind"]), (&before["source"], &json!("files")));
+    // one difference, and it is another
+    read["entities"].as_array_mut().unwrap().pop();
+    read.as_object_mut().unwrap().remove("revision");
+    let changed = put(&server, &read);
+    assert_eq!(changed["published"], true);
+    assert_eq!(put(&server, &read)["published"], false);
+    assert_eq!(server.admin().get("/v1/status").json()["source"]["kind"], "bundle");
 }
 
 #[test]

@@ -109,3 +109,16 @@ fn every_statement_of_the_products_is_enforced_or_explained() {
         }
     }
 }
+
+#[test]
+fn the_manual_lists_every_file_of_tests() {
+    let manual = std::fs::read_to_string(Server::project("docs/testing.md")).unwrap();
+    let section = manual.split("## What is in the tests of the packs").nth(1).unwrap();
+    // a row may be of several files
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let names = rows.flat_map(|files| files.split(", ")).filter_map(|name| name.strip_prefix('`')?.strip_suffix('`'));
+    let listed: BTreeSet<String> = names.map(str::to_owned).collect();
+    let there = std::fs::read_dir(Server::project("policies/tests")).unwrap();
+    let there: BTreeSet<String> = there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(listed, there);
+}

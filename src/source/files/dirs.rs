@@ -36,6 +36,13 @@ impl<'f> Dirs<'f> {
         made.is_some_and(is_on_one_device) && writers::is_closed(file)
     }
 
+    /// The same of a file that was there before the sidecar was. Nothing tells how it came there, so the system must know
+    /// of every writer: it is asked where no other machine can write. By now the directory is watched, so that a writer
+    /// that comes again is heard of.
+    pub(super) fn is_closed_here(&mut self, signals: &Signals, file: &'f Found) -> bool {
+        file.real.parent().is_some_and(|dir| self.is_watched(signals, dir)) && writers::is_closed_here(file)
+    }
+
     fn is_watched(&mut self, signals: &Signals, dir: &'f Path) -> bool {
         let is = self.0.entry(dir).or_insert_with(|| fs::metadata(dir).ok().as_ref().map(Identity::of));
         is.is_some() && *is == signals.watched_as(dir)

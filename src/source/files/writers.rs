@@ -94,6 +94,11 @@ pub(super) fn is_closed(file: &Found) -> bool {
     ask(file).is_some_and(|(answer, _)| answer == Answer::Closed)
 }
 
+/// The same, where the system knows of all who could: the file system is one of this machine alone.
+pub(super) fn is_closed_here(file: &Found) -> bool {
+    stamp::open(&file.real).is_ok_and(|opened| system::is_local(&opened)) && is_closed(file)
+}
+
 /// What the system says of the very file that was listed; `None` if it is not there any more.
 fn ask(file: &Found) -> Option<(Answer, Metadata)> {
     let opened = stamp::open(&file.real).ok()?;
@@ -159,6 +164,38 @@ mod system {
         // neither read nor write our memory.
         let result = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
         if result == -1 { Err(std::io::Error::last_os_error().raw_os_error().unwrap_or_default()) } else { Ok(()) }
+    }
+
+    /// File systems on a disk or in the memory of this machine (`statfs(2)`): ext, XFS, Btrfs, ZFS, F2FS, bcachefs, tmpfs,
+    /// overlays, and those that nobody writes to. Others give leases too, but other machines or programs write behind
+    /// them: NFS, SMB, and all that goes through FUSE, as shares of a virtual machine's host do.
+    const LOCAL: [u32; 11] = [
+        0x0000_EF53,
+        0x5846_5342,
+        0x9123_683E,
+        0x2FC1_2FC1,
+        0xF2F5_2010,
+        0xCA45_1A4E,
+        0x0102_1994,
+        0x794C_7630,
+        0x7371_7368,
+        0xE0F5_E1E2,
+        0x0000_9660,
+    ];
+
+    /// Whether the file is on such a file system.
+    #[expect(unsafe_code, reason = "the standard library has no word for it")]
+    pub(super) fn is_local(file: &File) -> bool {
+        let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: the descriptor is open as long as `file` is borrowed, and the call writes one `statfs`, for which there
+        // is room.
+        let filled = unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } == 0;
+        if !filled {
+            return false;
+        }
+        // SAFETY: the call succeeded, so it has filled it.
+        let kind = unsafe { found.assume_init() }.f_type;
+        u32::try_from(kind).is_ok_and(|kind| LOCAL.contains(&kind))
     }
 
     /// The first of `files` that some process has open for writing, and the process, among those that we may look at.
@@ -243,6 +280,10 @@ mod system {
 
     pub(super) fn answer(_file: &File) -> Answer {
         Answer::Unknown
+    }
+
+    pub(super) fn is_local(_file: &File) -> bool {
+        false
     }
 
     pub(super) fn writer_of(_files: &[Metadata]) -> Option<(usize, String)> {

@@ -205,7 +205,7 @@ fn misread(problem: &Problem) -> Stop {
         "body_too_slow" => Stop::new(RefusalReason::Deadline, "the body did not arrive in time"),
         "body_too_large" => Stop::new(RefusalReason::BodyUnread, "the body is larger than `http.max_body_bytes`"),
         "too_busy" => {
-            Stop::new(RefusalReason::BodyUnread, "the bodies of all requests together are too large at the moment")
+            Stop::new(RefusalReason::TooBusy, "the bodies of all requests together are too large at the moment")
         }
         "body_cut_off" => Stop::new(RefusalReason::BodyUnread, "the body ended before it was whole"),
         _ => Stop::new(RefusalReason::BadDescription, "the request is framed in a way that can be read differently"),

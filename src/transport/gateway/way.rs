@@ -166,7 +166,7 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
     }
     let bytes = if let Body::Whole(body) = question.described.body { body.len() } else { 0 };
     let _room = services.trees.room_within(bytes, left(question.deadline)).await.ok_or_else(|| {
-        Stop::new(RefusalReason::BodyUnread, "the bodies of all requests together are too large at the moment")
+        Stop::new(RefusalReason::TooBusy, "the bodies of all requests together are too large at the moment")
     })?;
     let published = state.published().ok_or_else(|| Stop::new(RefusalReason::NotReady, "no bundle is loaded yet"))?;
     let revision = published.snapshot.revision();
@@ -229,6 +229,9 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
             Err(CheckError::Invalid(error)) => return Err(stop(Stop::new(RefusalReason::InvalidCheck, error.message))),
             Err(CheckError::TooSlow) => {
                 return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
+            }
+            Err(error @ CheckError::Overloaded) => {
+                return Err(stop(Stop::new(RefusalReason::TooBusy, error.to_string())));
             }
             Err(error @ CheckError::Unrecorded) => {
                 return Err(stop(Stop::new(RefusalReason::NotRecorded, error.to_string())));

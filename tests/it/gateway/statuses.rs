@@ -66,6 +66,7 @@ fn every_dialect_says_it_in_its_words() {
     let (ann, bob) = (bearer("ann"), bearer("bob"));
     let (ann, bob) = (ann.as_str(), bob.as_str());
     for dialect in DIALECTS {
+        let mut refused = 0.0;
         for (method, target, credential, body, status, expected) in [
             ("GET", "/open", None, None, 200, ""),
             ("HEAD", "/open", None, None, 200, ""),
@@ -99,6 +100,9 @@ fn every_dialect_says_it_in_its_words() {
             };
             assert_eq!(answer.status, status, "{dialect:?} {method} {target}: {answer:?}");
             is_in_its_words(dialect, &answer);
+            if status != 200 && expected != "denied" {
+                refused += 1.0;
+            }
             if status != 200 {
                 assert_eq!(code(&answer), expected, "{dialect:?} {method} {target}");
             }
@@ -110,6 +114,11 @@ fn every_dialect_says_it_in_its_words() {
         assert_eq!(gate.metric(&unauthenticated), 2.0);
         let denied = format!("palisade_decisions_total{{outcome=\"deny\",transport=\"{}\"}}", dialect.name());
         assert!(gate.metric(&denied) >= 2.0);
+        // the request is at fault, and the sidecar is well
+        for (outcome, count) in [("invalid", refused), ("error", 0.0)] {
+            let series = format!("palisade_decisions_total{{outcome=\"{outcome}\",transport=\"{}\"}}", dialect.name());
+            assert_eq!(gate.metric(&series), count, "{series}");
+        }
     }
 }
 
