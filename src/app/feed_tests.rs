@@ -189,7 +189,7 @@ fn warnings_beside_a_problem_that_may_pass_do_not_end_the_attempts() {
     let gone = Diagnostic::error("a.json", "it is no longer there").passing();
     let unread = Diagnostic::error("a.jsn", "it is not read").warning();
     stage.outcomes.send(Err(vec![gone, unread])).unwrap();
-    // nobody asks for this one
+    // no caller asked for this one
     stage.begins();
     let problems = stage.state.status().last_attempt.unwrap().problems;
     assert_eq!(problems.len(), 2, "{problems:?}");

@@ -261,8 +261,8 @@ impl State {
         self.shared.board.failed(origin, problems);
     }
 
-    /// Notes that a source was read and brought nothing new: the served data is as fresh as now. Whoever `asked` for it
-    /// is told.
+    /// Notes that a source was read and brought nothing new: the served data is as fresh as now. Where someone `asked` for it,
+    /// that is logged.
     pub fn note_unchanged(&self, origin: Origin, asked: bool) {
         let repaired = self.shared.board.confirmed(origin);
         events::ReloadUnchanged { source: origin, repaired, asked }.emit(&self.metrics);

@@ -105,7 +105,7 @@ pub struct ReloadUnchanged {
     pub source: ReloadSource,
     /// Whether it could not be loaded before.
     pub repaired: bool,
-    /// Whether somebody asked for it, and waits to hear of it.
+    /// Whether an operator asked for it, and waits for a line.
     pub asked: bool,
 }
 

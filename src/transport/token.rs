@@ -122,7 +122,7 @@ struct TokenFile {
     good: HashSet<String>,
     /// What was read and may be half-written: it counts once the file was quiet.
     waiting: Option<HashSet<String>>,
-    /// Its permissions, if they let every user read it and that was told.
+    /// Its permissions, if they let every user read it and that was reported.
     exposed: Option<u32>,
 }
 
@@ -218,7 +218,7 @@ impl TokenFile {
         events::IdentityRenewed { source, from, result, repaired }.emit(&self.metrics);
     }
 
-    /// Tells once of a file that every user of the machine may read: whoever has a token can change every policy.
+    /// Reports once a file that every user of the machine may read: a client with a token can change every policy.
     fn tell_of_readers(&mut self) {
         let mode = fs::metadata(self.watched.path()).map(|found| found.permissions().mode() & 0o7777).ok();
         let exposed = mode.filter(|mode| mode & READ_BY_ALL != 0);

@@ -103,7 +103,7 @@ fn each_question_counts_once_by_whose_fault_it_is() {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         check(&server, &format!("{path}: {what}"), path, added, |client| {
             let answer = client.send(method, path, &headers, body.as_bytes());
-            // a refusal of the whole is told by its status as well
+            // a refusal of the whole shows in its status as well
             assert!(added[3] == 0 || answer.status == 503, "{path}: {what}: {}", answer.text());
             assert!(answer.status == 200 || added[0] + added[1] == 0, "{path}: {what}: {}", answer.text());
         });

@@ -1,4 +1,4 @@
-//! How a bundle reaches a running sidecar, as the manual says it, and what is told while it waits.
+//! How a bundle reaches a running sidecar, as the manual says it, and what is reported while it waits.
 
 use std::fs;
 use std::path::Path;
@@ -220,7 +220,7 @@ fn a_refused_load_names_the_file_that_is_not_read() {
     process.until("well again", |process| process.admin().get("/v1/status").json()["last_attempt"]["ok"] == true);
 }
 
-/// The same bundle at a start, and by `validate`: what is not read is told, though nothing is missing.
+/// The same bundle at a start, and by `validate`: what is not read is reported, though nothing is missing.
 #[test]
 fn a_fresh_start_and_validate_tell_of_files_that_are_not_read() {
     let dir = workspace();

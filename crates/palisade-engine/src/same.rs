@@ -1,7 +1,7 @@
 //! Whether two states are the same one, however their bundles were cut and named.
 //!
 //! What files hold comes again through an API in other pieces: a policy each, without the names of files, entities in
-//! another order. Whoever puts back what they got has changed nothing.
+//! another order. A client that puts back what it got has changed nothing.
 
 use std::collections::BTreeSet;
 

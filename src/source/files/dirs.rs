@@ -36,7 +36,7 @@ impl<'f> Dirs<'f> {
         made.is_some_and(is_on_one_device) && writers::is_closed(file)
     }
 
-    /// The same of a file that was there before the sidecar was. Nothing tells how it came there, so the system must know
+    /// The same of a file that was there before the sidecar was. Nothing says how it came there, so the system must know
     /// of every writer: it is asked where no other machine can write. By now the directory is watched, so that a writer
     /// that comes again is heard of.
     pub(super) fn is_closed_here(&mut self, signals: &Signals, file: &'f Found) -> bool {

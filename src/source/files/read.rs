@@ -180,7 +180,7 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
 
 fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
     let Gathered { bundle, problems, unsteady, blank, files, .. } = gather(scan, settings);
-    // a refusal may come of a file that is not read for its name, so that is told with it
+    // a refusal may come of a file that is not read for its name, so that is reported with it
     let refuse = |problems: Vec<Diagnostic>| {
         let all = problems.into_iter().chain(scan.warnings.iter().cloned()).collect();
         Err(Diagnostic::about("file", all))

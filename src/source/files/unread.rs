@@ -1,4 +1,4 @@
-//! What there is to say of a file that is not read: whoever put it there may think that it counts.
+//! What there is to say of a file that is not read: its author may think that it counts.
 
 use crate::source::files::names::{self, Role};
 use crate::source::files::scan::Part;

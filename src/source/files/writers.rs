@@ -167,7 +167,7 @@ mod system {
     }
 
     /// File systems on a disk or in the memory of this machine (`statfs(2)`): ext, XFS, Btrfs, ZFS, F2FS, bcachefs, tmpfs,
-    /// overlays, and those that nobody writes to. Others give leases too, but other machines or programs write behind
+    /// overlays, and those that are read-only. Others give leases too, but other machines or programs write behind
     /// them: NFS, SMB, and all that goes through FUSE, as shares of a virtual machine's host do.
     const LOCAL: [u32; 11] = [
         0x0000_EF53,

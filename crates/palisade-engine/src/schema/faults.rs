@@ -65,7 +65,7 @@ pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnos
     std::iter::once(problem).chain(related).collect()
 }
 
-/// How Cedar begins to list what it does not find, and how each is told by itself.
+/// How Cedar begins to list what it does not find, and how each is reported alone.
 const UNRESOLVED: [(&str, &str); 4] = [
     ("failed to resolve types: ", "failed to resolve type: "),
     ("failed to resolve type: ", "failed to resolve type: "),

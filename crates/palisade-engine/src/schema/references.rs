@@ -233,7 +233,7 @@ impl Walk<'_> {
             meanings.insert(0, self.whole(&written));
         }
         let place = self.path.iter().chain(path).cloned().collect();
-        // in the JSON form a name is parsed by itself, and its place is one within the name
+        // in the JSON form a name is parsed alone, and its place is one within the name
         let loc = loc.filter(|_| !self.is_json).map(|loc| loc.span.offset());
         self.all.references.push(Reference { kind, written, meanings, text: self.number, loc, place, elsewhere: None });
     }

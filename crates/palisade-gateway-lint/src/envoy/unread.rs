@@ -22,7 +22,7 @@ pub(super) fn object(origin: &str, text: &str) -> Option<Diagnostic> {
     Some(located(problem, text, line).help(help))
 }
 
-/// Where it is written for version 2 of Envoy's API, as far as that can be told.
+/// Where it is written for version 2 of Envoy's API, as far as that can be seen.
 pub(super) fn version_2(root: &Node<'_>) -> Option<Diagnostic> {
     let found = root.all(&is_version_2).into_iter().next()?;
     let mut problem = found.warning(

@@ -75,7 +75,7 @@ fn is_known_to_be_closed(path: &Path) -> bool {
     scan(&found).files.iter().all(writers::is_closed_here)
 }
 
-/// At the start a file that was just written is believed where the system says that it is closed, however long the quiet
+/// At the start a file that was just written counts where the system says that it is closed, however long the quiet
 /// time is; one that is open, or of which it does not say, is not.
 #[test]
 fn what_is_closed_at_the_start_costs_no_wait_where_the_system_knows() {
