@@ -36,7 +36,7 @@ use server::{Running, Target};
 /// Connections open at a time.
 const CONNECTIONS: &[usize] = &[1, 8, 64];
 
-/// Items of a batch: the most that the server takes unless told otherwise.
+/// Items of a batch: the most that the server takes by default.
 const BATCH: usize = 1_000;
 
 /// What the command line says.

@@ -1,4 +1,4 @@
-"""The rows of `limits.py`: each drives one served sidecar to one bound and tells what it answered."""
+"""The rows of `limits.py`: each drives one served sidecar to one bound and returns its answer."""
 
 import json
 import resource
@@ -243,7 +243,7 @@ def later_revision(path, headers=()):
 
 
 def at_once(count, work):
-    """Does `work` in threads, and counts what each was told."""
+    """Does `work` in threads, and counts the answers."""
     answers = []
 
     def one():

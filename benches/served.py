@@ -55,7 +55,7 @@ class Server:
         (self.dir / "palisade.yaml").write_text(json.dumps(config))
         if pipe:
             os.mkfifo(self.dir / pipe)
-            # somebody must have it open, or opening it to write waits or fails; it is never read
+            # a reader must have it open, or opening it to write waits or fails; nothing is read from it
             self.pipe = os.open(self.dir / pipe, os.O_RDWR)
         self.log = open(self.dir / "log", "wb")
         self.process = subprocess.Popen(

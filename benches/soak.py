@@ -21,7 +21,7 @@ from served import CONTEXT, Answers, Server, ask, connect, request
 #: Growth after warm-up that still counts as flat, for 100,000 requests.
 FLAT_KIB = 256
 FLAT_DESCRIPTORS = 1.0
-#: With fewer requests the slope tells more about the warm-up and the scheduler than about growth.
+#: With fewer requests the slope says more about the warm-up and the scheduler than about growth.
 LEAST_FOR_VERDICT = 400_000
 #: The share of the requests that warm caches, pools and the allocator up.
 WARM_UP = 0.25

@@ -33,7 +33,7 @@ use crate::transport::{
 use feed::{FEED_PATIENCE, Feed, First};
 use notify::Notifier;
 use ops::OpsRuntime;
-use palisade_engine::model::Diagnostic;
+use palisade_engine::model::{Diagnostic, Severity};
 use palisade_engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use signals::Signals;
 
@@ -95,6 +95,23 @@ pub enum AppError {
     System(#[from] io::Error),
 }
 
+impl AppError {
+    /// The same in one line, for a log that has said the rest.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self::FirstLoad(problems) = self else { return self.to_string() };
+        let (count, first) = (errors(problems).count(), errors(problems).next());
+        let first = first.map(|first| format!("{}: {}", first.origin, first.message)).unwrap_or_default();
+        let what =
+            if count == 1 { first } else { format!("{count} problems are in the log, the first of them {first}") };
+        format!("`load.require` is set, and the first bundle cannot be loaded: {what}")
+    }
+}
+
+fn errors(problems: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic> {
+    problems.iter().filter(|problem| problem.severity == Severity::Error)
+}
+
 /// A sidecar that holds its addresses and loads its bundle.
 #[derive(Debug)]
 pub struct App {
@@ -121,7 +138,7 @@ pub fn serve(settings: Settings, observers: Observers) -> Result<(), AppError> {
     room_for_threads(workers + OPS_THREADS)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(workers).enable_all().thread_name("palisade-http").build()?;
-    // first: whoever reads in the log that we listen may signal us
+    // first: a process that reads in the log that we listen may signal us
     let mut signals = Some(Signals::install()?);
     let served = runtime.block_on(async {
         let require = settings.load.require;
@@ -152,7 +169,7 @@ impl App {
         Self::start_observed(settings, Observers::default()).await
     }
 
-    /// The same, with others told of loads.
+    /// The same, and reports loads to `observers`.
     ///
     /// # Errors
     /// If an address, a file or a thread cannot be had.
@@ -185,7 +202,7 @@ impl App {
             };
             let listener = match bound {
                 Ok(listener) => listener,
-                // nobody asked for it, and another sidecar on this machine may have it
+                // gRPC is only the default here, and another sidecar on this machine may have the address
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
                     tracing::warn!("`listen.grpc`: not listening on {addr}: {error}{}", what_to_set(name, &error));
                     continue;
@@ -274,7 +291,7 @@ impl App {
                 }
             });
         }
-        // a closed channel means that nobody can ask it to stop: then it serves on
+        // a closed channel means that nothing can ask it to stop: then it serves on
         if stop.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -329,8 +346,8 @@ async fn broken(first: Option<First>) -> Vec<Diagnostic> {
 
 /// The first problem in words, and how many more there are.
 fn first_of(problems: &[Diagnostic]) -> String {
-    let first = problems.first().map(ToString::to_string).unwrap_or_default();
-    match problems.len() {
+    let first = errors(problems).next().map(ToString::to_string).unwrap_or_default();
+    match errors(problems).count() {
         0 | 1 => first,
         n => format!("{first}\n({} more problems are in the log)", n - 1),
     }

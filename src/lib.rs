@@ -5,7 +5,7 @@
 //! about is [`palisade_routes`]. The modules of the sidecar, from the bottom up; each may name only those above it in
 //! this list, and every package:
 //!
-//! - [`config`], [`telemetry`]: what the operator says, and what the operator is told
+//! - [`config`], [`telemetry`]: what the operator sets, and what the sidecar reports to the operator
 //! - [`state`]: what is published, snapshot and routes, and the one writer that replaces it
 //! - [`decide`]: one check, with cache and decision log
 //! - [`source`]: where policies and entities come from

@@ -144,7 +144,7 @@ MUTANTS = [
     ("paths: a final slash behind a literal", "trie", "(true, false) => Walk::Barred,", "(true, false) => Walk::Nowhere,"),
     ("paths: a final slash behind a capture", "trie", "Walk::Barred => barred = true,", "Walk::Barred => {}"),
     ("paths: suffixes", "trie", "let looks = self.suffixes != Some(Suffixes::Exact) && node.longest > 0;", "let looks = false;"),
-    ("paths: suffixes that a service tells apart", "trie", "self.suffixes != Some(Suffixes::Exact) && node.longest > 0", "node.longest > 0"),
+    ("paths: suffixes that a service distinguishes", "trie", "self.suffixes != Some(Suffixes::Exact) && node.longest > 0", "node.longest > 0"),
     ("paths: dots", "trie", "(matches!(c, '.' | ';') && end > 0)", "(matches!(c, ';') && end > 0)"),
     ("paths: semicolons", "trie", "(matches!(c, '.' | ';') && end > 0)", "(matches!(c, '.') && end > 0)"),
     ("paths: blanks around", "trie", ".chain((all < text.len()).then_some(all))", ""),

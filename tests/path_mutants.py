@@ -56,8 +56,8 @@ MUTANTS = [
     ("one dot", 'matches!(part.trim(), "." | "..")', 'part.trim() == ".."'),
     ("two dots", 'matches!(part.trim(), "." | "..")', 'part.trim() == "."'),
     ("dots encoded more than once", "for _ in 0..4 {", "for _ in 0..1 {"),
-    ("a rest that tells slashes apart", ".replace('/', \"%2F\")", ""),
-    ("a rest that tells percent signs apart", "s.text.replace('%', \"%25\")", "s.text"),
+    ("a rest that distinguishes slashes", ".replace('/', \"%2F\")", ""),
+    ("a rest that distinguishes percent signs", "s.text.replace('%', \"%25\")", "s.text"),
 ]
 
 

@@ -25,7 +25,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// From the bytes of a response. What hyper writes by itself is left to it.
+    /// From the bytes of a response. Headers that hyper writes on its own are left to hyper.
     pub(crate) fn of(response: &[u8]) -> Self {
         let text = std::str::from_utf8(response).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();

@@ -9,7 +9,7 @@ pub(crate) struct Case {
     pub bodies: Vec<String>,
 }
 
-/// How many policies a bundle has. A template is none until it is linked.
+/// How many policies a bundle has. A template counts only once it is linked.
 pub(crate) fn policies(bundle: &Bundle) -> usize {
     let own = |text: &PolicyText| text.text.matches("@id(").count() - text.text.matches("== ?principal").count();
     bundle.policies.iter().map(own).sum::<usize>() + bundle.links.len()

@@ -99,7 +99,7 @@ impl World {
         out
     }
 
-    /// Somebody of some tenant asks for some device of that tenant.
+    /// A user of some tenant asks for a device of that tenant.
     pub(crate) fn question(self, rng: &mut Rng) -> AccessRequest<'static> {
         let (t, x, y) = (rng.below(self.tenants), rng.below(USERS), rng.below(USERS));
         let action = if rng.below(2) == 0 { "ViewDevice" } else { "ExecuteCommand" };

@@ -3,7 +3,7 @@
 //! A load that fails for a reason that may pass is tried again, later and later, until what was seen is loaded.
 //!
 //! A load never undoes a change of the API that was acknowledged after the files became what was loaded. So it is compared
-//! with what the files held when that change was acknowledged (`pictures.rs`), unless somebody asked for it after that.
+//! with what the files held when that change was acknowledged (`pictures.rs`), unless a load was requested after that.
 
 use std::io;
 use std::sync::mpsc;
@@ -17,7 +17,7 @@ use crate::app::pictures::{self, Newest, Taken};
 use crate::source::{Loaded, Source, Watch};
 use crate::state::{Origin, Rejected, State};
 use crate::telemetry::{Metrics, Work, start_thread, supervised};
-use palisade_engine::model::{Diagnostic, Digest};
+use palisade_engine::model::{Diagnostic, Digest, Severity};
 
 /// How often the feed looks whether its watch works, and what the watch waits for.
 const WATCH_CHECK: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ pub(super) struct Feed {
 
 /// What the feed is asked to do.
 pub(super) enum Wish {
-    /// Load what is there, as somebody wished at this time.
+    /// Load what is there, as requested at this time.
     Load(Instant),
     /// Load a change that the watch noticed.
     Changed,
@@ -113,7 +113,7 @@ impl Feed {
         }
     }
 
-    /// Tells how the first load ended. Can be had once.
+    /// Reports how the first load ended. Can be taken once.
     pub(super) fn first(&mut self) -> Option<First> {
         self.first.take()
     }
@@ -175,7 +175,7 @@ impl<S: Source> Loader<S> {
         // watched before it is read: a file that is being written during the first load is known to be
         let (mut watch, mut watched) = (watching.then(|| self.watch()), Instant::now());
         let mut watch_again = Instant::now() + FIRST_PAUSE;
-        // whoever started this need not care
+        // the start counts as a request to load
         self.asked = Some(Instant::now());
         let loaded = self.load();
         let _ = first.take().map(|first| first.send(loaded));
@@ -249,7 +249,8 @@ impl<S: Source> Loader<S> {
         // first: what is read from here on is compared with what was there then
         let acknowledged = self.state.acknowledged();
         let under_way = self.metrics.works.begin(Work::Load);
-        let loaded = self.source.load();
+        let loaded = self.source.load_telling(&|what, until| self.state.note_waits(Origin::Files, what, until));
+        self.state.note_waited();
         drop(under_way);
         let problems = match loaded {
             Ok(loaded) => self.take(loaded, acknowledged),
@@ -259,9 +260,11 @@ impl<S: Source> Loader<S> {
                 problems
             }
         };
+        // the warnings among them only help to find out why
+        let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
         match problems.first() {
             // with one among them that does not pass, only a change of the files helps, and that is noticed
-            Some(problem) if problems.iter().all(|problem| problem.passing) => {
+            Some(problem) if errors.all(|error| error.passing) => {
                 self.retry(start.elapsed(), format!("{}: {}", problem.origin, problem.message));
             }
             _ => self.failed = None,
@@ -283,7 +286,7 @@ impl<S: Source> Loader<S> {
         let skipped = before.map(|taken| taken.picture.shows(&files));
         let unseen = before.is_some_and(|taken| taken.picture.is_partial());
         if is_known && skipped != Some(false) {
-            self.state.note_unchanged(Origin::Files);
+            self.state.note_unchanged(Origin::Files, asked.is_some());
             self.picture = None;
         } else if skipped == Some(true) {
             self.skip(digest);

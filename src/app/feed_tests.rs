@@ -12,7 +12,7 @@ use palisade_engine::{EngineSettings, Validation};
 
 type Outcome = Result<Loaded, Vec<Diagnostic>>;
 
-/// Says when a load has begun, and ends it as it is told.
+/// Reports when a load has begun, and ends it with the outcome that it is given.
 struct Scripted {
     begun: Sender<()>,
     outcomes: Mutex<Receiver<Outcome>>,
@@ -180,6 +180,21 @@ fn a_watch_that_fails_again_and_again_makes_the_sidecar_unready() {
     }
     assert!(told, "it failed in silence");
     drop(feed);
+}
+
+#[test]
+fn warnings_beside_a_problem_that_may_pass_do_not_end_the_attempts() {
+    let stage = Stage::new();
+    stage.begins();
+    let gone = Diagnostic::error("a.json", "it is no longer there").passing();
+    let unread = Diagnostic::error("a.jsn", "it is not read").warning();
+    stage.outcomes.send(Err(vec![gone, unread])).unwrap();
+    // no caller asked for this one
+    stage.begins();
+    let problems = stage.state.status().last_attempt.unwrap().problems;
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    stage.outcomes.send(files("a")).unwrap();
+    stage.until("loaded", |stage| stage.serves("a"));
 }
 
 fn failing() -> Outcome {

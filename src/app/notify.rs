@@ -1,4 +1,4 @@
-//! Tells the service manager how the sidecar is: `Type=notify` of systemd, and whatever speaks the same protocol.
+//! Reports the sidecar's state to the service manager: systemd (`Type=notify`), or any with the same protocol.
 //!
 //! A message is one datagram to the socket that `NOTIFY_SOCKET` names: ready once decisions can be made, reloading while
 //! `SIGHUP` is obeyed, stopping as soon as the drain begins, a line of text for `systemctl status` whenever it changes,

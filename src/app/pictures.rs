@@ -1,4 +1,4 @@
-//! Looks at the files before the API is told that a change is done.
+//! Looks at the files before the API reports that a change is done.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

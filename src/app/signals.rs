@@ -36,7 +36,7 @@ const NEVER_SERVING: &[libc::c_int] = &[
     libc::SIGUSR1,
     libc::SIGUSR2,
     libc::SIGXCPU,
-    // timers that whoever started us had set live on
+    // timers that the parent process set live on
     libc::SIGALRM,
     libc::SIGVTALRM,
     libc::SIGPROF,
@@ -135,7 +135,7 @@ impl Caught {
         };
         match started {
             Ok(started) => self.obey(known.insert(started), told).await,
-            // it could not start, tells why for a moment, and ends
+            // it could not start: it reports why, for a moment at most, and ends
             Err(_) => {
                 self.ending().await;
                 std::process::exit(1);

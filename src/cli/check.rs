@@ -13,6 +13,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
 use crate::cli::names::Names;
 use crate::cli::progress;
+use crate::cli::refusal::{self, Source};
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, SemanticsArg, clock};
@@ -83,12 +84,16 @@ pub enum ErrorFormat {
 /// If the bundle or the request cannot be used.
 pub(super) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let chosen = args.bundle.choose_with(|tree| set_semantics(tree, args.semantics))?;
-    let text = match (&args.request_json, &args.context) {
-        (Some(path), _) => Some(input(path.as_os_str() == "-", &path.display().to_string(), terminal.stdin)?),
-        (None, Some(context)) if context.trim_start().starts_with('{') => Some(context.clone()),
-        (None, Some(place)) => Some(input(place == "-", place, terminal.stdin)?),
-        (None, None) => None,
+    let (text, source) = match (&args.request_json, &args.context) {
+        (None, Some(context)) if context.trim_start().starts_with('{') => (Some(context.clone()), None),
+        (None, None) => (None, None),
+        (path, context) => {
+            let place = path.as_ref().map(|path| path.display().to_string()).or_else(|| context.clone());
+            let source = input(&place.unwrap_or_default(), path.is_some(), terminal.stdin)?;
+            (Some(source.text.clone()), Some(source))
+        }
     };
+    let source = source.as_ref();
     let bundle = match chosen.read() {
         Ok(read) => {
             // a file that is not read may be the one that would decide
@@ -105,7 +110,7 @@ pub(super) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
     let request = match request(args, text.as_deref(), &names) {
         Ok(request) => request,
         Err(error) => {
-            write_refusal(&error, args.error_format, terminal.err)?;
+            refusal::write(&error, source, args.error_format, terminal.err)?;
             return Ok(Exit::Undecided);
         }
     };
@@ -125,7 +130,7 @@ pub(super) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
                     Ok(if decision.outcome.is_allow() { Exit::Success } else { Exit::Deny })
                 }
                 Err(error) => {
-                    write_refusal(&error, args.error_format, terminal.err)?;
+                    refusal::write(&error, source, args.error_format, terminal.err)?;
                     Ok(Exit::Undecided)
                 }
             }
@@ -149,16 +154,19 @@ fn decide(bundle: Bundle, chosen: &Chosen, request: &AccessRequest<'_>, now: i64
     Ok((decided, warnings))
 }
 
-fn input(is_stdin: bool, name: &str, stdin: &mut dyn Read) -> Result<String, Stop> {
+fn input(place: &str, is_whole: bool, stdin: &mut dyn Read) -> Result<Source, Stop> {
+    let is_stdin = place == "-";
     let read = if is_stdin {
         let mut text = String::new();
         stdin.read_to_string(&mut text).map(|_| text)
     } else {
-        fs::read_to_string(name)
+        fs::read_to_string(place)
     };
-    let shown = if is_stdin { "standard input" } else { name };
-    let read = read.map(|text| without_byte_order_mark(&text).to_owned());
-    read.map_err(|error| Stop::failure(format!("cannot read {shown}: {error}")))
+    let file = if is_stdin { "standard input" } else { place };
+    match read {
+        Ok(text) => Ok(Source { file: file.to_owned(), text: without_byte_order_mark(&text).to_owned(), is_whole }),
+        Err(error) => Err(Stop::failure(format!("cannot read {file}: {error}"))),
+    }
 }
 
 fn request<'a>(args: &CheckArgs, text: Option<&'a str>, names: &Names) -> Result<AccessRequest<'a>, RequestError> {
@@ -243,17 +251,6 @@ pub(super) fn as_json(decision: &Decision) -> serde_json::Value {
         diagnostics["denied_by"] = json!(denied);
     }
     json!({"decision": decision.outcome, "diagnostics": diagnostics})
-}
-
-fn write_refusal(error: &RequestError, format: ErrorFormat, to: &mut dyn Write) -> io::Result<()> {
-    if format == ErrorFormat::Json {
-        return writeln!(
-            to,
-            "{}",
-            json!({"severity": "error", "code": error.code, "where": error.pointer, "message": error.message})
-        );
-    }
-    writeln!(to, "error: {}", one_line(&error.message, format))
 }
 
 fn write_problems(problems: &[Diagnostic], format: ErrorFormat, to: &mut dyn Write) -> io::Result<()> {

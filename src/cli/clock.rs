@@ -14,7 +14,7 @@ pub(super) fn now() -> i64 {
 /// Reads a time such as `2026-11-21T12:00:00Z`, for clap.
 ///
 /// # Errors
-/// If it is none.
+/// If the text is not a time.
 pub(super) fn parse(text: &str) -> Result<i64, String> {
     text.parse::<Timestamp>()
         .map(Timestamp::as_millisecond)

@@ -28,7 +28,7 @@ pub enum Exit {
 pub struct Stop {
     /// The exit code.
     pub exit: Exit,
-    /// What to tell, without a prefix; may have several lines, or none if all was told.
+    /// The message, without a prefix; may have several lines, or none if all was reported already.
     pub message: String,
 }
 
@@ -53,7 +53,7 @@ impl Stop {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
-    /// Everything was told already.
+    /// Everything was reported already.
     #[must_use]
     pub fn silent(exit: Exit) -> Self {
         Self { exit, message: String::new() }

@@ -65,7 +65,7 @@ pub(super) fn set(tree: &mut Value, path: &[&str], value: Value) {
     }
 }
 
-/// A YAML value, or the text as it is where it is none: `[::1]:8180` needs no quotes.
+/// A YAML value, or the text as it is where it is not YAML: `[::1]:8180` needs no quotes.
 fn value_of(text: &str) -> Value {
     serde_saphyr::from_str_with_options(text, palisade_text::yaml::options()).unwrap_or_else(|_| Value::from(text))
 }

@@ -15,6 +15,7 @@ mod init;
 mod names;
 mod printable;
 mod progress;
+mod refusal;
 mod routes;
 mod schema;
 mod serve;
@@ -226,7 +227,7 @@ fn is_serve(args: impl IntoIterator<Item = OsString>) -> bool {
     false
 }
 
-/// Runs a command line, its first word being the program's name. `colors` tells whether output and
+/// Runs a command line, its first word being the program's name. `colors` says whether output and
 /// errors show colours.
 pub fn run<A: Into<OsString> + Clone>(
     args: impl IntoIterator<Item = A>,

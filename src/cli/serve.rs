@@ -3,11 +3,12 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use crate::app::{self, AppError};
 use crate::cli::bundle::BundleArgs;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::{set, word};
 use crate::config::Settings;
-use crate::{app, telemetry};
+use crate::telemetry;
 
 /// Flags of `palisade serve`.
 #[derive(Debug, Clone, Default, Args)]
@@ -63,8 +64,17 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Stop> {
 /// Serves until the process is asked to stop.
 fn start(settings: Settings) -> Result<Exit, Stop> {
     let _log = telemetry::logging::init(&settings.log).map_err(|error| Stop::usage(error.to_string()))?;
-    app::serve(settings, super::progress::observers()).map_err(|error| Stop::failure(error.to_string()))?;
+    app::serve(settings, super::progress::observers()).map_err(|error| ended(&error))?;
     Ok(Exit::Success)
+}
+
+/// Why it ended. Where the log is for programs, that is a line of it like any other.
+fn ended(error: &AppError) -> Stop {
+    if !telemetry::logging::is_json() {
+        return Stop::failure(error.to_string());
+    }
+    tracing::error!("{}", error.line());
+    Stop::failure("")
 }
 
 // === impl ServeArgs ===

@@ -89,7 +89,7 @@ pub(super) fn wants_color(choice: ColorChoice, stream: &impl IsTerminal, env: im
 
 /// A writer whose reader may leave early, as `head` does: from then on it writes nowhere.
 ///
-/// So the exit code still tells what the verb found out, and a closed pipe is neither an error nor a panic.
+/// So the exit code still says what the verb found, and a closed pipe is neither an error nor a panic.
 pub(super) struct Patient<W> {
     inner: W,
     closed: bool,

@@ -104,7 +104,7 @@ fn wrong_usage_is_64_and_help_is_0() {
 }
 
 #[test]
-fn every_problem_of_the_configuration_is_told() {
+fn every_problem_of_the_configuration_is_reported() {
     let ran = palisade(&["config", "show", "--set", "cache.max_bytes=many", "--set", "validatoin=off"]);
     assert_eq!((ran.exit, ran.err.lines().count()), (Exit::Usage, 2), "{}", ran.err);
     assert!(ran.err.contains("`cache.max_bytes`") && ran.err.contains("`validatoin`"), "{}", ran.err);
@@ -158,7 +158,7 @@ fn where_a_schema_is_looked_for_is_said() {
 }
 
 #[test]
-fn check_answers_and_tells_why() {
+fn check_answers_and_says_why() {
     let dir = bundle(&[("context.json", r#"{"n": 1}"#)]);
     let root = at(&dir);
     let file = format!("{root}/context.json");
@@ -213,7 +213,21 @@ fn check_answers_and_tells_why() {
             "\"code\":\"action_does_not_apply\"",
         ),
         (&["--request-json", "-"], "{}", Exit::Undecided, "", "the request lacks `principal`"),
-        (&["--request-json", "-"], "[", Exit::Undecided, "", "the request is not JSON"),
+        (&["--request-json", "-"], "[", Exit::Undecided, "", "error: standard input:1:1: the request is not JSON: EOF"),
+        (
+            &["--request-json", "-"],
+            &request.replace("Action", "Aktion"),
+            Exit::Undecided,
+            "",
+            "error: standard input:1: /action: the schema declares no action `Aktion::",
+        ),
+        (
+            &["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "-"],
+            r#"{"m":1}"#,
+            Exit::Undecided,
+            "",
+            "error: standard input: `context.m`",
+        ),
     ] {
         let ran = palisade_with(&[&["check", "-p", &root], args].concat(), stdin.as_bytes());
         assert_eq!(ran.exit, exit, "{args:?}: {}{}", ran.out, ran.err);
@@ -280,7 +294,7 @@ fn all_verbs_read_the_configuration_that_serve_reads() {
 }
 
 #[test]
-fn validate_tells_everything() {
+fn validate_reports_everything() {
     for (files, flags, exit, out) in [
         (&[][..], &[][..], Exit::Success, "valid: 1 policy, 0 templates, 3 entities, 1 test\n"),
         (&[("policies/q.cedar", "permit(principal, action, resource")], &[], Exit::Invalid, "policies/q.cedar:1:"),
@@ -380,7 +394,7 @@ fn generated_files() {
     assert!(schema["properties"]["cache"].is_object());
 }
 
-/// An example of a help text: its words, and the lines that it writes, if they are told.
+/// An example of a help text: its words, and the lines that it writes, if the text shows them.
 struct Example {
     words: Vec<String>,
     output: Vec<String>,

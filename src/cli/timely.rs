@@ -1,4 +1,4 @@
-//! Standard error of a process that must end: whoever supervises it waits for its exit code, not for its words.
+//! Standard error of a process that must end: its supervisor waits for its exit code, not for its output.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -59,7 +59,7 @@ impl<W: Write + Send + 'static> Write for Timely<W> {
         let writing = match std::mem::replace(&mut self.state, State::Stuck) {
             State::Fresh(output) => match Writing::start(output.clone()) {
                 Ok(writing) => writing,
-                // no thread can be had, which is what is to be told
+                // no thread can be started, which is what the message says
                 Err(_) => {
                     let written = write_all(&output, bytes);
                     self.state = State::Fresh(output);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_written_in_order_and_errors_are_told() {
+    fn what_is_taken_is_written_in_order_and_errors_are_reported() {
         let kept = Kept::default();
         let mut timely = Timely::new(kept.clone(), Duration::from_secs(60));
         for n in 0..100 {

@@ -13,7 +13,7 @@ use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{count, read_tests};
 use crate::source::Layout;
-use palisade_engine::model::{Bundle, Diagnostic, Revision};
+use palisade_engine::model::{Bundle, Diagnostic, Revision, Severity};
 use palisade_engine::{EngineSettings, NO_SCHEMA, Snapshot, Validation, Verdict};
 
 /// Flags of `palisade validate`.
@@ -50,9 +50,10 @@ pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Ex
             verdict.warnings.splice(0..0, read.warnings);
             (verdict, counts)
         }
-        Err(errors) => {
+        Err(found) => {
+            let (errors, warnings) = found.into_iter().partition(|found| found.severity == Severity::Error);
             let errors = palisade_engine::on_big_stack(|| with_the_rest(errors, &chosen))?;
-            (Verdict { valid: false, errors, warnings: Vec::new() }, None)
+            (Verdict { valid: false, errors, warnings }, None)
         }
     };
     for error in verdict.errors.iter_mut().filter(|error| error.message == NO_SCHEMA) {
@@ -109,7 +110,7 @@ fn where_schemas_are(layout: &Layout) -> String {
     )
 }
 
-/// Building tells the counts; where it fails, the complete check tells everything.
+/// Building gives the counts; where it fails, the complete check reports every problem.
 fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
     let revision = Revision { incarnation: 0, counter: 1 };
     // strict whatever the configuration says: that decides what `serve` does with the findings

@@ -33,7 +33,7 @@ const LEAST_LOG_QUEUE: usize = 64 << 10;
 /// Where `default` stands among the types of `authzen.overlay`.
 const OVERLAY_DEFAULT: &str = "default";
 
-/// Checks every value. `tree` tells where each was written.
+/// Checks every value. `tree` says where each was written.
 pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) -> Settings {
     let mut checker = Checker { tree, problems };
     let path = |checker: &mut Checker<'_>, key: &[&str], text: String| checker.path(key, text);

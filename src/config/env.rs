@@ -1,7 +1,7 @@
 //! The environment: `PALISADE_CACHE__MAX_BYTES=64MiB` sets `cache.max_bytes`.
 //!
-//! A name that starts with our prefix and means nothing is an error: it would otherwise be a setting
-//! that its author believes in. What Kubernetes injects for Services is known and skipped.
+//! A name that starts with our prefix and means nothing is an error: its author would otherwise take it for a
+//! setting. What Kubernetes injects for Services is known and skipped.
 
 use serde_json::{Map, Value};
 
@@ -79,7 +79,7 @@ fn unknown(name: &str, schema: &Value) -> String {
         .map(|path| format!("{PREFIX}{}", path.join("__").to_ascii_uppercase()))
         .chain([FILE_VARIABLE.to_owned()])
         .collect();
-    // all names share the prefix, so only what follows tells how near they are
+    // all names share the prefix, so only the rest of the name shows how near two are
     let rest = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
     let tails: Vec<String> = known.iter().map(|name| rest(name)).collect();
     match closest(&rest(&name.to_ascii_uppercase()), tails.iter().map(String::as_str)) {

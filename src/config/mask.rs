@@ -24,7 +24,7 @@ impl MaskPath {
 
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text == "context" || text.starts_with("context.") {
-            // taken literally it would hide nothing, and nobody would notice
+            // taken literally it would hide nothing, without any error
             let rest = text.strip_prefix("context.").filter(|rest| !rest.is_empty()).unwrap_or("*");
             return Err(format!("`{text}` repeats `context`: paths start below it, so write `{rest}`"));
         }

@@ -184,6 +184,6 @@ fn report_emptied(tree: &Tree, problems: &mut Vec<Problem>) {
 
 /// The process environment. Values that are not Unicode come through with replacement characters.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
-    // `std::env::vars` panics at the first value that is not Unicode, whoever set it
+    // `std::env::vars` panics at the first value that is not Unicode, even in a variable that is not ours
     std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }

@@ -323,7 +323,7 @@ section! {
         allow_empty_policies: bool = false,
         /// Whether a directory of entities may be missing, and whether its last entity may be removed. If not, the previous state stays active: a mount may have been lost.
         allow_empty_entities: bool = false,
-        /// How long a file must be missing or empty before the sidecar accepts that. Until then the previous state stays active.
+        /// How long a file must be missing or empty, or a directory missing, before the sidecar accepts that. Until then the previous state stays active.
         vanish_quiet: Span = Span::seconds(2),
         /// Whether the sidecar exits at start when the first bundle cannot be loaded. If not, it waits and loads again, and is not ready meanwhile.
         require: bool = false,

@@ -147,7 +147,7 @@ pub struct ListenSettings {
     pub ops: Option<ListenAddr>,
     /// Envoy's gRPC ext_authz.
     pub grpc: Option<ListenAddr>,
-    /// Whether nobody asked for gRPC: then the sidecar serves without it where its address is taken.
+    /// Whether gRPC is only the default: then the sidecar serves without it where its address is taken.
     pub grpc_by_default: bool,
     /// Who reaches those that are Unix sockets.
     pub sockets: SocketSettings,

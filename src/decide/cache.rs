@@ -25,7 +25,7 @@ const LONGEST_KEY: u64 = 8 << 10;
 /// How many of the longest keys a cache has room for at least: what is evicted and not freed yet is few of them.
 const LEAST_KEYS: u64 = 1 << 10;
 
-/// The cache. `S` is the hasher, keyed at random per process so that nobody can aim for one bucket.
+/// The cache. `S` is the hasher, keyed at random per process, so that no client can aim for one bucket.
 pub struct DecisionCache<S = RandomState> {
     entries: Cache<Key, Arc<Decision>, S>,
     longest_key: usize,

@@ -28,7 +28,7 @@ pub use sink::Sink;
 use sink::{Health, Output};
 use writer::{LogWriter, Shared};
 
-/// How long a sink may take nothing before that is told.
+/// How long a sink may take nothing before that is reported.
 const STUCK: Duration = Duration::from_secs(2);
 
 /// How long the thread may take to count what is lost once its sink is given up.
@@ -57,7 +57,7 @@ pub struct LogSettings {
     pub mask: Vec<MaskPath>,
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recorded {
     /// The decision may be answered.
@@ -100,7 +100,7 @@ impl DecisionLog {
 
     /// Puts a record into the queue, if there is room.
     pub(super) fn record(&self, record: &Record<'_>) -> Recorded {
-        // records that nobody would ever read are not worth an answer where none may be lost
+        // where no record may be lost, a record that would never be read is no ground for an answer
         if self.overflow == Overflow::Deny && self.shared.health.failing() {
             return self.missed();
         }
@@ -233,7 +233,7 @@ impl Drop for DecisionLog {
     }
 }
 
-/// What became of a record before the queue.
+/// The outcome of a record before the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Offered {
     Taken,

@@ -36,6 +36,9 @@ thread_local! {
 const KEEP: usize = 64 << 10;
 
 /// The policy decision point: what every transport asks.
+///
+/// Here decisions are counted. What is not decided is counted where its answer is made, whether it came this far or not
+/// ([`Metrics::undecided`]), so that each question counts once.
 #[derive(Debug)]
 pub struct Pdp {
     state: Arc<State>,
@@ -88,7 +91,7 @@ pub enum CheckError {
     Unrecorded,
 }
 
-/// What became of a request on its own thread.
+/// The outcome of a request on its own thread.
 enum AtOnce {
     /// It is decided, counted and recorded, or cannot be.
     Done(Result<Arc<Decision>, CheckError>),
@@ -256,7 +259,7 @@ impl Pdp {
         let (decision, cached) = match result {
             Ok(decided) => decided,
             Err(error) => {
-                self.metrics.decided(call.transport, DecisionKind::Error, took);
+                self.metrics.decision_duration.observe(took.as_secs_f64());
                 return AtOnce::Done(Err(error));
             }
         };
@@ -282,7 +285,7 @@ impl Pdp {
         let made = match at_once {
             AtOnce::Done(result) => return result,
             AtOnce::Unrecorded(made) => made,
-            AtOnce::ByReference => self.make_by_reference(snapshot, request, now, deadline, call).await?,
+            AtOnce::ByReference => self.make_by_reference(snapshot, request, now, deadline).await?,
         };
         let recorded = match &self.log {
             Some(log) => log.record_patiently(&made.record(request, call), deadline).await,
@@ -297,7 +300,6 @@ impl Pdp {
         request: &AccessRequest<'_>,
         now: i64,
         deadline: Instant,
-        call: Call<'_>,
     ) -> Result<Made, CheckError> {
         let started = Instant::now();
         let decided = self.reference.decide(snapshot.clone(), request, now, deadline).await;
@@ -305,7 +307,7 @@ impl Pdp {
         let decision = match decided {
             Ok(decision) => Arc::new(decision),
             Err(error) => {
-                self.metrics.decided(call.transport, DecisionKind::Error, took);
+                self.metrics.decision_duration.observe(took.as_secs_f64());
                 return Err(error);
             }
         };
@@ -325,7 +327,7 @@ impl Pdp {
     /// Counts a decision, and gives it if it may be answered.
     fn recorded(&self, recorded: Recorded, made: Made, call: Call<'_>) -> Result<Arc<Decision>, CheckError> {
         if recorded != Recorded::Fine {
-            self.metrics.decided(call.transport, DecisionKind::Error, made.took);
+            self.metrics.decision_duration.observe(made.took.as_secs_f64());
             return Err(CheckError::Unrecorded);
         }
         if let Some(trace) = call.trace {
@@ -339,6 +341,7 @@ impl Pdp {
     /// until `deadline`, where it may.
     pub async fn note_refused(&self, refused: Refused<'_>, deadline: Instant, call: Call<'_>) {
         self.metrics.refused(call.transport, refused.reason);
+        self.metrics.undecided(call.transport, refused.reason.is_fault());
         let trace_id = call.trace_id().map(tracing::field::display);
         tracing::debug!(transport = %call.transport, code = refused.code, trace_id, "refused: {}", refused.message);
         // refused it is, with a record or without

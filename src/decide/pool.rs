@@ -2,7 +2,7 @@
 //!
 //! The reference is a thousand times slower and recurses with the depth of policies, so it never runs on the threads
 //! that serve connections: one request must not hold up the others. Few threads, queues that are bounded in requests
-//! and in bytes, and a deadline after which whoever asked gets an error, which no gateway reads as an allow.
+//! and in bytes, and a deadline after which the caller gets an error, which no gateway reads as an allow.
 //!
 //! An evaluation looks at its deadline only between policies, and to make Cedar's values of a large request takes longer
 //! than that. So large requests have a thread of their own: they wait for each other, and small ones never wait for them.
@@ -38,7 +38,7 @@ pub(super) const LONG: Duration = Duration::from_millis(100);
 /// How long a request may wait and be at work altogether.
 pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long a batch may take, whoever decides its items.
+/// How long a batch may take, on whichever engine.
 pub(super) const BATCH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The threads and their queues.

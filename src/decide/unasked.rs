@@ -1,6 +1,6 @@
 //! The records of gateways' requests about which no policy was asked: refused before, or passed on a public route.
 //!
-//! They tell the reason, the route, and what was asked for as far as its path. Never a query, a header or a credential:
+//! They hold the reason, the route, and what was asked for as far as its path. Never a query, a header or a credential:
 //! those hold secrets more often than not.
 
 use crate::decide::Call;
@@ -41,7 +41,7 @@ pub struct Refused<'a> {
     pub code: &'a str,
     /// Why, for people. Holds nothing that the client sent.
     pub message: &'a str,
-    /// What was asked for, if the gateway said so and somebody wants to know.
+    /// What was asked for, if the gateway said so and a reader wants to know.
     pub target: Option<Target>,
     /// The route that refuses, as `file:line`.
     pub route: Option<&'a str>,
@@ -54,7 +54,7 @@ pub struct Refused<'a> {
 /// A request that passed because its route is public.
 #[derive(Debug, Clone)]
 pub struct Public<'a> {
-    /// What was asked for, if somebody wants to know.
+    /// What was asked for, if a reader wants to know.
     pub target: Option<Target>,
     /// The route, as `file:line`.
     pub route: &'a str,

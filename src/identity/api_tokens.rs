@@ -15,7 +15,7 @@ use palisade_engine::model::{Uid, Value};
 /// The largest file that is read.
 pub(super) const MAX_FILE_BYTES: usize = 256 << 20;
 
-/// How many problems are told of one file.
+/// How many problems of one file are reported.
 const MAX_PROBLEMS: usize = 10;
 
 type Hash = [u8; 32];
@@ -68,7 +68,7 @@ impl ApiTokens {
             && !members.iter().any(|(key, _)| key == "sha256")
         {
             for (hash, entry) in members {
-                // the place is the hash's beginning: enough to find it by, of no use to anybody else
+                // the place is the hash's beginning: enough to find it by, and useless to an attacker
                 let place = format!("`{}…`", hash.chars().take(8).collect::<String>());
                 tokens.add(&place, serde_json::from_value(entry.to_json()), Some(&hash), &mut problems);
             }
@@ -123,7 +123,7 @@ impl ApiTokens {
     /// Who calls with `token`.
     pub(super) fn find(&self, token: &str) -> Option<&Arc<Caller>> {
         let hash: Hash = Sha256::digest(token.as_bytes()).into();
-        // the map is searched by a keyed hash of the SHA-256, whose bytes nobody can choose without the
+        // the map is searched by a keyed hash of the SHA-256, whose bytes no client can choose without the
         // token; the last comparison takes the same time wherever two hashes differ
         let (known, caller) = self.callers.get_key_value(&hash)?;
         let difference = known.iter().zip(&hash).fold(0, |difference, (a, b)| difference | (a ^ b));
@@ -162,7 +162,7 @@ impl Entry {
     }
 }
 
-/// The reader's words, without what the file holds: somebody may have written the token itself into it.
+/// The reader's words, without what the file holds: the token itself may have been written into it.
 fn what_is_wrong(error: &serde_json::Error) -> String {
     let said = error.to_string();
     match said.split_once("missing field ") {

@@ -1,7 +1,7 @@
 //! Tokens that were verified already, bounded by bytes and by their own time.
 //!
 //! The key is the whole token, compared byte for byte: a hash is never an identity. An entry counts only
-//! while the keys are those that it was verified with. Refusals are not kept: nobody fills it with forgeries.
+//! while the keys are those that it was verified with. Refusals are not kept: forged tokens cannot fill it.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Entry {
     pub(super) lasts: Duration,
 }
 
-/// The cache. `S` is the hasher, keyed at random per process so that nobody can aim for one bucket.
+/// The cache. `S` is the hasher, keyed at random per process, so that no client can aim for one bucket.
 pub(super) struct TokenCache<S = RandomState> {
     entries: Cache<Arc<[u8]>, Entry, S>,
 }

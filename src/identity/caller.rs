@@ -9,12 +9,12 @@ use http::HeaderValue;
 
 use palisade_engine::model::{Uid, Value};
 
-/// The time, read by whoever asks: nothing that verifies has a clock of its own.
+/// The time, read by the caller: nothing that verifies has a clock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since 1970.
     pub unix_ms: i64,
-    /// A time that nobody can set back, for how old keys are.
+    /// A time that cannot be set back, for how old keys are.
     pub instant: Instant,
 }
 
@@ -54,7 +54,7 @@ pub struct Caller {
     pub written: Written,
 }
 
-/// The headers that name a caller: whoever writes them keeps them here, since the next request of the same caller
+/// The headers that name a caller. They are kept here once they are written, since the next request of the same caller
 /// has the same.
 #[derive(Clone, Default)]
 pub struct Written(OnceLock<[Option<HeaderValue>; 3]>);

@@ -12,7 +12,7 @@ const MINUS_ONE: Number = [0xffff_ffff_ffff_ffec, u64::MAX, u64::MAX, 0x7fff_fff
 /// The curve is `-x² + y² = 1 + dx²y²`.
 const D: Number = [0x75eb_4dca_1359_78a3, 0x0070_0a4d_4141_d8ab, 0x8cc7_4079_7779_e898, 0x5203_6cee_2b6f_fe73];
 
-/// Whether `bytes` are a point of the curve in its one form, and none of the few with which anybody can sign.
+/// Whether `bytes` are a point of the curve in its one form, and none of the few with which anyone can sign.
 pub(super) fn is_key(bytes: &[u8]) -> bool {
     let Ok(bytes) = <[u8; 32]>::try_from(bytes) else { return false };
     let mut y: Number = [0; 4];
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_can_sign_for_is_no_key() {
+    fn a_key_that_anyone_can_sign_for_is_refused() {
         for y in [[0; 4], ONE, MINUS_ONE] {
             assert!(!is_key(&number(y)), "{y:?}");
         }

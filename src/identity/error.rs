@@ -54,9 +54,9 @@ codes! {
     WrongTokenType = "wrong_token_type", "the token is of a kind that is not accepted";
     /// It has `crit`.
     UnknownExtension = "unknown_extension", "the token demands an extension that is not supported";
-    /// It is good only with the key that it is bound to (`cnf`), and nobody here asks for a proof of that.
+    /// It is good only with the key that it is bound to (`cnf`), and the sidecar does not ask for a proof of that.
     BoundToken = "bound_token", "the token is bound to a key (`cnf`) and cannot be used as a bearer token";
-    /// Nobody may sign with that, or not with that key.
+    /// No issuer may sign with that, or not with that key.
     WrongAlgorithm = "wrong_algorithm", "the token is signed with an algorithm that is not accepted";
     /// No such issuer is configured.
     UnknownIssuer = "unknown_issuer", "the token's issuer is not accepted";

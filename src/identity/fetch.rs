@@ -48,5 +48,5 @@ impl Fetcher {
     }
 }
 
-/// The longest that a fetch may take, for whoever wants to wait for one.
+/// The longest that a fetch may take, for callers that wait for one.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);

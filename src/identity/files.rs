@@ -3,7 +3,7 @@
 //! A file is looked at four times a second and read once it was the same twice and no process has it open for writing,
 //! as far as the system says. One that has become shorter may have been cut to be written again: it must be the same
 //! for longer. So must one of which its reader thinks that a part is missing. Meanwhile the last good state counts, and
-//! the file is told to be held back. All that is read is handed over whole; what cannot be read is tried again, later
+//! the file is reported as held back. All that is read is handed over whole; what cannot be read is tried again, later
 //! and later. Looking is a `stat` through all links, which sees Kubernetes' swap of a mounted volume too.
 
 use std::fs::{self, Metadata};
@@ -18,10 +18,10 @@ use crate::source::is_written;
 /// How often files are looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
-/// How often they are read although nothing seems to have changed: not every file system tells.
+/// How often they are read although nothing seems to have changed: not every file system shows a change.
 const READ_ANYWAY: Duration = Duration::from_secs(60);
 
-/// How long a file that may be half-written must be the same before it is believed: one that has become shorter is not
+/// How long a file that may be half-written must be the same before it is accepted: one that has become shorter is not
 /// read before, and its reader waits as long with what looks torn.
 pub(crate) const QUIET: Duration = Duration::from_secs(2);
 
@@ -108,7 +108,7 @@ impl Watched {
         read
     }
 
-    /// Whether a process has it open for writing, as far as the file system can tell.
+    /// Whether a process has it open for writing, as far as the file system says.
     pub(crate) fn is_open_for_writing(&self) -> bool {
         is_written(&self.path) == Some(true)
     }
@@ -167,7 +167,7 @@ impl Watched {
         self.held.as_deref()
     }
 
-    /// Whether the file has been the same for [`QUIET`], as far as looks and reads can tell.
+    /// Whether the file has been the same for [`QUIET`], as far as looks and reads show.
     pub(crate) fn is_quiet(&self, now: Instant) -> bool {
         self.seen.is_some_and(|(_, since)| now.saturating_duration_since(since) >= QUIET)
     }
@@ -247,7 +247,7 @@ mod tests {
 
     /// A pipe may take the place of a file between the question what it is and its opening.
     #[test]
-    fn a_pipe_keeps_nobody_waiting() {
+    fn a_pipe_keeps_no_reader_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());

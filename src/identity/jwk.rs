@@ -1,8 +1,8 @@
 //! Key sets as issuers publish them (RFC 7517), and the one algorithm that each key is for.
 //!
 //! The key says what it signs with; a token can agree or be refused. Keys that cannot verify with a
-//! public key are skipped with the reason: shared secrets above all, since whoever could verify with
-//! them could sign too.
+//! public key are skipped with the reason: shared secrets above all, since a verifier that holds one could
+//! sign too.
 
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
@@ -95,7 +95,7 @@ impl Key {
             bytes.ok_or_else(|| format!("`{name}` is not base64url"))
         };
         if member("d").is_some() {
-            // whoever can read the set can sign
+            // anyone who can read the set can sign
             return Err("it is a private key: replace it, and publish the public one".to_owned());
         }
         if text("use")?.is_some_and(|purpose| purpose != "sig") {

@@ -1,6 +1,6 @@
 //! JSON Web Tokens (RFC 7515, 7519, and what RFC 8725 warns of): read strictly, verified, and turned into a caller.
 //!
-//! Pure: keys and time come in. Nothing of a token goes into an error, and nothing of it is believed
+//! Pure: keys and time come in. Nothing of a token goes into an error, and nothing of it is trusted
 //! before the signature is verified, but for the issuer's name and the key's, which only choose the key.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use crate::identity::error::AuthCode;
 use crate::identity::jwk::KeySet;
 use palisade_engine::model::{Uid, Value};
 
-/// A longer name of a key is none that anybody gave.
+/// A longer name of a key is not a real one.
 const MAX_KEY_ID_BYTES: usize = 512;
 
 /// A token that is read and not verified.
@@ -212,7 +212,7 @@ fn text_claim<'v>(claims: &'v Value<'_>, name: &str) -> Result<&'v str, AuthCode
     }
 }
 
-/// A time, in whole seconds since 1970. What is there and is none is an error, never as good as absent.
+/// A time, in whole seconds since 1970. A claim that is no time is an error, never treated as absent.
 fn time_claim(claims: &Value<'_>, name: &str) -> Result<Option<i64>, AuthCode> {
     match claims.get(name) {
         None => Ok(None),

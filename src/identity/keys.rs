@@ -1,8 +1,8 @@
 //! The keys of one issuer: the last good set, how old it is, and when it may be fetched again.
 //!
-//! A check takes what is there and never waits. A key that nobody knows may be new, so it asks for a
-//! fetch; one fetch serves everyone who asks meanwhile, and after it nobody's question causes another
-//! for a while, so that a storm of invented keys costs the issuer one request.
+//! A check takes what is there and never waits. A key that is not known may be new, so the check asks for a
+//! fetch. One fetch serves everyone who asks meanwhile, and after it no request causes another for a while,
+//! so that a storm of invented keys costs the issuer one request.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use tokio::sync::watch;
 use crate::config::SigningAlgorithm;
 use crate::identity::jwk::KeySet;
 
-/// How many may wait for one fetch; whoever comes later is refused at once.
+/// How many may wait for one fetch; later requests are refused at once.
 const MAX_WAITING: usize = 256;
 
 /// The last good keys.
 pub(super) struct Keys {
     pub(super) set: Arc<KeySet>,
-    /// Grows when the keys change, so that what was verified with others is not believed any more.
+    /// Grows when the keys change, so that what was verified with others no longer counts.
     pub(super) generation: u64,
     document: Arc<[u8]>,
     confirmed: Instant,
 }
 
-/// What became of a fetch.
+/// The outcome of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Renewal {
     Changed,
@@ -94,7 +94,7 @@ impl KeyStore {
         self.current.load().as_ref().map(|keys| (keys.set.keys.len(), keys.confirmed))
     }
 
-    /// Asks for a fetch. What comes back tells when one is done; `None` if none may be made now.
+    /// Asks for a fetch. The receiver learns when one is done; `None` if none may be made now.
     pub(super) fn ask(&self, now: Instant) -> Option<watch::Receiver<u64>> {
         self.schedule.as_ref()?.ask(now)
     }
@@ -209,7 +209,7 @@ mod tests {
         schedule.finished(true, Instant::now());
         assert!(waiting.iter().flatten().all(|waiting| waiting.has_changed().unwrap()));
         drop(waiting);
-        // after it, nobody causes another
+        // after it, no question causes another
         for _ in 0..1000 {
             assert!(schedule.ask(Instant::now()).is_none());
         }

@@ -432,7 +432,7 @@ impl Inner {
 
     fn count(&self, result: &Result<Option<(Arc<Caller>, AuthResult)>, AuthError>) {
         let result = match result {
-            // a public route asks nobody
+            // a public route asks for no caller
             Ok(None) => return,
             Ok(Some((_, result))) => *result,
             Err(error) => {
@@ -481,7 +481,7 @@ impl Inner {
         events::IdentityRenewed { source, from, result, repaired }.emit(&self.metrics);
     }
 
-    /// Tells of what is wrong: loudly once, then only to who listens closely.
+    /// Reports what is wrong: once as a warning, then only at a lower level.
     fn refused(&self, target: Target, from: &str, problem: &str) {
         let (source, news) = match target {
             Target::Keys(i) => (IdentitySource::Jwks, self.issuers[i].keys.note(Some(problem))),
@@ -537,7 +537,7 @@ impl Inner {
         let issuer = &self.issuers[i];
         let Some(schedule) = &issuer.keys.schedule else { return };
         while schedule.wait() {
-            // keys are as old as the question: nobody knows what the answer waited for
+            // keys are as old as the question: the answer may have waited
             let asked = Instant::now();
             let taken = fetcher.fetch().and_then(|bytes| self.take(Target::Keys(i), &bytes, asked));
             if let Err(problem) = &taken {

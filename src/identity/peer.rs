@@ -2,7 +2,7 @@
 //!
 //! The gateway verified the certificate; here is only read what it says of it. Envoy says so in a header
 //! of its own (`x-forwarded-client-cert`) or in the attributes of a gRPC check. One certificate with one
-//! URI is a caller; a list of them is a chain of proxies, of which nobody here knows who is to be believed.
+//! URI is a caller; a list of them is a chain of proxies, and the sidecar does not know which of them to trust.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) fn uri<'p>(settings: &PeerSettings, peer: Peer<'p>) -> Result<Cow<'p,
         Peer::Repeated => Err(AuthCode::MalformedPeer),
         Peer::Principal("") => Err(AuthCode::MissingPeer),
         Peer::Principal(uri) => Ok(Cow::Borrowed(uri)),
-        // nobody said that the gateway keeps clients from sending it
+        // the operator has not said that the gateway keeps clients from sending it
         Peer::Header(_) if settings.header.is_none() => Err(AuthCode::MissingPeer),
         Peer::Header(value) => only_uri(value),
     }
@@ -66,7 +66,7 @@ pub(super) fn caller(settings: &PeerSettings, method: &Arc<str>, peer: Peer<'_>)
 /// The one URI of the one certificate in `Key=value;Key="value"`.
 ///
 /// Envoy writes URIs and DNS names as they stand in the certificate, and `;` and `=` may stand in them. So a URI
-/// without quotes is believed only where nothing follows it, and where no DNS name could have brought it along:
+/// without quotes is accepted only where nothing follows it, and where no DNS name could have brought it along:
 /// Envoy writes those behind it. Everything else that comes before it is Envoy's own, or in quotes.
 fn only_uri(header: &[u8]) -> Result<Cow<'_, str>, AuthCode> {
     let malformed = AuthCode::MalformedPeer;

@@ -13,6 +13,7 @@
 mod blank;
 mod caution;
 mod dirs;
+mod gone;
 mod links;
 mod names;
 mod news;
@@ -27,6 +28,7 @@ mod settle;
 mod sightings;
 mod stamp;
 mod stream;
+mod unread;
 mod watch;
 mod writers;
 
@@ -37,7 +39,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::source::{Loaded, Picture, Source, Wake, Watch};
+use crate::source::{Loaded, Picture, Source, Tell, Wake, Watch};
 use caution::Caution;
 pub(super) use names::{is_like_schema, is_policies};
 use palisade_engine::model::{Bundle, Diagnostic};
@@ -66,7 +68,7 @@ pub struct FileSettings {
     pub entities_required: bool,
     /// Whether there may be no file of policies, or only empty ones.
     pub allow_empty_policies: bool,
-    /// How long a file must be gone, or empty, until that is believed of a source that read it before.
+    /// How long a file must be gone, or empty, until that counts in a source that read it before.
     pub vanish_quiet: Duration,
 }
 
@@ -190,7 +192,11 @@ impl Source for FileSource {
     }
 
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
-        let (scan, result) = self.caution.load(&self.tree, || read::load(&self.tree));
+        self.load_telling(&|_, _| ())
+    }
+
+    fn load_telling(&self, tell: Tell<'_>) -> Result<Loaded, Vec<Diagnostic>> {
+        let (scan, result) = self.caution.load(&self.tree, tell, || read::load(&self.tree));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(scan);
         result
     }

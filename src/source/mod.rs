@@ -1,6 +1,6 @@
 //! Where policies and entities come from.
 //!
-//! A source gives the whole bundle on request and says when it may have changed; whoever asks
+//! A source gives the whole bundle on request and says when it may have changed; the caller
 //! compares digests and decides what to do about it. A source never judges what Cedar would say of
 //! the text, never publishes anything, and never gives half of a state: `load` is all or nothing.
 //!
@@ -31,6 +31,9 @@ pub use picture::{Held, Picture};
 /// What a watch calls when a change is over, and is to be loaded. It must be brief: a signal, not a load.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
+/// Takes what a load waits for before it reads, and until when that is.
+pub type Tell<'t> = &'t dyn Fn(&str, Instant);
+
 /// A place that policies, schema and entities come from.
 pub trait Source: Send + Sync {
     /// What to call it in logs and in the status, such as `files ./policies, ./entities`.
@@ -42,7 +45,16 @@ pub trait Source: Send + Sync {
     /// Every problem found, not only the first, if what is there cannot be read whole.
     fn load(&self) -> Result<Loaded, Vec<Diagnostic>>;
 
-    /// Looks at what is there now, so that a later load can be compared with it. Takes milliseconds: somebody waits.
+    /// The same, saying what it waits for while it does. A source that never waits says nothing.
+    ///
+    /// # Errors
+    /// As for [`Source::load`].
+    fn load_telling(&self, tell: Tell<'_>) -> Result<Loaded, Vec<Diagnostic>> {
+        let _ = tell;
+        self.load()
+    }
+
+    /// Looks at what is there now, so that a later load can be compared with it. Takes milliseconds: a client waits.
     fn picture(&self) -> Picture;
 
     /// Calls `wake` some time after each change, until the guard is dropped.
@@ -167,7 +179,7 @@ impl Watch {
         *self.health.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When it last compared all that it watches, and found what it had last told of.
+    /// When it last compared all that it watches, and found what it had last reported.
     #[must_use]
     pub fn same_at(&self) -> Option<Instant> {
         *self.health.same_at.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,12 +1,13 @@
-//! What files held at one moment, to tell what changed after it.
+//! What files held at one moment, to see what changed after it.
 //!
 //! When the API acknowledges a change, the files as they are then are looked at. A load that brings what they held then
 //! brings nothing new, whenever it comes, and one that brings anything else brings a later change. No clock is asked,
 //! neither ours nor that of files, and it does not matter when a notification is heard.
 //!
-//! What cannot be seen then is believed to be what was last loaded. Whatever else turns up there counts as changed
-//! afterwards: times do not tell (clocks differ and are set, a volume that is mounted later has old ones, and tools set
-//! the times of files back), and a `forbid` that is skipped would be so for good. So the hash of what is read decides.
+//! What cannot be seen then counts as what was last loaded. Whatever else turns up there counts as changed
+//! afterwards: times prove nothing (clocks differ and are set, a volume that is mounted later has old ones, and tools
+//! set the times of files back), and a `forbid` that is skipped would be so for good. So the hash of what is read
+//! decides.
 
 use std::collections::BTreeMap;
 

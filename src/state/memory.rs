@@ -1,8 +1,8 @@
 //! Memory that was freed goes back to the system.
 //!
 //! A build frees as much as the state it makes: what entities were read into, and the state that is replaced. The
-//! allocator keeps that in between of what is still used, for whoever asks next on a thread like it, so that a sidecar
-//! would hold twice what it needs from its first reload on.
+//! allocator keeps the pages in between of what is still used, for the next allocation on a thread like it, so that a
+//! sidecar would hold twice what it needs from its first reload on.
 
 /// Gives all whole pages that are free back to the system. Takes some 50 ms after a million entities, next to nothing
 /// after few; call it where that holds up nothing that is urgent. Does nothing where the C library is not glibc.

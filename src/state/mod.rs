@@ -2,7 +2,7 @@
 //!
 //! A change is built off to the side and published whole or not at all: the snapshot that decides and the
 //! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
-//! the first there is none, and nobody can decide.
+//! the first there is none, and no decision can be made.
 
 mod memory;
 mod queue;
@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use memory::give_back_freed;
 pub use rules::LoadRules;
-pub use status::{Attempt, Status};
+pub use status::{Attempt, Status, Waits};
 
 pub use crate::telemetry::ReloadSource as Origin;
 
@@ -59,7 +59,7 @@ struct Shared {
     revision: watch::Sender<Option<Revision>>,
     board: StatusBoard,
     incarnation: u64,
-    /// How often the API was told of a change as done. Only the writer counts, before it answers.
+    /// How many changes of the API were acknowledged as done. Only the writer counts, before it answers.
     acknowledged: AtomicU64,
     /// What is done before that.
     // std Mutex: held for a copy
@@ -68,7 +68,7 @@ struct Shared {
     stopping: AtomicBool,
 }
 
-/// What is done before the API is told that a change is done.
+/// What is done before the API acknowledges a change.
 #[derive(Clone, Default)]
 struct BeforeAnswers(Option<Arc<dyn Fn() + Send + Sync>>);
 
@@ -150,7 +150,7 @@ impl State {
         Self::start_observed(settings, LoadRules::default(), Observers::default(), metrics)
     }
 
-    /// The same, with rules of what may be empty, and with others told of loads.
+    /// The same, with rules of what may be empty, and reports loads to `observers`.
     ///
     /// # Errors
     /// If its thread cannot be started.
@@ -253,7 +253,7 @@ impl State {
         Ok(answer)
     }
 
-    /// Notes that a source could not even be read, so that log, status and metrics tell. What is no `news`, since
+    /// Notes that a source could not even be read, so that log, status and metrics report it. What is no `news`, since
     /// the attempt before found the same, is counted and not logged again.
     pub fn note_unreadable(&self, origin: Origin, problems: Vec<Diagnostic>, news: bool) {
         let serving = self.snapshot().map(|snapshot| snapshot.revision());
@@ -261,10 +261,24 @@ impl State {
         self.shared.board.failed(origin, problems);
     }
 
-    /// Notes that a source was read and brought nothing new: the served data is as fresh as now.
-    pub fn note_unchanged(&self, origin: Origin) {
+    /// Notes that a source was read and brought nothing new: the served data is as fresh as now. Where someone `asked` for it,
+    /// that is logged.
+    pub fn note_unchanged(&self, origin: Origin, asked: bool) {
         let repaired = self.shared.board.confirmed(origin);
-        events::ReloadUnchanged { source: origin, repaired }.emit(&self.metrics);
+        events::ReloadUnchanged { source: origin, repaired, asked }.emit(&self.metrics);
+    }
+
+    /// Notes what a load waits for before it reads, and until when; logs the first of it.
+    pub fn note_waits(&self, origin: Origin, what: &str, until: Instant) {
+        let waits = Waits { what: what.to_owned(), until };
+        if self.shared.board.waits(Some(waits.clone())) {
+            events::LoadWaits { source: origin, waits: &waits }.emit(&self.metrics);
+        }
+    }
+
+    /// Notes that a load waits for nothing any more.
+    pub fn note_waited(&self) {
+        self.shared.board.waits(None);
     }
 
     /// Notes that what a source held was there before the API changed something, so that it is skipped.
@@ -284,7 +298,7 @@ impl State {
         }
     }
 
-    /// What `GET /v1/status` tells.
+    /// What `GET /v1/status` reports.
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.board.read()

@@ -3,8 +3,10 @@
 //! A mount that was lost and a file that was cut off look like a bundle without policies or without entities.
 //! Both rules only ever keep a state; neither makes one.
 
+use std::collections::HashSet;
+
 use palisade_engine::Snapshot;
-use palisade_engine::model::{Diagnostic, PolicyId};
+use palisade_engine::model::{Bundle, Diagnostic, PolicyId};
 
 /// What is allowed to be empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,15 +28,49 @@ impl LoadRules {
         })
     }
 
-    /// The problem of files that had `before` entities and have none now, where that is not allowed.
+    /// The problem of files that `had` entities and have none now, where that is not allowed. `missing` are those of their
+    /// documents that are not there any more.
     #[must_use]
-    pub fn entities(&self, before: usize, snapshot: &Snapshot) -> Option<Diagnostic> {
-        (!self.allow_empty_entities && before > 0 && snapshot.entity_count() == 0).then(|| {
-            let message = format!("every entity is gone: the files had {before} before and have none now");
-            Diagnostic::error("entities", message)
-                .help("see that the directory is mounted, or set `load.allow_empty_entities: true` if it may be empty")
-                .passing()
+    pub fn entities(&self, had: &Had, missing: &[String], snapshot: &Snapshot) -> Option<Diagnostic> {
+        (!self.allow_empty_entities && had.entities > 0 && snapshot.entity_count() == 0).then(|| {
+            let why = match missing {
+                [] => "their files are there and hold none".to_owned(),
+                [one] => format!("`{one}` is no longer there"),
+                [first, rest @ ..] => format!("`{first}` and {} more are no longer there", rest.len()),
+            };
+            let before = had.entities;
+            let message = format!("every entity is gone: the files had {before} before and have none now; {why}");
+            let help = "see that the directory is mounted and that its files have their names, or set \
+                        `load.allow_empty_entities: true` if it may be empty";
+            Diagnostic::error(missing.first().map_or("entities", String::as_str), message).help(help).passing()
         })
+    }
+}
+
+/// The entities of the files when they last took effect.
+#[derive(Debug, Default)]
+pub struct Had {
+    /// How many.
+    pub entities: usize,
+    /// Where they were: the first documents.
+    pub documents: Vec<String>,
+}
+
+/// How many documents are remembered by name: they are named where all of them are gone.
+const MOST_DOCUMENTS: usize = 100;
+
+impl Had {
+    /// The names that are remembered of a bundle.
+    #[must_use]
+    pub fn documents_of(bundle: &Bundle) -> Vec<String> {
+        bundle.entities.iter().take(MOST_DOCUMENTS).map(|document| document.origin.to_string()).collect()
+    }
+
+    /// Those of the documents that a bundle has not any more.
+    #[must_use]
+    pub fn missing_from(&self, bundle: &Bundle) -> Vec<String> {
+        let there: HashSet<&str> = bundle.entities.iter().map(|document| &*document.origin).collect();
+        self.documents.iter().filter(|known| !there.contains(known.as_str())).cloned().collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the operator can ask about the state: where it came from, how old it is, what went wrong last.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::state::Origin;
 use palisade_engine::model::{Diagnostic, Revision};
@@ -25,6 +26,23 @@ impl Attempt {
     }
 }
 
+/// What a load waits for before it reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// What for, and how long at most in all.
+    pub what: String,
+    /// Until when, as far as is known.
+    pub until: Instant,
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let left = Duration::from_millis(left.as_millis().div_ceil(100) as u64 * 100);
+        write!(f, "{}; {} more", self.what, humantime::format_duration(left))
+    }
+}
+
 /// A reading of the board.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
@@ -44,6 +62,8 @@ pub struct Status {
     pub last_attempt: Option<Attempt>,
     /// Why changes are noticed or published late.
     pub degraded: Option<String>,
+    /// What the load waits for that is under way, if it does.
+    pub waits: Option<Waits>,
 }
 
 /// The status, shared between the writer and its readers.
@@ -98,6 +118,11 @@ impl StatusBoard {
         // a file that was broken and is again what serves is no longer a problem
         let before = self.lock().last_attempt.replace(Attempt::now(origin, Vec::new()));
         before.is_some_and(|before| before.origin == origin && !before.problems.is_empty())
+    }
+
+    /// Notes what a load waits for, or that it does not; says whether it did not wait before.
+    pub(super) fn waits(&self, waits: Option<Waits>) -> bool {
+        std::mem::replace(&mut self.lock().waits, waits).is_none()
     }
 
     /// Gives the reason that was noted before.

@@ -13,7 +13,7 @@ fn bundle(id: &str) -> Bundle {
     Bundle { policies: vec![PolicyText { origin: id.to_owned(), text, naming }], ..Bundle::default() }
 }
 
-/// A state whose writer says when it has begun to build, and goes on when it is told.
+/// A state whose writer says when it has begun to build, and goes on when it is released.
 struct Held {
     state: Arc<State>,
     metrics: Arc<Metrics>,
@@ -111,4 +111,64 @@ fn changes_that_wait_are_bounded_in_bytes() {
         held.go.send(()).unwrap();
         assert!(first.await.unwrap().is_ok());
     });
+}
+
+fn entity(id: &str) -> String {
+    format!(r#"[{{"uid": {{"type": "U", "id": "{id}"}}, "attrs": {{}}, "parents": []}}]"#)
+}
+
+/// Files that lost all their entities: the refusal names them, and shows what was not read instead.
+#[test]
+fn files_without_their_entities_are_refused_by_name() {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
+    let state = State::start(settings, metrics).unwrap();
+    let with = |documents: &[(&str, &str)]| {
+        let entities = documents.iter().map(|(name, text)| Document::held(*name, *text)).collect();
+        Bundle { entities, ..bundle("files") }
+    };
+    let (a, b) = (entity("a"), entity("b"));
+    state.apply_load(with(&[("e/a.json", &a), ("e/b.json", &b)]), Vec::new(), 0).unwrap();
+    let unread = Diagnostic::error("e/a.jsn", "this file is not read").warning();
+    for (documents, place, words) in [
+        (&[][..], "e/a.json", "`e/a.json` and 1 more are no longer there"),
+        (&[("e/b.json", "[]")], "e/a.json", "`e/a.json` is no longer there"),
+        (&[("e/a.json", "[]"), ("e/b.json", "[]")], "entities", "their files are there and hold none"),
+    ] {
+        let refused = state.apply_load(with(documents), vec![unread.clone()], 0);
+        let Err(Rejected::Invalid(problems)) = refused else { panic!("{refused:?}") };
+        assert!(problems[0].message.contains("the files had 2 before and have none now"), "{problems:?}");
+        assert!(problems[0].message.contains(words) && problems[0].origin == place, "{problems:?}");
+        assert_eq!(&problems[1..], std::slice::from_ref(&unread));
+        assert_eq!(state.status().last_attempt.unwrap().problems, problems);
+    }
+}
+
+/// What files brought comes again through the API, in other pieces; and then from the files, which are another source.
+#[test]
+fn what_serves_is_known_whatever_it_is_cut_into() {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
+    let state = State::start(settings, metrics.clone()).unwrap();
+    let text = "permit (principal, action, resource);";
+    let from_file = |text: &str| PolicyText {
+        origin: "p.cedar".to_owned(),
+        text: format!("// it\n{text}"),
+        naming: PolicyNaming::Stem("p".to_owned()),
+    };
+    let files = Bundle { policies: vec![from_file(text)], ..Bundle::default() };
+    let first = state.apply_load(files.clone(), Vec::new(), 0).unwrap();
+    let put = |bundle| run(state.apply(Change::Replace(bundle), Origin::Bundle)).unwrap();
+    for _ in 0..2 {
+        let again = put(bundle("p.0"));
+        assert_eq!((again.published, again.revision), (false, first.revision));
+    }
+    assert_eq!(metrics.reloads(Origin::Bundle, ReloadResult::Unchanged).get(), 2);
+    assert_eq!(state.status().origin, Some(Origin::Files));
+    assert!(put(bundle("q")).published && !put(bundle("q")).published);
+    assert_eq!(state.status().origin, Some(Origin::Bundle));
+    assert!(put(bundle("p.0")).published);
+    // the files are what a restart comes back to
+    assert!(state.apply_load(files, Vec::new(), state.acknowledged()).unwrap().published);
+    assert_eq!(state.status().origin, Some(Origin::Files));
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::state::memory::give_back_freed;
 use crate::state::queue::Held;
-use crate::state::rules::{LoadRules, forbids_removed};
+use crate::state::rules::{Had, LoadRules, forbids_removed};
 use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
 use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
@@ -34,7 +34,7 @@ pub(super) struct Submitted {
     pub(super) origin: Origin,
     /// How many changes of the API had been acknowledged when the files were read that it is of, if it is of files.
     pub(super) read_at: Option<u64>,
-    /// What whoever read it found worth saying.
+    /// The warnings of its reader.
     pub(super) warnings: Vec<Diagnostic>,
     /// Its bytes, if they count.
     pub(super) held: Option<Held>,
@@ -46,12 +46,14 @@ pub(super) struct Writer {
     rules: LoadRules,
     observers: Observers,
     metrics: Arc<Metrics>,
-    /// How many entities the files had when they last took effect.
-    files_had: usize,
+    /// What entities the files had when they last took effect.
+    files_had: Had,
     /// Publications so far.
     counter: u64,
     /// The bundle that serves; none once a single entity has been changed since.
     serves: Option<Digest>,
+    /// Another bundle that was found to be the same, such as one that was read from here and put back.
+    serves_too: Option<Digest>,
 }
 
 impl Writer {
@@ -62,7 +64,17 @@ impl Writer {
         observers: Observers,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { shared, settings, rules, observers, metrics, files_had: 0, counter: 0, serves: None }
+        Self {
+            shared,
+            settings,
+            rules,
+            observers,
+            metrics,
+            files_had: Had::default(),
+            counter: 0,
+            serves: None,
+            serves_too: None,
+        }
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
@@ -79,7 +91,7 @@ impl Writer {
                         drop((change, warnings));
                         Err(Rejected::Abandoned)
                     }
-                    // they may have been so before that change: whoever read them looks again
+                    // the files may have been read before that change: their reader looks again
                     Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => {
                         Err(Rejected::Superseded)
                     }
@@ -89,12 +101,12 @@ impl Writer {
                 drop(held);
                 match &outcome {
                     Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
-                    Ok(applied) if origin == Origin::Files => self.files_had = applied.entities,
-                    // before the answer: whoever has it may rely on it
+                    Ok(applied) if origin == Origin::Files => self.files_had.entities = applied.entities,
+                    // before the answer: a client that has it may rely on it
                     Ok(_) => self.acknowledge(),
                     Err(_) => {}
                 }
-                // whoever asked may have left; the change stands all the same
+                // the client may have left; the change stands all the same
                 let _ = reply.send(outcome);
                 if whole {
                     give_back_freed();
@@ -135,22 +147,35 @@ impl Writer {
         let _under_way = metrics.works.begin(Work::Build);
         let current = self.shared.published.load_full();
         let revision = Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 };
-        let mut replacement = None;
+        let (mut replacement, mut documents) = (None, None);
         let built = match change {
             Change::Replace(bundle) => {
                 let digest = Digest::of(&bundle);
-                if let Some(current) = current.as_ref().filter(|_| self.serves == Some(digest)) {
+                let known = [self.serves, self.serves_too].contains(&Some(digest));
+                if let Some(current) = current.as_ref().filter(|_| known) {
                     return Ok(self.unchanged(&current.snapshot, origin, submitted));
                 }
                 replacement = Some(digest);
-                self.build(bundle, revision, unwanted).and_then(|built| self.not_empty(built, origin)).map(
-                    |mut built| {
+                let missing = self.files_had.missing_from(&bundle);
+                documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
+                let built = self.build(bundle, revision, unwanted);
+                match built.and_then(|built| self.not_empty(built, origin, &missing)) {
+                    Ok(mut built) => {
+                        if let Some(current) = &current {
+                            // what came from files is put back in other pieces. What files hold is published as theirs
+                            let same = || isolated(|| Ok(built.snapshot.is_same_as(&current.snapshot))) == Ok(true);
+                            if origin == Origin::Bundle && same() {
+                                self.serves_too = Some(digest);
+                                return Ok(self.unchanged(&current.snapshot, origin, submitted));
+                            }
+                            built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
+                        }
                         built.warnings.splice(0..0, warnings);
-                        built.forbids_removed =
-                            current.map(|now| forbids_removed(&now.snapshot, &built.snapshot)).unwrap_or_default();
-                        built
-                    },
-                )
+                        Ok(built)
+                    }
+                    // among them may be the file whose name is misspelt
+                    Err(problems) => Err(problems.into_iter().chain(warnings).collect()),
+                }
             }
             Change::Entities(changes) => match current {
                 Some(current) => isolated(|| current.snapshot.apply(&changes, revision)).map(|snapshot| Built {
@@ -164,7 +189,10 @@ impl Writer {
         };
         match built {
             Ok(built) => {
-                self.serves = replacement;
+                (self.serves, self.serves_too) = (replacement, None);
+                if let Some(documents) = documents {
+                    self.files_had.documents = documents;
+                }
                 Ok(self.publish(built, origin, submitted))
             }
             // what was found so far is of no interest either
@@ -182,7 +210,7 @@ impl Writer {
     /// The answer to a change that changes nothing.
     fn unchanged(&self, current: &Snapshot, origin: Origin, submitted: Instant) -> Applied {
         let repaired = self.shared.board.confirmed(origin);
-        events::ReloadUnchanged { source: origin, repaired }.emit(&self.metrics);
+        events::ReloadUnchanged { source: origin, repaired, asked: false }.emit(&self.metrics);
         Applied {
             revision: current.revision(),
             published: false,
@@ -219,10 +247,10 @@ impl Writer {
     }
 
     /// What was built, unless it is empty where it must not be.
-    fn not_empty(&self, built: Built, origin: Origin) -> Result<Built, Vec<Diagnostic>> {
+    fn not_empty(&self, built: Built, origin: Origin, missing: &[String]) -> Result<Built, Vec<Diagnostic>> {
         let mut problems = Vec::from_iter(self.rules.policies(&built.snapshot));
         if origin == Origin::Files {
-            problems.extend(self.rules.entities(self.files_had, &built.snapshot));
+            problems.extend(self.rules.entities(&self.files_had, missing, &built.snapshot));
         }
         if problems.is_empty() { Ok(built) } else { Err(problems) }
     }

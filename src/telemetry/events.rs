@@ -38,12 +38,7 @@ impl ReloadPublished {
         metrics.forbids.set(i64::try_from(self.forbids).unwrap_or(i64::MAX));
         let Self { source, revision, policies, forbids, entities, routes, took } = self;
         let took_ms = took.as_secs_f64() * 1e3;
-        // patches come by the thousand
-        if *source == ReloadSource::Patch {
-            debug!(%source, %revision, policies, entities, took_ms, "entities changed");
-        } else {
-            info!(%source, %revision, policies, forbids, entities, routes, took_ms, "policies and entities loaded");
-        }
+        info!(%source, %revision, policies, forbids, entities, routes, took_ms, "policies and entities loaded");
     }
 }
 
@@ -88,7 +83,7 @@ impl LoadSuperseded {
     }
 }
 
-/// Whoever sent a change left before it took effect: it was not built, or given up.
+/// The sender of a change left before it took effect: the change was not built, or given up.
 #[derive(Debug)]
 pub struct ChangeAbandoned {
     /// What brought it.
@@ -110,6 +105,8 @@ pub struct ReloadUnchanged {
     pub source: ReloadSource,
     /// Whether it could not be loaded before.
     pub repaired: bool,
+    /// Whether an operator asked for it, and waits for a line.
+    pub asked: bool,
 }
 
 impl ReloadUnchanged {
@@ -119,6 +116,8 @@ impl ReloadUnchanged {
         metrics.confirmed_current();
         if self.repaired {
             info!(source = %self.source, "repaired: what is there now is what serves already");
+        } else if self.asked {
+            info!(source = %self.source, "reload asked for: nothing has changed since the last one");
         } else {
             debug!(source = %self.source, "nothing changed");
         }
@@ -151,7 +150,7 @@ pub struct ReloadRejected<'a> {
     pub source: ReloadSource,
     /// What is wrong with them.
     pub diagnostics: &'a [Diagnostic],
-    /// Whether it was not told before.
+    /// Whether it was not reported before.
     pub news: bool,
     /// What goes on serving.
     pub serving: Option<Revision>,
@@ -198,6 +197,22 @@ impl FirstLoad<'_> {
         let Self { policies, entities, watched } = self;
         let (policies, entities) = (policies.display(), entities.display());
         info!(%policies, %entities, watched, "waiting for policies and entities to be loaded; not ready before that");
+    }
+}
+
+/// A load waits before it reads: for a file that may be half-written, or may come back.
+#[derive(Debug)]
+pub struct LoadWaits<W> {
+    /// What is loaded.
+    pub source: ReloadSource,
+    /// What it waits for, and for how long.
+    pub waits: W,
+}
+
+impl<W: Display> LoadWaits<W> {
+    /// Logs it.
+    pub fn emit(&self, _: &Metrics) {
+        info!(source = %self.source, "waiting: {}", self.waits);
     }
 }
 
@@ -316,7 +331,7 @@ impl SourceRepaired<'_> {
     }
 }
 
-/// Keys or API tokens were read again.
+/// Keys or tokens were read again.
 #[derive(Debug)]
 pub struct IdentityRenewed<'a> {
     /// Which of them.
@@ -336,15 +351,15 @@ impl IdentityRenewed<'_> {
         let Self { source, from, result, repaired } = self;
         match result {
             ReloadResult::Unchanged if *repaired => {
-                info!(%source, from, "repaired: keys or tokens of callers can be renewed again");
+                info!(%source, from, "repaired: {} can be reloaded again", source.what());
             }
             ReloadResult::Unchanged => debug!(%source, from, "nothing changed"),
-            _ => info!(%source, from, "issuer keys or API tokens are reloaded"),
+            _ => info!(%source, from, "{} are reloaded", source.what()),
         }
     }
 }
 
-/// Keys or API tokens could not be renewed. The previous ones stay active while they are not too old.
+/// Keys or tokens could not be renewed. The previous ones stay active while they are not too old.
 #[derive(Debug)]
 pub struct IdentityRefused<'a> {
     /// Which of them.
@@ -353,7 +368,7 @@ pub struct IdentityRefused<'a> {
     pub from: &'a str,
     /// What is wrong.
     pub problem: &'a str,
-    /// Whether it was not told before.
+    /// Whether it was not reported before.
     pub news: bool,
 }
 
@@ -363,7 +378,7 @@ impl IdentityRefused<'_> {
         metrics.identity_reloads(self.source, ReloadResult::Bad).inc();
         let Self { source, from, problem, news } = self;
         if *news {
-            error!(%source, from, "issuer keys or API tokens cannot be reloaded: {problem}");
+            error!(%source, from, "{} cannot be reloaded: {problem}", source.what());
         } else {
             debug!(%source, from, "still cannot be reloaded: {problem}");
         }
@@ -439,7 +454,8 @@ mod tests {
         check("revision=0000000000000001-2 policies=3 forbids=2 entities=4 routes=5", &|| {
             published(ReloadSource::Files).emit(&metrics)
         });
-        check("", &|| published(ReloadSource::Patch).emit(&metrics));
+        let waits = LoadWaits { source: ReloadSource::Files, waits: "for quiet" };
+        check("INFO waiting: for quiet source=files", &|| waits.emit(&metrics));
         check("superseded", &|| LoadSuperseded { source: ReloadSource::Files }.emit(&metrics));
         check("abandoned", &|| ChangeAbandoned { source: ReloadSource::Bundle }.emit(&metrics));
         let ids: Vec<PolicyId> = (0..102).map(|n| format!("f{n}").into()).collect();
@@ -450,15 +466,24 @@ mod tests {
         check(", f99 and 2 more", &|| {
             ForbidsRemoved { source: ReloadSource::Files, revision, ids: &ids }.emit(&metrics)
         });
-        check("", &|| ReloadUnchanged { source: ReloadSource::Files, repaired: false }.emit(&metrics));
-        check("INFO repaired", &|| ReloadUnchanged { source: ReloadSource::Files, repaired: true }.emit(&metrics));
+        let unchanged =
+            |repaired, asked| ReloadUnchanged { source: ReloadSource::Files, repaired, asked }.emit(&metrics);
+        check("", &|| unchanged(false, false));
+        check("INFO repaired", &|| unchanged(true, false));
+        check("INFO reload asked for: nothing has changed", &|| unchanged(false, true));
         check("INFO repaired; this is over: polling", &|| SourceRepaired { message: "polling" }.emit(&metrics));
-        let renewed = |repaired| {
-            let (source, result) = (IdentitySource::Jwks, ReloadResult::Unchanged);
-            IdentityRenewed { source, from: "keys.json", result, repaired }.emit(&metrics);
-        };
-        check("", &|| renewed(false));
-        check("INFO repaired", &|| renewed(true));
+        for (source, what) in [
+            (IdentitySource::Jwks, "issuer keys"),
+            (IdentitySource::ApiTokens, "API tokens"),
+            (IdentitySource::AdminTokens, "admin tokens"),
+        ] {
+            let renewed = |result, repaired| IdentityRenewed { source, from: "f", result, repaired }.emit(&metrics);
+            check("", &|| renewed(ReloadResult::Unchanged, false));
+            check(&format!("repaired: {what} can be"), &|| renewed(ReloadResult::Unchanged, true));
+            check(&format!("INFO {what} are reloaded"), &|| renewed(ReloadResult::Good, false));
+            let refused = || IdentityRefused { source, from: "f", problem: "empty", news: true }.emit(&metrics);
+            check(&format!("ERROR {what} cannot be reloaded: empty"), &refused);
+        }
         let (policies, entities) = (Path::new("./policies"), Path::new("e"));
         check("not ready before that policies=./policies entities=e", &|| {
             FirstLoad { policies, entities, watched: true }.emit(&metrics);
@@ -477,7 +502,6 @@ mod tests {
         check("count=7", &|| DecisionLogDropped { count: 7 }.emit(&metrics));
         check("polling instead", &|| SourceDegraded { message: "cannot watch: polling instead" }.emit(&metrics));
         assert_eq!(metrics.decision_log_dropped.get(), 0, "counted where they are dropped");
-        assert_eq!(metrics.reloads(ReloadSource::Patch, ReloadResult::Good).get(), 1);
         assert_eq!((metrics.entities.get(), metrics.forbids.get()), (4, 2));
         assert_eq!(metrics.reloads(ReloadSource::Files, ReloadResult::Superseded).get(), 1);
         assert_eq!(metrics.reloads(ReloadSource::Bundle, ReloadResult::Abandoned).get(), 1);

@@ -120,7 +120,7 @@ labels! {
         BadDescription = "bad_description",
         /// A header looks like one of those that name the caller.
         SpoofedHeader = "spoofed_header",
-        /// Nobody knows who asks.
+        /// The caller is not known.
         Unauthenticated = "unauthenticated",
         /// The issuer's keys are not there.
         KeysUnavailable = "keys_unavailable",
@@ -130,6 +130,8 @@ labels! {
         RevisionNotReached = "revision_not_reached",
         /// It took too long.
         Deadline = "deadline",
+        /// Others take all the room that there is.
+        TooBusy = "too_busy",
         /// The decision log cannot take the record, and none may be lost.
         NotRecorded = "not_recorded",
         /// The sidecar is at fault.
@@ -153,6 +155,7 @@ impl RefusalReason {
                 | Self::NotReady
                 | Self::RevisionNotReached
                 | Self::Deadline
+                | Self::TooBusy
                 | Self::NotRecorded
                 | Self::Internal
         )
@@ -166,7 +169,10 @@ labels! {
         Allow = "allow",
         /// Denied.
         Deny = "deny",
-        /// Not decided: the request was malformed, or the sidecar could not decide.
+        /// Refused before any policy was asked, for what was asked: it is malformed, does not fit the schema, or (of a
+        /// gateway) has no route or no known caller.
+        Invalid = "invalid",
+        /// Not decided, for a reason of the sidecar's: no bundle, no time, no room, a fault.
         Error = "error",
     }
 }
@@ -178,15 +184,11 @@ labels! {
         Files = "files",
         /// `PUT /v1/bundle`.
         Bundle = "bundle",
-        /// `PATCH /v1/entities`.
-        Patch = "patch",
-        /// A change feed.
-        Feed = "feed",
     }
 }
 
 labels! {
-    /// What became of new policies or entities.
+    /// The outcome of a load of new policies or entities.
     ReloadResult {
         /// They are active.
         Good = "good",
@@ -228,7 +230,7 @@ labels! {
 }
 
 labels! {
-    /// What became of an authentication attempt.
+    /// The outcome of an authentication attempt.
     AuthResult {
         /// The caller is known: the evidence was verified or looked up.
         Verified = "verified",
@@ -252,5 +254,17 @@ labels! {
         ApiTokens = "api_tokens",
         /// The file of the admin API's tokens.
         AdminTokens = "admin_tokens",
+    }
+}
+
+impl IdentitySource {
+    /// What comes from it, for people.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Jwks => "issuer keys",
+            Self::ApiTokens => "API tokens",
+            Self::AdminTokens => "admin tokens",
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The log.
 //!
 //! Everything goes to standard error: standard output belongs to the answers of the command line and to
-//! the decision log. Lines go there through a queue, so that logging never waits for whoever reads them.
+//! the decision log. Lines go there through a queue, so that logging never waits for their reader.
 
 use std::io::{self, IsTerminal};
 use std::panic;

@@ -170,7 +170,7 @@ impl Metrics {
             build.counters("palisade_authentications_total", "Authentication attempts by result.", &["result"])?;
         let identity_reloads = build.counters(
             "palisade_identity_reloads_total",
-            "Reloads of issuer keys and API tokens.",
+            "Reloads of issuer keys, API tokens and admin tokens.",
             &["result", "source"],
         )?;
         let refusals = build.counters(
@@ -301,6 +301,11 @@ impl Metrics {
     pub fn decided(&self, transport: Transport, kind: DecisionKind, elapsed: Duration) {
         self.decisions(transport, kind).inc();
         self.decision_duration.observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts what was asked and not decided. `fault` says whether the sidecar could not, or the request was at fault.
+    pub fn undecided(&self, transport: Transport, fault: bool) {
+        self.decisions(transport, if fault { DecisionKind::Error } else { DecisionKind::Invalid }).inc();
     }
 
     /// Notes how many decisions the reference has made for the compiled engine so far.

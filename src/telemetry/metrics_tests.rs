@@ -75,7 +75,7 @@ fn counting_reaches_the_right_series() {
         assert_eq!(parse(&metrics.render()).1[&key], counter.get() as f64, "{status}");
     }
     metrics.denied_by(&DeniedBy::UnknownEntity { entity: String::new() }).inc();
-    metrics.reloads(ReloadSource::Patch, ReloadResult::Unchanged).inc();
+    metrics.reloads(ReloadSource::Bundle, ReloadResult::Unchanged).inc();
     metrics.at_scrape(|metrics| metrics.cache_entries.set(5));
     let (_, series) = parse(&metrics.render());
     for (i, transport) in Transport::ALL.iter().enumerate() {
@@ -86,7 +86,7 @@ fn counting_reaches_the_right_series() {
         }
     }
     assert_eq!(series[r#"palisade_denied_by_total{rule="unknown_entity"}"#], 1.0);
-    assert_eq!(series[r#"palisade_reloads_total{result="unchanged",source="patch"}"#], 1.0);
+    assert_eq!(series[r#"palisade_reloads_total{result="unchanged",source="bundle"}"#], 1.0);
     assert_eq!(series[r#"palisade_decision_duration_seconds_bucket{le="0.000002"}"#], 0.0);
     assert_eq!(series[r#"palisade_decision_duration_seconds_bucket{le="0.000005"}"#], 1.0);
     assert_eq!(series["palisade_cache_entries"], 5.0);

@@ -1,4 +1,4 @@
-//! What the sidecar tells about itself: metrics, log lines and traces, and events that are both.
+//! What the sidecar reports about itself: metrics, log lines and traces, and events that are both.
 //!
 //! Handles are resolved at start, so that counting on a request's path is one atomic addition. Nothing
 //! here decides anything, and nothing here holds what a request said.

@@ -60,7 +60,7 @@ impl Pipe {
         })
     }
 
-    /// A queue before `output`. `tell` hears how many lines were dropped, once the output takes lines again.
+    /// A queue before `output`. `tell` gets the number of dropped lines, once the output takes lines again.
     fn to(output: impl Write + Send + 'static, tell: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ours = shared.clone();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_output_blocks_nobody_and_the_loss_is_told() {
+    fn a_stuck_output_blocks_no_writer_and_the_loss_is_reported() {
         let (opener, open) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let (told, hear) = mpsc::channel();

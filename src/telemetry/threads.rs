@@ -1,6 +1,6 @@
 //! Threads whose panic is noticed, and whose work goes on.
 //!
-//! A thread that panics ends in silence: nobody loads files any more, or nothing is recorded, and all looks well. So
+//! A thread that panics ends in silence: files are loaded no more, or nothing is recorded, and all looks well. So
 //! every panic of the process is counted and logged, and the threads that run as long as the process does begin
 //! again. One that fails again and again makes the sidecar unready.
 
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn failing_again_and_again_is_told() {
+    fn failing_again_and_again_is_reported() {
         let threads = Threads::default();
         let pauses: Vec<Duration> = (0..12).map(|_| threads.failed("a", Duration::ZERO)).collect();
         assert!(pauses.is_sorted() && pauses[0] < Duration::from_secs(1) && pauses[11] == LONGEST_PAUSE, "{pauses:?}");
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_before_there_are_metrics_is_told_as_well() {
+    fn what_fails_before_there_are_metrics_is_reported_as_well() {
         let mut times = 0;
         // its place in the list is the only one with this name
         supervised_early("early", move || {

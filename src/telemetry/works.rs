@@ -1,14 +1,14 @@
 //! Work that may hang: what is under way, and since when.
 //!
-//! A file system that does not answer keeps the thread that asks it, and that thread can tell no one. So it notes what
-//! it is about to do, and others see that it takes long: whoever asks for the status, and the metrics.
+//! A file system that does not answer keeps the thread that asks it, and that thread can report nothing. So the thread
+//! notes what it is about to do, and the status and the metrics show that it takes long.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::telemetry::labels::Work;
 
-/// What takes longer than this is told.
+/// What takes longer than this is reported.
 pub(super) const LONG: Duration = Duration::from_secs(10);
 
 /// What is under way, of each kind at most once.
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lasts_is_told_until_it_ends() {
+    fn what_lasts_is_reported_until_it_ends() {
         let works = Works::default();
         let long = Duration::from_millis(20);
         let under_way = works.begin(Work::Load);

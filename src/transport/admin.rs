@@ -150,6 +150,7 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
         "identity": services.gateway.identity_status(),
         "warnings": status.warnings,
         "degraded": services.degraded(),
+        "waits_for": status.waits.as_ref().map(ToString::to_string),
         "last_attempt": status.last_attempt.as_ref().map(|attempt| json!({
             "source": attempt.origin.as_str(),
             "at": time(attempt.at),

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use crate::transport::exchange::malformed;
 use crate::transport::respond::Problem;
 use palisade_engine::Limits;
-use palisade_engine::model::request::{pointer, uid_member};
+use palisade_engine::model::request::pointer;
 use palisade_engine::model::{
-    Bundle, Document, Link, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value, hint,
+    Bundle, Document, Link, LinkNames, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value, hint,
 };
 
 /// Why a body is not a bundle.
@@ -181,7 +181,7 @@ const MAX_FRAGMENTS: usize = 10_000;
 /// has a bound for them.
 const MAX_READ: usize = 8 << 20;
 
-/// What a JSON text is, told by its first character.
+/// What a JSON text is, by its first character.
 fn kind(raw: &RawValue) -> &'static str {
     match raw.get().as_bytes().first() {
         Some(b'{') => "an object",
@@ -266,7 +266,7 @@ fn read_entities(raw: &RawValue) -> Result<Vec<Document>, Unreadable> {
     Ok(vec![Document::held("entities", bytes)])
 }
 
-/// One text, or one for each name. A name is what problems are told with.
+/// One text, or one for each name. Problems are reported with the name.
 fn read_routes(raw: &RawValue) -> Result<Vec<(String, String)>, Unreadable> {
     match raw.get().as_bytes().first() {
         Some(b'n') => Ok(Vec::new()),
@@ -298,51 +298,9 @@ fn read_links(raw: &RawValue, limits: &Limits) -> Result<Vec<Link>, Unreadable> 
             let message = format!("a link of more than {MAX_SMALL} bytes");
             return Err(RequestError::new("invalid_member", at, message).into());
         }
-        Ok(read_link(parse(raw, &at)?, &at)?)
+        Ok(Link::from_value(parse(raw, &at)?, LinkNames::OF_FILES, &at)?)
     };
     elements.into_iter().map(|(_, raw)| raw).enumerate().map(link).collect()
-}
-
-fn read_link(value: Value<'_>, at: &str) -> Result<Link, RequestError> {
-    let Value::Object(members) = value else {
-        return Err(unlike(at, "a link", "an object of `template_id`, `link_id` and `args`", value.kind()));
-    };
-    let (mut template_id, mut link_id, mut args) = (None, None, Vec::new());
-    for (key, value) in members {
-        let pointer = format!("{at}{}", pointer(&key));
-        match (key.as_ref(), value) {
-            ("template_id", Value::String(text)) => template_id = Some(text.into_owned()),
-            ("link_id", Value::String(text)) => link_id = Some(text.into_owned()),
-            ("args", Value::Object(slots)) => {
-                for (slot, entity) in slots {
-                    let uid = uid_member(entity, &format!("{pointer}/{slot}"))?;
-                    args.push((slot.into_owned(), uid.to_string()));
-                }
-            }
-            ("template_id" | "link_id", other) => {
-                return Err(unlike(&pointer, &format!("`{key}`"), "a string", other.kind()));
-            }
-            ("args", other) => return Err(unlike(&pointer, "`args`", "an object of slot and entity", other.kind())),
-            (other, _) => {
-                return Err(RequestError::new(
-                    "unknown_member",
-                    pointer,
-                    format!(
-                        "unknown member `{other}`; a link has template_id, link_id, args{}",
-                        hint(other, ["template_id", "link_id", "args"])
-                    ),
-                ));
-            }
-        }
-    }
-    let missing =
-        |name: &str| RequestError::new("missing_member", format!("{at}/{name}"), format!("the link lacks `{name}`"));
-    Ok(Link {
-        template_id: template_id.ok_or_else(|| missing("template_id"))?,
-        link_id: link_id.ok_or_else(|| missing("link_id"))?,
-        args,
-        written: None,
-    })
 }
 
 fn wrong_type(pointer: &str, what: &str, expected: &str, found: &RawValue) -> RequestError {

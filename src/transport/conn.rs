@@ -57,7 +57,7 @@ pub(super) enum Rest {
 pub(super) struct Conn {
     pub(super) services: Arc<Services>,
     pub(super) surface: Surface,
-    /// Its addresses, where spans tell them.
+    /// Its addresses, where spans hold them.
     pub(super) ends: Ends,
     /// The connection's timer for bodies.
     pub(super) body_timer: TimerSlot,

@@ -24,7 +24,7 @@ use palisade_engine::model::{Revision, Text, Value};
 /// The header that names the revision which a decision must at least be made at.
 pub(super) const AT_LEAST: http::HeaderName = http::HeaderName::from_static("palisade-at-least");
 
-/// The header that tells the revision which an answer was made at.
+/// The header with the revision at which an answer was made.
 pub(super) const REVISION: http::HeaderName = http::HeaderName::from_static("palisade-revision");
 
 /// The header by which a request is followed through logs.
@@ -67,7 +67,7 @@ impl Exchange {
         Call { transport, request_id: &self.request_id, trace: self.trace.as_deref() }
     }
 
-    /// Notes for its span what became of it.
+    /// Notes its outcome for its span.
     pub(super) fn note(&self, note: impl FnOnce(&Notes)) {
         if let Some(trace) = &self.trace {
             note(&trace.notes);
@@ -182,8 +182,8 @@ impl Exchange {
         ))
     }
 
-    /// Refuses a compressed body: it would be no JSON, and nobody would know why. A gateway's request may have this header
-    /// of its client's.
+    /// Refuses a compressed body: it would not parse as JSON, and the error would not say why. A gateway's request may
+    /// have this header of its client's.
     fn expect_plain(&self) -> Result<(), Problem> {
         if let Some(coding) = self.headers().get(CONTENT_ENCODING)
             && !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")

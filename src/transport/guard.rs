@@ -2,7 +2,7 @@
 //!
 //! A browser sends requests that a page of a stranger made, to every address that it reaches, loopback too. It
 //! keeps the page from reading the answer unless both have one origin; by DNS rebinding a page gives its own name
-//! our address, and then they have. Three things tell such requests from those that an operator sends: the name
+//! our address, and then they have. Three things show that a request is not an operator's: the name
 //! in `Host` is not one of the sidecar's, `Origin` is not our own, `Sec-Fetch-Site` says who made the page.
 //!
 //! The admin listener asks all three of every request. On the decision listener any name may lead to us, so there
@@ -57,7 +57,7 @@ impl Door {
         if other { Err(browser_not_allowed(&mark.shown)) } else { Ok(()) }
     }
 
-    /// Whether a request for `host` is meant for us: nobody else can make the name lead here.
+    /// Whether a request for `host` is meant for us: no other party can make the name lead here.
     fn is_ours(&self, host: &str, any_word: bool) -> bool {
         let host = host.to_ascii_lowercase();
         if let Some(inner) = host.strip_prefix('[') {
@@ -128,7 +128,7 @@ fn browser_mark(head: &Parts) -> Option<Mark> {
     found
 }
 
-/// Whether an origin is the one that the request is sent to: the same host and port. `null` is nobody's.
+/// Whether an origin is the one that the request is sent to: the same host and port. `null` never is.
 fn is_own_origin(origin: &[u8], head: &Parts) -> bool {
     let Ok(origin) = std::str::from_utf8(origin) else { return false };
     let Some(origin) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else { return false };

@@ -48,13 +48,13 @@ const SWEEP: usize = 4_096;
 /// How often in `http.idle_timeout` it is looked whether a connection rests.
 const LOOKS: u32 = 4;
 
-/// How often it is told that connections cannot be accepted while that lasts.
+/// How often the log repeats that connections cannot be accepted while that lasts.
 const FAILURE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether a Unix socket's file is still there.
 const SOCKET_LOOK: Duration = Duration::from_secs(1);
 
-/// How long a connection of HTTP/2 without streams may take to go once it was told.
+/// How long a connection of HTTP/2 without streams may take to close once it was asked to.
 const GOES: Duration = Duration::from_millis(750);
 
 /// How long a connection may take to go whose place another waits for. A head that was on its way is here by then, and its
@@ -64,10 +64,10 @@ const YIELDS: Duration = Duration::from_millis(100);
 /// The same on the admin and ops listeners, where a kubelet waits for the place.
 const YIELDS_ASIDE: Duration = Duration::from_millis(10);
 
-/// How many shortages are told in that time.
+/// How many shortages are logged in that time.
 const FAILURES: usize = 5;
 
-/// How long an open connection may still bring a request after its listener closed. Its answer tells the
+/// How long an open connection may still bring a request after its listener closed. Its answer asks the
 /// client to close: then no request is lost in a connection that closes just as it comes.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -113,7 +113,7 @@ impl BoundListener {
         }
     }
 
-    /// What became of its socket's file, in a moment; never, where it has none.
+    /// What happened to its socket's file, in a moment; never, where it has none.
     fn look(&self) -> Pin<Box<dyn Future<Output = Fate> + Send>> {
         match &self.socket {
             Socket::Unix { file: Some(file), .. } => Box::pin(file.look(SOCKET_LOOK)),
@@ -178,7 +178,7 @@ pub async fn serve(mut listener: BoundListener, services: Arc<Services>, mut sto
     let room = Room::new(surface.listener(), most, services.descriptors.clone());
     let (leave, leaving) = watch::channel(false);
     let begin = |stream: Box<dyn Duplex>, place| {
-        // asked for only where a span will tell it
+        // asked for only where a span will hold it
         let ends = if decides && services.tracer.is_some() { stream.ends() } else { Ends::default() };
         let conn = Arc::new(Conn::new(services.clone(), surface, ends));
         tokio::spawn(serve_one(stream, conn, leaving.clone(), place));
@@ -280,7 +280,7 @@ enum Next {
     Accepted(io::Result<Box<dyn Duplex>>),
     /// Take one that waited at a socket that was bound again.
     Waiting,
-    /// This became of the socket's file.
+    /// This happened to the socket's file.
     Mend(Fate),
     Stop,
 }
@@ -352,13 +352,13 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
                 looks = if conn.is_busy() || now != requests { 0 } else { looks + 1 };
                 requests = now;
                 match looks {
-                    // one that was busy when it was told is looked at again soon
+                    // one that was busy when it was asked to close is looked at again soon
                     ..LOOKS => next_look.as_mut().reset((Instant::now() + if dismissed { yields } else if told { GOES } else { pause }).into()),
                     LOOKS => {
                         connection.as_mut().graceful_shutdown();
                         next_look.as_mut().reset((Instant::now() + http.body_timeout).into());
                     }
-                    // it was told, and does not go
+                    // it was asked to close, and does not
                     _ => return,
                 }
             }
@@ -369,8 +369,8 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
     }
 }
 
-/// When it was last told that no connection can be accepted: twenty times a second is noise. Each shortage is
-/// told when it begins, but only a few of them a minute, and once a minute while it lasts.
+/// When the log last said that no connection can be accepted: twenty times a second is noise. Each shortage is logged
+/// when it begins, but only a few of them a minute, and once a minute while it lasts.
 #[derive(Default)]
 struct Failures {
     lasts: bool,

@@ -120,6 +120,9 @@ impl Services {
         }
         if self.pdp.state().load().is_none() {
             reasons.push("no bundle loaded");
+            if self.pdp.state().status().waits.is_some() {
+                reasons.push("a file may still be being written, and is waited for; `palisade status` names it");
+            }
             if !self.metrics.works.overdue().is_empty() {
                 reasons.push("reading or building the bundle has taken more than 10 s; a file system may not answer");
             }

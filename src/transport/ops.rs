@@ -13,7 +13,7 @@ pub(super) fn live() -> Answer {
 }
 
 /// `GET /readyz`: whether requests should be sent here, and if not, why. What is wrong with the bundle quotes it, so
-/// that is told only where the admin API would tell it.
+/// that is shown only where the admin API would show it.
 pub(super) fn ready(services: &Services, trusted: bool) -> Answer {
     let reasons = services.unready();
     let published = services.pdp.state().load();
@@ -23,8 +23,9 @@ pub(super) fn ready(services: &Services, trusted: bool) -> Answer {
     }
     let mut body = json!({ "status": "not ready", "reasons": reasons, "revision": revision });
     if trusted {
-        let problems = services.pdp.state().status().last_attempt.map(|attempt| attempt.problems).unwrap_or_default();
-        body["problems"] = json!(problems);
+        let status = services.pdp.state().status();
+        body["problems"] = json!(status.last_attempt.map(|attempt| attempt.problems).unwrap_or_default());
+        body["waits_for"] = json!(status.waits.map(|waits| waits.to_string()));
     }
     respond::json(StatusCode::SERVICE_UNAVAILABLE, &body)
 }

@@ -1,4 +1,4 @@
-//! Places for connections: which connection goes where a new one finds none, and what is told of it.
+//! Places for connections: which connection goes where a new one finds none, and what is logged of it.
 //!
 //! A connection that rests has had its last answer, and its client opens another when it needs one. So those that have
 //! rested longest are asked to leave when a new one finds no place: a crowd that does nothing keeps no new one out. One

@@ -124,6 +124,11 @@ impl Problem {
         self.header(CONNECTION, HeaderValue::from_static("close"))
     }
 
+    /// Whether the sidecar is at fault, or the moment, and not the request.
+    pub(super) fn is_fault(&self) -> bool {
+        self.status >= 500
+    }
+
     pub(super) fn closes(&self) -> bool {
         self.headers.iter().any(|(name, _)| name == CONNECTION)
     }
@@ -217,7 +222,7 @@ impl From<Rejected> for Problem {
                 "too_busy",
                 "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",
             ),
-            // whoever is there to hear it has not left, so the process ends
+            // a client that gets this answer has not left, so the process is stopping
             Rejected::Abandoned | Rejected::Stopped => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping")
             }

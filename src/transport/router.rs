@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
-use crate::telemetry::{Listener, fresh_id};
+use crate::telemetry::{Listener, Transport, fresh_id};
 use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
@@ -120,6 +120,9 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     let routed = route(services, surface, &mut exchange).await;
     if let Err(problem) = &routed {
         exchange.note(|notes| notes.reason(problem.code));
+        if let Some(transport) = asked(exchange.head.uri.path()).filter(|_| surface == Surface::Decisions) {
+            services.metrics.undecided(transport, problem.is_fault());
+        }
     }
     let mut answer = match routed {
         Ok(answer) => answer,
@@ -166,6 +169,17 @@ fn traced(path: &str) -> Option<(&'static str, bool)> {
     match endpoint.action {
         Action::IsAuthorized | Action::Evaluation => Some((endpoint.path, false)),
         Action::Batch | Action::Evaluations => Some((endpoint.path, true)),
+        _ => None,
+    }
+}
+
+/// How decisions are asked for at a path, where problems are answers. (Gateways get none: theirs are denials.)
+fn asked(path: &str) -> Option<Transport> {
+    let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path)?;
+    match endpoint.action {
+        Action::IsAuthorized => Some(Transport::Native),
+        Action::Batch => Some(Transport::Batch),
+        Action::Evaluation | Action::Evaluations => Some(Transport::Authzen),
         _ => None,
     }
 }

@@ -84,7 +84,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// What became of a socket's file.
+/// What happened to a socket's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is there.
@@ -102,7 +102,7 @@ impl SocketFile {
         &self.path
     }
 
-    /// What became of it after `pause`. Asked on a thread of its own: a file system may not answer.
+    /// What happened to it, looked at after `pause`. Asked on a thread of its own: a file system may not answer.
     pub(super) fn look(&self, pause: Duration) -> impl Future<Output = Fate> + Send + use<> {
         let (path, ours) = (self.path.clone(), self.identity);
         async move {

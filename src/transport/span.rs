@@ -60,7 +60,7 @@ pub(super) fn begin(services: &Services, headers: &HeaderMap) -> Option<Box<Trac
     }
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let caller = match (parents.next(), parents.next()) {
-        // two: nobody knows which counts
+        // two: it is unclear which counts
         (Some(parent), None) => Caller::parse(parent.as_bytes()),
         _ => None,
     };

@@ -6,6 +6,8 @@
 //! Here they are known by their SHA-256; comparing takes the same time for every wrong token.
 
 use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -21,6 +23,9 @@ use crate::telemetry::{IdentitySource, Metrics, ReloadResult, Work, events, star
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: usize = 64 << 10;
+
+/// The permission of every user to read a file.
+const READ_BY_ALL: u32 = 0o004;
 
 type Hash = [u8; 32];
 
@@ -117,6 +122,8 @@ struct TokenFile {
     good: HashSet<String>,
     /// What was read and may be half-written: it counts once the file was quiet.
     waiting: Option<HashSet<String>>,
+    /// Its permissions, if they let every user read it and that was reported.
+    exposed: Option<u32>,
 }
 
 impl TokenFile {
@@ -127,6 +134,7 @@ impl TokenFile {
             from: path.display().to_string(),
             good: HashSet::new(),
             waiting: None,
+            exposed: None,
         }
     }
 
@@ -148,8 +156,8 @@ impl TokenFile {
         self.look(tokens, wanted, now);
     }
 
-    /// One look. Who asked for it by a signal wrote the file before, so then a lost token is believed at once; a last
-    /// line without its end is not, whoever asks.
+    /// One look. The file was written before the signal that asks for a look, so then a lost token counts at once; a
+    /// last line without its end does not, even on a signal.
     fn look(&mut self, tokens: &AdminTokens, wanted: bool, now: Instant) {
         let read = if wanted { Some(self.watched.load(now)) } else { self.watched.look(now) };
         let Some(read) = read else {
@@ -204,9 +212,24 @@ impl TokenFile {
         let result = if found == self.good { ReloadResult::Unchanged } else { ReloadResult::Good };
         tokens.from_file.store(Arc::new(found.iter().map(|token| hash(token)).collect()));
         self.good = found;
+        self.tell_of_readers();
         let repaired = tokens.lock_problem().take().is_some();
         let (source, from) = (IdentitySource::AdminTokens, &*self.from);
         events::IdentityRenewed { source, from, result, repaired }.emit(&self.metrics);
+    }
+
+    /// Reports once a file that every user of the machine may read: a client with a token can change every policy.
+    fn tell_of_readers(&mut self) {
+        let mode = fs::metadata(self.watched.path()).map(|found| found.permissions().mode() & 0o7777).ok();
+        let exposed = mode.filter(|mode| mode & READ_BY_ALL != 0);
+        if let Some(mode) = exposed.filter(|_| exposed != self.exposed) {
+            let from = &self.from;
+            tracing::warn!(
+                "`admin.token_file` {from} can be read by every user of this machine (mode {mode:04o}), and who has a token \
+                 can change every policy: `chmod 600 {from}`, or 640 with a group of the sidecar's own"
+            );
+        }
+        self.exposed = exposed;
     }
 
     fn refuse(&self, tokens: &AdminTokens, problem: &str) {
@@ -219,12 +242,12 @@ impl TokenFile {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::io::Write as _;
     use std::time::Duration;
 
     use super::*;
     use crate::identity::QUIET;
+    use crate::telemetry::logging::capture;
 
     const OLD: &str = "correct-horse-battery-staple";
     const NEW: &str = "another-horse-another-battery";
@@ -278,6 +301,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_everyone_can_read_is_told_once() {
+        let mut fixture = Fixture::new(OLD);
+        let path = fixture.dir.path().join("tokens");
+        let mut log_with = |mode: u32| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            capture("info", || fixture.file.tell_of_readers())
+        };
+        for (mode, told) in
+            [(0o600, None), (0o640, None), (0o644, Some("mode 0644")), (0o644, None), (0o604, Some("mode 0604"))]
+        {
+            let log = log_with(mode);
+            match told {
+                Some(words) => assert!(log.contains("WARN") && log.contains(words), "{mode:o}: {log}"),
+                None => assert_eq!(log, "", "{mode:o}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_rotation() {
         let mut fixture = Fixture::new(OLD);
         assert_eq!(fixture.counts(), (true, false, false));
@@ -292,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_keeps_the_last_good() {
+    fn a_file_that_is_not_valid_keeps_the_last_good() {
         let mut fixture = Fixture::new(&both());
         let long = Duration::from_secs(5);
         let write = |text: &'static [u8]| move |path: &Path| fs::write(path, text).unwrap();

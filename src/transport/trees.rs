@@ -47,8 +47,8 @@ pub(super) struct Room<'t> {
 }
 
 impl Trees {
-    /// Waits until so many bytes of text may be values. Whoever has a turn never asks for another, or two could wait for
-    /// one another.
+    /// Waits until so many bytes of text may be values. A caller that has a turn never asks for another, or two could
+    /// wait for one another.
     ///
     /// # Errors
     /// If others do not make room in time.

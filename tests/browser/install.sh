@@ -5,7 +5,7 @@
 #
 #   tests/browser/install.sh [DIRECTORY]     (target/browser)
 #
-# What cannot be had is told, and is not a failure: the test says that it was skipped.
+# What cannot be installed is reported, and is not a failure: the test says that it was skipped.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 dir=$(mkdir -p "${1:-target/browser}" && cd "${1:-target/browser}" && pwd)

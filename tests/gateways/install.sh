@@ -6,7 +6,7 @@
 #   tests/gateways/install.sh [DIRECTORY]     (target/gateways)
 #
 # Debian's packages are unpacked into DIRECTORY/debian, wheels into DIRECTORY/wheels/<name>. What cannot be
-# had is told, and is not a failure: the tests name what is missing as skipped.
+# installed is reported, and is not a failure: the tests name what is missing as skipped.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 dir=$(mkdir -p "${1:-target/gateways}" && cd "${1:-target/gateways}" && pwd)

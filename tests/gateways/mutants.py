@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Breaks one setting of a gateway's page at a time, and tells which mistakes the tests do not notice.
+"""Breaks one setting of a gateway's page at a time, and reports which mistakes the tests do not notice.
 
     tests/gateways/mutants.py [NAME]        (of a page or of a test)
 
@@ -87,7 +87,7 @@ def fails(test):
 
 
 def main():
-    # whoever ends this gets the pages back too
+    # a signal restores the pages too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     survivors = 0

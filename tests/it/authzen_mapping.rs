@@ -1,4 +1,4 @@
-//! How AuthZEN requests map to Cedar: types, properties under each overlay rule, what is dropped and told.
+//! How AuthZEN requests map to Cedar: types, properties under each overlay rule, what is dropped and reported.
 
 use serde_json::{Value, json};
 
@@ -198,7 +198,7 @@ fn overlay_deny_ignores_and_reports() {
 #[test]
 fn overlay_fill_adds_and_override_wins() {
     for (rule, level, opened, filled) in [("fill", false, false, true), ("override", true, true, true)] {
-        // as a type's own rule, and as everybody's
+        // as a type's own rule, and as the rule of all types
         for overlay in [
             json!({ "clerk": rule, "till": rule }),
             json!({ "default": rule }),

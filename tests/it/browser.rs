@@ -129,7 +129,7 @@ impl Browser {
         let libraries = std::env::join_paths([libraries.clone(), libraries.join("pulseaudio")]).unwrap();
         let child = Command::new(program)
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
-            // what is not told to stay open ends with the page
+            // without a debugging port the browser ends with the page
             .args(["--remote-debugging-port=0", "--host-resolver-rules=MAP *.example 127.0.0.1"])
             .arg(format!("--user-data-dir={}", home.path().display()))
             .arg(url)

@@ -1,4 +1,4 @@
-//! The bundle over the admin API: uploaded, read back, refused, validated, and what the status tells of it.
+//! The bundle over the admin API: uploaded, read back, refused, validated, and what the status reports of it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::native::{ASK, POLICIES, SCHEMA, also, ask, bundle, decide, put, reads
 use crate::support::Server;
 use crate::support::http::connect;
 
-/// Two authors read, edit and put back: the later one is told.
+/// Two authors read, edit and put back: the later one gets an error.
 #[test]
 fn a_change_of_another_revision_is_refused() {
     let server = Server::start(json!({}));
@@ -47,7 +47,7 @@ fn a_change_of_another_revision_is_refused() {
         assert_eq!((answer.status, &*seen), (status, code), "{if_match:?} {revision:?}: {}", answer.text());
         assert_eq!(admin.get("/v1/status").json()["revision"], json!(now), "{if_match:?} {revision:?}");
     }
-    // a bundle that is put back as it was read replaces what it was read from
+    // a bundle that is put back as it was read is what serves
     let read = admin.get("/v1/bundle").json();
     put(&server, &read);
 }
@@ -168,11 +168,34 @@ fn a_link_whose_template_is_ambiguous_is_refused() {
             // what is read back links the same template, whatever it was called
             let read = server.admin().get("/v1/bundle").json();
             let put = server.admin().put("/v1/bundle", read.to_string());
-            assert_eq!((put.status, &put.json()["published"]), (200, &json!(true)), "{}", put.text());
+            assert_eq!((put.status, &put.json()["published"]), (200, &json!(false)), "{}", put.text());
             let again = server.admin().get("/v1/bundle").json();
             assert_eq!((&again["policies"], &again["links"]), (&read["policies"], &read["links"]));
         }
     }
+}
+
+/// What files hold, read and put back: nothing is published, and the files stay the source.
+#[test]
+fn what_was_read_from_files_and_is_put_back_changes_nothing() {
+    let mut flags = crate::support::fleet();
+    flags["routes"] = json!(Server::project("routes"));
+    let server = Server::ready(flags);
+    let before = server.admin().get("/v1/status").json();
+    let mut read = server.admin().get("/v1/bundle").json();
+    for _ in 0..2 {
+        let answer = put(&server, &read);
+        assert_eq!((&answer["published"], &answer["revision"]), (&json!(false), &before["revision"]));
+    }
+    let after = server.admin().get("/v1/status").json();
+    assert_eq!((&after["source"], &after["source"]["kind"]), (&before["source"], &json!("files")));
+    // one difference, and it is another
+    read["entities"].as_array_mut().unwrap().pop();
+    read.as_object_mut().unwrap().remove("revision");
+    let changed = put(&server, &read);
+    assert_eq!(changed["published"], true);
+    assert_eq!(put(&server, &read)["published"], false);
+    assert_eq!(server.admin().get("/v1/status").json()["source"]["kind"], "bundle");
 }
 
 #[test]
@@ -323,7 +346,7 @@ fn validation_is_strict_or_warns_or_is_off() {
 }
 
 #[test]
-fn status_tells_where_the_bundle_came_from() {
+fn status_reports_where_the_bundle_came_from() {
     let fixture = |what: &str| Server::project(&format!("tests/it/fixtures/authzen/{what}"));
     let server = Server::ready(json!({ "policies": fixture("policies"), "entities": fixture("entities") }));
     let mut admin = server.admin();

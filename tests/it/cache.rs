@@ -247,7 +247,7 @@ fn what_depends_on_the_clock_is_not_kept() {
 }
 
 #[test]
-fn requests_that_bring_entities_push_nobody_out() {
+fn requests_that_bring_entities_stay_out_of_the_cache() {
     let server = tiny(json!({}));
     let mut client = server.client();
     let carrying = ask("alice").replacen('{', r#"{"additional_entities":[],"#, 1);
@@ -263,7 +263,7 @@ fn the_cache_stays_within_its_bytes() {
     let server = tiny(json!({ "cache": { "max_bytes": BYTES } }));
     let mut client = server.client();
     for n in 0..400 {
-        // keys of very different sizes, and one that fits by itself only just
+        // keys of very different sizes, and one that only just fits alone
         let padding = "x".repeat(if n == 200 { 900_000 } else { 1_000 * (n % 40) });
         let answer = client.post("/v1/is_authorized", ask_with("alice", &json!({ "n": n, "padding": padding })));
         assert_eq!(answer.json()["decision"], "Allow");

@@ -172,7 +172,7 @@ fn what_is_masked_is_nowhere() {
     for (context, _) in &cases {
         let answer = client.post("/v1/is_authorized", ask_with("bob", context));
         assert_eq!(answer.status, 200, "{}", answer.text());
-        // who asked is told in full
+        // the client gets the whole message
         if context.get("address") == Some(&json!(CANARY)) {
             assert_eq!(answer.json()["diagnostics"]["errors"][0]["policyId"], "address");
         }
@@ -230,7 +230,7 @@ fn a_secret_in_the_context_is_in_no_other_output() {
 }
 
 #[test]
-fn nobody_writes_a_line_of_their_own() {
+fn no_client_writes_a_line_of_its_own() {
     let (_dir, file) = place();
     let server = tiny(json!({ "decision_log": { "sink": file } }));
     let forged = "x\"}\n{\"decision\":\"Allow\",\"principal\":\"root\"}\r\n\u{2028}\u{85}\0\u{1b}[2J";
@@ -334,10 +334,10 @@ fn a_file_that_is_gone_is_noticed() {
 }
 
 #[test]
-fn a_full_queue_drops_and_counts_and_nobody_waits() {
+fn a_full_queue_drops_and_counts_and_no_request_waits() {
     let (_dir, file) = place();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
-    // a pipe that nobody reads takes 64 KiB, and then nothing
+    // a pipe without a reader takes 64 KiB, and then nothing
     let server = tiny(json!({ "decision_log": { "sink": file, "queue": 16 } }));
     let body = ask_with("alice", &json!({ "padding": "x".repeat(1_000) }));
     let mut client = server.client();
@@ -377,7 +377,7 @@ fn a_full_queue_drops_and_counts_and_nobody_waits() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_outlived() {
+fn a_full_disk_is_reported_and_outlived() {
     let server = tiny(json!({ "decision_log": { "sink": "/dev/full" } }));
     let mut client = server.client();
     for n in 1..=200_u64 {

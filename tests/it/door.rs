@@ -1,5 +1,5 @@
 //! Who gets in: names and pages, content types, admin tokens that are replaced, Unix sockets' permissions, and what the
-//! open listeners tell.
+//! open listeners show.
 
 use std::io::{BufReader, Write};
 use std::net::SocketAddr;

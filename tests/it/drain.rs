@@ -20,7 +20,7 @@ use crate::support::raw::{Wire, hear, post};
 use crate::support::tiny::{ask, tiny};
 
 fn refused(addr: SocketAddr) -> bool {
-    // accepted by the system, perhaps, but by nobody else: the end comes at once
+    // accepted by the system, perhaps, but not by the sidecar: the end comes at once
     TcpStream::connect(addr).is_err()
 }
 
@@ -48,7 +48,7 @@ fn what_is_in_flight_is_answered() {
     let metrics = server.admin().get("/metrics").text();
     assert!(metrics.contains("\npalisade_ready 0\n"));
 
-    // an idle connection is closed; a request that reaches it before is answered and told so
+    // an idle connection is closed; a request that reaches it before is answered, with the notice that it closes
     idle.expect_closed();
     slow.send(tail);
     let answer = slow.response();
@@ -170,12 +170,12 @@ fn streams_in_flight_are_answered() {
         assert_eq!(answer.status(), 200);
         let body: Value = serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap();
         assert_eq!(body["decision"], "Allow");
-        // told to go away: no more streams, and then the end
+        // asked to go away: no more streams, and then the end
         connection.await.unwrap().unwrap();
     });
 }
 
-/// Asks on one connection until it is told to close; an answer that does not come is a failure.
+/// Asks on one connection until an answer says to close; an answer that does not come is a failure.
 fn ask_until_closed(addr: SocketAddr, answered: &AtomicUsize) -> Result<(), String> {
     let mut stream = std::io::BufReader::new(connect(addr));
     for n in 0.. {
@@ -239,7 +239,7 @@ fn sighup_reloads() {
     process.until("reloaded", |process| {
         process.client().post("/v1/is_authorized", ask("bob")).json()["decision"] == "Allow"
     });
-    // a broken file is told and changes nothing
+    // a broken file is reported and changes nothing
     std::fs::write(process.path("policies/p.cedar"), "permit (").unwrap();
     process.signal("HUP");
     process.until("told", |process| process.metric(r#"palisade_reloads_total{result="bad",source="files"}"#) > 0.0);
@@ -296,7 +296,7 @@ fn sigusr1_reopens_the_decision_log() {
 fn a_stuck_decision_log_does_not_hold_up_the_end() {
     let dir = workspace();
     assert!(std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
-    // nobody ever reads the pipe
+    // nothing ever reads the pipe
     let mut process = Process::start(dir, &["decision_log.sink=./pipe", "decision_log.queue=10"]);
     let mut client = process.client();
     process.until("dropping", |process| {

@@ -25,7 +25,7 @@ fn running_out_of_descriptors_passes() {
         let answer = process.client().post("/v1/is_authorized", ask("alice"));
         assert_eq!((answer.status, &answer.json()["decision"]), (200, &serde_json::json!("Allow")));
     }
-    // told at a bearable rate
+    // reported at a bearable rate
     let told = process.log().matches("cannot accept a connection").count();
     assert!(told < 2_000, "{told} lines");
     // and files are read again
@@ -52,7 +52,7 @@ impl Random {
 }
 
 #[test]
-fn random_bytes_hurt_nobody() {
+fn random_bytes_hurt_no_client() {
     let process = Process::start(workspace(), &["http.header_timeout=2s", "http.body_timeout=2s"]);
     let seeds: Vec<Vec<u8>> = vec![
         post("/v1/is_authorized", "r", &ask("alice")).into_bytes(),

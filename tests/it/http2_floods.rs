@@ -126,7 +126,7 @@ fn floods_of_frames() {
     assert!(!process.log().contains("panicked"), "{}", process.log());
 }
 
-/// Small answers that nobody takes cost some kilobytes each, and a connection may have hundreds.
+/// Small answers that the client does not take cost some kilobytes each, and a connection may have hundreds.
 #[test]
 fn streams_whose_answers_are_not_taken() {
     let process = Process::start(

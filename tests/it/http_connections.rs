@@ -50,7 +50,7 @@ fn slow_clients_are_dropped() {
         ("a line end", once(b"\r\n".to_vec()), &[]),
         ("half a request line", once(b"POST /v1/is_au".to_vec()), &[]),
         ("half a head", once(b"POST /v1/is_authorized HTTP/1.1\r\nhost: te".to_vec()), &[]),
-        // as long as the bytes may become HTTP/2's preface, nobody knows the version
+        // as long as the bytes may become HTTP/2's preface, the version is not known
         ("one byte of the preface", once(b"P".to_vec()), &[]),
         ("most of the preface", once(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r".to_vec()), &[]),
         ("a head byte by byte", Box::new(drip(b"GET / HTTP/1.1\r\nx-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")), &[]),
@@ -87,7 +87,7 @@ fn slow_clients_are_dropped() {
             });
             assert!(took < Duration::from_secs(10), "{took:?}");
         });
-        // and meanwhile everybody else is served
+        // and meanwhile all other clients are served
         for _ in 0..50 {
             assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).status, 200);
         }
@@ -133,7 +133,7 @@ fn half_closed_and_reset_connections() {
         let mut stream = connect(server.decisions);
         stream.write_all(&request.as_bytes()[..cut]).unwrap();
         if cut % 2 == 0 {
-            // unread bytes or none: dropped at once, with a reset where the answer meets nobody
+            // unread bytes or none: dropped at once, with a reset where the answer finds no reader
             drop(stream);
         } else {
             stream.shutdown(Shutdown::Write).unwrap();

@@ -213,7 +213,7 @@ fn nesting() {
                 format!(r#""revision":{},"#, nested(depth, "[", "]")),
             ] {
                 let answer = send(to, method, path, &[JSON], good.replacen("GAP", &gap, 1));
-                // an unknown member is told of without being read
+                // an unknown member is reported without being read
                 let refused = path == "/v1/validate" && answer.json()["valid"] == json!(false);
                 assert!(answer.status == 400 || refused, "{method} {path} {depth}: {}", answer.text());
             }
@@ -364,7 +364,7 @@ fn lengths_that_lie() {
             "POST /v1/is_authorized HTTP/1.1\r\nhost: test\r\nx-request-id: first\r\ncontent-length: {length}\r\n\r\n{body}"
         )
     };
-    // longer than what comes, and the client waits: a timeout, told
+    // longer than what comes, and the client waits: a timeout, with an answer
     let heard = say_and_stay(server.decisions, claim(&(n + 1).to_string()));
     assert_eq!(heard.statuses(), [408]);
     assert_problem(&heard.responses[0], 408, "body_too_slow", "long");
@@ -425,7 +425,7 @@ fn heads_beyond_the_limits() {
     ] {
         let heard = say(server.decisions, &bytes);
         let status = heard.statuses();
-        // bytes that nobody reads may turn the close into a reset that overtakes the answer
+        // unread bytes may turn the close into a reset that overtakes the answer
         let lost = heard.reset && status.is_empty();
         assert!(
             lost || (status.len() == 1 && statuses.contains(&status[0]))

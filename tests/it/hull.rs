@@ -157,7 +157,7 @@ fn a_crowd_that_rests_keeps_no_new_connection_out() {
 }
 
 #[test]
-fn work_that_hangs_is_told_by_others() {
+fn work_that_hangs_is_reported_by_others() {
     let server = tiny(json!({}));
     let degraded = || server.admin().get("/v1/status").json()["degraded"].to_string();
     assert!(!degraded().contains("have been read"), "{}", degraded());
@@ -173,7 +173,7 @@ fn work_that_hangs_is_told_by_others() {
 }
 
 #[test]
-fn too_few_open_files_are_told_as_such() {
+fn too_few_open_files_are_reported_as_such() {
     for files in [5, 8, 12, 20] {
         let dir = workspace();
         let mut command = command_after(&format!("ulimit -n {files}"), dir.path());

@@ -229,7 +229,7 @@ const PACKAGES: [Package; 5] = [
     Package { name: "palisade", kind: Kind::Sidecar },
 ];
 
-/// What the engine may need: Cedar, and what is small and does nothing by itself.
+/// What the engine may need: Cedar, and what is small and does nothing on its own.
 const NEEDS_OF_THE_ENGINE: [&str; 12] = [
     "cedar-policy",
     "cedar-policy-core",
@@ -296,7 +296,7 @@ pub(crate) fn rust_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The module that a file below `source` is: `transport/guard.rs` is `["transport", "guard"]`, and `lib.rs` is none.
+/// The module that a file below `source` is: `transport/guard.rs` is `["transport", "guard"]`, and `lib.rs` is `[]`.
 fn module_of(source: &Path, path: &Path) -> Vec<String> {
     let relative = path.strip_prefix(source).unwrap().with_extension("");
     let mut parts: Vec<String> = relative.iter().map(|part| part.to_str().unwrap().to_owned()).collect();

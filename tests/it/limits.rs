@@ -76,7 +76,7 @@ fn every_answer_names_its_request_and_its_revision() {
             assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{about}");
         }
     }
-    // an id that cannot go into a log is replaced; so is none
+    // an id that cannot go into a log is replaced; a request without an id gets one
     let long = "x".repeat(257);
     for given in [None, Some(""), Some("\u{fc}ber"), Some(long.as_str())] {
         let mut headers = vec![json];
@@ -315,7 +315,7 @@ fn the_admin_token() {
 }
 
 #[test]
-fn token_files_that_are_none() {
+fn token_files_that_are_not_valid() {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("empty", ""),
@@ -372,7 +372,7 @@ fn unix_sockets() {
     let (decisions, admin) = (dir.path().join("d.sock"), dir.path().join("a.sock"));
     let unix = |path: &Path| format!("unix:{}", path.display());
     let flags = json!({ "listen": { "decisions": unix(&decisions), "admin": unix(&admin) }, "validation": "off", "decision": { "semantics": "cedar" } });
-    // left behind by a process that was killed: nobody listens
+    // left behind by a process that was killed: nothing listens
     drop(std::os::unix::net::UnixListener::bind(&decisions).unwrap());
     assert!(decisions.exists());
     {

@@ -1,4 +1,4 @@
-//! A decision log that cannot keep up: what becomes of decisions, of memory, and of what was recorded.
+//! A decision log that cannot keep up: what happens to decisions, of memory, and of what was recorded.
 
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,7 +15,7 @@ use crate::support::process::{Process, workspace};
 use crate::support::tiny::{ask, ask_with, tiny};
 use crate::support::{Client, Response, Server};
 
-/// A pipe that nobody reads yet.
+/// A pipe without a reader yet.
 fn pipe() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
@@ -238,7 +238,7 @@ fn until_failing(server: &Server, words: &str) {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_told_and_its_records_are_lost_or_kept() {
+fn a_directory_that_is_gone_is_reported_and_its_records_are_lost_or_kept() {
     for overflow in ["drop", "block", "deny"] {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("log");
@@ -280,7 +280,7 @@ fn a_directory_that_is_gone_is_told_and_its_records_are_lost_or_kept() {
 }
 
 #[test]
-fn a_full_device_is_told_and_nothing_counts_as_written() {
+fn a_full_device_is_reported_and_nothing_counts_as_written() {
     for overflow in ["drop", "block", "deny"] {
         let server = tiny(json!({ "decision_log": { "sink": "/dev/full", "overflow": overflow, "queue": 64 } }));
         let mut client = server.client();
@@ -391,7 +391,7 @@ fn a_pipe_that_is_made_again_gets_what_the_old_one_held() {
     }
 }
 
-/// The same where the pipe is full, so that it ends within a line; and a signal while somebody reads takes nothing away.
+/// The same where the pipe is full, so that it ends within a line; and a signal during a read takes nothing away.
 #[test]
 fn a_full_pipe_that_is_made_again_tears_no_line() {
     for is_replaced in [true, false] {

@@ -1,5 +1,5 @@
-//! The decision log in a named pipe whose reader leaves: nothing that was answered counts as written where nobody has it,
-//! and what is lost at the end is told.
+//! The decision log in a named pipe whose reader leaves: no record counts as written that no reader got, and what is
+//! lost at the end is reported.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -83,7 +83,7 @@ fn a_pipe_without_a_reader_fails_until_one_comes() {
 }
 
 #[test]
-fn what_nobody_read_is_lost_at_the_end_and_told() {
+fn what_was_not_read_is_lost_at_the_end_and_reported() {
     for overflow in ["drop", "block", "deny"] {
         // what the pipe holds, and what never got there
         for unread in [true, false] {

@@ -90,7 +90,7 @@ fn an_emptied_file_of_policies_is_refused() {
 }
 
 #[test]
-fn a_file_of_comments_is_a_warning_and_lost_forbids_are_told() {
+fn a_file_of_comments_is_a_warning_and_lost_forbids_are_reported() {
     let place = Place::new();
     let server = place.serve(&json!({}));
     assert_eq!(server.services.metrics.forbids.get(), 2);

@@ -1,5 +1,5 @@
-//! Standard error and standard output that nobody reads: nothing waits for them, what is lost is counted and told, and
-//! the process ends in time.
+//! Standard error and standard output without a reader: nothing waits for them, what is lost is counted and reported,
+//! and the process ends in time.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +17,7 @@ use crate::support::{Client, metric};
 /// A process whose output is read only when the test says so.
 struct Mute {
     child: Child,
-    /// Until somebody else reads it.
+    /// Until another reader takes it.
     stderr: Option<BufReader<ChildStderr>>,
     /// Until it is closed.
     stdout: Option<ChildStdout>,
@@ -117,7 +117,7 @@ fn a_stuck_standard_error_stops_nothing() {
 }
 
 #[test]
-fn lost_lines_are_told_when_standard_error_moves_again() {
+fn lost_lines_are_reported_when_standard_error_moves_again() {
     let mut mute = Mute::start(&["log.level=debug"]);
     mute.fill_stderr();
     let stderr = Lines::from(mute.stderr.take().unwrap());
@@ -145,7 +145,7 @@ fn a_stuck_standard_output_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_standard_output_that_was_closed_ends_nothing_and_is_told() {
+fn a_standard_output_that_was_closed_ends_nothing_and_is_reported() {
     for overflow in ["drop", "block", "deny"] {
         let settings = ["decision_log.sink=stdout", "decision_log.queue=8", "http.deadline=50ms"];
         let overflows = format!("decision_log.overflow={overflow}");

@@ -1,5 +1,5 @@
 //! Changes while serving: policies, schema and entities move together or not at all, what is broken changes
-//! nothing, and whoever was told of a revision finds it.
+//! nothing, and a client that knows a revision finds it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -119,7 +119,7 @@ fn replaces_under_load(cache: bool, replaces: u64) {
             now = counter(put.json()["revision"].as_str().unwrap());
             assert_eq!(now, n);
             assert_eq!(put.header("palisade-revision"), put.json()["revision"].as_str());
-            // who was told of it finds it, on whichever connection
+            // a client that knows the revision finds it, on whichever connection
             let read = reader.post("/v1/is_authorized", QUESTION).json();
             assert_eq!(read["revision"], put.json()["revision"], "{read}");
             assert_eq!(read["diagnostics"]["reason"], json!([expected(read["revision"].as_str().unwrap())]));
@@ -226,7 +226,7 @@ fn files_are_followed() {
     let edited = status(&server);
     assert_eq!(counter(edited["revision"].as_str().unwrap()), 2);
 
-    // broken: the last good serves, and everyone is told what is wrong and where
+    // broken: the last good serves, and the status says what is wrong and where
     replace(&file, "@id(\"broken\")\npermit (principal, action, resource)\nwhen { principl.a == 7 };\n");
     server.until("told of the broken file", |server| status(server)["last_attempt"]["ok"] == json!(false));
     assert_eq!(reasons(&server), json!(["edited"]));
@@ -255,7 +255,7 @@ fn files_are_followed() {
     });
     assert_eq!(reasons(&server), json!(["edited"]));
 
-    // a file that is no text: not even read, and counted and told all the same
+    // a file that is no text: not even read, and counted and reported all the same
     let before = reloads(&server, ReloadResult::Bad);
     std::fs::write(dir.path().join("policies/bad.cedar"), b"permit (principal, action, resource); // \xff").unwrap();
     server.until("told of the bytes", |server| {
@@ -386,12 +386,10 @@ fn loaded_again_and_again_it_decides_the_same() {
         shuffle(&mut policies, &mut random);
         shuffle(&mut entities, &mut random);
         let members: Vec<String> = policies.iter().map(|(id, text)| format!("{}:{text}", json!(id))).collect();
-        let body = format!(
-            r#"{{"entities":{},"policies":{{{}}},"schema":{}}}"#,
-            json!(entities),
-            members.join(","),
-            bundle["schema"]
-        );
+        // the order alone would be no change
+        let schema = json!(format!("{}\n// load {n}\n", bundle["schema"].as_str().unwrap()));
+        let body =
+            format!(r#"{{"entities":{},"policies":{{{}}},"schema":{}}}"#, json!(entities), members.join(","), schema);
         let put = admin.put("/v1/bundle", body);
         assert_eq!((put.status, &put.json()["published"]), (200, &json!(true)), "{}", put.text());
         assert_eq!(answers(&server), expected, "load {n}");
@@ -536,7 +534,7 @@ fn bundles_that_are_refused_whole() {
         let verdict = admin.post("/v1/validate", bundle.to_string());
         assert_eq!((verdict.status, &verdict.json()["valid"]), (200, &json!(false)), "{name}: {}", verdict.text());
     }
-    // a template that nobody links decides nothing, and is no policy
+    // a template without a link decides nothing, and is no policy
     let put = admin.put("/v1/bundle", json!({ "policies": { "t": slot } }).to_string());
     assert_eq!((put.status, &put.json()["policies"]), (200, &json!(0)), "{}", put.text());
     assert_eq!(

@@ -2,7 +2,7 @@
 //! refused and closed, or read as RFC 9112 says, and then the next request on it is answered as it was sent.
 //!
 //! Each case is followed by a second request, and carries in its body the bytes of a third that must
-//! never be answered. All are told apart by their request ids and by their decisions.
+//! never be answered. Request ids and decisions distinguish them.
 
 use std::fmt::Write as _;
 
@@ -76,7 +76,7 @@ fn run(cases: impl IntoIterator<Item = (String, String, Fate)>) {
         }
     }
     assert!(faults.is_empty(), "\n{faults}");
-    // and nobody else noticed
+    // and no other client noticed
     assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).json()["decision"], "Allow");
 }
 
@@ -186,7 +186,7 @@ fn transfer_codings() {
         case("quoted header name", "\"transfer-encoding\": chunked\r\n", Refused),
     ];
     for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked", ", chunked", ",chunked"] {
-        // chunked stands last, so the end is not disputed; the codings before it are none that we know
+        // chunked stands last, so the end is not disputed; the codings before it are unknown
         cases.push(case(coding, &format!("transfer-encoding: {coding}\r\n"), Closed));
     }
     for coding in [
@@ -320,7 +320,7 @@ fn line_ends_of_the_head() {
 
 /// Answers that do not wait for the body: what is left of it must not be read as a request.
 #[test]
-fn bodies_that_nobody_reads() {
+fn bodies_that_are_not_read() {
     let server = tiny(json!({ "http": { "body_timeout": "400ms" } }));
     let second = post("/v1/is_authorized", "second", &ask("mallory"));
     let evil = smuggled();

@@ -103,7 +103,7 @@ fn streams_share_a_budget_on_every_listener() {
         // none costs less than it takes; the only stream of a connection is not counted
         let open = server.services.unanswered();
         assert!((open - 16) * 9_000 <= most, "{what}: {open} streams");
-        // whoever asks otherwise, or one thing at a time, is served
+        // a client on another connection, or with one request at a time, is served
         assert_eq!(server.client().post("/v1/is_authorized", ask("alice")).status, 200, "{what}");
         assert_eq!(server.admin().get("/livez").status, 200, "{what}");
         let mut one = Hoarder::open(server.addr(surface), 65_535, 1, &head);

@@ -149,7 +149,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// The targets of a line's links.
 fn links(line: &str) -> Vec<&str> {
     let text: Vec<&str> = line.split('`').collect();
-    // code spans show links, they are none
+    // links in code spans are examples, not links
     let plain = text.iter().step_by(2);
     plain.flat_map(|part| part.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next())).collect()
 }

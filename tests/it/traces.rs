@@ -1,4 +1,4 @@
-//! Traces: a span for each request for decisions, what it says, and what becomes of it when the collector fails.
+//! Traces: a span for each request for decisions, what it says, and what happens to it when the collector fails.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -373,7 +373,7 @@ fn the_end_of_the_process_sends_what_waits() {
 fn a_collector_that_fails_costs_spans_alone() {
     let small = [("OTEL_BSP_MAX_QUEUE_SIZE", "8"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")];
     let warnings = |process: &Process| process.log().matches("traces cannot be exported").count();
-    // nobody listens; it hangs; it takes no spans for now, and then does; it wants none
+    // nothing listens; it hangs; it takes no spans for now, and then does; it wants none
     for (status, reason) in
         [(None, "refused"), (Some(SILENT), ""), (Some(503), "status 503"), (Some(400), "status 400")]
     {
@@ -448,7 +448,7 @@ impl Drop for Rotel {
     }
 }
 
-/// A port that nobody has at the moment.
+/// A port that is free at the moment.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

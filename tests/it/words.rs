@@ -1,4 +1,4 @@
-//! The words of what people read: pages, messages, and the descriptions of keys. Comments have fewer rules (`tidy.rs`).
+//! The words of what people read: pages, messages, the descriptions of keys, and comments.
 
 use std::path::Path;
 
@@ -53,11 +53,14 @@ fn people_read_plain_words() {
         let text = std::fs::read_to_string(&path).unwrap();
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         look(&path, literals(text));
-        // the comments of these are published as schemas
-        if name.contains("raw") {
-            let lines = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("///"));
-            look(&path, lines.map(|(n, line)| (n + 1, line.to_owned())).collect());
-        }
+    }
+    for path in ["src", "crates", "benches", "tests", "fuzz/fuzz_targets"]
+        .into_iter()
+        .flat_map(|dir| rust_files(&root.join(dir)))
+    {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let comments = text.lines().enumerate().filter_map(|(n, line)| Some((n + 1, comment(line)?.to_owned())));
+        look(&path, comments.collect());
     }
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
@@ -79,6 +82,13 @@ fn findings(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// The comment that a line of Rust is, or ends with. One behind a string is not looked for: `//` may stand in it.
+fn comment(line: &str) -> Option<&str> {
+    let at = line.find("//")?;
+    let code = &line[..at];
+    (!code.contains('"')).then(|| &line[at..])
 }
 
 /// The string literals of a file of Rust.

@@ -4,7 +4,7 @@
 #
 #   tests/openapi/install.sh [DIRECTORY]     (target/openapi)
 #
-# What cannot be had is told, and is not a failure: the test names what is missing as skipped.
+# What cannot be installed is reported, and is not a failure: the test names what is missing as skipped.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 dir=$(mkdir -p "${1:-target/openapi}" && cd "${1:-target/openapi}" && pwd)

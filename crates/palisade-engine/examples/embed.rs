@@ -40,7 +40,7 @@ const ENTITIES: &str = r#"[
     {"uid": {"type": "Door", "id": "roof"}, "parents": [{"type": "Building", "id": "hall"}], "attrs": {"alarmed": true}}
 ]"#;
 
-/// What a program keeps: the snapshot that is asked now. Whoever asks takes a pointer to it and lets go of the lock.
+/// What a program keeps: the current snapshot. A caller clones the pointer to it and releases the lock.
 struct Doors {
     now: RwLock<Arc<Snapshot>>,
 }

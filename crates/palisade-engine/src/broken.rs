@@ -2,7 +2,7 @@
 
 /// Stops the work at hand: a fault of the sidecar must become an error, never a value that policies would take for an answer.
 ///
-/// Whoever runs the engine catches the panic: a decision becomes an internal error, a change is refused.
+/// The caller of the engine catches the panic: a decision becomes an internal error, a change is refused.
 ///
 /// # Panics
 /// Always.

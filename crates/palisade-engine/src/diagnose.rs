@@ -19,7 +19,7 @@ pub(super) fn one(origin: &str, text: &str, error: &dyn miette::Diagnostic) -> D
     one_within(origin, text, 0, error)
 }
 
-/// One diagnostic for one error in the part of `text` that begins at `start` and was parsed by itself.
+/// One diagnostic for one error in the part of `text` that begins at `start` and was parsed on its own.
 pub(super) fn one_within(origin: &str, text: &str, start: usize, error: &dyn miette::Diagnostic) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(origin, message(error));
     if let Some(offset) = offset(error).map(|offset| start + offset)
@@ -67,7 +67,7 @@ pub(super) fn json_place(text: &[u8], error: &serde_json::Error) -> (String, usi
     let lines = memchr::memchr_iter(b'\n', text).map(|newline| newline + 1);
     let line_start = std::iter::once(0).chain(lines).nth(error.line().saturating_sub(1)).unwrap_or(text.len());
     let message = error.to_string();
-    // the place is told apart, and in characters
+    // the place is reported separately, and in characters
     let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
     (message, (line_start + error.column().saturating_sub(1)).min(text.len()))
 }

@@ -107,7 +107,7 @@ impl Reader<'_> {
 /// One entity, or what is wrong with it. One of a request may be large, and is seen through before Cedar reads it.
 fn one(value: &Value<'_>, schema: Option<&SchemaModel>, of_request: bool) -> Result<Entity, String> {
     let named = |message: String| format!("{}{message}", name_of(value));
-    strict::entity(value, schema).map_err(named)?;
+    strict::entity(value, schema).map_err(|misfit| named(misfit.message))?;
     let read = || {
         let read = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar));
         read.map_err(|error| diagnose::message(&error))

@@ -1,6 +1,7 @@
 //! From the store back to JSON, in the form that loading reads.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::broken::broken;
 use crate::cedar::utf8;
@@ -64,6 +65,31 @@ fn call(function: &'static str, argument: String) -> Json {
     object([("__extn", object([("fn", string(function)), ("arg", string(argument))]))])
 }
 
+/// A value as JSON whose sets are sorted, so that equal values have equal texts whatever the order of their stores.
+pub(crate) fn canonical(store: &Store, found: Val<'_>) -> serde_json::Value {
+    match found {
+        Val::Set(set) => {
+            let mut elements: Vec<_> = (0..set.len()).map(|i| canonical(store, set.get(i))).collect();
+            elements.sort_by_cached_key(ToString::to_string);
+            elements.into()
+        }
+        Val::Record(record) => {
+            let members = (0..record.len()).map(|i| {
+                let (name, member) = record.get(i);
+                (attribute(store, name).to_owned(), canonical(store, member))
+            });
+            // sorted here too: a map of JSON may keep the order in which it is filled
+            let sorted: BTreeMap<String, serde_json::Value> = members.collect();
+            serde_json::Value::Object(sorted.into_iter().collect())
+        }
+        other => value(store, other).to_json(),
+    }
+}
+
+fn attribute(store: &Store, name: u32) -> &str {
+    store.symbols().attribute_name(name).unwrap_or_else(|| broken("an attribute name that was never given out"))
+}
+
 /// Recurses with the nesting of the value, which JSON bounds.
 fn value(store: &Store, value: Val<'_>) -> Json {
     match value {
@@ -86,10 +112,7 @@ fn value(store: &Store, value: Val<'_>) -> Json {
             (0..record.len())
                 .map(|i| {
                     let (name, member) = record.get(i);
-                    let Some(name) = store.symbols().attribute_name(name) else {
-                        broken("an attribute name that was never given out")
-                    };
-                    (Cow::Owned(name.to_string()), self::value(store, member))
+                    (Cow::Owned(attribute(store, name).to_owned()), self::value(store, member))
                 })
                 .collect(),
         ),

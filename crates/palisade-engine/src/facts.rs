@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_is_declared() {
+    fn says_what_is_declared() {
         let text = "namespace N { entity U = { home: C, n?: Long }; entity C; \
                     action a, b appliesTo { principal: [U], resource: [C], context: { t?: C, s: String } }; }";
         let text = SchemaText { fragments: vec![("s".to_owned(), text.to_owned())] };

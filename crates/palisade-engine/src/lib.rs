@@ -87,6 +87,7 @@ mod misfit;
 pub mod model;
 mod policies;
 mod reference;
+mod same;
 mod schema;
 mod settings;
 mod snapshot;

@@ -6,6 +6,7 @@
 //! so whatever is found here must be refused by Cedar too. Builds with debug assertions ask both, as all tests do.
 
 pub(crate) mod shape;
+mod uids;
 
 use crate::conform::{self, Name, constructor};
 use crate::decode::uid_parts;
@@ -40,6 +41,11 @@ impl From<String> for Misfit {
 }
 
 impl Misfit {
+    /// A misfit of the member at `place`.
+    pub(crate) fn at(place: &Name<'_>, message: String) -> Self {
+        Self { message, place: steps(place), is_missing: false }
+    }
+
     /// The JSON pointer to the member.
     #[must_use]
     pub(crate) fn pointer(&self) -> String {
@@ -105,6 +111,9 @@ pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option
         },
         _ => None,
     };
+    if let Some(misfit) = schema.and_then(|schema| uids::own_id(entity, schema)) {
+        return Some(misfit);
+    }
     let owner = ty.filter(|_| declared.is_some()).unwrap_or("the entity");
     let attributes = declared.map(|declared| &declared.attributes);
     let of_attributes = entity.get("attrs").and_then(|attrs| members(attrs, attributes, owner, &Name::Root("attrs")));
@@ -112,8 +121,9 @@ pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option
         let (tags, ty) = (entity.get("tags")?.as_object()?, declared.and_then(|declared| declared.tags.as_ref()));
         tags.iter().find_map(|(key, found)| value(found, ty, &Name::Member(&Name::Root("tags"), key)))
     };
-    let unfit = || shape::against(entity, declared?, schema?);
-    of_attributes.or_else(unfit).or_else(of_tags).or_else(|| shape::missing(entity))
+    let unlisted = || declared.zip(schema).and_then(|(declared, schema)| uids::values(entity, declared, schema));
+    let unfit = || shape::against(entity, declared?, schema?).or_else(|| uids::parents(entity, schema?));
+    of_attributes.or_else(unlisted).or_else(unfit).or_else(of_tags).or_else(|| shape::missing(entity))
 }
 
 /// Why a context is refused, if it can be said.
@@ -249,7 +259,7 @@ fn unparsed(extension: &str, text: &str) -> Option<String> {
 const TOO_LARGE: f64 = 9_223_372_036_854_775_807.0;
 
 fn misfit(place: &Name<'_>, problem: &str) -> Misfit {
-    Misfit { message: format!("`{place}`: {problem}"), place: steps(place), is_missing: false }
+    Misfit::at(place, format!("`{place}`: {problem}"))
 }
 
 fn steps(place: &Name<'_>) -> Vec<Step> {

@@ -1,6 +1,6 @@
 //! From texts of policies to policies with stable ids, one tree at a time.
 //!
-//! Cedar's trees take hundreds of times the bytes of their text. So each policy is parsed by itself, handed to all who
+//! Cedar's trees take hundreds of times the bytes of their text. So each policy is parsed on its own, handed to all who
 //! need its tree (see [`Work`]), and dropped. What stays is its text and where it stands in it; `trees` makes trees
 //! of it again for the reference.
 
@@ -63,12 +63,14 @@ pub(crate) struct Site {
     pub forbids: bool,
     /// What it is.
     pub kind: Kind,
+    /// The line of its file, where the text is not as it is written there.
+    pub line: Option<usize>,
 }
 
 /// What stands at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A policy that decides by itself.
+    /// A policy that decides on its own.
     Static,
     /// A template, which decides through its links alone.
     Template,
@@ -100,6 +102,21 @@ impl Site {
         self.source.get(self.span.clone()).unwrap_or(&self.source)
     }
 
+    /// The finding at the byte `at` of the text that the policy stands in.
+    #[must_use]
+    pub(crate) fn point(&self, found: Diagnostic, at: usize) -> Diagnostic {
+        match self.line {
+            Some(_) => self.on_line(found),
+            None => found.at(&self.source, at),
+        }
+    }
+
+    /// The finding on the line of the policy, where the text is not as it is written in its file.
+    #[must_use]
+    pub(crate) fn on_line(&self, found: Diagnostic) -> Diagnostic {
+        on_line(found, self.line)
+    }
+
     /// Whether the text is so long that its tree may be deep.
     pub(crate) fn is_deep(&self) -> bool {
         self.span.len() > DEEP_BYTES
@@ -110,7 +127,7 @@ impl Policies {
     /// Parses, names and links all policies of `bundle`, and does the `work` on each.
     ///
     /// # Errors
-    /// Every problem found, up to a bound. What of the work found problems tells them itself.
+    /// Every problem found, up to a bound. Problems that the work finds are reported by the work.
     pub(crate) fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
         check_size(bundle, limits)?;
         let mut builder = Builder {
@@ -171,11 +188,11 @@ impl Policies {
             found.remove(link.template_id.as_str());
         }
         let mut found: Vec<_> = found.into_values().collect();
-        found.sort_by_key(|(id, site)| (&site.origin, site.span.start, *id));
+        found.sort_by_key(|(id, site)| (&site.origin, site.line, site.span.start, *id));
         let warn = |(id, site): &(&PolicyId, &Site)| {
             let message = format!("the template `{id}` has no link, so it decides nothing");
             let help = "link it in a file `*.links.yaml` beside the policies, or in `links` of a bundle";
-            let at = Diagnostic::error(&*site.origin, message).at(&site.source, site.span.start);
+            let at = site.point(Diagnostic::error(&*site.origin, message), site.span.start);
             at.warning().policy(&***id).help(help)
         };
         let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
@@ -199,7 +216,15 @@ impl Policies {
     }
 }
 
-/// What is said where nobody waits for the result any more.
+/// The finding on a line of a file whose text is not at hand; as it is, if no line is known.
+fn on_line(found: Diagnostic, line: Option<usize>) -> Diagnostic {
+    match line {
+        Some(_) => Diagnostic { line, column: None, excerpt: None, ..found },
+        None => found,
+    }
+}
+
+/// The error where no caller waits for the result any more.
 pub(crate) fn abandoned() -> Diagnostic {
     let message = "abandoned: its client disconnected, or the sidecar is stopping";
     Diagnostic::error("bundle", message).help("send it again, and wait for the answer").passing()
@@ -269,7 +294,7 @@ impl Builder<'_, '_> {
             Err(problem) => return self.problems.push(problem),
         };
         let (origin, source): (Arc<str>, Arc<str>) = (text.origin.as_str().into(), given.into());
-        let exactly = matches!(text.naming, PolicyNaming::Exactly(_));
+        let exactly = text.naming.exactly().is_some();
         let before = self.problems.len();
         let mut n = 0;
         for group in groups(&statements) {
@@ -286,7 +311,7 @@ impl Builder<'_, '_> {
                 n += 1;
             }
         }
-        if let PolicyNaming::Exactly(id) = &text.naming
+        if let Some(id) = text.naming.exactly()
             && statements.len() != 1
             && self.problems.len() == before
         {
@@ -297,13 +322,13 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Adds a policy in the JSON form. Whoever read it has named it.
+    /// Adds a policy in the JSON form. Its reader has named it.
     fn add_json(&mut self, text: &PolicyText) {
-        if !matches!(text.naming, PolicyNaming::Exactly(_)) {
+        let Some(id) = text.naming.exactly() else {
             let message = "a policy in the JSON form must have a name of its own";
             let help = "send it as a member of `policies`, or put it into a file named `*.cedar.json`";
             return self.problems.push(Diagnostic::error(&text.origin, message).help(help));
-        }
+        };
         let given = without_byte_order_mark(&text.text);
         let read = guard::check_json(&text.origin, given, self.limits)
             .and_then(|tokens| Ok((tokens, json::read(&text.origin, given, self.limits)?)));
@@ -312,7 +337,8 @@ impl Builder<'_, '_> {
                 let (origin, source) = (text.origin.as_str().into(), given.into());
                 self.add_statement(&text.naming, 0, Parsed { template, start: 0 }, tokens, &origin, &source);
             }
-            Err(problem) => self.problems.push(problem),
+            Err(problem) if text.naming.line().is_none() => self.problems.push(problem),
+            Err(problem) => self.problems.push(on_line(problem, text.naming.line()).policy(id)),
         }
     }
 
@@ -336,32 +362,25 @@ impl Builder<'_, '_> {
         let forbids = template.effect() == Effect::Forbid;
         let size = u32::try_from(tokens).unwrap_or(u32::MAX);
         let (from, whole) = (origin.clone(), source.clone());
-        let site = Site { origin: from, source: whole, span: span.clone(), tokens: size, forbids, kind };
+        let site =
+            Site { origin: from, source: whole, span: span.clone(), tokens: size, forbids, kind, line: naming.line() };
         let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
         // what is wrong elsewhere hides nothing that is wrong here
         if let Some(validating) = &mut self.work.validating {
             validating.policy(&template, &site, self.work.stop);
         }
         if let Some(first) = self.sites.get(&id) {
-            let place = Diagnostic::error(&*first.origin, "").at(&first.source, first.span.start);
-            self.problems.push(
-                Diagnostic::error(
-                    &**origin,
-                    format!(
-                        "a second policy has the id `{id}`; the first is at {}:{}",
-                        place.origin,
-                        place.line.unwrap_or(1)
-                    ),
-                )
-                .at(source, span.start)
-                .policy(&*id)
-                .help("ids must be unique over all files"),
-            );
+            let place = first.point(Diagnostic::error(&*first.origin, ""), first.span.start);
+            let line = place.line.unwrap_or(1);
+            let message = format!("a second policy has the id `{id}`; the first is at {}:{line}", place.origin);
+            let second = site.point(Diagnostic::error(&**origin, message), span.start);
+            self.problems.push(second.policy(&*id).help("ids must be unique over all files"));
             return;
         }
         if self.sites.len() >= self.limits.max_policies {
             let message = format!("more than {} policies and templates", self.limits.max_policies);
-            return self.problems.push(Diagnostic::error(&**origin, message).at(source, span.start).help(RAISE_COUNT));
+            let found = site.point(Diagnostic::error(&**origin, message), span.start);
+            return self.problems.push(found.help(RAISE_COUNT));
         }
         if let Some(naming) = &mut self.work.naming {
             naming.policy(&template, &site, &id);
@@ -392,7 +411,7 @@ impl Builder<'_, '_> {
     ) -> Option<PolicyId> {
         let annotated = AnyId::from_str("id").ok().and_then(|key| template.annotation(&key)).map(AsRef::<str>::as_ref);
         Some(match naming {
-            PolicyNaming::Exactly(id) => id.as_str().into(),
+            PolicyNaming::Exactly(id) | PolicyNaming::Part { id, .. } => id.as_str().into(),
             PolicyNaming::Stem(stem) => match annotated {
                 Some("") => {
                     self.problems.push(

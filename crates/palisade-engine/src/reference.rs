@@ -165,7 +165,8 @@ pub(crate) fn request<'c>(
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
     let declared = schema.and_then(|schema| schema.context(&request.action));
     let invalid = |message| RequestError::new("invalid_context", "/context", message);
-    strict::members(&context, declared, &Name::Root("context")).map_err(invalid)?;
+    let unfit = |misfit: Misfit| RequestError::new("invalid_context", misfit.pointer(), misfit.message);
+    strict::members(&context, declared, &Name::Root("context")).map_err(unfit)?;
     let read = || {
         let read = Context::from_json_value(context.to_json(), schema.map(|s| (&s.cedar, &action)));
         read.map_err(|error| diagnose::message(&error))
@@ -175,7 +176,6 @@ pub(crate) fn request<'c>(
         Request::new(principal, action, resource, context, schema.map(|s| &s.cedar))
     };
     let misfit = || misfit::context(&context, declared, &request.action);
-    let unfit = |misfit: Misfit| RequestError::new("invalid_context", misfit.pointer(), misfit.message);
     misfit::before_cedar(misfit(), || !read().is_ok_and(|context| whole(context).is_ok())).map_err(unfit)?;
     let told = |cedars| misfit().map_or_else(|| invalid(cedars), unfit);
     let cedar_context = read().map_err(told)?;

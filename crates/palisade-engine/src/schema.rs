@@ -1,6 +1,7 @@
 //! The schema: Cedar's own for validation, and a compact view of it for what the sidecar asks on the way.
 
 mod faults;
+mod references;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

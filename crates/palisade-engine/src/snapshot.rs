@@ -121,7 +121,7 @@ impl Snapshot {
         Self::build_observed(bundle, settings, revision, &Observers::default())
     }
 
-    /// The same, with others told.
+    /// The same, and reports progress to `observers`.
     ///
     /// # Errors
     /// As for [`Snapshot::build`].
@@ -290,7 +290,7 @@ impl Snapshot {
         }
     }
 
-    /// The same where the compiled engine can say by itself, which takes microseconds and little stack. `None` where
+    /// The same where the compiled engine decides on its own, which takes microseconds and little stack. `None` where
     /// the reference is needed.
     ///
     /// # Errors

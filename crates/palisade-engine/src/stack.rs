@@ -39,7 +39,7 @@ fn builder() -> thread::Builder {
     thread::Builder::new().name("palisade-build".to_owned()).stack_size(BUILD_STACK_BYTES)
 }
 
-/// Says what was asked for: under a limit of address space the system's own words tell nothing of it.
+/// Adds what was asked for: under a limit of address space the system's own message does not name it.
 fn named(error: &io::Error) -> io::Error {
     let mebibytes = BUILD_STACK_BYTES >> 20;
     let message =
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_cannot_be_had_is_told_with_what_it_needs() {
+    fn a_thread_that_cannot_be_started_is_reported_with_what_it_needs() {
         let error = named(&io::Error::from_raw_os_error(11));
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert!(error.to_string().contains("512 MiB of address space"), "{error}");

@@ -1,4 +1,4 @@
-//! What it costs to validate a policy, told from its tree and the schema before anything is validated.
+//! What it costs to validate a policy, computed from its tree and the schema before anything is validated.
 //!
 //! A step is what Cedar's type checker takes for a small expression, some 0.25 µs. For each pair of a principal and a
 //! resource type of each action it looks at the scope, and where that may hold at the conditions. There the

@@ -1,13 +1,13 @@
 //! What Cedar's JSON reader would read, dropping a part of it without a word.
 //!
 //! It ignores members that it does not know: of an entity, of a uid, of `__entity` and of `__extn`. So `{"__entity": …,
-//! "type": …, "id": …}` is one entity to Cedar and may be another to whoever looked at it before, and a `parent` that
-//! should be `parents` is lost. Everything that is about to be read by Cedar goes through here first. (The compiled
+//! "type": …, "id": …}` is one entity to Cedar and may be another to a program that read it first, and a `parent`
+//! that should be `parents` is lost. Everything that Cedar is about to read goes through here first. (The compiled
 //! reader takes the plain forms alone, to which none of this applies.)
 
 use crate::conform::Name;
 use crate::decode::uid_parts;
-use crate::misfit;
+use crate::misfit::{self, Misfit};
 use crate::model::{Value, hint};
 use crate::schema::{Members, SchemaModel, Type};
 
@@ -22,15 +22,16 @@ const CALL: &[&str] = &["fn", "arg", "args"];
 ///
 /// # Errors
 /// Which member, where, in words.
-pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), String> {
+pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<(), Misfit> {
     let Value::Object(members) = value else {
         // Cedar would take the members of a list in an order that it writes nowhere
-        return Err(misfit::entity(value, schema).map(|found| found.message).unwrap_or_default());
+        return Err(misfit::entity(value, schema).unwrap_or_else(|| "this is no entity".to_owned().into()));
     };
     for (key, _) in members {
         if !ENTITY.contains(&&**key) {
             let hint = hint(key, ENTITY.iter().copied());
-            return Err(format!("unknown member `{key}`: an entity has `uid`, `attrs`, `parents` and `tags`{hint}"));
+            let message = format!("unknown member `{key}`: an entity has `uid`, `attrs`, `parents` and `tags`{hint}");
+            return Err(Misfit::at(&Name::Root(key), message));
         }
     }
     if let Some(found) = value.get("uid") {
@@ -55,7 +56,7 @@ pub(crate) fn entity(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<
 ///
 /// # Errors
 /// Which member, where, in words.
-pub(crate) fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), String> {
+pub(crate) fn members(value: &Value<'_>, declared: Option<&Members>, place: &Name<'_>) -> Result<(), Misfit> {
     for (key, found) in value.as_object().unwrap_or_default() {
         let ty = declared.and_then(|declared| declared.get(&**key)).map(|member| &member.ty);
         self::value(found, ty, &Name::Member(place, key))?;
@@ -65,7 +66,7 @@ pub(crate) fn members(value: &Value<'_>, declared: Option<&Members>, place: &Nam
 
 /// Recurses with the nesting of the JSON, which is bounded. The place is written only where something is wrong: keys may
 /// be as long as the request, and elements as many.
-fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), String> {
+fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), Misfit> {
     match value {
         Value::Array(elements) => {
             let element = match ty {
@@ -89,9 +90,10 @@ fn value(value: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Result<(), S
     }
 }
 
-fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
+fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), Misfit> {
     if let Value::Array(_) = value {
-        return Err(format!("`{place}`: expected an object of `type` and `id`, not {}", value.kind()));
+        let message = format!("`{place}`: expected an object of `type` and `id`, not {}", value.kind());
+        return Err(Misfit::at(place, message));
     }
     let inner = match value.get("__entity") {
         Some(inner) => {
@@ -103,7 +105,7 @@ fn uid(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
     only(inner, UID, place)
 }
 
-fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
+fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), Misfit> {
     let inner = match value.get("__extn") {
         Some(inner) => {
             only(value, &["__extn"], place)?;
@@ -120,13 +122,15 @@ fn call(value: &Value<'_>, place: &Name<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn only(value: &Value<'_>, known: &[&str], place: &Name<'_>) -> Result<(), String> {
+fn only(value: &Value<'_>, known: &[&str], place: &Name<'_>) -> Result<(), Misfit> {
     match value.as_object().unwrap_or_default().iter().find(|(key, _)| !known.contains(&&**key)) {
         None => Ok(()),
         Some((key, _)) => {
             let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
             let hint = hint(key, known.iter().copied());
-            Err(format!("`{place}`: unknown member `{key}`: expected {} and nothing else{hint}", names.join(", ")))
+            let message =
+                format!("`{place}`: unknown member `{key}`: expected {} and nothing else{hint}", names.join(", "));
+            Err(Misfit::at(&Name::Member(place, key), message))
         }
     }
 }
@@ -137,7 +141,7 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, words: &[&str]) {
-        let error = entity(&Value::parse(text.as_bytes()).unwrap(), None).unwrap_err();
+        let error = entity(&Value::parse(text.as_bytes()).unwrap(), None).unwrap_err().message;
         for word in words {
             assert!(error.contains(word), "{text}: {error}");
         }

@@ -29,7 +29,7 @@ pub const NO_SCHEMA: &str = "there is no schema to validate against";
 /// What to do about it where the bundle was sent.
 const SEND_SCHEMA: &str = "send the text of one as `schema`, in Cedar's form or as JSON";
 
-/// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that nobody waits any more.
+/// Checks `bundle` whatever the operator's `validation` setting says, until `stop` says that no caller waits any more.
 /// How decisions are made counts for the warnings.
 ///
 /// Recurses with the nesting of the texts: call it through [`super::on_big_stack`].

@@ -60,8 +60,8 @@ pub(crate) struct Validating<'s> {
     pending_tokens: usize,
 }
 
-/// How many words and signs of policies are counted before the first of them is validated. What is too much is refused at
-/// once where it is short, as it is where somebody means harm.
+/// How many words and signs of policies are counted before the first of them is validated. A short text that costs too
+/// much, as an attacker may send, is refused at once.
 const COUNTED_AHEAD: usize = 50_000;
 
 impl Findings {
@@ -163,7 +163,8 @@ impl<'s> Validating<'s> {
         if found.is_empty() && !all_false && literals.next().is_none() {
             if unsaid && site.is_deep() {
                 let message = format!("`{}` is too deep to be validated", template.id());
-                self.errors.push(Diagnostic::error(&*site.origin, message).policy(template.id().to_string()));
+                let found = site.on_line(Diagnostic::error(&*site.origin, message));
+                self.errors.push(found.policy(template.id().to_string()));
             }
             for warning in confusable_string_checks(std::iter::once(&**template)) {
                 self.warn(template, site, &warning);
@@ -194,7 +195,7 @@ impl<'s> Validating<'s> {
     }
 
     /// Validates what a link fills the slots of its template with. Of the template nothing but its scope is looked at.
-    /// What is found is told where the link was `written`.
+    /// What is found is reported where the link was `written`.
     pub(crate) fn link(
         &mut self,
         scope: &Template,
@@ -226,7 +227,7 @@ impl<'s> Validating<'s> {
             None => found,
         };
         let mut sound = true;
-        // Cedar's outer types tell of which policy a finding is
+        // Cedar's outer types say which policy a finding is of
         for error in result.validation_errors() {
             let outer = cedar_policy::ValidationError::from(error.clone());
             if AsRef::<PolicyID>::as_ref(outer.policy_id()) == &id {
@@ -270,7 +271,7 @@ impl<'s> Validating<'s> {
         (Diagnostic::about("validation", errors), Diagnostic::about("validation", warnings))
     }
 
-    /// Whether the bound allows what this costs. Once it does not, costs are only counted, so that the sum can be told.
+    /// Whether the bound allows what this costs. Once it does not, costs are only counted, to report the sum.
     fn may(&mut self, cost: Cost, id: &PolicyID, site: &Site) -> bool {
         self.spent = self.spent.saturating_add(cost.steps);
         if self.largest.as_ref().is_none_or(|largest| largest.cost.steps < cost.steps) {

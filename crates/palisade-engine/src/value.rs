@@ -182,7 +182,7 @@ impl<'a> Set<'a> {
     /// Whether every element is an entity.
     #[inline]
     pub(crate) fn all_entities(self) -> bool {
-        // sorted by kind first: the ends tell
+        // sorted by kind first: the first and the last element are enough
         match self.len() {
             0 => true,
             n => matches!((self.get(0), self.get(n - 1)), (Val::Entity(_), Val::Entity(_))),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// One address as everybody writes it: without a scheme, and with one name for this machine.
+/// One address in its common form: without a scheme, and with one name for this machine.
 pub(super) fn normal(address: &str) -> String {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest).trim_end_matches('/').to_ascii_lowercase();
     match rest.rsplit_once(':') {

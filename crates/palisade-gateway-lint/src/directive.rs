@@ -18,7 +18,7 @@ pub(super) struct Broken {
     pub(super) message: String,
 }
 
-/// How many blocks may lie in one another; nobody writes so many.
+/// How deep blocks may nest; no real configuration nests so deep.
 pub(super) const DEEPEST: usize = 64;
 
 // === impl Directive ===

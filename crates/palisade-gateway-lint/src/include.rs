@@ -6,7 +6,7 @@ use crate::report::{At, Report};
 /// How many directives includes may come to.
 const MOST: usize = 50_000;
 
-/// What becomes of a directive.
+/// What happens to a directive.
 pub(super) enum Part {
     /// It stays.
     Kept,
@@ -22,7 +22,7 @@ pub(super) struct Syntax {
     pub(super) gateway: &'static str,
     /// Reads one file.
     pub(super) parse: fn(usize, &str) -> Result<Vec<Directive>, Broken>,
-    /// What becomes of a directive, which may be reported.
+    /// What happens to a directive, which may be reported.
     pub(super) part: fn(&Directive, &mut Report<'_>) -> Part,
 }
 

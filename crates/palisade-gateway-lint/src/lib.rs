@@ -74,7 +74,7 @@ pub enum Gateway {
 /// A file: where it is from, and its text.
 pub type Source = (String, String);
 
-/// Finds the files that an `include` names, as name and text, or says why it cannot. Whoever calls reads them: nothing
+/// Finds the files that an `include` names, as name and text, or says why it cannot. The caller reads them: nothing
 /// here touches files. A pattern that matches nothing is no failure.
 pub type Files<'a> = &'a dyn Fn(&str) -> Result<Vec<Source>, String>;
 
@@ -114,7 +114,7 @@ pub fn lint(gateway: Gateway, sources: &[Source], files: Files<'_>) -> Vec<Diagn
     findings
 }
 
-/// Whether some service takes a header for one by which the sidecar tells who asks.
+/// Whether some service takes a header for one in which the sidecar names the caller.
 fn is_identity(header: &str) -> bool {
     IDENTITY.iter().any(|name| same_name(header, &name.to_ascii_lowercase()))
 }
@@ -124,12 +124,12 @@ fn is_listed(list: &str, name: &str) -> bool {
     !name.is_empty() && list.split_ascii_whitespace().any(|known| known == name)
 }
 
-/// Whether a network is so large that anybody may be in it.
+/// Whether a network is so large that any client may be in it.
 fn is_everybody(network: &str) -> bool {
     network.rsplit_once('/').and_then(|(_, bits)| bits.parse::<u8>().ok()).is_some_and(|bits| bits < 8)
 }
 
-/// What is wrong with the address at which a gateway asks the sidecar, if it can be told.
+/// What is wrong with the address at which a gateway asks the sidecar, if the address shows it.
 fn wrong_address(url: &str, path: &str, listener: &str) -> Option<String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (host, asked) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));

@@ -13,7 +13,7 @@ const MOST: usize = 1000;
 /// How many bytes all files together may have.
 const MOST_IN_ALL: usize = 8 * MOST_BYTES;
 
-/// How many findings are told: more of them are read by nobody.
+/// How many findings are reported: no one reads more of them.
 const MOST_FINDINGS: usize = 1000;
 
 /// Where a directive begins.
@@ -30,9 +30,9 @@ pub(super) struct Report<'a> {
     sources: Vec<(String, String)>,
     files: Files<'a>,
     findings: Vec<(Option<At>, Diagnostic)>,
-    /// What was told: one file may be included more than once, and one location be the check of many.
+    /// What was reported: a file may be included more than once, and a location may be the check of many.
     told: HashSet<(Option<At>, String)>,
-    /// How many findings are not told.
+    /// How many findings are not reported.
     more: usize,
     bytes: usize,
     /// Whether all that the gateway reads was seen; nothing is certain to be missing otherwise.
@@ -70,7 +70,7 @@ impl<'a> Report<'a> {
         (self.files)(pattern).is_ok()
     }
 
-    /// Takes the files that are included at `at` by those `around`. What cannot be read is told.
+    /// Takes the files that are included at `at` by those `around`. What cannot be read is reported.
     pub(super) fn include(&mut self, at: At, pattern: &str, around: &[usize]) -> Vec<usize> {
         let files = match (self.files)(pattern) {
             Ok(files) => files,
@@ -128,7 +128,7 @@ impl<'a> Report<'a> {
         self.tell(Some(at), finding);
     }
 
-    /// Tells what was not understood.
+    /// Reports what was not understood.
     pub(super) fn not_checked(&mut self, at: At, message: &str, help: &str) {
         self.complete = false;
         self.warn(NOT_CHECKED, at, message, help);

@@ -1,4 +1,4 @@
-//! The body of a request as JSON, if everybody would read the same.
+//! The body of a request as JSON, if every reader reads it alike.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,12 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
     Value::parse(bytes).map_err(|_| Refusal::bad_request("bad_body", "the body is not JSON, or has a key twice"))
 }
 
-/// The body of a route that does not read it, as far as it is there: what it names may be taken for what the query says.
+/// Whether a service may find fields in a body. Only then it matters which.
+pub(super) fn may_be_there(facts: &RequestFacts<'_>) -> bool {
+    matches!(facts.body, Body::Whole(bytes) if !bytes.is_empty()) || facts.hides_a_body()
+}
+
+/// The body of a route that does not read it, where there [may be one](may_be_there), as far as it can be read: what it names may be taken for what the query says.
 /// It is an object of the `names` that any reader finds, whichever it takes the body for; only JSON shows values. Where the
 /// body cannot be read, it may name all of them that are `queries`, and the others if they stand somewhere in its text.
 ///
@@ -58,19 +63,12 @@ pub(super) fn seen<'x>(
     asked: &Asked,
     names: &BTreeSet<&str>,
     queries: &BTreeSet<&str>,
-) -> Result<Option<Value<'x>>, Refusal> {
-    let bytes = match facts.body {
-        Body::Whole(bytes) => bytes,
-        _ if facts.hides_a_body() => {
-            let message = "the route reads the query, some services let the body say the same, and the gateway does not \
-                           pass all of it on; say `ignores: [body_parameters]` under `service` if the service does not";
-            return Err(Refusal::forbidden("body_not_forwarded", message));
-        }
-        _ => return Ok(None),
+) -> Result<Value<'x>, Refusal> {
+    let Body::Whole(bytes) = facts.body else {
+        let message = "the route reads the query, some services let the body say the same, and the gateway does not \
+                       pass all of it on; say `ignores: [body_parameters]` under `service` if the service does not";
+        return Err(Refusal::forbidden("body_not_forwarded", message));
     };
-    if bytes.is_empty() {
-        return Ok(None);
-    }
     let media = Media::of(facts);
     let mut members = Vec::new();
     let mut found: BTreeSet<&str> = BTreeSet::new();
@@ -117,7 +115,7 @@ pub(super) fn seen<'x>(
         found.extend(names.iter().filter(|name| queries.contains(*name) || stands(name)));
     }
     members.extend(found.into_iter().map(|name| (name.to_owned().into(), Value::Null)));
-    Ok(Some(Value::Object(members)))
+    Ok(Value::Object(members))
 }
 
 /// How many names are looked for in the text of a body that cannot be read. Of more, all may stand there.

@@ -23,7 +23,7 @@ const MAX_HOSTS: usize = 1_000;
 /// Routes of all hosts together: one that is for two of them counts twice.
 const MAX_PLACES: usize = 200_000;
 
-/// Routes for one method and path, which `when` tells apart.
+/// Routes for one method and path, which `when` distinguishes.
 pub(super) const MAX_SAME: usize = 256;
 
 /// Conditions of one `when`.
@@ -38,7 +38,7 @@ pub(super) const MAX_METHODS: usize = 64;
 /// Nodes of the trees in which paths are looked up, of all hosts together.
 pub(super) const MAX_NODES: usize = 1_000_000;
 
-/// Errors that are told, and warnings: nobody reads more, and the others are counted.
+/// Errors that are reported, and warnings: no one reads more, and the others are counted.
 pub(super) const MAX_PROBLEMS: usize = 100;
 
 /// Findings, up to a bound; the others are counted.

@@ -1,4 +1,4 @@
-//! From what was written to what is matched: every reference checked, every problem told at once.
+//! From what was written to what is matched: every reference checked, all problems reported at once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub fn compile_bundle(bundle: &Bundle, limits: &Limits) -> Result<(RouteTable, V
     compile(&bundle.routes, facts.as_ref())
 }
 
-/// The problems of a bundle with those of its routes. Both read the schema: what is wrong with it is told once.
+/// The problems of a bundle with those of its routes. Both read the schema: a problem in it is reported once.
 #[must_use]
 pub fn together(mut problems: Vec<Diagnostic>, of_routes: Option<Vec<Diagnostic>>) -> Vec<Diagnostic> {
     let more: Vec<Diagnostic> = of_routes.into_iter().flatten().filter(|problem| !problems.contains(problem)).collect();
@@ -254,7 +254,7 @@ impl Compiler<'_> {
             let place = entry.file.place.at(&["defaults", "also", &at.to_string()]);
             rules.push(self.rule(rule, entry, &place, &types, record));
         }
-        // what is wrong with them is wrong for every route, and told once
+        // a problem in them is a problem of every route, and is reported once
         let again = self.findings.errors.split_off(before);
         self.findings.errors.extend(again.into_iter().filter(|error| self.told.insert(error.to_string())));
         let rules: Option<Vec<Rule>> = rules.into_iter().collect();

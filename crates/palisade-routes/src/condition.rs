@@ -34,7 +34,7 @@ pub enum Test {
     NotEmpty,
     /// The value is one of these.
     Is(BTreeSet<String>),
-    /// It is named, and its value is none of these.
+    /// It is named, and its value is not one of these.
     IsNot(BTreeSet<String>),
     /// It is named, and its value is another than the id that the resource's attribute refers to.
     Differs(String),

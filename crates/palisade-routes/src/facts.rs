@@ -1,6 +1,6 @@
 //! What is known of a request: what the gateway passed on, and who was found to be asking.
 //!
-//! Whoever speaks a gateway's dialect fills these in; nothing here reads a socket or verifies anything.
+//! The code for each gateway's dialect fills these in; nothing here reads a socket or verifies anything.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

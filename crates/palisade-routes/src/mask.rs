@@ -21,7 +21,7 @@ pub(super) struct Mask {
     pub(super) of: String,
 }
 
-/// A segment of a mask. Texts are folded: some services do not tell cases apart.
+/// A segment of a mask. Texts are folded: some services do not distinguish cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MaskPart {
     /// This text.

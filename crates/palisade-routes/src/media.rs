@@ -11,7 +11,7 @@ const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
 /// Families of them.
 const CHARSET_FAMILIES: [&str; 2] = ["iso-8859-", "windows-125"];
 
-/// Families of types that are no text to anybody.
+/// Families of types that no service reads as text.
 const BINARY_FAMILIES: [&str; 4] = ["image/", "audio/", "video/", "font/"];
 
 /// Words in other such types.
@@ -90,7 +90,7 @@ impl Media {
             Json::No
         };
         Self {
-            // what is no type is none; `application/x-url-encoded` is an old name
+            // text that is not a type counts as no type; `application/x-url-encoded` is an old name
             form: (!media.contains('/') && Self::typeless(method).form)
                 || text.contains("urlencoded")
                 || text.contains("url-encoded"),

@@ -187,7 +187,7 @@ fn may_name_one(text: &[u8]) -> bool {
         || text.windows(6).any(|six| six.eq_ignore_ascii_case(b"method"))
 }
 
-/// Refuses a form or a JSON object that asks for another method, and a form that nobody can look into.
+/// Refuses a form or a JSON object that asks for another method, and a form that cannot be read here.
 fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::bad_request("method_override", message));
     let media = Media::of(facts);
@@ -219,7 +219,7 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
         || match media.json {
             Json::No => false,
             Json::Like => like_json_asks(bytes, &asks_by_name).unwrap_or_else(|()| quotes_one(bytes, &is_method)),
-            // whoever reads it all the same may find anything
+            // a service that reads it all the same may find anything
             Json::Yes => json_asks(bytes, &asks_by_name).unwrap_or(!read_later),
         };
     if asks {
@@ -250,7 +250,7 @@ fn asks_by_name(name: &str, _: &Value<'_>) -> bool {
     is_method(name)
 }
 
-/// Whether a JSON object has a member that asks for another method. Fails if it is not JSON to everybody.
+/// Whether a JSON object has a member that asks for another method. Fails if some reader would not take it for JSON.
 fn json_asks(bytes: &[u8], asks: &dyn Fn(&str, &Value<'_>) -> bool) -> Result<bool, ()> {
     // UTF-16 and UTF-32 have NULs between the letters of ASCII
     let spread = || bytes.iter().copied().filter(|byte| *byte != 0).collect::<Vec<u8>>();

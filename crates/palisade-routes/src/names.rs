@@ -1,4 +1,4 @@
-//! When two names are one to somebody who reads the request.
+//! When two names are one to a reader of the request.
 //!
 //! Servers fold names before a service sees them, each in its own way. What one of them takes for the same, we take for
 //! the same: two such names in one request are two readings of it.
@@ -106,7 +106,7 @@ impl Stems for One<'_> {
 ///
 /// The field is read once, whatever is in it: it may be a megabyte of dots.
 pub(super) fn read_stems(field: &str, stems: &mut impl Stems) {
-    // blanks at the end of what is compared are none
+    // blanks at the end of what is compared do not count
     let mut blanks = String::new();
     let mut folded = String::new();
     // Spring's mark of a value where there is no other

@@ -1,7 +1,7 @@
 //! The heads of the parts of a form, as any known reader might find them.
 //!
 //! Readers differ in where a head begins and ends, in which header names a part, and in how a name is written. So no
-//! part is read here: a head is the widest stretch that anybody takes for one, and every word in it may be the name.
+//! part is read here: a head is the widest stretch that any reader takes for one, and every word in it may be the name.
 
 use std::cell::RefCell;
 
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_parts_are_told_from_the_words_around() {
+    fn the_names_of_parts_are_distinguished_from_the_words_around() {
         let names = ["name", "filename", "id", "content_type"];
         for (head, expected) in [
             ("Content-Disposition: form-data; name=\"x\"", &[][..]),

@@ -3,7 +3,7 @@
 //! Between the sidecar and the service stand programs that decode twice, merge slashes, cut at `;` or
 //! resolve `..`. So nothing is normalised here. A target that two readers could read differently is
 //! either refused for good ([`PathFault`]) or carries the [`PathClass`] that a route must have allowed.
-//! What is accepted means the same to everybody who decodes a segment once. Never calls a URL parser.
+//! What is accepted means the same to every reader that decodes a segment once. Never calls a URL parser.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -109,7 +109,7 @@ pub struct Segment<'a> {
     pub text: Cow<'a, str>,
 }
 
-/// A target that everybody reads alike, as far as its classes are allowed.
+/// A target that every reader reads alike, as far as its classes are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The segments of the path, without the empty one that a trailing slash makes.
@@ -356,7 +356,7 @@ fn percent_decode<'a>(raw: &'a str, classes: &mut Classes) -> Result<Cow<'a, str
     }
 }
 
-/// Whether somebody who splits once more, or decodes once more, would see a `.` or `..`.
+/// Whether a reader that splits once more, or decodes once more, would see a `.` or `..`.
 fn hides_dots(text: &str) -> bool {
     // most texts have neither a dot nor what could become one
     if !text.contains(['.', '%']) {

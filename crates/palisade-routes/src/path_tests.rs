@@ -1,4 +1,4 @@
-//! The 37 nasty targets, each class by itself, and properties that hold for every target.
+//! The 37 nasty targets, each class on its own, and properties that hold for every target.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn verdict(target: &[u8]) -> String {
     }
 }
 
-/// Targets that gateways and services were seen to read differently, and what becomes of each.
+/// Targets that gateways and services were seen to read differently, and the class of each.
 const NASTY: &[(&str, &str, &str)] = &[
     ("/a%2fb", "encoded_slash", "nginx with a URI in proxy_pass passes /a/b on"),
     ("/a%2Fb", "encoded_slash", "the case of the digits changes nothing"),
@@ -67,7 +67,7 @@ fn the_nasty_targets() {
 }
 
 #[test]
-fn each_class_by_itself() {
+fn each_class_on_its_own() {
     for (target, expected) in [
         ("/", "accepted []/"),
         ("/a/b", r#"accepted ["a", "b"]"#),
@@ -131,7 +131,7 @@ fn every_class_has_its_own_bit_and_name() {
 }
 
 #[test]
-fn a_rest_tells_encoded_slashes_from_real_ones() {
+fn a_rest_distinguishes_encoded_slashes_from_real_ones() {
     let rest = |target: &str| Target::parse(target.as_bytes()).unwrap().rest(1).into_owned();
     assert_eq!(rest("/f/a/b"), "a/b");
     assert_eq!(rest("/f/a%2Fb"), "a%2Fb");

@@ -39,7 +39,7 @@ pub enum Part {
 /// What a capture takes. In the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
-    /// A whole number from 0 to the largest that every reader tells from its neighbours, without leading zeros.
+    /// A whole number from 0 to the largest that every reader distinguishes from its neighbours, without leading zeros.
     Int,
     /// A UUID in lower case with its dashes.
     Uuid,
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_other_routers_are_told() {
+    fn words_of_other_routers_are_reported() {
         for (text, message) in [
             ("GET /a/:id", "a capture is written `{id}`"),
             ("ANY /a", "list the methods"),

@@ -1,4 +1,4 @@
-//! One value of a query, if everybody would read the same.
+//! One value of a query, if every reader reads it alike.
 
 use std::borrow::Cow;
 

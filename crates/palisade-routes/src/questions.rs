@@ -12,7 +12,7 @@ use palisade_engine::model::Diagnostic;
 /// The rule for files that were not compared.
 const NOT_CHECKED: &str = "not-checked";
 
-/// How many pairs of routes are compared: nobody waits longer for a question.
+/// How many pairs of routes are compared: more would take too long for a question.
 const MOST_PAIRS: usize = 50_000_000;
 
 /// Asks each file that does not say how its service's router takes the case of a path, or a suffix at its end, where a

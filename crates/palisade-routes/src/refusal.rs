@@ -32,7 +32,7 @@ impl Refusal {
         Self { status: StatusClass::BadRequest, code, message: message.into(), route: None }
     }
 
-    /// Nobody knows who asks.
+    /// The caller is not known.
     pub fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusClass::Unauthorized, code, message: message.into(), route: None }
     }

@@ -23,7 +23,7 @@ pub const MAX_EACH: usize = 256;
 /// What a request becomes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<'y> {
-    /// It passes, whoever asks.
+    /// It passes for any caller.
     Public,
     /// It passes if all of these are allowed; there is at least one.
     Checks(Vec<AccessRequest<'y>>),
@@ -42,7 +42,7 @@ pub struct Found<'x> {
 }
 
 impl RouteTable {
-    /// What a request becomes, asked by whoever `identity` says.
+    /// The outcome of a request from the caller that `identity` names.
     ///
     /// For callers that know the identity beforehand. Others look at [`Found::credential`] in between.
     ///
@@ -94,7 +94,7 @@ impl<'x> Found<'x> {
         self.route
     }
 
-    /// Whether nobody needs to be known.
+    /// Whether no caller needs to be known.
     #[must_use]
     pub fn is_public(&self) -> bool {
         matches!(self.route.map(|route| &route.effect), Some(Effect::Public))
@@ -112,10 +112,10 @@ impl<'x> Found<'x> {
         self.route.and_then(|route| route.credential.as_ref())
     }
 
-    /// The checks, asked by whoever `identity` says.
+    /// The checks, asked by the caller that `identity` names.
     ///
     /// # Errors
-    /// If nobody is known, if a value is missing or can be read in two ways, or if a rule denies.
+    /// If no caller is known, if a value is missing or can be read in two ways, or if a rule denies.
     pub fn resolve<'y>(
         &'y self,
         identity: Option<&'y Identity<'y>>,

@@ -1,4 +1,4 @@
-//! A compiled route: what it matches, and what becomes of the request.
+//! A compiled route: what it matches, and what happens to the request.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -72,7 +72,7 @@ pub struct Credential {
 /// What happens to a request.
 #[derive(Debug, Clone)]
 pub enum Effect {
-    /// It passes, whoever asks.
+    /// It passes for any caller.
     Public,
     /// It is refused, for this reason.
     Deny(String),

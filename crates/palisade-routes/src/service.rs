@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Service {
-    /// Whether the service's router tells `/Admin` from `/admin`. `ignored` if it does not, as Express does not by default: then literals of paths are compared without case.
+    /// Whether the service's router distinguishes `/Admin` from `/admin`. `ignored` if it does not, as Express does not by default: then literals of paths are compared without case.
     pub path_case: Option<PathCase>,
-    /// Whether the service's router tells `/users.json` from `/users`. `format` if it does not, as Rails does not by default: then a suffix at the end of a path is taken off before literals are compared, and no capture takes it. Without it, where a literal could be meant the request is refused.
+    /// Whether the service's router distinguishes `/users.json` from `/users`. `format` if it does not, as Rails does not by default: then a suffix at the end of a path is taken off before literals are compared, and no capture takes it. Without it, where a literal could be meant the request is refused.
     pub suffixes: Option<Suffixes>,
     /// What of a client's the service does not obey. A request that has it is refused otherwise.
     pub ignores: Vec<Ignored>,

@@ -51,7 +51,7 @@ pub struct Types {
     pub integer: bool,
     /// A truth value.
     pub boolean: bool,
-    /// Whether whole numbers count to the last of their digits, as `int64` says, beyond what every reader tells apart.
+    /// Whether whole numbers count to the last of their digits, as `int64` says, even where some readers round.
     pub wide: bool,
 }
 
@@ -184,7 +184,7 @@ impl Number {
         }
     }
 
-    /// Whether every reader tells it from its neighbours.
+    /// Whether every reader distinguishes it from its neighbours.
     fn is_exact(self) -> bool {
         let largest = i128::from(values::LARGEST);
         match self {

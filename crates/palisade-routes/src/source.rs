@@ -138,8 +138,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// What a segment is to the route: of a word as the route writes it, since a router that tells neither cases nor
-    /// suffixes apart takes other writings of it for the same.
+    /// What a segment is to the route. A word comes as the route writes it, since a router that distinguishes neither
+    /// cases nor suffixes takes other writings of it for the same.
     fn word<'x>(&'x self, text: &'x str) -> &'x str {
         if self.words.is_empty() {
             return text;
@@ -198,7 +198,7 @@ impl Source {
         matches!(self, Self::Body(_) | Self::Each(_))
     }
 
-    /// Whether the value is known before anybody knows who asks.
+    /// Whether the value is known before the caller is known.
     #[must_use]
     pub fn is_of_request(&self) -> bool {
         matches!(self, Self::Path(_) | Self::Query(_) | Self::Header(_) | Self::Body(_))

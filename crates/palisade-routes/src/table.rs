@@ -184,7 +184,7 @@ impl RouteTable {
         self.routes.get(self.mapped..).unwrap_or_default()
     }
 
-    /// The route of a request, before anybody knows who asks.
+    /// The route of a request, before the caller is known.
     ///
     /// # Errors
     /// If none is mapped, if the mapped one denies, or if the request can be read in two ways.
@@ -232,12 +232,14 @@ impl RouteTable {
         let body = if reads_body {
             let first = self.among(routes).next().map(|route| route.place.as_str()).unwrap_or_default();
             Some(body::read(&facts).map_err(|refusal| refusal.by(first))?)
-        } else {
+        } else if body::may_be_there(&facts) {
             // the service may put the path, the query and the body together
-            let shown = matches!(facts.body, Body::Whole(bytes) if !bytes.is_empty());
+            let shown = matches!(facts.body, Body::Whole(_));
             let of = |shown| self.among(routes).flat_map(move |route| route.asked_of_body(shown)).collect();
             let (names, queries): (BTreeSet<&str>, BTreeSet<&str>) = (of(shown), of(false));
-            if names.is_empty() { None } else { body::seen(&facts, &self.asked, &names, &queries)? }
+            if names.is_empty() { None } else { Some(body::seen(&facts, &self.asked, &names, &queries)?) }
+        } else {
+            None
         };
         self.choose(routes, facts, target, body)
     }
@@ -394,7 +396,7 @@ fn suffixes<'r>(mut routes: impl Iterator<Item = &'r Route> + Clone) -> Option<S
     routes.all(|route| route.service.suffixes == Some(Suffixes::Exact)).then_some(Suffixes::Exact)
 }
 
-/// One host has one router: it tells cases apart, or it does not, and so with suffixes.
+/// One host has one router: it distinguishes cases, or it does not, and so with suffixes.
 fn two_routers(route: &Route, key: &str) -> Diagnostic {
     let message = format!("another file has routes for the same host, with another `service.{key}`");
     Diagnostic::error(&route.origin, message).help("say the same in both, or give each its own `hosts`")

@@ -490,7 +490,7 @@ fn hosts_choose_routes() {
         body: Body::NotForwarded,
         peer: Peer::default(),
     };
-    // a wrong host is told from a wrong path
+    // a wrong host is distinguished from a wrong path
     for (host, path, told) in [
         ("other.test", "/own", "no route has this path on this host; it is mapped on *.b.test, a.test"),
         ("a.test", "/b", "no route has this path on this host; it is mapped on *.b.test"),

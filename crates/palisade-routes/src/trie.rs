@@ -4,7 +4,7 @@
 //! path through the tree that leads to routes is taken, whatever their methods. So a request for
 //! `/devices/move` never means the device `move`, also where only the other method is mapped, or only the path with
 //! or without a final slash. Nor does a capture take what is a literal but for a suffix, such as `move.json`, unless the
-//! service is known to tell the two apart.
+//! service is known to distinguish the two.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -232,7 +232,7 @@ impl Trie {
         let node = &self.nodes[node];
         let Some((first, others)) = segments.split_first() else { return ending(&node.ends, slash) };
         match self.step(node, &first.text) {
-            // many services do not tell `/move/` from `/move`: it is never the device `move`
+            // many services do not distinguish `/move/` from `/move`: it is never the device `move`
             Step::To(next) => match self.walk(next, others, slash) {
                 Walk::Nowhere => {}
                 end => return end,

@@ -2,7 +2,7 @@
 
 use palisade_engine::model::Value;
 
-/// The largest whole number that every reader of JSON tells from its neighbours, and that below zero the smallest.
+/// The largest whole number that every reader of JSON distinguishes from its neighbours; its negative is the smallest.
 ///
 /// JavaScript and whatever else counts with doubles takes 9007199254740993 for 9007199254740992.
 pub(super) const LARGEST: i64 = (1 << 53) - 1;

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_told_from_yaml() {
+    fn json_is_distinguished_from_yaml() {
         for (text, json) in [("{\"a\": 1}", true), (" {\n }", true), ("{a: 1}", false), ("a: 1", false), ("", false)] {
             assert_eq!(looks_like_json(text), json, "{text}");
         }

@@ -1,4 +1,4 @@
-//! Where something was written, so that each problem is told with file and line.
+//! Where something was written, so that each problem is reported with file and line.
 
 use std::sync::Arc;
 

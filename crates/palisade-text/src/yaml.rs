@@ -73,7 +73,7 @@ pub fn parse_value(text: &str) -> Result<Value, String> {
     Ok(node.split().0)
 }
 
-/// The reader's message without its advice to programmers, and with the place told once.
+/// The reader's message without its advice to programmers, and with the place given once.
 fn explain(error: &serde_saphyr::Error) -> YamlError {
     let said = error.to_string();
     let location = error.location().filter(|location| location.line() > 0);
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn large_documents_are_read_and_aliases_stay_bounded() {
-        // more nodes than the reader takes without being told how large the text is
+        // more nodes than the reader takes unless it knows how large the text is
         let rows: String = (0..150_000).map(|n| format!("k{n}: v\n")).collect();
         let document = parse(&rows).unwrap();
         assert_eq!(document.value.as_object().map(Map::len), Some(150_000));

@@ -261,7 +261,7 @@ fn explain<'t>(
     Explained { host, route, concerning, outcome, answers: None }
 }
 
-/// A principal that stands for whoever asks.
+/// A principal that stands for any caller.
 fn somebody(route: Option<&Route>) -> Identity<'static> {
     let allowed = match route.map(|route| &route.effect) {
         Some(Effect::Checks { principals, .. }) => principals.first().cloned(),

@@ -83,7 +83,7 @@ pub(super) fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
     if looked_at > 0 {
         what.push(count(looked_at, "gateway"));
     }
-    // somebody who names a gateway's file may have no routes yet
+    // a user who names a gateway's file may have no routes yet
     let chosen = match args.bundle.choose() {
         Err(stop) if stop.exit == Exit::Usage => return Err(stop),
         chosen => chosen,
@@ -107,7 +107,7 @@ pub(super) fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
         writeln!(terminal.out)?;
     } else {
         bundle::show(&findings, terminal.out)?;
-        // nobody is to take a file with traps for a good one because the last line begins with `usable`
+        // the last line must not begin with `usable` where there are traps: a user would take the file for a good one
         let counts = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(n, _)| *n > 0);
         let counts: Vec<String> = counts.map(|(n, w)| count(n, w)).collect();
         let (word, tone) = match (errors, warnings) {

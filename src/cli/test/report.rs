@@ -48,7 +48,7 @@ pub enum Got {
     Decision(Decision),
     /// The request does not fit the schema.
     Refused(RequestError),
-    /// The test could not ask: it is no test, or its entities are none.
+    /// The test could not ask: the test or its entities are not valid.
     Broken(String),
 }
 
@@ -141,14 +141,19 @@ impl TestResult {
         }
     }
 
-    /// The policies that determined the decision beside those expected, if the test names any.
+    /// The policies that determined the decision beside those expected, if the test names any. Where the test asks for
+    /// some of them alone, the others count as extra only if the decision or a policy is not the expected one.
     #[must_use]
     pub fn reason_diff(&self) -> Option<ReasonDiff<'_>> {
-        let expected = self.check.as_ref()?.reasons.as_ref()?;
+        let check = self.check.as_ref()?;
+        let expected = check.reasons.as_ref()?;
         let Got::Decision(decision) = &self.got else { return None };
         let got: Vec<&str> = decision.reasons.iter().map(|id| &**id).collect();
-        let (common, missing) = expected.ids.iter().map(String::as_str).partition(|id| got.contains(id));
-        let extra = got.into_iter().filter(|id| expected.all && !expected.ids.contains(*id)).collect();
+        let (common, missing): (Vec<&str>, Vec<&str>) =
+            expected.ids.iter().map(String::as_str).partition(|id| got.contains(id));
+        let is_other = decision.outcome.is_allow() != (check.expect == Expect::Allow) || !missing.is_empty();
+        let name_all = expected.all || is_other;
+        let extra = got.into_iter().filter(|id| name_all && !expected.ids.contains(*id)).collect();
         Some(ReasonDiff { missing, extra, common })
     }
 }

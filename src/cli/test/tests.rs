@@ -197,6 +197,24 @@ fn reasons_of_a_json_test_are_some_of_those_that_determine_and_may_be_positions(
 }
 
 #[test]
+fn a_wrong_decision_names_what_decided() {
+    let request = r#""request":{"principal":"User::\"ann\"","action":"Action::\"view\"","resource":"Doc::\"d\"","context":{"mfa":true}}"#;
+    for (test, extra, missing) in [
+        (r#""decision":"deny","reason":[]"#, &["view"][..], &[][..]),
+        (r#""decision":"deny","reason":["nothing"]"#, &["view"], &["nothing"]),
+        (r#""decision":"allow","reason":["nothing"]"#, &["view"], &["nothing"]),
+        // as expected but for a number
+        (r#""decision":"allow","reason":[],"num_errors":3"#, &[], &[]),
+    ] {
+        let cases = json::parse(&format!("[{{{request},{test}}}]"), &|_| Err(String::new())).unwrap();
+        let file = TestFile { path: "t.json".to_owned(), id: "t.json".to_owned(), cases };
+        let report = run_bundle(&bundle(), &[file]).unwrap();
+        let diff = report.failures().next().unwrap().reason_diff().unwrap();
+        assert_eq!((&diff.extra[..], &diff.missing[..]), (extra, missing), "{test}");
+    }
+}
+
+#[test]
 fn the_order_is_that_of_the_tests_on_any_number_of_threads() {
     let tests: String = (0..300)
         .map(|i| {

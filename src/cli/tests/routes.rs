@@ -78,7 +78,7 @@ fn routes_are_explained_linted_and_tested() {
     let ran = verb(&["test"]);
     assert_eq!(ran.exit, Exit::TestsFailed);
     assert!(ran.out.contains("expected edit Doc::d\n  got      view Doc::d"), "{}", ran.out);
-    // what cannot be read is told, and not taken for nothing
+    // entities that cannot be read are reported, not treated as missing
     fs::create_dir_all(dir.path().join("entities")).unwrap();
     let entities = dir.path().join("entities/broken.ndjson");
     fs::write(&entities, "{\"uid\": {\"type\": \"Doc\", \"id\": \"d\"}}\n{nonsense\n").unwrap();

@@ -59,7 +59,7 @@ impl Checker<'_> {
         }
         let audiences = self.texts(&key(at, &["audiences"]), raw.audiences);
         if audiences.is_empty() {
-            // a token for anybody would be a token for us
+            // a token for any service would be a token for us
             self.wrong(&key(at, &["audiences"]), "is missing: write what the tokens have in `aud`, at least one");
         }
         let mut algorithms = Vec::new();

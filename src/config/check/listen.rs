@@ -9,7 +9,7 @@ use crate::config::tree::shown;
 use crate::config::{AdminSettings, ListenAddr, ListenSettings, Secret, SocketSettings};
 use palisade_engine::model::closest;
 
-/// Read and write for everybody but the owner and the group.
+/// Read and write for everyone but the owner and the group.
 const FOR_OTHERS: u32 = 0o007;
 
 impl AdminSettings {

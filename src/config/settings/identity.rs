@@ -74,7 +74,7 @@ pub struct KeyUrl {
 pub struct ClaimSettings {
     /// The principal.
     pub principal: UidTemplate,
-    /// The claim that tells how the caller logged in.
+    /// The claim that says how the caller logged in.
     pub method_claim: Option<String>,
     /// What its values stand for.
     pub methods: BTreeMap<String, String>,

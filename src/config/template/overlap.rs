@@ -17,7 +17,7 @@ pub(in crate::config) enum Overlap {
     No,
     /// This one.
     Id(String),
-    /// They are too long to tell.
+    /// They are too long to compare.
     Unknown,
 }
 

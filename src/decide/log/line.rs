@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_time_and_are_told_apart() {
+    fn ids_sort_by_time_and_differ() {
         let at = |micros: u64| SystemTime::UNIX_EPOCH + Duration::from_micros(1_790_000_000_000_000 + micros);
         let ids: Vec<_> = (0..5_000).map(|micros| record_id(at(micros))).collect();
         assert!(ids.is_sorted());

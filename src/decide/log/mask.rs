@@ -85,7 +85,7 @@ impl Serialize for Masked<'_> {
 }
 
 /// What stands in for a message of a decision whose context hides something. Messages quote values, also in other
-/// spellings than the request's and after some arithmetic, so no search in them could tell.
+/// spellings than the request's and after some arithmetic, so no search in them would find it.
 const WITHHELD: &str = "not shown, since something is masked";
 
 /// The errors without their messages.

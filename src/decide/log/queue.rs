@@ -50,7 +50,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Wakes the writer.
     wake: Condvar,
-    /// Tells those who wait for room that there may be some.
+    /// Wakes those who wait for room: there may be some.
     pub(super) room: Notify,
     /// The longest line that would fit, as it was when the queue last changed.
     longest: AtomicUsize,

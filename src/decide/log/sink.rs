@@ -36,8 +36,8 @@ enum Kind {
     Other,
 }
 
-/// Bytes of a pipe that is given up that are carried to the next one at most; a pipe holds 64 KiB unless somebody asked
-/// for more.
+/// How many bytes of a pipe that is given up are carried to the next one at most. A pipe holds 64 KiB, or more if a
+/// process asked for more.
 const MOST_CARRIED: u64 = 1 << 20;
 
 /// A sink that is open. Standard output is a handle of its own: the lock of `io::stdout()` would be held for as long as
@@ -68,7 +68,7 @@ impl Output {
                 // a full pipe must not hold the thread: another may have taken its place
                 let flags = if pipe { libc::O_NONBLOCK } else { 0 };
                 // without a reader a pipe would not open. It is open for reading no longer than that, or it would never
-                // show that nobody else reads
+                // show that no other process reads
                 let _reader = pipe.then(|| OpenOptions::new().read(true).custom_flags(flags).open(path));
                 let file = OpenOptions::new().create(!pipe).append(true).custom_flags(flags).open(path)?;
                 let meta = file.metadata()?;
@@ -103,7 +103,7 @@ impl Output {
         self.kind == Kind::Pipe
     }
 
-    /// Whether it is a pipe whose name is gone. Whoever reads from it makes it again: a file in its place would keep them
+    /// Whether it is a pipe whose name is gone. Its reader makes it again: a file in its place would keep the reader
     /// from that.
     pub(super) fn is_pipe_gone(&self) -> bool {
         self.kind == Kind::Pipe
@@ -123,20 +123,19 @@ impl Output {
         mode.custom_flags(libc::O_NONBLOCK).open(format!("{all}/{}", self.file.as_raw_fd()))
     }
 
-    /// Whether it is a pipe, with a name or without, that nobody has open for reading. It keeps what it holds while we have
-    /// it open, for a reader that comes; when we close it, that is lost.
+    /// Whether it is a pipe, with a name or without, that no process has open for reading. It keeps what it holds while
+    /// we have it open, for a reader that comes; when we close it, that is lost.
     pub(super) fn is_unattended(&self) -> bool {
         self.pipe
             && self.again(OpenOptions::new().write(true)).is_err_and(|error| error.raw_os_error() == Some(libc::ENXIO))
     }
 
-    /// Whether it is a pipe that holds something which nobody has read.
+    /// Whether it is a pipe that holds unread bytes.
     pub(super) fn holds_unread(&self) -> bool {
         self.pipe && rustix::io::ioctl_fionread(&self.file).is_ok_and(|bytes| bytes > 0)
     }
 
-    /// What a pipe holds that nobody has read, but for the rest of a line that a reader has begun. It may end within a
-    /// line.
+    /// What a pipe holds unread, except the rest of a line that a reader has begun. It may end within a line.
     pub(super) fn unread(&self) -> Vec<u8> {
         let mut left = Vec::new();
         if self.pipe

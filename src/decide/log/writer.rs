@@ -17,8 +17,8 @@ use crate::telemetry::{Metrics, events};
 /// How often the thread looks whether the file must be opened again, tries a sink that failed, and speaks of drops.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long the thread pauses when it has written all there was, unless the queue gets half full. Whoever decides wakes
-/// it only from a longer rest: to wake it for each decision would cost more than the decision.
+/// How long the thread pauses when it has written all there was, unless the queue gets half full. A decision wakes it
+/// only from a longer rest: to wake it for each decision would cost more than the decision.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often a failing sink is spoken of.
@@ -43,7 +43,7 @@ enum Failure {
     Deleted,
     /// Its pipe was removed, and is not there again.
     Gone,
-    /// Nobody reads its pipe.
+    /// Its pipe has no reader.
     Unattended,
     /// Writing fails.
     Write,
@@ -70,7 +70,7 @@ enum Written {
     Whole,
     /// The path leads to another file or pipe now.
     Astray,
-    /// It is a pipe that nobody reads.
+    /// It is a pipe without a reader.
     Unattended,
     /// It did not take the rest.
     Not(io::Error),
@@ -87,9 +87,9 @@ struct State {
     failed: u64,
     /// The same since it began to fail.
     failed_now: u64,
-    /// Records that found the queue full, as far as that was told.
+    /// Records that found the queue full and were reported.
     told: u64,
-    /// When a failure of the sink was last told.
+    /// When a failure of the sink was last reported.
     failure_told: Option<Instant>,
 }
 
@@ -164,7 +164,7 @@ impl LogWriter {
         }
     }
 
-    /// Counts what a pipe holds that nobody reads as lost, though it was counted as written.
+    /// Counts what a pipe without a reader holds as lost, though it was counted as written.
     fn lose_unread(&mut self) {
         if !self.output.is_unattended() {
             return;
@@ -227,7 +227,7 @@ impl LogWriter {
                 }
                 Written::Unattended => {
                     if !self.output.holds_unread() {
-                        // whoever reads next gets the line whole
+                        // the next reader gets the line whole
                         chunk.rewind_to_line_start();
                     }
                     self.fails(Failure::Unattended, &io::ErrorKind::BrokenPipe.into());
@@ -324,11 +324,11 @@ impl LogWriter {
         }
         let attends = matches!(self.state.failure, None | Some(Failure::Unattended));
         if self.output.is_pipe() && !self.output.is_astray() && attends {
-            // it is the one that its name leads to, and somebody may be reading it
+            // it is the one that its name leads to, and a reader may have it open
             return;
         }
         if asked && self.output.is_pipe_gone() {
-            // whoever asks wants to read again, if only from a file
+            // the operator who asks wants to read again, if only from a file
             self.open_again();
         } else if asked || self.state.failure.is_some() || self.output.is_astray() {
             self.reopen();
@@ -364,7 +364,7 @@ impl LogWriter {
                 self.state.torn = output.torn;
                 self.output = output;
                 if let Some(chunk) = self.batch.front_mut() {
-                    // the file that is open now has no part of the line, or one that nobody can go on with
+                    // the file that is open now has no part of the line, or a part that nothing can complete
                     chunk.rewind_to_line_start();
                 }
                 let moved = std::mem::take(&mut self.state.moved);
@@ -398,7 +398,7 @@ impl LogWriter {
         self.carried = unread.into();
     }
 
-    // ---- What is told
+    // ---- What is reported
 
     fn fails(&mut self, failure: Failure, error: &io::Error) {
         let verb = match failure {
@@ -439,7 +439,7 @@ impl LogWriter {
         self.shared.health.set(false, None);
     }
 
-    /// What the sink did not take is told where it failed; this tells what found the queue full.
+    /// What the sink did not take is reported where it failed; this reports what found the queue full.
     fn tell_drops(&mut self) {
         let dropped = self.shared.metrics.decision_log_dropped.get().saturating_sub(self.state.failed);
         if dropped > self.state.told {

@@ -148,7 +148,7 @@ fn shapes() {
     ] {
         assert_eq!(fixture.bearer(&token).err(), expected, "{token:.60}");
     }
-    // two forms of one signature: only the one with the bits that nobody reads at zero
+    // two forms of one signature: only the one whose unused bits are zero is accepted
     let last = signature.chars().last().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for other in alphabet.chars().filter(|other| *other != last) {
@@ -514,7 +514,7 @@ fn evidence_of_every_kind() {
 }
 
 #[test]
-fn a_peer_header_that_nobody_vouched_for_is_not_read() {
+fn a_peer_header_without_the_setting_is_not_read() {
     let fixture = Fixture::with_keys(&key_set(&[&ED]), |section| {
         section["peer"] = json!({"principals": [{"uri": "spiffe://prod/web", "principal": "Fleet::Service::\"web\""}]});
     });

@@ -183,7 +183,7 @@ fn a_storm_of_unknown_keys_costs_one_fetch() {
     let fixture = by_url(&server.url(), json!({"min_refresh": "1h"}));
     eventually("the first fetch", || fixture.identity.is_ready(at(NOW)));
     let hits = server.hits();
-    // the first fetch counts: nobody's invention causes another within `min_refresh`
+    // the first fetch counts: no invented key causes another within `min_refresh`
     runtime().block_on(async {
         for i in 0..200 {
             let header = json!({"alg": "EdDSA", "kid": format!("invented-{i}")}).to_string();
@@ -231,7 +231,7 @@ fn a_storm_of_unknown_keys_costs_one_fetch() {
 
 #[test]
 fn keys_that_cannot_be_had_at_the_start_deny_and_are_retried() {
-    // an address that nobody answers at, yet
+    // an address at which nothing answers yet
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -242,7 +242,7 @@ fn keys_that_cannot_be_had_at_the_start_deny_and_are_retried() {
     assert!(!fixture.identity.is_ready(at(NOW)));
     assert!(fixture.identity.status(at(NOW))[0].problem.is_some());
     let _server = Server::on(TcpListener::bind(address).unwrap(), &key_set(&[&ED]));
-    // the backoff comes round without anybody's question
+    // the retry needs no question
     eventually("the keys", || fixture.identity.is_ready(at(NOW)));
     assert!(fixture.bearer(&ED.token(&claims())).is_ok());
     assert!(fixture.metrics.authentications(AuthResult::Unavailable).get() > 0);
@@ -294,7 +294,7 @@ fn answers_that_are_no_key_set_change_nothing() {
 }
 
 #[test]
-fn a_slow_server_holds_up_nobody_for_longer_than_his_patience() {
+fn a_slow_server_holds_up_no_caller_for_longer_than_its_patience() {
     let server = Server::start(&key_set(&[&ED]));
     server.answer(|answer| answer.delay = Duration::from_secs(10));
     let fixture = by_url(&server.url(), json!({"timeout": "200ms"}));

@@ -116,7 +116,7 @@ fn ec(curve: &str, point: &[u8]) -> Value {
 pub(super) static RSA: LazyLock<Signer> = LazyLock::new(|| Signer::new("rsa", "RS256"));
 pub(super) static EC: LazyLock<Signer> = LazyLock::new(|| Signer::new("ec", "ES256"));
 pub(super) static ED: LazyLock<Signer> = LazyLock::new(|| Signer::new("ed", "EdDSA"));
-/// A key that nobody publishes.
+/// A key that no issuer publishes.
 pub(super) static FORGER: LazyLock<Signer> = LazyLock::new(|| Signer::new("rsa", "RS256"));
 
 pub(super) fn key_set(signers: &[&Signer]) -> Value {

@@ -1,6 +1,6 @@
-//! What is not believed at once: a file that is being written, and a file that has gone.
+//! What does not count at once: a file that is being written, and a file that has gone.
 //!
-//! A writer that cuts a file and fills it again, or removes it and makes it again, would else be met in between,
+//! A writer that cuts a file and fills it again, or removes it and makes it again, would else be read in between,
 //! and policies would be published without the forbids that are still to come. So a load waits until a file that
 //! vanished has been gone for `vanish_quiet`, and refuses while a file is known to be open for writing. A
 //! file that was renamed into its place is whole, and costs no wait.
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::source::files::Tree;
 use crate::source::files::dirs::Dirs;
+use crate::source::files::gone::Gone;
 use crate::source::files::names::Role;
 use crate::source::files::open::Unfinished;
 use crate::source::files::picture::{self, KnownFile, KnownFiles};
@@ -24,7 +25,7 @@ use crate::source::files::settle::{self, Signals};
 use crate::source::files::sightings::Sightings;
 use crate::source::files::stamp::{CLOCK_STEP, Stamp};
 use crate::source::files::writers::{self, Written};
-use crate::source::{Loaded, Picture};
+use crate::source::{Loaded, Picture, Tell};
 use palisade_engine::model::Diagnostic;
 
 /// How often to look whether what vanished is back.
@@ -36,15 +37,15 @@ const LOOK_SHARE: u32 = 10;
 /// How often to look whether a file has been closed.
 const CLOSE_LOOK: Duration = Duration::from_millis(10);
 
-/// The longest that a load waits for the notifier to tell of what was just written.
+/// The longest that a load waits for the notifier to report what was just written.
 const LONGEST_FRESH: Duration = Duration::from_millis(200);
 
 /// As many times `load.vanish_quiet` passes until a file counts as whole, if its writer may have been missed while
 /// the source was watched. Longer than most pauses of a writer.
 const UNPROVEN: u32 = 3;
 
-/// How much older than the quiet time a file must be at the start, by our clock and its own, to be believed without
-/// having been watched for as long. The two clocks need not be the same one, and only from then on can we tell.
+/// How much older than the quiet time a file must be at the start, by our clock and its own, to count as whole without
+/// having been watched for as long. The two clocks need not be the same one, which is only known later.
 const LONG_AGO: Duration = Duration::from_secs(60);
 
 /// How often a load starts again since files change under it.
@@ -65,8 +66,8 @@ struct Memory {
     known: Arc<KnownFiles>,
     /// Since when each file has looked as it did when it was last listed.
     sightings: Arc<Sightings>,
-    /// Since when files of it have been missing, by origin.
-    gone: Vec<(String, Instant)>,
+    /// Since when files and directories of it have been missing.
+    gone: Gone,
     /// What the watches know of files that are open.
     signals: Vec<Weak<Signals>>,
 }
@@ -89,7 +90,7 @@ impl Now {
 
 /// What is known of a file that is not as it was when it was last loaded.
 enum Age {
-    /// A notification told of it, so long ago.
+    /// A notification reported it, so long ago.
     Told(Duration),
     /// None did. It has been known to look like this for so long.
     Found(Duration),
@@ -129,12 +130,17 @@ impl Caution {
         picture
     }
 
-    /// Loads by `read`, when nothing speaks against believing what is there.
-    pub(super) fn load(&self, tree: &Tree, read_all: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>)) -> Outcome {
+    /// Loads by `read_all`, when nothing speaks against the files as they are, and says what that waits for.
+    pub(super) fn load(
+        &self,
+        tree: &Tree,
+        tell: Tell<'_>,
+        read_all: impl Fn() -> (Scan, Result<Loaded, Vec<Diagnostic>>),
+    ) -> Outcome {
         let mut unsteady = Vec::new();
         for _ in 0..ATTEMPTS {
-            self.wait_for_the_missing(tree);
-            match self.wait_for_the_young(tree) {
+            self.wait_for_the_missing(tree, tell);
+            match self.wait_for_the_young(tree, tell) {
                 Ok(scan) => self.wait_for_a_step(&scan),
                 Err((scan, problem)) => return (Arc::new(scan), Err(vec![*problem])),
             }
@@ -155,9 +161,11 @@ impl Caution {
             }
             let loaded = match result {
                 Ok(loaded) => loaded,
+                // it vanished after it was waited for
+                Err(_) if self.young(&scan, tree.settings.vanish_quiet).is_some() => continue,
                 Err(problems) => return (Arc::new(scan), Err(problems)),
             };
-            // what was written a moment ago may be written on: the notifier tells of it a moment later
+            // what was written a moment ago may be written on: the notifier reports it a moment later
             let fresh = self.freshness(&scan, tree.settings.quiet);
             if !fresh.is_zero() {
                 thread::sleep(fresh);
@@ -212,7 +220,7 @@ impl Caution {
 
     /// Waits until every file whose writer may have been missed has been unchanged for long enough; gives what is there
     /// then, or what there is to say if that does not come.
-    fn wait_for_the_young(&self, tree: &Tree) -> Result<Scan, (Scan, Box<Diagnostic>)> {
+    fn wait_for_the_young(&self, tree: &Tree, tell: Tell<'_>) -> Result<Scan, (Scan, Box<Diagnostic>)> {
         let quiet = tree.settings.vanish_quiet;
         let latest = Instant::now() + quiet * (UNPROVEN + 1);
         loop {
@@ -224,12 +232,18 @@ impl Caution {
                 let help = "write to a temporary name and rename it into place; it is read when it has been quiet";
                 return Err((scan, Box::new(Diagnostic::error(origin, message).help(help).passing())));
             }
+            let enough = humantime::format_duration(self.enough(quiet));
+            let what = format!(
+                "`{origin}` was changed a short time ago, and may still be being written: nothing is loaded until it has \
+                 been the same for {enough} (`load.vanish_quiet`)"
+            );
+            tell(&what, start + wait);
             thread::sleep(wait.min(LOOK.max(start.elapsed() * LOOK_SHARE)));
         }
     }
 
-    /// Waits a moment where much was just found to be new: what is too large for a look at the files to read it again is
-    /// known to be what was loaded if its stamp tells every later change.
+    /// Waits a moment where much was just found to be new: a file too large for a look at the files to read again is
+    /// known to be what was loaded only if its stamp shows every later change.
     fn wait_for_a_step(&self, scan: &Scan) {
         let sightings = self.lock().sightings.clone();
         let now = Instant::now();
@@ -239,18 +253,25 @@ impl Caution {
         }
     }
 
-    /// The youngest file of those whose writer may not have been noticed, and how long until it is believed to be whole.
+    /// How long a file must have been the same whose writer may not have been noticed. The start is not to be held up for
+    /// longer than a moment.
+    fn enough(&self, quiet: Duration) -> Duration {
+        if self.lock().good.is_some() { quiet * UNPROVEN } else { quiet }
+    }
+
+    /// The youngest file of those whose writer may not have been noticed, and how long until it counts as whole.
     /// Such a file was changed before its directory was watched (at the start, in a directory that was just made, after
     /// lost events) or is not watched at all; a tree that was renamed into its place is whole, and so is what the system
-    /// says is closed in a directory that was seen to be made.
+    /// says is closed in a directory that was seen to be made, or at the start where no other machine could write: such a
+    /// file is waited for as any later change is, until it was quiet.
     pub(super) fn unproven(&self, scan: &Scan, quiet: Duration) -> Option<(String, Duration)> {
         self.unproven_at(scan, quiet, Now::read())
     }
 
     /// The same at a given time.
     pub(super) fn unproven_at(&self, scan: &Scan, quiet: Duration, now: Now) -> Option<(String, Duration)> {
-        // the start is not to be held up for longer than a moment
-        let enough = if self.lock().good.is_some() { quiet * UNPROVEN } else { quiet };
+        let enough = self.enough(quiet);
+        let at_start = self.lock().good.is_none();
         let signals = self.signals();
         let _reading = settle::reading(&signals);
         let mut dirs = Dirs::default();
@@ -258,7 +279,9 @@ impl Caution {
             Age::Told(_) => None,
             Age::Found(age) => {
                 let left = enough.checked_sub(age).filter(|left| !left.is_zero())?;
-                let whole = signals.iter().any(|signals| dirs.is_whole(signals, file));
+                let whole = signals
+                    .iter()
+                    .any(|signals| dirs.is_whole(signals, file) || (at_start && dirs.is_closed_here(signals, file)));
                 (!whole).then_some((file, left))
             }
         };
@@ -269,7 +292,7 @@ impl Caution {
 
     /// How long each file has been as it is, but for those that need not be doubted, if there is a watch that may have
     /// something to say of them. The times of files are compared with each other alone, since their clock and ours are
-    /// not the same one; at the start, when there is nothing else, what is far older than `enough` is believed.
+    /// not the same one; at the start, when there is nothing else, what is far older than `enough` counts as whole.
     fn ages<'f>(&self, scan: &'f Scan, enough: Duration, now: Now) -> Vec<(&'f Found, Age)> {
         let signals = self.signals();
         let (good, sightings) = {
@@ -312,38 +335,34 @@ impl Caution {
         ages
     }
 
-    /// Waits until every file that is missing has been so for long enough, or is back.
-    fn wait_for_the_missing(&self, tree: &Tree) {
+    /// Waits until everything that is missing has been so for long enough, or is back.
+    fn wait_for_the_missing(&self, tree: &Tree, tell: Tell<'_>) {
         if self.lock().good.is_none() {
             return;
         }
+        let quiet = tree.settings.vanish_quiet;
         loop {
             let start = Instant::now();
             let scan = Scan::of(tree);
-            let Some(wait) = self.young(&scan, tree.settings.vanish_quiet) else { return };
+            let Some((origin, wait)) = self.young(&scan, quiet) else { return };
+            let enough = humantime::format_duration(quiet);
+            let what = format!(
+                "`{origin}` is no longer there or is empty, and may come back: nothing is loaded until it has been so for \
+                 {enough} (`load.vanish_quiet`)"
+            );
+            tell(&what, start + wait);
             thread::sleep(wait.min(LOOK.max(start.elapsed() * LOOK_SHARE)));
         }
     }
 
-    /// How long until every file that `scan` lacks is believed to be gone; `None` if they are.
-    fn young(&self, scan: &Scan, quiet: Duration) -> Option<Duration> {
+    /// What of that which `scan` lacks does not count as gone yet, and how long until all of it is; `None` if it is.
+    fn young(&self, scan: &Scan, quiet: Duration) -> Option<(String, Duration)> {
         let mut memory = self.lock();
         let good = memory.good.clone()?;
-        if !scan.problems.is_empty() {
-            // a directory that is not there says nothing of its files: it may come back with half of them
-            memory.gone.clear();
-            return None;
-        }
         let now = Instant::now();
-        let mut gone = Vec::new();
-        let there: HashSet<(Role, &str)> = scan.files.iter().filter(|file| file.stamp.len > 0).map(place).collect();
-        for file in good.files.iter().filter(|file| file.stamp.len > 0 && !there.contains(&place(file))) {
-            let since = memory.gone.iter().find(|(origin, _)| *origin == file.origin).map_or(now, |(_, since)| *since);
-            gone.push((file.origin.clone(), since));
-        }
-        memory.gone = gone;
-        let youngest = memory.gone.iter().map(|(_, since)| *since).max()?;
-        Some((youngest + quiet).saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+        let (youngest, since) = memory.gone.note(&good, scan, now)?;
+        let wait = (since + quiet).saturating_duration_since(now);
+        (!wait.is_zero()).then(|| (youngest.to_owned(), wait))
     }
 
     /// The files that are known to be open and changed, as far as they count.
@@ -358,9 +377,9 @@ impl Caution {
         found
     }
 
-    /// What speaks against the files as they are: those that are being written, by what the notifier told and by what
-    /// the system says now. The latter also knows of a writer that was there before the watch was. It is asked after
-    /// the files were read, and only for those that are not what they were at the last whole load.
+    /// What speaks against the files as they are: those that are being written, as the notifier reported and as the
+    /// system says now. The latter also knows of a writer that was there before the watch was. It is asked after the
+    /// files were read, and only for those that are not what they were at the last whole load.
     fn open(&self, scan: &Scan, read: bool) -> Vec<Diagnostic> {
         let unfinished = self.unfinished(scan);
         let good = self.lock().good.clone();
@@ -407,7 +426,7 @@ impl Caution {
 }
 
 /// What makes two files the same one, whatever is in them.
-fn place(file: &Found) -> (Role, &str) {
+pub(super) fn place(file: &Found) -> (Role, &str) {
     (file.role, &file.origin)
 }
 
@@ -419,7 +438,7 @@ fn being_written(path: &Path, what: &dyn fmt::Display) -> Diagnostic {
 
 fn not_closed(written: &Written) -> Diagnostic {
     if written.is_changed() {
-        // whoever replaces it may do so by rename already
+        // it may have been replaced by a rename already
         return read::unsteady_file(written.path.display().to_string());
     }
     being_written(&written.path, written)

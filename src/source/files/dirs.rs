@@ -15,7 +15,7 @@ use crate::source::files::writers;
 pub(super) struct Dirs<'f>(BTreeMap<&'f Path, Option<Identity>>);
 
 impl<'f> Dirs<'f> {
-    /// What notifications told of a file or a new directory, if the directory that it is in has been watched ever since.
+    /// What notifications reported of a file or a new directory, if its parent has been watched ever since.
     pub(super) fn news(&mut self, signals: &Signals, path: &'f Path) -> Option<News> {
         let news = signals.news(path)?;
         self.is_watched(signals, path.parent()?).then_some(news)
@@ -24,7 +24,7 @@ impl<'f> Dirs<'f> {
     /// Whether it is known without any quiet time that no process writes to a file which was there before its directory
     /// was watched.
     ///
-    /// A notification told that the directory, or one above it, was made: so whoever fills it is heard of, and the lease
+    /// A notification said that the directory, or one above it, was made: so its writers are noticed, and the lease
     /// that the system gives speaks of all writers. On a volume that others write to from elsewhere, which may give
     /// leases too, neither is so. By now the directory is watched, so that what follows is announced.
     pub(super) fn is_whole(&mut self, signals: &Signals, file: &'f Found) -> bool {
@@ -34,6 +34,13 @@ impl<'f> Dirs<'f> {
             |dir: &Path| fs::metadata(dir).is_ok_and(|dir| Stamp::of(&dir).place().0 == file.stamp.place().0);
         let made = dir.ancestors().find(|dir| self.news(signals, dir).is_some_and(|news| news.content));
         made.is_some_and(is_on_one_device) && writers::is_closed(file)
+    }
+
+    /// The same of a file that was there before the sidecar was. Nothing says how it came there, so the system must know
+    /// of every writer: it is asked where no other machine can write. By now the directory is watched, so that a writer
+    /// that comes again is heard of.
+    pub(super) fn is_closed_here(&mut self, signals: &Signals, file: &'f Found) -> bool {
+        file.real.parent().is_some_and(|dir| self.is_watched(signals, dir)) && writers::is_closed_here(file)
     }
 
     fn is_watched(&mut self, signals: &Signals, dir: &'f Path) -> bool {

@@ -7,6 +7,9 @@
 //!   resource: {type: Folder, id: handbook}
 //! ```
 //!
+//! A file that Cedar's command line wrote (`template_id`, `link_id`, `args`) is read as well, and so are links as a policy
+//! set has them (`templateId`, `newId`, `values`).
+//!
 //! Whether the template exists and has these slots is for the engine to judge; it knows the line of each link.
 
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use serde_json::Value;
 
 use palisade_engine::model::near::closest;
 use palisade_engine::model::request::uid_member;
-use palisade_engine::model::{Diagnostic, Link, Written};
+use palisade_engine::model::{Diagnostic, Link, LinkNames, Written};
 use palisade_text::{Lines, yaml};
 
 /// The members of a link.
@@ -85,6 +88,9 @@ impl Reading<'_> {
             let message = format!("a link is a mapping of {}, not {}", MEMBERS.join(", "), kind(item));
             return self.fail(n, None, message, None);
         };
+        if let Some(names) = of_tools(members) {
+            return self.link_of_tools(n, item, names);
+        }
         let (mut template, mut id, mut args) = (None, None, Vec::new());
         let (mut from_data, mut whole) = (false, true);
         for (name, value) in members {
@@ -127,10 +133,41 @@ impl Reading<'_> {
             self.read.links.push(Link { template_id, link_id, args, written });
         }
     }
+
+    /// A link as tools of Cedar write it.
+    fn link_of_tools(&mut self, n: usize, item: &Value, names: LinkNames) {
+        let json = item.to_string();
+        let read = match palisade_engine::model::Value::parse(json.as_bytes()) {
+            Ok(value) => Link::from_value(value, names, ""),
+            Err(error) => return self.fail(n, None, error.to_string(), None),
+        };
+        match read {
+            Ok(link) => {
+                let written = Some(Written { origin: Arc::clone(&self.origin), line: self.line(n, None) });
+                self.read.links.push(Link { written, ..link });
+            }
+            Err(error) => {
+                let member = error.pointer.split('/').nth(1).unwrap_or_default().to_owned();
+                let message = match error.pointer.strip_prefix("/args/").or(error.pointer.strip_prefix("/values/")) {
+                    Some(slot) => format!("`{member}`: `{slot}`: {}", error.message),
+                    None => error.message,
+                };
+                let help = format!("a link has {}, or {}", names.all().join(", "), MEMBERS.join(", "));
+                self.fail(n, Some(&member), message, Some(help));
+            }
+        }
+    }
 }
 
 /// What to do about links from data.
 const ONE_EACH: &str = "links from data are not supported by this version: write one link for each entity";
+
+/// The names of members that tools of Cedar use, if this link has some of them and none that stand in `MEMBERS`.
+fn of_tools(members: &serde_json::Map<String, Value>) -> Option<LinkNames> {
+    let has = |names: &LinkNames| names.all().iter().any(|name| members.contains_key(*name));
+    let ours = MEMBERS.iter().any(|name| members.contains_key(*name));
+    [LinkNames::OF_FILES, LinkNames::OF_SETS].into_iter().find(|names| !ours && has(names))
+}
 
 /// An entity as `Type::"id"`, from either of its writings.
 fn uid(value: &Value) -> Result<String, String> {
@@ -177,6 +214,34 @@ mod tests {
         for none in ["[]", "[] # none yet"] {
             let read = read("f", none, "s");
             assert_eq!((read.links, read.problems), (vec![], vec![]));
+        }
+    }
+
+    #[test]
+    fn links_of_cedars_tools_are_read() {
+        let file = "[{\"template_id\": \"t\",\n\"link_id\": \"l\", \"args\": {\"?principal\": \"U::\\\"v\\\"\"}}]";
+        let set = "[{\"templateId\": \"t\",\n\"newId\": \"l\", \"values\": {\"?principal\": {\"type\": \"U\", \"id\": \"v\"}}}]";
+        let ours = "[{\"template\": \"t\",\n\"id\": \"l\", \"principal\": \"U::\\\"v\\\"\"}]";
+        let [file, set, ours] = [file, set, ours].map(|text| read("f", text, "s").links);
+        assert_eq!((&file, &set), (&ours, &ours));
+        for (text, expected) in [
+            ("- template_id: t", "f:1: the link lacks `link_id`"),
+            (
+                "- template_id: t\n  link_id: l\n  arg: {}",
+                "f:3: unknown member `arg`; a link has template_id, link_id, args",
+            ),
+            (
+                "- template_id: t\n  link_id: l\n  args:\n    ?principal: x",
+                "f:3: `args`: `?principal`: `x` is not an entity",
+            ),
+            ("- templateId: t\n  newId: 7", "f:2: `newId` must be a string, not a number"),
+            (
+                "- template: t\n  link_id: l",
+                "f:2: unknown member `link_id`; a link has template, id, principal, resource",
+            ),
+        ] {
+            let problems = read("f", text, "s").problems;
+            assert!(problems[0].to_string().contains(expected), "{text}: {}", problems[0]);
         }
     }
 

@@ -63,7 +63,7 @@ pub(super) fn is_json(inner: &str) -> bool {
     inner.ends_with(".json")
 }
 
-/// Whether a file of this name may lie beside those that are read without being told as unread: documentation.
+/// Whether a file of this name may lie beside those that are read without being reported as unread: documentation.
 pub(super) fn is_beside(name: &str) -> bool {
     name.ends_with(".md")
 }

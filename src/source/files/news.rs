@@ -1,4 +1,4 @@
-//! What notifications told of files: only that proves that their changes are announced.
+//! What notifications reported of files: only that proves that their changes are announced.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Instant;
 /// Of as many files it is known that a change was announced. The others wait as if none had been.
 const MAX_NEWS: usize = 100_000;
 
-/// What was told of one file since it has been watched, or since it was last loaded.
+/// What was reported of one file since it has been watched, or since it was last loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct News {
     /// When that was last heard.

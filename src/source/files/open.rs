@@ -1,6 +1,6 @@
-//! A file that is open for writing and has been changed, as far as the notifier tells.
+//! A file that is open for writing and has been changed, as far as the notifier reports.
 //!
-//! The system announces each close, so that such a file is believed to be open until it is announced, or until the
+//! The system announces each close, so that such a file counts as open until its close is announced, or until the
 //! system says that no process can write to it. Where it does not say, and announcements may have been lost (a queue
 //! that overflowed, a watch that was set again) or nothing was opened in the first place (`truncate` by path), the
 //! file is looked at instead: when it has not changed for [`DOUBT_QUIET`], it counts as closed.
@@ -31,7 +31,7 @@ pub(super) struct Open {
     pub(super) counts: bool,
     /// Whether another has opened it since, so that the first close may not be the last.
     shared: bool,
-    /// When it was first known, to tell the open of its writer from another.
+    /// When it was first known, to distinguish the open of its writer from another.
     first: Instant,
     /// Whether the open of its writer may still be announced.
     owed: bool,

@@ -14,7 +14,7 @@ use crate::source::files::stamp::{self, CLOCK_STEP, Stamp};
 use crate::source::picture::Seen;
 use crate::source::{Loaded, Picture};
 
-/// As many bytes are read at most. The rest is believed to be as it was loaded, or is known by its stamp.
+/// As many bytes are read at most. The rest counts as it was loaded, or is known by its stamp.
 pub(super) const MOST_READ: u64 = 16 << 20;
 
 /// What a file held when it was read.
@@ -83,15 +83,15 @@ impl Look {
             } else {
                 let settled = settled(file);
                 if file.stamp.len == 0 {
-                    // it may be about to be written again, with what it held: it is not believed to be empty yet
+                    // it may be about to be written again, with what it held: it does not count as empty yet
                     seen.empty = true;
                     seen.sha256 = before.map(|known| known.sha256);
                 } else if let Some(sha256) = sha256(file, &mut left) {
                     seen.sha256 = Some(sha256);
                     look.read.insert(file.origin.clone(), KnownFile { stamp: file.stamp, sha256, settled });
                 } else {
-                    // permissions that come and go change nothing: it is believed to hold what was last loaded. If that is
-                    // not what is read later, it counts as changed later, whatever its times
+                    // permissions that come and go change nothing: it counts as holding what was last loaded. If
+                    // something else is read later, it counts as changed later, whatever its times
                     let same = |known: &&KnownFile| known.stamp.is_same_but_for_permissions(&file.stamp);
                     seen.sha256 = before.filter(same).map(|known| known.sha256);
                     seen.stamp = Some(file.stamp);
@@ -100,7 +100,7 @@ impl Look {
             }
             look.picture.add(&file.origin, seen);
         }
-        // what is missing may come back as it was: it is not believed to be gone yet
+        // what is missing may come back as it was: it does not count as gone yet
         let there: HashSet<&str> = scan.files.iter().map(|file| file.origin.as_str()).collect();
         for (origin, known) in known.iter().filter(|(origin, _)| !there.contains(origin.as_str())) {
             look.picture.add(origin, Seen { gone: !scan.hides(origin), sha256: Some(known.sha256), ..Seen::default() });

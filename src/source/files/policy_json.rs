@@ -7,8 +7,7 @@
 use std::collections::HashMap;
 
 use palisade_engine::model::json::{in_words, without_byte_order_mark};
-use palisade_engine::model::request::uid_member;
-use palisade_engine::model::{Diagnostic, Link, PolicyNaming, PolicyText, Value, Written, hint};
+use palisade_engine::model::{Diagnostic, Link, LinkNames, PolicyNaming, PolicyText, Text, Value, Written, hint};
 
 /// The members of a policy set.
 const SET: [&str; 3] = ["staticPolicies", "templates", "templateLinks"];
@@ -29,14 +28,21 @@ pub(super) fn split(origin: &str, text: &str, stem: &str) -> Result<Split, Vec<D
     let value = Value::parse(text.as_bytes()).map_err(|error| vec![not_json(origin, text, &error)])?;
     let Value::Object(members) = value else {
         let message = format!("this is {}, not a policy or a policy set in Cedar's JSON form", value.kind());
-        return Err(vec![Diagnostic::error(origin, message).help("write an object, as `cedar translate-policy` does")]);
+        let help = if holds_texts(&value) {
+            "write what each `content` has into a file named `*.cedar`, with `@id(\"...\")` before each policy"
+        } else {
+            "write an object, as `cedar translate-policy` does"
+        };
+        return Err(vec![Diagnostic::error(origin, message).help(help)]);
     };
-    let mut splitter =
-        Splitter { origin, stem, split: Split::default(), templates: HashMap::new(), problems: Vec::new() };
+    let lines = Lines::of(text);
+    let line = lines.first;
+    let (split, templates, problems) = (Split::default(), HashMap::new(), Vec::new());
+    let mut splitter = Splitter { origin, stem, split, templates, problems, lines, line };
     if members.iter().any(|(name, _)| SET.contains(&&**name)) {
         splitter.set(members);
     } else {
-        splitter.policy(origin.to_owned(), None, &Value::Object(members));
+        splitter.policy(None, &Value::Object(members));
     }
     if splitter.problems.is_empty() { Ok(splitter.split) } else { Err(splitter.problems) }
 }
@@ -50,6 +56,45 @@ fn not_json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
         .help("policies in Cedar's own syntax are in files named `*.cedar`")
 }
 
+/// Whether this is a list of policies as texts, as cedar-agent has them.
+fn holds_texts(value: &Value<'_>) -> bool {
+    let is_text = |item: &Value<'_>| matches!(member(item, "content"), Some(Value::String(_)));
+    value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(is_text))
+}
+
+/// Where the parts of a policy set begin in their file.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The line on which the whole begins.
+    first: usize,
+    /// Of each policy, by the member of the set that it is in and its name.
+    policies: HashMap<(String, String), usize>,
+    /// Of each link.
+    links: Vec<usize>,
+}
+
+impl Lines {
+    /// Those of a text that is JSON. What is not found stands on the line of what it is in.
+    fn of(text: &str) -> Self {
+        let newlines: Vec<usize> =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        let behind = text.len() - text.trim_ascii_start().len();
+        let line = |at: usize| newlines.partition_point(|newline| *newline < at) + 1;
+        let mut lines = Self { first: line(behind), ..Self::default() };
+        let Ok(whole) = Text::check(text.as_bytes()) else { return lines };
+        let place = |part: Text<'_>| line(behind + whole.place_of(part).unwrap_or(0));
+        for part in whole.members().ok().flatten().unwrap_or_default() {
+            for policy in part.text.members().ok().flatten().unwrap_or_default() {
+                lines.policies.insert((part.key.to_string(), policy.key.to_string()), place(policy.text));
+            }
+            if part.key == "templateLinks" {
+                lines.links = part.elements.unwrap_or_default().into_iter().map(place).collect();
+            }
+        }
+        lines
+    }
+}
+
 struct Splitter<'a> {
     origin: &'a str,
     stem: &'a str,
@@ -57,11 +102,19 @@ struct Splitter<'a> {
     /// The id of each template, by its name in the set.
     templates: HashMap<String, String>,
     problems: Vec<Diagnostic>,
+    lines: Lines,
+    /// Of what is looked at.
+    line: usize,
 }
 
 impl Splitter<'_> {
     fn problem(&mut self, message: String) {
-        self.problems.push(Diagnostic::error(self.origin, message));
+        let problem = self.at_line(message);
+        self.problems.push(problem);
+    }
+
+    fn at_line(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { line: Some(self.line), ..Diagnostic::error(self.origin, message) }
     }
 
     fn set(&mut self, members: Vec<(std::borrow::Cow<'_, str>, Value<'_>)>) {
@@ -88,6 +141,7 @@ impl Splitter<'_> {
         }
         // after all templates, wherever they stand
         for (i, link) in links.into_iter().enumerate() {
+            self.line = self.lines.links.get(i).copied().unwrap_or(self.lines.first);
             match self.link(link, &format!("templateLinks[{i}]")) {
                 Ok(link) => self.split.links.push(link),
                 Err(message) => self.problem(message),
@@ -100,7 +154,8 @@ impl Splitter<'_> {
     }
 
     fn member(&mut self, part: &str, name: &str, policy: &Value<'_>) {
-        let origin = format!("{} ({part}[{name:?}])", self.origin);
+        let known = self.lines.policies.get(&(part.to_owned(), name.to_owned()));
+        self.line = known.copied().unwrap_or(self.lines.first);
         match (part, has_slots(policy)) {
             ("staticPolicies", true) => {
                 return self.problem(format!("`staticPolicies[{name:?}]` has a slot: move it to `templates`"));
@@ -110,25 +165,26 @@ impl Splitter<'_> {
             }
             _ => {}
         }
-        let id = self.policy(origin, Some(name), policy);
+        let id = self.policy(Some(name), policy);
         if let Some(id) = id.filter(|_| part == "templates") {
             self.templates.insert(name.to_owned(), id);
         }
     }
 
     /// Adds one policy and gives its id.
-    fn policy(&mut self, origin: String, name: Option<&str>, policy: &Value<'_>) -> Option<String> {
+    fn policy(&mut self, name: Option<&str>, policy: &Value<'_>) -> Option<String> {
         let annotation = member(policy, "annotations").and_then(|annotations| member(annotations, "id"));
         let id = match (annotation, name) {
             (Some(Value::String(id)), _) if !id.is_empty() => id.to_string(),
             (Some(_), _) => {
-                let problem = Diagnostic::error(origin, "the annotation `id` is empty");
+                let problem = self.at_line("the annotation `id` is empty");
                 self.problems.push(problem.help("name the policy, or leave the annotation out"));
                 return None;
             }
             (None, None) => format!("{}.0", self.stem),
             (None, Some("")) => {
-                self.problems.push(Diagnostic::error(origin, "the policy's name is empty").help("name the policy"));
+                let problem = self.at_line("the policy's name is empty");
+                self.problems.push(problem.help("name the policy"));
                 return None;
             }
             (None, Some(name)) => match name.strip_prefix("policy").filter(|n| is_number(n)) {
@@ -137,50 +193,23 @@ impl Splitter<'_> {
             },
         };
         let text = policy.to_json().to_string();
-        self.split.policies.push(PolicyText { origin, text, naming: PolicyNaming::Exactly(id.clone()) });
+        let naming = PolicyNaming::Part { id: id.clone(), line: self.line };
+        self.split.policies.push(PolicyText { origin: self.origin.to_owned(), text, naming });
         Some(id)
     }
 
     fn link(&self, link: Value<'_>, at: &str) -> Result<Link, String> {
-        let Value::Object(members) = link else {
-            return Err(format!("`{at}` must be an object of `templateId`, `newId` and `values`"));
-        };
-        let (mut template, mut link_id, mut args) = (None, None, Vec::new());
-        for (name, value) in members {
-            match (&*name, value) {
-                ("templateId", Value::String(id)) => template = Some(id.into_owned()),
-                ("newId", Value::String(id)) => link_id = Some(id.into_owned()),
-                ("values", Value::Object(values)) => {
-                    for (slot, uid) in values {
-                        let pointer = format!("{at}.values[{slot:?}]");
-                        let uid = uid_member(uid, &pointer).map_err(|error| format!("`{pointer}`: {error}"))?;
-                        args.push((slot.into_owned(), uid.to_string()));
-                    }
-                }
-                ("templateId" | "newId" | "values", other) => {
-                    return Err(format!("`{at}.{name}` must not be {}", other.kind()));
-                }
-                (other, _) => {
-                    return Err(format!(
-                        "`{at}` has an unknown member `{other}`; a link has templateId, newId, values{}",
-                        hint(other, ["templateId", "newId", "values"])
-                    ));
-                }
-            }
-        }
-        let written = Written { origin: self.origin.into(), line: None };
-        let name = template.ok_or_else(|| format!("`{at}` lacks `templateId`"))?;
+        let link = Link::from_value(link, LinkNames::OF_SETS, "").map_err(|error| {
+            let member = error.pointer.replace('/', ".");
+            format!("`{at}{member}`: {}", error.message)
+        })?;
+        let written = Written { origin: self.origin.into(), line: Some(self.line) };
         let template_id = self
             .templates
-            .get(&name)
+            .get(&link.template_id)
             .cloned()
-            .ok_or_else(|| format!("`{at}`: there is no template `{name}` in this set"))?;
-        Ok(Link {
-            template_id,
-            link_id: link_id.ok_or_else(|| format!("`{at}` lacks `newId`"))?,
-            args,
-            written: Some(written),
-        })
+            .ok_or_else(|| format!("`{at}`: there is no template `{}` in this set", link.template_id))?;
+        Ok(Link { template_id, written: Some(written), ..link })
     }
 }
 
@@ -210,7 +239,7 @@ mod tests {
     fn ids(text: &str) -> Result<Vec<String>, String> {
         let split = split("f", text, "a/b").map_err(|problems| problems[0].to_string())?;
         let id = |text: PolicyText| match text.naming {
-            PolicyNaming::Exactly(id) => id,
+            PolicyNaming::Part { id, line: 1 } => id,
             other => panic!("{other:?}"),
         };
         Ok(split.policies.into_iter().map(id).chain(split.links.into_iter().map(|link| format!("{link:?}"))).collect())
@@ -237,12 +266,34 @@ mod tests {
                 ),
                 vec![
                     "a/b.0",
-                    r#"Link { template_id: "a/b.0", link_id: "l", args: [("?principal", "U::\"v\"")], written: Some(Written { origin: "f", line: None }) }"#,
+                    r#"Link { template_id: "a/b.0", link_id: "l", args: [("?principal", "U::\"v\"")], written: Some(Written { origin: "f", line: Some(1) }) }"#,
                 ],
             ),
         ] {
             assert_eq!(ids(&text).unwrap(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn every_part_of_a_set_knows_its_line() {
+        let plain = format!("{POLICY}}}");
+        let template = plain.replacen(r#"{"op":"All"}"#, r#"{"op":"==","slot":"?principal"}"#, 1);
+        let set = format!(
+            "\n{{\"staticPolicies\": {{\"a\": {plain},\n\n\"b\\\"c\": {plain}}},\n\"templates\": {{\n\"t\": {template}}},\n\
+             \"templateLinks\": [\n{{\"templateId\": \"t\",\n\"newId\": \"l\"}},\n{{\"templateId\": \"t\", \"newId\": \"m\"}}]}}"
+        );
+        let found = split("f", &set, "s").unwrap();
+        let lines: Vec<_> = found.policies.iter().map(|policy| policy.naming.line()).collect();
+        assert_eq!(lines, [Some(2), Some(4), Some(6)]);
+        let lines: Vec<_> = found.links.iter().map(|link| link.written.as_ref().unwrap().line).collect();
+        assert_eq!(lines, [Some(8), Some(10)]);
+        let found = split("f", &set.replace("\"newId\": \"m\"", "\"new\": 1"), "s");
+        assert_eq!(found.unwrap_err()[0].line, Some(10));
+        let one = split("f", &format!("\n\n{plain}"), "s").unwrap();
+        assert_eq!(one.policies[0].naming.line(), Some(3));
+        let texts =
+            split("f", "[{\"id\": \"a\", \"content\": \"permit(principal, action, resource);\"}]", "s").unwrap_err();
+        assert!(texts[0].help.as_ref().unwrap().starts_with("write what each `content` has"), "{}", texts[0]);
     }
 
     #[test]

@@ -187,15 +187,20 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
 
 fn read(scan: &Scan, settings: &FileSettings) -> Attempt {
     let Gathered { bundle, problems, unsteady, blank, files, .. } = gather(scan, settings);
+    // a refusal may come of a file that is not read for its name, so that is reported with it
+    let refuse = |problems: Vec<Diagnostic>| {
+        let all = problems.into_iter().chain(scan.warnings.iter().cloned()).collect();
+        Err(Diagnostic::about("file", all))
+    };
     if !problems.is_empty() {
-        return (Err(Diagnostic::about("file", problems)), unsteady);
+        return (refuse(problems), unsteady);
     }
     // where nothing is left, nothing is hidden: no policy at all denies everything
     let all_blank = bundle.policies.iter().all(|text| blank::content(&text.text) != Content::Something);
     let (empty, comments): (Vec<_>, Vec<_>) = blank.into_iter().partition(|(_, content)| *content == Content::Nothing);
     let allowed = settings.allow_empty_policies && all_blank;
     if !allowed && !empty.is_empty() {
-        return (Err(empty.into_iter().map(|(origin, _)| emptied(origin)).collect()), unsteady);
+        return (refuse(empty.into_iter().map(|(origin, _)| emptied(origin)).collect()), unsteady);
     }
     let mut loaded = Loaded { files, ..Loaded::new(bundle) };
     loaded.warnings.clone_from(&scan.warnings);

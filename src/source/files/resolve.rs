@@ -1,6 +1,6 @@
 //! Follows symlinks one at a time, and remembers where they are.
 //!
-//! `canonicalize` would tell where a path leads, but not by which links, and a watch must know: the
+//! `canonicalize` would say where a path leads, but not by which links, and a watch must know: the
 //! swap of a link in the middle of a path (`/srv/current -> releases/42`) changes every file below
 //! and touches none of them.
 

@@ -14,6 +14,7 @@ use crate::source::files::Tree;
 use crate::source::files::names::{self, Role};
 use crate::source::files::resolve::{Resolved, resolve};
 use crate::source::files::stamp::Stamp;
+use crate::source::files::unread;
 use palisade_engine::model::Diagnostic;
 
 /// How many files that are not read are named.
@@ -42,7 +43,7 @@ pub(super) enum Part {
     Other,
 }
 
-/// A directory or file that was named by whoever configured the source.
+/// A directory or file that the source's configuration names.
 #[derive(Debug, Clone)]
 pub(super) struct Root {
     pub(super) part: Part,
@@ -78,6 +79,8 @@ pub(super) struct Scan {
     pub(super) files: Vec<Found>,
     /// Why the bundle cannot be read whole.
     pub(super) problems: Vec<Diagnostic>,
+    /// The directories and files that were named and do not exist, though they must. Each is among the problems.
+    pub(super) missing: Vec<String>,
     /// What the author should see.
     pub(super) warnings: Vec<Diagnostic>,
     /// The directories, by paths without links, in which a new name may matter.
@@ -121,12 +124,13 @@ impl Scan {
 
     /// Whether it does not say if there is a file with this origin: what it would be below was not listed.
     pub(super) fn hides(&self, origin: &str) -> bool {
-        let below = |problem: &Diagnostic| {
-            let rest = origin.strip_prefix(problem.origin.trim_end_matches('/'));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         // the others may have kept the look from going on anywhere
-        self.problems.iter().any(|problem| !problem.passing || below(problem))
+        self.problems.iter().any(|problem| !problem.passing || is_below(origin, &problem.origin))
+    }
+
+    /// Whether a file with this origin would be in a directory that does not exist, or be one itself.
+    pub(super) fn is_below_missing(&self, origin: &str) -> bool {
+        self.missing.iter().any(|root| is_below(origin, root))
     }
 
     fn limit_total(&mut self, max: u64) {
@@ -138,6 +142,12 @@ impl Scan {
             self.problems.push(Diagnostic::error(&largest.origin, message).help(help));
         }
     }
+}
+
+/// Whether an origin is that of `place`, or of something in it.
+fn is_below(origin: &str, place: &str) -> bool {
+    let rest = origin.strip_prefix(place.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A walk through one root.
@@ -193,21 +203,28 @@ impl Walk<'_> {
         }
         if metadata.is_dir() {
             let (files_before, problems_before) = (self.scan.files.len(), self.scan.problems.len());
+            let warnings_before = self.scan.warnings.len();
             self.directory(&top, "");
             if self.scan.problems.len() > problems_before {
                 // what is missing may be what could not be read
                 return;
             }
             let found = &self.scan.files[files_before..];
+            let instead = self.scan.warnings[warnings_before..].first().map(|unread| unread.origin.clone());
+            let instead = instead.map(|name| format!(" (`{name}` is not read)")).unwrap_or_default();
             if self.root.part == Part::Policies
                 && !self.settings.allow_empty_policies
                 && !found.iter().any(|file| file.role == Role::Policies)
             {
-                let message = "there is no policy here: no file is named `*.cedar` or `*.cedar.json`, and an empty policy set denies every request";
+                let message = format!(
+                    "there is no policy here: no file is named `*.cedar` or `*.cedar.json`{instead}, and an empty policy set \
+                     denies every request"
+                );
                 let help = "put at least one `.cedar` file here, name another directory with `--policies`, or set `load.allow_empty_policies: true`";
-                self.problem("", message.to_owned(), help);
+                self.problem("", message, help);
             } else if self.root.part == Part::Routes && found.is_empty() {
-                let message = "there is no route here: no file is named `*.yaml`, `*.yml` or `*.json`".to_owned();
+                let message =
+                    format!("there is no route here: no file is named `*.yaml`, `*.yml` or `*.json`{instead}");
                 self.problem("", message, "name the file or directory that holds the routes");
             } else if self.root.part == Part::Schema && found.is_empty() {
                 let message = "there is no schema here: no file is named `*.cedarschema` or `*.cedarschema.json`";
@@ -222,7 +239,7 @@ impl Walk<'_> {
             Part::Routes => Role::Routes,
             Part::Other => Role::Other,
         };
-        // whoever named one file may call it what they like
+        // a file that is named itself may have any name
         let name = self.root.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         self.file(role, &name, top, &metadata);
     }
@@ -270,6 +287,7 @@ impl Walk<'_> {
         let message = format!("this should hold {what}, but it does not exist");
         // it may be a mount that was lost, or comes late
         self.passing("", message, help);
+        self.scan.missing.push(self.origin(""));
     }
 
     fn directory(&mut self, real: &Path, inner: &str) {
@@ -336,7 +354,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Tells of a directory that is skipped for its name, where files are in it that would be read. What is hidden by a
+    /// Reports a directory that is skipped for its name, if it has files that would be read. What is hidden by a
     /// dot is meant to be: volumes and version control keep whole trees there.
     fn skipped(&mut self, path: &Path, inner: &str, name: &str) {
         if names::is_hidden(name) || !fs::metadata(path).is_ok_and(|found| found.is_dir()) {
@@ -380,7 +398,7 @@ impl Walk<'_> {
         if self.root.part != Part::Policies || inner.matches('/').count() > MAX_DEPTH {
             return;
         }
-        // what cannot be listed is for those to tell who read tests
+        // a directory that cannot be listed is reported by `palisade test`, which reads the tests
         let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
         entries.sort_unstable_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -395,7 +413,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Tells of a file that is not read: whoever put it there may think that it counts.
+    /// Reports a file that is not read: its author may think that it counts.
     fn unread(&mut self, name: &str, inner: &str) {
         // whatever else is where the schema was named is no part of the bundle
         if names::is_beside(name) || matches!(self.root.part, Part::Schema | Part::Beside) {
@@ -405,31 +423,7 @@ impl Walk<'_> {
         if self.scan.unread > MAX_UNREAD {
             return;
         }
-        let (message, help) = match (self.root.part, names::role(name)) {
-            (Part::Policies, Some(Role::Schema)) if self.schema_here => (
-                "this schema is not read: schemas are read from the top of the policies, or from beside `policies`",
-                "move it up, or rename it if it is not one",
-            ),
-            (Part::Policies, Some(Role::Schema)) => {
-                ("this schema is not read, since another is named", "remove it, or leave `--schema` out")
-            }
-            (Part::Policies, _) if inner.starts_with("tests/") => (
-                "this file is not read: `tests` holds tests of policies, and no policies",
-                "move it out of `tests`, or put a dot before its name",
-            ),
-            (Part::Policies, _) => (
-                "this file is not read: policies are in files named `*.cedar` or `*.cedar.json`, links in `*.links.yaml` or `*.links.json`",
-                "rename it, move it away, or put a dot before its name",
-            ),
-            (Part::Entities, _) => (
-                "this file is not read: entities are in files named `*.json` or `*.ndjson`",
-                "rename it, move it away, or put a dot before its name",
-            ),
-            (Part::Routes | Part::Schema | Part::Beside | Part::Other, _) => (
-                "this file is not read: routes are in files named `*.yaml`, `*.yml` or `*.json`",
-                "rename it, move it away, or put a dot before its name",
-            ),
-        };
+        let (message, help) = unread::why(self.root.part, name, inner, self.schema_here);
         self.scan.warnings.push(Diagnostic::error(self.origin(inner), message).warning().help(help));
     }
 
@@ -491,7 +485,7 @@ impl Walk<'_> {
             }
             return None;
         }
-        // the target may have any name, so that its own name does not tell that it matters
+        // the target may have any name, so that its own name does not show that it matters
         self.scan.turns.insert(real.clone());
         Some((real, metadata))
     }

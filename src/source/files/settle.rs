@@ -20,7 +20,7 @@ use crate::source::files::stamp::{Identity, Stamp};
 /// As many times the quiet period passes at most until a change is answered.
 pub(super) const PATIENCE: u32 = 10;
 
-/// As many files being written are told apart. While there are more, nothing is believed.
+/// How many files being written are distinguished. While there are more, nothing is loaded.
 const MAX_UNFINISHED: usize = 1_000;
 
 /// How much later than a file is opened that may be announced.
@@ -49,7 +49,7 @@ struct Pending {
     /// When the first and the last unanswered event came.
     times: Option<(Instant, Instant)>,
     taken: Taken,
-    /// Files that were made and perhaps not closed yet: if they are opened, it is by whoever makes them.
+    /// Files that were made and perhaps not closed yet: if they are opened, it is by the process that makes them.
     made: BTreeSet<PathBuf>,
     /// Files that were written, or made and opened, and not closed yet. They outlive the answers.
     open: BTreeMap<PathBuf, Open>,
@@ -67,7 +67,7 @@ struct Pending {
     reading: Option<Instant>,
     /// What is watched, and what each of them was when that was set.
     watched: BTreeMap<PathBuf, Identity>,
-    /// What was told of files in what has been watched ever since.
+    /// What was reported of files in what has been watched ever since.
     news: Told,
     /// What a rename put into its place, as it was when that was noticed.
     placed: BTreeMap<PathBuf, Stamp>,
@@ -103,7 +103,7 @@ pub(super) enum Woken {
     Stopped,
     /// Something happened.
     Event,
-    /// It is time to look without having been told.
+    /// It is time to look without an event.
     Timeout,
     /// It would be time, but a file is open and has been changed.
     Held,
@@ -197,7 +197,7 @@ impl Signals {
                     pending.judge(event.kind, path, event.tracker());
                 }
             }
-            // the queue overflowed, or worse: nobody knows what happened
+            // the queue overflowed, or worse: what happened is unknown
             Ok(_) | Err(_) => {
                 pending.taken.all_lost = true;
                 pending.news = Told::default();
@@ -301,7 +301,7 @@ impl Signals {
         unfinished
     }
 
-    /// What there is to say while more files are open than can be told apart.
+    /// The message while more files are open than can be distinguished.
     pub(super) fn untold(&self) -> Option<String> {
         let since = jiff::Timestamp::try_from(self.lock().untold()?).unwrap_or_default();
         Some(format!(
@@ -352,7 +352,7 @@ impl Signals {
         self.lock().watched.get(dir).copied()
     }
 
-    /// What notifications told of a file since its directory has been watched, or since it was last loaded.
+    /// What notifications reported of a file since its directory has been watched, or since it was last loaded.
     pub(super) fn news(&self, path: &Path) -> Option<News> {
         self.lock().news.of(path)
     }
@@ -386,7 +386,7 @@ impl Signals {
     pub(super) fn take(&self) -> Taken {
         let mut pending = self.lock();
         pending.times = None;
-        // whoever opens them from here on may be reading
+        // a process that opens them from here on may be reading
         pending.made.clear();
         std::mem::take(&mut pending.taken)
     }
@@ -456,7 +456,7 @@ impl Pending {
     }
 
     fn judge_name(&mut self, kind: EventKind, path: &Path, tracker: Option<usize>, matters: bool, near: bool) {
-        // this one tells once more what two others have told
+        // this event repeats what two others have reported
         let twice = matches!(kind, EventKind::Modify(ModifyKind::Name(RenameMode::Both)));
         let was_open = if twice { None } else { self.open.remove(path) };
         let was_opened = if twice { None } else { self.opened.remove(path) };

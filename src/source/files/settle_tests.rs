@@ -1,4 +1,4 @@
-//! When a tree of files is at rest, told by events as the system sends them.
+//! When a tree of files is at rest, by events as the system sends them.
 
 use notify::event::{DataChange, Event, MetadataKind, RemoveKind};
 
@@ -43,7 +43,7 @@ fn only_what_matters_is_answered() {
 }
 
 #[test]
-fn a_lost_place_or_queue_is_told() {
+fn a_lost_place_or_queue_is_reported() {
     let signals = signals();
     signals.notice(Ok(Event::new(EventKind::Remove(RemoveKind::Folder)).add_path("/p/..1".into())));
     assert!(signals.take().lost.contains(Path::new("/p/..1")));
@@ -55,7 +55,7 @@ fn a_lost_place_or_queue_is_told() {
 
 /// Only what is heard of a file proves that its changes are: neither that it is there nor when it was changed does.
 #[test]
-fn what_is_told_of_a_file_is_known_until_its_watch_is_lost() {
+fn what_is_reported_of_a_file_is_known_until_its_watch_is_lost() {
     let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
     let touched = EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any));
     let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
@@ -173,7 +173,7 @@ fn an_open_file_keeps_being_open_under_another_name() {
     assert_eq!(signals.lock().open.keys().collect::<Vec<_>>(), [Path::new("/p/b.cedar")]);
 }
 
-/// A file that is open, each way in which it loses and gets a name, and what the system tells of that.
+/// A file that is open, each way in which it loses and gets a name, and the events of each.
 #[test]
 fn a_file_that_is_open_is_known_whatever_its_name() {
     use std::fs;
@@ -281,7 +281,7 @@ fn a_file_that_is_open_is_known_whatever_its_name() {
 }
 
 #[test]
-fn more_open_files_than_can_be_told_apart_hold_everything_back() {
+fn more_open_files_than_are_tracked_hold_everything_back() {
     let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
     let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
     for (name, most) in [("a", MAX_UNFINISHED), (".a", MAX_UNFINISHED / 2)] {
@@ -300,7 +300,7 @@ fn more_open_files_than_can_be_told_apart_hold_everything_back() {
         let told = signals.untold().unwrap();
         assert!(told.contains("1000 files have been open at once since"), "{told}");
         assert!(signals.lock().open.is_empty() && signals.lock().is_held());
-        // in the end it is believed
+        // in the end the files count as closed
         let long_ago = Instant::now().checked_sub(DOUBT_QUIET).unwrap();
         signals.lock().untold = Some((SystemTime::now(), long_ago));
         assert!(signals.untold().is_none() && !signals.lock().is_held());
@@ -317,7 +317,7 @@ fn a_file_that_was_opened_twice_is_not_closed_by_one_close() {
         (&[opened, written, opened, closed], true),
         (&[opened, opened, written, closed], true),
         (&[opened, written, opened, closed, closed], false),
-        // an open that cuts the file is told after the cut
+        // an open that cuts the file is reported after the cut
         (&[written, opened, written, closed], false),
         (&[written, opened, opened, closed], true),
         // of the two opens one may be of a reader

@@ -1,7 +1,7 @@
 //! Since when each file has looked as it does, by our own looks.
 //!
 //! The clock of a file system need not be ours: it may be a server's, and either may be set. So how long a file has been
-//! quiet is measured from the look that first found it so. The times of a file only tell one state of it from another.
+//! quiet is measured from the look that first found it so. A file's times only distinguish its states.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -52,8 +52,8 @@ impl Stamp {
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
-    /// Whether nothing but permissions, owners or links changed from one to the other, as far as sizes and times tell. Tools
-    /// set times back, and a new file may get the number of one that was removed: this is no proof of the content.
+    /// Whether nothing but permissions, owners or links changed from one to the other, as far as sizes and times show.
+    /// Tools set times back, and a new file may get the inode of a removed one: this proves nothing of the content.
     pub(super) fn is_same_but_for_permissions(&self, other: &Self) -> bool {
         let Self { len, modified, changed: _, place } = other;
         self.place == *place && self.len == *len && (self.modified == *modified || *len == 0)
@@ -64,7 +64,7 @@ impl Stamp {
         (self.place, self.len) == (other.place, other.len)
     }
 
-    /// Whether it was last touched before what is told by `other`, or with it, by the clock of the file system of both.
+    /// Whether it was last touched before `other`, or at the same time, by the clock of the file system of both.
     pub(super) fn is_not_after(&self, other: &Self) -> bool {
         self.place.0 == other.place.0 && self.changed <= other.changed
     }
@@ -81,7 +81,7 @@ impl Identity {
     }
 }
 
-/// Opens a file to read it. Returns at once, even if the path has become a pipe that nobody writes to.
+/// Opens a file to read it. Returns at once, even if the path has become a pipe without a writer.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -89,7 +89,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reads some bytes from `offset` on, whoever else reads the same file.
+/// Reads some bytes from `offset` on, whatever other threads read of the same file.
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     system::read_at(file, buffer, offset)
 }

@@ -1,4 +1,4 @@
-//! A large file of entities is looked at in one pass and not held: whoever builds from it reads it again.
+//! A large file of entities is looked at in one pass and not held: the build reads it again.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ const CHUNK: usize = 1 << 18;
 pub(super) struct Place {
     /// The very file that was looked at, even if its name has come to lead elsewhere since.
     opened: Option<File>,
-    /// For those that are not kept open. What is there then may be another file, which its hash tells.
+    /// For files that are not kept open. The path may lead to another file then, which the hash shows.
     path: PathBuf,
 }
 

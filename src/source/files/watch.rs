@@ -3,7 +3,7 @@
 //! Directories are watched one by one, not recursively, because links must be followed and because a
 //! directory that was replaced must be watched again. Notifications can be lost in many ways (limits,
 //! network file systems, a queue that overflows), so the tree is also compared with itself every now
-//! and then; a difference that no notification told of sets all watches again.
+//! and then; a difference that no notification reported sets all watches again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,7 +27,7 @@ const DEGRADED_POLL: Duration = Duration::from_secs(1);
 /// How often to look whether a file that is waited for is still there.
 const CLOSE_LOOK: Duration = Duration::from_millis(500);
 
-/// How long no change must have come without notification until notifications are believed to work again.
+/// How long no change must have come without notification until notifications count as working again.
 const TRUST_AGAIN: Duration = Duration::from_secs(10);
 
 /// Looking takes at most one part in so many of the time.
@@ -284,7 +284,7 @@ impl Arms {
                 Ok(watcher) => {
                     self.armed.clear();
                     self.watcher = Some(watcher);
-                    // what the old one told meanwhile is from before the gap
+                    // what the old one reported meanwhile is from before the gap
                     self.signals.unwatched(Path::new("/"));
                 }
                 // the old one stays: one that misses events is better than none

@@ -1,7 +1,7 @@
 //! Whether a file is open for writing at this moment, as the system itself knows.
 //!
-//! Notifications tell nothing of a writer that opened its file before the watch was set. Linux gives a lease to read
-//! only while no descriptor and no mapping can write to the file, whoever has them and by whatever name. So a lease is
+//! Notifications say nothing of a writer that opened its file before the watch was set. Linux gives a lease to read
+//! only while no descriptor and no mapping of any process can write to the file, by whatever name. So a lease is
 //! asked for and given back at once. It takes the owner of the file or `CAP_LEASE`, and a local file system; where
 //! it is refused for another reason, the descriptors of the processes that we may look at are searched.
 
@@ -13,13 +13,13 @@ use std::sync::Once;
 use crate::source::files::scan::Found;
 use crate::source::files::stamp::{self, Stamp};
 
-/// Most files that are told apart: more are as good as these.
+/// The most files that are listed: more would add nothing.
 const MAX_TOLD: usize = 100;
 
-/// It is said once that the system does not tell.
+/// The log says once that the system does not show writers.
 static NO_LEASES: Once = Once::new();
 
-/// A file that is not to be believed.
+/// A file that is not to be loaded as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
     /// Its path without links.
@@ -94,6 +94,11 @@ pub(super) fn is_closed(file: &Found) -> bool {
     ask(file).is_some_and(|(answer, _)| answer == Answer::Closed)
 }
 
+/// The same, where the system knows of all who could: the file system is one of this machine alone.
+pub(super) fn is_closed_here(file: &Found) -> bool {
+    stamp::open(&file.real).is_ok_and(|opened| system::is_local(&opened)) && is_closed(file)
+}
+
 /// What the system says of the very file that was listed; `None` if it is not there any more.
 fn ask(file: &Found) -> Option<(Answer, Metadata)> {
     let opened = stamp::open(&file.real).ok()?;
@@ -129,10 +134,10 @@ mod system {
 
     use super::Answer;
 
-    /// Sets the signal that tells of somebody who waits for a lease to end. `libc` has no name for it on most systems.
+    /// Sets the signal that reports a process waiting for the lease to end. `libc` has no name for it on most systems.
     const F_SETSIG: libc::c_int = 10;
 
-    /// The longest that descriptors are searched: what is not found by then is believed after the quiet times.
+    /// The longest search of descriptors. A file without a writer found by then counts as closed after the quiet times.
     const LONGEST_SEARCH: Duration = Duration::from_millis(500);
 
     pub(super) fn answer(file: &File) -> Answer {
@@ -140,7 +145,7 @@ mod system {
         let taken = control(file, F_SETSIG, libc::SIGURG).and_then(|()| control(file, libc::F_SETLEASE, LEASE_TO_READ));
         match taken {
             Ok(()) => {
-                // whoever opens it meanwhile to write waits: for a microsecond
+                // a process that opens it meanwhile to write waits: for a microsecond
                 let _ = control(file, libc::F_SETLEASE, NO_LEASE);
                 Answer::Closed
             }
@@ -159,6 +164,38 @@ mod system {
         // neither read nor write our memory.
         let result = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
         if result == -1 { Err(std::io::Error::last_os_error().raw_os_error().unwrap_or_default()) } else { Ok(()) }
+    }
+
+    /// File systems on a disk or in the memory of this machine (`statfs(2)`): ext, XFS, Btrfs, ZFS, F2FS, bcachefs, tmpfs,
+    /// overlays, and those that are read-only. Others give leases too, but other machines or programs write behind
+    /// them: NFS, SMB, and all that goes through FUSE, as shares of a virtual machine's host do.
+    const LOCAL: [u32; 11] = [
+        0x0000_EF53,
+        0x5846_5342,
+        0x9123_683E,
+        0x2FC1_2FC1,
+        0xF2F5_2010,
+        0xCA45_1A4E,
+        0x0102_1994,
+        0x794C_7630,
+        0x7371_7368,
+        0xE0F5_E1E2,
+        0x0000_9660,
+    ];
+
+    /// Whether the file is on such a file system.
+    #[expect(unsafe_code, reason = "the standard library has no word for it")]
+    pub(super) fn is_local(file: &File) -> bool {
+        let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: the descriptor is open as long as `file` is borrowed, and the call writes one `statfs`, for which there
+        // is room.
+        let filled = unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } == 0;
+        if !filled {
+            return false;
+        }
+        // SAFETY: the call succeeded, so it has filled it.
+        let kind = unsafe { found.assume_init() }.f_type;
+        u32::try_from(kind).is_ok_and(|kind| LOCAL.contains(&kind))
     }
 
     /// The first of `files` that some process has open for writing, and the process, among those that we may look at.
@@ -243,6 +280,10 @@ mod system {
 
     pub(super) fn answer(_file: &File) -> Answer {
         Answer::Unknown
+    }
+
+    pub(super) fn is_local(_file: &File) -> bool {
+        false
     }
 
     pub(super) fn writer_of(_files: &[Metadata]) -> Option<(usize, String)> {

@@ -143,7 +143,7 @@ struct Exporter {
     outage: Outage,
 }
 
-/// What the log was told of a collector that takes nothing.
+/// What was logged of a collector that takes nothing.
 #[derive(Default)]
 struct Outage {
     lasts: bool,
@@ -154,7 +154,7 @@ struct Outage {
     lost: u64,
 }
 
-/// Spans that no longer wait when this goes, whatever became of them.
+/// Spans that no longer wait when this is dropped, exported or not.
 struct Leaves {
     shared: Arc<Shared>,
     spans: usize,

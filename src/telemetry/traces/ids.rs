@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_told_apart_on_all_threads() {
+    fn ids_differ_on_all_threads() {
         let ids = || (0..10_000).map(|_| (trace(), span())).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|_| thread::spawn(ids)).collect();
         let all: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();

@@ -2,7 +2,7 @@
 //!
 //! [`Trace`] is what one request has of it: the ids that log lines carry, and, where it is recorded, what its span will
 //! say. A span is written as bytes on the thread of its request and put into a bounded queue; a thread of its own sends
-//! them (`export`). Nothing here makes a request wait, and a request has no `Trace` where nobody wants one.
+//! them (`export`). Nothing here makes a request wait, and a request has no `Trace` where none is wanted.
 
 mod context;
 mod export;
@@ -56,7 +56,7 @@ pub struct Notes {
 
 impl Trace {
     /// What a request that begins now has. `tracer` is there if traces are exported, `caller` if the request belongs to a
-    /// trace, and `state` are its `tracestate` headers. `None` if nobody knows of any trace.
+    /// trace, and `state` are its `tracestate` headers. `None` if there is no trace.
     pub fn begin<'v>(
         tracer: Option<&Tracer>,
         caller: Option<Caller>,

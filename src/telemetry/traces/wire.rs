@@ -1,7 +1,7 @@
 //! Spans as OTLP's protobuf messages (`opentelemetry/proto/trace/v1`), written field by field.
 //!
 //! A span is written once, on the thread of its request, as the bytes that go over the wire: what waits to be sent is
-//! known to the byte, and whoever sends it only puts a frame around it.
+//! known to the byte, and the sender only puts a frame around it.
 
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +171,7 @@ pub(super) fn rejected(response: &[u8]) -> (u64, String) {
     let (mut spans, mut message) = (0, String::new());
     for field in fields(partial) {
         match field {
-            // a negative count is none
+            // a negative count counts as 0
             (1, Field::Number(n)) => spans = u64::try_from(n as i64).unwrap_or(0),
             (2, Field::Bytes(text)) => message = String::from_utf8_lossy(text).into_owned(),
             _ => {}

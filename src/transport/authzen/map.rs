@@ -1,4 +1,4 @@
-//! From AuthZEN's words to the schema's: types, actions, and what becomes of properties.
+//! From AuthZEN's words to the schema's: types, actions, and what happens to properties.
 //!
 //! Each part of an evaluation is mapped for itself, so that a part which many evaluations share is mapped once.
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::decide;
+use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
@@ -155,8 +156,11 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl EvaluationBody {
-    /// Notes it for the request's span.
+    /// Notes it for the request's span, and counts it if it is no decision.
     fn note(&self, asker: &Asker<'_>) {
+        if let Some(error) = &self.context.error {
+            asker.services.metrics.undecided(Transport::Authzen, error.status >= 500);
+        }
         let Some(trace) = asker.trace else { return };
         match &self.context.error {
             Some(error) => trace.notes.failed(error.code),

@@ -21,7 +21,7 @@ use palisade_engine::{Dropped, Snapshot};
 /// How much all evaluations may take of the defaults together, in bytes, about.
 const MOST_TAKEN: usize = 64 << 20;
 
-/// What became of one evaluation.
+/// The outcome of one evaluation.
 pub(super) type Answered = Result<EvaluationBody, Problem>;
 
 /// What all evaluations of a request are decided with.
@@ -40,7 +40,7 @@ pub(super) struct Defaults<'a> {
     subject: Option<Result<Party<'a>, RequestError>>,
     action: Option<Result<Doing<'a>, RequestError>>,
     resource: Option<Result<Party<'a>, RequestError>>,
-    /// As it was written: what becomes of it depends on the action.
+    /// As it was written: the action decides what happens to it.
     context: Value<'a>,
     context_weight: usize,
     /// The context for the last action that took it without properties, or for the action of the defaults.

@@ -3,7 +3,7 @@
 //! | verdict | nginx | forward | Envoy |
 //! |---|---|---|---|
 //! | allowed | 200 | 200 | 200 |
-//! | nobody known | 401 | 401 | 401 |
+//! | no caller known | 401 | 401 | 401 |
 //! | refused, denied | 403 | 403 | 403 |
 //! | the sidecar's fault | 403 | 503 | 403 |
 //!
@@ -31,7 +31,7 @@ macro_rules! twins {
     };
 }
 
-/// What Envoy is to remove where everything about the caller is told.
+/// The headers that Envoy is to remove where the answer names everything about the caller.
 const TWINS: &str = twins!();
 /// Where there is a caller without a token.
 const TWINS_AND_TOKEN: &str = concat!(twins!(), ",x-palisade-token");

@@ -45,7 +45,7 @@ pub(super) fn read<'a>(
     let mut partial = fields.named("x-envoy-auth-partial-body");
     let body = match (partial.next(), partial.next()) {
         (None, _) => Body::NotForwarded,
-        // an empty body tells nothing: where Envoy forwards none, a client can still claim that it is whole
+        // an empty body proves nothing: where Envoy forwards none, a client can still claim that it is whole
         (Some(b"false"), None) => body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
         _ => Body::Partial,
     };

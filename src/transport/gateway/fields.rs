@@ -15,20 +15,38 @@ use palisade_routes::{Field, Headers, is_twin, same_name};
 
 /// Headers. Names are in small letters, and those that are there twice are twice in it.
 #[derive(Default)]
-pub(super) struct Fields<'a>(pub(super) SmallVec<[(&'a str, &'a [u8]); 16]>);
+pub(super) struct Fields<'a> {
+    list: SmallVec<[(&'a str, &'a [u8]); 16]>,
+    /// The lengths of the names, a bit for each. Some fifty names are looked for in every request, and names that any
+    /// server takes for one another are of one length: most are not there, which this shows without a look at any.
+    lengths: u64,
+}
 
 /// The fields of a request.
 pub(super) fn of(headers: &HeaderMap) -> Fields<'_> {
-    Fields(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect())
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+}
+
+/// The bit of names that are as long. Those beyond share the last.
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
+}
+
+impl<'a> FromIterator<(&'a str, &'a [u8])> for Fields<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(fields: I) -> Self {
+        let list: SmallVec<[(&'a str, &'a [u8]); 16]> = fields.into_iter().collect();
+        let lengths = list.iter().fold(0, |lengths, (name, _)| lengths | length_bit(name));
+        Self { list, lengths }
+    }
 }
 
 impl<'a> Fields<'a> {
     /// The headers of exactly that name.
     pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
+        self.list.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
     }
 
-    /// The header of exactly that name. None, or more than one, and nobody knows what the gateway means.
+    /// The header of exactly that name. Without one, or with more than one, it is unclear what the gateway means.
     pub(super) fn one(&self, name: &str) -> Result<&'a [u8], Stop> {
         let mut values = self.named(name);
         match (values.next(), values.next()) {
@@ -63,10 +81,10 @@ impl<'a> Fields<'a> {
     /// The credential that `rule` looks for. A twin of its header is as good as a second one: some services read it.
     /// In a header of cookies it is the one named `cookie`.
     pub(super) fn credential(&self, rule: &Rule, cookie: Option<&str>) -> Credential<'_> {
-        if self.0.iter().any(|(name, _)| is_twin(name, rule.header())) {
+        if self.list.iter().any(|(name, _)| is_twin(name, rule.header())) {
             return Credential::Repeated;
         }
-        match (Credential::find(rule, self.0.iter().copied(), same_name), cookie) {
+        match (Credential::find(rule, self.list.iter().copied(), same_name), cookie) {
             (Credential::One(value), Some(name)) => match palisade_routes::cookie(value, name) {
                 Field::Absent => Credential::Absent,
                 Field::One(value) => Credential::One(value),
@@ -80,12 +98,12 @@ impl<'a> Fields<'a> {
     pub(super) fn check_spoofs(&self) -> Result<(), Stop> {
         // most names differ in their length, which is seen first
         let twin = |name: &str| owned::NAMES.iter().any(|owned| is_twin(name, owned.as_str()));
-        if self.0.iter().any(|(name, _)| twin(name)) {
+        if self.list.iter().any(|(name, _)| twin(name)) {
             let message = "a header is, for some services, one that names the caller";
             return Err(Stop::new(RefusalReason::SpoofedHeader, message));
         }
         // what comes behind a body may be merged into the headers
-        let trailers = self.0.iter().filter(|(name, _)| same_name(name, "trailer"));
+        let trailers = self.list.iter().filter(|(name, _)| same_name(name, "trailer"));
         let named = trailers.flat_map(|(_, value)| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
         let ours = |name: &str| name.len() > 2 && same_name(&name[..2], "x-") || same_name(name, "authorization");
         if named.filter_map(|name| std::str::from_utf8(name).ok()).any(|name| name.is_char_boundary(2) && ours(name)) {
@@ -97,11 +115,45 @@ impl<'a> Fields<'a> {
 }
 
 impl Headers for Fields<'_> {
-    fn field(&self, name: &str) -> palisade_routes::Field<'_> {
-        self.0.as_slice().field(name)
+    fn field(&self, name: &str) -> Field<'_> {
+        if self.lengths & length_bit(name) == 0 {
+            return Field::Absent;
+        }
+        self.list.as_slice().field(name)
     }
 
     fn list(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.0.as_slice().list(name)
+        if self.lengths & length_bit(name) == 0 {
+            return Some(Cow::Borrowed(b""));
+        }
+        self.list.as_slice().list(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_lengths_say_is_what_a_look_at_all_says() {
+        let long = "x".repeat(70);
+        let names = ["a", "x-id", "x_id", "x-user", "x-user", "x-forwarded-host", &long];
+        let fields: Fields<'_> = names.iter().map(|name| (*name, &b"v"[..])).collect();
+        for name in [
+            "a",
+            "b",
+            "x-id",
+            "x-user",
+            "x-user-id",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "",
+            &long,
+            &"y".repeat(64),
+        ] {
+            assert_eq!(fields.field(name), fields.list.as_slice().field(name), "{name}");
+            assert_eq!(fields.list(name), fields.list.as_slice().list(name), "{name}");
+        }
+        assert_eq!(Fields::default().field("a"), Field::Absent);
     }
 }

@@ -19,14 +19,14 @@ pub(super) fn read<'a>(head: &Parts, fields: &Fields<'a>, body: Option<&'a [u8]>
         method: verb(fields.one("x-forwarded-method")?)?,
         target: fields.one("x-forwarded-uri")?,
         host: Some(host(fields.one("x-forwarded-host")?)?),
-        // an empty body looks like none: whether bodies are forwarded at all cannot be told from it
+        // an empty body looks like none: it does not show whether bodies are forwarded at all
         body: body.filter(|body| !body.is_empty()).map_or(Body::NotForwarded, Body::Whole),
         ip: client(fields),
         peer: Peer::Absent,
     })
 }
 
-/// The client's address, if `X-Forwarded-For` names exactly one: of several nobody knows which were invented.
+/// The client's address, if `X-Forwarded-For` names exactly one: of several, the client may have invented some.
 pub(super) fn client(fields: &Fields<'_>) -> Option<IpAddr> {
     let mut values = fields.named("x-forwarded-for");
     let value = values.next().filter(|_| values.next().is_none())?;

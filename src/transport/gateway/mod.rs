@@ -40,7 +40,7 @@ use way::{Question, Stop, Verdict};
 pub struct Gateway {
     identity: Identity,
     rules: Rules,
-    /// The header in which Envoy tells of its client's certificate, in small letters.
+    /// The header in which Envoy describes its client's certificate, in small letters.
     peer_header: Option<String>,
     deadline: Duration,
 }
@@ -139,7 +139,7 @@ pub(super) async fn answer(services: &Services, exchange: &mut Exchange, dialect
     answer
 }
 
-/// What the caller is told: whatever stopped the way, a panic included, is a denial that is counted and recorded.
+/// The answer to the caller: whatever stopped the way, a panic included, is a denial that is counted and recorded.
 async fn settled(
     verdict: Option<Result<Verdict, Stop>>,
     services: &Services,
@@ -205,7 +205,7 @@ fn misread(problem: &Problem) -> Stop {
         "body_too_slow" => Stop::new(RefusalReason::Deadline, "the body did not arrive in time"),
         "body_too_large" => Stop::new(RefusalReason::BodyUnread, "the body is larger than `http.max_body_bytes`"),
         "too_busy" => {
-            Stop::new(RefusalReason::BodyUnread, "the bodies of all requests together are too large at the moment")
+            Stop::new(RefusalReason::TooBusy, "the bodies of all requests together are too large at the moment")
         }
         "body_cut_off" => Stop::new(RefusalReason::BodyUnread, "the body ended before it was whole"),
         _ => Stop::new(RefusalReason::BadDescription, "the request is framed in a way that can be read differently"),

@@ -47,7 +47,7 @@ fn safe(text: &str) -> HeaderValue {
         }
         encoded = Cow::Owned(out);
     }
-    // it is one by now; if it were none, it would name nobody
+    // the text is a valid header value by now; if it were not, the header would name no caller
     HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""))
 }
 

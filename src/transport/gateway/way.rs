@@ -30,7 +30,7 @@ pub(super) struct Described<'a> {
 }
 
 impl Described<'_> {
-    /// What the decision log may tell of it, if there is one.
+    /// What the decision log may record of it, if there is one.
     fn asked_for(&self, services: &Services) -> Option<Target> {
         services.pdp.log().map(|_| Target::new(self.method, self.host, self.target))
     }
@@ -47,9 +47,9 @@ pub(super) struct Question<'a, 'f> {
     pub(super) call: Call<'a>,
 }
 
-/// What became of it.
+/// What the way led to.
 pub(super) struct Verdict {
-    /// Who may, `None` where nobody needs to be known; or why not.
+    /// The caller who may, `None` where none needs to be known; or why not.
     pub(super) outcome: Result<Option<Arc<Caller>>, Denial>,
     /// The state that it was decided at.
     pub(super) revision: Option<Revision>,
@@ -69,7 +69,7 @@ pub(super) struct Denial {
 
 /// What kind of answer a denial is.
 pub(super) enum Kind {
-    /// Nobody knows who asks. With the challenge.
+    /// The caller is not known. With the challenge.
     Unknown(String),
     /// Not allowed.
     Refused,
@@ -82,7 +82,7 @@ pub(super) struct Stop {
     reason: RefusalReason,
     code: &'static str,
     message: Cow<'static, str>,
-    /// For whom nobody knows.
+    /// For a caller that is not known.
     challenge: Option<String>,
     target: Option<Target>,
     route: Option<String>,
@@ -166,7 +166,7 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
     }
     let bytes = if let Body::Whole(body) = question.described.body { body.len() } else { 0 };
     let _room = services.trees.room_within(bytes, left(question.deadline)).await.ok_or_else(|| {
-        Stop::new(RefusalReason::BodyUnread, "the bodies of all requests together are too large at the moment")
+        Stop::new(RefusalReason::TooBusy, "the bodies of all requests together are too large at the moment")
     })?;
     let published = state.published().ok_or_else(|| Stop::new(RefusalReason::NotReady, "no bundle is loaded yet"))?;
     let revision = published.snapshot.revision();
@@ -229,6 +229,9 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
             Err(CheckError::Invalid(error)) => return Err(stop(Stop::new(RefusalReason::InvalidCheck, error.message))),
             Err(CheckError::TooSlow) => {
                 return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
+            }
+            Err(error @ CheckError::Overloaded) => {
+                return Err(stop(Stop::new(RefusalReason::TooBusy, error.to_string())));
             }
             Err(error @ CheckError::Unrecorded) => {
                 return Err(stop(Stop::new(RefusalReason::NotRecorded, error.to_string())));

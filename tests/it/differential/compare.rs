@@ -64,7 +64,7 @@ pub(crate) fn build(bundle: &Arc<Bundle>, settings: &EngineSettings, kind: Engin
     }
 }
 
-/// How messages about cycles read. Which of several cycles they tell, and where one starts, is up to the order
+/// How messages about cycles read. Which of several cycles they name, and where one starts, is up to the order
 /// of Cedar's hash maps: two runs of the reference differ there too.
 const CYCLES: &[&str] = &["input graph has a cycle containing vertex", "entities are their own ancestors"];
 
@@ -98,7 +98,7 @@ pub(crate) fn compare(both: &Both, request: &AccessRequest<'_>, now: i64, slice:
         if ours.time_dependent {
             return Err("time_dependent, where the reference says that it is not".to_owned());
         }
-        // the compiled engine saw that nobody read the clock: then no clock may make a difference
+        // the compiled engine saw that no policy read the clock: then no clock may make a difference
         for other in &CLOCKS[1..6] {
             let again = both.reference.decide(request, *other);
             if comparable(&again) != comparable(&reference) {
@@ -140,7 +140,7 @@ pub(crate) struct Tally {
     pub features: Vec<[u64; 3]>,
 }
 
-/// What kind of error a message tells.
+/// What kind of error a message reports.
 fn kind_of(message: &str) -> &'static str {
     const KINDS: &[(&str, &str)] = &[
         ("integer overflow", "integer overflow"),

@@ -1,5 +1,5 @@
 //! Cases in which the engines once differed, or in which one of them failed. Add a case with what the reference
-//! says; the name tells what was wrong.
+//! says; the name says what was wrong.
 
 use std::sync::Arc;
 

@@ -128,7 +128,7 @@ fn a_bundle_brings_its_routes() {
     }
     let verdict = admin.post("/v1/validate", bundle(json!(routes("/a"))).to_string());
     assert_eq!(verdict.json()["valid"], true, "{}", verdict.text());
-    // policies and routes are told of together, and the schema once
+    // problems of policies and routes are reported together, and those of the schema once
     let mut broken = bundle(json!(routes("/a").replace("view", "vieww")));
     broken["policies"] = json!("permit (principal, action);");
     assert_eq!(admin.put("/v1/bundle", broken.to_string()).json()["errors"].as_array().unwrap().len(), 2);

@@ -384,6 +384,9 @@ fn what_cannot_be_read_or_decided_is_an_explicit_denial() {
     let timed = [GRPC[0], GRPC[1], ("grpc-timeout", "300m")];
     assert_eq!(shown(&call(addr(&gate), "POST", CHECK, &timed, waiting).message()), "503 revision_not_reached");
     assert!((250..5_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    // what the gateway sent, and what the sidecar could not do
+    assert_eq!(gate.metric("palisade_decisions_total{outcome=\"invalid\",transport=\"grpc\"}"), 6.0);
+    assert_eq!(gate.metric("palisade_decisions_total{outcome=\"error\",transport=\"grpc\"}"), 3.0);
 }
 
 #[test]
@@ -459,7 +462,7 @@ fn health_and_reflection() {
             "{names:?}"
         );
     }
-    // a watch tells of the end, and then ends itself
+    // a watch reports the end, and then ends itself
     let addr = addr(&gate);
     let watching = std::thread::spawn(move || {
         call(addr, "POST", "/grpc.health.v1.Health/Watch", &GRPC, frame(&HealthCheckRequest::default()))

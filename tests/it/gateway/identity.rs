@@ -102,8 +102,8 @@ fn credentials_through_every_dialect() {
 }
 
 #[test]
-fn without_keys_nobody_is_known_but_the_sidecar_is_at_fault() {
-    // a port that nobody listens on
+fn without_keys_no_caller_is_known_but_the_sidecar_is_at_fault() {
+    // a port that nothing listens on
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let gate = gate(json!({"gateway": {"deadline": "200ms"}, "identity": {"issuers": [{
         "issuer": "https://id.example.com", "audiences": ["fleet"],
@@ -129,7 +129,7 @@ fn without_keys_nobody_is_known_but_the_sidecar_is_at_fault() {
 }
 
 #[test]
-fn where_nobody_is_configured_only_public_routes_pass() {
+fn without_configured_callers_only_public_routes_pass() {
     let gate = gate(json!({"identity": {"issuers": [], "api_tokens": {"file": null}}}));
     for dialect in DIALECTS {
         assert_eq!(get("a.test", "/open", &[]).send(gate.addr(), dialect).status, 200);

@@ -10,7 +10,7 @@ pub(super) fn nasty() -> Vec<String> {
     serde_json::from_str(&text).unwrap()
 }
 
-/// What everybody reads alike, of the nasty targets.
+/// The nasty targets that every reader reads alike.
 pub(super) const PLAIN: [&str; 8] =
     ["/admin.", "/%61dmin", "/ADMIN", "/admin?x=1&x=2;y=3", "/admin%20", "/caf%c3%a9", "/admin??x", "/admin/"];
 
@@ -35,7 +35,7 @@ fn what_can_be_read_in_two_ways_never_passes() {
                 continue;
             }
             let answer = get("a.test", target, &[]).send(gate.addr(), dialect);
-            // Envoy refuses a `#` itself; the HTTP library cuts it off before anybody sees it
+            // Envoy refuses a `#` itself; the HTTP library cuts it off before the sidecar sees it
             let cut = dialect == Dialect::Envoy && target.contains('#');
             let passes = PLAIN.contains(&target.as_str()) || (cut && target == "/admin#frag");
             assert_eq!(

@@ -107,6 +107,42 @@ fn the_products_end_to_end() {
             Some(r#"{"id": {"id": "BLDA"}, "title": "x", "ownerId": {"entityType": "TENANT", "id": "tb"}}"#),
             200,
         ),
+        // a body names the record that the path names, or none
+        (autopi, "u-dk-aa", "PATCH /auth/account/v3/users/u-dk-dm/", Some(r#"{"id": "u-dk-dm", "groups": [1]}"#), 200),
+        (autopi, "u-dk-aa", "PATCH /auth/account/v3/users/u-dk-dm/", Some(r#"{"id": "u-dk-aa", "groups": [1]}"#), 403),
+        (autopi, "u-hq-fda-dm", "PATCH /dongle/devices/d-no/", Some(r#"{"id": "d-dk", "customer": "NO"}"#), 403),
+        (edgeiq, "eq-a-op", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-a", "company_id": "A"}"#), 200),
+        (edgeiq, "eq-a-op-c", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-c", "company_id": "A"}"#), 403),
+        // nothing is created over what another product has
+        (
+            edgeiq,
+            "eq-a-admin",
+            "POST /api/v1/platform/companies",
+            Some(r#"{"company_id": "A", "unique_id": "n"}"#),
+            200,
+        ),
+        (
+            edgeiq,
+            "eq-a-admin",
+            "POST /api/v1/platform/companies",
+            Some(r#"{"company_id": "A", "unique_id": "HQ"}"#),
+            403,
+        ),
+        // a product's host is for those who live in it
+        (autopi, "eq-a-admin", "PATCH /auth/account/", Some(r#"{"name": "x"}"#), 403),
+        (autopi, "eq-a-admin", "GET /dongle/devices/", None, 403),
+        (autopi, "io-admin", "GET /auth/user/", None, 403),
+        (autopi, "tb-admin", "GET /auth/user/", None, 403),
+        (things, "eq-a-admin", "GET /api/customers", None, 403),
+        (things, "eq-a-admin", "POST /api/device", Some(r#"{"name": "x"}"#), 403),
+        (things, "u-hq-full", "GET /api/auth/user", None, 403),
+        (things, "io-admin", "GET /api/auth/user", None, 403),
+        (ioto, "eq-a-admin", "POST /user/find", Some("{}"), 403),
+        (ioto, "u-hq-full", "POST /user/get", Some("{}"), 403),
+        (ioto, "tb-admin", "POST /user/get", Some("{}"), 403),
+        (edgeiq, "u-hq-full", "POST /api/v1/platform/user/api_token_reset", Some("{}"), 403),
+        (edgeiq, "io-admin", "GET /api/v1/platform/me", None, 403),
+        (edgeiq, "tb-admin", "GET /api/v1/platform/me", None, 403),
     ] {
         let (method, target) = request.split_once(' ').unwrap();
         let credential = bearer(who);

@@ -1,11 +1,11 @@
-//! What each dialect answers when, and which headers it believes.
+//! What each dialect answers when, and which headers it trusts.
 
 use serde_json::{Value, json};
 
 use crate::support::gate::{Ask, DIALECTS, Dialect, Gate, bearer, code, flags_with_identity, get, send};
 use crate::support::{Response, Server};
 
-/// A few routes of every kind; `ann` may do everything, nobody else anything.
+/// A few routes of every kind; `ann` may do everything, and no one else anything.
 const ROUTES: &str = "
 hosts: [a.test]
 routes:
@@ -66,6 +66,7 @@ fn every_dialect_says_it_in_its_words() {
     let (ann, bob) = (bearer("ann"), bearer("bob"));
     let (ann, bob) = (ann.as_str(), bob.as_str());
     for dialect in DIALECTS {
+        let mut refused = 0.0;
         for (method, target, credential, body, status, expected) in [
             ("GET", "/open", None, None, 200, ""),
             ("HEAD", "/open", None, None, 200, ""),
@@ -99,6 +100,9 @@ fn every_dialect_says_it_in_its_words() {
             };
             assert_eq!(answer.status, status, "{dialect:?} {method} {target}: {answer:?}");
             is_in_its_words(dialect, &answer);
+            if status != 200 && expected != "denied" {
+                refused += 1.0;
+            }
             if status != 200 {
                 assert_eq!(code(&answer), expected, "{dialect:?} {method} {target}");
             }
@@ -110,6 +114,11 @@ fn every_dialect_says_it_in_its_words() {
         assert_eq!(gate.metric(&unauthenticated), 2.0);
         let denied = format!("palisade_decisions_total{{outcome=\"deny\",transport=\"{}\"}}", dialect.name());
         assert!(gate.metric(&denied) >= 2.0);
+        // the request is at fault, and the sidecar is well
+        for (outcome, count) in [("invalid", refused), ("error", 0.0)] {
+            let series = format!("palisade_decisions_total{{outcome=\"{outcome}\",transport=\"{}\"}}", dialect.name());
+            assert_eq!(gate.metric(&series), count, "{series}");
+        }
     }
 }
 
@@ -164,7 +173,7 @@ fn a_dialect_reads_its_own_headers_alone() {
         let answer = get("a.test", "/d/7", &spoofs).send(gate.addr(), dialect);
         assert_eq!((answer.status, code(&answer)), (401, "missing_credential".to_owned()), "{dialect:?}");
         is_in_its_words(dialect, &answer);
-        // what a client says of itself is overwritten, and nobody is named where nobody was asked for
+        // what a client says of itself is overwritten, and a public route names no caller
         let answer = get("a.test", "/open", &[("x-palisade-principal", "x")]).send(gate.addr(), dialect);
         assert_eq!(answer.status, 200);
         is_in_its_words(dialect, &answer);
@@ -394,7 +403,7 @@ fn the_client_has_one_address_or_none() {
 }
 
 #[test]
-fn the_decision_log_tells_of_checks_and_refusals() {
+fn the_decision_log_has_checks_and_refusals() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
     let gate = Gate::with(ROUTES, POLICIES, json!({"decision_log": {"sink": file}}));
@@ -427,7 +436,7 @@ fn the_decision_log_tells_of_checks_and_refusals() {
     let asked = |line: &Value| ["method", "host", "path"].map(|key| line[key].as_str().unwrap().to_owned());
     assert_eq!(asked(&lines[3]), ["GET", "a.test", "/none"]);
     assert_eq!(asked(&lines[6]), ["GET", "a.test", "/open"]);
-    // where no policy is asked, nobody is, and the line says so
+    // where no policy is asked, there is no principal, and the line says that the route is public
     assert_eq!((&lines[6]["public"], &lines[6]["principal"]), (&json!(true), &Value::Null));
     assert!(lines[6]["route"].as_str().unwrap().contains("r.yaml:") && lines[0]["public"].is_null());
     let public = |transport| gate.metric(&format!("palisade_gateway_public_total{{transport=\"{transport}\"}}"));

@@ -22,9 +22,9 @@ enum Expect {
     Passes(&'static str),
     /// The sidecar refuses it for this reason, and the service sees nothing.
     Refused(&'static str),
-    /// It is not passed on, whoever stops it: Traefik makes a mistake here, and asks nobody.
+    /// It is not passed on, by the sidecar or not: Traefik makes a mistake here, and does not ask the sidecar.
     Stops,
-    /// It is too large for the gateway, which asks nobody.
+    /// It is too large for the gateway, which does not ask the sidecar.
     TooLarge,
     /// It passes as `Passes`, or is refused.
     Either,
@@ -236,7 +236,7 @@ fn check(stand: &Stand<'_>, what: &str, say: &Say<'_>, expect: Expect, too_large
     }
 }
 
-/// A body that nobody can be asked about.
+/// A body while the sidecar is gone.
 fn is_gone(stand: &Stand<'_>, ann: &str) {
     stand.sidecar.signal("KILL");
     stand.tap.down();

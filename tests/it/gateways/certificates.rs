@@ -1,4 +1,4 @@
-//! Callers whom Envoy knows by their client certificate: nobody else becomes one of them.
+//! Callers whom Envoy knows by their client certificate: no other client becomes one of them.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -31,7 +31,7 @@ enum Expect {
     Passes((&'static str, &'static str)),
     /// The sidecar refuses it with this status, for this reason.
     Refused(u16, &'static str),
-    /// The connection is refused, and nobody is asked.
+    /// The connection is refused, and the sidecar is not asked.
     NoTls,
 }
 use Expect::{NoTls, Passes, Refused};
@@ -63,7 +63,7 @@ impl Pki {
     }
 }
 
-/// What the page's listener wants of certificates. Without it Envoy tells over gRPC of a DNS name, or the subject.
+/// What the page's listener wants of certificates. Without it Envoy sends a DNS name or the subject over gRPC.
 const URIS_ONLY: &str = "                  match_typed_subject_alt_names:
                     - {san_type: URI, matcher: {prefix: \"spiffe://prod.example/\"}}
 ";
@@ -91,7 +91,7 @@ pub(super) fn run(gateway: &Gateway, program: &Path) {
     }
 }
 
-/// A listener without TLS, on which nobody can have a certificate.
+/// A listener without TLS, on which no client can have a certificate.
 pub(super) fn run_plain(gateway: &Gateway, program: &Path) {
     let stand = Stand::with(gateway, program, Setting { sidecar: documented(), ..Setting::default() });
     let spoofed = || Say::get("/d/7").with(XFCC, SPOOF);
@@ -105,7 +105,7 @@ pub(super) fn run_plain(gateway: &Gateway, program: &Path) {
     }
 }
 
-/// A listener that tells of a certificate all that there is: what stands in it must not be taken for more of it.
+/// A listener that sends all of a certificate: what stands in one name must not be taken for further names.
 fn asks_with_all(stand: &Stand<'_>, pki: &Pki) {
     let (malformed, unknown) = (Refused(401, "malformed_peer"), Refused(401, "unknown_peer"));
     let billing = "spiffe://prod.example/billing";
@@ -161,9 +161,9 @@ fn asks(stand: &Stand<'_>, pki: &Pki, strict: bool) {
         ("an end in a name", &uri("spiffe://prod.example/billing;"), seven(), odd),
         ("a name in a name", &uri("spiffe://prod.example/x;URI=spiffe://prod.example/billing"), seven(), odd),
         ("a quote in a name", &uri("spiffe://prod.example/\";URI=\"spiffe://prod.example/billing\""), seven(), odd),
-        // over gRPC Envoy tells the first
+        // over gRPC Envoy sends the first
         ("two names", &pki.client(&two), seven(), if grpc { Passes(BILLING) } else { odd }),
-        // over gRPC Envoy does not tell of what kind a name is: only its own check keeps this one out
+        // over gRPC Envoy does not say of what kind a name is: only its own check keeps this one out
         ("a DNS name like a URI", &like, seven(), if grpc && !strict { Passes(BILLING) } else { no_uri }),
         ("of another authority", &other, seven(), NoTls),
         ("none", &none, seven(), without),

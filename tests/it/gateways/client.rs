@@ -1,4 +1,4 @@
-//! A client that sends what it is told, byte by byte, and reads whatever comes.
+//! A client that sends the bytes that it is given, and reads whatever comes.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -80,7 +80,7 @@ impl Reply {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the client may think that the service answered: a gRPC status tells of a denial with a 200 too.
+    /// Whether the client may think that the service answered: a gRPC status reports a denial with a 200 too.
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status) && self.header("grpc-status").is_none_or(|status| status == "0")
     }

@@ -70,7 +70,7 @@ fn reloads(stand: &Stand<'_>, ann: &str) {
     assert!(stand.upstream.take().iter().all(|seen| seen.target != b"/never"));
 }
 
-/// A request that nobody decides: what the client hears, if anything, is no success, and the service sees nothing.
+/// A request without a decision: what the client hears, if anything, is no success, and the service sees nothing.
 fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration, status: u16) {
     for target in ["/d/7", "/open"] {
         let begun = Instant::now();
@@ -82,7 +82,7 @@ fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration, status
         assert!(heard == Some(status) || (heard.is_none() && stand.gateway.patience.is_none()), "{}", about());
     }
     if stand.gateway.http2 {
-        // a gateway may tell of the failure in gRPC's own words, as a 200
+        // a gateway may report the failure as a gRPC status, with a 200
         let call = Say { method: "POST", body: &[0; 5], wait, ..Say::get("/pkg.Svc/Get") }.with("Authorization", ann);
         let call = call.with("Content-Type", "application/grpc").with("TE", "trailers").with("Content-Length", "5");
         let reply = http2::say(stand.addr(), &call);
@@ -91,7 +91,7 @@ fn fails_closed(stand: &Stand<'_>, ann: &str, what: &str, wait: Duration, status
     }
 }
 
-/// More connections than the sidecar takes: who waits for one in vain is denied, and nobody passes unasked.
+/// More connections than the sidecar takes: a request that waits for one in vain is denied, and none passes unasked.
 pub(super) fn overload(gateway: &Gateway, program: &Path) {
     let setting = Setting { sidecar: json!({"http": {"max_connections": 2}}), ..Setting::default() };
     let stand = Stand::with(gateway, program, setting);

@@ -8,7 +8,7 @@ use crate::support::frames::{
     ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, hpack_text,
 };
 
-/// The largest frame that everybody takes.
+/// The largest frame that every receiver takes.
 pub(super) const LARGEST: usize = 16_384;
 
 /// Sends a request as the first of a connection, and reads the status of the answer. A body has no length beforehand,

@@ -1,6 +1,6 @@
 //! Reads the calls of a gRPC connection off the wire: HTTP/2 frames, and the messages in their data.
 //!
-//! The headers of HTTP/2 are compressed, but what Envoy tells of a request stands in the message, as it is.
+//! The headers of HTTP/2 are compressed, but what Envoy says of a request stands in the message, as it is.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) fn read(there: &[u8], back: &[u8]) -> Vec<Asked> {
             method: http.method,
             target: http.path.into_bytes(),
             host: http.host,
-            // text, unless Envoy is told to send bytes
+            // text, unless Envoy is set to send bytes
             body: if http.raw_body.is_empty() { http.body.into_bytes() } else { http.raw_body },
             allowed: status.as_ref().is_some_and(|status| status.code == 0),
             code: status.map(|status| status.message).unwrap_or_default(),

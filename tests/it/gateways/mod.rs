@@ -132,7 +132,7 @@ fn certificates_through_envoy_without_tls() {
     drive_certificates("envoy over HTTP without TLS", certificates::run_plain);
 }
 
-/// A proxy in front that Caddy trusts: what it is told of the host counts for nobody.
+/// A proxy in front that Caddy trusts: what that proxy says of the host does not count.
 fn drive_trusting(name: &str, change: (&str, &str)) {
     let gateway = GATEWAYS.iter().find(|gateway| gateway.name == name).unwrap();
     let Some(program) = gateway.program() else { return missing(gateway) };

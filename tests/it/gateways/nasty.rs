@@ -28,7 +28,7 @@ fn run_over(stand: &Stand<'_>, speak: Speak) -> usize {
     for (host, target) in MORE {
         try_one(stand, speak, host, target);
     }
-    // what is plain for everybody does pass, or all this shows nothing
+    // plain targets do pass, or all this shows nothing
     assert!(passed >= 6, "only {passed} targets passed {}", stand.told());
     passed
 }

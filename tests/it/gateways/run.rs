@@ -51,7 +51,7 @@ impl Default for Setting<'_> {
 impl Running {
     /// Starts it and waits until a public route passes, or with a mistake, until it answers.
     pub(super) fn start(gateway: &Gateway, program: &Path, around: Around<'_>) -> Self {
-        // somebody else may take the port between the choice and the start
+        // another process may take the port between the choice and the start
         let attempts = (0..3).map(|_| Self::attempt(gateway, program, around));
         let mut log = String::new();
         for attempt in attempts {

@@ -18,9 +18,9 @@ const ANN: &str = "Fleet::User::\"ann\"";
 enum Expect {
     /// It passes, and the service sees this caller.
     Passes(&'static str),
-    /// Not: this status, and the service sees nothing. Over gRPC it may be told as a 200 with a status of its own.
+    /// Not: this status, and the service sees nothing. Over gRPC it may come as a 200 with a status of its own.
     Stops(u16),
-    /// Either it stops, or the service sees this caller and nobody else.
+    /// Either it stops, or the service sees this caller and no other.
     Careful(&'static str),
 }
 use Expect::{Careful, Passes, Stops};
@@ -194,7 +194,7 @@ pub(super) fn run(stand: &Stand<'_>) {
                     "{}",
                     about()
                 );
-                // one who is nobody is safe: that is what a service must take him for
+                // an empty name is safe: a service must take it for no caller
                 let nobody = matches!(expect, Careful(_));
                 let callers = seen.like("x-palisade-principal");
                 assert!(
@@ -286,7 +286,7 @@ fn upgrades(stand: &Stand<'_>, ann: &str) {
     for say in [upgrade("/open"), upgrade("/d/7").with("Authorization", ann)] {
         no_tunnel(stand, &Say { wait, ..say });
     }
-    // what a client would say in such a tunnel, nobody is asked about
+    // the sidecar is not asked about what a client would say in such a tunnel
     for target in ["/open", "/d/7", "/ws/7"] {
         for (connection, upgrade, settings) in [
             ("Upgrade, HTTP2-Settings", "h2c", Some("AAMAAABkAAQAoAAAAAIAAAAA")),
@@ -358,7 +358,7 @@ fn trailers(stand: &Stand<'_>, ann: &str) {
     }
 }
 
-/// A scheme that is none of HTTP's makes a whole URL of the target for some.
+/// For some gateways, a scheme other than HTTP's makes the target a whole URL.
 fn schemes(stand: &Stand<'_>, ann: &str) {
     for scheme in ["ftp", "javascript", "http+unix", "HTTP"] {
         let say = Say::get("/d/7").with("Authorization", ann).with(":scheme", scheme);
@@ -382,7 +382,7 @@ fn calls(stand: &Stand<'_>, ann: &str) {
         let called = call_as("http://gw.test", stand.addr(), "POST", path, &headers, vec![0; 5]);
         let seen = stand.upstream.take();
         let about = format!("{path}: {called:?} {seen:?}\n{}", stand.told());
-        // some tell it in HTTP's words, some in gRPC's
+        // some gateways answer with HTTP's status, some with gRPC's
         assert!(called.status == status || (called.status == 200 && called.grpc_status() == grpc_status), "{about}");
         assert_eq!(seen.len(), usize::from(status == 200), "{about}");
         if let Some(seen) = seen.first() {

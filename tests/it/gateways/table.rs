@@ -30,7 +30,7 @@ pub(super) struct Gateway {
     /// `DIR` stands for the directory of the files.
     pub arguments: &'static [&'static str],
     version: &'static [&'static str],
-    /// How long it waits for a sidecar that hangs; `None` if nobody wants to wait for so long.
+    /// How long it waits for a sidecar that hangs; `None` if that is too long for a test.
     pub patience: Option<Duration>,
     /// What a client hears when the sidecar is gone, and when it hangs, as the page says.
     pub faults: (u16, u16),

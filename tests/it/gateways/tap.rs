@@ -1,6 +1,6 @@
 //! What stands between a gateway and the sidecar: it passes bytes on, and keeps them.
 //!
-//! The decision log tells what was decided and never the target, which may hold secrets. So what a gateway asked
+//! The decision log says what was decided and never the target, which may hold secrets. So what a gateway asked
 //! is read off the wire, to the byte. It also gives the sidecar one address through all its restarts.
 
 use std::io::{Cursor, Read, Write};
@@ -97,7 +97,7 @@ impl Tap {
         });
     }
 
-    /// Nobody listens any more, and every connection is closed.
+    /// Nothing listens any more, and every connection is closed.
     pub(super) fn down(&self) {
         let mut state = self.state.lock().unwrap();
         state.sidecar = None;
@@ -158,7 +158,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, keep: impl Fn(&[u8])) {
     let _ = to.set_nodelay(true);
     let mut chunk = [0; 16 << 10];
     while let Ok(n) = from.read(&mut chunk) {
-        // before it is passed on, so that whoever has the answer finds it
+        // before it is passed on, so that a test that has the answer finds it
         keep(&chunk[..n]);
         if n == 0 || to.write_all(&chunk[..n]).is_err() {
             break;

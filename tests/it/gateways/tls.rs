@@ -67,7 +67,7 @@ fn subject(name: &str) -> DistinguishedName {
     subject
 }
 
-/// A client that believes this authority, and shows this certificate, or none.
+/// A client that trusts this authority, and shows this certificate, or none.
 pub(super) fn client(servers: &Authority, shown: Option<&Certificate>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(servers.0.der().clone()).unwrap();

@@ -84,7 +84,7 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>) -> Option<()> {
         let (get, head_only, whole) = (seen.method == "GET", seen.method == "HEAD", seen.body.clone());
         let trailers = seen.trailers.clone();
         let accel = find(&ACCEL.to_ascii_lowercase()).map(|path| format!("x-accel-redirect: {path}\r\n"));
-        // before it is answered, so that whoever has the answer finds it
+        // before it is answered, so that a test that has the answer finds it
         log.lock().unwrap().push(seen);
         if let Some(upgrade) = upgrade.filter(|_| get) {
             return echo(reader, &upgrade);

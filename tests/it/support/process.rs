@@ -31,7 +31,7 @@ pub(crate) fn workspace() -> tempfile::TempDir {
     dir
 }
 
-/// Lets one user do everything, and nobody else. The policy has the user's name.
+/// Lets one user do everything, and no one else anything. The policy has the user's name.
 pub(crate) fn write_policy(dir: &Path, user: &str) {
     let text = format!("@id(\"{user}\")\npermit (principal == User::\"{user}\", action, resource);\n");
     // whole or not at all, as an editor does it

@@ -36,7 +36,7 @@ pub(crate) fn say(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
     hear(&mut stream)
 }
 
-/// Sends the bytes and hears the server out, which must close by itself.
+/// Sends the bytes and hears the server out, which must close on its own.
 pub(crate) fn say_and_stay(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Heard {
     let mut stream = connect(addr);
     let _ = stream.write_all(bytes.as_ref());

@@ -30,7 +30,7 @@ pub(crate) fn check_brought(store: &Store, request: &AccessRequest<'_>) -> Resul
     let mut places: HashMap<(&str, &str), usize> = HashMap::new();
     for (_, list) in lists {
         for entity in list.iter().flat_map(|list| list.as_array().unwrap_or_default()) {
-            // what cannot be read is refused by whoever reads it
+            // an entity that cannot be read is refused later, where it is read
             if let Some(uid) = entity.get("uid").and_then(uid_parts) {
                 let place = *places.entry(uid).or_insert(own.len());
                 if place == own.len() {

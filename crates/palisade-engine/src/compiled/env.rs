@@ -75,7 +75,7 @@ pub(super) struct Env<'e> {
     pub filled_now: Option<u32>,
     /// Whether the filled-in `now` was read.
     pub read_now: Cell<bool>,
-    /// The entities that were read, where somebody wants to know.
+    /// The entities that were read, where the caller wants to know them.
     pub reads: Option<RefCell<Vec<u32>>>,
     /// The action's ancestors, where they are known beforehand.
     pub above_action: Option<&'e Ancestors>,

@@ -14,7 +14,7 @@ use super::env::Env;
 /// A constraint on the principal or the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Anybody.
+    /// Any entity.
     Any,
     /// `== id`
     Is(u32),
@@ -216,7 +216,7 @@ impl Index {
     }
 
     /// Calls `visit` with each policy filed under several actions, one of which the action is or is in. Such a
-    /// policy may be found more than once: the key under which it was found tells.
+    /// policy may be found more than once: `visit` also gets the key under which it was found.
     #[inline]
     pub(super) fn by_group(&self, env: &Env<'_>, mut visit: impl FnMut(u32, u32)) {
         if self.action_in.is_empty() {

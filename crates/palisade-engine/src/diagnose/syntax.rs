@@ -3,7 +3,7 @@
 use crate::guard::Grammar;
 use crate::model::{Diagnostic, closest};
 
-/// A fault in the statement that begins at `start` and was parsed by itself, with what helps against it.
+/// A fault in the statement that begins at `start` and was parsed alone, with what helps against it.
 pub(crate) fn told(grammar: Grammar, text: &str, start: usize, at: Option<usize>, found: Diagnostic) -> Diagnostic {
     let message = found.message.strip_prefix("error parsing schema: ").unwrap_or(&found.message).to_owned();
     let help = help(grammar, text, start, at, &message).or(found.help.clone());

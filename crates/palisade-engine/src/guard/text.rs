@@ -199,7 +199,7 @@ impl Level {
     /// A word that is not the name after a dot.
     fn word(&mut self, text: &str, names_follow: bool, outermost: bool) {
         if !self.after_operand {
-            // an operand begins: a name, unless it is an `if`, which can be no name by itself
+            // an operand begins: a name, unless it is an `if`, which cannot be a name on its own
             if text == "if" && !names_follow {
                 self.count[Rank::If as usize] += 1;
                 self.open_ifs += 1;

@@ -10,8 +10,8 @@ use super::{Subject, listed};
 use crate::model::Diagnostic;
 use crate::schema;
 
-/// Actions that no policy can apply to, and those that apply to nothing, are no group, and are named nowhere. A group
-/// that is not named is a word of the vocabulary, and harms nobody.
+/// Actions that no policy can apply to, and actions that apply to nothing, are no group, and are named nowhere. A group
+/// that is not named is a word of the vocabulary and does no harm.
 pub(super) fn unused(named: &Named, subject: &Subject<'_>) -> Vec<Diagnostic> {
     let Some((model, texts)) = subject.schema.filter(|_| subject.policies.count() > 0) else { return Vec::new() };
     let core = model.core();

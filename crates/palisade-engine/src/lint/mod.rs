@@ -1,7 +1,7 @@
 //! What a bundle says that its author hardly meant: names of entities that are not stored, policies that allow
 //! everything, groups and actions that nothing uses. All of it is warnings.
 //!
-//! It walks over every policy and every entity, so only a validation that somebody asked for does it, never a load.
+//! It walks over every policy and every entity, so only a validation that was asked for does it, never a load.
 //! Data may come later than policies. So a name is looked for only where the bundle stores entities of its type.
 //!
 //! - `named` collects what policies name while their trees are there; `policies` says what is odd about it.

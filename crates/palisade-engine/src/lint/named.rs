@@ -57,7 +57,7 @@ impl Spot {
         let at = at.and_then(offset).unwrap_or(site.span.start);
         // in the JSON form nothing has a place
         let text = start.map(|_| (site.source.clone(), at));
-        Self { origin: site.origin.clone(), text, line: None, policy: policy.to_owned() }
+        Self { origin: site.origin.clone(), text, line: site.line, policy: policy.to_owned() }
     }
 
     fn of_link(link: &Link, origin: &str) -> Self {

@@ -1,8 +1,8 @@
 //! Finds the elements of a JSON array in a text that comes in pieces.
 //!
-//! Only brackets, strings and what stands between elements are looked at: whoever takes an element parses it.
-//! What is wrong between elements is told here in `serde_json`'s words, and what is wrong within one by
-//! `serde_json` itself, so that place and message are those of an array that is parsed whole.
+//! Only brackets, strings and what stands between elements are looked at: the caller parses each element. An error
+//! between elements is reported here in `serde_json`'s words, and an error within an element by `serde_json` itself,
+//! so that place and message are those of an array that is parsed whole.
 
 use std::ops::Range;
 

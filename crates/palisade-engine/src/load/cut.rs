@@ -178,7 +178,7 @@ impl<'d> Cutter<'d> {
     }
 }
 
-/// What the document is, if that can be told from its start.
+/// The form of the document, if its start shows it.
 fn form(start: &[u8], last: bool) -> Option<Form> {
     let (text, whole) = match std::str::from_utf8(start) {
         Ok(text) => (text, true),

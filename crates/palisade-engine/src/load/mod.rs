@@ -5,6 +5,7 @@
 //! What the compiled reader does not plainly accept, Cedar's own reader decides: it accepts it after all, or
 //! its message becomes the finding. So the verdict is Cedar's, at a fraction of its cost.
 
+mod actions;
 mod array;
 mod cut;
 pub(super) mod problems;
@@ -13,7 +14,7 @@ pub(super) mod read;
 #[cfg(test)]
 mod tests;
 
-use cedar_policy::{Entities, Entity};
+use cedar_policy::Entity;
 use serde_json::value::RawValue;
 
 use crate::cedar;
@@ -21,6 +22,7 @@ use crate::decode::{Decoder, uid_parts};
 use crate::diagnose;
 use crate::entities::name_of;
 use crate::layout::{Layout, is_action_type};
+use crate::load::actions::Brought;
 use crate::load::problems::{Place, Problems};
 use crate::load::read::{Failure, read};
 use crate::misfit::{self, Misfit};
@@ -93,7 +95,9 @@ pub(crate) fn load(
         loader.document(number, document);
         loader.bytes += document.len();
     }
-    loader.check_actions();
+    if let Some(schema) = checks.schema {
+        actions::check(&loader.actions, schema, &mut loader.problems);
+    }
     if loader.problems.len() == 0
         && let Err(fault) = loader.draft.check_hierarchy(checks.limits)
     {
@@ -119,12 +123,16 @@ pub(crate) fn read_one(
     if let Ok((ty, id)) = decoder.record(value) {
         return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned().into());
     }
-    strict::entity(value, checks.schema)?;
-    let schema = checks.schema.map(|schema| &schema.cedar);
-    let entity = Entity::from_json_value(value.to_json(), schema)
-        .map_err(|error| misfit::entity(value, checks.schema).unwrap_or_else(|| diagnose::message(&error).into()))?;
+    let entity = read_by_cedar(value, checks.schema)?;
     cedar::pack_entity(entity.as_ref(), packer, draft, false)
         .map_err(|_| "it has a value that cannot be stored, such as an `unknown`".to_owned().into())
+}
+
+/// Reads one entity as Cedar does, and refuses what Cedar would drop.
+fn read_by_cedar(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, Misfit> {
+    strict::entity(value, schema)?;
+    Entity::from_json_value(value.to_json(), schema.map(|schema| &schema.cedar))
+        .map_err(|error| misfit::entity(value, schema).unwrap_or_else(|| diagnose::message(&error).into()))
 }
 
 /// A fault in words, and the entity to point at.
@@ -156,8 +164,8 @@ struct Loader<'l> {
     draft: &'l mut Draft,
     packer: Packer,
     places: Places,
-    /// Actions that documents bring beside the schema, with their document: they must be those of the schema.
-    actions: Vec<(Entity, String, Place)>,
+    /// Actions that documents bring beside the schema: they must be those of the schema.
+    actions: Vec<Brought>,
     problems: Problems,
     read: usize,
     bytes: u64,
@@ -172,7 +180,7 @@ impl Loader<'_> {
             if self.read.is_multiple_of(STRIDE)
                 && !(self.progress)(self.read, usize::try_from(self.bytes + offset).unwrap_or(usize::MAX))
             {
-                // whoever stopped it uses nothing of what was read
+                // the caller stopped it, and uses nothing of what was read
                 return false;
             }
             match element {
@@ -185,7 +193,7 @@ impl Loader<'_> {
             Ok(()) => return,
             Err(Failure::Broken(flaw)) => flaw,
             Err(Failure::Unread(flaw)) => {
-                // what was found may be of a text that nobody ever wrote
+                // the text may mix two versions of the file, so the problems found in it may not exist
                 self.problems.truncate(before);
                 return self.problems.push(flaw.diagnostic(&document.origin).passing(), None);
             }
@@ -199,22 +207,15 @@ impl Loader<'_> {
         if self.checks.schema.is_some()
             && value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty))
         {
-            let action = strict::entity(value, None).and_then(|()| {
-                Entity::from_json_value(value.to_json(), None).map_err(|error| diagnose::message(&error))
-            });
-            match action {
-                Ok(action) => self.actions.push((action, origin.to_owned(), place)),
-                Err(message) => self.problems.push(problem(message), Some(place)),
+            match read_by_cedar(value, None) {
+                Ok(action) => self.actions.push(Brought { action, origin: origin.to_owned(), place }),
+                Err(misfit) => self.misfit(document, place, value, &misfit),
             }
             return;
         }
         let id = match read_one(value, self.checks, self.draft, &mut self.packer) {
             Ok(id) => id,
-            Err(misfit) => {
-                let within = self.within(document, place, &misfit);
-                self.problems.push(problem(format!("{}{}", name_of(value), misfit.message)), Some(within));
-                return;
-            }
+            Err(misfit) => return self.misfit(document, place, value, &misfit),
         };
         if let Some(first) = self.places.put(id, place) {
             let name = uid_text(self.draft, id);
@@ -223,6 +224,12 @@ impl Loader<'_> {
             return;
         }
         self.draft.put(id, &self.packer.out);
+    }
+
+    fn misfit(&mut self, document: &Document, place: Place, value: &Value<'_>, misfit: &Misfit) {
+        let within = self.within(document, place, misfit);
+        let problem = Diagnostic::error(&document.origin, format!("{}{}", name_of(value), misfit.message));
+        self.problems.push(problem, Some(within));
     }
 
     /// The place of the member that does not fit, in the element that begins at `place`. The text is read again for it.
@@ -238,21 +245,5 @@ impl Loader<'_> {
         let element = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>().next();
         let offset = element.and_then(Result::ok).and_then(|element| misfit.offset(element.get()));
         offset.map_or(place, |offset| place.behind(offset))
-    }
-
-    /// Actions in documents must say what the schema says.
-    fn check_actions(&mut self) {
-        let Some(schema) = self.checks.schema.filter(|_| !self.actions.is_empty()) else { return };
-        let mut seen = std::collections::HashSet::new();
-        for (action, origin, place) in &self.actions {
-            if !seen.insert(action.uid()) {
-                let twice = Diagnostic::error(origin, format!("entity `{}` is there twice", action.uid()));
-                self.problems.push(twice, Some(*place));
-            }
-        }
-        let actions = self.actions.iter().map(|(action, ..)| action.clone());
-        if let Err(error) = Entities::from_entities(actions, Some(&schema.cedar)) {
-            self.problems.push(Diagnostic::error("entities", diagnose::message(&error)), None);
-        }
     }
 }

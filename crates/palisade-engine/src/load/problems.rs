@@ -22,7 +22,7 @@ impl Place {
 
     /// The byte `offset` of a document.
     pub(crate) fn new(document: usize, offset: u64) -> Self {
-        // beyond 65,535 documents places are told as if in the last: only a message is at stake
+        // beyond 65,535 documents every place is reported as in the last one: only the message is wrong then
         Self((document.min(0xfffe) as u64) << 48 | offset)
     }
 
@@ -148,7 +148,7 @@ impl Problems {
         }
         let mut spots: BTreeMap<usize, BTreeMap<u64, Spot>> = BTreeMap::new();
         for (number, offsets) in &wanted {
-            // what cannot be read any more is told without its place
+            // a problem in a document that cannot be read any more is reported without its place
             if let Some(document) = documents.get(*number)
                 && let Ok(found) = locate(document, document.len(), offsets)
             {

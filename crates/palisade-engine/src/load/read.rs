@@ -122,13 +122,36 @@ pub(super) fn one_object(first: &str, parsed: Result<&Value<'_>, &serde_json::Er
             Some(Flaw { message, offset: Some(offset), help: Some(help) })
         }
         Ok(value @ Value::Object(members)) if value.get("uid").is_none() => {
+            if !members.is_empty() && members.iter().all(|(_, value)| value.get("uid").is_some()) {
+                let message = "this is an object whose members are entities, not a list of entities".to_owned();
+                return Some(Flaw { message, offset: Some(offset), help: Some(VALUES_AS_LIST) });
+            }
             let is_object = |item: &Value<'_>| matches!(item, Value::Object(_));
             let is_list = |value: &Value<'_>| matches!(value, Value::Array(items) if items.iter().all(is_object));
             let (name, _) = members.iter().find(|(_, value)| is_list(value))?;
             let message = format!("this is an object whose member `{name}` is a list, not a list of entities");
-            let help = "write the list itself: `[{\"uid\": ...}, ...]`";
-            Some(Flaw { message, offset: Some(offset), help: Some(help) })
+            Some(Flaw { message, offset: Some(offset), help: Some(LIST_ITSELF) })
         }
+        _ => None,
+    }
+}
+
+const LIST_ITSELF: &str = "write the list itself: `[{\"uid\": ...}, ...]`";
+const VALUES_AS_LIST: &str = "write the members' values as a list: `[{\"uid\": ...}, ...]`";
+
+/// What to do about an object over several lines that is no entity, by how its text `starts`: its first member says what
+/// it is.
+fn of_other_object(starts: &[u8]) -> Option<&'static str> {
+    let members = starts.trim_ascii_start().strip_prefix(b"{")?;
+    let mut keys = serde_json::Deserializer::from_slice(members).into_iter::<String>();
+    let key = keys.next()?.ok()?;
+    let value = members.get(keys.byte_offset()..)?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    if ["uid", "attrs", "parents", "tags"].contains(&key.as_str()) {
+        return None;
+    }
+    match value.first()? {
+        b'{' => Some(VALUES_AS_LIST),
+        b'[' => Some(LIST_ITSELF),
         _ => None,
     }
 }
@@ -139,7 +162,7 @@ fn elements(block: Block, longest: usize, first: &mut bool, each: Each<'_>) -> R
         let bytes = block.bytes.get(range.clone()).unwrap_or_default();
         let offset = block.at + range.start as u64;
         let Ok(text) = std::str::from_utf8(bytes) else {
-            // only in a text that has changed since it was listed, which is about to be told
+            // only in a text that has changed since it was listed, which is reported next
             return Err(Flaw::at("not UTF-8".to_owned(), offset));
         };
         let text = if block.array { text } else { text.trim_end() };
@@ -155,8 +178,12 @@ fn elements(block: Block, longest: usize, first: &mut bool, each: Each<'_>) -> R
         let parsed = serde_json::from_str::<Value<'_>>(text);
         if std::mem::take(first)
             && !block.array
-            && let Some(flaw) = one_object(text, parsed.as_ref(), offset)
+            && let Some(mut flaw) = one_object(text, parsed.as_ref(), offset)
         {
+            if parsed.is_err() {
+                let starts = block.bytes.get(range.start..).unwrap_or_default();
+                flaw.help = of_other_object(starts).or(flaw.help);
+            }
             return Err(flaw);
         }
         let value = match parsed {

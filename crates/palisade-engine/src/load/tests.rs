@@ -306,6 +306,23 @@ fn a_document_that_is_one_object_has_one_flaw() {
         let (message, _) = read.end.unwrap_err();
         assert!(message.contains(expected) && read.elements.is_empty(), "{text}: {message}");
     }
+    for (text, expected) in [
+        ("{\n\"uid\": {\"type\": \"A\",\n\"id\": \"a\"}}", "put `[` before it"),
+        ("{\n\n  \"I1\" : {\n\"uid\": {}}}", "write the members' values as a list"),
+        ("\n{ \"a\\\"b\":\n{}}", "write the members' values as a list"),
+        ("{\"I1\": {\"uid\": 1}, \"I2\": {\"uid\": 2}}", "write the members' values as a list"),
+        ("{ \"entities\": [\n{\"uid\": 1}]}", "write the list itself"),
+        ("{\"entities\": [{\"uid\": 1}]}", "write the list itself"),
+        ("{\n\"version\": 1,\n\"x\": {}}", "put `[` before it"),
+        ("{\n", "put `[` before it"),
+    ] {
+        let mut help = None;
+        let read = read_by(&Document::held("d", text), 1 << 20, usize::MAX, &mut |_, _| true);
+        if let Err(Failure::Broken(flaw)) = read {
+            help = flaw.help;
+        }
+        assert!(help.is_some_and(|help| help.starts_with(expected)), "{text}: {help:?}");
+    }
     // JSON knows fewer blanks than Unicode
     for text in ["\u{a0}{", "\u{a0}\n{", "\n \u{a0} {\n}", "{\u{a0}", "\u{2003}{\"entities\": []}"] {
         same(text, &SIZES);
@@ -404,7 +421,7 @@ impl Reread for Turning {
 }
 
 #[test]
-fn a_text_that_changed_is_told_as_that_and_as_nothing_else() {
+fn a_text_that_changed_is_reported_as_that_and_as_nothing_else() {
     let told = "[{\"a\":1},\n{\"b\":2},\n{\"c\":3}]";
     let others = [
         "[{\"a\":1},\n{\"b\":2},\n{\"d\":3}]",
@@ -430,7 +447,7 @@ fn a_text_that_changed_is_told_as_that_and_as_nothing_else() {
 }
 
 #[test]
-fn a_text_that_cannot_be_read_is_told() {
+fn a_text_that_cannot_be_read_is_reported() {
     struct Gone(usize);
     impl Reread for Gone {
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -449,7 +466,7 @@ fn a_text_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn whoever_has_enough_gets_no_more() {
+fn a_caller_that_has_enough_gets_no_more() {
     let text = "{}\n".repeat(10_000);
     for document in [Document::held("a", text.clone()), elsewhere(&text)] {
         let mut taken = 0;
@@ -463,7 +480,7 @@ fn whoever_has_enough_gets_no_more() {
 }
 
 #[test]
-fn what_is_not_utf8_is_told_with_its_byte() {
+fn what_is_not_utf8_is_reported_with_its_byte() {
     for size in SIZES {
         let document = Document::held("a", b"[\"ab\xff\"]".to_vec());
         let Err((message, None)) = in_pieces(&document, size).unwrap().end else { panic!("it must be refused") };

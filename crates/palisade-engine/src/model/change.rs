@@ -37,8 +37,35 @@ pub enum PolicyNaming {
     Stem(String),
     /// The text is one policy, and this is its id.
     Exactly(String),
+    /// The text is one policy of a file that has several, not as they are written there.
+    Part {
+        /// Its id.
+        id: String,
+        /// The line of the file at which it begins, from 1.
+        line: usize,
+    },
     /// `policy0`, `policy1`, …: one text of an uploaded bundle. Links may still name a template by its `@id`.
     Ordinal,
+}
+
+impl PolicyNaming {
+    /// The id, where the text is one policy that has been given one.
+    #[must_use]
+    pub fn exactly(&self) -> Option<&str> {
+        match self {
+            Self::Exactly(id) | Self::Part { id, .. } => Some(id),
+            Self::Stem(_) | Self::Ordinal => None,
+        }
+    }
+
+    /// The line of the file at which the text begins, where the text is not as it is written there.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Part { line, .. } => Some(*line),
+            _ => None,
+        }
+    }
 }
 
 /// A schema as text, in Cedar's or in the JSON syntax: JSON where its first visible character is `{`.

@@ -54,7 +54,7 @@ pub enum DeniedBy {
         /// The entity, as `Type::"id"`.
         entity: String,
     },
-    /// A `forbid` could not be evaluated, so nobody knows whether it would have applied.
+    /// A `forbid` could not be evaluated, so it is unknown whether it would have applied.
     ForbidError {
         /// The policy.
         #[serde(rename = "policyId")]

@@ -31,7 +31,8 @@ impl Digest {
                     form.number(0);
                     form.text(stem.as_bytes());
                 }
-                PolicyNaming::Exactly(id) => {
+                // where a policy stands in its file says nothing of what it is
+                PolicyNaming::Exactly(id) | PolicyNaming::Part { id, .. } => {
                     form.number(1);
                     form.text(id.as_bytes());
                 }

@@ -1,8 +1,8 @@
 //! Documents of entities: text that is held, or text that can be read again from where it came.
 //!
 //! A million entities are some 250 MB of text that is needed once. So a source may give a document that says
-//! how long its text is and what its SHA-256 is, and where to read it. What such a place says may change: whoever
-//! reads must compare with the hash before using anything of it.
+//! how long its text is and what its SHA-256 is, and where to read it. What such a place holds may change: the
+//! reader must compare with the hash before it uses anything of it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -99,7 +99,7 @@ impl Document {
 }
 
 impl Reread for Document {
-    /// As the place says now, but nothing beyond the length that was told.
+    /// What the place holds now, but nothing beyond the length that was given.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = &mut buffer[..left];

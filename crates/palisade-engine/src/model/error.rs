@@ -1,4 +1,4 @@
-//! What can be wrong with a bundle or a request, told so that its author can mend it.
+//! What can be wrong with a bundle or a request, reported so that its author can fix it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,7 +47,7 @@ pub struct Diagnostic {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// Whether the cause may pass by itself, so that the same bundle may load later.
+    /// Whether the cause may pass on its own, so that the same bundle may load later.
     #[serde(skip)]
     pub passing: bool,
     /// What of the bundle it is about, in a word; the `code` of log lines where no rule was broken.
@@ -105,7 +105,7 @@ impl Diagnostic {
         }
     }
 
-    /// The same finding, whose cause may pass by itself: a disk, a thread, a file that is being written.
+    /// The same finding, whose cause may pass on its own: a disk, a thread, a file that is being written.
     #[must_use]
     pub fn passing(mut self) -> Self {
         self.passing = true;
@@ -157,7 +157,7 @@ impl Diagnostic {
         self.line = Some(before.bytes().filter(|b| *b == b'\n').count() + 1);
         self.column = Some(text[line_start..offset].chars().count() + 1);
         let excerpt = text[line_start..line_end].trim_end();
-        // where the line is not shown, the column still tells
+        // where the line is not shown, the column still helps
         if !excerpt.is_empty() && excerpt.len() <= LONGEST_EXCERPT {
             self.excerpt = Some(excerpt.to_owned());
         }

@@ -1,4 +1,4 @@
-//! The word that somebody probably meant.
+//! The known word that was probably meant.
 
 /// The longest word that is compared: a request may bring any word, and comparing costs the product of the lengths.
 const LONGEST: usize = 100;
@@ -7,7 +7,7 @@ const LONGEST: usize = 100;
 /// letters away, at most about a third of them; or begun by the word. The nearest of several, and of those that are as
 /// near the first in the order of their texts: the answer does not depend on the order in which they come.
 ///
-/// Every suggestion is made here. One that is not near does harm: somebody takes it, and opens what was to be closed.
+/// Every suggestion is made here. One that is not near does harm: an author takes it, and opens what was to be closed.
 #[must_use]
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {

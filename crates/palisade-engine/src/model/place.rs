@@ -51,7 +51,7 @@ pub fn locate(text: &dyn Reread, len: u64, offsets: &BTreeSet<u64>) -> io::Resul
             }
             at += read as u64;
             if read == 0 {
-                // shorter than it was: told as far as it goes
+                // shorter than it was: located as far as the text goes
                 break;
             }
         }

@@ -165,11 +165,12 @@ pub fn uid_member<'a>(value: Value<'a>, pointer: &str) -> Result<Uid<'a>, Reques
                 match (key.as_ref(), value) {
                     ("type", Value::String(text)) => type_name = Some(text),
                     ("id", Value::String(text)) => id = Some(text),
-                    (key, value) => {
-                        return Err(error(format!(
-                            "an entity has the strings `type` and `id`, not `{key}` as {}",
-                            value.kind()
-                        )));
+                    ("type" | "id", value) => {
+                        return Err(error(format!("the entity's `{key}` must be a string, not {}", value.kind())));
+                    }
+                    (key, _) => {
+                        let hint = other_name(key).map(|name| format!("; write `{name}` instead")).unwrap_or_default();
+                        return Err(error(format!("an entity has `type` and `id`, not `{key}`{hint}")));
                     }
                 }
             }
@@ -182,6 +183,15 @@ pub fn uid_member<'a>(value: Value<'a>, pointer: &str) -> Result<Uid<'a>, Reques
         other => {
             Err(error(format!("an entity is `Type::\"id\"` or an object of `type` and `id`, not {}", other.kind())))
         }
+    }
+}
+
+/// What we call a member of an entity that the API of Amazon Verified Permissions calls otherwise.
+fn other_name(member: &str) -> Option<&'static str> {
+    match member {
+        "entityType" | "actionType" => Some("type"),
+        "entityId" | "actionId" => Some("id"),
+        _ => None,
     }
 }
 
@@ -210,6 +220,23 @@ mod tests {
             r#"{"principal":{"type":"A","id":"p"},"action":{"__entity":{"type":"Action","id":"a"}},"resource":{"id":"r","type":"B"},"context":{}}"#,
         );
         assert_eq!(strings.unwrap(), objects.unwrap());
+    }
+
+    #[test]
+    fn members_of_other_apis_have_their_names_here() {
+        for (uid, expected) in [
+            (
+                r#"{"entityType":"A","entityId":"p"}"#,
+                "an entity has `type` and `id`, not `entityType`; write `type` instead",
+            ),
+            (r#"{"type":"A","entityId":"p"}"#, "an entity has `type` and `id`, not `entityId`; write `id` instead"),
+            (r#"{"actionType":"A","actionId":"p"}"#, "not `actionType`; write `type` instead"),
+            (r#"{"type":"A","id":7}"#, "the entity's `id` must be a string, not a number"),
+            (r#"{"type":"A","uid":"a"}"#, "an entity has `type` and `id`, not `uid`"),
+        ] {
+            let error = read(&format!(r#"{{"principal":{uid}}}"#)).unwrap_err();
+            assert!(error.message.contains(expected), "{uid}: {}", error.message);
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl<'a> Text<'a> {
     /// Makes it a value.
     ///
     /// # Errors
-    /// Never: it was checked. Whoever gets one must not go on.
+    /// Never: it was checked. A caller that gets an error must not go on.
     pub fn read(self) -> Result<Value<'a>, serde_json::Error> {
         serde_json::from_str(self.0)
     }

@@ -1,7 +1,5 @@
 //! Where the faults of a schema are: in which of its files, and all that can be found at once.
 
-use std::collections::HashSet;
-
 use cedar_policy::{CedarSchemaError, SchemaFragment};
 use cedar_policy_core::parser::Loc;
 
@@ -11,12 +9,13 @@ use crate::model::json::{in_words, without_byte_order_mark};
 use crate::model::near::hint_of_reader;
 use crate::model::{Diagnostic, Uid, Value, closest};
 use crate::policies::MAX_PROBLEMS;
+use crate::schema::references::{self, Kind, Reference};
 
 /// How many declarations are parsed by themselves after the text as a whole could not be: each takes a parser.
 const MAX_DECLARATIONS: usize = 1_000;
 
 /// What is wrong with the syntax of a text in Cedar's form. Cedar stops at the first error, so each declaration is
-/// parsed again by itself; and where one has no `;`, what stands behind it too.
+/// parsed again alone; and where one has no `;`, what stands behind it too.
 pub(super) fn of_text(origin: &str, text: &str, error: &CedarSchemaError) -> Vec<Diagnostic> {
     if !matches!(error, CedarSchemaError::Parse(_)) {
         return diagnose::located(origin, text, error);
@@ -96,40 +95,65 @@ pub(super) fn of_json(origin: &str, text: &str, error: &dyn miette::Diagnostic) 
 /// What is wrong with all fragments together. The error says in which text it is, or at least which name it is about.
 pub(super) fn of_all(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Vec<Diagnostic> {
     let problem = one(fragments, error);
-    let names = [UNRESOLVED, UNRESOLVED_ONE].into_iter().find_map(|prefix| problem.message.strip_prefix(prefix));
-    if let Some(names) = names {
-        let declared = declared_names(fragments, &TYPES);
-        let mut told = HashSet::new();
-        let each = names.split(", ").map(|name| name.trim_matches('`')).filter(|name| told.insert((*name).to_owned()));
-        // Cedar has a place for the first alone
-        let each = each.enumerate().map(|(n, name)| {
-            let message = format!("there is no type `{name}`");
-            let found = Diagnostic { message, help: Some(type_help(name, &declared)), ..problem.clone() };
-            if n == 0 && found.line.is_some() {
-                found
-            } else {
-                at_name(fragments, Diagnostic { line: None, column: None, excerpt: None, ..found })
-            }
-        });
-        return each.take(MAX_PROBLEMS).collect();
+    if let Some(found) = unresolved(fragments, &problem) {
+        return found;
     }
     let related = error.related().into_iter().flatten().map(|error| one(fragments, error));
-    let mut found: Vec<Diagnostic> = std::iter::once(problem).chain(related).collect();
-    for problem in &mut found {
-        if let Some(name) = problem.message.strip_prefix("undeclared action: ") {
-            let declared = declared_names(fragments, &ACTIONS);
-            let bare = Uid::parse(name).map_or_else(|_| name.to_owned(), |uid| uid.id.into_owned());
-            if let Some(near) = closest(&bare, declared.iter().map(String::as_str)) {
-                problem.help = Some(format!("did you mean `{near}`?"));
-            }
-        }
-    }
-    found
+    std::iter::once(problem).chain(related).collect()
 }
 
-/// How Cedar begins to list the types that it does not find.
-const UNRESOLVED: &str = "failed to resolve types: ";
-const UNRESOLVED_ONE: &str = "failed to resolve type: ";
+/// How Cedar begins to list what it does not find, and whether these are actions.
+const UNRESOLVED: [(&str, bool); 4] = [
+    ("failed to resolve types: ", false),
+    ("failed to resolve type: ", false),
+    ("undeclared actions: ", true),
+    ("undeclared action: ", true),
+];
+
+/// Each name that is not found at its place, if that is what the `problem` is about. Cedar lists them as one.
+fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Vec<Diagnostic>> {
+    let (names, is_action) =
+        UNRESOLVED.iter().find_map(|(prefix, is_action)| Some((problem.message.strip_prefix(prefix)?, *is_action)))?;
+    let declared = declared_names(fragments, if is_action { &ACTIONS } else { &TYPES });
+    let finding = |name: &str, elsewhere: Option<&str>| {
+        let message =
+            if is_action { format!("undeclared action: {name}") } else { format!("there is no type `{name}`") };
+        let help = match elsewhere {
+            Some(near) => Some(format!("did you mean `{near}`?")),
+            None if is_action => {
+                let bare = Uid::parse(name).map_or_else(|_| name.to_owned(), |uid| uid.id.into_owned());
+                let near = closest(&bare, declared.iter().map(String::as_str));
+                near.map(|near| format!("did you mean `{near}`?"))
+            }
+            None => Some(type_help(name, &declared)),
+        };
+        Diagnostic { help, ..Diagnostic::error("schema", message) }
+    };
+    let is_meant = |reference: &Reference| {
+        let written = reference.written.as_str();
+        (reference.kind == Kind::Action) == is_action
+            && if is_action { names.contains(written) } else { names.split(", ").any(|name| name == written) }
+    };
+    let references: Vec<Reference> = references::unresolved(fragments).into_iter().filter(is_meant).collect();
+    let at_place = |reference: &Reference| {
+        let found = finding(&reference.written, reference.elsewhere.as_deref());
+        let (origin, text) = fragments.get(reference.text)?;
+        let text = without_byte_order_mark(text);
+        Some(match reference.at(text) {
+            Some(at) => found.origin(origin).at(text, at),
+            None => at_name(fragments, found),
+        })
+    };
+    let mut found: Vec<Diagnostic> = references.iter().take(MAX_PROBLEMS).filter_map(at_place).collect();
+    if !is_action {
+        // what Cedar does not find is never left out
+        for name in names.split(", ").filter(|name| references.iter().all(|reference| reference.written != *name)) {
+            found.push(at_name(fragments, finding(name.trim_matches('`'), None)));
+        }
+        found.truncate(MAX_PROBLEMS);
+    }
+    (!found.is_empty()).then_some(found)
+}
 
 /// The types that every schema has, and how other languages call them.
 const BUILT_IN: [(&str, &[&str]); 7] = [
@@ -195,7 +219,11 @@ fn one(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Diagno
     if let Some((origin, text)) = whole.max_by_key(|(_, text)| text.len()) {
         return diagnose::one(origin, text, error);
     }
-    at_name(fragments, diagnose::one("schema", "", error))
+    let problem = diagnose::one("schema", "", error);
+    match references::of_shape(fragments, &problem.message) {
+        Some((origin, text, at)) => problem.origin(origin).at(text, at),
+        None => at_name(fragments, problem),
+    }
 }
 
 /// The problem at the first place of a name that it mentions.
@@ -337,6 +365,64 @@ mod tests {
             ("{\"\": {\n \"entityTypes\": {},,\n \"actions\": {}}}", "s0:2: "),
         ] {
             let found = faults(&[text]);
+            assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{text}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_found_is_reported_where_it_is_used() {
+        let json = |ty: &str| {
+            format!(
+                "{{\"m\": {{\"entityTypes\": {{\"Res\": {{}}, \"Other\": {{}}}},\n \"actions\": {{\"raed\": {{}}}}}},\n \
+                 \"n\": {{\"entityTypes\": {{\"U\": {{}},\n \"List\": {{\"shape\": {{\"type\": \"Record\", \"attributes\": \
+                 {{\"Res\": {{\"type\": \"Long\"}},\n \"all\": {{\"type\": \"Set\", \"element\": {ty}}}}}}}}}}},\n \
+                 \"actions\": {{\"see\": {{\"memberOf\": [{{\"id\": \"raed\"}}], \"appliesTo\": {{\"principalTypes\": [\"U\",\n \
+                 \"Usr\"], \"resourceTypes\": [\"List\"]}}}}}}}}}}"
+            )
+        };
+        let text = "namespace m { entity Res; action raed; }\nnamespace n { entity U, V; type Usr2 = Long;\n\
+                    entity List { Res: Long, all: Set<Res> };\naction see in [raed] appliesTo { principal: U,\n\
+                    resource: [List, Usr] }; }";
+        let entity = "{\"type\": \"Entity\", \"name\": \"Res\"}";
+        let either = "{\"type\": \"EntityOrCommon\", \"name\": \"Res\"}";
+        let common = "{\"type\": \"Res\"}";
+        for (text, lines) in [(json(entity), ["5", "7"]), (json(either), ["5", "7"]), (text.to_owned(), ["3", "5"])] {
+            let expected = [
+                format!("s0:{}: there is no type `Res`", lines[0]),
+                format!("s0:{}: there is no type `Usr`", lines[1]),
+            ];
+            let mut found = faults(&[&text]);
+            found.sort_unstable();
+            assert_eq!(found, expected, "{text}");
+            let fragments = [("s".to_owned(), text.clone())].to_vec();
+            let found = SchemaModel::build(&SchemaText { fragments }, &Limits::default()).unwrap_err();
+            let helps: Vec<&str> = found.iter().filter_map(|found| found.help.as_deref()).collect();
+            assert!(helps.iter().any(|help| *help == "did you mean `m::Res`?"), "{helps:?}");
+        }
+        // common types are no entity types
+        let found = faults(&[&json(common)]);
+        assert!(found.contains(&"s0:5: there is no type `Res`".to_owned()), "{found:?}");
+        // actions
+        let text = json("{\"type\": \"Long\"}").replace("\n \"Usr\"", "\n \"U\"");
+        assert_eq!(faults(&[&text]), ["s0:6: undeclared action: Action::\"raed\""]);
+    }
+
+    #[test]
+    fn a_shape_that_is_no_record_is_reported_where_it_is() {
+        let of = |shape: &str, context: &str| {
+            format!(
+                "{{\"\": {{\"entityTypes\": {{\"Other\": {{\"shape\": {{\"type\": \"Record\", \"attributes\": {{}}}}}}}}, \"actions\": \
+                 {{}}}},\n\"m\": {{\"entityTypes\": {{\n\"U\": {{\n\"shape\": {shape}}}}},\n\"actions\": {{\"see it\": {{\"appliesTo\": \
+                 {{\"principalTypes\": [\"U\"],\n\"resourceTypes\": [\"U\"], \"context\": {context}}}}}}}}}}}"
+            )
+        };
+        let (record, other) = ("{\"type\": \"Record\", \"attributes\": {}}", "{\"type\": \"Long\"}");
+        for (shape, context, expected) in [
+            (other, record, "s0:4: Shape for entity type m::U"),
+            (record, other, "s0:6: Context for action m::Action::\"see it\""),
+        ] {
+            let text = of(shape, context);
+            let found = faults(&[&text]);
             assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{text}: {found:#?}");
         }
     }

@@ -4,7 +4,7 @@
 //! copies one bucket, whatever the size of the store. In a bucket the hash chooses a line of eight slots. A slot
 //! holds further bits of the hash beside the id, so a probe looks at a wrong record once in billions, and a line
 //! is compared without a branch, so that the memory accesses of two probes overlap. The hash has a new key in every process: ids come from
-//! outside, and nobody may choose them so that they collide.
+//! outside, and an attacker must not be able to choose ids that collide.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;

@@ -84,7 +84,7 @@ fn findings_are_bounded() {
 }
 
 #[test]
-fn a_build_that_nobody_waits_for_is_given_up() {
+fn a_build_that_no_one_waits_for_is_given_up() {
     let schema = pairs(50, 50);
     let given = Arc::new(bundle(&"permit (principal, action, resource);".repeat(5), Some(&schema), "[]"));
     for after in [0, 3, 9, 20] {
@@ -125,7 +125,7 @@ fn long_uids_are_written_once_however_many_policies_miss_them() {
 }
 
 #[test]
-fn a_decision_that_nobody_waits_for_is_given_up_between_policies() {
+fn a_decision_that_no_one_waits_for_is_given_up_between_policies() {
     let forbid = "forbid (principal, action, resource) when { principal.n + 9223372036854775807 > 0 };";
     let both =
         Both::plain(&forbid.repeat(20), r#"[{"uid": {"type": "U", "id": "a"}, "attrs": {"n": 1}, "parents": []}]"#);
@@ -201,7 +201,7 @@ fn policies_are_what_cedar_finds_in_the_whole_text() {
 }
 
 #[test]
-fn problems_are_told_where_they_stand_in_the_whole_text() {
+fn problems_are_reported_where_they_stand_in_the_whole_text() {
     let fine = "permit (principal, action, resource);\n".repeat(400);
     for (text, line, column) in [
         (format!("{fine}permit (principal, action resource);"), 401, 27),

@@ -1,4 +1,4 @@
-//! Warnings of validation: names that nothing has, policies for everybody, groups and actions that nothing uses.
+//! Warnings of validation: names that nothing has, policies for everyone, groups and actions that nothing uses.
 
 use std::sync::Arc;
 

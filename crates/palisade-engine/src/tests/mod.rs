@@ -5,6 +5,7 @@ mod corpus;
 mod depth;
 mod lints;
 mod operators;
+mod places;
 mod refusals;
 mod resent;
 mod scopes;

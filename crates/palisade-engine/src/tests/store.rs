@@ -269,7 +269,7 @@ fn loading_accepts_what_cedar_accepts_and_drops_nothing_of() {
 }
 
 #[test]
-fn observers_are_told_how_a_load_goes_and_when_it_is_over() {
+fn observers_hear_how_a_load_goes_and_when_it_is_over() {
     use std::sync::{Arc, Mutex};
 
     use crate::{Loading, Observers, on_big_stack};

@@ -18,7 +18,7 @@ use crate::schema::{Members, SchemaModel, Type};
 /// The longest expression that is written out in an advice.
 const LONGEST_SHOWN: usize = 60;
 
-/// How many actions of a scope are told about.
+/// How many actions of a scope are named.
 const MOST_ACTIONS: usize = 3;
 
 /// An error at its place in the text that the policy was cut from.
@@ -170,7 +170,8 @@ fn start_of(template: &Template, site: &Site) -> usize {
 
 /// A finding at its place in the text that the policy was cut from.
 fn locate(template: &Template, site: &Site, id: &PolicyID, error: &dyn miette::Diagnostic) -> Diagnostic {
-    diagnose::one_within(&site.origin, &site.source, start_of(template, site), error).policy(id.to_string())
+    let found = diagnose::one_within(&site.origin, &site.source, start_of(template, site), error);
+    site.on_line(found).policy(id.to_string())
 }
 
 /// Cedar's names for its own types, and what people call them.

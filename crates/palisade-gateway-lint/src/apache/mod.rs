@@ -143,7 +143,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, alone: bool, written: &Written, repo
     }
 }
 
-/// A cache in front of everything else, as it is unless it is told otherwise.
+/// A cache in front of everything else, which is the default.
 fn cached(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
     let all = || host.others.iter().chain(&main.others).map(|found| found.directive);
     let late = all()

@@ -135,7 +135,7 @@ pub(super) fn lint(
     identity(check, removed, report);
 }
 
-/// What the sidecar is told besides.
+/// The headers that are set for the sidecar besides.
 fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directive, report: &mut Report<'_>) {
     let up = |line: &&Directive| line.name() == "header_up";
     for line in block.iter().filter(up) {
@@ -186,7 +186,7 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
     }
 }
 
-/// The message for a header that says who asks and is the same for everybody.
+/// The message for a header that names the caller and is the same for every caller.
 pub(super) fn fixed(name: &str) -> String {
     format!("the sidecar is told a fixed `{name}`, so every caller is that one")
 }

@@ -27,7 +27,7 @@ struct State {
     ended: bool,
 }
 
-/// How many changes of a request are told: one is enough to look.
+/// How many changes of a request are reported: one is enough to make the author look.
 const MOST_CHANGES: usize = 20;
 
 // === impl State ===

@@ -1,10 +1,10 @@
-//! What Envoy tells of the client's certificate.
+//! What Envoy passes on of the client's certificate.
 
 use crate::envoy::{filters, is_check};
 use crate::node::Node;
 use palisade_engine::model::Diagnostic;
 
-/// Where Envoy tells of its client's certificate.
+/// The header in which Envoy describes its client's certificate.
 pub(super) const CERTIFICATE: &str = "x-forwarded-client-cert";
 
 /// The rule of all findings here.

@@ -13,6 +13,7 @@ mod services;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use serde_json::{Map, Value};
 
@@ -36,13 +37,17 @@ const KNOWN: &[&str] = &[
 pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
     let document = match node::yaml(origin, text, canonical) {
         Ok(document) => document.unwrapped("value", &typed),
-        Err(problem) => return vec![problem],
+        Err(problem) => return vec![unread::object(origin, text).unwrap_or(problem)],
     };
     let root = Node::root(origin, text, &document);
     if !KNOWN.iter().any(|key| mentions(root.value, key)) {
         let what =
             "not a configuration of Envoy: there are neither `static_resources` nor listeners nor `http_filters`";
-        return vec![located(Diagnostic::error(origin, what).rule(NOT_CHECKED), text, 1)];
+        let other = || located(Diagnostic::error(origin, what).rule(NOT_CHECKED), text, 1);
+        return vec![unread::object(origin, text).unwrap_or_else(other)];
+    }
+    if let Some(old) = unread::version_2(&root) {
+        return vec![old];
     }
     let mut findings = Vec::new();
     let managers = root.all(&is_manager);
@@ -279,7 +284,7 @@ fn trailers(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A path with a `#`: Envoy refuses it unless it was told not to.
+/// A path with a `#`: Envoy refuses it by default.
 fn fragments(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     const KEY: &str = "envoy.reloadable_features.http_reject_path_with_fragment";
     let off = |value: &Value| {

@@ -117,7 +117,7 @@ fn is_line(name: &str) -> bool {
     [":method", ":authority", ":scheme", "host"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// A header that is taken away behind the check, named by itself or by a mutation.
+/// A header that is removed behind the check, given as a plain name or as a mutation.
 fn removed(item: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let named = item.value.as_str().unwrap_or_else(|| item.text("remove"));
     let matcher = item.way(&["remove_on_match", "key_matcher"]);

@@ -12,7 +12,7 @@ use palisade_engine::model::Diagnostic;
 const HTTP: &str = ".http.";
 
 /// Filters that change nothing that is checked and choose no other service, by the part of their type that names them.
-/// What is in none of these lists is told as not known.
+/// A filter in none of these lists is reported as not known.
 const KNOWN: &[&str] = &[
     "adaptive_concurrency",
     "admission_control",
@@ -60,7 +60,7 @@ const KNOWN: &[&str] = &[
 /// Filters that put a credential of the gateway's own into a request.
 const CREDENTIALS: &[&str] = &["aws_request_signing", "credential_injector", "gcp_authn"];
 
-/// Filters that keep answers, and give them to whoever asks.
+/// Filters that keep answers, and give them to any client.
 const CACHES: &[&str] = &["cache", "cache_v2"];
 
 /// Where filters name a header that they write for the service.
@@ -117,7 +117,7 @@ pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
     let Some(check) = filters.iter().position(is_check) else { return };
     for (at, filter) in filters.iter().enumerate() {
         let kind = kind(filter, HTTP);
-        // what Envoy reads from elsewhere is told where that is named
+        // a filter that Envoy reads from elsewhere is reported where its source is named
         if is_check(filter) || filter.get("config_discovery").is_some() {
             continue;
         }

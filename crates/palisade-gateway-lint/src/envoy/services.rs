@@ -61,7 +61,7 @@ impl<'d> Services<'d> {
         cluster
     }
 
-    /// Tells if a cluster that answers checks is that of a service, or has its address.
+    /// Reports a cluster that answers checks if it is the cluster of a service, or has its address.
     fn answer(&self, named: &Node<'_>, cluster: Option<&Node<'_>>, findings: &mut Vec<Diagnostic>) {
         let name = named.value.as_str().unwrap_or_default();
         let found = cluster.map(addresses).unwrap_or_default();

@@ -104,7 +104,7 @@ pub(super) fn shows(config: &Node<'_>, lists: &[Node<'_>], findings: &mut Vec<Di
 pub(super) fn allowed(headers: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     for pattern in headers.get("patterns").map(|patterns| patterns.items()).unwrap_or_default() {
         let exact = pattern.text("exact").to_ascii_lowercase();
-        // Envoy sets that of the certificate itself where it is told to, which is looked at elsewhere
+        // Envoy sets the certificate's header itself where it is configured to, which is checked elsewhere
         let invented = exact != CERTIFICATE && (exact.starts_with("x-forwarded-") || exact.starts_with("x-original-"));
         if invented {
             findings.push(pattern.warning(

@@ -1,4 +1,4 @@
-//! Each trap of Envoy is told where it is, and what is none is not.
+//! Each trap of Envoy is reported where it is, and nothing else is reported.
 
 use crate::Gateway;
 use crate::tests::{ENVOY, ENVOY_HTTP, one};
@@ -47,7 +47,7 @@ fn findings(text: &str, from: &str, to: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn each_trap_is_told_at_its_line() {
+fn each_trap_is_reported_at_its_line() {
     let before = format!("http_filters:\n{ROUTER}");
     let mut wrong = Vec::new();
     let typed = OPEN.replace("route_config:", "\"@type\": a.HttpConnectionManager\n                x:");
@@ -83,7 +83,7 @@ fn each_trap_is_told_at_its_line() {
 }
 
 #[test]
-fn what_is_no_trap_is_not_told() {
+fn what_is_no_trap_is_not_reported() {
     let redirect = OPEN.replace("route: {cluster: app}", "redirect: {https_redirect: true}");
     for (text, from, to) in [
         (WHOLE, "", ""),
@@ -129,5 +129,33 @@ fn what_is_no_configuration_is_an_error() {
         let findings = one(Gateway::Envoy, text);
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Error), "{text}");
         assert!(findings[0].line.is_some_and(|found| found.abs_diff(line) <= 1), "{text}: {findings:?}");
+    }
+}
+
+#[test]
+fn what_envoy_does_not_read_is_an_error() {
+    let wrong = |from: &str, to: &str| {
+        let found = one(Gateway::Envoy, &WHOLE.replacen(from, to, 1));
+        assert!(
+            matches!(&found[..], [one] if one.severity == Severity::Error && one.help.is_some()),
+            "{to}: {found:#?}"
+        );
+        (found[0].line.unwrap_or(0), found[0].message.clone())
+    };
+    for (from, to, line) in [
+        ("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", "envoy.config.filter.http.ext_authz.v2.ExtAuthz", 13),
+        ("- name: envoy.filters.http.router", "- {name: envoy.router, config: {}}", 18),
+        ("- typed_config:\n", "- name: envoy.http_connection_manager\n              config:\n", 5),
+        ("- typed_config:\n", "- typed_config:\n                \"@type\": a/envoy.api.v2.HttpConnectionManager\n", 5),
+    ] {
+        let (at, message) = wrong(from, to);
+        assert!(message.starts_with("this is written for version 2 of Envoy's API"), "{to}: {message}");
+        assert_eq!(at, line, "{to}");
+    }
+    let policy = "# checks\napiVersion: gateway.envoyproxy.io/v1alpha1\nkind: SecurityPolicy\nspec: {extAuth: {}}\n";
+    for text in [policy.to_owned(), format!("{policy}---\n{policy}")] {
+        let found = one(Gateway::Envoy, &text);
+        assert!(matches!(&found[..], [one] if one.severity == Severity::Error && one.line == Some(3)), "{found:#?}");
+        assert!(found[0].message.starts_with("`SecurityPolicy` is an object of Kubernetes, and not read"), "{found:?}");
     }
 }

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_without_a_yes_is_told_from_one_with_a_loophole() {
+    fn a_denial_without_a_yes_is_distinguished_from_one_with_a_loophole() {
         let yes = |term: &Term| term.tests.iter().all(|test| test.starts_with("var("));
         let list = |tests: &[&str]| Rc::new(tests.iter().map(|test| (*test).to_owned()).collect());
         let acls = Acls::from([

@@ -180,7 +180,7 @@ fn follow(
             "add `http-request deny deny_status 503 unless { var(txn.palisade_allowed) -m bool }` after it",
         );
     }
-    // a variable that is set between the check and its `deny` is a yes of somebody else
+    // a variable that is set between the check and its `deny` holds a yes that is not the sidecar's
     if let (Some(name), Some(check)) = (&answer, outcome.check) {
         let sets = |action: &str| {
             let rest = ["set-var(", "set-var-fmt(", "do-resolve("].iter().find_map(|start| action.strip_prefix(start));

@@ -72,7 +72,7 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
     timeouts(config, section, report);
 }
 
-/// Whether the sidecar may be told a part of a list in `Host`, which the service gets whole.
+/// Whether the sidecar may get a part of a list in `Host`, while the service gets the whole list.
 fn one_host(
     config: &Config,
     rules: &[Rule<'_>],
@@ -89,7 +89,7 @@ fn one_host(
     if denials.iter().any(lists) {
         return;
     }
-    // what is put into a variable counts where that is told
+    // what is put into a variable counts where the variable is sent
     let variables: Vec<String> = rules
         .iter()
         .filter(|rule| rule.arguments().iter().any(|word| takes_part(word)))

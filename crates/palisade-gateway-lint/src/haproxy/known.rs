@@ -41,7 +41,7 @@ const FILTERS: &str = "bwlim-in bwlim-out cache comp-req comp-res compression fc
 /// Options by which a section sends requests where they were to go without it.
 const ELSEWHERE: &[&str] = &["http_proxy", "transparent"];
 
-/// Ready-made programs that ask somebody, by whatever name the check has.
+/// Ready-made programs that ask a server, whatever name the check has.
 const READY_MADE: &[&str] = &["auth-intercept", "auth-request"];
 
 pub(super) fn lint(config: &Config, is_check: &dyn Fn(&Rule<'_>) -> bool, report: &mut Report<'_>) {
@@ -94,7 +94,7 @@ fn is_program(rule: Rule<'_>) -> bool {
     writes && rule.arguments().iter().any(|word| word.contains("lua."))
 }
 
-/// A line of which the keyword is not known, or that writes into a request by itself.
+/// A line whose keyword is not known, or which writes into a request without a rule.
 fn keyword(line: &Line, written: &Written, report: &mut Report<'_>) {
     let skip = usize::from(line.words.first().is_some_and(|word| word == "no"));
     let word = |at: usize| line.words.get(skip + at).map_or("", String::as_str);
@@ -127,7 +127,7 @@ fn keyword(line: &Line, written: &Written, report: &mut Report<'_>) {
     }
 }
 
-/// A header that HAProxy writes into each request by itself.
+/// A header that HAProxy writes into each request without a rule.
 fn header(at: At, name: &str, of_client: bool, report: &mut Report<'_>) {
     if is_identity(name) {
         report.warn(

@@ -45,8 +45,8 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
     report.findings(&[])
 }
 
-/// How surely a rule asks the sidecar, if it asks anybody: a name that tells wins over one that does not. Without one
-/// every program is taken for the check.
+/// How surely a rule asks the sidecar, if it asks a program at all: a program whose name says so wins over one whose
+/// name does not. Where no name says so, every program is taken for the check.
 fn asks(rule: sections::Rule<'_>) -> Option<u8> {
     if rule.lua().is_none() && rule.action() != "send-spoe-group" {
         return None;

@@ -1,4 +1,4 @@
-//! Sections that only send clients to HTTPS, and answer whoever gives out certificates.
+//! Sections that only send clients to HTTPS, and answer the challenges of a certificate authority.
 
 use crate::haproxy::condition::{Condition, Term};
 use crate::haproxy::sections::{Config, Line, Section};

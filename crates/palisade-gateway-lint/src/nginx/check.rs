@@ -64,7 +64,7 @@ pub(super) fn lint(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>
     described(check, known, report);
 }
 
-/// What the sidecar is told of the request: what is not set is the client's to say.
+/// What nginx says of the request to the sidecar: a client can set each header that nginx does not set.
 fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     for (name, value, what, twisted) in [
         (
@@ -112,7 +112,7 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// What is wrong with the host that the sidecar is told. A fixed one is as good if the service gets a fixed one too, or if
+/// What is wrong with the host that the sidecar gets. A fixed host is fine if the service gets a fixed one too, or if
 /// requests for no other host come here.
 fn host(value: &str, check: &Block<'_>, known: &Known<'_>, twisted: &'static str) -> Option<&'static str> {
     if of_client_at(value, check, known) {

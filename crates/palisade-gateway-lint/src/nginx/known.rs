@@ -37,7 +37,7 @@ pub(super) struct Known<'t> {
     pub(super) services: HashSet<String>,
     /// Locations that ask the sidecar, by [`Block::key`].
     checks: HashSet<*const Directive>,
-    /// Whether each of them tells the sidecar of an upgrade.
+    /// Whether each of them passes an upgrade on to the sidecar.
     pub(super) upgrades_told: bool,
     /// Headers that every location sets for its service, in small letters: a client's own reaches none.
     pub(super) replaced: HashSet<String>,

@@ -120,7 +120,7 @@ fn chosen<'a, 't>(server: &'a Server<'t>, uri: &str) -> Option<&'a Block<'t>> {
         let longest = server.longest(uri)?;
         (longest.matches() == Some(Matches::Prefix(uri)) || target::of_sidecar(longest)).then_some(longest)
     };
-    // a pattern is not matched here; it is believed where it asks the sidecar
+    // a pattern is not matched here; it counts where it asks the sidecar
     let pattern = || server.patterns().find(|block| target::of_sidecar(block));
     server.exact(uri).or_else(prefix).or_else(pattern)
 }

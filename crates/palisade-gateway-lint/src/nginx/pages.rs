@@ -14,7 +14,7 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
         let check = known.answers_one(block);
         // a page of the server counts for its check too
         let pages = if check { block.all("error_page") } else { own(block) };
-        // what the sidecar answers is no error of nginx, unless it is told to take it for one
+        // an answer of the sidecar is no error of nginx, unless `proxy_intercept_errors` makes it one
         let intercepts = block.nearest("proxy_intercept_errors").is_some_and(|set| set.argument(1) == "on");
         let concerns = |page: &Directive| {
             !check || intercepts || page.words.iter().any(|word| matches!(word.as_str(), "500" | "502" | "503" | "504"))

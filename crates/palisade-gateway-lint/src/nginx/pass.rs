@@ -206,7 +206,7 @@ fn chosen(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut R
     }
 }
 
-/// Whether the service is told of another method, path or host than was checked.
+/// Whether the service gets another method, path or host than was checked.
 fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     for set in block.all(setter(pass)) {
         let (name, value) = (set.argument(1), set.argument(2));

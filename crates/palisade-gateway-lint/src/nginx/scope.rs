@@ -159,7 +159,7 @@ impl<'t> Server<'t> {
 // === impl Block ===
 
 impl<'t> Block<'t> {
-    /// What tells the block from every other one.
+    /// What distinguishes the block from every other one.
     pub(super) fn key(&self) -> *const Directive {
         self.head.map_or(std::ptr::null(), std::ptr::from_ref)
     }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_are_told_apart() {
+    fn locations_are_distinguished() {
         for (text, expected) in [
             ("= /a", Matches::Exactly("/a")),
             ("=/a", Matches::Exactly("/a")),

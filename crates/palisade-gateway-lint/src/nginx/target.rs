@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_nginx_writes_is_told_from_one_that_the_client_sent() {
+    fn a_path_that_nginx_writes_is_distinguished_from_one_that_the_client_sent() {
         for (url, expected) in [
             ("http://a", false),
             ("http://a/", true),

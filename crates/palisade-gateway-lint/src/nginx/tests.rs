@@ -1,4 +1,4 @@
-//! Each trap of nginx is told where it is, and what is none is not.
+//! Each trap of nginx is reported where it is, and nothing else is reported.
 
 use super::*;
 use crate::tests::{NGINX, alone};
@@ -29,7 +29,7 @@ fn found(text: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn each_trap_is_told_at_its_line() {
+fn each_trap_is_reported_at_its_line() {
     let mut wrong = Vec::new();
     for (from, to, line, message) in [
         // unchecked
@@ -155,7 +155,7 @@ fn each_trap_is_told_at_its_line() {
 }
 
 #[test]
-fn what_is_no_trap_is_not_told() {
+fn what_is_no_trap_is_not_reported() {
     let inherited = with(SERVER, &format!("  {AUTH}\n{SERVER}")).replacen(&format!("      {AUTH}\n"), "", 1);
     for text in [
         with(CHECK, "location /ok { return 200; }\nlocation = /_palisade {"),

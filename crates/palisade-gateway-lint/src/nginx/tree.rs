@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_is_told_with_its_line() {
+    fn what_is_no_configuration_is_reported_with_its_line() {
         for (text, line, message) in [
             ("a", 1, "`a` does not end"),
             ("\na b\n", 2, "`a` does not end"),

@@ -6,7 +6,7 @@ use crate::nginx::known::Known;
 use crate::nginx::scope::Block;
 use crate::nginx::target::variables;
 
-/// Tells the variables that are looked for.
+/// Whether a variable is one that is looked for.
 type Wanted<'a> = &'a dyn Fn(&str) -> bool;
 
 /// Whether a variable holds what a client writes there.

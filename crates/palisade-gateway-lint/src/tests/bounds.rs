@@ -44,7 +44,7 @@ fn what_is_no_configuration_is_never_good() {
 }
 
 #[test]
-fn what_is_too_large_is_told() {
+fn what_is_too_large_is_reported() {
     for gateway in ALL {
         let found = one(gateway, &" ".repeat(MOST_BYTES + 1));
         assert_eq!(
@@ -56,7 +56,7 @@ fn what_is_too_large_is_told() {
 }
 
 #[test]
-fn an_include_that_cannot_be_read_is_told() {
+fn an_include_that_cannot_be_read_is_reported() {
     for (gateway, text) in [
         (Gateway::Nginx, "http { include sites/*.conf; }\n"),
         (Gateway::Caddy, ":80 {\n\timport sites/*\n}\n"),
@@ -82,7 +82,7 @@ fn an_include_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn what_is_left_out_is_told() {
+fn what_is_left_out_is_reported() {
     let many = "location /a { proxy_pass http://a/; }\n".repeat(1500);
     let nginx = format!("server {{\n{many}location /b {{ auth_request /c; }} location = /c {{ internal; }} }}\n");
     let chains: String =

@@ -150,7 +150,7 @@ fn each_rule_is_broken_in_some_test() {
 }
 
 #[test]
-fn nothing_at_all_asks_nobody() {
+fn an_empty_configuration_is_one_finding() {
     for gateway in [Gateway::Nginx, Gateway::Envoy, Gateway::Caddy, Gateway::Traefik, Gateway::Haproxy, Gateway::Apache]
     {
         let found = one(gateway, "");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Which gateway and page, what, by what, and the rule that must be told.
+/// The gateway and page, what is replaced, by what, and the rule that must be reported.
 pub(super) type Mutant = (&'static str, &'static str, &'static str, &'static str);
 
 /// The block of a page, counted from 0.

@@ -551,7 +551,7 @@ fn what_is_ordinary_has_no_finding() {
 }
 
 #[test]
-fn a_directory_that_is_not_here_is_told() {
+fn a_directory_that_is_not_here_is_reported() {
     let files = |pattern: &str| if pattern.ends_with("/*") { Ok(Vec::new()) } else { alone(pattern) };
     let (gateway, sources) = page("traefik");
     let text: String = "providers: {file: {directory: /etc/traefik/conf.d}}\n".to_owned();

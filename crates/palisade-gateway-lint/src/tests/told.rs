@@ -1,4 +1,4 @@
-//! Who answers the check, what it is told of the request, and what is set behind it: traps, and what is ordinary.
+//! Who answers the check, what it gets of the request, and what is set behind it: traps, and ordinary lines.
 
 use super::pages::{Mutant, beside, page};
 use super::*;

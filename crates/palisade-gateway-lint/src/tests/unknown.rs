@@ -325,3 +325,16 @@ fn what_is_ordinary_is_known() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Names count whatever their case, and are shown as they are written.
+#[test]
+fn names_are_shown_as_they_are_written() {
+    let compose = "services:\n  app:\n    image: app\n    labels:\n      traefik.http.routers.o.rule: PathPrefix(`/`)\n      \
+                   traefik.http.routers.o.middlewares: ${MW}, Other@file\n      \
+                   traefik.http.middlewares.a.forwardauth.address: http://127.0.0.1:8180/gateway/forward\n";
+    let found = one(Gateway::Traefik, compose);
+    for name in ["${MW}", "Other@file"] {
+        let expected = format!("the middleware `{name}` is not defined in what was read");
+        assert!(found.iter().any(|finding| finding.message.starts_with(&expected)), "{name}: {found:#?}");
+    }
+}

@@ -168,7 +168,7 @@ fn extend<'d>(model: &Model<'d>, list: &[Name<'d>], provider: Provider, depth: u
             continue;
         };
         match node.get("chain") {
-            // nobody writes so many
+            // no real configuration has so many
             Some(_) if depth == DEEPEST || found.len() + 1 == MOST => found.push(Step::Unknown(name.clone())),
             Some(chain) => extend(model, &names(&chain, "middlewares"), provider, depth + 1, found),
             None => found.push(Step::Known(node.clone(), name.node.clone())),
@@ -227,7 +227,7 @@ fn follow<'d>(
                     NOT_CHECKED,
                     format!(
                         "the middleware `{}` is not defined in what was read, so what it does is not known",
-                        name.name
+                        name.written()
                     ),
                     "name the file that defines it with `--traefik` too",
                 ));
@@ -317,7 +317,7 @@ fn caller(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
         told(&field, config.text("headerfield"));
     }
     for copied in names(config, "authresponseheaders").iter().filter(|copied| is_identity(&copied.name)) {
-        told(&copied.node, &copied.name);
+        told(&copied.node, copied.written());
     }
     if let Some(pattern) = config.get("authresponseheadersregex") {
         told(&pattern, "X-Palisade-Principal` and whatever else the pattern fits");

@@ -7,7 +7,7 @@ use palisade_engine::model::Diagnostic;
 /// A dotted name, its text, and its line.
 type Entry = (Vec<String>, String, usize);
 
-/// What the containers of a file tell Traefik, as documents of their own.
+/// The labels for Traefik of a file's containers, as documents of their own.
 pub(super) fn documents(root: &Node<'_>, findings: &mut Vec<Diagnostic>) -> Vec<Document> {
     let mut documents = Vec::new();
     let compose = root.get("services").is_some() && root.get("http").is_none();

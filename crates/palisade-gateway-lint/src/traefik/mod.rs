@@ -81,7 +81,7 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
     findings
 }
 
-/// A document, with its file and who tells of it.
+/// A document, with its file and its provider.
 struct Read {
     origin: String,
     text: String,

@@ -19,6 +19,14 @@ pub(super) struct Name<'d> {
     pub(super) node: Node<'d>,
 }
 
+impl Name<'_> {
+    /// The name as it is written: it counts whatever its case.
+    pub(super) fn written(&self) -> &str {
+        let text = self.node.value.as_str().unwrap_or_default();
+        text.split(',').map(str::trim).find(|name| name.eq_ignore_ascii_case(&self.name)).unwrap_or(&self.name)
+    }
+}
+
 /// A router of HTTP.
 #[derive(Debug)]
 pub(super) struct Router<'d> {
@@ -32,7 +40,7 @@ pub(super) struct Router<'d> {
     pub(super) provider: Provider,
 }
 
-/// Who told of something.
+/// The provider that something comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provider {
     File,
@@ -111,7 +119,7 @@ impl<'d> Model<'d> {
         }
     }
 
-    /// Who else tells Traefik of routers.
+    /// The other providers from which Traefik takes routers.
     fn providers(&mut self, root: &Node<'d>) {
         for (name, node) in root.get("providers").map(|all| all.members()).unwrap_or_default() {
             let off = node.value == false || node.value == "false";

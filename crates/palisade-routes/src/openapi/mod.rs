@@ -5,7 +5,7 @@
 //! `operationId` where it names none.
 //!
 //! A document says more than a route can hold. So every construct that decides which requests are for an operation
-//! is either held exactly, or the operation is not mapped, and its author is told why; the rest loads. What is not
+//! is either held exactly, or the operation is not mapped, and the finding says why; the rest loads. What is not
 //! mapped is refused: it keeps its requests from the routes of wider paths.
 
 mod refs;
@@ -54,7 +54,7 @@ struct Operation {
     outcome: Outcome,
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Debug)]
 enum Outcome {
     Mapped {
@@ -320,7 +320,7 @@ impl<'d> Reader<'d, '_> {
     }
 }
 
-/// Tells what is not mapped: what cannot be one by one, and how many operations nobody wanted to map.
+/// Reports what is not mapped: each operation that cannot be, and how many operations were not to be mapped.
 fn tell(operations: &[Operation], remarks: Vec<String>, strict: bool, place: &Place, findings: &mut Findings) {
     let mut told = Vec::new();
     let mut more = 0_usize;

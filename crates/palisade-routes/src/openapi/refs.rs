@@ -1,4 +1,4 @@
-//! Follows `$ref`s within one document. What is in another is told as that, and never fetched.
+//! Follows `$ref`s within one document. A reference into another document is reported, and never fetched.
 
 use std::borrow::Cow;
 

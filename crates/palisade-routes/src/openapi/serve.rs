@@ -74,7 +74,7 @@ impl<'d> Serve<'d> {
     /// The heads of an operation: its own servers before those of its path, and these before the document's.
     ///
     /// # Errors
-    /// If its own cannot be told.
+    /// If its own servers cannot be read.
     pub(super) fn of(&mut self, item: &'d Value, operation: &'d Value) -> Result<Heads, String> {
         let own = |of: &'d Value| of.get("servers").filter(|list| !list.is_null());
         let Some(list) = own(operation).or_else(|| own(item)) else { return Ok(self.of_root()) };
@@ -122,7 +122,7 @@ impl<'d> Serve<'d> {
         heads.into()
     }
 
-    /// What is to be told of the servers, once it is known who needs them.
+    /// The findings about the servers, once it is known which operations need them.
     pub(super) fn finish(self, operations: &[Operation], place: &Place, findings: &mut Findings) -> Vec<String> {
         let wanted = operations.iter().any(|operation| !matches!(operation.outcome, Outcome::Unmapped));
         let at = if self.document.get("servers").is_some() { place.at(&["servers"]) } else { place.clone() };

@@ -34,7 +34,7 @@ pub(super) struct Servers {
 /// Reads a list of servers.
 ///
 /// # Errors
-/// Which of them cannot be told.
+/// Which of them cannot be read.
 pub(super) fn read(list: &Value, said: Said) -> Result<Servers, String> {
     let list = list.as_array().ok_or("`servers` is not a list")?;
     if list.is_empty() {

@@ -77,7 +77,7 @@ impl Template {
         Some(out)
     }
 
-    /// A path with captures of any names, where a route can tell its requests.
+    /// A path with captures of any names, where a route can distinguish its requests.
     pub(super) fn widened(&self) -> Option<String> {
         self.pattern(&mut |at, part| match part {
             Part::Rest(_) => Some(format!("{{c{at}*}}")),
@@ -86,7 +86,7 @@ impl Template {
         })
     }
 
-    /// A path for people, where no route can tell its requests.
+    /// A path for people, where no route can distinguish its requests.
     pub(super) fn shown(&self) -> Option<String> {
         self.pattern(&mut |at, _| Some(format!("{{c{at}}}")))
     }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_route_matches_is_told() {
+    fn what_no_route_matches_is_reported() {
         for (path, message) in [
             ("/a/{x}", None),
             ("/", None),

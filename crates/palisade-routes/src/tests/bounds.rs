@@ -62,7 +62,7 @@ fn what_multiplies_is_bounded() {
 }
 
 #[test]
-fn findings_are_bounded_and_a_clash_is_told_once() {
+fn findings_are_bounded_and_a_clash_is_reported_once() {
     let routes = |route: &str, n: usize| format!("routes:\n{}", route.repeat(n));
     for (text, listed, last) in [
         // each of these routes has two faults

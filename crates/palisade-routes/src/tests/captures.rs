@@ -165,7 +165,7 @@ fn a_body_names_no_other() {
     }
 }
 
-/// Routes that read no capture, and that are told apart by what the captures are.
+/// Routes that read no capture, and that differ only in what the captures are.
 const CHOSEN: &str = "  - match: GET,POST /x/{kind:open|free}
     public: true
   - match: GET /x/{kind:closed|secret}

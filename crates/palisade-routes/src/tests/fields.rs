@@ -1,4 +1,4 @@
-//! What a body changes besides: fields that are rights of their own, and fields that nobody listed.
+//! What a body changes besides: fields that are rights of their own, and fields that are not listed.
 
 use super::*;
 
@@ -138,7 +138,7 @@ routes:
 }
 
 #[test]
-fn what_is_wrong_with_them_is_told_where_it_is() {
+fn what_is_wrong_with_them_is_reported_where_it_is() {
     for (text, line, message) in [
         ("routes:\n  - match: GET /a\n    public: true\n    fields: [a]", 2, "exclude one another"),
         ("routes:\n  - match: GET /a\n    deny: no\n    fields: []", 2, "exclude one another"),
@@ -153,7 +153,7 @@ fn what_is_wrong_with_them_is_told_where_it_is() {
         let told = problems.iter().any(|p| p.starts_with(&format!("{line}: ")) && p.contains(message));
         assert!(told, "{text}\n{problems:?}");
     }
-    // a rule of the file is told once, and not for each route
+    // a rule of the file is reported once, and not for each route
     let routes = "\n  - match: GET /a/{i}\n    action: view\n    resource: Device::{path.i}\n  - match: GET /b/{i}\n    action: view\n    resource: Device::{path.i}";
     let text =
         format!("namespace: N\ndefaults:\n  also:\n    - when: query.x given\n      action: vew\nroutes:{routes}");

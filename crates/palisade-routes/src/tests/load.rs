@@ -127,7 +127,7 @@ fn what_the_schema_does_not_know_is_an_error() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let text = "namespace: N\nroutes:\n  - match: GET /a\n  - match: GET b\n    public: true\n  - match: GET /c\n    action: x\n    resource: Y::z\n  - matsch: GET /d\n";
     assert_eq!(load(text).unwrap_err().len(), 4, "{:?}", load(text));
 }

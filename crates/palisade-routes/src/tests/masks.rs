@@ -106,7 +106,7 @@ fn what_is_mapped_by_hand_is_for_its_own_requests() {
     ] {
         assert_eq!(get(&table, target), expected, "{target}");
     }
-    // the service is known to tell suffixes apart
+    // the service is known to distinguish suffixes
     let exact = document(&[("/r/{r}/{a}:wipe", ""), ("/r/{rest*}", OURS)])
         .replace("\"*\"", "\"*\", service: {suffixes: exact}");
     let table = build(&[exact]);

@@ -463,7 +463,7 @@ fn servers_say_where_operations_are() {
         assert_eq!(warnings.is_empty(), told.is_empty(), "{document}\n{warnings:?}");
         assert!(warnings.iter().all(|warning| warning.contains(told)), "{document}\n{warnings:?}");
     }
-    // the document's own servers are everybody's
+    // the document's own servers are those of every operation
     for (servers, message) in [
         ("[{url: 'https://{h}/v1'}]", "3: the server `https://{h}/v1` has variables"),
         ("[{url: v1}]", "relative to where the document"),

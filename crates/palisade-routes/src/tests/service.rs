@@ -139,7 +139,7 @@ fn a_plain_field_that_says_another_method_is_for_the_route_to_know() {
         ("POST /hooks?method=PUT", r#"{"method": "PUT"}"#, refused, "edit Device::h"),
         ("POST /read", r#"{"method": "PUT"}"#, "edit Device::PUT", "edit Device::PUT"),
         ("GET /log?method=DELETE", "", "view Device::l", "view Device::l"),
-        // other names are none that a file may list
+        // a file cannot list other names
         ("POST /hooks", r#"{"_method": "PUT"}"#, refused, "refuse unknown_field"),
     ] {
         assert_eq!(json(&strict, request, body), expected, "{request} {body}");

@@ -1,4 +1,4 @@
-//! Large files of entities: looked at once, read again by whoever builds, and never held.
+//! Large files of entities: looked at once, read again by the build, and never held.
 
 use std::fs;
 use std::io;
@@ -148,7 +148,7 @@ fn problems_of_a_large_file_are_placed_as_those_of_a_small_one() {
 }
 
 #[test]
-fn a_large_file_that_is_no_text_is_told_with_its_place() {
+fn a_large_file_that_is_no_text_is_reported_with_its_place() {
     let mut bytes = "\u{e4}\n".repeat(1 << 20).into_bytes();
     let place = Place::new();
     bytes.truncate(3 * 700_000 + 2);

@@ -167,7 +167,7 @@ fn a_schema_from_elsewhere_takes_the_place_of_the_one_beside() {
 }
 
 #[test]
-fn a_schema_that_is_not_read_is_told() {
+fn a_schema_that_is_not_read_is_reported() {
     let place = Place::new();
     place.write("policies/deep/x.cedarschema", "entity A;");
     let loaded = place.files(settings()).load().unwrap();
@@ -176,7 +176,7 @@ fn a_schema_that_is_not_read_is_told() {
 }
 
 #[test]
-fn missing_entities_are_none_unless_somebody_named_them() {
+fn missing_entities_are_an_error_only_where_they_are_required() {
     let place = Place::new();
     assert!(place.load().unwrap().entities.is_empty());
     let required = FileSettings { entities_required: true, ..settings() };

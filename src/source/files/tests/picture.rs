@@ -31,7 +31,7 @@ fn set_old(place: &Place, path: &str) {
 type Case<'a> = (&'a str, &'a dyn Fn(&Place), &'a dyn Fn(&Place), bool);
 
 #[test]
-fn a_picture_tells_what_was_changed_before_it_from_what_was_changed_after_it() {
+fn a_picture_separates_changes_before_it_from_changes_after_it() {
     let nothing = |_: &Place| ();
     let rename = |place: &Place| {
         place.write("policies/.tmp", OTHER);
@@ -92,7 +92,7 @@ fn a_picture_tells_what_was_changed_before_it_from_what_was_changed_after_it() {
     ];
     for (what, before, after, same) in cases {
         for loaded in [true, false] {
-            // what is not believed to be gone or empty at once had to be known
+            // a file that does not count as gone or empty at once must have been loaded before
             if !loaded && ["cut", "gone before and back"].iter().any(|known| what.starts_with(known)) {
                 continue;
             }
@@ -120,7 +120,7 @@ fn large(letter: &str, mebibytes: usize) -> String {
 }
 
 #[test]
-fn files_that_are_too_large_to_be_read_are_told_by_their_stamps() {
+fn files_that_are_too_large_to_be_read_are_compared_by_their_stamps() {
     // one that is larger than all that is read, and some that are larger together
     for (count, mebibytes) in [(1, 17), (3, 7)] {
         let place = Place::new();

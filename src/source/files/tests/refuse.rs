@@ -38,7 +38,13 @@ fn nothing_to_enforce() {
     let gone = |place: &Place| fs::remove_dir_all(place.path("policies")).unwrap();
     check(gone, &[("policies", "does not exist")]);
     let empty = |place: &Place| place.rename("policies/base.cedar", "policies/base.txt");
-    check(empty, &[("policies", "an empty policy set denies every request")]);
+    check(
+        empty,
+        &[
+            ("policies", "base.txt` is not read), and an empty policy set denies every request"),
+            ("policies/base.txt", "this file is not read"),
+        ],
+    );
     let nothing = |place: &Place| {
         place.write("policies/cut.cedar", " \n");
         place.write("policies/cut.cedar.json", "");
@@ -203,7 +209,7 @@ fn what_may_not_be_read() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     check(
         |place| {
             place.link("gone", "policies/a.cedar");

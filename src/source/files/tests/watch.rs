@@ -338,7 +338,7 @@ fn what_is_open_and_changed_holds_every_load_back_until_it_is_closed() {
         eventually("the report", || wakes.watch().degraded().is_some_and(|reason| reason.contains("forbid.cedar")));
         let reason = wakes.watch().degraded().unwrap();
         assert!(reason.contains("open for writing since 20") && reason.contains("not closed"), "{reason}");
-        // whoever asks for a load, and whatever else has changed
+        // a load fails, even on request and although another file has changed
         place.write("policies/other.cedar", POLICY);
         thread::sleep(Duration::from_millis(100));
         assert_eq!(wakes.count(), 0, "{number}");
@@ -393,14 +393,14 @@ fn what_is_changed_and_not_open_holds_nothing_back() {
         place.put("other", POLICY);
         wakes.until(&source, before, |source| texts(source).len() == 3 && texts(source)[1].1 == OTHER);
         eventually("no reason", || wakes.watch().degraded().is_none());
-        // asked for while the notifier believes it to be open
+        // loaded while the file counts as open for the notifier
         change(&place);
         assert_eq!(source.load().unwrap().bundle.policies.len(), 3);
     }
 }
 
 #[test]
-fn a_file_that_vanished_is_believed_after_some_time() {
+fn a_file_that_vanished_counts_as_gone_after_some_time() {
     for settings in [settings(), polling()] {
         for (empty, quiet) in [(false, 400), (true, 400), (false, 0)] {
             let place = Place::new();
@@ -465,7 +465,7 @@ fn without_notifications_the_watch_says_so_and_looks() {
 }
 
 #[test]
-fn a_panic_of_the_wake_is_told() {
+fn a_panic_of_the_wake_is_reported() {
     let place = Place::new();
     let source = place.files(settings());
     let watch = source.watch(Box::new(|| panic!("a wake that fails")));

@@ -1,9 +1,11 @@
-//! What is believed to be whole, lost, or no part of the bundle.
+//! Which files count as whole, as lost, or as no part of the bundle.
 
+use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,11 +35,19 @@ fn a_writer_whose_directory_was_not_watched_is_waited_for() {
         let place = Place::new();
         // before the start
         drop(half(&place, "policies/guards.cedar"));
+        // what the system says is closed is waited for as any later change is, where it is watched
+        let proven = settings.notifications && is_known_to_be_closed(&place.path("policies/guards.cedar"));
         let source = place.files(settings);
         let wakes = Wakes::of(&source);
         let start = Instant::now();
-        source.load().unwrap();
-        assert!(start.elapsed() + Duration::from_millis(20) >= quiet, "{:?}", start.elapsed());
+        let told = RefCell::new(Vec::new());
+        source.load_telling(&|what, until| told.borrow_mut().push((what.to_owned(), until))).unwrap();
+        assert!(proven || start.elapsed() + Duration::from_millis(20) >= quiet, "{:?}", start.elapsed());
+        assert_eq!(told.borrow().is_empty(), proven, "{told:?}");
+        for (what, until) in &*told.borrow() {
+            assert!(what.contains(".cedar`") && what.contains("same for 400ms"), "{what}");
+            assert!(*until >= start && *until <= Instant::now() + quiet);
+        }
         // once more, unchanged: known
         let start = Instant::now();
         source.load().unwrap();
@@ -56,6 +66,87 @@ fn a_writer_whose_directory_was_not_watched_is_waited_for() {
         });
         assert!(text.is_empty() || text.iter().any(|(_, text)| text.ends_with(OTHER)), "{text:?}");
     }
+}
+
+/// Whether the system knows of every writer of a file that no process writes to.
+fn is_known_to_be_closed(path: &Path) -> bool {
+    let place = path.parent().unwrap();
+    let found = FileSource::new(place.to_owned(), None, settings());
+    scan(&found).files.iter().all(writers::is_closed_here)
+}
+
+/// At the start a file that was just written counts where the system says that it is closed, however long the quiet
+/// time is; one that is open, or of which it does not say, is not.
+#[test]
+fn what_is_closed_at_the_start_costs_no_wait_where_the_system_knows() {
+    let quiet = Duration::from_secs(3_600);
+    for (settings, is_watched) in [(settings(), true), (polling(), false)] {
+        let place = Place::new();
+        place.write("policies/new.cedar", OTHER);
+        let known = is_known_to_be_closed(&place.path("policies/new.cedar"));
+        let source = place.files(settings);
+        let _wakes = Wakes::of(&source);
+        let unproven = || source.caution.unproven(&scan(&source), quiet).map(|(origin, _)| origin);
+        assert_eq!(unproven().is_none(), known && is_watched);
+        let writer = OpenOptions::new().append(true).open(place.path("policies/new.cedar")).unwrap();
+        assert!(unproven().is_some(), "it is open");
+        drop(writer);
+        assert_eq!(unproven().is_none(), known && is_watched);
+        if known && is_watched {
+            source.load().unwrap();
+        }
+    }
+}
+
+/// A directory that is swapped by two renames is gone for a moment, as a file is.
+#[test]
+fn a_directory_that_is_back_in_time_is_one_change() {
+    for (name, part, text) in [
+        ("entities", "entities/e.json", "[ ]"),
+        ("policies", "policies/base.cedar", OTHER),
+        ("s", "s/s.cedarschema", "entity V;"),
+        ("routes", "routes/r.yaml", "routes:"),
+    ] {
+        let place = Place::new();
+        place.write("entities/e.json", "[]");
+        place.write("s/s.cedarschema", "entity U;");
+        place.write("routes/r.yaml", "routes: []");
+        let vanish_quiet = Duration::from_secs(60);
+        let settings = FileSettings { entities_required: true, vanish_quiet, ..settings() };
+        let source = place.files(settings).with_schema(place.path("s")).with_routes(place.path("routes"));
+        source.load().unwrap();
+        let _wakes = Wakes::of(&source);
+        place.write(&part.replacen(name, "new", 1), text);
+        place.rename(name, "old");
+        let told = Mutex::new(String::new());
+        let loaded = thread::scope(|scope| {
+            let load = scope.spawn(|| source.load_telling(&|what, _| what.clone_into(&mut told.lock().unwrap())));
+            eventually("the wait is told", || !told.lock().unwrap().is_empty());
+            place.rename("new", name);
+            load.join().unwrap()
+        });
+        let told = told.into_inner().unwrap();
+        assert!(told.contains(&format!("/{name}` is no longer there")) && told.contains("1m"), "{name}: {told}");
+        loaded.unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+    }
+}
+
+#[test]
+fn a_directory_that_stays_away_is_refused_after_some_time() {
+    let place = Place::new();
+    place.write("entities/e.json", "[]");
+    let vanish_quiet = Duration::from_millis(300);
+    let source = place.files(FileSettings { entities_required: true, vanish_quiet, ..settings() });
+    // at the start there is nothing to keep
+    place.rename("entities", "away");
+    assert!(source.load().unwrap_err().iter().all(|problem| problem.passing));
+    place.rename("away", "entities");
+    source.load().unwrap();
+    place.rename("entities", "away");
+    let start = Instant::now();
+    let problems = source.load().unwrap_err();
+    assert!(start.elapsed() + Duration::from_millis(20) >= vanish_quiet, "{:?}", start.elapsed());
+    assert!(problems[0].passing && problems[0].message.contains("does not exist"), "{problems:?}");
 }
 
 /// A writer that had its file open before the sidecar was there, and pauses for longer than any quiet time: the system
@@ -119,7 +210,7 @@ fn a_descriptor_from_before_the_start_that_writes_later_is_waited_for() {
         source.load().unwrap();
         let mut file = OpenOptions::new().write(true).open(place.path("policies/guards.cedar")).unwrap();
         let wakes = Wakes::of(&source);
-        // open, but as it was when it was believed: it holds nothing back
+        // open, but as it was when it was loaded: it holds nothing back
         place.write("policies/x.cedar", POLICY);
         eventually("the other file", || texts(&source).len() == 3);
         file.set_len(0).unwrap();
@@ -226,7 +317,8 @@ fn a_writer_that_the_notifier_loses_sight_of_holds_back_what_it_writes() {
 fn a_tree_that_is_renamed_into_its_place_costs_no_wait() {
     let place = Place::new();
     let source = place.files(FileSettings { vanish_quiet: Duration::from_secs(60), ..settings() });
-    // as if it had been there for long
+    // that it is open says that it may not be whole
+    let _writer = OpenOptions::new().append(true).open(place.path("policies/base.cedar")).unwrap();
     let wakes = Wakes::of(&source);
     place.write("elsewhere/x.cedar", OTHER);
     place.rename("elsewhere", "policies/sub");
@@ -343,7 +435,7 @@ fn a_change_without_notification_is_forgotten_with_the_next_that_is_announced() 
 }
 
 #[test]
-fn a_file_that_was_changed_while_it_was_watched_is_believed() {
+fn a_file_that_was_changed_while_it_was_watched_is_loaded() {
     let long = Duration::from_secs(3_600);
     let place = Place::new();
     let source = place.files(settings());
@@ -412,7 +504,7 @@ fn clocks() -> [SystemTime; 5] {
     [now.checked_sub(much).unwrap(), now.checked_sub(little).unwrap(), now, now + little, now + much]
 }
 
-/// What the clock says, and whether it is set, makes no file whole. Nothing tells of these changes.
+/// Neither the clock's time nor a change of it makes a file whole. No event reports these changes.
 #[test]
 fn a_file_is_as_old_as_it_has_been_known_whatever_the_clocks() {
     let quiet = Duration::from_secs(60);
@@ -429,7 +521,7 @@ fn a_file_is_as_old_as_it_has_been_known_whatever_the_clocks() {
         let enough = if loaded { quiet * 3 } else { quiet };
         for (at, clock) in clocks().into_iter().enumerate() {
             let left = unproven(first + Duration::from_secs(at as u64), clock).map(|(_, left)| left);
-            // at the start there is nothing to compare with: what seems to be as old as that is believed
+            // at the start there is nothing to compare with: a file that seems as old as that counts as whole
             let far_ahead = at == 4 && !loaded;
             let expected = (!far_ahead).then(|| enough.saturating_sub(Duration::from_secs(at as u64)));
             assert_eq!(left, expected, "clock {at}, loaded: {loaded}");

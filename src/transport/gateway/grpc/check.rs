@@ -82,7 +82,7 @@ async fn verdict(
         *id = request_id(Some(&given));
     }
     if let Field::One(parent) = fields.field("traceparent") {
-        let state = fields.0.iter().filter(|(name, _)| *name == "tracestate").map(|(_, value)| *value);
+        let state = fields.named("tracestate");
         span::join(services, trace, Some(parent), state);
     }
     let described = message::describe(&message, &fields)?;
@@ -95,10 +95,9 @@ async fn read(services: &Services, open: &mut Open, mut body: Incoming, patience
     let most = services.http.max_body_bytes.saturating_add(BESIDE_THE_BODY);
     match tokio::time::timeout(patience, collect(&mut body, most, open)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(Unread::NoRoom)) => Err(Stop::new(
-            RefusalReason::BodyUnread,
-            "the messages of all requests together are too large at the moment",
-        )),
+        Ok(Err(Unread::NoRoom)) => {
+            Err(Stop::new(RefusalReason::TooBusy, "the messages of all requests together are too large at the moment"))
+        }
         Ok(Err(_)) => Err(Stop::new(RefusalReason::BodyUnread, "the message is too large, or was cut off")),
         Err(_) => Err(Stop::new(RefusalReason::Deadline, "the message did not arrive in time")),
     }

@@ -19,7 +19,7 @@ use crate::transport::gateway::grpc::AUTHORIZATION;
 /// How often a watch looks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Tells whether the sidecar is ready.
+/// Reports whether the sidecar is ready.
 pub(super) struct Readiness(pub(super) Arc<Services>);
 
 fn status(services: &Services) -> ServingStatus {

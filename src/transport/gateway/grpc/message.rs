@@ -29,23 +29,23 @@ pub(super) fn request(message: &CheckRequest) -> Option<&HttpRequest> {
     message.attributes.as_ref()?.request.as_ref()?.http.as_ref()
 }
 
-/// The client's headers: raw where Envoy is told to send them so, else as text. Pseudo-headers are not among them.
+/// The client's headers: raw where Envoy is set to send them so, else as text. Pseudo-headers are not among them.
 pub(super) fn fields(request: &HttpRequest) -> Fields<'_> {
     let raw = request.header_map.iter().flat_map(|map| &map.headers).map(|header| {
         let value = if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value };
         (header.key.as_str(), value)
     });
     let text = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    // both tell the same where both are there
+    // both hold the same where both are there
     let text = text.filter(|_| request.header_map.as_ref().is_none_or(|map| map.headers.is_empty()));
-    Fields(raw.chain(text).filter(|(name, _)| !name.starts_with(':')).collect())
+    raw.chain(text).filter(|(name, _)| !name.starts_with(':')).collect()
 }
 
 /// What the shared way needs of it.
 pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Result<Described<'a>, Stop> {
     let bad = |what: &'static str| Stop::new(RefusalReason::BadDescription, what);
     let http = request(message).ok_or_else(|| bad("the check says nothing of a request"))?;
-    // the path has the query; who tells it apart means something else by the path
+    // the path has the query; a sender that separates them means something else by the path
     if !http.fragment.is_empty() || (!http.query.is_empty() && !http.path.contains('?')) {
         return Err(bad("the path is not the whole target"));
     }
@@ -70,7 +70,7 @@ pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Re
 }
 
 /// The body, if Envoy says that it is whole. A client can say so too, but then there is none. Its `Content-Length` is
-/// that of the request, as Envoy has checked: without a type it tells a request without a body from an untyped form.
+/// the request's, as Envoy has checked: without a type it separates a request without a body from an untyped form.
 fn body<'a>(http: &'a HttpRequest, fields: &Fields<'_>) -> Body<'a> {
     let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { http.raw_body.as_slice() };
     let cut = usize::try_from(http.size).is_ok_and(|size| size > bytes.len());

@@ -14,7 +14,7 @@ use hyper::body::Frame;
 use prost::Message;
 use tonic::body::Body;
 
-/// The name of the trailer that tells how a call ended.
+/// The name of the trailer that says how a call ended.
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The length of a frame's head: whether the message is compressed, and its length.

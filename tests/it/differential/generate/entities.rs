@@ -21,7 +21,7 @@ pub(crate) struct Population<'m> {
 /// Parents by entity.
 pub(crate) type Hierarchy = BTreeMap<Uid<'static>, Vec<Uid<'static>>>;
 
-/// Everybody above `uid`.
+/// All entities above `uid`.
 pub(crate) fn ancestors(hierarchy: &Hierarchy, uid: &Uid<'static>) -> BTreeSet<Uid<'static>> {
     let mut found = BTreeSet::new();
     let mut open = vec![uid];

@@ -126,7 +126,7 @@ impl Model {
                 attrs: Vec::new(),
                 tags: None,
                 above: Vec::new(),
-                // somebody must be able to have attributes
+                // at least one type must be able to have attributes
                 choices: if i == 0 { None } else { choices },
             });
         }

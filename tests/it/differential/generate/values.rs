@@ -30,7 +30,7 @@ pub(crate) fn explicit_uid(uid: &Uid<'_>) -> Value<'static> {
 }
 
 impl Population<'_> {
-    /// A value of a type. `typed` says that whoever reads it knows the type, so that the short forms will do.
+    /// A value of a type. `typed` says that its reader knows the type, so that the short forms will do.
     pub(crate) fn value(&self, c: &mut Choices, ty: &Ty, typed: bool) -> Value<'static> {
         self.drawn(c, ty, typed, false)
     }
@@ -93,7 +93,7 @@ impl Population<'_> {
         Value::Object(members)
     }
 
-    /// A value that probably has another type than anybody expects, or is none at all.
+    /// A value that probably has another type than is expected, or is not valid at all.
     pub(crate) fn strange(&self, c: &mut Choices) -> Value<'static> {
         match c.below(14) {
             0 => Value::Null,

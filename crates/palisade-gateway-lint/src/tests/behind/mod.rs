@@ -12,7 +12,7 @@ struct Group {
     from: &'static str,
     /// What comes in its place, with each case where `<>` stands.
     to: &'static str,
-    /// The rule that must be told, or none where nothing is.
+    /// The rule that must be reported, or none where nothing is to be reported.
     rule: &'static str,
     cases: &'static [&'static str],
 }
@@ -29,7 +29,7 @@ fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
     lint(gateway, &sources, &beside)
 }
 
-/// The rules that are told here.
+/// The rules that are reported here.
 pub(super) fn told() -> impl Iterator<Item = &'static str> {
     FOUND.iter().map(|group| group.rule)
 }
