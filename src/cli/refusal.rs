@@ -50,7 +50,8 @@ pub(super) fn write(
         shown.push_str(&source.file);
         [line, column].into_iter().flatten().for_each(|n| shown.push_str(&format!(":{n}")));
         shown.push_str(": ");
-        let names_member = message.contains(&format!("`{}", error.pointer.trim_start_matches('/')));
+        let name = error.pointer.trim_start_matches('/').replace('/', ".");
+        let names_member = message.contains(&format!("`{name}"));
         if !error.pointer.is_empty() && !names_member {
             shown.push_str(&format!("{}: ", error.pointer));
         }

@@ -213,7 +213,13 @@ fn check_answers_and_says_why() {
             "\"code\":\"action_does_not_apply\"",
         ),
         (&["--request-json", "-"], "{}", Exit::Undecided, "", "the request lacks `principal`"),
-        (&["--request-json", "-"], "[", Exit::Undecided, "", "error: standard input:1:1: the request is not JSON: EOF"),
+        (
+            &["--request-json", "-"],
+            "[",
+            Exit::Undecided,
+            "",
+            "error: standard input:1:1: the request is not JSON: the text ends within a list",
+        ),
         (
             &["--request-json", "-"],
             &request.replace("Action", "Aktion"),

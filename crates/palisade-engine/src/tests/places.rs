@@ -47,8 +47,8 @@ fn every_action_that_the_schema_has_otherwise_is_at_its_place() {
         (
             vec![g1.clone(), action("veiw", "{}", &[]), user.to_owned(), action("edit", "{}", &["view"])],
             &[
-                "e0:3: entity `U::\"u\"`: `attrs.n`: expected a whole number",
                 "e0:2: the schema declares no action `Action::\"veiw\"`; did you mean `Action::\"view\"`?",
+                "e0:3: entity `U::\"u\"`: `attrs.n`: expected a whole number",
                 "e0:4: the schema declares no action `Action::\"edit\"`",
             ],
         ),
@@ -116,7 +116,7 @@ fn members_of_an_entity_are_at_their_places() {
             "{}",
             "[\n{\"type\": \"U\", \"id\": \"g\"}]",
             "",
-            "e0:5: entity `U::\"a\"`: `parents[0]`: U cannot be in an entity of the type `U`",
+            "e0:5: entity `U::\"a\"`: `parents[0]`: the schema lets no `U` be in a `U`, only in `G`",
         ),
         (
             r#"{"type": "U", "id": "a"}"#,
