@@ -397,7 +397,7 @@ mod tests {
             let fragments = [("s".to_owned(), text.clone())].to_vec();
             let found = SchemaModel::build(&SchemaText { fragments }, &Limits::default()).unwrap_err();
             let helps: Vec<&str> = found.iter().filter_map(|found| found.help.as_deref()).collect();
-            assert!(helps.iter().any(|help| *help == "did you mean `m::Res`?"), "{helps:?}");
+            assert!(helps.contains(&"did you mean `m::Res`?"), "{helps:?}");
         }
         // common types are no entity types
         let found = faults(&[&json(common)]);
