@@ -241,7 +241,8 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
         || match media.json {
             Json::No => false,
             Json::Like => like_json_asks(bytes, &member).unwrap_or_else(|()| quotes()),
-            Json::Yes => json_asks(bytes, &member).unwrap_or(!read_later),
+            // broken: it was refused above, or is by the route that reads it
+            Json::Yes => json_asks(bytes, &member).unwrap_or(false),
         };
     if says && !(at.knows_of_body)() { refuse(PLAIN_OF_BODY) } else { Ok(()) }
 }

@@ -329,6 +329,8 @@ mod tests {
             ("%u00zzmethod=DELETE", "passes"),
             ("_HttpMethod=PATCH", "method_override"),
             ("x-http-method-override=PATCH", "method_override"),
+            ("x+http+method+override=PATCH", "method_override"),
+            ("x%20http.method=PATCH", "method_override"),
             ("$httpMethod=PATCH", "method_override"),
             ("__method=DELETE", "method_override"),
             ("____method___=DELETE", "method_override"),
