@@ -330,6 +330,8 @@ mod tests {
             ("_HttpMethod=PATCH", "method_override"),
             ("x-http-method-override=PATCH", "method_override"),
             ("x+http+method+override=PATCH", "method_override"),
+            ("_method%09=DELETE", "method_override"),
+            ("_method%E3%80%80=DELETE", "method_override"),
             ("x%20http.method=PATCH", "method_override"),
             ("$httpMethod=PATCH", "method_override"),
             ("__method=DELETE", "method_override"),
