@@ -17,7 +17,8 @@ mkdir -p "$unpacked"
     for manifest in Cargo.toml crates/*/Cargo.toml; do
         name=$(sed -n '/^name = /{s/.*"\(.*\)"/\1/p;q}' "$manifest")
         version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
-        tar xzf "target/package/$name-$version.crate" -C "$unpacked"
+        # as new as the copy: cargo would take what an earlier copy compiled for this one's
+        tar xzmf "target/package/$name-$version.crate" -C "$unpacked"
         if [ "$name" != palisade ]; then printf '%s = { path = "%s-%s" }\n' "$name" "$name" "$version"; fi
     done
     printf '\n'
