@@ -41,7 +41,7 @@ pub use signals::outlive_signals;
 
 /// What to do where an address cannot be had, as the end of a message.
 fn what_to_set(listener: &str, error: &io::Error) -> String {
-    let off = if matches!(listener, "decisions") { "" } else { ", or to `off`" };
+    let off = if listener == "decisions" { "" } else { ", or to `off`" };
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "; another process has this address, perhaps another sidecar: stop it, or set `listen.{listener}` to another \

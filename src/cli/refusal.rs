@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use crate::cli::check::ErrorFormat;
+use palisade_engine::model::request::pointer;
 use palisade_engine::model::{RequestError, Text, Value};
 
 /// The text of a request, or of its context, that came in a file.
@@ -70,10 +71,9 @@ fn place(error: &RequestError, source: &Source) -> (Option<usize>, Option<usize>
         return (Some(fault.line()).filter(|line| *line > 0), Some(fault.column()));
     }
     let line = || {
-        let name = error.pointer.strip_prefix('/').filter(|_| source.is_whole)?.split('/').next()?;
-        let name = name.replace("~1", "/").replace("~0", "~");
+        let first = error.pointer.split('/').nth(1).filter(|_| source.is_whole)?;
         let whole = Text::check(source.text.as_bytes()).ok()?;
-        let member = whole.members().ok()??.into_iter().find(|member| member.key == name)?;
+        let member = whole.members().ok()??.into_iter().find(|member| pointer(&member.key)[1..] == *first)?;
         let at = source.text.len() - source.text.trim_ascii_start().len() + whole.place_of(member.text)?;
         Some(source.text.get(..at)?.bytes().filter(|byte| *byte == b'\n').count() + 1)
     };

@@ -106,7 +106,7 @@ pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option
             None => {
                 let hint = hint(ty, schema.entity_type_names());
                 let message = format!("the schema declares no entity type `{ty}`{hint}");
-                return Some(Misfit { message, place: steps(&Name::Root("uid")), is_missing: false });
+                return Some(Misfit::at(&Name::Root("uid"), message));
             }
         },
         _ => None,

@@ -13,7 +13,7 @@ use crate::value::{Record, Set, Val, equal};
 impl Snapshot {
     /// Whether the other has the same policies under the same ids, the same links, schema and routes, and the same
     /// entities. A schema and a policy count as their text, and routes as text and name. Ends with the first difference;
-    /// where there is none, it looks at every entity.
+    /// without one, it looks at every entity.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.has_texts_of(other) && has_entities_of(&self.store, &other.store)

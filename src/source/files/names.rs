@@ -20,13 +20,13 @@ pub(super) enum Role {
 }
 
 /// The endings of files of policies, in Cedar's own syntax and in its JSON form.
-const POLICY_ENDINGS: [&str; 2] = [".cedar", ".cedar.json"];
+pub(super) const POLICY_ENDINGS: [&str; 2] = [".cedar", ".cedar.json"];
 
 /// The endings of files of links.
-const LINK_ENDINGS: [&str; 3] = [".links.yaml", ".links.yml", ".links.json"];
+pub(super) const LINK_ENDINGS: [&str; 3] = [".links.yaml", ".links.yml", ".links.json"];
 
 /// The endings of files of the schema, in Cedar's own syntax and in its JSON form; without the dot they are names.
-const SCHEMA_ENDINGS: [&str; 2] = [".cedarschema", ".cedarschema.json"];
+pub(super) const SCHEMA_ENDINGS: [&str; 2] = [".cedarschema", ".cedarschema.json"];
 
 /// The usual names of a schema that lies beside the policies.
 pub(super) const SCHEMA_NAMES: [&str; 4] =

@@ -4,10 +4,6 @@ use crate::source::files::names::{self, Role};
 use crate::source::files::scan::Part;
 use palisade_engine::model::closest;
 
-/// The endings of the files that are read in a part of the bundle.
-const AMONG_POLICIES: &[&str] =
-    &[".cedar", ".cedar.json", ".cedarschema", ".cedarschema.json", ".links.yaml", ".links.yml", ".links.json"];
-
 /// Message and help for a file at `inner` that has this name. `schema_here` says whether the schema is looked for among
 /// the policies.
 pub(super) fn why(part: Part, name: &str, inner: &str, schema_here: bool) -> (&'static str, String) {
@@ -59,9 +55,9 @@ fn meant(part: Part, name: &str) -> Option<String> {
         return None;
     }
     let endings = match part {
-        Part::Policies => AMONG_POLICIES,
-        Part::Entities => &[".json", ".ndjson"],
-        Part::Routes => &[".yaml", ".yml", ".json"],
+        Part::Policies => [&names::POLICY_ENDINGS[..], &names::SCHEMA_ENDINGS, &names::LINK_ENDINGS].concat(),
+        Part::Entities => vec![".json", ".ndjson"],
+        Part::Routes => vec![".yaml", ".yml", ".json"],
         Part::Schema | Part::Beside | Part::Other => return None,
     };
     // the shortest ending first: what comes before it is the name

@@ -47,7 +47,7 @@ struct Outcomes {
 /// Why the compiled path has no decision.
 #[derive(Debug)]
 pub(crate) enum Unsettled {
-    /// There is none, on the reference either.
+    /// No engine has one, the reference neither.
     Undecided(Undecided),
     /// Only the reference can say: there is a construct that programs lack, a policy that fails here and not there, or
     /// a request that is not plainly right. So it is too with the messages of policies that fail, where the caller

@@ -81,9 +81,16 @@ pub(super) fn against(entity: &Value<'_>, declared: &EntityType, schema: &Schema
 
 /// Some names as a text reads them, a few of them where they are many.
 pub(crate) fn listed(names: &[String]) -> String {
-    let shown: Vec<String> = names.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect();
-    let more = names.len().saturating_sub(MOST_NAMED);
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    first_of(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>(), MOST_NAMED)
+}
+
+/// The first of some words, and how many there are besides.
+pub(super) fn first_of(words: &[String], most: usize) -> String {
+    let shown = words.get(..most).unwrap_or(words).join(", ");
+    match words.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// The name of a function that Cedar does not have, in a call of one.

@@ -1,14 +1,13 @@
 //! Ids that the schema does not list, where it lists all of a type: of the entity, its parents, and in its values.
 
-use std::collections::BTreeSet;
-
+use super::shape::first_of;
 use super::{Misfit, misfit, shown};
 use crate::conform::Name;
 use crate::decode::uid_parts;
 use crate::model::{Value, hint};
 use crate::schema::{EntityType, Members, SchemaModel, Type};
 
-/// How many ids or types of the schema are listed in a message.
+/// How many ids of the schema are listed in a message.
 const MAX_LISTED: usize = 10;
 
 /// An id that the schema does not list, where it lists all of the type.
@@ -57,25 +56,10 @@ fn unlisted(found: &Value<'_>, schema: &SchemaModel, place: &Name<'_>) -> Option
     let (ty, id) = uid_parts(found)?;
     let choices = schema.entity_type(ty)?.choices.as_ref().filter(|choices| !choices.contains(id))?;
     let hint = hint(id, choices.iter().map(String::as_str));
-    let all = listed(choices.iter().map(|id| serde_json::Value::from(&**id).to_string()));
-    Some(misfit(
-        place,
-        &format!(
-            "the schema lists the ids of `{ty}`, which are {all}, without {}{hint}",
-            shown(&Value::String(id.into()))
-        ),
-    ))
-}
-
-/// The first of them in their order.
-fn listed(all: impl Iterator<Item = String>) -> String {
-    let all: BTreeSet<String> = all.collect();
-    let more = all.len().saturating_sub(MAX_LISTED);
-    let first: Vec<String> = all.into_iter().take(MAX_LISTED).collect();
-    match more {
-        0 => first.join(", "),
-        _ => format!("{} and {more} more", first.join(", ")),
-    }
+    let mut all: Vec<String> = choices.iter().map(|id| serde_json::Value::from(&**id).to_string()).collect();
+    all.sort_unstable();
+    let (all, id) = (first_of(&all, MAX_LISTED), shown(&Value::String(id.into())));
+    Some(misfit(place, &format!("the schema lists the ids of `{ty}`, which are {all}, without {id}{hint}")))
 }
 
 #[cfg(test)]

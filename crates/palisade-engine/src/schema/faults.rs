@@ -7,9 +7,9 @@ use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar};
 use crate::model::json::{in_words, without_byte_order_mark};
 use crate::model::near::hint_of_reader;
-use crate::model::{Diagnostic, Uid, Value, closest};
+use crate::model::{Diagnostic, Uid, closest};
 use crate::policies::MAX_PROBLEMS;
-use crate::schema::references::{self, Kind, Reference};
+use crate::schema::references::{self, BUILT_IN, Kind, Reference};
 
 /// How many declarations are parsed by themselves after the text as a whole could not be: each takes a parser.
 const MAX_DECLARATIONS: usize = 1_000;
@@ -114,18 +114,19 @@ const UNRESOLVED: [(&str, bool); 4] = [
 fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Vec<Diagnostic>> {
     let (names, is_action) =
         UNRESOLVED.iter().find_map(|(prefix, is_action)| Some((problem.message.strip_prefix(prefix)?, *is_action)))?;
-    let declared = declared_names(fragments, if is_action { &ACTIONS } else { &TYPES });
+    let known = references::read(fragments);
+    let id = |action: &str| Uid::parse(action).map_or_else(|_| action.to_owned(), |uid| uid.id.into_owned());
     let finding = |name: &str, elsewhere: Option<&str>| {
         let message =
             if is_action { format!("undeclared action: {name}") } else { format!("there is no type `{name}`") };
         let help = match elsewhere {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if is_action => {
-                let bare = Uid::parse(name).map_or_else(|_| name.to_owned(), |uid| uid.id.into_owned());
-                let near = closest(&bare, declared.iter().map(String::as_str));
+                let ids: Vec<String> = known.actions.iter().map(|action| id(action)).collect();
+                let near = closest(&id(name), ids.iter().map(String::as_str));
                 near.map(|near| format!("did you mean `{near}`?"))
             }
-            None => Some(type_help(name, &declared)),
+            None => Some(type_help(name, &known.types)),
         };
         Diagnostic { help, ..Diagnostic::error("schema", message) }
     };
@@ -134,7 +135,7 @@ fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Ve
         (reference.kind == Kind::Action) == is_action
             && if is_action { names.contains(written) } else { names.split(", ").any(|name| name == written) }
     };
-    let references: Vec<Reference> = references::unresolved(fragments).into_iter().filter(is_meant).collect();
+    let references: Vec<&Reference> = known.unresolved.iter().filter(|reference| is_meant(reference)).collect();
     let at_place = |reference: &Reference| {
         let found = finding(&reference.written, reference.elsewhere.as_deref());
         let (origin, text) = fragments.get(reference.text)?;
@@ -144,7 +145,8 @@ fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Ve
             None => at_name(fragments, found),
         })
     };
-    let mut found: Vec<Diagnostic> = references.iter().take(MAX_PROBLEMS).filter_map(at_place).collect();
+    let mut found: Vec<Diagnostic> =
+        references.iter().take(MAX_PROBLEMS).filter_map(|reference| at_place(reference)).collect();
     if !is_action {
         // what Cedar does not find is never left out
         for name in names.split(", ").filter(|name| references.iter().all(|reference| reference.written != *name)) {
@@ -154,17 +156,6 @@ fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Ve
     }
     (!found.is_empty()).then_some(found)
 }
-
-/// The types that every schema has, and how other languages call them.
-const BUILT_IN: [(&str, &[&str]); 7] = [
-    ("String", &["str", "text", "varchar", "char"]),
-    ("Bool", &["boolean"]),
-    ("Long", &["int", "integer", "number", "i64", "int64", "bigint"]),
-    ("ipaddr", &["ip", "inet", "ipaddress"]),
-    ("decimal", &["float", "double", "real", "numeric"]),
-    ("datetime", &["date", "time", "timestamp", "instant"]),
-    ("duration", &["interval", "timedelta"]),
-];
 
 /// What to do about a type that is not declared.
 fn type_help(name: &str, declared: &[String]) -> String {
@@ -180,32 +171,6 @@ fn type_help(name: &str, declared: &[String]) -> String {
         None => "declare it as `entity` or `type`; built in are `String`, `Bool`, `Long`, `Set<...>`, `ipaddr`, `decimal`, `datetime` and `duration`".to_owned(),
     }
 }
-
-/// The names that stand behind the words of declarations, in either form: good enough to suggest one.
-fn declared_names(fragments: &[(String, String)], kinds: &[&str]) -> Vec<String> {
-    let mut names = Vec::new();
-    for (_, text) in fragments {
-        if let Ok(value) = Value::parse(without_byte_order_mark(text).as_bytes()) {
-            let spaces = value.as_object().unwrap_or_default().iter();
-            let found = spaces.flat_map(|(_, space)| kinds.iter().filter_map(|kind| space.get(kind)?.as_object()));
-            names.extend(found.flatten().map(|(name, _)| name.to_string()));
-            continue;
-        }
-        for span in guard::declarations(text) {
-            let head = text.get(span).unwrap_or_default().split(['{', '=', '[', ';']).next().unwrap_or_default();
-            let mut words = head.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
-            if words.by_ref().any(|word| kinds.contains(&word)) {
-                let listed = words.take_while(|word| !matches!(*word, "in" | "appliesTo" | "tags" | "enum"));
-                names.extend(listed.map(str::to_owned));
-            }
-        }
-    }
-    names
-}
-
-/// What declares a type, and what an action, in both forms.
-const TYPES: [&str; 4] = ["entity", "type", "entityTypes", "commonTypes"];
-const ACTIONS: [&str; 2] = ["action", "actions"];
 
 fn one(fragments: &[(String, String)], error: &dyn miette::Diagnostic) -> Diagnostic {
     let texts = || fragments.iter().map(|(origin, text)| (origin.as_str(), without_byte_order_mark(text)));

@@ -13,8 +13,32 @@ use cedar_policy_core::validator::json_schema::{EntityTypeKind, Fragment, Namesp
 use crate::misfit::{Misfit, Step};
 use crate::model::json::without_byte_order_mark;
 
-/// Types that every schema has.
-const BUILT_IN: [&str; 8] = ["Bool", "Boolean", "Long", "String", "ipaddr", "decimal", "datetime", "duration"];
+/// The types that every schema has, and how other languages call them.
+pub(super) const BUILT_IN: [(&str, &[&str]); 7] = [
+    ("String", &["str", "text", "varchar", "char"]),
+    ("Bool", &["boolean"]),
+    ("Long", &["int", "integer", "number", "i64", "int64", "bigint"]),
+    ("ipaddr", &["ip", "inet", "ipaddress"]),
+    ("decimal", &["float", "double", "real", "numeric"]),
+    ("datetime", &["date", "time", "timestamp", "instant"]),
+    ("duration", &["interval", "timedelta"]),
+];
+
+/// Whether every schema has the type. The JSON form calls one `Boolean`.
+fn is_built_in(name: &str) -> bool {
+    let name = name.trim_start_matches("__cedar::");
+    name == "Boolean" || BUILT_IN.iter().any(|(own, _)| *own == name)
+}
+
+/// What the texts of a schema declare, and refer to without declaring it.
+pub(super) struct Names {
+    /// Common and entity types, without their namespaces.
+    pub(super) types: Vec<String>,
+    /// Actions, as Cedar writes them.
+    pub(super) actions: Vec<String>,
+    /// In the order of the texts. Of several with the same meaning the first.
+    pub(super) unresolved: Vec<Reference>,
+}
 
 /// What a name may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +102,8 @@ pub(super) fn of_shape<'t>(texts: &'t [(String, String)], message: &str) -> Opti
     })
 }
 
-/// All names that refer to nothing, in the order of the texts. Of several with the same meaning the first.
-pub(super) fn unresolved(texts: &[(String, String)]) -> Vec<Reference> {
+/// The names in the texts of a schema.
+pub(super) fn read(texts: &[(String, String)]) -> Names {
     let mut all = All::default();
     for (number, (_, text)) in texts.iter().enumerate() {
         let text = without_byte_order_mark(text);
@@ -107,12 +131,11 @@ pub(super) fn unresolved(texts: &[(String, String)]) -> Vec<Reference> {
         }
     };
     let mut seen = HashSet::new();
-    let mut found = Vec::new();
+    let mut unresolved = Vec::new();
     for mut reference in references {
         let declared = declared(reference.kind);
         let is_declared = |name: &str| {
-            let built_in = reference.kind != Kind::Entity && BUILT_IN.contains(&name.trim_start_matches("__cedar::"));
-            built_in || declared.iter().any(|names| names.contains(name))
+            (reference.kind != Kind::Entity && is_built_in(name)) || declared.iter().any(|names| names.contains(name))
         };
         if reference.meanings.iter().any(|name| is_declared(name)) || !seen.insert(reference.meanings.clone()) {
             continue;
@@ -120,9 +143,10 @@ pub(super) fn unresolved(texts: &[(String, String)]) -> Vec<Reference> {
         let own = base(&reference.written);
         let mut elsewhere = declared.into_iter().flatten().filter(|name| base(name) == own);
         reference.elsewhere = elsewhere.next().filter(|_| elsewhere.next().is_none()).cloned();
-        found.push(reference);
+        unresolved.push(reference);
     }
-    found
+    let types = common.iter().chain(&entity).map(|name| base(name).to_owned()).collect();
+    Names { types, actions: action.into_iter().collect(), unresolved }
 }
 
 /// A name without its namespace; of an action, from `Action` on.

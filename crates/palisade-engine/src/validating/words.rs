@@ -183,7 +183,7 @@ const NAMES: &[(&str, &str)] = &[
     ("__cedar::internal::OpenRecord", "a record with "),
     ("__cedar::internal::True", "Bool"),
     ("__cedar::internal::False", "Bool"),
-    ("__cedar::internal::Never", "a value that there is none of"),
+    ("__cedar::internal::Never", "a value that cannot be"),
     ("__cedar::internal::Union", "one of "),
     ("__cedar::internal::", ""),
     ("error during extension function argument validation: ", ""),

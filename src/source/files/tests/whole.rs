@@ -121,7 +121,7 @@ fn a_directory_that_is_back_in_time_is_one_change() {
         let told = Mutex::new(String::new());
         let loaded = thread::scope(|scope| {
             let load = scope.spawn(|| source.load_telling(&|what, _| what.clone_into(&mut told.lock().unwrap())));
-            eventually("the wait is told", || !told.lock().unwrap().is_empty());
+            eventually("the wait is reported", || !told.lock().unwrap().is_empty());
             place.rename("new", name);
             load.join().unwrap()
         });
