@@ -100,6 +100,11 @@ impl Condition {
         })
     }
 
+    /// Whether it is false, and nothing else, for a request without a query and without a body.
+    pub(super) fn needs_a_query(&self) -> bool {
+        matches!(self.source, Source::Query(_)) && !matches!(self.test, Test::Absent | Test::Differs(_))
+    }
+
     /// Whether no request fulfils both.
     fn excludes(&self, other: &Self) -> bool {
         let nothing_inside = |outer: &Self, inner: &Self| {

@@ -196,6 +196,8 @@ mod tests {
             "Content-Type: _method",
             "\r\n\r\nContent-Disposition: form-data; name=_method",
             " \r\n\r\nContent-Disposition: form-data; name=_method",
+            "\r\n\r\n\r\n\r\n\r\n\r\nContent-Disposition: form-data; name=_method",
+            "\r\n\r\n \r\n\r\n\t\r\n\r\nContent-Disposition: form-data; name=_method",
         ] {
             let plain = "Content-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
             for (kind, line) in [
@@ -203,6 +205,10 @@ mod tests {
                 ("multipart/form-data; boundary=\"xy\"", "--xy"),
                 ("multipart/form-data; Boundary = \"xy z\"", "--xy z"),
                 ("multipart/form-data; boundary=\"x;y\"", "--x;y"),
+                ("multipart/form-data; boundary=xy; charset=utf-8", "--xy"),
+                ("multipart/form-data; boundary=xy z", "--xy"),
+                ("multipart/form-data; boundary=xy, a/b", "--xy"),
+                ("multipart/form-data; boundary=xy\"z", "--xy"),
                 ("multipart/form-data; xboundary=a; boundary=b", "--b"),
                 ("multipart/form-data; boundary*=utf-8''b", "--b"),
                 ("multipart/form-data; boundary; x=b", "--b"),
@@ -238,7 +244,9 @@ mod tests {
         ] {
             let body =
                 format!("--xy\r\n{part}\r\n--xy\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\n\r\n--xy--\r\n");
-            assert!(!found("multipart/form-data; boundary=xy", &body), "{body:?}");
+            for boundary in ["xy", "\"xy\"", "\"xy z\""] {
+                assert!(!found(&format!("multipart/form-data; boundary={boundary}"), &body), "{boundary} {body:?}");
+            }
         }
         assert!(!found("multipart/form-data; boundary=xy", ""));
     }

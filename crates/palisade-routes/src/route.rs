@@ -195,6 +195,12 @@ impl Route {
 }
 
 impl Rule {
+    /// Whether it is plain that it concerns no request without a query. (What would be looked at first is a parameter,
+    /// and it must be there.)
+    pub(super) fn needs_a_query(&self) -> bool {
+        self.when.first().is_some_and(Condition::needs_a_query)
+    }
+
     /// What it asks, if it asks.
     pub(super) fn check(&self) -> Option<&CheckTemplate> {
         match &self.effect {

@@ -7,6 +7,7 @@ mod load;
 mod lookups;
 mod masks;
 mod openapi;
+mod queries;
 mod service;
 mod values;
 mod work;
