@@ -231,6 +231,8 @@ impl App {
             authzen: settings.authzen.clone(),
             limits,
             semantics,
+            explain: settings.explain.decisions,
+            masks: settings.decision_log.mask.iter().map(config::MaskPath::names).collect(),
             admin_tokens,
             door: Door::new(&settings.admin, listen),
             draining: AtomicBool::new(false),

@@ -17,8 +17,8 @@ use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
-    GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath, OverlayRule,
-    OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    ExplainSettings, GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath,
+    OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
 };
 use palisade_engine::model::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
 use palisade_engine::model::closest;
@@ -54,6 +54,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         routes,
         validation: raw.validation,
         decision: DecisionSettings { semantics: raw.decision.semantics },
+        explain: ExplainSettings { decisions: raw.explain.decisions },
         context: ContextSettings { now: raw.context.now },
         cache: CacheSettings { enabled: raw.cache.enabled, max_bytes: raw.cache.max_bytes.0 },
         engine: EngineSettings {

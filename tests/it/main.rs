@@ -24,6 +24,7 @@ mod differential;
 mod documents;
 mod door;
 mod drain;
+mod explain;
 mod faults;
 mod gateway;
 mod gateways;

@@ -21,7 +21,8 @@ impl Snapshot {
     }
 }
 
-fn entity(store: &Store, id: u32) -> Option<Json> {
+/// One stored entity in Cedar's JSON form; `None` if there is none, or if it is an action of the schema.
+pub(crate) fn entity(store: &Store, id: u32) -> Option<Json> {
     let stored = store.entity(id).filter(|entity| !entity.is_schema_action())?;
     let parents = stored.parents().map(|parent| uid(store, parent)).collect();
     let attributes = Val::Record(stored.attributes());

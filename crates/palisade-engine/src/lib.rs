@@ -76,6 +76,7 @@ mod conform;
 mod decode;
 mod diagnose;
 mod entities;
+mod explain;
 mod export;
 mod ext;
 mod facts;
@@ -103,6 +104,7 @@ mod value;
 mod tests;
 
 pub use conform::Dropped;
+pub use explain::ExplainOptions;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use policies::AboutPolicy;
 pub use settings::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Semantics, Validation};

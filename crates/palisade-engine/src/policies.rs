@@ -27,6 +27,7 @@ use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText}
 use crate::settings::Limits;
 use crate::validating::Validating;
 pub use about::AboutPolicy;
+pub(crate) use about::annotations;
 use trees::Keeping;
 pub(crate) use trees::Trees;
 

@@ -15,8 +15,9 @@ use crate::cli::routes::Ready;
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
+use crate::cli::why;
 use crate::cli::{OutputFormat, clock, progress};
-use palisade_engine::model::{AccessRequest, Decision, Diagnostic, Revision, Uid, Value};
+use palisade_engine::model::{AccessRequest, Decision, Diagnostic, Explanation, Revision, Uid, Value};
 use palisade_engine::{Snapshot, on_big_stack};
 use palisade_routes::{
     Auth, Body, Effect, Entities, Identity, Outcome, Peer, Refusal, RequestFacts, Route, RouteTable, Rule, show_check,
@@ -72,7 +73,7 @@ struct Explained<'t> {
 }
 
 /// The decision of one check, or why there is none.
-type Answer = Result<Decision, String>;
+type Answer = Result<(Decision, Option<Explanation>), String>;
 
 /// The method of authentication where no flag names one.
 const USUAL_METHOD: &str = "password";
@@ -154,7 +155,7 @@ fn exit(explained: &[Explained<'_>]) -> Exit {
     if answers().any(Result::is_err) {
         return Exit::Undecided;
     }
-    let denied = answers().flatten().any(|decision| !decision.outcome.is_allow());
+    let denied = answers().flatten().any(|(decision, _)| !decision.outcome.is_allow());
     if denied || explained.iter().any(|one| one.outcome.is_err()) { Exit::Deny } else { Exit::Success }
 }
 
@@ -170,7 +171,11 @@ fn decide(explained: &mut [Explained<'_>], ready: &Ready, now: i64) -> io::Resul
         for one in explained {
             let Ok(Outcome::Checks(checks)) = &one.outcome else { continue };
             let answers = checks.iter().map(|check| match &built {
-                Ok((snapshot, _)) => snapshot.decide(check, now).map_err(|error| error.message),
+                Ok((snapshot, _)) => snapshot.decide(check, now).map_err(|error| error.message).map(|decision| {
+                    let denied = !decision.outcome.is_allow();
+                    let explained = denied.then(|| snapshot.explain(check, now, &why::options(false)).ok());
+                    (decision, explained.flatten())
+                }),
                 Err(_) => Err("the bundle cannot be used".to_owned()),
             });
             one.answers = Some(answers.collect());
@@ -367,8 +372,8 @@ fn wants_auth(check: &AccessRequest<'_>) -> bool {
 }
 
 fn write_answer(answer: &Answer, terminal: &mut Terminal<'_>) -> io::Result<()> {
-    let decision = match answer {
-        Ok(decision) => decision,
+    let (decision, explained) = match answer {
+        Ok(answer) => answer,
         Err(why) => {
             return writeln!(
                 terminal.out,
@@ -388,7 +393,11 @@ fn write_answer(answer: &Answer, terminal: &mut Terminal<'_>) -> io::Result<()> 
     decision
         .errors
         .iter()
-        .try_for_each(|error| writeln!(terminal.out, "           policy error {}", policy_error(error)))
+        .try_for_each(|error| writeln!(terminal.out, "           policy error {}", policy_error(error)))?;
+    match explained {
+        Some(explained) => why::write_nearest(explained, terminal.color, terminal.out),
+        None => Ok(()),
+    }
 }
 
 fn json(one: &Explained<'_>, request: &str) -> serde_json::Value {
@@ -399,7 +408,13 @@ fn json(one: &Explained<'_>, request: &str) -> serde_json::Value {
     });
     let answers = one.answers.as_ref().map(|answers| {
         let one = |answer: &Answer| match answer {
-            Ok(decision) => as_json(decision),
+            Ok((decision, explained)) => {
+                let mut shown = as_json(decision);
+                if let Some(explained) = explained {
+                    shown["explanation"] = why::json(explained);
+                }
+                shown
+            }
             Err(why) => json!({"error": why}),
         };
         answers.iter().map(one).collect::<Vec<_>>()

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::cli::test::model::{Check, Expect};
-use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Outcome, PolicyError, RequestError};
+use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Explanation, Outcome, PolicyError, RequestError};
 
 /// What came of a run, in the order of the files and of the tests in them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,6 +37,8 @@ pub struct TestResult {
     pub got: Got,
     /// What differs, in words; nothing if the test passed.
     pub faults: Vec<String>,
+    /// Why it was decided as it is, where another decision was expected.
+    pub explanation: Option<Box<Explanation>>,
     /// How long it took. The first test with entities of its own also builds them.
     pub took: Duration,
 }
@@ -80,6 +82,7 @@ impl Report {
             check: None,
             got: Got::Broken(message.clone()),
             faults: vec![message],
+            explanation: None,
             took: Duration::ZERO,
         };
         Self { results: vec![result], ..Self::default() }

@@ -10,10 +10,10 @@ use std::time::Instant;
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::test::filter::Filter;
-use crate::cli::test::model::{Case, Check, EntityChange, Reasons, Store, TestFile};
+use crate::cli::test::model::{Case, Check, EntityChange, Expect, Reasons, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
 use palisade_engine::model::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Revision, Uid, Value, request};
-use palisade_engine::{EngineSettings, Snapshot, Validation};
+use palisade_engine::{EngineSettings, ExplainOptions, Snapshot, Validation};
 
 /// How many tests a thread takes at once.
 const CHUNK: usize = 64;
@@ -168,7 +168,7 @@ fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: 
 fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Options) -> TestResult {
     let Job { file, case, world } = job;
     let start = Instant::now();
-    let result = |line: Option<usize>, check: Option<&Check>, got: Got, faults: Vec<String>| TestResult {
+    let result = |line: Option<usize>, check: Option<&Check>, got: Got, faults: Vec<String>, explanation| TestResult {
         path: file.path.clone(),
         file: file.id.clone(),
         line,
@@ -177,6 +177,7 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
         check: check.cloned(),
         got,
         faults,
+        explanation,
         took: start.elapsed(),
     };
     match (&case.check, world.and_then(|world| worlds.get(world))) {
@@ -191,11 +192,20 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
                 Err(message) => Got::Broken(message.clone()),
             };
             let faults = compare(check, &got);
-            result(case.line, Some(check), got, faults)
+            let is_other = got.decision().is_some_and(|it| it.outcome.is_allow() != (check.expect == Expect::Allow));
+            let explained = snapshot.as_ref().ok().filter(|_| is_other).and_then(|snapshot| {
+                let wanted = ExplainOptions { without_changes: true, ..ExplainOptions::default() };
+                snapshot.explain(&check.request, options.now, &wanted).ok()
+            });
+            result(case.line, Some(check), got, faults, explained.map(Box::new))
         }
-        (Err(fault), _) => {
-            result(fault.line.or(case.line), None, Got::Broken(fault.message.clone()), vec![fault.message.clone()])
-        }
+        (Err(fault), _) => result(
+            fault.line.or(case.line),
+            None,
+            Got::Broken(fault.message.clone()),
+            vec![fault.message.clone()],
+            None,
+        ),
         (Ok(_), None) => unreachable!("every test has its world"),
     }
 }
