@@ -47,6 +47,10 @@ fn the_products_end_to_end() {
         (autopi, "u-cph", "PATCH /auth/user/", Some(r#"{"locations": null}"#), 403),
         (autopi, "u-cph", "DELETE /fleet/locations/odense/", None, 403),
         (autopi, "u-dk-fm", "DELETE /fleet/locations/odense/", None, 200),
+        (autopi, "u-cph", "GET /fleet/geofences/7/", None, 200),
+        (autopi, "u-cph", "DELETE /fleet/geofences/7/", None, 403),
+        (autopi, "u-cph", "DELETE /reporting/reports/7/", None, 403),
+        (autopi, "u-dk-fm", "DELETE /reporting/reports/7/", None, 200),
         (autopi, "u-hq-fda-dm", "GET /dongle/devices/?customer=DK", None, 200),
         (autopi, "u-dk-fda-dm", "GET /dongle/devices/?customer=HQ", None, 403),
         (
