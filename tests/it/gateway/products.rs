@@ -117,6 +117,9 @@ fn the_products_end_to_end() {
         (autopi, "u-hq-fda-dm", "PATCH /dongle/devices/d-no/", Some(r#"{"id": "d-dk", "customer": "NO"}"#), 403),
         (edgeiq, "eq-a-op", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-a", "company_id": "A"}"#), 200),
         (edgeiq, "eq-a-op-c", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-c", "company_id": "A"}"#), 403),
+        // what is created without an account is in the caller's own, and each device that is attached to it is changed
+        (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-a"]}"#), 200),
+        (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-c"]}"#), 403),
         // nothing is created over what another product has
         (
             edgeiq,
