@@ -47,6 +47,10 @@ fn the_products_end_to_end() {
         (autopi, "u-cph", "PATCH /auth/user/", Some(r#"{"locations": null}"#), 403),
         (autopi, "u-cph", "DELETE /fleet/locations/odense/", None, 403),
         (autopi, "u-dk-fm", "DELETE /fleet/locations/odense/", None, 200),
+        (autopi, "u-cph", "GET /fleet/geofences/7/", None, 200),
+        (autopi, "u-cph", "DELETE /fleet/geofences/7/", None, 403),
+        (autopi, "u-cph", "DELETE /reporting/reports/7/", None, 403),
+        (autopi, "u-dk-fm", "DELETE /reporting/reports/7/", None, 200),
         (autopi, "u-hq-fda-dm", "GET /dongle/devices/?customer=DK", None, 200),
         (autopi, "u-dk-fda-dm", "GET /dongle/devices/?customer=HQ", None, 403),
         (
@@ -113,6 +117,9 @@ fn the_products_end_to_end() {
         (autopi, "u-hq-fda-dm", "PATCH /dongle/devices/d-no/", Some(r#"{"id": "d-dk", "customer": "NO"}"#), 403),
         (edgeiq, "eq-a-op", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-a", "company_id": "A"}"#), 200),
         (edgeiq, "eq-a-op-c", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-c", "company_id": "A"}"#), 403),
+        // what is created without an account is in the caller's own, and each device that is attached to it is changed
+        (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-a"]}"#), 200),
+        (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-c"]}"#), 403),
         // nothing is created over what another product has
         (
             edgeiq,
