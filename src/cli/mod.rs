@@ -126,7 +126,7 @@ pub enum Command {
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
-    /// Write the JSON Schema of the configuration, of routes or of tests, for an editor
+    /// Write the JSON Schema of the configuration, of routes or of tests, for an editor, or that of explanations
     #[command(after_long_help = SCHEMA_EXAMPLES)]
     Schema(schema::SchemaArgs),
     /// Write a script that completes commands and flags in a shell

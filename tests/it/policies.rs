@@ -9,7 +9,7 @@ use palisade_engine::{EngineSettings, Validation, on_big_stack};
 
 use crate::support::Server;
 
-fn fleet() -> Bundle {
+pub(crate) fn fleet() -> Bundle {
     FileSource::new(Server::project("policies"), Some(Server::project("entities")), FileSettings::default())
         .load()
         .unwrap()

@@ -1,6 +1,8 @@
 //! Explanations: what they say of policies, clauses and changes is what Cedar says.
 
 mod brute;
+mod cost;
+mod domain;
 mod http;
 mod oracle;
 mod session;

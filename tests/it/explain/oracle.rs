@@ -175,7 +175,7 @@ fn explain_world(seed: u64, tally: &mut Tally) {
     let Ok(snapshot) = build(&bundle, &settings, EngineKind::Compiled) else { return };
     let kept = EngineSettings { kept: palisade_engine::KeptTrees(usize::MAX), ..settings.clone() };
     let revision = snapshot.revision();
-    let kept = Snapshot::build(bundle.clone(), &kept, revision).unwrap().0;
+    let kept = Snapshot::build(bundle, &kept, revision).unwrap().0;
     let mut asked = Vec::new();
     for _ in 0..6 {
         let request = world.request(&mut choices);

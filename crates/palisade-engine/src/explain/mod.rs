@@ -23,7 +23,7 @@ mod values;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use cedar_policy_core::ast::{EntityUID, Expr, Policy};
 
@@ -80,6 +80,8 @@ struct Judged {
     policy: Policy,
     result: Truth,
     missing: usize,
+    /// The same, but what no change of the hierarchy makes up for counts more.
+    distance: usize,
     is_forbid: bool,
 }
 
@@ -140,7 +142,9 @@ impl Snapshot {
             ids.extend(found.iter().map(|near| &near.id).take(bounds.shown));
             total = ids.len();
         }
-        let mut judged = self.judge(&scene, ids, &options.masks, go_on)?;
+        let looked_at = bounds.evaluated.max(bounds.shown);
+        let far = found.iter().take(looked_at).map(|near| (&near.id, near.distance)).collect();
+        let mut judged = self.judge(&scene, ids, &far, &options.masks, go_on)?;
         order(&mut judged, &decision);
         let shown = judged.len().min(bounds.shown);
         let policies = judged[..shown].iter().map(|judged| self.show(&scene, judged, options)).collect();
@@ -178,11 +182,12 @@ impl Snapshot {
         }
     }
 
-    /// Evaluates policies, whole and in parts.
+    /// Evaluates policies, whole and in parts. `far` says how far the scopes of some are from the request.
     fn judge(
         &self,
         scene: &Scene<'_>,
         ids: Vec<&PolicyId>,
+        far: &HashMap<&PolicyId, u32>,
         masks: &values::Masks,
         go_on: GoOn<'_>,
     ) -> Result<Vec<Judged>, Undecided> {
@@ -205,8 +210,9 @@ impl Snapshot {
             let of_scope = tree.scope().iter().filter(|part| !holds(&part.condition)).count();
             let of_conditions = tree.conditions().iter().filter(|part| !holds(part.expression)).count();
             let result = scene.gives(&policy.condition(), policy.env()).truth();
-            let (missing, is_forbid) = (of_scope + of_conditions, site.forbids);
-            judged.push(Judged { id: id.clone(), policy, result, missing, is_forbid });
+            let missing = of_scope + of_conditions;
+            let distance = far.get(id).map_or(of_scope, |far| *far as usize) + of_conditions;
+            judged.push(Judged { id: id.clone(), policy, result, missing, distance, is_forbid: site.forbids });
         }
         Ok(judged)
     }
@@ -266,6 +272,6 @@ fn order(judged: &mut [Judged], decision: &Decision) {
             judged if turns(judged) => 2,
             _ => 3,
         };
-        (rank, judged.missing)
+        (rank, judged.distance)
     });
 }

@@ -19,6 +19,9 @@ const HEAVY: usize = 64 << 10;
 /// Trials with a heavy request, and where every trial makes all of Cedar's entities again.
 const FEW: usize = 8;
 
+/// Candidates that are looked for beside each trial, so that those which reach least can be tried first.
+const MOST_CANDIDATES: usize = 4;
+
 /// As many of Cedar's own entities are made again for each trial without a thought.
 const CHEAP_ENTITIES: usize = 2_000;
 
@@ -52,6 +55,10 @@ pub(super) fn turning(
         if !go_on() {
             return Err(Undecided::GivenUp);
         }
+        if candidates.len() > MOST_CANDIDATES * most {
+            search.bounded = true;
+            break;
+        }
         // a denial: what keeps a permit from holding, and lets a forbid hold or fail; of an allow the opposite
         let want = policy.is_forbid == is_allow;
         if (policy.result == Truth::True) == want {
@@ -78,6 +85,10 @@ pub(super) fn turning(
         }
         search.tried += 1;
         let decided = change.decided(asked.snapshot, asked.request, asked.now, go_on);
+        // it could not be made, or no caller waits for it any more
+        if decided.is_none() && !go_on() {
+            return Err(Undecided::GivenUp);
+        }
         if let Some(decision) = decided.filter(|decision| decision.outcome != asked.decision.outcome) {
             let (words, edit) = (change.words(), change.edit());
             turning.push(TurningChange { words, edit, decision: decision.outcome, policy });

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::model::explanation::{ClauseKind, Edit, ExplanationKind, Truth};
 use crate::model::{
-    AccessRequest, Bundle, Document, Explanation, Link, PolicyNaming, PolicyText, Revision, SchemaText, Value,
+    AccessRequest, Bundle, Document, Explanation, Link, PolicyNaming, PolicyText, Revision, SchemaText, Uid, Value,
 };
-use crate::{EngineSettings, ExplainOptions, Semantics, Snapshot, Validation, on_big_stack};
+use crate::{EngineSettings, ExplainOptions, Semantics, Snapshot, Undecided, Validation, on_big_stack};
 
 const SCHEMA: &str = r#"
 entity Tenant;
@@ -188,6 +188,36 @@ fn links_name_their_template_and_unknown_entities_their_rule() {
     let explained = ask("nobody-stored", "view", r#"{"mfa": false}"#);
     assert_eq!(explained.kind, ExplanationKind::DeniedByRule);
     assert!(explained.diagnostics.denied_by.is_some());
+}
+
+#[test]
+fn what_is_not_wanted_any_more_is_given_up() {
+    let snapshot = snapshot(Semantics::Strict);
+    let uid = |text: &'static str| Uid::parse(text).unwrap();
+    let mut request = AccessRequest::new(uid("User::\"ann\""), uid("Action::\"view\""), uid("Device::\"d\""));
+    request.context = Value::Object(vec![("mfa".into(), Value::Bool(false))]);
+    let asked = std::cell::Cell::new(0);
+    let count = on_big_stack(|| {
+        let asked = std::cell::Cell::new(0);
+        let wanted = || {
+            asked.set(asked.get() + 1);
+            true
+        };
+        snapshot.explain_while(&request, 0, &ExplainOptions::default(), &wanted).unwrap();
+        asked.get()
+    });
+    let count: usize = count.unwrap();
+    assert!(count > 3, "asked {count} times");
+    // after any of the questions whether to go on
+    for after in 0..count {
+        asked.set(0);
+        let wanted = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= after
+        };
+        let explained = snapshot.explain_while(&request, 0, &ExplainOptions::default(), &wanted);
+        assert_eq!(explained.unwrap_err(), Undecided::GivenUp, "after {after} of {count}");
+    }
 }
 
 #[test]
