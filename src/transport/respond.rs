@@ -18,7 +18,7 @@ use crate::transport::conn::{LARGE_ANSWER, Open};
 use crate::transport::exchange::REVISION;
 use crate::transport::streamed::{Content, STREAM_BYTES};
 use palisade_engine::model::bounds::{MAX_EXPLANATION, cut};
-use palisade_engine::model::{Diagnostic, RequestError, Revision};
+use palisade_engine::model::{Diagnostic, Refused, RequestError, Revision};
 
 /// The longest place within a request that an answer names, in bytes.
 const LONGEST_PLACE: usize = 512;
@@ -116,6 +116,16 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written")
     }
 
+    /// Findings about changes. The first says where the problem is.
+    fn found(status: StatusCode, code: &'static str, detail: &str, errors: Vec<Diagnostic>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{detail}: {}", one.message),
+            several => format!("{detail}: {} findings, see `errors`", several.len()),
+        };
+        let pointer = errors.first().map(|first| cut(first.origin.clone(), LONGEST_PLACE)).unwrap_or_default();
+        Self { errors, pointer, ..Self::new(status, code, detail) }
+    }
+
     /// The body was not read to its end, so the connection cannot carry another request.
     pub(super) fn closing(self) -> Self {
         if self.closes() {
@@ -203,6 +213,24 @@ impl From<Rejected> for Problem {
                 };
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_bundle", detail) }
             }
+            Rejected::NotLoaded => Self::not_ready(),
+            Rejected::Refused(Refused::Unmet(errors)) => {
+                let detail =
+                    "what is stored is not what `expect` says, so nothing has changed: get it, and decide again";
+                Self::found(StatusCode::PRECONDITION_FAILED, "expectation_failed", detail, errors)
+            }
+            Rejected::Refused(Refused::Invalid(errors)) => {
+                let detail = "the changes were refused and nothing has changed";
+                Self::found(StatusCode::UNPROCESSABLE_ENTITY, "invalid_change", detail, errors)
+            }
+            Rejected::Refused(Refused::Dangling(errors, count)) => {
+                let detail = format!("{count} references lead to what would be deleted, so nothing has changed");
+                Self::found(StatusCode::CONFLICT, "dangling_reference", &detail, errors)
+            }
+            Rejected::Refused(Refused::InUse(errors)) => {
+                let detail = "links need a template that would be gone, so nothing has changed";
+                Self::found(StatusCode::CONFLICT, "template_in_use", detail, errors)
+            }
             Rejected::Unexpected(serving) => {
                 let serving = match serving {
                     Some(revision) => format!("revision {revision} serves"),
@@ -223,7 +251,7 @@ impl From<Rejected> for Problem {
                 "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",
             ),
             // a client that gets this answer has not left, so the process is stopping
-            Rejected::Abandoned | Rejected::Stopped => {
+            Rejected::Abandoned | Rejected::Stopped | Rejected::Refused(Refused::GivenUp) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping")
             }
         }

@@ -7,8 +7,7 @@ use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use palisade_engine::model::{
-    AccessRequest, Bundle, Diagnostic, Document, Edit, PolicyNaming, PolicyText, Revision, SchemaText, Uid,
-    Value,
+    AccessRequest, Bundle, Diagnostic, Document, Edit, PolicyNaming, PolicyText, Revision, SchemaText, Uid, Value,
 };
 use palisade_engine::{EngineSettings, Snapshot, on_big_stack};
 

@@ -266,9 +266,8 @@ impl Snapshot {
     /// The same state with another store, and with policies that were changed.
     pub(super) fn after(&self, store: Store, ruled: Option<Ruled>, revision: Revision) -> Self {
         let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
-        let base = self.base.clone().unwrap_or_else(|| {
-            Arc::new(Base { core: self.core.clone(), store: self.store.clone() })
-        });
+        let base =
+            self.base.clone().unwrap_or_else(|| Arc::new(Base { core: self.core.clone(), store: self.store.clone() }));
         let same = |words| Self {
             revision,
             core: self.core.clone(),
@@ -284,7 +283,8 @@ impl Snapshot {
             if let Some(layout) = &self.core.layout {
                 compiled.plan(&layout.actions(), &after.store);
             }
-            let texts = Bundle { links: policies.links.clone(), policies: policies.texts(), ..Bundle::clone(&self.texts) };
+            let texts =
+                Bundle { links: policies.links.clone(), policies: policies.texts(), ..Bundle::clone(&self.texts) };
             after.texts = Arc::new(texts);
             let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
             let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use palisade_engine::model::{
-    AccessRequest, Bundle, Document, Edit, PolicyNaming, PolicyText, SchemaText, Uid, Value,
-};
+use palisade_engine::model::{AccessRequest, Bundle, Document, Edit, PolicyNaming, PolicyText, SchemaText, Uid, Value};
 use palisade_engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
 
 use super::compare::{Both, REVISION, build, compare};

@@ -22,8 +22,8 @@ use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
 
-use rules::RuleEdits;
 pub use rebase::Overlay;
+use rules::RuleEdits;
 pub(crate) use rules::{Ruled, Words};
 
 /// How many problems are listed; the rest is counted.
@@ -207,10 +207,9 @@ impl Transacting<'_> {
 
     fn edit(&mut self, edit: &Edit, place: Place) {
         let done = match edit {
-            Edit::Upsert(value) => self.upsert(value, place).map_err(|misfit| Misfit {
-                message: format!("{}{}", name_of(value), misfit.message),
-                ..misfit
-            }),
+            Edit::Upsert(value) => self
+                .upsert(value, place)
+                .map_err(|misfit| Misfit { message: format!("{}{}", name_of(value), misfit.message), ..misfit }),
             Edit::Update(update) => self.update(update, place),
             Edit::Delete(uid) => self.delete(uid, false, place).map_err(Misfit::from),
             Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfit::from),

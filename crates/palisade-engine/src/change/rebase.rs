@@ -50,7 +50,9 @@ impl Snapshot {
         let mut names = Vec::new();
         let mut edits = Vec::new();
         for id in served.store.ids() {
-            let Some(record) = served.store.record(id).filter(|record| record.layer() == Layer::Overlay) else { continue };
+            let Some(record) = served.store.record(id).filter(|record| record.layer() == Layer::Overlay) else {
+                continue;
+            };
             let uid = export::uid_of(&served.store, id);
             names.push(format!("the entity `{uid}`"));
             edits.push(match export::entity(&served.store, id).filter(|_| record.is_present()) {
@@ -75,9 +77,9 @@ impl Snapshot {
         let shadowed = self.hidden(served, &edits, &names);
         let transaction = Transaction { edits, dangling: Dangling::Keep };
         let revision = self.revision();
-        let changed = self.transacting(&transaction, stop, true).and_then(|it: Transacting<'_>| {
-            it.finish(transaction.dangling, revision)
-        });
+        let changed = self
+            .transacting(&transaction, stop, true)
+            .and_then(|it: Transacting<'_>| it.finish(transaction.dangling, revision));
         match changed {
             Ok(changed) => Ok((changed.snapshot, shadowed)),
             Err(refused) => Err(self.unfit(&refused, &names)),

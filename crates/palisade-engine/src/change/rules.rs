@@ -220,7 +220,11 @@ impl RuleEdits {
                 What::Gone => of_base.is_some(),
                 What::OfBase => false,
             };
-            if word { ruled.words.policies.insert(policy_id.clone()) } else { ruled.words.policies.remove(&policy_id) };
+            if word {
+                ruled.words.policies.insert(policy_id.clone())
+            } else {
+                ruled.words.policies.remove(&policy_id)
+            };
             let new = match what {
                 What::Given(text) => Some(text.as_str()),
                 What::Gone => None,
@@ -253,7 +257,11 @@ impl RuleEdits {
                 What::Gone => of_base.is_some(),
                 What::OfBase => false,
             };
-            if word { ruled.words.links.insert(link_id.clone()) } else { ruled.words.links.remove(&link_id) };
+            if word {
+                ruled.words.links.insert(link_id.clone())
+            } else {
+                ruled.words.links.remove(&link_id)
+            };
             let new = match what {
                 What::Given(link) => Some(link),
                 What::Gone => None,
@@ -304,7 +312,8 @@ fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -
         let new = edits.links.iter().map(|(_, link)| link);
         let links: Vec<&str> = old.chain(new).filter(of_it).map(|link| link.link_id.as_str()).collect();
         if let Some(first) = links.first() {
-            let more = if links.len() > 1 { format!(" and {} more links need", links.len() - 1) } else { " needs".to_owned() };
+            let more =
+                if links.len() > 1 { format!(" and {} more links need", links.len() - 1) } else { " needs".to_owned() };
             let message = format!("`{first}`{more} the template `{id}`");
             let help = "remove the links in the same transaction, or keep the template";
             found.push(Diagnostic::error(place.pointer(""), message).policy(id).help(help));

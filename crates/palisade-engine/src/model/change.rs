@@ -228,3 +228,48 @@ impl Refused {
         }
     }
 }
+
+impl Transaction {
+    /// Bytes that it takes in memory, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.edits.iter().map(Edit::weight).sum()
+    }
+}
+
+impl Edit {
+    /// Bytes that it takes in memory, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let uid = |uid: &Uid<'_>| uid.type_name.len() + uid.id.len() + size_of_val(uid);
+        let named = |members: &[(String, Value<'_>)]| -> usize {
+            members.iter().map(|(name, value)| name.len() + size_of_val(name) + value.weight()).sum()
+        };
+        let names = |names: &[String]| -> usize { names.iter().map(|name| name.len() + size_of_val(name)).sum() };
+        let uids = |uids: &[Uid<'_>]| -> usize { uids.iter().map(uid).sum() };
+        size_of::<Self>()
+            + match self {
+                Self::Upsert(value) => value.weight(),
+                Self::Update(update) => {
+                    uid(&update.uid)
+                        + named(&update.attrs)
+                        + named(&update.tags)
+                        + names(&update.unset)
+                        + names(&update.untag)
+                        + uids(&update.add_parents)
+                        + uids(&update.remove_parents)
+                }
+                Self::Delete(of) | Self::DeleteSubtree(of) | Self::Revert(of) => uid(of),
+                Self::RevertPolicy(id) | Self::RevertLink(id) | Self::DeletePolicy(id) | Self::DeleteLink(id) => {
+                    id.len()
+                }
+                Self::PutPolicy { id, text } => id.len() + text.len(),
+                Self::PutLink(link) => {
+                    link.template_id.len()
+                        + link.link_id.len()
+                        + link.args.iter().map(|(slot, arg)| slot.len() + arg.len() + 48).sum::<usize>()
+                }
+                Self::Expect { uid: of, equals } => uid(of) + equals.as_ref().map_or(0, Value::weight),
+            }
+    }
+}

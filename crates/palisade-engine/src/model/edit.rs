@@ -250,7 +250,10 @@ mod tests {
     fn every_change_is_read_by_its_name() {
         for (name, rest) in [
             ("upsert", r#"{"uid":{"type":"U","id":"u"}}"#),
-            ("update", r#"{"uid":{"type":"U","id":"u"},"attrs":{"a":1},"unset":["b"],"tags":{"t":"x"},"untag":["s"],"add_parents":[{"type":"G","id":"g"}],"remove_parents":["G::\"h\""]}"#),
+            (
+                "update",
+                r#"{"uid":{"type":"U","id":"u"},"attrs":{"a":1},"unset":["b"],"tags":{"t":"x"},"untag":["s"],"add_parents":[{"type":"G","id":"g"}],"remove_parents":["G::\"h\""]}"#,
+            ),
             ("delete", r#"{"type":"U","id":"u"}"#),
             ("delete_subtree", r#""U::\"u\"""#),
             ("revert", r#"{"__entity":{"type":"U","id":"u"}}"#),

@@ -157,7 +157,8 @@ impl Builder<'_, '_> {
     /// Reads what links need of the templates that a name may mean.
     fn read_template(&mut self, name: &str) {
         let by_id = self.sites.get_key_value(name).map(|(id, _)| id);
-        let ids: Vec<PolicyId> = by_id.into_iter().chain(self.aliases.get(name).into_iter().flatten()).cloned().collect();
+        let ids: Vec<PolicyId> =
+            by_id.into_iter().chain(self.aliases.get(name).into_iter().flatten()).cloned().collect();
         for id in ids {
             let Some(site) = self.sites.get(&id).filter(|site| site.kind == Kind::Template) else { continue };
             if self.templates.contains_key(&id) {
@@ -177,7 +178,8 @@ impl Builder<'_, '_> {
         if bytes > self.limits.max_policies_bytes {
             let message =
                 format!("the policies would have {bytes} bytes of text, more than {}", self.limits.max_policies_bytes);
-            let help = "make templates and links of policies that differ in ids alone, or raise `limits.max_policies_bytes`";
+            let help =
+                "make templates and links of policies that differ in ids alone, or raise `limits.max_policies_bytes`";
             self.problems.push(Diagnostic::error("/changes", message).help(help));
         }
     }

@@ -224,7 +224,8 @@ impl Store {
 
     /// Bytes held by pages and by the table of uids: what an entity costs, without the allocator's share.
     pub(crate) fn bytes(&self) -> usize {
-        self.pages.iter().map(|page| page.bytes.len() + size_of::<Page>() + 16).sum::<usize>() + self.table.bytes()
+        self.pages.iter().map(|page| page.bytes.len() + size_of::<Page>() + 16).sum::<usize>()
+            + self.table.bytes()
             + self.referrers.bytes()
     }
 }

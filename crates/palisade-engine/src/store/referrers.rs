@@ -190,7 +190,11 @@ mod tests {
                     })
                     .collect();
                 for (pair, added) in &drawn {
-                    if *added { plain.insert(*pair) } else { plain.remove(pair) };
+                    if *added {
+                        plain.insert(*pair)
+                    } else {
+                        plain.remove(pair)
+                    };
                 }
                 set = set.with(&drawn);
                 assert_eq!(set.pairs(), plain.iter().copied().collect::<Vec<_>>());

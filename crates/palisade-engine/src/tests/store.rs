@@ -121,8 +121,7 @@ fn a_subtree_goes_with_everything_below_it() {
     let all =
         [entity(1, &[]), entity(2, &[1]), entity(3, &[2, 9]), entity(4, &[9]), entity(5, &[4, 3]), entity(9, &[])];
     let both = Both::plain(POLICIES, &all.join("\n"));
-    let after =
-        both.compiled.apply(&[Edit::DeleteSubtree(uid(2)), Edit::Delete(uid(77))], NEXT).unwrap();
+    let after = both.compiled.apply(&[Edit::DeleteSubtree(uid(2)), Edit::Delete(uid(77))], NEXT).unwrap();
     assert_eq!(after.entity_count(), 3);
     let left = Both::plain(POLICIES, &[entity(1, &[]), entity(4, &[9]), entity(9, &[])].join("\n"));
     same_answers(&after, &left, &mut Dice(1));
