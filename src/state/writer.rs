@@ -106,7 +106,7 @@ impl Writer {
                     _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
                     _ => match change {
                         Change::Replace(bundle) => self.replace(bundle, (origin, at), warnings, &unwanted),
-                        Change::Transaction(transaction) => self.transact(transaction, dry_run, at, &unwanted),
+                        Change::Transaction(transaction) => self.transact(&transaction, dry_run, at, &unwanted),
                     },
                 };
                 drop(held);
@@ -224,7 +224,7 @@ impl Writer {
     /// Makes a transaction, or only tries it.
     fn transact(
         &mut self,
-        transaction: Transaction,
+        transaction: &Transaction,
         dry_run: bool,
         submitted: Instant,
         unwanted: &(dyn Fn() -> bool + Sync),
@@ -232,7 +232,7 @@ impl Writer {
         let Some(current) = self.shared.published.load_full() else { return Err(Rejected::NotLoaded) };
         let revision = self.next_revision();
         let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
-        let make = || current.snapshot.transact(&transaction, revision, &unwanted);
+        let make = || current.snapshot.transact(transaction, revision, &unwanted);
         let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
         let changed = match made {
             Ok(Ok(Ok(changed))) => changed,

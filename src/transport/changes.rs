@@ -137,7 +137,7 @@ impl Faults {
         if self.more > 0 {
             self.listed.push(Diagnostic::error("/changes", format!("and {} more problems", self.more)));
         }
-        Err(Problem { errors: self.listed, pointer, ..Problem::bad_request(code, detail) })
+        Err(Problem::bad_request(code, detail).about(pointer, self.listed))
     }
 }
 

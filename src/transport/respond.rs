@@ -116,14 +116,20 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written")
     }
 
-    /// Findings about changes. The first says where the problem is.
-    fn found(status: StatusCode, code: &'static str, detail: &str, errors: Vec<Diagnostic>) -> Self {
-        let detail = match errors.as_slice() {
-            [one] => format!("{detail}: {}", one.message),
-            several => format!("{detail}: {} findings, see `errors`", several.len()),
+    /// The same problem with findings, of which the first says where it is.
+    fn found(mut self, errors: Vec<Diagnostic>) -> Self {
+        let rest = match errors.as_slice() {
+            [one] => format!(": {}", one.message),
+            several => format!(": {} findings, see `errors`", several.len()),
         };
-        let pointer = errors.first().map(|first| cut(first.origin.clone(), LONGEST_PLACE)).unwrap_or_default();
-        Self { errors, pointer, ..Self::new(status, code, detail) }
+        self.detail = cut(self.detail + &rest, MAX_EXPLANATION);
+        let pointer = errors.first().map(|first| first.origin.clone()).unwrap_or_default();
+        self.about(pointer, errors)
+    }
+
+    /// The same problem at a place of the request, with findings.
+    pub(super) fn about(self, pointer: String, errors: Vec<Diagnostic>) -> Self {
+        Self { errors, pointer: cut(pointer, LONGEST_PLACE), ..self }
     }
 
     /// The body was not read to its end, so the connection cannot carry another request.
@@ -217,19 +223,19 @@ impl From<Rejected> for Problem {
             Rejected::Refused(Refused::Unmet(errors)) => {
                 let detail =
                     "what is stored is not what `expect` says, so nothing has changed: get it, and decide again";
-                Self::found(StatusCode::PRECONDITION_FAILED, "expectation_failed", detail, errors)
+                Self::new(StatusCode::PRECONDITION_FAILED, "expectation_failed", detail).found(errors)
             }
             Rejected::Refused(Refused::Invalid(errors)) => {
                 let detail = "the changes were refused and nothing has changed";
-                Self::found(StatusCode::UNPROCESSABLE_ENTITY, "invalid_change", detail, errors)
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_change", detail).found(errors)
             }
             Rejected::Refused(Refused::Dangling(errors, count)) => {
                 let detail = format!("{count} references lead to what would be deleted, so nothing has changed");
-                Self::found(StatusCode::CONFLICT, "dangling_reference", &detail, errors)
+                Self::new(StatusCode::CONFLICT, "dangling_reference", detail).found(errors)
             }
             Rejected::Refused(Refused::InUse(errors)) => {
                 let detail = "links need a template that would be gone, so nothing has changed";
-                Self::found(StatusCode::CONFLICT, "template_in_use", detail, errors)
+                Self::new(StatusCode::CONFLICT, "template_in_use", detail).found(errors)
             }
             Rejected::Unexpected(serving) => {
                 let serving = match serving {

@@ -394,11 +394,11 @@ impl Builder<'_, '_> {
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         let reads_now = reads_now(&template.condition());
         let (origin, source, line) = (origin.clone(), source.clone(), naming.line());
-        self.enter(id, Site { origin, source, span, tokens, forbids, reads_now, kind, line }, template);
+        self.enter(id, Site { origin, source, span, tokens, forbids, reads_now, kind, line }, &template);
     }
 
     /// Adds a policy or template under its id.
-    fn enter(&mut self, id: PolicyId, site: Site, template: Template) {
+    fn enter(&mut self, id: PolicyId, site: Site, template: &Template) {
         let (origin, start) = (site.origin.clone(), site.span.start);
         let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
         // what is wrong elsewhere hides nothing that is wrong here

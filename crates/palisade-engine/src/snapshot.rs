@@ -268,17 +268,12 @@ impl Snapshot {
         let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
         let base =
             self.base.clone().unwrap_or_else(|| Arc::new(Base { core: self.core.clone(), store: self.store.clone() }));
-        let same = |words| Self {
-            revision,
-            core: self.core.clone(),
-            store: store.clone(),
-            entities,
-            texts: self.texts.clone(),
-            base: Some(base),
-            words,
+        let (set, words, validated) = match ruled {
+            Some(Ruled { set, words, validated, .. }) => (set, Arc::new(words), validated),
+            None => (None, self.words.clone(), self.core.validated),
         };
-        let Some(Ruled { set, validated, words, .. }) = ruled else { return same(self.words.clone()) };
-        let mut after = same(Arc::new(words));
+        let (core, texts) = (self.core.clone(), self.texts.clone());
+        let mut after = Self { revision, core, store, entities, texts, base: Some(base), words };
         if let Some((policies, mut compiled)) = set {
             if let Some(layout) = &self.core.layout {
                 compiled.plan(&layout.actions(), &after.store);

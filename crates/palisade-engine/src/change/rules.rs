@@ -293,7 +293,7 @@ impl RuleEdits {
     }
 }
 
-/// A problem for each template that is to go, or to become a policy, while links need it.
+/// A problem for each template that would go, or become a policy, while links need it.
 fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -> Vec<Diagnostic> {
     let stays: HashSet<&str> = edits
         .texts

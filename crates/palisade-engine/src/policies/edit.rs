@@ -127,7 +127,7 @@ impl Policies {
         }
         for (id, site) in sites {
             let Some(template) = tree(&site, limits) else { broken("a text that Cedar does not read twice") };
-            builder.enter(id, site, template);
+            builder.enter(id, site, &template);
         }
         builder.templates_are_whole = builder.problems.is_empty();
         for (_, link) in &links {

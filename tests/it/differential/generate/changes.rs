@@ -70,6 +70,7 @@ pub(crate) fn applied(entities: &Entities, changes: &[Edit]) -> Entities {
                 let parents = hierarchy(&entities);
                 entities.retain(|other, _| other != uid && !ancestors(&parents, other).contains(uid));
             }
+            other => unreachable!("no such change is drawn: {other:?}"),
         }
     }
     entities
