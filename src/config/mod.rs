@@ -40,7 +40,7 @@ pub use settings::identity::{
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
     EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LoadSettings, LogSettings, LogSink,
-    OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings,
+    OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings, StoreSettings,
 };
 pub use template::{FillError, UidTemplate, UriPattern};
 

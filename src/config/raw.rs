@@ -92,6 +92,8 @@ section! {
         reload: RawReload = RawReload::default(),
         /// Which loads of policies and entities are accepted, and when.
         load: RawLoad = RawLoad::default(),
+        /// How changes of the API are kept.
+        store: RawStore = RawStore::default(),
         /// The record of every decision.
         decision_log: RawDecisionLog = RawDecisionLog::default(),
         /// The sidecar's own log, on standard error.
@@ -329,6 +331,24 @@ section! {
         vanish_quiet: Span = Span::seconds(2),
         /// Whether the sidecar exits at start when the first bundle cannot be loaded. If not, it waits and loads again, and is not ready meanwhile.
         require: bool = false,
+    }
+}
+
+section! {
+    /// How changes of the API are kept.
+    RawStore {
+        /// Changes that are sent with an `Idempotency-Key`.
+        idempotency: RawIdempotency = RawIdempotency::default(),
+    }
+}
+
+section! {
+    /// Changes that are sent with an `Idempotency-Key`.
+    RawIdempotency {
+        /// For how long the same change is answered as before, and not made again.
+        ttl: Span = Span::seconds(24 * 60 * 60),
+        /// How many such changes are known at a time. Beyond that the oldest is forgotten.
+        max: NonZeroUsize = non_zero::<100_000>(),
     }
 }
 

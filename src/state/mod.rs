@@ -227,22 +227,23 @@ impl State {
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
-    /// Makes a transaction if all of `expected` holds when its turn has come, and waits until decisions use it; with
-    /// `dry_run` it is only tried.
+    /// Makes a transaction if all of `expected` holds when its turn has come; with `dry_run` it is only tried. What is
+    /// returned waits until decisions use it; dropped before that, the transaction may still be made.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub async fn transact(
+    pub fn transact(
         &self,
         expected: Vec<Expected>,
         transaction: Transaction,
         dry_run: bool,
-    ) -> Result<Applied, Rejected> {
+    ) -> Result<impl Future<Output = Result<Applied, Rejected>> + Send + use<>, Rejected> {
         let change = Change::Transaction(transaction);
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
         let (origin, warnings) = (Origin::Changes, Vec::new());
         let command = Submitted { change, expected, origin, read_at: None, warnings, held: Some(held), dry_run };
-        self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
+        let answer = self.submit(command)?;
+        Ok(async move { answer.await.unwrap_or(Err(Rejected::Stopped)) })
     }
 
     /// Gives up what is being built and refuses what waits: the process ends.
