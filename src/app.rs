@@ -28,7 +28,7 @@ use crate::telemetry::threads::notice_panics;
 use crate::telemetry::traces::{TraceSettings, Tracer};
 use crate::telemetry::{Metrics, events, room_for_threads};
 use crate::transport::{
-    self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface, Trees,
+    self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Idempotency, Pins, Places, Services, Surface, Trees,
 };
 use feed::{FEED_PATIENCE, Feed, First};
 use notify::Notifier;
@@ -246,6 +246,8 @@ impl App {
             descriptors,
             aside_connections: descriptors::aside(limit),
             places: Places::default(),
+            idempotency: Idempotency::new(settings.store.idempotency_ttl, settings.store.idempotency_max),
+            pins: Pins::default(),
         });
         let layout = Layout::of(&settings);
         let (policies, entities) = (&*layout.policies, &*layout.entities);
@@ -468,6 +470,7 @@ fn limits(settings: &LimitSettings) -> Limits {
         max_policies_bytes: settings.max_policies_bytes,
         max_policies: settings.max_policies,
         max_validation_steps: settings.max_validation_steps,
+        max_changes: settings.max_changes,
         max_entity_bytes: settings.max_entity_bytes,
     }
 }

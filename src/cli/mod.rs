@@ -3,6 +3,8 @@
 //! Verbs call the engine directly, so what they show is what serves; only `serve` starts the sidecar.
 //! They read and write through a [`Terminal`], never the process's own streams, so that tests can look.
 
+mod admin;
+mod apply;
 mod bundle;
 mod check;
 mod clock;
@@ -123,6 +125,12 @@ pub enum Command {
     /// Asks the admin API. Exits with 1 if it cannot be reached, is not ready, or refused the last change.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(status::StatusArgs),
+    /// Send a file of changes to a running sidecar
+    ///
+    /// Entities, policies and links change in one transaction, all of them or none; decisions use them once the command
+    /// ends. Exits with 1 if they are refused, and says why.
+    #[command(after_long_help = APPLY_EXAMPLES)]
+    Apply(apply::ApplyArgs),
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
@@ -175,6 +183,10 @@ const ROUTES_EXAMPLES: &str = "Examples:
 const STATUS_EXAMPLES: &str = "Examples:
   $ palisade status
   $ palisade status --admin-listen unix:/run/palisade-admin.sock --format json";
+
+const APPLY_EXAMPLES: &str = "Examples:
+  $ palisade apply changes.ndjson --dry-run
+  $ palisade apply customer-closed.json --dangling cascade";
 
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
@@ -301,6 +313,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Test(args) => test::run(args, terminal),
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
+        Command::Apply(args) => apply::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),

@@ -18,7 +18,7 @@ use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
     ExplainSettings, GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath,
-    OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings, StoreSettings,
 };
 use palisade_engine::model::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
 use palisade_engine::model::closest;
@@ -81,12 +81,17 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
             max_policies_bytes: checker.bytes(&["limits", "max_policies_bytes"], raw.limits.max_policies_bytes, 1),
             max_policies: raw.limits.max_policies.get(),
             max_validation_steps: raw.limits.max_validation_steps.get() as u64,
+            max_changes: raw.limits.max_changes.get(),
             max_entity_bytes: checker.bytes(&["limits", "max_entity_bytes"], raw.limits.max_entity_bytes, 1),
         },
         reload: ReloadSettings {
             watch: raw.reload.watch,
             quiet: raw.reload.quiet.0,
             poll: Some(raw.reload.poll.0).filter(|poll| !poll.is_zero()),
+        },
+        store: StoreSettings {
+            idempotency_ttl: raw.store.idempotency.ttl.0,
+            idempotency_max: raw.store.idempotency.max.get(),
         },
         load: LoadSettings {
             allow_empty_policies: raw.load.allow_empty_policies,

@@ -42,7 +42,7 @@ pub use settings::identity::{
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
     EngineSettings, ExplainSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LoadSettings,
-    LogSettings, LogSink, OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings,
+    LogSettings, LogSink, OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings, StoreSettings,
 };
 pub use template::{FillError, UidTemplate, UriPattern};
 

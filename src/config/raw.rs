@@ -94,6 +94,8 @@ section! {
         reload: RawReload = RawReload::default(),
         /// Which loads of policies and entities are accepted, and when.
         load: RawLoad = RawLoad::default(),
+        /// How changes of the API are kept.
+        store: RawStore = RawStore::default(),
         /// The record of every decision.
         decision_log: RawDecisionLog = RawDecisionLog::default(),
         /// The sidecar's own log, on standard error.
@@ -321,6 +323,8 @@ section! {
         max_policies: NonZeroUsize = non_zero::<200_000>(),
         /// How much work the validation of policies against the schema may take, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
         max_validation_steps: NonZeroUsize = non_zero::<8_000_000>(),
+        /// How many changes one transaction may have, and how many entities it may touch in all.
+        max_changes: NonZeroUsize = non_zero::<1_000_000>(),
         /// How long the text of one entity may be. Bytes, or with a unit.
         max_entity_bytes: ByteSize = ByteSize::mib(1),
     }
@@ -349,6 +353,24 @@ section! {
         vanish_quiet: Span = Span::seconds(2),
         /// Whether the sidecar exits at start when the first bundle cannot be loaded. If not, it waits and loads again, and is not ready meanwhile.
         require: bool = false,
+    }
+}
+
+section! {
+    /// How changes of the API are kept.
+    RawStore {
+        /// Changes that are sent with an `Idempotency-Key`.
+        idempotency: RawIdempotency = RawIdempotency::default(),
+    }
+}
+
+section! {
+    /// Changes that are sent with an `Idempotency-Key`.
+    RawIdempotency {
+        /// For how long the same change is answered as before, and not made again.
+        ttl: Span = Span::seconds(24 * 60 * 60),
+        /// How many such changes are known at a time. Beyond that the oldest is forgotten.
+        max: NonZeroUsize = non_zero::<100_000>(),
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// How changed files are noticed.
     pub reload: ReloadSettings,
+    /// How changes of the API are kept.
+    pub store: StoreSettings,
     /// Which loads are accepted, and when.
     pub load: LoadSettings,
     /// The record of every decision.
@@ -250,8 +252,19 @@ pub struct LimitSettings {
     pub max_policies: usize,
     /// Steps that validating all policies may take.
     pub max_validation_steps: u64,
+    /// Changes of one transaction.
+    pub max_changes: usize,
     /// Bytes of the text of one entity.
     pub max_entity_bytes: usize,
+}
+
+/// How changes of the API are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// For how long a change with an `Idempotency-Key` is answered as before.
+    pub idempotency_ttl: Duration,
+    /// How many such changes are known at a time.
+    pub idempotency_max: usize,
 }
 
 /// How changed files are noticed.

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use palisade_engine::model::explanation::Edit;
-use palisade_engine::model::{AccessRequest, EntityChange, Explanation, Uid};
+use palisade_engine::model::{self, AccessRequest, Explanation, Uid};
 use palisade_engine::{EngineKind, EngineSettings, ExplainOptions, NowPolicy, Snapshot, on_big_stack};
 
 use super::{edited, uid_json, value};
@@ -81,10 +81,10 @@ fn turning(snapshot: &Snapshot, request: &AccessRequest<'static>, explained: &Ex
     let entities: Vec<Json> = snapshot.entities().map(|entity| entity.to_json()).collect();
     let turns = |edit: &Edit| {
         let (changed, request) = edited(snapshot, request, edit);
-        let changes: Vec<EntityChange> = changed
+        let changes: Vec<model::Edit> = changed
             .iter()
             .filter(|entity| !entities.contains(entity))
-            .map(|entity| EntityChange::Upsert(value(entity)))
+            .map(|entity| model::Edit::Upsert(value(entity)))
             .collect();
         let Ok(after) = snapshot.apply(&changes, snapshot.revision()) else { return false };
         after.decide(&request, NOW).is_ok_and(|decision| decision.outcome != explained.decision)

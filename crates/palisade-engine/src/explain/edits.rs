@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::scene::{plain, shown};
 use crate::export;
 use crate::model::explanation::Edit;
-use crate::model::{AccessRequest, Decision, EntityChange, Value};
+use crate::model::{self, AccessRequest, Decision, Value};
 use crate::snapshot::{GoOn, Snapshot};
 
 /// Where a value stands.
@@ -214,8 +214,8 @@ fn change_entity<'a>(
     let stored = id.and_then(|id| export::entity(store, id));
     let mut json = stored.map_or_else(|| nothing_of(entity), |stored| stored.to_json());
     change(&mut json)?;
-    let changes = [EntityChange::Upsert(read(&json)?)];
-    Some(Changed::Snapshot(Box::new(snapshot.apply(&changes, snapshot.revision).ok()?)))
+    let edits = [model::Edit::Upsert(read(&json)?)];
+    Some(Changed::Snapshot(Box::new(snapshot.apply(&edits, snapshot.revision).ok()?)))
 }
 
 fn nothing_of(entity: &EntityUID) -> Json {

@@ -103,7 +103,7 @@ fn of_policy(asked: &Asked<'_>, judged: &Judged, want: bool, masks: &Masks) -> (
     let mut goals = Goals {
         scene: asked.scene,
         slots: tree.slots(),
-        schema: asked.snapshot.core.schema.as_ref(),
+        schema: asked.snapshot.core.schema.as_deref(),
         masks,
         found: Vec::new(),
         bounded: false,
