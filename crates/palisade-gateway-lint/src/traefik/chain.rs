@@ -3,8 +3,8 @@
 use crate::answers;
 use crate::headers::{is_override, names_caller, overrides};
 use crate::node::Node;
-use crate::traefik::check;
 use crate::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
+use crate::traefik::{check, compose};
 use crate::{NOT_CHECKED, is_everybody, is_identity};
 use palisade_engine::model::Diagnostic;
 
@@ -93,7 +93,7 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
             "leave `passHostHeader: false` out",
         ));
     }
-    tcp(model, findings);
+    compose::lint(model, findings);
     exposed(model, &is_check, findings);
 }
 
@@ -361,21 +361,6 @@ fn headers(config: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
                 "traefik-path-before-check",
                 "the sidecar may be told of another request than the client's",
                 "leave it out: Traefik says itself what is asked for",
-            ));
-        }
-    }
-}
-
-/// Routers of TCP that lead to a service whose requests are checked elsewhere.
-fn tcp(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
-    for (node, targets) in &model.tcp {
-        // in Kubernetes services are known by their names
-        let service = |target: &String| model.routers.iter().any(|router| router.service == *target);
-        if targets.iter().any(|target| model.servers.contains(target) || service(target)) {
-            findings.push(node.warning(
-                "traefik-tcp-router",
-                "this router passes bytes on to a service whose requests are checked elsewhere: here they are not",
-                "make it a router of HTTP with the check",
             ));
         }
     }

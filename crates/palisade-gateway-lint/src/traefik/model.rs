@@ -1,6 +1,7 @@
 //! What Traefik knows after it has read everything: entry points, middlewares, routers, services.
 
 use crate::node::Node;
+use crate::traefik::compose::Compose;
 
 /// An entry point.
 #[derive(Debug)]
@@ -40,6 +41,16 @@ pub(super) struct Router<'d> {
     pub(super) provider: Provider,
 }
 
+/// A router of TCP or UDP.
+#[derive(Debug)]
+pub(super) struct Tcp<'d> {
+    pub(super) node: Node<'d>,
+    /// The container whose label it is.
+    pub(super) container: String,
+    /// Services by their names; there may be none in a label.
+    pub(super) services: Vec<String>,
+}
+
 /// The provider that something comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provider {
@@ -56,8 +67,14 @@ pub(super) struct Model<'d> {
     pub(super) routers: Vec<Router<'d>>,
     /// Hosts with ports that HTTP goes to.
     pub(super) servers: Vec<String>,
-    /// Routers of TCP, with the addresses that they lead to.
-    pub(super) tcp: Vec<(Node<'d>, Vec<String>)>,
+    /// What HTTP leads to besides: containers, with a port where a label says it.
+    pub(super) containers: Vec<String>,
+    /// Routers of TCP and UDP.
+    pub(super) tcp: Vec<Tcp<'d>>,
+    /// Services of TCP and UDP, each with the container whose label it is and the addresses that it has.
+    pub(super) tcp_services: Vec<(String, String, Vec<String>)>,
+    /// Other names of containers, and ports that they open themselves.
+    pub(super) compose: Compose<'d>,
     /// Services that get another host.
     pub(super) rehosted: Vec<Node<'d>>,
     /// Objects of which is not known what they do.
@@ -103,6 +120,12 @@ pub(super) fn names<'d>(node: &Node<'d>, key: &str) -> Vec<Name<'d>> {
         .collect()
 }
 
+/// The port of the service that a label names.
+fn port(service: &Node<'_>) -> Option<String> {
+    let port = service.way(&["loadbalancer", "server", "port"])?;
+    Some(port.value.as_str().map_or_else(|| port.value.to_string(), str::to_owned))
+}
+
 // === impl Model ===
 
 impl<'d> Model<'d> {
@@ -116,6 +139,9 @@ impl<'d> Model<'d> {
             self.kubernetes(root);
         } else {
             self.dynamic(root, provider);
+        }
+        if provider == Provider::File && root.get("http").is_none() {
+            self.compose.add(root);
         }
     }
 
@@ -177,15 +203,25 @@ impl<'d> Model<'d> {
                 self.servers.push(host.split('/').next().unwrap_or_default().to_owned());
             }
         }
-        let services = members(&["tcp", "services"]);
-        for (_, node) in members(&["tcp", "routers"]) {
-            let service = node.text("service").to_ascii_lowercase();
-            let targets = services.iter().filter(|(name, _)| **name == *service).flat_map(|(_, service)| {
-                let servers = service.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default();
-                servers.iter().map(|server| server.text("address").to_owned()).collect::<Vec<_>>()
-            });
-            let targets = targets.collect();
-            self.tcp.push((node, targets));
+        let container = root.text("container");
+        let ports = members(&["http", "services"]).into_iter().filter_map(|(_, node)| port(&node));
+        let ports: Vec<String> = ports.map(|port| format!("{container}:{port}")).collect();
+        if ports.is_empty() && !container.is_empty() && root.way(&["http", "routers"]).is_some() {
+            self.containers.push(container.to_owned());
+        }
+        self.containers.extend(ports);
+        for kind in ["tcp", "udp"] {
+            for (name, node) in members(&[kind, "services"]) {
+                let servers = node.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default();
+                let addresses = servers.iter().map(|server| server.text("address").to_owned());
+                let own = port(&node).map(|port| format!("{container}:{port}"));
+                let addresses = addresses.chain(own).collect();
+                self.tcp_services.push((name.to_owned(), container.to_owned(), addresses));
+            }
+            for (_, node) in members(&[kind, "routers"]) {
+                let services = names(&node, "service").into_iter().map(|name| name.name).collect();
+                self.tcp.push(Tcp { node, container: container.to_owned(), services });
+            }
         }
     }
 
@@ -262,7 +298,7 @@ impl<'d> Model<'d> {
             "IngressRouteTCP" => {
                 for node in spec.list("routes") {
                     let services = node.list("services").iter().map(|to| to.text("name").to_owned()).collect();
-                    self.tcp.push((node, services));
+                    self.tcp.push(Tcp { node, container: String::new(), services });
                 }
             }
             kind if !HARMLESS.contains(&kind) => self.unknown.push(root.clone()),
