@@ -46,6 +46,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("traefik.http.services.a.loadbalancer.server.port: 8080", "    ports: [\"80:8080\"]\n", "traefik-port-published"),
     ("", "  db:\n    image: postgres\n    ports: [\"5432:5432\"]\n", ""),
     ("", "  traefik:\n    image: traefik:v3\n    ports: [\"80:80\"]\n", ""),
+    // a host for requests for every host
+    ("traefik.http.services.s.loadbalancer.passhostheader: false", "", "traefik-host-changed"),
     // settings of the check
     ("traefik.http.middlewares.p.forwardauth.fooBar: 1", "", "not-checked"),
     ("traefik.http.middlewares.p.forwardauth.trustForwardHeaders: true", "", "not-checked"),
@@ -100,6 +102,43 @@ fn containers_are_known_by_all_their_names() {
         let found = lint(Gateway::Traefik, &sources, &alone);
         let told: Vec<&str> = rules(&found).into_iter().collect();
         assert_eq!(told.join(" "), rule, "{container}: {found:#?}");
+    }
+}
+
+/// A fixed host is one for requests for one host alone where the router takes no others.
+#[test]
+fn a_fixed_host_is_free_behind_a_router_for_one() {
+    let (gateway, sources) = pages::page("traefik");
+    for (rule, free) in [
+        ("PathPrefix(`/`)", false),
+        ("Host(`a.test`)", true),
+        ("Host(`a.test`) && PathPrefix(`/api`)", true),
+        ("Host(`a.test`, `b.test`)", false),
+        ("Host(`a.test`) || Host(`b.test`)", false),
+        ("Host(`a.test`) || PathPrefix(`/`)", false),
+        ("!Host(`a.test`)", false),
+        ("HostRegexp(`.+`)", false),
+        ("HostSNI(`a.test`)", false),
+    ] {
+        for (from, to) in [
+            ("passHostHeader: true", "passHostHeader: false"),
+            (
+                "  middlewares:\n",
+                "  middlewares:\n    m: {headers: {customRequestHeaders: {Host: app.internal, Forwarded: host=a}}}\n",
+            ),
+        ] {
+            let mut sources = sources.clone();
+            for (_, text) in &mut sources {
+                *text =
+                    text.replace("PathPrefix(`/`)", rule).replacen(from, to, 1).replace("[palisade]", "[palisade, m]");
+                if !text.contains("    m: ") {
+                    *text = text.replace("[palisade, m]", "[palisade]");
+                }
+            }
+            let found = lint(gateway, &sources, &pages::beside);
+            assert_eq!(found.is_empty(), free, "{rule}: {to}: {found:#?}");
+            assert!(found.iter().all(|finding| finding.rule == Some("traefik-host-changed")), "{rule}: {found:#?}");
+        }
     }
 }
 

@@ -75,8 +75,8 @@ pub(super) struct Model<'d> {
     pub(super) tcp_services: Vec<(String, String, Vec<String>)>,
     /// Other names of containers, and ports that they open themselves.
     pub(super) compose: Compose<'d>,
-    /// Services that get another host.
-    pub(super) rehosted: Vec<Node<'d>>,
+    /// Services that get another host, each with its name.
+    pub(super) rehosted: Vec<(&'d str, Node<'d>)>,
     /// Objects of which is not known what they do.
     pub(super) unknown: Vec<Node<'d>>,
     /// Providers that make a router for each container that does not forbid it.
@@ -124,6 +124,26 @@ pub(super) fn names<'d>(node: &Node<'d>, key: &str) -> Vec<Name<'d>> {
 fn port(service: &Node<'_>) -> Option<String> {
     let port = service.way(&["loadbalancer", "server", "port"])?;
     Some(port.value.as_str().map_or_else(|| port.value.to_string(), str::to_owned))
+}
+
+// === impl Router ===
+
+impl Router<'_> {
+    /// Whether requests for one host alone come to it, as its rule says.
+    pub(super) fn has_one_host(&self) -> bool {
+        let rule = Some(self.node.text("rule")).filter(|rule| !rule.is_empty()).unwrap_or(self.node.text("match"));
+        let mut hosts = rule.split("Host(").skip(1);
+        let one = hosts.next().is_some_and(|rest| {
+            let name = rest.split(')').next().unwrap_or_default().trim();
+            !name.contains(',') && name.len() > 2
+        });
+        one && hosts.next().is_none() && !rule.contains("||") && !rule.contains('!')
+    }
+
+    /// Whether it names a service.
+    pub(super) fn leads_to(&self, service: &str) -> bool {
+        self.service.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(service))
+    }
 }
 
 // === impl Model ===
@@ -193,10 +213,11 @@ impl<'d> Model<'d> {
                 node,
             });
         }
-        for (_, node) in members(&["http", "services"]) {
+        for (name, node) in members(&["http", "services"]) {
             let balancer = node.get("loadbalancer");
             let host = balancer.as_ref().and_then(|balancer| balancer.get("passhostheader"));
-            self.rehosted.extend(host.filter(|_| !balancer.is_some_and(|balancer| balancer.is_true("passhostheader"))));
+            let changed = host.filter(|_| !balancer.is_some_and(|balancer| balancer.is_true("passhostheader")));
+            self.rehosted.extend(changed.map(|node| (name, node)));
             for server in node.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default() {
                 let url = server.text("url");
                 let host = url.split_once("://").map_or(url, |(_, rest)| rest);
