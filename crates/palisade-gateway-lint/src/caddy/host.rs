@@ -85,6 +85,15 @@ impl Hosts {
         for line in lines() {
             self.header(line, line.arguments(), report);
         }
+        // what a service over FastCGI takes for headers
+        let blocks = proxy.body().iter().flat_map(Directive::body).chain(proxy.body());
+        for line in blocks.filter(|line| line.name() == "env") {
+            if let [name, value, ..] = line.arguments()
+                && let Some(header) = name.strip_prefix("HTTP_")
+            {
+                self.header(line, &[header.to_owned(), value.clone()], report);
+            }
+        }
         let of_tls = |line: &Directive| line.name() == "tls" || line.name().starts_with("tls_");
         let transport = proxy.body().iter().filter(|line| line.name() == "transport").flat_map(Directive::body);
         let tls =

@@ -255,6 +255,13 @@ impl<'s> Walk<'s, '_, '_> {
                     identity(inner, inner.arguments(), true, self.report);
                     overridden(inner, inner.arguments(), &self.written, self.report);
                 }
+                "env" | "transport" => {
+                    for line in inner.body().iter().chain([inner]).filter(|line| line.name() == "env") {
+                        if let Some(header) = line.argument(1).strip_prefix("HTTP_").filter(|name| is_identity(name)) {
+                            identity(line, &[header.to_owned()], true, self.report);
+                        }
+                    }
+                }
                 "handle_response" => {
                     self.body(inner.body(), State { ended: false, ..state.clone() }, true, known, depth + 1);
                 }

@@ -22,8 +22,16 @@ pub(super) fn lint(root: &Node<'_>, ahead: &HashSet<*const Value>, findings: &mu
     for owner in root.all(&|value| value.get("host_rewrite_literal").is_some_and(Value::is_string) && !is_free(value)) {
         report(&owner, "host_rewrite_literal", findings);
     }
-    for owner in root.all(&|value| value.get("auto_host_rewrite") == Some(&Value::Bool(true)) && !is_free(value)) {
-        report(&owner, "auto_host_rewrite", findings);
+    for owner in root.all(&|value| value.get("auto_host_rewrite").is_some() && !is_free(value)) {
+        if owner.is_true("auto_host_rewrite") {
+            report(&owner, "auto_host_rewrite", findings);
+        }
+    }
+    // a format, which may hold what a client writes
+    for owner in root.all(&|value| value.get("host_rewrite").is_some_and(Value::is_string) && !is_free(value)) {
+        if !follows(owner.text("host_rewrite")) {
+            report(&owner, "host_rewrite", findings);
+        }
     }
     for key in LISTS {
         let counts =
@@ -43,15 +51,19 @@ fn report(owner: &Node<'_>, key: &str, findings: &mut Vec<Diagnostic>) {
     findings.push(owner.get(key).unwrap_or_else(|| owner.clone()).warning("envoy-host-changed", MESSAGE, help));
 }
 
+/// Whether a format holds the host of the request.
+fn follows(format: &str) -> bool {
+    let format = format.to_ascii_lowercase();
+    [":authority", "req(host", "request_header(host"].iter().any(|part| format.contains(part))
+}
+
 /// Whether a header names a host to the service that does not come from the request. `Host` itself is looked at elsewhere.
 fn is_fixed(header: &Node<'_>) -> bool {
     let (name, value) = (header.text("key"), header.text("value"));
-    let follows =
-        [":authority", "req(host", "request_header(host"].iter().any(|part| value.to_ascii_lowercase().contains(part));
     !value.is_empty()
         && !name.eq_ignore_ascii_case("host")
         && names_host(name, value)
-        && !follows
+        && !follows(value)
         && !formats::of_client(name, value)
 }
 

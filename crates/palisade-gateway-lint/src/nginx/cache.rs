@@ -54,7 +54,7 @@ fn shared(line: &Directive, key: &str, apart: bool, block: &Block<'_>, known: &K
     report.warn("nginx-cache-shared", line.at, &message, &help);
 }
 
-/// Whether a value is another one for another caller. For a condition what a `map` makes of a caller is as good.
+/// Whether a value is another one for another caller. For a condition what a `map` or an `if` makes of a caller is as good.
 fn names_caller(value: &str, condition: bool, block: &Block<'_>, known: &Known<'_>) -> bool {
     let sets = block.all("auth_request_set");
     let of_caller = |name: &str| {
@@ -71,7 +71,11 @@ fn names_caller(value: &str, condition: bool, block: &Block<'_>, known: &Known<'
             || ["cookie_", "ssl_client_", "jwt_"].iter().any(|start| name.starts_with(start))
             || sets.iter().any(said)
     };
-    let mapped =
-        |name: &str| condition && known.maps(name).iter().any(|map| reads(map.argument(1), &of_caller, block, known));
-    reads(value, &|name| of_caller(name) || mapped(name), block, known)
+    let read = |word: &str| reads(word, &of_caller, block, known);
+    let mapped = |name: &str| {
+        let sets = |line: &Directive| line.name() == "set" && line.argument(1).trim_start_matches('$') == name;
+        let asked = |line: &Directive| line.body().iter().any(sets) && line.arguments().iter().any(|word| read(word));
+        known.maps(name).iter().any(|map| read(map.argument(1))) || block.conditions().any(asked)
+    };
+    reads(value, &|name| of_caller(name) || (condition && mapped(name)), block, known)
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod chosen;
 mod compose;
 mod corpus;
+mod kubernetes;
 mod pages;
 mod past;
 mod told;

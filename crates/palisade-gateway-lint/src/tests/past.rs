@@ -544,37 +544,3 @@ fn a_directory_that_is_not_here_is_reported() {
     let with = lint(gateway, &[("static.yaml".to_owned(), text), sources[1].clone()], &files);
     assert!(with.is_empty(), "{with:#?}");
 }
-
-/// Objects of Kubernetes beside a `Middleware` with the check, and whether there is something to find.
-const OBJECTS: &[(&str, &str)] = &[
-    ("kind: Ingress\nmetadata: {name: a, annotations: {kubernetes.io/ingress.class: nginx}}\nspec: {rules: []}\n", ""),
-    (
-        "kind: Ingress\nmetadata: {name: a, annotations: {kubernetes.io/ingress.class: traefik}}\nspec: {rules: []}\n",
-        "traefik-router-unchecked",
-    ),
-    ("kind: Ingress\nmetadata: {name: a}\nspec: {ingressClassName: nginx, rules: []}\n", ""),
-    (
-        "kind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters: [{type: ExtensionRef, extensionRef: {name: palisade}}]\n    \
-         backendRefs: [{name: app, port: 80}]\n",
-        "",
-    ),
-    (
-        "kind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters: [{type: ExtensionRef, extensionRef: {name: palisade}}]\n    \
-         backendRefs: [{name: app, port: 80, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: \
-         [{name: X-Palisade-Principal, value: root}]}}]}]\n",
-        "not-checked",
-    ),
-    ("providers: {kubernetesCRD: {}}\n", ""),
-];
-
-#[test]
-fn objects_of_kubernetes_are_those_of_traefik() {
-    const CHECK: &str = "kind: Middleware\nmetadata: {name: palisade}\nspec: {forwardAuth: {address: \
-        'http://palisade:8180/gateway/forward', authResponseHeaders: [X-Palisade-Principal, X-Palisade-Auth-Method, \
-        X-Palisade-Token, Upgrade]}}\n---\n";
-    for (object, rule) in OBJECTS {
-        let found = one(Gateway::Traefik, &format!("{CHECK}{object}"));
-        let rules: Vec<&str> = rules(&found).into_iter().collect();
-        assert_eq!(rules.join(" "), *rule, "{object}: {found:#?}");
-    }
-}

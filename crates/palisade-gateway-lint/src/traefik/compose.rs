@@ -1,4 +1,4 @@
-//! Ways to a service past the routers of HTTP: routers of TCP, and ports that its own container opens.
+//! Ways to a service past the routers of HTTP: routers of TCP, and ports that its own container or service opens.
 
 use crate::node::Node;
 use crate::traefik::labels::is_proxy;
@@ -85,6 +85,7 @@ fn opened(entry: &Node<'_>) -> Option<Option<String>> {
 
 /// What leads past the check.
 pub(super) fn lint(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
+    published(model, findings);
     let http = || model.servers.iter().chain(&model.containers);
     for router in &model.tcp {
         // in Kubernetes services are known by their names
@@ -106,6 +107,19 @@ pub(super) fn lint(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
                 "the container of a service is open beside Traefik: requests that come to its own port are not checked",
                 "leave it out: Traefik reaches the container on their network; or open it for this machine alone, as \
                  `127.0.0.1:8080:80`",
+            ));
+        }
+    }
+}
+
+/// Services of Kubernetes that clients reach at a port of their own.
+fn published(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
+    for (name, node) in &model.published {
+        if model.routers.iter().any(|router| router.leads_to(name)) {
+            findings.push(node.warning(
+                "traefik-port-published",
+                "this service is open beside Traefik: requests that come to its own port are not checked",
+                "set `type: ClusterIP`: Traefik reaches it within the cluster",
             ));
         }
     }

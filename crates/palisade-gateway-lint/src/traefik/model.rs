@@ -77,6 +77,8 @@ pub(super) struct Model<'d> {
     pub(super) compose: Compose<'d>,
     /// Services that get another host, each with its name.
     pub(super) rehosted: Vec<(&'d str, Node<'d>)>,
+    /// Services of Kubernetes that clients reach themselves, each with its name.
+    pub(super) published: Vec<(String, Node<'d>)>,
     /// Objects of which is not known what they do.
     pub(super) unknown: Vec<Node<'d>>,
     /// Providers that make a router for each container that does not forbid it.
@@ -273,7 +275,21 @@ impl<'d> Model<'d> {
             provider: Provider::Kubernetes,
             node,
         };
+        if matches!(kind, "IngressRoute" | "TraefikService") {
+            let changed = spec.all(&|value| value.get("passhostheader").is_some());
+            let changed = changed.iter().filter(|service| !service.is_true("passhostheader"));
+            self.rehosted.extend(changed.filter_map(|node| Some((node.text("name"), node.get("passhostheader")?))));
+        }
         match kind {
+            "Service" => {
+                let notes = root.way(&["metadata", "annotations"]);
+                let key = "traefik.ingress.kubernetes.io/service.passhostheader";
+                let changed = notes.filter(|notes| notes.get(key).is_some() && !notes.is_true(key));
+                let own = root.get("metadata").map(|metadata| metadata.text("name")).unwrap_or_default();
+                self.rehosted.extend(changed.and_then(|notes| notes.get(key)).map(|node| (own, node)));
+                let open = |kind: &Node<'_>| kind.value == "NodePort" || kind.value == "LoadBalancer";
+                self.published.extend(spec.get("type").filter(open).map(|kind| (name, kind)));
+            }
             "Middleware" => self.middlewares.push((name, spec)),
             "IngressRoute" => {
                 let routes = spec.list("routes").into_iter();

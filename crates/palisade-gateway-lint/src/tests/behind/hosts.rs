@@ -85,7 +85,7 @@ pub(super) const FOUND: &[Group] = &[
         from: "route: {cluster: app}",
         to: "route: {cluster: app, <>}",
         rule: ENVOY,
-        cases: &["host_rewrite_literal: app.internal", "auto_host_rewrite: true"],
+        cases: &["host_rewrite_literal: app.internal", "auto_host_rewrite: true", "host_rewrite: app.internal"],
     },
     Group {
         pages: ENVOYS,
@@ -151,9 +151,20 @@ pub(super) const FOUND: &[Group] = &[
         rule: CADDY,
         cases: &[
             "reverse_proxy https://app.internal",
+            "php_fastcgi 127.0.0.1:9001 {\n\t\t\tenv HTTP_HOST app.internal\n\t\t}\n\t\treverse_proxy 127.0.0.1:9000",
             "request_header Host app.internal\n\t\treverse_proxy 127.0.0.1:9000",
             "reverse_proxy app.internal:443 {\n\t\t\ttransport http {\n\t\t\t\ttls\n\t\t\t}\n\t\t}\n\t\treverse_proxy 127.0.0.1:9000",
             "reverse_proxy 127.0.0.1:9000 {\n\t\t\ttransport http {\n\t\t\t\ttls_insecure_skip_verify\n\t\t\t}\n\t\t}\n\t\treverse_proxy 127.0.0.1:9000",
+        ],
+    },
+    Group {
+        pages: &["caddy"],
+        from: "\t\treverse_proxy 127.0.0.1:9000 {",
+        to: "\t\t<> {",
+        rule: "caddy-identity-set",
+        cases: &[
+            "php_fastcgi 127.0.0.1:9001 {\n\t\t\tenv HTTP_X_PALISADE_PRINCIPAL root\n\t\t}\n\t\treverse_proxy 127.0.0.1:9000",
+            "reverse_proxy 127.0.0.1:9001 {\n\t\t\ttransport fastcgi {\n\t\t\t\tenv HTTP_X_PALISADE_TOKEN a\n\t\t\t}\n\t\t}\n\t\treverse_proxy 127.0.0.1:9000",
         ],
     },
     Group {
@@ -204,7 +215,7 @@ pub(super) const ORDINARY: &[Group] = &[
         from: "route: {cluster: app}",
         to: "route: {cluster: app, <>}",
         rule: "",
-        cases: &["auto_host_rewrite: false", "append_x_forwarded_host: true"],
+        cases: &["auto_host_rewrite: false, append_x_forwarded_host: true", r#"host_rewrite: "%REQ(:authority)%""#],
     },
     Group {
         pages: &["caddy"],
