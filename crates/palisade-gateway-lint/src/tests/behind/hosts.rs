@@ -204,6 +204,7 @@ pub(super) const ORDINARY: &[Group] = &[
         cases: &[
             "set-header Host app.internal if { req.hdr(host) -i app.test app.test:8080 }",
             "set-header Host %[req.fhdr(host),lower]",
+            "set-var(txn.h) req.fhdr(host),lower\n    http-request set-header Host app.internal if { var(txn.h) -m str app.test }",
             "set-header Host %[req.fhdr(host),map(/h.map,app.internal)]",
             "set-var(txn.h) req.fhdr(host)\n    http-request set-header X-Host %[var(txn.h)]",
             "replace-header Host (.*):.* \\1",
