@@ -24,7 +24,7 @@ pub(super) fn lint(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
         report.warn(
             "apache-cache-shared",
             cache.directive.at,
-            "what one caller got with a cookie is given to others: Apache keeps answers by host and path alone",
+            "what one caller got with a cookie is given to others: Apache keeps answers by host and URL alone",
             "name paths that are open to all: `CacheEnable disk /static/`, and leave `CacheStorePrivate` and its like out",
         );
     }

@@ -131,7 +131,7 @@ pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
             } else if !filter.is_true("disabled") {
                 findings.push(filter.warning(
                     "envoy-cache-shared",
-                    "what one caller got with a cookie is given to others: Envoy keeps answers by host and path alone",
+                    "what one caller got with a cookie is given to others: Envoy keeps answers by host and URL alone",
                     "set `disabled: true` here, and switch it on in `typed_per_filter_config` of routes that are open to all",
                 ));
             }

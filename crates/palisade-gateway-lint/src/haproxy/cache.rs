@@ -19,7 +19,7 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
                 report.warn(
                     "haproxy-cache-shared",
                     rule.line.at,
-                    "what one caller got with a cookie is given to others: HAProxy keeps answers by host and path alone",
+                    "what one caller got with a cookie is given to others: HAProxy keeps answers by host and URL alone",
                     "name what is open to all in its condition: `if { path_beg /static/ }`, or leave out what has a cookie",
                 );
             }
