@@ -19,6 +19,7 @@ use crate::report::Report;
 use crate::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_identity};
 use chosen::Written;
 use hosts::{Found, Host};
+use names::Firsts;
 use palisade_engine::model::Diagnostic;
 
 /// The traps in the configuration that begins with `text`.
@@ -40,10 +41,10 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         Some(split) => split,
         None => return report.findings(&[]),
     };
-    let written = Written::read(&hosts);
+    let (written, firsts) = (Written::read(&hosts), Firsts::read(virtuals));
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
-        let one = names::has_one(host, virtuals);
+        let one = names::has_one(host, &firsts);
         passes(host, main, Around { alone: virtuals.is_empty(), one }, &written, &mut report);
         for found in &host.others {
             other(found, one, &written, &mut report);

@@ -1,22 +1,36 @@
 //! Whether the service gets the host that was checked, and not one that is the same for requests for every host.
 
+use std::collections::HashMap;
+
 use crate::apache::hosts::Host;
 use crate::directive::Directive;
 use crate::headers::names_host;
 use crate::report::Report;
 
+/// The first virtual host for each address: it gets what no other one names.
+pub(super) struct Firsts(HashMap<String, *const Directive>);
+
+impl Firsts {
+    pub(super) fn read(virtuals: &[Host<'_>]) -> Self {
+        let mut firsts = HashMap::new();
+        for head in virtuals.iter().filter_map(|host| host.head) {
+            for word in head.arguments() {
+                firsts.entry(address(word)).or_insert(std::ptr::from_ref(head));
+            }
+        }
+        Self(firsts)
+    }
+}
+
+fn address(word: &str) -> String {
+    word.replace("_default_", "*")
+}
+
 /// Whether requests for one name alone come to a virtual host: it has no other names, and another one gets the rest.
-pub(super) fn has_one(host: &Host<'_>, virtuals: &[Host<'_>]) -> bool {
+pub(super) fn has_one(host: &Host<'_>, firsts: &Firsts) -> bool {
     let has = |name: &str| host.others.iter().any(|found| found.directive.name() == name);
     let Some(head) = host.head.filter(|_| has("servername") && !has("serveralias")) else { return false };
-    let address = |word: &String| word.replace("_default_", "*");
-    let first = |word: &String| {
-        let same = |other: &&Host<'_>| {
-            let addresses = other.head.map(Directive::arguments).unwrap_or_default();
-            addresses.iter().any(|other| address(other) == address(word))
-        };
-        virtuals.iter().find(same).and_then(|other| other.head).is_some_and(|other| std::ptr::eq(other, head))
-    };
+    let first = |word: &String| firsts.0.get(&address(word)) == Some(&std::ptr::from_ref(head));
     !head.arguments().is_empty() && !head.arguments().iter().any(first)
 }
 

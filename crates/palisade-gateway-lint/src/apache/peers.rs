@@ -21,28 +21,29 @@ pub(super) fn lint(hosts: &[Host<'_>], report: &mut Report<'_>) {
             "name the proxies in front with `RemoteIPInternalProxy`",
         );
     }
+    let listens: Vec<&str> = all.iter().filter(|line| line.name() == "listen").map(|line| line.argument(1)).collect();
+    let local = !listens.is_empty() && listens.iter().all(|address| is_of_this_machine(address));
     for host in hosts {
         let lines = host.others.iter().map(|found| found.directive);
-        for line in lines.filter(|line| line.name() == "remoteipproxyprotocol" && !is_local(host, &all)) {
-            if line.argument(1).eq_ignore_ascii_case("on") {
-                report.warn(
-                    "apache-trusts-everybody",
-                    line.at,
-                    "any client says itself by PROXY protocol which address it has, and the sidecar believes it",
-                    "listen where the proxies in front alone come: Apache takes it from all",
-                );
-            }
+        let proxy =
+            |line: &&Directive| line.name() == "remoteipproxyprotocol" && line.argument(1).eq_ignore_ascii_case("on");
+        for line in lines.filter(proxy).filter(|_| !is_local(host, local)) {
+            report.warn(
+                "apache-trusts-everybody",
+                line.at,
+                "any client says itself by PROXY protocol which address it has, and the sidecar believes it",
+                "listen where the proxies in front alone come: Apache takes it from all",
+            );
         }
     }
 }
 
-/// Whether no other machine reaches a host.
-fn is_local(host: &Host<'_>, all: &[&Directive]) -> bool {
-    let listens = || all.iter().filter(|line| line.name() == "listen").map(|line| line.argument(1));
+/// Whether no other machine reaches a host, where that is known of the whole server.
+fn is_local(host: &Host<'_>, local: bool) -> bool {
     match host.head {
         Some(head) if !head.arguments().iter().any(|address| address.starts_with(['*', '_'])) => {
             head.arguments().iter().all(|address| is_of_this_machine(address))
         }
-        _ => listens().next().is_some() && listens().all(is_of_this_machine),
+        _ => local,
     }
 }

@@ -28,7 +28,7 @@ struct Outcome {
 }
 
 pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'_>) {
-    let written = Written::read(config);
+    let (written, hosts) = (Written::read(config), host::Hosts::read(config));
     let mut checked: Vec<&Section> = Vec::new();
     for section in config.sections.iter().filter(|section| listens(section)) {
         let rules = config.rules(section);
@@ -69,7 +69,7 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
             continue;
         }
         guards::lint(config, section, is_check, report);
-        host::lint(config, section, is_check, &written, report);
+        host::lint(config, section, is_check, (&written, &hosts), report);
         cache::lint(config, section, is_check, report);
         chosen::backends(section, &written, report);
         checked.push(section);

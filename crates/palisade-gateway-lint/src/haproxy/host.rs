@@ -23,10 +23,11 @@ pub(super) fn lint(
     config: &Config,
     section: &Section,
     is_check: &dyn Fn(&Rule<'_>) -> bool,
-    written: &Written,
+    known: (&Written, &Hosts),
     report: &mut Report<'_>,
 ) {
-    let look = Look { config, is_check, written, hosts: Hosts::read(config) };
+    let (written, hosts) = known;
+    let look = Look { config, is_check, written, hosts };
     let acls = config.acls(section);
     let rules = config.rules(section);
     let denies = |rule: &&Rule<'_>| matches!(rule.action(), "deny" | "reject" | "tarpit" | "return" | "silent-drop");
@@ -56,7 +57,7 @@ struct Look<'c> {
     config: &'c Config,
     is_check: &'c dyn Fn(&Rule<'_>) -> bool,
     written: &'c Written,
-    hosts: Hosts,
+    hosts: &'c Hosts,
 }
 
 impl Look<'_> {
@@ -109,7 +110,7 @@ pub(super) fn follows(value: &str) -> bool {
 
 /// Variables that hold the host of the request.
 #[derive(Default)]
-struct Hosts {
+pub(super) struct Hosts {
     /// Or what is made of it.
     any: Vec<String>,
     /// All of it.
@@ -117,7 +118,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    fn read(config: &Config) -> Self {
+    pub(super) fn read(config: &Config) -> Self {
         let mut hosts = Self::default();
         let sections = config.sections.iter();
         for rule in sections.flat_map(|section| config.rules(section).into_iter().chain(config.early_rules(section))) {

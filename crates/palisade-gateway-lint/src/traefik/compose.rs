@@ -1,5 +1,7 @@
 //! Ways to a service past the routers of HTTP: routers of TCP, and ports that its own container or service opens.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::node::Node;
 use crate::traefik::labels::is_proxy;
 use crate::traefik::model::{Model, Tcp};
@@ -9,7 +11,7 @@ use palisade_engine::model::Diagnostic;
 #[derive(Debug, Default)]
 pub(super) struct Compose<'d> {
     /// Other names under which a container is reached, each with its own.
-    aliases: Vec<(String, String)>,
+    aliases: HashMap<String, String>,
     open: Vec<Open<'d>>,
 }
 
@@ -30,7 +32,7 @@ impl<'d> Compose<'d> {
         for (name, container) in root.get("services").map(|services| services.members()).unwrap_or_default() {
             for key in ["container_name", "hostname"] {
                 let alias = container.text(key).to_ascii_lowercase();
-                self.aliases.extend((!alias.is_empty()).then(|| (alias, name.to_owned())));
+                self.aliases.extend((!alias.is_empty()).then(|| (alias, name.to_ascii_lowercase())));
             }
             if is_proxy(&container) {
                 continue;
@@ -47,20 +49,40 @@ impl<'d> Compose<'d> {
     }
 
     /// A host with the container's own name, and its port if there is one.
-    fn own<'s>(&'s self, address: &'s str) -> (String, Option<&'s str>) {
+    fn own<'s>(&self, address: &'s str) -> (String, Option<&'s str>) {
         let (host, port) = match address.rsplit_once(':') {
             Some((host, port)) => (host, Some(port)),
             None => (address, None),
         };
         let host = host.to_ascii_lowercase();
-        let name = self.aliases.iter().find(|(alias, _)| *alias == host).map(|(_, name)| name.to_ascii_lowercase());
-        (name.unwrap_or(host), port)
+        (self.aliases.get(&host).cloned().unwrap_or(host), port)
+    }
+}
+
+/// Where HTTP leads to: hosts, each with the ports that are known.
+struct Reached<'m> {
+    compose: &'m Compose<'m>,
+    hosts: HashMap<String, Vec<Option<&'m str>>>,
+}
+
+impl<'m> Reached<'m> {
+    fn read(model: &'m Model<'m>) -> Self {
+        let mut hosts: HashMap<String, Vec<Option<&str>>> = HashMap::new();
+        for address in model.servers.iter().chain(&model.containers) {
+            let (host, port) = model.compose.own(address);
+            let ports = hosts.entry(host).or_default();
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        Self { compose: &model.compose, hosts }
     }
 
-    /// Whether two addresses may be the same: where no port is known, it may be any.
-    fn is_same(&self, one: &str, other: &str) -> bool {
-        let ((host, port), (other, known)) = (self.own(one), self.own(other));
-        host == other && (port == known || port.is_none() || known.is_none())
+    /// Whether an address may be one of these: where no port is known, it may be any.
+    fn has(&self, address: &str) -> bool {
+        let (host, port) = self.compose.own(address);
+        let ports = self.hosts.get(&host).map(Vec::as_slice).unwrap_or_default();
+        !ports.is_empty() && (port.is_none() || ports.iter().any(|known| known.is_none() || *known == port))
     }
 }
 
@@ -86,12 +108,13 @@ fn opened(entry: &Node<'_>) -> Option<Option<String>> {
 /// What leads past the check.
 pub(super) fn lint(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
     published(model, findings);
-    let http = || model.servers.iter().chain(&model.containers);
+    let http = Reached::read(model);
+    let services: HashSet<&str> = model.routers.iter().map(|router| router.service.as_str()).collect();
     for router in &model.tcp {
         // in Kubernetes services are known by their names
-        let named = router.services.iter().any(|name| model.routers.iter().any(|router| router.service == *name));
+        let named = router.services.iter().any(|name| services.contains(name.as_str()));
         let targets = targets(model, router);
-        if named || targets.iter().any(|target| http().any(|to| model.compose.is_same(target, to))) {
+        if named || targets.iter().any(|target| http.has(target)) {
             findings.push(router.node.warning(
                 "traefik-tcp-router",
                 "this router passes bytes on to a service whose requests are checked elsewhere: here they are not",
@@ -101,7 +124,7 @@ pub(super) fn lint(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
     }
     for Open { container, node, port } in &model.compose.open {
         let address = port.as_ref().map_or_else(|| container.clone(), |port| format!("{container}:{port}"));
-        if http().any(|to| model.compose.is_same(&address, to)) {
+        if http.has(&address) {
             findings.push(node.warning(
                 "traefik-port-published",
                 "the container of a service is open beside Traefik: requests that come to its own port are not checked",
