@@ -28,9 +28,14 @@ const SETTINGS: &[&str] = &[
     "trustforwardheader",
 ];
 
+/// Those in `tls`, with what objects of Kubernetes have there.
+const TLS: &[&str] = &["ca", "caoptional", "casecret", "cert", "certsecret", "insecureskipverify", "key"];
+
 /// Settings that are not known: one that was misspelt is not set.
 fn unknown(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
-    for (name, node) in config.members().into_iter().filter(|(name, _)| !SETTINGS.contains(name)) {
+    let tls = config.get("tls").map(|tls| tls.members()).unwrap_or_default();
+    let settings = config.members().into_iter().filter(|(name, _)| !SETTINGS.contains(name));
+    for (name, node) in settings.chain(tls.into_iter().filter(|(name, _)| !TLS.contains(name))) {
         let mut finding = node.warning(NOT_CHECKED, "", "write it as Traefik's documentation does, or leave it out");
         // as it is written there
         let line = finding.excerpt.clone().unwrap_or_default();

@@ -127,7 +127,12 @@ pub(super) const FOUND: &[Group] = &[
         from: "        maxResponseBodySize",
         to: "        <>\n        maxResponseBodySize",
         rule: "not-checked",
-        cases: &["fooBar: 1", "trustForwardHeaders: true", "skipAuthWhen: [a]"],
+        cases: &[
+            "fooBar: 1",
+            "trustForwardHeaders: true",
+            "skipAuthWhen: [a]",
+            "tls: {insecureSkipVerification: true}",
+        ],
     },
 ];
 
@@ -196,6 +201,10 @@ pub(super) const ORDINARY: &[Group] = &[
         from: "        maxResponseBodySize",
         to: "        <>\n        maxResponseBodySize",
         rule: "",
-        cases: &["addAuthCookiesToResponse: [a]", "tls: {insecureSkipVerify: true}", "preserveLocationHeader: true"],
+        cases: &[
+            "addAuthCookiesToResponse: [a]",
+            "tls: {ca: /a, insecureSkipVerify: true}",
+            "preserveLocationHeader: true",
+        ],
     },
 ];
