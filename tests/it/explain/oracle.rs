@@ -41,6 +41,31 @@ fn statement(clause: &Clause, slots: &[(String, String)]) -> Option<String> {
     }
 }
 
+/// What a clause says that it read, and how it found its way, as conditions.
+fn read(clause: &Clause) -> Vec<(String, Truth)> {
+    let mut found = Vec::new();
+    let mut add = |condition: String, truth| {
+        found.push((format!("permit (principal, action, resource) when {{ {condition} }};"), truth));
+    };
+    for read in &clause.values {
+        match &read.value {
+            Some(value) if value.contains('…') => {}
+            Some(value) => add(format!("{} == {value}", read.path), Truth::True),
+            None => add(format!("{} == 0", read.path), Truth::Error),
+        }
+    }
+    for way in &clause.hierarchy {
+        let truth = if way.holds { Truth::True } else { Truth::False };
+        add(format!("{} in [{}]", way.from, way.to.join(", ")), truth);
+        assert_eq!(way.path.first(), Some(&way.from));
+        assert!(!way.holds || way.path.last().is_some_and(|last| way.to.contains(last)), "{way:#?}");
+        for step in way.path.windows(2) {
+            add(format!("{} in {}", step[0], step[1]), Truth::True);
+        }
+    }
+    found
+}
+
 fn all<'c>(clauses: &'c [Clause], found: &mut Vec<&'c Clause>) {
     for clause in clauses {
         found.push(clause);
@@ -76,6 +101,14 @@ fn compare_policies(snapshot: &Snapshot, explained: &Explanation, request: &Acce
         let first = policy.scope.iter().chain(&policy.clauses).map(|part| part.result);
         let first = first.filter(|result| *result != Truth::NotReached).find(|result| *result != Truth::True);
         assert_eq!(policy.result, first.unwrap_or(Truth::True), "{policy:#?}");
+        // and nothing behind it is reached
+        let scope_holds = policy.scope.iter().all(|part| part.result == Truth::True);
+        let until = policy.clauses.iter().position(|clause| clause.result != Truth::True);
+        let until = if scope_holds { until.map_or(policy.clauses.len(), |at| at + 1) } else { 0 };
+        for (at, clause) in policy.clauses.iter().enumerate() {
+            assert_eq!(clause.result == Truth::NotReached, at >= until, "{policy:#?}");
+            assert_eq!(clause.alone.is_some(), at >= until, "{policy:#?}");
+        }
     }
 }
 
@@ -105,14 +138,18 @@ fn compare_clauses(
                     assert_eq!(truth, Truth::True);
                     continue;
                 };
-                let at = texts.iter().position(|text| *text == statement).unwrap_or_else(|| {
-                    texts.push(statement);
-                    texts.len() - 1
-                });
-                of_request.push((at, truth));
+                of_request.push((statement, truth));
+                of_request.extend(read(clause));
             }
         }
-        wanted.push(of_request);
+        let number = |(statement, truth): (String, Truth)| {
+            let at = texts.iter().position(|text| *text == statement).unwrap_or_else(|| {
+                texts.push(statement);
+                texts.len() - 1
+            });
+            (at, truth)
+        };
+        wanted.push(of_request.into_iter().map(number).collect());
     }
     let policies = texts.iter().enumerate().map(|(n, text)| PolicyText {
         origin: format!("clause {n}"),

@@ -4,6 +4,7 @@ use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, SlotEnv, Value, 
 
 use super::scene::{Scene, shown};
 use crate::model::explanation::ReadValue;
+use crate::model::uid::is_type_name;
 
 /// Reads of one clause that are shown.
 const MOST_READS: usize = 8;
@@ -158,9 +159,7 @@ impl Path {
     }
 
     fn then(mut self, attribute: &str) -> Self {
-        let plain = attribute.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && !attribute.starts_with(|c: char| c.is_ascii_digit())
-            && !attribute.is_empty();
+        let plain = !attribute.contains(':') && is_type_name(attribute);
         self.written += &if plain { format!(".{attribute}") } else { format!("[{attribute:?}]") };
         self.steps.push(attribute.to_owned());
         self
