@@ -248,6 +248,7 @@ impl App {
             places: Places::default(),
             idempotency: Idempotency::new(settings.store.idempotency_ttl, settings.store.idempotency_max),
             pins: Pins::default(),
+            watchers: Arc::new(Semaphore::new(transport::WATCHERS)),
         });
         let layout = Layout::of(&settings);
         let (policies, entities) = (&*layout.policies, &*layout.entities);

@@ -6,6 +6,7 @@
 
 mod memory;
 mod queue;
+mod recent;
 mod rules;
 mod status;
 mod writer;
@@ -20,6 +21,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::{oneshot, watch};
 
 pub use memory::give_back_freed;
+pub use recent::{Event, Follows};
 pub use rules::LoadRules;
 pub use status::{Attempt, Status, Waits};
 
@@ -57,6 +59,7 @@ pub struct Published {
 struct Shared {
     published: ArcSwapOption<Published>,
     revision: watch::Sender<Option<Revision>>,
+    recent: recent::Recent,
     board: StatusBoard,
     incarnation: u64,
     /// How many changes of the API were acknowledged as done. Only the writer counts, before it answers.
@@ -172,6 +175,7 @@ impl State {
         let shared = Arc::new(Shared {
             published: ArcSwapOption::empty(),
             revision: watch::Sender::new(None),
+            recent: recent::Recent::default(),
             board: StatusBoard::new(),
             // drawn at every start, so that no revision of another run is taken for one of this
             incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
@@ -336,6 +340,19 @@ impl State {
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.board.read()
+    }
+
+    /// The newest revision, now and whenever it changes.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<Option<Revision>> {
+        self.shared.revision.subscribe()
+    }
+
+    /// What was published after a revision.
+    #[must_use]
+    pub fn after(&self, after: Revision) -> Follows {
+        let serving = *self.shared.revision.borrow();
+        serving.map_or(Follows::Gone, |serving| self.shared.recent.after(after, serving))
     }
 
     /// Waits until the published revision is at least `wanted`.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::state::memory::give_back_freed;
 use crate::state::queue::Held;
+use crate::state::recent::{self, Event};
 use crate::state::rules::{Had, LoadRules, forbids_removed};
 use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
@@ -19,6 +20,9 @@ use palisade_engine::model::{
 };
 use palisade_engine::{Changed, EngineSettings, Observers, Snapshot, on_big_stack};
 use palisade_routes::RouteTable;
+
+/// Cedar reads the values of changes, which may be nested.
+const STACK: usize = 64 << 20;
 
 /// A change on its way to the writer.
 pub(super) struct Command {
@@ -112,9 +116,8 @@ impl Writer {
                 drop(held);
                 match &outcome {
                     Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
-                    Ok(applied) if origin == Origin::Files => self.files_had.entities = applied.entities,
-                    // files that are loaded later go below it
-                    Ok(_) if origin == Origin::Changes => {}
+                    // files that are loaded later go below changes
+                    Ok(_) if origin != Origin::Bundle => {}
                     // before the answer: a client that has it may rely on it
                     Ok(_) => self.acknowledge(),
                     Err(_) => {}
@@ -126,7 +129,7 @@ impl Writer {
                 }
             }
         });
-        start_thread("palisade-writer", None, work)?;
+        start_thread("palisade-writer", Some(STACK), work)?;
         Ok(())
     }
 
@@ -166,12 +169,17 @@ impl Writer {
         let digest = Digest::of(&bundle);
         let known = [self.serves, self.serves_too].contains(&Some(digest));
         if let Some(current) = current.as_ref().filter(|_| known) {
+            if origin == Origin::Files {
+                self.files_had.entities = current.snapshot.entity_count();
+            }
             return Ok(self.unchanged(&current.snapshot, origin, submitted));
         }
         let missing = self.files_had.missing_from(&bundle);
         let documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
         let built = self.build(bundle, self.next_revision(), unwanted);
         let built = built.and_then(|built| self.not_empty(built, origin, &missing));
+        // without what changes brought
+        let of_files = built.as_ref().map_or(0, |built| built.snapshot.entity_count());
         let changed = current.as_ref().is_some_and(|current| !current.snapshot.overlay().is_empty());
         let built = match &current {
             // what changes brought stays, above what files have; a bundle of the API is all there is
@@ -201,6 +209,7 @@ impl Writer {
         (self.serves, self.serves_too) = (is_base.then_some(digest), None);
         if let Some(documents) = documents {
             self.files_had.documents = documents;
+            self.files_had.entities = of_files;
         }
         if is_base {
             self.shadowed.clear();
@@ -244,6 +253,8 @@ impl Writer {
             Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
             Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
         };
+        let changes = if dry_run { None } else { recent::changes(&changed) };
+        let prev = Some(current.snapshot.revision());
         let Changed { snapshot, changed, tally, warnings, .. } = changed;
         if let Some(problem) = self.rules.policies(&snapshot).filter(|_| tally.policies > 0) {
             return Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")])));
@@ -275,6 +286,7 @@ impl Writer {
         let published = Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() };
         drop(current);
         let replaced = self.shared.published.swap(Some(Arc::new(published)));
+        self.shared.recent.push(Event { revision, prev, changes });
         self.shared.revision.send_replace(Some(revision));
         events::ChangePublished { revision, policies, entities, forbids, took: applied.took }.emit(&self.metrics);
         if !removed.is_empty() {
@@ -347,6 +359,8 @@ impl Writer {
         self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
         let published = Published { snapshot: Arc::new(snapshot), routes };
         let replaced = self.shared.published.swap(Some(Arc::new(published)));
+        let prev = replaced.as_ref().map(|replaced| replaced.snapshot.revision());
+        self.shared.recent.push(Event { revision: applied.revision, prev, changes: None });
         self.shared.revision.send_replace(Some(applied.revision));
         events::ReloadPublished {
             source: origin,

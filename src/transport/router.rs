@@ -1,5 +1,6 @@
 //! Which endpoint answers: one table of method, path, listener and guard.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{AUTHORIZATION, CONNECTION};
@@ -14,7 +15,7 @@ use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::single::Kind;
 use crate::transport::{
-    Services, admin, authzen, changes, entities, explain, gateway, native, ops, single, span, target,
+    Services, admin, authzen, changes, entities, explain, gateway, native, ops, single, span, target, watch,
 };
 use palisade_engine::model::Revision;
 
@@ -70,6 +71,7 @@ enum Action {
     PatchEntities,
     Entities,
     Entity,
+    Watch,
     Policy,
     Link,
     Live,
@@ -136,6 +138,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::DELETE, "/v1/policies/{id}", ADMIN, Guard::AdminToken, Action::Policy),
     endpoint(Method::PUT, "/v1/links/{id}", ADMIN, Guard::AdminToken, Action::Link),
     endpoint(Method::DELETE, "/v1/links/{id}", ADMIN, Guard::AdminToken, Action::Link),
+    endpoint(Method::GET, "/v1/watch", ADMIN, Guard::AdminToken, Action::Watch),
     endpoint(Method::GET, "/livez", OPS, Guard::Open, Action::Live),
     endpoint(Method::GET, "/readyz", OPS, Guard::Open, Action::Ready),
     endpoint(Method::GET, "/metrics", OPS, Guard::Open, Action::Metrics),
@@ -216,7 +219,7 @@ fn asked(path: &str) -> Option<Transport> {
     }
 }
 
-async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
+async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
     if surface == Surface::Decisions
         && let Some(dialect) = Dialect::at(exchange.head.uri.path())
     {
@@ -246,6 +249,7 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
             Ok([type_name, id]) => entities::entity(services, type_name, id),
             Err(_) => Err(Problem::not_found(exchange.head.uri.path())),
         },
+        Action::Watch => watch::watch(services, exchange),
         Action::Policy | Action::Link => {
             let kind = if endpoint.action == Action::Policy { Kind::Policy } else { Kind::Link };
             let id = endpoint.parameters(exchange)?.pop().unwrap_or_default();

@@ -45,6 +45,10 @@ pub struct Changed {
     pub warnings: Vec<Diagnostic>,
     /// The entities that are otherwise than before.
     pub entities: Vec<Uid<'static>>,
+    /// The policies and templates that were put or removed.
+    pub policies: Vec<String>,
+    /// The links that were put or removed.
+    pub links: Vec<String>,
 }
 
 /// A transaction under way.
@@ -346,14 +350,16 @@ impl Transacting<'_> {
                 entities.push(export::uid_of(&draft, id));
             }
         }
-        let mut warnings = Vec::new();
+        let (mut warnings, mut of_policies, mut of_links) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(ruled) = &ruled {
             warnings.clone_from(&ruled.warnings);
+            of_policies.clone_from(&ruled.policies);
+            of_links.clone_from(&ruled.links);
             let Tally { policies, links_added, links_removed, .. } = ruled.tally;
             tally = Tally { policies, links_added, links_removed, ..tally };
         }
         let snapshot = before.after(draft.commit(), ruled, revision);
-        Ok(Changed { snapshot, changed, tally, warnings, entities })
+        Ok(Changed { snapshot, changed, tally, warnings, entities, policies: of_policies, links: of_links })
     }
 
     /// Checks what the changes can have broken, and says which change did it.
