@@ -135,6 +135,11 @@ fn the_products_end_to_end() {
             Some(r#"{"company_id": "A", "unique_id": "HQ"}"#),
             403,
         ),
+        // a page about oneself names no other user
+        (autopi, "u-dk-aa", "POST /auth/logout/", Some("{}"), 200),
+        (autopi, "u-dk-aa", "POST /auth/logout/", Some(r#"{"user": "u-no-all", "all": true}"#), 403),
+        (things, "tb-bob", "POST /api/auth/logout", Some("{}"), 200),
+        (things, "tb-bob", "POST /api/auth/logout", Some(r#"{"userId": "tb-jane"}"#), 403),
         // a product's host is for those who live in it
         (autopi, "eq-a-admin", "PATCH /auth/account/", Some(r#"{"name": "x"}"#), 403),
         (autopi, "eq-a-admin", "GET /dongle/devices/", None, 403),
