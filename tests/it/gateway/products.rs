@@ -170,6 +170,23 @@ fn the_products_end_to_end() {
     }
 }
 
+/// A token without a scheme, and the type of a body with each `GET`.
+#[test]
+fn edgeiq_takes_what_the_scripts_of_its_vendor_send() {
+    let gate = Gate::fleet(json!({}));
+    let credential = bearer("eq-a-admin");
+    for value in [credential.as_str(), credential.trim_start_matches("Bearer ")] {
+        let headers = [("authorization", value), ("content-type", "application/json")];
+        for target in ["/api/v1/platform/me", "/api/v1/platform/devices", "/api/v1/platform/devices/eq-a"] {
+            let ask = Ask { method: "GET", target, host: "api.edgeiq.io", headers: &headers, body: None };
+            for dialect in DIALECTS {
+                let answer = ask.send(gate.addr(), dialect);
+                assert_eq!(answer.status, 200, "{dialect:?} {target}: {answer:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_revoked_or_limited_token_is_for_the_policies_to_say() {
     let gate = Gate::fleet(json!({}));
