@@ -120,6 +120,10 @@ fn the_products_end_to_end() {
         // what is created without an account is in the caller's own, and each device that is attached to it is changed
         (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-a"]}"#), 200),
         (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-c"]}"#), 403),
+        // an account at the top has the vendor above it, and no other gets there
+        (edgeiq, "eq-a-admin", "PUT /api/v1/platform/companies/A", Some(r#"{"company_id": "machineshop"}"#), 200),
+        (edgeiq, "eq-a-admin-c", "PUT /api/v1/platform/companies/C", Some(r#"{"name": "x"}"#), 200),
+        (edgeiq, "eq-a-admin-c", "PUT /api/v1/platform/companies/C", Some(r#"{"company_id": "machineshop"}"#), 403),
         // nothing is created over what another product has
         (
             edgeiq,
