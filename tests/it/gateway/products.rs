@@ -53,6 +53,9 @@ fn the_products_end_to_end() {
         (autopi, "u-dk-fm", "DELETE /reporting/reports/7/", None, 200),
         (autopi, "u-hq-fda-dm", "GET /dongle/devices/?customer=DK", None, 200),
         (autopi, "u-dk-fda-dm", "GET /dongle/devices/?customer=HQ", None, 403),
+        (autopi, "u-hq-full", "DELETE /fleet/geofences/7/?customer=DK", None, 200),
+        (autopi, "u-dk-fm", "DELETE /fleet/geofences/7/?customer=NO", None, 403),
+        (autopi, "u-dk-fm", "DELETE /fleet/geofences/7/?customer=HQ", None, 403),
         (
             edgeiq,
             "eq-a-admin",
