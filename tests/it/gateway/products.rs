@@ -142,6 +142,9 @@ fn the_products_end_to_end() {
             Some(r#"{"company_id": "A", "unique_id": "HQ"}"#),
             403,
         ),
+        // a record is put into a group of its kind
+        (things, "tb-admin", "POST /api/device?entityGroupId=Building%20A%20devices", Some(r#"{"name": "x"}"#), 200),
+        (things, "tb-admin", "POST /api/device?entityGroupId=My%20Customers", Some(r#"{"name": "x"}"#), 403),
         // a page about oneself names no other user
         (autopi, "u-dk-aa", "POST /auth/logout/", Some("{}"), 200),
         (autopi, "u-dk-aa", "POST /auth/logout/", Some(r#"{"user": "u-no-all", "all": true}"#), 403),
