@@ -82,7 +82,7 @@ fn removing_any_policy_makes_a_test_fail() {
             }
         }
         assert!(unseen.is_empty(), "no test sees that these are gone:\n{}", unseen.join("\n"));
-        assert_eq!(removed, 148, "every policy was removed in turn");
+        assert_eq!(removed, 149, "every policy was removed in turn");
     })
     .unwrap();
 }
