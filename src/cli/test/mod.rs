@@ -4,6 +4,7 @@
 //! - `runner` asks the engine; `report` compares, `format` writes, `reports` writes to files.
 //! - `watch` runs them again when a file changes; `schema` describes the two forms.
 
+mod coverage;
 mod discover;
 mod filter;
 mod format;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+pub use coverage::Coverage;
 pub use filter::Filter;
 pub use format::Format;
 pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile};
@@ -82,6 +84,15 @@ pub struct TestArgs {
     /// Write failures and the summary only
     #[arg(short, long)]
     pub quiet: bool,
+    /// Show which parts of the policies the tests have never seen hold, or not hold
+    #[arg(long, conflicts_with = "list")]
+    pub coverage: bool,
+    /// Write that as LCOV to a file
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub coverage_lcov: Option<PathBuf>,
+    /// Fail if the tests have seen less of a hundred outcomes
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["list", "filters"])]
+    pub coverage_min: Option<f64>,
     /// How many threads to use [default: one a processor]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -179,12 +190,14 @@ fn run_once(
         filter,
         fail_fast: args.fail_fast,
         jobs: args.jobs.map_or_else(|| Options::default().jobs, NonZeroUsize::get),
+        coverage: args.coverage || args.coverage_lcov.is_some() || args.coverage_min.is_some(),
     };
     match run_with(&read.bundle, &files, &options) {
         Ok(report) => {
             format::write(&report, args.format, args.quiet, terminal.color, terminal.out)?;
             reports::write(&args.report, &report, args.quiet)?;
-            Ok(if report.failed() == 0 { Exit::Success } else { Exit::TestsFailed })
+            let enough = write_coverage(args, &report, terminal)?;
+            Ok(if report.failed() == 0 && enough { Exit::Success } else { Exit::TestsFailed })
         }
         Err(problems) => {
             bundle::show(&problems, terminal.err)?;
@@ -192,6 +205,36 @@ fn run_once(
             unusable(&problems)?;
             Ok(Exit::Invalid)
         }
+    }
+}
+
+/// A share of a hundred.
+fn percent(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.trim_end_matches('%').trim().parse().ok();
+    share.filter(|share| (0.0..=100.0).contains(share)).ok_or_else(|| "write a number from 0 to 100".to_owned())
+}
+
+/// Writes what was seen of the policies, as far as it is asked for; says whether it is enough.
+fn write_coverage(args: &TestArgs, report: &Report, terminal: &mut Terminal<'_>) -> Result<bool, Stop> {
+    let Some(coverage) = &report.coverage else { return Ok(true) };
+    if args.coverage {
+        // a document of another format must stay one
+        match args.format {
+            Format::Human => coverage.write(terminal.color, terminal.out)?,
+            _ => coverage.write(terminal.color_err, terminal.err)?,
+        }
+    }
+    if let Some(path) = &args.coverage_lcov {
+        coverage::write_file(coverage, path)
+            .map_err(|error| Stop::failure(format!("cannot write `{}`: {error}", path.display())))?;
+    }
+    match args.coverage_min {
+        Some(least) if coverage.percent() < least => {
+            let (seen, all) = coverage.outcomes();
+            writeln!(terminal.err, "error: the tests see {seen} of {all} outcomes, less than {least} %")?;
+            Ok(false)
+        }
+        _ => Ok(true),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use crate::cli::test::coverage::Coverage;
 use crate::cli::test::model::{Check, Expect};
 use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Explanation, Outcome, PolicyError, RequestError};
 
@@ -16,6 +17,8 @@ pub struct Report {
     pub unselected: usize,
     /// How many tests did not run because one before them failed.
     pub not_run: usize,
+    /// What the tests have seen of the policies, where that was asked for.
+    pub coverage: Option<Coverage>,
 }
 
 /// What came of one test.

@@ -9,10 +9,13 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::cli::test::coverage::Collector;
 use crate::cli::test::filter::Filter;
 use crate::cli::test::model::{Case, Check, EntityChange, Expect, Reasons, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
-use palisade_engine::model::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Revision, Uid, Value, request};
+use palisade_engine::model::{
+    Bundle, Diagnostic, Document, Explanation, PolicyNaming, PolicyText, Revision, Uid, Value, request,
+};
 use palisade_engine::{EngineSettings, ExplainOptions, Snapshot, Validation};
 
 /// How many tests a thread takes at once.
@@ -31,6 +34,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// How many threads to use.
     pub jobs: usize,
+    /// Whether to note what the tests see of the policies.
+    pub coverage: bool,
 }
 
 impl Default for Options {
@@ -41,6 +46,7 @@ impl Default for Options {
             filter: Filter::default(),
             fail_fast: false,
             jobs: thread::available_parallelism().map_or(1, usize::from),
+            coverage: false,
         }
     }
 }
@@ -87,6 +93,7 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
         settings: EngineSettings { validation: Validation::Off, ..settings },
         entities: OnceLock::new(),
         positions: Positions::of(bundle, &base),
+        coverage: options.coverage.then(Collector::default),
         base,
     };
 
@@ -117,6 +124,8 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
     };
     report.not_run = results.len() - keep;
     report.results = results.into_iter().take(keep).flatten().collect();
+    let all = builder.every_policy(&jobs, options);
+    report.coverage = builder.coverage.map(|collector| collector.finish(all.as_ref()));
     Ok(report)
 }
 
@@ -191,6 +200,10 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
                 },
                 Err(message) => Got::Broken(message.clone()),
             };
+            if let (Some(collector), Ok(snapshot), Got::Decision(_)) = (&builder.coverage, snapshot, &got) {
+                let every = ExplainOptions { every: true, without_changes: true, ..ExplainOptions::default() };
+                snapshot.explain(&check.request, options.now, &every).iter().for_each(|seen| collector.add(seen));
+            }
             let faults = compare(check, &got);
             let is_other = got.decision().is_some_and(|it| it.outcome.is_allow() != (check.expect == Expect::Allow));
             let explained = snapshot.as_ref().ok().filter(|_| is_other).and_then(|snapshot| {
@@ -217,6 +230,7 @@ struct Builder<'b> {
     settings: EngineSettings,
     entities: OnceLock<Result<Entities, String>>,
     positions: Positions,
+    coverage: Option<Collector>,
 }
 
 /// How tests may name policies without `@id`, where there is one file of policies: by position, `policy0`, `policy1`, as
@@ -260,6 +274,15 @@ impl Positions {
 type Entities = BTreeMap<Uid<'static>, Json>;
 
 impl Builder<'_> {
+    /// Every policy, taken apart for some request: those that no test comes near are seen nowhere else.
+    fn every_policy(&self, jobs: &[Job<'_>], options: &Options) -> Option<Explanation> {
+        self.coverage.as_ref()?;
+        let only = Some(self.base.one_of_each());
+        let wanted = ExplainOptions { only, without_changes: true, ..ExplainOptions::default() };
+        let checks = jobs.iter().filter_map(|job| job.case.check.as_ref().ok());
+        checks.into_iter().find_map(|check| self.base.explain(&check.request, options.now, &wanted).ok())
+    }
+
     fn build(&self, path: &str, store: &Store) -> Result<Arc<Snapshot>, String> {
         let bytes = match store {
             Store::Bundle => return Ok(self.base.clone()),

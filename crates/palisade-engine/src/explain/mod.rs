@@ -45,6 +45,10 @@ use tree::Tree;
 pub struct ExplainOptions {
     /// Show the nearest 100 policies instead of the nearest 10, and try four times as many changes.
     pub all: bool,
+    /// Explain these policies and no others, whether they could apply or not.
+    pub only: Option<Vec<PolicyId>>,
+    /// Show every policy that could apply, however many there are: for those who count what was evaluated.
+    pub every: bool,
     /// Leave out the changes that would turn the decision.
     pub without_changes: bool,
     /// Members of the context that are not shown: the steps of each path, `None` for any member.
@@ -66,7 +70,9 @@ struct Bounds {
 
 impl ExplainOptions {
     fn bounds(&self) -> Bounds {
-        if self.all {
+        if self.every || self.only.is_some() {
+            Bounds { shown: usize::MAX, evaluated: usize::MAX, tried: 256, changes: 20 }
+        } else if self.all {
             Bounds { shown: 100, evaluated: 1_000, tried: 256, changes: 20 }
         } else {
             Bounds { shown: 10, evaluated: 64, tried: 64, changes: 5 }
@@ -142,6 +148,10 @@ impl Snapshot {
             ids.extend(found.iter().map(|near| &near.id).take(bounds.shown));
             total = ids.len();
         }
+        if let Some(only) = &options.only {
+            ids = only.iter().filter(|id| self.decides(id)).collect();
+            total = ids.len();
+        }
         let looked_at = bounds.evaluated.max(bounds.shown);
         let far = found.iter().take(looked_at).map(|near| (&near.id, near.distance)).collect();
         let mut judged = self.judge(&scene, ids, &far, &options.masks, go_on)?;
@@ -169,6 +179,23 @@ impl Snapshot {
                 denied_by: decision.denied_by,
             },
         })
+    }
+
+    /// A policy of each text: those that decide on their own, and of each template one link. Sorted by id.
+    #[must_use]
+    pub fn one_of_each(&self) -> Vec<PolicyId> {
+        let policies = &self.core.policies;
+        let mut linked = HashSet::new();
+        let links = policies.links.iter().filter(|link| linked.insert(&link.template_id));
+        let mut found: Vec<PolicyId> = links.map(|link| link.link_id.as_str().into()).collect();
+        let on_their_own = policies.sites.iter().filter(|(_, site)| site.kind == Kind::Static);
+        found.extend(on_their_own.map(|(id, _)| id.clone()));
+        found.sort_unstable();
+        found
+    }
+
+    fn decides(&self, id: &str) -> bool {
+        self.core.policies.sites.get(id).is_some_and(|site| site.kind != Kind::Template)
     }
 
     fn kind(&self, decision: &Decision) -> ExplanationKind {
