@@ -19,9 +19,9 @@ use crate::cli::test::{denied_by, policy_error};
 use crate::cli::{OutputFormat, SemanticsArg, clock};
 use palisade_engine::model::json::{in_words, without_byte_order_mark};
 use palisade_engine::model::{
-    AccessRequest, Bundle, Decision, Diagnostic, PolicyId, RequestError, Revision, Uid, Value, Written,
+    AccessRequest, Bundle, Decision, DeniedBy, Diagnostic, PolicyId, RequestError, Revision, Uid, Value, Written,
 };
-use palisade_engine::{AboutPolicy, Snapshot, Validation};
+use palisade_engine::{AboutPolicy, Snapshot};
 
 /// Flags of `palisade check`.
 #[derive(Debug, Clone, Args)]
@@ -118,7 +118,7 @@ pub(super) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
     let decided = palisade_engine::on_big_stack(|| decide(bundle, &chosen, &request, now))?;
     match decided {
         Err(problems) => {
-            write_problems(&problems, args.error_format, terminal.err)?;
+            write_problems(&chosen.with_places(problems), args.error_format, terminal.err)?;
             Ok(Exit::Undecided)
         }
         Ok((answer, warnings)) => {
@@ -144,7 +144,7 @@ type Known = Vec<(PolicyId, AboutPolicy)>;
 type Answer = (Result<(Decision, Known), RequestError>, Vec<Diagnostic>);
 
 fn decide(bundle: Bundle, chosen: &Chosen, request: &AccessRequest<'_>, now: i64) -> Result<Answer, Vec<Diagnostic>> {
-    let settings = chosen.engine(&bundle, Validation::Warn);
+    let settings = chosen.engine();
     let revision = Revision { incarnation: 0, counter: 1 };
     let (snapshot, warnings) = Snapshot::build_observed(bundle.into(), &settings, revision, &progress::observers())?;
     let decided = snapshot.decide(request, now).map(|decision| {
@@ -205,6 +205,10 @@ fn write_decision(decision: &Decision, known: &Known, args: &CheckArgs, terminal
     let (word, tone) = if decision.outcome.is_allow() { ("ALLOW", Tone::Good) } else { ("DENY", Tone::Bad) };
     writeln!(terminal.out, "{}", toned(word, tone, terminal.color))?;
     if !args.verbose {
+        // most often a misspelled name
+        if let Some(denied @ DeniedBy::UnknownEntity { .. }) = &decision.denied_by {
+            writeln!(terminal.err, "denied because {}", denied_by(denied))?;
+        }
         return Ok(());
     }
     if decision.reasons.is_empty() {

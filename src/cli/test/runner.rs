@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::cli::test::absent;
 use crate::cli::test::filter::Filter;
 use crate::cli::test::model::{Case, Check, EntityChange, Reasons, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
@@ -109,7 +110,8 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
             jobs.push(Job { file, case, world });
         }
     }
-    let results = run_jobs(&jobs, &worlds, &builder, options);
+    let mut results = run_jobs(&jobs, &worlds, &builder, options);
+    absent::say_stale(files, &mut results, || builder.stored());
     let first_failure = results.iter().position(|result| result.as_ref().is_some_and(|result| !result.passed()));
     let keep = match first_failure {
         Some(i) if options.fail_fast => i + 1,
@@ -190,7 +192,8 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
                 },
                 Err(message) => Got::Broken(message.clone()),
             };
-            let faults = compare(check, &got);
+            let mut faults = compare(check, &got);
+            faults.extend(absent::faults(check, &got, || builder.stored()));
             result(case.line, Some(check), got, faults)
         }
         (Err(fault), _) => {
@@ -247,16 +250,20 @@ impl Positions {
 }
 
 /// Entities in Cedar's JSON form, by name.
-type Entities = BTreeMap<Uid<'static>, Json>;
+pub(super) type Entities = BTreeMap<Uid<'static>, Json>;
 
 impl Builder<'_> {
+    /// The bundle's own entities.
+    fn stored(&self) -> Result<&Entities, String> {
+        self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref().map_err(Clone::clone)
+    }
+
     fn build(&self, path: &str, store: &Store) -> Result<Arc<Snapshot>, String> {
         let bytes = match store {
             Store::Bundle => return Ok(self.base.clone()),
             Store::Only(text) => text.as_bytes().to_vec(),
             Store::Changed(changes) => {
-                let stored = self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref()?;
-                let mut entities = stored.clone();
+                let mut entities = self.stored()?.clone();
                 for change in changes.iter() {
                     apply(change, &mut entities).map_err(|(line, message)| format!("{path}:{line}: {message}"))?;
                 }
