@@ -82,7 +82,7 @@ pub enum AppError {
         error: io::Error,
     },
     /// Keys or API tokens cannot be read.
-    #[error("`identity`: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Identity(Vec<Diagnostic>),
     /// The first bundle cannot be loaded, and `load.require` is set.
     #[error("`load.require` is set, and the first bundle cannot be loaded: {}", first_of(.0))]

@@ -13,7 +13,7 @@ use crate::cli::test::{denied_by, policy_error};
 use crate::cli::why;
 use crate::cli::{OutputFormat, SemanticsArg};
 use palisade_engine::AboutPolicy;
-use palisade_engine::model::{Decision, PolicyId, Written};
+use palisade_engine::model::{Decision, DeniedBy, PolicyId, Written};
 
 /// Flags of `palisade check`.
 #[derive(Debug, Clone, Args)]
@@ -80,6 +80,10 @@ fn write_decision(decision: &Decision, known: &Known, args: &CheckArgs, terminal
     let (word, tone) = if decision.outcome.is_allow() { ("ALLOW", Tone::Good) } else { ("DENY", Tone::Bad) };
     writeln!(terminal.out, "{}", toned(word, tone, terminal.color))?;
     if !args.verbose {
+        // most often a misspelled name
+        if let Some(denied @ DeniedBy::UnknownEntity { .. }) = &decision.denied_by {
+            writeln!(terminal.err, "denied because {}", denied_by(denied))?;
+        }
         return Ok(());
     }
     if decision.reasons.is_empty() {

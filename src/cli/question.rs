@@ -18,9 +18,9 @@ use crate::cli::progress;
 use crate::cli::refusal::{self, Source};
 use crate::cli::terminal::Terminal;
 use crate::cli::{SemanticsArg, clock};
+use palisade_engine::Snapshot;
 use palisade_engine::model::json::{in_words, without_byte_order_mark};
 use palisade_engine::model::{AccessRequest, Bundle, Diagnostic, RequestError, Revision, Uid, Value};
-use palisade_engine::{Snapshot, Validation};
 
 /// Flags that ask.
 #[derive(Debug, Clone, Args)]
@@ -119,7 +119,7 @@ impl Question<'_> {
         };
         let now = args.now.unwrap_or_else(clock::now);
         match palisade_engine::on_big_stack(|| answer(bundle, &chosen, &request, now, ask))? {
-            Err(problems) => write_problems(&problems, format, terminal.err)?,
+            Err(problems) => write_problems(&chosen.with_places(problems), format, terminal.err)?,
             Ok((answer, warnings)) => {
                 // what `serve` would refuse by default
                 write_problems(&warnings, format, terminal.err)?;
@@ -142,7 +142,7 @@ fn answer<T>(
     now: i64,
     ask: impl FnOnce(Asked<'_>) -> Result<T, RequestError>,
 ) -> Result<Answer<T>, Vec<Diagnostic>> {
-    let settings = chosen.engine(&bundle, Validation::Warn);
+    let settings = chosen.engine();
     let revision = Revision { incarnation: 0, counter: 1 };
     let (snapshot, warnings) = Snapshot::build_observed(bundle.into(), &settings, revision, &progress::observers())?;
     Ok((ask((&snapshot, request, now)), warnings))

@@ -3,6 +3,7 @@
 /// Every rule by its name, which is also the title of its section in `docs/lint.md`.
 pub const RULES: &[&str] = &[
     "not-checked",
+    "route-method",
     "route-path-case",
     "route-second-way",
     "route-suffixes",

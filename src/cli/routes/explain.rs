@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -53,6 +54,12 @@ pub struct ExplainArgs {
     /// The verified claims, a JSON object
     #[arg(long, value_name = "JSON", help_heading = "Request")]
     pub claims: Option<String>,
+    /// The address of the client, `peer.ip`
+    #[arg(long, value_name = "IP", help_heading = "Request")]
+    pub peer_ip: Option<IpAddr>,
+    /// The name in the certificate of the client, `peer.name`
+    #[arg(long, value_name = "NAME", help_heading = "Request")]
+    pub peer_name: Option<String>,
     /// The time of the request, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
     pub now: Option<i64>,
@@ -133,7 +140,7 @@ pub(super) fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exi
         host: args.host.as_deref(),
         headers: &headers,
         body: Body::Whole(body.as_ref().map_or(b"", |body| body.as_bytes())),
-        peer: Peer::default(),
+        peer: Peer { ip: args.peer_ip, name: args.peer_name.as_deref() },
     };
     let mut explained = if args.host.is_some() {
         vec![explain(&ready.table, facts, identity.as_ref(), &store)]
@@ -182,7 +189,7 @@ fn decide(explained: &mut [Explained<'_>], ready: &Ready, now: i64) -> io::Resul
         }
         match built {
             Ok((_, warnings)) => warnings,
-            Err(problems) => problems,
+            Err(problems) => ready.chosen.with_places(problems),
         }
     })
 }

@@ -4,13 +4,15 @@
 //! - `runner` asks the engine; `report` compares, `format` writes, `reports` writes to files.
 //! - `watch` runs them again when a file changes; `schema` describes the two forms.
 
+mod absent;
 mod coverage;
 mod discover;
 mod filter;
 mod format;
 mod json;
 mod model;
-mod node;
+mod near;
+pub(in crate::cli) mod node;
 mod notation;
 mod report;
 mod reports;
@@ -28,12 +30,14 @@ use clap::Args;
 pub use coverage::Coverage;
 pub use filter::Filter;
 pub use format::Format;
-pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile};
+pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile, Unknown};
 pub use report::{Got, ReasonDiff, Report, TestResult};
 pub use reports::ReportTo;
 pub use runner::{Options, run_bundle, run_with};
 pub use schema::json_schema;
 
+pub(crate) use discover::{Found, Listed, unread};
+pub(in crate::cli) use node::{Kind, Member, Node};
 pub(crate) use report::{count, denied_by, policy_error};
 
 use crate::cli::bundle::{self, BundleArgs, Chosen, Read};
@@ -41,7 +45,6 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
 use crate::cli::terminal::Terminal;
 use crate::cli::{SemanticsArg, clock};
-use palisade_engine::Validation;
 use palisade_engine::model::Diagnostic;
 
 /// Flags of `palisade test`.
@@ -103,7 +106,15 @@ pub struct TestArgs {
 /// # Errors
 /// If a directory cannot be listed. A file that cannot be read is a test that fails.
 pub fn read_tests(place: &Path) -> io::Result<Vec<TestFile>> {
-    discover::read(place)
+    discover::read(place).map(|found| found.files)
+}
+
+/// The same, with what the author of the tests should see.
+///
+/// # Errors
+/// If a directory cannot be listed.
+pub(crate) fn find_tests(place: &Path) -> Result<Found, Stop> {
+    discover::read(place).map_err(|error| Stop::failure(format!("cannot read `{}`: {error}", place.display())))
 }
 
 /// Runs the verb.
@@ -136,15 +147,23 @@ fn run_once(
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Stop> {
     let places = places(args, chosen);
-    let mut files = Vec::new();
+    let mut found = Found::default();
     for place in &places {
-        if place.exists() {
-            let found = read_tests(place).map_err(|error| Stop::failure(format!("{}: {error}", place.display())))?;
-            files.extend(found);
+        if bundle::is_there(place)? {
+            let more = find_tests(place)?;
+            found.files.extend(more.files);
+            found.warnings.extend(more.warnings);
         } else if !args.tests.is_empty() {
             return Err(Stop::failure(format!("`--tests {}`: there is no such file or directory", place.display())));
         }
     }
+    // a report may lie among the tests
+    found.warnings.retain(|unread| args.report.iter().all(|to| !to.path.ends_with(&unread.origin)));
+    bundle::show(&found.warnings, terminal.err)?;
+    if !args.allow_none && found.files.iter().any(|file| !file.cases.is_empty()) {
+        found.refuse_empty();
+    }
+    let files = found.files;
     let tests: Vec<(&str, &str)> =
         files.iter().flat_map(|file| file.cases.iter().map(|case| (file.id.as_str(), case.name.as_str()))).collect();
     if tests.is_empty() {
@@ -154,7 +173,8 @@ fn run_once(
             return Ok(Exit::Success);
         }
         let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        writeln!(terminal.err, "error: there are no tests in `{}`", places.join("`, `"))?;
+        let near = near::tests(&chosen.layout).filter(|_| args.tests.is_empty()).unwrap_or_default();
+        writeln!(terminal.err, "error: there are no tests in `{}`{near}", places.join("`, `"))?;
         return Ok(Exit::TestsFailed);
     }
     let filter = Filter::new(args.filters.clone());
@@ -185,7 +205,7 @@ fn run_once(
     };
     bundle::show(&read.warnings, terminal.err)?;
     let options = Options {
-        engine: chosen.engine(&read.bundle, Validation::Strict),
+        engine: chosen.engine(),
         now: args.now.unwrap_or_else(clock::now),
         filter,
         fail_fast: args.fail_fast,
@@ -200,6 +220,7 @@ fn run_once(
             Ok(if report.failed() == 0 && enough { Exit::Success } else { Exit::TestsFailed })
         }
         Err(problems) => {
+            let problems = chosen.with_places(problems);
             bundle::show(&problems, terminal.err)?;
             writeln!(terminal.err, "error: the bundle cannot be used, so no test ran")?;
             unusable(&problems)?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::cli::test::coverage::Coverage;
-use crate::cli::test::model::{Check, Expect};
+use crate::cli::test::model::{Check, Expect, Unknown};
 use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Explanation, Outcome, PolicyError, RequestError};
 
 /// What came of a run, in the order of the files and of the tests in them.
@@ -202,7 +202,9 @@ pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
             if decision.outcome.is_allow() != (expect == Expect::Allow) {
                 faults.push(format!("expected {expect}, got {}", got.word()));
             }
-            if let Some(DeniedBy::UnknownEntity { entity }) = decision.denied_by.as_ref().filter(|_| !check.unknown) {
+            if let Some(DeniedBy::UnknownEntity { entity }) =
+                decision.denied_by.as_ref().filter(|_| check.unknown == Unknown::Unsaid)
+            {
                 faults.push(format!(
                     "`{entity}` is not in the store: correct the name, or write `unknown: true` if that is the point"
                 ));

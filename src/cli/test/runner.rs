@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::cli::test::absent;
 use crate::cli::test::coverage::Collector;
 use crate::cli::test::filter::Filter;
 use crate::cli::test::model::{Case, Check, EntityChange, Expect, Reasons, Store, TestFile};
@@ -116,7 +117,8 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
             jobs.push(Job { file, case, world });
         }
     }
-    let results = run_jobs(&jobs, &worlds, &builder, options);
+    let mut results = run_jobs(&jobs, &worlds, &builder, options);
+    absent::say_stale(files, &mut results, || builder.stored());
     let first_failure = results.iter().position(|result| result.as_ref().is_some_and(|result| !result.passed()));
     let keep = match first_failure {
         Some(i) if options.fail_fast => i + 1,
@@ -204,7 +206,8 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
                 let every = ExplainOptions { every: true, without_changes: true, ..ExplainOptions::default() };
                 snapshot.explain(&check.request, options.now, &every).iter().for_each(|seen| collector.add(seen));
             }
-            let faults = compare(check, &got);
+            let mut faults = compare(check, &got);
+            faults.extend(absent::faults(check, &got, || builder.stored()));
             let is_other = got.decision().is_some_and(|it| it.outcome.is_allow() != (check.expect == Expect::Allow));
             let explained = snapshot.as_ref().ok().filter(|_| is_other).and_then(|snapshot| {
                 let wanted = ExplainOptions { without_changes: true, ..ExplainOptions::default() };
@@ -271,7 +274,7 @@ impl Positions {
 }
 
 /// Entities in Cedar's JSON form, by name.
-type Entities = BTreeMap<Uid<'static>, Json>;
+pub(super) type Entities = BTreeMap<Uid<'static>, Json>;
 
 impl Builder<'_> {
     /// Every policy, taken apart for some request: those that no test comes near are seen nowhere else.
@@ -283,13 +286,17 @@ impl Builder<'_> {
         checks.into_iter().find_map(|check| self.base.explain(&check.request, options.now, &wanted).ok())
     }
 
+    /// The bundle's own entities.
+    fn stored(&self) -> Result<&Entities, String> {
+        self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref().map_err(Clone::clone)
+    }
+
     fn build(&self, path: &str, store: &Store) -> Result<Arc<Snapshot>, String> {
         let bytes = match store {
             Store::Bundle => return Ok(self.base.clone()),
             Store::Only(text) => text.as_bytes().to_vec(),
             Store::Changed(changes) => {
-                let stored = self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref()?;
-                let mut entities = stored.clone();
+                let mut entities = self.stored()?.clone();
                 for change in changes.iter() {
                     apply(change, &mut entities).map_err(|(line, message)| format!("{path}:{line}: {message}"))?;
                 }
