@@ -68,7 +68,7 @@ impl Saved {
     /// # Errors
     /// If a record is not what it was when the store was opened, or what `take` gives.
     pub fn each<E: From<io::Error>>(&self, mut take: impl FnMut(Entry<'_>) -> Result<(), E>) -> Result<(), E> {
-        let mut window = Window::new(self.file.try_clone()?, 1 << 20);
+        let mut window = Window::over(&self.file, &self.places)?;
         for place in &self.places {
             take(entry(window.record(*place)?)?)?;
         }
@@ -77,7 +77,7 @@ impl Saved {
 
     /// Calls `take` with each record as it is stored, and the bytes of it.
     pub(crate) fn each_raw<E: From<io::Error>>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        let mut window = Window::new(self.file.try_clone()?, 1 << 20);
+        let mut window = Window::over(&self.file, &self.places)?;
         for place in &self.places {
             take(window.raw(*place)?)?;
         }
@@ -103,15 +103,18 @@ fn entry(record: Record<'_>) -> io::Result<Entry<'_>> {
 #[derive(Debug)]
 pub(crate) struct Window {
     file: File,
+    /// So many bytes are read at a time, or as many as a record has.
     ahead: usize,
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl Window {
-    /// Reads `ahead` bytes at a time, or as many as a record has.
-    pub(crate) fn new(file: File, ahead: usize) -> Self {
-        Self { file, ahead, start: 0, bytes: Vec::new() }
+    /// For records at these places, one after the other.
+    pub(crate) fn over(file: &File, places: &[u64]) -> io::Result<Self> {
+        let (first, last) = (places.first().copied().unwrap_or(0), places.last().copied().unwrap_or(0));
+        let ahead = (last - first).clamp(1 << 12, 1 << 20) as usize;
+        Ok(Self { file: file.try_clone()?, ahead, start: 0, bytes: Vec::new() })
     }
 
     /// The bytes from `place` on, `wanted` of them if the file is so long.

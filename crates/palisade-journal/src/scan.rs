@@ -36,7 +36,8 @@ pub(crate) struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// Those from `at` up to `end`, where `chain` is the sum of the frame before.
     pub(crate) fn new(file: &'a File, at: u64, chain: u64, end: u64) -> Self {
-        let reader = io::BufReader::with_capacity(1 << 20, At(file, at));
+        let room = end.saturating_sub(at).clamp(1 << 12, 1 << 20) as usize;
+        let reader = io::BufReader::with_capacity(room, At(file, at));
         Self { reader, at, chain, end, payload: Vec::new() }
     }
 

@@ -41,7 +41,7 @@ fn make(path: &Path, durability: Durability, end: End) -> Vec<Model> {
 
 #[test]
 fn flipped_bits_are_refused_or_harmless() {
-    let count = std::env::var("PALISADE_TEST_FLIPS").ok().map_or(4000, |count| count.parse().unwrap());
+    let count = std::env::var("PALISADE_TEST_FLIPS").ok().map_or(2400, |count| count.parse().unwrap());
     let cases = [
         (Durability::Fsync, End::Clean),
         (Durability::Fsync, End::Killed),

@@ -119,12 +119,12 @@ fn a_million_records_in_bulk_and_opened() {
             commit.put(Kind::Entity, &key(10_000 + n), &VALUE);
         }
         journal.append(&[commit]).unwrap();
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), used());
         let mut compaction = journal.compaction().unwrap().unwrap();
         compaction.copy().unwrap();
-        let copied = start.elapsed();
+        let (copied, cpu) = (start.elapsed(), used() - before);
         journal.finish_compaction(compaction).unwrap();
-        println!("compacted: copied in {copied:?}, put in place in {:?}", start.elapsed() - copied);
+        println!("compacted: copied in {copied:?}, {cpu:?} of CPU, put in place in {:?}", start.elapsed() - copied);
     }
 }
 
