@@ -1,0 +1,344 @@
+//! The open store: commits go in, one transaction and one flush for all that wait.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::commit::{Commit, payloads};
+use crate::error::{AppendError, is_full, is_read_only};
+use crate::files::{self, Taken};
+use crate::format::{FRAMES_AT, LAST, Mark, PIECE, frame};
+use crate::image::{ImageAt, ImageId, piece};
+use crate::open::{Recovered, recovered};
+use crate::scan::Contents;
+
+/// When a commit is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is acknowledged.
+    Fsync,
+    /// When the caller calls [`Journal::flush`], every so often.
+    Interval,
+    /// When the system likes to.
+    None,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// When a commit is on the disk.
+    pub durability: Durability,
+    /// The incarnation of this run if it needs one of its own: drawn at random by the caller, and not 0.
+    pub incarnation: u64,
+}
+
+/// What the store has done and how large it is, for status and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The bytes of the file.
+    pub bytes: u64,
+    /// About how many of them counted when it was opened, or compacted last.
+    pub live_bytes: u64,
+    /// The bytes that are acknowledged and not flushed yet.
+    pub unflushed: u64,
+    /// Commits since it was opened.
+    pub commits: u64,
+    /// Transactions since it was opened: several commits go in one.
+    pub transactions: u64,
+    /// Flushes since it was opened.
+    pub flushes: u64,
+    /// Times that it was compacted since it was opened.
+    pub compactions: u64,
+}
+
+/// Below this many bytes no compaction is worth its while.
+const LEAST_GARBAGE: u64 = 64 << 20;
+
+/// An open store. No other process can open it meanwhile. Dropped without [`Journal::close`], it ends uncleanly.
+#[derive(Debug)]
+pub struct Journal {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Taken,
+    pub(crate) durability: Durability,
+    /// The newest that was written.
+    pub(crate) mark: Mark,
+    pub(crate) counter: u64,
+    /// A commit was made, so that the next counter must be larger.
+    pub(crate) any: bool,
+    /// Why nothing more is taken.
+    failed: Option<String>,
+    /// Images that are being stored.
+    images: HashMap<u64, ImageAt>,
+    last_image: u64,
+    pub(crate) counts: Counts,
+    /// Bytes that certainly or perhaps count no more.
+    pub(crate) garbage: u64,
+    sync: fn(&File) -> io::Result<()>,
+}
+
+impl Journal {
+    pub(crate) fn from_parts(
+        path: &Path,
+        file: Taken,
+        settings: Settings,
+        mark: Mark,
+        contents: Contents,
+    ) -> io::Result<(Recovered, Self)> {
+        let (counter, any, last_image) = (contents.counter, contents.commits > 0, contents.last_image);
+        let image_bytes = contents.base.as_ref().and_then(|(_, image)| *image).map_or(0, |image| image.bytes);
+        let (records, record_bytes) = (contents.records, contents.record_bytes);
+        let recovered = recovered(&file, mark, contents)?;
+        let kept = (recovered.overlay.len() + recovered.answers.len()) as u64;
+        let live = record_bytes.checked_div(records).unwrap_or(0) * kept + image_bytes;
+        let bytes = mark.acknowledged;
+        let journal = Self {
+            path: path.to_owned(),
+            file,
+            durability: settings.durability,
+            mark,
+            counter,
+            any,
+            failed: None,
+            images: HashMap::new(),
+            last_image,
+            counts: Counts { bytes, live_bytes: live, ..Counts::default() },
+            garbage: (bytes - FRAMES_AT).saturating_sub(live),
+            sync: File::sync_data,
+        };
+        Ok((recovered, journal))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The counter of the last commit.
+    #[must_use]
+    pub fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    /// What was done, and how large the store is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let unflushed = self.mark.acknowledged - self.mark.flushed;
+        Counts { bytes: self.mark.acknowledged, unflushed, ..self.counts }
+    }
+
+    /// Why nothing is taken until the store is opened again.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
+    /// Whether a compaction would be worth its while.
+    #[must_use]
+    pub fn compaction_due(&self) -> bool {
+        self.garbage > LEAST_GARBAGE.max(self.counts.live_bytes) && self.may_compact()
+    }
+
+    pub(crate) fn may_compact(&self) -> bool {
+        self.images.is_empty() && self.failed.is_none()
+    }
+
+    /// Writes commits as one transaction and acknowledges them all, flushed where `Durability::Fsync` says so.
+    ///
+    /// # Errors
+    /// None of the commits is there then. After `Full` and `ReadOnly` the store goes on as soon as the disk does; after
+    /// `Failed` it must be opened again.
+    pub fn append(&mut self, commits: &[Commit]) -> Result<(), AppendError> {
+        self.check(commits)?;
+        let Some(last) = commits.last() else { return Ok(()) };
+        let (start, mut at, mut chain) = (self.mark.acknowledged, self.mark.acknowledged, self.mark.chain);
+        let mut framed = Vec::new();
+        let images = &self.images;
+        let written = payloads(
+            commits,
+            |image| images.get(&image.0).copied(),
+            |payload, is_last| {
+                framed.clear();
+                chain = frame(&mut framed, if is_last { LAST } else { 0 }, payload, chain);
+                self.file.write_all_at(&framed, at)?;
+                at += framed.len() as u64;
+                Ok(())
+            },
+        );
+        self.acknowledge(written, at, chain, self.durability == Durability::Fsync)?;
+        self.counter = last.counter;
+        self.any = true;
+        self.counts.commits += commits.len() as u64;
+        self.counts.transactions += 1;
+        self.garbage += at - start;
+        for image in commits.iter().filter_map(|commit| commit.base.as_ref()?.image) {
+            self.images.remove(&image.0);
+        }
+        Ok(())
+    }
+
+    fn check(&self, commits: &[Commit]) -> Result<(), AppendError> {
+        if let Some(why) = &self.failed {
+            return Err(AppendError::Failed { path: self.path.clone(), why: why.clone() });
+        }
+        let mut last = self.any.then_some(self.counter);
+        for commit in commits {
+            if let Some(last) = last.filter(|last| commit.counter <= *last) {
+                return Err(AppendError::Counter { given: commit.counter, last });
+            }
+            last = Some(commit.counter);
+            if let Some(bytes) = commit.too_large {
+                return Err(AppendError::TooLarge { bytes });
+            }
+            let image = commit.base.as_ref().and_then(|base| base.image);
+            if let Some(image) = image.filter(|image| !self.images.contains_key(&image.0)) {
+                return Err(AppendError::NoImage(image.0));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was written up to `end` is acknowledged, or else undone.
+    fn acknowledge(&mut self, written: io::Result<()>, end: u64, chain: u64, flush: bool) -> Result<(), AppendError> {
+        if let Err(error) = written {
+            return Err(self.undo(error, true));
+        }
+        if flush && let Err(error) = (self.sync)(&self.file) {
+            return Err(self.undo(error, false));
+        }
+        let flushed = if flush { end } else { self.mark.flushed };
+        let mark = Mark { turn: self.mark.turn + 1, acknowledged: end, flushed, chain, ..self.mark };
+        if let Err(error) = files::write_mark(&self.file, mark) {
+            return Err(self.undo(error, true));
+        }
+        self.counts.flushes += u64::from(flush);
+        self.mark = mark;
+        Ok(())
+    }
+
+    /// Takes back what is behind the last acknowledged byte. Where that is certain, the store can go on.
+    fn undo(&mut self, error: io::Error, may_go_on: bool) -> AppendError {
+        let (path, end) = (self.path.clone(), self.mark.acknowledged);
+        // the mark of what is undone may have been written too, in part or whole
+        self.mark.turn += 1;
+        let undone = self.file.set_len(end).and_then(|()| files::write_mark(&self.file, self.mark));
+        match undone {
+            Ok(()) if may_go_on && is_full(&error) => AppendError::Full(path),
+            Ok(()) if may_go_on && is_read_only(&error) => AppendError::ReadOnly { path, why: error },
+            _ => {
+                self.failed = Some(error.to_string());
+                AppendError::Failed { path, why: error.to_string() }
+            }
+        }
+    }
+
+    /// Makes everything that is acknowledged durable. With `Durability::Interval` the caller does so every so often.
+    ///
+    /// # Errors
+    /// If the flush fails: nothing more is taken then, and what was not flushed may be lost.
+    pub fn flush(&mut self) -> Result<(), AppendError> {
+        self.check(&[])?;
+        if self.mark.flushed == self.mark.acknowledged {
+            return Ok(());
+        }
+        self.acknowledge(Ok(()), self.mark.acknowledged, self.mark.chain, true)
+    }
+
+    /// Begins an image, which [`Journal::append_image`] fills and a commit's base names. Commits may come between.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn begin_image(&mut self) -> Result<ImageId, AppendError> {
+        self.check(&[])?;
+        let id = ImageId(self.last_image + 1);
+        let start = self.mark.acknowledged;
+        self.images.insert(id.0, ImageAt { start, pieces: 0, bytes: 0 });
+        self.last_image = id.0;
+        // so that an image without bytes is one
+        match self.piece(id, &[]) {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.images.remove(&id.0);
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends bytes to an image.
+    ///
+    /// # Errors
+    /// As [`Journal::append`]; the image is given up then.
+    pub fn append_image(&mut self, id: ImageId, bytes: &[u8]) -> Result<(), AppendError> {
+        self.check(&[])?;
+        for bytes in bytes.chunks(crate::format::FRAME_TARGET) {
+            if let Err(error) = self.piece(id, bytes) {
+                self.images.remove(&id.0);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up an image that no commit named.
+    pub fn drop_image(&mut self, id: ImageId) {
+        self.images.remove(&id.0);
+    }
+
+    fn piece(&mut self, id: ImageId, bytes: &[u8]) -> Result<(), AppendError> {
+        let image = self.images.get(&id.0).copied().ok_or(AppendError::NoImage(id.0))?;
+        let mut framed = Vec::new();
+        let chain = frame(&mut framed, PIECE, &piece(id.0, image.pieces, bytes), self.mark.chain);
+        let written = self.file.write_all_at(&framed, self.mark.acknowledged);
+        // flushed with the commit that names it
+        self.acknowledge(written, self.mark.acknowledged + framed.len() as u64, chain, false)?;
+        self.garbage += framed.len() as u64;
+        self.images
+            .insert(id.0, ImageAt { pieces: image.pieces + 1, bytes: image.bytes + bytes.len() as u64, ..image });
+        Ok(())
+    }
+
+    /// A handle with which another thread may flush what was written so far, without holding up commits. It
+    /// acknowledges nothing: the flush of the commit that follows has less to do.
+    ///
+    /// # Errors
+    /// If the system gives no further handle.
+    pub fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Flushes, and ends this run cleanly.
+    ///
+    /// # Errors
+    /// If the flush fails, or one did before.
+    pub fn close(mut self) -> Result<(), AppendError> {
+        self.flush()?;
+        let turn = self.mark.turn + 1;
+        let closed = files::write_mark(&self.file, Mark { turn, clean: true, ..self.mark });
+        closed.and_then(|()| (self.sync)(&self.file)).map_err(|error| self.undo(error, false))
+    }
+
+    /// Puts another file in the place of this one; what was behind byte `old` is behind byte `new` now.
+    pub(crate) fn swap(&mut self, file: Taken, mark: Mark, live: u64, [old, new]: [u64; 2]) {
+        self.file = file;
+        self.mark = mark;
+        self.counts.live_bytes = live;
+        self.counts.compactions += 1;
+        self.garbage = (mark.acknowledged - FRAMES_AT).saturating_sub(live);
+        for image in self.images.values_mut() {
+            image.start = image.start - old + new;
+        }
+    }
+
+    pub(crate) fn fail(&mut self, why: &io::Error) {
+        self.failed = Some(why.to_string());
+    }
+
+    /// Stands in for the system's flush.
+    #[cfg(test)]
+    pub(crate) fn with_sync(mut self, sync: fn(&File) -> io::Result<()>) -> Self {
+        self.sync = sync;
+        self
+    }
+}
