@@ -221,7 +221,9 @@ fn leaves(policy: &ExplainedPolicy) -> impl Iterator<Item = &Clause> {
     std::iter::from_fn(move || {
         loop {
             let next = left.pop()?;
-            if next.parts.is_empty() {
+            // what is written out never changes, so there is nothing to see
+            let is_constant = matches!(next.text.as_str(), "true" | "false");
+            if next.parts.is_empty() && !is_constant {
                 return Some(next);
             }
             left.extend(next.parts.iter().rev());

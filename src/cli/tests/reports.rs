@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn coverage_names_what_no_test_has_seen() {
-    let policies = "@id(\"ok\")\npermit(principal, action, resource)\nwhen { principal.ok && !(context has n && context.n > 3) };\n\
+    let policies = "@id(\"ok\")\npermit(principal, action, resource)\nwhen { principal.ok && !(context has n && context.n > 3) && (if principal.ok then true else false) };\n\
         @id(\"never\")\nforbid(principal == User::\"c\", action, resource) unless { principal.ok };\n";
     let dir = bundle(&[("policies/p.cedar", policies)]);
     let place = at(&dir);
@@ -22,9 +22,10 @@ fn coverage_names_what_no_test_has_seen() {
             "  3:8  never false  principal.ok",
             "  3:26  never true  context has n",
             "  3:43  never reached  context.n > 3",
+            "  3:65  never false  principal.ok",
             "policies/p.cedar:4: never",
             "  never in scope",
-            "coverage 30.0 %: 3 of 10 outcomes, 1 of 2 policies in scope",
+            "coverage 33.3 %: 4 of 12 outcomes, 1 of 2 policies in scope",
         ]
     );
     let written = fs::read_to_string(&lcov).unwrap();
@@ -33,15 +34,15 @@ fn coverage_names_what_no_test_has_seen() {
     {
         assert!(written.lines().any(|known| known == line), "{line}: {written}");
     }
-    assert!(written.contains("BRDA:3,2,0,-") && written.contains("BRF:8") && written.contains("BRH:2"), "{written}");
-    for (least, exit) in [("30", Exit::Success), ("30.1", Exit::TestsFailed), ("101", Exit::Usage), ("x", Exit::Usage)]
+    assert!(written.contains("BRDA:3,2,0,-") && written.contains("BRF:10") && written.contains("BRH:3"), "{written}");
+    for (least, exit) in [("33", Exit::Success), ("33.4", Exit::TestsFailed), ("101", Exit::Usage), ("x", Exit::Usage)]
     {
         assert_eq!(run(&["--coverage-min", least]).exit, exit, "{least}");
     }
     // a report for machines stays one document
     let ran = run(&["--coverage", "--format", "json"]);
     assert!(
-        serde_json::from_str::<serde_json::Value>(&ran.out).is_ok() && ran.err.contains("coverage 30.0 %"),
+        serde_json::from_str::<serde_json::Value>(&ran.out).is_ok() && ran.err.contains("coverage 33.3 %"),
         "{}",
         ran.err
     );
