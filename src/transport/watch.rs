@@ -24,8 +24,9 @@ use palisade_engine::model::{RequestError, Revision, hint};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// How often a reader that waits gets a comment, so that what is in between does not take it for dead.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often a reader that waits gets a comment, so that what is in between does not take it for dead,
+/// and one that has left is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the sidecar stops.
 const LOOK: Duration = Duration::from_millis(250);

@@ -15,7 +15,8 @@ type Event = (String, String, Value);
 impl Reader {
     fn new(server: &Server, query: &str, headers: &str) -> Self {
         let mut stream = connect(server.admin);
-        write!(stream, "GET /v1/watch{query} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").unwrap();
+        write!(stream, "GET /v1/watch{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
+            .unwrap();
         let mut reader = Self(BufReader::new(stream));
         assert_eq!(reader.line(), Some("HTTP/1.1 200 OK".to_owned()));
         while reader.line().is_some_and(|line| !line.is_empty()) {}
