@@ -466,6 +466,7 @@ fn limits(settings: &LimitSettings) -> Limits {
         max_policies_bytes: settings.max_policies_bytes,
         max_policies: settings.max_policies,
         max_validation_steps: settings.max_validation_steps,
+        max_changes: settings.max_changes,
         max_entity_bytes: settings.max_entity_bytes,
     }
 }

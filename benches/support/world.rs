@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use palisade_engine::model::{AccessRequest, Bundle, Document, EntityChange, Uid, Value};
+use palisade_engine::model::{AccessRequest, Bundle, Document, Edit, Uid, Value};
 
 /// Customers of a tenant, and as many locations.
 const CUSTOMERS: u64 = 20;
@@ -140,8 +140,8 @@ impl World {
 }
 
 /// A change that stores what `json` describes.
-pub(crate) fn upsert(json: &str) -> EntityChange {
-    EntityChange::Upsert(Value::parse(json.as_bytes()).unwrap().into_owned())
+pub(crate) fn upsert(json: &str) -> Edit {
+    Edit::Upsert(Value::parse(json.as_bytes()).unwrap().into_owned())
 }
 
 fn uid(ty: &str, id: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cedar_policy::{Entities, Entity};
 use palisade_engine::Snapshot;
-use palisade_engine::model::{Bundle, EntityChange};
+use palisade_engine::model::{Bundle, Edit};
 use serde_json::json;
 
 use crate::measure::{Plan, Side, interleave, process_cpu, report, resident, stage, thread_cpu};
@@ -77,14 +77,14 @@ pub(crate) fn load(plan: Plan, size: usize, world: World) {
 }
 
 /// Makes some change of one kind.
-type Draw = fn(World, &mut Rng) -> EntityChange;
+type Draw = fn(World, &mut Rng) -> Edit;
 
 /// Single changes, each published as a new snapshot, one after the other.
 pub(crate) fn changes(size: usize, world: World, count: usize, engines: &mut Engines, stock_count: usize) {
     let mut rng = Rng::new(5);
     let kinds: [(&str, Draw); 3] = [
         ("upsert", |world, rng| upsert(&world.moved_device(rng))),
-        ("delete", |world, rng| EntityChange::Delete(world.device(rng))),
+        ("delete", |world, rng| Edit::Delete(world.device(rng))),
         ("move", |world, rng| upsert(&world.moved_crowd(rng))),
     ];
     for (kind, change) in kinds {
@@ -103,7 +103,7 @@ pub(crate) fn changes(size: usize, world: World, count: usize, engines: &mut Eng
     }
 }
 
-fn compiled_changes(start: &Snapshot, count: usize, mut draw: impl FnMut() -> EntityChange) -> (Vec<f64>, Vec<f64>) {
+fn compiled_changes(start: &Snapshot, count: usize, mut draw: impl FnMut() -> Edit) -> (Vec<f64>, Vec<f64>) {
     // the first state is shared with the caller, as a state that decisions still hold would be
     let mut current = start.apply(&[], REVISION).unwrap();
     let (mut wall, mut cpu) = (Vec::with_capacity(count), Vec::with_capacity(count));

@@ -311,8 +311,15 @@ impl<S: Source> Loader<S> {
                     }
                 }
                 Err(Rejected::Invalid(problems)) => return problems,
-                // only API changes are bounded, and the process ends
-                Err(Rejected::Stopped | Rejected::Abandoned | Rejected::Busy | Rejected::Unexpected(_)) => {}
+                // only API changes are bounded or transactions, and the process ends
+                Err(
+                    Rejected::Stopped
+                    | Rejected::Abandoned
+                    | Rejected::Busy
+                    | Rejected::Unexpected(_)
+                    | Rejected::Refused(_)
+                    | Rejected::NotLoaded,
+                ) => {}
             }
         }
         Vec::new()

@@ -299,6 +299,8 @@ section! {
         max_policies: NonZeroUsize = non_zero::<200_000>(),
         /// How much work the validation of policies against the schema may take, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
         max_validation_steps: NonZeroUsize = non_zero::<8_000_000>(),
+        /// How many changes one transaction may have, and how many entities it may touch in all.
+        max_changes: NonZeroUsize = non_zero::<1_000_000>(),
         /// How long the text of one entity may be. Bytes, or with a unit.
         max_entity_bytes: ByteSize = ByteSize::mib(1),
     }

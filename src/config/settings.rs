@@ -241,6 +241,8 @@ pub struct LimitSettings {
     pub max_policies: usize,
     /// Steps that validating all policies may take.
     pub max_validation_steps: u64,
+    /// Changes of one transaction.
+    pub max_changes: usize,
     /// Bytes of the text of one entity.
     pub max_entity_bytes: usize,
 }

@@ -26,7 +26,7 @@ pub use status::{Attempt, Status, Waits};
 pub use crate::telemetry::ReloadSource as Origin;
 
 use crate::telemetry::{Metrics, events, fresh_id};
-use palisade_engine::model::{Bundle, Change, Diagnostic, Revision};
+use palisade_engine::model::{Bundle, Change, Diagnostic, Refused, Revision, Tally, Transaction};
 use palisade_engine::{EngineSettings, Observers, Snapshot};
 use palisade_routes::RouteTable;
 use queue::Room;
@@ -89,6 +89,8 @@ pub struct Applied {
     pub warnings: Vec<Diagnostic>,
     /// How long reading, building and publishing took.
     pub took: Duration,
+    /// What a transaction did.
+    pub tally: Tally,
 }
 
 /// Why a change did not take effect. What served before still serves.
@@ -96,6 +98,10 @@ pub struct Applied {
 pub enum Rejected {
     /// It cannot be built.
     Invalid(Vec<Diagnostic>),
+    /// A transaction that cannot be made.
+    Refused(Refused),
+    /// There is nothing yet that a transaction could change.
+    NotLoaded,
     /// Another revision serves than its sender expects.
     Unexpected(Option<Revision>),
     /// It is of files that were read before a change that was acknowledged since.
@@ -209,7 +215,33 @@ impl State {
     /// If it was rejected; then nothing has changed.
     pub async fn apply_if(&self, expected: Vec<Expected>, change: Change, origin: Origin) -> Result<Applied, Rejected> {
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
-        let command = Submitted { change, expected, origin, read_at: None, warnings: Vec::new(), held: Some(held) };
+        let command = Submitted {
+            change,
+            expected,
+            origin,
+            read_at: None,
+            warnings: Vec::new(),
+            held: Some(held),
+            dry_run: false,
+        };
+        self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
+    }
+
+    /// Makes a transaction if all of `expected` holds when its turn has come, and waits until decisions use it; with
+    /// `dry_run` it is only tried.
+    ///
+    /// # Errors
+    /// If it was rejected; then nothing has changed.
+    pub async fn transact(
+        &self,
+        expected: Vec<Expected>,
+        transaction: Transaction,
+        dry_run: bool,
+    ) -> Result<Applied, Rejected> {
+        let change = Change::Transaction(transaction);
+        let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
+        let (origin, warnings) = (Origin::Changes, Vec::new());
+        let command = Submitted { change, expected, origin, read_at: None, warnings, held: Some(held), dry_run };
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
@@ -242,7 +274,8 @@ impl State {
     ) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
         let (expected, origin, read_at) = (Vec::new(), Origin::Files, Some(acknowledged));
-        let answer = self.submit(Submitted { change, expected, origin, read_at, warnings, held: None })?;
+        let answer =
+            self.submit(Submitted { change, expected, origin, read_at, warnings, held: None, dry_run: false })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 

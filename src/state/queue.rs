@@ -45,8 +45,7 @@ impl Drop for Held {
 pub(super) fn weight(change: &Change) -> usize {
     match change {
         Change::Replace(bundle) => of_bundle(bundle),
-        // they are small, and each is as good as applied
-        Change::Entities(changes) => changes.len() * 256,
+        Change::Transaction(transaction) => transaction.weight(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::state::Origin;
+use palisade_engine::Overlay;
 use palisade_engine::model::{Diagnostic, Revision};
 
 /// The last change that was tried, whether or not it took effect.
@@ -64,6 +65,10 @@ pub struct Status {
     pub degraded: Option<String>,
     /// What the load waits for that is under way, if it does.
     pub waits: Option<Waits>,
+    /// What changes of the API brought since.
+    pub overlay: Overlay,
+    /// How much of what files changed is hidden by them.
+    pub shadowed: usize,
 }
 
 /// The status, shared between the writer and its readers.
@@ -103,6 +108,21 @@ impl StatusBoard {
         status.entities = entities;
         status.warnings = warnings;
         status.last_attempt = Some(Attempt::now(origin, Vec::new()));
+    }
+
+    /// Notes a transaction; who brought what it changed stays as it is.
+    pub(super) fn changed(&self, revision: Revision, policies: usize, entities: usize) {
+        let mut status = self.lock();
+        status.revision = Some(revision);
+        status.published_at = Some(SystemTime::now());
+        status.policies = policies;
+        status.entities = entities;
+    }
+
+    /// Notes what changes of the API brought, and how much of the files they hide.
+    pub(super) fn layers(&self, overlay: Overlay, shadowed: usize) {
+        let mut status = self.lock();
+        (status.overlay, status.shadowed) = (overlay, shadowed);
     }
 
     pub(super) fn failed(&self, origin: Origin, problems: Vec<Diagnostic>) {

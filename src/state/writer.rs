@@ -1,5 +1,6 @@
 //! The one thread that builds and publishes snapshots.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -13,8 +14,10 @@ use crate::state::queue::Held;
 use crate::state::rules::{Had, LoadRules, forbids_removed};
 use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
-use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision};
-use palisade_engine::{EngineSettings, Observers, Snapshot, on_big_stack};
+use palisade_engine::model::{
+    Bundle, Change, Diagnostic, Digest, Edit, PolicyId, Refused, Revision, Tally, Transaction,
+};
+use palisade_engine::{Changed, EngineSettings, Observers, Snapshot, on_big_stack};
 use palisade_routes::RouteTable;
 
 /// A change on its way to the writer.
@@ -38,6 +41,8 @@ pub(super) struct Submitted {
     pub(super) warnings: Vec<Diagnostic>,
     /// Its bytes, if they count.
     pub(super) held: Option<Held>,
+    /// Whether nothing is to be published.
+    pub(super) dry_run: bool,
 }
 
 pub(super) struct Writer {
@@ -50,10 +55,12 @@ pub(super) struct Writer {
     files_had: Had,
     /// Publications so far.
     counter: u64,
-    /// The bundle that serves; none once a single entity has been changed since.
+    /// The bundle that serves; none once something was changed since.
     serves: Option<Digest>,
     /// Another bundle that was found to be the same, such as one that was read from here and put back.
     serves_too: Option<Digest>,
+    /// What files changed and changes of the API hide, by name.
+    shadowed: BTreeSet<String>,
 }
 
 impl Writer {
@@ -74,6 +81,7 @@ impl Writer {
             counter: 0,
             serves: None,
             serves_too: None,
+            shadowed: BTreeSet::new(),
         }
     }
 
@@ -82,7 +90,7 @@ impl Writer {
             let shared = self.shared.clone();
             while let Ok(command) = queue.recv() {
                 let Command { submitted, reply, at } = command;
-                let Submitted { change, expected, origin, read_at, warnings, held } = submitted;
+                let Submitted { change, expected, origin, read_at, warnings, held, dry_run } = submitted;
                 let whole = matches!(change, Change::Replace(_));
                 let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
                 let outcome = match read_at {
@@ -96,12 +104,17 @@ impl Writer {
                         Err(Rejected::Superseded)
                     }
                     _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
-                    _ => self.apply(change, (origin, at), warnings, &unwanted),
+                    _ => match change {
+                        Change::Replace(bundle) => self.replace(bundle, (origin, at), warnings, &unwanted),
+                        Change::Transaction(transaction) => self.transact(&transaction, dry_run, at, &unwanted),
+                    },
                 };
                 drop(held);
                 match &outcome {
                     Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
                     Ok(applied) if origin == Origin::Files => self.files_had.entities = applied.entities,
+                    // files that are loaded later go below it
+                    Ok(_) if origin == Origin::Changes => {}
                     // before the answer: a client that has it may rely on it
                     Ok(_) => self.acknowledge(),
                     Err(_) => {}
@@ -136,9 +149,13 @@ impl Writer {
         expected.iter().all(|expected| expected.allows(serving))
     }
 
-    fn apply(
+    fn next_revision(&self) -> Revision {
+        Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 }
+    }
+
+    fn replace(
         &mut self,
-        change: Change,
+        bundle: Bundle,
         (origin, submitted): (Origin, Instant),
         warnings: Vec<Diagnostic>,
         unwanted: &(dyn Fn() -> bool + Sync),
@@ -146,65 +163,128 @@ impl Writer {
         let metrics = self.metrics.clone();
         let _under_way = metrics.works.begin(Work::Build);
         let current = self.shared.published.load_full();
-        let revision = Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 };
-        let (mut replacement, mut documents) = (None, None);
-        let built = match change {
-            Change::Replace(bundle) => {
-                let digest = Digest::of(&bundle);
-                let known = [self.serves, self.serves_too].contains(&Some(digest));
-                if let Some(current) = current.as_ref().filter(|_| known) {
-                    return Ok(self.unchanged(&current.snapshot, origin, submitted));
-                }
-                replacement = Some(digest);
-                let missing = self.files_had.missing_from(&bundle);
-                documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
-                let built = self.build(bundle, revision, unwanted);
-                match built.and_then(|built| self.not_empty(built, origin, &missing)) {
-                    Ok(mut built) => {
-                        if let Some(current) = &current {
-                            // what came from files is put back in other pieces. What files hold is published as theirs
-                            let same = || isolated(|| Ok(built.snapshot.is_same_as(&current.snapshot))) == Ok(true);
-                            if origin == Origin::Bundle && same() {
-                                self.serves_too = Some(digest);
-                                return Ok(self.unchanged(&current.snapshot, origin, submitted));
-                            }
-                            built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
-                        }
-                        built.warnings.splice(0..0, warnings);
-                        Ok(built)
-                    }
-                    // among them may be the file whose name is misspelt
-                    Err(problems) => Err(problems.into_iter().chain(warnings).collect()),
-                }
-            }
-            Change::Entities(changes) => match current {
-                Some(current) => isolated(|| current.snapshot.apply(&changes, revision)).map(|snapshot| Built {
-                    snapshot,
-                    routes: current.routes.clone(),
-                    warnings: Vec::new(),
-                    forbids_removed: Vec::new(),
-                }),
-                None => Err(vec![Diagnostic::error("entities", "no bundle is loaded yet that could be changed")]),
-            },
-        };
-        match built {
-            Ok(built) => {
-                (self.serves, self.serves_too) = (replacement, None);
-                if let Some(documents) = documents {
-                    self.files_had.documents = documents;
-                }
-                Ok(self.publish(built, origin, submitted))
-            }
-            // what was found so far is of no interest either
-            Err(_) if unwanted() => Err(Rejected::Abandoned),
-            Err(problems) => {
-                let serving = self.serving();
-                events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }
-                    .emit(&self.metrics);
-                self.shared.board.failed(origin, problems.clone());
-                Err(Rejected::Invalid(problems))
-            }
+        let digest = Digest::of(&bundle);
+        let known = [self.serves, self.serves_too].contains(&Some(digest));
+        if let Some(current) = current.as_ref().filter(|_| known) {
+            return Ok(self.unchanged(&current.snapshot, origin, submitted));
         }
+        let missing = self.files_had.missing_from(&bundle);
+        let documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
+        let built = self.build(bundle, self.next_revision(), unwanted);
+        let built = built.and_then(|built| self.not_empty(built, origin, &missing));
+        let changed = current.as_ref().is_some_and(|current| !current.snapshot.overlay().is_empty());
+        let built = match &current {
+            // what changes brought stays, above what files have; a bundle of the API is all there is
+            Some(current) if changed && origin == Origin::Files => {
+                built.and_then(|built| rebase(built, &current.snapshot, unwanted))
+            }
+            _ => built,
+        };
+        let mut built = match built {
+            Ok(built) => built,
+            // what was found so far is of no interest either
+            Err(_) if unwanted() => return Err(Rejected::Abandoned),
+            // among the warnings may be the file whose name is misspelt
+            Err(problems) => return Err(self.refused(problems.into_iter().chain(warnings).collect(), origin)),
+        };
+        if let Some(current) = &current {
+            // what came from files is put back in other pieces. What files hold is published as theirs
+            let same = || isolated(|| Ok(built.snapshot.is_same_as(&current.snapshot))) == Ok(true);
+            if origin == Origin::Bundle && !changed && same() {
+                self.serves_too = Some(digest);
+                return Ok(self.unchanged(&current.snapshot, origin, submitted));
+            }
+            built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
+        }
+        built.warnings.splice(0..0, warnings);
+        let is_base = built.snapshot.overlay().is_empty();
+        (self.serves, self.serves_too) = (is_base.then_some(digest), None);
+        if let Some(documents) = documents {
+            self.files_had.documents = documents;
+        }
+        if is_base {
+            self.shadowed.clear();
+        }
+        if !built.shadowed.is_empty() {
+            events::FilesHidden { names: &built.shadowed }.emit(&self.metrics);
+            self.shadowed.extend(std::mem::take(&mut built.shadowed));
+        }
+        self.shared.board.layers(built.snapshot.overlay(), self.shadowed.len());
+        Ok(self.publish(built, origin, submitted))
+    }
+
+    /// Notes that a bundle is refused.
+    fn refused(&self, problems: Vec<Diagnostic>, origin: Origin) -> Rejected {
+        let serving = self.serving();
+        events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }.emit(&self.metrics);
+        self.shared.board.failed(origin, problems.clone());
+        Rejected::Invalid(problems)
+    }
+
+    /// Makes a transaction, or only tries it.
+    fn transact(
+        &mut self,
+        transaction: &Transaction,
+        dry_run: bool,
+        submitted: Instant,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Applied, Rejected> {
+        let Some(current) = self.shared.published.load_full() else { return Err(Rejected::NotLoaded) };
+        let revision = self.next_revision();
+        let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
+        let make = || current.snapshot.transact(transaction, revision, &unwanted);
+        let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
+        let changed = match made {
+            Ok(Ok(Ok(changed))) => changed,
+            Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
+            Ok(Ok(Err(refused))) => {
+                events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
+                return Err(Rejected::Refused(refused));
+            }
+            Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
+            Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
+        };
+        let Changed { snapshot, changed, tally, warnings, .. } = changed;
+        if let Some(problem) = self.rules.policies(&snapshot).filter(|_| tally.policies > 0) {
+            return Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")])));
+        }
+        let (policies, entities) = (snapshot.policy_count(), snapshot.entity_count());
+        let serves = if changed && !dry_run { revision } else { current.snapshot.revision() };
+        let applied = Applied {
+            revision: serves,
+            published: changed && !dry_run,
+            policies,
+            entities,
+            routes: current.routes.routes().len(),
+            warnings,
+            took: submitted.elapsed(),
+            tally,
+        };
+        if !applied.published {
+            return Ok(applied);
+        }
+        let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
+        for edit in &transaction.edits {
+            self.shadowed.remove(&reverted(edit));
+        }
+        (self.serves, self.serves_too) = (None, None);
+        self.counter = revision.counter;
+        self.shared.board.changed(revision, policies, entities);
+        self.shared.board.layers(snapshot.overlay(), self.shadowed.len());
+        let forbids = has_rules.then(|| snapshot.forbids().len());
+        let published = Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() };
+        drop(current);
+        let replaced = self.shared.published.swap(Some(Arc::new(published)));
+        self.shared.revision.send_replace(Some(revision));
+        events::ChangePublished { revision, policies, entities, forbids, took: applied.took }.emit(&self.metrics);
+        if !removed.is_empty() {
+            events::ForbidsRemoved { source: Origin::Changes, revision, ids: &removed }.emit(&self.metrics);
+        }
+        for warning in &applied.warnings {
+            events::finding(Origin::Changes, warning);
+        }
+        drop(replaced);
+        Ok(applied)
     }
 
     /// The answer to a change that changes nothing.
@@ -219,6 +299,7 @@ impl Writer {
             routes: self.routes(),
             warnings: Vec::new(),
             took: submitted.elapsed(),
+            tally: Tally::default(),
         }
     }
 
@@ -235,14 +316,8 @@ impl Writer {
     ) -> Result<Built, Vec<Diagnostic>> {
         let bundle = Arc::new(bundle);
         isolated(|| {
-            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted)).unwrap_or_else(
-                |error| {
-                    let help = "it is tried again; raise the limits of threads (`ulimit -u`, `pids.max`) and of address \
-                                space (`ulimit -v`, `LimitAS=`), or lower the memory that is in use";
-                    let problem = Diagnostic::error("bundle", format!("no thread to build it on: {error}"));
-                    Err(vec![problem.help(help).passing()])
-                },
-            )
+            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted))
+                .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
         })
     }
 
@@ -256,7 +331,7 @@ impl Writer {
     }
 
     fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
-        let Built { snapshot, routes, warnings, forbids_removed } = built;
+        let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
         let forbids = snapshot.forbids().len();
         let applied = Applied {
             revision: snapshot.revision(),
@@ -266,6 +341,7 @@ impl Writer {
             routes: routes.routes().len(),
             warnings: warnings.clone(),
             took: submitted.elapsed(),
+            tally: Tally::default(),
         };
         self.counter = applied.revision.counter;
         self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
@@ -302,7 +378,38 @@ struct Built {
     warnings: Vec<Diagnostic>,
     /// The forbids that decide now and will not.
     forbids_removed: Vec<PolicyId>,
+    /// What changed and is hidden by changes of the API.
+    shadowed: Vec<String>,
 }
+
+/// The changes of what serves above a new base.
+fn rebase(built: Built, served: &Snapshot, unwanted: &(dyn Fn() -> bool + Sync)) -> Result<Built, Vec<Diagnostic>> {
+    let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
+    let rebased = isolated(|| {
+        on_big_stack(|| snapshot.rebased(served, &unwanted)).unwrap_or_else(|error| Err(vec![no_thread(&error)]))
+    });
+    let (snapshot, shadowed) = rebased?;
+    Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed })
+}
+
+fn no_thread(error: &std::io::Error) -> Diagnostic {
+    let help = "it is tried again; raise the limits of threads (`ulimit -u`, `pids.max`) and of address space \
+                (`ulimit -v`, `LimitAS=`), or lower the memory that is in use";
+    Diagnostic::error("bundle", format!("no thread to build it on: {error}")).help(help).passing()
+}
+
+/// What a change takes back, by its name among what is hidden.
+fn reverted(edit: &Edit) -> String {
+    match edit {
+        Edit::Revert(uid) => format!("the entity `{uid}`"),
+        Edit::RevertPolicy(id) => format!("the policy `{id}`"),
+        Edit::RevertLink(id) => format!("the link `{id}`"),
+        _ => String::new(),
+    }
+}
+
+/// The message where the engine panics.
+const INSIDE: &str = "making the changes failed inside the engine; please report them";
 
 /// Policies and routes, or what is wrong with either.
 fn build(
@@ -316,7 +423,8 @@ fn build(
     match (Snapshot::build_unless(bundle, settings, revision, observers, unwanted), routes) {
         (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
             warnings.extend(more);
-            Ok(Built { snapshot, routes: Arc::new(routes), warnings, forbids_removed: Vec::new() })
+            let (routes, forbids_removed, shadowed) = (Arc::new(routes), Vec::new(), Vec::new());
+            Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed })
         }
         (snapshot, routes) => Err(palisade_routes::together(snapshot.err().unwrap_or_default(), routes.err())),
     }

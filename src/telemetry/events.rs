@@ -67,6 +67,70 @@ impl ForbidsRemoved<'_> {
     }
 }
 
+/// A transaction is active.
+#[derive(Debug)]
+pub struct ChangePublished {
+    /// The revision that it has.
+    pub revision: Revision,
+    /// How many policies are active now.
+    pub policies: usize,
+    /// How many entities are active now.
+    pub entities: usize,
+    /// How many of the policies forbid, where it changed policies.
+    pub forbids: Option<usize>,
+    /// How long it took to make and publish it.
+    pub took: Duration,
+}
+
+impl ChangePublished {
+    /// Counts it and sets the gauges of what is active; logs it for those who look for it: there may be many.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(ReloadSource::Changes, ReloadResult::Good).inc();
+        metrics.changed(self.revision, self.policies, self.entities);
+        if let Some(forbids) = self.forbids {
+            metrics.forbids.set(i64::try_from(forbids).unwrap_or(i64::MAX));
+        }
+        let (source, Self { revision, policies, entities, took, .. }) = (ReloadSource::Changes, self);
+        debug!(%source, %revision, policies, entities, took_ms = took.as_secs_f64() * 1e3, "changes made");
+    }
+}
+
+/// A transaction cannot be made. Its sender is answered why.
+#[derive(Debug)]
+pub struct ChangeRefused<'a> {
+    /// What is wrong with it.
+    pub problems: &'a [Diagnostic],
+}
+
+impl ChangeRefused<'_> {
+    /// Counts it, and logs the first problem.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reloads(ReloadSource::Changes, ReloadResult::Bad).inc();
+        let (source, errors) = (ReloadSource::Changes, self.problems.len());
+        if let Some(first) = self.problems.first() {
+            info!(%source, errors, "changes refused: {first}");
+        }
+    }
+}
+
+/// Files changed something that a change of the API hides.
+#[derive(Debug)]
+pub struct FilesHidden<'a> {
+    /// What it is.
+    pub names: &'a [String],
+}
+
+impl FilesHidden<'_> {
+    /// Logs it as a warning.
+    pub fn emit(&self, _: &Metrics) {
+        let hidden = self.names.len();
+        let named = self.names.iter().take(NAMED_IDS).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if hidden > NAMED_IDS { format!(" and {} more", hidden - NAMED_IDS) } else { String::new() };
+        let source = ReloadSource::Files;
+        warn!(%source, hidden, "the files changed what changes of the API hide: {named}{more}; `revert` makes the files count");
+    }
+}
+
 /// Files were changed before a change that the API has acknowledged since: they are skipped.
 #[derive(Debug)]
 pub struct LoadSuperseded {

@@ -184,6 +184,8 @@ labels! {
         Files = "files",
         /// `PUT /v1/bundle`.
         Bundle = "bundle",
+        /// Single changes of the API.
+        Changes = "changes",
     }
 }
 

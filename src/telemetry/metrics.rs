@@ -403,6 +403,15 @@ impl Metrics {
         self.confirmed_current();
     }
 
+    /// The same of changes made to what is active: whether its source holds the rest now, they do not say.
+    pub fn changed(&self, revision: Revision, policies: usize, entities: usize) {
+        let mut current = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(revision);
+        self.snapshot_counter.set(signed(revision.counter));
+        self.policies.set(signed(policies as u64));
+        self.entities.set(signed(entities as u64));
+    }
+
     /// Records that the active data is what its source holds now.
     pub fn confirmed_current(&self) {
         self.confirmed_at(Instant::now());

@@ -140,8 +140,15 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
         "source": status.origin.map(|origin| json!({
             "kind": origin.as_str(),
             // what the API brought is held in memory alone: a restart goes back to the files
-            "durable": origin == Origin::Files,
+            "durable": origin == Origin::Files && status.overlay.is_empty(),
         })),
+        "overlay": {
+            "entities": status.overlay.entities,
+            "deleted": status.overlay.deleted,
+            "policies": status.overlay.policies,
+            "links": status.overlay.links,
+            "shadowed": status.shadowed,
+        },
         "published_at": status.published_at.map(time),
         "age_seconds": status.revision.map(|_| services.metrics.data_age().as_secs_f64()),
         "policies": status.policies,

@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for Parts {
 }
 
 /// The members or elements of `raw`, at most as many.
-fn parts<'a>(
+pub(super) fn parts<'a>(
     raw: &'a RawValue,
     pointer: &str,
     what: &'static str,
@@ -99,7 +99,7 @@ fn parts<'a>(
 }
 
 /// Parses one member; places in the text of an error are relative to it.
-fn parse<'a>(raw: &'a RawValue, pointer: &str) -> Result<Value<'a>, Unreadable> {
+pub(super) fn parse<'a>(raw: &'a RawValue, pointer: &str) -> Result<Value<'a>, Unreadable> {
     Value::parse(raw.get().as_bytes()).map_err(|error| within(raw, pointer, &error))
 }
 
@@ -182,7 +182,7 @@ const MAX_FRAGMENTS: usize = 10_000;
 const MAX_READ: usize = 8 << 20;
 
 /// What a JSON text is, by its first character.
-fn kind(raw: &RawValue) -> &'static str {
+pub(super) fn kind(raw: &RawValue) -> &'static str {
     match raw.get().as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",

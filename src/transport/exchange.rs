@@ -42,6 +42,12 @@ pub(super) struct Exchange {
     pub(super) open: Open,
 }
 
+/// The media type of JSON.
+pub(super) const JSON: &str = "application/json";
+
+/// The media type of JSON texts, one a line.
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
 /// How much of a body is read past an error, and for how long, to keep the connection for the next request.
 const DRAIN: BodyLimits = BodyLimits { max_bytes: 64 << 10, timeout: Duration::from_secs(1) };
 
@@ -180,6 +186,25 @@ impl Exchange {
             "wrong_content_type",
             format!("the content type is {given}; send `Content-Type: application/json`"),
         ))
+    }
+
+    /// Which of the `allowed` media types the body is announced as.
+    pub(super) fn expect_media(&self, allowed: &[&'static str]) -> Result<&'static str, Problem> {
+        let mut all = self.headers().get_all(CONTENT_TYPE).iter();
+        let given = match (all.next(), all.next()) {
+            (Some(one), None) => String::from_utf8_lossy(one.as_bytes()).into_owned(),
+            // two: another reader may go by the other one
+            (Some(_), Some(_)) => "there more than once".to_owned(),
+            (None, _) => "missing".to_owned(),
+        };
+        let media_type = given.split(';').next().unwrap_or_default().trim();
+        if let Some(known) = allowed.iter().find(|known| known.eq_ignore_ascii_case(media_type)) {
+            self.expect_plain()?;
+            return Ok(known);
+        }
+        let allowed = allowed.join("` or `");
+        let message = format!("the content type is {given}; send `Content-Type: {allowed}`");
+        Err(Problem::bad_request("wrong_content_type", message))
     }
 
     /// Refuses a compressed body: it would not parse as JSON, and the error would not say why. A gateway's request may

@@ -10,6 +10,7 @@ mod aside;
 mod authzen;
 mod budget;
 mod bundle;
+mod changes;
 mod conn;
 mod exchange;
 mod frames;

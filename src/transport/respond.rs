@@ -18,7 +18,7 @@ use crate::transport::conn::{LARGE_ANSWER, Open};
 use crate::transport::exchange::REVISION;
 use crate::transport::streamed::{Content, STREAM_BYTES};
 use palisade_engine::model::bounds::{MAX_EXPLANATION, cut};
-use palisade_engine::model::{Diagnostic, RequestError, Revision};
+use palisade_engine::model::{Diagnostic, Refused, RequestError, Revision};
 
 /// The longest place within a request that an answer names, in bytes.
 const LONGEST_PLACE: usize = 512;
@@ -116,6 +116,22 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written")
     }
 
+    /// The same problem with findings, of which the first says where it is.
+    fn found(mut self, errors: Vec<Diagnostic>) -> Self {
+        let rest = match errors.as_slice() {
+            [one] => format!(": {}", one.message),
+            several => format!(": {} findings, see `errors`", several.len()),
+        };
+        self.detail = cut(self.detail + &rest, MAX_EXPLANATION);
+        let pointer = errors.first().map(|first| first.origin.clone()).unwrap_or_default();
+        self.about(pointer, errors)
+    }
+
+    /// The same problem at a place of the request, with findings.
+    pub(super) fn about(self, pointer: String, errors: Vec<Diagnostic>) -> Self {
+        Self { errors, pointer: cut(pointer, LONGEST_PLACE), ..self }
+    }
+
     /// The body was not read to its end, so the connection cannot carry another request.
     pub(super) fn closing(self) -> Self {
         if self.closes() {
@@ -203,6 +219,24 @@ impl From<Rejected> for Problem {
                 };
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_bundle", detail) }
             }
+            Rejected::NotLoaded => Self::not_ready(),
+            Rejected::Refused(Refused::Unmet(errors)) => {
+                let detail =
+                    "what is stored is not what `expect` says, so nothing has changed: get it, and decide again";
+                Self::new(StatusCode::PRECONDITION_FAILED, "expectation_failed", detail).found(errors)
+            }
+            Rejected::Refused(Refused::Invalid(errors)) => {
+                let detail = "the changes were refused and nothing has changed";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_change", detail).found(errors)
+            }
+            Rejected::Refused(Refused::Dangling(errors, count)) => {
+                let detail = format!("{count} references lead to what would be deleted, so nothing has changed");
+                Self::new(StatusCode::CONFLICT, "dangling_reference", detail).found(errors)
+            }
+            Rejected::Refused(Refused::InUse(errors)) => {
+                let detail = "links need a template that would be gone, so nothing has changed";
+                Self::new(StatusCode::CONFLICT, "template_in_use", detail).found(errors)
+            }
             Rejected::Unexpected(serving) => {
                 let serving = match serving {
                     Some(revision) => format!("revision {revision} serves"),
@@ -223,7 +257,7 @@ impl From<Rejected> for Problem {
                 "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",
             ),
             // a client that gets this answer has not left, so the process is stopping
-            Rejected::Abandoned | Rejected::Stopped => {
+            Rejected::Abandoned | Rejected::Stopped | Rejected::Refused(Refused::GivenUp) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the sidecar is stopping")
             }
         }

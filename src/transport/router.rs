@@ -11,7 +11,7 @@ use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
-use crate::transport::{Services, admin, authzen, gateway, native, ops, span};
+use crate::transport::{Services, admin, authzen, changes, gateway, native, ops, span};
 use palisade_engine::model::Revision;
 
 /// What a listener is for.
@@ -61,6 +61,7 @@ enum Action {
     GetBundle,
     Status,
     Validate,
+    Changes,
     Live,
     Ready,
     Metrics,
@@ -104,6 +105,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::GET, "/v1/bundle", ADMIN, Guard::AdminToken, Action::GetBundle),
     endpoint(Method::GET, "/v1/status", ADMIN, Guard::AdminToken, Action::Status),
     endpoint(Method::POST, "/v1/validate", ADMIN, Guard::AdminToken, Action::Validate),
+    endpoint(Method::POST, "/v1/changes", ADMIN, Guard::AdminToken, Action::Changes),
     endpoint(Method::GET, "/livez", OPS, Guard::Open, Action::Live),
     endpoint(Method::GET, "/readyz", OPS, Guard::Open, Action::Ready),
     endpoint(Method::GET, "/metrics", OPS, Guard::Open, Action::Metrics),
@@ -206,6 +208,7 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
         Action::GetBundle => admin::get_bundle(services, exchange).await,
         Action::Status => Ok(admin::status(services)),
         Action::Validate => admin::validate(services, exchange).await,
+        Action::Changes => changes::changes(services, exchange).await,
         Action::Live => Ok(ops::live()),
         Action::Ready => {
             // the reasons of problems quote policies and entities

@@ -82,7 +82,7 @@ pub(crate) fn curl(command: &str) -> Option<Curl> {
 #[test]
 fn commands_answer_as_shown() {
     let mut asked = 0;
-    for name in ["README.md", "docs/api.md", "docs/authzen.md"] {
+    for name in ["README.md", "docs/api.md", "docs/authzen.md", "docs/changes.md"] {
         let text = std::fs::read_to_string(Server::project(name)).unwrap();
         let blocks = blocks(&text);
         for pair in blocks.windows(2) {

@@ -17,6 +17,7 @@ mod batches;
 mod browser;
 mod bundle;
 mod cache;
+mod changes;
 mod corpus;
 mod decision_log;
 mod deploy;

@@ -7,8 +7,7 @@ use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use palisade_engine::model::{
-    AccessRequest, Bundle, Diagnostic, Document, EntityChange, PolicyNaming, PolicyText, Revision, SchemaText, Uid,
-    Value,
+    AccessRequest, Bundle, Diagnostic, Document, Edit, PolicyNaming, PolicyText, Revision, SchemaText, Uid, Value,
 };
 use palisade_engine::{EngineSettings, Snapshot, on_big_stack};
 
@@ -72,7 +71,7 @@ impl Doors {
 
     /// Replaces one entity. Who asks meanwhile gets the old state or the new one, never a part of each.
     fn store(&self, entity: &str) -> Result<(), Box<dyn Error>> {
-        let change = EntityChange::Upsert(Value::parse(entity.as_bytes())?.into_owned());
+        let change = Edit::Upsert(Value::parse(entity.as_bytes())?.into_owned());
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         let next = now.apply(&[change], now.revision().next()).map_err(|problems| all(&problems))?;
         *now = Arc::new(next);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::broken::broken;
 use crate::cedar::utf8;
 use crate::ext;
-use crate::model::Value;
+use crate::model::{Uid, Value};
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{Records, Store};
 use crate::value::Val;
 
 type Json = Value<'static>;
@@ -21,8 +21,9 @@ impl Snapshot {
     }
 }
 
-fn entity(store: &Store, id: u32) -> Option<Json> {
-    let stored = store.entity(id).filter(|entity| !entity.is_schema_action())?;
+/// The stored entity of an id in Cedar's JSON form, unless it is an action of the schema.
+pub(crate) fn entity(store: &impl Records, id: u32) -> Option<Json> {
+    let stored = store.record_of(id).filter(|entity| entity.is_present() && !entity.is_schema_action())?;
     let parents = stored.parents().map(|parent| uid(store, parent)).collect();
     let attributes = Val::Record(stored.attributes());
     let mut members = vec![
@@ -54,11 +55,16 @@ fn object<const N: usize>(members: [(&'static str, Json); N]) -> Json {
     Value::Object(members.into_iter().map(|(key, value)| (Cow::Borrowed(key), value)).collect())
 }
 
-fn uid(store: &Store, id: u32) -> Json {
-    let type_name = store.symbols().type_name(store.type_of(id)).to_string();
-    let Some(record) = store.record(id) else { broken("an id that was never given out") };
-    let id = text(record.id());
-    object([("type", string(type_name)), ("id", string(id))])
+fn uid(store: &impl Records, id: u32) -> Json {
+    let Uid { type_name, id } = uid_of(store, id);
+    object([("type", Value::String(type_name)), ("id", Value::String(id))])
+}
+
+/// The uid of an id.
+pub(crate) fn uid_of(store: &impl Records, id: u32) -> Uid<'static> {
+    let type_name = store.names().type_name(store.type_of_id(id)).to_string();
+    let Some(record) = store.record_of(id) else { broken("an id that was never given out") };
+    Uid { type_name: type_name.into(), id: text(record.id()).into() }
 }
 
 fn call(function: &'static str, argument: String) -> Json {
@@ -86,12 +92,12 @@ pub(crate) fn canonical(store: &Store, found: Val<'_>) -> serde_json::Value {
     }
 }
 
-fn attribute(store: &Store, name: u32) -> &str {
-    store.symbols().attribute_name(name).unwrap_or_else(|| broken("an attribute name that was never given out"))
+fn attribute(store: &impl Records, name: u32) -> &str {
+    store.names().attribute_name(name).unwrap_or_else(|| broken("an attribute name that was never given out"))
 }
 
 /// Recurses with the nesting of the value, which JSON bounds.
-fn value(store: &Store, value: Val<'_>) -> Json {
+fn value(store: &impl Records, value: Val<'_>) -> Json {
     match value {
         Val::Bool(b) => Value::Bool(b),
         Val::Long(n) => Value::Long(n),
@@ -117,4 +123,18 @@ fn value(store: &Store, value: Val<'_>) -> Json {
                 .collect(),
         ),
     }
+}
+
+/// The stored entity of an id, with sets and parents sorted, so that equal entities have equal texts.
+pub(crate) fn canonical_entity(store: &Store, id: u32) -> Option<String> {
+    let stored = store.entity(id)?;
+    let mut parents: Vec<String> = stored.parents().map(|parent| uid_of(store, parent).to_string()).collect();
+    parents.sort_unstable();
+    let tags: BTreeMap<String, String> = (0..stored.tag_count())
+        .map(|i| {
+            let (key, tag) = stored.tag_at(i);
+            (text(key), canonical(store, tag).to_string())
+        })
+        .collect();
+    Some(format!("{parents:?} {} {tags:?}", canonical(store, Val::Record(stored.attributes()))))
 }

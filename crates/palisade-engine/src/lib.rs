@@ -6,7 +6,7 @@
 //! use std::sync::Arc;
 //!
 //! use palisade_engine::model::{
-//!     AccessRequest, Bundle, Document, EntityChange, PolicyNaming, PolicyText, Revision, SchemaText, Uid, Value,
+//!     AccessRequest, Bundle, Document, Edit, PolicyNaming, PolicyText, Revision, SchemaText, Uid, Value,
 //! };
 //! use palisade_engine::{EngineSettings, Snapshot, on_big_stack};
 //!
@@ -47,7 +47,7 @@
 //!
 //! // ann becomes a reader; what held the old snapshot goes on with it
 //! let ann = r#"{"uid": {"type": "User", "id": "ann"}, "attrs": {}, "parents": [{"type": "Group", "id": "readers"}]}"#;
-//! let change = EntityChange::Upsert(Value::parse(ann.as_bytes())?.into_owned());
+//! let change = Edit::Upsert(Value::parse(ann.as_bytes())?.into_owned());
 //! let changed = snapshot.apply(&[change], first.next()).map_err(|problems| format!("{problems:#?}"))?;
 //!
 //! let decision = changed.decide(&request, 0)?;
@@ -102,6 +102,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use change::{Changed, Overlay};
 pub use conform::Dropped;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use policies::AboutPolicy;

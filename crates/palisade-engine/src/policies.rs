@@ -5,6 +5,7 @@
 //! of it again for the reference.
 
 mod about;
+mod edit;
 mod json;
 mod link;
 mod trees;
@@ -27,6 +28,7 @@ use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText}
 use crate::settings::Limits;
 use crate::validating::Validating;
 pub use about::AboutPolicy;
+pub(crate) use edit::SetEdits;
 use trees::Keeping;
 pub(crate) use trees::Trees;
 
@@ -44,6 +46,8 @@ pub(crate) struct Policies {
     pub reads_now: bool,
     /// Cedar's trees of all policies, where they are kept.
     pub trees: Trees,
+    /// `@id` of templates in texts that are numbered, each with all templates that have it.
+    aliases: HashMap<String, Vec<PolicyId>>,
     /// Policies that can decide.
     count: usize,
 }
@@ -61,6 +65,8 @@ pub(crate) struct Site {
     pub tokens: u32,
     /// Whether it forbids.
     pub forbids: bool,
+    /// Whether it may read `context.now`.
+    pub reads_now: bool,
     /// What it is.
     pub kind: Kind,
     /// The line of its file, where the text is not as it is written there.
@@ -136,7 +142,6 @@ impl Policies {
             templates: HashMap::new(),
             links: Vec::new(),
             problems: Vec::new(),
-            reads_now: false,
             ordinal: 0,
             statics: 0,
             templates_are_whole: true,
@@ -160,17 +165,7 @@ impl Policies {
         if (builder.work.stop)() {
             return Err(vec![abandoned()]);
         }
-        if !builder.problems.is_empty() {
-            return Err(Diagnostic::about("policy", builder.problems));
-        }
-        let count = builder.statics + builder.links.len();
-        Ok(Self {
-            sites: builder.sites,
-            links: builder.links,
-            reads_now: builder.reads_now,
-            trees: builder.keeping.finish(),
-            count,
-        })
+        builder.finish()
     }
 
     /// Whether the policy forbids.
@@ -207,6 +202,23 @@ impl Policies {
     pub(crate) fn forbidding(&self) -> BTreeSet<PolicyId> {
         let deciding = self.sites.iter().filter(|(_, site)| site.forbids && site.kind != Kind::Template);
         deciding.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Each policy and template as a text of its own, sorted by id.
+    #[must_use]
+    pub(crate) fn texts(&self) -> Vec<PolicyText> {
+        let mut texts: Vec<PolicyText> = self
+            .sites
+            .iter()
+            .filter(|(_, site)| !matches!(site.kind, Kind::Link(_)))
+            .map(|(id, site)| PolicyText {
+                origin: site.origin.to_string(),
+                text: site.text().to_owned(),
+                naming: PolicyNaming::Exactly(id.to_string()),
+            })
+            .collect();
+        texts.sort_unstable_by(|a, b| a.naming.exactly().cmp(&b.naming.exactly()));
+        texts
     }
 
     /// How many policies can decide: static ones and links, templates not.
@@ -265,7 +277,6 @@ struct Builder<'b, 'w> {
     templates: HashMap<PolicyId, link::Linkable>,
     links: Vec<Link>,
     problems: Vec<Diagnostic>,
-    reads_now: bool,
     /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
     ordinal: usize,
     statics: usize,
@@ -277,6 +288,26 @@ struct Builder<'b, 'w> {
 }
 
 impl Builder<'_, '_> {
+    /// The set.
+    ///
+    /// # Errors
+    /// Every problem found.
+    fn finish(self) -> Result<Policies, Vec<Diagnostic>> {
+        if !self.problems.is_empty() {
+            return Err(Diagnostic::about("policy", self.problems));
+        }
+        let count = self.statics + self.links.len();
+        let mut deciding = self.sites.values().filter(|site| site.kind != Kind::Template);
+        Ok(Policies {
+            reads_now: deciding.any(|site| site.reads_now),
+            sites: self.sites,
+            links: self.links,
+            trees: self.keeping.finish(),
+            aliases: self.aliases,
+            count,
+        })
+    }
+
     /// Whether there is no use in going on.
     fn is_over(&self) -> bool {
         self.problems.len() >= MAX_PROBLEMS || (self.work.stop)()
@@ -360,10 +391,15 @@ impl Builder<'_, '_> {
         let Some(id) = self.name(naming, n, &template, (origin, source, span.start)) else { return };
         let kind = if is_static { Kind::Static } else { Kind::Template };
         let forbids = template.effect() == Effect::Forbid;
-        let size = u32::try_from(tokens).unwrap_or(u32::MAX);
-        let (from, whole) = (origin.clone(), source.clone());
-        let site =
-            Site { origin: from, source: whole, span: span.clone(), tokens: size, forbids, kind, line: naming.line() };
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        let reads_now = reads_now(&template.condition());
+        let (origin, source, line) = (origin.clone(), source.clone(), naming.line());
+        self.enter(id, Site { origin, source, span, tokens, forbids, reads_now, kind, line }, &template);
+    }
+
+    /// Adds a policy or template under its id.
+    fn enter(&mut self, id: PolicyId, site: Site, template: &Template) {
+        let (origin, start) = (site.origin.clone(), site.span.start);
         let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
         // what is wrong elsewhere hides nothing that is wrong here
         if let Some(validating) = &mut self.work.validating {
@@ -373,30 +409,28 @@ impl Builder<'_, '_> {
             let place = first.point(Diagnostic::error(&*first.origin, ""), first.span.start);
             let line = place.line.unwrap_or(1);
             let message = format!("a second policy has the id `{id}`; the first is at {}:{line}", place.origin);
-            let second = site.point(Diagnostic::error(&**origin, message), span.start);
+            let second = site.point(Diagnostic::error(&*origin, message), start);
             self.problems.push(second.policy(&*id).help("ids must be unique over all files"));
             return;
         }
         if self.sites.len() >= self.limits.max_policies {
             let message = format!("more than {} policies and templates", self.limits.max_policies);
-            let found = site.point(Diagnostic::error(&**origin, message), span.start);
+            let found = site.point(Diagnostic::error(&*origin, message), start);
             return self.problems.push(found.help(RAISE_COUNT));
         }
         if let Some(naming) = &mut self.work.naming {
             naming.policy(&template, &site, &id);
         }
-        let reads_now = reads_now(&template.condition());
-        self.keeping.add(&template, tokens);
+        self.keeping.add(&template, site.tokens as usize);
         if self.problems.is_empty()
             && let Some(compiling) = &mut self.work.compiling
         {
             compiling.policy(&template, &id);
         }
-        if is_static {
+        if site.kind == Kind::Static {
             self.statics += 1;
-            self.reads_now |= reads_now;
         } else {
-            self.templates.insert(id.clone(), link::Linkable::new(&template, reads_now));
+            self.templates.insert(id.clone(), link::Linkable::new(&template, site.reads_now));
         }
         self.sites.insert(id, site);
     }

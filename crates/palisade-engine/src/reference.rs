@@ -147,7 +147,7 @@ pub(crate) fn request<'c>(
     let principal = uid(snapshot, &request.principal, "/principal")?;
     let action = uid(snapshot, &request.action, "/action")?;
     let resource = uid(snapshot, &request.resource, "/resource")?;
-    let schema = snapshot.core.schema.as_ref();
+    let schema = snapshot.core.schema.as_deref();
     if let Some(schema) = schema
         && schema.context(&request.action).is_none()
     {
@@ -190,7 +190,7 @@ pub(crate) fn request<'c>(
 }
 
 fn uid(snapshot: &Snapshot, uid: &Uid<'_>, pointer: &str) -> Result<EntityUid, RequestError> {
-    match snapshot.core.schema.as_ref().and_then(|schema| schema.entity_type(&uid.type_name)) {
+    match snapshot.core.schema.as_deref().and_then(|schema| schema.entity_type(&uid.type_name)) {
         Some(declared) => Ok(EntityUid::from_type_name_and_id(declared.name.clone(), EntityId::new(&*uid.id))),
         None => policies::entity_uid(uid).map_err(|message| RequestError::new("invalid_uid", pointer, message)),
     }
@@ -270,7 +270,7 @@ fn entities<'s>(
     request: &AccessRequest<'_>,
     stored: &'s Entities,
 ) -> Result<Cow<'s, Entities>, RequestError> {
-    let schema = snapshot.core.schema.as_ref();
+    let schema = snapshot.core.schema.as_deref();
     let limits = &snapshot.core.settings.limits;
     let read = |value: &Value<'_>, member: &str| {
         documents::from_request(value, schema, limits).map_err(|message| {
@@ -366,7 +366,7 @@ fn unknown_entity(
     context: &Value<'_>,
     entities: &Entities,
 ) -> Option<DeniedBy> {
-    let schema = snapshot.core.schema.as_ref();
+    let schema = snapshot.core.schema.as_deref();
     let mut named = vec![request.principal.clone(), request.resource.clone()];
     let declared = schema.and_then(|schema| schema.context(&request.action));
     for (key, value) in context.as_object().unwrap_or_default() {

@@ -93,6 +93,8 @@ pub struct Limits {
     pub max_policies: usize,
     /// What validating all policies may cost, in steps of about 0.25 µs.
     pub max_validation_steps: u64,
+    /// Changes of one transaction, and entities that it touches.
+    pub max_changes: usize,
     /// Bytes of the text of one entity: where only Cedar can read it, that takes up to 150 times as much.
     pub max_entity_bytes: usize,
 }
@@ -108,6 +110,7 @@ impl Default for Limits {
             max_policies_bytes: 32 << 20,
             max_policies: 200_000,
             max_validation_steps: 8_000_000,
+            max_changes: 1_000_000,
             max_entity_bytes: 1 << 20,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cedar_policy::Entities;
 
 use crate::broken::broken;
-use crate::change;
+use crate::change::{Ruled, Words};
 use crate::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
 use crate::conform::{self, Dropped, Name};
 use crate::entities;
@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::lint::{self, Named};
 use crate::load::{self, Checks, Places};
 use crate::model::{
-    AccessRequest, Bundle, Decision, Diagnostic, Document, EntityChange, PolicyId, RequestError, Revision, Uid, Value,
+    AccessRequest, Bundle, Decision, Diagnostic, Document, PolicyId, RequestError, Revision, Uid, Value,
 };
 use crate::policies::{self, AboutPolicy, Kind, Policies, Work};
 use crate::reference;
@@ -36,16 +36,29 @@ pub struct Snapshot {
     entities: Option<Entities>,
     /// The texts without the entities, which the store holds.
     texts: Arc<Bundle>,
+    /// What was loaded, once changes were made to it.
+    pub(super) base: Option<Arc<Base>>,
+    /// The policies and links that changes had the last word about.
+    pub(super) words: Arc<Words>,
+}
+
+/// What was loaded.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub core: Arc<Core>,
+    pub store: Store,
 }
 
 /// What snapshots share that differ in entities alone.
 #[derive(Debug)]
 pub(super) struct Core {
     pub settings: EngineSettings,
-    pub schema: Option<SchemaModel>,
-    pub layout: Option<Layout>,
+    pub schema: Option<Arc<SchemaModel>>,
+    pub layout: Option<Arc<Layout>>,
     pub policies: Policies,
     pub compiled: CompiledSet,
+    /// What validating all policies took, in steps.
+    pub validated: u64,
     fallbacks: Arc<AtomicU64>,
 }
 
@@ -179,7 +192,7 @@ impl Snapshot {
         let Work { validating, compiling, naming, .. } = work;
         let compiled = compiling.map(Compiling::finish);
         problems.append(&mut of_entities);
-        let mut warnings = Vec::new();
+        let (mut warnings, mut validated) = (Vec::new(), 0);
         if settings.validation == Validation::Strict && schema.is_none() && !schema_failed {
             problems.push(Diagnostic::error("schema", "there is no schema, so the policies cannot be validated").help(
                 "add a file named `*.cedarschema` or `*.cedarschema.json` to the policies or beside them, or send \
@@ -187,7 +200,8 @@ impl Snapshot {
             ));
         }
         if let Some(validating) = validating {
-            let (errors, found) = validating.finish(stop);
+            let (errors, found, spent) = validating.finish(stop);
+            validated = spent;
             warnings.extend(found);
             match settings.validation {
                 Validation::Strict => problems.extend(errors),
@@ -237,24 +251,41 @@ impl Snapshot {
             routes: bundle.routes.clone(),
         };
         drop(bundle);
-        let core = Core { settings, schema, layout, policies, compiled, fallbacks: observers.fallbacks.clone() };
-        Ok((Self { revision, core: Arc::new(core), store, entities, texts: Arc::new(texts) }, warnings))
+        let (schema, layout) = (schema.map(Arc::new), layout.map(Arc::new));
+        let fallbacks = observers.fallbacks.clone();
+        let core = Arc::new(Core { settings, schema, layout, policies, compiled, validated, fallbacks });
+        let (texts, words) = (Arc::new(texts), Arc::default());
+        Ok((Self { revision, core, store, entities, texts, base: None, words }, warnings))
     }
 
-    /// The state after `changes`, all of them or none. Shares with this one what they do not touch; this one
-    /// goes on unchanged.
-    ///
-    /// # Errors
-    /// Every problem found, its origin being `changes[i]`.
-    pub fn apply(&self, changes: &[EntityChange], revision: Revision) -> Result<Self, Vec<Diagnostic>> {
-        let checks = Checks {
-            schema: self.core.schema.as_ref(),
-            layout: self.core.layout.as_ref(),
-            limits: &self.core.settings.limits,
-        };
-        let store = change::apply(&self.store, changes, checks)?;
+    /// The policies of what was loaded.
+    pub(super) fn base_core(&self) -> &Core {
+        self.base.as_ref().map_or(&self.core, |base| &base.core)
+    }
+
+    /// The same state with another store, and with policies that were changed.
+    pub(super) fn after(&self, store: Store, ruled: Option<Ruled>, revision: Revision) -> Self {
         let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
-        Ok(Self { revision, core: self.core.clone(), store, entities, texts: self.texts.clone() })
+        let base =
+            self.base.clone().unwrap_or_else(|| Arc::new(Base { core: self.core.clone(), store: self.store.clone() }));
+        let (set, words, validated) = match ruled {
+            Some(Ruled { set, words, validated, .. }) => (set, Arc::new(words), validated),
+            None => (None, self.words.clone(), self.core.validated),
+        };
+        let (core, texts) = (self.core.clone(), self.texts.clone());
+        let mut after = Self { revision, core, store, entities, texts, base: Some(base), words };
+        if let Some((policies, mut compiled)) = set {
+            if let Some(layout) = &self.core.layout {
+                compiled.plan(&layout.actions(), &after.store);
+            }
+            let texts =
+                Bundle { links: policies.links.clone(), policies: policies.texts(), ..Bundle::clone(&self.texts) };
+            after.texts = Arc::new(texts);
+            let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
+            let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());
+            after.core = Arc::new(Core { settings, schema, layout, policies, compiled, validated, fallbacks });
+        }
+        after
     }
 
     /// Decides one request. `now` is the sidecar's clock in milliseconds since 1970.
@@ -451,7 +482,7 @@ pub(super) fn load_bundle(
     observers: &Observers,
     stop: &dyn Fn() -> bool,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    let mut draft = Draft::new(&Store::default());
+    let mut draft = Draft::empty();
     let full = |_| vec![Diagnostic::error("schema", "there are more names than the store can hold")];
     let layout = match schema {
         None => None,

@@ -47,7 +47,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     let mut work = Work { validating, compiling: None, naming: Some(Named::default()), keep: 0, stop };
     let policies = Policies::build(bundle, limits, &mut work).map_err(|found| errors.extend(found)).ok();
     let Work { validating, naming, .. } = work;
-    let (found, noted) = validating.map(|validating| validating.finish(stop)).unwrap_or_default();
+    let (found, noted, _) = validating.map(|validating| validating.finish(stop)).unwrap_or_default();
     errors.extend(found);
     warnings.extend(noted);
     warnings.extend(policies.iter().flat_map(Policies::unlinked));

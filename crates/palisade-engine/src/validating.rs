@@ -249,9 +249,15 @@ impl<'s> Validating<'s> {
         }
     }
 
-    /// Errors and warnings.
+    /// Goes on behind policies that took so many steps.
     #[must_use]
-    pub(crate) fn finish(mut self, stop: &dyn Fn() -> bool) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+    pub(crate) fn resumed(self, spent: u64) -> Self {
+        Self { spent, ..self }
+    }
+
+    /// Errors and warnings, and how many steps all policies took.
+    #[must_use]
+    pub(crate) fn finish(mut self, stop: &dyn Fn() -> bool) -> (Vec<Diagnostic>, Vec<Diagnostic>, u64) {
         self.flush(stop);
         let mut errors = Vec::new();
         if self.spent > self.most
@@ -268,7 +274,7 @@ impl<'s> Validating<'s> {
         }
         errors.extend(self.errors.finish());
         let warnings = self.warnings.finish().into_iter().map(Diagnostic::warning).collect();
-        (Diagnostic::about("validation", errors), Diagnostic::about("validation", warnings))
+        (Diagnostic::about("validation", errors), Diagnostic::about("validation", warnings), self.spent)
     }
 
     /// Whether the bound allows what this costs. Once it does not, costs are only counted, to report the sum.

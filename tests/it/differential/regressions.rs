@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use palisade_engine::model::{
-    AccessRequest, Bundle, Document, EntityChange, PolicyNaming, PolicyText, SchemaText, Uid, Value,
-};
+use palisade_engine::model::{AccessRequest, Bundle, Document, Edit, PolicyNaming, PolicyText, SchemaText, Uid, Value};
 use palisade_engine::{EngineKind, EngineSettings, NowPolicy, Semantics, Validation, on_big_stack};
 
 use super::compare::{Both, REVISION, build, compare};
@@ -91,11 +89,11 @@ fn a_subtree_on_a_cycle_that_the_transaction_made() {
         let store = format!("[{}]", ["below", "beside"].map(|id| entity(id, "x").to_json().to_string()).join(","));
         let before = both("permit (principal in A::\"x\", action, resource);", None, &store);
         let changes = [
-            EntityChange::Upsert(entity("x", "y")),
-            EntityChange::Upsert(entity("y", "x")),
-            EntityChange::Upsert(entity("beside", "z")),
-            EntityChange::DeleteSubtree(Uid::parse("A::\"y\"").unwrap()),
-            EntityChange::Upsert(entity("x", "top")),
+            Edit::Upsert(entity("x", "y")),
+            Edit::Upsert(entity("y", "x")),
+            Edit::Upsert(entity("beside", "z")),
+            Edit::DeleteSubtree(Uid::parse("A::\"y\"").unwrap()),
+            Edit::Upsert(entity("x", "top")),
         ];
         let after = Both {
             compiled: before.compiled.apply(&changes, REVISION).unwrap(),

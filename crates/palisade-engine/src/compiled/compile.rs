@@ -38,6 +38,12 @@ impl<'d> Compiler<'d> {
         Self { draft, packer: Packer::default(), pool: Pool::default(), ops: Vec::new(), places: 0 }
     }
 
+    /// One that adds to a pool.
+    pub(super) fn resume(draft: &'d mut Draft, mut pool: Pool) -> Self {
+        let packer = Packer { out: std::mem::take(&mut pool.constants) };
+        Self { packer, pool, ..Self::new(draft) }
+    }
+
     /// What the programs share.
     pub(super) fn finish(mut self) -> Pool {
         self.pool.constants = self.packer.out;

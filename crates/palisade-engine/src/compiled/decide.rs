@@ -76,7 +76,7 @@ pub(crate) fn decide(
     let mut packer = Packer { out: BUFFER.take() };
     let against = Against {
         store: &snapshot.store,
-        layout: snapshot.core.layout.as_ref(),
+        layout: snapshot.core.layout.as_deref(),
         now: snapshot.core.settings.now,
         limits: &snapshot.core.settings.limits,
     };
@@ -217,7 +217,7 @@ fn unknown_entity(
     decoded: &Decoded<'_>,
     env: &Env<'_>,
 ) -> Option<DeniedBy> {
-    let layout = snapshot.core.layout.as_ref();
+    let layout = snapshot.core.layout.as_deref();
     // decoding has checked that an id of an `enum` type is among the choices
     let is_choice =
         |id| layout.and_then(|layout| layout.entity_type(env.type_of(id))).is_some_and(|ty| ty.choices.is_some());

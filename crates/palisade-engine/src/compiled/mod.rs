@@ -18,7 +18,7 @@ mod reach;
 mod request;
 mod slice;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cedar_policy_core::ast;
 use cedar_policy_core::ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint as Constraint};
@@ -55,7 +55,7 @@ enum Condition {
 }
 
 /// One policy that can decide.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     scopes: Scopes,
     condition: Condition,
@@ -80,6 +80,10 @@ pub(crate) struct CompiledSet {
     /// What is known beforehand of each action that the schema declares.
     plans: HashMap<u32, Plan, RandomState>,
     reach: Reach,
+    /// What later links take over.
+    templates: HashMap<PolicyId, Pattern>,
+    /// Each entity that a link names, and the link's position; sorted.
+    linked: Box<[(u32, u32)]>,
 }
 
 /// The actions of a schema do not change with the entities, so neither does what follows from them.
@@ -91,7 +95,7 @@ struct Plan {
 }
 
 /// What links take over from their template.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Pattern {
     principal: Constraint,
     action: ActionConstraint,
@@ -121,6 +125,22 @@ impl<'d> Compiling<'d> {
             programs: Vec::new(),
             reach: Reach::default(),
             templates: HashMap::new(),
+            overflowed: false,
+        }
+    }
+
+    /// Goes on with a set, without some of its policies. What only these used stays in it.
+    pub(crate) fn resume(set: &CompiledSet, removed: &HashSet<PolicyId>, draft: &'d mut Draft) -> Self {
+        let mut entries: Vec<Entry> =
+            set.entries.iter().filter(|entry| !removed.contains(&entry.id)).cloned().collect();
+        // room for one more, which is the usual case
+        entries.reserve(1);
+        Self {
+            compiler: Compiler::resume(draft, set.pool.clone()),
+            entries,
+            programs: set.programs.clone(),
+            reach: set.reach.clone(),
+            templates: set.templates.clone(),
             overflowed: false,
         }
     }
@@ -190,7 +210,7 @@ impl<'d> Compiling<'d> {
             Condition::Always | Condition::Reference => None,
         };
         let (condition, forbids) = (pattern.condition, pattern.forbids);
-        self.entries.push(Entry { scopes, condition, needs, forbids, rank: 0, slots, id: id.clone() });
+        self.entries.push(Entry { scopes, condition, needs, forbids, rank: UNRANKED, slots, id: id.clone() });
         Ok(())
     }
 
@@ -199,21 +219,45 @@ impl<'d> Compiling<'d> {
     /// # Errors
     /// If the store had no more room for names.
     pub(crate) fn finish(self) -> Result<CompiledSet, TooLarge> {
-        let Self { compiler, mut entries, programs, reach, overflowed, .. } = self;
+        let Self { compiler, mut entries, programs, reach, templates, overflowed } = self;
         if overflowed {
             return Err(TooLarge);
         }
         let pool = compiler.finish();
         entries.shrink_to_fit();
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_unstable_by(|a, b| entries[*a].id.cmp(&entries[*b].id));
-        for (rank, i) in order.into_iter().enumerate() {
+        for (rank, i) in in_order(&entries).into_iter().enumerate() {
             entries[i].rank = rank as u32;
         }
         let index = Index::build(entries.iter().map(|entry: &Entry| &entry.scopes));
-        Ok(CompiledSet { entries, programs, pool, index, plans: HashMap::default(), reach })
+        let slots = entries.iter().zip(0..).flat_map(|(entry, i)| entry.slots.map(|slot| (slot, i)));
+        let mut linked: Vec<(u32, u32)> = slots.filter(|(slot, _)| *slot != u32::MAX).collect();
+        linked.sort_unstable();
+        linked.dedup();
+        let (plans, linked) = (HashMap::default(), linked.into());
+        Ok(CompiledSet { entries, programs, pool, index, plans, reach, templates, linked })
     }
 }
+
+/// The positions of policies in the order of their ids. Those that had a rank keep their order, so that one more costs one.
+fn in_order(entries: &[Entry]) -> Vec<usize> {
+    let by_id = |a: &usize, b: &usize| entries[*a].id.cmp(&entries[*b].id);
+    let mut known: Vec<usize> = (0..entries.len()).filter(|i| entries[*i].rank != UNRANKED).collect();
+    known.sort_unstable_by_key(|i| entries[*i].rank);
+    let mut new: Vec<usize> = (0..entries.len()).filter(|i| entries[*i].rank == UNRANKED).collect();
+    new.sort_unstable_by(by_id);
+    let (mut order, mut known) = (Vec::with_capacity(entries.len()), known.into_iter().peekable());
+    for i in new {
+        while let Some(before) = known.next_if(|known| by_id(known, &i).is_lt()) {
+            order.push(before);
+        }
+        order.push(i);
+    }
+    order.extend(known);
+    order
+}
+
+/// The rank of a policy before all are known.
+const UNRANKED: u32 = u32::MAX;
 
 impl CompiledSet {
     /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
@@ -230,6 +274,18 @@ impl CompiledSet {
             room = rest;
             self.plans.insert(*action, Plan { above, policies });
         }
+    }
+
+    /// The links that name an entity.
+    pub(crate) fn linked_to(&self, entity: u32) -> impl Iterator<Item = &PolicyId> {
+        let first = self.linked.partition_point(|(named, _)| *named < entity);
+        let links = self.linked.iter().skip(first).take_while(move |(named, _)| *named == entity);
+        links.filter_map(|(_, position)| Some(&self.entries.get(*position as usize)?.id))
+    }
+
+    /// Whether more of it is used by no policy any more than is used.
+    pub(crate) fn is_mostly_waste(&self) -> bool {
+        self.programs.len() > 2 * (self.entries.len() + self.templates.len()) + 256
     }
 
     /// The policies that only the reference can evaluate.

@@ -186,7 +186,7 @@ impl Function {
 pub(super) type Piece = Box<[u8]>;
 
 /// What programs share.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Pool {
     /// The packed constants.
     pub constants: Vec<u8>,
@@ -199,7 +199,7 @@ pub(super) struct Pool {
 }
 
 /// A condition.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Program {
     /// The instructions.
     pub ops: Box<[Op]>,

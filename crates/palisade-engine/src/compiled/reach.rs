@@ -11,7 +11,7 @@ use crate::store::Draft;
 use crate::value::TooLarge;
 
 /// Bounds on what the conditions of a policy set can read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reach {
     /// Attributes that some condition reads.
     pub names: HashSet<u32>,

@@ -30,7 +30,7 @@ use crate::model::document::fill;
 use crate::model::{Diagnostic, Document, Uid, Value};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
-use crate::store::{Draft, Fault};
+use crate::store::{Draft, Fault, Layer};
 use crate::strict;
 use crate::value::Packer;
 
@@ -65,7 +65,7 @@ pub(crate) fn schema_actions(schema: &SchemaModel, draft: &mut Draft) -> Result<
         let action: &cedar_policy_core::ast::Entity = action.as_ref();
         let id = cedar::pack_entity(action, &mut packer, draft, true)
             .map_err(|_| failed(format!("`{}` has attributes that cannot be stored", action.uid())))?;
-        draft.put(id, &packer.out);
+        draft.put(id, &packer.out, Layer::Base);
     }
     Ok(())
 }
@@ -223,7 +223,7 @@ impl Loader<'_> {
             self.problems.push_with(twice, place, first);
             return;
         }
-        self.draft.put(id, &self.packer.out);
+        self.draft.put(id, &self.packer.out, Layer::Base);
     }
 
     fn misfit(&mut self, document: &Document, place: Place, value: &Value<'_>, misfit: &Misfit) {

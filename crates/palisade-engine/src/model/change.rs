@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Document, Uid, Value};
+use crate::model::{Diagnostic, Document, Uid, Value};
 
 /// Everything a decision is made from, as text with its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,17 +102,174 @@ pub struct Written {
 pub enum Change {
     /// Replace policies, schema, entities and links together.
     Replace(Bundle),
-    /// Change single entities, in this order and as one transaction.
-    Entities(Vec<EntityChange>),
+    /// Make several small changes together.
+    Transaction(Transaction),
 }
 
-/// A change of one entity, or of all below one.
+/// Several small changes, all of them or none, in this order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Transaction {
+    /// What to do.
+    pub edits: Vec<Edit>,
+    /// What happens to references at what is deleted.
+    pub dangling: Dangling,
+}
+
+/// What happens to stored references at what a transaction deletes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dangling {
+    /// The transaction is refused.
+    #[default]
+    Refuse,
+    /// They are removed where what holds them may be without: parents, members of sets, optional attributes, tags, and
+    /// explicit links. Else the transaction is refused.
+    Unlink,
+    /// The same, and an entity that cannot be without is deleted too.
+    Cascade,
+    /// They stay.
+    Keep,
+}
+
+/// One small change.
 #[derive(Debug, Clone, PartialEq)]
-pub enum EntityChange {
+pub enum Edit {
     /// Store the entity, an object in Cedar's JSON form, in place of what was stored under its uid.
     Upsert(Value<'static>),
-    /// Remove the entity. What refers to it goes on referring to it.
+    /// Change parts of a stored entity.
+    Update(Box<Update>),
+    /// Remove the entity.
     Delete(Uid<'static>),
     /// Remove the entity and everything that has it above itself.
     DeleteSubtree(Uid<'static>),
+    /// Forget what changes did to the entity: the base counts again.
+    Revert(Uid<'static>),
+    /// Forget what changes did to the policy or template of this id.
+    RevertPolicy(String),
+    /// Forget what changes did to the link of this id.
+    RevertLink(String),
+    /// Add a policy or template, or replace the one of this id.
+    PutPolicy {
+        /// Its id.
+        id: String,
+        /// One policy or template, in Cedar's syntax or its JSON form.
+        text: String,
+    },
+    /// Remove the policy or template of this id.
+    DeletePolicy(String),
+    /// Add a link, or replace the one of its id.
+    PutLink(Link),
+    /// Remove the link of this id.
+    DeleteLink(String),
+    /// Refuse the transaction unless this is what was stored before it.
+    Expect {
+        /// Under this uid.
+        uid: Uid<'static>,
+        /// The entity, or none.
+        equals: Option<Value<'static>>,
+    },
+}
+
+/// Changes of parts of one entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// Which one.
+    pub uid: Uid<'static>,
+    /// Attributes to set.
+    pub attrs: Vec<(String, Value<'static>)>,
+    /// Attributes to remove.
+    pub unset: Vec<String>,
+    /// Tags to set.
+    pub tags: Vec<(String, Value<'static>)>,
+    /// Tags to remove.
+    pub untag: Vec<String>,
+    /// Parents to add.
+    pub add_parents: Vec<Uid<'static>>,
+    /// Parents to remove.
+    pub remove_parents: Vec<Uid<'static>>,
+}
+
+/// What a transaction did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Entities that it stored.
+    pub upserted: usize,
+    /// Entities that it removed.
+    pub deleted: usize,
+    /// Policies and templates that it put or removed.
+    pub policies: usize,
+    /// Links that it put.
+    pub links_added: usize,
+    /// Links that it removed.
+    pub links_removed: usize,
+}
+
+/// Why a transaction is refused. Each finding's place is a JSON pointer into the transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// What was stored before is not what it expects.
+    Unmet(Vec<Diagnostic>),
+    /// Changes that cannot be made.
+    Invalid(Vec<Diagnostic>),
+    /// Something refers to what it deletes: the first of them, and how many there are.
+    Dangling(Vec<Diagnostic>, usize),
+    /// Links need a template that it removes, or makes a policy of.
+    InUse(Vec<Diagnostic>),
+    /// It was not wanted any more.
+    GivenUp,
+}
+
+impl Refused {
+    /// What is wrong.
+    #[must_use]
+    pub fn problems(&self) -> &[Diagnostic] {
+        match self {
+            Self::Unmet(found) | Self::Invalid(found) | Self::Dangling(found, _) | Self::InUse(found) => found,
+            Self::GivenUp => &[],
+        }
+    }
+}
+
+impl Transaction {
+    /// Bytes that it takes in memory, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.edits.iter().map(Edit::weight).sum()
+    }
+}
+
+impl Edit {
+    /// Bytes that it takes in memory, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let uid = |uid: &Uid<'_>| uid.type_name.len() + uid.id.len() + size_of_val(uid);
+        let named = |members: &[(String, Value<'_>)]| -> usize {
+            members.iter().map(|(name, value)| name.len() + size_of_val(name) + value.weight()).sum()
+        };
+        let names = |names: &[String]| -> usize { names.iter().map(|name| name.len() + size_of_val(name)).sum() };
+        let uids = |uids: &[Uid<'_>]| -> usize { uids.iter().map(uid).sum() };
+        size_of::<Self>()
+            + match self {
+                Self::Upsert(value) => value.weight(),
+                Self::Update(update) => {
+                    uid(&update.uid)
+                        + named(&update.attrs)
+                        + named(&update.tags)
+                        + names(&update.unset)
+                        + names(&update.untag)
+                        + uids(&update.add_parents)
+                        + uids(&update.remove_parents)
+                }
+                Self::Delete(of) | Self::DeleteSubtree(of) | Self::Revert(of) => uid(of),
+                Self::RevertPolicy(id) | Self::RevertLink(id) | Self::DeletePolicy(id) | Self::DeleteLink(id) => {
+                    id.len()
+                }
+                Self::PutPolicy { id, text } => id.len() + text.len(),
+                Self::PutLink(link) => {
+                    link.template_id.len()
+                        + link.link_id.len()
+                        + link.args.iter().map(|(slot, arg)| slot.len() + arg.len() + 48).sum::<usize>()
+                }
+                Self::Expect { uid: of, equals } => uid(of) + equals.as_ref().map_or(0, Value::weight),
+            }
+    }
 }

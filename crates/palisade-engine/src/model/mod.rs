@@ -7,6 +7,7 @@ pub mod change;
 pub mod decision;
 pub mod digest;
 pub mod document;
+pub mod edit;
 pub mod error;
 pub mod json;
 pub mod link;
@@ -17,7 +18,10 @@ pub mod revision;
 pub mod text;
 pub mod uid;
 
-pub use change::{Bundle, Change, EntityChange, Link, PolicyNaming, PolicyText, SchemaText, Written};
+pub use change::{
+    Bundle, Change, Dangling, Edit, Link, PolicyNaming, PolicyText, Refused, SchemaText, Tally, Transaction, Update,
+    Written,
+};
 pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
 pub use digest::Digest;
 pub use document::{Document, Reread};

@@ -42,7 +42,8 @@ impl Policies {
     }
 }
 
-fn tree(site: &Site, limits: &Limits) -> Option<Template> {
+/// The tree of a policy or template, with a name that is not its own.
+pub(super) fn tree(site: &Site, limits: &Limits) -> Option<Template> {
     let text = site.text();
     if json::is_json(text) {
         json::read(&site.origin, text, limits).ok()

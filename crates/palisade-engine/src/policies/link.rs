@@ -97,11 +97,11 @@ impl Builder<'_, '_> {
         if let Some(naming) = &mut self.work.naming {
             naming.link(&template.scope, link, origin, &values);
         }
-        self.reads_now |= template.reads_now;
+        let reads_now = template.reads_now;
         let Ok(number) = u32::try_from(self.links.len()) else {
             return found.push(Diagnostic::error(origin, "too many links"));
         };
-        self.sites.insert(id, Site { kind: Kind::Link(number), ..site });
+        self.sites.insert(id, Site { kind: Kind::Link(number), reads_now, ..site });
         self.links.push(Link { template_id: template_id.to_string(), ..link.clone() });
     }
 
@@ -113,7 +113,8 @@ impl Builder<'_, '_> {
         candidates.extend(by_id.filter(|id| !self.aliases.get(&link.template_id).is_some_and(|ids| ids.contains(id))));
         match candidates.as_slice() {
             [] => {
-                let known = self.templates.keys().map(|id| &**id).chain(self.aliases.keys().map(String::as_str));
+                let templates = self.sites.iter().filter(|(_, site)| site.kind == Kind::Template).map(|(id, _)| &**id);
+                let known = templates.chain(self.aliases.keys().map(String::as_str));
                 let near = hint(&link.template_id, known);
                 Err(Diagnostic::error("", format!("there is no template `{}` to link{near}", link.template_id)))
             }

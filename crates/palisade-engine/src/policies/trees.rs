@@ -1,6 +1,6 @@
 //! Cedar's trees for the reference: kept where they are small, else made again from the texts that can apply.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityUID, Policy, PolicyID, PolicySet, SlotId, Template};
@@ -27,6 +27,28 @@ impl Trees {
     #[must_use]
     pub(crate) fn whole(&self) -> Option<&cedar_policy::PolicySet> {
         self.0.as_deref()
+    }
+
+    /// The set without some of the `policies`, to be changed, with `room` for as many words and signs.
+    pub(super) fn without(&self, removed: &HashSet<PolicyId>, policies: &Policies, room: usize) -> Keeping {
+        let Some(whole) = self.whole() else { return Keeping { set: None, room: 0 } };
+        let mut set = Deep::new(AsRef::<PolicySet>::as_ref(whole).clone());
+        // links before their templates
+        for links in [true, false] {
+            for id in removed {
+                let (Some(site), name) = (policies.sites.get(id), PolicyID::from_string(id)) else { continue };
+                let removed = match site.kind {
+                    Kind::Link(_) if links => set.inner_mut().unlink(&name).is_ok(),
+                    Kind::Static if !links => set.inner_mut().remove_static(&name).is_ok(),
+                    Kind::Template if !links => set.inner_mut().remove_template(&name).is_ok(),
+                    _ => true,
+                };
+                if !removed {
+                    broken("a policy that is kept, and that Cedar's set does not have");
+                }
+            }
+        }
+        Keeping { set: Some(set), room }
     }
 }
 

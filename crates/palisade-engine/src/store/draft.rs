@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::record::{Entity, absent, set_levels_below};
+use super::record::{Entity, Layer, absent, set_layer, set_levels_below};
+use super::referrers::{Edits, Referrers, pair, references};
 use super::spine::Spine;
 use super::symbols::Symbols;
 use super::table::Table;
-use super::{LOCAL, PAGE_BITS, PAGE_SLOTS, Page, Store, slot};
+use super::{Counts, LOCAL, PAGE_BITS, PAGE_SLOTS, Page, Store, slot};
 use crate::broken::broken;
 use crate::value::TooLarge;
 
@@ -29,10 +30,18 @@ pub(crate) struct Draft {
     table: Table,
     symbols: Arc<Symbols>,
     open: Vec<Option<(u32, u32)>>,
-    present: usize,
+    referrers: Referrers,
+    /// Which of them change; nothing while a whole store is loaded, whose referrers are found at the end.
+    referring: Option<Edits>,
+    counts: Counts,
 }
 
 impl Draft {
+    /// Starts from nothing, for many entities.
+    pub(crate) fn empty() -> Self {
+        Self { referring: None, ..Self::new(&Store::default()) }
+    }
+
     /// Starts from `store`.
     pub(crate) fn new(store: &Store) -> Self {
         Self {
@@ -42,7 +51,9 @@ impl Draft {
             table: store.table.clone(),
             symbols: store.symbols.clone(),
             open: store.open.to_vec(),
-            present: store.present,
+            referrers: store.referrers.clone(),
+            referring: Some(Edits::new()),
+            counts: store.counts,
         }
     }
 
@@ -59,13 +70,17 @@ impl Draft {
             }
         }
         self.pages.extend(new);
-        Store {
+        let referrers = self.referring.map(|edits| self.referrers.with(&edits));
+        let mut store = Store {
             pages: self.pages,
             table: self.table,
             symbols: self.symbols,
             open: self.open.into(),
-            present: self.present,
-        }
+            referrers: Referrers::default(),
+            counts: self.counts,
+        };
+        store.referrers = referrers.unwrap_or_else(|| all_referrers(&store));
+        store
     }
 
     /// Names of types and attributes.
@@ -165,34 +180,58 @@ impl Draft {
         type_of(&self.pages, &self.touched, id)
     }
 
-    /// Stores the entity that `bytes` hold under its id, in place of what was there.
-    pub(crate) fn put(&mut self, id: u32, bytes: &[u8]) {
-        let (old, new) = (self.record(id), Entity::new(bytes));
-        let (levels, was) = (old.levels_below(), usize::from(old.is_present() && !old.is_schema_action()));
-        self.present = self.present - was + usize::from(!new.is_schema_action());
+    /// Stores the entity that `bytes` hold under its id, in place of what was there. `layer` says so.
+    pub(crate) fn put(&mut self, id: u32, bytes: &[u8], layer: Layer) {
         let ty = self.type_of(id);
-        for parent in new.parents() {
+        for parent in Entity::new(bytes).parents() {
             let above = self.type_of(parent);
             if !self.symbols.may_be_above(ty, above) {
                 Arc::make_mut(&mut self.symbols).relate(ty, above);
             }
         }
-        let place = self.place(id);
-        *place = bytes.into();
-        set_levels_below(place, levels);
+        self.replace(id, bytes.into(), layer);
     }
 
-    /// Removes an entity; its uid stays known. What refers to it goes on referring to it.
-    pub(crate) fn remove(&mut self, id: u32) {
+    /// Removes an entity; its uid stays known. What refers to it goes on referring to it. `layer` says so.
+    pub(crate) fn remove(&mut self, id: u32, layer: Layer) {
         let old = self.record(id);
-        if !old.is_present() {
-            return;
+        if old.is_present() || old.layer() != layer {
+            let bytes = absent(old.id());
+            self.replace(id, bytes, layer);
         }
-        let (levels, bytes) = (old.levels_below(), absent(old.id()));
-        self.present -= usize::from(!old.is_schema_action());
-        let place = self.place(id);
-        *place = bytes;
-        set_levels_below(place, levels);
+    }
+
+    fn replace(&mut self, id: u32, mut bytes: Box<[u8]>, layer: Layer) {
+        set_layer(&mut bytes, layer);
+        let old = self.record(id);
+        set_levels_below(&mut bytes, old.levels_below());
+        let mut counts = self.counts;
+        counts.count(old, false);
+        counts.count(Entity::new(&bytes), true);
+        let before = if self.referring.is_some() { references(old) } else { Vec::new() };
+        self.counts = counts;
+        if let Some(edits) = &mut self.referring {
+            let after = references(Entity::new(&bytes));
+            for (these, others, added) in [(&before, &after, false), (&after, &before, true)] {
+                for target in these {
+                    if others.binary_search(target).is_err() {
+                        edits.insert(pair(*target, id), added);
+                    }
+                }
+            }
+        }
+        *self.place(id) = bytes;
+    }
+
+    /// The stored entities that refer to one, by a parent, an attribute or a tag, in the order of ids.
+    pub(crate) fn referrers(&self, id: u32) -> Vec<u32> {
+        let Some(edits) = &self.referring else { broken("referrers of a store that is being loaded") };
+        let range = pair(id, 0)..=pair(id, u32::MAX);
+        let known = self.referrers.of(id).filter(|referrer| !edits.contains_key(&pair(id, *referrer)));
+        let added = edits.range(range).filter(|(_, added)| **added).map(|(pair, _)| *pair as u32);
+        let mut found: Vec<u32> = known.chain(added).collect();
+        found.sort_unstable();
+        found
     }
 
     /// Notes how many levels are below an entity, at most.
@@ -243,6 +282,18 @@ fn type_of(pages: &Spine<Page>, touched: &HashMap<u32, Unpacked, RandomState>, i
             None => broken("an id that was never given out"),
         },
     }
+}
+
+/// Found by a look at every record.
+fn all_referrers(store: &Store) -> Referrers {
+    let mut pairs: Vec<u64> = Vec::with_capacity(2 * store.len());
+    for id in store.ids() {
+        if let Some(entity) = store.entity(id) {
+            pairs.extend(references(entity).into_iter().map(|target| pair(target, id)));
+        }
+    }
+    pairs.sort_unstable();
+    Referrers::from_sorted(&pairs)
 }
 
 fn pack(unpacked: &Unpacked) -> Page {

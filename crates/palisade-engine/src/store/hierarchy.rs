@@ -4,7 +4,7 @@
 //! touches, so its cost does not depend on the size of the subtree that it moves; only where the bound says
 //! that the limit might be passed is everything counted again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::draft::Draft;
 use crate::settings::Limits;
@@ -18,6 +18,16 @@ pub(crate) enum Fault {
     TooDeep(u32),
     /// Too many direct parents, and how many.
     TooManyParents(u32, usize),
+}
+
+impl Fault {
+    /// The entities that are at fault.
+    pub(crate) fn entities(&self) -> &[u32] {
+        match self {
+            Self::Cycle(path) => path,
+            Self::TooDeep(id) | Self::TooManyParents(id, _) => std::slice::from_ref(id),
+        }
+    }
 }
 
 const NEW: u32 = u32::MAX;
@@ -159,58 +169,26 @@ impl Draft {
         Ok(heights.into_iter().collect())
     }
 
-    /// Everything that has `root` above it. Within a transaction there may be cycles, which end with it at the latest.
-    pub(crate) fn descendants(&self, root: u32) -> Vec<u32> {
-        const UNKNOWN: u8 = 0;
-        const NO: u8 = 1;
-        const YES: u8 = 2;
-        const OPEN: u8 = 3;
-        let mut cyclic = false;
-        let mut state = vec![UNKNOWN; self.id_bound()];
-        state[root as usize] = YES;
-        let mut found = Vec::new();
-        let mut path: Vec<(u32, Vec<u32>, bool)> = Vec::new();
-        for id in self.ids() {
-            if state[id as usize] == UNKNOWN {
-                state[id as usize] = OPEN;
-                path.push((id, self.record(id).parents().collect(), false));
+    /// The stored entities that have one as a direct parent.
+    pub(crate) fn children(&self, id: u32) -> impl Iterator<Item = u32> {
+        self.referrers(id).into_iter().filter(move |child| self.record(*child).parents().any(|parent| parent == id))
+    }
+
+    /// Everything that has `root` above it, but no more than `most`. Within a transaction there may be cycles, which end
+    /// with it at the latest.
+    pub(crate) fn descendants(&self, root: u32, most: usize) -> Option<Vec<u32>> {
+        let (mut seen, mut found, mut open) = (HashSet::from([root]), Vec::new(), vec![root]);
+        while let Some(id) = open.pop() {
+            for child in self.children(id) {
+                if seen.insert(child) {
+                    found.push(child);
+                    open.push(child);
+                }
             }
-            while let Some((id, parents, below)) = path.last_mut() {
-                if let Some(parent) = parents.pop().filter(|_| !*below) {
-                    match state[parent as usize] {
-                        YES => *below = true,
-                        OPEN => cyclic = true,
-                        UNKNOWN => {
-                            state[parent as usize] = OPEN;
-                            path.push((parent, self.record(parent).parents().collect(), false));
-                        }
-                        _ => {}
-                    }
-                    continue;
-                }
-                let (id, below) = (*id, *below);
-                state[id as usize] = if below { YES } else { NO };
-                if below {
-                    found.push(id);
-                }
-                path.pop();
-                if let Some((_, _, outer)) = path.last_mut() {
-                    *outer |= below;
-                }
+            if found.len() > most {
+                return None;
             }
         }
-        // on a cycle a no may have been said too early: repeat until nothing is new
-        while cyclic {
-            cyclic = false;
-            for id in self.ids() {
-                let below = |id: u32| state[id as usize] == YES;
-                if !below(id) && self.record(id).parents().any(below) {
-                    state[id as usize] = YES;
-                    found.push(id);
-                    cyclic = true;
-                }
-            }
-        }
-        found
+        Some(found)
     }
 }

@@ -7,6 +7,7 @@
 //! ```text
 //! uid text --hash--> directory --> bucket --> id          (table.rs)
 //! id >> 6  --------> spine ------> page  --> record        (spine.rs, record.rs)
+//! id  -------------> sorted pairs ---------> who refers    (referrers.rs)
 //! ```
 //!
 //! All ids of a page are of one type, so a type is known without touching a record, and the few customers
@@ -16,19 +17,22 @@
 mod draft;
 mod hierarchy;
 mod record;
+mod referrers;
 mod spine;
 mod symbols;
 mod table;
 
 pub(crate) use draft::Draft;
 pub(crate) use hierarchy::Fault;
-pub(crate) use record::{Entity, RecordHead, RecordParts};
+pub(crate) use record::{Entity, Layer, RecordHead, RecordParts};
 pub(crate) use symbols::Symbols;
 
 use std::sync::Arc;
 
 use crate::broken::broken;
 
+use record::HEAD;
+use referrers::Referrers;
 use spine::Spine;
 use table::Table;
 
@@ -53,7 +57,74 @@ pub(crate) struct Store {
     symbols: Arc<Symbols>,
     /// For each type the page that still has room, and how many slots of it are taken.
     open: Arc<Vec<Option<(u32, u32)>>>,
-    present: usize,
+    referrers: Referrers,
+    counts: Counts,
+}
+
+/// How many records there are of each kind, actions of the schema not counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Entities stored.
+    pub present: usize,
+    /// Those among them that a change brought.
+    pub changed: usize,
+    /// Entities that a change deleted, and whose deletion hides what the base says.
+    pub deleted: usize,
+}
+
+impl Counts {
+    /// Counts a record, or takes it back.
+    fn count(&mut self, entity: Entity<'_>, add: bool) {
+        let by = |number: &mut usize| *number = if add { *number + 1 } else { *number - 1 };
+        match (entity.is_present(), entity.layer()) {
+            (true, _) if entity.is_schema_action() => {}
+            (true, Layer::Base) => by(&mut self.present),
+            (true, Layer::Overlay) => {
+                by(&mut self.present);
+                by(&mut self.changed);
+            }
+            (false, Layer::Overlay) => by(&mut self.deleted),
+            (false, Layer::Base) => {}
+        }
+    }
+}
+
+/// What shows records by id: a store, or a draft of one.
+pub(crate) trait Records {
+    /// The record of an id, present or not.
+    fn record_of(&self, id: u32) -> Option<Entity<'_>>;
+    /// The type of an id.
+    fn type_of_id(&self, id: u32) -> u32;
+    /// Names of types and attributes.
+    fn names(&self) -> &Symbols;
+}
+
+impl Records for Store {
+    fn record_of(&self, id: u32) -> Option<Entity<'_>> {
+        self.record(id)
+    }
+
+    fn type_of_id(&self, id: u32) -> u32 {
+        self.type_of(id)
+    }
+
+    fn names(&self) -> &Symbols {
+        self.symbols()
+    }
+}
+
+impl Records for Draft {
+    fn record_of(&self, id: u32) -> Option<Entity<'_>> {
+        Some(self.record(id))
+    }
+
+    fn type_of_id(&self, id: u32) -> u32 {
+        self.type_of(id)
+    }
+
+    fn names(&self) -> &Symbols {
+        self.symbols()
+    }
 }
 
 impl Store {
@@ -114,9 +185,28 @@ impl Store {
         &self.symbols
     }
 
+    /// The record of an id that a later store gave out, if this one has it too.
+    pub(crate) fn earlier(&self, id: u32) -> Option<Entity<'_>> {
+        let page = self.pages.get((id >> PAGE_BITS) as usize)?;
+        // the slot may have been taken since
+        let record = slot(&page.bytes, id);
+        (record.len() >= HEAD).then(|| Entity::new(record))
+    }
+
     /// How many entities are stored, actions of the schema not counted.
     pub(crate) fn len(&self) -> usize {
-        self.present
+        self.counts.present
+    }
+
+    /// How many records there are of each kind.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The stored entities that refer to one, by a parent, an attribute or a tag, in the order of ids.
+    #[cfg(test)]
+    pub(crate) fn referrers(&self, id: u32) -> impl Iterator<Item = u32> {
+        self.referrers.of(id)
     }
 
     /// All ids with a record, stored entities and mere names.
@@ -134,7 +224,9 @@ impl Store {
 
     /// Bytes held by pages and by the table of uids: what an entity costs, without the allocator's share.
     pub(crate) fn bytes(&self) -> usize {
-        self.pages.iter().map(|page| page.bytes.len() + size_of::<Page>() + 16).sum::<usize>() + self.table.bytes()
+        self.pages.iter().map(|page| page.bytes.len() + size_of::<Page>() + 16).sum::<usize>()
+            + self.table.bytes()
+            + self.referrers.bytes()
     }
 }
 

@@ -12,11 +12,21 @@ use std::cmp::Ordering;
 use crate::broken::broken;
 use crate::value::{Cell, Packer, Record, TooLarge, Val, cell_at, equal, u32_at, unpack};
 
-const HEAD: usize = 16;
+pub(super) const HEAD: usize = 16;
 const PRESENT: u32 = 1 << 31;
 const ACTION: u32 = 1 << 30;
 const TAGGED: u32 = 1 << 29;
-const ID_LENGTH: u32 = TAGGED - 1;
+const OVERLAY: u32 = 1 << 28;
+const ID_LENGTH: u32 = OVERLAY - 1;
+
+/// Who had the last word about an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// What was loaded.
+    Base,
+    /// A change since. Where no entity is stored then, it was deleted.
+    Overlay,
+}
 
 /// An entity, or the mere name of one.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +39,11 @@ impl<'a> Entity<'a> {
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
+    }
+
+    /// What it was read from.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.bytes
     }
 
     #[inline]
@@ -51,6 +66,12 @@ impl<'a> Entity<'a> {
     #[inline]
     pub(crate) fn is_schema_action(self) -> bool {
         self.head() & ACTION != 0
+    }
+
+    /// Who had the last word about it.
+    #[inline]
+    pub(crate) fn layer(self) -> Layer {
+        if self.head() & OVERLAY == 0 { Layer::Base } else { Layer::Overlay }
     }
 
     /// Its id, as UTF-8.
@@ -131,6 +152,12 @@ impl<'a> Entity<'a> {
     pub(crate) fn levels_below(self) -> u32 {
         u32_at(self.bytes, 8)
     }
+}
+
+/// Sets [`Entity::layer`] in a record.
+pub(super) fn set_layer(record: &mut [u8], layer: Layer) {
+    let head = u32_at(record, 0) & !OVERLAY | if layer == Layer::Overlay { OVERLAY } else { 0 };
+    record[..4].copy_from_slice(&head.to_le_bytes());
 }
 
 /// Sets [`Entity::levels_below`] in a record.

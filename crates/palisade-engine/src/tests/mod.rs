@@ -1,6 +1,7 @@
 //! The compiled engine against the reference.
 
 mod budgets;
+mod changes;
 mod corpus;
 mod depth;
 mod lints;

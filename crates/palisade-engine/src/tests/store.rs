@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::support::{Both, NOW, build, bundle, lenient};
-use crate::model::{AccessRequest, EntityChange, Revision, Uid, Value};
+use crate::model::{AccessRequest, Edit, Revision, Uid, Value};
 use crate::{Semantics, Snapshot};
 
 const POLICIES: &str = r#"
@@ -95,10 +95,10 @@ fn random_changes_lead_where_building_afresh_does() {
                 let id = dice.roll(40);
                 if dice.roll(3) == 0 {
                     model.remove(&id);
-                    changes.push(EntityChange::Delete(uid(id)));
+                    changes.push(Edit::Delete(uid(id)));
                 } else {
                     let entity = dice.entity(id);
-                    changes.push(EntityChange::Upsert(value(&entity)));
+                    changes.push(Edit::Upsert(value(&entity)));
                     model.insert(id, entity);
                 }
             }
@@ -121,8 +121,7 @@ fn a_subtree_goes_with_everything_below_it() {
     let all =
         [entity(1, &[]), entity(2, &[1]), entity(3, &[2, 9]), entity(4, &[9]), entity(5, &[4, 3]), entity(9, &[])];
     let both = Both::plain(POLICIES, &all.join("\n"));
-    let after =
-        both.compiled.apply(&[EntityChange::DeleteSubtree(uid(2)), EntityChange::Delete(uid(77))], NEXT).unwrap();
+    let after = both.compiled.apply(&[Edit::DeleteSubtree(uid(2)), Edit::Delete(uid(77))], NEXT).unwrap();
     assert_eq!(after.entity_count(), 3);
     let left = Both::plain(POLICIES, &[entity(1, &[]), entity(4, &[9]), entity(9, &[])].join("\n"));
     same_answers(&after, &left, &mut Dice(1));
@@ -159,11 +158,11 @@ fn cycles_and_depth_are_refused_at_load_and_at_every_change() {
 
     let both = build(bundle(POLICIES, None, &chain(64)), &settings).unwrap();
     let edge = |from: u64, to: u64| {
-        EntityChange::Upsert(value(&format!(
+        Edit::Upsert(value(&format!(
             r#"{{"uid":{{"type":"G","id":"{from}"}},"parents":[{{"type":"G","id":"{to}"}}],"attrs":{{}}}}"#
         )))
     };
-    let fails = |snapshot: &Snapshot, changes: &[EntityChange]| {
+    let fails = |snapshot: &Snapshot, changes: &[Edit]| {
         snapshot.apply(changes, NEXT).expect_err("it must be refused").first().map(ToString::to_string).unwrap()
     };
     assert!(fails(&both.compiled, &[edge(64, 0)]).contains("their own ancestors"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use palisade_engine::model::{EntityChange, Uid, Value};
+use palisade_engine::model::{Edit, Uid, Value};
 
 use super::World;
 use super::choices::Choices;
@@ -13,7 +13,7 @@ pub(crate) type Entities = BTreeMap<Uid<'static>, Value<'static>>;
 
 impl World {
     /// Draws a transaction on `entities`.
-    pub(crate) fn changes(&self, c: &mut Choices, entities: &Entities) -> Vec<EntityChange> {
+    pub(crate) fn changes(&self, c: &mut Choices, entities: &Entities) -> Vec<Edit> {
         let people = self.population();
         let mut changes = Vec::new();
         for _ in 0..1 + c.below(4) {
@@ -27,14 +27,14 @@ impl World {
             };
             let Some(ty) = self.type_of(&uid) else { continue };
             match c.below(6) {
-                0 => changes.push(EntityChange::Delete(uid)),
-                1 => changes.push(EntityChange::DeleteSubtree(uid)),
+                0 => changes.push(Edit::Delete(uid)),
+                1 => changes.push(Edit::DeleteSubtree(uid)),
                 _ => {
                     let enumerated = self.model.declared && self.model.types[ty].choices.is_some();
                     // parents from the whole order: now and then that makes a cycle
                     let at = if c.chance(15) { usize::MAX } else { people.position(&uid) };
                     let parents = if enumerated { Vec::new() } else { people.parents(c, ty, at) };
-                    changes.push(EntityChange::Upsert(people.entity(c, ty, &uid, &parents)));
+                    changes.push(Edit::Upsert(people.entity(c, ty, &uid, &parents)));
                 }
             }
         }
@@ -53,23 +53,24 @@ impl super::entities::Population<'_> {
 }
 
 /// What `entities` are after `changes`, if the result is a hierarchy without cycles.
-pub(crate) fn applied(entities: &Entities, changes: &[EntityChange]) -> Entities {
+pub(crate) fn applied(entities: &Entities, changes: &[Edit]) -> Entities {
     let mut entities = entities.clone();
     for change in changes {
         match change {
-            EntityChange::Upsert(value) => {
+            Edit::Upsert(value) => {
                 let uid = value.get("uid").cloned().unwrap_or(Value::Null);
                 if let Ok(uid) = palisade_engine::model::request::uid_member(uid, "") {
                     entities.insert(uid.into_owned(), value.clone());
                 }
             }
-            EntityChange::Delete(uid) => {
+            Edit::Delete(uid) => {
                 entities.remove(uid);
             }
-            EntityChange::DeleteSubtree(uid) => {
+            Edit::DeleteSubtree(uid) => {
                 let parents = hierarchy(&entities);
                 entities.retain(|other, _| other != uid && !ancestors(&parents, other).contains(uid));
             }
+            other => unreachable!("no such change is drawn: {other:?}"),
         }
     }
     entities

@@ -1,0 +1,378 @@
+//! Transactions: a new state that shares with the one before it what they do not touch.
+//!
+//! The base is what was loaded; the overlay is what changes brought since. Each record knows who had the last word about
+//! it, and the state keeps the base beside itself, so that a change can be taken back (`revert`) and a new base can be put
+//! below the same changes (`rebase.rs`). References at what is deleted are dealt with once all changes were made
+//! (`dangling.rs`), policies and links after that (`rules.rs`).
+
+mod dangling;
+mod rebase;
+mod rules;
+mod update;
+
+use std::collections::BTreeMap;
+
+use crate::entities::name_of;
+use crate::export;
+use crate::layout::is_action_type;
+use crate::load::{self, Checks};
+use crate::misfit::{Misfit, Step};
+use crate::model::{Dangling, Diagnostic, Edit, Refused, Revision, Tally, Transaction, Uid, Value, hint};
+use crate::snapshot::Snapshot;
+use crate::store::{Draft, Entity, Layer, Store};
+use crate::value::Packer;
+
+pub use rebase::Overlay;
+use rules::RuleEdits;
+pub(crate) use rules::{Ruled, Words};
+
+/// How many problems are listed; the rest is counted.
+const LISTED: usize = 100;
+
+/// How many changes lie between two looks at whether the result is still wanted.
+const STRIDE: usize = 1 << 8;
+
+/// What a transaction became.
+#[derive(Debug)]
+pub struct Changed {
+    /// The state after it.
+    pub snapshot: Snapshot,
+    /// Whether anything is otherwise than before: what is decided upon, or which of it is the base's.
+    pub changed: bool,
+    /// How much it did.
+    pub tally: Tally,
+    /// What the author of its policies should look at.
+    pub warnings: Vec<Diagnostic>,
+    /// The entities that are otherwise than before.
+    pub entities: Vec<Uid<'static>>,
+}
+
+/// A transaction under way.
+struct Transacting<'t> {
+    before: &'t Snapshot,
+    /// What was loaded.
+    base: &'t Store,
+    draft: Draft,
+    checks: Checks<'t>,
+    packer: Packer,
+    problems: Problems,
+    /// The entities that were written or removed, each with the change that did it first.
+    touched: BTreeMap<u32, Place>,
+    rules: RuleEdits,
+    /// How many more entities it may touch.
+    room: usize,
+    /// Whether a deletion counts though the base has nothing that it could hide.
+    keeps_deletions: bool,
+    stop: &'t dyn Fn() -> bool,
+}
+
+/// The change at a position, and what it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    number: usize,
+    name: &'static str,
+}
+
+impl Place {
+    /// A JSON pointer to a member of it.
+    fn pointer(self, member: &str) -> String {
+        format!("/changes/{}/{}{member}", self.number, self.name)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Problems {
+    listed: Vec<Diagnostic>,
+    more: usize,
+}
+
+impl Problems {
+    fn push(&mut self, problem: Diagnostic) {
+        if self.listed.len() < LISTED { self.listed.push(problem) } else { self.more += 1 }
+    }
+
+    fn finish(mut self) -> Result<(), Vec<Diagnostic>> {
+        if self.listed.is_empty() {
+            return Ok(());
+        }
+        if self.more > 0 {
+            self.listed.push(Diagnostic::error("/changes", format!("and {} more problems", self.more)));
+        }
+        Err(Diagnostic::about("change", self.listed))
+    }
+}
+
+impl Snapshot {
+    /// The state after `edits`, all of them or none. Shares with this one what they do not touch; this one goes on
+    /// unchanged. What refers to something that is deleted goes on referring to it.
+    ///
+    /// Policies among them are parsed on the calling thread: see [`Snapshot::transact`].
+    ///
+    /// # Errors
+    /// Every problem found, its origin being a JSON pointer such as `/changes/3/upsert/attrs/x`.
+    pub fn apply(&self, edits: &[Edit], revision: Revision) -> Result<Self, Vec<Diagnostic>> {
+        let transaction = Transaction { edits: edits.to_vec(), dangling: Dangling::Keep };
+        match self.transact(&transaction, revision, &|| false) {
+            Ok(changed) => Ok(changed.snapshot),
+            Err(refused) => Err(refused.problems().to_vec()),
+        }
+    }
+
+    /// The state after `transaction`, given up soon after `stop` says that it is not wanted any more.
+    ///
+    /// Recurses with the nesting of policies: call it through [`crate::on_big_stack`] if it may have some.
+    ///
+    /// # Errors
+    /// If it cannot be made; then all that is wrong with it.
+    pub fn transact(
+        &self,
+        transaction: &Transaction,
+        revision: Revision,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Changed, Refused> {
+        self.transacting(transaction, stop, false)?.finish(transaction.dangling, revision)
+    }
+
+    fn transacting<'t>(
+        &'t self,
+        transaction: &Transaction,
+        stop: &'t dyn Fn() -> bool,
+        keeps_deletions: bool,
+    ) -> Result<Transacting<'t>, Refused> {
+        let limits = &self.core.settings.limits;
+        let mut transacting = Transacting {
+            before: self,
+            base: self.base.as_ref().map_or(&self.store, |base| &base.store),
+            draft: Draft::new(&self.store),
+            checks: Checks { schema: self.core.schema.as_deref(), layout: self.core.layout.as_deref(), limits },
+            packer: Packer::default(),
+            problems: Problems::default(),
+            touched: BTreeMap::new(),
+            rules: RuleEdits::default(),
+            room: limits.max_changes,
+            keeps_deletions,
+            stop,
+        };
+        if transaction.edits.len() > limits.max_changes {
+            let message = format!("{} changes, more than {}", transaction.edits.len(), limits.max_changes);
+            let help = "send them in several transactions, or raise `limits.max_changes`";
+            return Err(Refused::Invalid(vec![Diagnostic::error("/changes", message).help(help)]));
+        }
+        transacting.expect(&transaction.edits)?;
+        for (number, edit) in transaction.edits.iter().enumerate() {
+            if number.is_multiple_of(STRIDE) && stop() {
+                return Err(Refused::GivenUp);
+            }
+            transacting.edit(edit, Place { number, name: edit.name() });
+        }
+        Ok(transacting)
+    }
+}
+
+impl Transacting<'_> {
+    /// Compares what is stored before the transaction with what it expects.
+    fn expect(&mut self, edits: &[Edit]) -> Result<(), Refused> {
+        let mut unmet = Problems::default();
+        for (number, edit) in edits.iter().enumerate() {
+            let Edit::Expect { uid, equals } = edit else { continue };
+            let place = Place { number, name: edit.name() };
+            let stored = self.find(uid).and_then(|id| self.before.store.earlier(id)).filter(|it| it.is_present());
+            let as_expected = match (equals, stored) {
+                (None, stored) => stored.is_none(),
+                (Some(value), stored) => match self.read(value) {
+                    Ok(id) if self.find(uid) != Some(id) => {
+                        let message = format!("`equals` is not the entity `{uid}`");
+                        self.problems.push(Diagnostic::error(place.pointer("/equals/uid"), message));
+                        continue;
+                    }
+                    Ok(_) => stored.is_some_and(|stored| stored.has_content_of(Entity::new(&self.packer.out))),
+                    Err(misfit) => {
+                        let pointer = place.pointer(&format!("/equals{}", misfit.pointer()));
+                        self.problems.push(Diagnostic::error(pointer, misfit.message));
+                        continue;
+                    }
+                },
+            };
+            if !as_expected {
+                let message = match (equals, stored) {
+                    (None, _) => format!("`{uid}` is stored"),
+                    (Some(_), None) => format!("`{uid}` is not stored"),
+                    (Some(_), Some(_)) => format!("`{uid}` is not what is expected"),
+                };
+                unmet.push(Diagnostic::error(place.pointer(""), message));
+            }
+        }
+        unmet.finish().map_err(Refused::Unmet)
+    }
+
+    fn edit(&mut self, edit: &Edit, place: Place) {
+        let done = match edit {
+            Edit::Upsert(value) => self
+                .upsert(value, place)
+                .map_err(|misfit| Misfit { message: format!("{}{}", name_of(value), misfit.message), ..misfit }),
+            Edit::Update(update) => self.update(update, place),
+            Edit::Delete(uid) => self.delete(uid, false, place).map_err(Misfit::from),
+            Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfit::from),
+            Edit::Revert(uid) => self.revert(uid, place).map_err(Misfit::from),
+            Edit::Expect { .. } => Ok(()),
+            of_rules => self.rules.take(of_rules, place, self.before).map_err(Misfit::from),
+        };
+        if let Err(misfit) = done {
+            self.problems.push(Diagnostic::error(place.pointer(&misfit.pointer()), misfit.message));
+        }
+    }
+
+    /// Reads an entity into the packer. Gives its id.
+    fn read(&mut self, value: &Value<'_>) -> Result<u32, Misfit> {
+        let id = load::read_one(value, self.checks, &mut self.draft, &mut self.packer)?;
+        if self.draft.record(id).is_schema_action() {
+            return Err(ACTIONS.to_owned().into());
+        }
+        let most = self.checks.limits.max_entity_bytes;
+        // what is written back must be read again
+        if value.weight() > most / 8 && value.to_json().to_string().len() > most {
+            let message = format!("an entity of more than {most} bytes (`limits.max_entity_bytes`)");
+            return Err(message.into());
+        }
+        Ok(id)
+    }
+
+    fn upsert(&mut self, value: &Value<'_>, place: Place) -> Result<(), Misfit> {
+        let id = self.read(value)?;
+        self.touch(id, place)?;
+        self.draft.put(id, &self.packer.out, Layer::Overlay);
+        Ok(())
+    }
+
+    fn delete(&mut self, uid: &Uid<'_>, below: bool, place: Place) -> Result<(), String> {
+        let id = if self.keeps_deletions {
+            let ty = self.draft.type_id(&uid.type_name);
+            self.draft.uid(ty, uid.id.as_bytes()).map_err(|_| "the store is full".to_owned())?
+        } else {
+            self.check_type(uid)?;
+            // what was never named is not there: deleting it again is no error
+            let Some(id) = self.find(uid) else { return Ok(()) };
+            id
+        };
+        if below {
+            let Some(descendants) = self.draft.descendants(id, self.room) else { return Err(self.too_many()) };
+            for descendant in descendants {
+                self.remove(descendant, place)?;
+            }
+        }
+        self.remove(id, place)
+    }
+
+    fn remove(&mut self, id: u32, place: Place) -> Result<(), String> {
+        self.touch(id, place)?;
+        let hides = self.keeps_deletions || self.base.earlier(id).is_some_and(Entity::is_present);
+        self.draft.remove(id, if hides { Layer::Overlay } else { Layer::Base });
+        Ok(())
+    }
+
+    fn revert(&mut self, uid: &Uid<'_>, place: Place) -> Result<(), String> {
+        self.check_type(uid)?;
+        let Some(id) = self.find(uid) else { return Ok(()) };
+        self.touch(id, place)?;
+        match self.base.earlier(id).filter(|it| it.is_present()) {
+            Some(known) => self.draft.put(id, known.bytes(), Layer::Base),
+            None => self.draft.remove(id, Layer::Base),
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, id: u32, place: Place) -> Result<(), String> {
+        if !self.touched.contains_key(&id) {
+            self.room = self.room.checked_sub(1).ok_or_else(|| self.too_many())?;
+            self.touched.insert(id, place);
+        }
+        Ok(())
+    }
+
+    fn too_many(&self) -> String {
+        let most = self.checks.limits.max_changes;
+        format!("the transaction changes more than {most} entities (`limits.max_changes`); make several of it")
+    }
+
+    /// The id of a uid, if it was ever named.
+    fn find(&self, uid: &Uid<'_>) -> Option<u32> {
+        self.draft.find(self.draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())
+    }
+
+    /// Refuses types that no entity can have.
+    fn check_type(&self, uid: &Uid<'_>) -> Result<(), String> {
+        let Some(schema) = self.checks.schema else { return Ok(()) };
+        if is_action_type(&uid.type_name) {
+            return Err(ACTIONS.to_owned());
+        }
+        if schema.entity_type(&uid.type_name).is_none() {
+            let near = hint(&uid.type_name, schema.entity_type_names());
+            return Err(format!("the schema declares no entity type `{}`{near}", uid.type_name));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, dangling: Dangling, revision: Revision) -> Result<Changed, Refused> {
+        if self.problems.listed.is_empty() {
+            self.check_hierarchy();
+        }
+        std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
+        if dangling != Dangling::Keep {
+            self.settle_references(dangling == Dangling::Cascade, dangling == Dangling::Refuse)?;
+            std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
+        }
+        let Self { before, mut draft, touched, rules, stop, .. } = self;
+        let ruled = if rules.is_empty() { None } else { rules.apply(before, &mut draft, stop)? };
+        if stop() {
+            return Err(Refused::GivenUp);
+        }
+        let (mut tally, mut entities, mut changed) = (Tally::default(), Vec::new(), ruled.is_some());
+        for id in touched.into_keys() {
+            let (old, new) = (before.store.earlier(id), draft.record(id));
+            let was = old.is_some_and(Entity::is_present);
+            let same_content = match (old, new.is_present()) {
+                (Some(old), true) => was && old.has_content_of(new),
+                (None, true) => false,
+                (_, false) => !was,
+            };
+            let same = same_content && old.map_or(Layer::Base, Entity::layer) == new.layer();
+            changed |= !same;
+            if new.is_present() && !same {
+                tally.upserted += 1;
+            } else if was && !new.is_present() {
+                tally.deleted += 1;
+            }
+            if !same_content {
+                entities.push(export::uid_of(&draft, id));
+            }
+        }
+        let mut warnings = Vec::new();
+        if let Some(ruled) = &ruled {
+            warnings.clone_from(&ruled.warnings);
+            let Tally { policies, links_added, links_removed, .. } = ruled.tally;
+            tally = Tally { policies, links_added, links_removed, ..tally };
+        }
+        let snapshot = before.after(draft.commit(), ruled, revision);
+        Ok(Changed { snapshot, changed, tally, warnings, entities })
+    }
+
+    /// Checks what the changes can have broken, and says which change did it.
+    fn check_hierarchy(&mut self) {
+        let present = |id: &u32| self.draft.record(*id).is_present();
+        let written: Vec<u32> = self.touched.keys().copied().filter(present).collect();
+        if let Err(fault) = self.draft.check_changed(&written, self.checks.limits) {
+            let (at, message) = load::explain(&fault, &self.draft, self.checks.limits);
+            let all = fault.entities();
+            let place = self.touched.get(&at).or_else(|| all.iter().find_map(|id| self.touched.get(id)));
+            let pointer = place.map_or_else(|| "/changes".to_owned(), |place| place.pointer(""));
+            self.problems.push(Diagnostic::error(pointer, message));
+        }
+    }
+}
+
+const ACTIONS: &str = "actions come from the schema and cannot be changed";
+
+/// A misfit of a member that stands elsewhere in the change than in the entity.
+fn moved(misfit: Misfit, place: Vec<Step>) -> Misfit {
+    Misfit { place, ..misfit }
+}

@@ -1,0 +1,323 @@
+//! Changes of policies and links: the set is made again from what is there, and only what changed is parsed, validated and
+//! compiled.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::change::Place;
+use crate::compiled::{CompiledSet, Compiling};
+use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid};
+use crate::policies::{Kind, Policies, SetEdits, Site, Work};
+use crate::settings::{EngineKind, Validation};
+use crate::snapshot::{Core, Snapshot};
+use crate::store::Draft;
+use crate::validating::Validating;
+
+/// What a transaction does to policies and links, by their ids.
+#[derive(Debug, Default)]
+pub(super) struct RuleEdits {
+    policies: BTreeMap<String, Put<String>>,
+    links: BTreeMap<String, Put<Link>>,
+}
+
+/// The last word of a transaction about a policy or link.
+#[derive(Debug)]
+struct Put<T> {
+    place: Place,
+    what: What<T>,
+}
+
+#[derive(Debug)]
+enum What<T> {
+    Given(T),
+    Gone,
+    /// What the base has, be it nothing.
+    OfBase,
+}
+
+/// The policies and links that changes had the last word about, be it that they are gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// Policies and templates.
+    pub policies: BTreeSet<PolicyId>,
+    /// Links.
+    pub links: BTreeSet<PolicyId>,
+}
+
+/// What policies and links became.
+#[derive(Debug)]
+pub(crate) struct Ruled {
+    /// The set; none where only words changed.
+    pub set: Option<(Policies, CompiledSet)>,
+    /// What validating all policies costs, in steps.
+    pub validated: u64,
+    /// Who had the last word.
+    pub words: Words,
+    /// How much was done.
+    pub tally: Tally,
+    /// What the author should look at.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl RuleEdits {
+    /// Takes a change of a policy or a link.
+    ///
+    /// # Errors
+    /// If the id is one of the other kind.
+    pub(super) fn take(&mut self, edit: &Edit, place: Place, before: &Snapshot) -> Result<(), String> {
+        let is_link = |id: &str| {
+            let site = before.core.policies.sites.get(id);
+            site.is_some_and(|site| matches!(site.kind, Kind::Link(_))) && !self.links.contains_key(id)
+        };
+        let is_policy = |id: &str| {
+            let site = before.core.policies.sites.get(id);
+            site.is_some_and(|site| !matches!(site.kind, Kind::Link(_))) && !self.policies.contains_key(id)
+        };
+        match edit {
+            Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) if is_link(id) => {
+                return Err(format!("`{id}` is a link, not a policy; `delete_link` removes it"));
+            }
+            Edit::DeleteLink(id) if is_policy(id) => {
+                return Err(format!("`{id}` is a policy, not a link; `delete_policy` removes it"));
+            }
+            _ => {}
+        }
+        match edit {
+            Edit::PutPolicy { id, text } => self.policy(id, place, What::Given(text.clone())),
+            Edit::DeletePolicy(id) => self.policy(id, place, What::Gone),
+            Edit::RevertPolicy(id) => self.policy(id, place, What::OfBase),
+            Edit::PutLink(link) => self.link(&link.link_id, place, What::Given(link.clone())),
+            Edit::DeleteLink(id) => self.link(id, place, What::Gone),
+            Edit::RevertLink(id) => self.link(id, place, What::OfBase),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn policy(&mut self, id: &str, place: Place, what: What<String>) {
+        self.policies.insert(id.to_owned(), Put { place, what });
+    }
+
+    fn link(&mut self, id: &str, place: Place, what: What<Link>) {
+        self.links.insert(id.to_owned(), Put { place, what });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.policies.is_empty() && self.links.is_empty()
+    }
+
+    /// Whether a link from before is left as it was.
+    pub(super) fn leaves(&self, link: &str) -> bool {
+        !self.links.contains_key(link)
+    }
+
+    /// Removes a link that names what is deleted.
+    pub(super) fn unlink(&mut self, link: &str, place: Place) {
+        self.link(link, place, What::Gone);
+    }
+
+    /// The links of the transaction that name an entity.
+    pub(super) fn links_to(&self, uid: &Uid<'_>, before: &Snapshot) -> Vec<&str> {
+        let names = |link: &Link| link.args.iter().any(|(_, arg)| Uid::parse(arg).is_ok_and(|arg| arg == *uid));
+        let new = self.links.iter().filter(|(id, put)| match &put.what {
+            What::Given(link) => names(link),
+            What::Gone => false,
+            What::OfBase => before.base_core().policies.link(id).is_some_and(names),
+        });
+        new.map(|(id, _)| id.as_str()).collect()
+    }
+
+    /// Makes the set after the changes.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn apply(
+        self,
+        before: &Snapshot,
+        draft: &mut Draft,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Ruled>, Refused> {
+        let core = &before.core;
+        let mut ruled = Ruled {
+            set: None,
+            validated: core.validated,
+            words: Words::clone(&before.words),
+            tally: Tally::default(),
+            warnings: Vec::new(),
+        };
+        let mut edits = self.plan(before, &mut ruled);
+        if edits.is_empty() {
+            return Ok((ruled.words != *before.words).then_some(ruled));
+        }
+        let in_use = in_use(core, &edits, &self.policies);
+        if !in_use.is_empty() {
+            return Err(Refused::InUse(Diagnostic::about("change", in_use)));
+        }
+        let (settings, schema) = (&core.settings, core.schema.as_deref());
+        let limits = &settings.limits;
+        // now and then everything is made again: without what was left over, and counting only what is there
+        let again = core.compiled.is_mostly_waste() || core.validated > limits.max_validation_steps / 2;
+        if again {
+            edits.widen(&core.policies);
+        }
+        let validated = if again { 0 } else { core.validated };
+        let compiling =
+            if again { Compiling::new(draft) } else { Compiling::resume(&core.compiled, &edits.removed, draft) };
+        let validating = match settings.validation {
+            Validation::Off => None,
+            Validation::Strict | Validation::Warn => {
+                schema.map(|schema| Validating::new(schema, limits).resumed(validated))
+            }
+        };
+        let mut work = Work {
+            validating,
+            compiling: Some(compiling),
+            naming: None,
+            keep: match settings.kind {
+                EngineKind::Compiled => settings.kept.0,
+                EngineKind::Reference => usize::MAX,
+            },
+            stop,
+        };
+        let invalid = |found: Vec<Diagnostic>| {
+            if stop() { Refused::GivenUp } else { Refused::Invalid(Diagnostic::about("change", found)) }
+        };
+        let policies = core.policies.edited(edits, limits, &mut work);
+        let Work { validating, compiling, .. } = work;
+        let mut problems = Vec::new();
+        if let Some(validating) = validating {
+            let (errors, warnings, spent) = validating.finish(stop);
+            ruled.validated = spent;
+            ruled.warnings.extend(warnings);
+            match settings.validation {
+                Validation::Strict => problems.extend(errors),
+                _ => ruled.warnings.extend(errors.into_iter().map(Diagnostic::warning)),
+            }
+        }
+        let policies = policies.map_err(|found| problems.splice(0..0, found)).ok();
+        let compiled = compiling.map(Compiling::finish);
+        match (policies, compiled) {
+            (Some(policies), Some(Ok(compiled))) if problems.is_empty() => {
+                ruled.set = Some((policies, compiled));
+                Ok(Some(ruled))
+            }
+            (_, Some(Err(_))) if problems.is_empty() => {
+                Err(invalid(vec![Diagnostic::error("/changes", "there are more names than the store can hold")]))
+            }
+            _ => Err(invalid(problems)),
+        }
+    }
+
+    /// What must be done to the set; what is so already is left out. Counts it, and notes who has the last word.
+    fn plan(&self, before: &Snapshot, ruled: &mut Ruled) -> SetEdits {
+        let (now, base) = (&before.core.policies, &before.base_core().policies);
+        let mut edits = SetEdits::default();
+        for (id, Put { place, what }) in &self.policies {
+            let known = now.policy(id);
+            let of_base = base.policy(id);
+            let policy_id = PolicyId::from(id.as_str());
+            let word = match what {
+                What::Given(_) => true,
+                What::Gone => of_base.is_some(),
+                What::OfBase => false,
+            };
+            if word {
+                ruled.words.policies.insert(policy_id.clone())
+            } else {
+                ruled.words.policies.remove(&policy_id)
+            };
+            let new = match what {
+                What::Given(text) => Some(text.as_str()),
+                What::Gone => None,
+                What::OfBase => of_base.map(Site::text),
+            };
+            if new == known.map(Site::text) && !matches!(what, What::OfBase) {
+                continue;
+            }
+            if new.is_some() || known.is_some() {
+                ruled.tally.policies += usize::from(new != known.map(Site::text));
+            }
+            if known.is_some() {
+                edits.removed.insert(policy_id.clone());
+            }
+            match (what, of_base) {
+                (What::Given(text), _) => edits.texts.push(PolicyText {
+                    origin: place.pointer("/text"),
+                    text: text.clone(),
+                    naming: PolicyNaming::Exactly(id.clone()),
+                }),
+                (What::OfBase, Some(site)) => edits.sites.push((policy_id, site.clone())),
+                _ => {}
+            }
+        }
+        for (id, Put { place, what }) in &self.links {
+            let (known, of_base) = (now.link(id), base.link(id));
+            let link_id = PolicyId::from(id.as_str());
+            let word = match what {
+                What::Given(_) => true,
+                What::Gone => of_base.is_some(),
+                What::OfBase => false,
+            };
+            if word {
+                ruled.words.links.insert(link_id.clone())
+            } else {
+                ruled.words.links.remove(&link_id)
+            };
+            let new = match what {
+                What::Given(link) => Some(link),
+                What::Gone => None,
+                What::OfBase => of_base,
+            };
+            let same = |a: &Link, b: &Link| a.template_id == b.template_id && a.args == b.args;
+            if match (new, known) {
+                (Some(new), Some(known)) => same(new, known),
+                (None, None) => true,
+                _ => false,
+            } {
+                continue;
+            }
+            if known.is_some() {
+                edits.removed.insert(link_id);
+                ruled.tally.links_removed += 1;
+            }
+            if let Some(new) = new {
+                ruled.tally.links_added += 1;
+                let mut new = new.clone();
+                if matches!(what, What::Given(_)) {
+                    new.written = None;
+                }
+                edits.links.push((place.pointer(""), new));
+            }
+        }
+        edits.relink(now);
+        edits
+    }
+}
+
+/// A problem for each template that would go, or become a policy, while links need it.
+fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -> Vec<Diagnostic> {
+    let stays: HashSet<&str> = edits
+        .texts
+        .iter()
+        .filter_map(|text| text.naming.exactly())
+        .chain(edits.sites.iter().map(|(id, _)| &**id))
+        .collect();
+    let mut found = Vec::new();
+    for (id, Put { place, .. }) in puts {
+        if !edits.removed.contains(id.as_str()) || stays.contains(id.as_str()) {
+            continue;
+        }
+        // links that stay, and those that the transaction brings
+        let of_it = |link: &&Link| link.template_id == *id;
+        let old = core.policies.links.iter().filter(|link| !edits.removed.contains(link.link_id.as_str()));
+        let new = edits.links.iter().map(|(_, link)| link);
+        let links: Vec<&str> = old.chain(new).filter(of_it).map(|link| link.link_id.as_str()).collect();
+        if let Some(first) = links.first() {
+            let more =
+                if links.len() > 1 { format!(" and {} more links need", links.len() - 1) } else { " needs".to_owned() };
+            let message = format!("`{first}`{more} the template `{id}`");
+            let help = "remove the links in the same transaction, or keep the template";
+            found.push(Diagnostic::error(place.pointer(""), message).policy(id).help(help));
+        }
+    }
+    found
+}

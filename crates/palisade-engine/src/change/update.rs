@@ -1,0 +1,108 @@
+//! Changes of parts of one entity: the whole is read again, so that it is checked as if it came from a file.
+
+use std::borrow::Cow;
+
+use crate::change::{Place, Transacting, moved};
+use crate::conform::Name;
+use crate::decode::uid_parts;
+use crate::export;
+use crate::misfit::{Misfit, Step};
+use crate::model::{Uid, Update, Value, hint};
+use crate::store::Layer;
+
+type Members = Vec<(Cow<'static, str>, Value<'static>)>;
+
+impl Transacting<'_> {
+    pub(super) fn update(&mut self, update: &Update, place: Place) -> Result<(), Misfit> {
+        let uid = &update.uid;
+        let of_uid = |message: String| Misfit::at(&Name::Root("uid"), message);
+        self.check_type(uid).map_err(of_uid)?;
+        let stored = self.find(uid).and_then(|id| export::entity(&self.draft, id));
+        let Some(Value::Object(mut members)) = stored else {
+            let message = format!("there is no entity `{uid}` to update; `upsert` stores one");
+            return Err(of_uid(message));
+        };
+        self.check_names(update)?;
+        let mut kept_parents = 0;
+        for (key, member) in &mut members {
+            match (&**key, member) {
+                ("attrs", Value::Object(attrs)) => set(attrs, &update.attrs, &update.unset),
+                ("tags", Value::Object(tags)) => set(tags, &update.tags, &update.untag),
+                ("parents", Value::Array(parents)) => {
+                    parents.retain(|parent| !is_among(parent, &update.remove_parents));
+                    kept_parents = parents.len();
+                    parents.extend(update.add_parents.iter().map(parent));
+                }
+                _ => {}
+            }
+        }
+        if !update.tags.is_empty() && !members.iter().any(|(key, _)| key == "tags") {
+            let mut tags = Vec::new();
+            set(&mut tags, &update.tags, &[]);
+            members.push(("tags".into(), Value::Object(tags)));
+        }
+        let whole = Value::Object(members);
+        let id = self.read(&whole).map_err(|misfit| in_update(misfit, update, kept_parents))?;
+        self.touch(id, place)?;
+        self.draft.put(id, &self.packer.out, Layer::Overlay);
+        Ok(())
+    }
+
+    /// Refuses to remove what the schema does not know: the name may be misspelt.
+    fn check_names(&self, update: &Update) -> Result<(), Misfit> {
+        let declared = self.checks.schema.and_then(|schema| schema.entity_type(&update.uid.type_name));
+        let Some(declared) = declared else { return Ok(()) };
+        for (i, name) in update.unset.iter().enumerate() {
+            let at = || vec![Step::Member("unset".to_owned()), Step::Element(i)];
+            let type_name = &update.uid.type_name;
+            match declared.attributes.get(name) {
+                None => {
+                    let near = hint(name, declared.attributes.keys().map(String::as_str));
+                    let message = format!("`{type_name}` has no attribute `{name}`{near}");
+                    return Err(moved(message.into(), at()));
+                }
+                Some(member) if member.required => {
+                    let message = format!("`{name}` is a required attribute of `{type_name}`: it cannot be removed");
+                    return Err(moved(message.into(), at()));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set(members: &mut Members, values: &[(String, Value<'static>)], removed: &[String]) {
+    members.retain(|(key, _)| !removed.iter().any(|name| **name == **key));
+    for (name, value) in values {
+        match members.iter_mut().find(|(key, _)| **key == **name) {
+            Some((_, member)) => *member = value.clone(),
+            None => members.push((name.clone().into(), value.clone())),
+        }
+    }
+}
+
+fn is_among(parent: &Value<'_>, uids: &[Uid<'_>]) -> bool {
+    uid_parts(parent).is_some_and(|(ty, id)| uids.iter().any(|uid| uid.type_name == ty && uid.id == id))
+}
+
+fn parent(uid: &Uid<'static>) -> Value<'static> {
+    let part = |name: &'static str, text: &Cow<'static, str>| (name.into(), Value::String(text.clone()));
+    Value::Object(vec![part("type", &uid.type_name), part("id", &uid.id)])
+}
+
+/// What is wrong with the whole entity, at the member of the update that made it so.
+fn in_update(misfit: Misfit, update: &Update, kept_parents: usize) -> Misfit {
+    let place = match misfit.place.as_slice() {
+        [Step::Member(parents), Step::Element(i), rest @ ..] if parents == "parents" => {
+            let added = Step::Element(i.saturating_sub(kept_parents));
+            [Step::Member("add_parents".to_owned()), added].into_iter().chain(rest.iter().cloned()).collect()
+        }
+        [Step::Member(parents), ..] if parents == "parents" => vec![Step::Member("add_parents".to_owned())],
+        [Step::Member(whole), ..] if misfit.is_missing && whole == "attrs" && !update.unset.is_empty() => {
+            vec![Step::Member("unset".to_owned())]
+        }
+        _ => misfit.place.clone(),
+    };
+    moved(misfit, place)
+}

@@ -1,0 +1,309 @@
+//! A small change as the API takes it: an object with one member, whose name says what to do.
+
+use std::borrow::Cow;
+
+use crate::model::request::{pointer, uid_member};
+use crate::model::{Dangling, Edit, Link, LinkNames, RequestError, Uid, Update, Value, hint};
+
+/// What changes are called, in the order in which they are listed.
+const NAMES: [&str; 12] = [
+    "upsert",
+    "update",
+    "delete",
+    "delete_subtree",
+    "revert",
+    "put_policy",
+    "delete_policy",
+    "revert_policy",
+    "put_link",
+    "delete_link",
+    "revert_link",
+    "expect",
+];
+
+type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
+
+fn unlike<T>(at: &str, what: &str, expected: &str, found: &Value<'_>) -> Result<T, RequestError> {
+    let message = format!("{what} must be {expected}, not {}", found.kind());
+    Err(RequestError::new("invalid_member", at, message))
+}
+
+fn unknown<T>(at: &str, what: &str, member: &str, known: &[&'static str]) -> Result<T, RequestError> {
+    let near = hint(member, known.iter().copied());
+    let message = format!("unknown member `{member}`; {what} has {}{near}", known.join(", "));
+    Err(RequestError::new("unknown_member", format!("{at}{}", pointer(member)), message))
+}
+
+fn missing<T>(at: &str, what: &str, member: &str) -> Result<T, RequestError> {
+    Err(RequestError::new("missing_member", format!("{at}/{member}"), format!("{what} lacks `{member}`")))
+}
+
+fn uid(value: Value<'_>, at: &str) -> Result<Uid<'static>, RequestError> {
+    Ok(uid_member(value, at)?.into_owned())
+}
+
+fn text(value: Value<'_>, what: &str, at: &str) -> Result<String, RequestError> {
+    match value {
+        Value::String(text) => Ok(text.into_owned()),
+        other => unlike(at, what, "a string", &other),
+    }
+}
+
+fn object<'a>(value: Value<'a>, what: &str, at: &str) -> Result<Members<'a>, RequestError> {
+    match value {
+        Value::Object(members) => Ok(members),
+        other => unlike(at, what, "an object", &other),
+    }
+}
+
+/// The elements of an array, each made by `each`.
+fn list<'a, T>(
+    value: Value<'a>,
+    what: &str,
+    at: &str,
+    each: impl Fn(Value<'a>, &str) -> Result<T, RequestError>,
+) -> Result<Vec<T>, RequestError> {
+    match value {
+        Value::Array(elements) => {
+            elements.into_iter().enumerate().map(|(i, element)| each(element, &format!("{at}/{i}"))).collect()
+        }
+        other => unlike(at, what, "an array", &other),
+    }
+}
+
+impl Dangling {
+    /// The word for it in the API.
+    pub const NAMES: [&str; 4] = ["refuse", "unlink", "cascade", "keep"];
+
+    /// Reads the word; `at` points at it.
+    ///
+    /// # Errors
+    /// If it is another.
+    pub fn from_word(word: &str, at: &str) -> Result<Self, RequestError> {
+        Ok(match word {
+            "refuse" => Self::Refuse,
+            "unlink" => Self::Unlink,
+            "cascade" => Self::Cascade,
+            "keep" => Self::Keep,
+            other => {
+                let near = hint(other, Self::NAMES);
+                let message = format!("`dangling` is `refuse`, `unlink`, `cascade` or `keep`, not `{other}`{near}");
+                return Err(RequestError::new("invalid_member", at, message));
+            }
+        })
+    }
+}
+
+impl Edit {
+    /// Reads a change; `at` points at it.
+    ///
+    /// # Errors
+    /// If it has another shape. The error points at the member.
+    pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+        let mut members = object(value, "a change", at)?;
+        let (Some((name, value)), None) = (members.pop(), members.first()) else {
+            let message = format!("a change is an object with one member, which is one of {}", NAMES.join(", "));
+            return Err(RequestError::new("invalid_change", at, message));
+        };
+        let place = format!("{at}{}", pointer(&name));
+        let at = place.as_str();
+        Ok(match &*name {
+            "upsert" => match value {
+                Value::Object(_) => Self::Upsert(value.into_owned()),
+                other => return unlike(at, "`upsert`", "an entity, an object of `uid`, `attrs` and `parents`", &other),
+            },
+            "update" => Self::Update(Box::new(Update::from_value(value, at)?)),
+            "delete" => Self::Delete(uid(value, at)?),
+            "delete_subtree" => Self::DeleteSubtree(uid(value, at)?),
+            "revert" => Self::Revert(uid(value, at)?),
+            "revert_policy" => Self::RevertPolicy(text(value, "`revert_policy`", at)?),
+            "revert_link" => Self::RevertLink(text(value, "`revert_link`", at)?),
+            "put_policy" => policy(value, at)?,
+            "delete_policy" => Self::DeletePolicy(text(value, "`delete_policy`", at)?),
+            "put_link" => Self::PutLink(Link::from_value(value, LinkNames::OF_FILES, at)?),
+            "delete_link" => Self::DeleteLink(text(value, "`delete_link`", at)?),
+            "expect" => expect(value, at)?,
+            other => {
+                let near = hint(other, NAMES);
+                let message = format!("there is no change `{other}`; a change is one of {}{near}", NAMES.join(", "));
+                return Err(RequestError::new("unknown_member", at, message));
+            }
+        })
+    }
+
+    /// The member that the API names this change by.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Upsert(_) => "upsert",
+            Self::Update(_) => "update",
+            Self::Delete(_) => "delete",
+            Self::DeleteSubtree(_) => "delete_subtree",
+            Self::Revert(_) => "revert",
+            Self::RevertPolicy(_) => "revert_policy",
+            Self::RevertLink(_) => "revert_link",
+            Self::PutPolicy { .. } => "put_policy",
+            Self::DeletePolicy(_) => "delete_policy",
+            Self::PutLink(_) => "put_link",
+            Self::DeleteLink(_) => "delete_link",
+            Self::Expect { .. } => "expect",
+        }
+    }
+
+    /// Whether it is of an entity, and not of a policy or a link.
+    #[must_use]
+    pub fn is_of_entity(&self) -> bool {
+        !self.name().ends_with("_policy") && !self.name().ends_with("_link")
+    }
+}
+
+fn policy(value: Value<'_>, at: &str) -> Result<Edit, RequestError> {
+    let (mut id, mut policy) = (None, None);
+    for (key, value) in object(value, "`put_policy`", at)? {
+        let place = format!("{at}{}", pointer(&key));
+        match (&*key, value) {
+            ("id", value) => id = Some(text(value, "`id`", &place)?),
+            ("text", Value::String(text)) => policy = Some(text.into_owned()),
+            // Cedar's JSON form, as the text that it is kept as
+            ("text", value @ Value::Object(_)) => policy = Some(value.to_json().to_string()),
+            ("text", other) => return unlike(&place, "`text`", "a policy as text, or in Cedar's JSON form", &other),
+            (other, _) => return unknown(at, "`put_policy`", other, &["id", "text"]),
+        }
+    }
+    match (id, policy) {
+        (Some(id), Some(text)) => Ok(Edit::PutPolicy { id, text }),
+        (None, _) => missing(at, "`put_policy`", "id"),
+        (_, None) => missing(at, "`put_policy`", "text"),
+    }
+}
+
+fn expect(value: Value<'_>, at: &str) -> Result<Edit, RequestError> {
+    let (mut of, mut equals) = (None, None);
+    for (key, value) in object(value, "`expect`", at)? {
+        let place = format!("{at}{}", pointer(&key));
+        match (&*key, value) {
+            ("uid", value) => of = Some(uid(value, &place)?),
+            ("equals", Value::Null) => equals = Some(None),
+            ("equals", value @ Value::Object(_)) => equals = Some(Some(value.into_owned())),
+            ("equals", other) => return unlike(&place, "`equals`", "an entity or null", &other),
+            (other, _) => return unknown(at, "`expect`", other, &["uid", "equals"]),
+        }
+    }
+    match (of, equals) {
+        (Some(uid), Some(equals)) => Ok(Edit::Expect { uid, equals }),
+        (None, _) => missing(at, "`expect`", "uid"),
+        (_, None) => missing(at, "`expect`", "equals"),
+    }
+}
+
+impl Update {
+    fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+        const MEMBERS: &[&str] = &["uid", "attrs", "unset", "tags", "untag", "add_parents", "remove_parents"];
+        let mut of = None;
+        let (mut attrs, mut unset, mut tags, mut untag) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut add_parents, mut remove_parents) = (Vec::new(), Vec::new());
+        for (key, value) in object(value, "`update`", at)? {
+            let place = format!("{at}{}", pointer(&key));
+            let what = format!("`{key}`");
+            let members = |value| -> Result<Vec<(String, Value<'static>)>, RequestError> {
+                let members = object(value, &what, &place)?;
+                Ok(members.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+            };
+            let names = |value| list(value, &what, &place, |value, at| text(value, "a name", at));
+            match &*key {
+                "uid" => of = Some(uid(value, &place)?),
+                "attrs" => attrs = members(value)?,
+                "unset" => unset = names(value)?,
+                "tags" => tags = members(value)?,
+                "untag" => untag = names(value)?,
+                "add_parents" => add_parents = list(value, &what, &place, uid)?,
+                "remove_parents" => remove_parents = list(value, &what, &place, uid)?,
+                other => return unknown(at, "`update`", other, MEMBERS),
+            }
+        }
+        for (set, removed, member) in [(&attrs, &unset, "unset"), (&tags, &untag, "untag")] {
+            if let Some(i) = removed.iter().position(|name| set.iter().any(|(known, _)| known == name)) {
+                let message = format!("`{}` is both set and removed", removed.get(i).map_or("", String::as_str));
+                return Err(RequestError::new("invalid_member", format!("{at}/{member}/{i}"), message));
+            }
+        }
+        if let Some(i) = remove_parents.iter().position(|parent| add_parents.contains(parent)) {
+            let message = "a parent is both added and removed".to_owned();
+            return Err(RequestError::new("invalid_member", format!("{at}/remove_parents/{i}"), message));
+        }
+        match of {
+            Some(uid) => Ok(Self { uid, attrs, unset, tags, untag, add_parents, remove_parents }),
+            None => missing(at, "`update`", "uid"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Edit, RequestError> {
+        Edit::from_value(Value::parse(text.as_bytes()).unwrap(), "/changes/3")
+    }
+
+    #[test]
+    fn every_change_is_read_by_its_name() {
+        for (name, rest) in [
+            ("upsert", r#"{"uid":{"type":"U","id":"u"}}"#),
+            (
+                "update",
+                r#"{"uid":{"type":"U","id":"u"},"attrs":{"a":1},"unset":["b"],"tags":{"t":"x"},"untag":["s"],"add_parents":[{"type":"G","id":"g"}],"remove_parents":["G::\"h\""]}"#,
+            ),
+            ("delete", r#"{"type":"U","id":"u"}"#),
+            ("delete_subtree", r#""U::\"u\"""#),
+            ("revert", r#"{"__entity":{"type":"U","id":"u"}}"#),
+            ("put_policy", r#"{"id":"p","text":"permit (principal, action, resource);"}"#),
+            ("put_policy", r#"{"id":"p","text":{"effect":"permit"}}"#),
+            ("delete_policy", r#""p""#),
+            ("revert_policy", r#""p""#),
+            ("put_link", r#"{"link_id":"l","template_id":"t","args":{}}"#),
+            ("delete_link", r#""l""#),
+            ("revert_link", r#""l""#),
+            ("expect", r#"{"uid":{"type":"U","id":"u"},"equals":null}"#),
+            ("expect", r#"{"uid":{"type":"U","id":"u"},"equals":{}}"#),
+        ] {
+            let edit = read(&format!(r#"{{"{name}":{rest}}}"#)).unwrap();
+            assert_eq!(edit.name(), name);
+            assert_eq!(edit.is_of_entity(), !name.contains("policy") && !name.contains("link"));
+        }
+    }
+
+    #[test]
+    fn errors_point_at_the_member_and_say_what_it_should_be() {
+        for (text, expected, pointer) in [
+            ("7", "a change must be an object, not a number", ""),
+            ("{}", "a change is an object with one member", ""),
+            (r#"{"delete":"U::\"u\"","upsert":{}}"#, "a change is an object with one member", ""),
+            (r#"{"upsrt":{}}"#, "there is no change `upsrt`", "/upsrt"),
+            (r#"{"upsert":[]}"#, "`upsert` must be an entity", "/upsert"),
+            (r#"{"delete":"u"}"#, "`u` is not an entity uid", "/delete"),
+            (r#"{"delete":{"type":"U"}}"#, "the entity lacks `id`", "/delete"),
+            (r#"{"put_policy":{"id":1}}"#, "`id` must be a string, not a number", "/put_policy/id"),
+            (r#"{"put_policy":{"id":"p"}}"#, "`put_policy` lacks `text`", "/put_policy/text"),
+            (r#"{"put_policy":{"body":""}}"#, "unknown member `body`; `put_policy` has id, text", "/put_policy/body"),
+            (r#"{"delete_link":{}}"#, "`delete_link` must be a string, not an object", "/delete_link"),
+            (r#"{"put_link":{"link_id":"l"}}"#, "the link lacks `template_id`", "/put_link/template_id"),
+            (r#"{"update":{}}"#, "`update` lacks `uid`", "/update/uid"),
+            (r#"{"update":{"attr":{}}}"#, "unknown member `attr`; `update` has uid, attrs", "/update/attr"),
+            (r#"{"update":{"attrs":[]}}"#, "`attrs` must be an object, not an array", "/update/attrs"),
+            (r#"{"update":{"unset":"a"}}"#, "`unset` must be an array, not a string", "/update/unset"),
+            (r#"{"update":{"unset":["a",1]}}"#, "a name must be a string, not a number", "/update/unset/1"),
+            (r#"{"update":{"attrs":{"a":1},"unset":["a"]}}"#, "`a` is both set and removed", "/update/unset/0"),
+            (r#"{"update":{"add_parents":["x"]}}"#, "`x` is not an entity uid", "/update/add_parents/0"),
+            (r#"{"expect":{"uid":"U::\"u\""}}"#, "`expect` lacks `equals`", "/expect/equals"),
+            (r#"{"expect":{"equals":1}}"#, "`equals` must be an entity or null, not a number", "/expect/equals"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.message.starts_with(expected), "{text}: {}", error.message);
+            assert_eq!(error.pointer, format!("/changes/3{pointer}"), "{text}");
+        }
+        assert_eq!(Dangling::from_word("unlink", ""), Ok(Dangling::Unlink));
+        let error = Dangling::from_word("cascde", "/dangling").unwrap_err();
+        assert!(error.message.ends_with("did you mean `cascade`?"), "{}", error.message);
+    }
+}

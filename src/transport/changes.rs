@@ -1,0 +1,315 @@
+//! `POST /v1/changes`: several small changes in one transaction, answered once decisions use it.
+//!
+//! The body is read change by change: what is wrong with any of them is reported with its position, up to a bound.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::state::Applied;
+use crate::transport::Services;
+use crate::transport::aside;
+use crate::transport::bundle::{Unreadable, kind, parse, parts};
+use crate::transport::exchange::{Exchange, JSON, NDJSON, malformed};
+use crate::transport::respond::{self, Answer, Problem};
+use palisade_engine::Limits;
+use palisade_engine::model::request::pointer;
+use palisade_engine::model::{Dangling, Diagnostic, Edit, RequestError, Transaction, Value, hint};
+
+/// Bodies up to so many bytes are read on the thread that serves: a thread of its own would take longer.
+const SMALL: usize = 64 << 10;
+
+/// Bytes of the text of one change: a policy may be long.
+const LONGEST: usize = 8 << 20;
+
+/// Problems that are listed.
+const LISTED: usize = 100;
+
+/// What stands behind the path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) dangling: Option<Dangling>,
+    pub(super) dry_run: bool,
+}
+
+/// A body that was read.
+#[derive(Debug, Default, PartialEq)]
+struct Read {
+    transaction: Transaction,
+    /// The line of each change, where each stands on a line.
+    lines: Vec<usize>,
+}
+
+pub(super) async fn changes(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
+    let by_line = exchange.expect_media(&[JSON, NDJSON])? == NDJSON;
+    let options = Options::of(exchange.head.uri.query().unwrap_or_default())?;
+    let expected = Vec::from_iter(exchange.if_match()?);
+    let body = exchange.read(services.admin_body()).await?;
+    let Read { transaction, lines } = if body.len() <= SMALL {
+        read(&body, by_line, options, &services.limits)?
+    } else {
+        let turn = services.aside.reading().await?;
+        let limits = services.limits.clone();
+        aside::apart(move |_| {
+            let read = read(&body, by_line, options, &limits);
+            drop((body, turn));
+            read
+        })
+        .await??
+    };
+    match services.pdp.state().transact(expected, transaction, options.dry_run).await {
+        Ok(applied) => Ok(answer(&applied)),
+        Err(rejected) => Err(with_lines(rejected.into(), &lines)),
+    }
+}
+
+/// The answer to a transaction.
+pub(super) fn answer(applied: &Applied) -> Answer {
+    let tally = applied.tally;
+    let answer = respond::json(
+        StatusCode::OK,
+        &json!({
+            "revision": applied.revision.to_string(),
+            "published": applied.published,
+            // changes live in memory alone
+            "durable": false,
+            "applied": {
+                "upserted": tally.upserted,
+                "deleted": tally.deleted,
+                "policies": tally.policies,
+                "links_added": tally.links_added,
+                "links_removed": tally.links_removed,
+            },
+        }),
+    );
+    // the revision of this change, even if another has been published since
+    respond::tagged(applied.revision, answer)
+}
+
+impl Options {
+    pub(super) fn of(query: &str) -> Result<Self, Problem> {
+        let mut options = Self::default();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            match (name, value) {
+                ("dangling", word) => options.dangling = Some(Dangling::from_word(word, "?dangling")?),
+                ("dry_run", "true") => options.dry_run = true,
+                ("dry_run", "false") => options.dry_run = false,
+                ("dry_run", other) => {
+                    let message = format!("`dry_run` is `true` or `false`, not `{other}`");
+                    return Err(RequestError::new("invalid_member", "?dry_run", message).into());
+                }
+                (other, _) => {
+                    let near = hint(other, ["dangling", "dry_run"]);
+                    let message = format!("unknown parameter `{other}`; there are dangling, dry_run{near}");
+                    return Err(RequestError::new("unknown_member", format!("?{other}"), message).into());
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What is wrong with the changes of a body.
+#[derive(Default)]
+struct Faults {
+    code: Option<&'static str>,
+    listed: Vec<Diagnostic>,
+    more: usize,
+}
+
+impl Faults {
+    fn push(&mut self, code: &'static str, pointer: &str, message: impl Into<String>, line: Option<usize>) {
+        self.code.get_or_insert(code);
+        if self.listed.len() < LISTED {
+            self.listed.push(Diagnostic { line, ..Diagnostic::error(pointer, message) });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Problem> {
+        let (Some(code), Some(first)) = (self.code, self.listed.first()) else { return Ok(()) };
+        let n = self.listed.len() + self.more;
+        let detail = if n == 1 { first.message.clone() } else { format!("{n} problems, see `errors`") };
+        let pointer = first.origin.clone();
+        if self.more > 0 {
+            self.listed.push(Diagnostic::error("/changes", format!("and {} more problems", self.more)));
+        }
+        Err(Problem::bad_request(code, detail).about(pointer, self.listed))
+    }
+}
+
+fn read(body: &Bytes, by_line: bool, options: Options, limits: &Limits) -> Result<Read, Problem> {
+    let mut read = if by_line { read_lines(body, limits)? } else { read_object(body, limits)? };
+    match (options.dangling, read.transaction.dangling) {
+        (None, _) => {}
+        (Some(asked), Dangling::Refuse) => read.transaction.dangling = asked,
+        (Some(asked), given) if asked == given => {}
+        (Some(_), _) => {
+            let message = "`dangling` of the body is not that of the query; say it once";
+            return Err(RequestError::new("invalid_member", "/dangling", message).into());
+        }
+    }
+    Ok(read)
+}
+
+fn read_object(body: &[u8], limits: &Limits) -> Result<Read, Problem> {
+    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| malformed(body, &error))?;
+    if !whole.get().starts_with('{') {
+        let message = format!("the body is {}, not an object with `changes`", kind(whole));
+        return Err(RequestError::new("invalid_request", "", message).into());
+    }
+    let (mut edits, mut dangling) = (None, Dangling::default());
+    for (key, raw) in parts(whole, "", "members", 100)? {
+        match key.as_str() {
+            "changes" if raw.get().starts_with('[') => {
+                let elements = parts(raw, "/changes", "changes (`limits.max_changes`)", limits.max_changes)?;
+                edits = Some(read_edits(elements.into_iter().map(|(_, raw)| (raw, None)))?);
+            }
+            "changes" => {
+                let message = format!("`changes` must be an array, not {}", kind(raw));
+                return Err(RequestError::new("invalid_member", "/changes", message).into());
+            }
+            "dangling" => match parse(raw, "/dangling")? {
+                Value::String(word) => dangling = Dangling::from_word(&word, "/dangling")?,
+                other => {
+                    let message = format!("`dangling` must be a string, not {}", other.kind());
+                    return Err(RequestError::new("invalid_member", "/dangling", message).into());
+                }
+            },
+            other => {
+                let near = hint(other, ["changes", "dangling"]);
+                let message = format!("unknown member `{other}`; a transaction has changes, dangling{near}");
+                return Err(RequestError::new("unknown_member", pointer(other), message).into());
+            }
+        }
+    }
+    let missing = || RequestError::new("missing_member", "/changes", "the transaction lacks `changes`");
+    Ok(Read { transaction: Transaction { edits: edits.ok_or_else(missing)?, dangling }, lines: Vec::new() })
+}
+
+fn read_lines(body: &[u8], limits: &Limits) -> Result<Read, Problem> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Problem::bad_request("malformed_json", format!("the body is not UTF-8 at byte {}", error.valid_up_to()))
+    })?;
+    let (mut faults, mut raws, mut lines) = (Faults::default(), Vec::new(), Vec::new());
+    for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        if lines.len() >= limits.max_changes {
+            let message = format!("more than {} changes (`limits.max_changes`)", limits.max_changes);
+            return Err(RequestError::new("invalid_request", "", message).into());
+        }
+        match serde_json::from_str::<&RawValue>(line) {
+            Ok(raw) => raws.push((raw, Some(n + 1))),
+            Err(error) => {
+                let message = malformed(line.as_bytes(), &error).detail;
+                faults.push("malformed_json", &format!("/changes/{}", lines.len()), message, Some(n + 1));
+            }
+        }
+        lines.push(n + 1);
+    }
+    faults.finish()?;
+    let edits = read_edits(raws.into_iter())?;
+    Ok(Read { transaction: Transaction { edits, dangling: Dangling::default() }, lines })
+}
+
+/// Reads each change, which may have a line of its own.
+fn read_edits<'r>(raws: impl Iterator<Item = (&'r RawValue, Option<usize>)>) -> Result<Vec<Edit>, Problem> {
+    let (mut faults, mut edits) = (Faults::default(), Vec::with_capacity(raws.size_hint().0));
+    for (i, (raw, line)) in raws.enumerate() {
+        let at = format!("/changes/{i}");
+        if raw.get().len() > LONGEST {
+            faults.push("invalid_member", &at, format!("a change of more than {LONGEST} bytes"), line);
+            continue;
+        }
+        let edit = match parse(raw, &at) {
+            Ok(value) => Edit::from_value(value, &at),
+            Err(Unreadable::Shape(error)) => Err(error),
+            Err(Unreadable::NotJson(problem)) => {
+                faults.push(problem.code, &at, problem.detail, line);
+                continue;
+            }
+        };
+        match edit {
+            Ok(edit) => edits.push(edit),
+            Err(error) => faults.push(error.code, &error.pointer, error.message, line),
+        }
+    }
+    faults.finish()?;
+    Ok(edits)
+}
+
+/// Says of each finding in which line its change stands.
+fn with_lines(mut problem: Problem, lines: &[usize]) -> Problem {
+    for finding in problem.errors.iter_mut().filter(|finding| finding.line.is_none()) {
+        let number = finding.origin.strip_prefix("/changes/").and_then(|rest| rest.split('/').next());
+        finding.line = number.and_then(|number| lines.get(number.parse::<usize>().ok()?)).copied();
+    }
+    problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str, by_line: bool) -> Result<Read, Problem> {
+        read(&Bytes::copy_from_slice(text.as_bytes()), by_line, Options::default(), &Limits::default())
+    }
+
+    #[test]
+    fn both_forms_are_the_same_changes() {
+        let (a, b) = (r#"{"delete":{"type":"U","id":"a"}}"#, r#"{"delete_policy":"p"}"#);
+        let object = read_text(&format!(r#"{{"changes":[{a},{b}]}}"#), false).unwrap();
+        let lines = read_text(&format!("{a}\n\n{b}\n"), true).unwrap();
+        assert_eq!(object.transaction, lines.transaction);
+        assert_eq!((object.lines, lines.lines), (vec![], vec![1, 3]));
+        assert_eq!(read_text("", true).unwrap(), Read::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_at_once_and_at_its_place() {
+        for (text, by_line, code, places) in [
+            ("", false, "malformed_json", &[][..]),
+            ("[]", false, "invalid_request", &[]),
+            ("{}", false, "missing_member", &[]),
+            (r#"{"changes":{}}"#, false, "invalid_member", &[]),
+            (r#"{"changes":[],"danling":"keep"}"#, false, "unknown_member", &[]),
+            (r#"{"changes":[],"dangling":"kep"}"#, false, "invalid_member", &[]),
+            (
+                r#"{"changes":[1,{"delete":"x"},{"expect":{}}]}"#,
+                false,
+                "invalid_member",
+                &["/changes/0", "/changes/1/delete", "/changes/2/expect/uid"],
+            ),
+            ("{\"delete\":1}\n{\"x\":1}", true, "invalid_uid", &["/changes/0/delete:1", "/changes/1/x:2"]),
+            ("{\n\n}", true, "malformed_json", &["/changes/0:1", "/changes/1:3"]),
+            (r#"{"changes":[{"upsert":{"a":1,"a":2}}]}"#, false, "malformed_json", &["/changes/0"]),
+        ] {
+            let problem = read_text(text, by_line).unwrap_err();
+            let place =
+                |found: &Diagnostic| found.line.map_or(found.origin.clone(), |line| format!("{}:{line}", found.origin));
+            assert_eq!((problem.status, problem.code), (400, code), "{text}: {}", problem.detail);
+            assert_eq!(problem.errors.iter().map(place).collect::<Vec<_>>(), places, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_query_says_what_happens_to_references() {
+        for (query, expected) in [
+            ("", Ok(Options::default())),
+            ("dangling=unlink&dry_run=true", Ok(Options { dangling: Some(Dangling::Unlink), dry_run: true })),
+            ("dangling=x", Err("invalid_member")),
+            ("dry_run=1", Err("invalid_member")),
+            ("dryrun=true", Err("unknown_member")),
+        ] {
+            assert_eq!(Options::of(query).map_err(|problem| problem.code), expected, "{query}");
+        }
+        let options = Options { dangling: Some(Dangling::Keep), ..Options::default() };
+        let body = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let given = read(&body(r#"{"changes":[],"dangling":"unlink"}"#), false, options, &Limits::default());
+        assert_eq!(given.unwrap_err().code, "invalid_member");
+        let given = read(&body(r#"{"changes":[]}"#), false, options, &Limits::default());
+        assert_eq!(given.unwrap().transaction.dangling, Dangling::Keep);
+    }
+}
