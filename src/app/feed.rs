@@ -318,7 +318,8 @@ impl<S: Source> Loader<S> {
                     | Rejected::Busy
                     | Rejected::Unexpected(_)
                     | Rejected::Refused(_)
-                    | Rejected::NotLoaded,
+                    | Rejected::NotLoaded
+                    | Rejected::Store(_),
                 ) => {}
             }
         }
@@ -327,7 +328,7 @@ impl<S: Source> Loader<S> {
 
     /// The files were like this before a change of the API, so that only their next change counts.
     fn skip(&mut self, digest: Digest) {
-        self.state.note_superseded(Origin::Files);
+        self.state.note_superseded(Origin::Files, digest);
         (self.last, self.picture) = (Some(digest), None);
     }
 

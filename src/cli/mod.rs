@@ -20,6 +20,7 @@ mod routes;
 mod schema;
 mod serve;
 mod status;
+mod store;
 mod terminal;
 pub mod test;
 mod timely;
@@ -114,6 +115,9 @@ pub enum Command {
     /// Asks the admin API. Exits with 1 if it cannot be reached, is not ready, or refused the last change.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(status::StatusArgs),
+    /// Check, back up or restore the store that keeps changes
+    #[command(after_long_help = STORE_EXAMPLES)]
+    Store(store::StoreVerb),
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
@@ -162,6 +166,10 @@ const ROUTES_EXAMPLES: &str = "Examples:
 const STATUS_EXAMPLES: &str = "Examples:
   $ palisade status
   $ palisade status --admin-listen unix:/run/palisade-admin.sock --format json";
+
+const STORE_EXAMPLES: &str = "Examples:
+  $ palisade store check --store state/palisade.store
+  $ palisade store backup --store state/palisade.store backup.store";
 
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
@@ -287,6 +295,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Test(args) => test::run(args, terminal),
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
+        Command::Store(args) => store::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),

@@ -18,7 +18,7 @@ use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
     GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath, OverlayRule,
-    OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings,
+    OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings, StoreSettings,
 };
 use palisade_engine::model::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
 use palisade_engine::model::closest;
@@ -87,6 +87,10 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
             watch: raw.reload.watch,
             quiet: raw.reload.quiet.0,
             poll: Some(raw.reload.poll.0).filter(|poll| !poll.is_zero()),
+        },
+        store: StoreSettings {
+            path: raw.store.path.map(|path| checker.path(&["store", "path"], path)),
+            durability: raw.store.durability,
         },
         load: LoadSettings {
             allow_empty_policies: raw.load.allow_empty_policies,

@@ -30,7 +30,9 @@ use self::tree::Tree;
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
 pub use problem::{ConfigErrors, Origin, Problem};
-pub use raw::{CredentialKind, EngineKind, LogFormat, NowMode, Overflow, OverlayRule, Semantics, Validation};
+pub use raw::{
+    CredentialKind, Durability, EngineKind, LogFormat, NowMode, Overflow, OverlayRule, Semantics, Validation,
+};
 pub use schema::json_schema;
 pub use secret::Secret;
 pub use settings::identity::{
@@ -40,7 +42,7 @@ pub use settings::identity::{
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
     EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LoadSettings, LogSettings, LogSink,
-    OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings,
+    OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings, StoreSettings,
 };
 pub use template::{FillError, UidTemplate, UriPattern};
 

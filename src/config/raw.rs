@@ -92,6 +92,8 @@ section! {
         reload: RawReload = RawReload::default(),
         /// Which loads of policies and entities are accepted, and when.
         load: RawLoad = RawLoad::default(),
+        /// How changes of the API are kept.
+        store: RawStore = RawStore::default(),
         /// The record of every decision.
         decision_log: RawDecisionLog = RawDecisionLog::default(),
         /// The sidecar's own log, on standard error.
@@ -166,6 +168,18 @@ impl OverlayRule {
             Self::Fill => Some(OverlayMode::Fill),
             Self::Override => Some(OverlayMode::Override),
         }
+    }
+}
+
+words! {
+    /// When a change of the API is on the disk.
+    Durability {
+        /// Before it is answered.
+        Fsync,
+        /// Within a fifth of a second.
+        Interval,
+        /// When the system writes it.
+        None,
     }
 }
 
@@ -329,6 +343,16 @@ section! {
         vanish_quiet: Span = Span::seconds(2),
         /// Whether the sidecar exits at start when the first bundle cannot be loaded. If not, it waits and loads again, and is not ready meanwhile.
         require: bool = false,
+    }
+}
+
+section! {
+    /// How changes of the API are kept.
+    RawStore {
+        /// The file that keeps what the API brought, so that it is there again after a restart. Made if it is missing. Without it changes live in memory.
+        path: Option<String> = None,
+        /// When a change is on the disk: `fsync` before it is answered, `interval` within a fifth of a second, `none` when the system writes it.
+        durability: Durability = Durability::Fsync,
     }
 }
 

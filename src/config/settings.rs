@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{
-    EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow, OverlayRule, Secret, Semantics,
-    Validation,
+    Durability, EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow, OverlayRule, Secret,
+    Semantics, Validation,
 };
 
 pub(super) mod identity;
@@ -50,6 +50,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// How changed files are noticed.
     pub reload: ReloadSettings,
+    /// How changes of the API are kept.
+    pub store: StoreSettings,
     /// Which loads are accepted, and when.
     pub load: LoadSettings,
     /// The record of every decision.
@@ -245,6 +247,15 @@ pub struct LimitSettings {
     pub max_changes: usize,
     /// Bytes of the text of one entity.
     pub max_entity_bytes: usize,
+}
+
+/// How changes of the API are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The file; without one they live in memory.
+    pub path: Option<PathBuf>,
+    /// When a change is on the disk.
+    pub durability: Durability,
 }
 
 /// How changed files are noticed.

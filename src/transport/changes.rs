@@ -72,8 +72,7 @@ pub(super) fn answer(applied: &Applied) -> Answer {
         &json!({
             "revision": applied.revision.to_string(),
             "published": applied.published,
-            // changes live in memory alone
-            "durable": false,
+            "durable": applied.durable,
             "applied": {
                 "upserted": tally.upserted,
                 "deleted": tally.deleted,
