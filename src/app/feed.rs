@@ -255,6 +255,7 @@ impl<S: Source> Loader<S> {
         let problems = match loaded {
             Ok(loaded) => self.take(loaded, acknowledged),
             Err(problems) => {
+                self.state.resume();
                 let news = self.failed.is_none() || self.told != problems;
                 self.state.note_unreadable(Origin::Files, problems.clone(), news);
                 problems

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::state::rules::Had;
@@ -47,15 +48,14 @@ impl Writer {
                 Ok(())
             }
             // files are tried again
-            Err(why) if origin == Origin::Files => {
-                Err(self.refused(vec![Diagnostic::error("store", why).passing()], origin))
-            }
+            Err(why) if origin == Origin::Files => Err(self.refused(cannot_keep(why), origin)),
             Err(why) => Err(Rejected::Store(why)),
         }
     }
 
     /// The first look at the files: what they hold is the base if it differs from what was loaded last; else the base is
-    /// what the store says. What changes brought stays, above either.
+    /// what the store says. What changes brought stays, above either. If the files cannot be the base, what a request put
+    /// goes on as it was.
     pub(super) fn resume(
         &mut self,
         bundle: Bundle,
@@ -65,73 +65,144 @@ impl Writer {
         warnings: Vec<Diagnostic>,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Applied, Rejected> {
-        let resumed = self.resume_with(bundle, digest, &mut restored, submitted, warnings, unwanted);
-        if resumed.is_err() && self.restored.is_none() {
-            // the next look is the first
-            self.restored = Some(restored);
+        let was_put = restored.base == Some(BaseOrigin::Put);
+        let same_files = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
+        let documents = Had::documents_of(&bundle);
+        let resumed = if was_put && same_files {
+            self.from_store(&mut restored, submitted, warnings, unwanted)
+        } else {
+            self.from_files(bundle, digest, &restored, submitted, warnings, unwanted)
+        };
+        match resumed {
+            Ok(applied) => {
+                self.files_had.documents = documents;
+                Ok(applied)
+            }
+            Err(_) if unwanted() => {
+                self.restored = Some(restored);
+                Err(Rejected::Abandoned)
+            }
+            Err(problems) => {
+                let stored = was_put && !same_files && {
+                    self.known_files.clone_from(&restored.files);
+                    self.from_store(&mut restored, submitted, Vec::new(), unwanted).is_ok()
+                };
+                if !stored {
+                    // the next look is the first
+                    self.restored = Some(restored);
+                }
+                Err(self.refused(problems, Origin::Files))
+            }
         }
-        resumed
     }
 
-    fn resume_with(
+    /// The files cannot be read: what a request put is there all the same.
+    pub(super) fn resume_without_files(&mut self) {
+        let Some(mut restored) = self.restored.take_if(|restored| restored.base == Some(BaseOrigin::Put)) else {
+            return;
+        };
+        self.known_files.clone_from(&restored.files);
+        let shared = self.shared.clone();
+        let stopping = || shared.stopping.load(Ordering::Acquire);
+        if let Err(problems) = self.from_store(&mut restored, Instant::now(), Vec::new(), &stopping) {
+            self.restored = Some(restored);
+            let _ = self.refused(problems, Origin::Bundle);
+        }
+    }
+
+    /// Publishes the base that a request put, and what changes brought.
+    fn from_store(
         &mut self,
-        bundle: Bundle,
-        digest: Digest,
         restored: &mut Restored,
         submitted: Instant,
         warnings: Vec<Diagnostic>,
         unwanted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Applied, Rejected> {
-        let same_files = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
-        let was_put = same_files && restored.base == Some(BaseOrigin::Put);
-        let documents = Had::documents_of(&bundle);
-        let origin = if was_put { Origin::Bundle } else { Origin::Files };
-        let (bundle, serves) = if was_put {
-            let put = restored.bundle().map_err(|error| {
-                let help = "put a backup in the place of the store (`palisade store restore`), or move it away";
-                let message = format!("the bundle that was put cannot be read: {error}");
-                self.refused(vec![Diagnostic::error("store", message).help(help)], Origin::Files)
-            })?;
-            let digest = Digest::of(&put);
-            (put, digest)
-        } else {
-            (bundle, digest)
-        };
-        // nothing is otherwise than when the run before ended
-        let is_same = same_files && restored.fresh.is_none() && restored.base.is_some();
-        let counter = restored.revision.counter + u64::from(!is_same);
-        let revision = Revision { counter, ..restored.revision };
-        let missing = self.files_had.missing_from(&bundle);
-        let built = self.build(Arc::new(bundle), revision, unwanted);
-        let built = built.and_then(|built| self.not_empty(built, origin, &missing));
-        let built = built.and_then(|built| {
-            if restored.words() == 0 {
-                return Ok(built);
-            }
-            let upon = isolated(|| {
-                on_big_stack(|| restored.upon(&built.snapshot, &unwanted))
-                    .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
-            });
-            Ok(Built { snapshot: upon?, ..built })
-        });
-        let mut built = match built {
-            Ok(built) => built,
-            Err(_) if unwanted() => return Err(Rejected::Abandoned),
-            Err(problems) => return Err(self.refused(problems.into_iter().chain(warnings).collect(), Origin::Files)),
-        };
-        built.warnings.splice(0..0, warnings);
-        if same_files && !is_same {
+    ) -> Result<Applied, Vec<Diagnostic>> {
+        let put = restored.bundle().map_err(|error| {
+            let help = "put a backup in the place of the store (`palisade store restore`), or move it away";
+            let message = format!("the bundle that was put cannot be read: {error}");
+            vec![Diagnostic::error("store", message).help(help)]
+        })?;
+        let serves = Digest::of(&put);
+        let revision = self.resumed_at(restored, restored.fresh.is_none());
+        let built = self.upon(put, restored, revision, Origin::Bundle, unwanted)?;
+        if revision != restored.revision {
             // under an incarnation of its own the same state has a counter of its own
-            self.commit(&[Commit::new(counter)])
-                .map_err(|why| self.refused(vec![Diagnostic::error("store", why).passing()], Origin::Files))?;
-        } else if !is_same {
-            self.keep_base(counter, digest, None, Origin::Files)?;
+            self.commit(&[Commit::new(revision.counter)]).map_err(cannot_keep)?;
         }
+        Ok(self.resumed(built, serves, Origin::Bundle, submitted, warnings))
+    }
+
+    /// Publishes what files hold, and what changes brought.
+    fn from_files(
+        &mut self,
+        bundle: Bundle,
+        digest: Digest,
+        restored: &Restored,
+        submitted: Instant,
+        warnings: Vec<Diagnostic>,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Applied, Vec<Diagnostic>> {
+        let same = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
+        let revision = self.resumed_at(restored, same && restored.fresh.is_none() && restored.base.is_some());
+        let built = self.upon(bundle, restored, revision, Origin::Files, unwanted);
+        let built = built.map_err(|problems| problems.into_iter().chain(warnings.clone()).collect::<Vec<_>>())?;
+        if revision != restored.revision
+            && let Some(store) = &mut self.store
+        {
+            let done = store.loaded(revision.counter, digest);
+            self.note_store();
+            done.map_err(cannot_keep)?;
+        }
+        Ok(self.resumed(built, digest, Origin::Files, submitted, warnings))
+    }
+
+    /// The revision of what is published first: that of the run before, if nothing is otherwise.
+    fn resumed_at(&self, restored: &Restored, is_same: bool) -> Revision {
+        let Revision { incarnation, counter } = restored.revision;
+        Revision { incarnation, counter: counter + u64::from(!is_same) }
+    }
+
+    /// Builds a base and puts what changes brought upon it.
+    fn upon(
+        &self,
+        bundle: Bundle,
+        restored: &Restored,
+        revision: Revision,
+        origin: Origin,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Built, Vec<Diagnostic>> {
+        let missing = self.files_had.missing_from(&bundle);
+        let built = self.build(Arc::new(bundle), revision, unwanted)?;
+        let built = self.not_empty(built, origin, &missing)?;
+        if restored.words() == 0 {
+            return Ok(built);
+        }
+        let snapshot = isolated(|| {
+            on_big_stack(|| restored.upon(&built.snapshot, &unwanted))
+                .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
+        })?;
+        Ok(Built { snapshot, ..built })
+    }
+
+    fn resumed(
+        &mut self,
+        mut built: Built,
+        serves: Digest,
+        origin: Origin,
+        submitted: Instant,
+        warnings: Vec<Diagnostic>,
+    ) -> Applied {
+        built.warnings.splice(0..0, warnings);
         let is_base = built.snapshot.overlay().is_empty();
         (self.serves, self.serves_too) = (is_base.then_some(serves), None);
-        self.files_had.documents = documents;
         self.shared.board.layers(built.snapshot.overlay(), 0);
-        Ok(self.publish(built, origin, submitted))
+        self.publish(built, origin, submitted)
+    }
+
+    /// Whether files are those that were loaded before what was put, when they could not be read at the start.
+    pub(super) fn knows_files(&mut self, digest: Digest) -> bool {
+        self.known_files.take().is_some_and(|known| known == digest.as_bytes())
     }
 
     /// Does what the store needs now and then.
@@ -166,4 +237,9 @@ impl Writer {
             self.closed = true;
         }
     }
+}
+
+/// A store that cannot take what is about to be published, which is tried again.
+fn cannot_keep(why: String) -> Vec<Diagnostic> {
+    vec![Diagnostic::error("store", why).passing()]
 }

@@ -272,6 +272,15 @@ impl State {
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
+    /// Publishes what the store has, if that can do without files, which cannot be read. For threads outside the runtime.
+    pub fn resume(&self) {
+        let (done, resumed) = mpsc::sync_channel(1);
+        if self.commands.send(Order::Resume(done)).is_ok() {
+            // an error when it is done: the sender is gone then
+            let _ = resumed.recv();
+        }
+    }
+
     /// Ends the store cleanly, if there is one, and takes no more changes. Waits no longer than `patience`.
     pub fn close(&self, patience: Duration) {
         let (done, closed) = mpsc::sync_channel(1);

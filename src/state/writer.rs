@@ -23,6 +23,9 @@ use palisade_routes::RouteTable;
 pub(super) enum Order {
     /// Make a change.
     Change(Command),
+    /// The files cannot be read at the start: publish what the store has, if that can do without them. Dropped once that
+    /// is done.
+    Resume(mpsc::SyncSender<()>),
     /// End the store cleanly, and take no more changes. Dropped once that is done.
     Close(mpsc::SyncSender<()>),
 }
@@ -72,6 +75,8 @@ pub(super) struct Writer {
     pub(super) store: Option<Store>,
     /// What it held, until the files were looked at first.
     pub(super) restored: Option<Restored>,
+    /// The files that were loaded before what the store had put, if they could not be read at the start.
+    pub(super) known_files: Option<Vec<u8>>,
     /// The store was closed: the process ends.
     pub(super) closed: bool,
 }
@@ -102,6 +107,7 @@ impl Writer {
             shadowed: BTreeSet::new(),
             store,
             restored,
+            known_files: None,
             closed: false,
         }
     }
@@ -121,6 +127,10 @@ impl Writer {
                     next = self.transactions(command, queue);
                 }
                 Order::Change(command) => self.replacement(command),
+                Order::Resume(done) => {
+                    self.resume_without_files();
+                    drop(done);
+                }
                 Order::Close(done) => {
                     self.close();
                     drop(done);
@@ -213,6 +223,13 @@ impl Writer {
         let digest = Digest::of(&bundle);
         if let Some(restored) = self.restored.take_if(|_| origin == Origin::Files) {
             return self.resume(bundle, digest, restored, submitted, warnings, unwanted);
+        }
+        if origin == Origin::Files
+            && self.knows_files(digest)
+            && let Some(current) = &current
+        {
+            self.files_had.documents = Had::documents_of(&bundle);
+            return Ok(self.unchanged(&current.snapshot, origin, submitted));
         }
         let known = [self.serves, self.serves_too].contains(&Some(digest));
         if let Some(current) = current.as_ref().filter(|_| known) {
