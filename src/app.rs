@@ -28,7 +28,7 @@ use crate::telemetry::threads::notice_panics;
 use crate::telemetry::traces::{TraceSettings, Tracer};
 use crate::telemetry::{Metrics, events, room_for_threads};
 use crate::transport::{
-    self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Places, Services, Surface, Trees,
+    self, AdminTokens, Aside, BoundListener, Budget, Door, Gateway, Idempotency, Pins, Places, Services, Surface, Trees,
 };
 use feed::{FEED_PATIENCE, Feed, First};
 use notify::Notifier;
@@ -218,8 +218,9 @@ impl App {
         let identity = Identity::start(&settings.identity, metrics.clone()).map_err(AppError::Identity)?;
         let engine = engine_settings(&settings);
         let (limits, semantics) = (engine.limits.clone(), engine.semantics);
-        let opened =
+        let mut opened =
             store_settings(&settings).map(|store| state::open_store(&store, state::fresh_incarnation())).transpose()?;
+        let answers = opened.as_mut().map(|opened| std::mem::take(&mut opened.answers)).unwrap_or_default();
         let state = State::start_stored(engine, load_rules(&settings), observers, metrics.clone(), opened)?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
@@ -249,6 +250,9 @@ impl App {
             descriptors,
             aside_connections: descriptors::aside(limit),
             places: Places::default(),
+            idempotency: Idempotency::new(settings.store.idempotency_ttl, settings.store.idempotency_max)
+                .knowing(answers),
+            pins: Pins::default(),
         });
         let layout = Layout::of(&settings);
         let (policies, entities) = (&*layout.policies, &*layout.entities);
@@ -366,7 +370,11 @@ fn store_settings(settings: &Settings) -> Option<state::StoreSettings> {
         config::Durability::Interval => palisade_journal::Durability::Interval,
         config::Durability::None => palisade_journal::Durability::None,
     };
-    settings.store.path.clone().map(|path| state::StoreSettings { path, durability })
+    settings.store.path.clone().map(|path| state::StoreSettings {
+        path,
+        durability,
+        max_answers: settings.store.idempotency_max,
+    })
 }
 
 /// What of the settings says what may be empty.

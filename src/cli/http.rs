@@ -1,4 +1,4 @@
-//! One GET over TCP or a Unix socket, for `status`. Not a client for anything else.
+//! One request over TCP or a Unix socket, for `status` and `apply`. Not a client for anything else.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -18,16 +18,50 @@ pub(super) struct Answer {
     pub body: Vec<u8>,
 }
 
+/// A body to send.
+pub(super) struct Post<'p> {
+    pub path: &'p str,
+    /// The media type.
+    pub media: &'p str,
+    pub body: &'p [u8],
+    /// A header besides.
+    pub header: Option<(&'static str, String)>,
+    /// Called now and then with the bytes that were sent.
+    pub sent: &'p dyn Fn(usize),
+}
+
 /// Gets `path` from `address`.
 ///
 /// # Errors
 /// If there is no answer in time, or none that is HTTP.
 pub(super) fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout: Duration) -> io::Result<Answer> {
+    ask(address, &head("GET", path, token, ""), &[], &|_| {}, timeout)
+}
+
+/// Posts a body to `address`.
+///
+/// # Errors
+/// If there is no answer in time, or none that is HTTP.
+pub(super) fn post(
+    address: &ListenAddr,
+    post: &Post<'_>,
+    token: Option<&str>,
+    timeout: Duration,
+) -> io::Result<Answer> {
+    let header = post.header.as_ref().map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
+    let more = format!("Content-Type: {}\r\nContent-Length: {}\r\n{header}", post.media, post.body.len());
+    ask(address, &head("POST", post.path, token, &more), post.body, post.sent, timeout)
+}
+
+fn head(method: &str, path: &str, token: Option<&str>, more: &str) -> String {
     let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
     // the admin API answers to this name, wherever it listens; 1.0: the answer ends with the connection and is not chunked
-    let head = format!(
-        "GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n{authorization}\r\n"
-    );
+    format!(
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n{more}{authorization}\r\n"
+    )
+}
+
+fn ask(address: &ListenAddr, head: &str, body: &[u8], sent: &dyn Fn(usize), timeout: Duration) -> io::Result<Answer> {
     let bytes = match address {
         ListenAddr::Tcp(address) => {
             let mut target = *address;
@@ -42,14 +76,14 @@ pub(super) fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout
             let stream = TcpStream::connect_timeout(&target, timeout)?;
             stream.set_read_timeout(Some(timeout))?;
             stream.set_write_timeout(Some(timeout))?;
-            exchange(stream, &head)?
+            exchange(stream, head, body, sent)?
         }
         #[cfg(unix)]
         ListenAddr::Unix(path) => {
             let stream = std::os::unix::net::UnixStream::connect(path)?;
             stream.set_read_timeout(Some(timeout))?;
             stream.set_write_timeout(Some(timeout))?;
-            exchange(stream, &head)?
+            exchange(stream, head, body, sent)?
         }
         #[cfg(not(unix))]
         ListenAddr::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
@@ -57,8 +91,20 @@ pub(super) fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout
     parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
-fn exchange(mut stream: impl Read + Write, head: &str) -> io::Result<Vec<u8>> {
+/// Bytes that are sent at a time.
+const PIECE: usize = 256 << 10;
+
+fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8], sent: &dyn Fn(usize)) -> io::Result<Vec<u8>> {
     stream.write_all(head.as_bytes())?;
+    let mut so_far = 0;
+    for piece in body.chunks(PIECE) {
+        // a server that refuses the body answers and reads no more of it
+        if stream.write_all(piece).is_err() {
+            break;
+        }
+        so_far += piece.len();
+        sent(so_far);
+    }
     let mut bytes = Vec::new();
     match stream.take(MAX_BYTES).read_to_end(&mut bytes) {
         // a server may reset a connection that it has answered

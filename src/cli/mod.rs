@@ -3,6 +3,8 @@
 //! Verbs call the engine directly, so what they show is what serves; only `serve` starts the sidecar.
 //! They read and write through a [`Terminal`], never the process's own streams, so that tests can look.
 
+mod admin;
+mod apply;
 mod bundle;
 mod check;
 mod clock;
@@ -118,6 +120,12 @@ pub enum Command {
     /// Check, back up or restore the store that keeps changes
     #[command(after_long_help = STORE_EXAMPLES)]
     Store(store::StoreVerb),
+    /// Send a file of changes to a running sidecar
+    ///
+    /// Entities, policies and links change in one transaction, all of them or none; decisions use them once the command
+    /// ends. Exits with 1 if they are refused, and says why.
+    #[command(after_long_help = APPLY_EXAMPLES)]
+    Apply(apply::ApplyArgs),
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
@@ -170,6 +178,10 @@ const STATUS_EXAMPLES: &str = "Examples:
 const STORE_EXAMPLES: &str = "Examples:
   $ palisade store check --store state/palisade.store
   $ palisade store backup --store state/palisade.store backup.store";
+
+const APPLY_EXAMPLES: &str = "Examples:
+  $ palisade apply changes.ndjson --dry-run
+  $ palisade apply customer-closed.json --dangling cascade";
 
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
@@ -296,6 +308,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
         Command::Store(args) => store::run(args, terminal),
+        Command::Apply(args) => apply::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),

@@ -1,16 +1,15 @@
 //! `palisade status`: what a running sidecar serves, and whether it is ready.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
 
+use crate::cli::admin::AdminArgs;
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::flags::{ConfigArgs, set};
+use crate::cli::flags::ConfigArgs;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::{OutputFormat, http};
 use crate::config::ListenAddr;
@@ -21,12 +20,8 @@ use palisade_engine::model::Revision;
 pub struct StatusArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Address of the admin API [default: `listen.admin` of the configuration]
-    #[arg(long, value_name = "ADDRESS")]
-    pub admin_listen: Option<String>,
-    /// File of bearer tokens, of which the first is sent [default: `admin.token_file` of the configuration]
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// Wait until the sidecar serves this revision or a later one, such as the revision in the answer to a PUT
     #[arg(long, value_name = "REVISION")]
     pub wait: Option<Revision>,
@@ -54,27 +49,7 @@ struct Admin {
 /// # Errors
 /// If the configuration is wrong, or there is no answer.
 pub(super) fn run(args: &StatusArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let mut flags = args.config.tree()?;
-    if let Some(address) = &args.admin_listen {
-        set(&mut flags, &["listen", "admin"], Value::from(address.as_str()));
-    }
-    let settings = args.config.load(flags)?;
-    let Some(address) = settings.listen.admin else {
-        return Err(Stop::failure("the admin API is off (`listen.admin`), so there is no status to get"));
-    };
-    let token = match args.token_file.as_ref().or(settings.admin.token_file.as_ref()) {
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|error| Stop::failure(format!("cannot read the token file `{}`: {error}", path.display())))?;
-            // while tokens are replaced the file has several, and each is good
-            let token = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-            if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(Stop::failure(format!("the token file `{}` does not begin with a token", path.display())));
-            }
-            Some(token.to_owned())
-        }
-        None => settings.admin.tokens.first().map(|token| token.expose().to_owned()),
-    };
+    let (address, token) = args.admin.find(&args.config)?;
     let admin = Admin { address, token, deadline: Instant::now() + Duration::from_secs(args.timeout) };
     let (good, status) = match args.wait {
         Some(wanted) => admin.wait(wanted)?,

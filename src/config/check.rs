@@ -91,6 +91,8 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         store: StoreSettings {
             path: raw.store.path.map(|path| checker.path(&["store", "path"], path)),
             durability: raw.store.durability,
+            idempotency_ttl: raw.store.idempotency.ttl.0,
+            idempotency_max: raw.store.idempotency.max.get(),
         },
         load: LoadSettings {
             allow_empty_policies: raw.load.allow_empty_policies,

@@ -353,6 +353,18 @@ section! {
         path: Option<String> = None,
         /// When a change is on the disk: `fsync` before it is answered, `interval` within a fifth of a second, `none` when the system writes it.
         durability: Durability = Durability::Fsync,
+        /// Changes that are sent with an `Idempotency-Key`.
+        idempotency: RawIdempotency = RawIdempotency::default(),
+    }
+}
+
+section! {
+    /// Changes that are sent with an `Idempotency-Key`.
+    RawIdempotency {
+        /// For how long the same change is answered as before, and not made again.
+        ttl: Span = Span::seconds(24 * 60 * 60),
+        /// How many such changes are known at a time. Beyond that the oldest is forgotten.
+        max: NonZeroUsize = non_zero::<100_000>(),
     }
 }
 

@@ -256,6 +256,10 @@ pub struct StoreSettings {
     pub path: Option<PathBuf>,
     /// When a change is on the disk.
     pub durability: Durability,
+    /// For how long a change with an `Idempotency-Key` is answered as before.
+    pub idempotency_ttl: Duration,
+    /// How many such changes are known at a time.
+    pub idempotency_max: usize,
 }
 
 /// How changed files are noticed.

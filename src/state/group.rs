@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::state::rules::forbids_removed;
 use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
-use crate::state::{Applied, Origin, Published, Rejected};
+use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
 use crate::telemetry::events;
 use palisade_engine::model::{Change, Diagnostic, Edit, PolicyId, Refused, Revision, Transaction};
 use palisade_engine::{Changed, on_big_stack};
@@ -77,7 +77,7 @@ impl Writer {
 
     fn stage(&mut self, command: Command, group: &mut Group) {
         let Command { submitted, reply, at } = command;
-        let Submitted { change, expected, held, dry_run, .. } = submitted;
+        let Submitted { change, expected, held, dry_run, key, .. } = submitted;
         let shared = self.shared.clone();
         let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
         let made = match change {
@@ -86,7 +86,7 @@ impl Writer {
             _ if !expected.iter().all(|expected| expected.allows(group.revision)) => {
                 Err(Rejected::Unexpected(group.revision))
             }
-            Change::Transaction(transaction) => self.make(&transaction, dry_run, at, &unwanted, group),
+            Change::Transaction(transaction) => self.make(&transaction, (dry_run, key.as_ref()), at, &unwanted, group),
             // these have a way of their own
             Change::Replace(_) => Err(Rejected::Stopped),
         };
@@ -105,7 +105,7 @@ impl Writer {
     fn make(
         &mut self,
         transaction: &Transaction,
-        dry_run: bool,
+        (dry_run, key): (bool, Option<&AnswerKey>),
         submitted: Instant,
         unwanted: &(dyn Fn() -> bool + Sync),
         group: &mut Group,
@@ -130,7 +130,7 @@ impl Writer {
             return Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")])));
         }
         let publishes = changed.changed && !dry_run;
-        let commit = (publishes && self.store.is_some()).then(|| of_transaction(counter, &changed));
+        let mut commit = (publishes && self.store.is_some()).then(|| of_transaction(counter, &changed));
         let Changed { snapshot, tally, warnings, .. } = changed;
         let applied = Applied {
             revision: if publishes { revision } else { current.snapshot.revision() },
@@ -143,16 +143,23 @@ impl Writer {
             tally,
             durable: self.is_durable(),
         };
+        if let Some(store) = &mut self.store
+            && let Some(key) = key.filter(|_| !dry_run)
+        {
+            // what changes nothing has an answer too, which is kept beside the state that is there
+            let commit = commit.get_or_insert_with(|| Commit::new(applied.revision.counter));
+            store.keep(commit, key, &applied);
+        }
+        if let Some(commit) = commit {
+            group.bytes += commit.bytes();
+            group.commits.push(commit);
+        }
         if !publishes {
             return Ok((applied, None));
         }
         let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
         let reverted = transaction.edits.iter().map(reverted).filter(|name| !name.is_empty()).collect();
         let forbids = has_rules.then(|| snapshot.forbids().len());
-        if let Some(commit) = commit {
-            group.bytes += commit.bytes();
-            group.commits.push(commit);
-        }
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         Ok((applied, Some(News { forbids, removed, reverted })))

@@ -4,6 +4,7 @@
 //! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
 //! the first there is none, and no decision can be made.
 
+mod answers;
 mod durable;
 mod group;
 mod image;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::{oneshot, watch};
 
+pub use answers::{AnswerKey, KeptAnswer};
 pub use memory::give_back_freed;
 pub use rules::LoadRules;
 pub use status::{Attempt, Status, Waits};
@@ -250,26 +252,30 @@ impl State {
             warnings: Vec::new(),
             held: Some(held),
             dry_run: false,
+            key: None,
         };
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
-    /// Makes a transaction if all of `expected` holds when its turn has come, and waits until decisions use it; with
-    /// `dry_run` it is only tried.
+    /// Makes a transaction if all of `expected` holds when its turn has come; with `dry_run` it is only tried. What it became
+    /// is kept under `key`, if it has one and there is a store. What is
+    /// returned waits until decisions use it; dropped before that, the transaction may still be made.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub async fn transact(
+    pub fn transact(
         &self,
         expected: Vec<Expected>,
         transaction: Transaction,
         dry_run: bool,
-    ) -> Result<Applied, Rejected> {
+        key: Option<AnswerKey>,
+    ) -> Result<impl Future<Output = Result<Applied, Rejected>> + Send + use<>, Rejected> {
         let change = Change::Transaction(transaction);
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
         let (origin, warnings) = (Origin::Changes, Vec::new());
-        let command = Submitted { change, expected, origin, read_at: None, warnings, held: Some(held), dry_run };
-        self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
+        let command = Submitted { change, expected, origin, read_at: None, warnings, held: Some(held), dry_run, key };
+        let answer = self.submit(command)?;
+        Ok(async move { answer.await.unwrap_or(Err(Rejected::Stopped)) })
     }
 
     /// Publishes what the store has, if that can do without files, which cannot be read. For threads outside the runtime.
@@ -319,8 +325,16 @@ impl State {
     ) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
         let (expected, origin, read_at) = (Vec::new(), Origin::Files, Some(acknowledged));
-        let answer =
-            self.submit(Submitted { change, expected, origin, read_at, warnings, held: None, dry_run: false })?;
+        let answer = self.submit(Submitted {
+            change,
+            expected,
+            origin,
+            read_at,
+            warnings,
+            held: None,
+            dry_run: false,
+            key: None,
+        })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 

@@ -14,7 +14,8 @@ use palisade_journal::{
     Recovered, Saved, Settings, Word as Kept,
 };
 
-use crate::state::image;
+use crate::state::answers::{AnswerKey, Answers, KeptAnswer};
+use crate::state::{Applied, image};
 
 /// How often what was not flushed is flushed, with `Durability::Interval`.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -29,6 +30,8 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// When a change is on the disk.
     pub durability: Durability,
+    /// How many answers of changes with an `Idempotency-Key` are kept.
+    pub max_answers: usize,
 }
 
 /// What status and metrics say of the store.
@@ -50,6 +53,7 @@ pub(super) struct Store {
     journal: Journal,
     durability: Durability,
     problem: Option<String>,
+    answers: Answers,
     flushed_at: Instant,
     probed_at: Instant,
     // a Mutex makes it one that threads may share; it is never held
@@ -74,6 +78,8 @@ pub(super) struct Restored {
 pub struct Opened {
     pub(super) store: Store,
     pub(super) restored: Restored,
+    /// What changes with an `Idempotency-Key` became, oldest first.
+    pub answers: Vec<KeptAnswer>,
 }
 
 /// Opens the store; `incarnation` is that of this run if it needs one of its own.
@@ -83,7 +89,7 @@ pub struct Opened {
 pub fn open(settings: &StoreSettings, incarnation: u64) -> Result<Opened, OpenError> {
     let durability = settings.durability;
     let (journal, recovered) = Journal::open(&settings.path, Settings { durability, incarnation })?;
-    let Recovered { incarnation, fresh, counter, base, image, files, overlay, dropped, .. } = recovered;
+    let Recovered { incarnation, fresh, counter, base, image, files, overlay, answers: saved, dropped, .. } = recovered;
     match fresh {
         Some(Fresh::Unclean) => tracing::warn!(
             "the store {} did not end cleanly, and not every change was flushed: revisions of the run before are not \
@@ -99,7 +105,16 @@ pub fn open(settings: &StoreSettings, incarnation: u64) -> Result<Opened, OpenEr
     if dropped > 0 {
         tracing::info!("{dropped} bytes of a change that was never acknowledged were cut off the store");
     }
+    let (mut answers, mut kept) = (Answers::new(settings.max_answers), Vec::new());
+    let read = saved.each(|entry| {
+        if let Entry::Answered { key, answer, expires } = entry {
+            kept.extend(answers.restore(key, answer, expires));
+        }
+        io::Result::Ok(())
+    });
+    read.map_err(|source| OpenError::Io { path: settings.path.clone(), action: "read", source })?;
     let store = Store {
+        answers,
         journal,
         durability,
         problem: None,
@@ -108,7 +123,7 @@ pub fn open(settings: &StoreSettings, incarnation: u64) -> Result<Opened, OpenEr
         compacting: None,
     };
     let restored = Restored { revision: Revision { incarnation, counter }, fresh, base, image, files, overlay };
-    Ok(Opened { store, restored })
+    Ok(Opened { store, restored, answers: kept })
 }
 
 impl Restored {
@@ -201,6 +216,11 @@ impl Store {
     /// Whether what is committed is on the disk.
     pub(super) fn is_durable(&self) -> bool {
         self.durability == Durability::Fsync
+    }
+
+    /// Puts what a change became into its commit.
+    pub(super) fn keep(&mut self, commit: &mut Commit, key: &AnswerKey, applied: &Applied) {
+        self.answers.keep(commit, key, applied);
     }
 
     /// Commits transactions, all of them or none.

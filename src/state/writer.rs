@@ -13,7 +13,7 @@ use crate::state::memory::give_back_freed;
 use crate::state::queue::Held;
 use crate::state::rules::{Had, LoadRules, forbids_removed};
 use crate::state::store::{Opened, Restored, Store};
-use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
+use crate::state::{AnswerKey, Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
 use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision, Tally};
 use palisade_engine::{EngineSettings, Observers, Snapshot, on_big_stack};
@@ -53,6 +53,8 @@ pub(super) struct Submitted {
     pub(super) held: Option<Held>,
     /// Whether nothing is to be published.
     pub(super) dry_run: bool,
+    /// What its answer is kept under.
+    pub(super) key: Option<AnswerKey>,
 }
 
 pub(super) struct Writer {
@@ -91,7 +93,7 @@ impl Writer {
         opened: Option<Opened>,
     ) -> Self {
         let (store, restored) = match opened {
-            Some(Opened { store, restored }) => (Some(store), Some(restored)),
+            Some(Opened { store, restored, .. }) => (Some(store), Some(restored)),
             None => (None, None),
         };
         Self {

@@ -1,9 +1,11 @@
 //! `POST /v1/changes`: several small changes in one transaction, answered once decisions use it.
 //!
+//! Sent with an `Idempotency-Key` it goes on if its client leaves, and is answered alike when it is sent again.
+//!
 //! The body is read change by change: what is wrong with any of them is reported with its position, up to a bound.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -12,7 +14,9 @@ use crate::transport::Services;
 use crate::transport::aside;
 use crate::transport::bundle::{Unreadable, kind, parse, parts};
 use crate::transport::exchange::{Exchange, JSON, NDJSON, malformed};
+use crate::transport::idempotency::{Begun, REPLAYED};
 use crate::transport::respond::{self, Answer, Problem};
+use crate::transport::target;
 use palisade_engine::Limits;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{Dangling, Diagnostic, Edit, RequestError, Transaction, Value, hint};
@@ -41,33 +45,77 @@ struct Read {
     lines: Vec<usize>,
 }
 
-pub(super) async fn changes(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
+/// Which changes a path takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    All,
+    OfEntities,
+}
+
+/// `POST /v1/changes`, and `PATCH /v1/entities` for entities alone.
+pub(super) async fn changes(services: &Services, exchange: &mut Exchange, takes: Takes) -> Result<Answer, Problem> {
     let by_line = exchange.expect_media(&[JSON, NDJSON])? == NDJSON;
     let options = Options::of(exchange.head.uri.query().unwrap_or_default())?;
-    let expected = Vec::from_iter(exchange.if_match()?);
     let body = exchange.read(services.admin_body()).await?;
+    let limits = services.limits.clone();
     let Read { transaction, lines } = if body.len() <= SMALL {
-        read(&body, by_line, options, &services.limits)?
+        read(&body, by_line, options, &limits)?
     } else {
-        let turn = services.aside.reading().await?;
-        let limits = services.limits.clone();
+        let (turn, body) = (services.aside.reading().await?, body.clone());
         aside::apart(move |_| {
             let read = read(&body, by_line, options, &limits);
-            drop((body, turn));
+            drop(turn);
             read
         })
         .await??
     };
-    match services.pdp.state().transact(expected, transaction, options.dry_run).await {
-        Ok(applied) => Ok(answer(&applied)),
-        Err(rejected) => Err(with_lines(rejected.into(), &lines)),
+    if takes == Takes::OfEntities
+        && let Some((i, edit)) = transaction.edits.iter().enumerate().find(|(_, edit)| !edit.is_of_entity())
+    {
+        let message = format!("`{}` is no change of entities; send it to `/v1/changes`", edit.name());
+        return Err(RequestError::new("invalid_change", format!("/changes/{i}"), message).into());
     }
+    let applied = submit(services, exchange, &body, transaction, options.dry_run).await;
+    applied.map(|applied| answer(&applied)).map_err(|problem| with_lines(problem, &lines))
+}
+
+/// What a transaction became, now or when it was sent before.
+pub(super) struct Became(pub(super) Applied, bool);
+
+/// Makes a transaction, unless it was sent before with the same key and `body`.
+pub(super) async fn submit(
+    services: &Services,
+    exchange: &Exchange,
+    body: &[u8],
+    transaction: Transaction,
+    dry_run: bool,
+) -> Result<Became, Problem> {
+    let begun = if dry_run { None } else { services.idempotency.begin(exchange, body).await? };
+    if let Some(Begun::Again(applied)) = begun {
+        return Ok(Became(applied, true));
+    }
+    let expected = Vec::from_iter(exchange.if_match()?);
+    let key = match &begun {
+        Some(Begun::First(ticket)) => Some(ticket.key()),
+        _ => None,
+    };
+    let made = services.pdp.state().transact(expected, transaction, dry_run, key)?;
+    let Some(Begun::First(ticket)) = begun else { return Ok(Became(made.await?, false)) };
+    // it goes on if the client leaves, which will ask again what it became
+    let made = tokio::spawn(async move {
+        let applied = made.await;
+        if let Ok(applied) = &applied {
+            ticket.done(applied);
+        }
+        applied
+    });
+    Ok(Became(made.await.map_err(|_| Problem::unwritable())??, false))
 }
 
 /// The answer to a transaction.
-pub(super) fn answer(applied: &Applied) -> Answer {
+pub(super) fn answer(Became(applied, again): &Became) -> Answer {
     let tally = applied.tally;
-    let answer = respond::json(
+    let mut answer = respond::json(
         StatusCode::OK,
         &json!({
             "revision": applied.revision.to_string(),
@@ -82,6 +130,9 @@ pub(super) fn answer(applied: &Applied) -> Answer {
             },
         }),
     );
+    if *again {
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
     // the revision of this change, even if another has been published since
     respond::tagged(applied.revision, answer)
 }
@@ -89,9 +140,8 @@ pub(super) fn answer(applied: &Applied) -> Answer {
 impl Options {
     pub(super) fn of(query: &str) -> Result<Self, Problem> {
         let mut options = Self::default();
-        for part in query.split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            match (name, value) {
+        for (name, value) in target::query(query)? {
+            match (name.as_str(), value.as_str()) {
                 ("dangling", word) => options.dangling = Some(Dangling::from_word(word, "?dangling")?),
                 ("dry_run", "true") => options.dry_run = true,
                 ("dry_run", "false") => options.dry_run = false,

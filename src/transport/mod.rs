@@ -12,11 +12,13 @@ mod budget;
 mod bundle;
 mod changes;
 mod conn;
+mod entities;
 mod exchange;
 mod frames;
 mod gateway;
 mod guard;
 mod heads;
+mod idempotency;
 mod listen;
 mod native;
 mod ops;
@@ -25,9 +27,11 @@ mod patience;
 mod places;
 mod respond;
 mod router;
+mod single;
 mod socket;
 mod span;
 mod streamed;
+mod target;
 mod timer;
 mod token;
 mod trees;
@@ -37,8 +41,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use aside::Aside;
 pub use budget::Budget;
+pub use entities::Pins;
 pub use gateway::Gateway;
 pub use guard::Door;
+pub use idempotency::Idempotency;
 pub use listen::{BoundListener, bind, serve};
 pub use places::Places;
 pub use router::{ENDPOINTS, Endpoint, Surface};
@@ -109,6 +115,10 @@ pub struct Services {
     pub aside_connections: usize,
     /// The connections that are open.
     pub places: Places,
+    /// Changes that were sent with a key.
+    pub idempotency: Idempotency,
+    /// The states that lists of entities are of.
+    pub pins: Pins,
 }
 
 impl Services {

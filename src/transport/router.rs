@@ -7,11 +7,13 @@ use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
 use crate::telemetry::{Listener, Transport, fresh_id};
+use crate::transport::changes::Takes;
 use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
-use crate::transport::{Services, admin, authzen, changes, gateway, native, ops, span};
+use crate::transport::single::Kind;
+use crate::transport::{Services, admin, authzen, changes, entities, gateway, native, ops, single, span, target};
 use palisade_engine::model::Revision;
 
 /// What a listener is for.
@@ -62,6 +64,11 @@ enum Action {
     Status,
     Validate,
     Changes,
+    PatchEntities,
+    Entities,
+    Entity,
+    Policy,
+    Link,
     Live,
     Ready,
     Metrics,
@@ -72,12 +79,24 @@ enum Action {
 pub struct Endpoint {
     /// The method it takes. `GET` takes `HEAD` too.
     pub method: Method,
-    /// Its path, matched exactly.
+    /// Its path. A part in braces is a parameter; all else is matched exactly.
     pub path: &'static str,
     /// The listeners that have it.
     pub surfaces: &'static [Surface],
     guard: Guard,
     action: Action,
+}
+
+impl Endpoint {
+    /// Whether it is at a path.
+    fn is_at(&self, path: &str) -> bool {
+        self.path == path || (self.path.contains('{') && target::matches(self.path, path).is_some())
+    }
+
+    /// The parameters of the path, decoded.
+    fn parameters(&self, exchange: &Exchange) -> Result<Vec<String>, Problem> {
+        target::parameters(self.path, exchange.head.uri.path())
+    }
 }
 
 const fn endpoint(
@@ -106,6 +125,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::GET, "/v1/status", ADMIN, Guard::AdminToken, Action::Status),
     endpoint(Method::POST, "/v1/validate", ADMIN, Guard::AdminToken, Action::Validate),
     endpoint(Method::POST, "/v1/changes", ADMIN, Guard::AdminToken, Action::Changes),
+    endpoint(Method::PATCH, "/v1/entities", ADMIN, Guard::AdminToken, Action::PatchEntities),
+    endpoint(Method::GET, "/v1/entities", ADMIN, Guard::AdminToken, Action::Entities),
+    endpoint(Method::GET, "/v1/entities/{type}/{id}", ADMIN, Guard::AdminToken, Action::Entity),
+    endpoint(Method::PUT, "/v1/policies/{id}", ADMIN, Guard::AdminToken, Action::Policy),
+    endpoint(Method::DELETE, "/v1/policies/{id}", ADMIN, Guard::AdminToken, Action::Policy),
+    endpoint(Method::PUT, "/v1/links/{id}", ADMIN, Guard::AdminToken, Action::Link),
+    endpoint(Method::DELETE, "/v1/links/{id}", ADMIN, Guard::AdminToken, Action::Link),
     endpoint(Method::GET, "/livez", OPS, Guard::Open, Action::Live),
     endpoint(Method::GET, "/readyz", OPS, Guard::Open, Action::Ready),
     endpoint(Method::GET, "/metrics", OPS, Guard::Open, Action::Metrics),
@@ -208,7 +234,18 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
         Action::GetBundle => admin::get_bundle(services, exchange).await,
         Action::Status => Ok(admin::status(services)),
         Action::Validate => admin::validate(services, exchange).await,
-        Action::Changes => changes::changes(services, exchange).await,
+        Action::Changes => changes::changes(services, exchange, Takes::All).await,
+        Action::PatchEntities => changes::changes(services, exchange, Takes::OfEntities).await,
+        Action::Entities => entities::entities(services, exchange),
+        Action::Entity => match <[String; 2]>::try_from(endpoint.parameters(exchange)?) {
+            Ok([type_name, id]) => entities::entity(services, type_name, id),
+            Err(_) => Err(Problem::not_found(exchange.head.uri.path())),
+        },
+        Action::Policy | Action::Link => {
+            let kind = if endpoint.action == Action::Policy { Kind::Policy } else { Kind::Link };
+            let id = endpoint.parameters(exchange)?.pop().unwrap_or_default();
+            single::single(services, exchange, kind, id).await
+        }
         Action::Live => Ok(ops::live()),
         Action::Ready => {
             // the reasons of problems quote policies and entities
@@ -221,7 +258,7 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
 
 /// The endpoint for a method and path, or why there is none.
 fn find(surface: Surface, method: &Method, path: &str) -> Result<&'static Endpoint, Problem> {
-    let here = || ENDPOINTS.iter().filter(|endpoint| endpoint.path == path && endpoint.surfaces.contains(&surface));
+    let here = || ENDPOINTS.iter().filter(|endpoint| endpoint.is_at(path) && endpoint.surfaces.contains(&surface));
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     if let Some(endpoint) = here().find(|endpoint| endpoint.method == *wanted) {
         return Ok(endpoint);
@@ -230,7 +267,7 @@ fn find(surface: Surface, method: &Method, path: &str) -> Result<&'static Endpoi
     if !allowed.is_empty() {
         return Err(Problem::method_not_allowed(path, &allowed.join(", ")));
     }
-    let elsewhere = ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
+    let elsewhere = ENDPOINTS.iter().find(|endpoint| endpoint.is_at(path));
     let mut problem = Problem::not_found(path);
     if let Some(Surface::Admin) = elsewhere.and_then(|endpoint| endpoint.surfaces.first()) {
         problem.detail.push_str("; the admin listener has it");

@@ -3,6 +3,8 @@
 
 mod history;
 mod layers;
+mod recipes;
+mod singles;
 
 use serde_json::{Value, json};
 

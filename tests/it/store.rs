@@ -98,6 +98,34 @@ fn a_restart_goes_on_where_the_run_before_ended() {
 }
 
 #[test]
+fn what_was_sent_with_a_key_is_answered_again_after_a_crash() {
+    let process = start(workspace(), "fsync");
+    let send = |process: &Process, key: &str, body: &str| {
+        let headers = [("idempotency-key", key), ("content-type", "application/json")];
+        process.admin().send("POST", CHANGES, &headers, body.as_bytes())
+    };
+    let made = json!({ "changes": [{ "upsert": user("bo", 2) }] }).to_string();
+    let nothing = json!({ "changes": [] }).to_string();
+    let refused = json!({ "changes": [{ "delete": "T::Nothing::\"x\"" }] }).to_string();
+    let first = [("a", &made), ("b", &nothing)].map(|(key, body)| send(&process, key, body));
+    assert_eq!(send(&process, "c", &refused).status, 422);
+    change(&process, json!([{ "delete": "T::User::\"bo\"" }]));
+    let serves = status(&process)["revision"].clone();
+    let process = start(end(process, "KILL"), "fsync");
+    for (n, (key, body)) in [("a", &made), ("b", &nothing)].into_iter().enumerate() {
+        let again = send(&process, key, body);
+        assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")), "{}", again.text());
+        assert_eq!(again.json(), first[n].json());
+    }
+    assert_eq!((status(&process)["revision"].clone(), ages(&process)), (serves, known(&[("ann", 1)])));
+    let answer = send(&process, "a", &nothing);
+    assert_eq!(answer.json()["code"], "idempotency_key_reused");
+    // what was refused is not kept
+    let answer = send(&process, "c", &made);
+    assert_eq!((answer.status, answer.header("idempotent-replayed")), (200, None));
+}
+
+#[test]
 fn files_that_differ_go_below_what_changes_brought() {
     let process = start(workspace(), "fsync");
     change(&process, json!([{ "upsert": user("bo", 2) }]));

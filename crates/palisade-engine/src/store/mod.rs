@@ -211,14 +211,21 @@ impl Store {
 
     /// All ids with a record, stored entities and mere names.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.ids_from(0)
+    }
+
+    /// The same from an id on.
+    pub(crate) fn ids_from(&self, from: u32) -> impl Iterator<Item = u32> {
         let open = self.open.clone();
-        self.pages.iter().enumerate().flat_map(move |(number, page)| {
+        let skipped = (from >> PAGE_BITS) as usize;
+        let pages = (skipped..self.pages.len()).filter_map(|number| Some((number, self.pages.get(number)?)));
+        pages.flat_map(move |(number, page)| {
             let taken = match open.get(page.ty as usize).copied().flatten() {
                 Some((open, taken)) if open as usize == number => taken,
                 _ => PAGE_SLOTS as u32,
             };
             let first = (number as u32) << PAGE_BITS;
-            first..first + taken
+            first.max(from)..(first + taken).max(from)
         })
     }
 

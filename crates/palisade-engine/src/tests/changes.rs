@@ -11,9 +11,9 @@ use crate::store::Store;
 use crate::tests::support::{build, bundle};
 use crate::{Changed, EngineSettings, Snapshot, on_big_stack};
 
-pub(super) const NEXT: Revision = Revision { incarnation: 1, counter: 2 };
+pub(crate) const NEXT: Revision = Revision { incarnation: 1, counter: 2 };
 
-pub(super) const SCHEMA: &str = r#"
+pub(crate) const SCHEMA: &str = r#"
     entity Role enum ["admin", "guest"];
     entity Org in [Org] = { owner?: User };
     entity Group in [Org];
@@ -21,14 +21,14 @@ pub(super) const SCHEMA: &str = r#"
     action read appliesTo { principal: [User], resource: [Org], context: { level?: Long } };
 "#;
 
-pub(super) const POLICIES: &str = r#"
+pub(crate) const POLICIES: &str = r#"
     @id("members") permit (principal, action, resource) when { principal in resource };
     @id("owners") permit (principal, action, resource) when { resource has owner && resource.owner == principal };
     @id("granted") permit (principal in ?principal, action, resource in ?resource);
 "#;
 
 /// An organisation `o` with another below it, `p`; a group `g`, and users `a` and `b` who know each other.
-pub(super) fn entities() -> String {
+pub(crate) fn entities() -> String {
     let (org, group) = (r#"{"type":"Org","id":"o"}"#, r#"{"type":"Group","id":"g"}"#);
     let uid = |id: &str| format!(r#"{{"__entity":{{"type":"User","id":"{id}"}}}}"#);
     let (a, b) = (uid("a"), uid("b"));
@@ -42,7 +42,7 @@ pub(super) fn entities() -> String {
 }
 
 /// Everything above, with one link of the template for the group at `p`.
-pub(super) fn start() -> Snapshot {
+pub(crate) fn start() -> Snapshot {
     let mut bundle = bundle(POLICIES, Some(SCHEMA), &entities());
     bundle.policies[0].naming = crate::model::PolicyNaming::Stem("base".to_owned());
     let slots = [("?principal", "Group::\"g\""), ("?resource", "Org::\"p\"")];
@@ -56,26 +56,26 @@ pub(super) fn start() -> Snapshot {
     build(bundle, &EngineSettings::default()).expect("it loads").compiled
 }
 
-pub(super) fn edits(text: &str) -> Vec<Edit> {
+pub(crate) fn edits(text: &str) -> Vec<Edit> {
     let value = Value::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
     let Value::Array(changes) = value else { panic!("an array of changes: {text}") };
     let read = |(i, value)| Edit::from_value(value, &format!("/changes/{i}")).unwrap_or_else(|error| panic!("{error}"));
     changes.into_iter().enumerate().map(read).collect()
 }
 
-pub(super) fn transact(state: &Snapshot, text: &str, dangling: Dangling) -> Result<Changed, Refused> {
+pub(crate) fn transact(state: &Snapshot, text: &str, dangling: Dangling) -> Result<Changed, Refused> {
     let transaction = Transaction { edits: edits(text), dangling };
     on_big_stack(|| state.transact(&transaction, NEXT, &|| false)).unwrap()
 }
 
 /// What is stored, in a form that does not depend on the order of the store.
-pub(super) fn stored(state: &Snapshot) -> BTreeSet<String> {
+pub(crate) fn stored(state: &Snapshot) -> BTreeSet<String> {
     let of = |id| Some(format!("{} {}", export::uid_of(&state.store, id), export::canonical_entity(&state.store, id)?));
     state.store.ids().filter(|id| !state.store.record(*id).unwrap().is_schema_action()).filter_map(of).collect()
 }
 
 /// Who refers to whom, as the store knows it and as its records say.
-pub(super) fn check_referrers(store: &Store) {
+pub(crate) fn check_referrers(store: &Store) {
     for target in store.ids() {
         let refers = |id: &u32| {
             store.entity(*id).is_some_and(|entity| {

@@ -1,7 +1,7 @@
 //! The compiled engine against the reference.
 
 mod budgets;
-mod changes;
+pub(crate) mod changes;
 mod corpus;
 mod depth;
 mod lints;
