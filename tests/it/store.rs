@@ -321,3 +321,26 @@ fn a_store_that_takes_nothing_refuses_changes_and_decisions_go_on() {
     let process = start(end(process, "KILL"), "fsync");
     assert_eq!(ages(&process), known(&[("ann", 1), ("bo", 2), ("cy", 3)]));
 }
+
+/// `cargo test --test it store::many -- --ignored --nocapture`, best with `--release`.
+#[test]
+#[ignore = "a measurement"]
+fn many_callers_share_a_flush() {
+    let process = start(workspace(), "fsync");
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for caller in 0..64 {
+            let process = &process;
+            scope.spawn(move || {
+                let mut client = process.admin();
+                for n in 0..100 {
+                    let body = json!({ "changes": [{ "upsert": user(&format!("u{caller}"), n) }] }).to_string();
+                    assert_eq!(client.post(CHANGES, body).status, 200);
+                }
+            });
+        }
+    });
+    let (rate, store) = (6400.0 / began.elapsed().as_secs_f64(), status(&process)["store"].clone());
+    println!("{rate:.0} durable changes/s over HTTP from 64 callers, {} flushes", store["flushes"]);
+    assert!(rate > 1000.0);
+}
