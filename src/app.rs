@@ -253,6 +253,7 @@ impl App {
             idempotency: Idempotency::new(settings.store.idempotency_ttl, settings.store.idempotency_max)
                 .knowing(answers),
             pins: Pins::default(),
+            watchers: Arc::new(Semaphore::new(transport::WATCHERS)),
         });
         let layout = Layout::of(&settings);
         let (policies, entities) = (&*layout.policies, &*layout.entities);

@@ -125,7 +125,7 @@ impl Writer {
         })?;
         let serves = Digest::of(&put);
         let revision = self.resumed_at(restored, restored.fresh.is_none());
-        let built = self.upon(put, restored, revision, Origin::Bundle, unwanted)?;
+        let (built, _) = self.upon(put, restored, revision, Origin::Bundle, unwanted)?;
         if revision != restored.revision {
             // under an incarnation of its own the same state has a counter of its own
             self.commit(&[Commit::new(revision.counter)]).map_err(cannot_keep)?;
@@ -146,7 +146,8 @@ impl Writer {
         let same = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
         let revision = self.resumed_at(restored, same && restored.fresh.is_none() && restored.base.is_some());
         let built = self.upon(bundle, restored, revision, Origin::Files, unwanted);
-        let built = built.map_err(|problems| problems.into_iter().chain(warnings.clone()).collect::<Vec<_>>())?;
+        let (built, of_files) =
+            built.map_err(|problems| problems.into_iter().chain(warnings.clone()).collect::<Vec<_>>())?;
         if revision != restored.revision
             && let Some(store) = &mut self.store
         {
@@ -154,6 +155,7 @@ impl Writer {
             self.note_store();
             done.map_err(cannot_keep)?;
         }
+        self.files_had.entities = of_files;
         Ok(self.resumed(built, digest, Origin::Files, submitted, warnings))
     }
 
@@ -163,7 +165,7 @@ impl Writer {
         Revision { incarnation, counter: counter + u64::from(!is_same) }
     }
 
-    /// Builds a base and puts what changes brought upon it.
+    /// Builds a base and puts what changes brought upon it; also how many entities the base has.
     fn upon(
         &self,
         bundle: Bundle,
@@ -171,18 +173,19 @@ impl Writer {
         revision: Revision,
         origin: Origin,
         unwanted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Built, Vec<Diagnostic>> {
+    ) -> Result<(Built, usize), Vec<Diagnostic>> {
         let missing = self.files_had.missing_from(&bundle);
         let built = self.build(Arc::new(bundle), revision, unwanted)?;
         let built = self.not_empty(built, origin, &missing)?;
+        let entities = built.snapshot.entity_count();
         if restored.words() == 0 {
-            return Ok(built);
+            return Ok((built, entities));
         }
         let snapshot = isolated(|| {
             on_big_stack(|| restored.upon(&built.snapshot, &unwanted))
                 .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
         })?;
-        Ok(Built { snapshot, ..built })
+        Ok((Built { snapshot, ..built }, entities))
     }
 
     fn resumed(

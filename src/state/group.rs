@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::state::recent::{self, Event};
 use crate::state::rules::forbids_removed;
 use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
@@ -45,6 +46,7 @@ struct Staged {
 
 /// What is to be reported of a transaction that is published.
 struct News {
+    event: Event,
     forbids: Option<usize>,
     removed: Vec<PolicyId>,
     reverted: Vec<String>,
@@ -131,6 +133,8 @@ impl Writer {
         }
         let publishes = changed.changed && !dry_run;
         let mut commit = (publishes && self.store.is_some()).then(|| of_transaction(counter, &changed));
+        let changes = if publishes { recent::changes(&changed) } else { None };
+        let prev = Some(current.snapshot.revision());
         let Changed { snapshot, tally, warnings, .. } = changed;
         let applied = Applied {
             revision: if publishes { revision } else { current.snapshot.revision() },
@@ -162,7 +166,8 @@ impl Writer {
         let forbids = has_rules.then(|| snapshot.forbids().len());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
-        Ok((applied, Some(News { forbids, removed, reverted })))
+        let event = Event { revision, prev, changes };
+        Ok((applied, Some(News { event, forbids, removed, reverted })))
     }
 
     /// Commits, publishes and acknowledges a group.
@@ -190,6 +195,9 @@ impl Writer {
             self.shared.board.changed(revision, policies, entities);
             self.shared.board.layers(served.snapshot.overlay(), self.shadowed.len());
             replaced = self.shared.published.swap(Some(served));
+            for news in staged.iter().filter_map(|staged| staged.news.as_ref()) {
+                self.shared.recent.push(news.event.clone());
+            }
             self.shared.revision.send_replace(Some(revision));
         }
         for Staged { mut outcome, news, reply, at } in staged {

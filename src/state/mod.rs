@@ -10,6 +10,7 @@ mod group;
 mod image;
 mod memory;
 mod queue;
+mod recent;
 mod rules;
 mod status;
 mod store;
@@ -26,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use answers::{AnswerKey, KeptAnswer};
 pub use memory::give_back_freed;
+pub use recent::{Event, Follows};
 pub use rules::LoadRules;
 pub use status::{Attempt, Status, Waits};
 pub use store::{Opened, StoreSettings, StoreStatus, open as open_store};
@@ -64,6 +66,7 @@ pub struct Published {
 struct Shared {
     published: ArcSwapOption<Published>,
     revision: watch::Sender<Option<Revision>>,
+    recent: recent::Recent,
     board: StatusBoard,
     incarnation: u64,
     /// How many changes of the API were acknowledged as done. Only the writer counts, before it answers.
@@ -201,6 +204,7 @@ impl State {
         let shared = Arc::new(Shared {
             published: ArcSwapOption::empty(),
             revision: watch::Sender::new(None),
+            recent: recent::Recent::default(),
             board: StatusBoard::new(),
             incarnation: incarnation.unwrap_or_else(fresh_incarnation),
             acknowledged: AtomicU64::new(0),
@@ -395,6 +399,19 @@ impl State {
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.board.read()
+    }
+
+    /// The newest revision, now and whenever it changes.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<Option<Revision>> {
+        self.shared.revision.subscribe()
+    }
+
+    /// What was published after a revision.
+    #[must_use]
+    pub fn after(&self, after: Revision) -> Follows {
+        let serving = *self.shared.revision.borrow();
+        serving.map_or(Follows::Gone, |serving| self.shared.recent.after(after, serving))
     }
 
     /// Waits until the published revision is at least `wanted`.

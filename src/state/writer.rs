@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::state::memory::give_back_freed;
 use crate::state::queue::Held;
+use crate::state::recent::Event;
 use crate::state::rules::{Had, LoadRules, forbids_removed};
 use crate::state::store::{Opened, Restored, Store};
 use crate::state::{AnswerKey, Applied, Expected, Origin, Published, Rejected, Shared};
@@ -18,6 +19,9 @@ use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
 use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision, Tally};
 use palisade_engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use palisade_routes::RouteTable;
+
+/// Cedar reads the values of changes, which may be nested.
+const STACK: usize = 64 << 20;
 
 /// What the writer is asked to do.
 pub(super) enum Order {
@@ -117,7 +121,7 @@ impl Writer {
     pub(super) fn start(mut self, queue: mpsc::Receiver<Order>) -> std::io::Result<()> {
         self.note_store();
         let work = supervised("palisade-writer", self.metrics.clone(), move || self.run(&queue));
-        start_thread("palisade-writer", None, work)?;
+        start_thread("palisade-writer", Some(STACK), work)?;
         Ok(())
     }
 
@@ -179,7 +183,8 @@ impl Writer {
         drop(held);
         match &outcome {
             Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
-            Ok(applied) if origin == Origin::Files => self.files_had.entities = applied.entities,
+            // files that are loaded later go below changes
+            Ok(_) if origin != Origin::Bundle => {}
             // before the answer: a client that has it may rely on it
             Ok(_) => self.acknowledge(),
             Err(_) => {}
@@ -235,6 +240,9 @@ impl Writer {
         }
         let known = [self.serves, self.serves_too].contains(&Some(digest));
         if let Some(current) = current.as_ref().filter(|_| known) {
+            if origin == Origin::Files {
+                self.files_had.entities = current.snapshot.entity_count();
+            }
             return Ok(self.unchanged(&current.snapshot, origin, submitted));
         }
         let missing = self.files_had.missing_from(&bundle);
@@ -243,6 +251,8 @@ impl Writer {
         let kept = self.store.is_some().then(|| bundle.clone());
         let built = self.build(bundle, self.next_revision(), unwanted);
         let built = built.and_then(|built| self.not_empty(built, origin, &missing));
+        // without what changes brought
+        let of_files = built.as_ref().map_or(0, |built| built.snapshot.entity_count());
         let changed = current.as_ref().is_some_and(|current| !current.snapshot.overlay().is_empty());
         let built = match &current {
             // what changes brought stays, above what files have; a bundle of the API is all there is
@@ -273,6 +283,7 @@ impl Writer {
         (self.serves, self.serves_too) = (is_base.then_some(digest), None);
         if let Some(documents) = documents {
             self.files_had.documents = documents;
+            self.files_had.entities = of_files;
         }
         if is_base {
             self.shadowed.clear();
@@ -354,6 +365,8 @@ impl Writer {
         self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
         let published = Published { snapshot: Arc::new(snapshot), routes };
         let replaced = self.shared.published.swap(Some(Arc::new(published)));
+        let prev = replaced.as_ref().map(|replaced| replaced.snapshot.revision());
+        self.shared.recent.push(Event { revision: applied.revision, prev, changes: None });
         self.shared.revision.send_replace(Some(applied.revision));
         events::ReloadPublished {
             source: origin,

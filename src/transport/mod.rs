@@ -35,6 +35,7 @@ mod target;
 mod timer;
 mod token;
 mod trees;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -65,6 +66,9 @@ use respond::Problem;
 
 /// What the HTTP/2 streams of the admin and ops listeners may hold together. Those have few clients.
 pub const ADMIN_STREAM_BYTES: usize = 8 << 20;
+
+/// How many clients may follow what is published at a time.
+pub const WATCHERS: usize = watch::MOST;
 
 /// What the endpoints need. One for all listeners.
 #[derive(Debug)]
@@ -119,6 +123,8 @@ pub struct Services {
     pub idempotency: Idempotency,
     /// The states that lists of entities are of.
     pub pins: Pins,
+    /// Turns to follow what is published.
+    pub watchers: Arc<Semaphore>,
 }
 
 impl Services {

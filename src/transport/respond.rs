@@ -328,7 +328,7 @@ pub(super) fn empty(status: StatusCode) -> Answer {
 /// Lets the answer's bytes count instead of those of the request; false if there is no room for them.
 pub(super) fn hold(answer: &mut Answer, open: &mut Open) -> bool {
     let body = answer.body_mut();
-    if let Content::Streamed(_) = body {
+    if let Content::Streamed(_) | Content::Events(_) = body {
         // of its size only so much is ever there, and few are at a time
         return open.hold_small(STREAM_BYTES);
     }
@@ -363,7 +363,7 @@ pub(super) fn streamed(body: Content) -> Answer {
     of_type(StatusCode::OK, "application/json", body)
 }
 
-fn of_type(status: StatusCode, content_type: &'static str, body: Content) -> Answer {
+pub(super) fn of_type(status: StatusCode, content_type: &'static str, body: Content) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

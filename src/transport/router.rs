@@ -1,5 +1,6 @@
 //! Which endpoint answers: one table of method, path, listener and guard.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{AUTHORIZATION, CONNECTION};
@@ -13,7 +14,9 @@ use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::single::Kind;
-use crate::transport::{Services, admin, authzen, changes, entities, gateway, native, ops, single, span, target};
+use crate::transport::{
+    Services, admin, authzen, changes, entities, gateway, native, ops, single, span, target, watch,
+};
 use palisade_engine::model::Revision;
 
 /// What a listener is for.
@@ -67,6 +70,7 @@ enum Action {
     PatchEntities,
     Entities,
     Entity,
+    Watch,
     Policy,
     Link,
     Live,
@@ -132,6 +136,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::DELETE, "/v1/policies/{id}", ADMIN, Guard::AdminToken, Action::Policy),
     endpoint(Method::PUT, "/v1/links/{id}", ADMIN, Guard::AdminToken, Action::Link),
     endpoint(Method::DELETE, "/v1/links/{id}", ADMIN, Guard::AdminToken, Action::Link),
+    endpoint(Method::GET, "/v1/watch", ADMIN, Guard::AdminToken, Action::Watch),
     endpoint(Method::GET, "/livez", OPS, Guard::Open, Action::Live),
     endpoint(Method::GET, "/readyz", OPS, Guard::Open, Action::Ready),
     endpoint(Method::GET, "/metrics", OPS, Guard::Open, Action::Metrics),
@@ -212,7 +217,7 @@ fn asked(path: &str) -> Option<Transport> {
     }
 }
 
-async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
+async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {
     if surface == Surface::Decisions
         && let Some(dialect) = Dialect::at(exchange.head.uri.path())
     {
@@ -241,6 +246,7 @@ async fn route(services: &Services, surface: Surface, exchange: &mut Exchange) -
             Ok([type_name, id]) => entities::entity(services, type_name, id),
             Err(_) => Err(Problem::not_found(exchange.head.uri.path())),
         },
+        Action::Watch => watch::watch(services, exchange),
         Action::Policy | Action::Link => {
             let kind = if endpoint.action == Action::Policy { Kind::Policy } else { Kind::Link };
             let id = endpoint.parameters(exchange)?.pop().unwrap_or_default();

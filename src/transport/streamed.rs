@@ -16,6 +16,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
+use crate::transport::watch::Events;
+
 /// Bytes of a piece. A client must take at least so much in `http.body_timeout`.
 const PIECE: usize = 64 << 10;
 
@@ -32,6 +34,8 @@ pub(super) enum Content {
     Whole(Full<Bytes>),
     /// Made while it is sent.
     Streamed(Streamed),
+    /// Sent as it happens, without an end.
+    Events(Events),
 }
 
 impl Default for Content {
@@ -54,20 +58,21 @@ impl Body for Content {
         match self.get_mut() {
             Self::Whole(whole) => Pin::new(whole).poll_frame(cx).map_err(|never| match never {}),
             Self::Streamed(streamed) => streamed.poll(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
+            Self::Events(events) => events.poll(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(whole) => whole.is_end_stream(),
-            Self::Streamed(_) => false,
+            Self::Streamed(_) | Self::Events(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(whole) => whole.size_hint(),
-            Self::Streamed(_) => SizeHint::default(),
+            Self::Streamed(_) | Self::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod history;
 mod layers;
 mod recipes;
 mod singles;
+mod watch;
 
 use serde_json::{Value, json};
 

@@ -17,9 +17,9 @@ use crate::layout::Layout;
 use crate::lint::{self, Named};
 use crate::load::{self, Checks, Places};
 use crate::model::{
-    AccessRequest, Bundle, Decision, Diagnostic, Document, PolicyId, RequestError, Revision, Uid, Value,
+    AccessRequest, Bundle, Decision, Diagnostic, Document, Link, PolicyId, RequestError, Revision, Uid, Value,
 };
-use crate::policies::{self, AboutPolicy, Kind, Policies, Work};
+use crate::policies::{self, AboutPolicy, Kind, Policies, Site, Work};
 use crate::reference;
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
@@ -423,6 +423,18 @@ impl Snapshot {
             .collect();
         texts.sort_unstable();
         texts
+    }
+
+    /// The text of the policy or template of an id.
+    #[must_use]
+    pub fn policy_text(&self, id: &str) -> Option<&str> {
+        self.core.policies.policy(id).map(Site::text)
+    }
+
+    /// The link of an id.
+    #[must_use]
+    pub fn link(&self, id: &str) -> Option<&Link> {
+        self.core.policies.link(id)
     }
 
     /// Where the policy of this id was written, and its annotations.

@@ -82,6 +82,22 @@ fn a_load_keeps_what_changes_brought_and_says_what_they_hide() {
     assert!(reads(&server, "new"));
 }
 
+/// What changes brought is not among what the files had.
+#[test]
+fn files_without_entities_go_below_changes_that_have_some() {
+    let files = Files::new();
+    files.write("entities/users.ndjson", "[]");
+    let server = files.serve();
+    change(
+        &server,
+        json!([{ "upsert": user("new", 2) }, { "upsert": { "uid": { "type": "Doc", "id": "d" }, "attrs": {}, "parents": [] } }]),
+    );
+    for level in [2, 1] {
+        files.write("policies/app.cedar", &POLICY.replace("> 1", &format!("> {level}")));
+        server.until("loaded", |server| reads(server, "new") == (level == 1));
+    }
+}
+
 #[test]
 fn a_schema_that_changes_do_not_fit_is_refused_with_both_named() {
     let files = Files::new();

@@ -2,6 +2,8 @@
 //!
 //! What the overlay says of a thing is a change of the API, as text: what reads the one reads the other.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::change::{Changed, Place};
@@ -38,6 +40,12 @@ pub(crate) struct Touched {
     pub(crate) entities: Vec<u32>,
     pub(crate) policies: Vec<String>,
     pub(crate) links: Vec<String>,
+}
+
+impl Touched {
+    pub(super) fn new(entities: &BTreeMap<u32, Place>, (policies, links): (Vec<String>, Vec<String>)) -> Self {
+        Self { entities: entities.keys().copied().collect(), policies, links }
+    }
 }
 
 impl Changed {

@@ -49,6 +49,10 @@ pub struct Changed {
     pub entities: Vec<Uid<'static>>,
     /// What it touched, whether that is otherwise now or not.
     touched: kept::Touched,
+    /// The policies and templates that were put or removed.
+    pub policies: Vec<String>,
+    /// The links that were put or removed.
+    pub links: Vec<String>,
 }
 
 /// A transaction under way.
@@ -327,8 +331,7 @@ impl Transacting<'_> {
             std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
         }
         let Self { before, mut draft, touched, rules, stop, .. } = self;
-        let (policies, links) = rules.ids();
-        let kept = kept::Touched { entities: touched.keys().copied().collect(), policies, links };
+        let kept = kept::Touched::new(&touched, rules.ids());
         let ruled = if rules.is_empty() { None } else { rules.apply(before, &mut draft, stop)? };
         if stop() {
             return Err(Refused::GivenUp);
@@ -353,14 +356,25 @@ impl Transacting<'_> {
                 entities.push(export::uid_of(&draft, id));
             }
         }
-        let mut warnings = Vec::new();
+        let (mut warnings, mut of_policies, mut of_links) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(ruled) = &ruled {
             warnings.clone_from(&ruled.warnings);
+            of_policies.clone_from(&ruled.policies);
+            of_links.clone_from(&ruled.links);
             let Tally { policies, links_added, links_removed, .. } = ruled.tally;
             tally = Tally { policies, links_added, links_removed, ..tally };
         }
         let snapshot = before.after(draft.commit(), ruled, revision);
-        Ok(Changed { snapshot, changed, tally, warnings, entities, touched: kept })
+        Ok(Changed {
+            snapshot,
+            changed,
+            tally,
+            warnings,
+            entities,
+            policies: of_policies,
+            links: of_links,
+            touched: kept,
+        })
     }
 
     /// Checks what the changes can have broken, and says which change did it.

@@ -56,6 +56,10 @@ pub(crate) struct Ruled {
     pub tally: Tally,
     /// What the author should look at.
     pub warnings: Vec<Diagnostic>,
+    /// Policies and templates that are put or removed.
+    pub policies: Vec<String>,
+    /// Links that are put or removed.
+    pub links: Vec<String>,
 }
 
 impl RuleEdits {
@@ -148,6 +152,8 @@ impl RuleEdits {
             words: Words::clone(&before.words),
             tally: Tally::default(),
             warnings: Vec::new(),
+            policies: Vec::new(),
+            links: Vec::new(),
         };
         let mut edits = self.plan(before, &mut ruled);
         if edits.is_empty() {
@@ -238,8 +244,9 @@ impl RuleEdits {
             if new == known.map(Site::text) && !matches!(what, What::OfBase) {
                 continue;
             }
-            if new.is_some() || known.is_some() {
-                ruled.tally.policies += usize::from(new != known.map(Site::text));
+            if new != known.map(Site::text) {
+                ruled.tally.policies += 1;
+                ruled.policies.push(id.clone());
             }
             if known.is_some() {
                 edits.removed.insert(policy_id.clone());
@@ -280,6 +287,7 @@ impl RuleEdits {
             } {
                 continue;
             }
+            ruled.links.push(id.clone());
             if known.is_some() {
                 edits.removed.insert(link_id);
                 ruled.tally.links_removed += 1;
