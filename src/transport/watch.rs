@@ -30,8 +30,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often it is looked whether the sidecar stops.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Readers at a time: the admin listener has other clients too, and no more than 64 connections.
-pub(super) const MOST: usize = 32;
+/// Readers at a time: the admin listener has other clients too, and no more than 32 connections.
+pub(super) const MOST: usize = 16;
 
 /// A body of events.
 #[derive(Debug)]

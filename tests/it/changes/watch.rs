@@ -117,7 +117,7 @@ fn a_reader_that_is_nowhere_must_begin_again() {
         assert_eq!(server.admin().get(&format!("/v1/watch{query}")).json()["code"], code);
     }
     // readers are bounded, and what leaves makes room
-    let mut readers: Vec<Reader> = (0..32).map(|_| Reader::new(&server, "", "")).collect();
+    let mut readers: Vec<Reader> = (0..16).map(|_| Reader::new(&server, "", "")).collect();
     assert_eq!(server.admin().get("/v1/watch").status, 503);
     readers.pop();
     server.until("a free place", |server| server.services.watchers.available_permits() > 0);

@@ -32,6 +32,12 @@ pub(crate) fn tiny(flags: Value) -> Server {
     server
 }
 
+/// The path of an endpoint as it can be asked for: with parameters, and with an end.
+pub(crate) fn asked(path: &str) -> String {
+    let path = path.replace("{type}", "User").replace("{id}", "nowhere");
+    if path == "/v1/watch" { path + "?after=00000000000000ab-1" } else { path }
+}
+
 /// The body of a question about `User::"<user>"`.
 pub(crate) fn ask(user: &str) -> String {
     ask_with(user, &json!({}))
