@@ -85,7 +85,7 @@ pub enum AppError {
     #[error("`store.path`: {0}")]
     Store(#[from] palisade_journal::OpenError),
     /// Keys or API tokens cannot be read.
-    #[error("`identity`: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Identity(Vec<Diagnostic>),
     /// The first bundle cannot be loaded, and `load.require` is set.
     #[error("`load.require` is set, and the first bundle cannot be loaded: {}", first_of(.0))]
@@ -237,6 +237,8 @@ impl App {
             authzen: settings.authzen.clone(),
             limits,
             semantics,
+            explain: settings.explain.decisions,
+            masks: settings.decision_log.mask.iter().map(config::MaskPath::names).collect(),
             admin_tokens,
             door: Door::new(&settings.admin, listen),
             draining: AtomicBool::new(false),

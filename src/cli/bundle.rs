@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
@@ -13,7 +13,10 @@ use crate::cli::flags::{ConfigArgs, set};
 use crate::config::{self, Settings};
 use crate::source::{FileSettings, FileSource, Held, Layout, Source};
 use palisade_engine::model::{Bundle, Diagnostic};
-use palisade_engine::{EngineSettings, Validation};
+use palisade_engine::{EngineSettings, NO_SCHEMA};
+
+/// The origin of the engine's problem that there is no schema; a problem in a schema has its file's.
+const SCHEMA: &str = "schema";
 
 /// Which bundle to read, and with which configuration.
 #[derive(Debug, Clone, Default, Args)]
@@ -24,7 +27,8 @@ pub struct BundleArgs {
     /// [key: policies] [default: ./policies]
     #[arg(short, long, value_name = "PATH", help_heading = "Bundle")]
     pub policies: Option<PathBuf>,
-    /// Schema, in Cedar's or the JSON syntax, instead of the one beside the policies [key: schema]
+    /// Schema, in Cedar's or the JSON syntax, instead of the files `*.cedarschema` in the directory of the policies (or of
+    /// the single file), or beside a directory called `policies` [key: schema]
     #[arg(short, long, value_name = "PATH", help_heading = "Bundle")]
     pub schema: Option<PathBuf>,
     /// Entities: a directory or a single file [key: entities] [default: `entities` in a bundle directory, else ./entities]
@@ -88,7 +92,7 @@ impl BundleArgs {
     pub fn choose_with(&self, more: impl FnOnce(&mut Value)) -> Result<Chosen, Stop> {
         for (flag, path) in self.named() {
             if let Some(path) = path
-                && !path.exists()
+                && !is_there(path)?
             {
                 return Err(Stop::failure(format!(
                     "`--{flag} {}`: there is no such file or directory",
@@ -100,11 +104,18 @@ impl BundleArgs {
         more(&mut tree);
         let settings = self.config.load(tree)?;
         let layout = Layout::of(&settings);
-        if !layout.policies.exists() {
-            return Err(Stop::failure(format!(
-                "there is no `{}` here: change to a bundle directory, or name one with `--policies`",
-                layout.policies.display()
-            )));
+        if !is_there(&layout.policies)? {
+            let place = layout.policies.display();
+            // who reads a message about a place wants to know who named it
+            let message = match self.config.origin(&["policies"]) {
+                Some(origin) => format!(
+                    "there is no `{place}`, which `policies` names ({origin}): correct it, or name another with `--policies`"
+                ),
+                None => {
+                    format!("there is no `{place}` here: change to a bundle directory, or name one with `--policies`")
+                }
+            };
+            return Err(Stop::failure(message));
         }
         Ok(Chosen { settings, layout })
     }
@@ -117,16 +128,44 @@ impl BundleArgs {
 // === impl Chosen ===
 
 impl Chosen {
-    /// What of the configuration concerns the engine. `strictest` is the validation where there is a schema and the
-    /// configuration does not ask for less; without a schema there is nothing to validate against.
+    /// What of the configuration concerns the engine: exactly what `serve` does with it, so that what is tested is what
+    /// serves.
     #[must_use]
-    pub fn engine(&self, bundle: &Bundle, strictest: Validation) -> EngineSettings {
-        let validation = match (&bundle.schema, self.settings.validation) {
-            (None, _) | (_, config::Validation::Off) => Validation::Off,
-            (_, config::Validation::Warn) => Validation::Warn,
-            (_, config::Validation::Strict) => strictest,
-        };
-        EngineSettings { validation, ..app::engine_settings(&self.settings) }
+    pub fn engine(&self) -> EngineSettings {
+        app::engine_settings(&self.settings)
+    }
+
+    /// Why `serve` refuses the bundle for want of a schema, if it does.
+    #[must_use]
+    pub fn missing_schema(&self, bundle: &Bundle) -> Option<Diagnostic> {
+        let is_strict = self.settings.validation == config::Validation::Strict;
+        let missing = (is_strict && bundle.schema.is_none()).then(|| Diagnostic::error(SCHEMA, NO_SCHEMA))?;
+        Some(missing.help(self.where_schemas_are()))
+    }
+
+    /// The same problems; where one is that there is no schema, it says where one is looked for and how to go on.
+    #[must_use]
+    pub fn with_places(&self, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        // a file may be called so too
+        let is_missing =
+            |found: &&mut Diagnostic| found.origin == SCHEMA && found.message.starts_with("there is no schema");
+        for problem in problems.iter_mut().filter(is_missing) {
+            problem.help = Some(self.where_schemas_are());
+        }
+        problems
+    }
+
+    /// Where a schema is looked for, what it may be called, and how to do without.
+    fn where_schemas_are(&self) -> String {
+        let layout = &self.layout;
+        let places: Vec<String> = layout.schema_places().iter().map(|place| format!("`{}`", place.display())).collect();
+        let near = layout.like_a_schema().map(|path| format!("`{}` is not read: rename it? ", path.display()));
+        format!(
+            "{}a schema is a file named `*.cedarschema` or `*.cedarschema.json` in {}; or name one with `--schema FILE` or \
+             the key `schema`; or do without one: `--set validation=off`",
+            near.unwrap_or_default(),
+            places.join(" or ")
+        )
     }
 
     /// Reads the bundle without routes.
@@ -163,6 +202,14 @@ impl Chosen {
         let files = app::file_settings(&self.settings);
         FileSettings { entities_required: files.entities_required && self.layout.entities_named, ..files }
     }
+}
+
+/// Whether there is something at `path`.
+///
+/// # Errors
+/// If it cannot be known, since a directory above it may not be looked into.
+pub(super) fn is_there(path: &Path) -> Result<bool, Stop> {
+    path.try_exists().map_err(|error| Stop::failure(format!("cannot read `{}`: {error}", path.display())))
 }
 
 /// Reads what `source` has.

@@ -41,6 +41,13 @@ impl ConfigArgs {
         Ok(tree)
     }
 
+    /// What sets a key, besides the flags of a verb: the configuration file with the line, a variable, or `--set`. Nothing
+    /// where it has its default.
+    pub fn origin(&self, key: &[&str]) -> Option<String> {
+        let tree = self.tree().ok()?;
+        config::origin(self.config.as_deref(), config::environment(), &tree, key).map(|origin| origin.to_string())
+    }
+
     /// Reads and checks the configuration, with `flags` over file and environment.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod config;
 mod exit;
+mod explain;
 mod flags;
 mod generate;
 mod http;
@@ -17,6 +18,7 @@ mod init;
 mod names;
 mod printable;
 mod progress;
+mod question;
 mod refusal;
 mod routes;
 mod schema;
@@ -27,6 +29,7 @@ mod terminal;
 pub mod test;
 mod timely;
 mod validate;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -97,6 +100,12 @@ pub enum Command {
     /// Exits with 0 if it is allowed, with 2 if it is denied, and with 4 if it cannot be decided.
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(Box<check::CheckArgs>),
+    /// Say why a request is allowed or denied, and what would turn it
+    ///
+    /// Shows the policies that decided, those that came nearest and what of each does not hold, and single changes that
+    /// would turn the decision. Exits as `check` does.
+    #[command(after_long_help = EXPLAIN_EXAMPLES)]
+    Explain(Box<explain::ExplainArgs>),
     /// Find everything that is wrong with a bundle
     ///
     /// Parses policies, schema and entities, validates them strictly, and reads the tests. Exits with 3
@@ -129,7 +138,7 @@ pub enum Command {
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
-    /// Write the JSON Schema of the configuration, of routes or of tests, for an editor
+    /// Write the JSON Schema of the configuration, of routes or of tests, for an editor, or that of explanations
     #[command(after_long_help = SCHEMA_EXAMPLES)]
     Schema(schema::SchemaArgs),
     /// Write a script that completes commands and flags in a shell
@@ -155,6 +164,10 @@ const CHECK_EXAMPLES: &str = r#"Examples:
   $ palisade check -l User::u-hq-fda-dm -a ViewDevice -r Device::d-depot \
       -c '{"now": "2026-11-21T12:00:00Z", "auth": {"method": "password", "mfa": false}}'
   ALLOW"#;
+
+const EXPLAIN_EXAMPLES: &str = r#"Examples:
+  $ palisade explain -l User::u-hq-fda-dm -a ViewDevice -r Device::d-depot \
+      -c '{"now": "2026-11-21T12:00:00Z", "auth": {"method": "password", "mfa": false}}'"#;
 
 const VALIDATE_EXAMPLES: &str = "Examples:
   $ palisade validate
@@ -303,6 +316,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Init(args) => init::run(args, terminal),
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args, terminal),
+        Command::Explain(args) => explain::run(args, terminal),
         Command::Validate(args) => validate::run(args, terminal),
         Command::Test(args) => test::run(args, terminal),
         Command::Routes(args) => routes::run(args, terminal),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::cli::check::ErrorFormat;
+use crate::cli::question::ErrorFormat;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{RequestError, Text, Value};
 

@@ -3,6 +3,7 @@
 mod reports;
 mod routes;
 mod schema;
+mod serves;
 mod status;
 
 use std::fs;
@@ -169,6 +170,7 @@ fn check_answers_and_says_why() {
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-v"], "", Exit::Success, "ALLOW\ndetermined by\n  ok  ", ""),
         (&["-l", r#"User::"b""#, "-a", view, "-r", doc, "-v"], "", Exit::Deny, "DENY\nno policy determined this\n", ""),
         (&["-l", "User::a", "-a", "view", "-r", "Doc::d"], "", Exit::Success, "ALLOW\n", ""),
+        (&["-l", "User::z", "-a", "view", "-r", "Doc::d"], "", Exit::Deny, "DENY\n", "denied because `User::\"z\"`"),
         (&["-l", "User::b", "-a", "Action::view", "-r", doc], "", Exit::Deny, "DENY\n", ""),
         (&["-l", "User::a", "-a", "veiw", "-r", "Doc::d"], "", Exit::Undecided, "", "view"),
         (&["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", r#"{"n":1}"#], "", Exit::Success, "ALLOW\n", ""),
@@ -360,6 +362,8 @@ fn test_runs_what_is_selected() {
         ),
         (&[("policies/tests/u.json", failing.as_str())], &["--list", "u.json"], Exit::Success, "u.json::one\n", ""),
         (&[], &["nothing"], Exit::TestsFailed, "", "no test matches `nothing`"),
+        // a name in a command that a renaming left behind
+        (&[], &["one", "nothing"], Exit::TestsFailed, "", "no test matches `nothing`"),
         (&[("policies/tests/t.json", "[]")], &[], Exit::TestsFailed, "", "there are no tests in"),
         (&[("policies/tests/t.json", "[]")], &["--allow-none"], Exit::Success, "0 passed, 0 failed\n", ""),
         (&[("policies/tests/u.json", "[{]")], &[], Exit::TestsFailed, "1 passed, 1 failed\n", ""),

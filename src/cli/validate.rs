@@ -11,7 +11,8 @@ use crate::cli::bundle::{self, BundleArgs, Chosen};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::progress;
 use crate::cli::terminal::{Terminal, Tone, toned};
-use crate::cli::test::{count, read_tests};
+use crate::cli::test::{count, find_tests};
+use crate::config;
 use crate::source::Layout;
 use palisade_engine::model::{Bundle, Diagnostic, Revision, Severity};
 use palisade_engine::{EngineSettings, NO_SCHEMA, Snapshot, Validation, Verdict};
@@ -21,7 +22,7 @@ use palisade_engine::{EngineSettings, NO_SCHEMA, Snapshot, Validation, Verdict};
 pub struct ValidateArgs {
     #[command(flatten)]
     pub bundle: BundleArgs,
-    /// Fail on warnings too
+    /// Fail on warnings too: with `--format json` they make `valid` false
     #[arg(long, visible_alias = "strict")]
     pub deny_warnings: bool,
     /// Output format; `json` has the shape of the API's answer
@@ -56,14 +57,15 @@ pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Ex
             (Verdict { valid: false, errors, warnings }, None)
         }
     };
-    for error in verdict.errors.iter_mut().filter(|error| error.message == NO_SCHEMA) {
-        error.help = Some(where_schemas_are(&chosen.layout));
-    }
-    let tests = tests(&chosen.layout, &mut verdict.errors)?;
+    verdict.errors = chosen.with_places(verdict.errors);
+    verdict.warnings = chosen.with_places(verdict.warnings);
+    let tests = tests(&chosen.layout, &mut verdict)?;
     verdict.errors = Diagnostic::by_place(verdict.errors);
     verdict.valid = verdict.errors.is_empty();
     let failed = !verdict.valid || (args.deny_warnings && !verdict.warnings.is_empty());
     if args.format == OutputFormat::Json {
+        // a script reads this member, whatever made the verb fail
+        verdict.valid = !failed;
         serde_json::to_writer_pretty(&mut *terminal.out, &verdict).map_err(io::Error::from)?;
         writeln!(terminal.out)?;
     } else {
@@ -98,30 +100,24 @@ pub(super) fn run(args: &ValidateArgs, terminal: &mut Terminal<'_>) -> Result<Ex
     Ok(if failed { Exit::Invalid } else { Exit::Success })
 }
 
-/// Where a schema is looked for, and what it may be called.
-fn where_schemas_are(layout: &Layout) -> String {
-    let places: Vec<String> = layout.schema_places().iter().map(|place| format!("`{}`", place.display())).collect();
-    let looked = if places.is_empty() { String::new() } else { format!(" in {}", places.join(" or ")) };
-    let near = layout.like_a_schema().map(|path| format!("`{}` is not read: rename it? ", path.display()));
-    format!(
-        "{}a schema is a file named `*.cedarschema` or `*.cedarschema.json`{looked}; or name one with `--schema FILE` or \
-         the key `schema`",
-        near.unwrap_or_default()
-    )
-}
-
 /// Building gives the counts; where it fails, the complete check reports every problem.
 fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
     let revision = Revision { incarnation: 0, counter: 1 };
-    // strict whatever the configuration says: that decides what `serve` does with the findings
-    let settings =
-        EngineSettings { validation: Validation::Strict, lints: true, ..app::engine_settings(&chosen.settings) };
+    // strict whatever the configuration says: that decides what `serve` does with the findings. Only where there is no
+    // schema there is nothing to find, and it may allow that
+    let allowed = chosen.settings.validation;
+    let goes_without = bundle.schema.is_none() && allowed != config::Validation::Strict;
+    let validation = if goes_without { Validation::Off } else { Validation::Strict };
+    let settings = EngineSettings { validation, lints: true, ..app::engine_settings(&chosen.settings) };
+    let unvalidated = || Diagnostic::error("schema", NO_SCHEMA).warning();
+    let unvalidated = (goes_without && allowed == config::Validation::Warn).then(unvalidated);
     let limits = &settings.limits;
     let routes = palisade_routes::compile_bundle(bundle, limits);
     let snapshot = Snapshot::build_observed(bundle.clone(), &settings, revision, &progress::observers());
     match (snapshot, routes) {
         (Ok((snapshot, mut warnings)), Ok((table, more))) => {
             warnings.extend(more);
+            warnings.extend(unvalidated);
             let policies = snapshot.policy_count();
             let templates = (snapshot.policy_texts().len() + bundle.links.len()).saturating_sub(policies);
             let empty = Vec::from_iter(app::load_rules(&chosen.settings).policies(&snapshot));
@@ -130,8 +126,10 @@ fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
             (Verdict { valid: empty.is_empty(), errors: empty, warnings }, Some(counts))
         }
         (_, routes) => {
-            let Verdict { errors, warnings, .. } =
+            let Verdict { mut errors, mut warnings, .. } =
                 palisade_engine::check(bundle, limits, settings.semantics, &|| false);
+            errors.retain(|error| !(goes_without && error.message == NO_SCHEMA));
+            warnings.extend(unvalidated);
             let errors = palisade_routes::together(errors, routes.err());
             (Verdict { valid: errors.is_empty(), errors, warnings }, None)
         }
@@ -151,20 +149,23 @@ fn with_the_rest(unreadable: Vec<Diagnostic>, chosen: &Chosen) -> Vec<Diagnostic
     palisade_routes::together(unreadable, Some(palisade_routes::together(found, routes)))
 }
 
-/// How many tests there are; what is no test is an error.
-fn tests(layout: &Layout, errors: &mut Vec<Diagnostic>) -> Result<usize, Stop> {
+/// How many tests there are. What is no test is an error, and a file that is not read a warning.
+fn tests(layout: &Layout, verdict: &mut Verdict) -> Result<usize, Stop> {
     let place = layout.tests();
     // tests belong to a directory of policies, not to a single file in it
-    if !layout.policies.is_dir() || !place.exists() {
+    if !layout.policies.is_dir() || !bundle::is_there(&place)? {
         return Ok(0);
     }
-    let files = read_tests(&place).map_err(|error| Stop::failure(format!("{}: {error}", place.display())))?;
+    let mut found = find_tests(&place)?;
+    found.refuse_empty();
+    let files = found.files;
+    verdict.warnings.extend(found.warnings);
     for file in &files {
         for case in &file.cases {
             if let Err(fault) = &case.check {
                 let mut error = Diagnostic::error(&file.path, format!("test `{}`: {}", case.name, fault.message));
                 error.line = fault.line.or(case.line);
-                errors.push(error);
+                verdict.errors.push(error);
             }
         }
     }

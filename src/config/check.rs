@@ -17,8 +17,8 @@ use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
-    GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath, OverlayRule,
-    OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings, StoreSettings,
+    ExplainSettings, GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath,
+    OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings, StoreSettings,
 };
 use palisade_engine::model::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
 use palisade_engine::model::closest;
@@ -54,6 +54,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         routes,
         validation: raw.validation,
         decision: DecisionSettings { semantics: raw.decision.semantics },
+        explain: ExplainSettings { decisions: raw.explain.decisions },
         context: ContextSettings { now: raw.context.now },
         cache: CacheSettings { enabled: raw.cache.enabled, max_bytes: raw.cache.max_bytes.0 },
         engine: EngineSettings {
@@ -277,6 +278,10 @@ impl Checker<'_> {
                 None => format!("for a module write `info,{part}=debug`"),
             };
             self.report(&["log", "level"], format!("`{part}` is not one of {}; {hint}", LEVELS.join(", ")));
+        } else if let Some((module, near)) = level.split(',').find_map(unknown_module) {
+            let known = MODULES.map(|known| format!("`{known}`")).join(", ");
+            let meant = near.map(|near| format!("did you mean `palisade::{near}`? ")).unwrap_or_default();
+            self.report(&["log", "level"], format!("`palisade::{module}` is no module: {meant}there are {known}"));
         } else if let Err(error) = EnvFilter::builder().parse(level) {
             self.report(
                 &["log", "level"],
@@ -284,6 +289,18 @@ impl Checker<'_> {
             );
         }
     }
+}
+
+/// The modules that log lines come from.
+const MODULES: [&str; 9] = ["app", "cli", "config", "decide", "identity", "source", "state", "telemetry", "transport"];
+
+/// The module of a part of a filter, if there is none of that name, and what may be meant: the filter would match nothing.
+fn unknown_module(part: &str) -> Option<(&str, Option<&'static str>)> {
+    let target = part.split(['=', '[']).next().unwrap_or_default();
+    let module = target.strip_prefix("palisade::")?.split("::").next().unwrap_or_default();
+    // the filter goes by beginnings
+    let is_known = MODULES.iter().any(|known| known.starts_with(module)) && !module.is_empty();
+    (!is_known).then(|| (module, closest(module, MODULES)))
 }
 
 fn check_url(url: &str) -> Result<(), String> {

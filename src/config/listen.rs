@@ -1,7 +1,7 @@
 //! Addresses of listeners. Names are not looked up: an address must mean the same at every start.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Where a listener listens.
@@ -23,6 +23,11 @@ impl ListenAddr {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.len() {
                 0 => Err("`unix:` lacks a path: write `unix:/run/palisade.sock`".to_owned()),
+                // it would be a file of that name in the working directory
+                _ if path.starts_with('@') => Err(format!(
+                    "`{text}` would be a socket without a file, which no permissions guard: write \
+                     `unix:/run/palisade.sock`, or `unix:./{path}` for a file of that name"
+                )),
                 1..=LONGEST_SOCKET_PATH if !path.contains('\0') => Ok(Self::Unix(PathBuf::from(path))),
                 _ => Err(format!(
                     "`{text}` is not a socket path: it has at most {LONGEST_SOCKET_PATH} bytes, none of them NUL"
@@ -37,6 +42,16 @@ impl ListenAddr {
             let port = text.trim_start_matches(':');
             return Err(format!(
                 "`{text}` is a port without an address: write `127.0.0.1:{port}`, or `0.0.0.0:{port}` to be reached from other machines"
+            ));
+        }
+        // an address of which the last part may be a port
+        if let Some((ip, port)) = text.rsplit_once(':')
+            && let (Ok(ip), true) = (ip.parse::<Ipv6Addr>(), port.parse::<u16>().is_ok())
+            && text.parse::<Ipv6Addr>().is_ok()
+        {
+            return Err(format!(
+                "`{text}` lacks brackets, so that it is not clear where the port begins: write `[{ip}]:{port}`, or \
+                 `[{text}]:{example}` if all of it is the address"
             ));
         }
         if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -120,6 +135,10 @@ mod tests {
             ("::1", "lacks a port: write `[::1]:8180`"),
             ("[::1]", "lacks a port: write `[::1]:8180`"),
             ("localhost", "lacks a port: write `localhost:8180`"),
+            ("::1:8180", "write `[::1]:8180`, or `[::1:8180]:8180` if all of it is the address"),
+            ("fe80::1:2:9000", "write `[fe80::1:2]:9000`"),
+            ("2001:db8::beef", "lacks a port: write `[2001:db8::beef]:8180`"),
+            ("unix:@palisade", "write `unix:/run/palisade.sock`, or `unix:./@palisade`"),
             ("localhost:http", "has no port from 0 to 65535"),
             ("localhost:+80", "has no port from 0 to 65535"),
             ("localhost:70000", "has no port from 0 to 65535"),

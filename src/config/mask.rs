@@ -22,6 +22,16 @@ impl MaskPath {
         &self.0
     }
 
+    /// Its levels as names, `None` for every attribute of a level.
+    #[must_use]
+    pub fn names(&self) -> Vec<Option<String>> {
+        let name = |step: &MaskStep| match step {
+            MaskStep::Any => None,
+            MaskStep::Key(name) => Some(name.clone()),
+        };
+        self.0.iter().map(name).collect()
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text == "context" || text.starts_with("context.") {
             // taken literally it would hide nothing, without any error

@@ -31,7 +31,8 @@ pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{
-    CredentialKind, Durability, EngineKind, LogFormat, NowMode, Overflow, OverlayRule, Semantics, Validation,
+    CredentialKind, Durability, EngineKind, ExplainMode, LogFormat, NowMode, Overflow, OverlayRule, Semantics,
+    Validation,
 };
 pub use schema::json_schema;
 pub use secret::Secret;
@@ -41,13 +42,16 @@ pub use settings::identity::{
 };
 pub use settings::{
     AdminSettings, AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings,
-    EngineSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LoadSettings, LogSettings, LogSink,
-    OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings, StoreSettings,
+    EngineSettings, ExplainSettings, GatewaySettings, HttpSettings, LimitSettings, ListenSettings, LoadSettings,
+    LogSettings, LogSink, OverlaySettings, ReloadSettings, Settings, ShutdownSettings, SocketSettings, StoreSettings,
 };
 pub use template::{FillError, UidTemplate, UriPattern};
 
 /// The file that is read when nothing names another.
 pub const DEFAULT_FILE: &str = "palisade.yaml";
+
+/// Names that are easily taken for that of the file.
+const LIKE_THE_FILE: [&str; 3] = ["palisade.yml", "palisade.YAML", "palisade.YML"];
 
 /// Where policies are read from when nothing names another place.
 pub const DEFAULT_POLICIES: &str = "./policies";
@@ -99,17 +103,47 @@ fn load_both(
     flags: serde_json::Value,
 ) -> Result<(raw::RawConfig, Settings), ConfigErrors> {
     let env: Vec<(String, String)> = env.into_iter().filter(|(name, _)| name.starts_with(env::PREFIX)).collect();
-    let path = named(file, &env).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
     let mut problems = Vec::new();
-    let text = path.and_then(|path| match std::fs::read_to_string(&path) {
+    let text = text_of(file, &env, &mut problems);
+    settings_of(text.as_ref().map(|(path, text)| (path.as_path(), text.as_str())), env, flags, problems)
+}
+
+/// What sets a key: the file with the line, a variable, or `flags`. Nothing where it has its default.
+pub fn origin(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+    flags: &serde_json::Value,
+    key: &[&str],
+) -> Option<Origin> {
+    let env: Vec<(String, String)> = env.into_iter().filter(|(name, _)| name.starts_with(env::PREFIX)).collect();
+    // the caller has read the configuration, and its problems were reported
+    let mut problems = Vec::new();
+    let text = text_of(file, &env, &mut problems);
+    let text = text.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
+    let tree = tree_of(text, env, flags.clone(), &schema::reader_schema(), &mut problems);
+    let path: Vec<String> = key.iter().map(|key| (*key).to_owned()).collect();
+    tree.get(&path).map(|_| tree.origin(&path))
+}
+
+/// The file with what it holds, if there is one.
+fn text_of(file: Option<&Path>, env: &[(String, String)], problems: &mut Vec<Problem>) -> Option<(PathBuf, String)> {
+    let path = named(file, env).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+    // its author would think that it counts, and the defaults would serve
+    if path.is_none()
+        && let Some(like) = LIKE_THE_FILE.into_iter().find(|name| Path::new(name).exists())
+    {
+        let origin = Origin::File { path: PathBuf::from(like), line: None };
+        let message = format!("is not read: rename it to `{DEFAULT_FILE}`, or name it with `--config {like}`");
+        problems.push(Problem::new(origin, "", message));
+    }
+    path.and_then(|path| match std::fs::read_to_string(&path) {
         Ok(text) => Some((path, text)),
         Err(error) => {
             let origin = Origin::File { path, line: None };
             problems.push(Problem::new(origin, "", format!("cannot read the configuration file: {error}")));
             None
         }
-    });
-    settings_of(text.as_ref().map(|(path, text)| (path.as_path(), text.as_str())), env, flags, problems)
+    })
 }
 
 /// Where the configuration file is, or would be.
@@ -132,7 +166,22 @@ fn settings_of(
     flags: serde_json::Value,
     mut problems: Vec<Problem>,
 ) -> Result<(raw::RawConfig, Settings), ConfigErrors> {
-    let schema = json_schema();
+    let schema = schema::reader_schema();
+    let mut tree = tree_of(file, env, flags, &schema, &mut problems);
+    schema::report_unknown_keys(&mut tree, &schema, &mut problems);
+    let raw = schema::deserialize(&mut tree, &schema, &mut problems);
+    let settings = check::check(raw.clone(), &tree, &mut problems);
+    if problems.is_empty() { Ok((raw, settings)) } else { Err(ConfigErrors(problems)) }
+}
+
+/// Merges the sources.
+fn tree_of(
+    file: Option<(&Path, &str)>,
+    env: Vec<(String, String)>,
+    flags: serde_json::Value,
+    schema: &serde_json::Value,
+    problems: &mut Vec<Problem>,
+) -> Tree {
     let mut tree = Tree::default();
     if let Some((path, text)) = file {
         match yaml::parse(text) {
@@ -150,20 +199,16 @@ fn settings_of(
             }
         }
     }
-    for variable in env::variables(env, &schema, &mut problems) {
+    for variable in env::variables(env, schema, problems) {
         let origin = Origin::Variable(variable.name);
         tree.merge(variable.value, &|_| origin.clone());
     }
-    report_emptied(&Tree::of_flags(&flags), &mut problems);
-    report_emptied(&tree, &mut problems);
+    report_emptied(&Tree::of_flags(&flags), problems);
+    report_emptied(&tree, problems);
     tree.merge(tree::without_nulls(flags), &|_| Origin::CommandLine);
     // after the merge, so that an empty variable takes back what the file set
     tree.drop_nulls();
-
-    schema::report_unknown_keys(&mut tree, &schema, &mut problems);
-    let raw = schema::deserialize(&mut tree, &schema, &mut problems);
-    let settings = check::check(raw.clone(), &tree, &mut problems);
-    if problems.is_empty() { Ok((raw, settings)) } else { Err(ConfigErrors(problems)) }
+    tree
 }
 
 /// What guards something: a template that renders nothing for one of these must not take the guard away. A section is

@@ -70,6 +70,8 @@ section! {
         decision: RawDecision = RawDecision::default(),
         /// What the sidecar adds to the context of a request.
         context: RawContext = RawContext::default(),
+        /// Who is shown why a decision is what it is.
+        explain: RawExplain = RawExplain::default(),
         /// The decision cache.
         cache: RawCache = RawCache::default(),
         /// What evaluates the policies.
@@ -134,6 +136,18 @@ words! {
         Override,
         /// Never.
         Off,
+    }
+}
+
+words! {
+    /// What a check on the decision listener is answered that asks for an explanation.
+    ExplainMode {
+        /// The decision alone.
+        Off,
+        /// The kind of the decision, and the ids of the policies that came nearest. Nothing of entities.
+        Ids,
+        /// What `POST /v1/explain` answers: policies with their texts, and values of entities.
+        Full,
     }
 }
 
@@ -218,6 +232,14 @@ section! {
     RawContext {
         /// When the sidecar sets `now`, where the schema declares it for the action.
         now: NowMode = NowMode::Fill,
+    }
+}
+
+section! {
+    /// Who is shown why a decision is what it is.
+    RawExplain {
+        /// What a check on the decision listener with `"explain": true` is answered. The admin API explains everything.
+        decisions: ExplainMode = ExplainMode::Ids,
     }
 }
 

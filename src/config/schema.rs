@@ -8,9 +8,76 @@ use crate::config::tree::{Path, Tree, shown};
 use crate::config::{Problem, Secret};
 use palisade_engine::model::{closest, near};
 
-/// The JSON Schema of `palisade.yaml`, for editors and for validation elsewhere.
+/// The JSON Schema of `palisade.yaml`, for editors and for validation elsewhere: a key without a value has its default.
 #[must_use]
 pub fn json_schema() -> Value {
+    let mut schema = reader_schema();
+    allow_nothing(&mut schema, &mut Path::new());
+    schema
+}
+
+/// Lets every member be `null`, but for those that must be there and those that guard something.
+fn allow_nothing(schema: &mut Value, path: &mut Path) {
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    let required: Vec<String> = required.filter_map(|key| key.as_str().map(str::to_owned)).collect();
+    for (key, below) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        path.push(key.clone());
+        allow_nothing(below, path);
+        let is_guard = path.len() > 1 && crate::config::GUARDS.iter().any(|guard| path.iter().eq(guard.iter()));
+        if required.contains(key) || is_guard {
+            refuse_null(below);
+        } else {
+            let whole = below.take();
+            *below = or_null(whole);
+        }
+        path.pop();
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get_mut(inner) {
+            path.push("[]".to_owned());
+            allow_nothing(inner, path);
+            path.pop();
+        }
+    }
+}
+
+fn refuse_null(schema: &mut Value) {
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|kind| kind != "null");
+    }
+}
+
+/// The schema, which `null` fits too.
+fn or_null(mut schema: Value) -> Value {
+    let closed = ["enum", "oneOf", "anyOf", "const"].iter().any(|key| schema.get(key).is_some());
+    match schema.get_mut("type") {
+        Some(Value::Array(types)) if !closed => {
+            if !types.iter().any(|kind| kind == "null") {
+                types.push(Value::from("null"));
+            }
+            schema
+        }
+        Some(kind @ Value::String(_)) if !closed => {
+            *kind = Value::Array(vec![kind.take(), Value::from("null")]);
+            schema
+        }
+        None if !closed => schema,
+        _ => {
+            // what describes it stays where editors look for it
+            let mut around = serde_json::Map::new();
+            for key in ["description", "default"] {
+                if let Some(value) = schema.as_object_mut().and_then(|members| members.remove(key)) {
+                    around.insert(key.to_owned(), value);
+                }
+            }
+            around.insert("anyOf".to_owned(), Value::Array(vec![schema, serde_json::json!({"type": "null"})]));
+            Value::Object(around)
+        }
+    }
+}
+
+/// The same as the reader follows it, once what is `null` is taken away.
+pub(super) fn reader_schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<RawConfig>().to_value()
 }
@@ -130,15 +197,28 @@ fn message(path: &Path, found: Option<&Value>, schema: &Value, error: &serde_jso
     if words.is_empty() {
         let hint = match (found, types(schema).contains(&"string")) {
             (Value::Number(_) | Value::Bool(_), true) => "; put it in quotes if it is meant as text",
+            (Value::String(text), false) if would_fit(text, schema) => "; write it without quotes",
             _ => "",
         };
         // a secret is not repeated
-        let found = if schema.get("writeOnly") == Some(&Value::Bool(true)) { "a single value" } else { &kind(found) };
+        let is_secret = schema.get("writeOnly") == Some(&Value::Bool(true));
+        let found = match found {
+            _ if is_secret => "a single value".to_owned(),
+            Value::String(_) if !hint.is_empty() => format!("the text {}", kind(found)),
+            _ => kind(found),
+        };
         return format!("must be {}, not {found}{hint}", expected(schema));
     }
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     let hint = found.as_str().map(|found| near::hint(found, words.iter().copied())).unwrap_or_default();
     format!("must be {}, not {}{hint}", list(&quoted, "or"), kind(found))
+}
+
+/// Whether a text would be what is wanted without the quotes around it.
+fn would_fit(text: &str, schema: &Value) -> bool {
+    let types = types(schema);
+    (types.contains(&"boolean") && ["true", "false"].contains(&text))
+        || (types.contains(&"integer") && text.parse::<u64>().is_ok())
 }
 
 /// The words that a closed set allows; empty for other schemas.
@@ -211,7 +291,55 @@ fn list(items: &[String], word: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn the_published_schema_takes_nothing_where_the_reader_does() {
+        let schema = json_schema();
+        let issuer =
+            json!({"issuer": "i", "audiences": ["a"], "jwks": {"file": "f"}, "claims": {"principal": "U::\"{sub}\""}});
+        let identity = |key: &str| {
+            let mut issuer = issuer.clone();
+            issuer[key] = Value::Null;
+            json!({"identity": {"issuers": [issuer]}})
+        };
+        let mut documents: Vec<Value> = all_paths(&reader_schema())
+            .iter()
+            .map(|path| path.iter().rev().fold(Value::Null, |below, key| json!({ key.as_str(): below })))
+            .collect();
+        documents.extend(issuer.as_object().unwrap().keys().map(|key| identity(key)));
+        documents.extend([
+            identity("leeway"),
+            json!({"identity": {"issuers": [null]}}),
+            json!({"validation": "of"}),
+            json!({}),
+        ]);
+        let mut taken = 0;
+        for document in documents {
+            let text = document.to_string();
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(&file, &text).unwrap();
+            let read = config::load(Some(file.path()), [], Value::Null);
+            let fits = conforms(&schema, &document);
+            // what else is wrong with a document, such as a file that is not there, no schema can say
+            let about_null = |error: &config::ConfigErrors| {
+                error.to_string().contains("no value")
+                    || error.to_string().contains("null")
+                    || error.to_string().contains("`of`")
+                    || error.to_string().contains("missing field")
+            };
+            match (&read, &fits) {
+                (Ok(_), Ok(())) => taken += 1,
+                (Err(error), Ok(())) => assert!(!about_null(error), "{text}: {error}"),
+                (Err(_), Err(_)) => {}
+                (Ok(_), Err(fault)) => panic!("{text}: {fault}"),
+            }
+        }
+        assert!(taken > 60, "{taken}");
+    }
 
     /// Holds a document to a JSON Schema.
     pub(crate) fn conforms(schema: &Value, document: &Value) -> Result<(), String> {

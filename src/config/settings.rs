@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{
-    Durability, EngineKind, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow, OverlayRule, Secret,
-    Semantics, Validation,
+    Durability, EngineKind, ExplainMode, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow,
+    OverlayRule, Secret, Semantics, Validation,
 };
 
 pub(super) mod identity;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub decision: DecisionSettings,
     /// What the sidecar adds to the context.
     pub context: ContextSettings,
+    /// Who is shown why a decision is what it is.
+    pub explain: ExplainSettings,
     /// The decision cache.
     pub cache: CacheSettings,
     /// What evaluates the policies.
@@ -67,6 +69,13 @@ pub struct Settings {
 pub struct DecisionSettings {
     /// Which rules decide.
     pub semantics: Semantics,
+}
+
+/// Who is shown why a decision is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExplainSettings {
+    /// What a check on the decision listener is answered that asks for an explanation.
+    pub decisions: ExplainMode,
 }
 
 /// What the sidecar adds to the context.

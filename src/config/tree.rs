@@ -124,6 +124,10 @@ pub(super) fn without_nulls(value: Value) -> Value {
             members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
         ),
         Value::Null => Value::Object(Map::new()),
+        // an item that is nothing is for the reader to report
+        Value::Array(items) => Value::Array(
+            items.into_iter().map(|item| if item.is_null() { item } else { without_nulls(item) }).collect(),
+        ),
         other => other,
     }
 }

@@ -22,8 +22,8 @@ use crate::state::State;
 use crate::telemetry::traces::Trace;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
 use log::{DecisionRecord, Record, Recorded};
-use palisade_engine::Snapshot;
-use palisade_engine::model::{AccessRequest, Decision, RequestError};
+use palisade_engine::model::{AccessRequest, Decision, Explanation, RequestError};
+use palisade_engine::{ExplainOptions, Snapshot};
 use pool::ReferencePool;
 use unasked::UnaskedRecord;
 
@@ -316,6 +316,21 @@ impl Pdp {
         }
         self.sample(snapshot, request, now, &decision);
         Ok(Made { decision, cached: false, took })
+    }
+
+    /// Says why `request` is decided as it is at a snapshot and a time that the caller holds. Nothing is counted or
+    /// recorded: it is no decision.
+    ///
+    /// # Errors
+    /// If the request is invalid, the engine failed, or it takes too long.
+    pub async fn explain(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        options: ExplainOptions,
+    ) -> Result<Explanation, CheckError> {
+        self.reference.explain(snapshot.clone(), request, now, options, reference_deadline()).await
     }
 
     fn sample(&self, snapshot: &Arc<Snapshot>, request: &AccessRequest<'_>, now: i64, decision: &Arc<Decision>) {

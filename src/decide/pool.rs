@@ -7,6 +7,7 @@
 //! An evaluation looks at its deadline only between policies, and to make Cedar's values of a large request takes longer
 //! than that. So large requests have a thread of their own: they wait for each other, and small ones never wait for them.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,8 +21,8 @@ use tokio::sync::oneshot;
 use crate::decide::CheckError;
 use crate::state::give_back_freed;
 use crate::telemetry::{Metrics, start_thread, supervised};
-use palisade_engine::model::{AccessRequest, Decision};
-use palisade_engine::{EVALUATION_STACK_BYTES, Snapshot, Undecided};
+use palisade_engine::model::{AccessRequest, Decision, Explanation};
+use palisade_engine::{EVALUATION_STACK_BYTES, ExplainOptions, GoOn, Snapshot, Undecided};
 
 /// Requests that may wait in each queue.
 const QUEUE: usize = 256;
@@ -46,19 +47,23 @@ pub(super) const BATCH_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) struct ReferencePool {
     small: SyncSender<Job>,
     large: SyncSender<Job>,
+    explained: SyncSender<Job>,
     large_bytes: Arc<AtomicUsize>,
 }
 
-#[derive(Debug)]
+/// Work on a thread of the pool. It answers on its own.
+type Work = Box<dyn FnOnce() + Send>;
+
 struct Job {
-    snapshot: Arc<Snapshot>,
-    request: AccessRequest<'static>,
-    /// The clock that the decision is made with, in milliseconds since 1970.
-    now: i64,
-    deadline: Instant,
-    answer: oneshot::Sender<Result<Decision, CheckError>>,
+    work: Work,
     /// Of a large one: given back when the job is over, however it ends.
     _weight: Option<Weight>,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("weight", &self._weight).finish_non_exhaustive()
+    }
 }
 
 /// Bytes of a budget.
@@ -84,7 +89,8 @@ impl Drop for Weight {
 }
 
 impl ReferencePool {
-    /// Starts half as many threads as the machine has cores, at least one, and one for large requests.
+    /// Starts half as many threads as the machine has cores, at least one, one for large requests, and one for
+    /// explanations.
     ///
     /// # Errors
     /// If one cannot be started.
@@ -100,7 +106,7 @@ impl ReferencePool {
             Ok::<_, std::io::Error>(jobs)
         };
         let small = start(thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)))?;
-        Ok(Self { small, large: start(1)?, large_bytes: Arc::new(AtomicUsize::new(0)) })
+        Ok(Self { small, large: start(1)?, explained: start(1)?, large_bytes: Arc::new(AtomicUsize::new(0)) })
     }
 
     /// Decides `request` at `snapshot` until `deadline`.
@@ -114,6 +120,38 @@ impl ReferencePool {
         now: i64,
         deadline: Instant,
     ) -> Result<Decision, CheckError> {
+        let decide = move |snapshot: &Snapshot, request: &AccessRequest<'_>, wanted: GoOn<'_>| {
+            snapshot.decide_while(request, now, wanted)
+        };
+        self.ask(&self.small, snapshot, request, deadline, decide).await
+    }
+
+    /// Explains `request` at `snapshot` until `deadline`, one after another: explanations hold up no decision.
+    ///
+    /// # Errors
+    /// As for [`Self::decide`].
+    pub(super) async fn explain(
+        &self,
+        snapshot: Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        options: ExplainOptions,
+        deadline: Instant,
+    ) -> Result<Explanation, CheckError> {
+        let explain = move |snapshot: &Snapshot, request: &AccessRequest<'_>, wanted: GoOn<'_>| {
+            snapshot.explain_while(request, now, &options, wanted)
+        };
+        self.ask(&self.explained, snapshot, request, deadline, explain).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        queue: &SyncSender<Job>,
+        snapshot: Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        deadline: Instant,
+        ask: impl FnOnce(&Snapshot, &AccessRequest<'_>, GoOn<'_>) -> Result<T, Undecided> + Send + 'static,
+    ) -> Result<T, CheckError> {
         // what comes too late must not take the place of what does not
         if Instant::now() >= deadline {
             return Err(CheckError::TooSlow);
@@ -123,17 +161,17 @@ impl ReferencePool {
             let weight = Weight::take(&self.large_bytes, bytes, QUEUE_BYTES).ok_or(CheckError::Overloaded)?;
             (&self.large, Some(weight))
         } else {
-            (&self.small, None)
+            (queue, None)
         };
         let (answer, answered) = oneshot::channel();
         let request = request.clone().into_owned();
-        let job = Job { snapshot, request, now, deadline, answer, _weight: weight };
-        queue.try_send(job).map_err(|error| match error {
+        let work = Box::new(move || answer_one(snapshot, &request, deadline, answer, ask));
+        queue.try_send(Job { work, _weight: weight }).map_err(|error| match error {
             TrySendError::Full(_) => CheckError::Overloaded,
             TrySendError::Disconnected(_) => CheckError::Internal,
         })?;
         match tokio::time::timeout_at(deadline.into(), answered).await {
-            Ok(Ok(decided)) => decided,
+            Ok(Ok(answered)) => answered,
             Ok(Err(_)) => Err(CheckError::Internal),
             Err(_) => Err(CheckError::TooSlow),
         }
@@ -144,35 +182,45 @@ fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
         // held while waiting: the threads take turns, and the one that gets a job lets go at once
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { snapshot, request, now, deadline, answer, _weight }) = job else { return };
-        if answer.is_closed() {
-            continue;
-        }
-        if Instant::now() >= deadline {
-            let _ = answer.send(Err(CheckError::TooSlow));
-            continue;
-        }
+        let Ok(Job { work, _weight }) = job else { return };
         let begun = Instant::now();
-        let wanted = || !answer.is_closed() && Instant::now() < deadline;
-        let decided = catch_unwind(AssertUnwindSafe(|| snapshot.decide_while(&request, now, &wanted)));
-        let decided = match decided {
-            Ok(result) => result.map_err(|undecided| match undecided {
-                Undecided::Refused(error) => CheckError::Invalid(error),
-                Undecided::GivenUp => CheckError::TooSlow,
-            }),
-            Err(_) => {
-                tracing::error!(revision = %snapshot.revision(), "a decision failed inside the engine");
-                Err(CheckError::Internal)
-            }
-        };
-        // the snapshot must not outlive its replacement for as long as this thread waits for the next job
-        drop(snapshot);
-        let _ = answer.send(decided);
-        drop(request);
+        work();
         if begun.elapsed() > LONG {
             give_back_freed();
         }
     }
+}
+
+/// Asks the engine, unless no caller waits any more.
+fn answer_one<T>(
+    snapshot: Arc<Snapshot>,
+    request: &AccessRequest<'static>,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<T, CheckError>>,
+    ask: impl FnOnce(&Snapshot, &AccessRequest<'_>, GoOn<'_>) -> Result<T, Undecided>,
+) {
+    if answer.is_closed() {
+        return;
+    }
+    if Instant::now() >= deadline {
+        let _ = answer.send(Err(CheckError::TooSlow));
+        return;
+    }
+    let wanted = || !answer.is_closed() && Instant::now() < deadline;
+    let asked = catch_unwind(AssertUnwindSafe(|| ask(&snapshot, request, &wanted)));
+    let asked = match asked {
+        Ok(result) => result.map_err(|undecided| match undecided {
+            Undecided::Refused(error) => CheckError::Invalid(error),
+            Undecided::GivenUp => CheckError::TooSlow,
+        }),
+        Err(_) => {
+            tracing::error!(revision = %snapshot.revision(), "a decision failed inside the engine");
+            Err(CheckError::Internal)
+        }
+    };
+    // the snapshot must not outlive its replacement for as long as this thread waits for the next job
+    drop(snapshot);
+    let _ = answer.send(asked);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::identity::caller::{Caller, Written};
+use palisade_engine::model::near::hint_of_reader;
 use palisade_engine::model::{Uid, Value};
 
 /// The largest file that is read.
@@ -167,8 +168,19 @@ fn what_is_wrong(error: &serde_json::Error) -> String {
     let said = error.to_string();
     match said.split_once("missing field ") {
         Some((_, field)) => format!("it lacks {}", field.split(" at ").next().unwrap_or(field)),
-        None => "it is not an object of `sha256`, `token`, `kind` (`user_api`, `cloud_api` or `session`) and `user`"
-            .to_owned(),
+        None => {
+            const WHAT: &str =
+                "`sha256`, `token`, `kind` (`user_api`, `cloud_api` or `session`), `user`, `method` and `mfa`";
+            // of a name nothing is quoted but what it was meant to be: it may be the secret itself, put at a wrong place
+            let meant = hint_of_reader(&said);
+            let what = ["unknown field", "unknown variant", "duplicate"].into_iter().find(|what| said.contains(what));
+            match what {
+                Some("unknown field") => format!("it has a member that is not one of {WHAT}{meant}"),
+                Some("unknown variant") => format!("its `kind` is not `user_api`, `cloud_api` or `session`{meant}"),
+                Some(_) => "it has a member twice".to_owned(),
+                None => format!("it is not an object of {WHAT}"),
+            }
+        }
     }
 }
 
@@ -243,18 +255,27 @@ mod tests {
             (r#"{"sha256":"canary","kind":"cloud_api"}"#, "it lacks `token`"),
             (&format!(r#"{{"sha256":"{}","token":"T::\"a\"","kind":"user_api"}}"#, hash("y")), "needs its `user`"),
             (&format!(r#"{{"sha256":"{}","token":"T","kind":"cloud_api"}}"#, hash("y")), "is not an entity uid"),
-            (&format!(r#"{{"sha256":"{}","token":"T::\"a\"","kind":"canary"}}"#, hash("y")), "it is not an object"),
+            (
+                &format!(r#"{{"sha256":"{}","token":"T::\"a\"","kind":"canary"}}"#, hash("y")),
+                "its `kind` is not `user_api`, `cloud_api` or `session`",
+            ),
+            (
+                &format!(r#"{{"sha256":"{}","token":"T::\"a\"","kind":"cloudapi"}}"#, hash("y")),
+                "did you mean `cloud_api`?",
+            ),
+            (r#"{"canary":"canary"}"#, "it has a member that is not one of `sha256`, `token`"),
+            (&format!(r#"{{"sha256":"{}","tokn":"T::\"a\"","kind":"cloud_api"}}"#, hash("y")), "did you mean `token`?"),
             (
                 &format!(r#"{{"sha256":"{}","token":"T::\"a\"","kind":"cloud_api","method":"password"}}"#, hash("y")),
                 "only a token of the kind `session`",
             ),
             (
                 &format!(r#"{{"sha256":"{}","token":"T::\"a\"","kind":"cloud_api","kind":"session"}}"#, hash("y")),
-                "it is not an object",
+                "it has a member twice",
             ),
             (
                 &format!(r#"{{"sha256":"{}","token":"T::\"a\"","kind":"cloud_api","secret":"canary"}}"#, hash("y")),
-                "it is not an object",
+                "it has a member that is not one of",
             ),
         ] {
             let problems = ApiTokens::parse(format!("{good}\n{line}").as_bytes()).err().unwrap().join("\n");

@@ -115,7 +115,10 @@ impl Identity {
                 }
                 KeySource::Url(url) => match Fetcher::new(url) {
                     Ok(fetcher) => fetchers.push((i, fetcher)),
-                    Err(error) => problems.push(Diagnostic::error(&url.url, error)),
+                    Err(error) => {
+                        problems
+                            .push(Diagnostic::error(format!("`identity.issuers[{i}].jwks.url`: {}", url.url), error));
+                    }
                 },
             }
             issuers.push(Issuer::new(issuer, now));
@@ -139,7 +142,11 @@ impl Identity {
         for (target, file) in &mut watched {
             let loaded = file.load_first().and_then(|bytes| inner.take(*target, &bytes, now));
             if let Err(error) = loaded {
-                problems.push(Diagnostic::error(file.path().display().to_string(), error));
+                let key = match target {
+                    Target::Keys(i) => format!("identity.issuers[{i}].jwks.file"),
+                    Target::ApiTokens => "identity.api_tokens.file".to_owned(),
+                };
+                problems.push(Diagnostic::error(format!("`{key}`: {}", file.path().display()), error));
             }
         }
         if !problems.is_empty() {

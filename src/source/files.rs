@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use crate::source::{Loaded, Picture, Source, Tell, Wake, Watch};
 use caution::Caution;
+pub(crate) use names::may_be_tests;
 pub(super) use names::{is_like_schema, is_policies};
 use palisade_engine::model::{Bundle, Diagnostic};
 use scan::{Part, Root, Scan};
@@ -138,6 +139,12 @@ impl FileSource {
     #[must_use]
     pub fn with_schema_beside(self, path: PathBuf) -> Self {
         self.with_root(Root { part: Part::Beside, path, required: false })
+    }
+
+    /// The same source with the schema that may lie in the directory `path`, which a single file of policies is in.
+    #[must_use]
+    pub fn with_schema_around(self, path: PathBuf) -> Self {
+        self.with_root(Root { part: Part::Around, path, required: false })
     }
 
     /// The same source with the routes from `path`, a file or a directory.

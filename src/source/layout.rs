@@ -56,19 +56,26 @@ impl Layout {
         }
     }
 
+    /// The directory that a single file of policies is in; nothing where the policies are a directory.
+    fn around(&self) -> Option<PathBuf> {
+        let name = self.policies.file_name().unwrap_or_default().to_string_lossy();
+        // what is not there yet may be either
+        let is_file = self.policies.is_file() || (super::files::is_policies(&name) && !self.policies.is_dir());
+        is_file.then(|| parent(&self.policies)).flatten()
+    }
+
     /// The directory in which the schema may lie beside the policies: where these are in a directory of that name.
     fn beside(&self) -> Option<PathBuf> {
-        let parent = self.policies.parent().filter(|_| self.policies.ends_with("policies"))?;
-        Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+        let directory = self.around().unwrap_or_else(|| self.policies.clone());
+        parent(&directory).filter(|_| directory.ends_with("policies"))
     }
 
     /// Where a schema is looked for.
     #[must_use]
     pub fn schema_places(&self) -> Vec<PathBuf> {
-        match (&self.schema, self.policies.is_dir()) {
-            (Some(schema), _) => vec![schema.clone()],
-            (None, true) => std::iter::once(self.policies.clone()).chain(self.beside()).collect(),
-            (None, false) => self.beside().into_iter().collect(),
+        match &self.schema {
+            Some(schema) => vec![schema.clone()],
+            None => [self.around().unwrap_or_else(|| self.policies.clone())].into_iter().chain(self.beside()).collect(),
         }
     }
 
@@ -101,10 +108,14 @@ impl Layout {
     #[must_use]
     pub fn source(&self, files: FileSettings) -> FileSource {
         let source = FileSource::new(self.policies.clone(), Some(self.entities.clone()), files);
-        let source = match (&self.schema, self.beside()) {
+        let source = match (&self.schema, self.around()) {
             (Some(schema), _) => source.with_schema(schema.clone()),
-            (None, Some(directory)) => source.with_schema_beside(directory),
+            (None, Some(directory)) => source.with_schema_around(directory),
             (None, None) => source,
+        };
+        let source = match self.beside().filter(|_| self.schema.is_none()) {
+            Some(directory) => source.with_schema_beside(directory),
+            None => source,
         };
         match &self.routes {
             Some(routes) if self.routes_named => source.with_routes(routes.clone()),
@@ -123,6 +134,12 @@ fn is_bundle(path: &Path) -> bool {
         })
     };
     path.join("policies").is_dir() && !holds_policies(path)
+}
+
+/// The directory that a path is in.
+fn parent(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent()?;
+    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
 }
 
 /// The file, where it is there and the directory is not.

@@ -23,8 +23,8 @@ use std::time::Instant;
 use crate::telemetry::start_thread;
 use palisade_engine::model::{Bundle, Diagnostic, Digest};
 
-pub(crate) use files::is_written;
 pub use files::{FileSettings, FileSource};
+pub(crate) use files::{is_written, may_be_tests};
 pub use layout::Layout;
 pub use picture::{Held, Picture};
 

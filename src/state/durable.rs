@@ -69,9 +69,9 @@ impl Writer {
         let same_files = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
         let documents = Had::documents_of(&bundle);
         let resumed = if was_put && same_files {
-            self.from_store(&mut restored, submitted, warnings, unwanted)
+            self.publish_stored(&mut restored, submitted, warnings, unwanted)
         } else {
-            self.from_files(bundle, digest, &restored, submitted, warnings, unwanted)
+            self.publish_loaded(bundle, digest, &restored, submitted, warnings, unwanted)
         };
         match resumed {
             Ok(applied) => {
@@ -85,7 +85,7 @@ impl Writer {
             Err(problems) => {
                 let stored = was_put && !same_files && {
                     self.known_files.clone_from(&restored.files);
-                    self.from_store(&mut restored, submitted, Vec::new(), unwanted).is_ok()
+                    self.publish_stored(&mut restored, submitted, Vec::new(), unwanted).is_ok()
                 };
                 if !stored {
                     // the next look is the first
@@ -104,14 +104,14 @@ impl Writer {
         self.known_files.clone_from(&restored.files);
         let shared = self.shared.clone();
         let stopping = || shared.stopping.load(Ordering::Acquire);
-        if let Err(problems) = self.from_store(&mut restored, Instant::now(), Vec::new(), &stopping) {
+        if let Err(problems) = self.publish_stored(&mut restored, Instant::now(), Vec::new(), &stopping) {
             self.restored = Some(restored);
             let _ = self.refused(problems, Origin::Bundle);
         }
     }
 
     /// Publishes the base that a request put, and what changes brought.
-    fn from_store(
+    fn publish_stored(
         &mut self,
         restored: &mut Restored,
         submitted: Instant,
@@ -134,7 +134,7 @@ impl Writer {
     }
 
     /// Publishes what files hold, and what changes brought.
-    fn from_files(
+    fn publish_loaded(
         &mut self,
         bundle: Bundle,
         digest: Digest,

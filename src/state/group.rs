@@ -55,13 +55,13 @@ struct News {
 impl Writer {
     /// Makes a transaction and, where they are committed, those that wait behind it. Gives the order that came next, if
     /// that is another.
-    pub(super) fn transactions(&mut self, first: Command, queue: &mpsc::Receiver<Order>) -> Option<Order> {
+    pub(super) fn transactions(&mut self, first: Box<Command>, queue: &mpsc::Receiver<Order>) -> Option<Order> {
         let served = self.shared.published.load_full();
         let revision = self.serving();
         let mut group = Group { served, revision, commits: Vec::new(), bytes: 0, staged: Vec::new() };
         let (mut next, mut rest) = (Some(first), None);
         while let Some(command) = next.take() {
-            self.stage(command, &mut group);
+            self.stage(*command, &mut group);
             if self.store.is_none() || group.staged.len() >= MOST || group.bytes >= MOST_BYTES {
                 break;
             }

@@ -172,7 +172,7 @@ mod tests {
             links: vec![link],
             routes: vec![pair("r", "routes: []")],
         };
-        for bundle in [whole.clone(), Bundle::default(), Bundle { schema: None, ..whole.clone() }] {
+        for bundle in [whole.clone(), Bundle::default(), Bundle { schema: None, ..whole }] {
             let mut bytes = Vec::new();
             write(&bundle, &mut bytes).unwrap();
             assert_eq!(read(&mut &bytes[..], bytes.len() as u64).unwrap(), bundle);

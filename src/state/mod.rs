@@ -345,7 +345,7 @@ impl State {
     fn submit(&self, submitted: Submitted) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
         let (reply, answer) = oneshot::channel();
         let command = Command { submitted, reply, at: Instant::now() };
-        self.commands.send(Order::Change(command)).map_err(|_| Rejected::Stopped)?;
+        self.commands.send(Order::Change(Box::new(command))).map_err(|_| Rejected::Stopped)?;
         Ok(answer)
     }
 

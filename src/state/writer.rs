@@ -26,7 +26,7 @@ const STACK: usize = 64 << 20;
 /// What the writer is asked to do.
 pub(super) enum Order {
     /// Make a change.
-    Change(Command),
+    Change(Box<Command>),
     /// The files cannot be read at the start: publish what the store has, if that can do without them. Dropped once that
     /// is done.
     Resume(mpsc::SyncSender<()>),
@@ -132,7 +132,7 @@ impl Writer {
                 Order::Change(command) if matches!(command.submitted.change, Change::Transaction(_)) => {
                     next = self.transactions(command, queue);
                 }
-                Order::Change(command) => self.replacement(command),
+                Order::Change(command) => self.replacement(*command),
                 Order::Resume(done) => {
                     self.resume_without_files();
                     drop(done);

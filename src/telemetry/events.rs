@@ -37,7 +37,8 @@ impl ReloadPublished {
         metrics.published(self.revision, self.policies, self.entities);
         metrics.forbids.set(i64::try_from(self.forbids).unwrap_or(i64::MAX));
         let Self { source, revision, policies, forbids, entities, routes, took } = self;
-        let took_ms = took.as_secs_f64() * 1e3;
+        // of a float as it is a log would show `3.1714379999999998`
+        let took_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         info!(%source, %revision, policies, forbids, entities, routes, took_ms, "policies and entities loaded");
     }
 }
@@ -418,7 +419,7 @@ impl IdentityRenewed<'_> {
                 info!(%source, from, "repaired: {} can be reloaded again", source.what());
             }
             ReloadResult::Unchanged => debug!(%source, from, "nothing changed"),
-            _ => info!(%source, from, "{} are reloaded", source.what()),
+            _ => info!(%source, from, "{} are loaded", source.what()),
         }
     }
 }
@@ -544,7 +545,7 @@ mod tests {
             let renewed = |result, repaired| IdentityRenewed { source, from: "f", result, repaired }.emit(&metrics);
             check("", &|| renewed(ReloadResult::Unchanged, false));
             check(&format!("repaired: {what} can be"), &|| renewed(ReloadResult::Unchanged, true));
-            check(&format!("INFO {what} are reloaded"), &|| renewed(ReloadResult::Good, false));
+            check(&format!("INFO {what} are loaded"), &|| renewed(ReloadResult::Good, false));
             let refused = || IdentityRefused { source, from: "f", problem: "empty", news: true }.emit(&metrics);
             check(&format!("ERROR {what} cannot be reloaded: empty"), &refused);
         }

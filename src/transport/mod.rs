@@ -14,6 +14,7 @@ mod changes;
 mod conn;
 mod entities;
 mod exchange;
+mod explain;
 mod frames;
 mod gateway;
 mod guard;
@@ -55,7 +56,7 @@ pub use trees::Trees;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{AuthzenSettings, HttpSettings};
+use crate::config::{AuthzenSettings, ExplainMode, HttpSettings};
 use crate::decide::{DecisionLog, Pdp};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Listener, Metrics};
@@ -91,6 +92,10 @@ pub struct Services {
     pub limits: Limits,
     /// How decisions are made, for the warnings of a validation.
     pub semantics: Semantics,
+    /// What a check that asks for an explanation is answered.
+    pub explain: ExplainMode,
+    /// Members of the context that explanations do not show.
+    pub masks: Arc<[Vec<Option<String>>]>,
     /// What the admin API asks for, if for anything.
     pub admin_tokens: Option<Arc<AdminTokens>>,
     /// Turns web pages away.

@@ -8,6 +8,7 @@ use crate::decide::{self, Call};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
+use crate::transport::explain;
 use crate::transport::respond::{self, Answer, Problem};
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{AccessRequest, Decision, Outcome, RequestError, Text, Value, hint};
@@ -21,7 +22,12 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange, &body).await?;
     let _room = services.trees.room_for(body.len()).await?;
-    let request = AccessRequest::from_value(exchange::parse(&body)?)?;
+    let mut body = exchange::parse(&body)?;
+    let explained = explain::is_wanted(&mut body)?;
+    let request = AccessRequest::from_value(body)?;
+    if explained {
+        return explain::beside(services, exchange, &request).await;
+    }
     let decision = services.pdp.check(&request, exchange.call(Transport::Native)).await?;
     exchange.note(|notes| notes.decided(decision.outcome.is_allow()));
     // room for a reason or two
@@ -153,7 +159,7 @@ fn requests(members: Option<Vec<Listed<'_>>>) -> Result<Vec<Item<'_>>, Problem> 
 
 /// A decision as the native API writes it: cedar-agent's shape, and the revision. Only what must be escaped goes
 /// through the serializer: the rest is the same in every answer.
-fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_json::Result<()> {
+pub(super) fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_json::Result<()> {
     out.extend_from_slice(match decision.outcome {
         Outcome::Allow => b"{\"decision\":\"Allow\",\"diagnostics\":{\"reason\":",
         Outcome::Deny => b"{\"decision\":\"Deny\",\"diagnostics\":{\"reason\":",

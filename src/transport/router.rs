@@ -15,7 +15,7 @@ use crate::transport::gateway::Dialect;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::single::Kind;
 use crate::transport::{
-    Services, admin, authzen, changes, entities, gateway, native, ops, single, span, target, watch,
+    Services, admin, authzen, changes, entities, explain, gateway, native, ops, single, span, target, watch,
 };
 use palisade_engine::model::Revision;
 
@@ -66,6 +66,7 @@ enum Action {
     GetBundle,
     Status,
     Validate,
+    Explain,
     Changes,
     PatchEntities,
     Entities,
@@ -128,6 +129,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::GET, "/v1/bundle", ADMIN, Guard::AdminToken, Action::GetBundle),
     endpoint(Method::GET, "/v1/status", ADMIN, Guard::AdminToken, Action::Status),
     endpoint(Method::POST, "/v1/validate", ADMIN, Guard::AdminToken, Action::Validate),
+    endpoint(Method::POST, "/v1/explain", ADMIN, Guard::AdminToken, Action::Explain),
     endpoint(Method::POST, "/v1/changes", ADMIN, Guard::AdminToken, Action::Changes),
     endpoint(Method::PATCH, "/v1/entities", ADMIN, Guard::AdminToken, Action::PatchEntities),
     endpoint(Method::GET, "/v1/entities", ADMIN, Guard::AdminToken, Action::Entities),
@@ -239,6 +241,7 @@ async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchan
         Action::GetBundle => admin::get_bundle(services, exchange).await,
         Action::Status => Ok(admin::status(services)),
         Action::Validate => admin::validate(services, exchange).await,
+        Action::Explain => explain::explain(services, exchange).await,
         Action::Changes => changes::changes(services, exchange, Takes::All).await,
         Action::PatchEntities => changes::changes(services, exchange, Takes::OfEntities).await,
         Action::Entities => entities::entities(services, exchange),

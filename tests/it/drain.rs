@@ -340,3 +340,20 @@ fn bad_configuration_ends_before_a_port_is_bound() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("in use"), "{said}");
 }
+
+#[test]
+fn a_configuration_by_another_name_is_refused() {
+    let dir = workspace();
+    std::fs::write(dir.path().join("palisade.yml"), "validation: off\n").unwrap();
+    let ask = |args: &[&str]| {
+        let output = command(dir.path()).args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = ask(&["config", "show"]);
+    assert!(code == Some(64) && said.contains("palisade.yml: is not read: rename it to `palisade.yaml`"), "{said}");
+    let (code, said) = ask(&["config", "show", "--config", "palisade.yml"]);
+    assert_eq!(code, Some(0), "{said}");
+    std::fs::write(dir.path().join("palisade.yaml"), "").unwrap();
+    let (code, said) = ask(&["config", "show"]);
+    assert_eq!(code, Some(0), "{said}");
+}

@@ -25,6 +25,7 @@ mod differential;
 mod documents;
 mod door;
 mod drain;
+mod explain;
 mod faults;
 mod gateway;
 mod gateways;

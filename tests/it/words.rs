@@ -38,7 +38,7 @@ fn people_read_plain_words() {
     let root = Server::project("");
     for path in files(&root, &[".md", ".yaml", ".yml", ".sh", ".cedar", ".cedarschema"]) {
         let name = shown(&path);
-        // tests of policies have users who are called `nobody`
+        // tests of policies have ids with such words
         let ours = ["docs/", "deploy/", "routes/", "policies/"].iter().any(|dir| name.starts_with(dir))
             && !name.starts_with("policies/tests/")
             || !name.contains('/');

@@ -66,6 +66,7 @@
 //! - [`Snapshot`] is what decisions are made from; [`Verdict`] is what can be said of a bundle without serving it.
 //! - `compiled` decides: indexed policies as programs, over the interned entities of `store`.
 //! - `reference` evaluates with Cedar's own authorizer, over all entities or a slice for one request.
+//! - `explain` says why a decision is what it is, part by part of the policies that could apply.
 //! - `guard` bounds what is handed to Cedar; `stack` gives it the room that it needs.
 
 mod broken;
@@ -76,6 +77,7 @@ mod conform;
 mod decode;
 mod diagnose;
 mod entities;
+mod explain;
 mod export;
 mod ext;
 mod facts;
@@ -105,6 +107,7 @@ mod tests;
 
 pub use change::{Changed, Overlay, Thing, Word, gone};
 pub use conform::Dropped;
+pub use explain::ExplainOptions;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use listing::Listed;
 pub use policies::AboutPolicy;

@@ -28,6 +28,7 @@ use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText}
 use crate::settings::Limits;
 use crate::validating::Validating;
 pub use about::AboutPolicy;
+pub(crate) use about::annotations;
 pub(crate) use edit::SetEdits;
 use trees::Keeping;
 pub(crate) use trees::Trees;

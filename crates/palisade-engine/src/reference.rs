@@ -265,7 +265,7 @@ fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>,
 }
 
 /// The store as this request sees it.
-fn entities<'s>(
+pub(crate) fn entities<'s>(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     stored: &'s Entities,

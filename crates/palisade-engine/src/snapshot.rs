@@ -33,7 +33,7 @@ pub struct Snapshot {
     pub(super) core: Arc<Core>,
     pub(super) store: Store,
     /// All entities as Cedar's own, where the reference is to decide.
-    entities: Option<Entities>,
+    pub(super) entities: Option<Entities>,
     /// The texts without the entities, which the store holds.
     texts: Arc<Bundle>,
     /// What was loaded, once changes were made to it.
@@ -105,7 +105,7 @@ pub enum Undecided {
 
 impl Undecided {
     /// The error of a decision that is always wanted.
-    fn refused(self) -> RequestError {
+    pub(super) fn refused(self) -> RequestError {
         match self {
             Self::Refused(error) => error,
             Self::GivenUp => broken("a decision that was given up and always wanted"),

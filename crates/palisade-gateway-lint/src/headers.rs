@@ -27,6 +27,15 @@ pub(super) const URL: &[&str] = &[
 /// The header by which Frappe takes another site, as others take another host.
 const SITE: &str = "x-frappe-site-name";
 
+/// Headers that services take for the host.
+const HOSTS: [&str; 6] = ["host", "x-forwarded-host", "x-original-host", "x-host", "x-http-host-override", SITE];
+
+/// Whether a header with this value names the host to a service.
+pub(super) fn names_host(header: &str, value: &str) -> bool {
+    HOSTS.iter().any(|name| same_name(header, name))
+        || (same_name(header, "forwarded") && value.to_ascii_lowercase().contains("host="))
+}
+
 /// Whether a header says who asks.
 pub(super) fn is_credential(header: &str) -> bool {
     CREDENTIALS.iter().any(|name| header.eq_ignore_ascii_case(name))

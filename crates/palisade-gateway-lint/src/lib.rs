@@ -74,8 +74,12 @@ pub enum Gateway {
 /// A file: where it is from, and its text.
 pub type Source = (String, String);
 
+/// How the reason begins where the directory in front of a pattern is not there.
+pub const NO_DIRECTORY: &str = "there is no directory";
+
 /// Finds the files that an `include` names, as name and text, or says why it cannot. The caller reads them: nothing
-/// here touches files. A pattern that matches nothing is no failure.
+/// here touches files. A pattern that matches nothing is no failure, unless the directory in front of it is not there:
+/// the reason begins with [`NO_DIRECTORY`] then.
 pub type Files<'a> = &'a dyn Fn(&str) -> Result<Vec<Source>, String>;
 
 /// The traps in the configuration of a gateway. Traefik and HAProxy put all files together, the others read each by
@@ -127,6 +131,15 @@ fn is_listed(list: &str, name: &str) -> bool {
 /// Whether a network is so large that any client may be in it.
 fn is_everybody(network: &str) -> bool {
     network.rsplit_once('/').and_then(|(_, bits)| bits.parse::<u8>().ok()).is_some_and(|bits| bits < 8)
+}
+
+/// Whether no other machine reaches an address at which a gateway listens: it is loopback's, or a socket in the file system.
+fn is_of_this_machine(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    let starts = ["127.", "unix", "abns", "sockpair", "fd@"];
+    starts.iter().any(|start| address.starts_with(start))
+        || address.starts_with('/')
+        || matches!(host, "localhost" | "::1" | "ipv4@127.0.0.1" | "ipv6@::1")
 }
 
 /// What is wrong with the address at which a gateway asks the sidecar, if the address shows it.

@@ -44,6 +44,12 @@ pub(super) fn read<'x>(facts: &RequestFacts<'x>) -> Result<Value<'x>, Refusal> {
     if bytes.is_empty() {
         return Ok(Value::empty_object());
     }
+    let Media { form, parts, .. } = Media::of(facts);
+    if form || parts {
+        // a text within the JSON may be `&id=7&`
+        let message = "`Content-Type` names JSON and a form, and some services read the form";
+        return Err(Refusal::bad_request("bad_body", message));
+    }
     Value::parse(bytes).map_err(|_| Refusal::bad_request("bad_body", "the body is not JSON, or has a key twice"))
 }
 

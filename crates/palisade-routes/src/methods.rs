@@ -7,7 +7,7 @@ use crate::overrides::At;
 use crate::parts;
 use crate::query;
 use crate::refusal::Refusal;
-use palisade_engine::model::Value;
+use palisade_engine::model::{Value, closest};
 
 /// Headers by which some services take another method than that of the request line.
 pub(super) const HEADERS: [&str; 4] =
@@ -104,6 +104,12 @@ const PLAIN_OF_QUERY: &str = "`method` in the query is another method than the r
 /// Why a body is refused that says so.
 const PLAIN_OF_BODY: &str = "`method` in the body is another method than the request's, and some services obey it; list it under \
     `fields`, or say `ignores: [method_override]` under `service`, if the service does not";
+
+/// The method that was probably meant by one that no standard has, if one is near.
+pub(super) fn meant(method: &str) -> Option<&'static str> {
+    let known = || WORDS.into_iter().chain(CAPITALS);
+    if known().any(|known| known == method) { None } else { closest(method, known()) }
+}
 
 /// Whether some service takes another method by a header.
 #[must_use]

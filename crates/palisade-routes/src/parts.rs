@@ -239,6 +239,7 @@ mod tests {
              <!-- form -->\n<input name=\"_method\">",
             "Content-Disposition: form-data; name=\"a\"; filename*=utf-8''%C3%A9.txt\r\n\r\nx",
             "Content-Disposition: form-data; name*=utf-8''%C3%A9\r\n\r\nx",
+            "Content-Disposition: form-data; name=\"a\"; filename*0=\"b\"; filename*1=\"c.txt\"\r\n\r\nx",
             "Content-Disposition: form-data; name=\"payment_method\"\r\n\r\n-- \r\n_method",
             "Content-Type: application/http\r\n\r\nPATCH /a HTTP/1.1\r\nX: _method\r\n\r\n",
         ] {

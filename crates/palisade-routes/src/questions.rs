@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::methods;
 use crate::pattern::{Form, Part};
 use crate::read::Kind;
 use crate::route::{Effect, Route};
@@ -32,10 +33,13 @@ pub fn questions(table: &RouteTable) -> Vec<Diagnostic> {
     let mut others = Others::read(table.routes());
     let mut asked: Vec<Diagnostic> = Vec::new();
     for (_, routes) in &files {
+        asked.extend(routes.iter().flat_map(|route| misspelled(route)));
         asked.extend(case(routes, &mut others));
         asked.extend(suffix(routes, &mut others));
     }
     asked.extend(second::ways(table));
+    // a route with several prefixes is several
+    asked.dedup();
     if others.left == 0 {
         let origin = files.first().map_or("", |(origin, _)| origin);
         let message = "not every two routes were compared: there are too many of them that begin alike";
@@ -43,6 +47,17 @@ pub fn questions(table: &RouteTable) -> Vec<Diagnostic> {
         asked.push(Diagnostic::error(origin, message).warning().rule(NOT_CHECKED).help(help));
     }
     asked
+}
+
+/// Methods that hardly are what the author means: the route would match no request.
+fn misspelled(route: &Route) -> Vec<Diagnostic> {
+    let methods = route.pattern.methods.iter().filter_map(|method| Some((method, methods::meant(method)?)));
+    let asked = methods.map(|(method, meant)| {
+        let message = format!("`{method}` is no method of a standard; did you mean `{meant}`?");
+        let help = "correct it; if the service has such a method of its own, the route is right as it is";
+        asked(route, message, "route-method", help)
+    });
+    asked.collect()
 }
 
 fn case(routes: &[&Route], others: &mut Others<'_>) -> Option<Diagnostic> {
@@ -218,6 +233,24 @@ fn loses_its_case_to(one: &Route, other: &Route) -> bool {
 mod tests {
     use super::*;
     use crate::compile;
+
+    #[test]
+    fn a_method_that_is_nearly_another_is_asked_for() {
+        for (route, expected) in [
+            ("PSOT /a", Some("did you mean `POST`?")),
+            ("GET,PTACH /a", Some("did you mean `PATCH`?")),
+            ("GET /a", None),
+            ("PROPFIND,PURGE,QUERY /a", None),
+            // a service's own
+            ("FROBNICATE /a", None),
+        ] {
+            let text = format!("prefix: [/x, /y]\nroutes:\n  - {{match: '{route}', public: true}}\n");
+            let asked = questions(&compile(&[("r.yaml".to_owned(), text)], None).unwrap().0);
+            let found: Vec<_> = asked.iter().filter(|it| it.rule == Some("route-method")).collect();
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{route}: {found:?}");
+            assert!(found.iter().all(|it| it.message.contains(expected.unwrap()) && it.line == Some(3)), "{found:?}");
+        }
+    }
 
     #[test]
     fn a_file_is_asked_where_it_matters() {

@@ -22,7 +22,7 @@ pub fn json_schema() -> serde_json::Value {
 
 /// Routes of one service for the gateway endpoints of the Palisade authorization sidecar.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a file of routes")]
 #[schemars(title = "routes.yaml")]
 pub(super) struct RawFile {
     /// What types and actions without `::` belong to, such as `Fleet`.
@@ -43,7 +43,7 @@ pub(super) struct RawFile {
 
 /// Where a credential is.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a credential, such as `{header: authorization, scheme: Bearer}`")]
 pub(super) struct RawCredential {
     /// The header. `cookie` needs `name`.
     pub(super) header: String,
@@ -61,7 +61,7 @@ impl Default for RawCredential {
 
 /// What holds for every route of a file that says nothing else.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "an object of defaults")]
 pub(super) struct RawDefaults {
     /// The types of principal that may ask.
     pub(super) principal: Texts,
@@ -73,7 +73,7 @@ pub(super) struct RawDefaults {
 
 /// One route: what it matches, and the check that it becomes.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a route, an object with `action` or `public` or `deny`")]
 pub(super) struct RawRoute {
     /// Methods and path, such as `GET /devices/{id}` or `PUT,PATCH /devices/{id}`; or a list of them.
     #[serde(rename = "match")]
@@ -112,7 +112,7 @@ pub(super) struct RawRoute {
 
 /// A further check.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a check, an object with `action` or `deny`")]
 pub(super) struct RawRule {
     /// Conditions that must all hold for the check to be made; also `body.owner differs from resource.owner`.
     pub(super) when: Texts,
@@ -130,7 +130,7 @@ pub(super) struct RawRule {
 
 /// A value of the context: `Customer::{body.customer}`, `{query.mode}`, a text, a number or a truth value.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text such as `Customer::{body.customer}`, a whole number, `true` or `false`")]
 pub(super) enum RawValue {
     /// A truth value.
     Bool(bool),

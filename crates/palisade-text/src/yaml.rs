@@ -74,7 +74,8 @@ pub fn parse_value(text: &str) -> Result<Value, String> {
 }
 
 /// The reader's message without its advice to programmers, and with the place given once.
-fn explain(error: &serde_saphyr::Error) -> YamlError {
+#[must_use]
+pub fn explain(error: &serde_saphyr::Error) -> YamlError {
     let said = error.to_string();
     let location = error.location().filter(|location| location.line() > 0);
     let place = location.map(|location| format!(" at line {}, column {}", location.line(), location.column()));

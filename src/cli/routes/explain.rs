@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -15,8 +16,9 @@ use crate::cli::routes::Ready;
 use crate::cli::routes::store::Store;
 use crate::cli::terminal::{Terminal, Tone, toned};
 use crate::cli::test::{denied_by, policy_error};
+use crate::cli::why;
 use crate::cli::{OutputFormat, clock, progress};
-use palisade_engine::model::{AccessRequest, Decision, Diagnostic, Revision, Uid, Value};
+use palisade_engine::model::{AccessRequest, Decision, Diagnostic, Explanation, Revision, Uid, Value};
 use palisade_engine::{Snapshot, on_big_stack};
 use palisade_routes::{
     Auth, Body, Effect, Entities, Identity, Outcome, Peer, Refusal, RequestFacts, Route, RouteTable, Rule, show_check,
@@ -52,6 +54,12 @@ pub struct ExplainArgs {
     /// The verified claims, a JSON object
     #[arg(long, value_name = "JSON", help_heading = "Request")]
     pub claims: Option<String>,
+    /// The address of the client, `peer.ip`
+    #[arg(long, value_name = "IP", help_heading = "Request")]
+    pub peer_ip: Option<IpAddr>,
+    /// The name in the certificate of the client, `peer.name`
+    #[arg(long, value_name = "NAME", help_heading = "Request")]
+    pub peer_name: Option<String>,
     /// The time of the request, such as 2026-11-21T12:00:00Z [default: the clock's]
     #[arg(long, value_name = "TIME", value_parser = clock::parse, help_heading = "Request")]
     pub now: Option<i64>,
@@ -72,7 +80,7 @@ struct Explained<'t> {
 }
 
 /// The decision of one check, or why there is none.
-type Answer = Result<Decision, String>;
+type Answer = Result<(Decision, Option<Explanation>), String>;
 
 /// The method of authentication where no flag names one.
 const USUAL_METHOD: &str = "password";
@@ -132,7 +140,7 @@ pub(super) fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exi
         host: args.host.as_deref(),
         headers: &headers,
         body: Body::Whole(body.as_ref().map_or(b"", |body| body.as_bytes())),
-        peer: Peer::default(),
+        peer: Peer { ip: args.peer_ip, name: args.peer_name.as_deref() },
     };
     let mut explained = if args.host.is_some() {
         vec![explain(&ready.table, facts, identity.as_ref(), &store)]
@@ -154,7 +162,7 @@ fn exit(explained: &[Explained<'_>]) -> Exit {
     if answers().any(Result::is_err) {
         return Exit::Undecided;
     }
-    let denied = answers().flatten().any(|decision| !decision.outcome.is_allow());
+    let denied = answers().flatten().any(|(decision, _)| !decision.outcome.is_allow());
     if denied || explained.iter().any(|one| one.outcome.is_err()) { Exit::Deny } else { Exit::Success }
 }
 
@@ -170,14 +178,18 @@ fn decide(explained: &mut [Explained<'_>], ready: &Ready, now: i64) -> io::Resul
         for one in explained {
             let Ok(Outcome::Checks(checks)) = &one.outcome else { continue };
             let answers = checks.iter().map(|check| match &built {
-                Ok((snapshot, _)) => snapshot.decide(check, now).map_err(|error| error.message),
+                Ok((snapshot, _)) => snapshot.decide(check, now).map_err(|error| error.message).map(|decision| {
+                    let denied = !decision.outcome.is_allow();
+                    let explained = denied.then(|| snapshot.explain(check, now, &why::options(false)).ok());
+                    (decision, explained.flatten())
+                }),
                 Err(_) => Err("the bundle cannot be used".to_owned()),
             });
             one.answers = Some(answers.collect());
         }
         match built {
             Ok((_, warnings)) => warnings,
-            Err(problems) => problems,
+            Err(problems) => ready.chosen.with_places(problems),
         }
     })
 }
@@ -367,8 +379,8 @@ fn wants_auth(check: &AccessRequest<'_>) -> bool {
 }
 
 fn write_answer(answer: &Answer, terminal: &mut Terminal<'_>) -> io::Result<()> {
-    let decision = match answer {
-        Ok(decision) => decision,
+    let (decision, explained) = match answer {
+        Ok(answer) => answer,
         Err(why) => {
             return writeln!(
                 terminal.out,
@@ -388,7 +400,11 @@ fn write_answer(answer: &Answer, terminal: &mut Terminal<'_>) -> io::Result<()> 
     decision
         .errors
         .iter()
-        .try_for_each(|error| writeln!(terminal.out, "           policy error {}", policy_error(error)))
+        .try_for_each(|error| writeln!(terminal.out, "           policy error {}", policy_error(error)))?;
+    match explained {
+        Some(explained) => why::write_nearest(explained, terminal.color, terminal.out),
+        None => Ok(()),
+    }
 }
 
 fn json(one: &Explained<'_>, request: &str) -> serde_json::Value {
@@ -399,7 +415,13 @@ fn json(one: &Explained<'_>, request: &str) -> serde_json::Value {
     });
     let answers = one.answers.as_ref().map(|answers| {
         let one = |answer: &Answer| match answer {
-            Ok(decision) => as_json(decision),
+            Ok((decision, explained)) => {
+                let mut shown = as_json(decision);
+                if let Some(explained) = explained {
+                    shown["explanation"] = why::json(explained);
+                }
+                shown
+            }
             Err(why) => json!({"error": why}),
         };
         answers.iter().map(one).collect::<Vec<_>>()

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use palisade_gateway_lint::MOST_BYTES;
+use palisade_gateway_lint::{MOST_BYTES, NO_DIRECTORY};
 
 /// The files that `pattern` names and their texts, in the order of their names, as nginx reads them.
 ///
 /// # Errors
-/// If a file that is named outright is not there or cannot be read, or the pattern is of a kind that is not known here.
+/// If a file that is named outright is not there or cannot be read, the directory in front of a pattern is not there, or the
+/// pattern is of a kind that is not known here.
 pub(super) fn files(directory: &Path, pattern: &str) -> Result<Vec<(String, String)>, String> {
     if pattern.contains('[') {
         return Err(format!("`{pattern}` has a class of characters in it, which is not known here"));
@@ -25,6 +26,10 @@ pub(super) fn files(directory: &Path, pattern: &str) -> Result<Vec<(String, Stri
         };
     }
     let wild = has_wildcard(pattern);
+    let start = directory.join(before_wildcard(pattern));
+    if wild && found.is_empty() && !start.as_os_str().is_empty() && !start.is_dir() {
+        return Err(format!("{NO_DIRECTORY} `{}` here", start.display()));
+    }
     let mut texts = Vec::new();
     for path in found.iter().filter(|path| !wild || path.is_file()) {
         let origin = path.display().to_string();
@@ -49,6 +54,11 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 
 fn has_wildcard(text: &str) -> bool {
     text.contains(['*', '?'])
+}
+
+/// The directories in front of the first name that is a pattern.
+fn before_wildcard(pattern: &str) -> PathBuf {
+    Path::new(pattern).components().take_while(|part| !has_wildcard(&part.as_os_str().to_string_lossy())).collect()
 }
 
 /// What is in a directory under a matching name; a directory that cannot be read holds nothing, as for nginx.
@@ -129,12 +139,13 @@ mod tests {
             (root.join("one").to_str().unwrap(), "1"),
             ("sites/*.conf", "3 2"),
             ("*/a.conf", "3"),
-            ("none/*.conf", ""),
+            ("sites/*.none", ""),
+            ("sites/*/a.conf", ""),
             ("*", "1"),
         ] {
             assert_eq!(texts(pattern).as_deref(), Ok(expected), "{pattern}");
         }
-        for pattern in ["two", "sites/[ab].conf", "sites"] {
+        for pattern in ["two", "sites/[ab].conf", "sites", "none/*.conf", "one/*.conf", "sites/none/*/a.conf"] {
             texts(pattern).unwrap_err();
         }
     }

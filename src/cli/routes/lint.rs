@@ -102,7 +102,8 @@ pub(super) fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
     if args.format == OutputFormat::Json {
-        let shown = json!({"valid": errors == 0, "findings": findings});
+        let valid = errors == 0 && !(args.deny_warnings && warnings > 0);
+        let shown = json!({"valid": valid, "findings": findings});
         serde_json::to_writer_pretty(&mut *terminal.out, &shown).map_err(io::Error::from)?;
         writeln!(terminal.out)?;
     } else {
@@ -116,7 +117,8 @@ pub(super) fn run(args: &LintArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
             _ => ("not usable", Tone::Bad),
         };
         let with = if counts.is_empty() { String::new() } else { format!(", with {}", counts.join(" and ")) };
-        writeln!(terminal.out, "{}{with}: {}", toned(word, tone, terminal.color), what.join(", "))?;
+        let what = if what.is_empty() { String::new() } else { format!(": {}", what.join(", ")) };
+        writeln!(terminal.out, "{}{with}{what}", toned(word, tone, terminal.color))?;
     }
     let failed = errors > 0 || (args.deny_warnings && warnings > 0);
     Ok(if failed { Exit::Invalid } else { Exit::Success })

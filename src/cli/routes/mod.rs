@@ -1,5 +1,6 @@
 //! `palisade routes`: the route table of the gateway endpoints, without a server.
 
+mod cases;
 mod explain;
 mod include;
 mod lint;
@@ -19,7 +20,7 @@ use crate::cli::routes::store::Store;
 use crate::cli::terminal::Terminal;
 use crate::source::Layout;
 use palisade_engine::model::{Bundle, Diagnostic};
-use palisade_engine::{EngineSettings, Validation, on_big_stack};
+use palisade_engine::{EngineSettings, on_big_stack};
 use palisade_routes::RouteTable;
 
 /// Flags of `palisade routes`.
@@ -71,6 +72,8 @@ struct Ready {
     table: RouteTable,
     bundle: Bundle,
     warnings: Vec<Diagnostic>,
+    /// Which bundle it is, and by which configuration.
+    chosen: Chosen,
     /// How decisions are made.
     engine: EngineSettings,
     /// Where the routes are.
@@ -113,8 +116,9 @@ fn load(chosen: &Chosen, place: PathBuf) -> Result<Result<Ready, Vec<Diagnostic>
     };
     let limits = app::engine_settings(&chosen.settings).limits;
     let compiled = on_big_stack(|| palisade_routes::compile_bundle(&read.bundle, &limits))?;
-    let engine = chosen.engine(&read.bundle, Validation::Warn);
-    Ok(compiled.map(|(table, warnings)| Ready { table, bundle: read.bundle, warnings, engine, place }))
+    let engine = chosen.engine();
+    let chosen = chosen.clone();
+    Ok(compiled.map(|(table, warnings)| Ready { table, bundle: read.bundle, warnings, chosen, engine, place }))
 }
 
 /// Runs the verb.

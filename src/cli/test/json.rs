@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::cli::test::model::{Case, Check, Expect, Fault, Reasons, Store};
+use crate::cli::test::model::{Case, Check, Expect, Fault, Reasons, Store, Unknown};
+use crate::cli::test::yaml;
+use palisade_engine::model::json::in_words;
 use palisade_engine::model::{AccessRequest, Value, hint_of_text};
 
 const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_errors`, `unknown` and `entities`";
@@ -13,10 +15,15 @@ const MEMBERS: &str = "`name`, `why`, `request`, `decision`, `reason`, `num_erro
 /// Reads a file. `open` reads another file that a test names for its entities.
 pub(super) fn parse(text: &str, open: &dyn Fn(&str) -> Result<String, String>) -> Result<Vec<Case>, Fault> {
     let text = text.trim_start_matches('\u{feff}');
+    if text.trim().is_empty() {
+        return Err(Fault::at(1, "the file is empty: write an array of tests, or remove it"));
+    }
     let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        Fault::at(error.line(), format!("not an array of tests: {message}"))
+        let is_yaml = !text.trim_start().starts_with(['[', '{']) && yaml::parse(text).is_ok();
+        if is_yaml {
+            return Fault::at(1, "this is YAML, in a file whose name ends with `.json`: rename it to `*.yaml`");
+        }
+        Fault::at(error.line(), format!("not an array of tests: {}", said(&error)))
     })?;
     let mut names: HashMap<String, usize> = HashMap::new();
     let cases = elements.iter().enumerate().map(|(i, element)| {
@@ -34,14 +41,18 @@ pub(super) fn parse(text: &str, open: &dyn Fn(&str) -> Result<String, String>) -
     Ok(cases.collect())
 }
 
+/// What the reader says, without the place, which the fault has.
+fn said(error: &serde_json::Error) -> String {
+    let said = in_words(&error.to_string());
+    said.split(" at line ").next().unwrap_or(&said).to_owned()
+}
+
 fn case(text: &str, line: usize, i: usize, open: &dyn Fn(&str) -> Result<String, String>) -> Case {
     let unnamed = format!("(test {})", i + 1);
     let value = match Value::parse(text.as_bytes()) {
         Ok(value) => value,
         Err(error) => {
-            let message = error.to_string();
-            let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-            let fault = Fault::at(line + error.line().saturating_sub(1), message);
+            let fault = Fault::at(line + error.line().saturating_sub(1), said(&error));
             return Case { name: unnamed, line: Some(line), why: None, check: Err(fault) };
         }
     };
@@ -97,8 +108,11 @@ fn check(value: Value<'_>, open: &dyn Fn(&str) -> Result<String, String>) -> Res
     }
     let request = request.ok_or("the test lacks `request`")?;
     let expect = expect.ok_or("the test lacks `decision`")?;
-    // a test that brings all entities itself, as Cedar's command line has it, misspells none of the bundle's
-    let unknown = unknown.unwrap_or(matches!(store, Store::Only(_)));
+    let unknown = match (unknown, &store) {
+        (Some(true), _) => Unknown::Said,
+        (None, Store::Only(_)) => Unknown::Allowed,
+        _ => Unknown::Unsaid,
+    };
     Ok(Check { request, store, expect, reasons, errors, unknown })
 }
 
@@ -152,7 +166,17 @@ mod tests {
     #[test]
     fn what_is_no_array_fails_the_file() {
         assert_eq!(read("[\n{]").unwrap_err().line, Some(2));
-        assert!(read("{}").unwrap_err().message.starts_with("not an array of tests"));
+        for (text, message) in [
+            ("{}", "not an array of tests"),
+            ("", "the file is empty"),
+            (" \n", "the file is empty"),
+            ("tests:\n  - name: t\n", "this is YAML"),
+            ("nothing", "not an array of tests: expected `true`, `false` or `null`"),
+            ("[", "not an array of tests: the text ends within a list"),
+        ] {
+            let fault = read(text).unwrap_err();
+            assert!(fault.message.starts_with(message), "{text}: {fault:?}");
+        }
         let twice = format!(
             "[{{\"name\":\"n\",{REQUEST},\"decision\":\"deny\"}},{{\"name\":\"n\",{REQUEST},\"decision\":\"deny\"}}]"
         );

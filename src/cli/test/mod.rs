@@ -4,12 +4,15 @@
 //! - `runner` asks the engine; `report` compares, `format` writes, `reports` writes to files.
 //! - `watch` runs them again when a file changes; `schema` describes the two forms.
 
+mod absent;
+mod coverage;
 mod discover;
 mod filter;
 mod format;
 mod json;
 mod model;
-mod node;
+mod near;
+pub(in crate::cli) mod node;
 mod notation;
 mod report;
 mod reports;
@@ -24,14 +27,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+pub use coverage::Coverage;
 pub use filter::Filter;
 pub use format::Format;
-pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile};
+pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile, Unknown};
 pub use report::{Got, ReasonDiff, Report, TestResult};
 pub use reports::ReportTo;
 pub use runner::{Options, run_bundle, run_with};
 pub use schema::json_schema;
 
+pub(crate) use discover::{Found, Listed, unread};
+pub(in crate::cli) use node::{Kind, Member, Node};
 pub(crate) use report::{count, denied_by, policy_error};
 
 use crate::cli::bundle::{self, BundleArgs, Chosen, Read};
@@ -39,7 +45,6 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
 use crate::cli::terminal::Terminal;
 use crate::cli::{SemanticsArg, clock};
-use palisade_engine::Validation;
 use palisade_engine::model::Diagnostic;
 
 /// Flags of `palisade test`.
@@ -82,6 +87,15 @@ pub struct TestArgs {
     /// Write failures and the summary only
     #[arg(short, long)]
     pub quiet: bool,
+    /// Show which parts of the policies the tests have never seen hold, or not hold
+    #[arg(long, conflicts_with = "list")]
+    pub coverage: bool,
+    /// Write that as LCOV to a file
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub coverage_lcov: Option<PathBuf>,
+    /// Fail if the tests have seen less of a hundred outcomes
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["list", "filters"])]
+    pub coverage_min: Option<f64>,
     /// How many threads to use [default: one a processor]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -92,7 +106,15 @@ pub struct TestArgs {
 /// # Errors
 /// If a directory cannot be listed. A file that cannot be read is a test that fails.
 pub fn read_tests(place: &Path) -> io::Result<Vec<TestFile>> {
-    discover::read(place)
+    discover::read(place).map(|found| found.files)
+}
+
+/// The same, with what the author of the tests should see.
+///
+/// # Errors
+/// If a directory cannot be listed.
+pub(crate) fn find_tests(place: &Path) -> Result<Found, Stop> {
+    discover::read(place).map_err(|error| Stop::failure(format!("cannot read `{}`: {error}", place.display())))
 }
 
 /// Runs the verb.
@@ -125,15 +147,23 @@ fn run_once(
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Stop> {
     let places = places(args, chosen);
-    let mut files = Vec::new();
+    let mut found = Found::default();
     for place in &places {
-        if place.exists() {
-            let found = read_tests(place).map_err(|error| Stop::failure(format!("{}: {error}", place.display())))?;
-            files.extend(found);
+        if bundle::is_there(place)? {
+            let more = find_tests(place)?;
+            found.files.extend(more.files);
+            found.warnings.extend(more.warnings);
         } else if !args.tests.is_empty() {
             return Err(Stop::failure(format!("`--tests {}`: there is no such file or directory", place.display())));
         }
     }
+    // a report may lie among the tests
+    found.warnings.retain(|unread| args.report.iter().all(|to| !to.path.ends_with(&unread.origin)));
+    bundle::show(&found.warnings, terminal.err)?;
+    if !args.allow_none && found.files.iter().any(|file| !file.cases.is_empty()) {
+        found.refuse_empty();
+    }
+    let files = found.files;
     let tests: Vec<(&str, &str)> =
         files.iter().flat_map(|file| file.cases.iter().map(|case| (file.id.as_str(), case.name.as_str()))).collect();
     if tests.is_empty() {
@@ -143,7 +173,8 @@ fn run_once(
             return Ok(Exit::Success);
         }
         let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        writeln!(terminal.err, "error: there are no tests in `{}`", places.join("`, `"))?;
+        let near = near::tests(&chosen.layout).filter(|_| args.tests.is_empty()).unwrap_or_default();
+        writeln!(terminal.err, "error: there are no tests in `{}`{near}", places.join("`, `"))?;
         return Ok(Exit::TestsFailed);
     }
     let filter = Filter::new(args.filters.clone());
@@ -174,24 +205,57 @@ fn run_once(
     };
     bundle::show(&read.warnings, terminal.err)?;
     let options = Options {
-        engine: chosen.engine(&read.bundle, Validation::Strict),
+        engine: chosen.engine(),
         now: args.now.unwrap_or_else(clock::now),
         filter,
         fail_fast: args.fail_fast,
         jobs: args.jobs.map_or_else(|| Options::default().jobs, NonZeroUsize::get),
+        coverage: args.coverage || args.coverage_lcov.is_some() || args.coverage_min.is_some(),
     };
     match run_with(&read.bundle, &files, &options) {
         Ok(report) => {
             format::write(&report, args.format, args.quiet, terminal.color, terminal.out)?;
             reports::write(&args.report, &report, args.quiet)?;
-            Ok(if report.failed() == 0 { Exit::Success } else { Exit::TestsFailed })
+            let enough = write_coverage(args, &report, terminal)?;
+            Ok(if report.failed() == 0 && enough { Exit::Success } else { Exit::TestsFailed })
         }
         Err(problems) => {
+            let problems = chosen.with_places(problems);
             bundle::show(&problems, terminal.err)?;
             writeln!(terminal.err, "error: the bundle cannot be used, so no test ran")?;
             unusable(&problems)?;
             Ok(Exit::Invalid)
         }
+    }
+}
+
+/// A share of a hundred.
+fn percent(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.trim_end_matches('%').trim().parse().ok();
+    share.filter(|share| (0.0..=100.0).contains(share)).ok_or_else(|| "write a number from 0 to 100".to_owned())
+}
+
+/// Writes what was seen of the policies, as far as it is asked for; says whether it is enough.
+fn write_coverage(args: &TestArgs, report: &Report, terminal: &mut Terminal<'_>) -> Result<bool, Stop> {
+    let Some(coverage) = &report.coverage else { return Ok(true) };
+    if args.coverage {
+        // a document of another format must stay one
+        match args.format {
+            Format::Human => coverage.write(terminal.color, terminal.out)?,
+            _ => coverage.write(terminal.color_err, terminal.err)?,
+        }
+    }
+    if let Some(path) = &args.coverage_lcov {
+        coverage::write_file(coverage, path)
+            .map_err(|error| Stop::failure(format!("cannot write `{}`: {error}", path.display())))?;
+    }
+    match args.coverage_min {
+        Some(least) if coverage.percent() < least => {
+            let (seen, all) = coverage.outcomes();
+            writeln!(terminal.err, "error: the tests see {seen} of {all} outcomes, less than {least} %")?;
+            Ok(false)
+        }
+        _ => Ok(true),
     }
 }
 

@@ -44,7 +44,18 @@ pub struct Check {
     /// How many policies must fail to evaluate, if that matters.
     pub errors: Option<usize>,
     /// Whether it is about an entity that is not stored. Else a misspelled name would be denied, and the test pass.
-    pub unknown: bool,
+    pub unknown: Unknown,
+}
+
+/// Whether a test is about an entity that is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is not, as far as it says: a name that nothing has is misspelled.
+    Unsaid,
+    /// It brings all entities itself, as in the form of Cedar's command line: it misspells none of the bundle's.
+    Allowed,
+    /// It says so.
+    Said,
 }
 
 /// The policies that must determine a decision.

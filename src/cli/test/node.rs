@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use palisade_text::yaml::{YamlError, explain};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
@@ -9,14 +10,14 @@ use crate::cli::test::model::Fault;
 
 /// A node of a document.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(in crate::cli) struct Node {
     /// Its line, from 1; of a node that an alias repeats, the line of the alias.
-    pub(super) line: usize,
-    pub(super) kind: Kind,
+    pub(in crate::cli) line: usize,
+    pub(in crate::cli) kind: Kind,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     Null,
     Bool(bool),
     Long(i64),
@@ -28,23 +29,24 @@ pub(super) enum Kind {
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Member {
-    pub(super) key: String,
-    pub(super) line: usize,
-    pub(super) value: Node,
+pub(in crate::cli) struct Member {
+    pub(in crate::cli) key: String,
+    pub(in crate::cli) line: usize,
+    pub(in crate::cli) value: Node,
 }
 
 /// Reads one document.
-pub(super) fn parse(text: &str) -> Result<Node, Fault> {
-    serde_saphyr::from_str_with_options(text, palisade_text::yaml::options()).map_err(|error| {
-        let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).filter(|line| *line > 0);
-        Fault { line, message: format!("not valid YAML: {error}") }
+pub(in crate::cli) fn parse(text: &str) -> Result<Node, Fault> {
+    let read = serde_saphyr::from_str_with_options(text, palisade_text::yaml::options());
+    read.map_err(|error| {
+        let YamlError { line, message } = explain(&error);
+        Fault { line, message }
     })
 }
 
 impl Node {
     /// What the node is, in words.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(in crate::cli) fn kind(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "a boolean",
@@ -56,7 +58,7 @@ impl Node {
     }
 
     /// The text, or a fault that says what `what` must be.
-    pub(super) fn text(&self, what: &str) -> Result<&str, Fault> {
+    pub(in crate::cli) fn text(&self, what: &str) -> Result<&str, Fault> {
         match &self.kind {
             Kind::Text(text) => Ok(text),
             _ => Err(Fault::at(self.line, format!("{what} must be a text, not {}", self.kind()))),
@@ -64,7 +66,7 @@ impl Node {
     }
 
     /// The elements, or a fault that says what `what` must be.
-    pub(super) fn list(&self, what: &str) -> Result<&[Node], Fault> {
+    pub(in crate::cli) fn list(&self, what: &str) -> Result<&[Node], Fault> {
         match &self.kind {
             Kind::List(items) => Ok(items),
             Kind::Null => Ok(&[]),
@@ -73,7 +75,7 @@ impl Node {
     }
 
     /// The members, or a fault that says what `what` must be.
-    pub(super) fn map(&self, what: &str) -> Result<&[Member], Fault> {
+    pub(in crate::cli) fn map(&self, what: &str) -> Result<&[Member], Fault> {
         match &self.kind {
             Kind::Map(members) => Ok(members),
             Kind::Null => Ok(&[]),
@@ -82,7 +84,7 @@ impl Node {
     }
 
     /// The node itself, or the elements of the list, and of lists in it.
-    pub(super) fn flat(&self) -> Vec<&Node> {
+    pub(in crate::cli) fn flat(&self) -> Vec<&Node> {
         match &self.kind {
             Kind::List(items) => items.iter().flat_map(Node::flat).collect(),
             _ => vec![self],

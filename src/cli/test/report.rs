@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::cli::test::model::{Check, Expect};
-use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Outcome, PolicyError, RequestError};
+use crate::cli::test::coverage::Coverage;
+use crate::cli::test::model::{Check, Expect, Unknown};
+use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Explanation, Outcome, PolicyError, RequestError};
 
 /// What came of a run, in the order of the files and of the tests in them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,6 +17,8 @@ pub struct Report {
     pub unselected: usize,
     /// How many tests did not run because one before them failed.
     pub not_run: usize,
+    /// What the tests have seen of the policies, where that was asked for.
+    pub coverage: Option<Coverage>,
 }
 
 /// What came of one test.
@@ -37,6 +40,8 @@ pub struct TestResult {
     pub got: Got,
     /// What differs, in words; nothing if the test passed.
     pub faults: Vec<String>,
+    /// Why it was decided as it is, where another decision was expected.
+    pub explanation: Option<Box<Explanation>>,
     /// How long it took. The first test with entities of its own also builds them.
     pub took: Duration,
 }
@@ -80,6 +85,7 @@ impl Report {
             check: None,
             got: Got::Broken(message.clone()),
             faults: vec![message],
+            explanation: None,
             took: Duration::ZERO,
         };
         Self { results: vec![result], ..Self::default() }
@@ -196,7 +202,9 @@ pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
             if decision.outcome.is_allow() != (expect == Expect::Allow) {
                 faults.push(format!("expected {expect}, got {}", got.word()));
             }
-            if let Some(DeniedBy::UnknownEntity { entity }) = decision.denied_by.as_ref().filter(|_| !check.unknown) {
+            if let Some(DeniedBy::UnknownEntity { entity }) =
+                decision.denied_by.as_ref().filter(|_| check.unknown == Unknown::Unsaid)
+            {
                 faults.push(format!(
                     "`{entity}` is not in the store: correct the name, or write `unknown: true` if that is the point"
                 ));

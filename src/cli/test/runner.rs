@@ -9,11 +9,15 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::cli::test::absent;
+use crate::cli::test::coverage::Collector;
 use crate::cli::test::filter::Filter;
-use crate::cli::test::model::{Case, Check, EntityChange, Reasons, Store, TestFile};
+use crate::cli::test::model::{Case, Check, EntityChange, Expect, Reasons, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
-use palisade_engine::model::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Revision, Uid, Value, request};
-use palisade_engine::{EngineSettings, Snapshot, Validation};
+use palisade_engine::model::{
+    Bundle, Diagnostic, Document, Explanation, PolicyNaming, PolicyText, Revision, Uid, Value, request,
+};
+use palisade_engine::{EngineSettings, ExplainOptions, Snapshot, Validation};
 
 /// How many tests a thread takes at once.
 const CHUNK: usize = 64;
@@ -31,6 +35,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// How many threads to use.
     pub jobs: usize,
+    /// Whether to note what the tests see of the policies.
+    pub coverage: bool,
 }
 
 impl Default for Options {
@@ -41,6 +47,7 @@ impl Default for Options {
             filter: Filter::default(),
             fail_fast: false,
             jobs: thread::available_parallelism().map_or(1, usize::from),
+            coverage: false,
         }
     }
 }
@@ -87,6 +94,7 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
         settings: EngineSettings { validation: Validation::Off, ..settings },
         entities: OnceLock::new(),
         positions: Positions::of(bundle, &base),
+        coverage: options.coverage.then(Collector::default),
         base,
     };
 
@@ -109,7 +117,8 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
             jobs.push(Job { file, case, world });
         }
     }
-    let results = run_jobs(&jobs, &worlds, &builder, options);
+    let mut results = run_jobs(&jobs, &worlds, &builder, options);
+    absent::say_stale(files, &mut results, || builder.stored());
     let first_failure = results.iter().position(|result| result.as_ref().is_some_and(|result| !result.passed()));
     let keep = match first_failure {
         Some(i) if options.fail_fast => i + 1,
@@ -117,6 +126,8 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
     };
     report.not_run = results.len() - keep;
     report.results = results.into_iter().take(keep).flatten().collect();
+    let all = builder.every_policy(&jobs, options);
+    report.coverage = builder.coverage.map(|collector| collector.finish(all.as_ref()));
     Ok(report)
 }
 
@@ -168,7 +179,7 @@ fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: 
 fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Options) -> TestResult {
     let Job { file, case, world } = job;
     let start = Instant::now();
-    let result = |line: Option<usize>, check: Option<&Check>, got: Got, faults: Vec<String>| TestResult {
+    let result = |line: Option<usize>, check: Option<&Check>, got: Got, faults: Vec<String>, explanation| TestResult {
         path: file.path.clone(),
         file: file.id.clone(),
         line,
@@ -177,6 +188,7 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
         check: check.cloned(),
         got,
         faults,
+        explanation,
         took: start.elapsed(),
     };
     match (&case.check, world.and_then(|world| worlds.get(world))) {
@@ -190,12 +202,26 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
                 },
                 Err(message) => Got::Broken(message.clone()),
             };
-            let faults = compare(check, &got);
-            result(case.line, Some(check), got, faults)
+            if let (Some(collector), Ok(snapshot), Got::Decision(_)) = (&builder.coverage, snapshot, &got) {
+                let every = ExplainOptions { every: true, without_changes: true, ..ExplainOptions::default() };
+                snapshot.explain(&check.request, options.now, &every).iter().for_each(|seen| collector.add(seen));
+            }
+            let mut faults = compare(check, &got);
+            faults.extend(absent::faults(check, &got, || builder.stored()));
+            let is_other = got.decision().is_some_and(|it| it.outcome.is_allow() != (check.expect == Expect::Allow));
+            let explained = snapshot.as_ref().ok().filter(|_| is_other).and_then(|snapshot| {
+                let wanted = ExplainOptions { without_changes: true, ..ExplainOptions::default() };
+                snapshot.explain(&check.request, options.now, &wanted).ok()
+            });
+            result(case.line, Some(check), got, faults, explained.map(Box::new))
         }
-        (Err(fault), _) => {
-            result(fault.line.or(case.line), None, Got::Broken(fault.message.clone()), vec![fault.message.clone()])
-        }
+        (Err(fault), _) => result(
+            fault.line.or(case.line),
+            None,
+            Got::Broken(fault.message.clone()),
+            vec![fault.message.clone()],
+            None,
+        ),
         (Ok(_), None) => unreachable!("every test has its world"),
     }
 }
@@ -207,6 +233,7 @@ struct Builder<'b> {
     settings: EngineSettings,
     entities: OnceLock<Result<Entities, String>>,
     positions: Positions,
+    coverage: Option<Collector>,
 }
 
 /// How tests may name policies without `@id`, where there is one file of policies: by position, `policy0`, `policy1`, as
@@ -247,16 +274,29 @@ impl Positions {
 }
 
 /// Entities in Cedar's JSON form, by name.
-type Entities = BTreeMap<Uid<'static>, Json>;
+pub(super) type Entities = BTreeMap<Uid<'static>, Json>;
 
 impl Builder<'_> {
+    /// Every policy, taken apart for some request: those that no test comes near are seen nowhere else.
+    fn every_policy(&self, jobs: &[Job<'_>], options: &Options) -> Option<Explanation> {
+        self.coverage.as_ref()?;
+        let only = Some(self.base.one_of_each());
+        let wanted = ExplainOptions { only, without_changes: true, ..ExplainOptions::default() };
+        let checks = jobs.iter().filter_map(|job| job.case.check.as_ref().ok());
+        checks.into_iter().find_map(|check| self.base.explain(&check.request, options.now, &wanted).ok())
+    }
+
+    /// The bundle's own entities.
+    fn stored(&self) -> Result<&Entities, String> {
+        self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref().map_err(Clone::clone)
+    }
+
     fn build(&self, path: &str, store: &Store) -> Result<Arc<Snapshot>, String> {
         let bytes = match store {
             Store::Bundle => return Ok(self.base.clone()),
             Store::Only(text) => text.as_bytes().to_vec(),
             Store::Changed(changes) => {
-                let stored = self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref()?;
-                let mut entities = stored.clone();
+                let mut entities = self.stored()?.clone();
                 for change in changes.iter() {
                     apply(change, &mut entities).map_err(|(line, message)| format!("{path}:{line}: {message}"))?;
                 }

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::test::yaml::FUNCTIONS;
 
+/// What may be expected, in any case.
+const WORDS: &str = "^([Aa][Ll][Ll][Oo][Ww]|[Dd][Ee][Nn][Yy]|[Ee][Rr][Rr][Oo][Rr])$";
+
 /// The JSON Schema of both forms: a YAML file is a mapping, a JSON file is an array.
 #[must_use]
 pub fn json_schema() -> Value {
@@ -35,7 +38,8 @@ pub fn json_schema() -> Value {
             "uid": {"anyOf": [{"$ref": "#/$defs/name"}, {"type": "object"}]},
             "expect": {
                 "description": "What must come of it; `error` is a request that the schema does not allow.",
-                "enum": ["allow", "deny", "error"],
+                "type": "string",
+                "pattern": WORDS,
             },
             "names": names("name"),
             "actions": names("action"),
@@ -112,7 +116,7 @@ fn yaml_file() -> Value {
                 "additionalProperties": false,
             },
             "entities": entities("Entities that every test of the file sees in addition to those of the bundle."),
-            "without": {"description": "Entities taken out of the store for every test.", "$ref": "#/$defs/uids"},
+            "without": without("Entities taken out of the store for every test."),
             "tests": {"type": ["array", "null"], "items": {"$ref": "#/$defs/test"}},
         },
         "patternProperties": {"^x-": {"description": "Ignored: a place for anchors."}},
@@ -122,6 +126,10 @@ fn yaml_file() -> Value {
 
 fn entities(description: &str) -> Value {
     json!({"description": description, "type": ["array", "null"], "items": {"$ref": "#/$defs/entity"}})
+}
+
+fn without(description: &str) -> Value {
+    json!({"description": description, "anyOf": [{"$ref": "#/$defs/uids"}, {"type": "null"}]})
 }
 
 fn yaml_test() -> Value {
@@ -160,7 +168,7 @@ fn yaml_test() -> Value {
         ),
         (
             "without".to_owned(),
-            json!({"description": "Entities taken out of the store for this test.", "$ref": "#/$defs/uids"}),
+            without("Entities taken out of the store for this test."),
         ),
     ]);
     json!({
@@ -168,7 +176,7 @@ fn yaml_test() -> Value {
         "required": ["name"],
         "additionalProperties": false,
         "properties": keys,
-        "if": {"properties": {"expect": {"const": "error"}}, "required": ["expect"]},
+        "if": {"properties": {"expect": {"pattern": "^[Ee][Rr][Rr][Oo][Rr]$"}}, "required": ["expect"]},
         "then": {"properties": {"reason": false, "errors": false}},
     })
 }
@@ -235,7 +243,7 @@ fn json_test() -> Value {
             "decision": {
                 "description": "`error` is a request that the schema does not allow.",
                 "type": "string",
-                "pattern": "^([Aa][Ll][Ll][Oo][Ww]|[Dd][Ee][Nn][Yy]|[Ee][Rr][Rr][Oo][Rr])$",
+                "pattern": WORDS,
             },
             "reason": {
                 "description": "Ids of policies that determine the decision; there may be more.",

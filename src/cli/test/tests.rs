@@ -130,6 +130,34 @@ fn what_comes_of_a_test() {
             strict,
             &["policies/tests/t.yaml:3: there is no `User::\"y\"` to leave out"],
         ),
+        // a name that no entity has, wherever it stands
+        (
+            "principal: User::bob, action: view, resource: Doc::d, entities: [{uid: Doc::d, attrs: {owner: {entity: User::anm}}}], expect: deny",
+            strict,
+            &["`User::\"anm\"`, which `Doc::\"d\"` names, is not in the store; did you mean `User::\"ann\"`?"],
+        ),
+        (
+            "principal: User::bob, action: view, resource: Doc::d, entities: [{uid: Doc::d, attrs: {owner: {entity: User::anm}}}], expect: deny, unknown: true",
+            strict,
+            &[],
+        ),
+        // what is taken out is meant
+        (
+            "principal: User::bob, action: view, resource: Doc::d, entities: [{uid: Doc::d, attrs: {owner: {entity: User::ann}}}], without: User::ann, expect: deny",
+            strict,
+            &[],
+        ),
+        // what says that it is about such a one, and is not any more
+        (
+            "principal: User::bob, action: view, resource: Doc::d, expect: deny, unknown: true",
+            strict,
+            &["`unknown: true`, but every entity that the test names is stored"],
+        ),
+        (
+            "principal: [User::bob, User::eve], action: view, resource: Doc::d, expect: deny, unknown: true, errors: 0",
+            strict,
+            &[],
+        ),
         (
             "principal: User::ann, action: view, resource: Doc::d, entities: [{uid: User::ann, like: User::ann, unset: age}], expect: deny",
             strict,
@@ -141,6 +169,50 @@ fn what_comes_of_a_test() {
         for (fault, expected) in result.faults.iter().zip(faults) {
             assert!(fault.starts_with(expected), "{test}: {fault}");
         }
+    }
+}
+
+/// A text is what the schema declares, as in a request of the API, and a text where it declares none of these.
+#[test]
+fn texts_are_read_as_the_schema_declares() {
+    const SCHEMA: &str = "entity User = { hired?: datetime, name?: String }; entity Doc; \
+        action view appliesTo { principal: [User], resource: [Doc], context: { ip?: ipaddr, rate?: decimal, \
+        span?: duration, at?: datetime, text?: String, set?: Set<ipaddr> } };";
+    const POLICY: &str = "permit(principal, action, resource); \
+        forbid(principal, action, resource) when { context has ip && !context.ip.isLoopback() }; \
+        forbid(principal, action, resource) when { context has at && context.at > datetime(\"2027-01-01\") }; \
+        forbid(principal, action, resource) when { context has text && !(context.text like \"*.*\") }; \
+        forbid(principal, action, resource) when { principal has hired && principal.hired > datetime(\"2027-01-01\") };";
+    let mut bundle = bundle();
+    bundle.schema = Some(SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] });
+    bundle.policies[0].text = POLICY.to_owned();
+    bundle.entities = vec![Document::held(
+        "e.json",
+        r#"[{"uid": {"type": "User", "id": "a"}, "attrs": {}, "parents": []}, {"uid": {"type": "Doc", "id": "d"}, "attrs": {}, "parents": []}]"#,
+    )];
+    for (members, expected) in [
+        ("context: {ip: 127.0.0.1}", "allow"),
+        ("context: {ip: {ip: 127.0.0.1}}", "allow"),
+        ("context: {ip: 10.0.0.1}", "deny"),
+        ("context: {ip: nowhere}", "error"),
+        ("context: {set: [10.0.0.1]}", "allow"),
+        ("context: {at: 2026-02-02}", "allow"),
+        ("context: {at: '2028-02-02'}", "deny"),
+        ("context: {rate: '1.5', span: 1h}", "allow"),
+        ("context: {rate: often}", "error"),
+        // what looks like one is a text where a text is declared
+        ("context: {text: 127.0.0.1}", "allow"),
+        ("context: {text: 2026-02-02}", "deny"),
+        ("context: {text: {ip: 127.0.0.1}}", "error"),
+        ("entities: [{uid: User::a, attrs: {hired: 2020-02-02}}]", "allow"),
+        ("entities: [{uid: User::a, attrs: {name: 2020-02-02}}]", "allow"),
+    ] {
+        let text = format!(
+            "tests:\n  - {{name: t, principal: User::a, action: view, resource: Doc::d, expect: {expected}, {members}}}\n"
+        );
+        let file = TestFile { path: "t.yaml".into(), id: "t.yaml".into(), cases: yaml::parse(&text).unwrap() };
+        let report = run_bundle(&bundle, &[file]).unwrap();
+        assert_eq!(report.failed(), 0, "{members}: {report:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 
 use crate::cli::names;
-use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store};
+use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, Unknown};
 use crate::cli::test::node::{self, Kind, Member, Node};
 use palisade_engine::model::{AccessRequest, Uid, Value, hint_of_text, request, uid};
 
@@ -131,7 +131,7 @@ impl<'n> File<'n> {
         let (mut principal, mut action, mut resource) = (self.principal, self.action, self.resource);
         let (mut why, mut expected, mut reasons, mut errors) = (None, self.expect, None, None);
         let mut context = self.context.clone();
-        let (mut changes, mut unknown) = (Vec::new(), false);
+        let (mut changes, mut unknown) = (Vec::new(), Unknown::Unsaid);
         for Member { key, line, value } in members {
             match key.as_str() {
                 "name" => {}
@@ -150,7 +150,8 @@ impl<'n> File<'n> {
                     _ => return Err(Fault::at(*line, format!("`errors` must be a count, not {}", value.kind()))),
                 },
                 "unknown" => match value.kind {
-                    Kind::Bool(is) => unknown = is,
+                    Kind::Bool(true) => unknown = Unknown::Said,
+                    Kind::Bool(false) => unknown = Unknown::Unsaid,
                     _ => {
                         return Err(Fault::at(*line, format!("`unknown` must be true or false, not {}", value.kind())));
                     }
@@ -296,7 +297,7 @@ impl<'n> File<'n> {
                     unset = names.collect::<Result<_, Fault>>()?;
                 }
                 "parents" => {
-                    let uids = value.flat().into_iter().filter(|node| node.kind != Kind::Null);
+                    let uids = value.flat().into_iter().filter(|_| value.kind != Kind::Null);
                     parents = Some(uids.map(|parent| self.uid_of(parent, "a parent")).collect::<Result<_, Fault>>()?);
                 }
                 "tags" => tags = Some(serde_json::Value::Object(self.members(value.map("`tags`")?)?).to_string()),
@@ -309,7 +310,7 @@ impl<'n> File<'n> {
     }
 
     fn without(&self, node: &Node) -> Result<Vec<EntityChange>, Fault> {
-        let removed = node.flat().into_iter().filter(|node| node.kind != Kind::Null);
+        let removed = node.flat().into_iter().filter(|_| node.kind != Kind::Null);
         removed
             .map(|node| Ok(EntityChange::Remove { line: node.line, uid: self.uid_of(node, "an entity in `without`")? }))
             .collect()
@@ -424,7 +425,7 @@ mod tests {
             ("entities:\n  - uid: U::a\n    attr: {}\ntests: []\n", 3, "unknown key `attr`; an entity has"),
             ("entities:\n  - {like: U::a}\ntests: []\n", 2, "the entity lacks `uid`"),
             ("without: [nobody]\ntests: []\n", 1, "`nobody` is not an entity"),
-            ("a: 1\na: 2\n", 2, "not valid YAML"),
+            ("a: 1\na: 2\n", 2, "not valid YAML: duplicate mapping key: a (column"),
         ] {
             let fault = parse(text).unwrap_err();
             assert!(fault.message.contains(message), "{text}: {fault:?}");

@@ -3,6 +3,51 @@
 use super::*;
 
 #[test]
+fn coverage_names_what_no_test_has_seen() {
+    let policies = "@id(\"ok\")\npermit(principal, action, resource)\nwhen { principal.ok && !(context has n && context.n > 3) };\n\
+        @id(\"never\")\nforbid(principal == User::\"c\", action, resource) unless { principal.ok };\n";
+    let dir = bundle(&[("policies/p.cedar", policies)]);
+    let place = at(&dir);
+    let lcov = dir.path().join("lcov.info");
+    let run = |more: &[&str]| palisade(&[&["test", "-p", &place, "--quiet"][..], more].concat());
+    let ran = run(&["--coverage", "--coverage-lcov", lcov.to_str().unwrap()]);
+    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+    let lines: Vec<&str> =
+        ran.out.lines().map(|line| line.trim_start_matches(&place).trim_start_matches('/')).collect();
+    assert_eq!(
+        lines,
+        [
+            "1 passed, 0 failed",
+            "policies/p.cedar:1: ok",
+            "  3:8  never false  principal.ok",
+            "  3:26  never true  context has n",
+            "  3:43  never reached  context.n > 3",
+            "policies/p.cedar:4: never",
+            "  never in scope",
+            "coverage 30.0 %: 3 of 10 outcomes, 1 of 2 policies in scope",
+        ]
+    );
+    let written = fs::read_to_string(&lcov).unwrap();
+    for line in
+        ["FN:1,ok", "FNDA:1,ok", "FNDA:0,never", "FNF:2", "FNH:1", "BRDA:3,0,0,1", "BRDA:3,0,1,0", "BRDA:3,1,0,0"]
+    {
+        assert!(written.lines().any(|known| known == line), "{line}: {written}");
+    }
+    assert!(written.contains("BRDA:3,2,0,-") && written.contains("BRF:8") && written.contains("BRH:2"), "{written}");
+    for (least, exit) in [("30", Exit::Success), ("30.1", Exit::TestsFailed), ("101", Exit::Usage), ("x", Exit::Usage)]
+    {
+        assert_eq!(run(&["--coverage-min", least]).exit, exit, "{least}");
+    }
+    // a report for machines stays one document
+    let ran = run(&["--coverage", "--format", "json"]);
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&ran.out).is_ok() && ran.err.contains("coverage 30.0 %"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn reports_go_to_files_beside_the_one_on_the_terminal() {
     let failing = TESTS.replace("allow", "deny");
     for (files, flags, exit, out, junit, json) in [

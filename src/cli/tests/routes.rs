@@ -26,6 +26,67 @@ fn the_page_about_routes_is_true() {
 }
 
 #[test]
+fn what_a_route_takes_of_the_connection_can_be_explained_and_tested() {
+    let routes = "routes:\n  - match: GET /mine\n    action: view\n    resource: Doc::{peer.ip}\n  - match: GET /named\n    action: view\n    resource: Doc::{peer.name}\n";
+    let tests = "defaults: {principal: 'User::a', peer: {name: svc}}\ntests:\n  - {request: GET /mine, peer: {ip: 10.0.0.7}, expect: 'view Doc::10.0.0.7'}\n  - {request: GET /named, expect: view Doc::svc}\n  - {request: GET /mine, expect: refuse missing_value}\n";
+    let dir = bundle(&[("routes/r.yaml", routes), ("routes/tests/t.yaml", tests)]);
+    let root = at(&dir);
+    let ran = palisade(&["routes", "test", "-p", &root]);
+    assert!(ran.exit == Exit::Success && ran.out.ends_with("3 passed, 0 failed\n"), "{}{}", ran.out, ran.err);
+    for (words, shown) in [
+        (&["GET /mine", "--peer-ip", "10.0.0.7"][..], "check    view Doc::10.0.0.7"),
+        (&["GET /named", "--peer-name", "svc"], "check    view Doc::svc"),
+        (&["GET /mine"], "missing_value"),
+    ] {
+        let ran = palisade(&[&["routes", "explain", "-p", &root], words].concat());
+        assert!(ran.out.contains(shown), "{words:?}: {}", ran.out);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_tests_of_routes_is_said_with_its_line() {
+    let good = "defaults: {principal: 'User::a'}\ntests:\n  - {request: GET /docs/d, expect: view Doc::d}\n";
+    let routes = "routes:\n  - match: GET /docs/{id}\n    action: view\n    resource: Doc::{path.id}\n";
+    for (name, text, exit, said) in [
+        (
+            "u.yaml",
+            "tests:\n  - {request: GET /a, expect: {a: b}}\n",
+            Exit::TestsFailed,
+            "u.yaml:2: GET /a\n  `expect` is",
+        ),
+        (
+            "u.yaml",
+            "tests:\n  - {request: GET /a, expekt: public}\n",
+            Exit::TestsFailed,
+            "u.yaml:2: GET /a\n  unknown key",
+        ),
+        ("u.yaml", "tests:\n", Exit::TestsFailed, "u.yaml: (file)\n  there is no test in this file"),
+        ("u.yaml", "testz: []\n", Exit::TestsFailed, "u.yaml:1: (file)\n  unknown key `testz`"),
+        (
+            "u.json",
+            "{\"tests\": [{\"request\": \"GET /a\", \"expect\": \"public\"}]}",
+            Exit::TestsFailed,
+            "expected public",
+        ),
+        ("deep/u.yaml", "tests: [{request: GET /a, expect: public}]", Exit::TestsFailed, "expected public"),
+        ("u.YAML", "", Exit::Success, "rename it to `u.yaml`"),
+    ] {
+        let file = format!("routes/tests/{name}");
+        let dir = bundle(&[("routes/r.yaml", routes), ("routes/tests/t.yaml", good), (&file, text)]);
+        let ran = palisade(&["routes", "test", "-p", &at(&dir)]);
+        assert_eq!(ran.exit, exit, "{name} {text}: {}{}", ran.out, ran.err);
+        assert!(format!("{}{}", ran.out, ran.err).contains(said), "{name} {text}: {}{}", ran.out, ran.err);
+    }
+    let dir = bundle(&[("routes/r.yaml", routes)]);
+    let ran = palisade(&["routes", "test", "-p", &at(&dir), "--tests", "/nowhere"]);
+    assert!(ran.exit == Exit::Failure && ran.err.contains("no such file"), "{}", ran.err);
+    // routes of which none could be read
+    let dir = bundle(&[("routes/r.yaml", "routes: [")]);
+    let ran = palisade(&["routes", "lint", "-p", &at(&dir)]);
+    assert!(ran.out.ends_with("\nnot usable, with 1 error\n"), "{}", ran.out);
+}
+
+#[test]
 fn the_shipped_routes_pass_their_tests() {
     let ran = palisade(&["routes", "test"]);
     assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);

@@ -10,7 +10,9 @@ fn yaml(text: &str) -> serde_json::Value {
 
 #[test]
 fn all_schemas_are_schemas() {
-    for (files, same) in [("config", Some("config")), ("routes", Some("routes")), ("tests", None)] {
+    for (files, same) in
+        [("config", Some("config")), ("routes", Some("routes")), ("tests", None), ("explanations", None)]
+    {
         let ran = palisade(&["schema", files]);
         assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
         // whether it holds a document is not the question here, but whether it is one
@@ -19,6 +21,36 @@ fn all_schemas_are_schemas() {
             assert_eq!(palisade(&[verb, "schema"]).out, ran.out);
         }
     }
+}
+
+#[test]
+fn explanations_are_as_their_schema_says() {
+    let schema = palisade(&["schema", "explanations"]);
+    let schema: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
+    let dir = bundle(&[]);
+    let place = at(&dir);
+    for (principal, action, exit) in
+        [("User::a", "view", Exit::Success), ("User::b", "view", Exit::Deny), ("User::unknown", "view", Exit::Deny)]
+    {
+        for more in [&[][..], &["--all"]] {
+            let args = ["explain", "-p", &place, "-l", principal, "-a", action, "-r", "Doc::d", "--format", "json"];
+            let ran = palisade(&[&args[..], more].concat());
+            assert_eq!(ran.exit, exit, "{}", ran.err);
+            let explained: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+            conforms(&schema, &explained).unwrap_or_else(|fault| panic!("{fault}: {explained:#}"));
+            let mut wrong = explained;
+            wrong["kind"] = "because".into();
+            assert!(conforms(&schema, &wrong).is_err());
+        }
+    }
+    let args = ["check", "-p", &place, "-l", "User::b", "-a", "view", "-r", "Doc::d", "--explain"];
+    let shown = palisade(&args).out;
+    let explained = palisade(&["explain", "-p", &place, "-l", "User::b", "-a", "view", "-r", "Doc::d"]).out;
+    assert_eq!(shown, explained);
+    assert!(shown.contains("set `ok` of `User::\"b\"` to `true`"), "{shown}");
+    let json = palisade(&[&args[..], &["--format", "json"]].concat()).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    conforms(&schema, &json["explanation"]).unwrap();
 }
 
 #[test]
@@ -73,6 +105,17 @@ fn the_schema_of_tests_agrees_with_their_reader() {
             true,
         ),
         (test(&format!("{ONE}    entities:\n      - {{uid: U::a, parents: null, unset: x, tags: null}}")), true),
+        (test(&ONE.replace("deny", "Allow")), true),
+        (test(&ONE.replace("deny", "ERROR")), true),
+        (test(&format!("{}    errors: 1", ONE.replace("deny", "Error"))), false),
+        (format!("without:\nentities:\ndefaults:\n{}", test(ONE)), true),
+        (test(&format!("{ONE}    context:\n    without:\n    entities:")), true),
+        (format!("without: [null]\n{}", test(ONE)), false),
+        (test(&format!("{ONE}    why:")), false),
+        (test(&format!("{ONE}    reason:")), false),
+        (test(&format!("{ONE}    errors:")), false),
+        (test(&format!("{ONE}    unknown:")), false),
+        (test(&ONE.replace("deny", "")), false),
         ("testz: []\n".to_owned(), false),
         ("namespace: N\n".to_owned(), false),
         ("namespace: 1\ntests: []\n".to_owned(), false),

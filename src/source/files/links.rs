@@ -12,6 +12,7 @@
 //!
 //! Whether the template exists and has these slots is for the engine to judge; it knows the line of each link.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -57,7 +58,8 @@ pub(super) fn read(origin: &str, text: &str, stem: &str) -> Read {
         let problem = Diagnostic::error(origin, format!("a file of links is a list, not {}", kind(&document.value)));
         return problem.help("write one item a link: `- {template: reader, principal: 'User::\"ann\"'}`").into();
     };
-    let mut file = Reading { origin: origin.into(), stem, lines: &document.lines, read: Read::default() };
+    let (origin, read) = (origin.into(), Read::default());
+    let mut file = Reading { origin, stem, lines: &document.lines, lines_of_ids: HashMap::new(), read };
     for (n, item) in items.iter().enumerate() {
         file.link(n, item);
     }
@@ -68,6 +70,8 @@ struct Reading<'a> {
     origin: Arc<str>,
     stem: &'a str,
     lines: &'a Lines,
+    /// Where the links above stand, by id.
+    lines_of_ids: HashMap<String, Option<usize>>,
     read: Read,
 }
 
@@ -129,9 +133,21 @@ impl Reading<'_> {
         }
         if let Some(template_id) = template.filter(|_| whole && !from_data) {
             let link_id = id.unwrap_or_else(|| format!("{}.{n}", self.stem));
-            let written = Some(Written { origin: Arc::clone(&self.origin), line: self.line(n, None) });
-            self.read.links.push(Link { template_id, link_id, args, written });
+            self.push(n, "id", Link { template_id, link_id, args, written: None });
         }
+    }
+
+    /// Takes a link, unless one above has its id: which of the two is meant, only their author knows.
+    fn push(&mut self, n: usize, id: &str, link: Link) {
+        if let Some(line) = self.lines_of_ids.get(&link.link_id) {
+            let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+            let message = format!("a link above{line} has the id `{}` too", link.link_id);
+            return self.fail(n, Some(id), message, Some("give one of them another id, or remove it".to_owned()));
+        }
+        let line = self.line(n, None);
+        self.lines_of_ids.insert(link.link_id.clone(), line);
+        let written = Some(Written { origin: Arc::clone(&self.origin), line });
+        self.read.links.push(Link { written, ..link });
     }
 
     /// A link as tools of Cedar write it.
@@ -143,8 +159,8 @@ impl Reading<'_> {
         };
         match read {
             Ok(link) => {
-                let written = Some(Written { origin: Arc::clone(&self.origin), line: self.line(n, None) });
-                self.read.links.push(Link { written, ..link });
+                let [_, id, ..] = names.all();
+                self.push(n, id, link);
             }
             Err(error) => {
                 let member = error.pointer.split('/').nth(1).unwrap_or_default().to_owned();
@@ -261,6 +277,13 @@ mod tests {
             ("- template: t\n  resource: alice", "f:2: `resource`: `alice` is not an entity uid"),
             ("- template: t\n  resource: {type: A}", "f:2: `resource`: the entity lacks `id`"),
             ("- template: t\n  template: u", "duplicate"),
+            ("- {template: t, id: l}\n- template: u\n  id: l", "f:3: a link above (line 1) has the id `l` too"),
+            (
+                "- {template_id: t, link_id: l, args: {}}\n- {templateId: u, newId: l, values: {}}",
+                "f:2: a link above (line 1) has the id `l` too",
+            ),
+            // one without an id is called after its place
+            ("- {template: t, id: s.1}\n- {template: u}", "f:2: a link above (line 1) has the id `s.1` too"),
         ] {
             let problems = read("f", text, "s").problems;
             assert!(problems[0].to_string().contains(expected), "{text}: {}", problems[0]);

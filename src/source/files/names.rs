@@ -1,5 +1,7 @@
 //! What a file is for, by its name alone.
 
+use std::path::Path;
+
 use palisade_engine::model::near::is_near;
 
 /// What a file holds.
@@ -56,6 +58,12 @@ pub(in crate::source) fn is_like_schema(name: &str) -> bool {
         None if is_skipped(name) || is_beside(name) => false,
         None => name.to_ascii_lowercase().contains("schema") || ending(),
     }
+}
+
+/// Whether a file among the policies may hold tests, by its name: it is not read there.
+pub(crate) fn may_be_tests(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !is_skipped(&name) && is_routes(&name) && matches!(role(&name), None | Some(Role::Entities))
 }
 
 /// Whether a file of policies is in the JSON form, by its name.

@@ -51,9 +51,13 @@ fn not_json(origin: &str, text: &str, error: &serde_json::Error) -> Diagnostic {
     let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);
-    Diagnostic::error(origin, format!("not JSON: {}", in_words(message)))
-        .at(text, (line_start + error.column().saturating_sub(1)).min(text.len()))
-        .help("policies in Cedar's own syntax are in files named `*.cedar`")
+    let problem = Diagnostic::error(origin, format!("not JSON: {}", in_words(message)))
+        .at(text, (line_start + error.column().saturating_sub(1)).min(text.len()));
+    // who wrote JSON knows that it is meant to be
+    if text.trim_start().starts_with(['{', '[']) {
+        return problem;
+    }
+    problem.help("policies in Cedar's own syntax are in files named `*.cedar`")
 }
 
 /// Whether this is a list of policies as texts, as cedar-agent has them.
@@ -304,6 +308,10 @@ mod tests {
             ("[]".to_owned(), "not a policy or a policy set"),
             ("{".to_owned(), "f:1:1: not JSON"),
             (r#"{"effect":"permit","effect":"forbid"}"#.to_owned(), "duplicate key"),
+            (
+                "permit(principal, action, resource);".to_owned(),
+                "policies in Cedar's own syntax are in files named `*.cedar`",
+            ),
             ("[".repeat(200), "not JSON: nested too deeply"),
             (r#"{"staticPolicies":{}}"#.to_owned(), "there is no policy"),
             (r#"{"staticPolicies":[]}"#.to_owned(), "must be an object"),

@@ -35,6 +35,9 @@ pub(super) enum Part {
     Entities,
     /// The directory that the policies are in: a schema may lie beside them. Nothing else there is looked at.
     Beside,
+    /// The directory that a single file of policies is in: its schema, of one file or several. Nothing else there is
+    /// looked at.
+    Around,
     /// A schema from elsewhere.
     Schema,
     /// Routes for the gateway endpoints.
@@ -195,7 +198,7 @@ impl Walk<'_> {
             Ok(metadata) => metadata,
             Err(error) => return self.unreadable("", &error),
         };
-        if self.root.part == Part::Beside {
+        if matches!(self.root.part, Part::Beside | Part::Around) {
             if metadata.is_dir() && self.schema_here {
                 self.beside(&top);
             }
@@ -235,7 +238,7 @@ impl Walk<'_> {
         let role = match self.root.part {
             Part::Policies => Role::Policies,
             Part::Entities => Role::Entities,
-            Part::Schema | Part::Beside => Role::Schema,
+            Part::Schema | Part::Beside | Part::Around => Role::Schema,
             Part::Routes => Role::Routes,
             Part::Other => Role::Other,
         };
@@ -258,7 +261,8 @@ impl Walk<'_> {
                 continue;
             }
             self.scan.turns.insert(top.join(&name));
-            if let Some(known) = self.scan.files.iter().find(|file| file.role == Role::Schema) {
+            let is_alone = self.root.part == Part::Beside;
+            if let Some(known) = self.scan.files.iter().find(|file| is_alone && file.role == Role::Schema) {
                 let message = format!("this schema and `{}` are both there", known.origin);
                 self.problem(&shown, message, "keep one of them, or name one with `--schema`");
                 continue;
@@ -280,7 +284,7 @@ impl Walk<'_> {
                 "entities",
                 "create it or mount it, name another with `--entities`, or set `load.allow_empty_entities: true` if none exist",
             ),
-            Part::Schema | Part::Beside => ("the schema", "create it, or name another with `--schema`"),
+            Part::Schema | Part::Beside | Part::Around => ("the schema", "create it, or name another with `--schema`"),
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
             Part::Other => ("files", "create it"),
         };
@@ -416,7 +420,7 @@ impl Walk<'_> {
     /// Reports a file that is not read: its author may think that it counts.
     fn unread(&mut self, name: &str, inner: &str) {
         // whatever else is where the schema was named is no part of the bundle
-        if names::is_beside(name) || matches!(self.root.part, Part::Schema | Part::Beside) {
+        if names::is_beside(name) || matches!(self.root.part, Part::Schema | Part::Beside | Part::Around) {
             return;
         }
         self.scan.unread += 1;
@@ -442,7 +446,7 @@ impl Walk<'_> {
         let read = match (self.root.part, role) {
             (Part::Policies, Role::Schema) => self.schema_here && at_top,
             (Part::Policies, Role::Policies | Role::Links) => true,
-            (Part::Schema | Part::Beside, Role::Schema) => at_top,
+            (Part::Schema | Part::Beside | Part::Around, Role::Schema) => at_top,
             _ => false,
         };
         read.then_some(role)

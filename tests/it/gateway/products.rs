@@ -47,8 +47,15 @@ fn the_products_end_to_end() {
         (autopi, "u-cph", "PATCH /auth/user/", Some(r#"{"locations": null}"#), 403),
         (autopi, "u-cph", "DELETE /fleet/locations/odense/", None, 403),
         (autopi, "u-dk-fm", "DELETE /fleet/locations/odense/", None, 200),
+        (autopi, "u-cph", "GET /fleet/geofences/7/", None, 200),
+        (autopi, "u-cph", "DELETE /fleet/geofences/7/", None, 403),
+        (autopi, "u-cph", "DELETE /reporting/reports/7/", None, 403),
+        (autopi, "u-dk-fm", "DELETE /reporting/reports/7/", None, 200),
         (autopi, "u-hq-fda-dm", "GET /dongle/devices/?customer=DK", None, 200),
         (autopi, "u-dk-fda-dm", "GET /dongle/devices/?customer=HQ", None, 403),
+        (autopi, "u-hq-full", "DELETE /fleet/geofences/7/?customer=DK", None, 200),
+        (autopi, "u-dk-fm", "DELETE /fleet/geofences/7/?customer=NO", None, 403),
+        (autopi, "u-dk-fm", "DELETE /fleet/geofences/7/?customer=HQ", None, 403),
         (
             edgeiq,
             "eq-a-admin",
@@ -113,6 +120,13 @@ fn the_products_end_to_end() {
         (autopi, "u-hq-fda-dm", "PATCH /dongle/devices/d-no/", Some(r#"{"id": "d-dk", "customer": "NO"}"#), 403),
         (edgeiq, "eq-a-op", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-a", "company_id": "A"}"#), 200),
         (edgeiq, "eq-a-op-c", "PUT /api/v1/platform/devices/eq-a", Some(r#"{"_id": "eq-c", "company_id": "A"}"#), 403),
+        // what is created without an account is in the caller's own, and each device that is attached to it is changed
+        (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-a"]}"#), 200),
+        (edgeiq, "eq-a-admin", "POST /api/v1/platform/devices", Some(r#"{"attached_device_ids": ["eq-c"]}"#), 403),
+        // an account at the top has the vendor above it, and no other gets there
+        (edgeiq, "eq-a-admin", "PUT /api/v1/platform/companies/A", Some(r#"{"company_id": "machineshop"}"#), 200),
+        (edgeiq, "eq-a-admin-c", "PUT /api/v1/platform/companies/C", Some(r#"{"name": "x"}"#), 200),
+        (edgeiq, "eq-a-admin-c", "PUT /api/v1/platform/companies/C", Some(r#"{"company_id": "machineshop"}"#), 403),
         // nothing is created over what another product has
         (
             edgeiq,
@@ -128,6 +142,14 @@ fn the_products_end_to_end() {
             Some(r#"{"company_id": "A", "unique_id": "HQ"}"#),
             403,
         ),
+        // a record is put into a group of its kind
+        (things, "tb-admin", "POST /api/device?entityGroupId=Building%20A%20devices", Some(r#"{"name": "x"}"#), 200),
+        (things, "tb-admin", "POST /api/device?entityGroupId=My%20Customers", Some(r#"{"name": "x"}"#), 403),
+        // a page about oneself names no other user
+        (autopi, "u-dk-aa", "POST /auth/logout/", Some("{}"), 200),
+        (autopi, "u-dk-aa", "POST /auth/logout/", Some(r#"{"user": "u-no-all", "all": true}"#), 403),
+        (things, "tb-bob", "POST /api/auth/logout", Some("{}"), 200),
+        (things, "tb-bob", "POST /api/auth/logout", Some(r#"{"userId": "tb-jane"}"#), 403),
         // a product's host is for those who live in it
         (autopi, "eq-a-admin", "PATCH /auth/account/", Some(r#"{"name": "x"}"#), 403),
         (autopi, "eq-a-admin", "GET /dongle/devices/", None, 403),
@@ -154,6 +176,23 @@ fn the_products_end_to_end() {
             // nginx passes no bodies on
             let status = if dialect == Dialect::Nginx && body.is_some() { 403 } else { status };
             assert_eq!(answer.status, status, "{dialect:?} {host} {who} {request}: {answer:?}");
+        }
+    }
+}
+
+/// A token without a scheme, and the type of a body with each `GET`.
+#[test]
+fn edgeiq_takes_what_the_scripts_of_its_vendor_send() {
+    let gate = Gate::fleet(json!({}));
+    let credential = bearer("eq-a-admin");
+    for value in [credential.as_str(), credential.trim_start_matches("Bearer ")] {
+        let headers = [("authorization", value), ("content-type", "application/json")];
+        for target in ["/api/v1/platform/me", "/api/v1/platform/devices", "/api/v1/platform/devices/eq-a"] {
+            let ask = Ask { method: "GET", target, host: "api.edgeiq.io", headers: &headers, body: None };
+            for dialect in DIALECTS {
+                let answer = ask.send(gate.addr(), dialect);
+                assert_eq!(answer.status, 200, "{dialect:?} {target}: {answer:?}");
+            }
         }
     }
 }

@@ -14,9 +14,9 @@ use crate::snapshot::Snapshot;
 /// An entity of a request and those above it.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    own: Option<u32>,
-    ty: Option<u32>,
-    all: HashSet<u32>,
+    pub(super) own: Option<u32>,
+    pub(super) ty: Option<u32>,
+    pub(super) all: HashSet<u32>,
 }
 
 impl Lineage {
@@ -29,7 +29,7 @@ impl Lineage {
         Self { own, ty: ty(uid), all: above.filter_map(id).chain(own).collect() }
     }
 
-    fn fits(&self, scope: Scope) -> bool {
+    pub(super) fn fits(&self, scope: Scope) -> bool {
         match scope {
             Scope::Any => true,
             Scope::Is(id) => self.own == Some(id),

@@ -114,7 +114,8 @@ enum Key {
     Action,
 }
 
-fn entity_key(scope: Scope) -> Option<(bool, u32)> {
+/// The entity of a scope, and whether it is meant alone.
+pub(super) fn entity_key(scope: Scope) -> Option<(bool, u32)> {
     match scope {
         Scope::Is(id) => Some((true, id)),
         Scope::In(id) | Scope::TypeIn(_, id) => Some((false, id)),
@@ -262,7 +263,8 @@ impl Index {
     }
 }
 
-fn action_keys(actions: &Actions) -> &[u32] {
+/// The actions and groups that a scope names.
+pub(super) fn action_keys(actions: &Actions) -> &[u32] {
     match actions {
         Actions::Any => &[],
         Actions::Is(id) => std::slice::from_ref(id),

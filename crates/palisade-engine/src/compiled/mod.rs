@@ -3,7 +3,7 @@
 //! - `request` turns a request into ids and packed values; `env` is what evaluation sees of it.
 //! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
 //!   `eval` runs.
-//! - `candidates` finds, by other means, what the reference has to see.
+//! - `candidates` finds, by other means, what the reference has to see; `misses` what an explanation has to.
 //! - `decide` puts it together. Whatever is not plainly covered, and every error message, is the reference's.
 
 mod brought;
@@ -13,6 +13,7 @@ mod decide;
 mod env;
 mod eval;
 mod index;
+mod misses;
 mod program;
 mod reach;
 mod request;
@@ -32,11 +33,13 @@ use crate::value::{Record, TooLarge};
 pub(crate) use brought::check_brought;
 pub(crate) use candidates::{Lineage, candidates, near};
 pub(crate) use decide::{Unsettled, decide};
-pub(crate) use slice::{Seen, by_reference, everything};
+pub(crate) use misses::{FAR, Nearby, nearby};
+pub(crate) use slice::{Seen, by_reference, everything, reached};
 
 use compile::Compiler;
 use env::{Ancestors, Env};
 use index::{Actions, Index, Scope, Scopes};
+use misses::Misses;
 use program::{Op, Pool, Program};
 use reach::Reach;
 
@@ -77,6 +80,7 @@ pub(crate) struct CompiledSet {
     programs: Vec<Program>,
     pool: Pool,
     index: Index,
+    misses: Misses,
     /// What is known beforehand of each action that the schema declares.
     plans: HashMap<u32, Plan, RandomState>,
     reach: Reach,
@@ -229,12 +233,13 @@ impl<'d> Compiling<'d> {
             entries[i].rank = rank as u32;
         }
         let index = Index::build(entries.iter().map(|entry: &Entry| &entry.scopes));
+        let misses = Misses::build(entries.iter().map(|entry: &Entry| &entry.scopes));
         let slots = entries.iter().zip(0..).flat_map(|(entry, i)| entry.slots.map(|slot| (slot, i)));
         let mut linked: Vec<(u32, u32)> = slots.filter(|(slot, _)| *slot != u32::MAX).collect();
         linked.sort_unstable();
         linked.dedup();
         let (plans, linked) = (HashMap::default(), linked.into());
-        Ok(CompiledSet { entries, programs, pool, index, plans, reach, templates, linked })
+        Ok(CompiledSet { entries, programs, pool, index, misses, plans, reach, templates, linked })
     }
 }
 

@@ -123,6 +123,14 @@ pub(crate) fn by_reference(
     seen: Seen,
     go_on: GoOn<'_>,
 ) -> Result<Decision, Undecided> {
+    reference::decide(snapshot, request, now, &reached(snapshot, request)?, seen, go_on)
+}
+
+/// The part of the store that deciding the request can reach, as Cedar's own entities.
+///
+/// # Errors
+/// If more of the hierarchy would have to be climbed than one decision may.
+pub(crate) fn reached(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<Entities, RequestError> {
     let store = &snapshot.store;
     let mut roots = HashSet::new();
     let mut name = |type_name: &str, id: &str| {
@@ -173,13 +181,12 @@ pub(crate) fn by_reference(
         for id in &reached {
             above.extend_from_slice(env.ancestors(*id).ids());
             if env.is_over_budget() {
-                return Err(RequestError::from(TooExpensive).into());
+                return Err(TooExpensive.into());
             }
         }
         reached.extend(above);
     }
-    let slice = cut(&env, &Locals::default(), reached).map_err(RequestError::from)?;
-    reference::decide(snapshot, request, now, &slice, seen, go_on)
+    Ok(cut(&env, &Locals::default(), reached)?)
 }
 
 /// Everything in `value` that reads like a uid.

@@ -220,6 +220,11 @@ fn of_message(message: &str) -> Option<String> {
         let meant = meant(name, &VARIABLES).unwrap_or_default();
         return Some(format!("{meant}variables are `principal`, `action`, `resource` and `context`"));
     }
+    let found = after("expected an entity uid or matching template slot, found name `")
+        .or_else(|| after("expected an entity uid, found name `"));
+    if let Some((type_name, id)) = found.and_then(|name| name.trim_end_matches('`').rsplit_once("::")) {
+        return Some(format!("write the id in quotes: `{type_name}::\"{id}\"`; to test for the type, use `is`"));
+    }
     if let Some(name) = after("found an invalid variable in the policy scope: ") {
         let meant = meant(name, &VARIABLES).unwrap_or_default();
         return Some(format!("{meant}a scope is `(principal, action, resource)`, in that order"));
@@ -426,6 +431,8 @@ mod tests {
             ),
             ("invalid variable: null", "no null"),
             ("invalid variable: A::B", "`is A::B`"),
+            ("expected an entity uid or matching template slot, found name `A::Role::nurse`", "`A::Role::\"nurse\"`"),
+            ("expected an entity uid, found name `Action::view`", "`Action::\"view\"`"),
             ("invalid policy effect: allow", "did you mean `permit`?"),
             ("integer parse error: number too large to fit in target type", "9223372036854775807"),
         ] {

@@ -52,7 +52,8 @@ pub(super) fn tree(site: &Site, limits: &Limits) -> Option<Template> {
     }
 }
 
-fn annotations(template: &Template) -> Vec<(String, String)> {
+/// The annotations of a policy but for `@id`, sorted by name.
+pub(crate) fn annotations(template: &Template) -> Vec<(String, String)> {
     let of_policy = template.annotations().map(|(name, annotation)| (name.to_string(), annotation.val.to_string()));
     let mut found: Vec<_> = of_policy.filter(|(name, _)| name != "id").collect();
     found.sort_unstable();

@@ -3,8 +3,9 @@
 
 use crate::apache::chosen::{Written, assignments, of_client_in};
 use crate::apache::hosts::{Found, Host, flags};
+use crate::apache::names;
 use crate::directive::Directive;
-use crate::headers::overrides;
+use crate::headers::{names_host, overrides};
 use crate::report::Report;
 use crate::{NOT_CHECKED, is_identity, is_listed};
 
@@ -83,7 +84,7 @@ pub(super) fn behind(host: &Host<'_>, report: &mut Report<'_>) {
 }
 
 /// Variables that a service gets in the place of headers, or beside them.
-pub(super) fn variables(line: &Directive, written: &Written, report: &mut Report<'_>) {
+pub(super) fn variables(line: &Directive, one: bool, written: &Written, report: &mut Report<'_>) {
     let mut set: Vec<(String, String)> = Vec::new();
     let mut add = |pairs: &mut dyn Iterator<Item = (&str, &str)>| {
         set.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -116,6 +117,10 @@ pub(super) fn variables(line: &Directive, written: &Written, report: &mut Report
                 "is set behind the check: some services take another request by it than was checked",
             )
         } else {
+            let fixed = !captured && !value.is_empty() && !value.contains(['%', '$']);
+            if !one && fixed && header.is_some_and(|header| names_host(header, &value)) {
+                names::changed(line, &name, report);
+            }
             continue;
         };
         report.warn(rule, line.at, &format!("`{name}` {message}"), "leave it out");

@@ -112,6 +112,11 @@ impl<'t> Found<'t> {
         self.around.iter().rev().copied().find(|container| container.name() == "location")
     }
 
+    /// The path of the location around it.
+    pub(super) fn path(&self) -> Option<&'t str> {
+        self.location().map(|location| location.argument(1))
+    }
+
     /// The path that is passed on, as the client sends it; nothing where it is a pattern.
     pub(super) fn local(&self) -> Option<&'t str> {
         if self.directive.name() != "proxypass" {

@@ -3,19 +3,23 @@
 //! The configuration is read with its containers and what it includes, so that each virtual host is judged by what
 //! counts in it.
 
+mod caches;
 mod chosen;
 mod handlers;
 mod harmless;
 mod hosts;
+mod names;
 mod parse;
+mod peers;
 
 use crate::directive::Directive;
 use crate::headers::{is_override, names_caller, overrides};
 use crate::include::{self, Part, Syntax};
 use crate::report::Report;
-use crate::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_everybody, is_identity};
+use crate::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_identity};
 use chosen::Written;
 use hosts::{Found, Host};
+use names::Firsts;
 use palisade_engine::model::Diagnostic;
 
 /// The traps in the configuration that begins with `text`.
@@ -37,15 +41,16 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         Some(split) => split,
         None => return report.findings(&[]),
     };
-    let written = Written::read(&hosts);
+    let (written, firsts) = (Written::read(&hosts), Firsts::read(virtuals));
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
-        passes(host, main, virtuals.is_empty(), &written, &mut report);
+        let one = names::has_one(host, &firsts);
+        passes(host, main, Around { alone: virtuals.is_empty(), one }, &written, &mut report);
         for found in &host.others {
-            other(found, &written, &mut report);
+            other(found, one, &written, &mut report);
         }
     }
-    addresses(&hosts, &mut report);
+    peers::lint(&hosts, &mut report);
     harmless::lint(&tree, &mut report);
     report.findings(&[])
 }
@@ -81,10 +86,19 @@ fn checks(host: &Host<'_>, report: &mut Report<'_>) {
     }
 }
 
+/// What stands around a host.
+#[derive(Clone, Copy)]
+struct Around {
+    /// Whether there are no virtual hosts.
+    alone: bool,
+    /// Whether requests for one name alone come here.
+    one: bool,
+}
+
 /// What passes requests on to a service, or runs one. Of what stands around virtual hosts, handlers count in these.
-fn passes(host: &Host<'_>, main: &Host<'_>, alone: bool, written: &Written, report: &mut Report<'_>) {
+fn passes(host: &Host<'_>, main: &Host<'_>, around: Around, written: &Written, report: &mut Report<'_>) {
     let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
-    let own = host.handlers.iter().filter(|_| host.head.is_some() || alone);
+    let own = host.handlers.iter().filter(|_| host.head.is_some() || around.alone);
     let all = host.passes.iter().chain(own).chain(handlers::inherited(host, main));
     let open: Vec<&Found<'_>> = all.filter(|pass| !checks.iter().any(|check| check.covers(pass))).collect();
     if let Some(pass) = open.first() {
@@ -115,7 +129,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, alone: bool, written: &Written, repo
     for pass in &host.passes {
         path(pass, written, report);
     }
-    cached(host, main, report);
+    caches::lint(host, main, report);
     let set = |name: &str, value: &str| {
         let lines = host.others.iter().chain(&main.others).filter(|found| found.directive.name() == name);
         let mut lines = lines.map(|found| found.directive).peekable();
@@ -133,28 +147,12 @@ fn passes(host: &Host<'_>, main: &Host<'_>, alone: bool, written: &Written, repo
         );
     }
     let (right, line) = set("proxypreservehost", "on");
-    if !right {
+    if !right && !around.one {
         report.missing(
             "apache-host-changed",
             line.or(at),
             "the service gets another host than was checked",
             "set `ProxyPreserveHost On`",
-        );
-    }
-}
-
-/// A cache in front of everything else, which is the default.
-fn cached(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
-    let all = || host.others.iter().chain(&main.others).map(|found| found.directive);
-    let late = all()
-        .find(|line| line.name() == "cachequickhandler")
-        .is_some_and(|line| line.argument(1).eq_ignore_ascii_case("off"));
-    for cache in all().filter(|line| line.name() == "cacheenable" && !late) {
-        report.warn(
-            "apache-cache-before-check",
-            cache.at,
-            "what is in the cache is answered before the sidecar is asked, to any caller",
-            "set `CacheQuickHandler off`, and let only open answers be kept",
         );
     }
 }
@@ -208,10 +206,10 @@ fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
 }
 
 /// What is wrong wherever it stands.
-fn other(found: &Found<'_>, written: &Written, report: &mut Report<'_>) {
+fn other(found: &Found<'_>, one: bool, written: &Written, report: &mut Report<'_>) {
     let directive = found.directive;
     let early = directive.words.last().is_some_and(|word| word.eq_ignore_ascii_case("early"));
-    handlers::variables(directive, written, report);
+    handlers::variables(directive, one, written, report);
     match (directive.name(), directive.argument(1).to_ascii_lowercase().as_str()) {
         ("rewriterule", _) if hosts::rewrites(directive) => report.warn(
             "apache-path-rewritten",
@@ -248,7 +246,12 @@ fn other(found: &Found<'_>, written: &Written, report: &mut Report<'_>) {
             let rule = if removes { "apache-identity-removed" } else { "apache-identity-set" };
             report.warn(rule, directive.at, message, "leave it out: the script does it, or end it with `early`");
         }
-        ("requestheader", what) if what != "unset" => set(directive, early, written, report),
+        ("requestheader", what) if what != "unset" => {
+            set(directive, early, written, report);
+            if !early && !one {
+                names::header(directive, report);
+            }
+        }
         (name, _) if is_program(name) => report.warn(NOT_CHECKED, directive.at, PROGRAM, PROGRAM_HELP),
         _ => {}
     }
@@ -291,24 +294,6 @@ fn set(directive: &Directive, early: bool, written: &Written, report: &mut Repor
             directive.at,
             &format!("`{name}` is set behind the check: some services take another request by it than was checked"),
             "leave it out",
-        );
-    }
-}
-
-/// Whose word counts for the client's address.
-fn addresses(hosts: &[Host<'_>], report: &mut Report<'_>) {
-    let all: Vec<&Directive> = hosts.iter().flat_map(|host| &host.others).map(|found| found.directive).collect();
-    let lists =
-        ["remoteipinternalproxy", "remoteiptrustedproxy", "remoteipinternalproxylist", "remoteiptrustedproxylist"];
-    let named: Vec<&&Directive> = all.iter().filter(|line| lists.contains(&line.name())).collect();
-    let everybody = named.iter().find(|line| line.arguments().iter().any(|ip| is_everybody(ip))).map(|line| line.at);
-    let header = all.iter().find(|line| line.name() == "remoteipheader").map(|line| line.at);
-    if let Some(at) = everybody.or(header.filter(|_| named.is_empty())) {
-        report.warn(
-            "apache-trusts-everybody",
-            at,
-            "any client says itself which address it has, and the sidecar believes it",
-            "name the proxies in front with `RemoteIPInternalProxy`",
         );
     }
 }

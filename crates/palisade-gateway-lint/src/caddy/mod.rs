@@ -4,8 +4,10 @@
 
 mod check;
 mod chosen;
+mod host;
 mod order;
 mod parse;
+mod peers;
 mod sites;
 mod walk;
 
@@ -43,6 +45,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     // another authentication may stand beside ours
     let ours = expanded || all.iter().any(|check| check::is_ours(check));
     walk::sites(&sites, ours, &mut report);
+    peers::lint(&sites, &mut report);
     report.findings(&[])
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::answers::{self, normal};
+use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
 use crate::caddy::{check, chosen, matcher, order, rest};
 use crate::directive::Directive;
@@ -25,6 +26,8 @@ struct State {
     plain: bool,
     /// Whether it was answered for sure.
     ended: bool,
+    /// Whether it is for the one host that comes here.
+    one: bool,
 }
 
 /// How many changes of a request are reported: one is enough to make the author look.
@@ -53,6 +56,7 @@ struct Walk<'s, 'r, 'f> {
     services: HashSet<String>,
     /// Placeholders that hold what a client wrote.
     written: Vec<String>,
+    hosts: Hosts,
     report: &'r mut Report<'f>,
 }
 
@@ -70,6 +74,7 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
         errors: false,
         unknown: BTreeSet::new(),
         services,
+        hosts: Hosts::read(sites, chosen::written(sites)),
         written: chosen::written(sites),
         report,
     };
@@ -85,7 +90,7 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
         }
     }
     for site in &sites.sites {
-        walk.body(site.body(), State::default(), false, &[], 0);
+        walk.body(site.body(), State { one: host::has_one_name(site), ..State::default() }, false, &[], 0);
     }
 }
 
@@ -118,6 +123,7 @@ impl<'s> Walk<'s, '_, '_> {
 
     fn line(&mut self, line: &'s Directive, state: &mut State, written: bool, known: &[&'s Directive], depth: usize) {
         let only = matcher(line);
+        let one = state.one || only.is_some_and(|name| known.iter().any(|m| m.name() == name && host::is_for_one(m)));
         match line.name() {
             "forward_auth" if !self.ours || check::is_ours(line) => {
                 check::lint(line, &state.removed, self.trusted, &self.services, self.report);
@@ -135,22 +141,23 @@ impl<'s> Walk<'s, '_, '_> {
                 );
                 state.checked = true;
             }
-            "reverse_proxy" | "php_fastcgi" => self.pass(line, state, known, depth),
+            "reverse_proxy" | "php_fastcgi" => self.pass(line, &State { one, ..state.clone() }, known, depth),
             "route" => {
-                let inner = self.body(line.body(), state.clone(), true, known, depth + 1);
+                let inner = self.body(line.body(), State { one, ..state.clone() }, true, known, depth + 1);
                 if only.is_none() {
                     *state = inner;
                 }
             }
             "invoke" => {
                 let route = self.sites.routes.get(rest(line).first().map_or("", String::as_str));
-                let inner = route.map(|route| self.body(route.body(), state.clone(), true, known, depth + 1));
+                let inner =
+                    route.map(|route| self.body(route.body(), State { one, ..state.clone() }, true, known, depth + 1));
                 if let (None, Some(inner)) = (only, inner) {
                     *state = inner;
                 }
             }
             "handle" | "handle_path" => {
-                let mut inner = state.clone();
+                let mut inner = State { one, ..state.clone() };
                 if line.name() == "handle_path" {
                     inner.change(line.at);
                 }
@@ -158,7 +165,7 @@ impl<'s> Walk<'s, '_, '_> {
             }
             "handle_errors" => {
                 self.errors = true;
-                self.body(line.body(), State { plain: true, ..State::default() }, false, known, depth + 1);
+                self.body(line.body(), State { plain: true, one, ..State::default() }, false, known, depth + 1);
                 self.errors = false;
             }
             "intercept" => {
@@ -167,7 +174,12 @@ impl<'s> Walk<'s, '_, '_> {
                 }
             }
             "rewrite" | "uri" | "method" | "try_files" => state.change(line.at),
-            "request_header" => self.header(line, state, written),
+            "request_header" => {
+                self.header(line, state, written);
+                if state.checked && !one {
+                    self.hosts.header(line, rest(line), self.report);
+                }
+            }
             "error" | "abort" | "respond" | "redir" | "file_server" => match only {
                 Some(name) if name.starts_with('@') => {
                     state.plain |= known.iter().any(|matcher| matcher.name() == name && tells_upgrade(matcher));
@@ -226,6 +238,9 @@ impl<'s> Walk<'s, '_, '_> {
             );
         }
         chosen::upstreams(line, &self.written, self.report);
+        if !state.one {
+            self.hosts.lint(line, self.report);
+        }
         let mut host = false;
         for inner in line.body() {
             match inner.name() {
@@ -239,6 +254,13 @@ impl<'s> Walk<'s, '_, '_> {
                     host |= inner.argument(1).eq_ignore_ascii_case("x-forwarded-host");
                     identity(inner, inner.arguments(), true, self.report);
                     overridden(inner, inner.arguments(), &self.written, self.report);
+                }
+                "env" | "transport" => {
+                    for line in inner.body().iter().chain([inner]).filter(|line| line.name() == "env") {
+                        if let Some(header) = line.argument(1).strip_prefix("HTTP_").filter(|name| is_identity(name)) {
+                            identity(line, &[header.to_owned()], true, self.report);
+                        }
+                    }
                 }
                 "handle_response" => {
                     self.body(inner.body(), State { ended: false, ..state.clone() }, true, known, depth + 1);

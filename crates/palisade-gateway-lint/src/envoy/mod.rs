@@ -5,6 +5,7 @@
 mod certificates;
 mod filter;
 mod formats;
+mod host;
 mod mutations;
 mod network;
 mod others;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::envoy::{canonical, filters, formats, is_check, is_kind};
+use crate::envoy::{canonical, filters, formats, host, is_check, is_kind};
 use crate::node::Node;
 use crate::{IDENTITY, NOT_CHECKED, headers, is_identity, pattern};
 use palisade_engine::model::Diagnostic;
@@ -50,6 +50,7 @@ pub(super) fn lint(root: &Node<'_>, managers: &[Node<'_>], findings: &mut Vec<Di
             ));
         }
     }
+    host::lint(root, &ahead, findings);
     chosen(root, findings);
     kept(root, findings);
 }

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::NOT_CHECKED;
 use crate::envoy::is_manager;
 use crate::envoy::others::kind;
-use crate::node::Node;
+use crate::node::{Node, mentions};
+use crate::{NOT_CHECKED, is_of_this_machine};
 use palisade_engine::model::Diagnostic;
 
 /// Filters that lead to no service by themselves, or that are looked at elsewhere.
@@ -49,8 +49,35 @@ pub(super) fn lint(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             if !LISTENER.contains(&kind(&filter, ".listener.")) {
                 not_known(&filter, findings);
             }
+            if kind(&filter, ".listener.") == "proxy_protocol" && is_open(&listener) {
+                findings.push(filter.warning(
+                    "envoy-trusts-everybody",
+                    "any client says itself by PROXY protocol which address it has, and the sidecar believes it",
+                    "name the proxies in front in `direct_source_prefix_ranges` of each filter chain",
+                ));
+            }
         }
     }
+}
+
+/// Whether clients reach a listener themselves: it is no address of this machine, and its chains name no networks in front.
+fn is_open(listener: &Node<'_>) -> bool {
+    let address = listener.way(&["address", "socket_address"]).map(|socket| socket.text("address")).unwrap_or_default();
+    let pipe = listener.way(&["address", "pipe"]).is_some();
+    let ranges = |chain: &Node<'_>| {
+        let named =
+            chain.get("filter_chain_match").map(|when| when.list("direct_source_prefix_ranges")).unwrap_or_default();
+        let size = |range: &Node<'_>| range.value.get("prefix_len").and_then(Value::as_u64).unwrap_or(0);
+        !named.is_empty() && named.iter().all(|range| size(range) >= 8)
+    };
+    let by_filter = |chain: &Node<'_>| {
+        let rules = chain.list("filters").into_iter().find(|filter| kind(filter, ".network.") == "rbac");
+        rules.is_some_and(|rules| mentions(rules.value, "direct_remote_ip"))
+    };
+    let chains: Vec<Node<'_>> =
+        listener.list("filter_chains").into_iter().chain(listener.get("default_filter_chain")).collect();
+    let all_named = !chains.is_empty() && chains.iter().all(|chain| ranges(chain) || by_filter(chain));
+    !pipe && !is_of_this_machine(address) && !all_named
 }
 
 /// Reports a filter, unless Envoy reads it from elsewhere: that is reported where it is named.

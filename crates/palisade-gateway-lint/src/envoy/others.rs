@@ -128,6 +128,12 @@ pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
                     "what is in the cache is answered before the sidecar is asked, to any caller",
                     "put it behind `ext_authz`, and let only open answers be kept",
                 ));
+            } else if !filter.is_true("disabled") {
+                findings.push(filter.warning(
+                    "envoy-cache-shared",
+                    "what one caller got with a cookie is given to others: Envoy keeps answers by host and URL alone",
+                    "set `disabled: true` here, and switch it on in `typed_per_filter_config` of routes that are open to all",
+                ));
             }
         } else if CREDENTIALS.contains(&kind) {
             if at < check {

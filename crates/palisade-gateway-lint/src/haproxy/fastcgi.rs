@@ -1,8 +1,9 @@
 //! `fcgi-app`: the parameters that a service over FastCGI gets beside the headers of a request, or in their place.
 
 use crate::haproxy::chosen::{Written, of_client_in};
+use crate::haproxy::host;
 use crate::haproxy::sections::{Config, Line, Section};
-use crate::headers::{URL, overrides};
+use crate::headers::{URL, names_host, overrides};
 use crate::report::Report;
 use crate::{PROGRAM, PROGRAM_HELP, is_identity, is_listed};
 
@@ -68,6 +69,10 @@ fn parameter(line: &Line, written: &Written, report: &mut Report<'_>) {
         ("haproxy-override-set", "is set behind the check: some services take another request by it than was checked")
     } else if of_client && name == "HTTP_HOST" {
         ("haproxy-override-set", "is what the client says in another place than `Host`, and another host was checked")
+    } else if name.starts_with("HTTP_") && names_host(header, value) && !value.contains("var(") && !host::follows(value)
+    {
+        host::changed(line.at, name, report);
+        return;
     } else {
         return;
     };

@@ -3,7 +3,7 @@
 use crate::haproxy::chosen::Written;
 use crate::haproxy::condition::{Condition, Term};
 use crate::haproxy::sections::{Config, Rule, Section};
-use crate::haproxy::{chosen, guards, listens, plain};
+use crate::haproxy::{cache, chosen, guards, host, listens, plain};
 use crate::headers::{names_caller, overrides};
 use crate::report::{At, Report};
 use crate::{IDENTITY, is_identity, pattern};
@@ -28,7 +28,7 @@ struct Outcome {
 }
 
 pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'_>) {
-    let written = Written::read(config);
+    let (written, hosts) = (Written::read(config), host::Hosts::read(config));
     let mut checked: Vec<&Section> = Vec::new();
     for section in config.sections.iter().filter(|section| listens(section)) {
         let rules = config.rules(section);
@@ -69,6 +69,8 @@ pub(super) fn lint(config: &Config, is_check: IsCheck<'_>, report: &mut Report<'
             continue;
         }
         guards::lint(config, section, is_check, report);
+        host::lint(config, section, is_check, (&written, &hosts), report);
+        cache::lint(config, section, is_check, report);
         chosen::backends(section, &written, report);
         checked.push(section);
         if outcome.check.is_some() {

@@ -3,8 +3,8 @@
 
 use crate::haproxy::chosen::{Written, of_client};
 use crate::haproxy::sections::{Config, Line, Rule};
-use crate::haproxy::{fastcgi, listens};
-use crate::headers::overrides;
+use crate::haproxy::{fastcgi, host, listens};
+use crate::headers::{names_host, overrides};
 use crate::report::{At, Report};
 use crate::{PROGRAM, PROGRAM_HELP, is_identity, is_listed};
 
@@ -113,6 +113,10 @@ fn keyword(line: &Line, written: &Written, report: &mut Report<'_>) {
             if is_clients {
                 header(line.at, "forwarded", true, report);
             }
+            let named = line.words.windows(2).find(|pair| pair[0] == "host-expr").map(|pair| &pair[1]);
+            if named.is_some_and(|named| !is_clients && !host::follows(named)) {
+                host::changed(line.at, "forwarded", report);
+            }
         }
         ("option", "forwardfor" | "originalto") => {
             let name = line.words.windows(2).find(|pair| pair[0] == "header").map(|pair| pair[1].as_str());
@@ -136,6 +140,8 @@ fn header(at: At, name: &str, of_client: bool, report: &mut Report<'_>) {
             &format!("`{name}` is set behind the check, and not by the sidecar"),
             "give it another name, or leave it out",
         );
+    } else if names_host(name, "-") {
+        host::changed(at, name, report);
     } else if overrides(name, "-", of_client) {
         report.warn(
             "haproxy-override-set",

@@ -3,12 +3,15 @@
 //! The files are read as one configuration, section by section, and the rules of each frontend in the order in which
 //! they run.
 
+mod cache;
 mod chosen;
 mod condition;
 mod fastcgi;
 mod frontend;
 mod guards;
+mod host;
 mod known;
+mod peers;
 mod plain;
 mod sections;
 
@@ -42,6 +45,7 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
     }
     frontend::lint(&config, &is_check, &mut report);
     known::lint(&config, &is_check, &mut report);
+    peers::lint(&config, &mut report);
     report.findings(&[])
 }
 

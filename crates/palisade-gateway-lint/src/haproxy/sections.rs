@@ -151,6 +151,11 @@ impl Config {
         self.rules_of(section, "http-request", 1)
     }
 
+    /// The rules for answers.
+    pub(super) fn answer_rules<'c>(&'c self, section: &'c Section) -> Vec<Rule<'c>> {
+        self.rules_of(section, "http-response", 1)
+    }
+
     /// The rules that run before HTTP is read, or while it is; those that only say how long to wait are no rules.
     pub(super) fn early_rules<'c>(&'c self, section: &'c Section) -> Vec<Rule<'c>> {
         let mut rules = self.rules_of(section, "tcp-request", 2);

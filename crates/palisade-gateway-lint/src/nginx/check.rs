@@ -10,7 +10,7 @@ use crate::nginx::scope::Block;
 use crate::nginx::target::{ENDPOINT, Target, resolved};
 use crate::nginx::value::{of_client_at, of_host_at, reads};
 use crate::report::Report;
-use crate::{DEADLINE, NOT_CHECKED, answers};
+use crate::{DEADLINE, NOT_CHECKED, answers, is_of_this_machine};
 
 pub(super) fn lint(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
     let first = check.head.map(|head| head.at);
@@ -98,6 +98,7 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
                 if of_client_at(set.argument(2), check, known) {
                     report.warn("nginx-check-told", Some(set.at), twisted, &help);
                 }
+                peer(set, check, known, report);
             }
             Some(set) if name == "X-Original-Host" => {
                 if let Some(message) = host(set.argument(2), check, known, twisted) {
@@ -109,6 +110,21 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             }
             Some(_) => {}
         }
+    }
+}
+
+/// Whether the address is that of PROXY protocol, which any client speaks that reaches the port.
+fn peer(set: &Directive, check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
+    let accepts = |listen: &&Directive| listen.words.iter().any(|word| word == "proxy_protocol");
+    let listens = check.all("listen");
+    let open = listens.iter().filter(|listen| accepts(listen)).any(|listen| !is_of_this_machine(listen.argument(1)));
+    if open && reads(set.argument(2), &|variable| variable == "proxy_protocol_addr", check, known) {
+        report.warn(
+            "nginx-trusts-everybody",
+            set.at,
+            "any client says itself by PROXY protocol which address it has, and the sidecar believes it",
+            "set `real_ip_header proxy_protocol;`, name the proxies in front with `set_real_ip_from`, and give `$remote_addr`",
+        );
     }
 }
 

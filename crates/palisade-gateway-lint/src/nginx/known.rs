@@ -6,7 +6,7 @@ use crate::answers::normal;
 use crate::directive::Directive;
 use crate::nginx::scope::{Block, Server, walk};
 use crate::nginx::target::{Target, names, of_sidecar, resolved};
-use crate::nginx::{chosen, pass};
+use crate::nginx::{chosen, host, pass};
 
 /// Whether a `listen` makes its server the one for hosts that no server names.
 fn is_default(listen: &Directive) -> bool {
@@ -29,6 +29,8 @@ pub(super) struct Known<'t> {
     patterns: Vec<(&'t str, &'t str)>,
     /// Addresses at which some server is the default one.
     defaults: HashSet<&'t str>,
+    /// The first `listen` for each address, whose server is the default one where none says that it is.
+    firsts: HashMap<&'t str, *const Directive>,
     /// Checks of which some service goes by the host of the request, by [`Block::key`].
     hosts: HashSet<*const Directive>,
     /// Headers that some check has instead of the client's own, in small letters.
@@ -58,7 +60,12 @@ impl<'t> Known<'t> {
                 let patterns = directive.body().iter().map(Directive::name).filter(|key| key.starts_with('~'));
                 known.patterns.extend(patterns.map(|pattern| (pattern, directive.argument(1))));
             }
-            "listen" if is_default(directive) => _ = known.defaults.insert(directive.argument(1)),
+            "listen" => {
+                known.firsts.entry(directive.argument(1)).or_insert(directive);
+                if is_default(directive) {
+                    known.defaults.insert(directive.argument(1));
+                }
+            }
             _ => {}
         });
         known.checks = checks.iter().map(|check| check.key()).collect();
@@ -76,7 +83,7 @@ impl<'t> Known<'t> {
                     known.addresses(Target::read(&url).host).iter().map(|to| normal(to)).collect();
                 known.services.extend(services);
             }
-            let ask = block.asks().filter(|_| pass::follows_host(block, pass, &known));
+            let ask = block.asks().filter(|_| host::goes_by_it(block, pass, &known));
             if let Some(check) = ask.and_then(|ask| chosen(server, ask.argument(1))) {
                 known.hosts.insert(check.key());
             }
@@ -115,7 +122,9 @@ impl<'t> Known<'t> {
         let [names] = block.all("server_name")[..] else { return None };
         let [name] = names.arguments() else { return None };
         let listens = block.all("listen");
-        let others = |listen: &&Directive| !is_default(listen) && self.defaults.contains(listen.argument(1));
+        let first = |listen: &Directive| self.firsts.get(listen.argument(1)) == Some(&std::ptr::from_ref(listen));
+        let others =
+            |listen: &&Directive| !is_default(listen) && (self.defaults.contains(listen.argument(1)) || !first(listen));
         let plain = !name.is_empty() && !name.contains(['*', '~', '_', '$']) && !name.starts_with('.');
         (plain && !listens.is_empty() && listens.iter().all(others)).then_some(name)
     }

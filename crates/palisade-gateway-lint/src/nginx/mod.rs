@@ -3,8 +3,10 @@
 //! The configuration is read as nginx reads it, with what it includes, so that each location is judged by the
 //! directives that are active there.
 
+mod cache;
 mod check;
 mod harmless;
+mod host;
 mod known;
 mod pages;
 mod pass;
@@ -177,11 +179,14 @@ fn anywhere(tree: &[Directive], checks: &[&Block<'_>], report: &mut Report<'_>) 
                     "leave it out, and let the service have the query as it was sent",
                 ))
             }
-            "auth_request_set" if !used.contains(first.trim_start_matches('$')) => Some((
-                "nginx-identity-headers",
-                "this value from the sidecar goes nowhere, and the client's own header passes",
-                "set the header of the service from it: `proxy_set_header X-Palisade-Principal $palisade_principal;`",
-            )),
+            // other values are for logs, or for nothing
+            "auth_request_set" if !used.contains(first.trim_start_matches('$')) && value::is_of_sidecar(directive) => {
+                Some((
+                    "nginx-identity-headers",
+                    "this value from the sidecar goes nowhere, and the client's own header passes",
+                    "set the header of the service from it: `proxy_set_header X-Palisade-Principal $palisade_principal;`",
+                ))
+            }
             name if is_program(name) => Some((NOT_CHECKED, PROGRAM, PROGRAM_HELP)),
             _ => None,
         };

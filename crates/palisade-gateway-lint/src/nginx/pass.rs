@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use crate::directive::Directive;
-use crate::headers::{URL, is_held_to_the_same, is_override, overrides};
+use crate::headers::{URL, is_held_to_the_same, overrides};
 use crate::nginx::known::Known;
 use crate::nginx::scope::{Block, Matches, Server};
-use crate::nginx::target::{Target, resolved, variables, writes_path};
-use crate::nginx::value::{of_client, of_client_at, of_host_at, reads};
+use crate::nginx::target::{resolved, variables, writes_path};
+use crate::nginx::value::{of_client, reads};
+use crate::nginx::{cache, host};
 use crate::report::Report;
 use crate::{IDENTITY, NOT_CHECKED};
 
@@ -56,7 +57,7 @@ pub(super) fn is_known(pass: &Directive) -> bool {
 }
 
 /// What sets the headers that go along with what `pass` passes on.
-fn setter(pass: &Directive) -> &'static str {
+pub(super) fn setter(pass: &Directive) -> &'static str {
     PASSES.iter().find(|(name, _)| *name == pass.name()).map_or("proxy_set_header", |(_, sets)| *sets)
 }
 
@@ -86,8 +87,8 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
             continue;
         }
         path(block, pass, report);
-        host(block, pass, known, report);
-        chosen(block, pass, known, report);
+        host::lint(server, block, pass, known, report);
+        cache::lint(block, pass, known, report);
         upgrade(block, known, report);
         overridden(block, pass, known, report);
         if block.asks().is_some() {
@@ -145,65 +146,10 @@ fn path(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     }
 }
 
-/// The name by which the host of a request is set for a service. FastCGI and its kin pass the client's own on without it.
-fn host_name(pass: &Directive) -> &'static str {
-    if setter(pass).ends_with("_param") { "HTTP_HOST" } else { "Host" }
-}
-
-/// Whether the service goes by the host of the request, and not by one that is fixed.
-pub(super) fn follows_host(block: &Block<'_>, pass: &Directive, known: &Known<'_>) -> bool {
-    let (sets, name) = (setter(pass), host_name(pass));
-    let is_host = |variable: &str| matches!(variable, "host" | "http_host");
-    let names_one = |set: &&Directive| {
-        let header = set.argument(1);
-        header.eq_ignore_ascii_case(name) || is_override(header.strip_prefix("HTTP_").unwrap_or(header))
-    };
-    let own = name == "HTTP_HOST" && block.header(sets, name).is_none() && passes_headers(block, pass);
-    own || block.all(sets).into_iter().filter(names_one).any(|set| reads(set.argument(2), &is_host, block, known))
-}
-
-/// Whether the service gets the host as the client wrote it, and not the one that nginx goes by.
-fn host(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
-    const MESSAGE: &str = "the service gets another host than was checked where the target is a URL";
-    let (sets, name) = (setter(pass), host_name(pass));
-    let help = format!("set `{sets} {name} $host;`");
-    match block.header(sets, name) {
-        Some(set) if of_host_at(set.argument(2), block, known) => {
-            report.warn("nginx-host-changed", set.at, MESSAGE, &help);
-        }
-        None if name == "HTTP_HOST" && block.asks().is_some() && passes_headers(block, pass) => {
-            report.missing("nginx-host-changed", pass.at, MESSAGE, &help);
-        }
-        _ => {}
-    }
-}
-
 /// Whether the headers of a client are passed on by themselves.
-fn passes_headers(block: &Block<'_>, pass: &Directive) -> bool {
+pub(super) fn passes_headers(block: &Block<'_>, pass: &Directive) -> bool {
     let switch = format!("{}_request_headers", pass.name());
     block.nearest(&switch).is_none_or(|set| set.argument(1) != "off")
-}
-
-/// Whether the client itself says which service gets the request, or which host that is asked for.
-fn chosen(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
-    let target = Target::read(pass.argument(1)).host;
-    if of_client_at(target, block, known) || of_host_at(target, block, known) {
-        report.warn(
-            "nginx-host-changed",
-            Some(pass.at),
-            "the client says which service gets the request, and the sidecar went by the host",
-            "name the services here, or let a `map` choose among those that it lists",
-        );
-    }
-    let name = host_name(pass);
-    if let Some(host) = block.header(setter(pass), name).filter(|host| of_client_at(host.argument(2), block, known)) {
-        report.warn(
-            "nginx-host-changed",
-            Some(host.at),
-            "the client says in another header which host the service gets, and another was checked",
-            &format!("set `{} {name} $host;`", setter(pass)),
-        );
-    }
 }
 
 /// Whether the service gets another method, path or host than was checked.

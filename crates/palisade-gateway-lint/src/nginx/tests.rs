@@ -174,7 +174,7 @@ fn what_is_no_trap_is_not_reported() {
         with(TOKEN, "proxy_set_header x-palisade-token ${palisade_token};"),
         with(ASK, "http://unix:/run/palisade/decisions.sock:/gateway/nginx"),
         with(ASK, "http://$palisade/gateway/nginx"),
-        with("$host;", "api.example.com;"),
+        NGINX.replace("$host;", "api.example.com;"),
         inherited.clone(),
         inherited.replacen("internal;", "internal; auth_request off;", 1),
         format!("{NGINX}stream {{ server {{ proxy_pass a:1; }} }}\n"),

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::directive::Directive;
+use crate::is_identity;
 use crate::nginx::known::Known;
 use crate::nginx::scope::Block;
 use crate::nginx::target::variables;
@@ -24,6 +26,27 @@ pub(super) fn of_client_at(value: &str, block: &Block<'_>, known: &Known<'_>) ->
 /// Whether a value holds `Host` as the client wrote it, which is not the host that nginx goes by where the target is a URL.
 pub(super) fn of_host_at(value: &str, block: &Block<'_>, known: &Known<'_>) -> bool {
     reads(value, &|name| name == "http_host", block, known)
+}
+
+/// Whether a value holds the host of the request, a part of it, or what a `map` lists for it.
+pub(super) fn follows_host(value: &str, block: &Block<'_>, known: &Known<'_>) -> bool {
+    let is_host = |name: &str| matches!(name, "host" | "http_host");
+    let of_host = |name: &str| {
+        let number = name.bytes().all(|byte| byte.is_ascii_digit());
+        let names = block.all("server_name").into_iter().flat_map(Directive::arguments);
+        let mut patterns = names.filter(|word| word.starts_with('~'));
+        is_host(name)
+            || patterns.any(|word| number || captures(word, name))
+            || known.maps(name).iter().any(|map| reads(map.argument(1), &is_host, block, known))
+    };
+    reads(value, &of_host, block, known)
+}
+
+/// Whether an `auth_request_set` takes what the sidecar says of the caller.
+pub(super) fn is_of_sidecar(set: &Directive) -> bool {
+    variables(set.argument(2))
+        .filter_map(|name| name.strip_prefix("upstream_http_"))
+        .any(|header| is_identity(&header.replace('_', "-")))
 }
 
 /// Whether a value is made of a variable that is wanted. Each variable is followed once.

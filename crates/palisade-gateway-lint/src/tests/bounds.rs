@@ -96,6 +96,26 @@ fn what_is_left_out_is_reported() {
     }
 }
 
+/// A directory that is not there may hold anything where the gateway runs; an empty one is common, and no finding.
+#[test]
+fn an_include_by_pattern_is_reported_where_its_directory_is_not_there() {
+    let gone = |pattern: &str| Err(format!("{NO_DIRECTORY} `{pattern}` here"));
+    let empty = |_: &str| Ok(Vec::new());
+    for (name, from, to) in [
+        ("nginx", "http {\n", "http {\n    include /none/*.conf;\n"),
+        ("apache", "<VirtualHost 127", "Include /none/dir/*.conf\n<VirtualHost 127"),
+        ("apache", "    ProxyPass", "    IncludeOptional none/*.conf\n    ProxyPass"),
+        ("caddy", "\troute {", "\timport /none/*.caddy\n\troute {"),
+        ("caddy", ":8080 {", "import /none/*\n\n:8080 {"),
+    ] {
+        let (gateway, mut sources) = pages::page(name);
+        sources[0].1 = sources[0].1.replacen(from, to, 1);
+        let found = lint(gateway, &sources, &gone);
+        assert_eq!(Vec::from_iter(rules(&found)), ["not-checked"], "{name}: {found:#?}");
+        assert!(lint(gateway, &sources, &empty).is_empty(), "{name}");
+    }
+}
+
 /// Texts that are cut anywhere end soon as well, and without a panic.
 #[test]
 fn pages_that_are_cut_are_read_to_their_end() {

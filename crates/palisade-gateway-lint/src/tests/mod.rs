@@ -3,7 +3,9 @@
 mod behind;
 mod bounds;
 mod chosen;
+mod compose;
 mod corpus;
+mod kubernetes;
 mod pages;
 mod past;
 mod told;
@@ -25,7 +27,7 @@ pub(super) const NGINX: &str = r#"http {
       proxy_set_header X-Palisade-Principal $palisade_principal;
       proxy_set_header X-Palisade-Auth-Method $palisade_auth_method;
       proxy_set_header X-Palisade-Token $palisade_token;
-      proxy_ignore_headers X-Accel-Redirect; proxy_pass http://127.0.0.1:9000;
+      proxy_set_header Host $host; proxy_ignore_headers X-Accel-Redirect; proxy_pass http://127.0.0.1:9000;
     }
     location = /_palisade {
       internal;
@@ -142,6 +144,7 @@ fn each_rule_is_broken_in_some_test() {
                 .map(|mutant| mutant.3),
         )
         .chain(behind::told())
+        .chain(compose::told())
         .chain(told::MIDDLEWARES.iter().map(|middleware| middleware.2))
         .collect();
     let unbroken: Vec<_> =

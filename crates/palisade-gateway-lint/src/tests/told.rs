@@ -70,7 +70,7 @@ const ORDINARY: &[(&str, &str, &str)] = &[
     (
         "envoy",
         "route: {cluster: app}",
-        "route: {cluster: app, host_rewrite_literal: a}\n                          request_headers_to_add: [{header: {key: x-forwarded-prefix, value: /a}}]",
+        "route: {cluster: app}\n                          request_headers_to_add: [{header: {key: x-forwarded-prefix, value: /a}}]",
     ),
     ("caddy", "forward_auth 127.0.0.1:8180", "forward_auth 10.0.0.1:8180 10.0.0.2:8180"),
     ("caddy", "\t\t\turi /g", "\t\t\theader_up -X-Palisade-Principal\n\t\t\theader_up -Accept-Encoding\n\t\t\turi /g"),

@@ -1,10 +1,10 @@
 //! Which middlewares a request goes through, and whether the check is among them.
 
 use crate::answers;
-use crate::headers::{is_override, names_caller, overrides};
+use crate::headers::{names_caller, names_host, overrides};
 use crate::node::Node;
-use crate::traefik::check;
 use crate::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
+use crate::traefik::{check, compose};
 use crate::{NOT_CHECKED, is_everybody, is_identity};
 use palisade_engine::model::Diagnostic;
 
@@ -86,14 +86,18 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
     for router in &model.routers {
         follow(model, router, &is_check, findings);
     }
-    for node in &model.rehosted {
+    for (service, node) in &model.rehosted {
+        let mut routers = model.routers.iter().filter(|router| router.leads_to(service)).peekable();
+        if routers.peek().is_some() && routers.all(Router::has_one_host) {
+            continue;
+        }
         findings.push(node.warning(
             "traefik-host-changed",
             "the service gets another host than was checked",
             "leave `passHostHeader: false` out",
         ));
     }
-    tcp(model, findings);
+    compose::lint(model, findings);
     exposed(model, &is_check, findings);
 }
 
@@ -203,6 +207,7 @@ fn follow<'d>(
     let mut own: Vec<Name<'d>> =
         model.routers.iter().find(named).map(|parent| parent.middlewares.clone()).unwrap_or_default();
     own.extend(router.middlewares.iter().cloned());
+    let one = router.has_one_host();
     let points = of(model, router);
     let mut ways: Vec<Vec<Step<'d>>> = Vec::new();
     for point in points.iter().filter(|point| !point.redirects) {
@@ -236,7 +241,7 @@ fn follow<'d>(
         let Some(at) = at else { continue };
         for (position, step) in way.iter().enumerate() {
             if let Step::Known(node, named) = step {
-                around(node, named, position < at, findings);
+                around(node, named, position < at, one, findings);
                 if position > at && !is_check(node) {
                     node.members().iter().for_each(|(_, config)| caller(config, findings));
                 }
@@ -272,8 +277,8 @@ fn redirects(node: &Node<'_>, router: &Router<'_>) -> bool {
     (scheme && !router.tls) || regex
 }
 
-/// A middleware in front of the check or behind it.
-fn around(node: &Node<'_>, named: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
+/// A middleware in front of the check or behind it, maybe of a router that takes requests for one host alone.
+fn around(node: &Node<'_>, named: &Node<'_>, before: bool, one: bool, findings: &mut Vec<Diagnostic>) {
     for (kind, config) in node.members() {
         if PATHS.contains(&kind) && before {
             findings.push(named.warning(
@@ -291,7 +296,7 @@ fn around(node: &Node<'_>, named: &Node<'_>, before: bool, findings: &mut Vec<Di
             ));
         }
         if kind == "headers" {
-            headers(&config, before, findings);
+            headers(&config, before, one, findings);
         }
         if kind == "plugin" || (!PATHS.contains(&kind) && !KNOWN.contains(&kind)) {
             findings.push(named.warning(
@@ -324,7 +329,7 @@ fn caller(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-fn headers(config: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
+fn headers(config: &Node<'_>, before: bool, one: bool, findings: &mut Vec<Diagnostic>) {
     for (name, value) in config.get("customrequestheaders").map(|set| set.members()).unwrap_or_default() {
         let empty = value.value.as_str().is_none_or(str::is_empty);
         if is_identity(name) && !before {
@@ -342,12 +347,11 @@ fn headers(config: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
                 "leave it out: the client's own is passed to the sidecar",
             ));
         }
-        let host = name == "host" || (is_override(name) && name.ends_with("host"));
-        if !before && host && !empty {
+        if !before && !one && !empty && names_host(name, text) {
             findings.push(value.warning(
                 "traefik-host-changed",
                 "the service gets another host than was checked",
-                "leave it out",
+                "leave it out, or let its router take one host alone: ``Host(`app.test`)``",
             ));
         } else if !before && overrides(name, text, false) {
             findings.push(value.warning(
@@ -361,21 +365,6 @@ fn headers(config: &Node<'_>, before: bool, findings: &mut Vec<Diagnostic>) {
                 "traefik-path-before-check",
                 "the sidecar may be told of another request than the client's",
                 "leave it out: Traefik says itself what is asked for",
-            ));
-        }
-    }
-}
-
-/// Routers of TCP that lead to a service whose requests are checked elsewhere.
-fn tcp(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
-    for (node, targets) in &model.tcp {
-        // in Kubernetes services are known by their names
-        let service = |target: &String| model.routers.iter().any(|router| router.service == *target);
-        if targets.iter().any(|target| model.servers.contains(target) || service(target)) {
-            findings.push(node.warning(
-                "traefik-tcp-router",
-                "this router passes bytes on to a service whose requests are checked elsewhere: here they are not",
-                "make it a router of HTTP with the check",
             ));
         }
     }

@@ -4,11 +4,47 @@ use std::collections::HashSet;
 
 use crate::node::Node;
 use crate::traefik::model::names;
-use crate::{IDENTITY, TUNNEL, answers, wrong_address};
+use crate::{IDENTITY, NOT_CHECKED, TUNNEL, answers, wrong_address};
 use palisade_engine::model::Diagnostic;
 
 /// Where the sidecar answers forward authentication.
 const ENDPOINT: &str = "/gateway/forward";
+
+/// The settings that are known, in small letters.
+const SETTINGS: &[&str] = &[
+    "addauthcookiestoresponse",
+    "address",
+    "authrequestheaders",
+    "authresponseheaders",
+    "authresponseheadersregex",
+    "authsigninurl",
+    "forwardbody",
+    "headerfield",
+    "maxbodysize",
+    "maxresponsebodysize",
+    "preservelocationheader",
+    "preserverequestmethod",
+    "tls",
+    "trustforwardheader",
+];
+
+/// Those in `tls`, with what objects of Kubernetes have there.
+const TLS: &[&str] = &["ca", "caoptional", "casecret", "cert", "certsecret", "insecureskipverify", "key"];
+
+/// Settings that are not known: one that was misspelt is not set.
+fn unknown(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let tls = config.get("tls").map(|tls| tls.members()).unwrap_or_default();
+    let settings = config.members().into_iter().filter(|(name, _)| !SETTINGS.contains(name));
+    for (name, node) in settings.chain(tls.into_iter().filter(|(name, _)| !TLS.contains(name))) {
+        let mut finding = node.warning(NOT_CHECKED, "", "write it as Traefik's documentation does, or leave it out");
+        // as it is written there
+        let line = finding.excerpt.clone().unwrap_or_default();
+        let at = line.to_ascii_lowercase().find(name);
+        let written = at.and_then(|at| line.get(at..at + name.len())).unwrap_or(name);
+        finding.message = format!("`{written}` is no setting of `forwardAuth` that is known here");
+        findings.push(finding);
+    }
+}
 
 /// Whether a middleware asks the sidecar, as its address says.
 pub(super) fn is_ours(node: &Node<'_>) -> bool {
@@ -22,6 +58,7 @@ pub(super) fn is_ours(node: &Node<'_>) -> bool {
 
 pub(super) fn lint(node: &Node<'_>, services: &HashSet<String>, findings: &mut Vec<Diagnostic>) {
     let Some(config) = node.get("forwardauth") else { return };
+    unknown(&config, findings);
     let address = config.get("address");
     if let Some(wrong) = wrong_address(config.text("address"), ENDPOINT, "8180") {
         let at = address.as_ref().unwrap_or(&config);

@@ -53,13 +53,16 @@ pub(super) fn documents(root: &Node<'_>, findings: &mut Vec<Diagnostic>) -> Vec<
                 ));
             }
         }
+        // whose labels they are
+        let line = entries.first().map_or(1, |entry| entry.2);
+        entries.push((vec!["container".to_owned()], name.to_owned(), line));
         documents.push(Document::dotted(&entries));
     }
     documents
 }
 
 /// Whether a container runs Traefik itself.
-fn is_proxy(container: &Node<'_>) -> bool {
+pub(super) fn is_proxy(container: &Node<'_>) -> bool {
     let image = container.text("image");
     let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
     name.split(':').next().is_some_and(|name| name == "traefik" || name.starts_with("traefik-ee"))

@@ -5,11 +5,12 @@
 
 mod chain;
 mod check;
+mod compose;
 mod labels;
 mod model;
 
 use crate::node::{self, Document, Node};
-use crate::{Files, NOT_CHECKED, Source};
+use crate::{Files, NO_DIRECTORY, NOT_CHECKED, Source};
 use model::{Model, Provider};
 use palisade_engine::model::Diagnostic;
 use palisade_text::located;
@@ -34,17 +35,13 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
         for (key, pattern) in [("filename", "{}"), ("directory", "{}/*")] {
             let Some(provider) = root.way(&["providers", "file", key]) else { continue };
             let path = provider.value.as_str().unwrap_or_default();
-            match files(&pattern.replace("{}", path.trim_end_matches('/'))) {
-                // the directory stands elsewhere where Traefik runs, and what is in it may have been named
+            let found = files(&pattern.replace("{}", path.trim_end_matches('/')));
+            match found {
+                Err(why) if key == "directory" && why.starts_with(NO_DIRECTORY) => {
+                    away(&provider, path, origin, &documents, &mut findings);
+                }
                 Ok(found) if key == "directory" && found.is_empty() => {
-                    let other = |read: &Read| read.origin != *origin && read.document.value.get("http").is_some();
-                    if !documents.iter().any(other) {
-                        findings.push(provider.warning(
-                            NOT_CHECKED,
-                            format!("the dynamic configuration is not looked at: there is nothing in `{path}` here"),
-                            "name each file of it with `--traefik` too",
-                        ));
-                    }
+                    away(&provider, path, origin, &documents, &mut findings);
                 }
                 Ok(found) => {
                     let readable = |name: &str| [".yaml", ".yml", ".toml"].iter().any(|end| name.ends_with(end));
@@ -79,6 +76,17 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
     findings.sort_by(|a, b| (&a.origin, a.line).cmp(&(&b.origin, b.line)));
     findings.dedup();
     findings
+}
+
+/// A directory that stands elsewhere where Traefik runs: what is in it may have been named.
+fn away(provider: &Node<'_>, path: &str, origin: &str, documents: &[Read], findings: &mut Vec<Diagnostic>) {
+    if !documents.iter().any(|read| read.origin != origin && read.document.value.get("http").is_some()) {
+        findings.push(provider.warning(
+            NOT_CHECKED,
+            format!("the dynamic configuration is not looked at: there is nothing in `{path}` here"),
+            "name each file of it with `--traefik` too",
+        ));
+    }
 }
 
 /// A document, with its file and its provider.

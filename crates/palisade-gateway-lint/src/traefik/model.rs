@@ -1,6 +1,7 @@
 //! What Traefik knows after it has read everything: entry points, middlewares, routers, services.
 
 use crate::node::Node;
+use crate::traefik::compose::Compose;
 
 /// An entry point.
 #[derive(Debug)]
@@ -40,6 +41,16 @@ pub(super) struct Router<'d> {
     pub(super) provider: Provider,
 }
 
+/// A router of TCP or UDP.
+#[derive(Debug)]
+pub(super) struct Tcp<'d> {
+    pub(super) node: Node<'d>,
+    /// The container whose label it is.
+    pub(super) container: String,
+    /// Services by their names; there may be none in a label.
+    pub(super) services: Vec<String>,
+}
+
 /// The provider that something comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provider {
@@ -56,10 +67,18 @@ pub(super) struct Model<'d> {
     pub(super) routers: Vec<Router<'d>>,
     /// Hosts with ports that HTTP goes to.
     pub(super) servers: Vec<String>,
-    /// Routers of TCP, with the addresses that they lead to.
-    pub(super) tcp: Vec<(Node<'d>, Vec<String>)>,
-    /// Services that get another host.
-    pub(super) rehosted: Vec<Node<'d>>,
+    /// What HTTP leads to besides: containers, with a port where a label says it.
+    pub(super) containers: Vec<String>,
+    /// Routers of TCP and UDP.
+    pub(super) tcp: Vec<Tcp<'d>>,
+    /// Services of TCP and UDP, each with the container whose label it is and the addresses that it has.
+    pub(super) tcp_services: Vec<(String, String, Vec<String>)>,
+    /// Other names of containers, and ports that they open themselves.
+    pub(super) compose: Compose<'d>,
+    /// Services that get another host, each with its name.
+    pub(super) rehosted: Vec<(&'d str, Node<'d>)>,
+    /// Services of Kubernetes that clients reach themselves, each with its name.
+    pub(super) published: Vec<(String, Node<'d>)>,
     /// Objects of which is not known what they do.
     pub(super) unknown: Vec<Node<'d>>,
     /// Providers that make a router for each container that does not forbid it.
@@ -103,6 +122,32 @@ pub(super) fn names<'d>(node: &Node<'d>, key: &str) -> Vec<Name<'d>> {
         .collect()
 }
 
+/// The port of the service that a label names.
+fn port(service: &Node<'_>) -> Option<String> {
+    let port = service.way(&["loadbalancer", "server", "port"])?;
+    Some(port.value.as_str().map_or_else(|| port.value.to_string(), str::to_owned))
+}
+
+// === impl Router ===
+
+impl Router<'_> {
+    /// Whether requests for one host alone come to it, as its rule says.
+    pub(super) fn has_one_host(&self) -> bool {
+        let rule = Some(self.node.text("rule")).filter(|rule| !rule.is_empty()).unwrap_or(self.node.text("match"));
+        let mut hosts = rule.split("Host(").skip(1);
+        let one = hosts.next().is_some_and(|rest| {
+            let name = rest.split(')').next().unwrap_or_default().trim();
+            !name.contains(',') && name.len() > 2
+        });
+        one && hosts.next().is_none() && !rule.contains("||") && !rule.contains('!')
+    }
+
+    /// Whether it names a service.
+    pub(super) fn leads_to(&self, service: &str) -> bool {
+        self.service.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case(service))
+    }
+}
+
 // === impl Model ===
 
 impl<'d> Model<'d> {
@@ -116,6 +161,9 @@ impl<'d> Model<'d> {
             self.kubernetes(root);
         } else {
             self.dynamic(root, provider);
+        }
+        if provider == Provider::File && root.get("http").is_none() {
+            self.compose.add(root);
         }
     }
 
@@ -167,25 +215,36 @@ impl<'d> Model<'d> {
                 node,
             });
         }
-        for (_, node) in members(&["http", "services"]) {
+        for (name, node) in members(&["http", "services"]) {
             let balancer = node.get("loadbalancer");
             let host = balancer.as_ref().and_then(|balancer| balancer.get("passhostheader"));
-            self.rehosted.extend(host.filter(|_| !balancer.is_some_and(|balancer| balancer.is_true("passhostheader"))));
+            let changed = host.filter(|_| !balancer.is_some_and(|balancer| balancer.is_true("passhostheader")));
+            self.rehosted.extend(changed.map(|node| (name, node)));
             for server in node.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default() {
                 let url = server.text("url");
                 let host = url.split_once("://").map_or(url, |(_, rest)| rest);
                 self.servers.push(host.split('/').next().unwrap_or_default().to_owned());
             }
         }
-        let services = members(&["tcp", "services"]);
-        for (_, node) in members(&["tcp", "routers"]) {
-            let service = node.text("service").to_ascii_lowercase();
-            let targets = services.iter().filter(|(name, _)| **name == *service).flat_map(|(_, service)| {
-                let servers = service.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default();
-                servers.iter().map(|server| server.text("address").to_owned()).collect::<Vec<_>>()
-            });
-            let targets = targets.collect();
-            self.tcp.push((node, targets));
+        let container = root.text("container");
+        let ports = members(&["http", "services"]).into_iter().filter_map(|(_, node)| port(&node));
+        let ports: Vec<String> = ports.map(|port| format!("{container}:{port}")).collect();
+        if ports.is_empty() && !container.is_empty() && root.way(&["http", "routers"]).is_some() {
+            self.containers.push(container.to_owned());
+        }
+        self.containers.extend(ports);
+        for kind in ["tcp", "udp"] {
+            for (name, node) in members(&[kind, "services"]) {
+                let servers = node.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default();
+                let addresses = servers.iter().map(|server| server.text("address").to_owned());
+                let own = port(&node).map(|port| format!("{container}:{port}"));
+                let addresses = addresses.chain(own).collect();
+                self.tcp_services.push((name.to_owned(), container.to_owned(), addresses));
+            }
+            for (_, node) in members(&[kind, "routers"]) {
+                let services = names(&node, "service").into_iter().map(|name| name.name).collect();
+                self.tcp.push(Tcp { node, container: container.to_owned(), services });
+            }
         }
     }
 
@@ -216,7 +275,21 @@ impl<'d> Model<'d> {
             provider: Provider::Kubernetes,
             node,
         };
+        if matches!(kind, "IngressRoute" | "TraefikService") {
+            let changed = spec.all(&|value| value.get("passhostheader").is_some());
+            let changed = changed.iter().filter(|service| !service.is_true("passhostheader"));
+            self.rehosted.extend(changed.filter_map(|node| Some((node.text("name"), node.get("passhostheader")?))));
+        }
         match kind {
+            "Service" => {
+                let notes = root.way(&["metadata", "annotations"]);
+                let key = "traefik.ingress.kubernetes.io/service.passhostheader";
+                let changed = notes.filter(|notes| notes.get(key).is_some() && !notes.is_true(key));
+                let own = root.get("metadata").map(|metadata| metadata.text("name")).unwrap_or_default();
+                self.rehosted.extend(changed.and_then(|notes| notes.get(key)).map(|node| (own, node)));
+                let open = |kind: &Node<'_>| kind.value == "NodePort" || kind.value == "LoadBalancer";
+                self.published.extend(spec.get("type").filter(open).map(|kind| (name, kind)));
+            }
             "Middleware" => self.middlewares.push((name, spec)),
             "IngressRoute" => {
                 let routes = spec.list("routes").into_iter();
@@ -262,7 +335,7 @@ impl<'d> Model<'d> {
             "IngressRouteTCP" => {
                 for node in spec.list("routes") {
                     let services = node.list("services").iter().map(|to| to.text("name").to_owned()).collect();
-                    self.tcp.push((node, services));
+                    self.tcp.push(Tcp { node, container: String::new(), services });
                 }
             }
             kind if !HARMLESS.contains(&kind) => self.unknown.push(root.clone()),

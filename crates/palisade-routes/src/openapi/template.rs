@@ -3,7 +3,7 @@
 use crate::mask::{Mask, MaskPart, fits};
 use crate::names::folded_case;
 use crate::openapi::refs::plain;
-use crate::pattern::Pattern;
+use crate::pattern::{Part as Segment, Pattern};
 
 /// A path of a document.
 #[derive(Debug)]
@@ -182,7 +182,9 @@ impl Part {
         match (names.as_slice(), texts.as_slice()) {
             ([], [text]) => {
                 let legal = Pattern::parse(&format!("GET /{text}"), "");
-                let same = |pattern: &Pattern| pattern.parts.len() == 1 && !text.is_empty() && !text.contains('/');
+                // an escaped brace is no capture, and a route could not say so
+                let same =
+                    |pattern: &Pattern| matches!(pattern.parts.as_slice(), [Segment::Literal(own)] if own == text);
                 match legal {
                     Ok(pattern) if same(&pattern) => Self::Literal(text.clone()),
                     Err(error) => {
@@ -249,6 +251,14 @@ mod tests {
             ("/a/%zz", Some("encodes nothing")),
             ("/a%2Fb", Some("is not a segment")),
             ("/a//b", Some("is not a segment")),
+            ("/a/%7Bx%7D", Some("is not a segment")),
+            ("/a/%7Bx*%7D", Some("is not a segment")),
+            ("/a/%7Bx%2A%7d", Some("is not a segment")),
+            ("/a/%7Bx:int%7D", Some("is not a segment")),
+            ("/a/%7Bx:b%7Cc%7D", Some("is not a segment")),
+            ("/a/%7Bx%7D/{x}", Some("is not a segment")),
+            ("/a/%7Bx", Some("a whole segment")),
+            ("/a/%3Ax", Some("a capture is written")),
             ("/a/../b", Some("no request has")),
             ("/a;b", Some("the decoded text")),
             ("/a?b", Some("a query or a fragment")),

@@ -142,3 +142,27 @@ fn a_verified_claim_is_held_to_the_same() {
         assert_eq!(found, expected, "{claims}");
     }
 }
+
+#[test]
+fn a_body_that_may_be_a_form_too_is_not_read_as_json() {
+    let table = table(ROUTES);
+    let body = r#"{"id": "d", "x": "&id=closed&"}"#;
+    let read = "view Device::d";
+    for (kind, expected) in [
+        ("application/json", read),
+        ("application/json; v=1", read),
+        ("application/vnd.api+json", read),
+        ("application/json; x=application/x-www-form-urlencoded", "refuse bad_body"),
+        ("application/json; x=URLENCODED", "refuse bad_body"),
+        ("application/x-www-form-urlencoded+json", "refuse bad_body"),
+        ("application/json; x=url-encoded", "refuse bad_body"),
+        ("application/json; x=multipart/form-data", "refuse bad_body"),
+        ("application/multipart+json", "refuse bad_body"),
+        ("application/json; boundary=x", read),
+    ] {
+        let ask = |bytes| ask(&table, "POST /get", &[("Content-Type", kind)], Body::Whole(bytes));
+        assert_eq!(ask(body.as_bytes()), expected, "{kind}");
+        // what is empty has no fields to any reader
+        assert_eq!(ask(b""), "refuse missing_value", "{kind}");
+    }
+}

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::cli::terminal::{Tone, toned};
 use crate::cli::test::notation;
 use crate::cli::test::report::{Got, Report, TestResult, denied_by, policy_error};
+use crate::cli::why;
 
 pub(super) fn write(report: &Report, quiet: bool, color: bool, to: &mut dyn Write) -> io::Result<()> {
     for failure in report.failures() {
@@ -88,6 +89,9 @@ pub(super) fn write_failure(result: &TestResult, color: bool, to: &mut dyn Write
             writeln!(to, "  refused because {}", error.message)?;
         }
         Got::Refused(_) | Got::Broken(_) => {}
+    }
+    if let Some(explanation) = &result.explanation {
+        why::write_nearest(explanation, color, to)?;
     }
     writeln!(to)
 }

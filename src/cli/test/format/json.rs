@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::cli::test::report::{Got, Report, TestResult};
+use crate::cli::why;
 
 pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     let document = json!({
@@ -60,6 +61,7 @@ fn test(result: &TestResult) -> Value {
             })
         }),
     );
+    set("explanation", result.explanation.as_deref().map(why::json));
     test
 }
 

@@ -513,7 +513,7 @@ pub(super) const ORDINARY: &[Group] = &[
 ];
 
 /// A page, and what of it is replaced by what.
-type Change = (&'static str, &'static [(&'static str, &'static str)]);
+pub(super) type Change = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// Changes that are no finding where they are made together.
 pub(super) const TOGETHER: &[Change] = &[

@@ -1,10 +1,13 @@
 //! What the service gets behind the check, and the sidecar does not: by formats, captures, variables and removals.
 
 mod cases;
+mod hosts;
+mod kept;
+mod peers;
 
 use super::pages::{beside, page};
 use super::*;
-use cases::{FOUND, ORDINARY, TOGETHER};
+use cases::Change;
 
 /// Mutations of our pages of one kind.
 struct Group {
@@ -29,15 +32,27 @@ fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
     lint(gateway, &sources, &beside)
 }
 
+/// The groups in which something is to be found.
+const FOUND: &[&[Group]] = &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND];
+
+/// The groups in which nothing is.
+const ORDINARY: &[&[Group]] = &[cases::ORDINARY, hosts::ORDINARY, kept::ORDINARY, peers::ORDINARY];
+
+/// Changes that are no finding where they are made together.
+const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER];
+
+/// Changes that are one where they are made together.
+const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH];
+
 /// The rules that are reported here.
 pub(super) fn told() -> impl Iterator<Item = &'static str> {
-    FOUND.iter().map(|group| group.rule)
+    FOUND.iter().copied().flatten().map(|group| group.rule)
 }
 
 #[test]
 fn each_case_has_its_finding_or_none() {
     let mut wrong = Vec::new();
-    for group in FOUND.iter().chain(ORDINARY) {
+    for group in FOUND.iter().chain(ORDINARY).copied().flatten() {
         for (name, case) in group.pages.iter().flat_map(|page| group.cases.iter().map(move |case| (page, case))) {
             let found = mutated(name, &[(group.from, &group.to.replace("<>", case))]);
             let right = if group.rule.is_empty() { found.is_empty() } else { rules(&found).contains(group.rule) };
@@ -60,8 +75,18 @@ fn what_the_check_hides_is_not_seen_there() {
 
 #[test]
 fn what_belongs_together_has_no_finding() {
-    for (name, changes) in TOGETHER {
+    let mut wrong = Vec::new();
+    for (name, changes) in TOGETHER.iter().copied().flatten() {
         let found = mutated(name, changes);
-        assert!(found.is_empty(), "{name}: {changes:?}: {found:#?}");
+        if !found.is_empty() {
+            wrong.push(format!("{name}: {changes:?}: {found:#?}"));
+        }
     }
+    for (rule, (name, changes)) in BOTH.iter().copied().flatten() {
+        let found = mutated(name, changes);
+        if !rules(&found).contains(rule) {
+            wrong.push(format!("{name}: {changes:?}: no {rule} in {found:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,0 +1,136 @@
+//! Which policies nearly apply to a request: those of whose scope at most one part does not hold.
+//!
+//! The index files a policy once, so it does not find one whose rarest key is what the request misses. Here each
+//! policy is filed at most twice more, as sorted pairs: so that it is found where its action and its resource hold, and
+//! where its action and its principal do. Only explanations look here, and none of them at more than some pairs.
+
+use std::collections::HashSet;
+
+use super::candidates::Lineage;
+use super::index::{Actions, Scope, Scopes, action_keys, entity_key};
+use crate::model::PolicyId;
+use crate::snapshot::Snapshot;
+
+/// Pairs that one explanation looks at under one key at most. Policies of texts come before links.
+const MOST_OF_A_KEY: usize = 20_000;
+
+/// Keys and positions of policies, sorted.
+type Pairs = Box<[(u32, u32)]>;
+
+/// The files.
+#[derive(Debug, Default)]
+pub(super) struct Misses {
+    principal: Pairs,
+    resource: Pairs,
+    action: Pairs,
+    others: Box<[u32]>,
+}
+
+impl Misses {
+    /// Files all policies.
+    pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes>) -> Self {
+        let (mut principal, mut resource, mut action, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (position, scopes) in policies.enumerate() {
+            let position = position as u32;
+            let (p, r) = (entity_key(scopes.principal), entity_key(scopes.resource));
+            principal.extend(p.map(|(_, id)| (id, position)));
+            resource.extend(r.map(|(_, id)| (id, position)));
+            if p.is_none() || r.is_none() {
+                match action_keys(&scopes.action) {
+                    [] if scopes.action == Actions::Any => others.push(position),
+                    keys => action.extend(keys.iter().map(|id| (*id, position))),
+                }
+            }
+        }
+        let sorted = |mut pairs: Vec<(u32, u32)>| {
+            pairs.sort_unstable();
+            pairs.into_boxed_slice()
+        };
+        Self { principal: sorted(principal), resource: sorted(resource), action: sorted(action), others: others.into() }
+    }
+}
+
+/// A policy that could apply, and how far its scope is from the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Near {
+    /// Its id.
+    pub id: PolicyId,
+    /// 0 where the scope holds, 1 for each part that a change of the hierarchy could mend, more for others.
+    pub distance: u32,
+}
+
+/// The policies that could apply.
+#[derive(Debug, Default)]
+pub(crate) struct Nearby {
+    /// Sorted by distance, then as they stand in the texts.
+    pub found: Vec<Near>,
+    /// Whether there were more pairs than are looked at.
+    pub bounded: bool,
+}
+
+/// No change of entities makes up for this.
+pub(crate) const FAR: u32 = 100;
+
+/// The policies of whose scope at most one part does not hold.
+pub(crate) fn nearby(snapshot: &Snapshot, principal: &Lineage, action: &Lineage, resource: &Lineage) -> Nearby {
+    let set = &snapshot.core.compiled;
+    let mut bounded = false;
+    let mut positions: Vec<u32> = Vec::new();
+    for (pairs, keys) in [
+        (&set.misses.principal, &principal.all),
+        (&set.misses.resource, &resource.all),
+        (&set.misses.action, &action.all),
+    ] {
+        for key in keys {
+            let start = pairs.partition_point(|(known, _)| known < key);
+            let of_key = pairs[start..].iter().take_while(|(known, _)| known == key);
+            let before = positions.len();
+            positions.extend(of_key.take(MOST_OF_A_KEY + 1).map(|(_, position)| *position));
+            if positions.len() - before > MOST_OF_A_KEY {
+                positions.pop();
+                bounded = true;
+            }
+        }
+    }
+    bounded |= set.misses.others.len() > MOST_OF_A_KEY;
+    positions.extend(set.misses.others.iter().take(MOST_OF_A_KEY));
+    positions.sort_unstable();
+    positions.dedup();
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    for position in positions {
+        let Some(entry) = set.entries.get(position as usize) else { continue };
+        let of_action = match &entry.scopes.action {
+            Actions::Any => true,
+            Actions::Is(id) => action.own == Some(*id),
+            Actions::In(ids) => holds_for_any(ids, &action.all),
+        };
+        let distance = distance(snapshot, entry.scopes.principal, principal)
+            + distance(snapshot, entry.scopes.resource, resource)
+            + if of_action { 0 } else { FAR };
+        found.push((distance, position));
+    }
+    found.sort_unstable();
+    let found = found.into_iter().filter_map(|(distance, position)| {
+        let id = set.entries.get(position as usize)?.id.clone();
+        Some(Near { id, distance })
+    });
+    Nearby { found: found.collect(), bounded }
+}
+
+fn holds_for_any(ids: &[u32], all: &HashSet<u32>) -> bool {
+    ids.iter().any(|id| all.contains(id))
+}
+
+fn distance(snapshot: &Snapshot, scope: Scope, of: &Lineage) -> u32 {
+    if of.fits(scope) {
+        return 0;
+    }
+    match scope {
+        Scope::Any => 0,
+        Scope::In(_) => 1,
+        Scope::TypeIn(ty, _) if of.ty == Some(ty) => 1,
+        // another entity of the type is meant
+        Scope::Is(id) if of.ty == Some(snapshot.store.type_of(id)) => 2,
+        Scope::Is(_) | Scope::Type(_) | Scope::TypeIn(..) => FAR,
+    }
+}

@@ -1,0 +1,273 @@
+//! Single changes: of one member of one entity or of the context, made and decided upon.
+
+use cedar_policy_core::ast::{EntityUID, Value as CedarValue};
+use cedar_policy_core::entities::CedarValueJson;
+use serde_json::{Value as Json, json};
+
+use super::scene::{plain, shown};
+use crate::export;
+use crate::model::explanation::Edit;
+use crate::model::{self, AccessRequest, Decision, Value};
+use crate::snapshot::{GoOn, Snapshot};
+
+/// Where a value stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Target {
+    /// An attribute of an entity, and members of records below it.
+    Attribute(EntityUID, Vec<String>),
+    /// A tag of an entity.
+    Tag(EntityUID, String),
+    /// A member of the context.
+    Context(Vec<String>),
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    /// The entity gets a parent.
+    AddParent(EntityUID, EntityUID),
+    /// The entity loses a parent.
+    RemoveParent(EntityUID, EntityUID),
+    /// A value is put into a place, or taken away from it.
+    Set(Target, Option<Json>),
+    /// A set gets elements, or loses one; what is in it now, what it is then, and which they are.
+    Elements { target: Target, value: Json, elements: Vec<Json>, added: bool },
+}
+
+/// Cedar's JSON form of a value, if it has one.
+pub(super) fn json_of(value: &CedarValue) -> Option<Json> {
+    serde_json::to_value(CedarValueJson::from_value(value.clone()).ok()?).ok()
+}
+
+impl Change {
+    /// As the answer names it.
+    pub(super) fn edit(&self) -> Edit {
+        let of = |target: &Target, value: Option<Json>| match target {
+            Target::Attribute(entity, path) => {
+                Edit::SetAttribute { entity: shown(entity), path: path.clone(), tag: false, value }
+            }
+            Target::Tag(entity, key) => {
+                Edit::SetAttribute { entity: shown(entity), path: vec![key.clone()], tag: true, value }
+            }
+            Target::Context(path) => Edit::SetContext { path: path.clone(), value },
+        };
+        match self {
+            Self::AddParent(entity, parent) => Edit::AddParent { entity: shown(entity), parent: shown(parent) },
+            Self::RemoveParent(entity, parent) => Edit::RemoveParent { entity: shown(entity), parent: shown(parent) },
+            Self::Set(target, value) => of(target, value.clone()),
+            Self::Elements { target, value, .. } => of(target, Some(value.clone())),
+        }
+    }
+
+    /// How far it reaches beyond the question: those that concern the principal alone come first, those that concern
+    /// what is above it or others last.
+    pub(super) fn reach(&self, principal: Option<&EntityUID>, resource: Option<&EntityUID>) -> u8 {
+        let of_entity = |entity: &EntityUID| match Some(entity) {
+            entity if entity == principal => 0,
+            entity if entity == resource => 2,
+            _ => 3,
+        };
+        match self {
+            Self::AddParent(entity, _) | Self::RemoveParent(entity, _) => of_entity(entity),
+            Self::Set(target, _) | Self::Elements { target, .. } => match target {
+                Target::Attribute(entity, _) | Target::Tag(entity, _) => of_entity(entity),
+                Target::Context(_) => 1,
+            },
+        }
+    }
+
+    /// In words.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::AddParent(entity, parent) => {
+                format!("put `{}` into `{}` (as a parent)", shown(entity), shown(parent))
+            }
+            Self::RemoveParent(entity, parent) => {
+                format!("take `{}` out of `{}` (a parent)", shown(entity), shown(parent))
+            }
+            Self::Set(target, None) => format!("take away {}", target.words()),
+            Self::Set(target, Some(value)) => format!("set {} to {}", target.words(), in_words(value)),
+            Self::Elements { target, elements, added, .. } => {
+                let names: Vec<String> = elements.iter().map(in_words).collect();
+                let (verb, to) = if *added { ("add", "to") } else { ("take", "out of") };
+                format!("{verb} {} {to} {}", names.join(" and "), target.words())
+            }
+        }
+    }
+
+    /// What is decided once the change is made; `None` where it cannot be made.
+    pub(super) fn decided(
+        &self,
+        snapshot: &Snapshot,
+        request: &AccessRequest<'_>,
+        now: i64,
+        go_on: GoOn<'_>,
+    ) -> Option<Decision> {
+        let (target, value) = match self {
+            Self::AddParent(entity, parent) => {
+                let changed = change_entity(snapshot, request, entity, |json| parents(json, parent, true))?;
+                return changed.decided(snapshot, request, now, go_on);
+            }
+            Self::RemoveParent(entity, parent) => {
+                let changed = change_entity(snapshot, request, entity, |json| parents(json, parent, false))?;
+                return changed.decided(snapshot, request, now, go_on);
+            }
+            Self::Set(target, value) => (target, value.clone()),
+            Self::Elements { target, value, .. } => (target, Some(value.clone())),
+        };
+        let changed = match target {
+            Target::Context(path) => {
+                let mut context = request.context.to_json();
+                put(&mut context, path, value)?;
+                Changed::Request(Box::new(AccessRequest { context: read(&context)?, ..request.clone() }))
+            }
+            Target::Attribute(entity, path) => {
+                change_entity(snapshot, request, entity, |json| put(json.get_mut("attrs")?, path, value))?
+            }
+            Target::Tag(entity, key) => change_entity(snapshot, request, entity, |json| {
+                let tags = json.as_object_mut()?.entry("tags").or_insert_with(|| json!({}));
+                put(tags, std::slice::from_ref(key), value)
+            })?,
+        };
+        changed.decided(snapshot, request, now, go_on)
+    }
+}
+
+impl Target {
+    fn words(&self) -> String {
+        match self {
+            Self::Attribute(entity, path) => format!("`{}` of `{}`", path.join("."), shown(entity)),
+            Self::Tag(entity, key) => format!("the tag `{key}` of `{}`", shown(entity)),
+            Self::Context(path) => format!("`context.{}`", path.join(".")),
+        }
+    }
+}
+
+/// A value in Cedar's JSON form as people write it.
+fn in_words(value: &Json) -> String {
+    let uid = value.get("__entity").and_then(|uid| {
+        let part = |name: &str| uid.get(name)?.as_str().map(str::to_owned);
+        crate::model::Uid::new(part("type")?, part("id")?).ok()
+    });
+    let call = value.get("__extn").and_then(|call| Some((call.get("fn")?.as_str()?, call.get("arg")?)));
+    let text = match (uid, call, value) {
+        (Some(uid), _, _) => uid.to_string(),
+        (_, Some((function, argument)), _) => format!("{function}({argument})"),
+        (_, _, Json::Array(elements)) => {
+            let elements: Vec<String> =
+                elements.iter().take(4).map(|element| in_words(element).trim_matches('`').to_owned()).collect();
+            format!("[{}]", elements.join(", "))
+        }
+        _ => value.to_string(),
+    };
+    format!("`{}`", super::source::short(&text, 200))
+}
+
+/// What a change made.
+enum Changed<'a> {
+    Snapshot(Box<Snapshot>),
+    Request(Box<AccessRequest<'a>>),
+}
+
+impl Changed<'_> {
+    fn decided(&self, snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64, go_on: GoOn<'_>) -> Option<Decision> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.decide_while(request, now, go_on).ok(),
+            Self::Request(request) => snapshot.decide_while(request, now, go_on).ok(),
+        }
+    }
+}
+
+/// Changes an entity where it is: among those that the request brings, or in the store. One that is nowhere is made.
+fn change_entity<'a>(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'a>,
+    entity: &EntityUID,
+    change: impl FnOnce(&mut Json) -> Option<()>,
+) -> Option<Changed<'a>> {
+    for (brought, is_all) in [(&request.entities, true), (&request.additional_entities, false)] {
+        let Some(Value::Array(list)) = brought else { continue };
+        let at = list.iter().position(|value| is_entity(value, entity));
+        if at.is_none() && !is_all {
+            continue;
+        }
+        let mut list = list.clone();
+        let mut json = at.and_then(|at| list.get(at)).map_or_else(|| nothing_of(entity), Value::to_json);
+        change(&mut json)?;
+        let value = read(&json)?;
+        match at.and_then(|at| list.get_mut(at)) {
+            Some(place) => *place = value,
+            None => list.push(value),
+        }
+        let changed = if is_all {
+            AccessRequest { entities: Some(Value::Array(list)), ..request.clone() }
+        } else {
+            AccessRequest { additional_entities: Some(Value::Array(list)), ..request.clone() }
+        };
+        return Some(Changed::Request(Box::new(changed)));
+    }
+    let store = &snapshot.store;
+    let id = store
+        .symbols()
+        .type_id(&entity.entity_type().to_string())
+        .and_then(|ty| store.find(ty, AsRef::<str>::as_ref(entity.eid()).as_bytes()));
+    let stored = id.and_then(|id| export::entity(store, id));
+    let mut json = stored.map_or_else(|| nothing_of(entity), |stored| stored.to_json());
+    change(&mut json)?;
+    let edits = [model::Edit::Upsert(read(&json)?)];
+    Some(Changed::Snapshot(Box::new(snapshot.apply(&edits, snapshot.revision).ok()?)))
+}
+
+fn nothing_of(entity: &EntityUID) -> Json {
+    let uid = plain(entity);
+    json!({"uid": {"type": uid.type_name, "id": uid.id}, "attrs": {}, "parents": []})
+}
+
+fn is_entity(value: &Value<'_>, entity: &EntityUID) -> bool {
+    let uid = plain(entity);
+    let Some(written) = value.get("uid") else { return false };
+    let written = written.get("__entity").unwrap_or(written);
+    let part = |name| written.get(name).and_then(Value::as_str);
+    part("type") == Some(&*uid.type_name) && part("id") == Some(&*uid.id)
+}
+
+/// Adds or removes a parent.
+fn parents(entity: &mut Json, parent: &EntityUID, added: bool) -> Option<()> {
+    let uid = plain(parent);
+    let list = entity.as_object_mut()?.entry("parents").or_insert_with(|| json!([])).as_array_mut()?;
+    let is_it = |known: &Json| {
+        let known = known.get("__entity").unwrap_or(known);
+        known.get("type").and_then(Json::as_str) == Some(&*uid.type_name)
+            && known.get("id").and_then(Json::as_str) == Some(&*uid.id)
+    };
+    let before = list.len();
+    list.retain(|known| !is_it(known));
+    if added {
+        list.push(json!({"type": uid.type_name, "id": uid.id}));
+    }
+    // what was there already, or was not, is no change
+    (list.len() != before).then_some(())
+}
+
+/// Puts a value at a path of objects, making those that are missing, or takes it away.
+fn put(object: &mut Json, path: &[String], value: Option<Json>) -> Option<()> {
+    let (first, rest) = path.split_first()?;
+    let members = object.as_object_mut()?;
+    match (rest, value) {
+        ([], Some(value)) => {
+            members.insert(first.clone(), value);
+        }
+        ([], None) => {
+            members.remove(first)?;
+        }
+        (rest, value) => {
+            put(members.entry(first.clone()).or_insert_with(|| json!({})), rest, value)?;
+        }
+    }
+    Some(())
+}
+
+fn read(json: &Json) -> Option<Value<'static>> {
+    let text = json.to_string();
+    Some(Value::parse(text.as_bytes()).ok()?.into_owned())
+}

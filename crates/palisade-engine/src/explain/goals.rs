@@ -1,0 +1,494 @@
+//! Which single changes could make a condition hold, or not hold: found in what it says, verified elsewhere.
+
+use cedar_policy_core::ast::{
+    BinaryOp, EntityUID, Expr, ExprKind, Literal, Name, PatternElem, SlotEnv, UnaryOp, Value, ValueKind, Var,
+};
+use serde_json::{Value as Json, json};
+
+use super::edits::{Change, Target, json_of};
+use super::scene::{Gave, Scene, as_entities, as_entity};
+use super::tree::{conjuncts, disjuncts};
+use super::values::{self, Masks};
+use crate::schema::{SchemaModel, Type};
+
+/// Changes of one clause.
+const MOST_OF_A_CLAUSE: usize = 24;
+
+/// Steps of a way that could be cut, and elements of a set that something could be put into.
+const MOST_PLACES: usize = 8;
+
+/// Conditions within conditions.
+const MOST_LEVELS: usize = 64;
+
+/// What could turn conditions of one policy.
+pub(super) struct Goals<'g> {
+    pub scene: &'g Scene<'g>,
+    pub slots: &'g SlotEnv,
+    pub schema: Option<&'g SchemaModel>,
+    pub masks: &'g Masks,
+    /// The changes, in the order in which they were found.
+    pub found: Vec<Change>,
+    /// Whether some were left out.
+    pub bounded: bool,
+}
+
+impl Goals<'_> {
+    /// Changes that could make `expression` hold, or with `want` false not hold.
+    pub(super) fn make(&mut self, expression: &Expr, want: bool) {
+        self.within(expression, want, MOST_LEVELS);
+    }
+
+    fn within(&mut self, expression: &Expr, want: bool, levels: usize) {
+        let Some(levels) = levels.checked_sub(1) else {
+            self.bounded = true;
+            return;
+        };
+        let is = |part: &Expr| self.scene.gives(part, self.slots).truth() == crate::model::explanation::Truth::True;
+        match expression.expr_kind() {
+            ExprKind::And { .. } => {
+                let parts = conjuncts(expression);
+                // what Cedar writes as two for one operator is looked into as well
+                let parts = if parts.len() == 1 { pair(expression) } else { parts };
+                let parts: Vec<&Expr> = parts.into_iter().filter(|part| is(part) != want).collect();
+                parts.into_iter().for_each(|part| self.within(part, want, levels));
+            }
+            ExprKind::Or { .. } => {
+                let parts: Vec<&Expr> = disjuncts(expression).into_iter().filter(|part| is(part) != want).collect();
+                parts.into_iter().for_each(|part| self.within(part, want, levels));
+            }
+            ExprKind::UnaryApp { op: UnaryOp::Not, arg } => self.within(arg, !want, levels),
+            ExprKind::If { test_expr, then_expr, else_expr } => {
+                match self.scene.gives(test_expr, self.slots) {
+                    Gave::Bool(true) => {
+                        self.within(then_expr, want, levels);
+                        self.within(test_expr, false, levels);
+                    }
+                    Gave::Bool(false) => {
+                        self.within(else_expr, want, levels);
+                        self.within(test_expr, true, levels);
+                    }
+                    Gave::Error(_) => {
+                        self.within(test_expr, true, levels);
+                        self.within(test_expr, false, levels);
+                    }
+                };
+            }
+            _ if values::hides(expression, self.masks) => {}
+            _ => self.leaf(expression, want),
+        }
+    }
+
+    fn leaf(&mut self, expression: &Expr, want: bool) {
+        let before = self.found.len();
+        match expression.expr_kind() {
+            ExprKind::BinaryApp { op, arg1, arg2 } => self.operator(*op, arg1, arg2, want),
+            ExprKind::GetAttr { .. } => self.set(expression, want.into()),
+            ExprKind::HasAttr { expr, attr } => {
+                let member = Expr::get_attr(Expr::clone(expr), attr.clone());
+                if want { self.give(&member) } else { self.take_away(&member) }
+            }
+            ExprKind::ExtHasAttr { expr, attrs } => {
+                let member = attrs.iter().fold(Expr::clone(expr), |base, attr| Expr::get_attr(base, attr.clone()));
+                if want { self.give(&member) } else { self.take_away(&member) }
+            }
+            ExprKind::Like { expr, pattern } => {
+                // the shortest text that fits; and one that is hardly meant, where it should not
+                let text: String = pattern
+                    .iter()
+                    .filter_map(|elem| match elem {
+                        PatternElem::Char(c) => Some(*c),
+                        PatternElem::Wildcard => None,
+                    })
+                    .collect();
+                let others = [String::new(), "other".to_owned()];
+                let other = others.into_iter().find(|text| !pattern.wildcard_match(text));
+                if let Some(text) = if want { Some(text) } else { other } {
+                    self.set(expr, text.into());
+                }
+            }
+            ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } if want => self.set(arg, json!([])),
+            ExprKind::ExtensionFunctionApp { fn_name, args } => self.call(fn_name, args, want),
+            _ => {}
+        }
+        if self.found.len() == before {
+            // what this form needs is not worked out: flags that it reads are tried, and nothing else
+            let reads = values::places(expression);
+            self.bounded |= !reads.is_empty();
+            for place in reads {
+                if let Gave::Bool(flag) = self.scene.gives(place, self.slots) {
+                    self.set(place, json!(!flag));
+                }
+            }
+        }
+        if self.found.len() - before > MOST_OF_A_CLAUSE {
+            self.found.truncate(before + MOST_OF_A_CLAUSE);
+            self.bounded = true;
+        }
+    }
+
+    fn operator(&mut self, op: BinaryOp, a: &Expr, b: &Expr, want: bool) {
+        let value = |of: &Expr| self.scene.value(of, self.slots).ok();
+        let (of_a, of_b) = (value(a), value(b));
+        match op {
+            BinaryOp::In => self.membership(a, b, of_a.as_ref(), of_b.as_ref(), want),
+            BinaryOp::Eq if want => {
+                for (place, value) in [(a, &of_b), (b, &of_a)] {
+                    if let Some(json) = value.as_ref().and_then(json_of) {
+                        self.set(place, json);
+                    }
+                }
+            }
+            BinaryOp::Eq => {
+                for (place, value) in [(a, &of_b), (b, &of_a)] {
+                    for other in value.as_ref().map(|value| self.others(value)).unwrap_or_default() {
+                        self.set(place, other);
+                    }
+                    self.take_away(place);
+                }
+            }
+            BinaryOp::Less | BinaryOp::LessEq => {
+                // at the bound, and one step to either side of it
+                for (place, bound) in [(a, &of_b), (b, &of_a)] {
+                    for value in bound.as_ref().map(|bound| self.around(bound)).unwrap_or_default() {
+                        self.set(place, value);
+                    }
+                }
+            }
+            BinaryOp::Contains => {
+                let element = of_b.as_ref().and_then(json_of);
+                self.elements(a, of_a.as_ref(), element.as_slice(), want);
+                if want {
+                    for inside in elements_of(of_a.as_ref()).iter().take(MOST_PLACES) {
+                        self.set(b, inside.clone());
+                    }
+                } else if let Some(value) = &of_b {
+                    for other in self.others(value) {
+                        self.set(b, other);
+                    }
+                }
+            }
+            BinaryOp::ContainsAll | BinaryOp::ContainsAny => {
+                let (large, small) = (elements_of(of_a.as_ref()), elements_of(of_b.as_ref()));
+                let missing: Vec<Json> = small.iter().filter(|element| !large.contains(element)).cloned().collect();
+                let common: Vec<Json> = small.iter().filter(|element| large.contains(element)).cloned().collect();
+                let (inside, outside) =
+                    if op == BinaryOp::ContainsAll { (&missing, &common) } else { (&small, &common) };
+                if want && op == BinaryOp::ContainsAll {
+                    self.elements(a, of_a.as_ref(), inside, true);
+                    self.set_of(b, common.clone());
+                } else if want {
+                    for element in inside.iter().take(MOST_PLACES) {
+                        self.elements(a, of_a.as_ref(), std::slice::from_ref(element), true);
+                    }
+                    for element in large.iter().take(MOST_PLACES) {
+                        self.elements(b, of_b.as_ref(), std::slice::from_ref(element), true);
+                    }
+                } else {
+                    for element in outside.iter().take(MOST_PLACES) {
+                        self.elements(a, of_a.as_ref(), std::slice::from_ref(element), false);
+                        self.elements(b, of_b.as_ref(), std::slice::from_ref(element), false);
+                    }
+                }
+            }
+            BinaryOp::HasTag => {
+                let tag = Expr::get_tag(a.clone(), b.clone());
+                if want { self.give(&tag) } else { self.take_away(&tag) }
+            }
+            BinaryOp::GetTag => self.set(&Expr::get_tag(a.clone(), b.clone()), want.into()),
+            _ => {}
+        }
+    }
+
+    /// `a in b`: the hierarchy changes, or what is compared.
+    fn membership(&mut self, a: &Expr, b: &Expr, of_a: Option<&Value>, of_b: Option<&Value>, want: bool) {
+        let Some(from) = of_a.and_then(as_entity) else {
+            // what should be in it is missing: it may be the entity itself
+            if let Some(target) = of_b.map(as_entities).unwrap_or_default().first().filter(|_| want) {
+                self.set(a, entity_json(target));
+            }
+            return;
+        };
+        let targets = of_b.map(as_entities).unwrap_or_default();
+        if want {
+            for target in targets.iter().take(MOST_PLACES) {
+                self.push(Change::AddParent(from.clone(), target.clone()));
+            }
+            self.bounded |= targets.len() > MOST_PLACES;
+            let above = self.scene.way(&from, &[]).path.len();
+            if above > 0 {
+                let is_set = of_b.is_some_and(|value| matches!(value.value_kind(), ValueKind::Set(_)));
+                if is_set || of_b.is_none() && self.is_set(b) {
+                    for entity in self.lineage(&from) {
+                        self.elements(b, of_b, &[entity_json(&entity)], true);
+                    }
+                } else {
+                    for entity in self.lineage(&from) {
+                        self.set(b, entity_json(&entity));
+                    }
+                }
+            }
+            for target in targets.iter().take(MOST_PLACES) {
+                self.set(a, entity_json(target));
+            }
+            return;
+        }
+        for target in targets.iter().take(MOST_PLACES) {
+            for (below, parent) in self.edges(&from, target) {
+                self.push(Change::RemoveParent(below, parent));
+            }
+            if self.scene.way(&from, std::slice::from_ref(target)).holds {
+                self.elements(b, of_b, &[entity_json(target)], false);
+                for other in self.others(&Value::from(target.clone())) {
+                    self.set(b, other);
+                }
+            }
+        }
+        self.take_away(a);
+        self.take_away(b);
+        for other in of_a.map(|value| self.others(value)).unwrap_or_default() {
+            self.set(a, other);
+        }
+    }
+
+    /// An entity and those nearest above it.
+    fn lineage(&self, from: &EntityUID) -> Vec<EntityUID> {
+        let mut found = vec![from.clone()];
+        let mut next = 0;
+        while let Some(entity) = found.get(next).cloned() {
+            for parent in self.scene.parents(&entity) {
+                if !found.contains(&parent) && found.len() < MOST_PLACES {
+                    found.push(parent);
+                }
+            }
+            next += 1;
+        }
+        found
+    }
+
+    /// The steps of the shortest way to a target.
+    fn edges(&self, from: &EntityUID, target: &EntityUID) -> Vec<(EntityUID, EntityUID)> {
+        let mut found = Vec::new();
+        let mut at = from.clone();
+        while at != *target && found.len() < MOST_PLACES {
+            let parents = self.scene.parents(&at);
+            let next = parents
+                .into_iter()
+                .find(|parent| parent == target || self.scene.way(parent, std::slice::from_ref(target)).holds);
+            let Some(next) = next else { break };
+            found.push((at, next.clone()));
+            at = next;
+        }
+        found
+    }
+
+    /// A method of an extension type.
+    fn call(&mut self, function: &Name, args: &[Expr], want: bool) {
+        let [a, b] = args else { return };
+        let (of_a, of_b) = (self.scene.value(a, self.slots).ok(), self.scene.value(b, self.slots).ok());
+        match function.to_string().as_str() {
+            "isInRange" if want => {
+                if let Some(json) = of_b.as_ref().and_then(json_of) {
+                    self.set(a, json);
+                }
+                if let Some(json) = of_a.as_ref().and_then(json_of) {
+                    self.set(b, json);
+                }
+            }
+            "isInRange" => {
+                for address in ["192.0.2.1", "2001:db8::1"] {
+                    self.set(a, json!({"__extn": {"fn": "ip", "arg": address}}));
+                }
+            }
+            "lessThan" | "lessThanOrEqual" | "greaterThan" | "greaterThanOrEqual" => {
+                for (place, bound) in [(a, &of_b), (b, &of_a)] {
+                    for value in bound.as_ref().map(|bound| self.around(bound)).unwrap_or_default() {
+                        self.set(place, value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets what stands at `place`, if it is a place.
+    fn set(&mut self, place: &Expr, value: Json) {
+        if let Some(target) = self.target(place) {
+            self.push(Change::Set(target, Some(value)));
+        }
+    }
+
+    fn set_of(&mut self, place: &Expr, elements: Vec<Json>) {
+        self.set(place, Json::Array(elements));
+    }
+
+    fn take_away(&mut self, place: &Expr) {
+        if self.scene.value(place, self.slots).is_ok()
+            && let Some(target) = self.target(place)
+        {
+            self.push(Change::Set(target, None));
+        }
+    }
+
+    /// Puts something where nothing is: what the schema allows there.
+    fn give(&mut self, place: &Expr) {
+        let Some(target) = self.target(place) else { return };
+        let ty = self.type_of(&target);
+        let samples = match ty {
+            Some(Type::Bool) => vec![json!(true), json!(false)],
+            Some(Type::Long) => vec![json!(0)],
+            Some(Type::String) => vec![json!("")],
+            Some(Type::Set(_)) => vec![json!([])],
+            Some(Type::Record(_)) => vec![json!({})],
+            Some(Type::Entity(name)) => self.of_type(name).iter().map(entity_json).collect(),
+            Some(Type::Extension(name)) => sample(name).into_iter().collect(),
+            Some(Type::Unknown) => Vec::new(),
+            None => vec![json!(true)],
+        };
+        for sample in samples {
+            self.push(Change::Set(target.clone(), Some(sample)));
+        }
+    }
+
+    /// Entities of the request that are of a type.
+    fn of_type(&self, name: &str) -> Vec<EntityUID> {
+        let all = [Var::Principal, Var::Resource].into_iter().filter_map(|variable| self.scene.of(variable));
+        all.filter(|uid| uid.entity_type().to_string() == name).cloned().collect()
+    }
+
+    fn type_of(&self, target: &Target) -> Option<&Type> {
+        let schema = self.schema?;
+        let (members, path) = match target {
+            Target::Attribute(entity, path) => {
+                (&schema.entity_type(&entity.entity_type().to_string())?.attributes, path.as_slice())
+            }
+            Target::Tag(entity, _) => return schema.entity_type(&entity.entity_type().to_string())?.tags.as_ref(),
+            Target::Context(path) => {
+                (schema.context(&super::scene::plain(self.scene.of(Var::Action)?))?, path.as_slice())
+            }
+        };
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(&members.get(first)?.ty, |ty, name| match ty {
+            Type::Record(members) => Some(&members.get(name)?.ty),
+            _ => None,
+        })
+    }
+
+    fn is_set(&self, place: &Expr) -> bool {
+        self.target(place).is_some_and(|target| matches!(self.type_of(&target), Some(Type::Set(_))))
+    }
+
+    /// Adds elements to a set, or takes some out of it.
+    fn elements(&mut self, place: &Expr, now: Option<&Value>, elements: &[Json], added: bool) {
+        let Some(target) = self.target(place) else { return };
+        let mut value = elements_of(now);
+        if added {
+            value.extend(elements.iter().filter(|element| !value.contains(element)).cloned().collect::<Vec<_>>());
+        } else {
+            value.retain(|known| !elements.contains(known));
+        }
+        self.push(Change::Elements { target, value: Json::Array(value), elements: elements.to_vec(), added });
+    }
+
+    /// Where the value of an expression stands, if it stands somewhere.
+    fn target(&self, place: &Expr) -> Option<Target> {
+        match place.expr_kind() {
+            ExprKind::GetAttr { expr, attr } => {
+                if matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) {
+                    return Some(Target::Context(vec![attr.to_string()]));
+                }
+                if let Some(entity) = self.scene.entity(expr, self.slots) {
+                    return Some(Target::Attribute(entity, vec![attr.to_string()]));
+                }
+                match self.target(expr)? {
+                    Target::Context(path) => Some(Target::Context(with(path, attr))),
+                    Target::Attribute(entity, path) => Some(Target::Attribute(entity, with(path, attr))),
+                    Target::Tag(..) => None,
+                }
+            }
+            ExprKind::BinaryApp { op: BinaryOp::GetTag, arg1, arg2 } => {
+                let entity = self.scene.entity(arg1, self.slots)?;
+                match self.scene.value(arg2, self.slots).ok()?.value_kind() {
+                    ValueKind::Lit(Literal::String(key)) => Some(Target::Tag(entity, key.to_string())),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// A few values of the same type that are not this one.
+    fn others(&self, value: &Value) -> Vec<Json> {
+        match value.value_kind() {
+            ValueKind::Lit(Literal::Bool(b)) => vec![json!(!b)],
+            ValueKind::Lit(Literal::Long(n)) => vec![json!(n.wrapping_add(1))],
+            ValueKind::Lit(Literal::String(text)) => vec![json!(format!("not {text}"))],
+            ValueKind::Lit(Literal::EntityUID(uid)) => {
+                let name = uid.entity_type().to_string();
+                let mut found = self.of_type(&name);
+                found.extend(self.scene.parents(uid));
+                found.retain(|other| other != &**uid && other.entity_type() == uid.entity_type());
+                found.iter().take(2).map(entity_json).collect()
+            }
+            ValueKind::Set(set) if !set.is_empty() => vec![json!([])],
+            ValueKind::ExtensionValue(_) => self.around(value),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A value, the next smaller and the next larger one.
+    fn around(&self, value: &Value) -> Vec<Json> {
+        if let ValueKind::Lit(Literal::Long(n)) = value.value_kind() {
+            return [Some(*n), n.checked_sub(1), n.checked_add(1)].into_iter().flatten().map(Json::from).collect();
+        }
+        let moved = |by: &str| {
+            let name = |name: &str| name.parse::<Name>().ok();
+            let step = Expr::call_extension_fn(name("duration")?, vec![Expr::val(by)]);
+            let sum = Expr::call_extension_fn(name("offset")?, vec![Expr::from(value.clone()), step]);
+            json_of(&self.scene.value(&sum, self.slots).ok()?)
+        };
+        [json_of(value), moved("-1ms"), moved("1ms")].into_iter().flatten().collect()
+    }
+
+    fn push(&mut self, change: Change) {
+        if !self.found.contains(&change) {
+            self.found.push(change);
+        }
+    }
+}
+
+/// The two sides of a `&&` that Cedar made of one operator.
+fn pair(expression: &Expr) -> Vec<&Expr> {
+    match expression.expr_kind() {
+        ExprKind::And { left, right } => vec![left, right],
+        _ => Vec::new(),
+    }
+}
+
+fn with(mut path: Vec<String>, name: &str) -> Vec<String> {
+    path.push(name.to_owned());
+    path
+}
+
+fn entity_json(uid: &EntityUID) -> Json {
+    let uid = super::scene::plain(uid);
+    json!({"__entity": {"type": uid.type_name, "id": uid.id}})
+}
+
+fn elements_of(value: Option<&Value>) -> Vec<Json> {
+    match value.map(Value::value_kind) {
+        Some(ValueKind::Set(set)) => set.iter().filter_map(json_of).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A value of an extension type.
+fn sample(name: &str) -> Option<Json> {
+    let (function, argument) = match name {
+        "datetime" => ("datetime", "2030-01-01"),
+        "duration" => ("duration", "1h"),
+        "decimal" => ("decimal", "1.0"),
+        "ipaddr" => ("ip", "192.0.2.1"),
+        _ => return None,
+    };
+    Some(json!({"__extn": {"fn": function, "arg": argument}}))
+}

@@ -1,0 +1,304 @@
+//! Why a decision is what it is.
+//!
+//! An explanation is not on the hot path, so its truth is Cedar's: the policies that could apply are evaluated part by
+//! part with Cedar's own evaluator, over the same slice of entities that the reference takes. What is explained is the
+//! decision of the usual path, which every explanation carries.
+//!
+//! - `scene` is the request with what its evaluation reads; `tree` takes a policy apart and evaluates the parts.
+//! - `source` finds them in the text, `values` shows what they read.
+//! - `goals` says which single changes could turn a clause, `edits` makes them, `search` tries them.
+//!
+//! Nothing here grows with the number of policies or entities: candidates come from an index, and each bound that is met
+//! shows in the answer.
+
+mod edits;
+mod goals;
+mod scene;
+mod search;
+mod source;
+mod tree;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy_core::ast::{EntityUID, Expr, Policy};
+
+use crate::broken::broken;
+use crate::compiled::{self, FAR, Lineage, Nearby};
+use crate::model::explanation::{
+    Diagnostics, Effect, ExplainedPolicy, Explanation, ExplanationKind, LinkOf, Search, Truth,
+};
+use crate::model::{AccessRequest, Decision, DeniedBy, PolicyError, PolicyId, RequestError};
+use crate::policies::{self, Kind, Site};
+use crate::reference;
+use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
+use scene::{Gave, Scene};
+use source::Source;
+use tree::Tree;
+
+/// What is to be explained, and how much of it.
+#[derive(Debug, Clone, Default)]
+pub struct ExplainOptions {
+    /// Show the nearest 100 policies instead of the nearest 10, and try four times as many changes.
+    pub all: bool,
+    /// Explain these policies and no others, whether they could apply or not.
+    pub only: Option<Vec<PolicyId>>,
+    /// Show every policy that could apply, however many there are: for those who count what was evaluated.
+    pub every: bool,
+    /// Leave out the changes that would turn the decision.
+    pub without_changes: bool,
+    /// Members of the context that are not shown: the steps of each path, `None` for any member.
+    pub masks: Vec<Vec<Option<String>>>,
+}
+
+/// Up to how much an explanation does.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Policies that are shown.
+    shown: usize,
+    /// Policies that are evaluated, to find the nearest of them.
+    evaluated: usize,
+    /// Changes that are tried.
+    tried: usize,
+    /// Changes that are shown.
+    changes: usize,
+}
+
+impl ExplainOptions {
+    fn bounds(&self) -> Bounds {
+        if self.every || self.only.is_some() {
+            Bounds { shown: usize::MAX, evaluated: usize::MAX, tried: 256, changes: 20 }
+        } else if self.all {
+            Bounds { shown: 100, evaluated: 1_000, tried: 256, changes: 20 }
+        } else {
+            Bounds { shown: 10, evaluated: 64, tried: 64, changes: 5 }
+        }
+    }
+}
+
+/// A policy that was evaluated.
+struct Judged {
+    id: PolicyId,
+    policy: Policy,
+    result: Truth,
+    missing: usize,
+    /// The same, but what no change of the hierarchy makes up for counts more.
+    distance: usize,
+    is_forbid: bool,
+}
+
+impl Snapshot {
+    /// Decides `request` and says why. `now` is the sidecar's clock in milliseconds since 1970.
+    ///
+    /// Takes up to some fifty times as long as Cedar's own authorizer, and recurses with the nesting of policies: the
+    /// thread must have [`crate::EVALUATION_STACK_BYTES`].
+    ///
+    /// # Errors
+    /// As for [`Snapshot::decide`].
+    pub fn explain(
+        &self,
+        request: &AccessRequest<'_>,
+        now: i64,
+        options: &ExplainOptions,
+    ) -> Result<Explanation, RequestError> {
+        self.explain_while(request, now, options, ALWAYS).map_err(Undecided::refused)
+    }
+
+    /// The same, given up soon after `go_on` says false.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::explain`], and if it was given up.
+    pub fn explain_while(
+        &self,
+        request: &AccessRequest<'_>,
+        now: i64,
+        options: &ExplainOptions,
+        go_on: GoOn<'_>,
+    ) -> Result<Explanation, Undecided> {
+        let decision = self.decide_while(request, now, go_on)?;
+        let bounds = options.bounds();
+        let stored = match &self.entities {
+            Some(all) => Cow::Borrowed(all),
+            None => Cow::Owned(compiled::reached(self, request)?),
+        };
+        let entities = reference::entities(self, request, &stored)?;
+        let (cedar_request, _, _) = reference::request(self, request, now)?;
+        let scene = Scene::new(self, &cedar_request, &entities, request.entities.is_none());
+        let lineage = |uid: Option<&cedar_policy::EntityUid>| {
+            let uid = uid.unwrap_or_else(|| broken("a request without an entity"));
+            let above = entities.ancestors(uid).into_iter().flatten().map(AsRef::<EntityUID>::as_ref);
+            Lineage::new(self, uid.as_ref(), above)
+        };
+        let [principal, action, resource] =
+            [cedar_request.principal(), cedar_request.action(), cedar_request.resource()].map(lineage);
+        let Nearby { found, bounded } = compiled::nearby(self, &principal, &action, &resource);
+        let could_apply = found.iter().take_while(|near| near.distance < FAR).count();
+        let mut ids: Vec<&PolicyId> = decision.reasons.iter().take(bounds.evaluated).collect();
+        ids.extend(decision.errors.iter().map(|error| &error.policy_id).take(bounds.evaluated));
+        let named: HashSet<&PolicyId> = ids.iter().copied().collect();
+        let others = found.iter().take(could_apply).map(|near| &near.id).filter(|id| !named.contains(id));
+        let mut total = ids.len() + others.clone().count();
+        ids.extend(others.take(bounds.evaluated));
+        if ids.is_empty() {
+            // no policy is about this action and these types: then what is about two of the three says most
+            ids.extend(found.iter().map(|near| &near.id).take(bounds.shown));
+            total = ids.len();
+        }
+        if let Some(only) = &options.only {
+            ids = only.iter().filter(|id| self.decides(id)).collect();
+            total = ids.len();
+        }
+        let looked_at = bounds.evaluated.max(bounds.shown);
+        let far = found.iter().take(looked_at).map(|near| (&near.id, near.distance)).collect();
+        let mut judged = self.judge(&scene, ids, &far, &options.masks, go_on)?;
+        order(&mut judged, &decision);
+        let shown = judged.len().min(bounds.shown);
+        let policies = judged[..shown].iter().map(|judged| self.show(&scene, judged, options)).collect();
+        let mut search = Search { tried: 0, bounded };
+        let changes = if options.without_changes {
+            Vec::new()
+        } else {
+            let asked = search::Asked { snapshot: self, scene: &scene, request, now, decision: &decision };
+            search::turning(&asked, &judged, bounds, &options.masks, go_on, &mut search)?
+        };
+        Ok(Explanation {
+            decision: decision.outcome,
+            kind: self.kind(&decision),
+            revision: decision.revision,
+            policies,
+            policies_left_out: total - shown,
+            changes,
+            search,
+            diagnostics: Diagnostics {
+                reason: decision.reasons,
+                errors: if options.masks.is_empty() { decision.errors } else { withheld(decision.errors) },
+                denied_by: decision.denied_by,
+            },
+        })
+    }
+
+    /// A policy of each text: those that decide on their own, and of each template one link. Sorted by id.
+    #[must_use]
+    pub fn one_of_each(&self) -> Vec<PolicyId> {
+        let policies = &self.core.policies;
+        let mut linked = HashSet::new();
+        let links = policies.links.iter().filter(|link| linked.insert(&link.template_id));
+        let mut found: Vec<PolicyId> = links.map(|link| link.link_id.as_str().into()).collect();
+        let on_their_own = policies.sites.iter().filter(|(_, site)| site.kind == Kind::Static);
+        found.extend(on_their_own.map(|(id, _)| id.clone()));
+        found.sort_unstable();
+        found
+    }
+
+    fn decides(&self, id: &str) -> bool {
+        self.core.policies.sites.get(id).is_some_and(|site| site.kind != Kind::Template)
+    }
+
+    fn kind(&self, decision: &Decision) -> ExplanationKind {
+        let is_forbidden = decision.reasons.first().is_some_and(|id| self.core.policies.forbids(id));
+        match &decision.denied_by {
+            _ if decision.outcome.is_allow() => ExplanationKind::Allowed,
+            _ if is_forbidden => ExplanationKind::Forbidden,
+            Some(DeniedBy::UnknownEntity { .. } | DeniedBy::ForbidError { .. }) => ExplanationKind::DeniedByRule,
+            None if decision.errors.is_empty() => ExplanationKind::NotPermitted,
+            None => ExplanationKind::Errored,
+        }
+    }
+
+    /// Evaluates policies, whole and in parts. `far` says how far the scopes of some are from the request.
+    fn judge(
+        &self,
+        scene: &Scene<'_>,
+        ids: Vec<&PolicyId>,
+        far: &HashMap<&PolicyId, u32>,
+        masks: &values::Masks,
+        go_on: GoOn<'_>,
+    ) -> Result<Vec<Judged>, Undecided> {
+        let policies = &self.core.policies;
+        let whole = policies.trees.whole();
+        let mut parsing = policies.parsing(&self.core.settings.limits);
+        let mut judged: Vec<Judged> = Vec::with_capacity(ids.len());
+        for id in ids {
+            if !go_on() {
+                return Err(Undecided::GivenUp);
+            }
+            let kept = whole.and_then(|set| set.policy(&cedar_policy::PolicyId::new(&**id)));
+            let policy = match kept {
+                Some(policy) => AsRef::<Policy>::as_ref(policy).clone(),
+                None => parsing.policy(id).map_err(RequestError::from)?,
+            };
+            let site = self.site(id);
+            let tree = Tree::new(&policy, Source::new(site), masks);
+            let holds = |condition: &Expr| matches!(scene.gives(condition, tree.slots()), Gave::Bool(true));
+            let of_scope = tree.scope().iter().filter(|part| !holds(&part.condition)).count();
+            let of_conditions = tree.conditions().iter().filter(|part| !holds(part.expression)).count();
+            let result = scene.gives(&policy.condition(), policy.env()).truth();
+            let missing = of_scope + of_conditions;
+            let distance = far.get(id).map_or(of_scope, |far| *far as usize) + of_conditions;
+            judged.push(Judged { id: id.clone(), policy, result, missing, distance, is_forbid: site.forbids });
+        }
+        Ok(judged)
+    }
+
+    fn site(&self, id: &PolicyId) -> &Site {
+        self.core.policies.sites.get(id).unwrap_or_else(|| broken("a policy whose text is gone"))
+    }
+
+    fn show(&self, scene: &Scene<'_>, judged: &Judged, options: &ExplainOptions) -> ExplainedPolicy {
+        let site = self.site(&judged.id);
+        let tree = Tree::new(&judged.policy, Source::new(site), &options.masks);
+        let scope = tree.explain_scope(scene);
+        let in_scope = scope.iter().all(|part| part.result == Truth::True);
+        let link = match site.kind {
+            Kind::Link(number) => self.core.policies.links.get(number as usize).map(|link| LinkOf {
+                template: link.template_id.clone(),
+                written: link.written.as_ref().map(|place| match place.line {
+                    Some(line) => format!("{}:{line}", place.origin),
+                    None => place.origin.to_string(),
+                }),
+                args: link.args.iter().cloned().collect(),
+            }),
+            Kind::Static | Kind::Template => None,
+        };
+        ExplainedPolicy {
+            id: judged.id.clone(),
+            effect: if judged.is_forbid { Effect::Forbid } else { Effect::Permit },
+            result: judged.result,
+            missing: judged.missing,
+            file: site.origin.to_string(),
+            line: tree.source().line().or(site.line),
+            link,
+            annotations: policies::annotations(judged.policy.template()).into_iter().collect(),
+            clauses: tree.explain_conditions(scene, in_scope),
+            scope,
+        }
+    }
+}
+
+/// Errors without their messages, which may quote what is masked.
+fn withheld(errors: Vec<PolicyError>) -> Vec<PolicyError> {
+    let bare = |error: PolicyError| PolicyError { message: tree::WITHHELD.into(), ..error };
+    errors.into_iter().map(bare).collect()
+}
+
+/// What decided first, then what failed, then those that would turn the decision, the nearest first.
+fn order(judged: &mut [Judged], decision: &Decision) {
+    let (reasons, errors): (HashSet<&PolicyId>, HashSet<&PolicyId>) =
+        (decision.reasons.iter().collect(), decision.errors.iter().map(|error| &error.policy_id).collect());
+    let turns = |judged: &Judged| judged.is_forbid == decision.outcome.is_allow();
+    // policies fail because there is no such entity, and say nothing else
+    let is_unknown = matches!(decision.denied_by, Some(DeniedBy::UnknownEntity { .. }));
+    judged.sort_by_cached_key(|judged| {
+        let rank = match judged {
+            judged if reasons.contains(&judged.id) => 0,
+            judged if errors.contains(&judged.id) && !is_unknown => 1,
+            judged if turns(judged) => 2,
+            _ => 3,
+        };
+        (rank, judged.distance)
+    });
+}

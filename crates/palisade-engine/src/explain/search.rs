@@ -1,0 +1,123 @@
+//! The single changes that turn a decision: candidates from the clauses of the nearest policies, each tried.
+
+use cedar_policy_core::ast::{Expr, Var};
+
+use super::edits::Change;
+use super::goals::Goals;
+use super::scene::{Gave, Scene};
+use super::source::Source;
+use super::tree::Tree;
+use super::values::Masks;
+use super::{Bounds, Judged};
+use crate::model::explanation::{Search, Truth, TurningChange};
+use crate::model::{AccessRequest, Decision, PolicyId};
+use crate::snapshot::{GoOn, Snapshot, Undecided};
+
+/// A request that weighs more is copied for few trials only.
+const HEAVY: usize = 64 << 10;
+
+/// Trials with a heavy request, and where every trial makes all of Cedar's entities again.
+const FEW: usize = 8;
+
+/// Candidates that are looked for beside each trial, so that those which reach least can be tried first.
+const MOST_CANDIDATES: usize = 4;
+
+/// As many of Cedar's own entities are made again for each trial without a thought.
+const CHEAP_ENTITIES: usize = 2_000;
+
+/// What is explained.
+pub(super) struct Asked<'a> {
+    pub snapshot: &'a Snapshot,
+    pub scene: &'a Scene<'a>,
+    pub request: &'a AccessRequest<'a>,
+    pub now: i64,
+    pub decision: &'a Decision,
+}
+
+/// The changes that turn the decision. `judged` are the policies, the most interesting first.
+///
+/// # Errors
+/// If `go_on` said false.
+pub(super) fn turning(
+    asked: &Asked<'_>,
+    judged: &[Judged],
+    bounds: Bounds,
+    masks: &Masks,
+    go_on: GoOn<'_>,
+    search: &mut Search,
+) -> Result<Vec<TurningChange>, Undecided> {
+    let is_allow = asked.decision.outcome.is_allow();
+    let is_costly = asked.request.weight() > HEAVY
+        || asked.snapshot.entities.is_some() && asked.snapshot.entity_count() > CHEAP_ENTITIES;
+    let most = if is_costly { FEW } else { bounds.tried };
+    let mut candidates: Vec<(Change, PolicyId)> = Vec::new();
+    for policy in judged {
+        if !go_on() {
+            return Err(Undecided::GivenUp);
+        }
+        if candidates.len() > MOST_CANDIDATES * most {
+            search.bounded = true;
+            break;
+        }
+        // a denial: what keeps a permit from holding, and lets a forbid hold or fail; of an allow the opposite
+        let want = policy.is_forbid == is_allow;
+        if (policy.result == Truth::True) == want {
+            continue;
+        }
+        let (found, bounded) = of_policy(asked, policy, want, masks);
+        search.bounded |= bounded;
+        for change in found {
+            if !candidates.iter().any(|(known, _)| *known == change) {
+                candidates.push((change, policy.id.clone()));
+            }
+        }
+    }
+    let [principal, resource] = [Var::Principal, Var::Resource].map(|variable| asked.scene.of(variable));
+    candidates.sort_by_key(|(change, _)| change.reach(principal, resource));
+    let mut turning = Vec::new();
+    for (change, policy) in candidates {
+        if search.tried == most || turning.len() == bounds.changes {
+            search.bounded = true;
+            break;
+        }
+        if !go_on() {
+            return Err(Undecided::GivenUp);
+        }
+        search.tried += 1;
+        let decided = change.decided(asked.snapshot, asked.request, asked.now, go_on);
+        // it could not be made, or no caller waits for it any more
+        if decided.is_none() && !go_on() {
+            return Err(Undecided::GivenUp);
+        }
+        if let Some(decision) = decided.filter(|decision| decision.outcome != asked.decision.outcome) {
+            let (words, edit) = (change.words(), change.edit());
+            turning.push(TurningChange { words, edit, decision: decision.outcome, policy });
+        }
+    }
+    Ok(turning)
+}
+
+/// Changes that could make a policy hold, or not.
+fn of_policy(asked: &Asked<'_>, judged: &Judged, want: bool, masks: &Masks) -> (Vec<Change>, bool) {
+    let tree = Tree::new(&judged.policy, Source::new(asked.snapshot.site(&judged.id)), masks);
+    let mut goals = Goals {
+        scene: asked.scene,
+        slots: tree.slots(),
+        schema: asked.snapshot.core.schema.as_deref(),
+        masks,
+        found: Vec::new(),
+        bounded: false,
+    };
+    let holds = |condition: &Expr| matches!(asked.scene.gives(condition, tree.slots()), Gave::Bool(true));
+    for part in tree.scope() {
+        if holds(&part.condition) != want {
+            goals.make(&part.condition, want);
+        }
+    }
+    for condition in tree.conditions() {
+        if holds(condition.expression) != want {
+            goals.make(condition.expression, want);
+        }
+    }
+    (goals.found, goals.bounded)
+}

@@ -1,0 +1,3 @@
+//! Explanations against Cedar: what they say of policies, of clauses and of changes.
+
+mod say;

@@ -1,0 +1,289 @@
+//! The parts of one policy, each evaluated alone by Cedar's evaluator.
+//!
+//! Cedar joins the conditions of a policy by `&&` and takes `unless { a }` for `!a`. Here they are taken apart again:
+//! by the places that Cedar notes for every expression. What people would not read as parts stays whole.
+
+use std::ops::Range;
+
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Policy, SlotEnv, UnaryOp, Var};
+
+use super::scene::{Gave, Scene, as_entities};
+use super::source::Source;
+use super::values::{self, Masks};
+use crate::model::explanation::{Clause, ClauseKind, HierarchyPath, Join, Truth};
+
+/// What a `&&` or `||` joins, if it is to be shown part by part.
+const MOST_PARTS: usize = 12;
+
+/// Conditions of a policy that are shown one by one.
+const MOST_CONDITIONS: usize = 64;
+
+/// Levels of parts below a condition.
+const MOST_LEVELS: usize = 4;
+
+/// Ways up the hierarchy that one clause shows.
+const MOST_WAYS: usize = 4;
+
+/// Nodes of an expression in which an `in` is looked for.
+const MOST_NODES: usize = 500;
+
+/// What stands in for what Cedar says of an error where something is masked: it may quote values.
+pub(super) const WITHHELD: &str = "not shown, since something is masked";
+
+/// A policy that can be evaluated part by part.
+pub(super) struct Tree<'t> {
+    policy: &'t Policy,
+    source: Source<'t>,
+    /// What is to be added to Cedar's offsets for those in the policy's text.
+    shift: Option<isize>,
+    masks: &'t Masks,
+}
+
+/// The scope's part on one variable.
+#[derive(Debug, Clone)]
+pub(super) struct ScopePart {
+    pub variable: Var,
+    pub condition: Expr,
+}
+
+/// One of the conditions that must all hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Condition<'t> {
+    pub expression: &'t Expr,
+    is_unless: bool,
+}
+
+impl<'t> Tree<'t> {
+    pub(super) fn new(policy: &'t Policy, source: Source<'t>, masks: &'t Masks) -> Self {
+        let start = policy.template().loc().map(|loc| loc.span.offset());
+        let shift = start.and_then(|start| isize::try_from(start).ok()).map(|start| -start);
+        Self { policy, source, shift, masks }
+    }
+
+    pub(super) fn source(&self) -> &Source<'t> {
+        &self.source
+    }
+
+    pub(super) fn slots(&self) -> &'t SlotEnv {
+        self.policy.env()
+    }
+
+    /// The three parts of the scope as conditions.
+    pub(super) fn scope(&self) -> [ScopePart; 3] {
+        let template = self.policy.template();
+        let part = |variable, condition| ScopePart { variable, condition };
+        [
+            part(Var::Principal, template.principal_constraint().as_expr()),
+            part(Var::Action, template.action_constraint().as_expr()),
+            part(Var::Resource, template.resource_constraint().as_expr()),
+        ]
+    }
+
+    /// The conditions that must all hold, in the order in which they are evaluated.
+    pub(super) fn conditions(&self) -> Vec<Condition<'t>> {
+        let template = self.policy.template();
+        let Some(whole) = template.non_scope_constraints() else { return Vec::new() };
+        // Cedar gives the `&&` between two clauses the place of the policy
+        let own = template.loc();
+        let mut clauses = Vec::new();
+        let mut rest = whole;
+        while let ExprKind::And { left, right } = rest.expr_kind() {
+            if own.is_none() || rest.source_loc() != own {
+                break;
+            }
+            clauses.push(&**left);
+            rest = right;
+        }
+        clauses.push(rest);
+        let mut found = Vec::new();
+        for clause in clauses {
+            if self.is_unless(clause) {
+                found.push(Condition { expression: clause, is_unless: true });
+            } else {
+                let parts = conjuncts(clause).into_iter().map(|expression| Condition { expression, is_unless: false });
+                found.extend(parts);
+            }
+        }
+        if found.len() > MOST_CONDITIONS {
+            return vec![Condition { expression: whole, is_unless: false }];
+        }
+        found
+    }
+
+    fn is_unless(&self, expression: &Expr) -> bool {
+        matches!(expression.expr_kind(), ExprKind::UnaryApp { op: UnaryOp::Not, .. })
+            && expression.source_loc().and_then(|loc| loc.snippet()).is_some_and(|text| text.starts_with("unless"))
+    }
+
+    fn span(&self, expression: &Expr) -> Option<Range<usize>> {
+        let (loc, shift) = (expression.source_loc()?, self.shift?);
+        Some(loc.start().checked_add_signed(shift)?..loc.end().checked_add_signed(shift)?)
+    }
+
+    /// The scope as clauses. Cedar's own order of evaluation does not matter here: none of them can fail.
+    pub(super) fn explain_scope(&self, scene: &Scene<'_>) -> Vec<Clause> {
+        let spans = self.source.scope();
+        let explained = self.scope().into_iter().enumerate().map(|(i, part)| {
+            let span = spans.as_ref().and_then(|spans| spans.get(i));
+            let text = span.and_then(|span| self.source.excerpt(span));
+            let kind = match part.variable {
+                Var::Principal => ClauseKind::Principal,
+                Var::Action => ClauseKind::Action,
+                _ => ClauseKind::Resource,
+            };
+            Clause {
+                kind,
+                text: text.unwrap_or_else(|| super::source::short(&part.condition.to_string(), 600)),
+                place: span.and_then(|span| self.source.place(span)),
+                result: scene.gives(&part.condition, self.slots()).truth(),
+                alone: None,
+                error: None,
+                values: Vec::new(),
+                hierarchy: self.ways(scene, &part.condition),
+                join: None,
+                parts: Vec::new(),
+            }
+        });
+        explained.collect()
+    }
+
+    /// The conditions as clauses; `reached` is whether the scope holds.
+    pub(super) fn explain_conditions(&self, scene: &Scene<'_>, mut reached: bool) -> Vec<Clause> {
+        let mut explained = Vec::new();
+        for Condition { expression, is_unless } in self.conditions() {
+            let kind = if is_unless { ClauseKind::Unless } else { ClauseKind::When };
+            let clause = self.clause(scene, expression, kind, reached, MOST_LEVELS);
+            reached &= clause.result == Truth::True;
+            explained.push(clause);
+        }
+        explained
+    }
+
+    fn clause(&self, scene: &Scene<'_>, expression: &Expr, kind: ClauseKind, reached: bool, levels: usize) -> Clause {
+        let gave = scene.gives(expression, self.slots());
+        let truth = gave.truth();
+        let (join, parts) = self.parts(scene, expression, kind, reached, levels);
+        let span = self.span(expression);
+        let text = span.as_ref().and_then(|span| self.source.excerpt(span));
+        let error = match gave {
+            Gave::Error(_) if !self.masks.is_empty() => Some(WITHHELD.to_owned()),
+            Gave::Error(message) => Some(message),
+            Gave::Bool(_) => None,
+        };
+        let is_leaf = parts.is_empty();
+        Clause {
+            kind,
+            text: text.unwrap_or_else(|| super::source::short(&expression.to_string(), 600)),
+            place: span.and_then(|span| self.source.place(&span)),
+            result: if reached { truth } else { Truth::NotReached },
+            alone: (!reached).then_some(truth),
+            error,
+            values: if is_leaf { values::reads(scene, expression, self.slots(), self.masks) } else { Vec::new() },
+            hierarchy: if is_leaf { self.ways(scene, expression) } else { Vec::new() },
+            join,
+            parts,
+        }
+    }
+
+    fn parts(
+        &self,
+        scene: &Scene<'_>,
+        expression: &Expr,
+        kind: ClauseKind,
+        reached: bool,
+        levels: usize,
+    ) -> (Option<Join>, Vec<Clause>) {
+        if levels == 0 {
+            return (None, Vec::new());
+        }
+        let part = |expression: &Expr, reached| self.clause(scene, expression, ClauseKind::Part, reached, levels - 1);
+        match expression.expr_kind() {
+            ExprKind::UnaryApp { op: UnaryOp::Not, arg } if kind == ClauseKind::Unless || is_compound(arg) => {
+                (Some(Join::Not), vec![part(arg, reached)])
+            }
+            ExprKind::And { .. } => self.chain(scene, &conjuncts(expression), Join::All, reached, levels),
+            ExprKind::Or { .. } => self.chain(scene, &disjuncts(expression), Join::Any, reached, levels),
+            ExprKind::If { test_expr, then_expr, else_expr } => {
+                let test = part(test_expr, reached);
+                let (then, other) = (test.result == Truth::True, test.result == Truth::False);
+                (Some(Join::If), vec![test, part(then_expr, then), part(else_expr, other)])
+            }
+            _ => (None, Vec::new()),
+        }
+    }
+
+    /// What `&&` or `||` joins: each is reached if all before it let evaluation go on.
+    fn chain(
+        &self,
+        scene: &Scene<'_>,
+        joined: &[&Expr],
+        join: Join,
+        mut reached: bool,
+        levels: usize,
+    ) -> (Option<Join>, Vec<Clause>) {
+        if !(2..=MOST_PARTS).contains(&joined.len()) {
+            return (None, Vec::new());
+        }
+        let goes_on = if join == Join::All { Truth::True } else { Truth::False };
+        let mut parts = Vec::new();
+        for expression in joined {
+            let clause = self.clause(scene, expression, ClauseKind::Part, reached, levels - 1);
+            reached &= clause.result == goes_on;
+            parts.push(clause);
+        }
+        (Some(join), parts)
+    }
+
+    /// For each `in` of an expression the way through the hierarchy.
+    fn ways(&self, scene: &Scene<'_>, expression: &Expr) -> Vec<HierarchyPath> {
+        let mut found = Vec::new();
+        for expression in expression.subexpressions().take(MOST_NODES) {
+            if let ExprKind::BinaryApp { op: BinaryOp::In, arg1, arg2 } = expression.expr_kind()
+                && let Some(from) = scene.entity(arg1, self.slots())
+                && let Ok(to) = scene.value(arg2, self.slots())
+                && found.len() < MOST_WAYS
+            {
+                let way = scene.way(&from, &as_entities(&to));
+                if !found.contains(&way) {
+                    found.push(way);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn is_compound(expression: &Expr) -> bool {
+    matches!(expression.expr_kind(), ExprKind::And { .. } | ExprKind::Or { .. } | ExprKind::If { .. })
+}
+
+/// What an expression joins by `&&`, in order; itself if it joins nothing.
+pub(super) fn conjuncts(expression: &Expr) -> Vec<&Expr> {
+    chain(expression, |kind| match kind {
+        ExprKind::And { left, right } => Some((left, right)),
+        _ => None,
+    })
+}
+
+/// What an expression joins by `||`, in order; itself if it joins nothing.
+pub(super) fn disjuncts(expression: &Expr) -> Vec<&Expr> {
+    chain(expression, |kind| match kind {
+        ExprKind::Or { left, right } => Some((left, right)),
+        _ => None,
+    })
+}
+
+/// Cedar writes `a is T in b` and such as two joined expressions that stand at the same place: they stay one.
+fn chain<'e>(expression: &'e Expr, split: impl Fn(&'e ExprKind) -> Option<(&'e Expr, &'e Expr)>) -> Vec<&'e Expr> {
+    let is_sugar = |joined: &'e Expr, part: &'e Expr| {
+        joined.source_loc().is_some() && joined.source_loc() == part.source_loc() && split(part.expr_kind()).is_none()
+    };
+    let (mut found, mut left) = (Vec::new(), vec![expression]);
+    while let Some(next) = left.pop() {
+        match split(next.expr_kind()) {
+            Some((a, b)) if !is_sugar(next, a) && !is_sugar(next, b) => left.extend([b, a]),
+            _ => found.push(next),
+        }
+    }
+    found
+}

@@ -1,0 +1,240 @@
+//! `palisade test --coverage`: which parts of the policies the tests have seen hold, not hold, or fail.
+//!
+//! Every decision of a test is explained, and what each part of each policy gave is counted: by Cedar's own evaluation,
+//! as far as evaluation went. A part that was never reached is one that no test would miss.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use palisade_engine::model::Explanation;
+use palisade_engine::model::explanation::{Clause, ExplainedPolicy, Place, Truth};
+
+use crate::cli::terminal::{Tone, toned};
+
+/// How often a part was seen so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// It held.
+    pub held: u64,
+    /// It did not.
+    pub not: u64,
+    /// It failed.
+    pub failed: u64,
+}
+
+/// What the tests have seen of all policies; links count for their template.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Coverage {
+    policies: BTreeMap<String, OfPolicy>,
+}
+
+/// What they have seen of one.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct OfPolicy {
+    file: String,
+    line: Option<usize>,
+    /// How often its scope held.
+    in_scope: u64,
+    parts: Vec<OfPart>,
+}
+
+/// What they have seen of a clause, or of a part of one.
+#[derive(Debug, Clone, PartialEq)]
+struct OfPart {
+    text: String,
+    place: Option<Place>,
+    seen: Seen,
+}
+
+/// Collects from several threads.
+#[derive(Debug, Default)]
+pub(super) struct Collector(Mutex<Coverage>);
+
+impl Collector {
+    pub(super) fn add(&self, explained: &Explanation) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(explained);
+    }
+
+    /// All of it, with the policies of `all` that were never met.
+    pub(super) fn finish(self, all: Option<&Explanation>) -> Coverage {
+        let mut coverage = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for policy in all.into_iter().flat_map(|all| &all.policies) {
+            coverage.of(policy);
+        }
+        coverage
+    }
+}
+
+impl Coverage {
+    fn add(&mut self, explained: &Explanation) {
+        for policy in &explained.policies {
+            let of = self.of(policy);
+            let in_scope = policy.scope.iter().all(|part| part.result == Truth::True);
+            of.in_scope += u64::from(in_scope);
+            for (part, clause) in of.parts.iter_mut().zip(leaves(policy)) {
+                match clause.result {
+                    Truth::True => part.seen.held += 1,
+                    Truth::False => part.seen.not += 1,
+                    Truth::Error => part.seen.failed += 1,
+                    Truth::NotReached => {}
+                }
+            }
+        }
+    }
+
+    fn of(&mut self, policy: &ExplainedPolicy) -> &mut OfPolicy {
+        let id = policy.link.as_ref().map_or(&*policy.id, |link| link.template.as_str());
+        self.policies.entry(id.to_owned()).or_insert_with(|| OfPolicy {
+            file: policy.file.clone(),
+            line: policy.line,
+            in_scope: 0,
+            parts: leaves(policy)
+                .map(|clause| OfPart { text: clause.text.clone(), place: clause.place.clone(), seen: Seen::default() })
+                .collect(),
+        })
+    }
+
+    /// Outcomes that were seen, and all there are: that a policy is in scope, and that a part holds and does not.
+    #[must_use]
+    pub fn outcomes(&self) -> (usize, usize) {
+        self.policies.values().fold((0, 0), |(seen, all), policy| {
+            let of_parts: usize = policy.parts.iter().map(OfPart::outcomes).sum();
+            (seen + usize::from(policy.in_scope > 0) + of_parts, all + 1 + 2 * policy.parts.len())
+        })
+    }
+
+    /// How many of a hundred outcomes were seen; all, where there are none.
+    #[must_use]
+    pub fn percent(&self) -> f64 {
+        match self.outcomes() {
+            (_, 0) => 100.0,
+            (seen, all) => seen as f64 * 100.0 / all as f64,
+        }
+    }
+
+    /// Writes what was not seen, file by file, and how much was.
+    pub(super) fn write(&self, color: bool, to: &mut dyn Write) -> io::Result<()> {
+        for (id, policy) in self.sorted() {
+            let unseen: Vec<&OfPart> = policy.parts.iter().filter(|part| part.outcomes() < 2).collect();
+            if policy.in_scope > 0 && unseen.is_empty() {
+                continue;
+            }
+            let line = policy.line.map(|line| format!(":{line}")).unwrap_or_default();
+            writeln!(to, "{}{line}: {}", policy.file, toned(id, Tone::Strong, color))?;
+            if policy.in_scope == 0 {
+                writeln!(to, "  {}", toned("never in scope", Tone::Bad, color))?;
+                continue;
+            }
+            for part in unseen {
+                let place = part.place.as_ref().map(|at| format!("{}:{}  ", at.line, at.column)).unwrap_or_default();
+                let text: Vec<&str> = part.text.split_whitespace().collect();
+                writeln!(to, "  {place}{}  {}", toned(part.lacks(), Tone::Bad, color), text.join(" "))?;
+            }
+        }
+        let (seen, all) = self.outcomes();
+        let in_scope = self.policies.values().filter(|policy| policy.in_scope > 0).count();
+        let tone = if seen == all { Tone::Good } else { Tone::Bad };
+        let percent = format!("{:.1} %", (self.percent() * 10.0).floor() / 10.0);
+        writeln!(
+            to,
+            "coverage {}: {seen} of {all} outcomes, {in_scope} of {} policies in scope",
+            toned(percent, tone, color),
+            self.policies.len()
+        )
+    }
+
+    /// Writes the form that `lcov` and many services read: a policy is a function, a part a branch of two.
+    pub(super) fn write_lcov(&self, to: &mut dyn Write) -> io::Result<()> {
+        let mut files: BTreeMap<&str, Vec<(&str, usize, &OfPolicy)>> = BTreeMap::new();
+        for (id, policy) in self.sorted() {
+            // what is not as it is written in its file has no lines
+            if let Some(line) = policy.line {
+                files.entry(&policy.file).or_default().push((id, line, policy));
+            }
+        }
+        for (file, policies) in files {
+            writeln!(to, "TN:\nSF:{}", file.trim_start_matches("./"))?;
+            for (id, line, _) in &policies {
+                writeln!(to, "FN:{line},{}", id.replace(['\n', ','], " "))?;
+            }
+            for (id, _, policy) in &policies {
+                writeln!(to, "FNDA:{},{}", policy.in_scope, id.replace(['\n', ','], " "))?;
+            }
+            let hit = policies.iter().filter(|(_, _, policy)| policy.in_scope > 0).count();
+            writeln!(to, "FNF:{}\nFNH:{hit}", policies.len())?;
+            let mut lines: BTreeMap<usize, u64> = BTreeMap::new();
+            let (mut branches, mut taken) = (0, 0);
+            for (_, line, policy) in &policies {
+                *lines.entry(*line).or_default() += policy.in_scope;
+                for (block, part) in policy.parts.iter().enumerate() {
+                    let Some(place) = &part.place else { continue };
+                    let Seen { held, not, failed } = part.seen;
+                    *lines.entry(place.line).or_default() += held + not + failed;
+                    for (branch, count) in [held, not].into_iter().enumerate() {
+                        let count_text = if held + not + failed == 0 { "-".to_owned() } else { count.to_string() };
+                        writeln!(to, "BRDA:{},{block},{branch},{count_text}", place.line)?;
+                        branches += 1;
+                        taken += usize::from(count > 0);
+                    }
+                }
+            }
+            writeln!(to, "BRF:{branches}\nBRH:{taken}")?;
+            for (line, count) in &lines {
+                writeln!(to, "DA:{line},{count}")?;
+            }
+            let hit = lines.values().filter(|count| **count > 0).count();
+            writeln!(to, "LF:{}\nLH:{hit}\nend_of_record", lines.len())?;
+        }
+        Ok(())
+    }
+
+    /// In the order of their files and lines.
+    fn sorted(&self) -> Vec<(&str, &OfPolicy)> {
+        let mut sorted: Vec<(&str, &OfPolicy)> = self.policies.iter().map(|(id, policy)| (&**id, policy)).collect();
+        sorted.sort_by_key(|(id, policy)| (&policy.file, policy.line, *id));
+        sorted
+    }
+}
+
+impl OfPart {
+    /// How many of the two outcomes were seen.
+    fn outcomes(&self) -> usize {
+        usize::from(self.seen.held > 0) + usize::from(self.seen.not > 0)
+    }
+
+    /// What was not seen, in words.
+    fn lacks(&self) -> &'static str {
+        match self.seen {
+            Seen { held: 0, not: 0, failed: 0 } => "never reached",
+            Seen { held: 0, not: 0, .. } => "failed only",
+            Seen { held: 0, .. } => "never true",
+            _ => "never false",
+        }
+    }
+}
+
+/// The clauses that consist of nothing else, in their order; the scope counts as a whole.
+fn leaves(policy: &ExplainedPolicy) -> impl Iterator<Item = &Clause> {
+    let mut left: Vec<&Clause> = policy.clauses.iter().rev().collect();
+    std::iter::from_fn(move || {
+        loop {
+            let next = left.pop()?;
+            if next.parts.is_empty() {
+                return Some(next);
+            }
+            left.extend(next.parts.iter().rev());
+        }
+    })
+}
+
+/// Writes LCOV to a file.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn write_file(coverage: &Coverage, path: &Path) -> io::Result<()> {
+    let mut out = Vec::new();
+    coverage.write_lcov(&mut out)?;
+    std::fs::write(path, out)
+}

@@ -1,0 +1,248 @@
+//! Explanations for people: the policies that decided, those that came nearest with an excerpt of what does not hold, and
+//! what would turn the decision. Wherever a decision is shown, it is shown so.
+
+use std::io::{self, Write};
+
+use palisade_engine::ExplainOptions;
+use palisade_engine::model::explanation::{
+    Clause, ClauseKind, Effect, ExplainedPolicy, ExplanationKind, HierarchyPath, Join, ReadValue, Truth,
+};
+use palisade_engine::model::{Explanation, Outcome};
+
+use crate::cli::terminal::{Tone, toned};
+use crate::cli::test::{count, denied_by, policy_error};
+
+/// Policies that decided nothing and are shown without `--all`: of a denial, and of an allow.
+const NEAREST: [usize; 2] = [3, 1];
+
+/// The longest text of a clause in a line, in characters.
+const LONGEST: usize = 110;
+
+/// What is asked of the engine. Nothing is masked: the context is the one that was typed.
+pub(super) fn options(all: bool) -> ExplainOptions {
+    ExplainOptions { all, ..ExplainOptions::default() }
+}
+
+/// An explanation as JSON. There is no sidecar here whose revision it could be at.
+pub(super) fn json(explanation: &Explanation) -> serde_json::Value {
+    let mut shown = serde_json::json!(explanation);
+    if let Some(members) = shown.as_object_mut() {
+        members.remove("revision");
+    }
+    shown
+}
+
+/// Writes an explanation, with every part of every policy if `all`.
+pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut dyn Write) -> io::Result<()> {
+    let mut page = Page { to, color, indent: 2 };
+    let (word, tone) = match explanation.decision {
+        Outcome::Allow => ("ALLOW", Tone::Good),
+        Outcome::Deny => ("DENY", Tone::Bad),
+    };
+    let kind = match explanation.kind {
+        ExplanationKind::Allowed => "a permit holds, and no forbid",
+        ExplanationKind::Forbidden => "a forbid holds",
+        ExplanationKind::NotPermitted => "no policy permits it",
+        ExplanationKind::Errored => "no policy permits it, and some could not be evaluated",
+        ExplanationKind::DeniedByRule => "a rule of the strict semantics denies it",
+    };
+    writeln!(page.to, "{}  {kind}", toned(word, tone, color))?;
+    if let Some(denied) = &explanation.diagnostics.denied_by {
+        writeln!(page.to, "denied because {}", denied_by(denied))?;
+    }
+    for error in &explanation.diagnostics.errors {
+        writeln!(page.to, "policy error {}", policy_error(error))?;
+    }
+    let reasons = &explanation.diagnostics.reason;
+    let (decided, others): (Vec<_>, Vec<_>) =
+        explanation.policies.iter().partition(|policy| reasons.contains(&policy.id));
+    if !decided.is_empty() {
+        page.heading(if explanation.decision.is_allow() { "permitted by" } else { "forbidden by" })?;
+        decided.iter().try_for_each(|policy| page.policy(policy, true))?;
+    }
+    // a forbid that does not hold is no reason for a denial, nor a permit that does not for an allow
+    let matters = |policy: &&&ExplainedPolicy| {
+        let turns = (policy.effect == Effect::Forbid) == explanation.decision.is_allow();
+        all || turns || policy.result != Truth::False
+    };
+    let left_out = explanation.policies_left_out;
+    let total = others.len();
+    let others: Vec<_> = others.iter().filter(matters).collect();
+    let shown =
+        if all { others.len() } else { others.len().min(NEAREST[usize::from(explanation.decision.is_allow())]) };
+    if shown > 0 {
+        page.heading("what else could apply, the nearest first")?;
+        others[..shown].iter().try_for_each(|policy| page.policy(policy, all))?;
+    } else if decided.is_empty() {
+        writeln!(page.to, "\nno policy is about this action and these types")?;
+    }
+    let left = total - shown + left_out;
+    if left > 0 {
+        let hint = if all { "" } else { "; `--all` shows them" };
+        writeln!(page.to, "  {}{hint}", toned(format!("and {} besides", count(left, "policy")), Tone::Faint, color))?;
+    }
+    write_changes(explanation, &mut page)
+}
+
+fn write_changes(explanation: &Explanation, page: &mut Page<'_>) -> io::Result<()> {
+    let turned = if explanation.decision.is_allow() { "denied" } else { "allowed" };
+    if explanation.changes.is_empty() {
+        let all = if explanation.search.bounded { " among those tried" } else { "" };
+        return writeln!(page.to, "\nno single change of one entity or of the context{all} would have it {turned}");
+    }
+    page.heading(&format!("it would be {turned} if you"))?;
+    for change in &explanation.changes {
+        let of = toned(format!("({})", change.policy), Tone::Faint, page.color);
+        writeln!(page.to, "  - {}  {of}", change.words)?;
+    }
+    Ok(())
+}
+
+/// Writes the nearest policy with what of it does not hold: what failed tests show.
+pub(super) fn write_nearest(explanation: &Explanation, color: bool, to: &mut dyn Write) -> io::Result<()> {
+    let mut page = Page { to, color, indent: 4 };
+    let Some(nearest) = explanation.policies.first() else {
+        return writeln!(page.to, "  no policy is about this action and these types");
+    };
+    let decided = explanation.diagnostics.reason.contains(&nearest.id);
+    writeln!(page.to, "  {}", if decided { "decided by" } else { "the nearest policy" })?;
+    page.policy(nearest, decided)
+}
+
+/// Where an explanation is written.
+struct Page<'p> {
+    to: &'p mut dyn Write,
+    color: bool,
+    indent: usize,
+}
+
+impl Page<'_> {
+    fn heading(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.to, "\n{}", toned(text, Tone::Strong, self.color))
+    }
+
+    fn policy(&mut self, policy: &ExplainedPolicy, whole: bool) -> io::Result<()> {
+        let effect = match policy.effect {
+            Effect::Permit => "permit",
+            Effect::Forbid => "forbid",
+        };
+        let place = match policy.line {
+            Some(line) => format!("{}:{line}", policy.file),
+            None => policy.file.clone(),
+        };
+        let parts = policy.scope.len() + policy.clauses.len();
+        let missing = match policy.missing {
+            0 => String::new(),
+            1 => format!("  1 of {parts} parts does not hold"),
+            missing => format!("  {missing} of {parts} parts do not hold"),
+        };
+        let indent = " ".repeat(self.indent);
+        writeln!(
+            self.to,
+            "{indent}{effect} {}  {}{missing}",
+            toned(&policy.id, Tone::Strong, self.color),
+            toned(place, Tone::Faint, self.color)
+        )?;
+        if let Some(link) = &policy.link {
+            let args: Vec<String> = link.args.iter().map(|(slot, entity)| format!("{slot} = {entity}")).collect();
+            writeln!(self.to, "{indent}  link of the template {}: {}", link.template, args.join(", "))?;
+        }
+        for (name, text) in &policy.annotations {
+            let text: Vec<&str> = text.split_whitespace().collect();
+            writeln!(self.to, "{indent}  @{name}: {}", text.join(" "))?;
+        }
+        for clause in policy.scope.iter().chain(&policy.clauses) {
+            let holds = clause.result == Truth::True || clause.alone == Some(Truth::True);
+            if whole || !holds {
+                self.clause(clause, self.indent + 2, &policy.file)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clause(&mut self, clause: &Clause, indent: usize, file: &str) -> io::Result<()> {
+        let (word, tone) = match (clause.result, clause.alone) {
+            (Truth::True, _) => ("true", Tone::Good),
+            (Truth::False, _) => ("false", Tone::Bad),
+            (Truth::Error, _) => ("error", Tone::Bad),
+            // what was not reached still counts: it would have to hold as well
+            (Truth::NotReached, Some(Truth::False)) => ("not reached, false", Tone::Bad),
+            (Truth::NotReached, Some(Truth::Error)) => ("not reached, error", Tone::Bad),
+            (Truth::NotReached, _) => ("not reached", Tone::Faint),
+        };
+        let keyword = if clause.kind == ClauseKind::When { "when " } else { "" };
+        let pad = " ".repeat(indent);
+        let fails = tone == Tone::Bad;
+        let carets = clause.place.as_ref().filter(|_| fails && clause.parts.is_empty());
+        match carets.and_then(|place| Some((place, place.excerpt.as_deref()?))) {
+            Some((place, excerpt)) => {
+                let column = place.column - 1;
+                let end = if place.end_line == place.line { place.end_column - 1 } else { excerpt.chars().count() };
+                let blank: String = excerpt.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                let marks = "^".repeat(end.saturating_sub(column).max(1));
+                let gutter = place.line.to_string();
+                let edge = " ".repeat(gutter.len());
+                writeln!(self.to, "{pad}{}  {file}:{}:{}", self.tone(word, tone), place.line, place.column)?;
+                writeln!(self.to, "{pad}  {gutter} | {excerpt}")?;
+                writeln!(self.to, "{pad}  {edge} | {blank}{}", self.tone(&marks, tone))?;
+            }
+            None => writeln!(self.to, "{pad}{}  {keyword}{}", self.tone(word, tone), one_line(&clause.text))?,
+        }
+        if let Some(error) = &clause.error
+            && clause.parts.is_empty()
+        {
+            writeln!(self.to, "{pad}    {}", one_line(error))?;
+        }
+        clause.values.iter().try_for_each(|value| writeln!(self.to, "{pad}    {}", read(value)))?;
+        for way in &clause.hierarchy {
+            writeln!(self.to, "{pad}    {}", walked(way))?;
+            for unknown in &way.unknown {
+                writeln!(self.to, "{pad}    {unknown} is not stored")?;
+            }
+        }
+        if let Some(Join::Any) = clause.join
+            && clause.result != Truth::True
+        {
+            writeln!(self.to, "{pad}    one of:")?;
+        }
+        clause.parts.iter().try_for_each(|part| self.clause(part, indent + 4, file))
+    }
+
+    fn tone(&self, text: &str, tone: Tone) -> String {
+        toned(text, tone, self.color).to_string()
+    }
+}
+
+fn read(value: &ReadValue) -> String {
+    match &value.value {
+        _ if value.masked => format!("{} is masked", value.path),
+        Some(text) => format!("{} = {text}", value.path),
+        None => format!("{} is not there", value.path),
+    }
+}
+
+fn walked(way: &HierarchyPath) -> String {
+    let path = way.path.join(" in ");
+    let to = match way.to.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        several => format!("any of [{}]", several.join(", ")),
+    };
+    match (way.holds, way.path.len()) {
+        (true, 1) => format!("{path} is it"),
+        (true, _) => path,
+        (false, 1) => format!("{path} has no parent, so it is not in {to}"),
+        (false, _) => format!("{path}, and not in {to}"),
+    }
+}
+
+/// A text in one line, cut where it is long.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    let cut: String = text.chars().take(LONGEST).collect();
+    format!("{cut}…")
+}

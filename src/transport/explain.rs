@@ -1,0 +1,106 @@
+//! Explanations: `POST /v1/explain` on the admin listener, and checks that ask for one beside their decision.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::config::ExplainMode;
+use crate::decide::{self, CheckError};
+use crate::telemetry::Transport;
+use crate::transport::Services;
+use crate::transport::exchange::{self, ContentType, Exchange};
+use crate::transport::native::write_decision;
+use crate::transport::respond::{self, Answer, Problem};
+use palisade_engine::ExplainOptions;
+use palisade_engine::model::explanation::{Effect, ExplainedPolicy, Truth};
+use palisade_engine::model::{AccessRequest, Explanation, RequestError, Value};
+
+/// `POST /v1/explain`: the request of a check, with `all` where more is to be shown. Nothing is decided for a caller here,
+/// so neither the decision log nor the metrics of decisions know of it.
+pub(super) async fn explain(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
+    exchange.expect_json(ContentType::Required)?;
+    let body = exchange.read(services.decision_body()).await?;
+    services.wait_for(exchange, &body).await?;
+    let _room = services.trees.room_for(body.len()).await?;
+    let mut body = exchange::parse(&body)?;
+    let all = flag(&mut body, "all")?;
+    let request = AccessRequest::from_value(body)?;
+    let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
+    let options = options(services, all);
+    let explained = services.pdp.explain(&snapshot, &request, decide::clock(), options).await?;
+    let out = serde_json::to_vec(&explained).map_err(|_| Problem::unwritable())?;
+    Ok(respond::at(explained.revision, respond::with_type(StatusCode::OK, "application/json", out)))
+}
+
+/// Whether a check asks for an explanation. Takes the member out.
+pub(super) fn is_wanted(body: &mut Value<'_>) -> Result<bool, RequestError> {
+    flag(body, "explain")
+}
+
+/// Takes a boolean member out of an object; absent is false.
+fn flag(body: &mut Value<'_>, name: &str) -> Result<bool, RequestError> {
+    let Value::Object(members) = body else { return Ok(false) };
+    let Some(at) = members.iter().position(|(key, _)| key == name) else { return Ok(false) };
+    match members.remove(at).1 {
+        Value::Bool(wanted) => Ok(wanted),
+        Value::Null => Ok(false),
+        other => {
+            let message = format!("`{name}` must be true or false, not {}", other.kind());
+            Err(RequestError::new("invalid_member", format!("/{name}"), message))
+        }
+    }
+}
+
+/// A check as any other, counted and recorded, with as much of an explanation as the configuration allows.
+pub(super) async fn beside(
+    services: &Services,
+    exchange: &mut Exchange,
+    request: &AccessRequest<'_>,
+) -> Result<Answer, Problem> {
+    let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
+    let (now, deadline) = (decide::clock(), decide::reference_deadline());
+    let call = exchange.call(Transport::Native);
+    let decision = services.pdp.check_at(&snapshot, request, now, deadline, call).await?;
+    exchange.note(|notes| notes.decided(decision.outcome.is_allow()));
+    let shown = match services.explain {
+        ExplainMode::Off => json!({"unavailable": "off"}),
+        mode => {
+            let options = ExplainOptions { without_changes: mode == ExplainMode::Ids, ..options(services, false) };
+            match services.pdp.explain(&snapshot, request, now, options).await {
+                Ok(explained) if mode == ExplainMode::Full => json!(explained),
+                Ok(explained) => ids_of(&explained),
+                // the decision stands, with an explanation or without
+                Err(error) => json!({"unavailable": unavailable(&error)}),
+            }
+        }
+    };
+    let mut out = Vec::with_capacity(1_024);
+    write_decision(&mut out, &decision).map_err(|_| Problem::unwritable())?;
+    // the object goes on
+    out.pop();
+    out.extend_from_slice(b",\"explanation\":");
+    serde_json::to_writer(&mut out, &shown).map_err(|_| Problem::unwritable())?;
+    out.push(b'}');
+    Ok(respond::at(decision.revision, respond::with_type(StatusCode::OK, "application/json", out)))
+}
+
+fn options(services: &Services, all: bool) -> ExplainOptions {
+    ExplainOptions { all, masks: services.masks.to_vec(), ..ExplainOptions::default() }
+}
+
+/// What shows nothing of entities, nor of what policies say.
+fn ids_of(explained: &Explanation) -> serde_json::Value {
+    // a forbid that does not hold is no reason for a denial, nor a permit that does not for an allow
+    let turns = |effect: Effect| (effect == Effect::Forbid) == explained.decision.is_allow();
+    let matters = |policy: &&ExplainedPolicy| policy.result != Truth::False || turns(policy.effect);
+    let ids: Vec<&str> = explained.policies.iter().filter(matters).map(|policy| &*policy.id).collect();
+    json!({"kind": explained.kind, "policies": ids})
+}
+
+fn unavailable(error: &CheckError) -> &'static str {
+    match error {
+        CheckError::Overloaded => "overloaded",
+        CheckError::TooSlow => "too_slow",
+        CheckError::Invalid(_) => "too_expensive",
+        CheckError::NotReady | CheckError::Internal | CheckError::Unrecorded => "internal",
+    }
+}
