@@ -50,11 +50,12 @@ impl Model {
         let is_note = |change: &Change| matches!(change, Change::Answered(..) | Change::Forgotten(_) | Change::Saw(_));
         self.counter += u64::from(self.counter == 0 || changes.is_empty() || !changes.iter().all(is_note));
         let mut commit = Commit::new(self.counter);
-        // a commit has one base
-        let first = changes.iter().position(|change| matches!(change, Change::Files(_) | Change::Image(_)));
+        // a commit has one base, which has the last word about the files too
+        let first =
+            changes.iter().position(|change| matches!(change, Change::Files(_) | Change::Image(_) | Change::Saw(_)));
         for (n, change) in changes.iter().enumerate() {
             match change {
-                Change::Files(_) | Change::Image(_) if first != Some(n) => {}
+                Change::Files(_) | Change::Image(_) | Change::Saw(_) if first != Some(n) => {}
                 Change::Put(kind, n, value) => {
                     commit.put(KINDS[*kind], &key(*n), value);
                     self.overlay.insert((KINDS[*kind], key(*n)), Some(value.clone()));
