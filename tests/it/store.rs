@@ -326,10 +326,12 @@ fn a_store_that_takes_nothing_refuses_changes_and_decisions_go_on() {
 #[test]
 #[ignore = "a measurement"]
 fn many_callers_share_a_flush() {
+    const CALLERS: usize = 24;
     let process = start(workspace(), "fsync");
     let began = std::time::Instant::now();
     std::thread::scope(|scope| {
-        for caller in 0..64 {
+        // more would take places of each other on the admin listener
+        for caller in 0..CALLERS {
             let process = &process;
             scope.spawn(move || {
                 let mut client = process.admin();
@@ -340,7 +342,7 @@ fn many_callers_share_a_flush() {
             });
         }
     });
-    let (rate, store) = (6400.0 / began.elapsed().as_secs_f64(), status(&process)["store"].clone());
-    println!("{rate:.0} durable changes/s over HTTP from 64 callers, {} flushes", store["flushes"]);
+    let (rate, store) = (CALLERS as f64 * 100.0 / began.elapsed().as_secs_f64(), status(&process)["store"].clone());
+    println!("{rate:.0} durable changes/s over HTTP from {CALLERS} callers, {} flushes", store["flushes"]);
     assert!(rate > 1000.0);
 }
