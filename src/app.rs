@@ -23,7 +23,7 @@ use crate::config::{self, LimitSettings, ListenAddr, LogSink, NowMode, Settings}
 use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Layout};
-use crate::state::{LoadRules, State};
+use crate::state::{self, LoadRules, State};
 use crate::telemetry::threads::notice_panics;
 use crate::telemetry::traces::{TraceSettings, Tracer};
 use crate::telemetry::{Metrics, events, room_for_threads};
@@ -81,6 +81,9 @@ pub enum AppError {
         /// Why.
         error: io::Error,
     },
+    /// The store cannot be opened.
+    #[error("`store.path`: {0}")]
+    Store(#[from] palisade_journal::OpenError),
     /// Keys or API tokens cannot be read.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Identity(Vec<Diagnostic>),
@@ -215,7 +218,10 @@ impl App {
         let identity = Identity::start(&settings.identity, metrics.clone()).map_err(AppError::Identity)?;
         let engine = engine_settings(&settings);
         let (limits, semantics) = (engine.limits.clone(), engine.semantics);
-        let state = State::start_observed(engine, load_rules(&settings), observers, metrics.clone())?;
+        let mut opened =
+            store_settings(&settings).map(|store| state::open_store(&store, state::fresh_incarnation())).transpose()?;
+        let answers = opened.as_mut().map(|opened| std::mem::take(&mut opened.answers)).unwrap_or_default();
+        let state = State::start_stored(engine, load_rules(&settings), observers, metrics.clone(), opened)?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
         let limit = descriptors::raise();
@@ -246,7 +252,8 @@ impl App {
             descriptors,
             aside_connections: descriptors::aside(limit),
             places: Places::default(),
-            idempotency: Idempotency::new(settings.store.idempotency_ttl, settings.store.idempotency_max),
+            idempotency: Idempotency::new(settings.store.idempotency_ttl, settings.store.idempotency_max)
+                .knowing(answers),
             pins: Pins::default(),
             watchers: Arc::new(Semaphore::new(transport::WATCHERS)),
         });
@@ -315,6 +322,7 @@ impl App {
         let left = || over.saturating_duration_since(Instant::now());
         services.pdp.state().stop();
         feed.stop(left().min(FEED_PATIENCE));
+        services.pdp.state().close(left());
         if let Some(log) = services.pdp.log() {
             log.close(LOG_PATIENCE, over);
         }
@@ -356,6 +364,20 @@ fn first_of(problems: &[Diagnostic]) -> String {
         0 | 1 => first,
         n => format!("{first}\n({} more problems are in the log)", n - 1),
     }
+}
+
+/// What of the settings says where changes are kept.
+fn store_settings(settings: &Settings) -> Option<state::StoreSettings> {
+    let durability = match settings.store.durability {
+        config::Durability::Fsync => palisade_journal::Durability::Fsync,
+        config::Durability::Interval => palisade_journal::Durability::Interval,
+        config::Durability::None => palisade_journal::Durability::None,
+    };
+    settings.store.path.clone().map(|path| state::StoreSettings {
+        path,
+        durability,
+        max_answers: settings.store.idempotency_max,
+    })
 }
 
 /// What of the settings says what may be empty.

@@ -255,6 +255,7 @@ impl<S: Source> Loader<S> {
         let problems = match loaded {
             Ok(loaded) => self.take(loaded, acknowledged),
             Err(problems) => {
+                self.state.resume();
                 let news = self.failed.is_none() || self.told != problems;
                 self.state.note_unreadable(Origin::Files, problems.clone(), news);
                 problems
@@ -318,7 +319,8 @@ impl<S: Source> Loader<S> {
                     | Rejected::Busy
                     | Rejected::Unexpected(_)
                     | Rejected::Refused(_)
-                    | Rejected::NotLoaded,
+                    | Rejected::NotLoaded
+                    | Rejected::Store(_),
                 ) => {}
             }
         }
@@ -327,7 +329,7 @@ impl<S: Source> Loader<S> {
 
     /// The files were like this before a change of the API, so that only their next change counts.
     fn skip(&mut self, digest: Digest) {
-        self.state.note_superseded(Origin::Files);
+        self.state.note_superseded(Origin::Files, digest);
         (self.last, self.picture) = (Some(digest), None);
     }
 

@@ -24,6 +24,7 @@ mod routes;
 mod schema;
 mod serve;
 mod status;
+mod store;
 mod terminal;
 pub mod test;
 mod timely;
@@ -125,6 +126,9 @@ pub enum Command {
     /// Asks the admin API. Exits with 1 if it cannot be reached, is not ready, or refused the last change.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(status::StatusArgs),
+    /// Check, back up or restore the store that keeps changes
+    #[command(after_long_help = STORE_EXAMPLES)]
+    Store(store::StoreVerb),
     /// Send a file of changes to a running sidecar
     ///
     /// Entities, policies and links change in one transaction, all of them or none; decisions use them once the command
@@ -183,6 +187,10 @@ const ROUTES_EXAMPLES: &str = "Examples:
 const STATUS_EXAMPLES: &str = "Examples:
   $ palisade status
   $ palisade status --admin-listen unix:/run/palisade-admin.sock --format json";
+
+const STORE_EXAMPLES: &str = "Examples:
+  $ palisade store check --store state/palisade.store
+  $ palisade store backup --store state/palisade.store backup.store";
 
 const APPLY_EXAMPLES: &str = "Examples:
   $ palisade apply changes.ndjson --dry-run
@@ -313,6 +321,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Test(args) => test::run(args, terminal),
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
+        Command::Store(args) => store::run(args, terminal),
         Command::Apply(args) => apply::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),

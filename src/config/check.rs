@@ -90,6 +90,8 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
             poll: Some(raw.reload.poll.0).filter(|poll| !poll.is_zero()),
         },
         store: StoreSettings {
+            path: raw.store.path.map(|path| checker.path(&["store", "path"], path)),
+            durability: raw.store.durability,
             idempotency_ttl: raw.store.idempotency.ttl.0,
             idempotency_max: raw.store.idempotency.max.get(),
         },

@@ -31,7 +31,8 @@ pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{
-    CredentialKind, EngineKind, ExplainMode, LogFormat, NowMode, Overflow, OverlayRule, Semantics, Validation,
+    CredentialKind, Durability, EngineKind, ExplainMode, LogFormat, NowMode, Overflow, OverlayRule, Semantics,
+    Validation,
 };
 pub use schema::json_schema;
 pub use secret::Secret;

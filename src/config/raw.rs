@@ -186,6 +186,18 @@ impl OverlayRule {
 }
 
 words! {
+    /// When a change of the API is on the disk.
+    Durability {
+        /// Before it is answered.
+        Fsync,
+        /// Within a fifth of a second.
+        Interval,
+        /// When the system writes it.
+        None,
+    }
+}
+
+words! {
     /// What happens to a decision whose record finds the decision log's queue full.
     Overflow {
         /// It is answered; the record is dropped and counted.
@@ -359,6 +371,10 @@ section! {
 section! {
     /// How changes of the API are kept.
     RawStore {
+        /// The file that keeps what the API brought, so that it is there again after a restart. Made if it is missing. Without it changes live in memory.
+        path: Option<String> = None,
+        /// When a change is on the disk: `fsync` before it is answered, `interval` within a fifth of a second, `none` when the system writes it.
+        durability: Durability = Durability::Fsync,
         /// Changes that are sent with an `Idempotency-Key`.
         idempotency: RawIdempotency = RawIdempotency::default(),
     }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{
-    EngineKind, ExplainMode, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow, OverlayRule, Secret,
-    Semantics, Validation,
+    Durability, EngineKind, ExplainMode, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow,
+    OverlayRule, Secret, Semantics, Validation,
 };
 
 pub(super) mod identity;
@@ -259,8 +259,12 @@ pub struct LimitSettings {
 }
 
 /// How changes of the API are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
+    /// The file; without one they live in memory.
+    pub path: Option<PathBuf>,
+    /// When a change is on the disk.
+    pub durability: Durability,
     /// For how long a change with an `Idempotency-Key` is answered as before.
     pub idempotency_ttl: Duration,
     /// How many such changes are known at a time.

@@ -4,11 +4,16 @@
 //! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
 //! the first there is none, and no decision can be made.
 
+mod answers;
+mod durable;
+mod group;
+mod image;
 mod memory;
 mod queue;
 mod recent;
 mod rules;
 mod status;
+mod store;
 mod writer;
 
 use std::fmt;
@@ -20,27 +25,29 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::{oneshot, watch};
 
+pub use answers::{AnswerKey, KeptAnswer};
 pub use memory::give_back_freed;
 pub use recent::{Event, Follows};
 pub use rules::LoadRules;
 pub use status::{Attempt, Status, Waits};
+pub use store::{Opened, StoreSettings, StoreStatus, open as open_store};
 
 pub use crate::telemetry::ReloadSource as Origin;
 
 use crate::telemetry::{Metrics, events, fresh_id};
-use palisade_engine::model::{Bundle, Change, Diagnostic, Refused, Revision, Tally, Transaction};
+use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, Refused, Revision, Tally, Transaction};
 use palisade_engine::{EngineSettings, Observers, Snapshot};
 use palisade_routes::RouteTable;
 use queue::Room;
 use status::StatusBoard;
-use writer::{Command, Submitted, Writer};
+use writer::{Command, Order, Submitted, Writer};
 
 /// What is published and the way to replace it.
 #[derive(Debug)]
 pub struct State {
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Order>,
     /// For the changes that wait or are being built.
     room: Room,
 }
@@ -69,6 +76,9 @@ struct Shared {
     before_answers: Mutex<BeforeAnswers>,
     /// Set once the process ends: what is being built then is given up.
     stopping: AtomicBool,
+    /// Files that are older than what serves and are not noted in the store yet.
+    // std Mutex: held for an assignment
+    skipped: Mutex<Option<Digest>>,
 }
 
 /// What is done before the API acknowledges a change.
@@ -94,6 +104,8 @@ pub struct Applied {
     pub took: Duration,
     /// What a transaction did.
     pub tally: Tally,
+    /// Whether it was on the disk before anyone could see it.
+    pub durable: bool,
 }
 
 /// Why a change did not take effect. What served before still serves.
@@ -111,6 +123,8 @@ pub enum Rejected {
     Superseded,
     /// Its sender left before it was begun, or while it was being built.
     Abandoned,
+    /// The store cannot take it; why.
+    Store(String),
     /// The changes that wait already hold too many bytes.
     Busy,
     /// The writer is gone or broke: the process is stopping, or should be.
@@ -169,21 +183,36 @@ impl State {
         observers: Observers,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Arc<Self>> {
+        Self::start_stored(settings, rules, observers, metrics, None)
+    }
+
+    /// The same, with a store that makes changes durable, if there is one.
+    ///
+    /// # Errors
+    /// If its thread cannot be started.
+    pub fn start_stored(
+        settings: EngineSettings,
+        rules: LoadRules,
+        observers: Observers,
+        metrics: Arc<Metrics>,
+        opened: Option<Opened>,
+    ) -> std::io::Result<Arc<Self>> {
         let fallbacks = observers.fallbacks.clone();
         metrics.at_scrape(move |metrics| metrics.note_fallbacks(fallbacks.load(Ordering::Relaxed)));
         let (commands, queue) = mpsc::channel();
+        let incarnation = opened.as_ref().map(|opened| opened.restored.revision.incarnation);
         let shared = Arc::new(Shared {
             published: ArcSwapOption::empty(),
             revision: watch::Sender::new(None),
             recent: recent::Recent::default(),
             board: StatusBoard::new(),
-            // drawn at every start, so that no revision of another run is taken for one of this
-            incarnation: fresh_id().as_u128() as u64 ^ (std::process::id() as u64).rotate_left(32),
+            incarnation: incarnation.unwrap_or_else(fresh_incarnation),
             acknowledged: AtomicU64::new(0),
             before_answers: Mutex::default(),
             stopping: AtomicBool::new(false),
+            skipped: Mutex::default(),
         });
-        Writer::new(shared.clone(), settings, rules, observers, metrics.clone()).start(queue)?;
+        Writer::new(shared.clone(), settings, rules, observers, metrics.clone(), opened).start(queue)?;
         Ok(Arc::new(Self { shared, metrics, commands, room: Room::default() }))
     }
 
@@ -227,11 +256,13 @@ impl State {
             warnings: Vec::new(),
             held: Some(held),
             dry_run: false,
+            key: None,
         };
         self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
     }
 
-    /// Makes a transaction if all of `expected` holds when its turn has come; with `dry_run` it is only tried. What is
+    /// Makes a transaction if all of `expected` holds when its turn has come; with `dry_run` it is only tried. What it became
+    /// is kept under `key`, if it has one and there is a store. What is
     /// returned waits until decisions use it; dropped before that, the transaction may still be made.
     ///
     /// # Errors
@@ -241,13 +272,32 @@ impl State {
         expected: Vec<Expected>,
         transaction: Transaction,
         dry_run: bool,
+        key: Option<AnswerKey>,
     ) -> Result<impl Future<Output = Result<Applied, Rejected>> + Send + use<>, Rejected> {
         let change = Change::Transaction(transaction);
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
         let (origin, warnings) = (Origin::Changes, Vec::new());
-        let command = Submitted { change, expected, origin, read_at: None, warnings, held: Some(held), dry_run };
+        let command = Submitted { change, expected, origin, read_at: None, warnings, held: Some(held), dry_run, key };
         let answer = self.submit(command)?;
         Ok(async move { answer.await.unwrap_or(Err(Rejected::Stopped)) })
+    }
+
+    /// Publishes what the store has, if that can do without files, which cannot be read. For threads outside the runtime.
+    pub fn resume(&self) {
+        let (done, resumed) = mpsc::sync_channel(1);
+        if self.commands.send(Order::Resume(done)).is_ok() {
+            // an error when it is done: the sender is gone then
+            let _ = resumed.recv();
+        }
+    }
+
+    /// Ends the store cleanly, if there is one, and takes no more changes. Waits no longer than `patience`.
+    pub fn close(&self, patience: Duration) {
+        let (done, closed) = mpsc::sync_channel(1);
+        if self.commands.send(Order::Close(done)).is_ok() {
+            // an error when it is done: the sender is gone then
+            let _ = closed.recv_timeout(patience);
+        }
     }
 
     /// Gives up what is being built and refuses what waits: the process ends.
@@ -279,15 +329,23 @@ impl State {
     ) -> Result<Applied, Rejected> {
         let change = Change::Replace(bundle);
         let (expected, origin, read_at) = (Vec::new(), Origin::Files, Some(acknowledged));
-        let answer =
-            self.submit(Submitted { change, expected, origin, read_at, warnings, held: None, dry_run: false })?;
+        let answer = self.submit(Submitted {
+            change,
+            expected,
+            origin,
+            read_at,
+            warnings,
+            held: None,
+            dry_run: false,
+            key: None,
+        })?;
         answer.blocking_recv().unwrap_or(Err(Rejected::Stopped))
     }
 
     fn submit(&self, submitted: Submitted) -> Result<oneshot::Receiver<Result<Applied, Rejected>>, Rejected> {
         let (reply, answer) = oneshot::channel();
         let command = Command { submitted, reply, at: Instant::now() };
-        self.commands.send(command).map_err(|_| Rejected::Stopped)?;
+        self.commands.send(Order::Change(Box::new(command))).map_err(|_| Rejected::Stopped)?;
         Ok(answer)
     }
 
@@ -320,7 +378,8 @@ impl State {
     }
 
     /// Notes that what a source held was there before the API changed something, so that it is skipped.
-    pub fn note_superseded(&self, origin: Origin) {
+    pub fn note_superseded(&self, origin: Origin, digest: Digest) {
+        *self.shared.skipped.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
         events::LoadSuperseded { source: origin }.emit(&self.metrics);
         self.shared.board.superseded(origin);
     }
@@ -370,6 +429,13 @@ impl State {
             Ok(Err(_)) | Err(_) => Err(TooOld::Deadline),
         }
     }
+}
+
+/// The incarnation of a run that goes on from no other: drawn at random, so that no revision of another run is taken for
+/// one of this.
+#[must_use]
+pub fn fresh_incarnation() -> u64 {
+    (fresh_id().as_u128() as u64 ^ u64::from(std::process::id()).rotate_left(32)).max(1)
 }
 
 #[cfg(test)]

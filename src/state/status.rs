@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::state::Origin;
+use crate::state::{Origin, StoreStatus};
 use palisade_engine::Overlay;
 use palisade_engine::model::{Diagnostic, Revision};
 
@@ -69,6 +69,8 @@ pub struct Status {
     pub overlay: Overlay,
     /// How much of what files changed is hidden by them.
     pub shadowed: usize,
+    /// What makes changes durable, if anything does.
+    pub store: Option<StoreStatus>,
 }
 
 /// The status, shared between the writer and its readers.
@@ -123,6 +125,11 @@ impl StatusBoard {
     pub(super) fn layers(&self, overlay: Overlay, shadowed: usize) {
         let mut status = self.lock();
         (status.overlay, status.shadowed) = (overlay, shadowed);
+    }
+
+    /// Notes how the store is.
+    pub(super) fn store(&self, store: StoreStatus) {
+        self.lock().store = Some(store);
     }
 
     pub(super) fn failed(&self, origin: Origin, problems: Vec<Diagnostic>) {

@@ -11,18 +11,28 @@ use tokio::sync::oneshot;
 
 use crate::state::memory::give_back_freed;
 use crate::state::queue::Held;
-use crate::state::recent::{self, Event};
+use crate::state::recent::Event;
 use crate::state::rules::{Had, LoadRules, forbids_removed};
-use crate::state::{Applied, Expected, Origin, Published, Rejected, Shared};
+use crate::state::store::{Opened, Restored, Store};
+use crate::state::{AnswerKey, Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
-use palisade_engine::model::{
-    Bundle, Change, Diagnostic, Digest, Edit, PolicyId, Refused, Revision, Tally, Transaction,
-};
-use palisade_engine::{Changed, EngineSettings, Observers, Snapshot, on_big_stack};
+use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision, Tally};
+use palisade_engine::{EngineSettings, Observers, Snapshot, on_big_stack};
 use palisade_routes::RouteTable;
 
 /// Cedar reads the values of changes, which may be nested.
 const STACK: usize = 64 << 20;
+
+/// What the writer is asked to do.
+pub(super) enum Order {
+    /// Make a change.
+    Change(Box<Command>),
+    /// The files cannot be read at the start: publish what the store has, if that can do without them. Dropped once that
+    /// is done.
+    Resume(mpsc::SyncSender<()>),
+    /// End the store cleanly, and take no more changes. Dropped once that is done.
+    Close(mpsc::SyncSender<()>),
+}
 
 /// A change on its way to the writer.
 pub(super) struct Command {
@@ -47,24 +57,34 @@ pub(super) struct Submitted {
     pub(super) held: Option<Held>,
     /// Whether nothing is to be published.
     pub(super) dry_run: bool,
+    /// What its answer is kept under.
+    pub(super) key: Option<AnswerKey>,
 }
 
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    settings: EngineSettings,
-    rules: LoadRules,
-    observers: Observers,
-    metrics: Arc<Metrics>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: EngineSettings,
+    pub(super) rules: LoadRules,
+    pub(super) observers: Observers,
+    pub(super) metrics: Arc<Metrics>,
     /// What entities the files had when they last took effect.
-    files_had: Had,
+    pub(super) files_had: Had,
     /// Publications so far.
-    counter: u64,
+    pub(super) counter: u64,
     /// The bundle that serves; none once something was changed since.
-    serves: Option<Digest>,
+    pub(super) serves: Option<Digest>,
     /// Another bundle that was found to be the same, such as one that was read from here and put back.
-    serves_too: Option<Digest>,
+    pub(super) serves_too: Option<Digest>,
     /// What files changed and changes of the API hide, by name.
-    shadowed: BTreeSet<String>,
+    pub(super) shadowed: BTreeSet<String>,
+    /// What makes changes durable.
+    pub(super) store: Option<Store>,
+    /// What it held, until the files were looked at first.
+    pub(super) restored: Option<Restored>,
+    /// The files that were loaded before what the store had put, if they could not be read at the start.
+    pub(super) known_files: Option<Vec<u8>>,
+    /// The store was closed: the process ends.
+    pub(super) closed: bool,
 }
 
 impl Writer {
@@ -74,7 +94,12 @@ impl Writer {
         rules: LoadRules,
         observers: Observers,
         metrics: Arc<Metrics>,
+        opened: Option<Opened>,
     ) -> Self {
+        let (store, restored) = match opened {
+            Some(Opened { store, restored, .. }) => (Some(store), Some(restored)),
+            None => (None, None),
+        };
         Self {
             shared,
             settings,
@@ -82,55 +107,91 @@ impl Writer {
             observers,
             metrics,
             files_had: Had::default(),
-            counter: 0,
+            counter: restored.as_ref().map_or(0, |restored| restored.revision.counter),
             serves: None,
             serves_too: None,
             shadowed: BTreeSet::new(),
+            store,
+            restored,
+            known_files: None,
+            closed: false,
         }
     }
 
-    pub(super) fn start(mut self, queue: mpsc::Receiver<Command>) -> std::io::Result<()> {
-        let work = supervised("palisade-writer", self.metrics.clone(), move || {
-            let shared = self.shared.clone();
-            while let Ok(command) = queue.recv() {
-                let Command { submitted, reply, at } = command;
-                let Submitted { change, expected, origin, read_at, warnings, held, dry_run } = submitted;
-                let whole = matches!(change, Change::Replace(_));
-                let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
-                let outcome = match read_at {
-                    _ if unwanted() => {
-                        // freed here and now, with what it holds
-                        drop((change, warnings));
-                        Err(Rejected::Abandoned)
-                    }
-                    // the files may have been read before that change: their reader looks again
-                    Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => {
-                        Err(Rejected::Superseded)
-                    }
-                    _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
-                    _ => match change {
-                        Change::Replace(bundle) => self.replace(bundle, (origin, at), warnings, &unwanted),
-                        Change::Transaction(transaction) => self.transact(&transaction, dry_run, at, &unwanted),
-                    },
-                };
-                drop(held);
-                match &outcome {
-                    Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
-                    // files that are loaded later go below changes
-                    Ok(_) if origin != Origin::Bundle => {}
-                    // before the answer: a client that has it may rely on it
-                    Ok(_) => self.acknowledge(),
-                    Err(_) => {}
-                }
-                // the client may have left; the change stands all the same
-                let _ = reply.send(outcome);
-                if whole {
-                    give_back_freed();
-                }
-            }
-        });
+    pub(super) fn start(mut self, queue: mpsc::Receiver<Order>) -> std::io::Result<()> {
+        self.note_store();
+        let work = supervised("palisade-writer", self.metrics.clone(), move || self.run(&queue));
         start_thread("palisade-writer", Some(STACK), work)?;
         Ok(())
+    }
+
+    fn run(&mut self, queue: &mpsc::Receiver<Order>) {
+        let mut next = None;
+        while let Some(order) = next.take().or_else(|| self.wait(queue)) {
+            match order {
+                Order::Change(command) if matches!(command.submitted.change, Change::Transaction(_)) => {
+                    next = self.transactions(command, queue);
+                }
+                Order::Change(command) => self.replacement(*command),
+                Order::Resume(done) => {
+                    self.resume_without_files();
+                    drop(done);
+                }
+                Order::Close(done) => {
+                    self.close();
+                    drop(done);
+                }
+            }
+        }
+        self.close();
+    }
+
+    /// The next order; none once no one can give any. What the store needs is done meanwhile.
+    fn wait(&mut self, queue: &mpsc::Receiver<Order>) -> Option<Order> {
+        loop {
+            self.tend();
+            let Some(store) = &self.store else { return queue.recv().ok() };
+            match queue.recv_timeout(store.patience()) {
+                Ok(order) => return Some(order),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Replaces everything.
+    fn replacement(&mut self, command: Command) {
+        let Command { submitted, reply, at } = command;
+        let Submitted { change, expected, origin, read_at, warnings, held, .. } = submitted;
+        let shared = self.shared.clone();
+        let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
+        let outcome = match read_at {
+            _ if unwanted() || self.closed => {
+                // freed here and now, with what it holds
+                drop((change, warnings));
+                Err(Rejected::Abandoned)
+            }
+            // the files may have been read before that change: their reader looks again
+            Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => Err(Rejected::Superseded),
+            _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
+            _ => match change {
+                Change::Replace(bundle) => self.replace(bundle, (origin, at), warnings, &unwanted),
+                // these have a way of their own
+                Change::Transaction(_) => Err(Rejected::Stopped),
+            },
+        };
+        drop(held);
+        match &outcome {
+            Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
+            // files that are loaded later go below changes
+            Ok(_) if origin != Origin::Bundle => {}
+            // before the answer: a client that has it may rely on it
+            Ok(_) => self.acknowledge(),
+            Err(_) => {}
+        }
+        // the client may have left; the change stands all the same
+        let _ = reply.send(outcome);
+        give_back_freed();
     }
 
     /// The files are looked at: as they are now, they must not undo the change. What comes after the look is later.
@@ -142,7 +203,7 @@ impl Writer {
         self.shared.acknowledged.fetch_add(1, Ordering::Release);
     }
 
-    fn serving(&self) -> Option<Revision> {
+    pub(super) fn serving(&self) -> Option<Revision> {
         self.shared.published.load().as_ref().map(|published| published.snapshot.revision())
     }
 
@@ -152,7 +213,7 @@ impl Writer {
         expected.iter().all(|expected| expected.allows(serving))
     }
 
-    fn next_revision(&self) -> Revision {
+    pub(super) fn next_revision(&self) -> Revision {
         Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 }
     }
 
@@ -167,6 +228,16 @@ impl Writer {
         let _under_way = metrics.works.begin(Work::Build);
         let current = self.shared.published.load_full();
         let digest = Digest::of(&bundle);
+        if let Some(restored) = self.restored.take_if(|_| origin == Origin::Files) {
+            return self.resume(bundle, digest, restored, submitted, warnings, unwanted);
+        }
+        if origin == Origin::Files
+            && self.knows_files(digest)
+            && let Some(current) = &current
+        {
+            self.files_had.documents = Had::documents_of(&bundle);
+            return Ok(self.unchanged(&current.snapshot, origin, submitted));
+        }
         let known = [self.serves, self.serves_too].contains(&Some(digest));
         if let Some(current) = current.as_ref().filter(|_| known) {
             if origin == Origin::Files {
@@ -176,6 +247,8 @@ impl Writer {
         }
         let missing = self.files_had.missing_from(&bundle);
         let documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
+        let bundle = Arc::new(bundle);
+        let kept = self.store.is_some().then(|| bundle.clone());
         let built = self.build(bundle, self.next_revision(), unwanted);
         let built = built.and_then(|built| self.not_empty(built, origin, &missing));
         // without what changes brought
@@ -205,6 +278,7 @@ impl Writer {
             built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
         }
         built.warnings.splice(0..0, warnings);
+        self.keep_base(built.snapshot.revision().counter, digest, kept, origin)?;
         let is_base = built.snapshot.overlay().is_empty();
         (self.serves, self.serves_too) = (is_base.then_some(digest), None);
         if let Some(documents) = documents {
@@ -223,80 +297,11 @@ impl Writer {
     }
 
     /// Notes that a bundle is refused.
-    fn refused(&self, problems: Vec<Diagnostic>, origin: Origin) -> Rejected {
+    pub(super) fn refused(&self, problems: Vec<Diagnostic>, origin: Origin) -> Rejected {
         let serving = self.serving();
         events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }.emit(&self.metrics);
         self.shared.board.failed(origin, problems.clone());
         Rejected::Invalid(problems)
-    }
-
-    /// Makes a transaction, or only tries it.
-    fn transact(
-        &mut self,
-        transaction: &Transaction,
-        dry_run: bool,
-        submitted: Instant,
-        unwanted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Applied, Rejected> {
-        let Some(current) = self.shared.published.load_full() else { return Err(Rejected::NotLoaded) };
-        let revision = self.next_revision();
-        let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
-        let make = || current.snapshot.transact(transaction, revision, &unwanted);
-        let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
-        let changed = match made {
-            Ok(Ok(Ok(changed))) => changed,
-            Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
-            Ok(Ok(Err(refused))) => {
-                events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
-                return Err(Rejected::Refused(refused));
-            }
-            Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
-            Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
-        };
-        let changes = if dry_run { None } else { recent::changes(&changed) };
-        let prev = Some(current.snapshot.revision());
-        let Changed { snapshot, changed, tally, warnings, .. } = changed;
-        if let Some(problem) = self.rules.policies(&snapshot).filter(|_| tally.policies > 0) {
-            return Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")])));
-        }
-        let (policies, entities) = (snapshot.policy_count(), snapshot.entity_count());
-        let serves = if changed && !dry_run { revision } else { current.snapshot.revision() };
-        let applied = Applied {
-            revision: serves,
-            published: changed && !dry_run,
-            policies,
-            entities,
-            routes: current.routes.routes().len(),
-            warnings,
-            took: submitted.elapsed(),
-            tally,
-        };
-        if !applied.published {
-            return Ok(applied);
-        }
-        let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
-        for edit in &transaction.edits {
-            self.shadowed.remove(&reverted(edit));
-        }
-        (self.serves, self.serves_too) = (None, None);
-        self.counter = revision.counter;
-        self.shared.board.changed(revision, policies, entities);
-        self.shared.board.layers(snapshot.overlay(), self.shadowed.len());
-        let forbids = has_rules.then(|| snapshot.forbids().len());
-        let published = Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() };
-        drop(current);
-        let replaced = self.shared.published.swap(Some(Arc::new(published)));
-        self.shared.recent.push(Event { revision, prev, changes });
-        self.shared.revision.send_replace(Some(revision));
-        events::ChangePublished { revision, policies, entities, forbids, took: applied.took }.emit(&self.metrics);
-        if !removed.is_empty() {
-            events::ForbidsRemoved { source: Origin::Changes, revision, ids: &removed }.emit(&self.metrics);
-        }
-        for warning in &applied.warnings {
-            events::finding(Origin::Changes, warning);
-        }
-        drop(replaced);
-        Ok(applied)
     }
 
     /// The answer to a change that changes nothing.
@@ -312,6 +317,7 @@ impl Writer {
             warnings: Vec::new(),
             took: submitted.elapsed(),
             tally: Tally::default(),
+            durable: self.is_durable(),
         }
     }
 
@@ -320,13 +326,12 @@ impl Writer {
     }
 
     /// Builds on a large stack.
-    fn build(
+    pub(super) fn build(
         &self,
-        bundle: Bundle,
+        bundle: Arc<Bundle>,
         revision: Revision,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Built, Vec<Diagnostic>> {
-        let bundle = Arc::new(bundle);
         isolated(|| {
             on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted))
                 .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
@@ -334,7 +339,7 @@ impl Writer {
     }
 
     /// What was built, unless it is empty where it must not be.
-    fn not_empty(&self, built: Built, origin: Origin, missing: &[String]) -> Result<Built, Vec<Diagnostic>> {
+    pub(super) fn not_empty(&self, built: Built, origin: Origin, missing: &[String]) -> Result<Built, Vec<Diagnostic>> {
         let mut problems = Vec::from_iter(self.rules.policies(&built.snapshot));
         if origin == Origin::Files {
             problems.extend(self.rules.entities(&self.files_had, missing, &built.snapshot));
@@ -342,7 +347,7 @@ impl Writer {
         if problems.is_empty() { Ok(built) } else { Err(problems) }
     }
 
-    fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
+    pub(super) fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
         let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
         let forbids = snapshot.forbids().len();
         let applied = Applied {
@@ -354,6 +359,7 @@ impl Writer {
             warnings: warnings.clone(),
             took: submitted.elapsed(),
             tally: Tally::default(),
+            durable: self.is_durable(),
         };
         self.counter = applied.revision.counter;
         self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
@@ -386,14 +392,14 @@ impl Writer {
 }
 
 /// What is about to be published.
-struct Built {
-    snapshot: Snapshot,
-    routes: Arc<RouteTable>,
-    warnings: Vec<Diagnostic>,
+pub(super) struct Built {
+    pub(super) snapshot: Snapshot,
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) warnings: Vec<Diagnostic>,
     /// The forbids that decide now and will not.
-    forbids_removed: Vec<PolicyId>,
+    pub(super) forbids_removed: Vec<PolicyId>,
     /// What changed and is hidden by changes of the API.
-    shadowed: Vec<String>,
+    pub(super) shadowed: Vec<String>,
 }
 
 /// The changes of what serves above a new base.
@@ -406,24 +412,11 @@ fn rebase(built: Built, served: &Snapshot, unwanted: &(dyn Fn() -> bool + Sync))
     Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed })
 }
 
-fn no_thread(error: &std::io::Error) -> Diagnostic {
+pub(super) fn no_thread(error: &std::io::Error) -> Diagnostic {
     let help = "it is tried again; raise the limits of threads (`ulimit -u`, `pids.max`) and of address space \
                 (`ulimit -v`, `LimitAS=`), or lower the memory that is in use";
     Diagnostic::error("bundle", format!("no thread to build it on: {error}")).help(help).passing()
 }
-
-/// What a change takes back, by its name among what is hidden.
-fn reverted(edit: &Edit) -> String {
-    match edit {
-        Edit::Revert(uid) => format!("the entity `{uid}`"),
-        Edit::RevertPolicy(id) => format!("the policy `{id}`"),
-        Edit::RevertLink(id) => format!("the link `{id}`"),
-        _ => String::new(),
-    }
-}
-
-/// The message where the engine panics.
-const INSIDE: &str = "making the changes failed inside the engine; please report them";
 
 /// Policies and routes, or what is wrong with either.
 fn build(
@@ -445,7 +438,7 @@ fn build(
 }
 
 /// A panic in the engine is a fault of the change, not the end of the writer.
-fn isolated<T>(work: impl FnOnce() -> Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
+pub(super) fn isolated<T>(work: impl FnOnce() -> Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(vec![Diagnostic::error("bundle", "building it failed inside the engine; please report the bundle")])
     })

@@ -105,6 +105,12 @@ pub struct Metrics {
     pub decision_log_queue_ratio: Gauge,
     /// Whether something works worse than it should. Set before a scrape.
     pub degraded: IntGauge,
+    /// Bytes of the store.
+    pub store_bytes: IntGauge,
+    /// Changes that the store took.
+    pub store_commits: IntCounter,
+    /// Whether the store takes no changes.
+    pub store_failing: IntGauge,
     /// Spans that a collector of traces took.
     pub spans_exported: IntCounter,
     /// Spans that no collector has got.
@@ -267,6 +273,9 @@ impl Metrics {
             )?)?,
             degraded: build
                 .gauge("palisade_degraded", "Whether something works worse than it should; /v1/status says what.")?,
+            store_bytes: build.gauge("palisade_store_bytes", "Bytes of the store; 0 without one.")?,
+            store_commits: build.counter("palisade_store_commits_total", "Changes that the store took.")?,
+            store_failing: build.gauge("palisade_store_failing", "Whether the store refuses changes.")?,
             spans_exported: build
                 .counter("palisade_spans_exported_total", "Spans that the collector of traces took.")?,
             spans_dropped: build.counter(

@@ -18,6 +18,7 @@ use crate::transport::streamed::{Content, Pieces, Streamed};
 use palisade_engine::Snapshot;
 use palisade_engine::model::{Bundle, Change, Diagnostic};
 use palisade_engine::{Limits, Semantics, Verdict};
+use palisade_journal::Durability;
 use serde::{Serialize, Serializer};
 
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
@@ -139,8 +140,19 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
         "revision": status.revision.map(|r| r.to_string()),
         "source": status.origin.map(|origin| json!({
             "kind": origin.as_str(),
-            // what the API brought is held in memory alone: a restart goes back to the files
-            "durable": origin == Origin::Files && status.overlay.is_empty(),
+            // without a store a restart goes back to the files
+            "durable": status.store.is_some() || origin == Origin::Files && status.overlay.is_empty(),
+        })),
+        "store": status.store.as_ref().map(|store| json!({
+            "path": store.path.display().to_string(),
+            "durability": durability(store.durability),
+            "bytes": store.counts.bytes,
+            "live_bytes": store.counts.live_bytes,
+            "unflushed_bytes": store.counts.unflushed,
+            "commits": store.counts.commits,
+            "flushes": store.counts.flushes,
+            "compactions": store.counts.compactions,
+            "problem": store.problem,
         })),
         "overlay": {
             "entities": status.overlay.entities,
@@ -166,6 +178,14 @@ fn status_body(services: &Services, status: &Status, unready: &[&str]) -> serde_
             "problems": attempt.problems,
         })),
     })
+}
+
+fn durability(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Fsync => "fsync",
+        Durability::Interval => "interval",
+        Durability::None => "none",
+    }
 }
 
 /// `POST /v1/validate`: 200 for every well-formed body, be it a bundle or not; the verdict is in the answer.

@@ -95,7 +95,11 @@ pub(super) async fn submit(
         return Ok(Became(applied, true));
     }
     let expected = Vec::from_iter(exchange.if_match()?);
-    let made = services.pdp.state().transact(expected, transaction, dry_run)?;
+    let key = match &begun {
+        Some(Begun::First(ticket)) => Some(ticket.key()),
+        _ => None,
+    };
+    let made = services.pdp.state().transact(expected, transaction, dry_run, key)?;
     let Some(Begun::First(ticket)) = begun else { return Ok(Became(made.await?, false)) };
     // it goes on if the client leaves, which will ask again what it became
     let made = tokio::spawn(async move {
@@ -116,8 +120,7 @@ pub(super) fn answer(Became(applied, again): &Became) -> Answer {
         &json!({
             "revision": applied.revision.to_string(),
             "published": applied.published,
-            // changes live in memory alone
-            "durable": false,
+            "durable": applied.durable,
             "applied": {
                 "upserted": tally.upserted,
                 "deleted": tally.deleted,

@@ -12,7 +12,7 @@ use http::{HeaderName, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::state::Applied;
+use crate::state::{AnswerKey, Applied, KeptAnswer};
 use crate::transport::exchange::Exchange;
 use crate::transport::respond::Problem;
 
@@ -64,6 +64,7 @@ pub(super) struct Ticket {
     known: Arc<Mutex<Known>>,
     scope: Scope,
     with: [u8; 32],
+    ttl: Duration,
     // dropped after the entry is gone or done, which wakes those who wait
     _waiting: watch::Sender<()>,
 }
@@ -73,6 +74,20 @@ impl Idempotency {
     #[must_use]
     pub fn new(ttl: Duration, max: usize) -> Self {
         Self { known: Arc::default(), ttl, max }
+    }
+
+    /// The same, knowing what changes became that were made before the start.
+    #[must_use]
+    pub fn knowing(self, answers: Vec<KeptAnswer>) -> Self {
+        let now = Instant::now();
+        let mut known = lock(&self.known);
+        for KeptAnswer { scope, with, applied, left } in answers {
+            let at = now.checked_sub(self.ttl.saturating_sub(left)).unwrap_or(now);
+            known.entries.insert(scope, Entry::Done(with, applied, at));
+            known.done.push_back((at, scope));
+        }
+        drop(known);
+        self
     }
 
     /// What to do with a request, if it has a key; `body` is what it was sent with.
@@ -106,7 +121,8 @@ impl Idempotency {
                     None => {
                         let (end, waiting) = watch::channel(());
                         known.entries.insert(scope, Entry::Pending(with, waiting));
-                        let ticket = Ticket { known: self.known.clone(), scope, with, _waiting: end };
+                        let (known, ttl) = (self.known.clone(), self.ttl);
+                        let ticket = Ticket { known, scope, with, ttl, _waiting: end };
                         return Ok(Begun::First(ticket));
                     }
                 }
@@ -154,6 +170,11 @@ impl Known {
 }
 
 impl Ticket {
+    /// What the answer is kept under in the store.
+    pub(super) fn key(&self) -> AnswerKey {
+        AnswerKey { scope: self.scope, with: self.with, ttl: self.ttl }
+    }
+
     /// Keeps what the change became.
     pub(super) fn done(self, applied: &Applied) {
         let mut known = lock(&self.known);
@@ -188,6 +209,7 @@ mod tests {
             warnings: Vec::new(),
             took: Duration::ZERO,
             tally: Tally::default(),
+            durable: false,
         }
     }
 

@@ -161,10 +161,12 @@ impl Services {
     /// What works worse than it should, all of it.
     #[must_use]
     pub fn degraded(&self) -> Option<String> {
-        let state = self.pdp.state().status().degraded;
+        let status = self.pdp.state().status();
+        let store = status.store.and_then(|store| store.problem);
+        let state = status.degraded.into_iter().chain(store);
         let tokens = self.admin_tokens.as_ref().and_then(|tokens| tokens.problem());
         let log = self.pdp.log().and_then(DecisionLog::problem);
-        let known = state.into_iter().chain(tokens).chain(log).chain(self.gateway.identity_degraded());
+        let known = state.chain(tokens).chain(log).chain(self.gateway.identity_degraded());
         let all: Vec<String> = known.chain(self.metrics.works.overdue()).chain(self.places.degraded()).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }

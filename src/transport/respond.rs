@@ -220,6 +220,10 @@ impl From<Rejected> for Problem {
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_bundle", detail) }
             }
             Rejected::NotLoaded => Self::not_ready(),
+            Rejected::Store(why) => {
+                let detail = format!("nothing has changed, since it could not be made durable: {why}");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+            }
             Rejected::Refused(Refused::Unmet(errors)) => {
                 let detail =
                     "what is stored is not what `expect` says, so nothing has changed: get it, and decide again";

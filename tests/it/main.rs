@@ -51,6 +51,7 @@ mod publish;
 mod published;
 mod reload;
 mod smuggling;
+mod store;
 mod streams;
 mod support;
 mod test_watch;

@@ -241,7 +241,7 @@ fn files_that_are_not_read_are_named() {
         ("policies/README.md", false),
         ("policies/.hidden", false),
         ("policies/guards.cedar~", false),
-        ("policies/tests/any.txt", false),
+        ("policies/tests/any.txt", true),
         ("policies/tests/deep/guard.cedar", true),
         ("policies/tests/guard.cedar.json", true),
     ] {

@@ -41,6 +41,9 @@ pub struct Base {
 }
 
 /// What one state differs in from the state before it, and its counter. Later words for a key win.
+///
+/// Answers of requests and a look at the files make no other state: a commit of these alone may have the counter of the
+/// commit before it.
 #[derive(Debug, Clone)]
 pub struct Commit {
     pub(crate) counter: u64,
@@ -49,6 +52,8 @@ pub struct Commit {
     /// Where `records` may be cut into frames.
     pub(crate) cuts: Vec<usize>,
     pub(crate) base: Option<Base>,
+    /// Whether the state is another one than before.
+    pub(crate) is_other: bool,
     /// The length of the longest record that is too long.
     pub(crate) too_large: Option<u64>,
 }
@@ -57,10 +62,11 @@ impl Commit {
     /// A commit without changes, of the state with this counter.
     #[must_use]
     pub fn new(counter: u64) -> Self {
-        Self { counter, records: Vec::new(), cuts: Vec::new(), base: None, too_large: None }
+        Self { counter, records: Vec::new(), cuts: Vec::new(), base: None, is_other: false, too_large: None }
     }
 
     fn push(&mut self, record: Record<'_>) {
+        self.is_other |= matches!(record.op, Op::Put | Op::Tombstone | Op::Revert | Op::Clear);
         if record.len() > MAX_RECORD {
             let bytes = record.len() as u64;
             self.too_large = Some(self.too_large.map_or(bytes, |other| other.max(bytes)));
@@ -96,6 +102,12 @@ impl Commit {
     /// The base is another. The overlay stays; see [`Commit::clear`].
     pub fn base(&mut self, base: Base) {
         self.base = Some(base);
+        self.is_other = true;
+    }
+
+    /// The files were seen to have this digest, and the base stays: what is there now does not replace it.
+    pub fn saw_files(&mut self, digest: &[u8]) {
+        self.push(Record { op: Op::Files, kind: 0, extra: 0, key: digest, value: &[] });
     }
 
     /// The request with this key was answered so; `expires` is a time in whatever unit the caller counts.
@@ -149,7 +161,7 @@ pub(crate) fn payloads<E>(
         if let Some(base) = &commit.base {
             base.encode(base.image.and_then(&image), &mut payload);
         }
-        Record::of(Op::Commit, commit.counter).encode(&mut payload);
+        Record { kind: u8::from(commit.is_other), ..Record::of(Op::Commit, commit.counter) }.encode(&mut payload);
         if n + 1 == commits.len() {
             write(&payload, true)?;
         }

@@ -8,7 +8,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use crate::commit::{Base, Origin};
 use crate::error::OpenError;
 use crate::files::{self, Taken};
 use crate::format::{FIRST_CHAIN, FRAME_TARGET, FRAMES_AT, LAST, Mark, Op, PIECE, Record, frame};
@@ -139,10 +138,6 @@ impl Compaction {
         }
         let mut last = Vec::new();
         if let Some((base, image)) = contents.base {
-            let of_files = matches!(base.origin, Origin::Files(_));
-            if let Some(digest) = contents.files.filter(|_| !of_files) {
-                Base { origin: Origin::Files(digest), image: None }.encode(None, &mut last);
-            }
             let image = match base.image.zip(image) {
                 Some((id, at)) => Some(self.image(id.0, at)?),
                 None => None,
@@ -162,7 +157,10 @@ impl Compaction {
             })?;
         }
         payload.append(&mut last);
-        Record::of(Op::Commit, contents.counter).encode(&mut payload);
+        if let Some(digest) = contents.files {
+            Record { key: &digest, ..Record::of(Op::Files, 0) }.encode(&mut payload);
+        }
+        Record { kind: 1, ..Record::of(Op::Commit, contents.counter) }.encode(&mut payload);
         self.out.frame(LAST, &payload)?;
         Ok(self.out.at - FRAMES_AT)
     }

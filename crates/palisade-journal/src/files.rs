@@ -18,7 +18,7 @@ pub(crate) fn number(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.ino())
 }
 
-/// The file beside the store in which it is made again; a crash may leave it.
+/// The file beside the store in which a new one is made; a crash may leave it.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");

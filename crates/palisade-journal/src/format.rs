@@ -187,10 +187,12 @@ pub(crate) enum Op {
     Answered = 6,
     /// The answer of a request is forgotten.
     Forgotten = 7,
-    /// Ends a commit: `extra` is its counter.
+    /// Ends a commit: `extra` is its counter, `kind` 1 if the state is another one than before.
     Commit = 8,
     /// Bytes of an image: `extra` is which.
     Piece = 9,
+    /// The files were seen to have the digest `key`; the base stays.
+    Files = 10,
 }
 
 impl Op {
@@ -205,6 +207,7 @@ impl Op {
             7 => Self::Forgotten,
             8 => Self::Commit,
             9 => Self::Piece,
+            10 => Self::Files,
             _ => return None,
         })
     }

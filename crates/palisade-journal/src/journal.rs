@@ -185,7 +185,8 @@ impl Journal {
         }
         let mut last = self.any.then_some(self.counter);
         for commit in commits {
-            if let Some(last) = last.filter(|last| commit.counter <= *last) {
+            let follows = |last: u64| commit.counter > last || commit.counter == last && !commit.is_other;
+            if let Some(last) = last.filter(|last| !follows(*last)) {
                 return Err(AppendError::Counter { given: commit.counter, last });
             }
             last = Some(commit.counter);

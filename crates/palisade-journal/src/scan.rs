@@ -102,7 +102,8 @@ enum Step {
     Answer { hash: u64, place: u64, is_word: bool },
     Clear,
     Base(Base, [u64; 2]),
-    Commit(u64),
+    Files(Vec<u8>),
+    Commit(u64, bool),
 }
 
 /// What a log up to `end` amounts to, whether a frame ends at the byte of `mark` with its sum, and why it was not read to there, if it was not. A transaction that is not whole
@@ -169,7 +170,8 @@ impl Contents {
                     let size = [u64_at(record.value, 0), u64_at(record.value, 8)];
                     self.pending.push(Step::Base(Base { origin, image }, size));
                 }
-                Op::Commit => self.pending.push(Step::Commit(record.extra)),
+                Op::Files => self.pending.push(Step::Files(record.key.to_vec())),
+                Op::Commit => self.pending.push(Step::Commit(record.extra, record.kind != 0)),
                 Op::Piece => self.piece(&record, frame_at).ok_or("a piece of an image is out of order")?,
             }
         }
@@ -214,8 +216,9 @@ impl Contents {
                 }
                 self.base = Some((base, image));
             }
-            Step::Commit(counter) => {
-                if counter <= self.counter && self.commits > 0 {
+            Step::Files(digest) => self.files = Some(digest),
+            Step::Commit(counter, is_other) => {
+                if self.commits > 0 && (counter < self.counter || is_other && counter == self.counter) {
                     return Err("a counter does not grow");
                 }
                 self.counter = counter;

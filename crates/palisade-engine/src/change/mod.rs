@@ -6,6 +6,7 @@
 //! (`dangling.rs`), policies and links after that (`rules.rs`).
 
 mod dangling;
+mod kept;
 mod rebase;
 mod rules;
 mod update;
@@ -22,6 +23,7 @@ use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
 
+pub use kept::{Thing, Word, gone};
 pub use rebase::Overlay;
 use rules::RuleEdits;
 pub(crate) use rules::{Ruled, Words};
@@ -45,6 +47,8 @@ pub struct Changed {
     pub warnings: Vec<Diagnostic>,
     /// The entities that are otherwise than before.
     pub entities: Vec<Uid<'static>>,
+    /// What it touched, whether that is otherwise now or not.
+    touched: kept::Touched,
     /// The policies and templates that were put or removed.
     pub policies: Vec<String>,
     /// The links that were put or removed.
@@ -153,7 +157,8 @@ impl Snapshot {
             problems: Problems::default(),
             touched: BTreeMap::new(),
             rules: RuleEdits::default(),
-            room: limits.max_changes,
+            // what was kept was let in before
+            room: if keeps_deletions { usize::MAX } else { limits.max_changes },
             keeps_deletions,
             stop,
         };
@@ -326,6 +331,7 @@ impl Transacting<'_> {
             std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
         }
         let Self { before, mut draft, touched, rules, stop, .. } = self;
+        let kept = kept::Touched::new(&touched, rules.ids());
         let ruled = if rules.is_empty() { None } else { rules.apply(before, &mut draft, stop)? };
         if stop() {
             return Err(Refused::GivenUp);
@@ -359,7 +365,16 @@ impl Transacting<'_> {
             tally = Tally { policies, links_added, links_removed, ..tally };
         }
         let snapshot = before.after(draft.commit(), ruled, revision);
-        Ok(Changed { snapshot, changed, tally, warnings, entities, policies: of_policies, links: of_links })
+        Ok(Changed {
+            snapshot,
+            changed,
+            tally,
+            warnings,
+            entities,
+            policies: of_policies,
+            links: of_links,
+            touched: kept,
+        })
     }
 
     /// Checks what the changes can have broken, and says which change did it.

@@ -112,7 +112,7 @@ impl Snapshot {
     }
 
     /// The problems of changes that do not fit, named by what they are about and what was loaded.
-    fn unfit(&self, refused: &Refused, names: &[String]) -> Vec<Diagnostic> {
+    pub(super) fn unfit(&self, refused: &Refused, names: &[String]) -> Vec<Diagnostic> {
         let mut origins: Vec<&str> = Vec::new();
         if let Some(schema) = &self.texts().schema {
             origins.extend(schema.fragments.iter().map(|(origin, _)| origin.as_str()));

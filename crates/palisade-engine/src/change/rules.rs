@@ -109,6 +109,11 @@ impl RuleEdits {
         self.policies.is_empty() && self.links.is_empty()
     }
 
+    /// The policies and the links that it is about.
+    pub(super) fn ids(&self) -> (Vec<String>, Vec<String>) {
+        (self.policies.keys().cloned().collect(), self.links.keys().cloned().collect())
+    }
+
     /// Whether a link from before is left as it was.
     pub(super) fn leaves(&self, link: &str) -> bool {
         !self.links.contains_key(link)

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::tests::{Dice, Model, open, settings};
+use crate::tests::{Change, Dice, Model, open, settings};
 use crate::{Commit, Durability, Fresh, Journal, OpenError};
 
 const STORE: &str = "PALISADE_TEST_JOURNAL";
@@ -25,7 +25,13 @@ fn group(counter: u64) -> (usize, Dice) {
 
 fn transaction(model: &mut Model, journal: &mut Journal) -> Vec<Commit> {
     let (count, mut dice) = group(model.counter + 1);
-    (0..count).map(|_| model.commit(journal, &dice.changes())).collect()
+    let mut commit = || {
+        let mut changes = dice.changes();
+        // each makes another state, so that its counter is its own
+        changes.push(Change::Put(0, 0, dice.bytes(9)));
+        model.commit(journal, &changes)
+    };
+    (0..count).map(|_| commit()).collect()
 }
 
 /// The process that is killed. It writes each counter that was acknowledged to its standard output.

@@ -36,6 +36,7 @@ enum Change {
     Image(Vec<u8>),
     Answered(u8, u64),
     Forgotten(u8),
+    Saw(u8),
 }
 
 fn key(n: u8) -> Vec<u8> {
@@ -45,13 +46,16 @@ fn key(n: u8) -> Vec<u8> {
 impl Model {
     /// The next commit, which also changes the model.
     fn commit(&mut self, journal: &mut Journal, changes: &[Change]) -> Commit {
-        self.counter += 1;
+        // what makes no other state may have the counter of the one before
+        let is_note = |change: &Change| matches!(change, Change::Answered(..) | Change::Forgotten(_) | Change::Saw(_));
+        self.counter += u64::from(self.counter == 0 || changes.is_empty() || !changes.iter().all(is_note));
         let mut commit = Commit::new(self.counter);
-        // a commit has one base
-        let first = changes.iter().position(|change| matches!(change, Change::Files(_) | Change::Image(_)));
+        // a commit has one base, which has the last word about the files too
+        let first =
+            changes.iter().position(|change| matches!(change, Change::Files(_) | Change::Image(_) | Change::Saw(_)));
         for (n, change) in changes.iter().enumerate() {
             match change {
-                Change::Files(_) | Change::Image(_) if first != Some(n) => {}
+                Change::Files(_) | Change::Image(_) | Change::Saw(_) if first != Some(n) => {}
                 Change::Put(kind, n, value) => {
                     commit.put(KINDS[*kind], &key(*n), value);
                     self.overlay.insert((KINDS[*kind], key(*n)), Some(value.clone()));
@@ -84,6 +88,10 @@ impl Model {
                 Change::Answered(n, expires) => {
                     commit.answered(&key(*n), &[*n; 9], *expires);
                     self.answers.insert(key(*n), (vec![*n; 9], *expires));
+                }
+                Change::Saw(digest) => {
+                    commit.saw_files(&[*digest; 32]);
+                    self.files = Some(vec![*digest; 32]);
                 }
                 Change::Forgotten(n) => {
                     commit.forgotten(&key(*n));
@@ -182,6 +190,7 @@ impl Dice {
             10..14 => Change::Revert(kind, n),
             14..18 => Change::Answered(n, self.next(100)),
             18..20 => Change::Forgotten(n),
+            20 => Change::Saw(n),
             _ => Change::Put(kind, n, self.bytes(60)),
         }
     }

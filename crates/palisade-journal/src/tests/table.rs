@@ -147,7 +147,12 @@ fn counters_only_grow_and_records_have_a_bound() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, ..) = open(&dir.path().join("store"), settings(Durability::Fsync, 7)).unwrap();
     journal.append(&[Commit::new(5), Commit::new(6)]).unwrap();
-    for commits in [vec![Commit::new(6)], vec![Commit::new(7), Commit::new(7)], vec![Commit::new(8), Commit::new(3)]] {
+    let other = |counter| {
+        let mut commit = Commit::new(counter);
+        commit.put(Kind::Entity, b"k", b"v");
+        commit
+    };
+    for commits in [vec![other(6)], vec![Commit::new(5)], vec![other(7), other(7)], vec![other(8), other(3)]] {
         let error = journal.append(&commits).unwrap_err();
         assert!(matches!(error, AppendError::Counter { .. }), "{error}");
     }

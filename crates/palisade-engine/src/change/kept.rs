@@ -1,0 +1,130 @@
+//! What a transaction leaves in the overlay, in a form that can be kept and made again after a restart.
+//!
+//! What the overlay says of a thing is a change of the API, as text: what reads the one reads the other.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::change::{Changed, Place};
+use crate::export;
+use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid};
+use crate::snapshot::Snapshot;
+use crate::store::Layer;
+
+/// What a word of the overlay is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thing {
+    /// The entity that this text names, `Type::"id"`.
+    Entity,
+    /// The policy or template of this id.
+    Policy,
+    /// The link of this id.
+    Link,
+}
+
+/// What the overlay says of a thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// It is what this change of the API makes of it.
+    Is(String),
+    /// It is gone, whatever the base has.
+    Gone,
+    /// Nothing: the base counts.
+    OfBase,
+}
+
+/// What a transaction touched, by the store's ids and by names.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) entities: Vec<u32>,
+    pub(crate) policies: Vec<String>,
+    pub(crate) links: Vec<String>,
+}
+
+impl Touched {
+    pub(super) fn new(entities: &BTreeMap<u32, Place>, (policies, links): (Vec<String>, Vec<String>)) -> Self {
+        Self { entities: entities.keys().copied().collect(), policies, links }
+    }
+}
+
+impl Changed {
+    /// Calls `keep` with what the overlay says, after the transaction, of everything that it touched.
+    pub fn words(&self, mut keep: impl FnMut(Thing, &str, Word)) {
+        let Self { snapshot, touched, .. } = self;
+        for id in &touched.entities {
+            let Some(record) = snapshot.store.record(*id) else { continue };
+            let word = match (record.layer(), record.is_present()) {
+                (Layer::Overlay, true) => export::entity(&snapshot.store, *id)
+                    .map_or(Word::Gone, |entity| Word::Is(json!({"upsert": entity.to_json()}).to_string())),
+                (Layer::Overlay, false) => Word::Gone,
+                (Layer::Base, _) => Word::OfBase,
+            };
+            keep(Thing::Entity, &export::uid_of(&snapshot.store, *id).to_string(), word);
+        }
+        let (rules, words) = (&snapshot.core.policies, &snapshot.words);
+        for id in &touched.policies {
+            let word = match rules.policy(id) {
+                _ if !words.policies.contains(id.as_str()) => Word::OfBase,
+                Some(site) => Word::Is(json!({"put_policy": {"id": id, "text": site.text()}}).to_string()),
+                None => Word::Gone,
+            };
+            keep(Thing::Policy, id, word);
+        }
+        for id in &touched.links {
+            let word = match rules.link(id) {
+                _ if !words.links.contains(id.as_str()) => Word::OfBase,
+                Some(link) => {
+                    let args: serde_json::Map<_, _> =
+                        link.args.iter().map(|(slot, arg)| (slot.clone(), arg.as_str().into())).collect();
+                    let link = json!({"link_id": id, "template_id": link.template_id, "args": args});
+                    Word::Is(json!({ "put_link": link }).to_string())
+                }
+                None => Word::Gone,
+            };
+            keep(Thing::Link, id, word);
+        }
+    }
+}
+
+impl Snapshot {
+    /// Puts changes that were kept upon this state, which was loaded and has none. `each` calls what it is given with
+    /// every change.
+    ///
+    /// Recurses with the nesting of policies: call it through [`crate::on_big_stack`].
+    ///
+    /// # Errors
+    /// What `each` gives; within it, what does not fit.
+    pub fn restored<E>(
+        &self,
+        stop: &dyn Fn() -> bool,
+        each: impl FnOnce(&mut dyn FnMut(&Edit)) -> Result<(), E>,
+    ) -> Result<Result<Self, Vec<Diagnostic>>, E> {
+        let unfit = |refused| self.unfit(&refused, &[]);
+        let mut transacting = match self.transacting(&Transaction::default(), stop, true) {
+            Ok(transacting) => transacting,
+            Err(refused) => return Ok(Err(unfit(refused))),
+        };
+        let mut number = 0;
+        each(&mut |edit| {
+            transacting.edit(edit, Place { number, name: edit.name() });
+            number += 1;
+        })?;
+        let changed = transacting.finish(Dangling::Keep, self.revision());
+        Ok(changed.map(|changed| changed.snapshot).map_err(unfit))
+    }
+}
+
+/// The change by which a thing is gone.
+///
+/// # Errors
+/// If `key` names no entity.
+pub fn gone(thing: Thing, key: &str) -> Result<Edit, String> {
+    Ok(match thing {
+        Thing::Entity => {
+            Edit::Delete(Uid::parse(key).map_err(|_| format!("`{key}` is not an entity uid"))?.into_owned())
+        }
+        Thing::Policy => Edit::DeletePolicy(key.to_owned()),
+        Thing::Link => Edit::DeleteLink(key.to_owned()),
+    })
+}

@@ -1,0 +1,240 @@
+//! Transactions: those that wait together are made one upon the other, committed with one flush, and published once.
+//!
+//! Durable, then visible, then acknowledged: nothing of a group is seen before all of it is committed, and if it cannot
+//! be, all of it is refused.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::state::recent::{self, Event};
+use crate::state::rules::forbids_removed;
+use crate::state::store::of_transaction;
+use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
+use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
+use crate::telemetry::events;
+use palisade_engine::model::{Change, Diagnostic, Edit, PolicyId, Refused, Revision, Transaction};
+use palisade_engine::{Changed, on_big_stack};
+use palisade_journal::Commit;
+
+/// Transactions that are committed together at most.
+const MOST: usize = 1024;
+
+/// Bytes of their commits beyond which no other joins them.
+const MOST_BYTES: usize = 8 << 20;
+
+/// Transactions that were made and are not published yet.
+struct Group {
+    /// What serves after those that were made so far.
+    served: Option<Arc<Published>>,
+    revision: Option<Revision>,
+    commits: Vec<Commit>,
+    bytes: usize,
+    staged: Vec<Staged>,
+}
+
+/// What a transaction became, if all of the group can be committed.
+struct Staged {
+    outcome: Result<Applied, Rejected>,
+    news: Option<News>,
+    reply: oneshot::Sender<Result<Applied, Rejected>>,
+    at: Instant,
+}
+
+/// What is to be reported of a transaction that is published.
+struct News {
+    event: Event,
+    forbids: Option<usize>,
+    removed: Vec<PolicyId>,
+    reverted: Vec<String>,
+}
+
+impl Writer {
+    /// Makes a transaction and, where they are committed, those that wait behind it. Gives the order that came next, if
+    /// that is another.
+    pub(super) fn transactions(&mut self, first: Box<Command>, queue: &mpsc::Receiver<Order>) -> Option<Order> {
+        let served = self.shared.published.load_full();
+        let revision = self.serving();
+        let mut group = Group { served, revision, commits: Vec::new(), bytes: 0, staged: Vec::new() };
+        let (mut next, mut rest) = (Some(first), None);
+        while let Some(command) = next.take() {
+            self.stage(*command, &mut group);
+            if self.store.is_none() || group.staged.len() >= MOST || group.bytes >= MOST_BYTES {
+                break;
+            }
+            match queue.try_recv() {
+                Ok(Order::Change(command)) if matches!(command.submitted.change, Change::Transaction(_)) => {
+                    next = Some(command);
+                }
+                Ok(other) => rest = Some(other),
+                Err(_) => {}
+            }
+        }
+        self.finish(group);
+        rest
+    }
+
+    fn stage(&mut self, command: Command, group: &mut Group) {
+        let Command { submitted, reply, at } = command;
+        let Submitted { change, expected, held, dry_run, key, .. } = submitted;
+        let shared = self.shared.clone();
+        let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
+        let made = match change {
+            _ if self.closed => Err(Rejected::Stopped),
+            _ if unwanted() => Err(Rejected::Abandoned),
+            _ if !expected.iter().all(|expected| expected.allows(group.revision)) => {
+                Err(Rejected::Unexpected(group.revision))
+            }
+            Change::Transaction(transaction) => self.make(&transaction, (dry_run, key.as_ref()), at, &unwanted, group),
+            // these have a way of their own
+            Change::Replace(_) => Err(Rejected::Stopped),
+        };
+        drop(held);
+        if matches!(made, Err(Rejected::Abandoned)) {
+            events::ChangeAbandoned { source: Origin::Changes }.emit(&self.metrics);
+        }
+        let (outcome, news) = match made {
+            Ok((applied, news)) => (Ok(applied), news),
+            Err(rejected) => (Err(rejected), None),
+        };
+        group.staged.push(Staged { outcome, news, reply, at });
+    }
+
+    /// Makes a transaction upon those before it, or only tries it.
+    fn make(
+        &mut self,
+        transaction: &Transaction,
+        (dry_run, key): (bool, Option<&AnswerKey>),
+        submitted: Instant,
+        unwanted: &(dyn Fn() -> bool + Sync),
+        group: &mut Group,
+    ) -> Result<(Applied, Option<News>), Rejected> {
+        let Some(current) = group.served.clone() else { return Err(Rejected::NotLoaded) };
+        let counter = group.revision.map_or(0, |revision| revision.counter).max(self.counter) + 1;
+        let revision = Revision { incarnation: self.shared.incarnation, counter };
+        let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
+        let make = || current.snapshot.transact(transaction, revision, &unwanted);
+        let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
+        let changed = match made {
+            Ok(Ok(Ok(changed))) => changed,
+            Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
+            Ok(Ok(Err(refused))) => {
+                events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
+                return Err(Rejected::Refused(refused));
+            }
+            Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
+            Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
+        };
+        if let Some(problem) = self.rules.policies(&changed.snapshot).filter(|_| changed.tally.policies > 0) {
+            return Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")])));
+        }
+        let publishes = changed.changed && !dry_run;
+        let mut commit = (publishes && self.store.is_some()).then(|| of_transaction(counter, &changed));
+        let changes = if publishes { recent::changes(&changed) } else { None };
+        let prev = Some(current.snapshot.revision());
+        let Changed { snapshot, tally, warnings, .. } = changed;
+        let applied = Applied {
+            revision: if publishes { revision } else { current.snapshot.revision() },
+            published: publishes,
+            policies: snapshot.policy_count(),
+            entities: snapshot.entity_count(),
+            routes: current.routes.routes().len(),
+            warnings,
+            took: submitted.elapsed(),
+            tally,
+            durable: self.is_durable(),
+        };
+        if let Some(store) = &mut self.store
+            && let Some(key) = key.filter(|_| !dry_run)
+        {
+            // what changes nothing has an answer too, which is kept beside the state that is there
+            let commit = commit.get_or_insert_with(|| Commit::new(applied.revision.counter));
+            store.keep(commit, key, &applied);
+        }
+        if let Some(commit) = commit {
+            group.bytes += commit.bytes();
+            group.commits.push(commit);
+        }
+        if !publishes {
+            return Ok((applied, None));
+        }
+        let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
+        let reverted = transaction.edits.iter().map(reverted).filter(|name| !name.is_empty()).collect();
+        let forbids = has_rules.then(|| snapshot.forbids().len());
+        group.revision = Some(revision);
+        group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
+        let event = Event { revision, prev, changes };
+        Ok((applied, Some(News { event, forbids, removed, reverted })))
+    }
+
+    /// Commits, publishes and acknowledges a group.
+    fn finish(&mut self, group: Group) {
+        let Group { served, commits, staged, .. } = group;
+        if let Err(why) = self.commit(&commits) {
+            for Staged { outcome, reply, .. } in staged {
+                // what was refused upon changes that are not made may have been right
+                let outcome = outcome.err().filter(|rejected| *rejected == Rejected::Abandoned);
+                let _ = reply.send(Err(outcome.unwrap_or_else(|| Rejected::Store(why.clone()))));
+            }
+            return;
+        }
+        let mut replaced = None;
+        if staged.iter().any(|staged| staged.news.is_some())
+            && let Some(served) = served
+        {
+            let revision = served.snapshot.revision();
+            for name in staged.iter().filter_map(|staged| staged.news.as_ref()).flat_map(|news| &news.reverted) {
+                self.shadowed.remove(name);
+            }
+            (self.serves, self.serves_too) = (None, None);
+            self.counter = revision.counter;
+            let (policies, entities) = (served.snapshot.policy_count(), served.snapshot.entity_count());
+            self.shared.board.changed(revision, policies, entities);
+            self.shared.board.layers(served.snapshot.overlay(), self.shadowed.len());
+            replaced = self.shared.published.swap(Some(served));
+            for news in staged.iter().filter_map(|staged| staged.news.as_ref()) {
+                self.shared.recent.push(news.event.clone());
+            }
+            self.shared.revision.send_replace(Some(revision));
+        }
+        for Staged { mut outcome, news, reply, at } in staged {
+            if let Ok(applied) = &mut outcome {
+                applied.took = at.elapsed();
+                if let Some(news) = news {
+                    self.report(applied, news);
+                }
+            }
+            // the client may have left; the change stands all the same
+            let _ = reply.send(outcome);
+        }
+        drop(replaced);
+    }
+
+    fn report(&self, applied: &Applied, news: News) {
+        let Applied { revision, policies, entities, took, .. } = *applied;
+        let News { forbids, removed, .. } = news;
+        events::ChangePublished { revision, policies, entities, forbids, took }.emit(&self.metrics);
+        if !removed.is_empty() {
+            events::ForbidsRemoved { source: Origin::Changes, revision, ids: &removed }.emit(&self.metrics);
+        }
+        for warning in &applied.warnings {
+            events::finding(Origin::Changes, warning);
+        }
+    }
+}
+
+/// What a change takes back, by its name among what is hidden.
+fn reverted(edit: &Edit) -> String {
+    match edit {
+        Edit::Revert(uid) => format!("the entity `{uid}`"),
+        Edit::RevertPolicy(id) => format!("the policy `{id}`"),
+        Edit::RevertLink(id) => format!("the link `{id}`"),
+        _ => String::new(),
+    }
+}
+
+/// The message where the engine panics.
+const INSIDE: &str = "making the changes failed inside the engine; please report them";
