@@ -56,8 +56,21 @@ pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut 
     let reasons = &explanation.diagnostics.reason;
     let (decided, others): (Vec<_>, Vec<_>) =
         explanation.policies.iter().partition(|policy| reasons.contains(&policy.id));
+    // a forbid that fails is what the strict semantics denies by
+    let by_rule = explanation.kind == ExplanationKind::DeniedByRule;
+    let (failed, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|policy| by_rule && policy.effect == Effect::Forbid && policy.result == Truth::Error);
+    if !failed.is_empty() {
+        page.heading("forbids that could not be evaluated")?;
+        failed.iter().try_for_each(|policy| page.policy(policy, true))?;
+    }
     if !decided.is_empty() {
-        page.heading(if explanation.decision.is_allow() { "permitted by" } else { "forbidden by" })?;
+        page.heading(match explanation.kind {
+            ExplanationKind::Allowed => "permitted by",
+            ExplanationKind::DeniedByRule => "would be permitted by",
+            _ => "forbidden by",
+        })?;
         decided.iter().try_for_each(|policy| page.policy(policy, true))?;
     }
     // a forbid that does not hold is no reason for a denial, nor a permit that does not for an allow
@@ -73,7 +86,7 @@ pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut 
     if shown > 0 {
         page.heading("what else could apply, the nearest first")?;
         others[..shown].iter().try_for_each(|policy| page.policy(policy, all))?;
-    } else if decided.is_empty() {
+    } else if decided.is_empty() && failed.is_empty() {
         writeln!(page.to, "\nno policy is about this action and these types")?;
     }
     let left = total - shown + left_out;

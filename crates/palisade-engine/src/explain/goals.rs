@@ -107,7 +107,11 @@ impl Goals<'_> {
                 }
             }
             ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } if want => self.set(arg, json!([])),
-            ExprKind::ExtensionFunctionApp { fn_name, args } => self.call(fn_name, args, want),
+            ExprKind::ExtensionFunctionApp { fn_name, args } => {
+                // of the values that would do, few are tried
+                self.bounded = true;
+                self.call(fn_name, args, want);
+            }
             _ => {}
         }
         if self.found.len() == before {
@@ -139,6 +143,11 @@ impl Goals<'_> {
                 }
             }
             BinaryOp::Eq => {
+                // of all the sets and records that are others
+                self.bounded |= [&of_a, &of_b]
+                    .into_iter()
+                    .flatten()
+                    .any(|value| json_of(value).is_none_or(|json| !is_plain(&json)));
                 for (place, value) in [(a, &of_b), (b, &of_a)] {
                     for other in value.as_ref().map(|value| self.others(value)).unwrap_or_default() {
                         self.set(place, other);
@@ -454,6 +463,11 @@ impl Goals<'_> {
             self.found.push(change);
         }
     }
+}
+
+/// Whether it is no set and no record, of which there are many others.
+fn is_plain(value: &Json) -> bool {
+    !value.is_array() && (!value.is_object() || value.get("__entity").is_some())
 }
 
 /// The two sides of a `&&` that Cedar made of one operator.

@@ -72,6 +72,8 @@ pub(super) fn turning(
             }
         }
     }
+    // what a rule of the strict semantics denies, an entity more may turn, or a forbid that does not fail any more
+    search.bounded |= asked.decision.denied_by.is_some();
     let [principal, resource] = [Var::Principal, Var::Resource].map(|variable| asked.scene.of(variable));
     candidates.sort_by_key(|(change, _)| change.reach(principal, resource));
     let mut turning = Vec::new();
@@ -89,6 +91,8 @@ pub(super) fn turning(
         if decided.is_none() && !go_on() {
             return Err(Undecided::GivenUp);
         }
+        // it does not fit the schema; a larger one of its kind may
+        search.bounded |= decided.is_none();
         if let Some(decision) = decided.filter(|decision| decision.outcome != asked.decision.outcome) {
             let (words, edit) = (change.words(), change.edit());
             turning.push(TurningChange { words, edit, decision: decision.outcome, policy });

@@ -1,3 +1,4 @@
 //! Explanations against Cedar: what they say of policies, of clauses and of changes.
 
+mod masked;
 mod say;

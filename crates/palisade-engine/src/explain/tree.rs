@@ -234,7 +234,7 @@ impl<'t> Tree<'t> {
         (Some(join), parts)
     }
 
-    /// For each `in` of an expression the way through the hierarchy.
+    /// For each `in` of an expression the way through the hierarchy, but for what the mask hides.
     fn ways(&self, scene: &Scene<'_>, expression: &Expr) -> Vec<HierarchyPath> {
         let mut found = Vec::new();
         for expression in expression.subexpressions().take(MOST_NODES) {
@@ -242,6 +242,7 @@ impl<'t> Tree<'t> {
                 && let Some(from) = scene.entity(arg1, self.slots())
                 && let Ok(to) = scene.value(arg2, self.slots())
                 && found.len() < MOST_WAYS
+                && !values::hides(expression, self.masks)
             {
                 let way = scene.way(&from, &as_entities(&to));
                 if !found.contains(&way) {

@@ -38,6 +38,8 @@ pub(super) fn reads(scene: &Scene<'_>, expression: &Expr, slots: &SlotEnv, masks
             _ => Vec::new(),
         };
         let hidden = path.steps.iter().try_fold(left, |left, step| below(&left, step));
+        // a tag may be named by what is masked
+        let hidden = hidden.filter(|_| path.root == Var::Context || !hides(read, masks));
         let (value, masked) = match hidden {
             None => (None, true),
             Some(left) => (path.value(scene, read, slots).map(|value| text_of(&value, &left)), false),
@@ -47,28 +49,37 @@ pub(super) fn reads(scene: &Scene<'_>, expression: &Expr, slots: &SlotEnv, masks
     found
 }
 
-/// Whether `expression` reads something of the context that is hidden, or that has something hidden in it.
+/// Whether `expression` may read something of the context that is hidden, or that has something hidden in it: all of the
+/// context that is no plain chain of names beside what is masked.
 pub(super) fn hides(expression: &Expr, masks: &Masks) -> bool {
-    let mut hides = false;
-    if !masks.is_empty() {
-        walk(expression, &mut |read| {
-            let Some(path) = Path::of(read).filter(|path| path.root == Var::Context) else { return };
+    let mut left = if masks.is_empty() { Vec::new() } else { vec![expression] };
+    for _ in 0..MOST_NODES {
+        let Some(next) = left.pop() else { return false };
+        if let Some(names) = names_in_context(next) {
             let all = masks.iter().map(Vec::as_slice).collect();
-            let left = path.steps.iter().try_fold(all, |left: Vec<_>, step| below(&left, step));
-            hides |= left.is_none_or(|left| !left.is_empty());
-        });
-        // as a whole, or by a name that is computed
-        hides |= expression.subexpressions().take(MOST_NODES).any(|part| match part.expr_kind() {
-            ExprKind::BinaryApp { arg1, arg2, .. } => is_context(arg1) || is_context(arg2),
-            ExprKind::Set(elements) => elements.iter().any(is_context),
-            _ => false,
-        });
+            let touched = names.iter().try_fold(all, |left: Vec<_>, name| below(&left, name));
+            if touched.is_none_or(|touched| !touched.is_empty()) {
+                return true;
+            }
+        } else {
+            left.extend(operands(next));
+        }
     }
-    hides
+    // what was not looked at may be anything
+    !left.is_empty()
 }
 
-fn is_context(expression: &Expr) -> bool {
-    matches!(expression.expr_kind(), ExprKind::Var(Var::Context))
+/// The names of a chain of attributes from the context on, at least none: `context.a.b` or `context`.
+fn names_in_context(expression: &Expr) -> Option<Vec<&str>> {
+    let (base, last): (&Expr, Vec<&str>) = match expression.expr_kind() {
+        ExprKind::Var(Var::Context) => return Some(Vec::new()),
+        ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => (expr, vec![attr.as_str()]),
+        ExprKind::ExtHasAttr { expr, attrs } => (expr, attrs.iter().map(|attr| attr.as_str()).collect()),
+        _ => return None,
+    };
+    let mut names = names_in_context(base)?;
+    names.extend(last);
+    Some(names)
 }
 
 /// What is left of paths behind a step; `None` where one of them ends there.
@@ -102,22 +113,27 @@ fn walk<'e>(expression: &'e Expr, found: &mut dyn FnMut(&'e Expr)) {
             found(next);
             continue;
         }
-        match next.expr_kind() {
-            ExprKind::If { test_expr, then_expr, else_expr } => left.extend([&**else_expr, then_expr, test_expr]),
-            ExprKind::And { left: a, right: b }
-            | ExprKind::Or { left: a, right: b }
-            | ExprKind::BinaryApp { arg1: a, arg2: b, .. } => left.extend([&**b, a]),
-            ExprKind::UnaryApp { arg: a, .. }
-            | ExprKind::GetAttr { expr: a, .. }
-            | ExprKind::HasAttr { expr: a, .. }
-            | ExprKind::ExtHasAttr { expr: a, .. }
-            | ExprKind::Like { expr: a, .. }
-            | ExprKind::Is { expr: a, .. } => left.push(a),
-            ExprKind::ExtensionFunctionApp { args, .. } => left.extend(args.iter().rev()),
-            ExprKind::Set(elements) => left.extend(elements.iter().rev()),
-            ExprKind::Record(members) => left.extend(members.values().rev()),
-            _ => {}
-        }
+        left.extend(operands(next));
+    }
+}
+
+/// What an expression is made of, the last first.
+fn operands(expression: &Expr) -> Vec<&Expr> {
+    match expression.expr_kind() {
+        ExprKind::If { test_expr, then_expr, else_expr } => vec![&**else_expr, then_expr, test_expr],
+        ExprKind::And { left: a, right: b }
+        | ExprKind::Or { left: a, right: b }
+        | ExprKind::BinaryApp { arg1: a, arg2: b, .. } => vec![&**b, a],
+        ExprKind::UnaryApp { arg: a, .. }
+        | ExprKind::GetAttr { expr: a, .. }
+        | ExprKind::HasAttr { expr: a, .. }
+        | ExprKind::ExtHasAttr { expr: a, .. }
+        | ExprKind::Like { expr: a, .. }
+        | ExprKind::Is { expr: a, .. } => vec![&**a],
+        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().rev().collect(),
+        ExprKind::Set(elements) => elements.iter().rev().collect(),
+        ExprKind::Record(members) => members.values().rev().collect(),
+        _ => Vec::new(),
     }
 }
 
