@@ -1,5 +1,6 @@
 //! The command line as a whole: exit codes, help, the examples in it, and the page that shows it.
 
+mod explain;
 mod reports;
 mod routes;
 mod schema;
