@@ -41,6 +41,8 @@ pub(super) struct Options {
 #[derive(Debug, Default, PartialEq)]
 struct Read {
     transaction: Transaction,
+    /// What the body says of references, if it does.
+    dangling: Option<Dangling>,
     /// The line of each change, where each stands on a line.
     lines: Vec<usize>,
 }
@@ -58,7 +60,7 @@ pub(super) async fn changes(services: &Services, exchange: &mut Exchange, takes:
     let options = Options::of(exchange.head.uri.query().unwrap_or_default())?;
     let body = exchange.read(services.admin_body()).await?;
     let limits = services.limits.clone();
-    let Read { transaction, lines } = if body.len() <= SMALL {
+    let Read { transaction, lines, .. } = if body.len() <= SMALL {
         read(&body, by_line, options, &limits)?
     } else {
         let (turn, body) = (services.aside.reading().await?, body.clone());
@@ -140,7 +142,12 @@ pub(super) fn answer(Became(applied, again): &Became) -> Answer {
 impl Options {
     pub(super) fn of(query: &str) -> Result<Self, Problem> {
         let mut options = Self::default();
+        let mut seen = std::collections::HashSet::new();
         for (name, value) in target::query(query)? {
+            if !seen.insert(name.clone()) {
+                let message = format!("`{name}` is there twice; say it once");
+                return Err(RequestError::new("invalid_member", format!("?{name}"), message).into());
+            }
             match (name.as_str(), value.as_str()) {
                 ("dangling", word) => options.dangling = Some(Dangling::from_word(word, "?dangling")?),
                 ("dry_run", "true") => options.dry_run = true,
@@ -192,11 +199,11 @@ impl Faults {
 
 fn read(body: &Bytes, by_line: bool, options: Options, limits: &Limits) -> Result<Read, Problem> {
     let mut read = if by_line { read_lines(body, limits)? } else { read_object(body, limits)? };
-    match (options.dangling, read.transaction.dangling) {
-        (None, _) => {}
-        (Some(asked), Dangling::Refuse) => read.transaction.dangling = asked,
-        (Some(asked), given) if asked == given => {}
-        (Some(_), _) => {
+    match (options.dangling, read.dangling) {
+        (None, None) => {}
+        (Some(said), None) | (None, Some(said)) => read.transaction.dangling = said,
+        (Some(asked), Some(given)) if asked == given => read.transaction.dangling = given,
+        (Some(_), Some(_)) => {
             let message = "`dangling` of the body is not that of the query; say it once";
             return Err(RequestError::new("invalid_member", "/dangling", message).into());
         }
@@ -210,7 +217,7 @@ fn read_object(body: &[u8], limits: &Limits) -> Result<Read, Problem> {
         let message = format!("the body is {}, not an object with `changes`", kind(whole));
         return Err(RequestError::new("invalid_request", "", message).into());
     }
-    let (mut edits, mut dangling) = (None, Dangling::default());
+    let (mut edits, mut dangling) = (None, None);
     for (key, raw) in parts(whole, "", "members", 100)? {
         match key.as_str() {
             "changes" if raw.get().starts_with('[') => {
@@ -222,7 +229,7 @@ fn read_object(body: &[u8], limits: &Limits) -> Result<Read, Problem> {
                 return Err(RequestError::new("invalid_member", "/changes", message).into());
             }
             "dangling" => match parse(raw, "/dangling")? {
-                Value::String(word) => dangling = Dangling::from_word(&word, "/dangling")?,
+                Value::String(word) => dangling = Some(Dangling::from_word(&word, "/dangling")?),
                 other => {
                     let message = format!("`dangling` must be a string, not {}", other.kind());
                     return Err(RequestError::new("invalid_member", "/dangling", message).into());
@@ -236,7 +243,8 @@ fn read_object(body: &[u8], limits: &Limits) -> Result<Read, Problem> {
         }
     }
     let missing = || RequestError::new("missing_member", "/changes", "the transaction lacks `changes`");
-    Ok(Read { transaction: Transaction { edits: edits.ok_or_else(missing)?, dangling }, lines: Vec::new() })
+    let transaction = Transaction { edits: edits.ok_or_else(missing)?, dangling: Dangling::default() };
+    Ok(Read { transaction, dangling, lines: Vec::new() })
 }
 
 fn read_lines(body: &[u8], limits: &Limits) -> Result<Read, Problem> {
@@ -260,7 +268,7 @@ fn read_lines(body: &[u8], limits: &Limits) -> Result<Read, Problem> {
     }
     faults.finish()?;
     let edits = read_edits(raws.into_iter())?;
-    Ok(Read { transaction: Transaction { edits, dangling: Dangling::default() }, lines })
+    Ok(Read { transaction: Transaction { edits, dangling: Dangling::default() }, dangling: None, lines })
 }
 
 /// Reads each change, which may have a line of its own.
@@ -351,13 +359,19 @@ mod tests {
             ("dangling=x", Err("invalid_member")),
             ("dry_run=1", Err("invalid_member")),
             ("dryrun=true", Err("unknown_member")),
+            ("dangling=cascade&dangling=refuse", Err("invalid_member")),
+            ("dry_run=true&dry_run=false", Err("invalid_member")),
         ] {
             assert_eq!(Options::of(query).map_err(|problem| problem.code), expected, "{query}");
         }
         let options = Options { dangling: Some(Dangling::Keep), ..Options::default() };
         let body = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-        let given = read(&body(r#"{"changes":[],"dangling":"unlink"}"#), false, options, &Limits::default());
-        assert_eq!(given.unwrap_err().code, "invalid_member");
+        for other in ["unlink", "refuse"] {
+            let given = body(&format!(r#"{{"changes":[],"dangling":"{other}"}}"#));
+            assert_eq!(read(&given, false, options, &Limits::default()).unwrap_err().code, "invalid_member");
+        }
+        let given = read(&body(r#"{"changes":[],"dangling":"keep"}"#), false, options, &Limits::default());
+        assert_eq!(given.unwrap().transaction.dangling, Dangling::Keep);
         let given = read(&body(r#"{"changes":[]}"#), false, options, &Limits::default());
         assert_eq!(given.unwrap().transaction.dangling, Dangling::Keep);
     }

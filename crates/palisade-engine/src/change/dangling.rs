@@ -9,7 +9,7 @@ use crate::export;
 use crate::misfit::Misfit;
 use crate::model::{Diagnostic, Refused, Uid, Value};
 use crate::schema::{Members, Type};
-use crate::store::{Entity, Layer};
+use crate::store::Entity;
 
 const HELP: &str = "delete or change what refers to it in the same transaction; or say `dangling`: `unlink` takes the \
                     references out, `cascade` also deletes what cannot be without, `keep` leaves them";
@@ -133,8 +133,7 @@ impl Transacting<'_> {
             }
         }
         let id = self.read(&Value::Object(members))?;
-        self.touch(id, place)?;
-        self.draft.put(id, &self.packer.out, Layer::Overlay);
+        self.write(id, place)?;
         Ok(true)
     }
 }

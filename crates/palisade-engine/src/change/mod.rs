@@ -31,6 +31,10 @@ pub(crate) use rules::{Ruled, Words};
 /// How many problems are listed; the rest is counted.
 const LISTED: usize = 100;
 
+/// Bytes of packed entities that one transaction may write again. Each time the whole entity is read and checked, and it
+/// may be large where the change is small.
+const MOST_REWRITTEN: usize = 16 << 20;
+
 /// How many changes lie between two looks at whether the result is still wanted.
 const STRIDE: usize = 1 << 8;
 
@@ -69,6 +73,8 @@ struct Transacting<'t> {
     rules: RuleEdits,
     /// How many more entities it may touch.
     room: usize,
+    /// Bytes of entities that were written again after the transaction had written them.
+    rewritten: usize,
     /// Whether a deletion counts though the base has nothing that it could hide.
     keeps_deletions: bool,
     stop: &'t dyn Fn() -> bool,
@@ -159,6 +165,7 @@ impl Snapshot {
             rules: RuleEdits::default(),
             // what was kept was let in before
             room: if keeps_deletions { usize::MAX } else { limits.max_changes },
+            rewritten: 0,
             keeps_deletions,
             stop,
         };
@@ -185,6 +192,11 @@ impl Transacting<'_> {
         for (number, edit) in edits.iter().enumerate() {
             let Edit::Expect { uid, equals } = edit else { continue };
             let place = Place { number, name: edit.name() };
+            // of a misspelt type nothing is ever stored
+            if let Err(message) = self.check_type(uid) {
+                self.problems.push(Diagnostic::error(place.pointer("/uid"), message));
+                continue;
+            }
             let stored = self.find(uid).and_then(|id| self.before.store.earlier(id)).filter(|it| it.is_present());
             let as_expected = match (equals, stored) {
                 (None, stored) => stored.is_none(),
@@ -248,6 +260,22 @@ impl Transacting<'_> {
 
     fn upsert(&mut self, value: &Value<'_>, place: Place) -> Result<(), Misfit> {
         let id = self.read(value)?;
+        self.write(id, place)?;
+        Ok(())
+    }
+
+    /// Stores the entity that was read last.
+    fn write(&mut self, id: u32, place: Place) -> Result<(), String> {
+        if self.touched.contains_key(&id) {
+            self.rewritten += self.packer.out.len();
+            if self.rewritten > MOST_REWRITTEN {
+                let most = MOST_REWRITTEN >> 20;
+                return Err(format!(
+                    "the transaction writes large entities again and again, more than {most} MiB; put all that concerns \
+                     one entity into one change, or make several transactions"
+                ));
+            }
+        }
         self.touch(id, place)?;
         self.draft.put(id, &self.packer.out, Layer::Overlay);
         Ok(())
@@ -330,9 +358,9 @@ impl Transacting<'_> {
             self.settle_references(dangling == Dangling::Cascade, dangling == Dangling::Refuse)?;
             std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
         }
-        let Self { before, mut draft, touched, rules, stop, .. } = self;
+        let Self { before, mut draft, touched, rules, keeps_deletions, stop, .. } = self;
         let kept = kept::Touched::new(&touched, rules.ids());
-        let ruled = if rules.is_empty() { None } else { rules.apply(before, &mut draft, stop)? };
+        let ruled = if rules.is_empty() { None } else { rules.apply(before, &mut draft, keeps_deletions, stop)? };
         if stop() {
             return Err(Refused::GivenUp);
         }

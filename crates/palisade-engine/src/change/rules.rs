@@ -135,7 +135,8 @@ impl RuleEdits {
         new.map(|(id, _)| id.as_str()).collect()
     }
 
-    /// Makes the set after the changes.
+    /// Makes the set after the changes. `keeps_deletions` says that a deletion counts though the base has nothing that it
+    /// could hide: a later base may have it again.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -143,6 +144,7 @@ impl RuleEdits {
         self,
         before: &Snapshot,
         draft: &mut Draft,
+        keeps_deletions: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Ruled>, Refused> {
         let core = &before.core;
@@ -155,7 +157,7 @@ impl RuleEdits {
             policies: Vec::new(),
             links: Vec::new(),
         };
-        let mut edits = self.plan(before, &mut ruled);
+        let mut edits = self.plan(before, keeps_deletions, &mut ruled);
         if edits.is_empty() {
             return Ok((ruled.words != *before.words).then_some(ruled));
         }
@@ -219,7 +221,7 @@ impl RuleEdits {
     }
 
     /// What must be done to the set; what is so already is left out. Counts it, and notes who has the last word.
-    fn plan(&self, before: &Snapshot, ruled: &mut Ruled) -> SetEdits {
+    fn plan(&self, before: &Snapshot, keeps_deletions: bool, ruled: &mut Ruled) -> SetEdits {
         let (now, base) = (&before.core.policies, &before.base_core().policies);
         let mut edits = SetEdits::default();
         for (id, Put { place, what }) in &self.policies {
@@ -228,7 +230,7 @@ impl RuleEdits {
             let policy_id = PolicyId::from(id.as_str());
             let word = match what {
                 What::Given(_) => true,
-                What::Gone => of_base.is_some(),
+                What::Gone => keeps_deletions || of_base.is_some(),
                 What::OfBase => false,
             };
             if word {
@@ -266,7 +268,7 @@ impl RuleEdits {
             let link_id = PolicyId::from(id.as_str());
             let word = match what {
                 What::Given(_) => true,
-                What::Gone => of_base.is_some(),
+                What::Gone => keeps_deletions || of_base.is_some(),
                 What::OfBase => false,
             };
             if word {

@@ -8,7 +8,6 @@ use crate::decode::uid_parts;
 use crate::export;
 use crate::misfit::{Misfit, Step};
 use crate::model::{Uid, Update, Value, hint};
-use crate::store::Layer;
 
 type Members = Vec<(Cow<'static, str>, Value<'static>)>;
 
@@ -43,8 +42,7 @@ impl Transacting<'_> {
         }
         let whole = Value::Object(members);
         let id = self.read(&whole).map_err(|misfit| in_update(misfit, update, kept_parents))?;
-        self.touch(id, place)?;
-        self.draft.put(id, &self.packer.out, Layer::Overlay);
+        self.write(id, place)?;
         Ok(())
     }
 

@@ -340,3 +340,34 @@ fn what_is_not_wanted_any_more_is_given_up_and_bounds_hold() {
         assert!(refused.problems()[0].message.starts_with(expected), "{refused:?}");
     }
 }
+
+#[test]
+fn large_entities_are_not_written_again_without_end() {
+    let friends: Vec<String> =
+        (0..20_000).map(|n| format!(r#"{{"__entity":{{"type":"User","id":"f{n}"}}}}"#)).collect();
+    let large = format!(
+        r#"{{"upsert":{{"uid":{{"type":"User","id":"large"}},"attrs":{{"org":{{"type":"Org","id":"o"}},"friends":[{}]}},"parents":[]}}}}"#,
+        friends.join(",")
+    );
+    let update = r#"{"update":{"uid":"User::\"large\"","tags":{"boss":{"type":"User","id":"a"}}}}"#;
+    let start = transact(&start(), &format!("[{large}]"), Dangling::Keep).unwrap().snapshot;
+    let times = |n: usize| transact(&start, &format!("[{}]", vec![update; n].join(",")), Dangling::Keep);
+    assert!(times(3).is_ok());
+    let refused = times(200).unwrap_err();
+    assert!(refused.problems()[0].message.contains("put all that concerns one entity into one change"), "{refused:?}");
+}
+
+#[test]
+fn an_expectation_of_a_type_that_is_not_declared_is_refused() {
+    for (uid, fine) in [("User::\\\"new\\\"", true), ("Usr::\\\"new\\\"", false), ("Action::\\\"read\\\"", false)] {
+        let text = format!(r#"[{{"expect":{{"uid":"{uid}","equals":null}}}}]"#);
+        match transact(&start(), &text, Dangling::Keep) {
+            Ok(_) => assert!(fine, "{uid}"),
+            Err(Refused::Invalid(problems)) => {
+                assert!(!fine, "{uid}: {problems:?}");
+                assert_eq!(problems[0].origin, "/changes/0/expect/uid");
+            }
+            Err(other) => panic!("{uid}: {other:?}"),
+        }
+    }
+}

@@ -88,6 +88,33 @@ fn a_deletion_stays_through_a_base_that_does_not_know_it() {
 }
 
 #[test]
+fn a_deleted_policy_or_link_stays_deleted_through_a_base_that_does_not_know_it() {
+    let of = |policies: &str, linked: bool| {
+        let mut files: Bundle = bundle(policies, Some(SCHEMA), &entities());
+        files.policies[0].naming = crate::model::PolicyNaming::Stem("base".to_owned());
+        if linked {
+            files.links = start().texts().links.clone();
+        }
+        build(files, &EngineSettings::default()).unwrap().compiled
+    };
+    let without_owners: Vec<&str> = POLICIES.lines().filter(|line| !line.contains("owners")).collect();
+    for (change, policies, linked, gone, revert) in [
+        (r#"{"delete_policy":"owners"}"#, without_owners.join("\n"), true, "owners", r#"{"revert_policy":"owners"}"#),
+        (r#"{"delete_link":"grant"}"#, POLICIES.to_owned(), false, "grant", r#"{"revert_link":"grant"}"#),
+    ] {
+        let has = |state: &Snapshot| state.core.policies.sites.contains_key(gone);
+        let served = changed(&format!("[{change}]"));
+        let (without, _) = on_big_stack(|| of(&policies, linked).rebased(&served, &|| false)).unwrap().unwrap();
+        assert_eq!(without.overlay(), served.overlay(), "{change}");
+        let (again, shadowed) = on_big_stack(|| of(POLICIES, true).rebased(&without, &|| false)).unwrap().unwrap();
+        assert!(!has(&again), "{change}: it is back");
+        assert_eq!((again.overlay(), shadowed.len()), (served.overlay(), 1), "{change}");
+        let reverted = transact(&again, &format!("[{revert}]"), Dangling::Keep).unwrap().snapshot;
+        assert!(has(&reverted) && reverted.overlay().is_empty(), "{change}");
+    }
+}
+
+#[test]
 fn changes_that_do_not_fit_a_new_base_are_named_with_it() {
     let served = changed(&format!(r#"[{{"upsert":{}}},{}]"#, user("c"), policy("new")));
     let of = |schema: String, policies: &str| {
