@@ -142,12 +142,7 @@ pub(super) fn answer(Became(applied, again): &Became) -> Answer {
 impl Options {
     pub(super) fn of(query: &str) -> Result<Self, Problem> {
         let mut options = Self::default();
-        let mut seen = std::collections::HashSet::new();
         for (name, value) in target::query(query)? {
-            if !seen.insert(name.clone()) {
-                let message = format!("`{name}` is there twice; say it once");
-                return Err(RequestError::new("invalid_member", format!("?{name}"), message).into());
-            }
             match (name.as_str(), value.as_str()) {
                 ("dangling", word) => options.dangling = Some(Dangling::from_word(word, "?dangling")?),
                 ("dry_run", "true") => options.dry_run = true,

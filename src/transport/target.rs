@@ -1,6 +1,9 @@
 //! Parameters in paths and queries, percent-encoded.
 
+use std::collections::HashSet;
+
 use crate::transport::respond::Problem;
+use palisade_engine::model::RequestError;
 
 /// The text of a part of a target; none where it is not encoded properly, or not UTF-8.
 pub(super) fn decode(part: &str) -> Option<String> {
@@ -42,16 +45,22 @@ pub(super) fn parameters(pattern: &str, path: &str) -> Result<Vec<String>, Probl
     raw.into_iter().map(|part| decode(part).ok_or_else(|| wrong(part))).collect()
 }
 
-/// The parameters of a query, in their order.
+/// The parameters of a query, in their order, each once.
 pub(super) fn query(query: &str) -> Result<Vec<(String, String)>, Problem> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    let read = |pair: &str| {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         // forms write a space so
-        Some((decode(name)?, decode(&value.replace('+', " "))?))
-    };
-    let wrong = || Problem::bad_request("invalid_path", "the query is not percent-encoded UTF-8");
-    pairs.map(|pair| read(pair).ok_or_else(wrong)).collect()
+        let (Some(name), Some(value)) = (decode(name), decode(&value.replace('+', " "))) else {
+            return Err(Problem::bad_request("invalid_path", "the query is not percent-encoded UTF-8"));
+        };
+        if !seen.insert(name.clone()) {
+            let message = format!("`{name}` is there twice; say it once");
+            return Err(RequestError::new("invalid_member", format!("?{name}"), message).into());
+        }
+        found.push((name, value));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -80,5 +89,8 @@ mod tests {
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("a", "1"), ("b", "x y+"), ("c", "")]);
         assert!(query("a=%").is_err());
+        for twice in ["a=1&a=1", "a&b&a=", "a=1&%61=2"] {
+            assert_eq!(query(twice).unwrap_err().code, "invalid_member", "{twice}");
+        }
     }
 }

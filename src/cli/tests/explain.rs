@@ -1,11 +1,11 @@
 //! What `explain` writes of decisions that a rule of the strict semantics made.
 
+use super::serves::only;
 use super::*;
 
 #[test]
 fn what_a_rule_denies_is_not_forbidden_by_a_permit() {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [
+    let dir = only(&[
         (
             "policies/p.cedar",
             "@id(\"ok\") permit (principal, action, resource);\n@id(\"bad\") forbid (principal, action, resource) when { \
@@ -19,11 +19,7 @@ fn what_a_rule_denies_is_not_forbidden_by_a_permit() {
             "entities/e.json",
             r#"[{"uid": {"type": "U", "id": "u"}, "attrs": {}, "parents": []}, {"uid": {"type": "D", "id": "d"}, "attrs": {}, "parents": []}]"#,
         ),
-    ] {
-        let path = dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    ]);
     let place = dir.path().to_str().unwrap();
     let fails = ["forbids that could not be evaluated\n  forbid bad", "would be permitted by\n  permit ok"];
     for (who, flags, expected) in [

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A bundle of these files alone.
-fn only(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(super) fn only(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);

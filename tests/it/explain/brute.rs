@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use palisade_engine::model::explanation::Edit;
-use palisade_engine::model::{self, AccessRequest, Explanation, Uid};
+use palisade_engine::model::explanation::Proposed;
+use palisade_engine::model::{AccessRequest, Edit, Explanation, Uid};
 use palisade_engine::{EngineKind, EngineSettings, ExplainOptions, NowPolicy, Snapshot, on_big_stack};
 
 use super::{edited, uid_json, value};
@@ -15,7 +15,7 @@ const NOW: i64 = 1_790_000_000_123;
 /// Every change of the listed kinds: another parent of principal or resource, one of their parents gone, a flag of theirs
 /// turned, an entity attribute of theirs set to another entity, one of their sets with an element more or less, and a flag
 /// of the context turned.
-fn every_edit(entities: &[Json], request: &AccessRequest<'_>) -> Vec<Edit> {
+fn every_edit(entities: &[Json], request: &AccessRequest<'_>) -> Vec<Proposed> {
     let name = |uid: &Json| {
         let part = |name: &str| uid[name].as_str().unwrap().to_owned();
         Uid::new(part("type"), part("id")).unwrap().to_string()
@@ -28,15 +28,15 @@ fn every_edit(entities: &[Json], request: &AccessRequest<'_>) -> Vec<Edit> {
         let parents = entity["parents"].as_array().unwrap();
         for other in all.iter().filter(|other| **other != uid) {
             if !parents.contains(&uid_json(other)) {
-                edits.push(Edit::AddParent { entity: uid.clone(), parent: other.clone() });
+                edits.push(Proposed::AddParent { entity: uid.clone(), parent: other.clone() });
             }
         }
         for parent in parents {
-            edits.push(Edit::RemoveParent { entity: uid.clone(), parent: name(parent) });
+            edits.push(Proposed::RemoveParent { entity: uid.clone(), parent: name(parent) });
         }
         for (attribute, stored) in entity["attrs"].as_object().unwrap() {
             let mut set = |value: Json| {
-                edits.push(Edit::SetAttribute {
+                edits.push(Proposed::SetAttribute {
                     entity: uid.clone(),
                     path: vec![attribute.clone()],
                     tag: false,
@@ -70,21 +70,21 @@ fn every_edit(entities: &[Json], request: &AccessRequest<'_>) -> Vec<Edit> {
     }
     for (member, sent) in request.context.to_json().as_object().unwrap() {
         if let Json::Bool(flag) = sent {
-            edits.push(Edit::SetContext { path: vec![member.clone()], value: Some(json!(!flag)) });
+            edits.push(Proposed::SetContext { path: vec![member.clone()], value: Some(json!(!flag)) });
         }
     }
     edits
 }
 
 /// The edits that turn the decision.
-fn turning(snapshot: &Snapshot, request: &AccessRequest<'static>, explained: &Explanation) -> Vec<Edit> {
+fn turning(snapshot: &Snapshot, request: &AccessRequest<'static>, explained: &Explanation) -> Vec<Proposed> {
     let entities: Vec<Json> = snapshot.entities().map(|entity| entity.to_json()).collect();
-    let turns = |edit: &Edit| {
+    let turns = |edit: &Proposed| {
         let (changed, request) = edited(snapshot, request, edit);
-        let changes: Vec<model::Edit> = changed
+        let changes: Vec<Edit> = changed
             .iter()
             .filter(|entity| !entities.contains(entity))
-            .map(|entity| model::Edit::Upsert(value(entity)))
+            .map(|entity| Edit::Upsert(value(entity)))
             .collect();
         let Ok(after) = snapshot.apply(&changes, snapshot.revision()) else { return false };
         after.decide(&request, NOW).is_ok_and(|decision| decision.outcome != explained.decision)

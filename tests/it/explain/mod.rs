@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use palisade_engine::Snapshot;
-use palisade_engine::model::explanation::Edit;
+use palisade_engine::model::explanation::Proposed;
 use palisade_engine::model::{AccessRequest, Uid, Value};
 
 /// How long this thread has been at work: others share the machine. Where the system does not say, the time that passed.
@@ -33,7 +33,7 @@ pub(super) fn value(json: &Json) -> Value<'static> {
 pub(super) fn edited(
     snapshot: &Snapshot,
     request: &AccessRequest<'static>,
-    edit: &Edit,
+    edit: &Proposed,
 ) -> (Vec<Json>, AccessRequest<'static>) {
     let mut entities: Vec<Json> = snapshot.entities().map(|entity| entity.to_json()).collect();
     let mut request = request.clone();
@@ -49,17 +49,17 @@ pub(super) fn edited(
         }
     };
     match edit {
-        Edit::AddParent { entity, parent } => {
+        Proposed::AddParent { entity, parent } => {
             change(entity, &|json| json["parents"].as_array_mut().unwrap().push(uid_json(parent)));
         }
-        Edit::RemoveParent { entity, parent } => {
+        Proposed::RemoveParent { entity, parent } => {
             change(entity, &|json| json["parents"].as_array_mut().unwrap().retain(|known| *known != uid_json(parent)));
         }
-        Edit::SetAttribute { entity, path, tag, value } => change(entity, &|json| {
+        Proposed::SetAttribute { entity, path, tag, value } => change(entity, &|json| {
             let members = if *tag { &mut json["tags"] } else { &mut json["attrs"] };
             put(members, path, value.as_ref());
         }),
-        Edit::SetContext { path, value } => {
+        Proposed::SetContext { path, value } => {
             let mut context = request.context.to_json();
             put(&mut context, path, value.as_ref());
             request.context = self::value(&context);

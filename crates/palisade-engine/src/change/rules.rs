@@ -34,6 +34,22 @@ enum What<T> {
     OfBase,
 }
 
+impl<T> What<T> {
+    /// Notes who has the last word about `id` from now on. `hides` says that a deletion has something to hide, or may have.
+    fn note(&self, id: &PolicyId, hides: bool, words: &mut BTreeSet<PolicyId>) {
+        let is_word = match self {
+            Self::Given(_) => true,
+            Self::Gone => hides,
+            Self::OfBase => false,
+        };
+        if is_word {
+            words.insert(id.clone());
+        } else {
+            words.remove(id);
+        }
+    }
+}
+
 /// The policies and links that changes had the last word about, be it that they are gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Words {
@@ -228,16 +244,7 @@ impl RuleEdits {
             let known = now.policy(id);
             let of_base = base.policy(id);
             let policy_id = PolicyId::from(id.as_str());
-            let word = match what {
-                What::Given(_) => true,
-                What::Gone => keeps_deletions || of_base.is_some(),
-                What::OfBase => false,
-            };
-            if word {
-                ruled.words.policies.insert(policy_id.clone())
-            } else {
-                ruled.words.policies.remove(&policy_id)
-            };
+            what.note(&policy_id, keeps_deletions || of_base.is_some(), &mut ruled.words.policies);
             let new = match what {
                 What::Given(text) => Some(text.as_str()),
                 What::Gone => None,
@@ -266,16 +273,7 @@ impl RuleEdits {
         for (id, Put { place, what }) in &self.links {
             let (known, of_base) = (now.link(id), base.link(id));
             let link_id = PolicyId::from(id.as_str());
-            let word = match what {
-                What::Given(_) => true,
-                What::Gone => keeps_deletions || of_base.is_some(),
-                What::OfBase => false,
-            };
-            if word {
-                ruled.words.links.insert(link_id.clone())
-            } else {
-                ruled.words.links.remove(&link_id)
-            };
+            what.note(&link_id, keeps_deletions || of_base.is_some(), &mut ruled.words.links);
             let new = match what {
                 What::Given(link) => Some(link),
                 What::Gone => None,

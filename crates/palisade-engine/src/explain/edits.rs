@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 
 use super::scene::{plain, shown};
 use crate::export;
-use crate::model::explanation::Edit;
-use crate::model::{self, AccessRequest, Decision, Value};
+use crate::model::explanation::Proposed;
+use crate::model::{AccessRequest, Decision, Edit, Value};
 use crate::snapshot::{GoOn, Snapshot};
 
 /// Where a value stands.
@@ -41,19 +41,21 @@ pub(super) fn json_of(value: &CedarValue) -> Option<Json> {
 
 impl Change {
     /// As the answer names it.
-    pub(super) fn edit(&self) -> Edit {
+    pub(super) fn edit(&self) -> Proposed {
         let of = |target: &Target, value: Option<Json>| match target {
             Target::Attribute(entity, path) => {
-                Edit::SetAttribute { entity: shown(entity), path: path.clone(), tag: false, value }
+                Proposed::SetAttribute { entity: shown(entity), path: path.clone(), tag: false, value }
             }
             Target::Tag(entity, key) => {
-                Edit::SetAttribute { entity: shown(entity), path: vec![key.clone()], tag: true, value }
+                Proposed::SetAttribute { entity: shown(entity), path: vec![key.clone()], tag: true, value }
             }
-            Target::Context(path) => Edit::SetContext { path: path.clone(), value },
+            Target::Context(path) => Proposed::SetContext { path: path.clone(), value },
         };
         match self {
-            Self::AddParent(entity, parent) => Edit::AddParent { entity: shown(entity), parent: shown(parent) },
-            Self::RemoveParent(entity, parent) => Edit::RemoveParent { entity: shown(entity), parent: shown(parent) },
+            Self::AddParent(entity, parent) => Proposed::AddParent { entity: shown(entity), parent: shown(parent) },
+            Self::RemoveParent(entity, parent) => {
+                Proposed::RemoveParent { entity: shown(entity), parent: shown(parent) }
+            }
             Self::Set(target, value) => of(target, value.clone()),
             Self::Elements { target, value, .. } => of(target, Some(value.clone())),
         }
@@ -214,7 +216,7 @@ fn change_entity<'a>(
     let stored = id.and_then(|id| export::entity(store, id));
     let mut json = stored.map_or_else(|| nothing_of(entity), |stored| stored.to_json());
     change(&mut json)?;
-    let edits = [model::Edit::Upsert(read(&json)?)];
+    let edits = [Edit::Upsert(read(&json)?)];
     Some(Changed::Snapshot(Box::new(snapshot.apply(&edits, snapshot.revision).ok()?)))
 }
 

@@ -232,7 +232,7 @@ pub struct TurningChange {
     pub words: String,
     /// What changes.
     #[serde(flatten)]
-    pub edit: Edit,
+    pub edit: Proposed,
     /// What the decision is then.
     pub decision: Outcome,
     /// The policy whose clause asked for it.
@@ -242,7 +242,7 @@ pub struct TurningChange {
 /// One change, of one member of one entity or of the context.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
-pub enum Edit {
+pub enum Proposed {
     /// The entity gets a parent.
     AddParent {
         /// The entity.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::explanation::{ClauseKind, Edit, ExplanationKind, Truth};
+use crate::model::explanation::{ClauseKind, ExplanationKind, Proposed, Truth};
 use crate::model::{
     AccessRequest, Bundle, Document, Explanation, Link, PolicyNaming, PolicyText, Revision, SchemaText, Uid, Value,
 };
@@ -168,10 +168,10 @@ fn a_denial_without_a_permit_says_how_near_each_came() {
     assert_eq!((&*second.id, second.missing), ("by-target", 2));
     assert_eq!(second.clauses[0].values[0].value, None);
     assert_eq!(second.clauses[1].alone, Some(Truth::Error));
-    let edits: Vec<&Edit> = explained.changes.iter().map(|change| &change.edit).collect();
-    let mfa = Edit::SetContext { path: vec!["mfa".to_owned()], value: Some(true.into()) };
+    let edits: Vec<&Proposed> = explained.changes.iter().map(|change| &change.edit).collect();
+    let mfa = Proposed::SetContext { path: vec!["mfa".to_owned()], value: Some(true.into()) };
     let target = serde_json::json!({"__entity": {"type": "Customer", "id": "c"}});
-    let target = Edit::SetContext { path: vec!["target".to_owned()], value: Some(target) };
+    let target = Proposed::SetContext { path: vec!["target".to_owned()], value: Some(target) };
     assert_eq!(edits, [&mfa, &target]);
 }
 
