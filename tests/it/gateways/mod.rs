@@ -21,7 +21,9 @@ mod tls;
 mod upstream;
 
 use std::io::Write as _;
+use std::panic;
 use std::path::Path;
+use std::sync::Once;
 
 use run::Setting;
 use stand::Stand;
@@ -31,6 +33,21 @@ use table::{GATEWAYS, Gateway, WITH_BODIES, WITH_CERTIFICATES};
 fn tell(line: &str) {
     // at once, so that lines of several threads do not mix
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// What made a test fail, at once: what the harness shows at the end may be cut, since logs of gateways are long.
+fn tell_failures() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |failure| {
+            let said = failure.payload_as_str().unwrap_or_default();
+            let start: String = said.lines().take(3).collect::<Vec<_>>().join(" | ").chars().take(1_000).collect();
+            let at = failure.location().map(ToString::to_string).unwrap_or_default();
+            tell(&format!("{} failed at {at}: {start}", std::thread::current().name().unwrap_or("a thread")));
+            before(failure);
+        }));
+    });
 }
 
 /// Whether to go on without a gateway that is not here.
@@ -44,6 +61,7 @@ fn missing(gateway: &Gateway) {
 fn drive(name: &str) {
     let gateway = GATEWAYS.iter().find(|gateway| gateway.name == name).unwrap();
     let Some(program) = gateway.program() else { return missing(gateway) };
+    tell_failures();
     let mut stand = Stand::start(gateway, &program);
     scenarios::run(&stand);
     bodies::run_none(&stand);

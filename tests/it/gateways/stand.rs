@@ -102,7 +102,7 @@ pub(super) struct Stand<'a> {
 }
 
 /// How often a machine may be too busy for the timeouts of the pages, which are short.
-const RETRIES: usize = 8;
+const RETRIES: usize = 24;
 
 impl<'a> Stand<'a> {
     pub(super) fn start(gateway: &'a Gateway, program: &Path) -> Self {

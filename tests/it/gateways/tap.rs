@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 use super::messages;
 use super::upstream;
@@ -65,6 +66,8 @@ struct State {
     sidecar: Option<SocketAddr>,
     talks: Vec<Arc<Mutex<Talk>>>,
     open: Vec<TcpStream>,
+    /// Holds the address while nothing listens, so that no test beside this one gets it.
+    held: Option<TcpSocket>,
 }
 
 pub(super) struct Tap {
@@ -111,12 +114,25 @@ impl Tap {
         while TcpStream::connect(self.addr).is_ok() {
             thread::yield_now();
         }
+        self.state.lock().unwrap().held = Some(self.bound());
+    }
+
+    /// A socket at this address that takes no connections: who comes is refused.
+    fn bound(&self) -> TcpSocket {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.addr).unwrap();
+        socket
     }
 
     /// Listens at the same address as before, for a sidecar that may have another.
     pub(super) fn up(&self, sidecar: SocketAddr) {
-        self.state.lock().unwrap().sidecar = Some(sidecar);
-        self.listen(TcpListener::bind(self.addr).unwrap());
+        let mut state = self.state.lock().unwrap();
+        state.sidecar = Some(sidecar);
+        let listener = TcpListener::bind(self.addr).unwrap();
+        state.held = None;
+        drop(state);
+        self.listen(listener);
     }
 
     pub(super) fn mark(&self) -> Mark {
