@@ -17,7 +17,7 @@ use crate::telemetry::{Metrics, events};
 /// How often the thread looks whether the file must be opened again, tries a sink that failed, and speaks of drops.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long the thread rests when it has written all there was, unless the queue gets half full. A decision wakes it
+/// How long the thread rests when it has written all there was, unless there is enough to write. A decision wakes it
 /// only from a longer rest: to wake it for each decision would cost more than the decision. Each time it may take the
 /// core of one request, so it comes so seldom that fewer than 1 of 100 meet it: their p99 is that without a log.
 const REST: Duration = Duration::from_millis(20);
