@@ -11,6 +11,7 @@ use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::explain;
 use crate::transport::respond::{self, Answer, Problem};
 use palisade_engine::model::request::pointer;
+use palisade_engine::model::usual::Batch;
 use palisade_engine::model::{AccessRequest, Decision, Outcome, RequestError, Text, Value, hint};
 
 /// A batch that is no longer is made values at once, which takes less time than reading it twice.
@@ -22,12 +23,18 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange, &body).await?;
     let _room = services.trees.room_for(body.len()).await?;
-    let mut body = exchange::parse(&body)?;
-    let explained = explain::is_wanted(&mut body)?;
-    let request = AccessRequest::from_value(body)?;
-    if explained {
-        return explain::beside(services, exchange, &request).await;
-    }
+    let request = match AccessRequest::in_usual_form(&body) {
+        Some(request) => request,
+        None => {
+            let mut body = exchange::parse(&body)?;
+            let explained = explain::is_wanted(&mut body)?;
+            let request = AccessRequest::from_value(body)?;
+            if explained {
+                return explain::beside(services, exchange, &request).await;
+            }
+            request
+        }
+    };
     let decision = services.pdp.check(&request, exchange.call(Transport::Native)).await?;
     exchange.note(|notes| notes.decided(decision.outcome.is_allow()));
     // room for a reason or two
@@ -44,11 +51,10 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     services.wait_for(exchange, &body).await?;
     let at_once = body.len() <= AT_ONCE;
     let mut room = if at_once { Some(services.trees.room_for(body.len()).await?) } else { None };
-    let requests = if at_once { values(exchange::parse(&body)?)? } else { texts(exchange::check(&body)?)? };
+    let mut requests = Requests::read(&body, at_once)?;
     services.check_batch_size(requests.len(), "requests")?;
     if room.is_none() {
-        let largest = requests.iter().map(Item::bytes_to_come).max().unwrap_or_default();
-        room = Some(services.trees.room_for(largest).await?);
+        room = Some(services.trees.room_for(requests.bytes_to_come()).await?);
     }
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let trace = exchange.trace.as_deref();
@@ -56,16 +62,19 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
     let mut out = Vec::with_capacity(128 * (requests.len() + 1));
     out.extend_from_slice(b"{\"responses\":[");
-    for (i, item) in requests.into_iter().enumerate() {
+    for i in 0..requests.len() {
         if i > 0 {
             out.push(b',');
         }
-        let answer = match AccessRequest::from_value(item.read()?) {
-            Ok(request) => match time.next_item().await {
-                Ok(()) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
-                Err(error) => Err(error),
+        let answer = match requests.lend(i)? {
+            Ok(request) => {
+                let decided = match time.next_item().await {
+                    Ok(()) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
+                    Err(error) => Err(error),
+                };
+                requests.give_back(i, request);
+                decided.map_err(Problem::from)
             }
-            .map_err(Problem::from),
             Err(error) => Err(error.into()),
         };
         let written = match answer {
@@ -88,6 +97,58 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     out.extend_from_slice(snapshot.revision().text().as_str().as_bytes());
     out.extend_from_slice(b"\"}");
     Ok(respond::at(snapshot.revision(), respond::with_type(StatusCode::OK, "application/json", out)))
+}
+
+/// The requests of a batch.
+enum Requests<'a> {
+    /// All of them are read.
+    Usual(Batch<'a>),
+    /// Each is read when its turn comes. One that was read is gone.
+    Items(Vec<Option<Item<'a>>>),
+}
+
+impl<'a> Requests<'a> {
+    /// Reads a body; with `at_once` it may all be values.
+    fn read(body: &'a [u8], at_once: bool) -> Result<Self, Problem> {
+        if at_once && let Some(batch) = Batch::in_usual_form(body) {
+            return Ok(Self::Usual(batch));
+        }
+        let items = if at_once { values(exchange::parse(body)?)? } else { texts(exchange::check(body)?)? };
+        Ok(Self::Items(items.into_iter().map(Some).collect()))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Usual(batch) => batch.len(),
+            Self::Items(items) => items.len(),
+        }
+    }
+
+    /// How many bytes of text the largest is that is no value yet.
+    fn bytes_to_come(&self) -> usize {
+        match self {
+            Self::Usual(_) => 0,
+            Self::Items(items) => items.iter().flatten().map(Item::bytes_to_come).max().unwrap_or_default(),
+        }
+    }
+
+    /// The request at a place, or why it is none. Once for each.
+    fn lend(&mut self, place: usize) -> Result<Result<AccessRequest<'a>, RequestError>, Problem> {
+        match self {
+            Self::Usual(batch) => batch.lend(place).map(Ok).ok_or_else(Problem::unwritable),
+            Self::Items(items) => {
+                let item = items.get_mut(place).and_then(Option::take).ok_or_else(Problem::unwritable)?;
+                Ok(AccessRequest::from_value(item.read()?))
+            }
+        }
+    }
+
+    /// Takes a request back that is decided: a later one may share its parts.
+    fn give_back(&mut self, place: usize, request: AccessRequest<'a>) {
+        if let Self::Usual(batch) = self {
+            batch.give_back(place, request);
+        }
+    }
 }
 
 /// A request of a batch, before its turn.
@@ -194,6 +255,44 @@ mod tests {
         let written = |item: Item<'_>| format!("{:?}", item.read().unwrap());
         read.map(|items| items.into_iter().map(written).collect())
             .map_err(|problem| serde_json::to_string(&problem).unwrap())
+    }
+
+    /// The requests of a batch, each or why it is none, as they would be answered.
+    fn requests_of(body: &str, read: fn(&[u8]) -> Result<Requests<'_>, Problem>) -> Result<Vec<String>, String> {
+        let written = |problem: Problem| serde_json::to_string(&problem).unwrap();
+        let mut requests = read(body.as_bytes()).map_err(written)?;
+        let count = requests.len();
+        let lend = |place| match requests.lend(place).map_err(written)? {
+            Ok(request) => {
+                let shown = format!("{request:?}");
+                requests.give_back(place, request);
+                Ok(shown)
+            }
+            Err(error) => Ok(format!("{error:?}")),
+        };
+        (0..count).map(lend).collect()
+    }
+
+    #[test]
+    fn usual_batches_are_read_as_others() {
+        const USUAL: &str =
+            r#"{"principal":"U::\"a\"","action":{"type":"Action","id":"b"},"resource":"R::\"c\"","context":{"n":1}}"#;
+        let without = USUAL.replace(",\"context\":{\"n\":1}", "");
+        for (body, usual) in [
+            (format!("{{\"requests\":[{USUAL},{USUAL},{without},{USUAL}]}}"), true),
+            (format!("{{\"requests\":[{without}]}}"), true),
+            ("{\"requests\":[]}".to_owned(), true),
+            (format!("{{\"requests\":[{USUAL},{{}},7,{USUAL}]}}"), false),
+            (format!("{{\"requests\":[{USUAL}],\"more\":1}}"), false),
+            (format!("{{\"requests\":[{}]}}", USUAL.replace(":1", ":1.5")), false),
+            (format!("{{\"requests\":[{}]}}", USUAL.replace("U::", "U:")), false),
+            (format!("{{\"requests\":[{USUAL}"), false),
+        ] {
+            assert_eq!(Batch::in_usual_form(body.as_bytes()).is_some(), usual, "{body}");
+            let one = requests_of(&body, |body| Requests::read(body, true));
+            let other = requests_of(&body, |body| Requests::read(body, false));
+            assert_eq!(one, other, "{body}");
+        }
     }
 
     #[test]
