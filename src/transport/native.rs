@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use crate::decide::{self, Call};
+use crate::decide::{self, Call, Next};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
@@ -30,7 +30,7 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
             let explained = explain::is_wanted(&mut body)?;
             let request = AccessRequest::from_value(body)?;
             if explained {
-                return explain::beside(services, exchange, &request).await;
+                return Box::pin(explain::beside(services, exchange, &request)).await;
             }
             request
         }
@@ -60,6 +60,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     let trace = exchange.trace.as_deref();
     let call = Call { transport: Transport::Batch, request_id: &exchange.request_id, trace };
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
+    let mut series = snapshot.series(now);
     let mut out = Vec::with_capacity(128 * (requests.len() + 1));
     out.extend_from_slice(b"{\"responses\":[");
     for i in 0..requests.len() {
@@ -68,9 +69,13 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
         }
         let answer = match requests.lend(i)? {
             Ok(request) => {
-                let decided = match time.next_item().await {
-                    Ok(()) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
-                    Err(error) => Err(error),
+                let decided = match (time.next_item().await, requests.context_of(i)) {
+                    (Ok(()), Some(context)) => {
+                        let next = Next { series: &mut series, context };
+                        services.pdp.check_next(&snapshot, next, &request, now, time.deadline(), call).await
+                    }
+                    (Ok(()), None) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
+                    (Err(error), _) => Err(error),
                 };
                 requests.give_back(i, request);
                 decided.map_err(Problem::from)
@@ -140,6 +145,14 @@ impl<'a> Requests<'a> {
                 let item = items.get_mut(place).and_then(Option::take).ok_or_else(Problem::unwritable)?;
                 Ok(AccessRequest::from_value(item.read()?))
             }
+        }
+    }
+
+    /// A number for a context that several may share, where that is known.
+    fn context_of(&self, place: usize) -> Option<u32> {
+        match self {
+            Self::Usual(batch) => batch.context_of(place),
+            Self::Items(_) => None,
         }
     }
 

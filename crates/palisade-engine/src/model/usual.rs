@@ -388,6 +388,12 @@ impl<'a> Batch<'a> {
         self.items.is_empty()
     }
 
+    /// A number for the context of the request at a place: requests with the same number have the same context.
+    #[must_use]
+    pub fn context_of(&self, place: usize) -> Option<u32> {
+        self.items.get(place).map(|(_, context)| *context)
+    }
+
     /// The request at a place, with its context, which goes back with [`Batch::give_back`].
     #[must_use]
     pub fn lend(&mut self, place: usize) -> Option<AccessRequest<'a>> {
