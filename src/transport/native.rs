@@ -11,8 +11,8 @@ use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::explain;
 use crate::transport::respond::{self, Answer, Problem};
 use palisade_engine::model::request::pointer;
-use palisade_engine::model::usual::Batch;
-use palisade_engine::model::{AccessRequest, Decision, Outcome, RequestError, Text, Value, hint};
+use palisade_engine::model::usual::{Batch, is_plain};
+use palisade_engine::model::{AccessRequest, Decision, Outcome, PolicyId, RequestError, Text, Value, hint};
 
 /// A batch that is no longer is made values at once, which takes less time than reading it twice.
 const AT_ONCE: usize = 512 << 10;
@@ -238,9 +238,13 @@ pub(super) fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_js
         Outcome::Allow => b"{\"decision\":\"Allow\",\"diagnostics\":{\"reason\":",
         Outcome::Deny => b"{\"decision\":\"Deny\",\"diagnostics\":{\"reason\":",
     });
-    serde_json::to_writer(&mut *out, &decision.reasons)?;
+    put_ids(out, &decision.reasons)?;
     out.extend_from_slice(b",\"errors\":");
-    serde_json::to_writer(&mut *out, &decision.errors)?;
+    if decision.errors.is_empty() {
+        out.extend_from_slice(b"[]");
+    } else {
+        serde_json::to_writer(&mut *out, &decision.errors)?;
+    }
     if let Some(rule) = &decision.denied_by {
         out.extend_from_slice(b",\"denied_by\":");
         serde_json::to_writer(&mut *out, rule)?;
@@ -248,6 +252,25 @@ pub(super) fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_js
     out.extend_from_slice(b"},\"revision\":\"");
     out.extend_from_slice(decision.revision.text().as_str().as_bytes());
     out.extend_from_slice(b"\"}");
+    Ok(())
+}
+
+/// Ids as an array of strings, most of which need no escapes.
+fn put_ids(out: &mut Vec<u8>, ids: &[PolicyId]) -> serde_json::Result<()> {
+    out.push(b'[');
+    for (i, id) in ids.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        if is_plain(id) {
+            out.push(b'"');
+            out.extend_from_slice(id.as_bytes());
+            out.push(b'"');
+        } else {
+            serde_json::to_writer(&mut *out, id)?;
+        }
+    }
+    out.push(b']');
     Ok(())
 }
 
@@ -284,6 +307,16 @@ mod tests {
             Err(error) => Ok(format!("{error:?}")),
         };
         (0..count).map(lend).collect()
+    }
+
+    #[test]
+    fn ids_are_written_as_the_serializer_does() {
+        for ids in [&[][..], &["a"], &["a.0", "b/c \u{7f}é"], &["q\"", "\\", "\n\0", ""]] {
+            let ids: Vec<PolicyId> = ids.iter().map(|id| PolicyId::from(*id)).collect();
+            let mut out = Vec::new();
+            put_ids(&mut out, &ids).unwrap();
+            assert_eq!(out, serde_json::to_vec(&ids).unwrap());
+        }
     }
 
     #[test]

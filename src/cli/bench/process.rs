@@ -54,7 +54,7 @@ fn used(stat: &str) -> Option<Duration> {
 }
 
 /// The socket that listens at an address, in a table as `/proc/net/tcp` is one.
-fn tcp_socket<'t>(table: &'t str, wanted: SocketAddr) -> Option<&'t str> {
+fn tcp_socket(table: &str, wanted: SocketAddr) -> Option<&str> {
     const LISTENS: &str = "0A";
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();

@@ -245,6 +245,12 @@ fn marker(name: &str) -> usize {
     ends + 31 * bytes.len()
 }
 
+/// Whether JSON writes a text as it is, between quotation marks.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    plain_length(text.as_bytes()) == text.len()
+}
+
 const EACH: u64 = 0x0101_0101_0101_0101;
 
 /// How many bytes come before the first quotation mark, backslash or control character.

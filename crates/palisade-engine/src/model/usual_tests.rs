@@ -154,6 +154,10 @@ fn the_length_of_plain_text_is_found_in_every_place() {
                 let text = filler.repeat(length) + end + "\"\\ and more";
                 let first = text.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20).unwrap();
                 assert_eq!(plain_length(text.as_bytes()), first, "{text:?}");
+                for text in [&text[..first], &text[..first + 1]] {
+                    let written = serde_json::to_string(text).unwrap();
+                    assert_eq!(is_plain(text), written == format!("\"{text}\""), "{text:?}");
+                }
             }
         }
     }
