@@ -112,6 +112,7 @@ fn compare(args: &Args, time: Duration) {
     let servers: Vec<_> = [
         Target::floor("floor", "multi", &answer),
         Target::floor("floor, a runtime a core", "per-core", &answer),
+        Target::floor("floor, without HTTP", "bare", &answer),
         Target::palisade("palisade, cache off", plain),
         Target::palisade("palisade, cache on", &[]),
         Target::palisade("palisade, cache off, decision log", logged),

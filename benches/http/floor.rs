@@ -1,6 +1,8 @@
 //! The least that a server on this stack can do: read the body, parse it, answer a constant.
 //!
-//! The constant is an answer of the sidecar itself, header fields included, so that both write the same bytes.
+//! The constant is an answer of the sidecar itself, header fields included, so that both write the same bytes. Below that
+//! lies another floor, without HTTP: it reads the same bytes and writes the same bytes, and looks for the length of a
+//! body alone. What it takes is the kernel's and the runtime's; what the first takes beside it is the HTTP library's.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,14 +16,18 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use memchr::memmem;
 use palisade_engine::model::Value;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What is answered: header fields and body.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Answer {
     fields: Vec<(String, String)>,
     body: String,
+    /// All of it, as it came.
+    whole: String,
 }
 
 impl Answer {
@@ -34,6 +40,7 @@ impl Answer {
         Self {
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body: body.to_owned(),
+            whole: text.to_owned(),
         }
     }
 }
@@ -46,6 +53,7 @@ pub(crate) fn serve(kind: &str, answer: &str) {
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()))
         .collect();
+    let whole: Arc<[u8]> = answer.whole.into_bytes().into();
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.headers_mut() = headers;
     let response = Arc::new(response);
@@ -58,6 +66,10 @@ pub(crate) fn serve(kind: &str, answer: &str) {
         "multi" | "allow" => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
             runtime.block_on(accept(listener, response, kind == "multi"));
+        }
+        "bare" => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(accept_bare(listener, whole));
         }
         "per-core" => {
             // one accept queue, a runtime a core: each connection stays where it was accepted
@@ -96,6 +108,38 @@ async fn accept(listener: std::net::TcpListener, response: Arc<Response<Full<Byt
             let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });
     }
+}
+
+/// Answers each request once it is there whole, as bytes.
+async fn accept_bare(listener: std::net::TcpListener, whole: Arc<[u8]>) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let whole = whole.clone();
+        tokio::spawn(async move {
+            let mut buffer = Vec::with_capacity(16 << 10);
+            // a client that leaves is no fault
+            while stream.read_buf(&mut buffer).await.is_ok_and(|n| n > 0) {
+                while let Some(length) = request_length(&buffer).filter(|length| *length <= buffer.len()) {
+                    buffer.drain(..length);
+                    if stream.write_all(&whole).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The length of the first request, once its head is there. The field is written as the load writes it.
+fn request_length(bytes: &[u8]) -> Option<usize> {
+    const LENGTH: &[u8] = b"content-length: ";
+    let head = memmem::find(bytes, b"\r\n\r\n")? + 4;
+    let digits = memmem::find(&bytes[..head], LENGTH).map_or(&b""[..], |at| &bytes[at + LENGTH.len()..head]);
+    let body =
+        digits.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |n, byte| n * 10 + usize::from(byte - b'0'));
+    Some(head + body)
 }
 
 async fn answer(

@@ -5,6 +5,7 @@
 
 mod admin;
 mod apply;
+mod bench;
 mod bundle;
 mod check;
 mod clock;
@@ -135,6 +136,13 @@ pub enum Command {
     /// ends. Exits with 1 if they are refused, and says why.
     #[command(after_long_help = APPLY_EXAMPLES)]
     Apply(apply::ApplyArgs),
+    /// Load a running sidecar with the bundle's tests as questions
+    ///
+    /// Reports how many it answers, how long they take and what CPU time they cost, for your own data and machine. The
+    /// sidecar counts and records these questions as any others. Exits with 1 if one was not decided, and with 5 if there
+    /// is no test to ask.
+    #[command(after_long_help = BENCH_EXAMPLES)]
+    Bench(Box<bench::BenchArgs>),
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
@@ -195,6 +203,10 @@ const STORE_EXAMPLES: &str = "Examples:
 const APPLY_EXAMPLES: &str = "Examples:
   $ palisade apply changes.ndjson --dry-run
   $ palisade apply customer-closed.json --dangling cascade";
+
+const BENCH_EXAMPLES: &str = "Examples:
+  $ palisade bench
+  $ palisade bench http://127.0.0.1:8180 --connections 64 --duration 30 --format json";
 
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
@@ -323,6 +335,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Status(args) => status::run(args, terminal),
         Command::Store(args) => store::run(args, terminal),
         Command::Apply(args) => apply::run(args, terminal),
+        Command::Bench(args) => bench::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),

@@ -23,7 +23,7 @@ use crate::telemetry::traces::Trace;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
 use log::{DecisionRecord, Record, Recorded};
 use palisade_engine::model::{AccessRequest, Decision, Explanation, RequestError};
-use palisade_engine::{ExplainOptions, Snapshot};
+use palisade_engine::{ExplainOptions, Series, Snapshot};
 use pool::ReferencePool;
 use unasked::UnaskedRecord;
 
@@ -89,6 +89,15 @@ pub enum CheckError {
     /// The decision log cannot take the record, and `decision_log.overflow` is not `drop`.
     #[error("the decision cannot be recorded, and `decision_log.overflow` refuses decisions without a record")]
     Unrecorded,
+}
+
+/// A question that comes after others, see [`Snapshot::series`].
+#[derive(Debug)]
+pub struct Next<'a, 's> {
+    /// Those before it, at the same snapshot and time.
+    pub series: &'a mut Series<'s>,
+    /// A number for its context; two requests of the series that have the same have the same context.
+    pub context: u32,
 }
 
 /// The outcome of a request on its own thread.
@@ -224,12 +233,12 @@ impl Pdp {
         let (snapshot, at_once) = {
             let published = self.state.load();
             let snapshot = &published.as_ref().ok_or(CheckError::NotReady)?.snapshot;
-            match self.check_at_once(snapshot, request, now, call) {
+            match self.check_at_once(snapshot, request, now, call, None) {
                 AtOnce::Done(result) => return result,
                 other => (snapshot.clone(), other),
             }
         };
-        self.check_later(at_once, &snapshot, request, now, reference_deadline(), call).await
+        Box::pin(self.check_later(at_once, &snapshot, request, now, reference_deadline(), call)).await
     }
 
     /// Decides one request at a snapshot and a time (milliseconds since 1970) that the caller holds, so that several
@@ -245,16 +254,42 @@ impl Pdp {
         deadline: Instant,
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
-        match self.check_at_once(snapshot, request, now, call) {
+        match self.check_at_once(snapshot, request, now, call, None) {
             AtOnce::Done(result) => result,
-            other => self.check_later(other, snapshot, request, now, deadline, call).await,
+            other => Box::pin(self.check_later(other, snapshot, request, now, deadline, call)).await,
+        }
+    }
+
+    /// The same of a request that comes after others.
+    ///
+    /// # Errors
+    /// As for [`Pdp::check_at`].
+    pub async fn check_next(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        next: Next<'_, '_>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        deadline: Instant,
+        call: Call<'_>,
+    ) -> Result<Arc<Decision>, CheckError> {
+        match self.check_at_once(snapshot, request, now, call, Some(next)) {
+            AtOnce::Done(result) => result,
+            other => Box::pin(self.check_later(other, snapshot, request, now, deadline, call)).await,
         }
     }
 
     /// Decides on this thread, from the cache or by the compiled engine.
-    fn check_at_once(&self, snapshot: &Arc<Snapshot>, request: &AccessRequest<'_>, now: i64, call: Call<'_>) -> AtOnce {
+    fn check_at_once(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: &AccessRequest<'_>,
+        now: i64,
+        call: Call<'_>,
+        next: Option<Next<'_, '_>>,
+    ) -> AtOnce {
         let started = Instant::now();
-        let Some(result) = self.cached(snapshot, request, now) else { return AtOnce::ByReference };
+        let Some(result) = self.cached(snapshot, request, now, next) else { return AtOnce::ByReference };
         let took = started.elapsed();
         let (decision, cached) = match result {
             Ok(decided) => decided,
@@ -407,14 +442,15 @@ impl Pdp {
         snapshot: &Snapshot,
         request: &AccessRequest<'_>,
         now: i64,
+        next: Option<Next<'_, '_>>,
     ) -> Option<Result<(Arc<Decision>, bool), CheckError>> {
         let Some(cache) = self.cache_for(request) else {
-            return Some(evaluate(snapshot, request, now)?.map(|decision| (Arc::new(decision), false)));
+            return Some(evaluate(snapshot, request, now, next)?.map(|decision| (Arc::new(decision), false)));
         };
         with_key(snapshot, request, |key| match cache.get(key) {
             _ if !cache.takes(key) => {
                 self.metrics.cache_skipped.inc();
-                Some(evaluate(snapshot, request, now)?.map(|decision| (Arc::new(decision), false)))
+                Some(evaluate(snapshot, request, now, next)?.map(|decision| (Arc::new(decision), false)))
             }
             Some(hit) => {
                 self.metrics.cache_hits.inc();
@@ -422,7 +458,7 @@ impl Pdp {
             }
             None => {
                 self.metrics.cache_misses.inc();
-                let decided = evaluate(snapshot, request, now)?;
+                let decided = evaluate(snapshot, request, now, next)?;
                 Some(decided.map(|decision| {
                     let decision = Arc::new(decision);
                     keep(cache, key, &decision);
@@ -452,8 +488,17 @@ fn with_key<T>(snapshot: &Snapshot, request: &AccessRequest<'_>, with: impl FnOn
 }
 
 /// A panic in the engine costs one request, which gets an error, never a decision.
-fn evaluate(snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Option<Result<Decision, CheckError>> {
-    match catch_unwind(AssertUnwindSafe(|| snapshot.decide_at_once(request, now))) {
+fn evaluate(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    next: Option<Next<'_, '_>>,
+) -> Option<Result<Decision, CheckError>> {
+    let decide = || match next {
+        None => snapshot.decide_at_once(request, now),
+        Some(Next { series, context }) => series.decide_at_once(request, context),
+    };
+    match catch_unwind(AssertUnwindSafe(decide)) {
         Ok(result) => Some(result?.map_err(CheckError::Invalid)),
         Err(_) => {
             tracing::error!(revision = %snapshot.revision(), "a decision failed inside the engine");

@@ -18,7 +18,7 @@ use crate::config::{AdminSettings, ListenAddr, ListenSettings};
 use crate::transport::Surface;
 use crate::transport::respond::Problem;
 
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// How much of what a stranger wrote an error repeats.
 const MOST_SHOWN: usize = 80;

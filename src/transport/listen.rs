@@ -308,7 +308,7 @@ async fn serve_one(stream: Box<dyn Duplex>, conn: Arc<Conn>, mut leaving: watch:
             let open = open?;
             let http2 = request.version() == Version::HTTP_2;
             Ok::<_, h2::Error>(if surface == Surface::Grpc {
-                let (answer, open) = gateway::grpc::answer(open, request).await;
+                let (answer, open) = Box::pin(gateway::grpc::answer(open, request)).await;
                 answer.map(|body| Paced::new(Either::Right(body), open, http2))
             } else {
                 let (answer, open) = router::answer(open, request).await;

@@ -26,6 +26,7 @@ mod ops;
 mod paced;
 mod patience;
 mod places;
+mod present;
 mod respond;
 mod router;
 mod single;
@@ -198,7 +199,7 @@ impl Services {
         match exchange.at_least()? {
             Some(_) if body.iter().all(u8::is_ascii_whitespace) => Ok(()),
             None => Ok(()),
-            Some(revision) => Ok(self.pdp.state().wait_for(revision, self.http.deadline).await?),
+            Some(revision) => Ok(Box::pin(self.pdp.state().wait_for(revision, self.http.deadline)).await?),
         }
     }
 

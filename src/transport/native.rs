@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use crate::decide::{self, Call};
+use crate::decide::{self, Call, Next};
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::explain;
 use crate::transport::respond::{self, Answer, Problem};
 use palisade_engine::model::request::pointer;
-use palisade_engine::model::{AccessRequest, Decision, Outcome, RequestError, Text, Value, hint};
+use palisade_engine::model::usual::{Batch, is_plain};
+use palisade_engine::model::{AccessRequest, Decision, Outcome, PolicyId, RequestError, Text, Value, hint};
 
 /// A batch that is no longer is made values at once, which takes less time than reading it twice.
 const AT_ONCE: usize = 512 << 10;
@@ -22,12 +23,18 @@ pub(super) async fn is_authorized(services: &Services, exchange: &mut Exchange) 
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange, &body).await?;
     let _room = services.trees.room_for(body.len()).await?;
-    let mut body = exchange::parse(&body)?;
-    let explained = explain::is_wanted(&mut body)?;
-    let request = AccessRequest::from_value(body)?;
-    if explained {
-        return explain::beside(services, exchange, &request).await;
-    }
+    let request = match AccessRequest::in_usual_form(&body) {
+        Some(request) => request,
+        None => {
+            let mut body = exchange::parse(&body)?;
+            let explained = explain::is_wanted(&mut body)?;
+            let request = AccessRequest::from_value(body)?;
+            if explained {
+                return Box::pin(explain::beside(services, exchange, &request)).await;
+            }
+            request
+        }
+    };
     let decision = services.pdp.check(&request, exchange.call(Transport::Native)).await?;
     exchange.note(|notes| notes.decided(decision.outcome.is_allow()));
     // room for a reason or two
@@ -44,28 +51,35 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     services.wait_for(exchange, &body).await?;
     let at_once = body.len() <= AT_ONCE;
     let mut room = if at_once { Some(services.trees.room_for(body.len()).await?) } else { None };
-    let requests = if at_once { values(exchange::parse(&body)?)? } else { texts(exchange::check(&body)?)? };
+    let mut requests = Requests::read(&body, at_once)?;
     services.check_batch_size(requests.len(), "requests")?;
     if room.is_none() {
-        let largest = requests.iter().map(Item::bytes_to_come).max().unwrap_or_default();
-        room = Some(services.trees.room_for(largest).await?);
+        room = Some(services.trees.room_for(requests.bytes_to_come()).await?);
     }
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let trace = exchange.trace.as_deref();
     let call = Call { transport: Transport::Batch, request_id: &exchange.request_id, trace };
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
+    let mut series = snapshot.series(now);
     let mut out = Vec::with_capacity(128 * (requests.len() + 1));
     out.extend_from_slice(b"{\"responses\":[");
-    for (i, item) in requests.into_iter().enumerate() {
+    for i in 0..requests.len() {
         if i > 0 {
             out.push(b',');
         }
-        let answer = match AccessRequest::from_value(item.read()?) {
-            Ok(request) => match time.next_item().await {
-                Ok(()) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
-                Err(error) => Err(error),
+        let answer = match requests.lend(i)? {
+            Ok(request) => {
+                let decided = match (time.next_item().await, requests.context_of(i)) {
+                    (Ok(()), Some(context)) => {
+                        let next = Next { series: &mut series, context };
+                        services.pdp.check_next(&snapshot, next, &request, now, time.deadline(), call).await
+                    }
+                    (Ok(()), None) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
+                    (Err(error), _) => Err(error),
+                };
+                requests.give_back(i, request);
+                decided.map_err(Problem::from)
             }
-            .map_err(Problem::from),
             Err(error) => Err(error.into()),
         };
         let written = match answer {
@@ -88,6 +102,66 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
     out.extend_from_slice(snapshot.revision().text().as_str().as_bytes());
     out.extend_from_slice(b"\"}");
     Ok(respond::at(snapshot.revision(), respond::with_type(StatusCode::OK, "application/json", out)))
+}
+
+/// The requests of a batch.
+enum Requests<'a> {
+    /// All of them are read.
+    Usual(Batch<'a>),
+    /// Each is read when its turn comes. One that was read is gone.
+    Items(Vec<Option<Item<'a>>>),
+}
+
+impl<'a> Requests<'a> {
+    /// Reads a body; with `at_once` it may all be values.
+    fn read(body: &'a [u8], at_once: bool) -> Result<Self, Problem> {
+        if at_once && let Some(batch) = Batch::in_usual_form(body) {
+            return Ok(Self::Usual(batch));
+        }
+        let items = if at_once { values(exchange::parse(body)?)? } else { texts(exchange::check(body)?)? };
+        Ok(Self::Items(items.into_iter().map(Some).collect()))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Usual(batch) => batch.len(),
+            Self::Items(items) => items.len(),
+        }
+    }
+
+    /// How many bytes of text the largest is that is no value yet.
+    fn bytes_to_come(&self) -> usize {
+        match self {
+            Self::Usual(_) => 0,
+            Self::Items(items) => items.iter().flatten().map(Item::bytes_to_come).max().unwrap_or_default(),
+        }
+    }
+
+    /// The request at a place, or why it is none. Once for each.
+    fn lend(&mut self, place: usize) -> Result<Result<AccessRequest<'a>, RequestError>, Problem> {
+        match self {
+            Self::Usual(batch) => batch.lend(place).map(Ok).ok_or_else(Problem::unwritable),
+            Self::Items(items) => {
+                let item = items.get_mut(place).and_then(Option::take).ok_or_else(Problem::unwritable)?;
+                Ok(AccessRequest::from_value(item.read()?))
+            }
+        }
+    }
+
+    /// A number for a context that several may share, where that is known.
+    fn context_of(&self, place: usize) -> Option<u32> {
+        match self {
+            Self::Usual(batch) => batch.context_of(place),
+            Self::Items(_) => None,
+        }
+    }
+
+    /// Takes a request back that is decided: a later one may share its parts.
+    fn give_back(&mut self, place: usize, request: AccessRequest<'a>) {
+        if let Self::Usual(batch) = self {
+            batch.give_back(place, request);
+        }
+    }
 }
 
 /// A request of a batch, before its turn.
@@ -164,9 +238,13 @@ pub(super) fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_js
         Outcome::Allow => b"{\"decision\":\"Allow\",\"diagnostics\":{\"reason\":",
         Outcome::Deny => b"{\"decision\":\"Deny\",\"diagnostics\":{\"reason\":",
     });
-    serde_json::to_writer(&mut *out, &decision.reasons)?;
+    put_ids(out, &decision.reasons)?;
     out.extend_from_slice(b",\"errors\":");
-    serde_json::to_writer(&mut *out, &decision.errors)?;
+    if decision.errors.is_empty() {
+        out.extend_from_slice(b"[]");
+    } else {
+        serde_json::to_writer(&mut *out, &decision.errors)?;
+    }
     if let Some(rule) = &decision.denied_by {
         out.extend_from_slice(b",\"denied_by\":");
         serde_json::to_writer(&mut *out, rule)?;
@@ -174,6 +252,25 @@ pub(super) fn write_decision(out: &mut Vec<u8>, decision: &Decision) -> serde_js
     out.extend_from_slice(b"},\"revision\":\"");
     out.extend_from_slice(decision.revision.text().as_str().as_bytes());
     out.extend_from_slice(b"\"}");
+    Ok(())
+}
+
+/// Ids as an array of strings, most of which need no escapes.
+fn put_ids(out: &mut Vec<u8>, ids: &[PolicyId]) -> serde_json::Result<()> {
+    out.push(b'[');
+    for (i, id) in ids.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        if is_plain(id) {
+            out.push(b'"');
+            out.extend_from_slice(id.as_bytes());
+            out.push(b'"');
+        } else {
+            serde_json::to_writer(&mut *out, id)?;
+        }
+    }
+    out.push(b']');
     Ok(())
 }
 
@@ -194,6 +291,54 @@ mod tests {
         let written = |item: Item<'_>| format!("{:?}", item.read().unwrap());
         read.map(|items| items.into_iter().map(written).collect())
             .map_err(|problem| serde_json::to_string(&problem).unwrap())
+    }
+
+    /// The requests of a batch, each or why it is none, as they would be answered.
+    fn requests_of(body: &str, read: fn(&[u8]) -> Result<Requests<'_>, Problem>) -> Result<Vec<String>, String> {
+        let written = |problem: Problem| serde_json::to_string(&problem).unwrap();
+        let mut requests = read(body.as_bytes()).map_err(written)?;
+        let count = requests.len();
+        let lend = |place| match requests.lend(place).map_err(written)? {
+            Ok(request) => {
+                let shown = format!("{request:?}");
+                requests.give_back(place, request);
+                Ok(shown)
+            }
+            Err(error) => Ok(format!("{error:?}")),
+        };
+        (0..count).map(lend).collect()
+    }
+
+    #[test]
+    fn ids_are_written_as_the_serializer_does() {
+        for ids in [&[][..], &["a"], &["a.0", "b/c \u{7f}é"], &["q\"", "\\", "\n\0", ""]] {
+            let ids: Vec<PolicyId> = ids.iter().map(|id| PolicyId::from(*id)).collect();
+            let mut out = Vec::new();
+            put_ids(&mut out, &ids).unwrap();
+            assert_eq!(out, serde_json::to_vec(&ids).unwrap());
+        }
+    }
+
+    #[test]
+    fn usual_batches_are_read_as_others() {
+        const USUAL: &str =
+            r#"{"principal":"U::\"a\"","action":{"type":"Action","id":"b"},"resource":"R::\"c\"","context":{"n":1}}"#;
+        let without = USUAL.replace(",\"context\":{\"n\":1}", "");
+        for (body, usual) in [
+            (format!("{{\"requests\":[{USUAL},{USUAL},{without},{USUAL}]}}"), true),
+            (format!("{{\"requests\":[{without}]}}"), true),
+            ("{\"requests\":[]}".to_owned(), true),
+            (format!("{{\"requests\":[{USUAL},{{}},7,{USUAL}]}}"), false),
+            (format!("{{\"requests\":[{USUAL}],\"more\":1}}"), false),
+            (format!("{{\"requests\":[{}]}}", USUAL.replace(":1", ":1.5")), false),
+            (format!("{{\"requests\":[{}]}}", USUAL.replace("U::", "U:")), false),
+            (format!("{{\"requests\":[{USUAL}"), false),
+        ] {
+            assert_eq!(Batch::in_usual_form(body.as_bytes()).is_some(), usual, "{body}");
+            let one = requests_of(&body, |body| Requests::read(body, true));
+            let other = requests_of(&body, |body| Requests::read(body, false));
+            assert_eq!(one, other, "{body}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::transport::changes::Takes;
 use crate::transport::conn::Open;
 use crate::transport::exchange::{Exchange, REQUEST_ID, REVISION};
 use crate::transport::gateway::Dialect;
+use crate::transport::present::Present;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::single::Kind;
 use crate::transport::{
@@ -147,11 +148,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
 /// Answers one request of a listener.
 pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, Open) {
     let (head, body) = request.into_parts();
-    let request_id = request_id(head.headers.get(REQUEST_ID));
+    let present = Present::of(&head.headers);
+    let request_id = request_id(head.headers.get(REQUEST_ID).filter(|_| present.has(&REQUEST_ID)));
     let conn = open.conn.clone();
     let (services, surface) = (&conn.services, conn.surface);
     let trace = if surface == Surface::Decisions { span::begin(services, &head.headers) } else { None };
-    let mut exchange = Exchange { head, body, request_id, trace, open };
+    let mut exchange = Exchange { head, body, present, request_id, trace, open };
     let routed = route(services, surface, &mut exchange).await;
     if let Err(problem) = &routed {
         exchange.note(|notes| notes.reason(problem.code));
@@ -161,7 +163,7 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     }
     let mut answer = match routed {
         Ok(answer) => answer,
-        Err(problem) if !problem.closes() && exchange.drain().await => problem.into_answer(),
+        Err(problem) if !problem.closes() && Box::pin(exchange.drain()).await => problem.into_answer(),
         Err(problem) => problem.closing().into_answer(),
     };
     let http1 = exchange.head.version < http::Version::HTTP_2;
@@ -223,27 +225,31 @@ async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchan
     if surface == Surface::Decisions
         && let Some(dialect) = Dialect::at(exchange.head.uri.path())
     {
-        return Ok(gateway::answer(services, exchange, dialect).await);
+        return Ok(Box::pin(gateway::answer(services, exchange, dialect)).await);
     }
     exchange.check_framing()?;
-    services.door.check(surface, &exchange.head)?;
+    // on the decision listener only what a browser adds counts
+    if surface != Surface::Decisions || exchange.present.may_be_browsers() {
+        services.door.check(surface, &exchange.head)?;
+    }
     let endpoint = find(surface, &exchange.head.method, exchange.head.uri.path())?;
     if endpoint.guard == Guard::AdminToken {
         check_token(services, exchange)?;
     }
     match endpoint.action {
         Action::IsAuthorized => native::is_authorized(services, exchange).await,
-        Action::Batch => native::batch(services, exchange).await,
-        Action::Evaluation => authzen::evaluation(services, exchange).await,
-        Action::Evaluations => authzen::evaluations(services, exchange).await,
+        Action::Batch => Box::pin(native::batch(services, exchange)).await,
+        Action::Evaluation => Box::pin(authzen::evaluation(services, exchange)).await,
+        Action::Evaluations => Box::pin(authzen::evaluations(services, exchange)).await,
         Action::AuthzenMetadata => authzen::metadata(services),
-        Action::PutBundle => admin::put_bundle(services, exchange).await,
-        Action::GetBundle => admin::get_bundle(services, exchange).await,
+        // a request takes as much room as the largest of these could need, and that is copied: what is rare is apart
+        Action::PutBundle => Box::pin(admin::put_bundle(services, exchange)).await,
+        Action::GetBundle => Box::pin(admin::get_bundle(services, exchange)).await,
         Action::Status => Ok(admin::status(services)),
-        Action::Validate => admin::validate(services, exchange).await,
-        Action::Explain => explain::explain(services, exchange).await,
-        Action::Changes => changes::changes(services, exchange, Takes::All).await,
-        Action::PatchEntities => changes::changes(services, exchange, Takes::OfEntities).await,
+        Action::Validate => Box::pin(admin::validate(services, exchange)).await,
+        Action::Explain => Box::pin(explain::explain(services, exchange)).await,
+        Action::Changes => Box::pin(changes::changes(services, exchange, Takes::All)).await,
+        Action::PatchEntities => Box::pin(changes::changes(services, exchange, Takes::OfEntities)).await,
         Action::Entities => entities::entities(services, exchange),
         Action::Entity => match <[String; 2]>::try_from(endpoint.parameters(exchange)?) {
             Ok([type_name, id]) => entities::entity(services, type_name, id),
@@ -253,7 +259,7 @@ async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchan
         Action::Policy | Action::Link => {
             let kind = if endpoint.action == Action::Policy { Kind::Policy } else { Kind::Link };
             let id = endpoint.parameters(exchange)?.pop().unwrap_or_default();
-            single::single(services, exchange, kind, id).await
+            Box::pin(single::single(services, exchange, kind, id)).await
         }
         Action::Live => Ok(ops::live()),
         Action::Ready => {

@@ -14,6 +14,7 @@
 mod authzen;
 mod authzen_mapping;
 mod batches;
+mod bench;
 mod browser;
 mod bundle;
 mod cache;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::decode;
 use crate::model::request::uid_member;
 use crate::model::{Uid, Value};
 use crate::schema::{Members, Type};
@@ -201,6 +202,10 @@ fn explicit_call<'a>(constructor: &'static str, argument: Cow<'a, str>) -> Value
 
 /// Whether Cedar's constructor takes the text.
 pub(super) fn parses(constructor: &str, argument: &str) -> bool {
+    // what is taken without Cedar is what Cedar takes; the rest is for it to say
+    if decode::constructs(constructor, argument) {
+        return true;
+    }
     let expression = match constructor {
         "ip" => cedar_policy::RestrictedExpression::new_ip(argument),
         "decimal" => cedar_policy::RestrictedExpression::new_decimal(argument),

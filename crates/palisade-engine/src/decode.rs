@@ -132,6 +132,11 @@ fn explicit_call(value: &Value<'_>) -> Option<Val<'static>> {
     }
 }
 
+/// Whether a constructor of that name plainly takes the text, so that Cedar does.
+pub(crate) fn constructs(constructor: &str, text: &str) -> bool {
+    Extension::of_constructor(constructor).and_then(|extension| construct(extension, text)).is_some()
+}
+
 fn construct(extension: Extension, text: &str) -> Option<Val<'static>> {
     match extension {
         Extension::Decimal => ext::parse_decimal(text).map(Val::Decimal),

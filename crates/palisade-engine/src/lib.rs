@@ -106,6 +106,7 @@ mod value;
 mod tests;
 
 pub use change::{Changed, Overlay, Thing, Word, gone};
+pub use compiled::Series;
 pub use conform::Dropped;
 pub use explain::ExplainOptions;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};

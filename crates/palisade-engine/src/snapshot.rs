@@ -10,7 +10,7 @@ use cedar_policy::Entities;
 
 use crate::broken::broken;
 use crate::change::{Ruled, Words};
-use crate::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
+use crate::compiled::{self, CompiledSet, Compiling, Seen, Series, Unsettled};
 use crate::conform::{self, Dropped, Name};
 use crate::entities;
 use crate::layout::Layout;
@@ -327,7 +327,7 @@ impl Snapshot {
     /// # Errors
     /// As for [`Snapshot::decide`].
     pub fn decide_at_once(&self, request: &AccessRequest<'_>, now: i64) -> Option<Result<Decision, RequestError>> {
-        if self.entities.is_some() {
+        if self.by_reference_alone() {
             return None;
         }
         if let Err(error) = compiled::check_brought(&self.store, request) {
@@ -338,6 +338,18 @@ impl Snapshot {
             Err(Unsettled::Undecided(undecided)) => Some(Err(undecided.refused())),
             Err(Unsettled::Reference) => None,
         }
+    }
+
+    /// Questions one after another, at this state and a time in milliseconds since 1970: what each shares with the one
+    /// before is not worked out again.
+    #[must_use]
+    pub fn series(&self, now: i64) -> Series<'_> {
+        Series::new(self, now)
+    }
+
+    /// Whether nothing is compiled.
+    pub(super) fn by_reference_alone(&self) -> bool {
+        self.entities.is_some()
     }
 
     /// Decides with Cedar's own authorizer, independently of the compiled path. Where that one serves, Cedar

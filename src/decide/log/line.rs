@@ -16,7 +16,8 @@ use crate::decide::log::mask::{Masked, without_hidden_entity, without_messages};
 use crate::decide::unasked::UnaskedRecord;
 use crate::telemetry::fresh_id;
 use crate::telemetry::traces::Trace;
-use palisade_engine::model::{AccessRequest, Decision, Outcome, Uid};
+use palisade_engine::model::usual::is_plain;
+use palisade_engine::model::{AccessRequest, Decision, Outcome, Uid, Value};
 
 /// One decision, as it was made.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +97,7 @@ impl Limited<'_> {
         let masked = (!mask.is_empty()).then(|| Masked::new(&request.context, mask));
         match &masked {
             Some(masked) => self.json(masked)?,
-            None => self.json(&request.context)?,
+            None => self.value(&request.context)?,
         }
         let carried = [&request.entities, &request.additional_entities];
         let carried = carried.iter().filter_map(|v| v.as_ref()?.as_array()).map(<[_]>::len).reduce(|a, b| a + b);
@@ -107,7 +108,7 @@ impl Limited<'_> {
             Outcome::Allow => b",\"decision\":\"Allow\",\"reason\":",
             Outcome::Deny => b",\"decision\":\"Deny\",\"reason\":",
         })?;
-        self.json(&decision.reasons)?;
+        self.listed(decision.reasons.iter(), |line, id| line.text(id))?;
         let hides = masked.is_some_and(|masked| masked.hides());
         self.write_all(b",\"errors\":")?;
         if hides && !decision.errors.is_empty() {
@@ -125,8 +126,8 @@ impl Limited<'_> {
             }
         }
         self.write_all(if cached { b",\"cached\":true" } else { b",\"cached\":false" })?;
-        let nanos = took.as_nanos();
-        write!(self, ",\"duration_us\":{}.{:03}", nanos / 1_000, nanos % 1_000)
+        self.write_all(b",\"duration_us\":")?;
+        self.micros(took)
     }
 
     fn unasked(&mut self, record: &UnaskedRecord<'_>) -> io::Result<()> {
@@ -161,7 +162,7 @@ impl Limited<'_> {
         self.write_all(b"\",\"transport\":\"")?;
         self.write_all(call.transport.as_str().as_bytes())?;
         self.write_all(b"\",\"request_id\":")?;
-        self.json(call.request_id)?;
+        self.text(call.request_id)?;
         match call.trace.map(Trace::ids) {
             Some(ids) => write!(self, ",\"trace_id\":\"{}\",\"span_id\":\"{}\"", ids.trace_id(), ids.span_id()),
             None => Ok(()),
@@ -171,7 +172,73 @@ impl Limited<'_> {
     fn text_if_any(&mut self, name: &[u8], value: Option<&str>) -> io::Result<()> {
         let Some(value) = value else { return Ok(()) };
         self.write_all(name)?;
-        self.json(value)
+        self.text(value)
+    }
+
+    /// A string.
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        if !is_plain(text) {
+            return self.json(text);
+        }
+        self.write_all(b"\"")?;
+        self.write_all(text.as_bytes())?;
+        self.write_all(b"\"")
+    }
+
+    /// An array.
+    fn listed<T>(
+        &mut self,
+        elements: impl Iterator<Item = T>,
+        write: impl Fn(&mut Self, T) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.write_all(b"[")?;
+        for (i, element) in elements.enumerate() {
+            if i > 0 {
+                self.write_all(b",")?;
+            }
+            write(self, element)?;
+        }
+        self.write_all(b"]")
+    }
+
+    /// A value, as the serializer writes it. Recurses with its nesting, which its reader bounds.
+    fn value(&mut self, value: &Value<'_>) -> io::Result<()> {
+        match value {
+            Value::Bool(true) => self.write_all(b"true"),
+            Value::Bool(false) => self.write_all(b"false"),
+            Value::String(text) => self.text(text),
+            Value::Array(elements) => self.listed(elements.iter(), Self::value),
+            Value::Object(members) => {
+                self.write_all(b"{")?;
+                for (i, (name, value)) in members.iter().enumerate() {
+                    if i > 0 {
+                        self.write_all(b",")?;
+                    }
+                    self.text(name)?;
+                    self.write_all(b":")?;
+                    self.value(value)?;
+                }
+                self.write_all(b"}")
+            }
+            Value::Null | Value::Long(_) | Value::Number(_) => self.json(value),
+        }
+    }
+
+    /// Microseconds, to the nanosecond.
+    fn micros(&mut self, time: Duration) -> io::Result<()> {
+        let nanos = time.as_nanos();
+        // from its end: three digits, a point, and at least one before it
+        let (mut digits, mut at, mut rest) = ([b'0'; 44], 44, nanos);
+        while at > 39 || rest > 0 {
+            at -= 1;
+            if at == 40 {
+                digits[at] = b'.';
+                continue;
+            }
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.write_all(digits.get(at..).unwrap_or_default())
     }
 
     fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> io::Result<()> {
@@ -281,6 +348,29 @@ mod tests {
             let read: String = serde_json::from_slice(&out).unwrap();
             assert_eq!(read, uid.to_string());
         }
+    }
+
+    #[test]
+    fn values_and_times_are_written_as_others_write_them() {
+        for text in [
+            "{}",
+            r#"{"a":1,"b":[true,false,null,-7,1.5,1e300,"x","q\"\\\n\u0001","é\u007f"],"":{"c\"":{}},"d":[]}"#,
+            r#"[[],[[1,2]],{"a":{"b":{"c":"d"}}}]"#,
+        ] {
+            let value = Value::parse(text.as_bytes()).unwrap();
+            let mut out = Vec::new();
+            Limited { out: &mut out, most: 1_000 }.value(&value).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&value).unwrap());
+        }
+        for nanos in [0, 5, 999, 1_000, 1_002, 12_345, 1_000_000, u64::MAX] {
+            let mut out = Vec::new();
+            Limited { out: &mut out, most: 100 }.micros(Duration::from_nanos(nanos)).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{}.{:03}", nanos / 1_000, nanos % 1_000));
+        }
+        let mut out = Vec::new();
+        Limited { out: &mut out, most: 100 }.micros(Duration::MAX).unwrap();
+        let nanos = Duration::MAX.as_nanos();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{}.{:03}", nanos / 1_000, nanos % 1_000));
     }
 
     #[test]

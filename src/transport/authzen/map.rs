@@ -92,10 +92,10 @@ pub(super) fn party<'a>(
     let uid = Uid::new(Cow::<'a, str>::Owned(type_name), entity.id)
         .map_err(|error| RequestError::new("invalid_uid", format!("/{role}/type"), error.to_string()))?;
     let mut ignored = Dropped::default();
-    let prefix = format!("{role}.properties");
     if entity.properties.as_object().is_none_or(<[_]>::is_empty) {
         return Ok(Party { uid, overlay: None, ignored });
     }
+    let prefix = format!("{role}.properties");
     let mode = match rule {
         OverlayRule::Deny => {
             for (key, _) in entity.properties.as_object().unwrap_or_default() {

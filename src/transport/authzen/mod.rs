@@ -1,10 +1,11 @@
 //! AuthZEN 1.0: access evaluation, access evaluations, and the metadata document.
 //!
-//! `wire` reads what the standard defines, `map` turns it into parts of a request over the schema at hand, `parts` puts
+//! `wire` reads what the standard defines, `usual` the same of bodies in their usual form, `map` turns it into parts of a request over the schema at hand, `parts` puts
 //! them together and asks.
 
 mod map;
 mod parts;
+mod usual;
 mod wire;
 
 use http::StatusCode;
@@ -19,7 +20,11 @@ use crate::transport::respond::{self, Answer, Problem};
 use palisade_engine::model::{Decision, DeniedBy, PolicyError, PolicyId};
 use palisade_engine::{Dropped, Snapshot};
 use parts::{Asker, Defaults};
+use usual::{Item, List};
 use wire::{Evaluations, Partial, Semantic};
+
+/// A body that is no longer may be read whole before the first of its evaluations is answered.
+const AT_ONCE: usize = 512 << 10;
 
 /// Where the metadata document stands, below the base URL.
 pub(super) const METADATA_PATH: &str = "/.well-known/authzen-configuration";
@@ -34,7 +39,11 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange, &body).await?;
     let _room = services.trees.room_for(body.len()).await?;
-    let evaluation = Partial::from_value(exchange::parse(&body)?)?.complete()?;
+    let evaluation = match usual::evaluation(&body) {
+        Some(evaluation) => evaluation,
+        None => Partial::from_value(exchange::parse(&body)?)?,
+    }
+    .complete()?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let (now, deadline) = (decide::clock(), decide::reference_deadline());
     let trace = exchange.trace.as_deref();
@@ -53,12 +62,27 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
     exchange.expect_json(ContentType::Required)?;
     let body = exchange.read(services.decision_body()).await?;
     services.wait_for(exchange, &body).await?;
-    let mut evaluations = Evaluations::from_text(exchange::check(&body)?)?;
-    // before anything is waited for: there is a place for each
-    services.check_batch_size(evaluations.items.len(), "evaluations")?;
-    let _room = services.trees.room_for(evaluations.bytes_at_once()).await?;
-    let defaults = evaluations.read_defaults()?;
-    let Evaluations { items, semantic, .. } = evaluations;
+    let at_once = if body.len() <= AT_ONCE { Some(services.trees.room_for(body.len()).await?) } else { None };
+    let usual = at_once.as_ref().and_then(|_| usual::evaluations(&body));
+    let _room;
+    let List { defaults, items, semantic } = match usual {
+        Some(list) => {
+            services.check_batch_size(list.items.len(), "evaluations")?;
+            _room = at_once;
+            list
+        }
+        None => {
+            // no one who has a turn may ask for another
+            drop(at_once);
+            let mut evaluations = Evaluations::from_text(exchange::check(&body)?)?;
+            // before anything is waited for: there is a place for each
+            services.check_batch_size(evaluations.items.len(), "evaluations")?;
+            _room = Some(services.trees.room_for(evaluations.bytes_at_once()).await?);
+            let defaults = evaluations.read_defaults()?;
+            let items = evaluations.items.into_iter().map(Item::Text).collect();
+            List { defaults, items, semantic: evaluations.semantic }
+        }
+    };
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let (now, mut time) = (decide::clock(), decide::BatchTime::start());
     let (deadline, trace) = (time.deadline(), exchange.trace.as_deref());
@@ -73,7 +97,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
         if i > 0 {
             out.push(b',');
         }
-        let answered = match Partial::from_item(item.read().map_err(exchange::contradicted)?) {
+        let answered = match item.read()? {
             Ok(item) => match time.next_item().await {
                 Ok(()) => defaults.answer(&asker, item).await?,
                 Err(error) => Err(error.into()),

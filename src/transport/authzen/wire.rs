@@ -146,7 +146,7 @@ impl<'a> Evaluations<'a> {
     }
 }
 
-fn read_semantic(options: &Value<'_>) -> Result<Semantic, RequestError> {
+pub(super) fn read_semantic(options: &Value<'_>) -> Result<Semantic, RequestError> {
     const POINTER: &str = "/options/evaluations_semantic";
     match options.get("evaluations_semantic") {
         None => Ok(Semantic::ExecuteAll),

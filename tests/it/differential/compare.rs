@@ -217,6 +217,7 @@ impl Tally {
             ("of them also over a slice", self.slices),
             ("decided by the reference after all", self.fallbacks),
             ("decided without the reference at hand", self.ways.at_once),
+            ("decided in a series with others", self.ways.series),
             ("asked again with a stored entity sent along", self.ways.resent),
             ("asked again with a member that Cedar ignores", self.ways.ignored),
             ("asked again of a state that was read back", self.ways.restored),

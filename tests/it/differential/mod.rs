@@ -122,9 +122,13 @@ fn check_coverage(tally: &Tally) {
     assert!(tally.errors.len() >= 4, "few kinds of errors: {:?}", tally.errors);
     assert_eq!(tally.uncompiled, 0, "policies that are not compiled");
     let ways = tally.ways;
-    for (name, n) in
-        [("at once", ways.at_once), ("resent", ways.resent), ("ignored", ways.ignored), ("restored", ways.restored)]
-    {
+    for (name, n) in [
+        ("at once", ways.at_once),
+        ("series", ways.series),
+        ("resent", ways.resent),
+        ("ignored", ways.ignored),
+        ("restored", ways.restored),
+    ] {
         assert!(n > 100, "hardly any request was asked {name}: {ways:?}");
     }
     let (built, refused) = (tally.worlds[0], tally.worlds[1]);

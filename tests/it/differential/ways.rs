@@ -15,6 +15,8 @@ use super::generate::choices::Choices;
 pub(crate) struct Ways {
     /// Decided without the reference at hand.
     pub at_once: u64,
+    /// In a series with others that share parts of it.
+    pub series: u64,
     /// With a stored entity sent again as it is.
     pub resent: u64,
     /// With a member that Cedar would ignore.
@@ -63,6 +65,40 @@ pub(super) fn check_export(value: &Value<'_>) -> Result<(), String> {
     }
 }
 
+/// Asks in a series with questions that share parts of it: each is decided as it is alone.
+fn ask_in_series(snapshot: &Snapshot, request: &AccessRequest<'static>, now: i64) -> Result<(), String> {
+    let mut swapped = request.clone();
+    std::mem::swap(&mut swapped.principal, &mut swapped.resource);
+    let mut selves = request.clone();
+    selves.resource = selves.principal.clone();
+    let mut bare = request.clone();
+    bare.context = Value::empty_object();
+    let mut alone = AccessRequest::new(request.principal.clone(), request.action.clone(), request.resource.clone());
+    alone.context = request.context.clone();
+    let mut series = snapshot.series(now);
+    for (at, (asked, context)) in [
+        (request, 1),
+        (&swapped, 1),
+        (request, 1),
+        (&bare, 0),
+        (&alone, 1),
+        (&selves, 1),
+        (&alone, 1),
+        (request, 1),
+        (&bare, 0),
+        (&bare, 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (one, other) = (series.decide_at_once(asked, context), snapshot.decide_at_once(asked, now));
+        if one != other {
+            return Err(format!("as number {at} of a series: {one:#?}\nalone: {other:#?}\n{asked:#?}"));
+        }
+    }
+    Ok(())
+}
+
 /// Asks in other ways and says what differs from `answer`.
 ///
 /// # Errors
@@ -84,6 +120,10 @@ pub(super) fn ask_otherwise(
     if let Some(at_once) = both.compiled.decide_at_once(request, now) {
         met.at_once += 1;
         same("without the reference", &at_once)?;
+        if met.at_once.is_multiple_of(4) {
+            met.series += 1;
+            ask_in_series(&both.compiled, request, now)?;
+        }
     }
     if c.chance(20) {
         met.restored += 1;

@@ -9,10 +9,11 @@ use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 use smallvec::SmallVec;
 
-use super::env::Env;
+use super::env::{Ancestors, Env};
 use super::eval::{Failure, run};
 use super::index::is_first;
 use super::request::{Against, Decoded};
+use super::series::{Kept, KeptContext};
 use super::slice::{TooExpensive, cut};
 use super::{CompiledSet, Condition, Entry};
 use crate::broken::broken;
@@ -74,14 +75,11 @@ pub(crate) fn decide(
     refer: Option<GoOn<'_>>,
 ) -> Result<Decision, Unsettled> {
     let mut packer = Packer { out: BUFFER.take() };
-    let against = Against {
-        store: &snapshot.store,
-        layout: snapshot.core.layout.as_deref(),
-        now: snapshot.core.settings.now,
-        limits: &snapshot.core.settings.limits,
-    };
-    let decided = match against.decode(request, now, &mut packer) {
-        Ok(decoded) => evaluate(snapshot, request, now, refer, &decoded, &packer),
+    let decided = match against(snapshot).decode(request, now, &mut packer, None) {
+        Ok(decoded) => {
+            let env = environment(snapshot, &decoded, &packer);
+            evaluate(snapshot, request, now, refer, &decoded, &env)
+        }
         Err(_) => Err(Unsettled::Reference),
     };
     if packer.out.capacity() <= KEEP {
@@ -90,25 +88,86 @@ pub(crate) fn decide(
     decided
 }
 
+/// The same of a question that comes after another at the same state and time, which left `kept`. Requests with the same
+/// number for their contexts have the same.
+///
+/// # Errors
+/// If there is no decision here.
+pub(super) fn in_series(
+    snapshot: &Snapshot,
+    request: &AccessRequest<'_>,
+    now: i64,
+    kept: &mut Kept,
+    number: u32,
+) -> Result<Decision, Unsettled> {
+    let known = kept.context.take().filter(|context| context.number == number);
+    let decoded = against(snapshot).decode(request, now, &mut kept.packer, known.as_ref());
+    let Ok(decoded) = decoded else { return Err(Unsettled::Reference) };
+    kept.context = match known {
+        Some(known) if decoded.kept => Some(known),
+        // what the store does not know has ids of this question alone
+        _ if !decoded.locals.is_empty() => None,
+        _ => Some(KeptContext {
+            number,
+            action: decoded.ids[1],
+            cell: decoded.context,
+            filled_now: decoded.filled_now,
+            named: decoded.named.clone(),
+        }),
+    };
+    let mut env = environment(snapshot, &decoded, &kept.packer);
+    let plain = decoded.layer.is_none();
+    if plain {
+        let [principal, resource] = std::mem::take(&mut kept.above);
+        let of = |above: Option<(u32, Ancestors)>, id| {
+            RefCell::new(above.filter(|(of, _)| *of == id).map(|(_, above)| above))
+        };
+        env.kept = [of(principal, env.principal), of(resource, env.resource)];
+    }
+    let decided = evaluate(snapshot, request, now, None, &decoded, &env);
+    if plain && decided.is_ok() {
+        // ids of the request alone mean others in the next
+        kept.above = env.into_ancestors().map(|above| above.filter(|(id, _)| *id < LOCAL));
+    }
+    if kept.packer.out.capacity() > KEEP {
+        (kept.packer, kept.context) = (Packer::default(), None);
+    }
+    decided
+}
+
+fn against(snapshot: &Snapshot) -> Against<'_> {
+    Against {
+        store: &snapshot.store,
+        layout: snapshot.core.layout.as_deref(),
+        now: snapshot.core.settings.now,
+        limits: &snapshot.core.settings.limits,
+    }
+}
+
+/// What an evaluation sees.
+#[inline]
+fn environment<'e>(snapshot: &'e Snapshot, decoded: &'e Decoded<'_>, packer: &'e Packer) -> Env<'e> {
+    let mut env = Env::new(&snapshot.store, decoded.ids, decoded.context(packer));
+    env.layer = decoded.layer.as_ref();
+    env.local_types = &decoded.locals.uid_types;
+    env.filled_now = decoded.filled_now;
+    if decoded.layer.is_none() {
+        env.above_action = snapshot.core.compiled.plans.get(&env.action).map(|plan| &plan.above);
+    }
+    env
+}
+
 fn evaluate(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
     refer: Option<GoOn<'_>>,
     decoded: &Decoded<'_>,
-    packer: &Packer,
+    env: &Env<'_>,
 ) -> Result<Decision, Unsettled> {
     let set = &snapshot.core.compiled;
     let strict = snapshot.core.settings.semantics == Semantics::Strict;
-    let mut env = Env::new(&snapshot.store, decoded.ids, decoded.context(packer));
-    env.layer = decoded.layer.as_ref();
-    env.local_types = &decoded.locals.uid_types;
-    env.filled_now = decoded.filled_now;
-    if decoded.layer.is_none() {
-        env.above_action = set.plans.get(&env.action).map(|plan| &plan.above);
-    }
-
-    let mut outcomes = set.evaluate(&env)?;
+    let mut outcomes = set.evaluate(env)?;
     let mut errors = Vec::new();
     if !outcomes.failed.is_empty() {
         let untold = outcomes.failed.iter().any(|(_, failure)| *failure == Failure::Failed);
@@ -118,10 +177,10 @@ fn evaluate(
             None => ALWAYS,
         };
         outcomes.failed.sort_unstable_by_key(|(position, _)| set.entries[*position as usize].rank);
-        errors = explain(snapshot, request, now, decoded, &env, &outcomes.failed, go_on)?;
+        errors = explain(snapshot, request, now, decoded, env, &outcomes.failed, go_on)?;
     }
     let denied_by = if strict {
-        unknown_entity(snapshot, request, decoded, &env).or_else(|| {
+        unknown_entity(snapshot, request, decoded, env).or_else(|| {
             let failed = outcomes.failed.iter().map(|(position, _)| &set.entries[*position as usize]);
             let forbid = failed.into_iter().find(|entry| entry.forbids);
             forbid.map(|entry| DeniedBy::ForbidError { policy_id: entry.id.clone() })

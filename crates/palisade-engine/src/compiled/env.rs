@@ -24,6 +24,8 @@ pub(super) struct Ancestors {
     ids: SmallVec<[u32; 24]>,
     /// The same, sorted, where there are many.
     sorted: Vec<u32>,
+    /// How many edges lead there.
+    edges: usize,
 }
 
 /// Edges of the hierarchy that one decision may follow: some 20 ms, a thousand times what decisions take.
@@ -81,6 +83,10 @@ pub(super) struct Env<'e> {
     pub above_action: Option<&'e Ancestors>,
     /// Edges of the hierarchy that may still be followed. At 0 nothing that was found counts.
     pub edges_left: Cell<usize>,
+    /// The ancestors of principal and resource, if a question before has climbed to them.
+    pub kept: [RefCell<Option<Ancestors>>; 2],
+    principal_type: OnceCell<u32>,
+    resource_type: OnceCell<u32>,
     principal_entity: OnceCell<Option<Entity<'e>>>,
     resource_entity: OnceCell<Option<Entity<'e>>>,
     principal_ancestors: OnceCell<Ancestors>,
@@ -104,6 +110,9 @@ impl<'e> Env<'e> {
             reads: None,
             above_action: None,
             edges_left: Cell::new(MAX_EDGES),
+            kept: Default::default(),
+            principal_type: OnceCell::new(),
+            resource_type: OnceCell::new(),
             principal_entity: OnceCell::new(),
             resource_entity: OnceCell::new(),
             principal_ancestors: OnceCell::new(),
@@ -166,16 +175,26 @@ impl<'e> Env<'e> {
         }
     }
 
-    /// The type of an id.
+    /// The type of an id. Nearly all policies ask for those of the principal and the resource.
     #[inline]
     pub(super) fn type_of(&self, id: u32) -> u32 {
+        if id == self.resource {
+            *self.resource_type.get_or_init(|| self.kept_type_of(id))
+        } else if id == self.principal {
+            *self.principal_type.get_or_init(|| self.kept_type_of(id))
+        } else {
+            self.kept_type_of(id)
+        }
+    }
+
+    fn kept_type_of(&self, id: u32) -> u32 {
         if id < LOCAL { self.store.type_of(id) } else { self.local_types[(id - LOCAL) as usize] }
     }
 
     /// The principal's ancestors.
     #[inline]
     pub(super) fn above_principal(&self) -> &Ancestors {
-        self.principal_ancestors.get_or_init(|| self.ancestors(self.principal))
+        self.principal_ancestors.get_or_init(|| self.ancestors_or_kept(self.principal, &self.kept[0]))
     }
 
     /// The action's ancestors.
@@ -190,7 +209,7 @@ impl<'e> Env<'e> {
     /// The resource's ancestors.
     #[inline]
     pub(super) fn above_resource(&self) -> &Ancestors {
-        self.resource_ancestors.get_or_init(|| self.ancestors(self.resource))
+        self.resource_ancestors.get_or_init(|| self.ancestors_or_kept(self.resource, &self.kept[1]))
     }
 
     /// Whether more of the hierarchy had to be climbed than one decision may.
@@ -213,8 +232,26 @@ impl<'e> Env<'e> {
     /// All ancestors of any entity. Visits each edge once, whatever the number of paths.
     pub(super) fn ancestors(&self, id: u32) -> Ancestors {
         let mut found = Ancestors::default();
+        let before = self.edges_left.get();
         self.climb(id, |_| true, |_| false, &mut found.ids);
+        found.edges = before - self.edges_left.get();
         found.settle()
+    }
+
+    /// The same, at the same cost in edges, without a climb where they are known.
+    fn ancestors_or_kept(&self, id: u32, kept: &RefCell<Option<Ancestors>>) -> Ancestors {
+        let Some(known) = kept.take() else { return self.ancestors(id) };
+        self.edges_left.set(self.edges_left.get().saturating_sub(known.edges));
+        known
+    }
+
+    /// What the next question may take over: the ancestors of principal and resource, where they were asked for.
+    pub(super) fn into_ancestors(self) -> [Option<(u32, Ancestors)>; 2] {
+        let [principal, resource] = self.kept;
+        [
+            self.principal_ancestors.into_inner().or(principal.into_inner()).map(|above| (self.principal, above)),
+            self.resource_ancestors.into_inner().or(resource.into_inner()).map(|above| (self.resource, above)),
+        ]
     }
 
     /// Walks up from `id` through parents that `follow` lets pass until `stop`. Says whether it was stopped.

@@ -4,7 +4,7 @@
 //! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
 //!   `eval` runs.
 //! - `candidates` finds, by other means, what the reference has to see; `misses` what an explanation has to.
-//! - `decide` puts it together. Whatever is not plainly covered, and every error message, is the reference's.
+//! - `decide` puts it together, `series` for questions that come one after another. Whatever is not plainly covered, and every error message, is the reference's.
 
 mod brought;
 mod candidates;
@@ -17,6 +17,7 @@ mod misses;
 mod program;
 mod reach;
 mod request;
+mod series;
 mod slice;
 
 use std::collections::{HashMap, HashSet};
@@ -34,6 +35,7 @@ pub(crate) use brought::check_brought;
 pub(crate) use candidates::{Lineage, candidates, near};
 pub(crate) use decide::{Unsettled, decide};
 pub(crate) use misses::{FAR, Nearby, nearby};
+pub use series::Series;
 pub(crate) use slice::{Seen, by_reference, everything, reached};
 
 use compile::Compiler;

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::env::{Layer, look_up};
+use super::series::KeptContext;
 use crate::broken::broken;
 use crate::decode::{Decoder, Resolver, Unsure, is_proper_type};
 use crate::layout::Layout;
@@ -64,6 +65,11 @@ pub(super) struct Locals<'v> {
 }
 
 impl Locals<'_> {
+    /// Whether the store knows all that the request names.
+    pub(super) fn is_empty(&self) -> bool {
+        self.uids.list.is_empty() && self.types.list.is_empty() && self.names.list.is_empty()
+    }
+
     /// Type and id of a local uid.
     pub(super) fn uid(&self, store: &Store, id: u32) -> Option<(String, String)> {
         let (ty, text) = self.uids.list.get((id & !LOCAL) as usize)?;
@@ -133,7 +139,9 @@ pub(super) struct Decoded<'v> {
     /// Principal, action, resource.
     pub ids: [u32; 3],
     /// Where the context lies in the packer.
-    context: Cell,
+    pub context: Cell,
+    /// Whether the packer held it before.
+    pub kept: bool,
     /// The name `now`, if the sidecar filled it in.
     pub filled_now: Option<u32>,
     /// What the request names beyond the store.
@@ -171,7 +179,8 @@ pub(super) struct Against<'s> {
 }
 
 impl Against<'_> {
-    /// Decodes `request` into `packer`, checked against the schema.
+    /// Decodes `request` into `packer`, checked against the schema. The packer may hold its context already, as `kept`
+    /// says, if that was read for the same action.
     ///
     /// # Errors
     /// If it is not plainly right. Cedar then says what is wrong, or decides.
@@ -180,10 +189,10 @@ impl Against<'_> {
         request: &'v AccessRequest<'_>,
         now: i64,
         packer: &mut Packer,
+        kept: Option<&KeptContext>,
     ) -> Result<Decoded<'v>, Unsure> {
         let mut locals = Locals::default();
         let mut named = SmallVec::new();
-        packer.out.clear();
         let mut names = Names { store: self.store, locals: &mut locals, named: None };
         let action = self.uid(&mut names, &request.action)?;
         let types = [self.type_of(&mut names, &request.principal)?, self.type_of(&mut names, &request.resource)?];
@@ -195,6 +204,21 @@ impl Against<'_> {
         };
         let principal = settle(types[0], texts[0], found[0])?;
         let resource = settle(types[1], texts[1], found[1])?;
+        let ids = [principal.1, action.1, resource.1];
+        let brings =
+            request.entities.is_some() || request.additional_entities.is_some() || !request.overlays.is_empty();
+        if let Some(kept) = kept.filter(|kept| kept.action == action.1) {
+            if let Some(layout) = self.layout {
+                let declared = layout.action(action.1).ok_or(Unsure)?;
+                if !declared.applies(principal.0, resource.0) {
+                    return Err(Unsure);
+                }
+            }
+            let layer = if brings { Some(self.layer(request, &mut locals)?) } else { None };
+            let (context, filled_now, named) = (kept.cell, kept.filled_now, kept.named.clone());
+            return Ok(Decoded { ids, context, kept: true, filled_now, locals, named, layer });
+        }
+        packer.out.clear();
         let mut found: SmallVec<[(u32, Cell); 16]> = SmallVec::new();
         let mut filled_now = None;
         names.named = Some(&mut named);
@@ -235,11 +259,8 @@ impl Against<'_> {
             }
         }
         let context = decoder.packer.record(&mut found)?;
-        let ids = [principal.1, action.1, resource.1];
-        let brings =
-            request.entities.is_some() || request.additional_entities.is_some() || !request.overlays.is_empty();
         let layer = if brings { Some(self.layer(request, &mut locals)?) } else { None };
-        Ok(Decoded { ids, context, filled_now, locals, named, layer })
+        Ok(Decoded { ids, context, kept: false, filled_now, locals, named, layer })
     }
 
     /// Type and id of a uid of the request.

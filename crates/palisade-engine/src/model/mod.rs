@@ -18,6 +18,7 @@ pub mod request;
 pub mod revision;
 pub mod text;
 pub mod uid;
+pub mod usual;
 
 pub use change::{
     Bundle, Change, Dangling, Edit, Link, PolicyNaming, PolicyText, Refused, SchemaText, Tally, Transaction, Update,
