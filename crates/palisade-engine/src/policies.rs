@@ -5,6 +5,7 @@
 //! of it again for the reference.
 
 mod about;
+mod data;
 mod edit;
 mod json;
 mod link;
@@ -20,6 +21,7 @@ use cedar_policy_core::parser::err::ParseErrors;
 use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
 
 use crate::compiled::Compiling;
+use crate::derived::{Checked, Declared, Maker};
 use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar, Statement};
 use crate::lint::Named;
@@ -29,6 +31,7 @@ use crate::settings::Limits;
 use crate::validating::Validating;
 pub use about::AboutPolicy;
 pub(crate) use about::annotations;
+pub(crate) use data::{FromData, IN_USE, NewLink};
 pub(crate) use edit::SetEdits;
 use trees::Keeping;
 pub(crate) use trees::Trees;
@@ -42,7 +45,7 @@ pub(crate) struct Policies {
     /// Where each policy and template stands.
     pub sites: HashMap<PolicyId, Site>,
     /// The links, each naming its template by the template's policy id.
-    pub links: Vec<Link>,
+    pub links: Vec<Linked>,
     /// Whether some policy may read `context.now`.
     pub reads_now: bool,
     /// Cedar's trees of all policies, where they are kept.
@@ -51,6 +54,15 @@ pub(crate) struct Policies {
     aliases: HashMap<String, Vec<PolicyId>>,
     /// Policies that can decide.
     count: usize,
+}
+
+/// A link of the set.
+#[derive(Debug, Clone)]
+pub(crate) struct Linked {
+    /// The link.
+    pub link: Link,
+    /// What made it; nothing where it was written by hand.
+    pub maker: Option<Maker>,
 }
 
 /// Where a policy or template stands in the bundle.
@@ -95,6 +107,8 @@ pub(crate) struct Work<'w> {
     pub naming: Option<Named>,
     /// Up to how many words and signs trees are kept.
     pub keep: usize,
+    /// What the author should look at in what data say of templates.
+    pub warnings: Vec<Diagnostic>,
     /// Whether the result is not wanted any more.
     pub stop: &'w dyn Fn() -> bool,
 }
@@ -131,11 +145,16 @@ impl Site {
 }
 
 impl Policies {
-    /// Parses, names and links all policies of `bundle`, and does the `work` on each.
+    /// Parses, names and links all policies of `bundle`, with the links that its data make, and does the `work` on each.
     ///
     /// # Errors
     /// Every problem found, up to a bound. Problems that the work finds are reported by the work.
-    pub(crate) fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
+    pub(crate) fn build(
+        bundle: &Bundle,
+        from_data: FromData,
+        limits: &Limits,
+        work: &mut Work<'_>,
+    ) -> Result<Self, Vec<Diagnostic>> {
         check_size(bundle, limits)?;
         let mut builder = Builder {
             sites: HashMap::new(),
@@ -146,6 +165,7 @@ impl Policies {
             ordinal: 0,
             statics: 0,
             templates_are_whole: true,
+            is_change: false,
             keeping: Keeping::new(work.keep),
             limits,
             work,
@@ -161,7 +181,15 @@ impl Policies {
             if builder.is_over() {
                 break;
             }
-            builder.add_link(&format!("links[{i}]"), link);
+            builder.add_link(&NewLink { origin: format!("links[{i}]"), link: link.clone(), maker: None });
+        }
+        let declared = &from_data.declared;
+        builder.check_declared(declared, None);
+        for link in &from_data.links {
+            if builder.is_over() {
+                break;
+            }
+            builder.add_made(link, declared);
         }
         if (builder.work.stop)() {
             return Err(vec![abandoned()]);
@@ -175,13 +203,20 @@ impl Policies {
         self.sites.get(id).is_some_and(|site| site.forbids)
     }
 
-    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts.
+    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts. Which of them
+    /// data may name yet, no one can say.
     #[must_use]
-    pub(crate) fn unlinked(&self) -> Vec<Diagnostic> {
+    pub(crate) fn unlinked(&self, declared: &Declared) -> Vec<Diagnostic> {
+        if declared.list().iter().any(|declaration| declaration.fixed().is_none()) {
+            return Vec::new();
+        }
         let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
         let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
-        for link in &self.links {
+        for Linked { link, .. } in &self.links {
             found.remove(link.template_id.as_str());
+        }
+        for name in declared.list().iter().filter_map(Checked::fixed) {
+            found.remove(name);
         }
         let mut found: Vec<_> = found.into_values().collect();
         found.sort_by_key(|(id, site)| (&site.origin, site.line, site.span.start, *id));
@@ -276,13 +311,15 @@ struct Builder<'b, 'w> {
     aliases: HashMap<String, Vec<PolicyId>>,
     /// What links need of templates.
     templates: HashMap<PolicyId, link::Linkable>,
-    links: Vec<Link>,
+    links: Vec<Linked>,
     problems: Vec<Diagnostic>,
     /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
     ordinal: usize,
     statics: usize,
     /// Whether every template could be read. Else a link may be of one that could not.
     templates_are_whole: bool,
+    /// Whether a set is changed, and not made.
+    is_change: bool,
     keeping: Keeping,
     limits: &'b Limits,
     work: &'b mut Work<'w>,

@@ -12,6 +12,7 @@ use crate::broken::broken;
 use crate::change::{Ruled, Words};
 use crate::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
 use crate::conform::{self, Dropped, Name};
+use crate::derived::{self, Declared};
 use crate::entities;
 use crate::layout::Layout;
 use crate::lint::{self, Named};
@@ -19,7 +20,7 @@ use crate::load::{self, Checks, Places};
 use crate::model::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, Link, PolicyId, RequestError, Revision, Uid, Value,
 };
-use crate::policies::{self, AboutPolicy, Kind, Policies, Site, Work};
+use crate::policies::{self, AboutPolicy, FromData, Kind, Policies, Site, Work};
 use crate::reference;
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
@@ -56,6 +57,8 @@ pub(super) struct Core {
     pub schema: Option<Arc<SchemaModel>>,
     pub layout: Option<Arc<Layout>>,
     pub policies: Policies,
+    /// Which links the data make.
+    pub declared: Arc<Declared>,
     pub compiled: CompiledSet,
     /// What validating all policies took, in steps.
     pub validated: u64,
@@ -175,6 +178,15 @@ impl Snapshot {
         if stop() {
             return Err(vec![policies::abandoned()]);
         }
+        let from_data = if schema_failed {
+            FromData::default()
+        } else {
+            let made = FromData::of(&bundle, schema.as_ref(), loaded.as_mut(), limits, stop);
+            made.unwrap_or_else(|found| {
+                problems.extend(found);
+                FromData::default()
+            })
+        };
         let mut work = Work {
             validating: match settings.validation {
                 Validation::Off => None,
@@ -186,13 +198,16 @@ impl Snapshot {
                 EngineKind::Compiled => settings.kept.0,
                 EngineKind::Reference => usize::MAX,
             },
+            warnings: Vec::new(),
             stop,
         };
-        let policies = Policies::build(&bundle, limits, &mut work).map_err(|found| problems.extend(found)).ok();
-        let Work { validating, compiling, naming, .. } = work;
+        let declared = from_data.declared.clone();
+        let policies =
+            Policies::build(&bundle, from_data, limits, &mut work).map_err(|found| problems.extend(found)).ok();
+        let Work { validating, compiling, naming, warnings: of_data, .. } = work;
         let compiled = compiling.map(Compiling::finish);
         problems.append(&mut of_entities);
-        let (mut warnings, mut validated) = (Vec::new(), 0);
+        let (mut warnings, mut validated) = (of_data, 0);
         if settings.validation == Validation::Strict && schema.is_none() && !schema_failed {
             problems.push(Diagnostic::error("schema", "there is no schema, so the policies cannot be validated").help(
                 "add a file named `*.cedarschema` or `*.cedarschema.json` to the policies or beside them, or send \
@@ -224,7 +239,7 @@ impl Snapshot {
             let slow = "it decides exactly, but requests in its scope are decided slowly";
             Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
         }));
-        warnings.extend(policies.unlinked());
+        warnings.extend(policies.unlinked(&declared));
         let store = draft.commit();
         if let Some(named) = naming {
             let schema = schema.as_ref().zip(bundle.schema.as_ref());
@@ -247,13 +262,14 @@ impl Snapshot {
             policies: bundle.policies.clone(),
             schema: bundle.schema.clone(),
             entities: Vec::new(),
-            links: policies.links.clone(),
+            links: policies.by_hand().cloned().collect(),
             routes: bundle.routes.clone(),
+            for_each: bundle.for_each.clone(),
         };
         drop(bundle);
         let (schema, layout) = (schema.map(Arc::new), layout.map(Arc::new));
         let fallbacks = observers.fallbacks.clone();
-        let core = Arc::new(Core { settings, schema, layout, policies, compiled, validated, fallbacks });
+        let core = Arc::new(Core { settings, schema, layout, policies, declared, compiled, validated, fallbacks });
         let (texts, words) = (Arc::new(texts), Arc::default());
         Ok((Self { revision, core, store, entities, texts, base: None, words }, warnings))
     }
@@ -278,14 +294,22 @@ impl Snapshot {
             if let Some(layout) = &self.core.layout {
                 compiled.plan(&layout.actions(), &after.store);
             }
-            let texts =
-                Bundle { links: policies.links.clone(), policies: policies.texts(), ..Bundle::clone(&self.texts) };
+            let links = policies.by_hand().cloned().collect();
+            let texts = Bundle { links, policies: policies.texts(), ..Bundle::clone(&self.texts) };
             after.texts = Arc::new(texts);
             let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
             let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());
-            after.core = Arc::new(Core { settings, schema, layout, policies, compiled, validated, fallbacks });
+            let declared = self.core.declared.clone();
+            after.core =
+                Arc::new(Core { settings, schema, layout, policies, declared, compiled, validated, fallbacks });
         }
         after
+    }
+
+    /// Refuses a request whose own entities cost too much, or could not make the links that they say.
+    fn check_brought(&self, request: &AccessRequest<'_>) -> Result<(), RequestError> {
+        compiled::check_brought(&self.store, request)?;
+        if self.core.declared.is_empty() { Ok(()) } else { derived::check_brought(self, request) }
     }
 
     /// Decides one request. `now` is the sidecar's clock in milliseconds since 1970.
@@ -304,7 +328,7 @@ impl Snapshot {
     /// # Errors
     /// As for [`Snapshot::decide`], and if it was given up.
     pub fn decide_while(&self, request: &AccessRequest<'_>, now: i64, go_on: GoOn<'_>) -> Result<Decision, Undecided> {
-        compiled::check_brought(&self.store, request)?;
+        self.check_brought(request)?;
         if let Some(entities) = &self.entities {
             return reference::decide(self, request, now, entities, Seen::All, go_on);
         }
@@ -330,7 +354,7 @@ impl Snapshot {
         if self.entities.is_some() {
             return None;
         }
-        if let Err(error) = compiled::check_brought(&self.store, request) {
+        if let Err(error) = self.check_brought(request) {
             return Some(Err(error));
         }
         match compiled::decide(self, request, now, None) {
@@ -348,7 +372,7 @@ impl Snapshot {
     /// # Errors
     /// If the request does not fit the schema, or its values are no Cedar values.
     pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
-        compiled::check_brought(&self.store, request)?;
+        self.check_brought(request)?;
         let decided = match &self.entities {
             None => compiled::by_reference(self, request, now, Seen::All, ALWAYS),
             Some(entities) => reference::decide(self, request, now, entities, Seen::All, ALWAYS),
@@ -431,7 +455,7 @@ impl Snapshot {
         self.core.policies.policy(id).map(Site::text)
     }
 
-    /// The link of an id.
+    /// The link of an id that was written by hand.
     #[must_use]
     pub fn link(&self, id: &str) -> Option<&Link> {
         self.core.policies.link(id)

@@ -27,7 +27,7 @@ impl Policies {
         let line = Diagnostic::error(&*site.origin, "").at(&site.source, site.span.start).line;
         let own = Written { origin: site.origin.clone(), line };
         let link = match site.kind {
-            Kind::Link(number) => Some(self.links.get(number as usize)?),
+            Kind::Link(number) => Some(&self.links.get(number as usize)?.link),
             Kind::Static | Kind::Template => None,
         };
         let annotations = tree(site, limits).map(|template| annotations(&template)).unwrap_or_default();

@@ -4,6 +4,7 @@ mod budgets;
 pub(crate) mod changes;
 mod corpus;
 mod depth;
+mod derived;
 mod lints;
 mod operators;
 mod places;
