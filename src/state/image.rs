@@ -6,7 +6,8 @@
 use std::io::{self, Read, Write};
 
 use palisade_engine::model::{
-    Bundle, DataRule, Document, ForEach, Link, LinkDeclaration, PolicyNaming, PolicyText, RequestError, SchemaText, Value,
+    Bundle, DataRule, Document, ForEach, Link, LinkDeclaration, PolicyNaming, PolicyText, RequestError, SchemaText,
+    Value,
 };
 
 /// The form of the image. The one before it had nothing of [`ForEach`]; another is refused.
@@ -114,10 +115,7 @@ pub(super) fn read(from: &mut impl Read, left: u64) -> io::Result<Bundle> {
 }
 
 /// Reads what was written as the JSON of the API.
-fn declaration<T>(
-    text: &str,
-    read: impl FnOnce(Value<'_>, &str) -> Result<T, RequestError>,
-) -> io::Result<T> {
+fn declaration<T>(text: &str, read: impl FnOnce(Value<'_>, &str) -> Result<T, RequestError>) -> io::Result<T> {
     let value = Value::parse(text.as_bytes()).map_err(|_| damaged())?;
     read(value, "").map_err(|_| damaged())
 }
@@ -194,8 +192,14 @@ mod tests {
             links: vec![link],
             routes: vec![pair("r", "routes: []")],
             for_each: ForEach {
-                links: vec![declaration(r#"{"each":"G","template":"t","missing":"warn"}"#, LinkDeclaration::from_value).unwrap()],
-                rules: vec![declaration(r#"{"each":"G","must":"true","code":"c","message":"m"}"#, DataRule::from_value).unwrap()],
+                links: vec![
+                    declaration(r#"{"each":"G","template":"t","missing":"warn"}"#, LinkDeclaration::from_value)
+                        .unwrap(),
+                ],
+                rules: vec![
+                    declaration(r#"{"each":"G","must":"true","code":"c","message":"m"}"#, DataRule::from_value)
+                        .unwrap(),
+                ],
             },
         };
         for bundle in [whole.clone(), Bundle::default(), Bundle { schema: None, ..whole }] {

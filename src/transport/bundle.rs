@@ -13,7 +13,8 @@ use crate::transport::respond::Problem;
 use palisade_engine::Limits;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{
-    Bundle, DataRule, Document, Link, LinkDeclaration, LinkNames, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value, Written, hint,
+    Bundle, DataRule, Document, Link, LinkDeclaration, LinkNames, PolicyNaming, PolicyText, RequestError, Revision,
+    SchemaText, Value, Written, hint,
 };
 
 /// Why a body is not a bundle.
@@ -133,8 +134,9 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
             "revision" => revision = read_revision(raw)?,
             other => {
                 let near = hint(other, ["policies", "schema", "entities", "links", "rules", "routes", "revision"]);
-                let message =
-                    format!("unknown member `{other}`; a bundle has policies, schema, entities, links, rules, routes{near}");
+                let message = format!(
+                    "unknown member `{other}`; a bundle has policies, schema, entities, links, rules, routes{near}"
+                );
                 return Err(RequestError::new("unknown_member", pointer(other), message).into());
             }
         }

@@ -74,6 +74,7 @@ mod cedar;
 mod change;
 mod compiled;
 mod conform;
+mod data_rules;
 mod decode;
 mod derived;
 mod diagnose;

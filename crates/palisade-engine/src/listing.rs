@@ -33,6 +33,12 @@ pub struct ListedLink<'s> {
 }
 
 impl Snapshot {
+    /// How many links there are, written by hand or not.
+    #[must_use]
+    pub fn link_count(&self) -> usize {
+        self.core.policies.links.len()
+    }
+
     /// All links, sorted by id.
     #[must_use]
     pub fn links(&self) -> Vec<ListedLink<'_>> {

@@ -30,7 +30,7 @@ use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText}
 use crate::settings::Limits;
 use crate::validating::Validating;
 pub use about::AboutPolicy;
-pub(crate) use about::annotations;
+pub(crate) use about::{annotations, tree};
 pub(crate) use data::{FromData, IN_USE, NewLink};
 pub(crate) use edit::SetEdits;
 use trees::Keeping;

@@ -47,7 +47,12 @@ fn for_each(snapshot: &Snapshot) -> BTreeSet<String> {
 
 /// All links that were written by hand, wherever they are written. The data make the others.
 fn links(snapshot: &Snapshot) -> BTreeSet<LinkParts<'_>> {
-    snapshot.core.policies.by_hand().map(|link| (link.link_id.as_str(), link.template_id.as_str(), link.args.iter().collect())).collect()
+    snapshot
+        .core
+        .policies
+        .by_hand()
+        .map(|link| (link.link_id.as_str(), link.template_id.as_str(), link.args.iter().collect()))
+        .collect()
 }
 
 fn has_entities_of(here: &Store, there: &Store) -> bool {

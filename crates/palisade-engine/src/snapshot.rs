@@ -12,8 +12,10 @@ use crate::broken::broken;
 use crate::change::{Ruled, Words};
 use crate::compiled::{self, CompiledSet, Compiling, Seen, Unsettled};
 use crate::conform::{self, Dropped, Name};
+use crate::data_rules::Rules;
 use crate::derived::{self, Declared};
 use crate::entities;
+use crate::export;
 use crate::layout::Layout;
 use crate::lint::{self, Named};
 use crate::load::{self, Checks, Places};
@@ -59,10 +61,12 @@ pub(super) struct Core {
     pub policies: Policies,
     /// Which links the data make.
     pub declared: Arc<Declared>,
+    /// What the data must keep.
+    pub rules: Option<Arc<Rules>>,
     pub compiled: CompiledSet,
     /// What validating all policies took, in steps.
     pub validated: u64,
-    fallbacks: Arc<AtomicU64>,
+    pub fallbacks: Arc<AtomicU64>,
 }
 
 /// How far a load of entities has come.
@@ -187,6 +191,14 @@ impl Snapshot {
                 FromData::default()
             })
         };
+        let rules = loaded.as_mut().map(|Loaded { draft, .. }| {
+            let schema = schema.as_ref().zip(bundle.schema.as_ref());
+            Rules::build(&bundle.for_each.rules, schema, draft, limits, stop)
+        });
+        let rules = rules.transpose().unwrap_or_else(|found| {
+            problems.extend(found);
+            None
+        });
         let mut work = Work {
             validating: match settings.validation {
                 Validation::Off => None,
@@ -241,6 +253,10 @@ impl Snapshot {
         }));
         warnings.extend(policies.unlinked(&declared));
         let store = draft.commit();
+        let rules = rules.flatten();
+        if let Some(rules) = &rules {
+            warnings.extend(rules.judge(&store, &places, &bundle.entities, stop)?);
+        }
         if let Some(named) = naming {
             let schema = schema.as_ref().zip(bundle.schema.as_ref());
             let (policies, store, documents) = (&policies, &store, &*bundle.entities);
@@ -269,9 +285,23 @@ impl Snapshot {
         drop(bundle);
         let (schema, layout) = (schema.map(Arc::new), layout.map(Arc::new));
         let fallbacks = observers.fallbacks.clone();
-        let core = Arc::new(Core { settings, schema, layout, policies, declared, compiled, validated, fallbacks });
+        let core =
+            Arc::new(Core { settings, schema, layout, policies, declared, rules, compiled, validated, fallbacks });
         let (texts, words) = (Arc::new(texts), Arc::default());
         Ok((Self { revision, core, store, entities, texts, base: None, words }, warnings))
+    }
+
+    /// A state of these parts, of no bundle.
+    pub(super) fn of_parts(core: Arc<Core>, store: Store) -> Self {
+        let revision = Revision { incarnation: 0, counter: 0 };
+        let (texts, words) = (Arc::default(), Arc::default());
+        Self { revision, core, store, entities: None, texts, base: None, words }
+    }
+
+    /// Whether changes of entities may read texts of policies or rules, which takes stack: see [`Snapshot::transact`].
+    #[must_use]
+    pub fn data_reach_policies(&self) -> bool {
+        !self.core.declared.is_empty() || self.core.rules.is_some()
     }
 
     /// The policies of what was loaded.
@@ -299,9 +329,9 @@ impl Snapshot {
             after.texts = Arc::new(texts);
             let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
             let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());
-            let declared = self.core.declared.clone();
-            after.core =
-                Arc::new(Core { settings, schema, layout, policies, declared, compiled, validated, fallbacks });
+            let (declared, rules) = (self.core.declared.clone(), self.core.rules.clone());
+            let core = Core { settings, schema, layout, policies, declared, rules, compiled, validated, fallbacks };
+            after.core = Arc::new(core);
         }
         after
     }
@@ -466,7 +496,10 @@ impl Snapshot {
     /// Recurses with the nesting of the text: call it through [`super::on_big_stack`].
     #[must_use]
     pub fn about(&self, id: &str) -> Option<AboutPolicy> {
-        self.core.policies.about(id, &self.core.settings.limits)
+        let about = self.core.policies.about(id, &self.core.settings.limits)?;
+        let maker = self.core.policies.linked(id).and_then(|linked| linked.maker);
+        let made_by = maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string());
+        Some(AboutPolicy { made_by, ..about })
     }
 
     /// Keeps what the schema declares in the context of `action`; names what it dropped in `dropped`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::data_rules::Rules;
 use crate::lint::{self, Named};
 use crate::model::{Bundle, Diagnostic};
 use crate::policies::{FromData, Policies, Work};
@@ -56,6 +57,15 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
             FromData::default()
         })
     };
+    let rules =
+        loaded.as_mut().filter(|_| schema.is_some() || bundle.schema.is_none()).map(|Loaded { draft, .. }| {
+            let schema = schema.as_ref().zip(bundle.schema.as_ref());
+            Rules::build(&bundle.for_each.rules, schema, draft, limits, stop)
+        });
+    let rules = rules.transpose().unwrap_or_else(|found| {
+        errors.extend(found);
+        None
+    });
     let declared = from_data.declared.clone();
     let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
     let naming = Some(Named::default());
@@ -72,6 +82,11 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     if let (Some(policies), Some(named), Some(loaded), true) = (&policies, naming, loaded, errors.is_empty()) {
         let Loaded { draft, places, .. } = loaded;
         let (schema, store) = (schema.as_ref().zip(bundle.schema.as_ref()), &draft.commit());
+        match rules.flatten().map(|rules| rules.judge(store, &places, &bundle.entities, stop)) {
+            Some(Ok(found)) => warnings.extend(found),
+            Some(Err(found)) => errors.extend(found),
+            None => {}
+        }
         let documents = &*bundle.entities;
         let subject = lint::Subject { policies, schema, store, places: &places, documents, semantics };
         warnings.extend(lint::warnings(&named, subject));

@@ -204,7 +204,8 @@ impl Reading<'_> {
 }
 
 /// What to do about a member of links from data in a link that is none.
-const ONE_EACH: &str = "that is a member of links from data, which have `each`: the type of the entities that make them";
+const ONE_EACH: &str =
+    "that is a member of links from data, which have `each`: the type of the entities that make them";
 
 /// The names of members that tools of Cedar use, if this link has some of them and none that stand in `MEMBERS`.
 fn of_tools(members: &serde_json::Map<String, Value>) -> Option<LinkNames> {
@@ -219,7 +220,8 @@ pub(super) fn from_json<T>(
     read: impl FnOnce(palisade_engine::model::Value<'_>) -> Result<T, RequestError>,
 ) -> Result<T, (String, String)> {
     let json = item.to_string();
-    let value = palisade_engine::model::Value::parse(json.as_bytes()).map_err(|error| (String::new(), error.to_string()))?;
+    let value =
+        palisade_engine::model::Value::parse(json.as_bytes()).map_err(|error| (String::new(), error.to_string()))?;
     read(value).map_err(|error| (error.pointer.split('/').nth(1).unwrap_or_default().to_owned(), error.message))
 }
 

@@ -58,7 +58,8 @@ mod tests {
     fn rules_are_read() {
         let text = "# of users\n- each: User\n  must: principal.a == 1\n  code: c\n  message: m\n\n- {each: G, must: 'true', code: d, message: n, level: warn}\n";
         let rules = read("f", text).unwrap();
-        let shown: Vec<_> = rules.iter().map(|rule| (rule.code.as_str(), rule.written.as_ref().unwrap().line)).collect();
+        let shown: Vec<_> =
+            rules.iter().map(|rule| (rule.code.as_str(), rule.written.as_ref().unwrap().line)).collect();
         assert_eq!(shown, [("c", Some(2)), ("d", Some(7))]);
         assert_eq!(read("f", "[]").unwrap(), []);
     }

@@ -6,6 +6,7 @@
 //! (`dangling.rs`), policies and links after that (`rules.rs`).
 
 mod dangling;
+mod data;
 mod kept;
 mod links;
 mod rebase;
@@ -393,7 +394,7 @@ impl Transacting<'_> {
             return Err(Refused::GivenUp);
         }
         let (mut tally, mut entities, mut changed) = (Tally::default(), Vec::new(), ruled.is_some());
-        for id in touched.into_keys() {
+        for id in touched.keys().copied() {
             let (old, new) = (before.store.earlier(id), draft.record(id));
             let was = old.is_some_and(Entity::is_present);
             let same_content = match (old, new.is_present()) {
@@ -421,6 +422,7 @@ impl Transacting<'_> {
             tally = Tally { policies, links_added, links_removed, ..tally };
         }
         let snapshot = before.after(draft.commit(), ruled, revision);
+        warnings.extend(data::keep_rules(before, &snapshot, &touched, stop)?);
         Ok(Changed {
             snapshot,
             changed,

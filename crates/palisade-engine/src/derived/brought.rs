@@ -45,11 +45,8 @@ pub(crate) fn check_brought(snapshot: &Snapshot, request: &AccessRequest<'_>) ->
 /// Whether the entity differs from the stored one. What cannot be read is refused elsewhere, in better words.
 fn is_other(snapshot: &Snapshot, value: &Value<'_>, stored: Option<u32>) -> bool {
     let core = &snapshot.core;
-    let checks = Checks {
-        schema: core.schema.as_deref(),
-        layout: core.layout.as_deref(),
-        limits: &core.settings.limits,
-    };
+    let checks =
+        Checks { schema: core.schema.as_deref(), layout: core.layout.as_deref(), limits: &core.settings.limits };
     let (mut draft, mut packer) = (Draft::new(&snapshot.store), Packer::default());
     let Ok(id) = load::read_one(value, checks, &mut draft, &mut packer) else { return false };
     let known = stored.filter(|stored| *stored == id).and_then(|id| snapshot.store.entity(id));

@@ -159,8 +159,7 @@ fn twice(declarations: &[LinkDeclaration], checked: &[Checked], problems: &mut V
         let (Some(first), Some(declaration)) = (same, declarations.get(second.number)) else { continue };
         let place = at(first.written.as_ref(), first.number, String::new());
         let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let message =
-            format!("this could make links of the same ids as the declaration at {}{line}", place.origin);
+        let message = format!("this could make links of the same ids as the declaration at {}{line}", place.origin);
         let help = "give one of them an `id`, which its links have in their ids";
         problems.push(problem(declaration, second.number, message).help(help));
     }

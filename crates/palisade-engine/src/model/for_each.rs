@@ -164,7 +164,8 @@ impl LinkDeclaration {
             *place = Some(text(&key, value, &at)?);
         }
         if let Some(id) = id.as_deref().filter(|id| id.contains('@')) {
-            let message = format!("`{id}`: the `id` of a link from data cannot have an `@`, which parts the ids of links");
+            let message =
+                format!("`{id}`: the `id` of a link from data cannot have an `@`, which parts the ids of links");
             return Err(RequestError::new("invalid_member", format!("{at}/id"), message));
         }
         let missing_words = [("refuse", Missing::Refuse), ("warn", Missing::Warn)];
@@ -285,7 +286,11 @@ mod tests {
             (r#"{"each":1}"#, "`each` must be a string, not a number", "/3/each"),
             (r#"{"each":" "}"#, "`each` must not be empty", "/3/each"),
             (r#"{"each":"G","tmplate":"t"}"#, "unknown member `tmplate`; a link from data has each, id,", "/3/tmplate"),
-            (r#"{"each":"G","template":"t","missing":"wran"}"#, "`missing` is `refuse` or `warn`, not `wran`", "/3/missing"),
+            (
+                r#"{"each":"G","template":"t","missing":"wran"}"#,
+                "`missing` is `refuse` or `warn`, not `wran`",
+                "/3/missing",
+            ),
             (r#"{"each":"G","template":"t","id":"a@b"}"#, "`a@b`: the `id` of a link from data cannot have", "/3/id"),
         ] {
             let error = LinkDeclaration::from_value(value(text), "/3").unwrap_err();
@@ -294,7 +299,11 @@ mod tests {
         }
         for (text, expected, pointer) in [
             (r#"{"each":"G","must":"true","code":"c"}"#, "a data rule lacks `message`", "/message"),
-            (r#"{"each":"G","level":"err","must":"m","code":"c","message":"m"}"#, "`level` is `refuse` or `warn`", "/level"),
+            (
+                r#"{"each":"G","level":"err","must":"m","code":"c","message":"m"}"#,
+                "`level` is `refuse` or `warn`",
+                "/level",
+            ),
         ] {
             let error = DataRule::from_value(value(text), "").unwrap_err();
             assert!(error.message.starts_with(expected), "{text}: {}", error.message);

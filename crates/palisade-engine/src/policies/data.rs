@@ -7,7 +7,7 @@ use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
 use crate::derived::{Checked, Declared, Maker};
 use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, hint};
-use crate::policies::{Builder, Kind, MAX_PROBLEMS, abandoned, entity_uid, link};
+use crate::policies::{Builder, Kind, MAX_PROBLEMS, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
 use crate::snapshot::Loaded;
@@ -92,15 +92,13 @@ impl Builder<'_, '_> {
     pub(super) fn add_made(&mut self, new: &NewLink, declared: &Declared) {
         let NewLink { origin, link, maker } = new;
         let made_by = maker.and_then(|maker| declared.get(maker.declaration));
+        // made again since its template was put, it is from there
+        let is_put = |site: &Site| *site.origin == **origin;
+        let remade = self.is_change && maker.is_some() && self.sites.get(link.template_id.as_str()).is_some_and(is_put);
         let Some(declaration) = made_by.filter(|_| !self.templates.contains_key(link.template_id.as_str())) else {
             let before = self.problems.len();
             self.add_link(new);
-            if self.is_change && maker.is_some() {
-                // made again since its template was put, it is from there
-                let site = self.sites.get(link.template_id.as_str());
-                self.mark_in_use(before, site.is_some_and(|site| *site.origin == **origin));
-            }
-            return;
+            return self.mark_in_use(before, remade);
         };
         // the template may be one that could not be read
         if !self.templates_are_whole {
@@ -112,11 +110,10 @@ impl Builder<'_, '_> {
             None => format!("`{entity}` would make a link of `{name}`"),
         };
         let message = format!("{from}, which is no template{}", self.near_template(name));
-        let found = if self.is_change {
-            Diagnostic::error(origin, message)
-        } else {
-            declaration.finding(message)
-        };
+        let found = if self.is_change { Diagnostic::error(origin, message) } else { declaration.finding(message) };
+        if remade {
+            return self.problems.push(Diagnostic { part: IN_USE, ..found });
+        }
         self.missing(declaration, found);
     }
 
@@ -126,7 +123,9 @@ impl Builder<'_, '_> {
             Missing::Refuse => self.problems.push(found.help(HELP)),
             // the first ones are enough to see what is wrong
             Missing::Warn if self.work.warnings.len() < MAX_PROBLEMS => {
-                self.work.warnings.push(found.warning().help("there is no link; add the template, or correct the name"));
+                self.work
+                    .warnings
+                    .push(found.warning().help("there is no link; add the template, or correct the name"));
             }
             Missing::Warn => {}
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{Annotations, EntityUID, LinkingError, SlotId, Template};
 
-use crate::diagnose;
 use crate::derived::Maker;
+use crate::diagnose;
 use crate::model::{Diagnostic, Link, PolicyId, hint};
 use crate::policies::{Builder, Kind, Linked, NewLink, RAISE_COUNT, Site, entity_uid};
 

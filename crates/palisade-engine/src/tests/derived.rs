@@ -105,11 +105,16 @@ fn data_make_links() {
         (&[r#"{"each":"Org","template":"closed","resource":"self","when":"closed"}"#], &[]),
         (&[r#"{"each":"Group","template":"extra","principal":"self","resource":"home"}"#], &[]),
         (
-            &[GRANTS, r#"{"each":"Grant","id":"x","template":"role.permissions","principal":"group","resource":"where"}"#],
+            &[
+                GRANTS,
+                r#"{"each":"Grant","id":"x","template":"role.permissions","principal":"group","resource":"where"}"#,
+            ],
             &["read@Grant::\"a\"", "read@x@Grant::\"a\"", "read@x@Grant::\"b\""],
         ),
         (
-            &[r#"{"each":"Chain","id":"c","template":"grant.role.permissions","principal":"grant.group","resource":"grant.where"}"#],
+            &[
+                r#"{"each":"Chain","id":"c","template":"grant.role.permissions","principal":"grant.group","resource":"grant.where"}"#,
+            ],
             &["read@c@Chain::\"c\""],
         ),
     ] {
@@ -127,23 +132,53 @@ fn data_make_links() {
 #[test]
 fn declarations_are_checked_against_the_schema() {
     for (links, expected) in [
-        (&[r#"{"each":"Grnt","template":"read"}"#][..], "`each`: the schema declares no entity type `Grnt`; did you mean `Grant`?"),
+        (
+            &[r#"{"each":"Grnt","template":"read"}"#][..],
+            "`each`: the schema declares no entity type `Grnt`; did you mean `Grant`?",
+        ),
         (&[r#"{"each":"Kind","template":"read"}"#], "`Kind` is an `enum`"),
         (&[r#"{"each":"Action","template":"read"}"#], "actions come from the schema"),
         (&[r#"{"each":"Grant","template":"raed"}"#], "`raed` is no template; did you mean `read`?"),
         (&[r#"{"each":"Grant","template":"static"}"#], "`static` is no template, but a policy without slots"),
-        (&[r#"{"each":"Grant","template":"role.permisions"}"#], "`Role` has no attribute `permisions`; did you mean `permissions`?"),
-        (&[r#"{"each":"Grant","template":"where"}"#], "`template`: `where` is an entity of the type `Org`, not a String"),
-        (&[r#"{"each":"Grant","template":"many.permissions"}"#], "`many` of `Grant` is a Set<Role>; a path leads through"),
+        (
+            &[r#"{"each":"Grant","template":"role.permisions"}"#],
+            "`Role` has no attribute `permisions`; did you mean `permissions`?",
+        ),
+        (
+            &[r#"{"each":"Grant","template":"where"}"#],
+            "`template`: `where` is an entity of the type `Org`, not a String",
+        ),
+        (
+            &[r#"{"each":"Grant","template":"many.permissions"}"#],
+            "`many` of `Grant` is a Set<Role>; a path leads through",
+        ),
         (&[r#"{"each":"Grant","template":"at.role.permissions"}"#], "`at` of `Grant` is a record; a path leads"),
-        (&[r#"{"each":"Grant","when":"role","template":"read"}"#], "`when`: `role` is an entity of the type `Role`, not a Bool"),
-        (&[r#"{"each":"Grant","template":"read","principal":"role.note"}"#], "`principal`: `role.note` is a String, not an entity"),
-        (&[r#"{"each":"Grant","template":"read","principal":"grup"}"#], "`Grant` has no attribute `grup`; did you mean `group`?"),
+        (
+            &[r#"{"each":"Grant","when":"role","template":"read"}"#],
+            "`when`: `role` is an entity of the type `Role`, not a Bool",
+        ),
+        (
+            &[r#"{"each":"Grant","template":"read","principal":"role.note"}"#],
+            "`principal`: `role.note` is a String, not an entity",
+        ),
+        (
+            &[r#"{"each":"Grant","template":"read","principal":"grup"}"#],
+            "`Grant` has no attribute `grup`; did you mean `group`?",
+        ),
         (&[r#"{"each":"Deep","when":"next.next.next.next.next","template":"read"}"#], "has 5 steps, more than 4"),
-        (&[r#"{"each":"Grant","template":"read","principal":"group"}"#], "the link lacks `?resource` of the template `read`"),
-        (&[r#"{"each":"Org","template":"closed","principal":"self","resource":"self"}"#], "the template `closed` has no slot `?principal`"),
+        (
+            &[r#"{"each":"Grant","template":"read","principal":"group"}"#],
+            "the link lacks `?resource` of the template `read`",
+        ),
+        (
+            &[r#"{"each":"Org","template":"closed","principal":"self","resource":"self"}"#],
+            "the template `closed` has no slot `?principal`",
+        ),
         (&[GRANTS, GRANTS], "could make links of the same ids as the declaration at"),
-        (&[GRANTS, r#"{"each":"Grant","template":"read","principal":"group","resource":"where"}"#], "could make links of the same ids"),
+        (
+            &[GRANTS, r#"{"each":"Grant","template":"read","principal":"group","resource":"where"}"#],
+            "could make links of the same ids",
+        ),
         // no entity makes it yet
         (&[r#"{"each":"Deep","template":"read","principal":"self","resource":"self"}"#], "Deep"),
     ] {
@@ -160,14 +195,14 @@ fn declarations_are_checked_against_the_schema() {
         r#"{"each":"Grant","template":"read","principal":"group","resource":"where"}"#,
         r#"{"each":"Grant","template":"write","principal":"group","resource":"where"}"#,
     ]);
-    let mut without = bundle_of(POLICIES, &[GRANTS], "");
+    let mut without = bundle_of(POLICIES, &[GRANTS], "[]");
     without.schema = None;
     let settings = EngineSettings { validation: crate::Validation::Off, ..EngineSettings::default() };
     let revision = Revision { incarnation: 1, counter: 1 };
     let built = on_big_stack(|| Snapshot::build(without.into(), &settings, revision)).unwrap();
     assert!(shown(&built.unwrap_err()).contains("links from data need a schema"));
     let ambiguous = r#"@id("role.permissions") permit (principal in ?principal, action, resource);"#;
-    let problems = load(ambiguous, &[GRANTS], "").map(|_| ()).unwrap_err();
+    let problems = load(ambiguous, &[GRANTS], "[]").map(|_| ()).unwrap_err();
     assert!(shown(&problems).contains("is a path from `Grant` and the id of a template"), "{}", shown(&problems));
 }
 
@@ -178,7 +213,10 @@ fn data_are_checked_at_load() {
     let active = |id: &str| grant(id, "s", r#""active":true"#);
     for (entities, expected) in [
         (with(&[active("x")]), "entities: `Grant::\"x\"` makes links by `Role::\"s\"`, which is not stored"),
-        (with(&[active("x"), role(r#""raed""#)]), "`Grant::\"x\"` names `raed` in `role.permissions`, which is no template; did you mean `read`?"),
+        (
+            with(&[active("x"), role(r#""raed""#)]),
+            "`Grant::\"x\"` names `raed` in `role.permissions`, which is no template; did you mean `read`?",
+        ),
         (with(&[active("x"), role(r#""static""#)]), "which is no template, but a policy without slots"),
         (with(&[active("x"), role(r#""closed""#)]), "the template `closed` has no slot `?principal`"),
     ] {
@@ -192,27 +230,56 @@ fn data_are_checked_at_load() {
     assert_eq!(ids(&state), ["read@Grant::\"a\"", "read@Grant::\"x\""]);
     assert!(shown(&warnings).contains("names `raed`"), "{}", shown(&warnings));
     // the template comes later
-    let put = r#"[{"put_policy":{"id":"raed","text":"permit (principal in ?principal, action, resource in ?resource);"}}]"#;
+    let put =
+        r#"[{"put_policy":{"id":"raed","text":"permit (principal in ?principal, action, resource in ?resource);"}}]"#;
     let changed = transact(&state, put, Dangling::Refuse).unwrap();
     assert_eq!(ids(&changed.snapshot), ["raed@Grant::\"x\"", "read@Grant::\"a\"", "read@Grant::\"x\""]);
     assert_eq!((changed.tally.policies, changed.tally.links_added), (1, 1));
     let refused = transact(&changed.snapshot, r#"[{"delete_policy":"raed"}]"#, Dangling::Refuse).unwrap_err();
-    assert!(matches!(&refused, Refused::InUse(found) if shown(found).contains("`raed@Grant::\"x\"` needs the template")));
+    assert!(
+        matches!(&refused, Refused::InUse(found) if shown(found).contains("`raed@Grant::\"x\"` needs the template"))
+    );
 }
 
 #[test]
 fn changes_keep_links_true() {
     let state = start(&[GRANTS, r#"{"each":"Org","template":"closed","resource":"self","when":"closed"}"#]);
     for (changes, expected, added, removed) in [
-        (format!(r#"[{{"upsert":{}}}]"#, grant("b", "r", r#""active":true"#)), vec!["read@Grant::\"a\"", "read@Grant::\"b\""], 1, 0),
+        (
+            format!(r#"[{{"upsert":{}}}]"#, grant("b", "r", r#""active":true"#)),
+            vec!["read@Grant::\"a\"", "read@Grant::\"b\""],
+            1,
+            0,
+        ),
         (r#"[{"update":{"uid":"Grant::\"a\"","unset":["active"]}}]"#.to_owned(), vec![], 0, 1),
         (r#"[{"delete":"Chain::\"c\""},{"delete":"Grant::\"a\""}]"#.to_owned(), vec![], 0, 1),
-        (r#"[{"update":{"uid":"Role::\"r\"","attrs":{"permissions":["write"]}}}]"#.to_owned(), vec!["write@Grant::\"a\""], 1, 1),
-        (r#"[{"update":{"uid":"Role::\"r\"","attrs":{"permissions":["write","read"]}}}]"#.to_owned(), vec!["read@Grant::\"a\"", "write@Grant::\"a\""], 1, 0),
-        (r#"[{"update":{"uid":"Org::\"o\"","attrs":{"closed":true}}}]"#.to_owned(), vec!["closed@Org::\"o\"", "read@Grant::\"a\""], 1, 0),
-        (r#"[{"update":{"uid":"Grant::\"a\"","attrs":{"group":{"type":"Group","id":"h"}}}}]"#.to_owned(), vec!["read@Grant::\"a\""], 1, 1),
+        (
+            r#"[{"update":{"uid":"Role::\"r\"","attrs":{"permissions":["write"]}}}]"#.to_owned(),
+            vec!["write@Grant::\"a\""],
+            1,
+            1,
+        ),
+        (
+            r#"[{"update":{"uid":"Role::\"r\"","attrs":{"permissions":["write","read"]}}}]"#.to_owned(),
+            vec!["read@Grant::\"a\"", "write@Grant::\"a\""],
+            1,
+            0,
+        ),
+        (
+            r#"[{"update":{"uid":"Org::\"o\"","attrs":{"closed":true}}}]"#.to_owned(),
+            vec!["closed@Org::\"o\"", "read@Grant::\"a\""],
+            1,
+            0,
+        ),
+        (
+            r#"[{"update":{"uid":"Grant::\"a\"","attrs":{"group":{"type":"Group","id":"h"}}}}]"#.to_owned(),
+            vec!["read@Grant::\"a\""],
+            1,
+            1,
+        ),
     ] {
-        let changed = transact(&state, &changes, Dangling::Refuse).unwrap_or_else(|refused| panic!("{changes}: {refused:?}"));
+        let changed =
+            transact(&state, &changes, Dangling::Refuse).unwrap_or_else(|refused| panic!("{changes}: {refused:?}"));
         assert_eq!(ids(&changed.snapshot), expected, "{changes}");
         assert_eq!((changed.tally.links_added, changed.tally.links_removed), (added, removed), "{changes}");
         assert!(changed.links.is_empty() && changed.snapshot.overlay().links == 0, "{changes}");
@@ -236,17 +303,57 @@ fn changes_that_break_links_are_refused() {
         _ => "other",
     };
     for (changes, dangling, kind, expected) in [
-        (link("read@Grant::\"a\""), Dangling::Refuse, "derived", "/changes/0/put_link: `read@Grant::\"a\"` is a link that data make"),
+        (
+            link("read@Grant::\"a\""),
+            Dangling::Refuse,
+            "derived",
+            "/changes/0/put_link: `read@Grant::\"a\"` is a link that data make",
+        ),
         (r#"[{"delete_link":"read@Grant::\"a\""}]"#.to_owned(), Dangling::Refuse, "derived", "/changes/0/delete_link"),
         (r#"[{"revert_link":"read@Grant::\"a\""}]"#.to_owned(), Dangling::Refuse, "derived", "/changes/0/revert_link"),
         (r#"[{"delete":"Role::\"r\""}]"#.to_owned(), Dangling::Refuse, "dangling", "`Grant::\"a\"` refers to"),
-        (r#"[{"delete":"Role::\"r\""}]"#.to_owned(), Dangling::Keep, "broken path", "/changes/0/delete: `Grant::\"a\"` makes links by `Role::\"r\"`, which is not stored"),
-        (format!(r#"[{{"upsert":{}}}]"#, grant("z", "no", r#""active":true"#)), Dangling::Refuse, "broken path", "/changes/0/upsert: `Grant::\"z\"` makes"),
-        (r#"[{"update":{"uid":"Role::\"r\"","attrs":{"permissions":["raed"]}}}]"#.to_owned(), Dangling::Refuse, "invalid", "/changes/0/update: `Grant::\"a\"` names `raed` in `role.permissions`"),
-        (r#"[{"delete_policy":"read"}]"#.to_owned(), Dangling::Refuse, "in use", "`read@Grant::\"a\"` needs the template `read`"),
-        (r#"[{"delete_policy":"closed"}]"#.to_owned(), Dangling::Refuse, "in use", "the links from data at links from data[1] need the template `closed`"),
-        (put("read", "permit (principal, action, resource);"), Dangling::Refuse, "in use", "is a policy, not a template"),
-        (put("read", "permit (principal in ?principal, action, resource);"), Dangling::Refuse, "in use", "has no slot `?resource`"),
+        (
+            r#"[{"delete":"Role::\"r\""}]"#.to_owned(),
+            Dangling::Keep,
+            "broken path",
+            "/changes/0/delete: `Grant::\"a\"` makes links by `Role::\"r\"`, which is not stored",
+        ),
+        (
+            format!(r#"[{{"upsert":{}}}]"#, grant("z", "no", r#""active":true"#)),
+            Dangling::Refuse,
+            "broken path",
+            "/changes/0/upsert: `Grant::\"z\"` makes",
+        ),
+        (
+            r#"[{"update":{"uid":"Role::\"r\"","attrs":{"permissions":["raed"]}}}]"#.to_owned(),
+            Dangling::Refuse,
+            "invalid",
+            "/changes/0/update: `Grant::\"a\"` names `raed` in `role.permissions`",
+        ),
+        (
+            r#"[{"delete_policy":"read"}]"#.to_owned(),
+            Dangling::Refuse,
+            "in use",
+            "`read@Grant::\"a\"` needs the template `read`",
+        ),
+        (
+            r#"[{"delete_policy":"closed"}]"#.to_owned(),
+            Dangling::Refuse,
+            "in use",
+            "the links from data at links from data[1] need the template `closed`",
+        ),
+        (
+            put("read", "permit (principal, action, resource);"),
+            Dangling::Refuse,
+            "in use",
+            "which is no template, but a policy without slots",
+        ),
+        (
+            put("read", "permit (principal in ?principal, action, resource);"),
+            Dangling::Refuse,
+            "in use",
+            "has no slot `?resource`",
+        ),
         (put("closed", "permit (principal in ?principal, action, resource);"), Dangling::Refuse, "in use", "`closed`"),
     ] {
         let refused = transact(&state, &changes, dangling).unwrap_err();
@@ -257,7 +364,10 @@ fn changes_that_break_links_are_refused() {
     // what is deleted with what named it breaks nothing, and an optional reference makes no link once it is gone
     for (changes, dangling) in [
         (r#"[{"delete":"Role::\"r\""}]"#, Dangling::Cascade),
-        (r#"[{"delete":"Role::\"r\""},{"delete":"Grant::\"a\""},{"delete":"Grant::\"b\""},{"delete":"Chain::\"c\""}]"#, Dangling::Refuse),
+        (
+            r#"[{"delete":"Role::\"r\""},{"delete":"Grant::\"a\""},{"delete":"Grant::\"b\""},{"delete":"Chain::\"c\""}]"#,
+            Dangling::Refuse,
+        ),
         (r#"[{"delete":"Group::\"g\""}]"#, Dangling::Unlink),
     ] {
         let changed = transact(&state, changes, dangling).unwrap();
@@ -278,9 +388,8 @@ fn changes_that_break_links_are_refused() {
 fn requests_bring_no_other_makers() {
     let state = start(&[GRANTS]);
     let ask = |own: &str| {
-        let text = format!(
-            r#"{{"principal":"User::\"u\"","action":"Action::\"read\"","resource":"Org::\"o\"",{own}}}"#
-        );
+        let text =
+            format!(r#"{{"principal":"User::\"u\"","action":"Action::\"read\"","resource":"Org::\"o\"",{own}}}"#);
         let request = AccessRequest::from_value(Value::parse(text.as_bytes()).unwrap()).unwrap().into_owned();
         on_big_stack(|| state.decide(&request, NOW)).unwrap()
     };

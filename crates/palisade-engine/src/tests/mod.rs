@@ -3,6 +3,7 @@
 mod budgets;
 pub(crate) mod changes;
 mod corpus;
+mod data_rules;
 mod depth;
 mod derived;
 mod lints;
