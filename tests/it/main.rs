@@ -35,6 +35,7 @@ mod http_raw;
 mod hull;
 mod layers;
 mod limits;
+mod links;
 mod log_lines;
 mod log_overflow;
 mod log_pipes;

@@ -21,7 +21,7 @@ use cedar_policy_core::parser::err::ParseErrors;
 use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
 
 use crate::compiled::Compiling;
-use crate::derived::{Checked, Declared, Maker};
+use crate::derived::Maker;
 use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar, Statement};
 use crate::lint::Named;
@@ -201,36 +201,6 @@ impl Policies {
     #[must_use]
     pub(crate) fn forbids(&self, id: &str) -> bool {
         self.sites.get(id).is_some_and(|site| site.forbids)
-    }
-
-    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts. Which of them
-    /// data may name yet, no one can say.
-    #[must_use]
-    pub(crate) fn unlinked(&self, declared: &Declared) -> Vec<Diagnostic> {
-        if declared.list().iter().any(|declaration| declaration.fixed().is_none()) {
-            return Vec::new();
-        }
-        let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
-        let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
-        for Linked { link, .. } in &self.links {
-            found.remove(link.template_id.as_str());
-        }
-        for name in declared.list().iter().filter_map(Checked::fixed) {
-            found.remove(name);
-        }
-        let mut found: Vec<_> = found.into_values().collect();
-        found.sort_by_key(|(id, site)| (&site.origin, site.line, site.span.start, *id));
-        let warn = |(id, site): &(&PolicyId, &Site)| {
-            let message = format!("the template `{id}` has no link, so it decides nothing");
-            let help = "link it in a file `*.links.yaml` beside the policies, or in `links` of a bundle";
-            let at = site.point(Diagnostic::error(&*site.origin, message), site.span.start);
-            at.warning().policy(&***id).help(help)
-        };
-        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
-        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
-            warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
-        }
-        warnings
     }
 
     /// The policies that can decide and forbid, links among them, sorted.

@@ -203,7 +203,7 @@ impl Reading<'_> {
     }
 }
 
-/// What to do about a member of links from data in a link that is none.
+/// What to do about a member of links from data in another link.
 const ONE_EACH: &str =
     "that is a member of links from data, which have `each`: the type of the entities that make them";
 

@@ -41,7 +41,7 @@ pub(crate) struct Checked {
     id: Option<Box<str>>,
     when: Option<Path>,
     template: Named,
-    /// Why what might be a path is none.
+    /// Why what begins like a path leads nowhere.
     no_path: Option<String>,
     slots: [Option<Slot>; 2],
     /// What happens where a name is no template's.
@@ -223,7 +223,7 @@ impl Checked {
 }
 
 impl Declared {
-    /// Whether there is none.
+    /// Whether there are no declarations.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -7,7 +7,7 @@ use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
 use crate::derived::{Checked, Declared, Maker};
 use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, hint};
-use crate::policies::{Builder, Kind, MAX_PROBLEMS, Site, abandoned, entity_uid, link};
+use crate::policies::{Builder, Kind, Linked, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
 use crate::snapshot::Loaded;
@@ -85,6 +85,38 @@ impl FromData {
     }
 }
 
+impl Policies {
+    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts. Which of them
+    /// data may name yet, no one can say.
+    #[must_use]
+    pub(crate) fn unlinked(&self, declared: &Declared) -> Vec<Diagnostic> {
+        if declared.list().iter().any(|declaration| declaration.fixed().is_none()) {
+            return Vec::new();
+        }
+        let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
+        let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
+        for Linked { link, .. } in &self.links {
+            found.remove(link.template_id.as_str());
+        }
+        for name in declared.list().iter().filter_map(Checked::fixed) {
+            found.remove(name);
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        found.sort_by_key(|(id, site)| (&site.origin, site.line, site.span.start, *id));
+        let warn = |(id, site): &(&PolicyId, &Site)| {
+            let message = format!("the template `{id}` has no link, so it decides nothing");
+            let help = "link it in a file `*.links.yaml` beside the policies, or in `links` of a bundle";
+            let at = site.point(Diagnostic::error(&*site.origin, message), site.span.start);
+            at.warning().policy(&***id).help(help)
+        };
+        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
+        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+            warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
+        }
+        warnings
+    }
+}
+
 const HELP: &str = "add the template, or correct what names it; `missing: warn` reports it and makes no link";
 
 impl Builder<'_, '_> {
@@ -131,7 +163,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// What may have been meant, or why the name is none of a template.
+    /// What may have been meant, or why the name is that of no template.
     fn near_template(&self, name: &str) -> String {
         if self.sites.get(name).is_some_and(|site| site.kind == Kind::Static) {
             return ", but a policy without slots".to_owned();
