@@ -121,7 +121,7 @@ impl Rules {
             warnings: Vec::new(),
             stop,
         };
-        let policies = Policies::build(&set, FromData::default(), limits, &mut work);
+        let policies = Policies::build(&set, &FromData::default(), limits, &mut work);
         let Work { validating, compiling, .. } = work;
         let errors = validating.map(|validating| validating.finish(stop).0).unwrap_or_default();
         let policies = match policies {
@@ -335,7 +335,7 @@ fn problem(rule: &DataRule, message: String) -> Diagnostic {
 fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diagnostic> {
     let alone = Bundle { policies: vec![policy(rule)], ..Bundle::default() };
     let mut work = Work { validating: None, compiling: None, naming: None, keep: 0, warnings: Vec::new(), stop };
-    let found = Policies::build(&alone, FromData::default(), limits, &mut work).err().unwrap_or_default();
+    let found = Policies::build(&alone, &FromData::default(), limits, &mut work).err().unwrap_or_default();
     // the text is another than that of the file
     let told = |found: Diagnostic| {
         let why = if found.message.contains("exactly one policy") {

@@ -151,7 +151,7 @@ impl Policies {
     /// Every problem found, up to a bound. Problems that the work finds are reported by the work.
     pub(crate) fn build(
         bundle: &Bundle,
-        from_data: FromData,
+        from_data: &FromData,
         limits: &Limits,
         work: &mut Work<'_>,
     ) -> Result<Self, Vec<Diagnostic>> {

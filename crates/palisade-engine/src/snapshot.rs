@@ -185,7 +185,7 @@ impl Snapshot {
         let from_data = if schema_failed {
             FromData::default()
         } else {
-            let made = FromData::of(&bundle, schema.as_ref(), loaded.as_mut(), limits, stop);
+            let made = FromData::of(&bundle, schema.as_ref(), &mut loaded, limits, stop);
             made.unwrap_or_else(|found| {
                 problems.extend(found);
                 FromData::default()
@@ -215,7 +215,7 @@ impl Snapshot {
         };
         let declared = from_data.declared.clone();
         let policies =
-            Policies::build(&bundle, from_data, limits, &mut work).map_err(|found| problems.extend(found)).ok();
+            Policies::build(&bundle, &from_data, limits, &mut work).map_err(|found| problems.extend(found)).ok();
         let Work { validating, compiling, naming, warnings: of_data, .. } = work;
         let compiled = compiling.map(Compiling::finish);
         problems.append(&mut of_entities);

@@ -51,7 +51,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     let from_data = if schema.is_none() && bundle.schema.is_some() {
         FromData::default()
     } else {
-        let made = FromData::of(bundle, schema.as_ref(), loaded.as_mut(), limits, stop);
+        let made = FromData::of(bundle, schema.as_ref(), &mut loaded, limits, stop);
         made.unwrap_or_else(|found| {
             errors.extend(found);
             FromData::default()
@@ -70,7 +70,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
     let naming = Some(Named::default());
     let mut work = Work { validating, compiling: None, naming, keep: 0, warnings: Vec::new(), stop };
-    let policies = Policies::build(bundle, from_data, limits, &mut work).map_err(|found| errors.extend(found)).ok();
+    let policies = Policies::build(bundle, &from_data, limits, &mut work).map_err(|found| errors.extend(found)).ok();
     let Work { validating, naming, warnings: of_data, .. } = work;
     let (found, noted, _) = validating.map(|validating| validating.finish(stop)).unwrap_or_default();
     errors.extend(found);

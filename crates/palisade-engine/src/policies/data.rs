@@ -47,7 +47,7 @@ impl FromData {
     pub(crate) fn of(
         bundle: &Bundle,
         schema: Option<&SchemaModel>,
-        loaded: Option<&mut Loaded>,
+        loaded: &mut Option<Loaded>,
         limits: &Limits,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, Vec<Diagnostic>> {
