@@ -20,8 +20,8 @@ fuzz_target!(|input: &[u8]| {
         policies: vec![PolicyText { origin: "policies".to_owned(), text: policies, naming: PolicyNaming::Ordinal }],
         schema: (!schema.is_empty()).then(|| SchemaText { fragments: vec![("schema".to_owned(), schema)] }),
         entities: vec![Document::held("entities", entities)],
-        links: Vec::new(),
         routes: if routes.is_empty() { Vec::new() } else { vec![("routes".to_owned(), routes)] },
+        ..Bundle::default()
     });
     for kind in [EngineKind::Compiled, EngineKind::Reference] {
         let settings = EngineSettings { kind, validation: Validation::Warn, ..EngineSettings::default() };

@@ -113,6 +113,9 @@ fn write_reason(id: &str, about: Option<&AboutPolicy>, terminal: &mut Terminal<'
     if let Some((template, place)) = &about.template {
         writeln!(terminal.out, "    link of the template {template}  {}", shown(place))?;
     }
+    if let Some(entity) = &about.made_by {
+        writeln!(terminal.out, "    made by {entity}")?;
+    }
     about.annotations.iter().try_for_each(|(name, text)| {
         // one line each, whatever is in it
         let text: Vec<&str> = text.split_whitespace().collect();

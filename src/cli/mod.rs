@@ -16,6 +16,7 @@ mod flags;
 mod generate;
 mod http;
 mod init;
+mod links;
 mod names;
 mod printable;
 mod progress;
@@ -113,6 +114,12 @@ pub enum Command {
     /// if something is wrong.
     #[command(after_long_help = VALIDATE_EXAMPLES)]
     Validate(validate::ValidateArgs),
+    /// List the links of templates, and the entities that made them
+    ///
+    /// Links that are written by hand, and those that data make: each with its template, what fills the slots, the entity
+    /// that made it, and where it or its declaration is written.
+    #[command(after_long_help = LINKS_EXAMPLES)]
+    Links(links::LinksArgs),
     /// Run the tests of the policies
     ///
     /// Tests are the files `tests/**/*.{json,yaml,yml}` beside the policies. Exits with 5 if one fails
@@ -180,6 +187,10 @@ const EXPLAIN_EXAMPLES: &str = r#"Examples:
 const VALIDATE_EXAMPLES: &str = "Examples:
   $ palisade validate
   $ palisade validate --policies ./policies --entities ./entities --deny-warnings --format json";
+
+const LINKS_EXAMPLES: &str = "Examples:
+  $ palisade links
+  $ palisade links --template reader --format json";
 
 const TEST_EXAMPLES: &str = "Examples:
   $ palisade test --quiet
@@ -330,6 +341,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Check(args) => check::run(args, terminal),
         Command::Explain(args) => explain::run(args, terminal),
         Command::Validate(args) => validate::run(args, terminal),
+        Command::Links(args) => links::run(args, terminal),
         Command::Test(args) => test::run(args, terminal),
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),

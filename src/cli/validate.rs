@@ -119,7 +119,7 @@ fn judge(bundle: &Arc<Bundle>, chosen: &Chosen) -> (Verdict, Option<Counts>) {
             warnings.extend(more);
             warnings.extend(unvalidated);
             let policies = snapshot.policy_count();
-            let templates = (snapshot.policy_texts().len() + bundle.links.len()).saturating_sub(policies);
+            let templates = (snapshot.policy_texts().len() + snapshot.link_count()).saturating_sub(policies);
             let empty = Vec::from_iter(app::load_rules(&chosen.settings).policies(&snapshot));
             let counts =
                 Counts { policies, templates, entities: snapshot.entity_count(), routes: table.routes().len() };

@@ -159,6 +159,9 @@ impl Page<'_> {
         if let Some(link) = &policy.link {
             let args: Vec<String> = link.args.iter().map(|(slot, entity)| format!("{slot} = {entity}")).collect();
             writeln!(self.to, "{indent}  link of the template {}: {}", link.template, args.join(", "))?;
+            if let Some(entity) = &link.made_by {
+                writeln!(self.to, "{indent}  made by {entity}")?;
+            }
         }
         for (name, text) in &policy.annotations {
             let text: Vec<&str> = text.split_whitespace().collect();

@@ -23,6 +23,7 @@ mod picture;
 mod policy_json;
 mod read;
 mod resolve;
+mod rules;
 mod scan;
 mod settle;
 mod sightings;

@@ -115,7 +115,8 @@ impl Writer {
         let Some(current) = group.served.clone() else { return Err(Rejected::NotLoaded) };
         let counter = group.revision.map_or(0, |revision| revision.counter).max(self.counter) + 1;
         let revision = Revision { incarnation: self.shared.incarnation, counter };
-        let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
+        let reaches = current.snapshot.data_reach_policies();
+        let has_rules = reaches || transaction.edits.iter().any(|edit| !edit.is_of_entity());
         let make = || current.snapshot.transact(transaction, revision, &unwanted);
         let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
         let changed = match made {

@@ -5,15 +5,18 @@
 
 use std::io::{self, Read, Write};
 
-use palisade_engine::model::{Bundle, Document, Link, PolicyNaming, PolicyText, SchemaText};
+use palisade_engine::model::{
+    Bundle, DataRule, Document, ForEach, Link, LinkDeclaration, PolicyNaming, PolicyText, RequestError, SchemaText,
+    Value,
+};
 
-/// The form of the image. Another is refused.
-const FORM: u64 = 1;
+/// The form of the image. The one before it had nothing of [`ForEach`]; another is refused.
+const FORM: u64 = 2;
 
 /// Writes a bundle.
 pub(super) fn write(bundle: &Bundle, out: &mut impl Write) -> io::Result<()> {
     // no `..`: a member that is added to `Bundle` must be added here
-    let Bundle { policies, schema, entities, links, routes } = bundle;
+    let Bundle { policies, schema, entities, links, routes, for_each } = bundle;
     number(out, FORM)?;
     number(out, policies.len() as u64)?;
     for policy in policies {
@@ -42,7 +45,12 @@ pub(super) fn write(bundle: &Bundle, out: &mut impl Write) -> io::Result<()> {
         text(out, &link.link_id)?;
         pairs(out, &link.args)?;
     }
-    pairs(out, routes)
+    pairs(out, routes)?;
+    let ForEach { links, rules } = for_each;
+    number(out, links.len() as u64)?;
+    links.iter().try_for_each(|link| text(out, &link.to_json().to_string()))?;
+    number(out, rules.len() as u64)?;
+    rules.iter().try_for_each(|rule| text(out, &rule.to_json().to_string()))
 }
 
 fn number(out: &mut impl Write, number: u64) -> io::Result<()> {
@@ -70,7 +78,8 @@ fn pairs(out: &mut impl Write, pairs: &[(String, String)]) -> io::Result<()> {
 /// Reads a bundle; `left` is how many bytes there are.
 pub(super) fn read(from: &mut impl Read, left: u64) -> io::Result<Bundle> {
     let mut from = Reader { from, left };
-    if from.number()? != FORM {
+    let form = from.number()?;
+    if !(1..=FORM).contains(&form) {
         return Err(damaged());
     }
     let policies = from.list(|from| {
@@ -97,7 +106,18 @@ pub(super) fn read(from: &mut impl Read, left: u64) -> io::Result<Bundle> {
         Ok(Link { template_id, link_id, args: from.pairs()?, written: None })
     })?;
     let routes = from.pairs()?;
-    if from.left > 0 { Err(damaged()) } else { Ok(Bundle { policies, schema, entities, links, routes }) }
+    let mut for_each = ForEach::default();
+    if form > 1 {
+        for_each.links = from.list(|from| declaration(&from.text()?, LinkDeclaration::from_value))?;
+        for_each.rules = from.list(|from| declaration(&from.text()?, DataRule::from_value))?;
+    }
+    if from.left > 0 { Err(damaged()) } else { Ok(Bundle { policies, schema, entities, links, routes, for_each }) }
+}
+
+/// Reads what was written as the JSON of the API.
+fn declaration<T>(text: &str, read: impl FnOnce(Value<'_>, &str) -> Result<T, RequestError>) -> io::Result<T> {
+    let value = Value::parse(text.as_bytes()).map_err(|_| damaged())?;
+    read(value, "").map_err(|_| damaged())
 }
 
 fn damaged() -> io::Error {
@@ -171,6 +191,16 @@ mod tests {
             entities: vec![Document::held("e", "[]"), Document::held("f", "")],
             links: vec![link],
             routes: vec![pair("r", "routes: []")],
+            for_each: ForEach {
+                links: vec![
+                    declaration(r#"{"each":"G","template":"t","missing":"warn"}"#, LinkDeclaration::from_value)
+                        .unwrap(),
+                ],
+                rules: vec![
+                    declaration(r#"{"each":"G","must":"true","code":"c","message":"m"}"#, DataRule::from_value)
+                        .unwrap(),
+                ],
+            },
         };
         for bundle in [whole.clone(), Bundle::default(), Bundle { schema: None, ..whole }] {
             let mut bytes = Vec::new();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use palisade_engine::model::{Bundle, Change, Document};
+use palisade_engine::model::{Bundle, Change, Document, ForEach};
 
 /// Bytes of all changes that wait or are being built. One that is alone always gets in.
 const MOST: usize = 256 << 20;
@@ -50,7 +50,7 @@ pub(super) fn weight(change: &Change) -> usize {
 }
 
 fn of_bundle(bundle: &Bundle) -> usize {
-    let Bundle { policies, schema, entities, links, routes } = bundle;
+    let Bundle { policies, schema, entities, links, routes, for_each } = bundle;
     let pair = |(name, text): &(String, String)| name.len() + text.len() + size_of::<(String, String)>();
     let policies = policies.iter().map(|policy| 2 * policy.origin.len() + policy.text.len() + size_of_val(policy));
     let schema = schema.iter().flat_map(|schema| &schema.fragments).map(pair);
@@ -58,7 +58,11 @@ fn of_bundle(bundle: &Bundle) -> usize {
     let links = links.iter().map(|link| {
         link.template_id.len() + link.link_id.len() + link.args.iter().map(pair).sum::<usize>() + size_of_val(link)
     });
-    policies.chain(schema).chain(entities).chain(links).chain(routes.iter().map(pair)).sum()
+    let ForEach { links: declared, rules } = for_each;
+    let declared = declared.iter().map(|link| link.to_json().to_string().len() + size_of_val(link));
+    let rules = rules.iter().map(|rule| rule.to_json().to_string().len() + size_of_val(rule));
+    let for_each = declared.chain(rules);
+    policies.chain(schema).chain(entities).chain(links).chain(routes.iter().map(pair)).chain(for_each).sum()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::transport::exchange::{ContentType, Exchange};
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::streamed::{Content, Pieces, Streamed};
 use palisade_engine::Snapshot;
-use palisade_engine::model::{Bundle, Change, Diagnostic};
+use palisade_engine::model::{Bundle, Change, DataRule, Diagnostic, LinkDeclaration};
 use palisade_engine::{Limits, Semantics, Verdict};
 use palisade_journal::Durability;
 use serde::{Serialize, Serializer};
@@ -81,7 +81,9 @@ fn write_bundle(snapshot: &Snapshot, out: &mut Pieces) -> io::Result<()> {
         .links
         .iter()
         .map(|link| json!({ "template_id": link.template_id, "link_id": link.link_id, "args": link.args.iter().cloned().collect::<std::collections::BTreeMap<_, _>>() }))
+        .chain(bundle.for_each.links.iter().map(LinkDeclaration::to_json))
         .collect();
+    let rules = bundle.for_each.rules.iter().map(DataRule::to_json).collect();
     let routes = match bundle.routes.as_slice() {
         [] => None,
         [(origin, text)] if origin == "routes" => Some(json!(text)),
@@ -92,6 +94,7 @@ fn write_bundle(snapshot: &Snapshot, out: &mut Pieces) -> io::Result<()> {
         schema,
         entities: EntityList(snapshot),
         links,
+        rules,
         routes,
         revision: snapshot.revision().to_string(),
     };
@@ -110,6 +113,8 @@ struct BundleAnswer<'a> {
     schema: Option<serde_json::Value>,
     entities: EntityList<'a>,
     links: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     routes: Option<serde_json::Value>,
     revision: String,

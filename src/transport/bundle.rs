@@ -13,7 +13,8 @@ use crate::transport::respond::Problem;
 use palisade_engine::Limits;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{
-    Bundle, Document, Link, LinkNames, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value, hint,
+    Bundle, DataRule, Document, Link, LinkDeclaration, LinkNames, PolicyNaming, PolicyText, RequestError, Revision,
+    SchemaText, Value, Written, hint,
 };
 
 /// Why a body is not a bundle.
@@ -127,13 +128,15 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
             "policies" => policies = Some(read_policies(raw, limits)?),
             "schema" => bundle.schema = read_schema(raw)?,
             "entities" => bundle.entities = read_entities(raw)?,
-            "links" => bundle.links = read_links(raw, limits)?,
+            "links" => (bundle.links, bundle.for_each.links) = read_links(raw, limits)?,
+            "rules" => bundle.for_each.rules = read_rules(raw)?,
             "routes" => bundle.routes = read_routes(raw)?,
             "revision" => revision = read_revision(raw)?,
             other => {
-                let near = hint(other, ["policies", "schema", "entities", "links", "routes", "revision"]);
-                let message =
-                    format!("unknown member `{other}`; a bundle has policies, schema, entities, links, routes{near}");
+                let near = hint(other, ["policies", "schema", "entities", "links", "rules", "routes", "revision"]);
+                let message = format!(
+                    "unknown member `{other}`; a bundle has policies, schema, entities, links, rules, routes{near}"
+                );
                 return Err(RequestError::new("unknown_member", pointer(other), message).into());
             }
         }
@@ -173,6 +176,9 @@ const MAX_SMALL: usize = 64 << 10;
 
 /// Files of routes.
 const MAX_ROUTE_FILES: usize = 10_000;
+
+/// Rules of the data.
+const MAX_RULES: usize = 1_000;
 
 /// Fragments of a schema.
 const MAX_FRAGMENTS: usize = 10_000;
@@ -285,22 +291,53 @@ fn read_routes(raw: &RawValue) -> Result<Vec<(String, String)>, Unreadable> {
     }
 }
 
-fn read_links(raw: &RawValue, limits: &Limits) -> Result<Vec<Link>, Unreadable> {
+/// Links, and declarations of links that the data make.
+fn read_links(raw: &RawValue, limits: &Limits) -> Result<(Vec<Link>, Vec<LinkDeclaration>), Unreadable> {
+    let (mut links, mut declared) = (Vec::new(), Vec::new());
     match raw.get().as_bytes().first() {
-        Some(b'n') => return Ok(Vec::new()),
+        Some(b'n') => return Ok((links, declared)),
         Some(b'[') => {}
         _ => return Err(wrong_type("/links", "`links`", "an array", raw).into()),
     }
     let elements = parts(raw, "/links", "links (`limits.max_policies`)", limits.max_policies)?;
-    let link = |(i, raw): (usize, &RawValue)| {
-        let at = format!("/links/{i}");
-        if raw.get().len() > MAX_SMALL {
-            let message = format!("a link of more than {MAX_SMALL} bytes");
-            return Err(RequestError::new("invalid_member", at, message).into());
+    for (i, (_, raw)) in elements.into_iter().enumerate() {
+        let value = small(raw, &format!("/links/{i}"), "a link")?;
+        let written = Some(Written { origin: format!("links[{i}]").into(), line: None });
+        if value.get("each").is_some() {
+            let read = LinkDeclaration::from_value(value, &format!("/links/{i}"))?;
+            declared.push(LinkDeclaration { written, ..read });
+        } else {
+            let read = Link::from_value(value, LinkNames::OF_FILES, &format!("/links/{i}"))?;
+            // its place among the links alone says where it is, unless there are declarations before it
+            let written = written.filter(|_| links.len() != i);
+            links.push(Link { written, ..read });
         }
-        Ok(Link::from_value(parse(raw, &at)?, LinkNames::OF_FILES, &at)?)
+    }
+    Ok((links, declared))
+}
+
+/// Rules of the data.
+fn read_rules(raw: &RawValue) -> Result<Vec<DataRule>, Unreadable> {
+    match raw.get().as_bytes().first() {
+        Some(b'n') => return Ok(Vec::new()),
+        Some(b'[') => {}
+        _ => return Err(wrong_type("/rules", "`rules`", "an array", raw).into()),
+    }
+    let rule = |(i, (_, raw)): (usize, (String, &RawValue))| {
+        let at = format!("/rules/{i}");
+        let written = Some(Written { origin: format!("rules[{i}]").into(), line: None });
+        Ok(DataRule { written, ..DataRule::from_value(small(raw, &at, "a rule")?, &at)? })
     };
-    elements.into_iter().map(|(_, raw)| raw).enumerate().map(link).collect()
+    parts(raw, "/rules", "rules", MAX_RULES)?.into_iter().enumerate().map(rule).collect()
+}
+
+/// A member that is small, read as a value.
+fn small<'a>(raw: &'a RawValue, at: &str, what: &str) -> Result<Value<'a>, Unreadable> {
+    if raw.get().len() > MAX_SMALL {
+        let message = format!("{what} of more than {MAX_SMALL} bytes");
+        return Err(RequestError::new("invalid_member", at, message).into());
+    }
+    parse(raw, at)
 }
 
 fn wrong_type(pointer: &str, what: &str, expected: &str, found: &RawValue) -> RequestError {

@@ -241,6 +241,18 @@ impl From<Rejected> for Problem {
                 let detail = "links need a template that would be gone, so nothing has changed";
                 Self::new(StatusCode::CONFLICT, "template_in_use", detail).found(errors)
             }
+            Rejected::Refused(Refused::Derived(errors)) => {
+                let detail = "links that data make cannot be changed by hand, so nothing has changed";
+                Self::new(StatusCode::CONFLICT, "derived_link", detail).found(errors)
+            }
+            Rejected::Refused(Refused::BrokenPath(errors)) => {
+                let detail = "paths of links from data would lead through what is not stored, so nothing has changed";
+                Self::new(StatusCode::CONFLICT, "broken_path", detail).found(errors)
+            }
+            Rejected::Refused(Refused::Rule(errors)) => {
+                let detail = "the data would break rules of the bundle, so nothing has changed";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "rule_broken", detail).found(errors)
+            }
             Rejected::Unexpected(serving) => {
                 let serving = match serving {
                     Some(revision) => format!("revision {revision} serves"),

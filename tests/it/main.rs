@@ -36,6 +36,7 @@ mod http_raw;
 mod hull;
 mod layers;
 mod limits;
+mod links;
 mod log_lines;
 mod log_overflow;
 mod log_pipes;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::export;
-use crate::model::{Uid, Value};
+use crate::model::{Link, LinkDeclaration, Uid, Value};
+use crate::policies::Linked;
 use crate::snapshot::Snapshot;
 use crate::store::{Layer, Store};
 
@@ -20,7 +21,39 @@ pub struct Listed {
     pub changed: bool,
 }
 
+/// A link of a template, written by hand or made by data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedLink<'s> {
+    /// The link. One that data make is written where its declaration is.
+    pub link: &'s Link,
+    /// The entity that made it.
+    pub made_by: Option<Uid<'static>>,
+    /// The declaration by which it did.
+    pub declaration: Option<&'s LinkDeclaration>,
+}
+
 impl Snapshot {
+    /// How many links there are, written by hand or not.
+    #[must_use]
+    pub fn link_count(&self) -> usize {
+        self.core.policies.links.len()
+    }
+
+    /// All links, sorted by id.
+    #[must_use]
+    pub fn links(&self) -> Vec<ListedLink<'_>> {
+        let declarations = &self.texts().for_each.links;
+        let links = self.core.policies.links.iter();
+        let listed = links.map(|Linked { link, maker }| ListedLink {
+            link,
+            made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity)),
+            declaration: maker.and_then(|maker| declarations.get(maker.declaration as usize)),
+        });
+        let mut found: Vec<_> = listed.collect();
+        found.sort_unstable_by(|a, b| a.link.link_id.cmp(&b.link.link_id));
+        found
+    }
+
     /// The entity that is stored under a uid, actions of the schema left out.
     #[must_use]
     pub fn entity(&self, uid: &Uid<'_>) -> Option<Listed> {

@@ -5,6 +5,7 @@
 //! of it again for the reference.
 
 mod about;
+mod data;
 mod edit;
 mod json;
 mod link;
@@ -20,6 +21,7 @@ use cedar_policy_core::parser::err::ParseErrors;
 use cedar_policy_core::parser::{parse_policy_or_template, parse_policyset};
 
 use crate::compiled::Compiling;
+use crate::derived::Maker;
 use crate::diagnose::{self, syntax};
 use crate::guard::{self, Grammar, Statement};
 use crate::lint::Named;
@@ -28,7 +30,8 @@ use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText}
 use crate::settings::Limits;
 use crate::validating::Validating;
 pub use about::AboutPolicy;
-pub(crate) use about::annotations;
+pub(crate) use about::{annotations, tree};
+pub(crate) use data::{FromData, IN_USE, NewLink};
 pub(crate) use edit::SetEdits;
 use trees::Keeping;
 pub(crate) use trees::Trees;
@@ -42,7 +45,7 @@ pub(crate) struct Policies {
     /// Where each policy and template stands.
     pub sites: HashMap<PolicyId, Site>,
     /// The links, each naming its template by the template's policy id.
-    pub links: Vec<Link>,
+    pub links: Vec<Linked>,
     /// Whether some policy may read `context.now`.
     pub reads_now: bool,
     /// Cedar's trees of all policies, where they are kept.
@@ -51,6 +54,15 @@ pub(crate) struct Policies {
     aliases: HashMap<String, Vec<PolicyId>>,
     /// Policies that can decide.
     count: usize,
+}
+
+/// A link of the set.
+#[derive(Debug, Clone)]
+pub(crate) struct Linked {
+    /// The link.
+    pub link: Link,
+    /// What made it; nothing where it was written by hand.
+    pub maker: Option<Maker>,
 }
 
 /// Where a policy or template stands in the bundle.
@@ -95,6 +107,8 @@ pub(crate) struct Work<'w> {
     pub naming: Option<Named>,
     /// Up to how many words and signs trees are kept.
     pub keep: usize,
+    /// What the author should look at in what data say of templates.
+    pub warnings: Vec<Diagnostic>,
     /// Whether the result is not wanted any more.
     pub stop: &'w dyn Fn() -> bool,
 }
@@ -131,11 +145,16 @@ impl Site {
 }
 
 impl Policies {
-    /// Parses, names and links all policies of `bundle`, and does the `work` on each.
+    /// Parses, names and links all policies of `bundle`, with the links that its data make, and does the `work` on each.
     ///
     /// # Errors
     /// Every problem found, up to a bound. Problems that the work finds are reported by the work.
-    pub(crate) fn build(bundle: &Bundle, limits: &Limits, work: &mut Work<'_>) -> Result<Self, Vec<Diagnostic>> {
+    pub(crate) fn build(
+        bundle: &Bundle,
+        from_data: &FromData,
+        limits: &Limits,
+        work: &mut Work<'_>,
+    ) -> Result<Self, Vec<Diagnostic>> {
         check_size(bundle, limits)?;
         let mut builder = Builder {
             sites: HashMap::new(),
@@ -146,6 +165,7 @@ impl Policies {
             ordinal: 0,
             statics: 0,
             templates_are_whole: true,
+            is_change: false,
             keeping: Keeping::new(work.keep),
             limits,
             work,
@@ -161,7 +181,15 @@ impl Policies {
             if builder.is_over() {
                 break;
             }
-            builder.add_link(&format!("links[{i}]"), link);
+            builder.add_link(&NewLink { origin: format!("links[{i}]"), link: link.clone(), maker: None });
+        }
+        let declared = &from_data.declared;
+        builder.check_declared(declared, None);
+        for link in &from_data.links {
+            if builder.is_over() {
+                break;
+            }
+            builder.add_made(link, declared);
         }
         if (builder.work.stop)() {
             return Err(vec![abandoned()]);
@@ -173,29 +201,6 @@ impl Policies {
     #[must_use]
     pub(crate) fn forbids(&self, id: &str) -> bool {
         self.sites.get(id).is_some_and(|site| site.forbids)
-    }
-
-    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts.
-    #[must_use]
-    pub(crate) fn unlinked(&self) -> Vec<Diagnostic> {
-        let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
-        let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
-        for link in &self.links {
-            found.remove(link.template_id.as_str());
-        }
-        let mut found: Vec<_> = found.into_values().collect();
-        found.sort_by_key(|(id, site)| (&site.origin, site.line, site.span.start, *id));
-        let warn = |(id, site): &(&PolicyId, &Site)| {
-            let message = format!("the template `{id}` has no link, so it decides nothing");
-            let help = "link it in a file `*.links.yaml` beside the policies, or in `links` of a bundle";
-            let at = site.point(Diagnostic::error(&*site.origin, message), site.span.start);
-            at.warning().policy(&***id).help(help)
-        };
-        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
-        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
-            warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
-        }
-        warnings
     }
 
     /// The policies that can decide and forbid, links among them, sorted.
@@ -276,13 +281,15 @@ struct Builder<'b, 'w> {
     aliases: HashMap<String, Vec<PolicyId>>,
     /// What links need of templates.
     templates: HashMap<PolicyId, link::Linkable>,
-    links: Vec<Link>,
+    links: Vec<Linked>,
     problems: Vec<Diagnostic>,
     /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
     ordinal: usize,
     statics: usize,
     /// Whether every template could be read. Else a link may be of one that could not.
     templates_are_whole: bool,
+    /// Whether a set is changed, and not made.
+    is_change: bool,
     keeping: Keeping,
     limits: &'b Limits,
     work: &'b mut Work<'w>,

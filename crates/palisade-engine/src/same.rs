@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::export;
+use crate::model::ForEach;
 use crate::snapshot::Snapshot;
 use crate::store::{Entity, Store};
 use crate::value::{Record, Set, Val, equal};
@@ -30,16 +31,28 @@ impl Snapshot {
             && schema(self) == schema(other)
             && routes(self) == routes(other)
             && links(self) == links(other)
+            && for_each(self) == for_each(other)
     }
 }
 
 /// The id of a link, its template's, and what it fills in.
 type LinkParts<'s> = (&'s str, &'s str, BTreeSet<&'s (String, String)>);
 
-/// All links, wherever they are written.
+/// What is said of every entity of a type, wherever it is written.
+fn for_each(snapshot: &Snapshot) -> BTreeSet<String> {
+    let ForEach { links, rules } = &snapshot.texts().for_each;
+    let links = links.iter().map(|link| link.to_json().to_string());
+    links.chain(rules.iter().map(|rule| rule.to_json().to_string())).collect()
+}
+
+/// All links that were written by hand, wherever they are written. The data make the others.
 fn links(snapshot: &Snapshot) -> BTreeSet<LinkParts<'_>> {
-    let links = snapshot.core.policies.links.iter();
-    links.map(|link| (link.link_id.as_str(), link.template_id.as_str(), link.args.iter().collect())).collect()
+    snapshot
+        .core
+        .policies
+        .by_hand()
+        .map(|link| (link.link_id.as_str(), link.template_id.as_str(), link.args.iter().collect()))
+        .collect()
 }
 
 fn has_entities_of(here: &Store, there: &Store) -> bool {
@@ -137,6 +150,7 @@ mod tests {
             entities: vec![Document::held("entities/a.json", format!("[{}]", ENTITIES.join(",")))],
             links: vec![link(&[("?principal", "U::\"a\"")])],
             routes: vec![("r.yaml".to_owned(), "routes: []".to_owned()), ("s.yaml".to_owned(), String::new())],
+            ..Bundle::default()
         }
     }
 

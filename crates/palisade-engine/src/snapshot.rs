@@ -12,14 +12,17 @@ use crate::broken::broken;
 use crate::change::{Ruled, Words};
 use crate::compiled::{self, CompiledSet, Compiling, Seen, Series, Unsettled};
 use crate::conform::{self, Dropped, Name};
+use crate::data_rules::Rules;
+use crate::derived::{self, Declared};
 use crate::entities;
+use crate::export;
 use crate::layout::Layout;
 use crate::lint::{self, Named};
 use crate::load::{self, Checks, Places};
 use crate::model::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, Link, PolicyId, RequestError, Revision, Uid, Value,
 };
-use crate::policies::{self, AboutPolicy, Kind, Policies, Site, Work};
+use crate::policies::{self, AboutPolicy, FromData, Kind, Policies, Site, Work};
 use crate::reference;
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
@@ -56,10 +59,14 @@ pub(super) struct Core {
     pub schema: Option<Arc<SchemaModel>>,
     pub layout: Option<Arc<Layout>>,
     pub policies: Policies,
+    /// Which links the data make.
+    pub declared: Arc<Declared>,
+    /// What the data must keep.
+    pub rules: Option<Arc<Rules>>,
     pub compiled: CompiledSet,
     /// What validating all policies took, in steps.
     pub validated: u64,
-    fallbacks: Arc<AtomicU64>,
+    pub fallbacks: Arc<AtomicU64>,
 }
 
 /// How far a load of entities has come.
@@ -175,6 +182,23 @@ impl Snapshot {
         if stop() {
             return Err(vec![policies::abandoned()]);
         }
+        let from_data = if schema_failed {
+            FromData::default()
+        } else {
+            let made = FromData::of(&bundle, schema.as_ref(), &mut loaded, limits, stop);
+            made.unwrap_or_else(|found| {
+                problems.extend(found);
+                FromData::default()
+            })
+        };
+        let rules = loaded.as_mut().map(|Loaded { draft, .. }| {
+            let schema = schema.as_ref().zip(bundle.schema.as_ref());
+            Rules::build(&bundle.for_each.rules, schema, draft, limits, stop)
+        });
+        let rules = rules.transpose().unwrap_or_else(|found| {
+            problems.extend(found);
+            None
+        });
         let mut work = Work {
             validating: match settings.validation {
                 Validation::Off => None,
@@ -186,13 +210,16 @@ impl Snapshot {
                 EngineKind::Compiled => settings.kept.0,
                 EngineKind::Reference => usize::MAX,
             },
+            warnings: Vec::new(),
             stop,
         };
-        let policies = Policies::build(&bundle, limits, &mut work).map_err(|found| problems.extend(found)).ok();
-        let Work { validating, compiling, naming, .. } = work;
+        let declared = from_data.declared.clone();
+        let policies =
+            Policies::build(&bundle, &from_data, limits, &mut work).map_err(|found| problems.extend(found)).ok();
+        let Work { validating, compiling, naming, warnings: of_data, .. } = work;
         let compiled = compiling.map(Compiling::finish);
         problems.append(&mut of_entities);
-        let (mut warnings, mut validated) = (Vec::new(), 0);
+        let (mut warnings, mut validated) = (of_data, 0);
         if settings.validation == Validation::Strict && schema.is_none() && !schema_failed {
             problems.push(Diagnostic::error("schema", "there is no schema, so the policies cannot be validated").help(
                 "add a file named `*.cedarschema` or `*.cedarschema.json` to the policies or beside them, or send \
@@ -224,8 +251,12 @@ impl Snapshot {
             let slow = "it decides exactly, but requests in its scope are decided slowly";
             Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
         }));
-        warnings.extend(policies.unlinked());
+        warnings.extend(policies.unlinked(&declared));
         let store = draft.commit();
+        let rules = rules.flatten();
+        if let Some(rules) = &rules {
+            warnings.extend(rules.judge(&store, &places, &bundle.entities, stop)?);
+        }
         if let Some(named) = naming {
             let schema = schema.as_ref().zip(bundle.schema.as_ref());
             let (policies, store, documents) = (&policies, &store, &*bundle.entities);
@@ -247,15 +278,30 @@ impl Snapshot {
             policies: bundle.policies.clone(),
             schema: bundle.schema.clone(),
             entities: Vec::new(),
-            links: policies.links.clone(),
+            links: policies.by_hand().cloned().collect(),
             routes: bundle.routes.clone(),
+            for_each: bundle.for_each.clone(),
         };
         drop(bundle);
         let (schema, layout) = (schema.map(Arc::new), layout.map(Arc::new));
         let fallbacks = observers.fallbacks.clone();
-        let core = Arc::new(Core { settings, schema, layout, policies, compiled, validated, fallbacks });
+        let core =
+            Arc::new(Core { settings, schema, layout, policies, declared, rules, compiled, validated, fallbacks });
         let (texts, words) = (Arc::new(texts), Arc::default());
         Ok((Self { revision, core, store, entities, texts, base: None, words }, warnings))
+    }
+
+    /// A state of these parts, of no bundle.
+    pub(super) fn of_parts(core: Arc<Core>, store: Store) -> Self {
+        let revision = Revision { incarnation: 0, counter: 0 };
+        let (texts, words) = (Arc::default(), Arc::default());
+        Self { revision, core, store, entities: None, texts, base: None, words }
+    }
+
+    /// Whether changes of entities may read texts of policies or rules, which takes stack: see [`Snapshot::transact`].
+    #[must_use]
+    pub fn data_reach_policies(&self) -> bool {
+        !self.core.declared.is_empty() || self.core.rules.is_some()
     }
 
     /// The policies of what was loaded.
@@ -278,14 +324,22 @@ impl Snapshot {
             if let Some(layout) = &self.core.layout {
                 compiled.plan(&layout.actions(), &after.store);
             }
-            let texts =
-                Bundle { links: policies.links.clone(), policies: policies.texts(), ..Bundle::clone(&self.texts) };
+            let links = policies.by_hand().cloned().collect();
+            let texts = Bundle { links, policies: policies.texts(), ..Bundle::clone(&self.texts) };
             after.texts = Arc::new(texts);
             let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
             let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());
-            after.core = Arc::new(Core { settings, schema, layout, policies, compiled, validated, fallbacks });
+            let (declared, rules) = (self.core.declared.clone(), self.core.rules.clone());
+            let core = Core { settings, schema, layout, policies, declared, rules, compiled, validated, fallbacks };
+            after.core = Arc::new(core);
         }
         after
+    }
+
+    /// Refuses a request whose own entities cost too much, or could not make the links that they say.
+    fn check_brought(&self, request: &AccessRequest<'_>) -> Result<(), RequestError> {
+        compiled::check_brought(&self.store, request)?;
+        if self.core.declared.is_empty() { Ok(()) } else { derived::check_brought(self, request) }
     }
 
     /// Decides one request. `now` is the sidecar's clock in milliseconds since 1970.
@@ -304,7 +358,7 @@ impl Snapshot {
     /// # Errors
     /// As for [`Snapshot::decide`], and if it was given up.
     pub fn decide_while(&self, request: &AccessRequest<'_>, now: i64, go_on: GoOn<'_>) -> Result<Decision, Undecided> {
-        compiled::check_brought(&self.store, request)?;
+        self.check_brought(request)?;
         if let Some(entities) = &self.entities {
             return reference::decide(self, request, now, entities, Seen::All, go_on);
         }
@@ -330,7 +384,7 @@ impl Snapshot {
         if self.by_reference_alone() {
             return None;
         }
-        if let Err(error) = compiled::check_brought(&self.store, request) {
+        if let Err(error) = self.check_brought(request) {
             return Some(Err(error));
         }
         match compiled::decide(self, request, now, None) {
@@ -360,7 +414,7 @@ impl Snapshot {
     /// # Errors
     /// If the request does not fit the schema, or its values are no Cedar values.
     pub fn decide_by_reference(&self, request: &AccessRequest<'_>, now: i64) -> Result<Decision, RequestError> {
-        compiled::check_brought(&self.store, request)?;
+        self.check_brought(request)?;
         let decided = match &self.entities {
             None => compiled::by_reference(self, request, now, Seen::All, ALWAYS),
             Some(entities) => reference::decide(self, request, now, entities, Seen::All, ALWAYS),
@@ -443,7 +497,7 @@ impl Snapshot {
         self.core.policies.policy(id).map(Site::text)
     }
 
-    /// The link of an id.
+    /// The link of an id that was written by hand.
     #[must_use]
     pub fn link(&self, id: &str) -> Option<&Link> {
         self.core.policies.link(id)
@@ -454,7 +508,10 @@ impl Snapshot {
     /// Recurses with the nesting of the text: call it through [`super::on_big_stack`].
     #[must_use]
     pub fn about(&self, id: &str) -> Option<AboutPolicy> {
-        self.core.policies.about(id, &self.core.settings.limits)
+        let about = self.core.policies.about(id, &self.core.settings.limits)?;
+        let maker = self.core.policies.linked(id).and_then(|linked| linked.maker);
+        let made_by = maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string());
+        Some(AboutPolicy { made_by, ..about })
     }
 
     /// Keeps what the schema declares in the context of `action`; names what it dropped in `dropped`.

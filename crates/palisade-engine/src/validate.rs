@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::data_rules::Rules;
 use crate::lint::{self, Named};
 use crate::model::{Bundle, Diagnostic};
-use crate::policies::{Policies, Work};
+use crate::policies::{FromData, Policies, Work};
 use crate::schema::SchemaModel;
 use crate::settings::{Limits, Semantics};
 use crate::snapshot::{self, Loaded, Observers};
@@ -43,28 +44,52 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
         }
         Some(text) => SchemaModel::build(text, limits).map_err(|found| errors.extend(found)).ok(),
     };
+    // also where the schema is broken: what is wrong with the entities by themselves is found without it
+    let loaded = snapshot::load_bundle(bundle, schema.as_ref(), limits, &Observers::default(), stop);
+    let mut of_entities = Vec::new();
+    let mut loaded = loaded.map_err(|found| of_entities = found).ok();
+    let from_data = if schema.is_none() && bundle.schema.is_some() {
+        FromData::default()
+    } else {
+        let made = FromData::of(bundle, schema.as_ref(), &mut loaded, limits, stop);
+        made.unwrap_or_else(|found| {
+            errors.extend(found);
+            FromData::default()
+        })
+    };
+    let rules =
+        loaded.as_mut().filter(|_| schema.is_some() || bundle.schema.is_none()).map(|Loaded { draft, .. }| {
+            let schema = schema.as_ref().zip(bundle.schema.as_ref());
+            Rules::build(&bundle.for_each.rules, schema, draft, limits, stop)
+        });
+    let rules = rules.transpose().unwrap_or_else(|found| {
+        errors.extend(found);
+        None
+    });
+    let declared = from_data.declared.clone();
     let validating = schema.as_ref().map(|schema| Validating::new(schema, limits));
-    let mut work = Work { validating, compiling: None, naming: Some(Named::default()), keep: 0, stop };
-    let policies = Policies::build(bundle, limits, &mut work).map_err(|found| errors.extend(found)).ok();
-    let Work { validating, naming, .. } = work;
+    let naming = Some(Named::default());
+    let mut work = Work { validating, compiling: None, naming, keep: 0, warnings: Vec::new(), stop };
+    let policies = Policies::build(bundle, &from_data, limits, &mut work).map_err(|found| errors.extend(found)).ok();
+    let Work { validating, naming, warnings: of_data, .. } = work;
     let (found, noted, _) = validating.map(|validating| validating.finish(stop)).unwrap_or_default();
     errors.extend(found);
     warnings.extend(noted);
-    warnings.extend(policies.iter().flat_map(Policies::unlinked));
-    // also where the schema is broken: what is wrong with the entities by themselves is found without it
-    if !stop() {
-        match snapshot::load_bundle(bundle, schema.as_ref(), limits, &Observers::default(), stop) {
-            Err(found) => errors.extend(found),
-            Ok(Loaded { draft, places, .. }) => {
-                // what is wrong comes first
-                if let (Some(policies), Some(named), true) = (&policies, naming, errors.is_empty()) {
-                    let (schema, store) = (schema.as_ref().zip(bundle.schema.as_ref()), &draft.commit());
-                    let documents = &*bundle.entities;
-                    let subject = lint::Subject { policies, schema, store, places: &places, documents, semantics };
-                    warnings.extend(lint::warnings(&named, subject));
-                }
-            }
+    warnings.extend(of_data);
+    warnings.extend(policies.iter().flat_map(|policies| policies.unlinked(&declared)));
+    errors.extend(of_entities);
+    // what is wrong comes first
+    if let (Some(policies), Some(named), Some(loaded), true) = (&policies, naming, loaded, errors.is_empty()) {
+        let Loaded { draft, places, .. } = loaded;
+        let (schema, store) = (schema.as_ref().zip(bundle.schema.as_ref()), &draft.commit());
+        match rules.flatten().map(|rules| rules.judge(store, &places, &bundle.entities, stop)) {
+            Some(Ok(found)) => warnings.extend(found),
+            Some(Err(found)) => errors.extend(found),
+            None => {}
         }
+        let documents = &*bundle.entities;
+        let subject = lint::Subject { policies, schema, store, places: &places, documents, semantics };
+        warnings.extend(lint::warnings(&named, subject));
     }
     let errors = Diagnostic::by_place(errors);
     Verdict { valid: errors.is_empty(), errors, warnings }

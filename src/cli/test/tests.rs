@@ -28,7 +28,6 @@ const ENTITIES: &str = r#"[
 
 pub(super) fn bundle() -> Bundle {
     Bundle {
-        routes: Vec::new(),
         policies: vec![PolicyText {
             origin: "p.cedar".to_owned(),
             text: POLICIES.to_owned(),
@@ -36,7 +35,7 @@ pub(super) fn bundle() -> Bundle {
         }],
         schema: Some(SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] }),
         entities: vec![Document::held("e.json", ENTITIES)],
-        links: Vec::new(),
+        ..Bundle::default()
     }
 }
 

@@ -7,6 +7,15 @@
 //!   resource: {type: Folder, id: handbook}
 //! ```
 //!
+//! A mapping with `each` declares links that the data make:
+//!
+//! ```yaml
+//! - each: Grant                 # one for every stored entity of this type
+//!   template: role.permissions  # and every template that it names
+//!   principal: group
+//!   resource: self
+//! ```
+//!
 //! A file that Cedar's command line wrote (`template_id`, `link_id`, `args`) is read as well, and so are links as a policy
 //! set has them (`templateId`, `newId`, `values`).
 //!
@@ -19,13 +28,13 @@ use serde_json::Value;
 
 use palisade_engine::model::near::closest;
 use palisade_engine::model::request::uid_member;
-use palisade_engine::model::{Diagnostic, Link, LinkNames, Written};
+use palisade_engine::model::{Diagnostic, Link, LinkDeclaration, LinkNames, RequestError, Written};
 use palisade_text::{Lines, yaml};
 
 /// The members of a link.
 const MEMBERS: [&str; 4] = ["template", "id", "principal", "resource"];
 
-/// Members of links from data, which make a link for each entity of a type.
+/// Members of links from data alone.
 const FROM_DATA: [&str; 3] = ["each", "when", "missing"];
 
 /// What a file of links has.
@@ -34,13 +43,15 @@ pub(super) struct Read {
     /// Its links. Where there are problems, also those with a wrong member, if all entities in them can be read: the engine
     /// then finds what else is wrong with them.
     pub links: Vec<Link>,
+    /// Its declarations of links that data make.
+    pub declared: Vec<LinkDeclaration>,
     /// Every problem with its shape.
     pub problems: Vec<Diagnostic>,
 }
 
 impl From<Diagnostic> for Read {
     fn from(problem: Diagnostic) -> Self {
-        Self { links: Vec::new(), problems: vec![problem] }
+        Self { problems: vec![problem], ..Self::default() }
     }
 }
 
@@ -92,6 +103,9 @@ impl Reading<'_> {
             let message = format!("a link is a mapping of {}, not {}", MEMBERS.join(", "), kind(item));
             return self.fail(n, None, message, None);
         };
+        if members.contains_key("each") {
+            return self.declaration(n, item);
+        }
         if let Some(names) = of_tools(members) {
             return self.link_of_tools(n, item, names);
         }
@@ -150,6 +164,20 @@ impl Reading<'_> {
         self.read.links.push(Link { written, ..link });
     }
 
+    /// A declaration of links that data make.
+    fn declaration(&mut self, n: usize, item: &Value) {
+        let read = from_json(item, |value| LinkDeclaration::from_value(value, ""));
+        match read {
+            Ok(declared) => {
+                let written = Some(Written { origin: Arc::clone(&self.origin), line: self.line(n, None) });
+                self.read.declared.push(LinkDeclaration { written, ..declared });
+            }
+            Err((member, message)) => {
+                self.fail(n, (!member.is_empty()).then_some(member.as_str()), message, None);
+            }
+        }
+    }
+
     /// A link as tools of Cedar write it.
     fn link_of_tools(&mut self, n: usize, item: &Value, names: LinkNames) {
         let json = item.to_string();
@@ -175,14 +203,26 @@ impl Reading<'_> {
     }
 }
 
-/// What to do about links from data.
-const ONE_EACH: &str = "links from data are not supported by this version: write one link for each entity";
+/// What to do about a member of links from data in another link.
+const ONE_EACH: &str =
+    "that is a member of links from data, which have `each`: the type of the entities that make them";
 
 /// The names of members that tools of Cedar use, if this link has some of them and none that stand in `MEMBERS`.
 fn of_tools(members: &serde_json::Map<String, Value>) -> Option<LinkNames> {
     let has = |names: &LinkNames| names.all().iter().any(|name| members.contains_key(*name));
     let ours = MEMBERS.iter().any(|name| members.contains_key(*name));
     [LinkNames::OF_FILES, LinkNames::OF_SETS].into_iter().find(|names| !ours && has(names))
+}
+
+/// Reads a mapping of a file as the API reads its JSON. An error names the member that it is about, if it is of one.
+pub(super) fn from_json<T>(
+    item: &Value,
+    read: impl FnOnce(palisade_engine::model::Value<'_>) -> Result<T, RequestError>,
+) -> Result<T, (String, String)> {
+    let json = item.to_string();
+    let value =
+        palisade_engine::model::Value::parse(json.as_bytes()).map_err(|error| (String::new(), error.to_string()))?;
+    read(value).map_err(|error| (error.pointer.split('/').nth(1).unwrap_or_default().to_owned(), error.message))
 }
 
 /// An entity as `Type::"id"`, from either of its writings.
@@ -192,7 +232,7 @@ fn uid(value: &Value) -> Result<String, String> {
     uid_member(value, "").map(|uid| uid.to_string()).map_err(|error| error.message)
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a boolean",
@@ -231,6 +271,17 @@ mod tests {
             let read = read("f", none, "s");
             assert_eq!((read.links, read.problems), (vec![], vec![]));
         }
+    }
+
+    #[test]
+    fn declarations_are_read() {
+        let text = "- {template: t, id: x}\n- each: Grant\n  template: role.permissions\n  principal: group\n  resource: self\n  when: active\n  missing: warn\n";
+        let Read { links, declared, problems } = read("f", text, "s");
+        assert_eq!((links.len(), declared.len(), problems), (1, 1, vec![]));
+        let LinkDeclaration { each, template, principal, resource, when, written, .. } = &declared[0];
+        assert_eq!((each.as_str(), template.as_str()), ("Grant", "role.permissions"));
+        assert_eq!([principal, resource, when].map(Option::as_deref), [Some("group"), Some("self"), Some("active")]);
+        assert_eq!(written.as_ref().and_then(|written| written.line), Some(2));
     }
 
     #[test]
@@ -273,7 +324,10 @@ mod tests {
             ("- template: t\n- template: 1", "f:2: `template` must be a policy id, not a number"),
             ("- template: t\n  id: ''", "f:2: `id` must be a policy id, not an empty text"),
             ("- template: t\n  princpal: U::\"a\"", "f:2: unknown member `princpal`"),
-            ("- template: t\n  each: User", "not supported by this version"),
+            ("- template: t\n  when: on", "f:2: unknown member `when`; a link has template"),
+            ("- each: User\n  templte: t", "f:2: unknown member `templte`; a link from data has each, id"),
+            ("- each: User", "f:1: a link from data lacks `template`"),
+            ("- each: 3\n  template: t", "f:1: `each` must be a string, not a number"),
             ("- template: t\n  resource: alice", "f:2: `resource`: `alice` is not an entity uid"),
             ("- template: t\n  resource: {type: A}", "f:2: `resource`: the entity lacks `id`"),
             ("- template: t\n  template: u", "duplicate"),
@@ -293,7 +347,7 @@ mod tests {
     #[test]
     fn every_problem_of_every_link_is_told() {
         let text = "- 1\n- template: t\n  princpal: ann\n  foo: 1\n  id: 3\n- template: u\n  princpal: U::\"a\"\n";
-        let Read { links, problems } = read("f", text, "s");
+        let Read { links, problems, .. } = read("f", text, "s");
         let shown: Vec<String> = problems.iter().map(|problem| problem.to_string().replace('\n', " ")).collect();
         assert_eq!(shown.len(), 6, "{shown:#?}");
         for expected in

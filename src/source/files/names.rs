@@ -11,6 +11,8 @@ pub(super) enum Role {
     Policies,
     /// Links of templates.
     Links,
+    /// Rules that the data must keep.
+    Rules,
     /// A fragment of the schema.
     Schema,
     /// A document of entities.
@@ -26,6 +28,9 @@ pub(super) const POLICY_ENDINGS: [&str; 2] = [".cedar", ".cedar.json"];
 
 /// The endings of files of links.
 pub(super) const LINK_ENDINGS: [&str; 3] = [".links.yaml", ".links.yml", ".links.json"];
+
+/// The endings of files of rules.
+pub(super) const RULE_ENDINGS: [&str; 3] = [".rules.yaml", ".rules.yml", ".rules.json"];
 
 /// The endings of files of the schema, in Cedar's own syntax and in its JSON form; without the dot they are names.
 pub(super) const SCHEMA_ENDINGS: [&str; 2] = [".cedarschema", ".cedarschema.json"];
@@ -109,6 +114,8 @@ pub(super) fn role(name: &str) -> Option<Role> {
         Some(Role::Schema)
     } else if LINK_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
         Some(Role::Links)
+    } else if RULE_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+        Some(Role::Rules)
     } else if is_entities(name) {
         Some(Role::Entities)
     } else {
@@ -121,10 +128,11 @@ fn is_entities(name: &str) -> bool {
     name.ends_with(".json") || name.ends_with(".ndjson")
 }
 
-/// What a file of this name is for where entities are looked for. What would be links elsewhere is a name like others.
+/// What a file of this name is for where entities are looked for. What would be links or rules elsewhere is a name like
+/// others.
 pub(super) fn role_among_entities(name: &str) -> Option<Role> {
     match role(name)? {
-        Role::Links => is_entities(name).then_some(Role::Entities),
+        Role::Links | Role::Rules => is_entities(name).then_some(Role::Entities),
         role => Some(role),
     }
 }
@@ -152,6 +160,9 @@ mod tests {
             ("a.links.yaml", Some(Role::Links)),
             ("a.links.yml", Some(Role::Links)),
             ("a.links.json", Some(Role::Links)),
+            ("a.rules.yaml", Some(Role::Rules)),
+            ("a.rules.json", Some(Role::Rules)),
+            ("rules.yaml", None),
             ("links.yaml", None),
             (".links.yaml", None),
             ("a.json", Some(Role::Entities)),

@@ -14,11 +14,11 @@ use crate::source::files::names::{self, Role};
 use crate::source::files::scan::{Found, Scan};
 use crate::source::files::stamp::{self, Stamp};
 use crate::source::files::stream::{self, Opened, Places};
-use crate::source::files::{FileSettings, Tree, links, policy_json};
+use crate::source::files::{FileSettings, Tree, links, policy_json, rules};
 use crate::source::{Held, Loaded};
 use palisade_engine::model::json::without_byte_order_mark;
 use palisade_engine::model::place::locate;
-use palisade_engine::model::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
+use palisade_engine::model::{Bundle, DataRule, Diagnostic, Document, PolicyNaming, PolicyText, SchemaText};
 
 /// How long to wait before each new attempt at a tree that changed while it was read.
 const PAUSES: [Duration; 4] =
@@ -92,6 +92,7 @@ pub(super) fn rest(tree: &Tree) -> Bundle {
     let Gathered { mut bundle, schema_is_whole, policies_are_whole, .. } = gather(&scan, &tree.settings);
     if !policies_are_whole {
         bundle.links.clear();
+        bundle.for_each.links.clear();
     }
     bundle.schema = bundle.schema.filter(|_| schema_is_whole);
     bundle
@@ -142,7 +143,15 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
             Role::Links => text().map(|(held, text)| {
                 let read = links(file, &text);
                 bundle.links.extend(read.links);
+                bundle.for_each.links.extend(read.declared);
                 problems.extend(read.problems);
+                held
+            }),
+            Role::Rules => text().map(|(held, text)| {
+                match rules(file, &text) {
+                    Ok(read) => bundle.for_each.rules.extend(read),
+                    Err(found) => problems.extend(found),
+                }
                 held
             }),
             Role::Schema => text().map(|(held, text)| {
@@ -245,6 +254,15 @@ fn links(file: &Found, text: &str) -> links::Read {
         return problem.help("restore it; to do without its links remove the file, or write `[]`").into();
     }
     links::read(&file.origin, text, file.stem())
+}
+
+/// The rules of a file. One that was emptied may have held one.
+fn rules(file: &Found, text: &str) -> Result<Vec<DataRule>, Vec<Diagnostic>> {
+    if blank::content(text) == Content::Nothing {
+        let problem = Diagnostic::error(&file.origin, "this file is empty: no rule is in it");
+        return Err(vec![problem.help("restore it; to do without its rules remove the file, or write `[]`")]);
+    }
+    rules::read(&file.origin, text)
 }
 
 /// An emptied file says nothing of what was in it: it is no way to take policies out.

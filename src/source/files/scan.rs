@@ -411,7 +411,7 @@ impl Walk<'_> {
             let inner = format!("{inner}/{shown}");
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.tests(&entry.path(), &inner);
-            } else if matches!(names::role(&shown), Some(Role::Policies | Role::Links | Role::Schema)) {
+            } else if matches!(names::role(&shown), Some(Role::Policies | Role::Links | Role::Rules | Role::Schema)) {
                 self.unread(&shown, &inner);
             }
         }
@@ -445,7 +445,7 @@ impl Walk<'_> {
         let role = names::role(name)?;
         let read = match (self.root.part, role) {
             (Part::Policies, Role::Schema) => self.schema_here && at_top,
-            (Part::Policies, Role::Policies | Role::Links) => true,
+            (Part::Policies, Role::Policies | Role::Links | Role::Rules) => true,
             (Part::Schema | Part::Beside | Part::Around, Role::Schema) => at_top,
             _ => false,
         };

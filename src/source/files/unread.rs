@@ -26,10 +26,10 @@ pub(super) fn why(part: Part, name: &str, inner: &str, schema_here: bool) -> (&'
         ),
         (Part::Policies, _) => (
             "this file is not read: policies are in files named `*.cedar` or `*.cedar.json`, the schema in `*.cedarschema` \
-             or `*.cedarschema.json`, links in `*.links.yaml` or `*.links.json`",
+             or `*.cedarschema.json`, links in `*.links.yaml` or `*.links.json`, rules of the data in `*.rules.yaml`",
             "rename it, move it away, or put a dot before its name",
         ),
-        (Part::Entities, Some(Role::Policies | Role::Schema | Role::Links)) => (
+        (Part::Entities, Some(Role::Policies | Role::Schema | Role::Links | Role::Rules)) => (
             "this file is not read: policies, their schema and links belong in `policies`; entities are in files named \
              `*.json` or `*.ndjson`",
             "move it to `policies`, rename it, or put a dot before its name",
@@ -55,7 +55,9 @@ fn meant(part: Part, name: &str) -> Option<String> {
         return None;
     }
     let endings = match part {
-        Part::Policies => [&names::POLICY_ENDINGS[..], &names::SCHEMA_ENDINGS, &names::LINK_ENDINGS].concat(),
+        Part::Policies => {
+            [&names::POLICY_ENDINGS[..], &names::SCHEMA_ENDINGS, &names::LINK_ENDINGS, &names::RULE_ENDINGS].concat()
+        }
         Part::Entities => vec![".json", ".ndjson"],
         Part::Routes => vec![".yaml", ".yml", ".json"],
         Part::Schema | Part::Beside | Part::Around | Part::Other => return None,

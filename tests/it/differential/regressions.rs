@@ -21,8 +21,7 @@ fn both_with(policies: &str, schema: Option<&str>, entities: &str, now: NowPolic
         }],
         schema: schema.map(|text| SchemaText { fragments: vec![("schema".to_owned(), text.to_owned())] }),
         entities: vec![Document::held("entities", entities)],
-        links: Vec::new(),
-        routes: Vec::new(),
+        ..Bundle::default()
     });
     let settings =
         EngineSettings { semantics: Semantics::Cedar, validation: Validation::Off, now, ..EngineSettings::default() };

@@ -7,7 +7,7 @@ use crate::change::{LISTED, Place, Transacting};
 use crate::decode::uid_parts;
 use crate::export;
 use crate::misfit::Misfit;
-use crate::model::{Diagnostic, Refused, Uid, Value};
+use crate::model::{Diagnostic, PolicyId, Refused, Uid, Value};
 use crate::schema::{Members, Type};
 use crate::store::Entity;
 
@@ -75,7 +75,9 @@ impl Transacting<'_> {
                     }
                 }
             }
-            for link in self.before.core.compiled.linked_to(gone).filter(|link| self.rules.leaves(link)) {
+            // a link that data make goes with what made it
+            let by_hand = |link: &&PolicyId| self.before.core.policies.link(link).is_some() && self.rules.leaves(link);
+            for link in self.before.core.compiled.linked_to(gone).filter(by_hand) {
                 if refuse {
                     let message = || format!("the link `{link}` names `{}`", export::uid_of(&self.draft, gone));
                     found.push(place, HELP, message);

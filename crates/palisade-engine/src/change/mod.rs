@@ -6,7 +6,9 @@
 //! (`dangling.rs`), policies and links after that (`rules.rs`).
 
 mod dangling;
+mod data;
 mod kept;
+mod links;
 mod rebase;
 mod rules;
 mod update;
@@ -71,6 +73,8 @@ struct Transacting<'t> {
     /// The entities that were written or removed, each with the change that did it first.
     touched: BTreeMap<u32, Place>,
     rules: RuleEdits,
+    /// Changes by hand of links that data make.
+    by_hand: Problems,
     /// How many more entities it may touch.
     room: usize,
     /// Bytes of entities that were written again after the transaction had written them.
@@ -163,6 +167,7 @@ impl Snapshot {
             problems: Problems::default(),
             touched: BTreeMap::new(),
             rules: RuleEdits::default(),
+            by_hand: Problems::default(),
             // what was kept was let in before
             room: if keeps_deletions { usize::MAX } else { limits.max_changes },
             rewritten: 0,
@@ -236,11 +241,29 @@ impl Transacting<'_> {
             Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfit::from),
             Edit::Revert(uid) => self.revert(uid, place).map_err(Misfit::from),
             Edit::Expect { .. } => Ok(()),
-            of_rules => self.rules.take(of_rules, place, self.before).map_err(Misfit::from),
+            of_rules => match self.derived_by(of_rules) {
+                Some(id) => {
+                    let found = format!("`{id}` is a link that data make; change what it comes from");
+                    self.by_hand.push(Diagnostic::error(place.pointer(""), found).policy(id));
+                    Ok(())
+                }
+                None => self.rules.take(of_rules, place, self.before).map_err(Misfit::from),
+            },
         };
         if let Err(misfit) = done {
             self.problems.push(Diagnostic::error(place.pointer(&misfit.pointer()), misfit.message));
         }
+    }
+
+    /// The id that a change is about, where it is that of a link that data make.
+    fn derived_by(&self, edit: &Edit) -> Option<String> {
+        let id = match edit {
+            Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) | Edit::DeleteLink(id) | Edit::RevertLink(id) => id,
+            Edit::PutLink(link) => &link.link_id,
+            _ => return None,
+        };
+        let linked = self.before.core.policies.linked(id)?;
+        linked.maker.map(|_| id.clone())
     }
 
     /// Reads an entity into the packer. Gives its id.
@@ -354,18 +377,24 @@ impl Transacting<'_> {
             self.check_hierarchy();
         }
         std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
+        std::mem::take(&mut self.by_hand).finish().map_err(Refused::Derived)?;
         if dangling != Dangling::Keep {
             self.settle_references(dangling == Dangling::Cascade, dangling == Dangling::Refuse)?;
             std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
         }
+        let from_data = self.derive()?;
         let Self { before, mut draft, touched, rules, keeps_deletions, stop, .. } = self;
         let kept = kept::Touched::new(&touched, rules.ids());
-        let ruled = if rules.is_empty() { None } else { rules.apply(before, &mut draft, keeps_deletions, stop)? };
+        let ruled = if rules.is_empty() && from_data.is_empty() {
+            None
+        } else {
+            rules.apply(before, from_data, &mut draft, keeps_deletions, stop)?
+        };
         if stop() {
             return Err(Refused::GivenUp);
         }
         let (mut tally, mut entities, mut changed) = (Tally::default(), Vec::new(), ruled.is_some());
-        for id in touched.into_keys() {
+        for id in touched.keys().copied() {
             let (old, new) = (before.store.earlier(id), draft.record(id));
             let was = old.is_some_and(Entity::is_present);
             let same_content = match (old, new.is_present()) {
@@ -393,6 +422,7 @@ impl Transacting<'_> {
             tally = Tally { policies, links_added, links_removed, ..tally };
         }
         let snapshot = before.after(draft.commit(), ruled, revision);
+        warnings.extend(data::keep_rules(before, &snapshot, &touched, stop)?);
         Ok(Changed {
             snapshot,
             changed,

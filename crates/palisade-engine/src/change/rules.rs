@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::change::Place;
+use crate::change::links::DataLinks;
 use crate::compiled::{CompiledSet, Compiling};
 use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid};
-use crate::policies::{Kind, Policies, SetEdits, Site, Work};
+use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
 use crate::settings::{EngineKind, Validation};
 use crate::snapshot::{Core, Snapshot};
 use crate::store::Draft;
@@ -121,6 +122,13 @@ impl RuleEdits {
         self.links.insert(id.to_owned(), Put { place, what });
     }
 
+    /// Whether it may bring a template that was not there.
+    pub(super) fn may_bring_templates(&self, before: &Snapshot) -> bool {
+        let policies = &before.core.policies;
+        let is_new = |id: &String| policies.policy(id).is_none_or(|site| site.kind != Kind::Template);
+        self.policies.iter().any(|(id, put)| !matches!(put.what, What::Gone) && is_new(id))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.policies.is_empty() && self.links.is_empty()
     }
@@ -151,7 +159,7 @@ impl RuleEdits {
         new.map(|(id, _)| id.as_str()).collect()
     }
 
-    /// Makes the set after the changes. `keeps_deletions` says that a deletion counts though the base has nothing that it
+    /// Makes the set after the changes, and after what comes and goes with data. `keeps_deletions` says that a deletion counts though the base has nothing that it
     /// could hide: a later base may have it again.
     ///
     /// # Errors
@@ -159,6 +167,7 @@ impl RuleEdits {
     pub(super) fn apply(
         self,
         before: &Snapshot,
+        from_data: DataLinks,
         draft: &mut Draft,
         keeps_deletions: bool,
         stop: &dyn Fn() -> bool,
@@ -173,7 +182,7 @@ impl RuleEdits {
             policies: Vec::new(),
             links: Vec::new(),
         };
-        let mut edits = self.plan(before, keeps_deletions, &mut ruled);
+        let mut edits = self.plan(before, from_data, keeps_deletions, &mut ruled);
         if edits.is_empty() {
             return Ok((ruled.words != *before.words).then_some(ruled));
         }
@@ -201,6 +210,7 @@ impl RuleEdits {
             validating,
             compiling: Some(compiling),
             naming: None,
+            warnings: Vec::new(),
             keep: match settings.kind {
                 EngineKind::Compiled => settings.kept.0,
                 EngineKind::Reference => usize::MAX,
@@ -208,10 +218,17 @@ impl RuleEdits {
             stop,
         };
         let invalid = |found: Vec<Diagnostic>| {
-            if stop() { Refused::GivenUp } else { Refused::Invalid(Diagnostic::about("change", found)) }
+            // data need the template as it was
+            let (in_use, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|problem| problem.part == IN_USE);
+            match (stop(), in_use.is_empty(), others.is_empty()) {
+                (true, ..) => Refused::GivenUp,
+                (_, false, true) => Refused::InUse(in_use),
+                _ => Refused::Invalid(Diagnostic::about("change", in_use.into_iter().chain(others).collect())),
+            }
         };
-        let policies = core.policies.edited(edits, limits, &mut work);
-        let Work { validating, compiling, .. } = work;
+        let policies = core.policies.edited(edits, &core.declared, limits, &mut work);
+        let Work { validating, compiling, warnings: of_data, .. } = work;
+        ruled.warnings.extend(of_data);
         let mut problems = Vec::new();
         if let Some(validating) = validating {
             let (errors, warnings, spent) = validating.finish(stop);
@@ -237,9 +254,13 @@ impl RuleEdits {
     }
 
     /// What must be done to the set; what is so already is left out. Counts it, and notes who has the last word.
-    fn plan(&self, before: &Snapshot, keeps_deletions: bool, ruled: &mut Ruled) -> SetEdits {
+    fn plan(&self, before: &Snapshot, from_data: DataLinks, keeps_deletions: bool, ruled: &mut Ruled) -> SetEdits {
         let (now, base) = (&before.core.policies, &before.base_core().policies);
         let mut edits = SetEdits::default();
+        ruled.tally.links_removed += from_data.removed.len();
+        ruled.tally.links_added += from_data.added.len();
+        edits.removed.extend(from_data.removed);
+        edits.links.extend(from_data.added);
         for (id, Put { place, what }) in &self.policies {
             let known = now.policy(id);
             let of_base = base.policy(id);
@@ -298,7 +319,7 @@ impl RuleEdits {
                 if matches!(what, What::Given(_)) {
                     new.written = None;
                 }
-                edits.links.push((place.pointer(""), new));
+                edits.links.push(NewLink { origin: place.pointer(""), link: new, maker: None });
             }
         }
         edits.relink(now);
@@ -321,14 +342,21 @@ fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -
         }
         // links that stay, and those that the transaction brings
         let of_it = |link: &&Link| link.template_id == *id;
-        let old = core.policies.links.iter().filter(|link| !edits.removed.contains(link.link_id.as_str()));
-        let new = edits.links.iter().map(|(_, link)| link);
+        let old = core.policies.links.iter().map(|linked| &linked.link);
+        let old = old.filter(|link| !edits.removed.contains(link.link_id.as_str()));
+        let new = edits.links.iter().map(|new| &new.link);
         let links: Vec<&str> = old.chain(new).filter(of_it).map(|link| link.link_id.as_str()).collect();
         if let Some(first) = links.first() {
             let more =
                 if links.len() > 1 { format!(" and {} more links need", links.len() - 1) } else { " needs".to_owned() };
             let message = format!("`{first}`{more} the template `{id}`");
             let help = "remove the links in the same transaction, or keep the template";
+            found.push(Diagnostic::error(place.pointer(""), message).policy(id).help(help));
+        } else if let Some(declaration) = core.declared.list().iter().find(|it| it.fixed() == Some(id)) {
+            let at = declaration.finding(String::new());
+            let line = at.line.map(|line| format!(":{line}")).unwrap_or_default();
+            let message = format!("the links from data at {}{line} need the template `{id}`", at.origin);
+            let help = "take them out of the bundle first, or keep the template";
             found.push(Diagnostic::error(place.pointer(""), message).policy(id).help(help));
         }
     }

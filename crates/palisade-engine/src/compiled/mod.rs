@@ -26,6 +26,7 @@ use cedar_policy_core::ast;
 use cedar_policy_core::ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint as Constraint};
 use foldhash::fast::RandomState;
 
+use crate::data_rules::Reads;
 use crate::layout::intern;
 use crate::model::PolicyId;
 use crate::store::{Draft, Store};
@@ -293,6 +294,12 @@ impl CompiledSet {
     /// Whether more of it is used by no policy any more than is used.
     pub(crate) fn is_mostly_waste(&self) -> bool {
         self.programs.len() > 2 * (self.entries.len() + self.templates.len()) + 256
+    }
+
+    /// What the conditions read.
+    pub(crate) fn reads(&self) -> Reads<'_> {
+        let Reach { names, entities, tags, depth } = &self.reach;
+        Reads { names, entities, tags: *tags, depth: *depth }
     }
 
     /// The policies that only the reference can evaluate.

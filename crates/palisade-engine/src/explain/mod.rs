@@ -29,11 +29,12 @@ use cedar_policy_core::ast::{EntityUID, Expr, Policy};
 
 use crate::broken::broken;
 use crate::compiled::{self, FAR, Lineage, Nearby};
+use crate::export;
 use crate::model::explanation::{
     Diagnostics, Effect, ExplainedPolicy, Explanation, ExplanationKind, LinkOf, Search, Truth,
 };
 use crate::model::{AccessRequest, Decision, DeniedBy, PolicyError, PolicyId, RequestError};
-use crate::policies::{self, Kind, Site};
+use crate::policies::{self, Kind, Linked, Site};
 use crate::reference;
 use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
 use scene::{Gave, Scene};
@@ -186,7 +187,7 @@ impl Snapshot {
     pub fn one_of_each(&self) -> Vec<PolicyId> {
         let policies = &self.core.policies;
         let mut linked = HashSet::new();
-        let links = policies.links.iter().filter(|link| linked.insert(&link.template_id));
+        let links = policies.links.iter().map(|linked| &linked.link).filter(|link| linked.insert(&link.template_id));
         let mut found: Vec<PolicyId> = links.map(|link| link.link_id.as_str().into()).collect();
         let on_their_own = policies.sites.iter().filter(|(_, site)| site.kind == Kind::Static);
         found.extend(on_their_own.map(|(id, _)| id.clone()));
@@ -254,13 +255,14 @@ impl Snapshot {
         let scope = tree.explain_scope(scene);
         let in_scope = scope.iter().all(|part| part.result == Truth::True);
         let link = match site.kind {
-            Kind::Link(number) => self.core.policies.links.get(number as usize).map(|link| LinkOf {
+            Kind::Link(number) => self.core.policies.links.get(number as usize).map(|Linked { link, maker }| LinkOf {
                 template: link.template_id.clone(),
                 written: link.written.as_ref().map(|place| match place.line {
                     Some(line) => format!("{}:{line}", place.origin),
                     None => place.origin.to_string(),
                 }),
                 args: link.args.iter().cloned().collect(),
+                made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string()),
             }),
             Kind::Static | Kind::Template => None,
         };

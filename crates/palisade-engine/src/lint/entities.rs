@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::named::Named;
 use super::near::Near;
 use super::{MAX_LISTED, MAX_NAMES, Subject, listed, uid};
+use crate::derived::Declared;
 use crate::model::Diagnostic;
 use crate::schema::{Members, Type};
 use crate::store::{Entity, Store};
@@ -92,7 +93,7 @@ fn references(entity: Entity<'_>, found: &mut dyn FnMut(u32, Role)) {
 /// other way: not as principal or resource, nor as an attribute.
 pub(super) fn unused_groups(named: &Named, subject: &Subject<'_>, near: &Near<'_>) -> Vec<Diagnostic> {
     // with templates that are not linked, or names that were not kept, nothing can be said
-    if named.more > 0 || !subject.policies.unlinked().is_empty() {
+    if named.more > 0 || !subject.policies.unlinked(&Declared::default()).is_empty() {
         return Vec::new();
     }
     let store = subject.store;

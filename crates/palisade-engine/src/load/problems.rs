@@ -64,12 +64,16 @@ impl Places {
 
     /// Warnings about entities, each with its message.
     pub(crate) fn warnings(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
+        self.errors(about, documents).into_iter().map(Diagnostic::warning).collect()
+    }
+
+    /// Errors about entities, each with its message.
+    pub(crate) fn errors(&self, about: Vec<(u32, String)>, documents: &[Document]) -> Vec<Diagnostic> {
         let mut problems = Problems::default();
         for (id, message) in about {
             problems.push_about(message, documents, self.of(id));
         }
-        let found = problems.finish(documents).err().unwrap_or_default();
-        found.into_iter().map(Diagnostic::warning).collect()
+        problems.finish(documents).err().unwrap_or_default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Diagnostic, Document, Uid, Value};
+use crate::model::{Diagnostic, Document, ForEach, Uid, Value};
 
 /// Everything a decision is made from, as text with its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Bundle {
     pub links: Vec<Link>,
     /// Files of routes for the gateway endpoints: origin and text.
     pub routes: Vec<(String, String)>,
+    /// What holds for every entity of a type: links that the data make, rules that they must keep.
+    pub for_each: ForEach,
 }
 
 /// One text of policies.
@@ -214,6 +216,12 @@ pub enum Refused {
     Dangling(Vec<Diagnostic>, usize),
     /// Links need a template that it removes, or makes a policy of.
     InUse(Vec<Diagnostic>),
+    /// Links that the data make cannot be changed by hand.
+    Derived(Vec<Diagnostic>),
+    /// An entity on the path of a link from data would not be stored.
+    BrokenPath(Vec<Diagnostic>),
+    /// The data would break rules.
+    Rule(Vec<Diagnostic>),
     /// It was not wanted any more.
     GivenUp,
 }
@@ -223,7 +231,13 @@ impl Refused {
     #[must_use]
     pub fn problems(&self) -> &[Diagnostic] {
         match self {
-            Self::Unmet(found) | Self::Invalid(found) | Self::Dangling(found, _) | Self::InUse(found) => found,
+            Self::Unmet(found)
+            | Self::Invalid(found)
+            | Self::Dangling(found, _)
+            | Self::InUse(found)
+            | Self::Derived(found)
+            | Self::BrokenPath(found)
+            | Self::Rule(found) => found,
             Self::GivenUp => &[],
         }
     }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Bundle, PolicyNaming};
+use crate::model::{Bundle, ForEach, PolicyNaming};
 
 /// SHA-256 of a bundle. Reads as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ impl Digest {
     #[must_use]
     pub fn of(bundle: &Bundle) -> Self {
         // no `..`: a member that is added to `Bundle` must be added here
-        let Bundle { policies, schema, entities, links, routes } = bundle;
+        let Bundle { policies, schema, entities, links, routes, for_each } = bundle;
         let mut form = Form(Sha256::new());
         form.text(b"palisade bundle 2");
         form.number(policies.len());
@@ -67,6 +67,14 @@ impl Digest {
             form.text(origin.as_bytes());
             form.text(text.as_bytes());
         }
+        // bundles without have the digest that they had before there were any
+        let ForEach { links, rules } = for_each;
+        if !for_each.is_empty() {
+            form.number(links.len());
+            links.iter().for_each(|link| form.text(link.to_json().to_string().as_bytes()));
+            form.number(rules.len());
+            rules.iter().for_each(|rule| form.text(rule.to_json().to_string().as_bytes()));
+        }
         Self(form.0.finalize().into())
     }
 
@@ -108,7 +116,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::model::{Document, Link, PolicyText, SchemaText};
+    use crate::model::{Document, Link, LinkDeclaration, Missing, PolicyText, SchemaText};
 
     fn policy(origin: &str, text: &str, naming: PolicyNaming) -> Bundle {
         let policies = vec![PolicyText { origin: origin.to_owned(), text: text.to_owned(), naming }];
@@ -133,6 +141,14 @@ mod tests {
         }
     }
 
+    fn each(template: &str, missing: Missing) -> Bundle {
+        let (each, template) = ("G".to_owned(), template.to_owned());
+        let none = None::<String>;
+        let (id, when, principal, resource) = (none.clone(), none.clone(), none.clone(), none);
+        let link = LinkDeclaration { each, id, when, template, principal, resource, missing, written: None };
+        Bundle { for_each: ForEach { links: vec![link], rules: Vec::new() }, ..Bundle::default() }
+    }
+
     #[test]
     fn different_bundles_have_different_digests() {
         let bundles = [
@@ -153,6 +169,9 @@ mod tests {
             link(&[]),
             link(&[("a", "b")]),
             Bundle { routes: vec![("a".to_owned(), "b".to_owned())], ..Bundle::default() },
+            each("t", Missing::Refuse),
+            each("u", Missing::Refuse),
+            each("t", Missing::Warn),
         ];
         let digests: HashSet<_> = bundles.iter().map(Digest::of).collect();
         assert_eq!(digests.len(), bundles.len());

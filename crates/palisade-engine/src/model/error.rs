@@ -39,6 +39,9 @@ pub struct Diagnostic {
     /// The policy concerned, if there is one.
     #[serde(rename = "policyId", skip_serializing_if = "Option::is_none")]
     pub policy_id: Option<String>,
+    /// The code of the data rule that was broken, if one was.
+    #[serde(rename = "dataRule", skip_serializing_if = "Option::is_none")]
+    pub data_rule: Option<String>,
     /// What is wrong.
     pub message: String,
     /// The line of text concerned.
@@ -65,6 +68,7 @@ impl Diagnostic {
             column: None,
             rule: None,
             policy_id: None,
+            data_rule: None,
             message: cut(message.into(), MAX_EXPLANATION),
             excerpt: None,
             help: None,

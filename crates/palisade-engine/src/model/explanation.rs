@@ -115,6 +115,9 @@ pub struct LinkOf {
     pub written: Option<String>,
     /// Slot (`?principal`, `?resource`) and entity.
     pub args: std::collections::BTreeMap<String, String>,
+    /// The entity that made the link, where it comes from data; then `written` is where its declaration is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
 }
 
 /// What a clause is.

@@ -14,6 +14,8 @@ pub struct AboutPolicy {
     pub place: Option<Written>,
     /// The template that it was made from, and where that was written.
     pub template: Option<(String, Written)>,
+    /// The entity that made it, where it is a link that data make; then `place` is where its declaration is.
+    pub made_by: Option<String>,
     /// Its annotations but for `@id`, sorted by name; those of a link are its template's.
     pub annotations: Vec<(String, String)>,
 }
@@ -27,7 +29,7 @@ impl Policies {
         let line = Diagnostic::error(&*site.origin, "").at(&site.source, site.span.start).line;
         let own = Written { origin: site.origin.clone(), line };
         let link = match site.kind {
-            Kind::Link(number) => Some(self.links.get(number as usize)?),
+            Kind::Link(number) => Some(&self.links.get(number as usize)?.link),
             Kind::Static | Kind::Template => None,
         };
         let annotations = tree(site, limits).map(|template| annotations(&template)).unwrap_or_default();
@@ -35,15 +37,16 @@ impl Policies {
             Some(link) => AboutPolicy {
                 place: link.written.clone(),
                 template: Some((link.template_id.clone(), own)),
+                made_by: None,
                 annotations,
             },
-            None => AboutPolicy { place: Some(own), template: None, annotations },
+            None => AboutPolicy { place: Some(own), template: None, made_by: None, annotations },
         })
     }
 }
 
 /// The tree of a policy or template, with a name that is not its own.
-pub(super) fn tree(site: &Site, limits: &Limits) -> Option<Template> {
+pub(crate) fn tree(site: &Site, limits: &Limits) -> Option<Template> {
     let text = site.text();
     if json::is_json(text) {
         json::read(&site.origin, text, limits).ok()

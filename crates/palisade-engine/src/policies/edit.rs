@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use cedar_policy_core::ast::PolicyID;
 
 use crate::broken::broken;
+use crate::derived::Declared;
 use crate::model::{Diagnostic, Link, PolicyId, PolicyText};
 use crate::policies::about::tree;
 use crate::policies::link::Linkable;
-use crate::policies::{Builder, Kind, Policies, Site, Work, abandoned, reads_now};
+use crate::policies::{Builder, Kind, Linked, NewLink, Policies, Site, Work, abandoned, reads_now};
 use crate::settings::Limits;
 
 /// What to do to a set.
@@ -20,8 +21,8 @@ pub(crate) struct SetEdits {
     pub texts: Vec<PolicyText>,
     /// Policies and templates to add that were read before.
     pub sites: Vec<(PolicyId, Site)>,
-    /// Links to add, each with where it is from.
-    pub links: Vec<(String, Link)>,
+    /// Links to add.
+    pub links: Vec<NewLink>,
 }
 
 impl SetEdits {
@@ -37,7 +38,12 @@ impl SetEdits {
         for (id, site) in stays {
             match site.kind {
                 Kind::Link(number) => {
-                    self.links.extend(now.links.get(number as usize).map(|link| ("/changes".to_owned(), link.clone())));
+                    let again = |Linked { link, maker }: &Linked| NewLink {
+                        origin: "/changes".to_owned(),
+                        link: link.clone(),
+                        maker: *maker,
+                    };
+                    self.links.extend(now.links.get(number as usize).map(again));
                 }
                 Kind::Static | Kind::Template => self.sites.push((id.clone(), site.clone())),
             }
@@ -57,13 +63,16 @@ impl SetEdits {
         if replaced.is_empty() {
             return;
         }
-        let again: Vec<(String, Link)> = now
+        let again: Vec<NewLink> = now
             .links
             .iter()
-            .filter(|link| !self.removed.contains(link.link_id.as_str()))
-            .filter_map(|link| Some(((*replaced.get(link.template_id.as_str())?).to_owned(), link.clone())))
+            .filter(|linked| !self.removed.contains(linked.link.link_id.as_str()))
+            .filter_map(|Linked { link, maker }| {
+                let origin = (*replaced.get(link.template_id.as_str())?).to_owned();
+                Some(NewLink { origin, link: link.clone(), maker: *maker })
+            })
             .collect();
-        self.removed.extend(again.iter().map(|(_, link)| PolicyId::from(link.link_id.as_str())));
+        self.removed.extend(again.iter().map(|new| PolicyId::from(new.link.link_id.as_str())));
         self.links.extend(again);
     }
 }
@@ -74,21 +83,32 @@ impl Policies {
         self.sites.get(id).filter(|site| !matches!(site.kind, Kind::Link(_)))
     }
 
-    /// The link of an id.
-    pub(crate) fn link(&self, id: &str) -> Option<&Link> {
+    /// The link of an id, written by hand or not.
+    pub(crate) fn linked(&self, id: &str) -> Option<&Linked> {
         match self.sites.get(id)?.kind {
             Kind::Link(number) => self.links.get(number as usize),
             Kind::Static | Kind::Template => None,
         }
     }
 
-    /// The set after `edits`. What was compiled of what is removed is not in the work any more.
+    /// The link of an id that was written by hand.
+    pub(crate) fn link(&self, id: &str) -> Option<&Link> {
+        self.linked(id).filter(|linked| linked.maker.is_none()).map(|linked| &linked.link)
+    }
+
+    /// The links that were written by hand.
+    pub(crate) fn by_hand(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|linked| linked.maker.is_none()).map(|linked| &linked.link)
+    }
+
+    /// The set after `edits`, where `declared` says which links data make. What was compiled of what is removed is not in the work any more.
     ///
     /// # Errors
     /// Every problem found, up to a bound. Problems that the work finds are reported by the work.
     pub(crate) fn edited(
         &self,
         edits: SetEdits,
+        declared: &Declared,
         limits: &Limits,
         work: &mut Work<'_>,
     ) -> Result<Self, Vec<Diagnostic>> {
@@ -97,7 +117,7 @@ impl Policies {
             if let Some(Site { kind: Kind::Link(number), .. }) = sites.remove(id) {
                 links.swap_remove(number as usize);
                 if let Some(moved) = links.get(number as usize)
-                    && let Some(site) = sites.get_mut(moved.link_id.as_str())
+                    && let Some(site) = sites.get_mut(moved.link.link_id.as_str())
                 {
                     site.kind = Kind::Link(number);
                 }
@@ -117,11 +137,14 @@ impl Policies {
             ordinal: 0,
             statics,
             templates_are_whole: true,
+            is_change: true,
             keeping,
             limits,
             work,
         };
         let SetEdits { texts, sites, links, .. } = edits;
+        let put = texts.iter().filter_map(|text| Some(PolicyId::from(text.naming.exactly()?)));
+        let put: HashSet<PolicyId> = put.chain(sites.iter().map(|(id, _)| id.clone())).collect();
         for text in &texts {
             builder.add_text(text);
         }
@@ -130,14 +153,15 @@ impl Policies {
             builder.enter(id, site, &template);
         }
         builder.templates_are_whole = builder.problems.is_empty();
-        for (_, link) in &links {
-            builder.read_template(&link.template_id);
+        for new in &links {
+            builder.read_template(&new.link.template_id);
         }
-        for (origin, link) in &links {
+        builder.check_declared(declared, Some(&put));
+        for new in &links {
             if builder.is_over() {
                 break;
             }
-            builder.add_link(origin, link);
+            builder.add_made(new, declared);
         }
         if (builder.work.stop)() {
             return Err(vec![abandoned()]);
@@ -155,7 +179,7 @@ fn room(sites: &HashMap<PolicyId, Site>, keep: usize) -> usize {
 
 impl Builder<'_, '_> {
     /// Reads what links need of the templates that a name may mean.
-    fn read_template(&mut self, name: &str) {
+    pub(super) fn read_template(&mut self, name: &str) {
         let by_id = self.sites.get_key_value(name).map(|(id, _)| id);
         let ids: Vec<PolicyId> =
             by_id.into_iter().chain(self.aliases.get(name).into_iter().flatten()).cloned().collect();

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{Annotations, EntityUID, LinkingError, SlotId, Template};
 
+use crate::derived::Maker;
 use crate::diagnose;
 use crate::model::{Diagnostic, Link, PolicyId, hint};
-use crate::policies::{Builder, Kind, RAISE_COUNT, Site, entity_uid};
+use crate::policies::{Builder, Kind, Linked, NewLink, RAISE_COUNT, Site, entity_uid};
 
 /// What links need of a template: all but its condition, which may be large.
 #[derive(Debug)]
 pub(super) struct Linkable {
-    scope: Arc<Template>,
+    pub(super) scope: Arc<Template>,
     reads_now: bool,
 }
 
@@ -33,20 +34,23 @@ impl Linkable {
 }
 
 impl Builder<'_, '_> {
-    pub(super) fn add_link(&mut self, origin: &str, link: &Link) {
+    pub(super) fn add_link(&mut self, NewLink { origin, link, maker }: &NewLink) {
         let mut found = Vec::new();
-        self.try_link(origin, link, &mut found);
+        self.try_link(origin, link, *maker, &mut found);
         for problem in found {
             let problem = match &link.written {
-                Some(place) => Diagnostic { line: place.line, ..problem.origin(&*place.origin) },
-                None => problem.origin(origin),
+                // of what data make, the change is at fault
+                Some(place) if !self.is_change || maker.is_none() => {
+                    Diagnostic { line: place.line, ..problem.origin(&*place.origin) }
+                }
+                _ => problem.origin(origin),
             };
             self.problems.push(problem.policy(&link.link_id));
         }
     }
 
     /// Adds a link, or everything that is wrong with it to `found`.
-    fn try_link(&mut self, origin: &str, link: &Link, found: &mut Vec<Diagnostic>) {
+    fn try_link(&mut self, origin: &str, link: &Link, maker: Option<Maker>, found: &mut Vec<Diagnostic>) {
         let mut fail = |message: String| found.push(Diagnostic::error(origin, message));
         let values = match values(link) {
             Ok(values) => Some(values),
@@ -102,7 +106,7 @@ impl Builder<'_, '_> {
             return found.push(Diagnostic::error(origin, "too many links"));
         };
         self.sites.insert(id, Site { kind: Kind::Link(number), reads_now, ..site });
-        self.links.push(Link { template_id: template_id.to_string(), ..link.clone() });
+        self.links.push(Linked { link: Link { template_id: template_id.to_string(), ..link.clone() }, maker });
     }
 
     /// The template that a link names by its policy id, or by the `@id` of a template that has a number for its id; never
@@ -151,7 +155,7 @@ pub(super) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, String> 
     Ok(values)
 }
 
-fn unable(origin: &str, link: &Link, error: &LinkingError) -> Diagnostic {
+pub(super) fn unable(origin: &str, link: &Link, error: &LinkingError) -> Diagnostic {
     let LinkingError::ArityError { unbound_values, extra_values } = error else {
         return Diagnostic::error(origin, format!("this cannot be linked: {}", diagnose::message(error)));
     };

@@ -139,7 +139,7 @@ impl Parsing<'_> {
             Kind::Static => Template::try_as_policy(self.template(id, site)?),
             Kind::Link(number) => {
                 self.room = self.room.checked_sub(1).ok_or(TooMany)?;
-                let link = self.policies.links.get(number as usize);
+                let link = self.policies.links.get(number as usize).map(|linked| &linked.link);
                 let Some((link, values)) = link.and_then(|link| Some((link, link::values(link).ok()?))) else {
                     broken("a link whose values are gone")
                 };

@@ -3,7 +3,9 @@
 mod budgets;
 pub(crate) mod changes;
 mod corpus;
+mod data_rules;
 mod depth;
+mod derived;
 mod lints;
 mod operators;
 mod places;

@@ -27,8 +27,7 @@ pub(super) fn bundle(policies: &str, schema: Option<&str>, entities: &str) -> Bu
         }],
         schema: schema.map(|text| SchemaText { fragments: vec![("schema".to_owned(), text.to_owned())] }),
         entities: vec![Document::held("entities", entities)],
-        links: Vec::new(),
-        routes: Vec::new(),
+        ..Bundle::default()
     }
 }
 

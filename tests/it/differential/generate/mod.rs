@@ -73,7 +73,7 @@ impl World {
             schema: model.declared.then(|| SchemaText { fragments: model.schema(c) }),
             entities: documents(c, &entities),
             links: set.links,
-            routes: Vec::new(),
+            ..Bundle::default()
         };
         let closure = closure(&model, &entities);
         let (policies, statements, links) = (set.policies, set.statements, set.links_by_id);

@@ -86,7 +86,7 @@ impl World {
             schema: Some(SchemaText { fragments: vec![("schema".to_owned(), SCHEMA.to_owned())] }),
             entities: vec![Document::held("entities", format!("[{}]", entities.join(",")))],
             links: self.links.values().map(link).collect(),
-            routes: Vec::new(),
+            ..Bundle::default()
         }
     }
 

@@ -1,0 +1,420 @@
+//! Rules that the data must keep: for every stored entity of a type, a Cedar expression over `principal` that must hold.
+//!
+//! Each rule is a policy of a set of its own, over the same entities: `permit (principal is T, ..) when { <must> }`, asked
+//! with the entity as principal and resource. So what `must` means is what Cedar says of that policy, and it costs what a
+//! decision costs. A rule is broken where its policy does not allow, be it false or failing.
+//!
+//! A change can break the rules of what it touches, of what reads it by attributes, and of what is below it where a rule
+//! says `in`: these are looked at, and no others.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Template, Var};
+
+use crate::compiled::Compiling;
+use crate::derived::Declared;
+use crate::export;
+use crate::layout::is_action_type;
+use crate::load::Places;
+use crate::model::{
+    AccessRequest, Bundle, DataRule, Decision, Diagnostic, Document, Level, PolicyNaming, PolicyText, SchemaText, Uid,
+    hint,
+};
+use crate::policies::{FromData, Policies, Work, abandoned};
+use crate::schema::SchemaModel;
+use crate::settings::{EngineKind, EngineSettings, Limits, NowPolicy, Semantics, Validation};
+use crate::snapshot::{Core, Snapshot};
+use crate::stack::on_big_stack;
+use crate::store::{Draft, Entity, Store};
+use crate::validating::Validating;
+use crate::value::Val;
+
+/// The namespace of the action that rules are asked with. It is in no schema but the one that their types are checked by.
+const NAMESPACE: &str = "PalisadeDataRules";
+
+/// How many entities lie between two looks at whether the result is still wanted.
+const STRIDE: usize = 1 << 8;
+
+/// How many broken rules are listed; the rest is counted.
+const LISTED: usize = 100;
+
+/// The rules of a bundle, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// The rules of each type.
+    of_type: HashMap<u32, Vec<Rule>>,
+    core: Arc<Core>,
+    /// Whether one of them asks what is above an entity.
+    climbs: bool,
+}
+
+#[derive(Debug)]
+struct Rule {
+    code: Arc<str>,
+    message: String,
+    level: Level,
+}
+
+/// A rule that an entity breaks.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// The entity.
+    pub entity: u32,
+    /// The rule's code.
+    code: Arc<str>,
+    message: String,
+    /// Whether it refuses.
+    pub level: Level,
+}
+
+impl Broken {
+    /// What is wrong, in words.
+    pub(crate) fn message(&self, store: &Store) -> String {
+        format!("`{}` breaks the rule `{}`: {}", export::uid_of(store, self.entity), self.code, self.message)
+    }
+
+    /// The finding, with the code of the rule.
+    pub(crate) fn coded(&self, found: Diagnostic) -> Diagnostic {
+        Diagnostic { data_rule: Some(self.code.to_string()), ..found }
+    }
+}
+
+impl Rules {
+    /// Checks the rules against the schema and compiles them. Interns what they name in `draft`.
+    ///
+    /// Recurses with the nesting of their texts, as building does.
+    ///
+    /// # Errors
+    /// Every problem, with the rule that has it.
+    pub(crate) fn build(
+        rules: &[DataRule],
+        schema: Option<(&SchemaModel, &SchemaText)>,
+        draft: &mut Draft,
+        limits: &Limits,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Arc<Self>>, Vec<Diagnostic>> {
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let about = |found| Diagnostic::about("data_rule", found);
+        let Some((model, text)) = schema else {
+            let message = "data rules need a schema, which says what their expressions read";
+            return Err(about(rules.iter().take(1).map(|rule| problem(rule, message.to_owned())).collect()));
+        };
+        let problems = named(rules, model);
+        if !problems.is_empty() {
+            return Err(about(problems));
+        }
+        let unread: Vec<Diagnostic> = rules.iter().flat_map(|rule| unread(rule, limits, stop)).collect();
+        if !unread.is_empty() {
+            return Err(about(unread));
+        }
+        let extended = SchemaModel::build(&extended(text, rules), limits).map_err(about)?;
+        let set = Bundle { policies: rules.iter().map(policy).collect(), ..Bundle::default() };
+        let mut work = Work {
+            validating: Some(Validating::new(&extended, limits)),
+            compiling: Some(Compiling::new(draft)),
+            naming: None,
+            keep: usize::MAX,
+            warnings: Vec::new(),
+            stop,
+        };
+        let policies = Policies::build(&set, &FromData::default(), limits, &mut work);
+        let Work { validating, compiling, .. } = work;
+        let errors = validating.map(|validating| validating.finish(stop).0).unwrap_or_default();
+        let policies = match policies {
+            Ok(policies) if errors.is_empty() => policies,
+            policies => return Err(about(policies.err().into_iter().flatten().chain(errors).collect())),
+        };
+        let (mut climbs, mut problems) = (false, Vec::new());
+        for rule in rules {
+            let tree = policies.policy(&rule.code).and_then(|site| crate::policies::tree(site, limits));
+            let condition = tree.as_ref().and_then(Template::non_scope_constraints);
+            climbs |= condition.is_some_and(asks_above);
+            if let Some(name) = condition.and_then(other_variable) {
+                let message = format!("`must` is about `principal`, which is the entity; there is no `{name}`");
+                problems.push(problem(rule, message));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(about(problems));
+        }
+        let Some(Ok(compiled)) = compiling.map(Compiling::finish) else {
+            return Err(vec![Diagnostic::error("rules", "there are more names than the store can hold")]);
+        };
+        let settings = EngineSettings {
+            kind: EngineKind::Compiled,
+            validation: Validation::Off,
+            semantics: Semantics::Cedar,
+            now: NowPolicy::Off,
+            limits: limits.clone(),
+            ..EngineSettings::default()
+        };
+        let core = Core {
+            settings,
+            schema: None,
+            layout: None,
+            policies,
+            declared: Arc::new(Declared::default()),
+            rules: None,
+            compiled,
+            validated: 0,
+            fallbacks: Arc::new(AtomicU64::new(0)),
+        };
+        let mut of_type: HashMap<u32, Vec<Rule>> = HashMap::new();
+        for rule in rules {
+            let (code, message, level) = (rule.code.as_str().into(), rule.message.clone(), rule.level);
+            of_type.entry(draft.type_id(&rule.each)).or_default().push(Rule { code, message, level });
+        }
+        Ok(Some(Arc::new(Self { of_type, core: Arc::new(core), climbs })))
+    }
+
+    /// The rules that stored entities break: of `among`, or of all.
+    ///
+    /// # Errors
+    /// If the result is not wanted any more.
+    pub(crate) fn broken(
+        &self,
+        store: &Store,
+        among: Option<BTreeSet<u32>>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(Vec<Broken>, usize), Vec<Diagnostic>> {
+        let asked = Snapshot::of_parts(self.core.clone(), store.clone());
+        let ids: Box<dyn Iterator<Item = u32>> = match among {
+            Some(among) => Box::new(among.into_iter()),
+            None => Box::new(store.ids()),
+        };
+        let (mut found, mut count) = (Vec::new(), 0);
+        let of_rules = ids.filter_map(|id| Some((id, self.of_type.get(&store.type_of(id))?)));
+        let stored = of_rules.filter(|(id, _)| store.entity(*id).is_some());
+        for (n, (entity, rules)) in stored.enumerate() {
+            if n.is_multiple_of(STRIDE) && stop() {
+                return Err(vec![abandoned()]);
+            }
+            let decision = ask(&asked, export::uid_of(store, entity));
+            for rule in rules {
+                let holds = decision.as_ref().is_some_and(|it| it.reasons.iter().any(|id| **id == *rule.code));
+                if holds {
+                    continue;
+                }
+                count += 1;
+                let failed = decision.as_ref().and_then(|it| it.errors.iter().find(|it| *it.policy_id == *rule.code));
+                let why = failed.map(|failed| format!(" (it fails: {})", failed.message)).unwrap_or_default();
+                if found.len() < LISTED || rule.level == Level::Refuse && found.len() < 2 * LISTED {
+                    let message = format!("{}{why}", rule.message);
+                    found.push(Broken { entity, code: rule.code.clone(), message, level: rule.level });
+                }
+            }
+        }
+        Ok((found, count))
+    }
+
+    /// What the entities of a bundle break: warnings, of rules that only warn.
+    ///
+    /// # Errors
+    /// If one breaks a rule that refuses.
+    pub(crate) fn judge(
+        &self,
+        store: &Store,
+        places: &Places,
+        documents: &[Document],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let (broken, count) = self.broken(store, None, stop)?;
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for broken in &broken {
+            let about = vec![(broken.entity, broken.message(store))];
+            let found = places.errors(about, documents).into_iter().map(|found| broken.coded(found));
+            match broken.level {
+                Level::Refuse => errors.extend(found),
+                Level::Warn => warnings.extend(found.map(Diagnostic::warning)),
+            }
+        }
+        if let Some(more) = count.checked_sub(broken.len()).filter(|more| *more > 0) {
+            let found = Diagnostic::error("entities", format!("and {more} more broken rules"));
+            if errors.is_empty() { warnings.push(found.warning()) } else { errors.push(found) }
+        }
+        if errors.is_empty() {
+            return Ok(Diagnostic::about("data_rule", warnings));
+        }
+        Err(Diagnostic::about("data_rule", errors.into_iter().chain(warnings).collect()))
+    }
+
+    /// The entities whose rules may be broken once these were written or removed; all where a rule names one of them.
+    pub(crate) fn affected(&self, before: &Store, now: &Store, touched: &BTreeSet<u32>) -> Option<BTreeSet<u32>> {
+        let reach = self.core.compiled.reads();
+        let (mut open, mut seen) = (Vec::new(), BTreeSet::new());
+        for id in touched {
+            let (old, new) = (before.earlier(*id), now.entity(*id));
+            let old = old.filter(|it| it.is_present());
+            if let (Some(old), Some(new)) = (old, new)
+                && old.has_content_of(new)
+            {
+                continue;
+            }
+            if seen.insert(*id) {
+                open.push(*id);
+            }
+            let above = |entity: Option<Entity<'_>>| entity.map(|it| it.parents().collect::<BTreeSet<u32>>());
+            if self.climbs && above(old).unwrap_or_default() != above(new).unwrap_or_default() {
+                let mut below = vec![*id];
+                while let Some(at) = below.pop() {
+                    let children = now.referrers(at).filter(|id| now.entity(*id).is_some_and(|it| is_in(it, at)));
+                    for child in children.filter(|child| seen.insert(*child)) {
+                        below.push(child);
+                        open.push(child);
+                    }
+                }
+            }
+        }
+        for _ in 0..reach.depth {
+            let mut next = Vec::new();
+            for at in open.drain(..) {
+                if reach.entities.contains(&at) {
+                    return None;
+                }
+                let holders = now.referrers(at).filter(|id| now.entity(*id).is_some_and(|it| reach.reads(it, at)));
+                next.extend(holders.filter(|holder| seen.insert(*holder)));
+            }
+            open = next;
+        }
+        (!open.iter().any(|at| reach.entities.contains(at))).then_some(seen)
+    }
+}
+
+/// Asks the rules of an entity. What they cannot say is broken.
+fn ask(rules: &Snapshot, entity: Uid<'static>) -> Option<Decision> {
+    let action = Uid { type_name: format!("{NAMESPACE}::Action").into(), id: (*entity.type_name).to_owned().into() };
+    let request = AccessRequest::new(entity.clone(), action, entity);
+    match rules.decide_at_once(&request, 0) {
+        Some(decision) => decision.ok(),
+        // Cedar says why a rule fails
+        None => on_big_stack(|| rules.decide(&request, 0)).ok()?.ok(),
+    }
+}
+
+fn is_in(entity: Entity<'_>, parent: u32) -> bool {
+    entity.parents().any(|it| it == parent)
+}
+
+/// The problems of types and codes.
+fn named(rules: &[DataRule], schema: &SchemaModel) -> Vec<Diagnostic> {
+    let (mut problems, mut codes) = (Vec::new(), BTreeMap::new());
+    for rule in rules {
+        let each = rule.each.as_str();
+        match schema.entity_type(each) {
+            None if is_action_type(each) => {
+                problems.push(problem(rule, format!("`each: {each}`: actions come from the schema")));
+            }
+            None => {
+                let near = hint(each, schema.entity_type_names());
+                problems.push(problem(rule, format!("`each`: the schema declares no entity type `{each}`{near}")));
+            }
+            Some(_) => {}
+        }
+        if let Some(first) = codes.insert(rule.code.as_str(), rule) {
+            let place = problem(first, String::new());
+            let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+            let message = format!("a second rule has the code `{}`; the first is at {}{line}", rule.code, place.origin);
+            problems.push(problem(rule, message));
+        }
+    }
+    problems
+}
+
+fn problem(rule: &DataRule, message: String) -> Diagnostic {
+    match &rule.written {
+        Some(place) => Diagnostic { line: place.line, ..Diagnostic::error(&*place.origin, message) },
+        None => Diagnostic::error("rules", message),
+    }
+}
+
+/// What makes `must` no expression.
+fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diagnostic> {
+    let alone = Bundle { policies: vec![policy(rule)], ..Bundle::default() };
+    let mut work = Work { validating: None, compiling: None, naming: None, keep: 0, warnings: Vec::new(), stop };
+    let found = Policies::build(&alone, &FromData::default(), limits, &mut work).err().unwrap_or_default();
+    // the text is another than that of the file
+    let told = |found: Diagnostic| {
+        let why = if found.message.contains("exactly one policy") {
+            "it is more than one expression"
+        } else {
+            &found.message
+        };
+        let problem = problem(rule, format!("`must` is no Cedar expression over `principal`: {why}"));
+        Diagnostic { help: found.help, ..problem }
+    };
+    found.into_iter().map(told).collect()
+}
+
+/// The rule as a policy. What `must` says beyond one expression makes it several policies, or none that can be read.
+fn policy(rule: &DataRule) -> PolicyText {
+    let DataRule { each, must, code, .. } = rule;
+    let place = problem(rule, String::new());
+    let each_text = serde_json::Value::from(each.as_str());
+    let text = format!(
+        "permit (principal is {each}, action == {NAMESPACE}::Action::{each_text}, resource) when {{\n{must}\n}};"
+    );
+    PolicyText {
+        origin: place.origin,
+        text,
+        naming: PolicyNaming::Part { id: code.clone(), line: place.line.unwrap_or(1) },
+    }
+}
+
+/// The schema, with an action for the rules of each type.
+fn extended(text: &SchemaText, rules: &[DataRule]) -> SchemaText {
+    let types: BTreeSet<&str> = rules.iter().map(|rule| rule.each.as_str()).collect();
+    let actions: String = types
+        .into_iter()
+        .map(|ty| {
+            let id = serde_json::Value::from(ty);
+            format!("action {id} appliesTo {{ principal: [{ty}], resource: [{ty}] }};\n")
+        })
+        .collect();
+    let mut fragments = text.fragments.clone();
+    fragments.push(("rules".to_owned(), format!("namespace {NAMESPACE} {{\n{actions}}}")));
+    SchemaText { fragments }
+}
+
+/// A variable that is not the principal.
+fn other_variable(condition: &Expr) -> Option<&'static str> {
+    condition.subexpressions().find_map(|part| match part.expr_kind() {
+        ExprKind::Var(Var::Action) => Some("action"),
+        ExprKind::Var(Var::Resource) => Some("resource"),
+        ExprKind::Var(Var::Context) => Some("context"),
+        _ => None,
+    })
+}
+
+/// Whether it asks what is above an entity.
+fn asks_above(condition: &Expr) -> bool {
+    let mut parts = condition.subexpressions();
+    parts.any(|part| matches!(part.expr_kind(), ExprKind::BinaryApp { op: BinaryOp::In, .. }))
+}
+
+/// What rules read.
+pub(crate) struct Reads<'r> {
+    /// Attributes.
+    pub names: &'r HashSet<u32>,
+    /// Entities that they name.
+    pub entities: &'r HashSet<u32>,
+    /// Whether they read tags.
+    pub tags: bool,
+    /// The longest chain of reads.
+    pub depth: usize,
+}
+
+impl Reads<'_> {
+    /// Whether rules may come from an entity to another that it holds.
+    fn reads(&self, holder: Entity<'_>, held: u32) -> bool {
+        let (record, mut found) = (holder.attributes(), false);
+        let names = (0..record.len()).map(|i| record.get(i)).filter(|(name, _)| self.names.contains(name));
+        names.for_each(|(_, value)| value.entities(&mut |id| found |= id == held));
+        let tags = if self.tags { holder.tag_count() } else { 0 };
+        (0..tags).for_each(|i| Val::entities(holder.tag_at(i).1, &mut |id| found |= id == held));
+        found
+    }
+}

@@ -1,0 +1,54 @@
+//! A request's own entities beside links that data make: only stored entities make them.
+
+use std::sync::Arc;
+
+use crate::decode::uid_parts;
+use crate::derived::Declared;
+use crate::load::{self, Checks};
+use crate::model::request::pointer;
+use crate::model::{AccessRequest, RequestError, Uid, Value};
+use crate::snapshot::Snapshot;
+use crate::store::{Draft, Entity};
+use crate::value::Packer;
+
+/// Refuses a request that brings an entity which makes links, or lies on the path of one that does, and is not as it is
+/// stored: the links would say one thing and the entity another.
+///
+/// # Errors
+/// If there is such an entity.
+pub(crate) fn check_brought(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Result<(), RequestError> {
+    let declared: &Arc<Declared> = &snapshot.core.declared;
+    let store = &snapshot.store;
+    let lists = [("entities", &request.entities), ("additional_entities", &request.additional_entities)];
+    for (member, list) in lists {
+        for (i, value) in list.iter().flat_map(|list| list.as_array().unwrap_or_default()).enumerate() {
+            // one that cannot be read is refused later, where it is read
+            let Some((type_name, id)) = value.get("uid").and_then(uid_parts) else { continue };
+            let Some(ty) = store.symbols().type_id(type_name).filter(|ty| declared.concerns(*ty)) else { continue };
+            let stored = store.find(ty, id.as_bytes()).filter(|id| store.entity(*id).is_some());
+            let counts = stored.map_or(declared.makes(ty), |id| declared.reads(store, id));
+            if counts && is_other(snapshot, value, stored) {
+                let uid = Uid { type_name: type_name.into(), id: id.into() };
+                let how = if stored.is_some() { "and is stored with other content" } else { "and is not stored" };
+                let message = format!(
+                    "`{uid}` makes links, or lies on the path of an entity that does, {how}: only stored entities make \
+                     links; send it as it is stored, or store it"
+                );
+                let place = format!("{}/{i}", pointer(member));
+                return Err(RequestError::new("makes_links", place, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the entity differs from the stored one. What cannot be read is refused elsewhere, in better words.
+fn is_other(snapshot: &Snapshot, value: &Value<'_>, stored: Option<u32>) -> bool {
+    let core = &snapshot.core;
+    let checks =
+        Checks { schema: core.schema.as_deref(), layout: core.layout.as_deref(), limits: &core.settings.limits };
+    let (mut draft, mut packer) = (Draft::new(&snapshot.store), Packer::default());
+    let Ok(id) = load::read_one(value, checks, &mut draft, &mut packer) else { return false };
+    let known = stored.filter(|stored| *stored == id).and_then(|id| snapshot.store.entity(id));
+    !known.is_some_and(|known| known.has_content_of(Entity::new(&packer.out)))
+}

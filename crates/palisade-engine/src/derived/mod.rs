@@ -1,0 +1,387 @@
+//! Links that the data make: one for every stored entity of a type and every template that it names.
+//!
+//! The policy set is exactly the one in which these links were written by hand. What an entity makes is a function of the
+//! declarations and of the entities on their paths, so nothing of it is kept but the links: what a change unmakes is found
+//! by asking what the entity made before it.
+//!
+//! Never knows policies: whether a name is a template's is for the set to say.
+
+mod brought;
+mod check;
+mod path;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::broken::broken;
+use crate::export;
+use crate::model::{Diagnostic, Link, Missing, Written};
+use crate::schema::Type;
+use crate::store::{Draft, Entity, Records, Store, Symbols};
+use crate::value::Val;
+
+pub(crate) use brought::check_brought;
+use path::{NotStored, Path};
+
+/// The declarations of a bundle, against its schema.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    list: Vec<Checked>,
+    /// The positions of the declarations for each type.
+    of_type: HashMap<u32, Vec<usize>>,
+}
+
+/// A declaration that the schema allows.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// Its position among those of the bundle.
+    pub number: usize,
+    each: u32,
+    each_name: Box<str>,
+    id: Option<Box<str>>,
+    when: Option<Path>,
+    template: Named,
+    /// Why what begins like a path leads nowhere.
+    no_path: Option<String>,
+    slots: [Option<Slot>; 2],
+    /// What happens where a name is no template's.
+    pub missing: Missing,
+    /// Where it is written.
+    pub written: Option<Written>,
+}
+
+#[derive(Debug)]
+enum Named {
+    Fixed(Arc<str>),
+    Path(Path),
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// The entity that makes the link.
+    Own,
+    Path(Path),
+}
+
+/// What made a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Maker {
+    /// The declaration's position.
+    pub declaration: u32,
+    /// The entity.
+    pub entity: u32,
+}
+
+/// A link that an entity makes. Equal where the links are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Made {
+    /// The declaration's position.
+    pub declaration: u32,
+    /// The name of the template, by the data or by the declaration.
+    pub template: Arc<str>,
+    /// The entities of `?principal` and `?resource`.
+    slots: [Option<u32>; 2],
+}
+
+/// An entity on a path is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BrokenPath {
+    declaration: u32,
+    /// The entity that the path begins at.
+    pub from: u32,
+    /// The one that is not stored.
+    gone: u32,
+}
+
+/// A store as it was before a draft of it: ids that the draft gave out are of nothing in it.
+pub(crate) struct Before<'s>(pub &'s Store);
+
+impl Records for Before<'_> {
+    fn record_of(&self, id: u32) -> Option<Entity<'_>> {
+        self.0.earlier(id)
+    }
+
+    fn type_of_id(&self, id: u32) -> u32 {
+        self.0.type_of(id)
+    }
+
+    fn names(&self) -> &Symbols {
+        self.0.symbols()
+    }
+}
+
+impl Checked {
+    /// Where a link is said to come from.
+    fn place(&self) -> Written {
+        let found = check::at(self.written.as_ref(), self.number, String::new());
+        Written { origin: found.origin.into(), line: found.line }
+    }
+
+    /// A finding about the declaration, or what it made.
+    pub(crate) fn finding(&self, message: String) -> Diagnostic {
+        check::at(self.written.as_ref(), self.number, message)
+    }
+
+    /// The path by which data name templates, as it is written.
+    pub(crate) fn naming_path(&self) -> Option<&str> {
+        match &self.template {
+            Named::Fixed(_) => None,
+            Named::Path(path) => Some(&path.text),
+        }
+    }
+
+    /// The template that it names, where that does not depend on data.
+    pub(crate) fn fixed(&self) -> Option<&str> {
+        match &self.template {
+            Named::Fixed(name) => Some(name),
+            Named::Path(_) => None,
+        }
+    }
+
+    /// Why the template that it names is no path, where it begins like one.
+    pub(crate) fn no_path(&self) -> Option<&str> {
+        self.no_path.as_deref()
+    }
+
+    /// The type of what each slot is filled with, where it is filled.
+    pub(crate) fn slot_types(&self) -> [Option<String>; 2] {
+        self.slots.each_ref().map(|slot| match slot {
+            None => None,
+            Some(Slot::Own) => Some(self.each_name.to_string()),
+            Some(Slot::Path(path)) => match &path.end {
+                Type::Entity(name) => Some(name.to_string()),
+                _ => broken("a slot that is filled with no entity"),
+            },
+        })
+    }
+
+    /// Whether entities of the type make its links.
+    pub(crate) fn is_of(&self, ty: u32) -> bool {
+        self.each == ty
+    }
+
+    /// The type whose entities make its links.
+    pub(crate) fn each(&self) -> &str {
+        &self.each_name
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let slots = self.slots.iter().filter_map(|slot| match slot {
+            Some(Slot::Path(path)) => Some(path),
+            _ => None,
+        });
+        let named = match &self.template {
+            Named::Path(path) => Some(path),
+            Named::Fixed(_) => None,
+        };
+        self.when.iter().chain(named).chain(slots)
+    }
+
+    /// The links that an entity of its type makes.
+    fn made(&self, records: &impl Records, entity: u32, found: &mut Vec<Made>) -> Result<(), NotStored> {
+        if let Some(when) = &self.when
+            && !matches!(when.walk(records, entity)?, Some(Val::Bool(true)))
+        {
+            return Ok(());
+        }
+        let mut slots = [None; 2];
+        let mut absent = false;
+        for (filled, slot) in slots.iter_mut().zip(&self.slots) {
+            match slot {
+                None => {}
+                Some(Slot::Own) => *filled = Some(entity),
+                Some(Slot::Path(path)) => match path.walk(records, entity)? {
+                    Some(Val::Entity(id)) => *filled = Some(id),
+                    Some(_) => broken("a value that the schema does not declare"),
+                    None => absent = true,
+                },
+            }
+        }
+        let mut push = |template: Arc<str>| {
+            found.push(Made { declaration: self.number as u32, template, slots });
+        };
+        match &self.template {
+            _ if absent => {
+                // it is read all the same, so that whether a path is broken does not depend on the others
+                if let Named::Path(path) = &self.template {
+                    path.walk(records, entity)?;
+                }
+            }
+            Named::Fixed(name) => push(name.clone()),
+            Named::Path(path) => match path.walk(records, entity)? {
+                None => {}
+                Some(Val::Text(name)) => push(crate::cedar::utf8(name).into()),
+                Some(Val::Set(names)) => (0..names.len()).for_each(|i| match names.get(i) {
+                    Val::Text(name) => push(crate::cedar::utf8(name).into()),
+                    _ => broken("a value that the schema does not declare"),
+                }),
+                Some(_) => broken("a value that the schema does not declare"),
+            },
+        }
+        Ok(())
+    }
+}
+
+impl Declared {
+    /// Whether there are no declarations.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The declarations, in the order of the bundle.
+    pub(crate) fn list(&self) -> &[Checked] {
+        &self.list
+    }
+
+    /// The declaration at a position.
+    pub(crate) fn get(&self, declaration: u32) -> Option<&Checked> {
+        self.list.get(declaration as usize)
+    }
+
+    /// Whether entities of the type make links, or may lie on the path of one that does.
+    pub(crate) fn concerns(&self, ty: u32) -> bool {
+        let mut steps = self.list.iter().flat_map(Checked::paths).flat_map(|path| &path.steps);
+        self.makes(ty) || steps.any(|step| step.holder == ty)
+    }
+
+    /// Whether entities of the type make links.
+    pub(crate) fn makes(&self, ty: u32) -> bool {
+        self.of_type.contains_key(&ty)
+    }
+
+    /// The links that an entity makes, in the order of declarations; none if it is not stored.
+    ///
+    /// # Errors
+    /// If an entity on a path is not stored.
+    pub(crate) fn made(&self, records: &impl Records, ty: u32, entity: u32) -> Result<Vec<Made>, BrokenPath> {
+        let mut found = Vec::new();
+        let Some(declarations) = self.of_type.get(&ty) else { return Ok(found) };
+        if !records.record_of(entity).is_some_and(Entity::is_present) {
+            return Ok(found);
+        }
+        for declaration in declarations.iter().filter_map(|n| self.list.get(*n)) {
+            declaration.made(records, entity, &mut found).map_err(|NotStored(gone)| BrokenPath {
+                declaration: declaration.number as u32,
+                from: entity,
+                gone,
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// The link by hand that says the same.
+    pub(crate) fn link(&self, made: &Made, entity: u32, records: &impl Records) -> Link {
+        let Some(declaration) = self.get(made.declaration) else { broken("a declaration that is gone") };
+        let slots = ["?principal", "?resource"].into_iter().zip(made.slots);
+        let uid = |id: u32| export::uid_of(records, id).to_string();
+        Link {
+            template_id: made.template.to_string(),
+            link_id: self.link_id(made, &uid(entity)),
+            args: slots.filter_map(|(slot, id)| Some((slot.to_owned(), uid(id?)))).collect(),
+            written: Some(declaration.place()),
+        }
+    }
+
+    /// The id of the link that an entity makes.
+    pub(crate) fn link_id(&self, made: &Made, entity: &str) -> String {
+        let template = &made.template;
+        match self.get(made.declaration).and_then(|declaration| declaration.id.as_ref()) {
+            Some(id) => format!("{template}@{id}@{entity}"),
+            None => format!("{template}@{entity}"),
+        }
+    }
+
+    /// The entity that made a link, as its id names it.
+    pub(crate) fn maker_of<'l>(&self, declaration: &Checked, link: &'l Link) -> &'l str {
+        let label = declaration.id.as_ref().map_or(0, |id| id.len() + 1);
+        link.link_id.get(link.template_id.len() + 1 + label..).unwrap_or(&link.link_id)
+    }
+
+    /// What a broken path is, in words.
+    pub(crate) fn explain(&self, fault: BrokenPath, records: &impl Records) -> String {
+        let uid = |id: u32| export::uid_of(records, id);
+        let place = self.get(fault.declaration).map(|declaration| {
+            let place = declaration.place();
+            let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+            format!(" (links from data at {}{line})", place.origin)
+        });
+        format!(
+            "`{}` makes links by `{}`, which is not stored{}",
+            uid(fault.from),
+            uid(fault.gone),
+            place.unwrap_or_default()
+        )
+    }
+
+    /// The entities whose links may be others once these entities were written or removed: they themselves, and those
+    /// whose paths lead through them.
+    pub(crate) fn affected(&self, draft: &Draft, touched: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+        let mut found = BTreeSet::new();
+        let mut seen = HashSet::new();
+        for id in touched {
+            let ty = draft.type_of(id);
+            if self.makes(ty) {
+                found.insert(id);
+            }
+            self.climb(ty, id, &mut seen, &|id| draft.referrers(id), draft, &mut |id| {
+                found.insert(id);
+                true
+            });
+        }
+        found
+    }
+
+    /// Whether a stored entity makes links, or lies on the path of one that may.
+    pub(crate) fn reads(&self, store: &Store, id: u32) -> bool {
+        let ty = store.type_of(id);
+        let mut found = self.makes(ty);
+        if !found {
+            let referrers = |id| store.referrers(id).collect();
+            self.climb(ty, id, &mut HashSet::new(), &referrers, store, &mut |_| {
+                found = true;
+                false
+            });
+        }
+        found
+    }
+
+    /// Calls `visit` with the entities whose paths read an attribute of an entity, or may, until it says false. Attributes
+    /// that name an entity lead back to those that hold it, step by step.
+    fn climb(
+        &self,
+        ty: u32,
+        id: u32,
+        seen: &mut HashSet<(usize, usize, usize, u32)>,
+        referrers: &dyn Fn(u32) -> Vec<u32>,
+        records: &impl Records,
+        visit: &mut dyn FnMut(u32) -> bool,
+    ) {
+        for (d, declaration) in self.list.iter().enumerate() {
+            for (p, path) in declaration.paths().enumerate() {
+                // what is read first is the entity's own
+                for level in (1..path.steps.len()).filter(|level| path.steps[*level].holder == ty) {
+                    let mut open = vec![(level, id)];
+                    while let Some((level, at)) = open.pop() {
+                        if level == 0 {
+                            if !visit(at) {
+                                return;
+                            }
+                            continue;
+                        }
+                        if !seen.insert((d, p, level, at)) {
+                            continue;
+                        }
+                        let step = path.steps[level - 1];
+                        let holds = |holder: &u32| {
+                            records.type_of_id(*holder) == step.holder
+                                && records.record_of(*holder).is_some_and(|record| {
+                                    matches!(record.attributes().find(step.attribute), Some(Val::Entity(held)) if held == at)
+                                })
+                        };
+                        open.extend(referrers(at).into_iter().filter(holds).map(|holder| (level - 1, holder)));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What a bundle says of every entity of a type: links that the data make, and rules that the data must keep.
+//!
+//! ```yaml
+//! - each: Grant                     # for every stored entity of this type,
+//!   when: active                    # if this is true,
+//!   template: role.permissions      # link each of these templates
+//!   principal: group
+//!   resource: self
+//! ```
+
+use std::borrow::Cow;
+
+use serde_json::json;
+
+use crate::model::request::pointer;
+use crate::model::{RequestError, Value, Written, hint};
+
+/// Declarations about entities.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForEach {
+    /// Links that the data make.
+    pub links: Vec<LinkDeclaration>,
+    /// Rules that the data must keep.
+    pub rules: Vec<DataRule>,
+}
+
+impl ForEach {
+    /// Whether there is no declaration.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.rules.is_empty()
+    }
+}
+
+/// One link for every entity of a type and every template that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkDeclaration {
+    /// The type.
+    pub each: String,
+    /// What the ids of the links have between template and entity, to tell them from those of other declarations.
+    pub id: Option<String>,
+    /// A path to a Boolean, without which being true there is no link.
+    pub when: Option<String>,
+    /// A policy id, or a path to one or to a set of them.
+    pub template: String,
+    /// What `?principal` stands for: `self`, or a path to an entity.
+    pub principal: Option<String>,
+    /// What `?resource` stands for.
+    pub resource: Option<String>,
+    /// What happens where the data name something that is no template.
+    pub missing: Missing,
+    /// Where it is written, if that is known.
+    pub written: Option<Written>,
+}
+
+/// What happens where the data name something that is no template.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// The load or the change is refused.
+    #[default]
+    Refuse,
+    /// It is reported, and there is no link.
+    Warn,
+}
+
+/// What must hold for every entity of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataRule {
+    /// The type.
+    pub each: String,
+    /// A Cedar expression over `principal`, which is the entity.
+    pub must: String,
+    /// A stable word for programs.
+    pub code: String,
+    /// What is wrong where it does not hold, for people.
+    pub message: String,
+    /// Whether a broken rule refuses the load or the change.
+    pub level: Level,
+    /// Where it is written, if that is known.
+    pub written: Option<Written>,
+}
+
+/// What a broken rule does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Level {
+    /// It refuses the load or the change.
+    #[default]
+    Refuse,
+    /// It is reported.
+    Warn,
+}
+
+type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
+
+fn object<'a>(value: Value<'a>, what: &str, names: &[&str], at: &str) -> Result<Members<'a>, RequestError> {
+    match value {
+        Value::Object(members) => Ok(members),
+        other => {
+            let message = format!("{what} must be an object of {}, not {}", names.join(", "), other.kind());
+            Err(RequestError::new("invalid_member", at, message))
+        }
+    }
+}
+
+fn text(name: &str, value: Value<'_>, at: &str) -> Result<String, RequestError> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Ok(text.into_owned()),
+        Value::String(_) => Err(RequestError::new("invalid_member", at, format!("`{name}` must not be empty"))),
+        other => {
+            let message = format!("`{name}` must be a string, not {}", other.kind());
+            Err(RequestError::new("invalid_member", at, message))
+        }
+    }
+}
+
+fn unknown(what: &str, name: &str, names: &'static [&'static str], at: &str) -> RequestError {
+    let near = hint(name, names.iter().copied());
+    let message = format!("unknown member `{name}`; {what} has {}{near}", names.join(", "));
+    RequestError::new("unknown_member", at, message)
+}
+
+fn missing(what: &str, name: &str, at: &str) -> RequestError {
+    RequestError::new("missing_member", format!("{at}/{name}"), format!("{what} lacks `{name}`"))
+}
+
+/// One of two words.
+fn word<T: Copy>(name: &str, text: &str, words: [(&'static str, T); 2], at: &str) -> Result<T, RequestError> {
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, meaning)) => Ok(*meaning),
+        None => {
+            let [first, second] = words.map(|(word, _)| word);
+            let near = hint(text, [first, second]);
+            let message = format!("`{name}` is `{first}` or `{second}`, not `{text}`{near}");
+            Err(RequestError::new("invalid_member", at, message))
+        }
+    }
+}
+
+impl LinkDeclaration {
+    /// The members.
+    pub const MEMBERS: &'static [&'static str] =
+        &["each", "id", "when", "template", "principal", "resource", "missing"];
+
+    /// Reads a declaration; `at` points at it.
+    ///
+    /// # Errors
+    /// If a member is missing, unknown or of the wrong type. The error points at the member.
+    pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+        const WHAT: &str = "a link from data";
+        let (mut each, mut id, mut when, mut template) = (None, None, None, None);
+        let (mut principal, mut resource, mut missed) = (None, None, None);
+        for (key, value) in object(value, WHAT, Self::MEMBERS, at)? {
+            let at = format!("{at}{}", pointer(&key));
+            let place = match &*key {
+                "each" => &mut each,
+                "id" => &mut id,
+                "when" => &mut when,
+                "template" => &mut template,
+                "principal" => &mut principal,
+                "resource" => &mut resource,
+                "missing" => &mut missed,
+                other => return Err(unknown(WHAT, other, Self::MEMBERS, &at)),
+            };
+            *place = Some(text(&key, value, &at)?);
+        }
+        if let Some(id) = id.as_deref().filter(|id| id.contains('@')) {
+            let message =
+                format!("`{id}`: the `id` of a link from data cannot have an `@`, which parts the ids of links");
+            return Err(RequestError::new("invalid_member", format!("{at}/id"), message));
+        }
+        let missing_words = [("refuse", Missing::Refuse), ("warn", Missing::Warn)];
+        Ok(Self {
+            each: each.ok_or_else(|| missing(WHAT, "each", at))?,
+            id,
+            when,
+            template: template.ok_or_else(|| missing(WHAT, "template", at))?,
+            principal,
+            resource,
+            missing: match missed {
+                Some(text) => word("missing", &text, missing_words, &format!("{at}/missing"))?,
+                None => Missing::default(),
+            },
+            written: None,
+        })
+    }
+
+    /// The declaration as a bundle has it.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let Self { each, id, when, template, principal, resource, missing, written: _ } = self;
+        let mut object = json!({ "each": each, "template": template });
+        for (name, value) in [("id", id), ("when", when), ("principal", principal), ("resource", resource)] {
+            if let Some(value) = value {
+                object[name] = json!(value);
+            }
+        }
+        if *missing == Missing::Warn {
+            object["missing"] = json!("warn");
+        }
+        object
+    }
+}
+
+impl DataRule {
+    /// The members.
+    pub const MEMBERS: &'static [&'static str] = &["each", "must", "code", "message", "level"];
+
+    /// Reads a rule; `at` points at it.
+    ///
+    /// # Errors
+    /// If a member is missing, unknown or of the wrong type. The error points at the member.
+    pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
+        const WHAT: &str = "a data rule";
+        let (mut each, mut must, mut code, mut message, mut level) = (None, None, None, None, None);
+        for (key, value) in object(value, WHAT, Self::MEMBERS, at)? {
+            let at = format!("{at}{}", pointer(&key));
+            let place = match &*key {
+                "each" => &mut each,
+                "must" => &mut must,
+                "code" => &mut code,
+                "message" => &mut message,
+                "level" => &mut level,
+                other => return Err(unknown(WHAT, other, Self::MEMBERS, &at)),
+            };
+            *place = Some(text(&key, value, &at)?);
+        }
+        let levels = [("refuse", Level::Refuse), ("warn", Level::Warn)];
+        Ok(Self {
+            each: each.ok_or_else(|| missing(WHAT, "each", at))?,
+            must: must.ok_or_else(|| missing(WHAT, "must", at))?,
+            code: code.ok_or_else(|| missing(WHAT, "code", at))?,
+            message: message.ok_or_else(|| missing(WHAT, "message", at))?,
+            level: match level {
+                Some(text) => word("level", &text, levels, &format!("{at}/level"))?,
+                None => Level::default(),
+            },
+            written: None,
+        })
+    }
+
+    /// The rule as a bundle has it.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let Self { each, must, code, message, level, written: _ } = self;
+        let mut object = json!({ "each": each, "must": must, "code": code, "message": message });
+        if *level == Level::Warn {
+            object["level"] = json!("warn");
+        }
+        object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Value<'_> {
+        Value::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in [
+            r#"{"each":"G","template":"t"}"#,
+            r#"{"each":"G","id":"i","missing":"warn","principal":"a.b","resource":"self","template":"r.p","when":"w"}"#,
+        ] {
+            let read = LinkDeclaration::from_value(value(text), "").unwrap();
+            let again = read.to_json().to_string();
+            assert_eq!(LinkDeclaration::from_value(value(&again), "").unwrap(), read, "{text}");
+        }
+        for text in [
+            r#"{"each":"G","must":"true","code":"c","message":"m"}"#,
+            r#"{"each":"G","must":"true","code":"c","message":"m","level":"warn"}"#,
+        ] {
+            let read = DataRule::from_value(value(text), "").unwrap();
+            let again = read.to_json().to_string();
+            assert_eq!(DataRule::from_value(value(&again), "").unwrap(), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_point_at_the_member() {
+        for (text, expected, pointer) in [
+            ("7", "a link from data must be an object of each, id,", "/3"),
+            (r#"{"each":"G"}"#, "a link from data lacks `template`", "/3/template"),
+            (r#"{"each":1}"#, "`each` must be a string, not a number", "/3/each"),
+            (r#"{"each":" "}"#, "`each` must not be empty", "/3/each"),
+            (r#"{"each":"G","tmplate":"t"}"#, "unknown member `tmplate`; a link from data has each, id,", "/3/tmplate"),
+            (
+                r#"{"each":"G","template":"t","missing":"wran"}"#,
+                "`missing` is `refuse` or `warn`, not `wran`",
+                "/3/missing",
+            ),
+            (r#"{"each":"G","template":"t","id":"a@b"}"#, "`a@b`: the `id` of a link from data cannot have", "/3/id"),
+        ] {
+            let error = LinkDeclaration::from_value(value(text), "/3").unwrap_err();
+            assert!(error.message.starts_with(expected), "{text}: {}", error.message);
+            assert_eq!(error.pointer, pointer, "{text}");
+        }
+        for (text, expected, pointer) in [
+            (r#"{"each":"G","must":"true","code":"c"}"#, "a data rule lacks `message`", "/message"),
+            (
+                r#"{"each":"G","level":"err","must":"m","code":"c","message":"m"}"#,
+                "`level` is `refuse` or `warn`",
+                "/level",
+            ),
+        ] {
+            let error = DataRule::from_value(value(text), "").unwrap_err();
+            assert!(error.message.starts_with(expected), "{text}: {}", error.message);
+            assert_eq!(error.pointer, pointer, "{text}");
+        }
+    }
+}

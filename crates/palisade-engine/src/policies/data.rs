@@ -1,0 +1,239 @@
+//! Links that data make, among the others: whether what they name are templates, and what is said where they are not.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{EntityUID, SlotId, Template};
+
+use crate::derived::{Checked, Declared, Maker};
+use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, hint};
+use crate::policies::{Builder, Kind, Linked, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
+use crate::schema::SchemaModel;
+use crate::settings::Limits;
+use crate::snapshot::Loaded;
+use crate::store::Draft;
+
+/// The part of a bundle that a problem is about, where a template is changed that data need as it is.
+pub(crate) const IN_USE: &str = "template_in_use";
+
+/// A link to add.
+#[derive(Debug, Clone)]
+pub(crate) struct NewLink {
+    /// Where it is from: what problems are reported about, where it is not written in a file.
+    pub origin: String,
+    /// The link.
+    pub link: Link,
+    /// What made it; nothing where it was written by hand.
+    pub maker: Option<Maker>,
+}
+
+/// The links that the data of a bundle make.
+#[derive(Debug, Default)]
+pub(crate) struct FromData {
+    /// By these declarations.
+    pub declared: Arc<Declared>,
+    /// All of them.
+    pub links: Vec<NewLink>,
+}
+
+/// How many entities lie between two looks at whether the result is still wanted.
+const STRIDE: usize = 1 << 12;
+
+impl FromData {
+    /// What the declarations of `bundle` make of its entities, which `loaded` has if they could be read.
+    ///
+    /// # Errors
+    /// What is wrong with a declaration, or with what its paths lead through.
+    pub(crate) fn of(
+        bundle: &Bundle,
+        schema: Option<&SchemaModel>,
+        loaded: &mut Option<Loaded>,
+        limits: &Limits,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let declarations = &bundle.for_each.links;
+        let Some(Loaded { draft, places, .. }) = loaded else {
+            // what is wrong with entities hides nothing
+            return Declared::check(declarations, schema, &mut Draft::empty()).map(|_| Self::default());
+        };
+        let declared = Declared::check(declarations, schema, draft)?;
+        let (mut links, mut broken) = (Vec::new(), Vec::new());
+        if declared.is_empty() {
+            return Ok(Self { declared: Arc::new(declared), links });
+        }
+        let draft = &*draft;
+        for (n, entity) in draft.ids().enumerate() {
+            if n.is_multiple_of(STRIDE) && stop() {
+                return Err(vec![abandoned()]);
+            }
+            match declared.made(draft, draft.type_of(entity), entity) {
+                Ok(made) => links.extend(made.iter().map(|made| NewLink {
+                    origin: String::new(),
+                    link: declared.link(made, entity, draft),
+                    maker: Some(Maker { declaration: made.declaration, entity }),
+                })),
+                Err(fault) => broken.push((entity, declared.explain(fault, draft))),
+            }
+            if links.len() > limits.max_policies {
+                let message = format!("the data make more than {} links", limits.max_policies);
+                let help = "raise `limits.max_policies`, or narrow the declarations by `when`";
+                return Err(vec![Diagnostic::error("links", message).help(help)]);
+            }
+        }
+        let broken = Diagnostic::about("broken_path", places.errors(broken, &bundle.entities));
+        if broken.is_empty() { Ok(Self { declared: Arc::new(declared), links }) } else { Err(broken) }
+    }
+}
+
+impl Policies {
+    /// Warnings of templates that have no link: none of them decides anything. In the order of their texts. Which of them
+    /// data may name yet, no one can say.
+    #[must_use]
+    pub(crate) fn unlinked(&self, declared: &Declared) -> Vec<Diagnostic> {
+        if declared.list().iter().any(|declaration| declaration.fixed().is_none()) {
+            return Vec::new();
+        }
+        let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
+        let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
+        for Linked { link, .. } in &self.links {
+            found.remove(link.template_id.as_str());
+        }
+        for name in declared.list().iter().filter_map(Checked::fixed) {
+            found.remove(name);
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        found.sort_by_key(|(id, site)| (&site.origin, site.line, site.span.start, *id));
+        let warn = |(id, site): &(&PolicyId, &Site)| {
+            let message = format!("the template `{id}` has no link, so it decides nothing");
+            let help = "link it in a file `*.links.yaml` beside the policies, or in `links` of a bundle";
+            let at = site.point(Diagnostic::error(&*site.origin, message), site.span.start);
+            at.warning().policy(&***id).help(help)
+        };
+        let mut warnings: Vec<_> = found.iter().take(MAX_PROBLEMS).map(warn).collect();
+        if let Some(more) = found.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+            warnings.push(Diagnostic::error("policies", format!("{more} more templates have no link")).warning());
+        }
+        warnings
+    }
+}
+
+const HELP: &str = "add the template, or correct what names it; `missing: warn` reports it and makes no link";
+
+impl Builder<'_, '_> {
+    /// Adds a link. One that data make is left out where what they name is no template and the declaration allows that.
+    pub(super) fn add_made(&mut self, new: &NewLink, declared: &Declared) {
+        let NewLink { origin, link, maker } = new;
+        let made_by = maker.and_then(|maker| declared.get(maker.declaration));
+        // made again since its template was put, it is from there
+        let is_put = |site: &Site| *site.origin == **origin;
+        let remade = self.is_change && maker.is_some() && self.sites.get(link.template_id.as_str()).is_some_and(is_put);
+        let Some(declaration) = made_by.filter(|_| !self.templates.contains_key(link.template_id.as_str())) else {
+            let before = self.problems.len();
+            self.add_link(new);
+            return self.mark_in_use(before, remade);
+        };
+        // the template may be one that could not be read
+        if !self.templates_are_whole {
+            return;
+        }
+        let (name, entity) = (link.template_id.as_str(), declared.maker_of(declaration, link));
+        let from = match declaration.naming_path() {
+            Some(path) => format!("`{entity}` names `{name}` in `{path}`"),
+            None => format!("`{entity}` would make a link of `{name}`"),
+        };
+        let message = format!("{from}, which is no template{}", self.near_template(name));
+        let found = if self.is_change { Diagnostic::error(origin, message) } else { declaration.finding(message) };
+        if remade {
+            return self.problems.push(Diagnostic { part: IN_USE, ..found });
+        }
+        self.missing(declaration, found);
+    }
+
+    /// Reports that something is no template.
+    fn missing(&mut self, declaration: &Checked, found: Diagnostic) {
+        match declaration.missing {
+            Missing::Refuse => self.problems.push(found.help(HELP)),
+            // the first ones are enough to see what is wrong
+            Missing::Warn if self.work.warnings.len() < MAX_PROBLEMS => {
+                self.work
+                    .warnings
+                    .push(found.warning().help("there is no link; add the template, or correct the name"));
+            }
+            Missing::Warn => {}
+        }
+    }
+
+    /// What may have been meant, or why the name is that of no template.
+    fn near_template(&self, name: &str) -> String {
+        if self.sites.get(name).is_some_and(|site| site.kind == Kind::Static) {
+            return ", but a policy without slots".to_owned();
+        }
+        if let Some(id) = self.aliases.get(name).and_then(|ids| ids.first()) {
+            return format!(", but the `@id` of the template `{id}`; data name templates by their policy ids");
+        }
+        let templates = self.sites.iter().filter(|(_, site)| site.kind == Kind::Template);
+        hint(name, templates.map(|(id, _)| &**id))
+    }
+
+    fn mark_in_use(&mut self, from: usize, in_use: bool) {
+        if in_use {
+            self.problems.iter_mut().skip(from).for_each(|problem| problem.part = IN_USE);
+        }
+    }
+
+    /// Checks what declarations name without looking at data: that it is a template, with the slots that they fill. With
+    /// `put` only the declarations count that name one of these.
+    pub(super) fn check_declared(&mut self, declared: &Declared, put: Option<&HashSet<PolicyId>>) {
+        if !self.templates_are_whole {
+            return;
+        }
+        for declaration in declared.list() {
+            let name = declaration.fixed().or(declaration.naming_path()).unwrap_or_default();
+            if put.is_some_and(|put| !put.contains(name)) {
+                continue;
+            }
+            self.read_template(name);
+            let before = self.problems.len();
+            match declaration.fixed() {
+                Some(name) => self.check_fixed(declaration, name),
+                None if self.templates.contains_key(name) => {
+                    let message = format!("`{name}` is a path from `{}` and the id of a template", declaration.each());
+                    let help = "give the template another id, or rename the attribute";
+                    self.problems.push(declaration.finding(message).help(help).policy(name));
+                }
+                None => {}
+            }
+            self.mark_in_use(before, self.is_change);
+        }
+    }
+
+    fn check_fixed(&mut self, declaration: &Checked, name: &str) {
+        let Some(template) = self.templates.get(name) else {
+            if let Some(message) = declaration.no_path() {
+                return self.problems.push(declaration.finding(message.to_owned()));
+            }
+            let message = format!("`{name}` is no template{}", self.near_template(name));
+            return self.missing(declaration, declaration.finding(message));
+        };
+        let scope = template.scope.clone();
+        // entities of the right types, whatever their ids
+        let slots = [SlotId::principal(), SlotId::resource()].into_iter().zip(declaration.slot_types());
+        let values: HashMap<SlotId, EntityUID> = slots
+            .filter_map(|(slot, ty)| {
+                let uid = Uid { type_name: ty?.into(), id: "".into() };
+                Some((slot, entity_uid(&uid).ok()?.into()))
+            })
+            .collect();
+        let shown = Link { template_id: name.to_owned(), link_id: String::new(), args: Vec::new(), written: None };
+        if let Err(error) = Template::check_binding(&scope, &values) {
+            let found = declaration.finding(String::new());
+            let problem = link::unable(&found.origin, &shown, &error);
+            return self.problems.push(Diagnostic { line: found.line, ..problem }.policy(name));
+        }
+        let Some(site) = self.sites.get(name).cloned() else { return };
+        if let Some(validating) = &mut self.work.validating {
+            let id: PolicyId = format!("{name}@{}", declaration.each()).into();
+            validating.link(&scope, &id, &values, &site, declaration.written.as_ref());
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Rules that the data must keep: at load, at every change, and in the same words either way.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Bundle, Dangling, DataRule, Diagnostic, Document, ForEach, Refused, Revision, SchemaText, Value};
+use crate::tests::changes::transact;
+use crate::{EngineSettings, Snapshot, check, on_big_stack};
+
+const SCHEMA: &str = r#"
+    namespace A {
+        entity Org in [Org] { tenant?: String, root?: Org };
+        entity User in [Org] { org: Org, tenant?: String, level: Long } tags String;
+        action read appliesTo { principal: [User], resource: [Org] };
+    }
+"#;
+
+const TENANT: &str = r#"{"each":"A::User","must":"principal has tenant && principal.org has tenant && principal.org.tenant == principal.tenant","code":"user-tenant","message":"the user's organisation is of another tenant"}"#;
+const BELOW: &str = r#"{"each":"A::User","must":"principal in principal.org","code":"below","message":"the user is not below the organisation"}"#;
+const LEVEL: &str = r#"{"each":"A::User","must":"principal.level + 9223372036854775800 > 0","code":"level","message":"too high","level":"warn"}"#;
+const ROOT: &str = r#"{"each":"A::Org","must":"!(principal has root) || (A::Org::\"0\" has tenant)","code":"root","message":"the root has no tenant"}"#;
+
+fn bundle(rules: &[&str], entities: &str) -> Bundle {
+    let read = |text: &&str| DataRule::from_value(Value::parse(text.as_bytes()).unwrap(), "").unwrap();
+    Bundle {
+        schema: Some(SchemaText { fragments: vec![("schema".to_owned(), SCHEMA.to_owned())] }),
+        entities: vec![Document::held("entities", entities)],
+        for_each: ForEach { links: Vec::new(), rules: rules.iter().map(read).collect() },
+        ..Bundle::default()
+    }
+}
+
+fn load(rules: &[&str], entities: &str) -> Result<(Snapshot, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let revision = Revision { incarnation: 1, counter: 1 };
+    let bundle = bundle(rules, entities).into();
+    on_big_stack(|| Snapshot::build(bundle, &EngineSettings::default(), revision)).unwrap()
+}
+
+fn org(id: usize, tenant: Option<&str>, parent: Option<usize>, root: bool) -> String {
+    let tenant = tenant.map(|tenant| format!(r#""tenant":"{tenant}""#));
+    let root = root.then(|| r#""root":{"type":"A::Org","id":"0"}"#.to_owned());
+    let attrs: Vec<String> = tenant.into_iter().chain(root).collect();
+    let parent = parent.map(|id| format!(r#"{{"type":"A::Org","id":"{id}"}}"#)).unwrap_or_default();
+    format!(r#"{{"uid":{{"type":"A::Org","id":"{id}"}},"attrs":{{{}}},"parents":[{parent}]}}"#, attrs.join(","))
+}
+
+fn user(id: usize, org: usize, tenant: &str, parent: usize, level: i64) -> String {
+    format!(
+        r#"{{"uid":{{"type":"A::User","id":"{id}"}},"attrs":{{"org":{{"type":"A::Org","id":"{org}"}},"tenant":"{tenant}","level":{level}}},"parents":[{{"type":"A::Org","id":"{parent}"}}]}}"#
+    )
+}
+
+fn shown(problems: &[Diagnostic]) -> String {
+    problems.iter().map(|it| format!("{}: {}", it.origin, it.message)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn rules_are_checked_against_the_schema() {
+    let rule = |each: &str, must: &str| {
+        serde_json::json!({"each": each, "must": must, "code": "c", "message": "m"}).to_string()
+    };
+    for (text, expected) in [
+        (rule("A::Usr", "true"), "`each`: the schema declares no entity type `A::Usr`; did you mean `A::User`?"),
+        (rule("A::Action", "true"), "actions come from the schema"),
+        (rule("A::User", "principal.levl > 1"), "attribute `levl` on entity type `A::User` not found"),
+        (rule("A::User", "principal.level"), "rules:1: "),
+        (rule("A::User", "principal.tenant == \"a\""), "tenant"),
+        (
+            rule("A::User", "principal.level >"),
+            "rules: `must` is no Cedar expression over `principal`: unexpected token",
+        ),
+        (rule("A::User", "true }; permit (principal, action, resource) when { true"), "it is more than one expression"),
+        (rule("A::User", "context.now == 1"), "now"),
+        (rule("A::User", "resource.level == 1"), "there is no `resource`"),
+    ] {
+        let problems = load(&[&text], "[]").map(|_| ()).unwrap_err();
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(all.join("\n").contains(expected), "{text}: {all:#?}");
+        let bundle = bundle(&[&text], "[]").into();
+        let limits = EngineSettings::default().limits;
+        let verdict = on_big_stack(|| check(&bundle, &limits, crate::Semantics::Strict, &|| false)).unwrap();
+        assert!(!verdict.valid, "{text}");
+    }
+    let twice = load(&[LEVEL, LEVEL], "[]").map(|_| ()).unwrap_err();
+    assert!(shown(&twice).contains("a second rule has the code `level`"), "{}", shown(&twice));
+    let mut without = bundle(&[LEVEL], "[]");
+    without.schema = None;
+    let settings = EngineSettings { validation: crate::Validation::Off, ..EngineSettings::default() };
+    let revision = Revision { incarnation: 1, counter: 1 };
+    let built = on_big_stack(|| Snapshot::build(without.into(), &settings, revision)).unwrap();
+    assert!(shown(&built.unwrap_err()).contains("data rules need a schema"));
+}
+
+#[test]
+fn broken_rules_refuse_or_warn() {
+    let fine = [org(0, Some("t"), None, false), org(1, Some("t"), Some(0), false), user(0, 1, "t", 1, 1)];
+    let with = |more: String| format!("{}\n{more}", fine.join("\n"));
+    for (more, expected) in [
+        (
+            user(1, 1, "x", 1, 1),
+            "entities: `A::User::\"1\"` breaks the rule `user-tenant`: the user's organisation is of",
+        ),
+        (user(1, 1, "t", 0, 1), "`A::User::\"1\"` breaks the rule `below`"),
+        (user(1, 9, "t", 1, 1), "`A::User::\"1\"` breaks the rule `user-tenant`"),
+    ] {
+        let problems = load(&[TENANT, BELOW, LEVEL], &with(more.clone())).map(|_| ()).unwrap_err();
+        assert!(shown(&problems).contains(expected), "{more}: {}", shown(&problems));
+        assert!(problems[0].data_rule.is_some() && problems[0].line == Some(4), "{problems:?}");
+        let (state, _) = load(&[TENANT, BELOW, LEVEL], &fine.join("\n")).unwrap();
+        match transact(&state, &format!(r#"[{{"upsert":{more}}}]"#), Dangling::Refuse) {
+            Err(Refused::Rule(found)) => {
+                assert!(shown(&found).contains(expected.trim_start_matches("entities: ")), "{}", shown(&found));
+                assert_eq!(found[0].origin, "/changes/0/upsert");
+            }
+            other => panic!("{more}: {other:?}"),
+        }
+    }
+    let high = user(1, 1, "t", 1, 10);
+    let (_, warnings) = load(&[TENANT, BELOW, LEVEL], &with(high.clone())).unwrap();
+    assert!(shown(&warnings).contains("breaks the rule `level`: too high (it fails: "), "{}", shown(&warnings));
+    let (state, _) = load(&[TENANT, BELOW, LEVEL], &fine.join("\n")).unwrap();
+    let changed = transact(&state, &format!(r#"[{{"upsert":{high}}}]"#), Dangling::Refuse).unwrap();
+    assert!(shown(&changed.warnings).contains("breaks the rule `level`"), "{:?}", changed.warnings);
+}
+
+#[test]
+fn a_change_is_judged_as_a_load_is() {
+    let (mut refused, mut taken) = (0, 0);
+    for seed in 0..40_u64 {
+        let mut dice = seed;
+        let mut roll = |n: usize| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((dice >> 33) % n as u64) as usize
+        };
+        let rules = [TENANT, BELOW, ROOT, LEVEL];
+        let mut world: BTreeMap<String, String> = BTreeMap::new();
+        for id in 0..4_usize {
+            world.insert(format!("A::Org::\"{id}\""), org(id, Some("t"), id.checked_sub(1), false));
+        }
+        let (mut state, _) = load(&rules, &world.values().cloned().collect::<Vec<_>>().join("\n")).unwrap();
+        for _ in 0..10 {
+            let mut next = world.clone();
+            let changes: Vec<String> = (0..1 + roll(2))
+                .map(|_| {
+                    let (id, tenant) = (roll(4), ["t", "t", "t", "u"][roll(4)]);
+                    let (uid, entity) = match roll(3) {
+                        0 => {
+                            let parent = id.checked_sub(1 + roll(2));
+                            let tenant = (roll(5) > 0).then_some(tenant);
+                            (format!("A::Org::\"{id}\""), org(id, tenant, parent, roll(4) == 0))
+                        }
+                        _ => (format!("A::User::\"{id}\""), user(id, roll(4), tenant, roll(4), roll(3) as i64)),
+                    };
+                    if roll(6) == 0 {
+                        next.remove(&uid);
+                        return format!(r#"{{"delete":{}}}"#, serde_json::Value::from(uid));
+                    }
+                    let change = format!(r#"{{"upsert":{entity}}}"#);
+                    next.insert(uid, entity);
+                    change
+                })
+                .collect();
+            let text = format!("[{}]", changes.join(","));
+            let fresh = load(&rules, &next.values().cloned().collect::<Vec<_>>().join("\n"));
+            match (transact(&state, &text, Dangling::Keep), fresh) {
+                (Ok(changed), Ok(_)) => {
+                    (state, world) = (changed.snapshot, next);
+                    taken += 1;
+                }
+                (Err(Refused::Rule(_)), Err(_)) => refused += 1,
+                (ours, theirs) => panic!("{text}: {ours:?}, fresh {:?}", theirs.err()),
+            }
+        }
+    }
+    assert!(refused > 50 && taken > 50, "{refused} {taken}");
+}

@@ -1,0 +1,81 @@
+//! A file of rules that the data must keep, one mapping a rule.
+//!
+//! ```yaml
+//! - each: User                                               # for every stored entity of this type
+//!   must: principal.customer.tenant == principal.tenant      # this must hold; `principal` is the entity
+//!   code: user-tenant
+//!   message: the user's customer belongs to another tenant
+//! ```
+//!
+//! Whether the expression fits the schema, and whether the data keep it, is for the engine to judge.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use palisade_engine::model::{DataRule, Diagnostic, Written};
+use palisade_text::yaml;
+
+use crate::source::files::links::{from_json, kind};
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// Every problem with its shape.
+pub(super) fn read(origin: &str, text: &str) -> Result<Vec<DataRule>, Vec<Diagnostic>> {
+    let document = yaml::parse(text)
+        .map_err(|error| vec![Diagnostic { line: error.line, ..Diagnostic::error(origin, error.message) }])?;
+    let Value::Array(items) = &document.value else {
+        let problem = Diagnostic::error(origin, format!("a file of rules is a list, not {}", kind(&document.value)));
+        return Err(vec![problem.help("write one item a rule, or `[]` for no rules, or remove the file")]);
+    };
+    let line = |n: usize, member: Option<&str>| {
+        let path: Vec<String> = [Some(n.to_string()), member.map(str::to_owned)].into_iter().flatten().collect();
+        Some(document.lines.nearest(&path)).filter(|line| *line > 0)
+    };
+    let (mut rules, mut problems) = (Vec::new(), Vec::new());
+    let shared: Arc<str> = origin.into();
+    for (n, item) in items.iter().enumerate() {
+        match from_json(item, |value| DataRule::from_value(value, "")) {
+            Ok(rule) => {
+                let written = Some(Written { origin: shared.clone(), line: line(n, None) });
+                rules.push(DataRule { written, ..rule });
+            }
+            Err((member, message)) => {
+                let line = line(n, (!member.is_empty()).then_some(member.as_str()));
+                problems.push(Diagnostic { line, ..Diagnostic::error(origin, message) });
+            }
+        }
+    }
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read() {
+        let text = "# of users\n- each: User\n  must: principal.a == 1\n  code: c\n  message: m\n\n- {each: G, must: 'true', code: d, message: n, level: warn}\n";
+        let rules = read("f", text).unwrap();
+        let shown: Vec<_> =
+            rules.iter().map(|rule| (rule.code.as_str(), rule.written.as_ref().unwrap().line)).collect();
+        assert_eq!(shown, [("c", Some(2)), ("d", Some(7))]);
+        assert_eq!(read("f", "[]").unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused_with_its_line() {
+        for (text, expected) in [
+            ("each: User", "f: a file of rules is a list, not a mapping"),
+            ("- 3", "f:1: a data rule must be an object of each, must, code, message, level, not a number"),
+            ("- each: User\n  must: true\n  code: c\n  message: m", "f:2: `must` must be a string, not a boolean"),
+            ("- each: User\n  code: c\n  message: m", "f:1: a data rule lacks `must`"),
+            ("- each: User\n  mst: 'true'", "f:2: unknown member `mst`; a data rule has"),
+            ("- a: [", "f:"),
+        ] {
+            let problems = read("f", text).unwrap_err();
+            assert!(problems[0].to_string().contains(expected), "{text}: {}", problems[0]);
+        }
+    }
+}
