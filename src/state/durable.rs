@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::state::rules::Had;
 use crate::state::store::Restored;
 use crate::state::writer::{Built, Writer, isolated, no_thread};
-use crate::state::{Applied, Origin, Rejected};
+use crate::state::{AnswerKey, Applied, Origin, Rejected};
 use palisade_engine::model::{Bundle, Diagnostic, Digest, Revision};
 use palisade_engine::on_big_stack;
 use palisade_journal::{Commit, Origin as BaseOrigin};
@@ -30,14 +30,16 @@ impl Writer {
     /// Makes a new base durable, where there is a store.
     pub(super) fn keep_base(
         &mut self,
-        counter: u64,
+        applied: &Applied,
         digest: Digest,
         bundle: Option<Arc<Bundle>>,
         origin: Origin,
+        key: Option<&AnswerKey>,
     ) -> Result<(), Rejected> {
+        let counter = applied.revision.counter;
         let Some(store) = &mut self.store else { return Ok(()) };
         let done = match bundle {
-            Some(bundle) if origin == Origin::Bundle => store.put(counter, &bundle),
+            Some(bundle) if origin == Origin::Bundle => store.put(counter, &bundle, key.map(|key| (key, applied))),
             _ => store.loaded(counter, digest),
         };
         self.note_store();
@@ -51,6 +53,14 @@ impl Writer {
             Err(why) if origin == Origin::Files => Err(self.refused(cannot_keep(why), origin)),
             Err(why) => Err(Rejected::Store(why)),
         }
+    }
+
+    /// Makes an answer durable that came of no change, where there is a store.
+    pub(super) fn keep_answer(&mut self, applied: &Applied, key: Option<&AnswerKey>) -> Result<(), Rejected> {
+        let (Some(store), Some(key)) = (&mut self.store, key) else { return Ok(()) };
+        let mut commit = Commit::new(applied.revision.counter);
+        store.keep(&mut commit, key, applied);
+        self.commit(&[commit]).map_err(Rejected::Store)
     }
 
     /// The first look at the files: what they hold is the base if it differs from what was loaded last; else the base is

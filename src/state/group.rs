@@ -16,8 +16,8 @@ use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
 use crate::telemetry::events;
-use palisade_engine::model::{Change, Diagnostic, Edit, PolicyId, Refused, Revision, Transaction};
-use palisade_engine::{Changed, on_big_stack};
+use palisade_engine::model::{Change, Diagnostic, PolicyId, Refused, Revision, Transaction};
+use palisade_engine::{Changed, Thing, Word, on_big_stack};
 use palisade_journal::Commit;
 
 /// Transactions that are committed together at most.
@@ -49,7 +49,8 @@ struct News {
     event: Event,
     forbids: Option<usize>,
     removed: Vec<PolicyId>,
-    reverted: Vec<String>,
+    /// What is the base's again, by its name among what is hidden.
+    freed: Vec<String>,
 }
 
 impl Writer {
@@ -85,10 +86,13 @@ impl Writer {
         let made = match change {
             _ if self.closed => Err(Rejected::Stopped),
             _ if unwanted() => Err(Rejected::Abandoned),
-            _ if !expected.iter().all(|expected| expected.allows(group.revision)) => {
-                Err(Rejected::Unexpected(group.revision))
+            Change::Transaction(transaction) => {
+                let serves = group.served.as_ref().map(|published| &*published.snapshot);
+                match expected.iter().try_for_each(|expected| expected.check(serves)) {
+                    Ok(()) => self.make(&transaction, (dry_run, key.as_ref()), at, &unwanted, group),
+                    Err(rejected) => Err(rejected),
+                }
             }
-            Change::Transaction(transaction) => self.make(&transaction, (dry_run, key.as_ref()), at, &unwanted, group),
             // these have a way of their own
             Change::Replace(_) => Err(Rejected::Stopped),
         };
@@ -134,6 +138,7 @@ impl Writer {
         let publishes = changed.changed && !dry_run;
         let mut commit = (publishes && self.store.is_some()).then(|| of_transaction(counter, &changed));
         let changes = if publishes { recent::changes(&changed) } else { None };
+        let freed = if self.shadowed.is_empty() { Vec::new() } else { freed(&changed) };
         let prev = Some(current.snapshot.revision());
         let Changed { snapshot, tally, warnings, .. } = changed;
         let applied = Applied {
@@ -162,12 +167,11 @@ impl Writer {
             return Ok((applied, None));
         }
         let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
-        let reverted = transaction.edits.iter().map(reverted).filter(|name| !name.is_empty()).collect();
         let forbids = has_rules.then(|| snapshot.forbids().len());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         let event = Event { revision, prev, changes };
-        Ok((applied, Some(News { event, forbids, removed, reverted })))
+        Ok((applied, Some(News { event, forbids, removed, freed })))
     }
 
     /// Commits, publishes and acknowledges a group.
@@ -186,7 +190,7 @@ impl Writer {
             && let Some(served) = served
         {
             let revision = served.snapshot.revision();
-            for name in staged.iter().filter_map(|staged| staged.news.as_ref()).flat_map(|news| &news.reverted) {
+            for name in staged.iter().filter_map(|staged| staged.news.as_ref()).flat_map(|news| &news.freed) {
                 self.shadowed.remove(name);
             }
             (self.serves, self.serves_too) = (None, None);
@@ -199,6 +203,7 @@ impl Writer {
                 self.shared.recent.push(news.event.clone());
             }
             self.shared.revision.send_replace(Some(revision));
+            self.files_may_fit();
         }
         for Staged { mut outcome, news, reply, at } in staged {
             if let Ok(applied) = &mut outcome {
@@ -226,14 +231,20 @@ impl Writer {
     }
 }
 
-/// What a change takes back, by its name among what is hidden.
-fn reverted(edit: &Edit) -> String {
-    match edit {
-        Edit::Revert(uid) => format!("the entity `{uid}`"),
-        Edit::RevertPolicy(id) => format!("the policy `{id}`"),
-        Edit::RevertLink(id) => format!("the link `{id}`"),
-        _ => String::new(),
-    }
+/// What a transaction touched and left to the base, by its name among what is hidden.
+fn freed(changed: &Changed) -> Vec<String> {
+    let mut freed = Vec::new();
+    changed.words(|thing, name, word| {
+        if word == Word::OfBase {
+            let kind = match thing {
+                Thing::Entity => "entity",
+                Thing::Policy => "policy",
+                Thing::Link => "link",
+            };
+            freed.push(format!("the {kind} `{name}`"));
+        }
+    });
+    freed
 }
 
 /// The message where the engine panics.

@@ -237,12 +237,23 @@ impl Store {
     }
 
     /// Commits a base that a request put, and that the overlay is empty.
-    pub(super) fn put(&mut self, counter: u64, bundle: &Bundle) -> Result<(), String> {
-        let done = self.append_put(counter, bundle);
+    /// `answer` is what the request became, if it had a key.
+    pub(super) fn put(
+        &mut self,
+        counter: u64,
+        bundle: &Bundle,
+        answer: Option<(&AnswerKey, &Applied)>,
+    ) -> Result<(), String> {
+        let done = self.append_put(counter, bundle, answer);
         self.noted(done)
     }
 
-    fn append_put(&mut self, counter: u64, bundle: &Bundle) -> Result<(), AppendError> {
+    fn append_put(
+        &mut self,
+        counter: u64,
+        bundle: &Bundle,
+        answer: Option<(&AnswerKey, &Applied)>,
+    ) -> Result<(), AppendError> {
         let id = self.journal.begin_image()?;
         let mut failed = None;
         let mut pieces =
@@ -260,6 +271,9 @@ impl Store {
         let mut commit = Commit::new(counter);
         commit.clear();
         commit.base(Base { origin: Origin::Put, image: Some(id) });
+        if let Some((key, applied)) = answer {
+            self.answers.keep(&mut commit, key, applied);
+        }
         let done = self.journal.append(&[commit]);
         if done.is_err() {
             self.journal.drop_image(id);

@@ -162,7 +162,7 @@ impl Writer {
     /// Replaces everything.
     fn replacement(&mut self, command: Command) {
         let Command { submitted, reply, at } = command;
-        let Submitted { change, expected, origin, read_at, warnings, held, .. } = submitted;
+        let Submitted { change, expected, origin, read_at, warnings, held, key, .. } = submitted;
         let shared = self.shared.clone();
         let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
         let outcome = match read_at {
@@ -173,11 +173,11 @@ impl Writer {
             }
             // the files may have been read before that change: their reader looks again
             Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => Err(Rejected::Superseded),
-            _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
-            _ => match change {
-                Change::Replace(bundle) => self.replace(bundle, (origin, at), warnings, &unwanted),
+            _ => match self.check(&expected).map(|()| change) {
+                Ok(Change::Replace(bundle)) => self.replace(bundle, (origin, at), warnings, key.as_ref(), &unwanted),
                 // these have a way of their own
-                Change::Transaction(_) => Err(Rejected::Stopped),
+                Ok(Change::Transaction(_)) => Err(Rejected::Stopped),
+                Err(rejected) => Err(rejected),
             },
         };
         drop(held);
@@ -203,14 +203,27 @@ impl Writer {
         self.shared.acknowledged.fetch_add(1, Ordering::Release);
     }
 
+    /// A change may have repaired what files were refused for.
+    pub(super) fn files_may_fit(&self) {
+        // once for each refusal: the next load says whether it still is
+        if !self.shared.unfit.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let work = self.shared.when_changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(work) = work.0 {
+            work();
+        }
+    }
+
     pub(super) fn serving(&self) -> Option<Revision> {
         self.shared.published.load().as_ref().map(|published| published.snapshot.revision())
     }
 
-    /// Whether what serves is what the sender of a change expects. No other thread publishes.
-    fn is_expected(&self, expected: &[Expected]) -> bool {
-        let serving = self.serving();
-        expected.iter().all(|expected| expected.allows(serving))
+    /// Refuses a change where what serves is not what its sender expects. No other thread publishes.
+    fn check(&self, expected: &[Expected]) -> Result<(), Rejected> {
+        let serves = self.shared.published.load();
+        let serves = serves.as_ref().map(|published| &*published.snapshot);
+        expected.iter().try_for_each(|expected| expected.check(serves))
     }
 
     pub(super) fn next_revision(&self) -> Revision {
@@ -222,6 +235,7 @@ impl Writer {
         bundle: Bundle,
         (origin, submitted): (Origin, Instant),
         warnings: Vec<Diagnostic>,
+        key: Option<&AnswerKey>,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Applied, Rejected> {
         let metrics = self.metrics.clone();
@@ -243,7 +257,7 @@ impl Writer {
             if origin == Origin::Files {
                 self.files_had.entities = current.snapshot.entity_count();
             }
-            return Ok(self.unchanged(&current.snapshot, origin, submitted));
+            return self.unchanged_kept(&current.snapshot, origin, submitted, key);
         }
         let missing = self.files_had.missing_from(&bundle);
         let documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
@@ -273,12 +287,13 @@ impl Writer {
             let same = || isolated(|| Ok(built.snapshot.is_same_as(&current.snapshot))) == Ok(true);
             if origin == Origin::Bundle && !changed && same() {
                 self.serves_too = Some(digest);
-                return Ok(self.unchanged(&current.snapshot, origin, submitted));
+                return self.unchanged_kept(&current.snapshot, origin, submitted, key);
             }
             built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
         }
         built.warnings.splice(0..0, warnings);
-        self.keep_base(built.snapshot.revision().counter, digest, kept, origin)?;
+        let applied = self.applied(&built, submitted);
+        self.keep_base(&applied, digest, kept, origin, key)?;
         let is_base = built.snapshot.overlay().is_empty();
         (self.serves, self.serves_too) = (is_base.then_some(digest), None);
         if let Some(documents) = documents {
@@ -298,6 +313,10 @@ impl Writer {
 
     /// Notes that a bundle is refused.
     pub(super) fn refused(&self, problems: Vec<Diagnostic>, origin: Origin) -> Rejected {
+        if origin == Origin::Files {
+            let of_changes = problems.iter().any(|problem| problem.part == "change");
+            self.shared.unfit.store(of_changes, Ordering::Release);
+        }
         let serving = self.serving();
         events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }.emit(&self.metrics);
         self.shared.board.failed(origin, problems.clone());
@@ -319,6 +338,19 @@ impl Writer {
             tally: Tally::default(),
             durable: self.is_durable(),
         }
+    }
+
+    /// The same, kept under the key that it was sent with.
+    fn unchanged_kept(
+        &mut self,
+        current: &Snapshot,
+        origin: Origin,
+        submitted: Instant,
+        key: Option<&AnswerKey>,
+    ) -> Result<Applied, Rejected> {
+        let applied = self.unchanged(current, origin, submitted);
+        self.keep_answer(&applied, key)?;
+        Ok(applied)
     }
 
     fn routes(&self) -> usize {
@@ -347,10 +379,10 @@ impl Writer {
         if problems.is_empty() { Ok(built) } else { Err(problems) }
     }
 
-    pub(super) fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
-        let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
-        let forbids = snapshot.forbids().len();
-        let applied = Applied {
+    /// The answer to a bundle that is about to be published.
+    fn applied(&self, built: &Built, submitted: Instant) -> Applied {
+        let Built { snapshot, routes, warnings, .. } = built;
+        Applied {
             revision: snapshot.revision(),
             published: true,
             policies: snapshot.policy_count(),
@@ -360,8 +392,17 @@ impl Writer {
             took: submitted.elapsed(),
             tally: Tally::default(),
             durable: self.is_durable(),
-        };
+        }
+    }
+
+    pub(super) fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
+        let applied = self.applied(&built, submitted);
+        let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
+        let forbids = snapshot.forbids().len();
         self.counter = applied.revision.counter;
+        if origin == Origin::Files || snapshot.overlay().is_empty() {
+            self.shared.unfit.store(false, Ordering::Release);
+        }
         self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
         let published = Published { snapshot: Arc::new(snapshot), routes };
         let replaced = self.shared.published.swap(Some(Arc::new(published)));

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::transport::exchange::malformed;
 use crate::transport::respond::Problem;
 use palisade_engine::Limits;
+use palisade_engine::model::edit::check_id;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{
     Bundle, Document, Link, LinkNames, PolicyNaming, PolicyText, RequestError, Revision, SchemaText, Value, hint,
@@ -217,6 +218,7 @@ fn read_policies(raw: &RawValue, limits: &Limits) -> Result<Vec<PolicyText>, Unr
             .into_iter()
             .map(|(id, raw)| {
                 let pointer = format!("/policies{}", pointer(&id));
+                check_id(&id, &pointer)?;
                 let text = match raw.get().as_bytes().first() {
                     Some(b'"') => string(raw, &pointer)?,
                     // Cedar's JSON form, as the text that it is kept as
@@ -298,7 +300,9 @@ fn read_links(raw: &RawValue, limits: &Limits) -> Result<Vec<Link>, Unreadable> 
             let message = format!("a link of more than {MAX_SMALL} bytes");
             return Err(RequestError::new("invalid_member", at, message).into());
         }
-        Ok(Link::from_value(parse(raw, &at)?, LinkNames::OF_FILES, &at)?)
+        let link = Link::from_value(parse(raw, &at)?, LinkNames::OF_FILES, &at)?;
+        check_id(&link.link_id, &format!("{at}/link_id"))?;
+        Ok(link)
     };
     elements.into_iter().map(|(_, raw)| raw).enumerate().map(link).collect()
 }

@@ -1,8 +1,10 @@
 //! Changes over the admin API: the next decision knows them, whichever way it is asked; what is refused changes nothing;
 //! files that are loaded later go below them.
 
+mod conditions;
 mod history;
 mod layers;
+mod lines;
 mod recipes;
 mod singles;
 mod watch;
