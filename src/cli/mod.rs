@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod exit;
 mod explain;
+mod export;
 mod flags;
 mod generate;
 mod http;
@@ -135,6 +136,12 @@ pub enum Command {
     /// ends. Exits with 1 if they are refused, and says why.
     #[command(after_long_help = APPLY_EXAMPLES)]
     Apply(apply::ApplyArgs),
+    /// Write what serves, changes folded in, as a bundle directory or as entities a line
+    ///
+    /// From a running sidecar, or with `--store` from the store of one. What is written loads to the same decisions: it is
+    /// read again and compared before it takes its place.
+    #[command(after_long_help = EXPORT_EXAMPLES)]
+    Export(Box<export::ExportArgs>),
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
@@ -195,6 +202,11 @@ const STORE_EXAMPLES: &str = "Examples:
 const APPLY_EXAMPLES: &str = "Examples:
   $ palisade apply changes.ndjson --dry-run
   $ palisade apply customer-closed.json --dangling cascade";
+
+const EXPORT_EXAMPLES: &str = "Examples:
+  $ palisade export --output exported
+  $ palisade export > entities.ndjson
+  $ palisade export --store state/palisade.store --output exported --force";
 
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
@@ -323,6 +335,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Status(args) => status::run(args, terminal),
         Command::Store(args) => store::run(args, terminal),
         Command::Apply(args) => apply::run(args, terminal),
+        Command::Export(args) => export::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),

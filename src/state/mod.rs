@@ -8,6 +8,7 @@ mod answers;
 mod durable;
 mod expected;
 mod group;
+mod held;
 mod image;
 mod memory;
 mod queue;
@@ -28,6 +29,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use answers::{AnswerKey, KeptAnswer};
 pub use expected::{Expected, Named};
+pub use held::Held;
 pub use memory::give_back_freed;
 pub use recent::{Event, Follows};
 pub use rules::LoadRules;

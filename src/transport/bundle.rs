@@ -144,6 +144,15 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
     Ok(Uploaded { bundle, revision })
 }
 
+/// Reads what `GET /v1/bundle` answered: the bundle, and the revision that it is of.
+///
+/// # Errors
+/// If it is not all of that, in words.
+pub fn read_exported(body: &[u8], limits: &Limits) -> Result<(Bundle, Option<Revision>), String> {
+    let read = read_bundle(body, limits).map_err(|reason| Problem::from(reason).detail);
+    read.map(|Uploaded { bundle, revision }| (bundle, revision))
+}
+
 /// What a body holds.
 pub(super) struct Uploaded {
     pub(super) bundle: Bundle,

@@ -1,7 +1,7 @@
 //! What a request makes its change depend on: `If-Match` and `If-None-Match` (RFC 9110, 13.1).
 //!
-//! The tag of a state is its revision in quotes. Any other tag that the RFC allows, a weak one among them, is of no state of
-//! ours and matches nothing. What it does not allow is 400. A revision may stand without quotes, too.
+//! The tag of a state is its revision in quotes. Any other tag that the RFC allows, a weak one among them, is that of no
+//! state and matches nothing. What it does not allow is 400. A revision may stand without quotes, too.
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
@@ -40,7 +40,7 @@ struct Tag {
 }
 
 impl Tag {
-    /// The state that it is of, if it is one of ours.
+    /// The state that it is of, if there can be one.
     fn state(self) -> Option<Revision> {
         self.revision
     }
@@ -79,7 +79,7 @@ fn malformed(name: &HeaderName) -> Problem {
     Problem::bad_request("invalid_revision", message)
 }
 
-/// Reads a list of tags; false if it is none. A list may have empty elements.
+/// Reads a list of tags; false if it is not one. A list may have empty elements.
 fn read(mut rest: &[u8], tags: &mut Vec<Tag>) -> bool {
     loop {
         rest = rest.trim_ascii_start();
@@ -132,7 +132,7 @@ mod tests {
 
     const R: &str = "00000000000000ab-7";
 
-    fn of(name: HeaderName, values: &[&[u8]]) -> Result<Vec<Expected>, &'static str> {
+    fn of(name: &HeaderName, values: &[&[u8]]) -> Result<Vec<Expected>, &'static str> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), http::HeaderValue::from_bytes(value).unwrap());
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn tags_are_read_as_the_rfc_has_them() {
-        let ours: Revision = R.parse().unwrap();
+        let one_of: Revision = R.parse().unwrap();
         let one = format!("\"{R}\"");
         let (bare, weak, two) = (R.to_owned(), format!("W/{one}"), format!("\"x,y\" , {one},,{R}"));
-        // how many of ours are among them, strongly and weakly; nothing where it is no list of tags
+        // how many revisions are among them, strongly and weakly; nothing where it is no list of tags
         for (text, strong, all) in [
             (&one as &str, Some(1), Some(1)),
             (&bare, Some(1), Some(1)),
@@ -167,18 +167,18 @@ mod tests {
             ("*, \"a\"", None, None),
             ("\"a\", *", None, None),
         ] {
-            let count = |count: Option<usize>| count.map(|count| vec![ours; count]).ok_or("invalid_revision");
+            let count = |count: Option<usize>| count.map(|count| vec![one_of; count]).ok_or("invalid_revision");
             let wanted = count(strong).map(|revisions| vec![Expected::OneOf(revisions)]);
-            assert_eq!(of(IF_MATCH, &[text.as_bytes()]), wanted, "{text}");
+            assert_eq!(of(&IF_MATCH, &[text.as_bytes()]), wanted, "{text}");
             let wanted = count(all).map(|revisions| vec![Expected::NoneOf(revisions)]);
-            assert_eq!(of(IF_NONE_MATCH, &[text.as_bytes()]), wanted, "{text}");
+            assert_eq!(of(&IF_NONE_MATCH, &[text.as_bytes()]), wanted, "{text}");
         }
         let policy = Named::Policy("p".to_owned());
-        assert_eq!(of(IF_MATCH, &[b" * "]), Ok(vec![Expected::Stored(policy.clone())]));
-        assert_eq!(of(IF_NONE_MATCH, &[b"*"]), Ok(vec![Expected::Absent(policy)]));
-        assert_eq!(of(IF_MATCH, &[b"*", b"*"]), Err("invalid_revision"));
-        assert_eq!(of(IF_MATCH, &[b"*", b"\"a\""]), Err("invalid_revision"));
-        assert_eq!(of(IF_MATCH, &[one.as_bytes(), one.as_bytes()]), Ok(vec![Expected::OneOf(vec![ours, ours])]));
-        assert_eq!(of(IF_MATCH, &[]), Ok(vec![]));
+        assert_eq!(of(&IF_MATCH, &[b" * "]), Ok(vec![Expected::Stored(policy.clone())]));
+        assert_eq!(of(&IF_NONE_MATCH, &[b"*"]), Ok(vec![Expected::Absent(policy)]));
+        assert_eq!(of(&IF_MATCH, &[b"*", b"*"]), Err("invalid_revision"));
+        assert_eq!(of(&IF_MATCH, &[b"*", b"\"a\""]), Err("invalid_revision"));
+        assert_eq!(of(&IF_MATCH, &[one.as_bytes(), one.as_bytes()]), Ok(vec![Expected::OneOf(vec![one_of, one_of])]));
+        assert_eq!(of(&IF_MATCH, &[]), Ok(vec![]));
     }
 }

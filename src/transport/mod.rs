@@ -45,6 +45,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub use aside::Aside;
 pub use budget::Budget;
+pub use bundle::read_exported;
 pub use entities::Pins;
 pub use gateway::Gateway;
 pub use guard::Door;

@@ -26,6 +26,7 @@ mod documents;
 mod door;
 mod drain;
 mod explain;
+mod export;
 mod faults;
 mod gateway;
 mod gateways;

@@ -105,7 +105,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Changed, Overlay, Thing, Word, gone};
+pub use change::{Changed, Footprint, Overlay, Thing, Word, gone};
 pub use conform::Dropped;
 pub use explain::ExplainOptions;
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};

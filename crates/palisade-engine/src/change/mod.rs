@@ -6,6 +6,7 @@
 //! (`dangling.rs`), policies and links after that (`rules.rs`).
 
 mod dangling;
+mod follow;
 mod kept;
 mod rebase;
 mod rules;
@@ -23,6 +24,7 @@ use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
 
+pub use follow::Footprint;
 pub use kept::{Thing, Word, gone};
 pub use rebase::Overlay;
 use rules::RuleEdits;
@@ -172,7 +174,7 @@ impl Snapshot {
             keeps_deletions,
             stop,
         };
-        if transaction.edits.len() > limits.max_changes {
+        if transaction.edits.len() > limits.max_changes && !keeps_deletions {
             let message = format!("{} changes, more than {}", transaction.edits.len(), limits.max_changes);
             let help = "send them in several transactions, or raise `limits.max_changes`";
             return Err(Refused::Invalid(vec![Diagnostic::error("/changes", message).help(help)]));

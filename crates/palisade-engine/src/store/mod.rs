@@ -204,7 +204,6 @@ impl Store {
     }
 
     /// The stored entities that refer to one, by a parent, an attribute or a tag, in the order of ids.
-    #[cfg(test)]
     pub(crate) fn referrers(&self, id: u32) -> impl Iterator<Item = u32> {
         self.referrers.of(id)
     }
