@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::state::rules::Had;
+use crate::state::rules::{Had, names_of};
 use crate::state::store::Restored;
-use crate::state::writer::{Built, Writer, isolated, no_thread};
+use crate::state::writer::{Built, Writer, isolated, no_thread, prepare};
 use crate::state::{AnswerKey, Applied, Origin, Rejected};
 use palisade_engine::model::{Bundle, Diagnostic, Digest, Revision};
 use palisade_engine::on_big_stack;
@@ -77,7 +77,7 @@ impl Writer {
     ) -> Result<Applied, Rejected> {
         let was_put = restored.base == Some(BaseOrigin::Put);
         let same_files = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
-        let documents = Had::documents_of(&bundle);
+        let documents = Had::documents_of(&names_of(&bundle));
         let resumed = if was_put && same_files {
             self.publish_stored(&mut restored, submitted, warnings, unwanted)
         } else {
@@ -184,10 +184,10 @@ impl Writer {
         origin: Origin,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<(Built, usize), Vec<Diagnostic>> {
-        let missing = self.files_had.missing_from(&bundle);
-        let built = self.build(Arc::new(bundle), revision, unwanted)?;
-        let built = self.not_empty(built, origin, &missing)?;
+        let missing = self.files_had.missing_from(&names_of(&bundle));
+        let built = prepare(Arc::new(bundle), &self.builder, revision, unwanted)?;
         let entities = built.snapshot.entity_count();
+        let built = self.not_empty(built, origin, &missing, entities)?;
         if restored.words() == 0 {
             return Ok((built, entities));
         }
@@ -208,7 +208,7 @@ impl Writer {
     ) -> Applied {
         built.warnings.splice(0..0, warnings);
         let is_base = built.snapshot.overlay().is_empty();
-        (self.serves, self.serves_too) = (is_base.then_some(serves), None);
+        self.note_serves([is_base.then_some(serves), None]);
         self.shared.board.layers(built.snapshot.overlay(), 0);
         self.publish(built, origin, submitted)
     }

@@ -10,14 +10,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::state::beside::{Bulk, FEW, MOST_ROUNDS, Made, is_large};
 use crate::state::recent::{self, Event};
-use crate::state::rules::forbids_removed;
+use crate::state::rules::{LoadRules, forbids_removed};
+use crate::state::since::Things;
 use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
 use crate::telemetry::events;
 use palisade_engine::model::{Change, Diagnostic, PolicyId, Refused, Revision, Transaction};
-use palisade_engine::{Changed, Thing, Word, on_big_stack};
+use palisade_engine::{Changed, Snapshot, Thing, Word, on_big_stack};
 use palisade_journal::Commit;
 
 /// Transactions that are committed together at most.
@@ -51,6 +53,49 @@ struct News {
     removed: Vec<PolicyId>,
     /// What is the base's again, by its name among what is hidden.
     freed: Vec<String>,
+    /// What it touched, if something is being built beside.
+    things: Option<Things>,
+}
+
+/// What is made of a transaction that became something, whatever its revision.
+#[derive(Default)]
+pub(super) struct Ready {
+    commit: Option<Commit>,
+    /// For those who follow.
+    changes: Option<String>,
+    /// What is the base's again.
+    freed: Vec<String>,
+}
+
+impl Ready {
+    pub(super) fn of(changed: &Changed, stores: bool) -> Self {
+        let commit = stores.then(|| of_transaction(0, changed));
+        Self { commit, changes: recent::changes(changed), freed: freed(changed) }
+    }
+}
+
+/// Makes a transaction, where Cedar may need a large stack, and a panic of the engine is a fault of the change.
+pub(super) fn transact(
+    transaction: &Transaction,
+    upon: &Snapshot,
+    revision: Revision,
+    rules: LoadRules,
+    unwanted: &(dyn Fn() -> bool + Sync),
+) -> Result<Changed, Rejected> {
+    let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
+    let make = || upon.transact(transaction, revision, &unwanted);
+    let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
+    let changed = match made {
+        Ok(Ok(Ok(changed))) => changed,
+        Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
+        Ok(Ok(Err(refused))) => return Err(Rejected::Refused(refused)),
+        Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
+        Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
+    };
+    match rules.policies(&changed.snapshot).filter(|_| changed.tally.policies > 0) {
+        Some(problem) => Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")]))),
+        None => Ok(changed),
+    }
 }
 
 impl Writer {
@@ -67,7 +112,7 @@ impl Writer {
                 break;
             }
             match queue.try_recv() {
-                Ok(Order::Change(command)) if matches!(command.submitted.change, Change::Transaction(_)) => {
+                Ok(Order::Change(command)) if is_small(&command) => {
                     next = Some(command);
                 }
                 Ok(other) => rest = Some(other),
@@ -117,30 +162,39 @@ impl Writer {
         group: &mut Group,
     ) -> Result<(Applied, Option<News>), Rejected> {
         let Some(current) = group.served.clone() else { return Err(Rejected::NotLoaded) };
-        let counter = group.revision.map_or(0, |revision| revision.counter).max(self.counter) + 1;
-        let revision = Revision { incarnation: self.shared.incarnation, counter };
-        let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
-        let make = || current.snapshot.transact(transaction, revision, &unwanted);
-        let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
-        let changed = match made {
-            Ok(Ok(Ok(changed))) => changed,
-            Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
-            Ok(Ok(Err(refused))) => {
-                events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
-                return Err(Rejected::Refused(refused));
-            }
-            Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
-            Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
-        };
-        if let Some(problem) = self.rules.policies(&changed.snapshot).filter(|_| changed.tally.policies > 0) {
-            return Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")])));
-        }
+        let revision = self.revision_after(group);
+        let changed =
+            transact(transaction, &current.snapshot, revision, self.rules, unwanted).inspect_err(|rejected| {
+                if let Rejected::Refused(refused) = rejected {
+                    events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
+                }
+            })?;
         let publishes = changed.changed && !dry_run;
-        let mut commit = (publishes && self.store.is_some()).then(|| of_transaction(counter, &changed));
-        let changes = if publishes { recent::changes(&changed) } else { None };
-        let freed = if self.shadowed.is_empty() { Vec::new() } else { freed(&changed) };
+        let ready = if publishes { Ready::of(&changed, self.store.is_some()) } else { Ready::default() };
+        let has_rules = transaction.edits.iter().any(|edit| !edit.is_of_entity());
+        Ok(self.stage_made(changed, ready, has_rules, (dry_run, key), submitted, &current, group))
+    }
+
+    /// Puts what a transaction became upon `current` into a group; its snapshot gets the next revision.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own")]
+    fn stage_made(
+        &mut self,
+        changed: Changed,
+        ready: Ready,
+        has_rules: bool,
+        (dry_run, key): (bool, Option<&AnswerKey>),
+        submitted: Instant,
+        current: &Arc<Published>,
+        group: &mut Group,
+    ) -> (Applied, Option<News>) {
+        let revision = self.revision_after(group);
+        let publishes = changed.changed && !dry_run;
         let prev = Some(current.snapshot.revision());
+        let things = (publishes && self.shared.since.is_watched()).then(|| changed.things());
+        let Ready { commit, changes, freed } = ready;
+        let mut commit = commit.filter(|_| publishes).map(|commit| commit.at(revision.counter));
         let Changed { snapshot, tally, warnings, .. } = changed;
+        let snapshot = snapshot.at(revision);
         let applied = Applied {
             revision: if publishes { revision } else { current.snapshot.revision() },
             published: publishes,
@@ -164,14 +218,76 @@ impl Writer {
             group.commits.push(commit);
         }
         if !publishes {
-            return Ok((applied, None));
+            return (applied, None);
         }
         let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
         let forbids = has_rules.then(|| snapshot.forbids().len());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         let event = Event { revision, prev, changes };
-        Ok((applied, Some(News { event, forbids, removed, freed })))
+        (applied, Some(News { event, forbids, removed, freed, things }))
+    }
+
+    fn revision_after(&self, group: &Group) -> Revision {
+        let counter = group.revision.map_or(0, |revision| revision.counter).max(self.counter) + 1;
+        Revision { incarnation: self.shared.incarnation, counter }
+    }
+
+    /// Publishes a transaction that was made beside, unless what serves has gone on so far that it goes back.
+    pub(super) fn made(&mut self, mut bulk: Box<Bulk>) {
+        let served = self.shared.published.load_full();
+        let revision = self.serving();
+        let shared = self.shared.clone();
+        let unwanted = || bulk.command.reply.is_closed() || shared.stopping.load(Ordering::Acquire);
+        let is_wanted = !self.closed && !unwanted();
+        if is_wanted
+            && let Some(made) = bulk.made.take()
+            && let Some(current) = &served
+        {
+            bulk.made = match self.shared.since.after(made.on) {
+                _ if Some(made.on) == revision => Some(made),
+                Some(things) if things.len() <= FEW || bulk.rounds >= MOST_ROUNDS => {
+                    let Made { changed, footprint, ready, on } = made;
+                    let upon = changed.upon(&current.snapshot, &footprint, &things, &unwanted);
+                    upon.map(|changed| Made { changed, footprint, ready, on })
+                }
+                _ if bulk.rounds >= MOST_ROUNDS => None,
+                _ => {
+                    bulk.made = Some(made);
+                    bulk.rounds += 1;
+                    return self.beside.bulk(bulk);
+                }
+            };
+            if bulk.made.is_none() && bulk.rounds < MOST_ROUNDS {
+                bulk.rounds += 1;
+                return self.beside.bulk(bulk);
+            }
+        }
+        let mut group = Group { served, revision, commits: Vec::new(), bytes: 0, staged: Vec::new() };
+        let Bulk { command, made, .. } = *bulk;
+        let (Some(made), Some(current)) = (made, group.served.clone()) else {
+            // it was overtaken again and again, or is not wanted: the others wait for it
+            self.stage(command, &mut group);
+            return self.finish(group);
+        };
+        let Command { submitted, reply, at } = command;
+        let Submitted { change, expected, held, dry_run, key, .. } = submitted;
+        let Made { mut changed, footprint, ready, .. } = made;
+        let has_rules = matches!(&change, Change::Transaction(transaction) if transaction.edits.iter().any(|edit| !edit.is_of_entity()));
+        let (outcome, news) = match expected.iter().try_for_each(|expected| expected.check(Some(&current.snapshot))) {
+            Err(rejected) => (Err(rejected), None),
+            Ok(()) => {
+                let entities = std::mem::take(&mut changed.entities);
+                self.beside.free(entities, false);
+                let (applied, news) =
+                    self.stage_made(changed, ready, has_rules, (dry_run, key.as_ref()), at, &current, &mut group);
+                (Ok(applied), news)
+            }
+        };
+        drop(held);
+        self.beside.free((change, footprint), false);
+        group.staged.push(Staged { outcome, news, reply, at });
+        self.finish(group);
     }
 
     /// Commits, publishes and acknowledges a group.
@@ -190,10 +306,18 @@ impl Writer {
             && let Some(served) = served
         {
             let revision = served.snapshot.revision();
+            let mut things: Option<Things> = Some(Vec::new());
+            for news in staged.iter().filter_map(|staged| staged.news.as_ref()) {
+                match (&mut things, &news.things) {
+                    (Some(things), Some(more)) => things.extend_from_slice(more),
+                    _ => things = None,
+                }
+            }
+            self.shared.since.note(revision, things);
             for name in staged.iter().filter_map(|staged| staged.news.as_ref()).flat_map(|news| &news.freed) {
                 self.shadowed.remove(name);
             }
-            (self.serves, self.serves_too) = (None, None);
+            self.note_serves([None, None]);
             self.counter = revision.counter;
             let (policies, entities) = (served.snapshot.policy_count(), served.snapshot.entity_count());
             self.shared.board.changed(revision, policies, entities);
@@ -215,7 +339,7 @@ impl Writer {
             // the client may have left; the change stands all the same
             let _ = reply.send(outcome);
         }
-        drop(replaced);
+        self.beside.free(replaced, false);
     }
 
     fn report(&self, applied: &Applied, news: News) {
@@ -229,6 +353,11 @@ impl Writer {
             events::finding(Origin::Changes, warning);
         }
     }
+}
+
+/// Whether it is a transaction that is made at once.
+pub(super) fn is_small(command: &Command) -> bool {
+    matches!(&command.submitted.change, Change::Transaction(transaction) if !is_large(transaction))
 }
 
 /// What a transaction touched and left to the base, by its name among what is hidden.

@@ -5,6 +5,7 @@
 //! the first there is none, and no decision can be made.
 
 mod answers;
+mod beside;
 mod durable;
 mod expected;
 mod group;
@@ -14,6 +15,7 @@ mod memory;
 mod queue;
 mod recent;
 mod rules;
+mod since;
 mod status;
 mod store;
 mod writer;
@@ -85,6 +87,14 @@ struct Shared {
     when_changed: Mutex<Hook>,
     /// Set once the process ends: what is being built then is given up.
     stopping: AtomicBool,
+    /// The bundle that serves, and one that was found to be the same; none once something was changed since.
+    // std Mutex: held for a copy
+    serves: Mutex<[Option<Digest>; 2]>,
+    /// What was touched since something is being built.
+    since: since::Since,
+    /// Where what was built is handed to the writer; none once the state is gone.
+    // std Mutex: held for a copy
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
     /// Files that are older than what serves and are not noted in the store yet.
     // std Mutex: held for an assignment
     skipped: Mutex<Option<Digest>>,
@@ -168,6 +178,13 @@ pub enum TooOld {
     Deadline,
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        // the writer ends once no one can give it an order
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Hook").field(&self.0.is_some()).finish()
@@ -222,9 +239,12 @@ impl State {
             unfit: AtomicBool::new(false),
             when_changed: Mutex::default(),
             stopping: AtomicBool::new(false),
+            serves: Mutex::default(),
+            since: since::Since::default(),
+            orders: Mutex::new(Some(commands.clone())),
             skipped: Mutex::default(),
         });
-        Writer::new(shared.clone(), settings, rules, observers, metrics.clone(), opened).start(queue)?;
+        Writer::new(shared.clone(), settings, rules, observers, metrics.clone(), opened)?.start(queue)?;
         Ok(Arc::new(Self { shared, metrics, commands, room: Room::default() }))
     }
 

@@ -9,15 +9,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::state::memory::give_back_freed;
+use crate::state::beside::{Beside, Builder, Bulk, FEW, Load, MOST_ROUNDS};
+use crate::state::group::is_small;
 use crate::state::queue::Held;
 use crate::state::recent::Event;
-use crate::state::rules::{Had, LoadRules, forbids_removed};
+use crate::state::rules::{Had, LoadRules, forbids_removed, names_of};
 use crate::state::store::{Opened, Restored, Store};
 use crate::state::{AnswerKey, Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
 use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision, Tally};
-use palisade_engine::{EngineSettings, Observers, Snapshot, on_big_stack};
+use palisade_engine::{EngineSettings, Observers, Snapshot, Thing, on_big_stack};
 use palisade_routes::RouteTable;
 
 /// Cedar reads the values of changes, which may be nested.
@@ -27,6 +28,10 @@ const STACK: usize = 64 << 20;
 pub(super) enum Order {
     /// Make a change.
     Change(Box<Command>),
+    /// Publish a bundle that was built beside.
+    Loaded(Box<Load>),
+    /// Publish a transaction that was made beside.
+    Made(Box<Bulk>),
     /// The files cannot be read at the start: publish what the store has, if that can do without them. Dropped once that
     /// is done.
     Resume(mpsc::SyncSender<()>),
@@ -63,18 +68,14 @@ pub(super) struct Submitted {
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) settings: EngineSettings,
+    pub(super) builder: Builder,
+    pub(super) beside: Beside,
     pub(super) rules: LoadRules,
-    pub(super) observers: Observers,
     pub(super) metrics: Arc<Metrics>,
     /// What entities the files had when they last took effect.
     pub(super) files_had: Had,
     /// Publications so far.
     pub(super) counter: u64,
-    /// The bundle that serves; none once something was changed since.
-    pub(super) serves: Option<Digest>,
-    /// Another bundle that was found to be the same, such as one that was read from here and put back.
-    pub(super) serves_too: Option<Digest>,
     /// What files changed and changes of the API hide, by name.
     pub(super) shadowed: BTreeSet<String>,
     /// What makes changes durable.
@@ -95,27 +96,27 @@ impl Writer {
         observers: Observers,
         metrics: Arc<Metrics>,
         opened: Option<Opened>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let (store, restored) = match opened {
             Some(Opened { store, restored, .. }) => (Some(store), Some(restored)),
             None => (None, None),
         };
-        Self {
+        let stores = store.is_some();
+        let builder = Builder { shared: shared.clone(), settings, rules, observers, metrics: metrics.clone(), stores };
+        Ok(Self {
             shared,
-            settings,
+            beside: Beside::start(&builder)?,
+            builder,
             rules,
-            observers,
             metrics,
             files_had: Had::default(),
             counter: restored.as_ref().map_or(0, |restored| restored.revision.counter),
-            serves: None,
-            serves_too: None,
             shadowed: BTreeSet::new(),
             store,
             restored,
             known_files: None,
             closed: false,
-        }
+        })
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Order>) -> std::io::Result<()> {
@@ -129,10 +130,13 @@ impl Writer {
         let mut next = None;
         while let Some(order) = next.take().or_else(|| self.wait(queue)) {
             match order {
+                Order::Change(command) if is_small(&command) => next = self.transactions(command, queue),
                 Order::Change(command) if matches!(command.submitted.change, Change::Transaction(_)) => {
-                    next = self.transactions(command, queue);
+                    self.beside.bulk(Bulk::new(*command));
                 }
-                Order::Change(command) => self.replacement(*command),
+                Order::Change(command) => self.begin_load(Load::new(*command)),
+                Order::Loaded(load) => self.loaded(load),
+                Order::Made(bulk) => self.made(bulk),
                 Order::Resume(done) => {
                     self.resume_without_files();
                     drop(done);
@@ -159,22 +163,58 @@ impl Writer {
         }
     }
 
+    /// Has a bundle built beside, but for the first look at the files where there is a store.
+    fn begin_load(&mut self, load: Box<Load>) {
+        let is_first = self.restored.is_some() && load.command.submitted.origin == Origin::Files;
+        if is_first { self.replacement(*load) } else { self.beside.load(load) }
+    }
+
+    /// Publishes a bundle that was built beside, unless what serves has gone on so far that it goes back.
+    fn loaded(&mut self, mut load: Box<Load>) {
+        let is_fine = matches!(load.built, Some(Ok(_)));
+        let served = self.shared.published.load_full();
+        if let Some(served) = served.filter(|_| is_fine && load.command.submitted.origin == Origin::Files)
+            && load.on != Some(served.snapshot.revision())
+            && let Some(Ok(built)) = load.built.take()
+        {
+            let things = self.builder.touched_since(load.on, &built.snapshot, &served.snapshot);
+            if things.len() > FEW && load.rounds < MOST_ROUNDS {
+                load.built = Some(Ok(built));
+                load.rounds += 1;
+                return self.beside.load(load);
+            }
+            load.built = Some(follow(built, &served.snapshot, &things, &|| false));
+        }
+        let serves = *self.shared.serves.lock().unwrap_or_else(PoisonError::into_inner);
+        if load.built.is_none() && load.digest.is_some() && !serves.contains(&load.digest) && load.rounds < MOST_ROUNDS
+        {
+            // it was what served, and is not any more
+            load.rounds += 1;
+            return self.beside.load(load);
+        }
+        self.replacement(*load);
+    }
+
     /// Replaces everything.
-    fn replacement(&mut self, command: Command) {
+    fn replacement(&mut self, load: Load) {
+        let Load { command, digest, built, kept, entities, same_as, .. } = load;
         let Command { submitted, reply, at } = command;
         let Submitted { change, expected, origin, read_at, warnings, held, key, .. } = submitted;
         let shared = self.shared.clone();
         let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
         let outcome = match read_at {
             _ if unwanted() || self.closed => {
-                // freed here and now, with what it holds
-                drop((change, warnings));
+                self.beside.free((change, built), true);
                 Err(Rejected::Abandoned)
             }
             // the files may have been read before that change: their reader looks again
             Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => Err(Rejected::Superseded),
             _ => match self.check(&expected).map(|()| change) {
-                Ok(Change::Replace(bundle)) => self.replace(bundle, (origin, at), warnings, key.as_ref(), &unwanted),
+                Ok(Change::Replace(bundle)) => {
+                    let digest = digest.unwrap_or_else(|| Digest::of(&bundle));
+                    let parts = Parts { bundle, digest, built, kept, entities, same_as };
+                    self.replace(parts, (origin, at), warnings, key.as_ref(), &unwanted)
+                }
                 // these have a way of their own
                 Ok(Change::Transaction(_)) => Err(Rejected::Stopped),
                 Err(rejected) => Err(rejected),
@@ -191,7 +231,7 @@ impl Writer {
         }
         // the client may have left; the change stands all the same
         let _ = reply.send(outcome);
-        give_back_freed();
+        self.beside.free((), true);
     }
 
     /// The files are looked at: as they are now, they must not undo the change. What comes after the look is later.
@@ -230,51 +270,52 @@ impl Writer {
         Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 }
     }
 
+    /// Which bundle serves, and another that is the same.
+    pub(super) fn note_serves(&self, digests: [Option<Digest>; 2]) {
+        *self.shared.serves.lock().unwrap_or_else(PoisonError::into_inner) = digests;
+    }
+
     fn replace(
         &mut self,
-        bundle: Bundle,
+        parts: Parts,
         (origin, submitted): (Origin, Instant),
         warnings: Vec<Diagnostic>,
         key: Option<&AnswerKey>,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Applied, Rejected> {
-        let metrics = self.metrics.clone();
-        let _under_way = metrics.works.begin(Work::Build);
+        let Parts { bundle, digest, built, kept, entities, same_as } = parts;
         let current = self.shared.published.load_full();
-        let digest = Digest::of(&bundle);
         if let Some(restored) = self.restored.take_if(|_| origin == Origin::Files) {
+            let metrics = self.metrics.clone();
+            let _under_way = metrics.works.begin(Work::Build);
             return self.resume(bundle, digest, restored, submitted, warnings, unwanted);
         }
+        let names = match &built {
+            Some(Ok(built)) => built.names.clone(),
+            _ => names_of(&bundle),
+        };
         if origin == Origin::Files
             && self.knows_files(digest)
             && let Some(current) = &current
         {
-            self.files_had.documents = Had::documents_of(&bundle);
+            self.files_had.documents = Had::documents_of(&names);
             return Ok(self.unchanged(&current.snapshot, origin, submitted));
         }
-        let known = [self.serves, self.serves_too].contains(&Some(digest));
+        let serves = *self.shared.serves.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = serves.contains(&Some(digest));
         if let Some(current) = current.as_ref().filter(|_| known) {
             if origin == Origin::Files {
                 self.files_had.entities = current.snapshot.entity_count();
             }
             return self.unchanged_kept(&current.snapshot, origin, submitted, key);
         }
-        let missing = self.files_had.missing_from(&bundle);
-        let documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
-        let bundle = Arc::new(bundle);
-        let kept = self.store.is_some().then(|| bundle.clone());
-        let built = self.build(bundle, self.next_revision(), unwanted);
-        let built = built.and_then(|built| self.not_empty(built, origin, &missing));
-        // without what changes brought
-        let of_files = built.as_ref().map_or(0, |built| built.snapshot.entity_count());
-        let changed = current.as_ref().is_some_and(|current| !current.snapshot.overlay().is_empty());
-        let built = match &current {
-            // what changes brought stays, above what files have; a bundle of the API is all there is
-            Some(current) if changed && origin == Origin::Files => {
-                built.and_then(|built| rebase(built, &current.snapshot, unwanted))
-            }
-            _ => built,
+        let (built, entities) = match built {
+            Some(built) => (built, entities),
+            // it was what served again and again, while others changed that: they wait for it
+            None => self.build_now(bundle, origin, unwanted),
         };
+        let missing = self.files_had.missing_from(&names);
+        let built = built.and_then(|built| self.not_empty(built, origin, &missing, entities));
         let mut built = match built {
             Ok(built) => built,
             // what was found so far is of no interest either
@@ -284,21 +325,21 @@ impl Writer {
         };
         if let Some(current) = &current {
             // what came from files is put back in other pieces. What files hold is published as theirs
-            let same = || isolated(|| Ok(built.snapshot.is_same_as(&current.snapshot))) == Ok(true);
-            if origin == Origin::Bundle && !changed && same() {
-                self.serves_too = Some(digest);
+            if same_as == Some(current.snapshot.revision()) {
+                self.note_serves([serves[0], Some(digest)]);
                 return self.unchanged_kept(&current.snapshot, origin, submitted, key);
             }
             built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
         }
         built.warnings.splice(0..0, warnings);
+        built.snapshot = built.snapshot.at(self.next_revision());
         let applied = self.applied(&built, submitted);
         self.keep_base(&applied, digest, kept, origin, key)?;
         let is_base = built.snapshot.overlay().is_empty();
-        (self.serves, self.serves_too) = (is_base.then_some(digest), None);
-        if let Some(documents) = documents {
-            self.files_had.documents = documents;
-            self.files_had.entities = of_files;
+        self.note_serves([is_base.then_some(digest), None]);
+        if origin == Origin::Files {
+            self.files_had.documents = Had::documents_of(&names);
+            self.files_had.entities = entities;
         }
         if is_base {
             self.shadowed.clear();
@@ -309,6 +350,23 @@ impl Writer {
         }
         self.shared.board.layers(built.snapshot.overlay(), self.shadowed.len());
         Ok(self.publish(built, origin, submitted))
+    }
+
+    /// Builds a bundle while all others wait; also how many entities it has alone.
+    fn build_now(
+        &self,
+        bundle: Bundle,
+        origin: Origin,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> (Result<Built, Vec<Diagnostic>>, usize) {
+        let built = prepare(Arc::new(bundle), &self.builder, self.next_revision(), unwanted);
+        let entities = built.as_ref().map_or(0, |built| built.snapshot.entity_count());
+        let served = self.shared.published.load_full().filter(|_| origin == Origin::Files);
+        let built = match served.filter(|served| !served.snapshot.overlay().is_empty()) {
+            Some(served) => built.and_then(|built| rebase(built, &served.snapshot, unwanted)),
+            None => built,
+        };
+        (built, entities)
     }
 
     /// Notes that a bundle is refused.
@@ -357,24 +415,17 @@ impl Writer {
         self.shared.published.load().as_ref().map_or(0, |published| published.routes.routes().len())
     }
 
-    /// Builds on a large stack.
-    pub(super) fn build(
+    /// What was built, unless it is empty where it must not be; `entities` are those of the bundle alone.
+    pub(super) fn not_empty(
         &self,
-        bundle: Arc<Bundle>,
-        revision: Revision,
-        unwanted: &(dyn Fn() -> bool + Sync),
+        built: Built,
+        origin: Origin,
+        missing: &[String],
+        entities: usize,
     ) -> Result<Built, Vec<Diagnostic>> {
-        isolated(|| {
-            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted))
-                .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
-        })
-    }
-
-    /// What was built, unless it is empty where it must not be.
-    pub(super) fn not_empty(&self, built: Built, origin: Origin, missing: &[String]) -> Result<Built, Vec<Diagnostic>> {
         let mut problems = Vec::from_iter(self.rules.policies(&built.snapshot));
         if origin == Origin::Files {
-            problems.extend(self.rules.entities(&self.files_had, missing, &built.snapshot));
+            problems.extend(self.rules.entities(&self.files_had, missing, entities));
         }
         if problems.is_empty() { Ok(built) } else { Err(problems) }
     }
@@ -405,6 +456,8 @@ impl Writer {
         }
         self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
         let published = Published { snapshot: Arc::new(snapshot), routes };
+        // what is built beside is built on another base from here on
+        self.shared.since.note(applied.revision, None);
         let replaced = self.shared.published.swap(Some(Arc::new(published)));
         let prev = replaced.as_ref().map(|replaced| replaced.snapshot.revision());
         self.shared.recent.push(Event { revision: applied.revision, prev, changes: None });
@@ -426,8 +479,8 @@ impl Writer {
         for warning in &applied.warnings {
             events::finding(origin, warning);
         }
-        // freeing a large state takes a while: here, unless a reader still holds it
-        drop(replaced);
+        // freeing a large state takes a while
+        self.beside.free(replaced, false);
         applied
     }
 }
@@ -441,16 +494,65 @@ pub(super) struct Built {
     pub(super) forbids_removed: Vec<PolicyId>,
     /// What changed and is hidden by changes of the API.
     pub(super) shadowed: Vec<String>,
+    /// The names of its documents of entities.
+    pub(super) names: Vec<Arc<str>>,
+}
+
+/// What is left of a load when its turn has come.
+struct Parts {
+    bundle: Bundle,
+    digest: Digest,
+    built: Option<Result<Built, Vec<Diagnostic>>>,
+    kept: Option<Arc<Bundle>>,
+    entities: usize,
+    same_as: Option<Revision>,
 }
 
 /// The changes of what serves above a new base.
-fn rebase(built: Built, served: &Snapshot, unwanted: &(dyn Fn() -> bool + Sync)) -> Result<Built, Vec<Diagnostic>> {
-    let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
+pub(super) fn rebase(
+    built: Built,
+    served: &Snapshot,
+    unwanted: &(dyn Fn() -> bool + Sync),
+) -> Result<Built, Vec<Diagnostic>> {
+    let Built { snapshot, routes, warnings, forbids_removed, names, .. } = built;
     let rebased = isolated(|| {
         on_big_stack(|| snapshot.rebased(served, &unwanted)).unwrap_or_else(|error| Err(vec![no_thread(&error)]))
     });
     let (snapshot, shadowed) = rebased?;
-    Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed })
+    Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed, names })
+}
+
+/// The same, where only these things were changed since it was brought up to what served.
+pub(super) fn follow(
+    mut built: Built,
+    served: &Snapshot,
+    things: &[(Thing, String)],
+    unwanted: &(dyn Fn() -> bool + Sync),
+) -> Result<Built, Vec<Diagnostic>> {
+    if things.is_empty() {
+        return Ok(built);
+    }
+    let followed = isolated(|| {
+        on_big_stack(|| built.snapshot.following(served, things, &unwanted))
+            .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
+    });
+    let (snapshot, shadowed) = followed?;
+    built.snapshot = snapshot;
+    built.shadowed.extend(shadowed);
+    Ok(built)
+}
+
+/// Builds a bundle on a large stack.
+pub(super) fn prepare(
+    bundle: Arc<Bundle>,
+    builder: &Builder,
+    revision: Revision,
+    unwanted: &(dyn Fn() -> bool + Sync),
+) -> Result<Built, Vec<Diagnostic>> {
+    isolated(|| {
+        on_big_stack(|| build(bundle, &builder.settings, &builder.observers, revision, &unwanted))
+            .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
+    })
 }
 
 pub(super) fn no_thread(error: &std::io::Error) -> Diagnostic {
@@ -467,12 +569,13 @@ fn build(
     revision: Revision,
     unwanted: &dyn Fn() -> bool,
 ) -> Result<Built, Vec<Diagnostic>> {
+    let names = names_of(&bundle);
     let routes = palisade_routes::compile_bundle(&bundle, &settings.limits);
     match (Snapshot::build_unless(bundle, settings, revision, observers, unwanted), routes) {
         (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
             warnings.extend(more);
             let (routes, forbids_removed, shadowed) = (Arc::new(routes), Vec::new(), Vec::new());
-            Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed })
+            Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed, names })
         }
         (snapshot, routes) => Err(palisade_routes::together(snapshot.err().unwrap_or_default(), routes.err())),
     }

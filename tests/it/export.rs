@@ -64,7 +64,7 @@ fn what_serves_is_written_and_loads_to_the_same() {
     });
     change(
         &server,
-        json!([{ "upsert": odd }, { "delete": "T::User::\"bo\"" }, { "put_policy": { "id": "late", "text": "forbid (principal == T::User::\"late\", action, resource);" } }]),
+        json!([{ "upsert": odd }, { "delete": "T::Doc::\"bos\"" }, { "put_policy": { "id": "late", "text": "forbid (principal == T::User::\"late\", action, resource);" } }]),
     );
     let dir = tempfile::tempdir().unwrap();
     let address = server.admin.to_string();

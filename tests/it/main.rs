@@ -28,6 +28,7 @@ mod drain;
 mod explain;
 mod export;
 mod faults;
+mod faults_of_changes;
 mod gateway;
 mod gateways;
 mod http2_floods;

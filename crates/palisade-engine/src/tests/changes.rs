@@ -1,5 +1,6 @@
 //! Transactions: what each change does and refuses, and that what comes out is what building afresh would be.
 
+mod beside;
 mod layers;
 mod random;
 
