@@ -9,10 +9,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, mpsc};
 
 use crate::state::group::{self, Ready};
+use crate::state::loads::{Built, follow, prepare, rebase};
 use crate::state::memory::give_back_freed;
 use crate::state::rules::LoadRules;
 use crate::state::since::{Things, Watching};
-use crate::state::writer::{Built, Command, Order, follow, prepare, rebase};
+use crate::state::writer::{Command, Order};
 use crate::state::{Origin, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
 use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, Edit, Revision, Transaction};
@@ -244,8 +245,14 @@ impl Builder {
             match self.bring_on(&mut bulk) {
                 Ok(()) => self.hand_over(Order::Made(bulk)),
                 Err(rejected) => {
-                    if let Rejected::Refused(refused) = &rejected {
-                        events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
+                    match &rejected {
+                        Rejected::Refused(refused) => {
+                            events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
+                        }
+                        Rejected::Abandoned => {
+                            events::ChangeAbandoned { source: Origin::Changes }.emit(&self.metrics);
+                        }
+                        _ => {}
                     }
                     let _ = bulk.command.reply.send(Err(rejected));
                 }

@@ -5,9 +5,10 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use crate::state::loads::{Built, prepare};
 use crate::state::rules::{Had, names_of};
 use crate::state::store::Restored;
-use crate::state::writer::{Built, Writer, isolated, no_thread, prepare};
+use crate::state::writer::{Writer, isolated, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Rejected};
 use palisade_engine::model::{Bundle, Diagnostic, Digest, Revision};
 use palisade_engine::on_big_stack;

@@ -11,6 +11,7 @@ mod expected;
 mod group;
 mod held;
 mod image;
+mod loads;
 mod memory;
 mod queue;
 mod recent;
