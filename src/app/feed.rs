@@ -52,6 +52,8 @@ pub(super) enum Wish {
     Load(Instant),
     /// Load a change that the watch noticed.
     Changed,
+    /// Load again what was refused, since it may fit now what changes of the API brought.
+    Repaired,
     /// Drop this once what was wished before is done.
     Tell(oneshot::Sender<()>),
     /// End.
@@ -73,6 +75,9 @@ impl Feed {
         let mut tell_first = Some(tell_first);
         let source = Arc::new(source);
         let newest = pictures::start(Arc::clone(&source), &state, metrics.clone())?;
+        let repaired = wishes.clone();
+        // fails only when the feed has ended
+        state.when_files_may_fit(Some(Arc::new(move || drop(repaired.send(Wish::Repaired)))));
         let mut loader = Loader {
             source,
             state: Arc::clone(&state),
@@ -81,6 +86,7 @@ impl Feed {
             wishes: wishes.clone(),
             last: None,
             failed: None,
+            took: Duration::ZERO,
             asked: None,
             told: Vec::new(),
             metrics: metrics.clone(),
@@ -106,6 +112,7 @@ impl Feed {
     fn end(&mut self, patience: Duration) {
         let _ = self.wishes.send(Wish::Stop);
         self.state.before_answers(None);
+        self.state.when_files_may_fit(None);
         let Some(thread) = self.thread.take() else { return };
         let deadline = Instant::now() + patience;
         while !thread.is_finished() && Instant::now() < deadline {
@@ -144,6 +151,8 @@ struct Loader<S> {
     /// What was last loaded and took effect, or was skipped for a later change.
     last: Option<Digest>,
     failed: Option<Failed>,
+    /// How long the last load took.
+    took: Duration,
     /// When a load was last asked for, until one succeeds.
     asked: Option<Instant>,
     /// The problems of the attempt before.
@@ -158,7 +167,7 @@ impl Wish {
     fn asked(&self) -> Option<Instant> {
         match self {
             Self::Load(at) => Some(*at),
-            Self::Changed | Self::Tell(_) | Self::Stop => None,
+            Self::Changed | Self::Repaired | Self::Tell(_) | Self::Stop => None,
         }
     }
 }
@@ -196,13 +205,14 @@ impl<S: Source> Loader<S> {
                         match wish {
                             Wish::Stop => return,
                             Wish::Tell(over) => waiting.push(over),
-                            Wish::Load(_) | Wish::Changed => (),
+                            Wish::Load(_) | Wish::Changed | Wish::Repaired => (),
                         }
                     }
                     self.failed = None;
                     let _ = self.load();
                     drop(waiting);
                 }
+                Ok(Wish::Repaired) => self.try_again(),
                 // what was wished before it is loaded
                 Ok(Wish::Tell(over)) => drop(over),
                 Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
@@ -271,6 +281,7 @@ impl<S: Source> Loader<S> {
             _ => self.failed = None,
         }
         self.told.clone_from(&problems);
+        self.took = start.elapsed();
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -318,6 +329,8 @@ impl<S: Source> Loader<S> {
                     | Rejected::Abandoned
                     | Rejected::Busy
                     | Rejected::Unexpected(_)
+                    | Rejected::Condition(_)
+                    | Rejected::Missing(_)
                     | Rejected::Refused(_)
                     | Rejected::NotLoaded
                     | Rejected::Store(_),
@@ -331,6 +344,16 @@ impl<S: Source> Loader<S> {
     fn skip(&mut self, digest: Digest) {
         self.state.note_superseded(Origin::Files, digest);
         (self.last, self.picture) = (Some(digest), None);
+    }
+
+    /// Has what was refused tried again, not at once: a change may be one of many, and each load may take long.
+    fn try_again(&mut self) {
+        if self.failed.is_some() || self.told.is_empty() {
+            return;
+        }
+        let pause = FIRST_PAUSE.max(self.took * ATTEMPT_SHARE);
+        let problem = self.told.first().map_or_else(String::new, |first| first.message.clone());
+        self.failed = Some(Failed { attempts: 0, next: Instant::now() + pause, problem });
     }
 
     fn retry(&mut self, took: Duration, problem: String) {

@@ -1,4 +1,4 @@
-//! One request over TCP or a Unix socket, for `status` and `apply`. Not a client for anything else.
+//! One request over TCP or a Unix socket, for `status`, `apply` and `export`. Not a client for anything else.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -35,7 +35,21 @@ pub(super) struct Post<'p> {
 /// # Errors
 /// If there is no answer in time, or none that is HTTP.
 pub(super) fn get(address: &ListenAddr, path: &str, token: Option<&str>, timeout: Duration) -> io::Result<Answer> {
-    ask(address, &head("GET", path, token, ""), &[], &|_| {}, timeout)
+    get_large(address, path, token, timeout, MAX_BYTES)
+}
+
+/// The same, where the answer may have so many bytes.
+///
+/// # Errors
+/// As [`get`].
+pub(super) fn get_large(
+    address: &ListenAddr,
+    path: &str,
+    token: Option<&str>,
+    timeout: Duration,
+    most: u64,
+) -> io::Result<Answer> {
+    ask(address, &head("GET", path, token, ""), &[], &|_| {}, (timeout, most))
 }
 
 /// Posts a body to `address`.
@@ -50,7 +64,7 @@ pub(super) fn post(
 ) -> io::Result<Answer> {
     let header = post.header.as_ref().map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
     let more = format!("Content-Type: {}\r\nContent-Length: {}\r\n{header}", post.media, post.body.len());
-    ask(address, &head("POST", post.path, token, &more), post.body, post.sent, timeout)
+    ask(address, &head("POST", post.path, token, &more), post.body, post.sent, (timeout, MAX_BYTES))
 }
 
 fn head(method: &str, path: &str, token: Option<&str>, more: &str) -> String {
@@ -61,7 +75,13 @@ fn head(method: &str, path: &str, token: Option<&str>, more: &str) -> String {
     )
 }
 
-fn ask(address: &ListenAddr, head: &str, body: &[u8], sent: &dyn Fn(usize), timeout: Duration) -> io::Result<Answer> {
+fn ask(
+    address: &ListenAddr,
+    head: &str,
+    body: &[u8],
+    sent: &dyn Fn(usize),
+    (timeout, most): (Duration, u64),
+) -> io::Result<Answer> {
     let bytes = match address {
         ListenAddr::Tcp(address) => {
             let mut target = *address;
@@ -76,14 +96,14 @@ fn ask(address: &ListenAddr, head: &str, body: &[u8], sent: &dyn Fn(usize), time
             let stream = TcpStream::connect_timeout(&target, timeout)?;
             stream.set_read_timeout(Some(timeout))?;
             stream.set_write_timeout(Some(timeout))?;
-            exchange(stream, head, body, sent)?
+            exchange(stream, head, body, sent, most)?
         }
         #[cfg(unix)]
         ListenAddr::Unix(path) => {
             let stream = std::os::unix::net::UnixStream::connect(path)?;
             stream.set_read_timeout(Some(timeout))?;
             stream.set_write_timeout(Some(timeout))?;
-            exchange(stream, head, body, sent)?
+            exchange(stream, head, body, sent, most)?
         }
         #[cfg(not(unix))]
         ListenAddr::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
@@ -94,7 +114,13 @@ fn ask(address: &ListenAddr, head: &str, body: &[u8], sent: &dyn Fn(usize), time
 /// Bytes that are sent at a time.
 const PIECE: usize = 256 << 10;
 
-fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8], sent: &dyn Fn(usize)) -> io::Result<Vec<u8>> {
+fn exchange(
+    mut stream: impl Read + Write,
+    head: &str,
+    body: &[u8],
+    sent: &dyn Fn(usize),
+    most: u64,
+) -> io::Result<Vec<u8>> {
     stream.write_all(head.as_bytes())?;
     let mut so_far = 0;
     for piece in body.chunks(PIECE) {
@@ -106,7 +132,7 @@ fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8], sent: &dyn F
         sent(so_far);
     }
     let mut bytes = Vec::new();
-    match stream.take(MAX_BYTES).read_to_end(&mut bytes) {
+    match stream.take(most).read_to_end(&mut bytes) {
         // a server may reset a connection that it has answered
         Err(error) if bytes.is_empty() || error.kind() != io::ErrorKind::ConnectionReset => Err(error),
         _ => Ok(bytes),

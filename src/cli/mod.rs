@@ -12,6 +12,7 @@ mod clock;
 mod config;
 mod exit;
 mod explain;
+mod export;
 mod flags;
 mod generate;
 mod http;
@@ -150,6 +151,12 @@ pub enum Command {
     /// is no test to ask.
     #[command(after_long_help = BENCH_EXAMPLES)]
     Bench(Box<bench::BenchArgs>),
+    /// Write what serves, changes folded in, as a bundle directory or as entities a line
+    ///
+    /// From a running sidecar, or with `--store` from the store of one. What is written loads to the same decisions: it is
+    /// read again and compared before it takes its place.
+    #[command(after_long_help = EXPORT_EXAMPLES)]
+    Export(Box<export::ExportArgs>),
     /// Show the configuration, or its JSON Schema
     #[command(after_long_help = CONFIG_EXAMPLES)]
     Config(config::ConfigVerb),
@@ -218,6 +225,10 @@ const APPLY_EXAMPLES: &str = "Examples:
 const BENCH_EXAMPLES: &str = "Examples:
   $ palisade bench
   $ palisade bench http://127.0.0.1:8180 --connections 64 --duration 30 --format json";
+const EXPORT_EXAMPLES: &str = "Examples:
+  $ palisade export --output exported
+  $ palisade export > entities.ndjson
+  $ palisade export --store state/palisade.store --output exported --force";
 
 const CONFIG_EXAMPLES: &str = "Examples:
   $ palisade config schema
@@ -348,6 +359,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Store(args) => store::run(args, terminal),
         Command::Apply(args) => apply::run(args, terminal),
         Command::Bench(args) => bench::run(args, terminal),
+        Command::Export(args) => export::run(args, terminal),
         Command::Config(args) => config::run(args, terminal),
         Command::Schema(args) => schema::run(args, terminal),
         Command::Completions(args) => generate::completions(args, terminal),

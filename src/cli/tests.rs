@@ -470,8 +470,8 @@ fn every_example_of_the_help_runs() {
             assert!(words.join(" ").starts_with(&format!("palisade {name}")) || name == "config", "{words:?}");
             Cli::command().try_get_matches_from(&words).unwrap();
             // one writes files, one serves until it is stopped, three ask a server, and some need a store
-            let needs_more =
-                ["init", "serve", "status", "apply", "bench"].contains(&name.as_str()) || name.starts_with("store");
+            let needs_more = ["init", "serve", "status", "apply", "bench", "export"].contains(&name.as_str())
+                || name.starts_with("store");
             if needs_more || words.contains(&"--watch") {
                 continue;
             }

@@ -5,10 +5,11 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::state::rules::Had;
+use crate::state::loads::{Built, prepare};
+use crate::state::rules::{Had, names_of};
 use crate::state::store::Restored;
-use crate::state::writer::{Built, Writer, isolated, no_thread};
-use crate::state::{Applied, Origin, Rejected};
+use crate::state::writer::{Writer, isolated, no_thread};
+use crate::state::{AnswerKey, Applied, Origin, Rejected};
 use palisade_engine::model::{Bundle, Diagnostic, Digest, Revision};
 use palisade_engine::on_big_stack;
 use palisade_journal::{Commit, Origin as BaseOrigin};
@@ -30,14 +31,16 @@ impl Writer {
     /// Makes a new base durable, where there is a store.
     pub(super) fn keep_base(
         &mut self,
-        counter: u64,
+        applied: &Applied,
         digest: Digest,
         bundle: Option<Arc<Bundle>>,
         origin: Origin,
+        key: Option<&AnswerKey>,
     ) -> Result<(), Rejected> {
+        let counter = applied.revision.counter;
         let Some(store) = &mut self.store else { return Ok(()) };
         let done = match bundle {
-            Some(bundle) if origin == Origin::Bundle => store.put(counter, &bundle),
+            Some(bundle) if origin == Origin::Bundle => store.put(counter, &bundle, key.map(|key| (key, applied))),
             _ => store.loaded(counter, digest),
         };
         self.note_store();
@@ -51,6 +54,14 @@ impl Writer {
             Err(why) if origin == Origin::Files => Err(self.refused(cannot_keep(why), origin)),
             Err(why) => Err(Rejected::Store(why)),
         }
+    }
+
+    /// Makes an answer durable that came of no change, where there is a store.
+    pub(super) fn keep_answer(&mut self, applied: &Applied, key: Option<&AnswerKey>) -> Result<(), Rejected> {
+        let (Some(store), Some(key)) = (&mut self.store, key) else { return Ok(()) };
+        let mut commit = Commit::new(applied.revision.counter);
+        store.keep(&mut commit, key, applied);
+        self.commit(&[commit]).map_err(Rejected::Store)
     }
 
     /// The first look at the files: what they hold is the base if it differs from what was loaded last; else the base is
@@ -67,7 +78,7 @@ impl Writer {
     ) -> Result<Applied, Rejected> {
         let was_put = restored.base == Some(BaseOrigin::Put);
         let same_files = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
-        let documents = Had::documents_of(&bundle);
+        let documents = Had::documents_of(&names_of(&bundle));
         let resumed = if was_put && same_files {
             self.publish_stored(&mut restored, submitted, warnings, unwanted)
         } else {
@@ -174,10 +185,10 @@ impl Writer {
         origin: Origin,
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<(Built, usize), Vec<Diagnostic>> {
-        let missing = self.files_had.missing_from(&bundle);
-        let built = self.build(Arc::new(bundle), revision, unwanted)?;
-        let built = self.not_empty(built, origin, &missing)?;
+        let missing = self.files_had.missing_from(&names_of(&bundle));
+        let built = prepare(Arc::new(bundle), &self.builder, revision, unwanted)?;
         let entities = built.snapshot.entity_count();
+        let built = self.not_empty(built, origin, &missing, entities)?;
         if restored.words() == 0 {
             return Ok((built, entities));
         }
@@ -198,7 +209,7 @@ impl Writer {
     ) -> Applied {
         built.warnings.splice(0..0, warnings);
         let is_base = built.snapshot.overlay().is_empty();
-        (self.serves, self.serves_too) = (is_base.then_some(serves), None);
+        self.note_serves([is_base.then_some(serves), None]);
         self.shared.board.layers(built.snapshot.overlay(), 0);
         self.publish(built, origin, submitted)
     }

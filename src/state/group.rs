@@ -10,14 +10,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::state::beside::{Bulk, FEW, MOST_ROUNDS, Made, is_large};
 use crate::state::recent::{self, Event};
-use crate::state::rules::forbids_removed;
+use crate::state::rules::{LoadRules, forbids_removed};
+use crate::state::since::Things;
 use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
 use crate::telemetry::events;
-use palisade_engine::model::{Change, Diagnostic, Edit, PolicyId, Refused, Revision, Transaction};
-use palisade_engine::{Changed, on_big_stack};
+use palisade_engine::model::{Change, Diagnostic, PolicyId, Refused, Revision, Transaction};
+use palisade_engine::{Changed, Footprint, Snapshot, Thing, Word, on_big_stack};
 use palisade_journal::Commit;
 
 /// Transactions that are committed together at most.
@@ -49,7 +51,68 @@ struct News {
     event: Event,
     forbids: Option<usize>,
     removed: Vec<PolicyId>,
-    reverted: Vec<String>,
+    /// What is the base's again, by its name among what is hidden.
+    freed: Vec<String>,
+    /// What it touched, if something is being built beside.
+    things: Option<Things>,
+}
+
+/// What is made of a transaction that became something, whatever its revision.
+#[derive(Default)]
+pub(super) struct Ready {
+    commit: Option<Commit>,
+    /// For those who follow.
+    changes: Option<String>,
+    /// What is the base's again.
+    freed: Vec<String>,
+}
+
+impl Ready {
+    pub(super) fn of(changed: &Changed, stores: bool) -> Self {
+        let commit = stores.then(|| of_transaction(0, changed));
+        Self { commit, changes: recent::changes(changed), freed: freed(changed) }
+    }
+}
+
+/// Makes a transaction, where Cedar may need a large stack, and a panic of the engine is a fault of the change.
+pub(super) fn transact(
+    transaction: &Transaction,
+    upon: &Snapshot,
+    revision: Revision,
+    rules: LoadRules,
+    unwanted: &(dyn Fn() -> bool + Sync),
+) -> Result<Changed, Rejected> {
+    let make = || upon.transact(transaction, revision, &unwanted);
+    let reads_policies = reaches_policies(transaction, upon);
+    let made = catch_unwind(AssertUnwindSafe(|| if reads_policies { on_big_stack(make) } else { Ok(make()) }));
+    let changed = match made {
+        Ok(Ok(Ok(changed))) => changed,
+        Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
+        Ok(Ok(Err(refused))) => return Err(Rejected::Refused(refused)),
+        Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
+        Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
+    };
+    match rules.policies(&changed.snapshot).filter(|_| changed.tally.policies > 0) {
+        Some(problem) => Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")]))),
+        None => Ok(changed),
+    }
+}
+
+/// Whether a transaction may change what policies say, of itself or by the links that data make: reading them takes stack.
+fn reaches_policies(transaction: &Transaction, upon: &Snapshot) -> bool {
+    upon.data_reach_policies() || transaction.edits.iter().any(|edit| !edit.is_of_entity())
+}
+
+/// What was made beside, upon what serves now: see [`Changed::upon`].
+pub(super) fn bring_upon(
+    changed: Changed,
+    served: &Snapshot,
+    footprint: &Footprint,
+    things: &[(Thing, String)],
+    unwanted: &(dyn Fn() -> bool + Sync),
+) -> Option<Changed> {
+    let make = || changed.upon(served, footprint, things, &unwanted);
+    if served.data_reach_policies() { on_big_stack(make).ok()? } else { make() }
 }
 
 impl Writer {
@@ -66,7 +129,7 @@ impl Writer {
                 break;
             }
             match queue.try_recv() {
-                Ok(Order::Change(command)) if matches!(command.submitted.change, Change::Transaction(_)) => {
+                Ok(Order::Change(command)) if is_small(&command) => {
                     next = Some(command);
                 }
                 Ok(other) => rest = Some(other),
@@ -85,10 +148,13 @@ impl Writer {
         let made = match change {
             _ if self.closed => Err(Rejected::Stopped),
             _ if unwanted() => Err(Rejected::Abandoned),
-            _ if !expected.iter().all(|expected| expected.allows(group.revision)) => {
-                Err(Rejected::Unexpected(group.revision))
+            Change::Transaction(transaction) => {
+                let serves = group.served.as_ref().map(|published| &*published.snapshot);
+                match expected.iter().try_for_each(|expected| expected.check(serves)) {
+                    Ok(()) => self.make(&transaction, (dry_run, key.as_ref()), at, &unwanted, group),
+                    Err(rejected) => Err(rejected),
+                }
             }
-            Change::Transaction(transaction) => self.make(&transaction, (dry_run, key.as_ref()), at, &unwanted, group),
             // these have a way of their own
             Change::Replace(_) => Err(Rejected::Stopped),
         };
@@ -113,30 +179,39 @@ impl Writer {
         group: &mut Group,
     ) -> Result<(Applied, Option<News>), Rejected> {
         let Some(current) = group.served.clone() else { return Err(Rejected::NotLoaded) };
-        let counter = group.revision.map_or(0, |revision| revision.counter).max(self.counter) + 1;
-        let revision = Revision { incarnation: self.shared.incarnation, counter };
-        let reaches = current.snapshot.data_reach_policies();
-        let has_rules = reaches || transaction.edits.iter().any(|edit| !edit.is_of_entity());
-        let make = || current.snapshot.transact(transaction, revision, &unwanted);
-        let made = catch_unwind(AssertUnwindSafe(|| if has_rules { on_big_stack(make) } else { Ok(make()) }));
-        let changed = match made {
-            Ok(Ok(Ok(changed))) => changed,
-            Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
-            Ok(Ok(Err(refused))) => {
-                events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
-                return Err(Rejected::Refused(refused));
-            }
-            Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
-            Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
-        };
-        if let Some(problem) = self.rules.policies(&changed.snapshot).filter(|_| changed.tally.policies > 0) {
-            return Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")])));
-        }
+        let revision = self.revision_after(group);
+        let changed =
+            transact(transaction, &current.snapshot, revision, self.rules, unwanted).inspect_err(|rejected| {
+                if let Rejected::Refused(refused) = rejected {
+                    events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
+                }
+            })?;
         let publishes = changed.changed && !dry_run;
-        let mut commit = (publishes && self.store.is_some()).then(|| of_transaction(counter, &changed));
-        let changes = if publishes { recent::changes(&changed) } else { None };
+        let ready = if publishes { Ready::of(&changed, self.store.is_some()) } else { Ready::default() };
+        let has_rules = reaches_policies(transaction, &current.snapshot);
+        Ok(self.stage_made(changed, ready, has_rules, (dry_run, key), submitted, &current, group))
+    }
+
+    /// Puts what a transaction became upon `current` into a group; its snapshot gets the next revision.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own")]
+    fn stage_made(
+        &mut self,
+        changed: Changed,
+        ready: Ready,
+        has_rules: bool,
+        (dry_run, key): (bool, Option<&AnswerKey>),
+        submitted: Instant,
+        current: &Arc<Published>,
+        group: &mut Group,
+    ) -> (Applied, Option<News>) {
+        let revision = self.revision_after(group);
+        let publishes = changed.changed && !dry_run;
         let prev = Some(current.snapshot.revision());
+        let things = (publishes && self.shared.since.is_watched()).then(|| changed.things());
+        let Ready { commit, changes, freed } = ready;
+        let mut commit = commit.filter(|_| publishes).map(|commit| commit.at(revision.counter));
         let Changed { snapshot, tally, warnings, .. } = changed;
+        let snapshot = snapshot.at(revision);
         let applied = Applied {
             revision: if publishes { revision } else { current.snapshot.revision() },
             published: publishes,
@@ -160,15 +235,77 @@ impl Writer {
             group.commits.push(commit);
         }
         if !publishes {
-            return Ok((applied, None));
+            return (applied, None);
         }
         let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
-        let reverted = transaction.edits.iter().map(reverted).filter(|name| !name.is_empty()).collect();
         let forbids = has_rules.then(|| snapshot.forbids().len());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         let event = Event { revision, prev, changes };
-        Ok((applied, Some(News { event, forbids, removed, reverted })))
+        (applied, Some(News { event, forbids, removed, freed, things }))
+    }
+
+    fn revision_after(&self, group: &Group) -> Revision {
+        let counter = group.revision.map_or(0, |revision| revision.counter).max(self.counter) + 1;
+        Revision { incarnation: self.shared.incarnation, counter }
+    }
+
+    /// Publishes a transaction that was made beside, unless what serves has gone on so far that it goes back.
+    pub(super) fn made(&mut self, mut bulk: Box<Bulk>) {
+        let served = self.shared.published.load_full();
+        let revision = self.serving();
+        let shared = self.shared.clone();
+        let unwanted = || bulk.command.reply.is_closed() || shared.stopping.load(Ordering::Acquire);
+        let is_wanted = !self.closed && !unwanted();
+        if is_wanted
+            && let Some(made) = bulk.made.take()
+            && let Some(current) = &served
+        {
+            bulk.made = match self.shared.since.after(made.on) {
+                _ if Some(made.on) == revision => Some(made),
+                Some(things) if things.len() <= FEW || bulk.rounds >= MOST_ROUNDS => {
+                    let Made { changed, footprint, ready, on } = made;
+                    let upon = bring_upon(changed, &current.snapshot, &footprint, &things, &unwanted);
+                    upon.map(|changed| Made { changed, footprint, ready, on })
+                }
+                _ if bulk.rounds >= MOST_ROUNDS => None,
+                _ => {
+                    bulk.made = Some(made);
+                    bulk.rounds += 1;
+                    return self.beside.bulk(bulk);
+                }
+            };
+            if bulk.made.is_none() && bulk.rounds < MOST_ROUNDS {
+                bulk.rounds += 1;
+                return self.beside.bulk(bulk);
+            }
+        }
+        let mut group = Group { served, revision, commits: Vec::new(), bytes: 0, staged: Vec::new() };
+        let Bulk { command, made, .. } = *bulk;
+        let (Some(made), Some(current)) = (made, group.served.clone()) else {
+            // it was overtaken again and again, or is not wanted: the others wait for it
+            self.stage(command, &mut group);
+            return self.finish(group);
+        };
+        let Command { submitted, reply, at } = command;
+        let Submitted { change, expected, held, dry_run, key, .. } = submitted;
+        let Made { mut changed, footprint, ready, .. } = made;
+        let has_rules =
+            matches!(&change, Change::Transaction(transaction) if reaches_policies(transaction, &current.snapshot));
+        let (outcome, news) = match expected.iter().try_for_each(|expected| expected.check(Some(&current.snapshot))) {
+            Err(rejected) => (Err(rejected), None),
+            Ok(()) => {
+                let entities = std::mem::take(&mut changed.entities);
+                self.beside.free(entities, false);
+                let (applied, news) =
+                    self.stage_made(changed, ready, has_rules, (dry_run, key.as_ref()), at, &current, &mut group);
+                (Ok(applied), news)
+            }
+        };
+        drop(held);
+        self.beside.free((change, footprint), false);
+        group.staged.push(Staged { outcome, news, reply, at });
+        self.finish(group);
     }
 
     /// Commits, publishes and acknowledges a group.
@@ -187,10 +324,18 @@ impl Writer {
             && let Some(served) = served
         {
             let revision = served.snapshot.revision();
-            for name in staged.iter().filter_map(|staged| staged.news.as_ref()).flat_map(|news| &news.reverted) {
+            let mut things: Option<Things> = Some(Vec::new());
+            for news in staged.iter().filter_map(|staged| staged.news.as_ref()) {
+                match (&mut things, &news.things) {
+                    (Some(things), Some(more)) => things.extend_from_slice(more),
+                    _ => things = None,
+                }
+            }
+            self.shared.since.note(revision, things);
+            for name in staged.iter().filter_map(|staged| staged.news.as_ref()).flat_map(|news| &news.freed) {
                 self.shadowed.remove(name);
             }
-            (self.serves, self.serves_too) = (None, None);
+            self.note_serves([None, None]);
             self.counter = revision.counter;
             let (policies, entities) = (served.snapshot.policy_count(), served.snapshot.entity_count());
             self.shared.board.changed(revision, policies, entities);
@@ -200,6 +345,7 @@ impl Writer {
                 self.shared.recent.push(news.event.clone());
             }
             self.shared.revision.send_replace(Some(revision));
+            self.files_may_fit();
         }
         for Staged { mut outcome, news, reply, at } in staged {
             if let Ok(applied) = &mut outcome {
@@ -211,7 +357,7 @@ impl Writer {
             // the client may have left; the change stands all the same
             let _ = reply.send(outcome);
         }
-        drop(replaced);
+        self.beside.free(replaced, false);
     }
 
     fn report(&self, applied: &Applied, news: News) {
@@ -227,14 +373,25 @@ impl Writer {
     }
 }
 
-/// What a change takes back, by its name among what is hidden.
-fn reverted(edit: &Edit) -> String {
-    match edit {
-        Edit::Revert(uid) => format!("the entity `{uid}`"),
-        Edit::RevertPolicy(id) => format!("the policy `{id}`"),
-        Edit::RevertLink(id) => format!("the link `{id}`"),
-        _ => String::new(),
-    }
+/// Whether it is a transaction that is made at once.
+pub(super) fn is_small(command: &Command) -> bool {
+    matches!(&command.submitted.change, Change::Transaction(transaction) if !is_large(transaction))
+}
+
+/// What a transaction touched and left to the base, by its name among what is hidden.
+fn freed(changed: &Changed) -> Vec<String> {
+    let mut freed = Vec::new();
+    changed.words(|thing, name, word| {
+        if word == Word::OfBase {
+            let kind = match thing {
+                Thing::Entity => "entity",
+                Thing::Policy => "policy",
+                Thing::Link => "link",
+            };
+            freed.push(format!("the {kind} `{name}`"));
+        }
+    });
+    freed
 }
 
 /// The message where the engine panics.

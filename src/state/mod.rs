@@ -5,13 +5,18 @@
 //! the first there is none, and no decision can be made.
 
 mod answers;
+mod beside;
 mod durable;
+mod expected;
 mod group;
+mod held;
 mod image;
+mod loads;
 mod memory;
 mod queue;
 mod recent;
 mod rules;
+mod since;
 mod status;
 mod store;
 mod writer;
@@ -26,6 +31,8 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::{oneshot, watch};
 
 pub use answers::{AnswerKey, KeptAnswer};
+pub use expected::{Expected, Named};
+pub use held::Held;
 pub use memory::give_back_freed;
 pub use recent::{Event, Follows};
 pub use rules::LoadRules;
@@ -35,7 +42,7 @@ pub use store::{Opened, StoreSettings, StoreStatus, open as open_store};
 pub use crate::telemetry::ReloadSource as Origin;
 
 use crate::telemetry::{Metrics, events, fresh_id};
-use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, Refused, Revision, Tally, Transaction};
+use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, Refused, Revision, Tally};
 use palisade_engine::{EngineSettings, Observers, Snapshot};
 use palisade_routes::RouteTable;
 use queue::Room;
@@ -73,17 +80,45 @@ struct Shared {
     acknowledged: AtomicU64,
     /// What is done before that.
     // std Mutex: held for a copy
-    before_answers: Mutex<BeforeAnswers>,
+    before_answers: Mutex<Hook>,
+    /// Files were refused since they do not fit what changes brought.
+    unfit: AtomicBool,
+    /// What is done when such changes were changed.
+    // std Mutex: held for a copy
+    when_changed: Mutex<Hook>,
     /// Set once the process ends: what is being built then is given up.
     stopping: AtomicBool,
+    /// The bundle that serves, and one that was found to be the same; none once something was changed since.
+    // std Mutex: held for a copy
+    serves: Mutex<[Option<Digest>; 2]>,
+    /// What was touched since something is being built.
+    since: since::Since,
+    /// Where what was built is handed to the writer; none once the state is gone.
+    // std Mutex: held for a copy
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
     /// Files that are older than what serves and are not noted in the store yet.
     // std Mutex: held for an assignment
     skipped: Mutex<Option<Digest>>,
 }
 
-/// What is done before the API acknowledges a change.
+/// What is done when something happens, if anything is.
 #[derive(Clone, Default)]
-struct BeforeAnswers(Option<Arc<dyn Fn() + Send + Sync>>);
+struct Hook(Option<Arc<dyn Fn() + Send + Sync>>);
+
+/// A change on its way in.
+#[derive(Debug)]
+pub struct Sent {
+    /// What to do.
+    pub change: Change,
+    /// What must hold when its turn has come.
+    pub expected: Vec<Expected>,
+    /// Who brings it.
+    pub origin: Origin,
+    /// Whether a transaction is only tried.
+    pub dry_run: bool,
+    /// What its answer is kept under, if there is a store.
+    pub key: Option<AnswerKey>,
+}
 
 /// A change that took effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +154,10 @@ pub enum Rejected {
     NotLoaded,
     /// Another revision serves than its sender expects.
     Unexpected(Option<Revision>),
+    /// What its sender made it depend on is otherwise; what there is, in words.
+    Condition(String),
+    /// What it would delete is not there; what that is, in words.
+    Missing(String),
     /// It is of files that were read before a change that was acknowledged since.
     Superseded,
     /// Its sender left before it was begun, or while it was being built.
@@ -131,24 +170,6 @@ pub enum Rejected {
     Stopped,
 }
 
-/// What must serve for a change to be made: its sender read it, and knows of no other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
-    /// Anything at all.
-    Something,
-    /// One of these revisions.
-    OneOf(Vec<Revision>),
-}
-
-impl Expected {
-    fn allows(&self, serves: Option<Revision>) -> bool {
-        match self {
-            Self::Something => serves.is_some(),
-            Self::OneOf(revisions) => serves.is_some_and(|revision| revisions.contains(&revision)),
-        }
-    }
-}
-
 /// Why a revision cannot be waited for, or was not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooOld {
@@ -158,9 +179,16 @@ pub enum TooOld {
     Deadline,
 }
 
-impl fmt::Debug for BeforeAnswers {
+impl Drop for State {
+    fn drop(&mut self) {
+        // the writer ends once no one can give it an order
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BeforeAnswers").field(&self.0.is_some()).finish()
+        f.debug_tuple("Hook").field(&self.0.is_some()).finish()
     }
 }
 
@@ -209,10 +237,15 @@ impl State {
             incarnation: incarnation.unwrap_or_else(fresh_incarnation),
             acknowledged: AtomicU64::new(0),
             before_answers: Mutex::default(),
+            unfit: AtomicBool::new(false),
+            when_changed: Mutex::default(),
             stopping: AtomicBool::new(false),
+            serves: Mutex::default(),
+            since: since::Since::default(),
+            orders: Mutex::new(Some(commands.clone())),
             skipped: Mutex::default(),
         });
-        Writer::new(shared.clone(), settings, rules, observers, metrics.clone(), opened).start(queue)?;
+        Writer::new(shared.clone(), settings, rules, observers, metrics.clone(), opened)?.start(queue)?;
         Ok(Arc::new(Self { shared, metrics, commands, room: Room::default() }))
     }
 
@@ -247,37 +280,19 @@ impl State {
     /// # Errors
     /// If it was rejected; then nothing has changed.
     pub async fn apply_if(&self, expected: Vec<Expected>, change: Change, origin: Origin) -> Result<Applied, Rejected> {
-        let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
-        let command = Submitted {
-            change,
-            expected,
-            origin,
-            read_at: None,
-            warnings: Vec::new(),
-            held: Some(held),
-            dry_run: false,
-            key: None,
-        };
-        self.submit(command)?.await.unwrap_or(Err(Rejected::Stopped))
+        self.send(Sent { change, expected, origin, dry_run: false, key: None })?.await
     }
 
-    /// Makes a transaction if all of `expected` holds when its turn has come; with `dry_run` it is only tried. What it became
-    /// is kept under `key`, if it has one and there is a store. What is
-    /// returned waits until decisions use it; dropped before that, the transaction may still be made.
+    /// Makes a change if all that it expects holds when its turn has come. What is returned waits until decisions use it;
+    /// dropped before that, the change may still be made.
     ///
     /// # Errors
     /// If it was rejected; then nothing has changed.
-    pub fn transact(
-        &self,
-        expected: Vec<Expected>,
-        transaction: Transaction,
-        dry_run: bool,
-        key: Option<AnswerKey>,
-    ) -> Result<impl Future<Output = Result<Applied, Rejected>> + Send + use<>, Rejected> {
-        let change = Change::Transaction(transaction);
+    pub fn send(&self, sent: Sent) -> Result<impl Future<Output = Result<Applied, Rejected>> + Send + use<>, Rejected> {
+        let Sent { change, expected, origin, dry_run, key } = sent;
         let held = self.room.take(queue::weight(&change)).ok_or(Rejected::Busy)?;
-        let (origin, warnings) = (Origin::Changes, Vec::new());
-        let command = Submitted { change, expected, origin, read_at: None, warnings, held: Some(held), dry_run, key };
+        let (read_at, warnings) = (None, Vec::new());
+        let command = Submitted { change, expected, origin, read_at, warnings, held: Some(held), dry_run, key };
         let answer = self.submit(command)?;
         Ok(async move { answer.await.unwrap_or(Err(Rejected::Stopped)) })
     }
@@ -313,7 +328,13 @@ impl State {
 
     /// Says what to do on the writer's thread each time before a change of the API is acknowledged, after it took effect.
     pub fn before_answers(&self, work: Option<Arc<dyn Fn() + Send + Sync>>) {
-        *self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner) = BeforeAnswers(work);
+        *self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner) = Hook(work);
+    }
+
+    /// Says what to do on the writer's thread each time a change was published while files are refused since they do not
+    /// fit what changes brought.
+    pub fn when_files_may_fit(&self, work: Option<Arc<dyn Fn() + Send + Sync>>) {
+        *self.shared.when_changed.lock().unwrap_or_else(PoisonError::into_inner) = Hook(work);
     }
 
     /// Applies what a load of files brought, unless more changes of the API than `acknowledged` have been. `warnings` are

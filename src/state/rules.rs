@@ -4,6 +4,7 @@
 //! Both rules only ever keep a state; neither makes one.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use palisade_engine::Snapshot;
 use palisade_engine::model::{Bundle, Diagnostic, PolicyId};
@@ -28,11 +29,11 @@ impl LoadRules {
         })
     }
 
-    /// The problem of files that `had` entities and have none now, where that is not allowed. `missing` are those of their
+    /// The problem of files that `had` entities and `have` none now, where that is not allowed. `missing` are those of their
     /// documents that are not there any more.
     #[must_use]
-    pub fn entities(&self, had: &Had, missing: &[String], snapshot: &Snapshot) -> Option<Diagnostic> {
-        (!self.allow_empty_entities && had.entities > 0 && snapshot.entity_count() == 0).then(|| {
+    pub fn entities(&self, had: &Had, missing: &[String], have: usize) -> Option<Diagnostic> {
+        (!self.allow_empty_entities && had.entities > 0 && have == 0).then(|| {
             let why = match missing {
                 [] => "their files are there and hold none".to_owned(),
                 [one] => format!("`{one}` is no longer there"),
@@ -60,18 +61,23 @@ pub struct Had {
 const MOST_DOCUMENTS: usize = 100;
 
 impl Had {
-    /// The names that are remembered of a bundle.
+    /// Those of the names of a bundle's documents that are remembered.
     #[must_use]
-    pub fn documents_of(bundle: &Bundle) -> Vec<String> {
-        bundle.entities.iter().take(MOST_DOCUMENTS).map(|document| document.origin.to_string()).collect()
+    pub fn documents_of(names: &[Arc<str>]) -> Vec<String> {
+        names.iter().take(MOST_DOCUMENTS).map(ToString::to_string).collect()
     }
 
-    /// Those of the documents that a bundle has not any more.
+    /// Those of the documents that a bundle with these has not any more.
     #[must_use]
-    pub fn missing_from(&self, bundle: &Bundle) -> Vec<String> {
-        let there: HashSet<&str> = bundle.entities.iter().map(|document| &*document.origin).collect();
+    pub fn missing_from(&self, names: &[Arc<str>]) -> Vec<String> {
+        let there: HashSet<&str> = names.iter().map(|name| &**name).collect();
         self.documents.iter().filter(|known| !there.contains(known.as_str())).cloned().collect()
     }
+}
+
+/// The names of the documents of a bundle.
+pub(super) fn names_of(bundle: &Bundle) -> Vec<Arc<str>> {
+    bundle.entities.iter().map(|document| document.origin.as_str().into()).collect()
 }
 
 /// The forbids of `before` that `now` lacks, by id.

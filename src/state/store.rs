@@ -89,8 +89,8 @@ pub struct Opened {
 pub fn open(settings: &StoreSettings, incarnation: u64) -> Result<Opened, OpenError> {
     let durability = settings.durability;
     let (journal, recovered) = Journal::open(&settings.path, Settings { durability, incarnation })?;
-    let Recovered { incarnation, fresh, counter, base, image, files, overlay, answers: saved, dropped, .. } = recovered;
-    match fresh {
+    let dropped = recovered.dropped;
+    match recovered.fresh {
         Some(Fresh::Unclean) => tracing::warn!(
             "the store {} did not end cleanly, and not every change was flushed: revisions of the run before are not \
              this run's",
@@ -106,7 +106,7 @@ pub fn open(settings: &StoreSettings, incarnation: u64) -> Result<Opened, OpenEr
         tracing::info!("{dropped} bytes of a change that was never acknowledged were cut off the store");
     }
     let (mut answers, mut kept) = (Answers::new(settings.max_answers), Vec::new());
-    let read = saved.each(|entry| {
+    let read = recovered.answers.each(|entry| {
         if let Entry::Answered { key, answer, expires } = entry {
             kept.extend(answers.restore(key, answer, expires));
         }
@@ -122,11 +122,16 @@ pub fn open(settings: &StoreSettings, incarnation: u64) -> Result<Opened, OpenEr
         probed_at: Instant::now(),
         compacting: None,
     };
-    let restored = Restored { revision: Revision { incarnation, counter }, fresh, base, image, files, overlay };
-    Ok(Opened { store, restored, answers: kept })
+    Ok(Opened { store, restored: Restored::of(recovered), answers: kept })
 }
 
 impl Restored {
+    /// What the state makes of what a store held.
+    pub(super) fn of(recovered: Recovered) -> Self {
+        let Recovered { incarnation, fresh, counter, base, image, files, overlay, .. } = recovered;
+        Self { revision: Revision { incarnation, counter }, fresh, base, image, files, overlay }
+    }
+
     /// How many words the overlay has.
     pub(super) fn words(&self) -> usize {
         self.overlay.len()
@@ -237,12 +242,23 @@ impl Store {
     }
 
     /// Commits a base that a request put, and that the overlay is empty.
-    pub(super) fn put(&mut self, counter: u64, bundle: &Bundle) -> Result<(), String> {
-        let done = self.append_put(counter, bundle);
+    /// `answer` is what the request became, if it had a key.
+    pub(super) fn put(
+        &mut self,
+        counter: u64,
+        bundle: &Bundle,
+        answer: Option<(&AnswerKey, &Applied)>,
+    ) -> Result<(), String> {
+        let done = self.append_put(counter, bundle, answer);
         self.noted(done)
     }
 
-    fn append_put(&mut self, counter: u64, bundle: &Bundle) -> Result<(), AppendError> {
+    fn append_put(
+        &mut self,
+        counter: u64,
+        bundle: &Bundle,
+        answer: Option<(&AnswerKey, &Applied)>,
+    ) -> Result<(), AppendError> {
         let id = self.journal.begin_image()?;
         let mut failed = None;
         let mut pieces =
@@ -260,6 +276,9 @@ impl Store {
         let mut commit = Commit::new(counter);
         commit.clear();
         commit.base(Base { origin: Origin::Put, image: Some(id) });
+        if let Some((key, applied)) = answer {
+            self.answers.keep(&mut commit, key, applied);
+        }
         let done = self.journal.append(&[commit]);
         if done.is_err() {
             self.journal.drop_image(id);

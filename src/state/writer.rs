@@ -9,16 +9,17 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::state::memory::give_back_freed;
+use crate::state::beside::{Beside, Builder, Bulk, Load};
+use crate::state::group::is_small;
+use crate::state::loads::Built;
 use crate::state::queue::Held;
 use crate::state::recent::Event;
-use crate::state::rules::{Had, LoadRules, forbids_removed};
+use crate::state::rules::{Had, LoadRules};
 use crate::state::store::{Opened, Restored, Store};
 use crate::state::{AnswerKey, Applied, Expected, Origin, Published, Rejected, Shared};
-use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
-use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, PolicyId, Revision, Tally};
-use palisade_engine::{EngineSettings, Observers, Snapshot, on_big_stack};
-use palisade_routes::RouteTable;
+use crate::telemetry::{Metrics, events, start_thread, supervised};
+use palisade_engine::model::{Change, Diagnostic, Revision, Tally};
+use palisade_engine::{EngineSettings, Observers};
 
 /// Cedar reads the values of changes, which may be nested.
 const STACK: usize = 64 << 20;
@@ -27,6 +28,10 @@ const STACK: usize = 64 << 20;
 pub(super) enum Order {
     /// Make a change.
     Change(Box<Command>),
+    /// Publish a bundle that was built beside.
+    Loaded(Box<Load>),
+    /// Publish a transaction that was made beside.
+    Made(Box<Bulk>),
     /// The files cannot be read at the start: publish what the store has, if that can do without them. Dropped once that
     /// is done.
     Resume(mpsc::SyncSender<()>),
@@ -63,18 +68,14 @@ pub(super) struct Submitted {
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) settings: EngineSettings,
+    pub(super) builder: Builder,
+    pub(super) beside: Beside,
     pub(super) rules: LoadRules,
-    pub(super) observers: Observers,
     pub(super) metrics: Arc<Metrics>,
     /// What entities the files had when they last took effect.
     pub(super) files_had: Had,
     /// Publications so far.
     pub(super) counter: u64,
-    /// The bundle that serves; none once something was changed since.
-    pub(super) serves: Option<Digest>,
-    /// Another bundle that was found to be the same, such as one that was read from here and put back.
-    pub(super) serves_too: Option<Digest>,
     /// What files changed and changes of the API hide, by name.
     pub(super) shadowed: BTreeSet<String>,
     /// What makes changes durable.
@@ -95,27 +96,27 @@ impl Writer {
         observers: Observers,
         metrics: Arc<Metrics>,
         opened: Option<Opened>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let (store, restored) = match opened {
             Some(Opened { store, restored, .. }) => (Some(store), Some(restored)),
             None => (None, None),
         };
-        Self {
+        let stores = store.is_some();
+        let builder = Builder { shared: shared.clone(), settings, rules, observers, metrics: metrics.clone(), stores };
+        Ok(Self {
             shared,
-            settings,
+            beside: Beside::start(&builder)?,
+            builder,
             rules,
-            observers,
             metrics,
             files_had: Had::default(),
             counter: restored.as_ref().map_or(0, |restored| restored.revision.counter),
-            serves: None,
-            serves_too: None,
             shadowed: BTreeSet::new(),
             store,
             restored,
             known_files: None,
             closed: false,
-        }
+        })
     }
 
     pub(super) fn start(mut self, queue: mpsc::Receiver<Order>) -> std::io::Result<()> {
@@ -129,10 +130,13 @@ impl Writer {
         let mut next = None;
         while let Some(order) = next.take().or_else(|| self.wait(queue)) {
             match order {
+                Order::Change(command) if is_small(&command) => next = self.transactions(command, queue),
                 Order::Change(command) if matches!(command.submitted.change, Change::Transaction(_)) => {
-                    next = self.transactions(command, queue);
+                    self.beside.bulk(Bulk::new(*command));
                 }
-                Order::Change(command) => self.replacement(*command),
+                Order::Change(command) => self.begin_load(Load::new(*command)),
+                Order::Loaded(load) => self.loaded(load),
+                Order::Made(bulk) => self.made(bulk),
                 Order::Resume(done) => {
                     self.resume_without_files();
                     drop(done);
@@ -159,43 +163,8 @@ impl Writer {
         }
     }
 
-    /// Replaces everything.
-    fn replacement(&mut self, command: Command) {
-        let Command { submitted, reply, at } = command;
-        let Submitted { change, expected, origin, read_at, warnings, held, .. } = submitted;
-        let shared = self.shared.clone();
-        let unwanted = || reply.is_closed() || shared.stopping.load(Ordering::Acquire);
-        let outcome = match read_at {
-            _ if unwanted() || self.closed => {
-                // freed here and now, with what it holds
-                drop((change, warnings));
-                Err(Rejected::Abandoned)
-            }
-            // the files may have been read before that change: their reader looks again
-            Some(read_at) if read_at != self.shared.acknowledged.load(Ordering::Acquire) => Err(Rejected::Superseded),
-            _ if !self.is_expected(&expected) => Err(Rejected::Unexpected(self.serving())),
-            _ => match change {
-                Change::Replace(bundle) => self.replace(bundle, (origin, at), warnings, &unwanted),
-                // these have a way of their own
-                Change::Transaction(_) => Err(Rejected::Stopped),
-            },
-        };
-        drop(held);
-        match &outcome {
-            Err(Rejected::Abandoned) => events::ChangeAbandoned { source: origin }.emit(&self.metrics),
-            // files that are loaded later go below changes
-            Ok(_) if origin != Origin::Bundle => {}
-            // before the answer: a client that has it may rely on it
-            Ok(_) => self.acknowledge(),
-            Err(_) => {}
-        }
-        // the client may have left; the change stands all the same
-        let _ = reply.send(outcome);
-        give_back_freed();
-    }
-
     /// The files are looked at: as they are now, they must not undo the change. What comes after the look is later.
-    fn acknowledge(&self) {
+    pub(super) fn acknowledge(&self) {
         let work = self.shared.before_answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(work) = work.0 {
             work();
@@ -203,154 +172,53 @@ impl Writer {
         self.shared.acknowledged.fetch_add(1, Ordering::Release);
     }
 
+    /// A change may have repaired what files were refused for.
+    pub(super) fn files_may_fit(&self) {
+        // once for each refusal: the next load says whether it still is
+        if !self.shared.unfit.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let work = self.shared.when_changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(work) = work.0 {
+            work();
+        }
+    }
+
     pub(super) fn serving(&self) -> Option<Revision> {
         self.shared.published.load().as_ref().map(|published| published.snapshot.revision())
     }
 
-    /// Whether what serves is what the sender of a change expects. No other thread publishes.
-    fn is_expected(&self, expected: &[Expected]) -> bool {
-        let serving = self.serving();
-        expected.iter().all(|expected| expected.allows(serving))
+    /// Refuses a change where what serves is not what its sender expects. No other thread publishes.
+    pub(super) fn check(&self, expected: &[Expected]) -> Result<(), Rejected> {
+        let serves = self.shared.published.load();
+        let serves = serves.as_ref().map(|published| &*published.snapshot);
+        expected.iter().try_for_each(|expected| expected.check(serves))
     }
 
     pub(super) fn next_revision(&self) -> Revision {
         Revision { incarnation: self.shared.incarnation, counter: self.counter + 1 }
     }
 
-    fn replace(
-        &mut self,
-        bundle: Bundle,
-        (origin, submitted): (Origin, Instant),
-        warnings: Vec<Diagnostic>,
-        unwanted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Applied, Rejected> {
-        let metrics = self.metrics.clone();
-        let _under_way = metrics.works.begin(Work::Build);
-        let current = self.shared.published.load_full();
-        let digest = Digest::of(&bundle);
-        if let Some(restored) = self.restored.take_if(|_| origin == Origin::Files) {
-            return self.resume(bundle, digest, restored, submitted, warnings, unwanted);
-        }
-        if origin == Origin::Files
-            && self.knows_files(digest)
-            && let Some(current) = &current
-        {
-            self.files_had.documents = Had::documents_of(&bundle);
-            return Ok(self.unchanged(&current.snapshot, origin, submitted));
-        }
-        let known = [self.serves, self.serves_too].contains(&Some(digest));
-        if let Some(current) = current.as_ref().filter(|_| known) {
-            if origin == Origin::Files {
-                self.files_had.entities = current.snapshot.entity_count();
-            }
-            return Ok(self.unchanged(&current.snapshot, origin, submitted));
-        }
-        let missing = self.files_had.missing_from(&bundle);
-        let documents = (origin == Origin::Files).then(|| Had::documents_of(&bundle));
-        let bundle = Arc::new(bundle);
-        let kept = self.store.is_some().then(|| bundle.clone());
-        let built = self.build(bundle, self.next_revision(), unwanted);
-        let built = built.and_then(|built| self.not_empty(built, origin, &missing));
-        // without what changes brought
-        let of_files = built.as_ref().map_or(0, |built| built.snapshot.entity_count());
-        let changed = current.as_ref().is_some_and(|current| !current.snapshot.overlay().is_empty());
-        let built = match &current {
-            // what changes brought stays, above what files have; a bundle of the API is all there is
-            Some(current) if changed && origin == Origin::Files => {
-                built.and_then(|built| rebase(built, &current.snapshot, unwanted))
-            }
-            _ => built,
-        };
-        let mut built = match built {
-            Ok(built) => built,
-            // what was found so far is of no interest either
-            Err(_) if unwanted() => return Err(Rejected::Abandoned),
-            // among the warnings may be the file whose name is misspelt
-            Err(problems) => return Err(self.refused(problems.into_iter().chain(warnings).collect(), origin)),
-        };
-        if let Some(current) = &current {
-            // what came from files is put back in other pieces. What files hold is published as theirs
-            let same = || isolated(|| Ok(built.snapshot.is_same_as(&current.snapshot))) == Ok(true);
-            if origin == Origin::Bundle && !changed && same() {
-                self.serves_too = Some(digest);
-                return Ok(self.unchanged(&current.snapshot, origin, submitted));
-            }
-            built.forbids_removed = forbids_removed(&current.snapshot, &built.snapshot);
-        }
-        built.warnings.splice(0..0, warnings);
-        self.keep_base(built.snapshot.revision().counter, digest, kept, origin)?;
-        let is_base = built.snapshot.overlay().is_empty();
-        (self.serves, self.serves_too) = (is_base.then_some(digest), None);
-        if let Some(documents) = documents {
-            self.files_had.documents = documents;
-            self.files_had.entities = of_files;
-        }
-        if is_base {
-            self.shadowed.clear();
-        }
-        if !built.shadowed.is_empty() {
-            events::FilesHidden { names: &built.shadowed }.emit(&self.metrics);
-            self.shadowed.extend(std::mem::take(&mut built.shadowed));
-        }
-        self.shared.board.layers(built.snapshot.overlay(), self.shadowed.len());
-        Ok(self.publish(built, origin, submitted))
-    }
-
     /// Notes that a bundle is refused.
     pub(super) fn refused(&self, problems: Vec<Diagnostic>, origin: Origin) -> Rejected {
+        if origin == Origin::Files {
+            let of_changes = problems.iter().any(|problem| problem.part == "change");
+            self.shared.unfit.store(of_changes, Ordering::Release);
+        }
         let serving = self.serving();
         events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }.emit(&self.metrics);
         self.shared.board.failed(origin, problems.clone());
         Rejected::Invalid(problems)
     }
 
-    /// The answer to a change that changes nothing.
-    fn unchanged(&self, current: &Snapshot, origin: Origin, submitted: Instant) -> Applied {
-        let repaired = self.shared.board.confirmed(origin);
-        events::ReloadUnchanged { source: origin, repaired, asked: false }.emit(&self.metrics);
-        Applied {
-            revision: current.revision(),
-            published: false,
-            policies: current.policy_count(),
-            entities: current.entity_count(),
-            routes: self.routes(),
-            warnings: Vec::new(),
-            took: submitted.elapsed(),
-            tally: Tally::default(),
-            durable: self.is_durable(),
-        }
-    }
-
-    fn routes(&self) -> usize {
+    pub(super) fn routes(&self) -> usize {
         self.shared.published.load().as_ref().map_or(0, |published| published.routes.routes().len())
     }
 
-    /// Builds on a large stack.
-    pub(super) fn build(
-        &self,
-        bundle: Arc<Bundle>,
-        revision: Revision,
-        unwanted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Built, Vec<Diagnostic>> {
-        isolated(|| {
-            on_big_stack(|| build(bundle, &self.settings, &self.observers, revision, &unwanted))
-                .unwrap_or_else(|error| Err(vec![no_thread(&error)]))
-        })
-    }
-
-    /// What was built, unless it is empty where it must not be.
-    pub(super) fn not_empty(&self, built: Built, origin: Origin, missing: &[String]) -> Result<Built, Vec<Diagnostic>> {
-        let mut problems = Vec::from_iter(self.rules.policies(&built.snapshot));
-        if origin == Origin::Files {
-            problems.extend(self.rules.entities(&self.files_had, missing, &built.snapshot));
-        }
-        if problems.is_empty() { Ok(built) } else { Err(problems) }
-    }
-
-    pub(super) fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
-        let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
-        let forbids = snapshot.forbids().len();
-        let applied = Applied {
+    /// The answer to a bundle that is about to be published.
+    pub(super) fn applied(&self, built: &Built, submitted: Instant) -> Applied {
+        let Built { snapshot, routes, warnings, .. } = built;
+        Applied {
             revision: snapshot.revision(),
             published: true,
             policies: snapshot.policy_count(),
@@ -360,10 +228,21 @@ impl Writer {
             took: submitted.elapsed(),
             tally: Tally::default(),
             durable: self.is_durable(),
-        };
+        }
+    }
+
+    pub(super) fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
+        let applied = self.applied(&built, submitted);
+        let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
+        let forbids = snapshot.forbids().len();
         self.counter = applied.revision.counter;
+        if origin == Origin::Files || snapshot.overlay().is_empty() {
+            self.shared.unfit.store(false, Ordering::Release);
+        }
         self.shared.board.published(origin, applied.revision, applied.policies, applied.entities, warnings);
         let published = Published { snapshot: Arc::new(snapshot), routes };
+        // what is built beside is built on another base from here on
+        self.shared.since.note(applied.revision, None);
         let replaced = self.shared.published.swap(Some(Arc::new(published)));
         let prev = replaced.as_ref().map(|replaced| replaced.snapshot.revision());
         self.shared.recent.push(Event { revision: applied.revision, prev, changes: None });
@@ -385,56 +264,16 @@ impl Writer {
         for warning in &applied.warnings {
             events::finding(origin, warning);
         }
-        // freeing a large state takes a while: here, unless a reader still holds it
-        drop(replaced);
+        // freeing a large state takes a while
+        self.beside.free(replaced, false);
         applied
     }
-}
-
-/// What is about to be published.
-pub(super) struct Built {
-    pub(super) snapshot: Snapshot,
-    pub(super) routes: Arc<RouteTable>,
-    pub(super) warnings: Vec<Diagnostic>,
-    /// The forbids that decide now and will not.
-    pub(super) forbids_removed: Vec<PolicyId>,
-    /// What changed and is hidden by changes of the API.
-    pub(super) shadowed: Vec<String>,
-}
-
-/// The changes of what serves above a new base.
-fn rebase(built: Built, served: &Snapshot, unwanted: &(dyn Fn() -> bool + Sync)) -> Result<Built, Vec<Diagnostic>> {
-    let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
-    let rebased = isolated(|| {
-        on_big_stack(|| snapshot.rebased(served, &unwanted)).unwrap_or_else(|error| Err(vec![no_thread(&error)]))
-    });
-    let (snapshot, shadowed) = rebased?;
-    Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed })
 }
 
 pub(super) fn no_thread(error: &std::io::Error) -> Diagnostic {
     let help = "it is tried again; raise the limits of threads (`ulimit -u`, `pids.max`) and of address space \
                 (`ulimit -v`, `LimitAS=`), or lower the memory that is in use";
     Diagnostic::error("bundle", format!("no thread to build it on: {error}")).help(help).passing()
-}
-
-/// Policies and routes, or what is wrong with either.
-fn build(
-    bundle: Arc<Bundle>,
-    settings: &EngineSettings,
-    observers: &Observers,
-    revision: Revision,
-    unwanted: &dyn Fn() -> bool,
-) -> Result<Built, Vec<Diagnostic>> {
-    let routes = palisade_routes::compile_bundle(&bundle, &settings.limits);
-    match (Snapshot::build_unless(bundle, settings, revision, observers, unwanted), routes) {
-        (Ok((snapshot, mut warnings)), Ok((routes, more))) => {
-            warnings.extend(more);
-            let (routes, forbids_removed, shadowed) = (Arc::new(routes), Vec::new(), Vec::new());
-            Ok(Built { snapshot, routes, warnings, forbids_removed, shadowed })
-        }
-        (snapshot, routes) => Err(palisade_routes::together(snapshot.err().unwrap_or_default(), routes.err())),
-    }
 }
 
 /// A panic in the engine is a fault of the change, not the end of the writer.

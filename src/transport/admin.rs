@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
-use crate::state::{Expected, Origin, Status, give_back_freed};
+use crate::state::{Expected, Named, Origin, Sent, Status, give_back_freed};
 use crate::transport::Services;
 use crate::transport::aside;
 use crate::transport::bundle::{Unreadable, Uploaded, read_bundle};
+use crate::transport::changes;
 use crate::transport::exchange::{ContentType, Exchange};
+use crate::transport::idempotency::{BodyHash, REPLAYED};
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::streamed::{Content, Pieces, Streamed};
+use crate::transport::submit::{Became, submit};
 use palisade_engine::Snapshot;
 use palisade_engine::model::{Bundle, Change, DataRule, Diagnostic, LinkDeclaration};
 use palisade_engine::{Limits, Semantics, Verdict};
@@ -24,19 +27,16 @@ use serde::{Serialize, Serializer};
 /// `PUT /v1/bundle`: one atomic replace, answered once decisions use it.
 pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> Result<Answer, Problem> {
     exchange.expect_json(ContentType::Required)?;
-    let mut expected = Vec::from_iter(exchange.if_match()?);
+    let hash = BodyHash::of(exchange)?;
     let body = exchange.read(services.admin_body()).await?;
-    let turn = services.aside.reading().await?;
     let limits = services.limits.clone();
-    let bundle = aside::apart(move |_| {
-        let bundle = read_bundle(&body, &limits);
-        drop((body, turn));
-        bundle
-    });
-    let Uploaded { bundle, revision } = bundle.await??;
-    expected.extend(revision.map(|revision| Expected::OneOf(vec![revision])));
-    let applied = services.pdp.state().apply_if(expected, Change::Replace(bundle), Origin::Bundle).await?;
-    let answer = respond::json(
+    let read = move |body: &[u8]| Ok((read_bundle(body, &limits)?, hash.whole(body)));
+    let (Uploaded { bundle, revision }, digest) = changes::apart(services, body, read).await?;
+    let expected = revision.map(|revision| Expected::OneOf(vec![revision])).into_iter().collect();
+    let (change, origin) = (Change::Replace(bundle), Origin::Bundle);
+    let sent = Sent { change, expected, origin, dry_run: false, key: None };
+    let Became { applied, again } = submit(services, exchange, digest, &Named::State, sent).await?;
+    let mut answer = respond::json(
         StatusCode::OK,
         &json!({
             "revision": applied.revision.to_string(),
@@ -46,6 +46,9 @@ pub(super) async fn put_bundle(services: &Services, exchange: &mut Exchange) -> 
             "warnings": applied.warnings,
         }),
     );
+    if again {
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
     // the revision of this change, even if another has been published since
     Ok(respond::tagged(applied.revision, answer))
 }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::transport::exchange::malformed;
 use crate::transport::respond::Problem;
 use palisade_engine::Limits;
+use palisade_engine::model::edit::check_id;
 use palisade_engine::model::request::pointer;
 use palisade_engine::model::{
     Bundle, DataRule, Document, Link, LinkDeclaration, LinkNames, PolicyNaming, PolicyText, RequestError, Revision,
@@ -146,6 +147,15 @@ pub(super) fn read_bundle(body: &[u8], limits: &Limits) -> Result<Uploaded, Unre
     Ok(Uploaded { bundle, revision })
 }
 
+/// Reads what `GET /v1/bundle` answered: the bundle, and the revision that it is of.
+///
+/// # Errors
+/// If it is not all of that, in words.
+pub fn read_exported(body: &[u8], limits: &Limits) -> Result<(Bundle, Option<Revision>), String> {
+    let read = read_bundle(body, limits).map_err(|reason| Problem::from(reason).detail);
+    read.map(|Uploaded { bundle, revision }| (bundle, revision))
+}
+
 /// What a body holds.
 pub(super) struct Uploaded {
     pub(super) bundle: Bundle,
@@ -223,6 +233,7 @@ fn read_policies(raw: &RawValue, limits: &Limits) -> Result<Vec<PolicyText>, Unr
             .into_iter()
             .map(|(id, raw)| {
                 let pointer = format!("/policies{}", pointer(&id));
+                check_id(&id, &pointer)?;
                 let text = match raw.get().as_bytes().first() {
                     Some(b'"') => string(raw, &pointer)?,
                     // Cedar's JSON form, as the text that it is kept as
@@ -308,6 +319,7 @@ fn read_links(raw: &RawValue, limits: &Limits) -> Result<(Vec<Link>, Vec<LinkDec
             declared.push(LinkDeclaration { written, ..read });
         } else {
             let read = Link::from_value(value, LinkNames::OF_FILES, &format!("/links/{i}"))?;
+            check_id(&read.link_id, &format!("/links/{i}/link_id"))?;
             // its place among the links alone says where it is, unless there are declarations before it
             let written = written.filter(|_| links.len() != i);
             links.push(Link { written, ..read });

@@ -3,11 +3,13 @@
 //! The pages of a list are of one revision: the state is kept while they are asked for, a few states at a time and for a
 //! minute. What was let go of cannot be gone on with (410).
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::transport::Services;
 use crate::transport::exchange::Exchange;
@@ -73,7 +75,8 @@ pub(super) fn entity(services: &Services, type_name: String, id: String) -> Resu
     let uid = Uid::new(type_name, id).map_err(|error| RequestError::new("invalid_uid", "", error.to_string()))?;
     let snapshot = services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?;
     let Some(found) = snapshot.entity(&uid) else {
-        let message = format!("there is no entity `{uid}`");
+        let undeclared = snapshot.check_type(&uid.type_name).err().map(|why| format!("; {why}")).unwrap_or_default();
+        let message = format!("there is no entity `{uid}`{undeclared}");
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", message));
     };
     let mut body = listed(&found);
@@ -91,14 +94,45 @@ struct Asked {
     type_name: Option<String>,
     within: Option<Uid<'static>>,
     limit: Option<usize>,
-    token: Option<(Revision, u32)>,
+    token: Option<Token>,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Token {
+    /// The state that it is of.
+    revision: Revision,
+    /// The place in it.
+    from: u32,
+    /// What is listed.
+    of: u32,
+}
+
+impl Token {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.rsplitn(3, '-');
+        let (of, from) = (parts.next()?, parts.next()?);
+        let number = |text| u32::from_str_radix(text, 16).ok();
+        Some(Self { of: number(of)?, from: number(from)?, revision: parts.next()?.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}-{:x}", self.revision, self.from, self.of)
+    }
 }
 
 /// `GET /v1/entities`.
 pub(super) fn entities(services: &Services, exchange: &Exchange) -> Result<Answer, Problem> {
     let asked = Asked::read(exchange.head.uri.query().unwrap_or_default())?;
+    let of = asked.digest();
     let (snapshot, from) = match asked.token {
-        Some((revision, from)) => {
+        Some(token) if token.of != of => {
+            let message = "the token is of a list with another `type` or `in`; send those that the list began with";
+            return Err(RequestError::new("invalid_member", "?token", message).into());
+        }
+        Some(Token { revision, from, .. }) => {
             let gone = || {
                 let message = "the list is of a state that is not kept any more: begin again without `token`";
                 Problem::new(StatusCode::GONE, "page_expired", message)
@@ -107,6 +141,11 @@ pub(super) fn entities(services: &Services, exchange: &Exchange) -> Result<Answe
         }
         None => (services.pdp.state().snapshot().ok_or_else(Problem::not_ready)?, 0),
     };
+    let types = [("?type", asked.type_name.as_deref()), ("?in", asked.within.as_ref().map(|uid| &*uid.type_name))];
+    for (place, name) in types {
+        let checked = name.map_or(Ok(()), |name| snapshot.check_type(name));
+        checked.map_err(|message| RequestError::new("unknown_type", place, message))?;
+    }
     let limit = asked.limit.unwrap_or(USUAL);
     let (found, next) = snapshot.list(asked.type_name.as_deref(), asked.within.as_ref(), from, limit);
     if next.is_some() {
@@ -116,12 +155,19 @@ pub(super) fn entities(services: &Services, exchange: &Exchange) -> Result<Answe
     let body = json!({
         "entities": found.iter().map(listed).collect::<Vec<_>>(),
         "revision": revision.to_string(),
-        "token": next.map(|next| format!("{revision}-{next:x}")),
+        "token": next.map(|from| Token { revision, from, of }.to_string()),
     });
     Ok(respond::at(revision, respond::json(StatusCode::OK, &body)))
 }
 
 impl Asked {
+    /// Distinguishes what is listed, so that a token is not gone on with elsewhere by mistake.
+    fn digest(&self) -> u32 {
+        let within = self.within.as_ref().map(ToString::to_string);
+        let hash = Sha256::digest(format!("{:?} {within:?}", self.type_name));
+        hash.first_chunk().map_or(0, |first| u32::from_be_bytes(*first))
+    }
+
     fn read(query: &str) -> Result<Self, Problem> {
         let mut asked = Self::default();
         let wrong = |name: &str, message: String| RequestError::new("invalid_member", format!("?{name}"), message);
@@ -137,11 +183,8 @@ impl Asked {
                     _ => return Err(wrong("limit", format!("`limit` is 1 to {MOST}, not `{value}`")).into()),
                 },
                 "token" => {
-                    let parts = value.rsplit_once('-').and_then(|(revision, next)| {
-                        Some((revision.parse().ok()?, u32::from_str_radix(next, 16).ok()?))
-                    });
                     let message = || wrong("token", "`token` is not one that a page was answered with".to_owned());
-                    asked.token = Some(parts.ok_or_else(message)?);
+                    asked.token = Some(Token::parse(&value).ok_or_else(message)?);
                 }
                 other => {
                     let near = hint(other, ["type", "in", "limit", "token"]);
@@ -160,19 +203,25 @@ mod tests {
 
     #[test]
     fn queries_are_read_whole_or_refused() {
-        let read = Asked::read("type=T%3A%3AU&in=O%3A%3A%22x%22&limit=7&token=00000000000000ab-3-1f").unwrap();
+        let read = Asked::read("type=T%3A%3AU&in=O%3A%3A%22x%22&limit=7&token=00000000000000ab-3-1f-ff").unwrap();
         let expected = Asked {
             type_name: Some("T::U".to_owned()),
             within: Some(Uid::new("O", "x").unwrap()),
             limit: Some(7),
-            token: Some((Revision { incarnation: 0xab, counter: 3 }, 0x1f)),
+            token: Some(Token { revision: Revision { incarnation: 0xab, counter: 3 }, from: 0x1f, of: 0xff }),
         };
         assert_eq!(read, expected);
+        assert_eq!(read.token.unwrap().to_string(), "00000000000000ab-3-1f-ff");
+        let digest = |query: &str| Asked::read(query).unwrap().digest();
+        let digests = ["", "type=U", "type=V", "in=U%3A%3A%22U%22", "type=U&in=U%3A%3A%22U%22"].map(digest);
+        assert_eq!(digests.iter().collect::<std::collections::HashSet<_>>().len(), 5);
+        assert_eq!(digest("type=U&limit=7"), digests[1]);
         for (query, code, place) in [
             ("limit=0", "invalid_member", "?limit"),
             ("limit=1001", "invalid_member", "?limit"),
             ("in=x", "invalid_member", "?in"),
             ("token=x", "invalid_member", "?token"),
+            ("token=00000000000000ab-3-1f", "invalid_member", "?token"),
             ("tpye=x", "unknown_member", "?tpye"),
             ("type=%", "invalid_path", ""),
         ] {

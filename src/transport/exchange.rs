@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, IF_MATCH, TRANSFER_ENCODING,
-};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use crate::decide::Call;
-use crate::state::Expected;
 use crate::telemetry::Transport;
 use crate::telemetry::traces::{Notes, Trace};
 use crate::transport::conn::Open;
@@ -141,16 +138,38 @@ impl Exchange {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(Unread::TooLarge)) => Err(too_large()),
             Ok(Err(Unread::NoRoom)) => Err(Problem::too_busy().closing()),
-            Ok(Err(Unread::CutOff)) => {
-                Err(Problem::bad_request("body_cut_off", "the body ended before it was whole").closing())
-            }
-            Err(Elapsed) => Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "body_too_slow",
-                format!("the body did not arrive within {}", humantime::format_duration(limits.timeout)),
-            )
-            .closing()),
+            Ok(Err(Unread::CutOff)) => Err(cut_off()),
+            Err(Elapsed) => Err(too_slow(limits.timeout)),
         }
+    }
+
+    /// Reads the body piece by piece, each of at most so many bytes, without keeping it. `take` gives how many bytes of what
+    /// it was given are held from then on.
+    pub(super) async fn read_each(
+        &mut self,
+        timeout: Duration,
+        most: usize,
+        mut take: impl FnMut(&[u8]) -> Result<usize, Problem>,
+    ) -> Result<(), Problem> {
+        let timer = self.open.conn.body_timer.clone();
+        let (body, open) = (&mut self.body, &mut self.open);
+        let read = async {
+            while !body.is_end_stream() {
+                let Some(frame) = body.frame().await else { break };
+                let Ok(data) = frame.map_err(|_| cut_off())?.into_data() else { continue };
+                for piece in data.chunks(most) {
+                    if !open.hold(take(piece)?) {
+                        return Err(Problem::too_busy().closing());
+                    }
+                    if data.len() > most {
+                        // others have their turn
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            Ok(())
+        };
+        timer.within(timeout, read).await.unwrap_or_else(|_| Err(too_slow(timeout)))
     }
 
     fn announces_more_than(&self, bytes: usize) -> bool {
@@ -235,31 +254,6 @@ impl Exchange {
         Ok(())
     }
 
-    /// What must serve for the change to be made, if the request says so with `If-Match` (RFC 9110, 13.1.1). A tag that is
-    /// no revision, or a weak one, matches nothing. A revision may stand without quotes, too.
-    pub(super) fn if_match(&self) -> Result<Option<Expected>, Problem> {
-        let mut revisions = Vec::new();
-        let mut given = false;
-        for value in self.headers().get_all(IF_MATCH) {
-            given = true;
-            let text = value.to_str().unwrap_or_default().trim();
-            if text == "*" {
-                return Ok(Some(Expected::Something));
-            }
-            for tag in text.split(',').map(str::trim) {
-                let bare = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-                match bare.unwrap_or(tag).parse() {
-                    Ok(revision) => revisions.push(revision),
-                    Err(_) if bare.is_some() || tag.starts_with("W/\"") => {}
-                    Err(error) => {
-                        return Err(Problem::bad_request("invalid_revision", format!("`If-Match`: {error}")));
-                    }
-                }
-            }
-        }
-        Ok(given.then_some(Expected::OneOf(revisions)))
-    }
-
     /// The revision that the answer must at least be made at, if the request names one.
     pub(super) fn at_least(&self) -> Result<Option<Revision>, Problem> {
         if !self.present.has(&AT_LEAST) {
@@ -278,6 +272,16 @@ impl Exchange {
             (Some(_), Some(_)) => Err(Problem::bad_request("invalid_revision", "more than one `Palisade-At-Least`")),
         }
     }
+}
+
+fn cut_off() -> Problem {
+    Problem::bad_request("body_cut_off", "the body ended before it was whole").closing()
+}
+
+fn too_slow(timeout: Duration) -> Problem {
+    let within = humantime::format_duration(timeout);
+    let detail = format!("the body did not arrive within {within}");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail).closing()
 }
 
 /// Why a body is not there whole.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::AUTHORIZATION;
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -90,22 +90,14 @@ impl Idempotency {
         self
     }
 
-    /// What to do with a request, if it has a key; `body` is what it was sent with.
-    pub(super) async fn begin(&self, exchange: &Exchange, body: &[u8]) -> Result<Option<Begun>, Problem> {
-        let mut keys = exchange.headers().get_all(KEY).iter();
-        let key = match (keys.next(), keys.next()) {
-            (None, _) => return Ok(None),
-            (Some(key), None) if (1..=LONGEST).contains(&key.len()) && key.to_str().is_ok() => key,
-            _ => {
-                let message = format!("`Idempotency-Key` is one text of 1 to {LONGEST} visible ASCII characters");
-                return Err(Problem::bad_request("invalid_idempotency_key", message));
-            }
-        };
+    /// What to do with a request, if it has a key; `body` is the digest of what it was sent with.
+    pub(super) async fn begin(&self, exchange: &Exchange, body: BodyDigest) -> Result<Option<Begun>, Problem> {
+        let Some(key) = key(exchange)? else { return Ok(None) };
         let caller = exchange.headers().get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         let (method, uri) = (exchange.head.method.as_str(), &exchange.head.uri);
         let scope = digest(&[caller, method.as_bytes(), uri.path().as_bytes(), key.as_bytes()]);
         let media = exchange.headers().get(http::header::CONTENT_TYPE).map(|value| value.as_bytes());
-        let with = digest(&[uri.query().unwrap_or_default().as_bytes(), media.unwrap_or_default(), body]);
+        let with = digest(&[uri.query().unwrap_or_default().as_bytes(), media.unwrap_or_default(), &body.0]);
         self.take(scope, with).await.map(Some)
     }
 
@@ -137,6 +129,55 @@ fn another_body() -> Problem {
     let message = "this `Idempotency-Key` was sent with another request: send a new key with every change, and the same \
                    one only to send the same change again";
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message)
+}
+
+/// The key of a request, if it has one.
+fn key(exchange: &Exchange) -> Result<Option<&HeaderValue>, Problem> {
+    let mut keys = exchange.headers().get_all(KEY).iter();
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) if (1..=LONGEST).contains(&key.len()) && key.to_str().is_ok() => Ok(Some(key)),
+        _ => {
+            let message = format!("`Idempotency-Key` is one text of 1 to {LONGEST} visible ASCII characters");
+            Err(Problem::bad_request("invalid_idempotency_key", message))
+        }
+    }
+}
+
+/// The digest of a body, made while it is read. Nothing is done where the request has no key.
+#[derive(Debug, Default, Clone)]
+pub(super) struct BodyHash(Option<Sha256>);
+
+/// The digest of a whole body, of no meaning where the request has no key.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct BodyDigest([u8; 32]);
+
+impl BodyHash {
+    /// For the body of a request.
+    ///
+    /// # Errors
+    /// If its key is no key.
+    pub(super) fn of(exchange: &Exchange) -> Result<Self, Problem> {
+        Ok(Self(key(exchange)?.map(|_| Sha256::new())))
+    }
+
+    /// Takes the next piece.
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        if let Some(hash) = &mut self.0 {
+            hash.update(piece);
+        }
+    }
+
+    /// The digest of all pieces.
+    pub(super) fn finish(self) -> BodyDigest {
+        BodyDigest(self.0.map(|hash| hash.finalize().into()).unwrap_or_default())
+    }
+
+    /// The digest of a body that is there whole.
+    pub(super) fn whole(mut self, body: &[u8]) -> BodyDigest {
+        self.update(body);
+        self.finish()
+    }
 }
 
 /// Of parts that cannot be taken for others.

@@ -264,6 +264,11 @@ impl From<Rejected> for Problem {
                 );
                 Self::new(StatusCode::PRECONDITION_FAILED, "revision_changed", detail)
             }
+            Rejected::Condition(found) => {
+                let detail = format!("{found}, which `If-Match` or `If-None-Match` excludes, so nothing has changed");
+                Self::new(StatusCode::PRECONDITION_FAILED, "condition_failed", detail)
+            }
+            Rejected::Missing(what) => Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}")),
             // only loads of files are, and none waits for those over HTTP
             Rejected::Superseded => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a later change was acknowledged first")

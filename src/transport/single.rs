@@ -1,13 +1,16 @@
 //! One policy or one link by its id: each is a change of its own.
 
-use http::{Method, StatusCode};
+use http::Method;
 
+use crate::state::{Expected, Named, Origin, Sent};
 use crate::transport::Services;
-use crate::transport::changes::{Options, answer, submit};
+use crate::transport::changes::{Options, answer};
 use crate::transport::exchange::{Exchange, JSON, parse};
+use crate::transport::idempotency::BodyHash;
 use crate::transport::respond::{Answer, Problem};
+use crate::transport::submit::submit;
 use palisade_engine::model::request::pointer;
-use palisade_engine::model::{Edit, Link, LinkNames, RequestError, Tally, Transaction, Value};
+use palisade_engine::model::{Change, Edit, Link, LinkNames, RequestError, Transaction, Value};
 
 /// The media type of a policy in Cedar's syntax.
 const TEXT: &str = "text/plain";
@@ -20,10 +23,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    fn named(self, id: &str) -> Named {
         match self {
-            Self::Policy => "policy",
-            Self::Link => "link",
+            Self::Policy => Named::Policy(id.to_owned()),
+            Self::Link => Named::Link(id.to_owned()),
         }
     }
 }
@@ -49,16 +52,15 @@ pub(super) async fn single(
         (false, Kind::Policy) => Edit::PutPolicy { id: id.clone(), text: policy(&body, media)? },
         (false, Kind::Link) => Edit::PutLink(link(parse(&body)?, &id)?),
     };
-    let transaction = Transaction { edits: vec![edit], ..Transaction::default() };
-    let applied = match submit(services, exchange, &body, transaction, options.dry_run).await {
-        Ok(applied) => applied,
-        Err(problem) => return Err(of_one(problem, kind, &id)),
-    };
-    if deletes && applied.0.tally == Tally::default() && !applied.0.published {
-        let message = format!("there is no {} `{id}`", kind.word());
-        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", message));
-    }
-    Ok(answer(&applied))
+    edit.check_id("").map_err(|error| RequestError::new("invalid_path", "", format!("{error} (in the path)")))?;
+    let named = kind.named(&id);
+    let expected = if deletes { vec![Expected::Deletable(named.clone())] } else { Vec::new() };
+    let transaction = Transaction { edits: vec![edit], dangling: options.dangling.unwrap_or_default() };
+    let (change, origin) = (Change::Transaction(transaction), Origin::Changes);
+    let sent = Sent { change, expected, origin, dry_run: options.dry_run, key: None };
+    let digest = BodyHash::of(exchange)?.whole(&body);
+    let became = submit(services, exchange, digest, &named, sent).await;
+    became.map(|became| answer(&became)).map_err(|problem| of_one(problem, kind, &id))
 }
 
 fn policy(body: &[u8], media: &str) -> Result<String, Problem> {

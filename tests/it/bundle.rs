@@ -31,7 +31,7 @@ fn a_change_of_another_revision_is_refused() {
         (Some("*".to_owned()), Some(other), 412, "revision_changed"),
         (Some(format!("W/\"{now}\"")), None, 412, "revision_changed"),
         (Some("\"anything\"".to_owned()), None, 412, "revision_changed"),
-        (Some(String::new()), None, 400, "invalid_revision"),
+        (Some(String::new()), None, 412, "revision_changed"),
         (Some("anything".to_owned()), None, 400, "invalid_revision"),
         (None, Some("anything"), 400, "invalid_revision"),
         (Some("*".to_owned()), None, 200, ""),

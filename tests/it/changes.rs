@@ -1,8 +1,10 @@
 //! Changes over the admin API: the next decision knows them, whichever way it is asked; what is refused changes nothing;
 //! files that are loaded later go below them.
 
+mod conditions;
 mod history;
 mod layers;
+mod lines;
 mod recipes;
 mod singles;
 mod watch;
@@ -13,6 +15,23 @@ use crate::native::{decide, put, reads, server};
 use crate::support::{Response, Server};
 
 pub(crate) const CHANGES: &str = "/v1/changes";
+
+/// A text that is the same for values that are the same but for the order of sets.
+pub(crate) fn what_is_stored(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let mut items: Vec<String> = items.iter().map(what_is_stored).collect();
+            items.sort();
+            format!("{items:?}")
+        }
+        Value::Object(members) => {
+            let members: std::collections::BTreeMap<_, _> =
+                members.iter().map(|(name, member)| (name, what_is_stored(member))).collect();
+            format!("{members:?}")
+        }
+        other => other.to_string(),
+    }
+}
 
 /// Sends changes, which must be taken.
 #[track_caller]

@@ -107,7 +107,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Changed, Overlay, Thing, Word, gone};
+pub use change::{Changed, Footprint, Overlay, Thing, Word, gone};
 pub use compiled::Series;
 pub use conform::Dropped;
 pub use explain::ExplainOptions;

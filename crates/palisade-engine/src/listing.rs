@@ -60,6 +60,14 @@ impl Snapshot {
         listed(&self.store, self.store.find(self.store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes())?)
     }
 
+    /// Refuses a type that no entity can have, since the schema does not declare it.
+    ///
+    /// # Errors
+    /// What is wrong with it; names the type that was probably meant.
+    pub fn check_type(&self, name: &str) -> Result<(), String> {
+        self.core.schema.as_ref().map_or(Ok(()), |schema| schema.check_type(name))
+    }
+
     /// Entities from a place in the store on, in its order: of a type if it is given, and only those that are `within`
     /// another or are it. Gives at most `limit` of them, and the place to go on from unless there is no more. Places mean
     /// something in this state alone.
@@ -175,6 +183,8 @@ mod tests {
                 assert_eq!(names.join(" "), expected, "{ty:?} {within:?} {limit}");
             }
         }
+        assert_eq!(state.check_type("User"), Ok(()));
+        assert!(state.check_type("Usr").unwrap_err().ends_with("no entity type `Usr`; did you mean `User`?"));
         assert_eq!(state.list(None, Some(&org), 0, 10).0.len(), 1);
         assert_eq!(state.list(None, Some(&nowhere), 0, 10).0.len(), 0);
         assert!(state.entity(&Uid::parse("User::\"a\"").unwrap()).unwrap().changed);

@@ -13,7 +13,7 @@ use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 use crate::diagnose;
 use crate::guard::{self, Grammar};
 use crate::model::json::without_byte_order_mark;
-use crate::model::{Diagnostic, SchemaText, Uid, closest};
+use crate::model::{Diagnostic, SchemaText, Uid, closest, hint};
 use crate::settings::Limits;
 
 pub(crate) use faults::place;
@@ -138,6 +138,15 @@ impl SchemaModel {
     /// The names of the entity types.
     pub(crate) fn entity_type_names(&self) -> impl Iterator<Item = &str> {
         self.entity_types.keys().map(String::as_str)
+    }
+
+    /// Refuses a type that it does not declare.
+    pub(crate) fn check_type(&self, name: &str) -> Result<(), String> {
+        if self.entity_type(name).is_some() {
+            return Ok(());
+        }
+        let near = hint(name, self.entity_type_names());
+        Err(format!("the schema declares no entity type `{name}`{near}"))
     }
 
     /// What the schema says of a type, if it declares it.

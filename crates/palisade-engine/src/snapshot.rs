@@ -304,6 +304,12 @@ impl Snapshot {
         !self.core.declared.is_empty() || self.core.rules.is_some()
     }
 
+    /// The same state under another revision.
+    #[must_use]
+    pub fn at(self, revision: Revision) -> Self {
+        Self { revision, ..self }
+    }
+
     /// The policies of what was loaded.
     pub(super) fn base_core(&self) -> &Core {
         self.base.as_ref().map_or(&self.core, |base| &base.core)

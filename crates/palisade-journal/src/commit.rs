@@ -65,6 +65,12 @@ impl Commit {
         Self { counter, records: Vec::new(), cuts: Vec::new(), base: None, is_other: false, too_large: None }
     }
 
+    /// The same, of the state with another counter.
+    #[must_use]
+    pub fn at(self, counter: u64) -> Self {
+        Self { counter, ..self }
+    }
+
     fn push(&mut self, record: Record<'_>) {
         self.is_other |= matches!(record.op, Op::Put | Op::Tombstone | Op::Revert | Op::Clear);
         if record.len() > MAX_RECORD {

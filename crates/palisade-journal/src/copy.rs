@@ -9,7 +9,7 @@ use crate::commit::Origin;
 use crate::error::OpenError;
 use crate::files::{self, At};
 use crate::format::{FRAMES_AT, Mark, VERSION};
-use crate::open::{Found, read, recovered};
+use crate::open::{Found, Recovered, read, recovered};
 
 /// What a look at a store found. It is whole, or there would be an error instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,17 @@ pub fn check(path: &Path) -> Result<Checked, OpenError> {
         io::copy(&mut image, &mut io::sink()).map_err(io)?;
     }
     Ok(checked)
+}
+
+/// Reads the whole store at `path`, also one that is open elsewhere, and gives what it holds. Nothing is changed; what the
+/// store holds stays readable while this process has it.
+///
+/// # Errors
+/// As [`check`].
+pub fn look(path: &Path) -> Result<Recovered, OpenError> {
+    let file = open(path)?;
+    let Found { mark, contents, .. } = read(&file, path)?;
+    recovered(&file, mark, contents).map_err(|error| OpenError::io(path, "read", error))
 }
 
 /// Copies the store at `path`, as it was acknowledged at one moment, to a new file; also one that is open elsewhere.

@@ -34,7 +34,7 @@ mod scan;
 
 pub use commit::{Base, Commit, Kind, Origin};
 pub use compact::Compaction;
-pub use copy::{Checked, backup, check, restore};
+pub use copy::{Checked, backup, check, look, restore};
 pub use error::{AppendError, OpenError};
 pub use image::{Image, ImageId};
 pub use journal::{Counts, Durability, Journal, Settings};

@@ -125,4 +125,31 @@ fn a_schema_that_changes_do_not_fit_is_refused_with_both_named() {
     let message = problem["message"].as_str().unwrap();
     assert!(message.contains("User::\"new\"") && message.contains("app.cedarschema"), "{message}");
     assert!(reads(&server, "new"));
+    // once it is taken back they are tried again, though nothing about them changed
+    change(&server, json!([{ "upsert": user("other", 1) }]));
+    change(&server, json!([{ "revert": "User::\"new\"" }, { "revert": "User::\"other\"" }]));
+    let schema = |server: &Server| server.admin().get("/v1/bundle").json()["schema"].as_str().unwrap().to_owned();
+    server.until("loaded", |server| schema(server).contains("name: String"));
+    assert_eq!(server.admin().get("/v1/status").json()["degraded"], Value::Null);
+}
+
+/// What hides something of the files goes by other ways than `revert`, too.
+#[test]
+fn what_changes_hide_is_counted_until_they_do_not() {
+    let files = Files::new();
+    let server = files.serve();
+    let shadowed = || server.admin().get("/v1/status").json()["overlay"]["shadowed"].clone();
+    change(&server, json!([{ "upsert": user("new", 2) }, { "upsert": user("ann", 2) }]));
+    files.users(&[("ann", 1), ("bo", 1), ("new", 1), ("eve", 2)]);
+    server.until("loaded", |server| reads(server, "eve"));
+    assert_eq!(shadowed(), 1);
+    files.users(&[("ann", 3), ("bo", 2)]);
+    server.until("loaded", |server| reads(server, "bo"));
+    assert_eq!(shadowed(), 2);
+    // the files have it no more, so that its deletion leaves nothing behind
+    change(&server, json!([{ "delete": "User::\"new\"" }]));
+    assert_eq!(shadowed(), 1);
+    // and a deletion of what they have hides it still
+    change(&server, json!([{ "delete": "User::\"ann\"" }]));
+    assert_eq!(shadowed(), 1);
 }

@@ -97,7 +97,7 @@ fn what_is_stored_is_shown_with_its_origin() {
         ("/v1/entities/T::User/a/b", 404, "not_found"),
         ("/v1/entities/T%20User/bo", 400, "invalid_uid"),
         ("/v1/entities?limit=0", 400, "invalid_member"),
-        ("/v1/entities?token=00000000000000ab-1-0", 410, "page_expired"),
+        ("/v1/entities?token=00000000000000ab-1-0-6b5a7708", 410, "page_expired"),
     ] {
         let answer = admin.get(path);
         assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (status, code), "{path}");

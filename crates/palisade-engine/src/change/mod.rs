@@ -7,24 +7,26 @@
 
 mod dangling;
 mod data;
+mod follow;
 mod kept;
 mod links;
 mod rebase;
 mod rules;
 mod update;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entities::name_of;
 use crate::export;
 use crate::layout::is_action_type;
 use crate::load::{self, Checks};
 use crate::misfit::{Misfit, Step};
-use crate::model::{Dangling, Diagnostic, Edit, Refused, Revision, Tally, Transaction, Uid, Value, hint};
+use crate::model::{Dangling, Diagnostic, Edit, Refused, Revision, Tally, Transaction, Uid, Value};
 use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
 
+pub use follow::Footprint;
 pub use kept::{Thing, Word, gone};
 pub use rebase::Overlay;
 use rules::RuleEdits;
@@ -72,6 +74,8 @@ struct Transacting<'t> {
     problems: Problems,
     /// The entities that were written or removed, each with the change that did it first.
     touched: BTreeMap<u32, Place>,
+    /// The entities that an update left as they were.
+    untouched: BTreeSet<u32>,
     rules: RuleEdits,
     /// Changes by hand of links that data make.
     by_hand: Problems,
@@ -166,6 +170,7 @@ impl Snapshot {
             packer: Packer::default(),
             problems: Problems::default(),
             touched: BTreeMap::new(),
+            untouched: BTreeSet::new(),
             rules: RuleEdits::default(),
             by_hand: Problems::default(),
             // what was kept was let in before
@@ -174,7 +179,7 @@ impl Snapshot {
             keeps_deletions,
             stop,
         };
-        if transaction.edits.len() > limits.max_changes {
+        if transaction.edits.len() > limits.max_changes && !keeps_deletions {
             let message = format!("{} changes, more than {}", transaction.edits.len(), limits.max_changes);
             let help = "send them in several transactions, or raise `limits.max_changes`";
             return Err(Refused::Invalid(vec![Diagnostic::error("/changes", message).help(help)]));
@@ -289,19 +294,26 @@ impl Transacting<'_> {
 
     /// Stores the entity that was read last.
     fn write(&mut self, id: u32, place: Place) -> Result<(), String> {
-        if self.touched.contains_key(&id) {
-            self.rewritten += self.packer.out.len();
-            if self.rewritten > MOST_REWRITTEN {
-                let most = MOST_REWRITTEN >> 20;
-                return Err(format!(
-                    "the transaction writes large entities again and again, more than {most} MiB; put all that concerns \
-                     one entity into one change, or make several transactions"
-                ));
-            }
-        }
+        self.count_if_again(id)?;
         self.touch(id, place)?;
         self.draft.put(id, &self.packer.out, Layer::Overlay);
         Ok(())
+    }
+
+    /// Counts the bytes of the entity that was read last, where the transaction was at it before.
+    fn count_if_again(&mut self, id: u32) -> Result<(), String> {
+        if !self.touched.contains_key(&id) && !self.untouched.contains(&id) {
+            return Ok(());
+        }
+        self.rewritten += self.packer.out.len();
+        if self.rewritten <= MOST_REWRITTEN {
+            return Ok(());
+        }
+        let most = MOST_REWRITTEN >> 20;
+        Err(format!(
+            "the transaction writes large entities again and again, more than {most} MiB; put all that concerns one \
+             entity into one change, or make several transactions"
+        ))
     }
 
     fn delete(&mut self, uid: &Uid<'_>, below: bool, place: Place) -> Result<(), String> {
@@ -365,11 +377,7 @@ impl Transacting<'_> {
         if is_action_type(&uid.type_name) {
             return Err(ACTIONS.to_owned());
         }
-        if schema.entity_type(&uid.type_name).is_none() {
-            let near = hint(&uid.type_name, schema.entity_type_names());
-            return Err(format!("the schema declares no entity type `{}`{near}", uid.type_name));
-        }
-        Ok(())
+        schema.check_type(&uid.type_name)
     }
 
     fn finish(mut self, dangling: Dangling, revision: Revision) -> Result<Changed, Refused> {

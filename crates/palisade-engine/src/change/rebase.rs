@@ -87,7 +87,7 @@ impl Snapshot {
     }
 
     /// What the base of `served` and this state say of something that the edits are about, where they differ.
-    fn hidden(&self, served: &Self, edits: &[Edit], names: &[String]) -> Vec<String> {
+    pub(super) fn hidden(&self, served: &Self, edits: &[Edit], names: &[String]) -> Vec<String> {
         let (old_rules, new_rules) = (&served.base_core().policies, &self.core.policies);
         let old_store = served.base.as_ref().map_or(&served.store, |base| &base.store);
         let entity = |store: &crate::store::Store, uid: &crate::model::Uid<'_>| {

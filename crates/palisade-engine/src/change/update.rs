@@ -8,6 +8,7 @@ use crate::decode::uid_parts;
 use crate::export;
 use crate::misfit::{Misfit, Step};
 use crate::model::{Uid, Update, Value, hint};
+use crate::store::Entity;
 
 type Members = Vec<(Cow<'static, str>, Value<'static>)>;
 
@@ -42,6 +43,12 @@ impl Transacting<'_> {
         }
         let whole = Value::Object(members);
         let id = self.read(&whole).map_err(|misfit| in_update(misfit, update, kept_parents))?;
+        // what changes nothing is no word of a change: the base goes on counting
+        if self.draft.record(id).has_content_of(Entity::new(&self.packer.out)) {
+            self.count_if_again(id)?;
+            self.untouched.insert(id);
+            return Ok(());
+        }
         self.write(id, place)?;
         Ok(())
     }

@@ -150,11 +150,38 @@ impl Edit {
         }
     }
 
+    /// Refuses an id that a policy or link must not be given; `at` points at the change. What has such an id can be deleted.
+    ///
+    /// # Errors
+    /// If it is empty, or has a NUL character. The error points at the member.
+    pub fn check_id(&self, at: &str) -> Result<(), RequestError> {
+        match self {
+            Self::PutPolicy { id, .. } => check_id(id, &format!("{at}/put_policy/id")),
+            Self::PutLink(link) => check_id(&link.link_id, &format!("{at}/put_link/link_id")),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it is of an entity, and not of a policy or a link.
     #[must_use]
     pub fn is_of_entity(&self) -> bool {
         !self.name().ends_with("_policy") && !self.name().ends_with("_link")
     }
+}
+
+/// Refuses an id that no policy or link should have: it reads as none, or ends early where programs read it.
+///
+/// # Errors
+/// If it is empty, or has a NUL character; `at` points at it.
+pub fn check_id(id: &str, at: &str) -> Result<(), RequestError> {
+    let wrong = if id.is_empty() {
+        "the id is empty; name the policy or link"
+    } else if id.contains('\0') {
+        "the id has a NUL character; leave it out"
+    } else {
+        return Ok(());
+    };
+    Err(RequestError::new("invalid_member", at, wrong))
 }
 
 fn policy(value: Value<'_>, at: &str) -> Result<Edit, RequestError> {
@@ -301,6 +328,16 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.message.starts_with(expected), "{text}: {}", error.message);
             assert_eq!(error.pointer, format!("/changes/3{pointer}"), "{text}");
+        }
+        for (text, pointer) in [
+            (r#"{"put_policy":{"id":"","text":""}}"#, Some("/changes/3/put_policy/id")),
+            (r#"{"put_policy":{"id":"a\u0000","text":""}}"#, Some("/changes/3/put_policy/id")),
+            (r#"{"put_link":{"link_id":"\u0000","template_id":"t","args":{}}}"#, Some("/changes/3/put_link/link_id")),
+            (r#"{"delete_policy":""}"#, None),
+            (r#"{"put_policy":{"id":" ","text":""}}"#, None),
+        ] {
+            let checked = read(text).unwrap().check_id("/changes/3");
+            assert_eq!(checked.err().map(|error| error.pointer).as_deref(), pointer, "{text}");
         }
         assert_eq!(Dangling::from_word("unlink", ""), Ok(Dangling::Unlink));
         let error = Dangling::from_word("cascde", "/dangling").unwrap_err();

@@ -58,18 +58,23 @@ pub struct Diagnostic {
     pub part: &'static str,
 }
 
+/// A text that may repeat what was sent, which may be long.
+fn bounded(text: String) -> String {
+    cut(text, MAX_EXPLANATION)
+}
+
 impl Diagnostic {
     /// An error about `origin` as a whole.
     pub fn error(origin: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            origin: origin.into(),
+            origin: bounded(origin.into()),
             line: None,
             column: None,
             rule: None,
             policy_id: None,
             data_rule: None,
-            message: cut(message.into(), MAX_EXPLANATION),
+            message: bounded(message.into()),
             excerpt: None,
             help: None,
             passing: false,
@@ -126,7 +131,7 @@ impl Diagnostic {
     /// The same finding, of another file or member.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
-        self.origin = origin.into();
+        self.origin = bounded(origin.into());
         self
     }
 
@@ -140,14 +145,14 @@ impl Diagnostic {
     /// The same finding, about one policy.
     #[must_use]
     pub fn policy(mut self, id: impl Into<String>) -> Self {
-        self.policy_id = Some(id.into());
+        self.policy_id = Some(bounded(id.into()));
         self
     }
 
     /// The same finding with advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(cut(help.into(), MAX_EXPLANATION));
+        self.help = Some(bounded(help.into()));
         self
     }
 
@@ -248,6 +253,16 @@ mod tests {
         let sorted = Diagnostic::by_place(found.to_vec());
         let places: Vec<_> = sorted.iter().map(|found| (found.origin.as_str(), found.line)).collect();
         assert_eq!(places, [("b", Some(4)), ("b", Some(7)), ("b", None), ("a", Some(1)), ("a", Some(3))]);
+    }
+
+    #[test]
+    fn a_diagnostic_repeats_no_more_than_a_bound() {
+        let long = || "x".repeat(1 << 20);
+        let found = Diagnostic::error(long(), long()).policy(long()).help(long());
+        let moved = found.clone().origin(long());
+        for text in [found.origin, found.message, found.policy_id.unwrap(), found.help.unwrap(), moved.origin] {
+            assert!(text.len() < MAX_EXPLANATION + 64, "{}", text.len());
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Transactions: what each change does and refuses, and that what comes out is what building afresh would be.
 
+mod beside;
 mod layers;
 mod random;
 
@@ -129,6 +130,13 @@ fn each_change_does_what_it_says_and_counts_it() {
         (r#"[{"delete":"User::\"nowhere\""}]"#.to_owned(), tally(0, 0, 0, 0, 0), false),
         (format!(r#"[{{"update":{{"uid":{B},"unset":["at"]}}}}]"#), tally(1, 0, 0, 0, 0), true),
         (format!(r#"[{{"update":{{"uid":{A},"untag":["none"]}}}},{{"revert":{A}}}]"#), tally(0, 0, 0, 0, 0), false),
+        // an update that changes nothing leaves the entity to the base; an upsert takes it over
+        (format!(r#"[{{"update":{{"uid":{A}}}}}]"#), tally(0, 0, 0, 0, 0), false),
+        (
+            format!(r#"[{{"update":{{"uid":{A},"attrs":{{"org":{{"__entity":{{"type":"Org","id":"o"}}}}}}}}}}]"#),
+            tally(0, 0, 0, 0, 0),
+            false,
+        ),
         (format!(r#"[{{"put_policy":{{"id":"new",{text}}}}}]"#), tally(0, 0, 1, 0, 0), true),
         (format!(r#"[{{"put_policy":{{"id":"members",{text}}}}}]"#), tally(0, 0, 1, 0, 0), true),
         (r#"[{"delete_policy":"owners"},{"delete_policy":"nothing"}]"#.to_owned(), tally(0, 0, 1, 0, 0), true),

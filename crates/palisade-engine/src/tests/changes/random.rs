@@ -6,10 +6,10 @@ use super::*;
 use crate::model::{AccessRequest, Bundle, Document, Link, LinkNames, PolicyNaming, PolicyText, SchemaText};
 use crate::tests::support::NOW;
 
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, n: usize) -> usize {
+    pub(super) fn roll(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % n as u64) as usize
     }
@@ -18,7 +18,7 @@ impl Dice {
         all[self.roll(all.len())]
     }
 
-    fn user(&mut self, id: &str) -> String {
+    pub(super) fn user(&mut self, id: &str) -> String {
         let (org, friend) = (self.roll(4), self.roll(6));
         let parents =
             [r#"{"type":"Group","id":"g0"}"#, r#"{"type":"Org","id":"o1"}"#, r#"{"type":"Role","id":"admin"}"#];
@@ -33,7 +33,7 @@ impl Dice {
         )
     }
 
-    fn org(&mut self, n: usize) -> String {
+    pub(super) fn org(&mut self, n: usize) -> String {
         let owner = match self.roll(2) {
             0 => format!(r#""owner":{{"type":"User","id":"u{}"}}"#, self.roll(6)),
             _ => String::new(),
@@ -63,16 +63,16 @@ impl Dice {
 
 /// The world in plain maps.
 #[derive(Default, Clone)]
-struct World {
-    entities: BTreeMap<String, String>,
-    policies: BTreeMap<String, String>,
+pub(super) struct World {
+    pub(super) entities: BTreeMap<String, String>,
+    pub(super) policies: BTreeMap<String, String>,
     links: BTreeMap<String, String>,
 }
 
-const TEMPLATE: &str = "permit (principal in ?principal, action, resource in ?resource);";
+pub(super) const TEMPLATE: &str = "permit (principal in ?principal, action, resource in ?resource);";
 
 impl World {
-    fn bundle(&self) -> Bundle {
+    pub(super) fn bundle(&self) -> Bundle {
         let policies = self.policies.iter().map(|(id, text)| PolicyText {
             origin: id.clone(),
             text: text.clone(),
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// A change, made here too.
-    fn change(&mut self, dice: &mut Dice) -> String {
+    pub(super) fn change(&mut self, dice: &mut Dice) -> String {
         match dice.roll(12) {
             0..=3 => {
                 let id = format!("u{}", dice.roll(6));

@@ -1,0 +1,166 @@
+//! What was built beside the state that served is brought up to what serves now: things that were touched meanwhile are
+//! taken over, which costs what was touched and not what was built.
+
+use std::collections::HashSet;
+
+use crate::change::{Changed, Thing, gone};
+use crate::export;
+use crate::model::request::uid_member;
+use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid};
+use crate::snapshot::Snapshot;
+use crate::store::Layer;
+
+/// What the outcome of a transaction depends on, besides what nothing but a new base can change.
+#[derive(Debug, Default)]
+pub struct Footprint {
+    /// The entities that its changes name, and those that it touched.
+    entities: HashSet<Uid<'static>>,
+    /// Those that are gone after it, or that it was to delete: what refers to them meanwhile would be dealt with.
+    deleted: Vec<Uid<'static>>,
+}
+
+impl Footprint {
+    /// That of a transaction, and of what it became.
+    #[must_use]
+    pub fn of(transaction: &Transaction, changed: &Changed) -> Self {
+        let mut footprint = Self::default();
+        for edit in &transaction.edits {
+            let uid = match edit {
+                Edit::Upsert(value) => value.get("uid").and_then(|uid| uid_member(uid.clone(), "").ok()),
+                Edit::Update(update) => Some(update.uid.clone()),
+                Edit::Delete(uid) | Edit::DeleteSubtree(uid) => {
+                    footprint.deleted.push(uid.clone());
+                    Some(uid.clone())
+                }
+                Edit::Revert(uid) | Edit::Expect { uid, .. } => Some(uid.clone()),
+                _ => None,
+            };
+            footprint.entities.extend(uid.map(Uid::into_owned));
+        }
+        let store = &changed.snapshot.store;
+        for id in &changed.touched.entities {
+            let uid = export::uid_of(store, *id);
+            if store.entity(*id).is_none() {
+                footprint.deleted.push(uid.clone());
+            }
+            footprint.entities.insert(uid);
+        }
+        footprint
+    }
+}
+
+impl Snapshot {
+    /// All that changes have the last word about.
+    #[must_use]
+    pub fn words(&self) -> Vec<(Thing, String)> {
+        let is_changed = |id: &u32| self.store.record(*id).is_some_and(|record| record.layer() == Layer::Overlay);
+        let entities = self.store.ids().filter(is_changed);
+        let entities = entities.map(|id| (Thing::Entity, export::uid_of(&self.store, id).to_string()));
+        let policies = self.words.policies.iter().map(|id| (Thing::Policy, id.to_string()));
+        let links = self.words.links.iter().map(|id| (Thing::Link, id.to_string()));
+        entities.chain(policies).chain(links).collect()
+    }
+
+    /// This state, in which changes have the last word about each of `things` as in `served`, be it none. Gives the names of
+    /// those that are otherwise here than in the base of `served`, and hidden by a change, too.
+    ///
+    /// Recurses with the nesting of policies: call it through [`crate::on_big_stack`] if there are some.
+    ///
+    /// # Errors
+    /// If one does not fit: what is wrong, in words that name it.
+    pub fn following(
+        &self,
+        served: &Self,
+        things: &[(Thing, String)],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(Self, Vec<String>), Vec<Diagnostic>> {
+        let (mut edits, mut names) = (Vec::with_capacity(things.len()), Vec::with_capacity(things.len()));
+        for (thing, key) in things {
+            names.push(match thing {
+                Thing::Entity => format!("the entity `{key}`"),
+                Thing::Policy => format!("the policy `{key}`"),
+                Thing::Link => format!("the link `{key}`"),
+            });
+            edits.push(served.word_of(*thing, key)?);
+        }
+        let hidden = self.hidden(served, &edits, &names);
+        let transaction = Transaction { edits, dangling: Dangling::Keep };
+        let changed = self
+            .transacting(&transaction, stop, true)
+            .and_then(|transacting| transacting.finish(transaction.dangling, self.revision()));
+        match changed {
+            Ok(changed) => Ok((changed.snapshot, hidden)),
+            Err(refused) => Err(self.unfit(&refused, &names)),
+        }
+    }
+
+    /// The change by which another state says of a thing what this one says.
+    fn word_of(&self, thing: Thing, key: &str) -> Result<Edit, Vec<Diagnostic>> {
+        let wrong = |what: String| vec![Diagnostic::error("changes", what)];
+        Ok(match thing {
+            Thing::Entity => {
+                let Edit::Delete(uid) = gone(thing, key).map_err(wrong)? else { return Err(wrong(key.to_owned())) };
+                let id =
+                    self.store.symbols().type_id(&uid.type_name).and_then(|ty| self.store.find(ty, uid.id.as_bytes()));
+                match id.and_then(|id| Some((id, self.store.record(id)?))) {
+                    Some((id, record)) if record.layer() == Layer::Overlay => match export::entity(&self.store, id) {
+                        Some(entity) if record.is_present() => Edit::Upsert(entity),
+                        _ => Edit::Delete(uid),
+                    },
+                    _ => Edit::Revert(uid),
+                }
+            }
+            Thing::Policy if !self.words.policies.contains(key) => Edit::RevertPolicy(key.to_owned()),
+            Thing::Policy => match self.core.policies.policy(key) {
+                Some(site) => Edit::PutPolicy { id: key.to_owned(), text: site.text().to_owned() },
+                None => Edit::DeletePolicy(key.to_owned()),
+            },
+            Thing::Link if !self.words.links.contains(key) => Edit::RevertLink(key.to_owned()),
+            Thing::Link => match self.core.policies.link(key) {
+                Some(link) => Edit::PutLink(link.clone()),
+                None => Edit::DeleteLink(key.to_owned()),
+            },
+        })
+    }
+}
+
+impl Changed {
+    /// What it touched.
+    #[must_use]
+    pub fn things(&self) -> Vec<(Thing, String)> {
+        let store = &self.snapshot.store;
+        let entities = self.touched.entities.iter().map(|id| (Thing::Entity, export::uid_of(store, *id).to_string()));
+        let policies = self.touched.policies.iter().map(|id| (Thing::Policy, id.clone()));
+        let links = self.touched.links.iter().map(|id| (Thing::Link, id.clone()));
+        entities.chain(policies).chain(links).collect()
+    }
+
+    /// The same upon what serves now, where other changes touched `things` since, above the same base. `None` where they
+    /// may have to do with one another, so that the transaction must be made again.
+    #[must_use]
+    pub fn upon(
+        self,
+        served: &Snapshot,
+        footprint: &Footprint,
+        things: &[(Thing, String)],
+        stop: &dyn Fn() -> bool,
+    ) -> Option<Self> {
+        let mut ids = HashSet::with_capacity(things.len());
+        for (thing, key) in things {
+            let Ok(uid) = Uid::parse(key) else { return None };
+            if *thing != Thing::Entity || footprint.entities.contains(&uid) {
+                return None;
+            }
+        }
+        let (snapshot, _) = self.snapshot.following(served, things, stop).ok()?;
+        let find =
+            |uid: &Uid<'_>| snapshot.store.find(snapshot.store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+        ids.extend(things.iter().filter_map(|(_, key)| find(&Uid::parse(key).ok()?)));
+        let meets =
+            |uid: &Uid<'_>| find(uid).is_some_and(|id| snapshot.store.referrers(id).any(|from| ids.contains(&from)));
+        if footprint.deleted.iter().any(meets) {
+            return None;
+        }
+        Some(Self { snapshot, ..self })
+    }
+}
