@@ -127,6 +127,7 @@ fn one(
     let (Ok(when), [Ok(principal), Ok(resource)], true) = (when.transpose(), slots, whole) else {
         return None;
     };
+    let place = at(declaration.written.as_ref(), number, String::new());
     Some(Checked {
         number,
         each: draft.type_id(each),
@@ -138,6 +139,7 @@ fn one(
         slots: [principal, resource],
         missing: declaration.missing,
         written: declaration.written.clone(),
+        place: Written { origin: place.origin.into(), line: place.line },
     })
 }
 

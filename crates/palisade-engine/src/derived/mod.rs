@@ -48,6 +48,8 @@ pub(crate) struct Checked {
     pub missing: Missing,
     /// Where it is written.
     pub written: Option<Written>,
+    /// Where its links are said to come from; shared by all of them.
+    place: Written,
 }
 
 #[derive(Debug)]
@@ -111,12 +113,6 @@ impl Records for Before<'_> {
 }
 
 impl Checked {
-    /// Where a link is said to come from.
-    fn place(&self) -> Written {
-        let found = check::at(self.written.as_ref(), self.number, String::new());
-        Written { origin: found.origin.into(), line: found.line }
-    }
-
     /// A finding about the declaration, or what it made.
     pub(crate) fn finding(&self, message: String) -> Diagnostic {
         check::at(self.written.as_ref(), self.number, message)
@@ -278,7 +274,7 @@ impl Declared {
             template_id: made.template.to_string(),
             link_id: self.link_id(made, &uid(entity)),
             args: slots.filter_map(|(slot, id)| Some((slot.to_owned(), uid(id?)))).collect(),
-            written: Some(declaration.place()),
+            written: Some(declaration.place.clone()),
         }
     }
 
@@ -301,7 +297,7 @@ impl Declared {
     pub(crate) fn explain(&self, fault: BrokenPath, records: &impl Records) -> String {
         let uid = |id: u32| export::uid_of(records, id);
         let place = self.get(fault.declaration).map(|declaration| {
-            let place = declaration.place();
+            let place = &declaration.place;
             let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
             format!(" (links from data at {}{line})", place.origin)
         });
