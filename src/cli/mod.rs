@@ -205,7 +205,7 @@ const APPLY_EXAMPLES: &str = "Examples:
 
 const EXPORT_EXAMPLES: &str = "Examples:
   $ palisade export --output exported
-  $ palisade export > entities.ndjson
+  $ palisade export
   $ palisade export --store state/palisade.store --output exported --force";
 
 const CONFIG_EXAMPLES: &str = "Examples:
