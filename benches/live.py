@@ -4,8 +4,8 @@
 Builds the release binary, unless --binary names one. Starts it with --entities entities in files, and with --durable a
 store. One client changes one user again and again and asks for the decision; first while nothing else happens, then
 while the files are loaded again and a transaction of --bulk changes is made. Prints Markdown: latencies from sending a
-change to a decision that knows it, and what the rest took, in wall time and in CPU of the process. With --restart it is
-killed then, and the CPU of its start is printed.
+change to a decision that knows it, and what the rest took, in wall time and in CPU of the process. With --restart more
+changes follow, in transactions of --bulk, until there are --overlay; then it is killed, and the CPU of its start printed.
 """
 
 import argparse
@@ -102,6 +102,7 @@ def main():
     parser.add_argument("--bulk", type=int, default=100_000)
     parser.add_argument("--durable", action="store_true")
     parser.add_argument("--restart", action="store_true")
+    parser.add_argument("--overlay", type=int, default=1_000_000)
     parser.add_argument("--port", type=int, default=28300)
     parser.add_argument("--binary")
     args = parser.parse_args()
@@ -113,7 +114,12 @@ def main():
     file = server.dir / "entities" / "e.ndjson"
     say(f"{count(args.entities)} entities ...")
     write_entities(file, args.entities, 0)
-    bulk = "".join(json.dumps({"upsert": user(f"b{n}", 1)}) + "\n" for n in range(args.bulk))
+
+
+    def changes(first):
+        return "".join(json.dumps({"upsert": user(f"b{n}", 1)}) + "\n" for n in range(first, first + args.bulk))
+
+    bulk = changes(0)
     with server:
         server.until_ready(600)
         admin = Client(server.admin)
@@ -139,6 +145,8 @@ def main():
                 time.sleep(0.05)
             seen["reload"] = time.perf_counter() - begun
             sending.join()
+            if "bulk" not in seen:
+                sys.exit("the transaction was not made")
             seen["cpu"] = cpu(server.pid) - before
 
         quiet, _ = during(server, lambda: time.sleep(5))
@@ -149,12 +157,15 @@ def main():
         print(f"\nreload: {seen['reload']:.2f} s, transaction: {seen['bulk']:.2f} s of wall time; "
               f"{seen['cpu']:.2f} s of CPU in all, the single changes among it")
         if args.restart:
+            for first in range(args.bulk, args.overlay, args.bulk):
+                admin.ask("POST", CHANGES, changes(first), "application/x-ndjson")
+            overlay = admin.ask("GET", "/v1/status")["overlay"]["entities"]
             os.kill(server.pid, signal.SIGKILL)
             server.process.wait()
             start = time.perf_counter()
             server.process = subprocess.Popen([str(binary), "serve"], cwd=server.dir, stdout=subprocess.DEVNULL, stderr=server.log)
             server.until_ready(600)
-            print(f"\nrestart with {count(args.bulk)} changes above the files, to ready: "
+            print(f"\nrestart with {overlay:,} changed entities above the files, to ready: "
                   f"{time.perf_counter() - start:.2f} s of wall time, {cpu(server.pid):.2f} s of CPU")
 
 

@@ -13,7 +13,7 @@ use crate::config::ListenAddr;
 /// Flags of the verbs that ask the admin API.
 #[derive(Debug, Clone, Args)]
 pub struct AdminArgs {
-    /// Address of the admin API [default: `listen.admin` of the configuration]
+    /// Address of the admin API, or its `http://` URL [default: `listen.admin` of the configuration]
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
     /// File of bearer tokens, of which the first is sent [default: `admin.token_file` of the configuration]
@@ -29,7 +29,7 @@ impl AdminArgs {
     pub(super) fn find(&self, config: &ConfigArgs) -> Result<(ListenAddr, Option<String>), Stop> {
         let mut flags = config.tree()?;
         if let Some(address) = &self.admin_listen {
-            set(&mut flags, &["listen", "admin"], Value::from(address.as_str()));
+            set(&mut flags, &["listen", "admin"], Value::from(without_scheme(address)));
         }
         let settings = config.load(flags)?;
         let Some(address) = settings.listen.admin else {
@@ -51,5 +51,28 @@ impl AdminArgs {
             None => settings.admin.tokens.first().map(|token| token.expose().to_owned()),
         };
         Ok((address, token))
+    }
+}
+
+/// The address in a URL of the admin API. What is not one stays as it is.
+fn without_scheme(address: &str) -> &str {
+    address.strip_prefix("http://").map_or(address, |rest| rest.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_a_url() {
+        for (given, address) in [
+            ("127.0.0.1:8181", "127.0.0.1:8181"),
+            ("http://127.0.0.1:8181", "127.0.0.1:8181"),
+            ("http://[::1]:8181/", "[::1]:8181"),
+            ("unix:/run/a.sock", "unix:/run/a.sock"),
+            ("https://127.0.0.1:8181", "https://127.0.0.1:8181"),
+        ] {
+            assert_eq!(without_scheme(given), address);
+        }
     }
 }

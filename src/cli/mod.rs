@@ -227,7 +227,7 @@ const BENCH_EXAMPLES: &str = "Examples:
   $ palisade bench http://127.0.0.1:8180 --connections 64 --duration 30 --format json";
 const EXPORT_EXAMPLES: &str = "Examples:
   $ palisade export --output exported
-  $ palisade export > entities.ndjson
+  $ palisade export
   $ palisade export --store state/palisade.store --output exported --force";
 
 const CONFIG_EXAMPLES: &str = "Examples:

@@ -101,7 +101,7 @@ fn what_serves_is_written_and_loads_to_the_same() {
         .collect();
     assert_eq!(left.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&"policies".to_owned(), &"entities".to_owned()]));
     // the entities alone, a line each
-    let (code, out, _) = export(dir.path(), &["--admin-listen", &address]);
+    let (code, out, _) = export(dir.path(), &["--admin-listen", &format!("http://{address}/")]);
     assert_eq!((code, out.lines().count()), (Some(0), 7));
     assert!(out.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{out}");
     let (code, _, err) = export(dir.path(), &["--admin-listen", "127.0.0.1:1", "--output", "other"]);

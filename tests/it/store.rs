@@ -125,6 +125,28 @@ fn what_was_sent_with_a_key_is_answered_again_after_a_crash() {
     assert_eq!((answer.status, answer.header("idempotent-replayed")), (200, None));
 }
 
+/// A bundle is there with the answer to who put it, or neither is.
+#[test]
+fn a_bundle_that_was_put_with_a_key_is_answered_again_after_a_crash() {
+    let mut process = start(workspace(), "fsync");
+    let put = |process: &Process, id: &str| {
+        let body = json!({ "policies": POLICIES, "schema": SCHEMA, "entities": [user(id, 5)] });
+        let headers = [("idempotency-key", "k"), ("content-type", "application/json")];
+        process.admin().send("PUT", "/v1/bundle", &headers, body.to_string().as_bytes())
+    };
+    let first = put(&process, "eve");
+    assert_eq!(first.status, 200, "{}", first.text());
+    change(&process, json!([{ "upsert": user("fay", 6) }]));
+    for _ in 0..2 {
+        process = start(end(process, "KILL"), "fsync");
+        let again = put(&process, "eve");
+        assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")), "{}", again.text());
+        assert_eq!(again.json(), first.json());
+        assert_eq!(put(&process, "dan").json()["code"], "idempotency_key_reused");
+        assert_eq!(ages(&process), known(&[("eve", 5), ("fay", 6)]), "it was not put again");
+    }
+}
+
 #[test]
 fn files_that_differ_go_below_what_changes_brought() {
     let process = start(workspace(), "fsync");
