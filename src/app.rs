@@ -420,7 +420,8 @@ fn file_source(settings: &Settings) -> FileSource {
     if let Some(unused) = layout.unused_routes() {
         tracing::warn!("`{unused}` is not used, since `policies` is set and `routes` is not: set `routes` too");
     }
-    layout.source(file_settings(settings))
+    let settings = settings.clone();
+    FileSource::found_by(move || Layout::of(&settings).source(file_settings(&settings)))
 }
 
 /// What exports traces, if the environment asks for it. What is wrong there is reported, and does not keep the sidecar

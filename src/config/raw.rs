@@ -56,7 +56,7 @@ section! {
     /// Configuration of the Palisade authorization sidecar.
     #[schemars(title = "palisade.yaml")]
     RawConfig {
-        /// Directory of the policies (`**/*.cedar` and `**/*.cedar.json`) and the schema (`*.cedarschema`), a single file of policies, or a bundle directory: one that holds a directory `policies` and has no policies beside it. Relative to the working directory.
+        /// Directory of the policies (`**/*.cedar` and `**/*.cedar.json`) and the schema (`*.cedarschema`), a single file of policies, or a bundle directory: one that holds a directory `policies`, beside which there must be no policies. Relative to the working directory.
         policies: String = super::DEFAULT_POLICIES.to_owned(),
         /// File or directory of the schema, instead of the schema beside the policies. Relative to the working directory.
         schema: Option<String> = None,

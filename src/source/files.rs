@@ -36,6 +36,8 @@ mod writers;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -102,16 +104,31 @@ pub struct FileSource {
 }
 
 /// What a file source reads, and within which limits.
-#[derive(Debug)]
 struct Tree {
+    /// The roots, and where they depend on what is there, as they were at first.
     roots: Vec<Root>,
+    /// Finds the roots for each look.
+    find: Option<Box<dyn Fn() -> FileSource + Send + Sync>>,
     settings: FileSettings,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("roots", &self.roots).field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl Tree {
     /// The place to name where no file is to blame.
     fn shown(&self) -> String {
-        self.roots.first().map(|root| root.path.display().to_string()).unwrap_or_default()
+        self.roots().first().map(|root| root.path.display().to_string()).unwrap_or_default()
+    }
+
+    fn roots(&self) -> Cow<'_, [Root]> {
+        match &self.find {
+            Some(find) => Cow::Owned(find().tree.roots.clone()),
+            None => Cow::Borrowed(&self.roots),
+        }
     }
 }
 
@@ -142,6 +159,13 @@ impl FileSource {
         self.with_root(Root { part: Part::Beside, path, required: false })
     }
 
+    /// The same source of a bundle directory: a schema may lie there, too, if none lies among the policies, and policies
+    /// that lie there are refused, since they are not read.
+    #[must_use]
+    pub fn with_bundle(self, path: PathBuf) -> Self {
+        self.with_root(Root { part: Part::Bundle, path, required: false })
+    }
+
     /// The same source with the schema that may lie in the directory `path`, which a single file of policies is in.
     #[must_use]
     pub fn with_schema_around(self, path: PathBuf) -> Self {
@@ -158,6 +182,16 @@ impl FileSource {
     #[must_use]
     pub fn with_routes_if_any(self, path: PathBuf) -> Self {
         self.with_root(Root { part: Part::Routes, path, required: false })
+    }
+
+    /// A source that reads, at each look, what the source that `find` gives then would read: where the parts of a bundle are
+    /// may depend on what is there, and a process that runs must read what one that starts would read.
+    #[must_use]
+    pub fn found_by(find: impl Fn() -> Self + Send + Sync + 'static) -> Self {
+        let first = find();
+        let Tree { roots, settings, .. } = &*first.tree;
+        let tree = Tree { roots: roots.clone(), find: Some(Box::new(find)), settings: settings.clone() };
+        Self { tree: Arc::new(tree), ..first }
     }
 
     /// A source to watch files by that are no part of a bundle, such as tests: each path a directory or a file, which
@@ -180,7 +214,12 @@ impl FileSource {
         settings.poll = settings.poll.clamp(Duration::from_millis(10), Duration::from_secs(86_400));
         let paths: Vec<_> = roots.iter().map(|root| root.path.display().to_string()).collect();
         let name = format!("files {}", paths.join(", "));
-        Self { name, tree: Arc::new(Tree { roots, settings }), last: Mutex::new(None), caution: Caution::default() }
+        Self {
+            name,
+            tree: Arc::new(Tree { roots, find: None, settings }),
+            last: Mutex::new(None),
+            caution: Caution::default(),
+        }
     }
 
     /// What of the files can be used where [`Source::load`] fails: to report what is wrong with the rest too.

@@ -6,10 +6,12 @@ use crate::config::{DEFAULT_ENTITIES, DEFAULT_POLICIES, DEFAULT_ROUTES, Settings
 use crate::source::{FileSettings, FileSource};
 
 /// Where the parts of a bundle are, as a configuration means it. Relative paths are relative to the working directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
     /// A directory, or a file.
     pub policies: PathBuf,
+    /// The bundle directory, where one is named.
+    pub bundle: Option<PathBuf>,
     /// A directory, or a file, if it is not beside the policies.
     pub schema: Option<PathBuf>,
     /// A directory, or a file.
@@ -27,13 +29,13 @@ pub struct Layout {
 impl Layout {
     /// What `settings` mean.
     ///
-    /// A directory that holds a directory `policies`, and no policies of its own, is a bundle directory: policies,
-    /// entities and routes are in it. The default directory is never one, whatever it holds.
+    /// A directory that holds a directory `policies` is a bundle directory: policies, entities and routes are in it. The
+    /// default directory is never one, whatever it holds.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let given = &settings.policies;
         let is_default = without_dot(given) == without_dot(Path::new(DEFAULT_POLICIES));
-        let root = (!is_default && is_bundle(given)).then_some(given);
+        let root = (!is_default && given.join("policies").is_dir()).then_some(given);
         let entities = match (&settings.entities, root) {
             (Some(named), _) => named.clone(),
             (None, Some(root)) => root.join(without_dot(Path::new(DEFAULT_ENTITIES))),
@@ -48,6 +50,7 @@ impl Layout {
         };
         Self {
             policies: root.map_or_else(|| given.clone(), |root| root.join("policies")),
+            bundle: root.cloned(),
             schema: settings.schema.clone(),
             entities,
             entities_named: settings.entities.is_some(),
@@ -113,9 +116,10 @@ impl Layout {
             (None, Some(directory)) => source.with_schema_around(directory),
             (None, None) => source,
         };
-        let source = match self.beside().filter(|_| self.schema.is_none()) {
-            Some(directory) => source.with_schema_beside(directory),
-            None => source,
+        let source = match (&self.bundle, self.beside().filter(|_| self.schema.is_none())) {
+            (Some(directory), _) => source.with_bundle(directory.clone()),
+            (None, Some(directory)) => source.with_schema_beside(directory),
+            (None, None) => source,
         };
         match &self.routes {
             Some(routes) if self.routes_named => source.with_routes(routes.clone()),
@@ -123,17 +127,6 @@ impl Layout {
             None => source,
         }
     }
-}
-
-/// Whether `path` is a bundle directory. One with policies beside `policies` is read as a directory of policies, which
-/// leaves none of them out.
-fn is_bundle(path: &Path) -> bool {
-    let holds_policies = |path: &Path| {
-        path.read_dir().is_ok_and(|entries| {
-            entries.flatten().any(|entry| super::files::is_policies(&entry.file_name().to_string_lossy()))
-        })
-    };
-    path.join("policies").is_dir() && !holds_policies(path)
 }
 
 /// The directory that a path is in.
@@ -178,7 +171,7 @@ mod tests {
                 at("bundle/entities"),
                 Some(at("bundle/routes")),
             ),
-            (json!({"policies": at("mixed")}), at("mixed"), here.clone(), None),
+            (json!({"policies": at("mixed")}), at("mixed/policies"), at("mixed/entities"), Some(at("mixed/routes"))),
             (json!({"policies": at("plain")}), at("plain"), here.clone(), None),
             (json!({"policies": at("plain/a.cedar")}), at("plain/a.cedar"), here, None),
             (

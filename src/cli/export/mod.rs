@@ -219,6 +219,7 @@ impl Beside {
             entities_named: true,
             routes: bundle.routes.first().map(|_| self.0.join("routes")),
             routes_named: !bundle.routes.is_empty(),
+            ..Layout::default()
         };
         let files = FileSettings { allow_empty_policies: true, entities_required: false, ..FileSettings::default() };
         let read =

@@ -208,7 +208,8 @@ impl Caution {
     /// lost looks like that.
     fn lost(&self, tree: &Tree) -> Option<(Scan, Diagnostic)> {
         let good = self.lock().good.clone()?;
-        let root = tree.roots.iter().find(|root| root.part == Part::Routes && !root.required)?;
+        let roots = tree.roots();
+        let root = roots.iter().find(|root| root.part == Part::Routes && !root.required)?;
         let had = good.files.iter().any(|file| file.role == Role::Routes);
         if !had || fs::symlink_metadata(&root.path).is_ok() {
             return None;

@@ -3,6 +3,8 @@
 //! Two scans that are the same mean that nothing changed in between, which is what both loading and
 //! watching build on. Opens no file.
 
+mod strays;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, FileType, Metadata};
@@ -33,8 +35,10 @@ pub(super) enum Part {
     Policies,
     /// Entities.
     Entities,
-    /// The directory that the policies are in: a schema may lie beside them. Nothing else there is looked at.
+    /// The directory that the policies are in: a schema may lie beside them. Nothing else counts there.
     Beside,
+    /// A bundle directory: like `Beside`, and what its author may think is read of it is reported.
+    Bundle,
     /// The directory that a single file of policies is in: its schema, of one file or several. Nothing else there is
     /// looked at.
     Around,
@@ -53,6 +57,13 @@ pub(super) struct Root {
     pub(super) path: PathBuf,
     /// Whether it is an error that it does not exist.
     pub(super) required: bool,
+}
+
+impl Part {
+    /// Whether it is a directory in which a schema may lie among much else.
+    fn is_around_policies(self) -> bool {
+        matches!(self, Self::Beside | Self::Bundle | Self::Around)
+    }
 }
 
 /// A file to read.
@@ -98,12 +109,15 @@ impl Scan {
     /// Lists everything under the roots.
     pub(super) fn of(tree: &Tree) -> Self {
         let mut scan = Self::default();
-        let has_schema_root = tree.roots.iter().any(|root| root.part == Part::Schema);
-        for root in &tree.roots {
+        let roots = tree.roots();
+        let has_schema_root = roots.iter().any(|root| root.part == Part::Schema);
+        let named: Vec<PathBuf> = roots.iter().filter_map(|root| fs::canonicalize(&root.path).ok()).collect();
+        for root in &*roots {
             let mut walk = Walk {
                 settings: &tree.settings,
                 root,
                 schema_here: !has_schema_root,
+                named: &named,
                 top: PathBuf::new(),
                 within: Vec::new(),
                 seen: 0,
@@ -159,6 +173,8 @@ struct Walk<'a> {
     root: &'a Root,
     /// Whether the schema is the one beside the policies.
     schema_here: bool,
+    /// All roots that are there, without links.
+    named: &'a [PathBuf],
     /// The root without links.
     top: PathBuf,
     /// The directories that the walk is in, without links.
@@ -198,9 +214,12 @@ impl Walk<'_> {
             Ok(metadata) => metadata,
             Err(error) => return self.unreadable("", &error),
         };
-        if matches!(self.root.part, Part::Beside | Part::Around) {
+        if self.root.part.is_around_policies() {
             if metadata.is_dir() && self.schema_here {
                 self.beside(&top);
+            }
+            if metadata.is_dir() && self.root.part == Part::Bundle {
+                self.strays(&top);
             }
             return;
         }
@@ -238,7 +257,7 @@ impl Walk<'_> {
         let role = match self.root.part {
             Part::Policies => Role::Policies,
             Part::Entities => Role::Entities,
-            Part::Schema | Part::Beside | Part::Around => Role::Schema,
+            Part::Schema | Part::Beside | Part::Bundle | Part::Around => Role::Schema,
             Part::Routes => Role::Routes,
             Part::Other => Role::Other,
         };
@@ -261,7 +280,7 @@ impl Walk<'_> {
                 continue;
             }
             self.scan.turns.insert(top.join(&name));
-            let is_alone = self.root.part == Part::Beside;
+            let is_alone = self.root.part != Part::Around;
             if let Some(known) = self.scan.files.iter().find(|file| is_alone && file.role == Role::Schema) {
                 let message = format!("this schema and `{}` are both there", known.origin);
                 self.problem(&shown, message, "keep one of them, or name one with `--schema`");
@@ -284,7 +303,9 @@ impl Walk<'_> {
                 "entities",
                 "create it or mount it, name another with `--entities`, or set `load.allow_empty_entities: true` if none exist",
             ),
-            Part::Schema | Part::Beside | Part::Around => ("the schema", "create it, or name another with `--schema`"),
+            Part::Schema | Part::Beside | Part::Bundle | Part::Around => {
+                ("the schema", "create it, or name another with `--schema`")
+            }
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
             Part::Other => ("files", "create it"),
         };
@@ -420,15 +441,19 @@ impl Walk<'_> {
     /// Reports a file that is not read: its author may think that it counts.
     fn unread(&mut self, name: &str, inner: &str) {
         // whatever else is where the schema was named is no part of the bundle
-        if names::is_beside(name) || matches!(self.root.part, Part::Schema | Part::Beside | Part::Around) {
-            return;
-        }
-        self.scan.unread += 1;
-        if self.scan.unread > MAX_UNREAD {
+        let elsewhere = self.root.part == Part::Schema || self.root.part.is_around_policies();
+        if names::is_beside(name) || elsewhere || self.is_named(&self.top.join(inner)) {
             return;
         }
         let (message, help) = unread::why(self.root.part, name, inner, self.schema_here);
-        self.scan.warnings.push(Diagnostic::error(self.origin(inner), message).warning().help(help));
+        self.warn_unread(inner, message, &help);
+    }
+
+    fn warn_unread(&mut self, inner: &str, message: &str, help: &str) {
+        self.scan.unread += 1;
+        if self.scan.unread <= MAX_UNREAD {
+            self.scan.warnings.push(Diagnostic::error(self.origin(inner), message).warning().help(help));
+        }
     }
 
     /// What a file of this name is for in this root.
@@ -446,7 +471,7 @@ impl Walk<'_> {
         let read = match (self.root.part, role) {
             (Part::Policies, Role::Schema) => self.schema_here && at_top,
             (Part::Policies, Role::Policies | Role::Links | Role::Rules) => true,
-            (Part::Schema | Part::Beside | Part::Around, Role::Schema) => at_top,
+            (Part::Schema | Part::Beside | Part::Bundle | Part::Around, Role::Schema) => at_top,
             _ => false,
         };
         read.then_some(role)

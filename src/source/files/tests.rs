@@ -1,6 +1,7 @@
 //! The file source against a real file system.
 
 mod large;
+mod layouts;
 mod load;
 mod picture;
 mod refuse;

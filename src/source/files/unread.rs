@@ -38,7 +38,7 @@ pub(super) fn why(part: Part, name: &str, inner: &str, schema_here: bool) -> (&'
             "this file is not read: entities are in files named `*.json` or `*.ndjson`",
             "rename it, move it away, or put a dot before its name",
         ),
-        (Part::Routes | Part::Schema | Part::Beside | Part::Around | Part::Other, _) => (
+        (Part::Routes | Part::Schema | Part::Beside | Part::Bundle | Part::Around | Part::Other, _) => (
             "this file is not read: routes are in files named `*.yaml`, `*.yml` or `*.json`",
             "rename it, move it away, or put a dot before its name",
         ),
@@ -60,7 +60,7 @@ fn meant(part: Part, name: &str) -> Option<String> {
         }
         Part::Entities => vec![".json", ".ndjson"],
         Part::Routes => vec![".yaml", ".yml", ".json"],
-        Part::Schema | Part::Beside | Part::Around | Part::Other => return None,
+        Part::Schema | Part::Beside | Part::Bundle | Part::Around | Part::Other => return None,
     };
     // the shortest ending first: what comes before it is the name
     name.rmatch_indices('.').find_map(|(at, _)| {
