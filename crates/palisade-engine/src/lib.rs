@@ -107,7 +107,7 @@ mod tests;
 
 pub use change::{Changed, Overlay, Thing, Word, gone};
 pub use conform::Dropped;
-pub use explain::ExplainOptions;
+pub use explain::{ExplainOptions, Mutant, MutantSort, Mutants, Pool, Searched, Standing};
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use listing::Listed;
 pub use policies::AboutPolicy;

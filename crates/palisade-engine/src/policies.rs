@@ -31,7 +31,7 @@ pub use about::AboutPolicy;
 pub(crate) use about::annotations;
 pub(crate) use edit::SetEdits;
 use trees::Keeping;
-pub(crate) use trees::Trees;
+pub(crate) use trees::{Parsing, Trees};
 
 /// How many problems are listed. The rest is not looked for.
 pub(crate) const MAX_PROBLEMS: usize = 100;
