@@ -83,7 +83,7 @@ fn nothing_is_changed_while_a_test_fails() {
 
 #[test]
 fn what_cannot_be_told_apart_is_named_apart() {
-    // whom the schema lets ask is a user anyway; and nothing that is stored tells the two sides of the other apart
+    // whom the schema lets ask is a user anyway; and nothing that is stored distinguishes the two sides of the other
     let policies =
         "@id(\"ok\")\npermit(principal is User, action, resource) when { principal.ok || principal.ok == true };\n";
     let dir = bundle(&[
@@ -99,7 +99,7 @@ fn what_cannot_be_told_apart_is_named_apart() {
     let ran = palisade(&["test", "-p", &at(&dir), "--mutate"]);
     assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("same "), "{}", ran.out);
-    assert!(ran.out.contains("not told apart by 2 requests, all that entities and contexts make"), "{}", ran.out);
+    assert!(ran.out.contains("not distinguished by 2 requests, all that entities and contexts make"), "{}", ran.out);
     assert!(ran.out.contains("1 always the same by the schema"), "{}", ran.out);
     let json: serde_json::Value =
         serde_json::from_str(&palisade(&["test", "-p", &at(&dir), "--mutate", "--format", "json"]).out).unwrap();

@@ -22,11 +22,11 @@ pub(in crate::cli::test) fn human(mutation: &Mutation, quiet: bool, color: bool,
             }
             Fate::Unseen(asked) => {
                 headline(mutant, "LIVES", Tone::Bad, color, to)?;
-                writeln!(to, "  not told apart by {}, and there are more: see `--mutate-budget`", count_of(*asked))?;
+                writeln!(to, "  not distinguished by {}, and there are more: see `--mutate-budget`", count_of(*asked))?;
             }
             Fate::NotToldApart(asked) if !quiet => {
                 headline(mutant, "same ", Tone::Faint, color, to)?;
-                writeln!(to, "  not told apart by {}, all that entities and contexts make", count_of(*asked))?;
+                writeln!(to, "  not distinguished by {}, all that entities and contexts make", count_of(*asked))?;
             }
             _ => {}
         }
@@ -47,7 +47,7 @@ pub(in crate::cli::test) fn human(mutation: &Mutation, quiet: bool, color: bool,
 /// Those that no test could kill, in words.
 const OTHERS: [(&str, fn(&Fate) -> bool); 5] = [
     ("accepted", |fate| matches!(fate, Fate::Accepted(_))),
-    ("not told apart by any request", |fate| matches!(fate, Fate::NotToldApart(_))),
+    ("not distinguished by any request", |fate| matches!(fate, Fate::NotToldApart(_))),
     ("always the same by the schema", |fate| matches!(fate, Fate::Set(Standing::Constant))),
     ("the same policy", |fate| matches!(fate, Fate::Set(Standing::Same))),
     ("refused by the validator", |fate| matches!(fate, Fate::Set(Standing::Refused(_)))),
@@ -100,7 +100,7 @@ fn word(fate: &Fate) -> (&'static str, Option<(&'static str, Json)>) {
         Fate::Killed => ("killed", None),
         Fate::Survived(shown) => ("survived", Some(("test", of(shown)))),
         Fate::Unseen(asked) => ("survived", Some(("requests", (*asked).into()))),
-        Fate::NotToldApart(asked) => ("not_told_apart", Some(("requests", (*asked).into()))),
+        Fate::NotToldApart(asked) => ("not_distinguished", Some(("requests", (*asked).into()))),
         Fate::Accepted(why) => ("accepted", Some(("why", why.as_str().into()))),
         Fate::Set(Standing::Same) => ("same_policy", None),
         Fate::Set(Standing::Constant) => ("same_by_schema", None),
@@ -209,7 +209,7 @@ fn lives(mutant: &Mutant, fate: &Fate) -> io::Result<Option<String>> {
     let mut text = Vec::new();
     match fate {
         Fate::Survived(shown) => draft::write(&drafted(shown, &name(mutant)), "", &mut text)?,
-        Fate::Unseen(asked) => writeln!(text, "not told apart by {}", count_of(*asked))?,
+        Fate::Unseen(asked) => writeln!(text, "not distinguished by {}", count_of(*asked))?,
         _ => return Ok(None),
     }
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))

@@ -42,7 +42,7 @@ fn cell(file: &File<'_>, node: &Node, matrix: [&[Named<'_>]; 3]) -> Result<Cell,
         let known: BTreeSet<&Uid<'_>> = matrix[part].iter().map(|named| &named.uid).collect();
         if let Some(other) = named.iter().find(|named| !known.contains(&named.uid)) {
             let message =
-                format!("`{}` is none of the test's `{key}`: add it there, or correct it here", other.written);
+                format!("`{}` is not among the test's `{key}`: add it there, or correct it here", other.written);
             return Err(Fault::at(*line, message));
         }
         cell.names[part] = Some(named.into_iter().map(|named| named.uid).collect());
@@ -104,7 +104,7 @@ mod tests {
                 "allow: [{principal: U::a}, {action: x}]",
                 "`U::\"a\"`, `Action::\"x\"`, `R::\"c\"` is in the cell at line 8 already",
             ),
-            ("allow: [{principal: U::z}]", "`U::z` is none of the test's `principal`"),
+            ("allow: [{principal: U::z}]", "`U::z` is not among the test's `principal`"),
             ("allow: [{who: U::a}]", "unknown key `who`; a cell of `allow` has"),
             ("allow: [U::a]", "a cell of `allow` must be a mapping"),
             ("allow: []\n    expect: deny", "a test has `expect` or `allow`, not both"),

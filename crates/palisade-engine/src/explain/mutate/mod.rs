@@ -174,7 +174,7 @@ impl Mutants {
         let group = self.groups.len();
         let mut deciding = Vec::new();
         for id in ids {
-            // a bundle of which one policy cannot be read again is none that was loaded
+            // what was loaded can be read again
             let Ok(policy) = parsing.policy(id) else { continue };
             let tree = Tree::new(&policy, Source::new(snapshot.site(id)), &masks);
             let scope = tree.scope().map(|part| part.condition);

@@ -104,7 +104,7 @@ fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
             let mut request =
                 AccessRequest::new(pool.entities[*principal].clone(), action.clone(), pool.entities[*resource].clone());
             request.context = context.clone();
-            // a context that is none of this action's makes no request
+            // a context of other actions makes no request of this one
             let Ok((sample, _, _)) = reference::request(snapshot, &request, now) else { continue };
             let (principals, resources) = (principals.clone(), resources.clone());
             found.push(Block { action, context, sample, principals, resources });

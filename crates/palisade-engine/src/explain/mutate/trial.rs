@@ -111,7 +111,7 @@ impl Trial<'_> {
                 changed.push((*index, gave));
             }
         }
-        (!changed.is_empty()).then(|| self.decide(changed, made.flips, base))
+        (!changed.is_empty()).then(|| self.decide(&changed, made.flips, base))
     }
 
     fn gives(&self, made: &Made, index: usize) -> Option<Gave> {
@@ -123,7 +123,7 @@ impl Trial<'_> {
     }
 
     /// As Cedar's authorizer decides, and the semantics after it.
-    fn decide(&self, changed: Vec<(usize, Gave)>, flips: bool, base: &Decision) -> Decision {
+    fn decide(&self, changed: &[(usize, Gave)], flips: bool, base: &Decision) -> Decision {
         let deciding = &self.mutants.deciding;
         let all = self
             .all
