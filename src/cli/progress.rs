@@ -15,7 +15,6 @@ const COUNTED: &str = "{msg} {wide_bar} {pos} of {len}, {eta} left";
 
 /// Shows on standard error, if that is a terminal, how much is done of something that takes long: what it is, how much of
 /// it is done, and how much there is.
-#[must_use]
 pub(super) fn counted() -> impl Fn(&'static str, usize, usize) + Sync {
     let bar: Mutex<Option<ProgressBar>> = Mutex::new(None);
     let shows = std::io::stderr().is_terminal();

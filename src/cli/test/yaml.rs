@@ -61,8 +61,7 @@ pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
     };
     let shared = store(&file.changes);
     // one test, or one for each of its rows
-    let expanded: Vec<(&Node, Result<Option<Vec<Node>>, Fault>)> =
-        tests.iter().map(|test| (test, rows::expand(test))).collect();
+    let expanded: Vec<_> = tests.iter().map(|test| (test, rows::expand(test))).collect();
     let mut names = HashSet::new();
     let mut cases = Vec::new();
     for (test, expanded) in &expanded {

@@ -85,7 +85,7 @@ fn write_source(text: &str, policies: &[(&str, &OfPolicy)], to: &mut dyn Write) 
     // where spans begin and end, by line and column; of two that overlap the first counts
     let mut marks: BTreeMap<(usize, usize), (bool, &OfPart)> = BTreeMap::new();
     let mut last = (0, 0);
-    let mut parts: Vec<(&OfPart, (usize, usize), (usize, usize))> = Vec::new();
+    let mut parts = Vec::new();
     for part in policies.iter().flat_map(|(_, policy)| &policy.parts) {
         if let Some(place) = &part.place {
             parts.push((part, (place.line, place.column), (place.end_line, place.end_column)));

@@ -103,7 +103,7 @@ fn ask(plan: &Plan<'_>, mutants: &Mutants, alive: &[AtomicBool], options: &Optio
             tell("tests", done.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len(), jobs.len());
         }
     };
-    share(options.jobs.clamp(1, jobs.len().div_ceil(CHUNK).max(1)), &work);
+    share(options.jobs.clamp(1, jobs.len().div_ceil(CHUNK).max(1)), work);
 }
 
 fn put(job: &Job<'_>, plan: &Plan<'_>, mutants: &Mutants, alive: &[AtomicBool], now: i64) {
@@ -211,7 +211,7 @@ fn hunt(
             });
         }
     };
-    share(options.jobs.clamp(1, left.len().div_ceil(CHUNK).max(1)), &work);
+    share(options.jobs.clamp(1, left.len().div_ceil(CHUNK).max(1)), work);
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 

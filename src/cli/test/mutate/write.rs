@@ -44,8 +44,11 @@ pub(in crate::cli::test) fn human(mutation: &Mutation, quiet: bool, color: bool,
     writeln!(to, "{}", if mutation.bounded { "; there are more than are made" } else { "" })
 }
 
+/// Whether a fate is one of a kind.
+type Is = fn(&Fate) -> bool;
+
 /// Those that no test could kill, in words.
-const OTHERS: [(&str, fn(&Fate) -> bool); 5] = [
+const OTHERS: [(&str, Is); 5] = [
     ("accepted", |fate| matches!(fate, Fate::Accepted(_))),
     ("not distinguished by any request", |fate| matches!(fate, Fate::NotToldApart(_))),
     ("always the same by the schema", |fate| matches!(fate, Fate::Set(Standing::Constant))),
