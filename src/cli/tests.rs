@@ -1,6 +1,7 @@
 //! The command line as a whole: exit codes, help, the examples in it, and the page that shows it.
 
 mod explain;
+mod mutants;
 mod reports;
 mod routes;
 mod schema;

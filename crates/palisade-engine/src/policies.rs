@@ -34,7 +34,7 @@ pub(crate) use about::{annotations, tree};
 pub(crate) use data::{FromData, IN_USE, NewLink};
 pub(crate) use edit::SetEdits;
 use trees::Keeping;
-pub(crate) use trees::Trees;
+pub(crate) use trees::{Parsing, Trees};
 
 /// How many problems are listed. The rest is not looked for.
 pub(crate) const MAX_PROBLEMS: usize = 100;

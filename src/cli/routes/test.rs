@@ -55,7 +55,7 @@ pub(super) fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
         let listed =
             Listed::of(path).map_err(|error| Stop::failure(format!("cannot read `{}`: {error}", path.display())))?;
         files.extend(listed.tests.into_iter().map(|(_, path)| path));
-        warnings.extend(unread(listed.others.iter().map(PathBuf::as_path)));
+        warnings.extend(unread(listed.others.iter().chain(&listed.accepted).map(PathBuf::as_path)));
     }
     if files.is_empty() && warnings.is_empty() {
         writeln!(terminal.out, "0 passed, 0 failed")?;

@@ -247,7 +247,11 @@ mod tests {
             ..Bundle::default()
         };
         let text = format!("defaults: {{action: visit, resource: Room::r, expect: deny}}\ntests:\n{tests}");
-        let file = TestFile { path: "t.yaml".into(), id: "t.yaml".into(), cases: yaml::parse(&text).unwrap() };
+        let file = TestFile {
+            path: "t.yaml".into(),
+            id: "t.yaml".into(),
+            cases: yaml::parse(&text, &|_| Err(String::new())).unwrap(),
+        };
         let engine = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
         let report = run_with(&bundle, &[file], &Options { engine, filter, ..Options::default() }).unwrap();
         report.results.into_iter().flat_map(|result| result.faults).collect()

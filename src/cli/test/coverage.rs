@@ -3,13 +3,15 @@
 //! Every decision of a test is explained, and what each part of each policy gave is counted: by Cedar's own evaluation,
 //! as far as evaluation went. A part that was never reached is one that no test would miss.
 
+mod html;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use palisade_engine::model::Explanation;
 use palisade_engine::model::explanation::{Clause, ExplainedPolicy, Place, Truth};
+use palisade_engine::model::{Explanation, PolicyText};
 
 use crate::cli::terminal::{Tone, toned};
 
@@ -99,10 +101,10 @@ impl Coverage {
     /// Outcomes that were seen, and all there are: that a policy is in scope, and that a part holds and does not.
     #[must_use]
     pub fn outcomes(&self) -> (usize, usize) {
-        self.policies.values().fold((0, 0), |(seen, all), policy| {
-            let of_parts: usize = policy.parts.iter().map(OfPart::outcomes).sum();
-            (seen + usize::from(policy.in_scope > 0) + of_parts, all + 1 + 2 * policy.parts.len())
-        })
+        self.policies
+            .values()
+            .map(OfPolicy::outcomes)
+            .fold((0, 0), |(seen, all), (of_it, more)| (seen + of_it, all + more))
     }
 
     /// How many of a hundred outcomes were seen; all, where there are none.
@@ -198,6 +200,14 @@ impl Coverage {
     }
 }
 
+impl OfPolicy {
+    /// Outcomes that were seen of it, and all there are.
+    fn outcomes(&self) -> (usize, usize) {
+        let of_parts: usize = self.parts.iter().map(OfPart::outcomes).sum();
+        (usize::from(self.in_scope > 0) + of_parts, 1 + 2 * self.parts.len())
+    }
+}
+
 impl OfPart {
     /// How many of the two outcomes were seen.
     fn outcomes(&self) -> usize {
@@ -238,5 +248,16 @@ fn leaves(policy: &ExplainedPolicy) -> impl Iterator<Item = &Clause> {
 pub(super) fn write_file(coverage: &Coverage, path: &Path) -> io::Result<()> {
     let mut out = Vec::new();
     coverage.write_lcov(&mut out)?;
+    std::fs::write(path, out)
+}
+
+/// Writes a page of HTML to a file, with the source of the policies.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn write_page(coverage: &Coverage, policies: &[PolicyText], path: &Path) -> io::Result<()> {
+    let sources = policies.iter().map(|text| (text.origin.as_str(), text.text.as_str())).collect();
+    let mut out = Vec::new();
+    html::write(coverage, &sources, &mut out)?;
     std::fs::write(path, out)
 }

@@ -19,6 +19,9 @@ const MAX_UNREAD: usize = 100;
 /// The endings of files of tests.
 const ENDINGS: [&str; 3] = [".json", ".yaml", ".yml"];
 
+/// The endings of files of mutants that may live.
+const ACCEPTED: [&str; 2] = [".mutants.yaml", ".mutants.yml"];
+
 /// The endings of what is read elsewhere: among the tests, reading the policies warns of it.
 const OTHERS: [&str; 2] = [".cedar", ".cedarschema"];
 
@@ -32,6 +35,8 @@ pub(super) fn is_skipped(name: &str) -> bool {
 pub(crate) struct Listed {
     /// Files of tests: each with its path under the place, in the order of those.
     pub(crate) tests: Vec<(String, PathBuf)>,
+    /// Files of mutants that may live.
+    pub(crate) accepted: Vec<PathBuf>,
     /// Others, which their author may take for tests.
     pub(crate) others: Vec<PathBuf>,
 }
@@ -41,6 +46,8 @@ pub(crate) struct Listed {
 pub(crate) struct Found {
     /// The files, in the order of their names.
     pub(crate) files: Vec<TestFile>,
+    /// Files of mutants that may live.
+    pub(crate) accepted: Vec<PathBuf>,
     /// The files that are not read, one warning each.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -69,6 +76,7 @@ impl Listed {
         if place.is_dir() {
             listed.add(place, "", 0)?;
             listed.tests.sort();
+            listed.accepted.sort();
             listed.others.sort();
         } else {
             let name = place.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -90,6 +98,8 @@ impl Listed {
             let id = if inner.is_empty() { name.clone() } else { format!("{inner}/{name}") };
             if path.is_dir() {
                 self.add(&path, &id, depth + 1)?;
+            } else if ACCEPTED.iter().any(|ending| name.ends_with(ending)) {
+                self.accepted.push(path);
             } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 self.tests.push((id, path));
             } else if !name.ends_with(".md") && !OTHERS.iter().any(|ending| name.ends_with(ending)) {
@@ -143,7 +153,8 @@ pub(super) fn read(place: &Path) -> io::Result<Found> {
     // entities that a test names lie among the tests, as in the examples of Cedar
     files.retain(|(path, file)| file.cases.iter().any(|case| case.check.is_ok()) || !is_named(path));
     let warnings = unread(listed.others.iter().map(PathBuf::as_path).filter(|path| !is_named(path)));
-    Ok(Found { files: files.into_iter().map(|(_, file)| file).collect(), warnings })
+    let files = files.into_iter().map(|(_, file)| file).collect();
+    Ok(Found { files, accepted: listed.accepted, warnings })
 }
 
 fn file(id: String, path: &Path, top: &Path, named: &RefCell<BTreeSet<PathBuf>>) -> TestFile {
@@ -164,11 +175,12 @@ fn broken(fault: Fault) -> Vec<Case> {
 }
 
 fn parse(path: &Path, text: &str, top: &Path, named: &RefCell<BTreeSet<PathBuf>>) -> Result<Vec<Case>, Fault> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let open = |name: &str| beside(dir, top, name, named);
     if path.extension().is_some_and(|ending| ending == "json") {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        json::parse(text, &|name| beside(dir, top, name, named))
+        json::parse(text, &open)
     } else {
-        yaml::parse(text)
+        yaml::parse(text, &open)
     }
 }
 
@@ -254,6 +266,50 @@ mod tests {
             assert_eq!(said.len(), warnings.len(), "{files:?}: {said:?}");
             for (said, part) in said.iter().zip(warnings) {
                 assert!(said.contains(part), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_share_fixtures() {
+        const TEST: &str = "tests:\n  - {name: t, principal: U::a, action: b, resource: R::c, expect: deny}\n";
+        let shared = "namespace: N\ndefaults: {context: {a: 1, b: 1}}\nentities: [{uid: U::z}]\nwithout: M::U::y\n";
+        for (include, shared, said) in [
+            ("x/shared.yaml", shared, Ok(())),
+            ("[x/shared.yaml]", shared, Ok(())),
+            ("x/other.yaml", shared, Err("a.yaml:1: `include`: `x/other.yaml`: No such file")),
+            ("../x.yaml", shared, Err("`include`: `../x.yaml`: ")),
+            ("x/shared.yaml", TEST, Err("`x/shared.yaml`: line 1: a file that is included has no `tests`")),
+            ("x/shared.yaml", "include: y\n", Err("a file that is included has no `include`")),
+            ("x/shared.yaml", "entitys: y\n", Err("line 1: unknown key `entitys`; a file that is included has")),
+            ("x/shared.yaml", "defaults: {expect: deny}\n", Err("`defaults.expect` is not shared")),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("x")).unwrap();
+            fs::write(dir.path().join("x/shared.yaml"), shared).unwrap();
+            let text =
+                format!("include: {include}\ndefaults: {{context: {{b: 2}}}}\nentities: [{{uid: U::z}}]\n{TEST}");
+            fs::write(dir.path().join("a.yaml"), text).unwrap();
+            let found = read(dir.path()).unwrap();
+            let file = found.files.iter().find(|file| file.id == "a.yaml").unwrap();
+            match (&file.cases[0].check, said) {
+                (Ok(check), Ok(())) => {
+                    // what is included is no file of tests, and comes first
+                    assert_eq!((found.files.len(), found.warnings.len()), (1, 0));
+                    assert_eq!(check.request.context.to_json(), serde_json::json!({"a": 1, "b": 2}));
+                    let crate::cli::test::Store::Changed(changes) = &check.store else { panic!() };
+                    let shown = format!("{changes:?}");
+                    let at = |name: &str| shown.find(name).unwrap_or_else(|| panic!("{name}: {shown}"));
+                    assert!(
+                        at("\"N::U\"") < at("type_name: \"U\"") && at("type_name: \"U\"") < at("\"N::M\""),
+                        "{shown}"
+                    );
+                }
+                (Err(fault), Err(part)) => {
+                    let shown = format!("a.yaml:{}: {}", fault.line.unwrap_or_default(), fault.message);
+                    assert!(shown.contains(part), "{shown}");
+                }
+                (got, said) => panic!("{include}: {got:?} {said:?}"),
             }
         }
     }

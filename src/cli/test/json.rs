@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str, open: &dyn Fn(&str) -> Result<String, String>) -
         return Err(Fault::at(1, "the file is empty: write an array of tests, or remove it"));
     }
     let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
-        let is_yaml = !text.trim_start().starts_with(['[', '{']) && yaml::parse(text).is_ok();
+        let is_yaml = !text.trim_start().starts_with(['[', '{']) && yaml::parse(text, open).is_ok();
         if is_yaml {
             return Fault::at(1, "this is YAML, in a file whose name ends with `.json`: rename it to `*.yaml`");
         }

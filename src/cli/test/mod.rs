@@ -7,10 +7,12 @@
 mod absent;
 mod coverage;
 mod discover;
+mod draft;
 mod filter;
 mod format;
 mod json;
 mod model;
+mod mutate;
 mod near;
 pub(in crate::cli) mod node;
 mod notation;
@@ -31,6 +33,7 @@ pub use coverage::Coverage;
 pub use filter::Filter;
 pub use format::Format;
 pub use model::{Case, Check, EntityChange, Expect, Fault, Reasons, Store, TestFile, Unknown};
+pub use mutate::{Fate, Mutation, Shown};
 pub use report::{Got, ReasonDiff, Report, TestResult};
 pub use reports::ReportTo;
 pub use runner::{Options, run_bundle, run_with};
@@ -44,8 +47,8 @@ use crate::cli::bundle::{self, BundleArgs, Chosen, Read};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
 use crate::cli::terminal::Terminal;
-use crate::cli::{SemanticsArg, clock};
-use palisade_engine::model::Diagnostic;
+use crate::cli::{SemanticsArg, clock, progress};
+use palisade_engine::model::{Bundle, Diagnostic};
 
 /// Flags of `palisade test`.
 #[derive(Debug, Clone, Args)]
@@ -93,9 +96,24 @@ pub struct TestArgs {
     /// Write that as LCOV to a file
     #[arg(long, value_name = "FILE", conflicts_with = "list")]
     pub coverage_lcov: Option<PathBuf>,
+    /// Write the source of the policies with that in colours to a file, as one page of HTML
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub coverage_html: Option<PathBuf>,
     /// Fail if the tests have seen less of a hundred outcomes
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["list", "filters"])]
     pub coverage_min: Option<f64>,
+    /// Change each policy in one place at a time, and show the changes that no test notices, each with a test that would
+    #[arg(long, conflicts_with = "list")]
+    pub mutate: bool,
+    /// Fail if the tests notice less of a hundred such changes
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["list", "filters"])]
+    pub mutate_min: Option<f64>,
+    /// Of how many requests one is looked for that shows a change which no test notices
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    pub mutate_budget: u64,
+    /// Write a file of tests that would notice the changes that no test does
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub mutate_tests: Option<PathBuf>,
     /// How many threads to use [default: one a processor]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -152,6 +170,7 @@ fn run_once(
         if bundle::is_there(place)? {
             let more = find_tests(place)?;
             found.files.extend(more.files);
+            found.accepted.extend(more.accepted);
             found.warnings.extend(more.warnings);
         } else if !args.tests.is_empty() {
             return Err(Stop::failure(format!("`--tests {}`: there is no such file or directory", place.display())));
@@ -163,7 +182,7 @@ fn run_once(
     if !args.allow_none && found.files.iter().any(|file| !file.cases.is_empty()) {
         found.refuse_empty();
     }
-    let files = found.files;
+    let (files, accepted) = (found.files, found.accepted);
     let tests: Vec<(&str, &str)> =
         files.iter().flat_map(|file| file.cases.iter().map(|case| (file.id.as_str(), case.name.as_str()))).collect();
     if tests.is_empty() {
@@ -210,13 +229,15 @@ fn run_once(
         filter,
         fail_fast: args.fail_fast,
         jobs: args.jobs.map_or_else(|| Options::default().jobs, NonZeroUsize::get),
-        coverage: args.coverage || args.coverage_lcov.is_some() || args.coverage_min.is_some(),
+        coverage: args.covers(),
     };
     match run_with(&read.bundle, &files, &options) {
-        Ok(report) => {
+        Ok(mut report) => {
+            report.mutation = mutate(args, (&read.bundle, &files, &options), &accepted, &report, terminal)?;
             format::write(&report, args.format, args.quiet, terminal.color, terminal.out)?;
             reports::write(&args.report, &report, args.quiet)?;
-            let enough = write_coverage(args, &report, terminal)?;
+            let enough =
+                write_coverage(args, &read.bundle, &report, terminal)? & write_mutants(args, &report, terminal)?;
             Ok(if report.failed() == 0 && enough { Exit::Success } else { Exit::TestsFailed })
         }
         Err(problems) => {
@@ -236,7 +257,12 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 /// Writes what was seen of the policies, as far as it is asked for; says whether it is enough.
-fn write_coverage(args: &TestArgs, report: &Report, terminal: &mut Terminal<'_>) -> Result<bool, Stop> {
+fn write_coverage(
+    args: &TestArgs,
+    bundle: &Bundle,
+    report: &Report,
+    terminal: &mut Terminal<'_>,
+) -> Result<bool, Stop> {
     let Some(coverage) = &report.coverage else { return Ok(true) };
     if args.coverage {
         // a document of another format must stay one
@@ -245,9 +271,12 @@ fn write_coverage(args: &TestArgs, report: &Report, terminal: &mut Terminal<'_>)
             _ => coverage.write(terminal.color_err, terminal.err)?,
         }
     }
+    let failed = |path: &Path, error: io::Error| Stop::failure(format!("cannot write `{}`: {error}", path.display()));
     if let Some(path) = &args.coverage_lcov {
-        coverage::write_file(coverage, path)
-            .map_err(|error| Stop::failure(format!("cannot write `{}`: {error}", path.display())))?;
+        coverage::write_file(coverage, path).map_err(|error| failed(path, error))?;
+    }
+    if let Some(path) = &args.coverage_html {
+        coverage::write_page(coverage, &bundle.policies, path).map_err(|error| failed(path, error))?;
     }
     match args.coverage_min {
         Some(least) if coverage.percent() < least => {
@@ -256,6 +285,68 @@ fn write_coverage(args: &TestArgs, report: &Report, terminal: &mut Terminal<'_>)
             Ok(false)
         }
         _ => Ok(true),
+    }
+}
+
+/// Asks the tests about mutants of the policies, if that is wanted and all of them pass.
+fn mutate(
+    args: &TestArgs,
+    (bundle, files, options): (&Bundle, &[TestFile], &Options),
+    accepted: &[PathBuf],
+    report: &Report,
+    terminal: &mut Terminal<'_>,
+) -> Result<Option<Mutation>, Stop> {
+    if !args.mutates() {
+        return Ok(None);
+    }
+    if report.failed() > 0 {
+        writeln!(terminal.err, "error: policies are changed once all tests pass")?;
+        return Ok(None);
+    }
+    let accepted = mutate::read_accepted(accepted.iter().map(PathBuf::as_path))
+        .map_err(|faults| Stop::failure(faults.join("\n")))?;
+    let limits = mutate::Limits { requests: args.mutate_budget };
+    let bar = progress::counted();
+    let made = mutate::run(bundle, files, options, limits, &accepted, &bar);
+    made.map(Some).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Stop::failure(problems.join("\n"))
+    })
+}
+
+/// Writes what is asked for of the mutants beside the report; says whether enough of them were killed.
+fn write_mutants(args: &TestArgs, report: &Report, terminal: &mut Terminal<'_>) -> Result<bool, Stop> {
+    let Some(mutation) = &report.mutation else { return Ok(!args.mutates()) };
+    if let Some(path) = &args.mutate_tests {
+        let mut text = Vec::new();
+        mutate::tests(mutation, &mut text)?;
+        std::fs::write(path, text)
+            .map_err(|error| Stop::failure(format!("cannot write `{}`: {error}", path.display())))?;
+    }
+    let word = if args.mutate_min.is_some() { "error" } else { "warning" };
+    for stale in &mutation.stale {
+        writeln!(terminal.err, "{word}: {stale}")?;
+    }
+    match args.mutate_min {
+        Some(least) if mutation.percent() < least => {
+            let (killed, all) = mutation.score();
+            writeln!(terminal.err, "error: the tests kill {killed} of {all} mutants, less than {least} %")?;
+            Ok(false)
+        }
+        Some(_) => Ok(mutation.stale.is_empty()),
+        None => Ok(true),
+    }
+}
+
+impl TestArgs {
+    /// Whether it is to be noted what the tests see of the policies.
+    fn covers(&self) -> bool {
+        self.coverage || self.coverage_lcov.is_some() || self.coverage_html.is_some() || self.coverage_min.is_some()
+    }
+
+    /// Whether policies are to be changed.
+    fn mutates(&self) -> bool {
+        self.mutate || self.mutate_min.is_some() || self.mutate_tests.is_some()
     }
 }
 

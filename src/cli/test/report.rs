@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cli::test::coverage::Coverage;
 use crate::cli::test::model::{Check, Expect, Unknown};
+use crate::cli::test::mutate::Mutation;
 use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Explanation, Outcome, PolicyError, RequestError};
 
 /// What came of a run, in the order of the files and of the tests in them.
@@ -19,6 +20,8 @@ pub struct Report {
     pub not_run: usize,
     /// What the tests have seen of the policies, where that was asked for.
     pub coverage: Option<Coverage>,
+    /// What came of mutants of the policies, where that was asked for.
+    pub mutation: Option<Mutation>,
 }
 
 /// What came of one test.

@@ -70,53 +70,78 @@ pub fn run_with(bundle: &Bundle, files: &[TestFile], options: &Options) -> Resul
 }
 
 /// One test with the file it stands in.
-struct Job<'t> {
-    file: &'t TestFile,
-    case: &'t Case,
+pub(super) struct Job<'t> {
+    pub file: &'t TestFile,
+    pub case: &'t Case,
     /// Index of its world; nothing if it is no test.
-    world: Option<usize>,
+    pub world: Option<usize>,
 }
 
 /// A set of entities, and the snapshot with them once it is needed.
-struct World<'t> {
-    store: &'t Store,
+pub(super) struct World<'t> {
+    pub store: &'t Store,
     snapshot: OnceLock<Result<Arc<Snapshot>, String>>,
 }
 
-fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Report, Vec<Diagnostic>> {
-    let settings = options.engine.clone();
-    let revision = Revision { incarnation: 0, counter: 1 };
-    let (base, _) = Snapshot::build(Arc::new(bundle.clone()), &settings, revision)?;
-    let base = Arc::new(base);
-    // the policies were validated with the bundle's own entities; entities are checked with each set
-    let builder = Builder {
-        bundle,
-        settings: EngineSettings { validation: Validation::Off, ..settings },
-        entities: OnceLock::new(),
-        positions: Positions::of(bundle, &base),
-        coverage: options.coverage.then(Collector::default),
-        base,
-    };
-
-    let mut report = Report::default();
-    let mut worlds: Vec<World<'_>> = Vec::new();
-    let mut known: HashMap<&Store, usize> = HashMap::new();
-    let mut jobs = Vec::new();
-    for file in files {
-        for case in &file.cases {
-            if !options.filter.selects(&file.id, &case.name) {
-                report.unselected += 1;
-                continue;
-            }
-            let world = case.check.as_ref().ok().map(|check| {
-                *known.entry(&check.store).or_insert_with(|| {
-                    worlds.push(World { store: &check.store, snapshot: OnceLock::new() });
-                    worlds.len() - 1
-                })
-            });
-            jobs.push(Job { file, case, world });
-        }
+impl World<'_> {
+    /// The snapshot with these entities, for a test of the file at `path`.
+    pub(super) fn snapshot(&self, builder: &Builder<'_>, path: &str) -> Result<&Arc<Snapshot>, &str> {
+        self.snapshot.get_or_init(|| builder.build(path, self.store)).as_ref().map_err(String::as_str)
     }
+}
+
+/// Tests that are to run, and what they run on.
+pub(super) struct Plan<'t> {
+    pub builder: Builder<'t>,
+    pub jobs: Vec<Job<'t>>,
+    pub worlds: Vec<World<'t>>,
+    /// How many tests a filter left out.
+    unselected: usize,
+}
+
+impl<'t> Plan<'t> {
+    /// Builds the bundle and selects the tests.
+    ///
+    /// # Errors
+    /// Every problem that keeps the bundle from being built.
+    pub(super) fn make(bundle: &'t Bundle, files: &'t [TestFile], options: &Options) -> Result<Self, Vec<Diagnostic>> {
+        let settings = options.engine.clone();
+        let revision = Revision { incarnation: 0, counter: 1 };
+        let (base, _) = Snapshot::build(Arc::new(bundle.clone()), &settings, revision)?;
+        let base = Arc::new(base);
+        // the policies were validated with the bundle's own entities; entities are checked with each set
+        let builder = Builder {
+            bundle,
+            settings: EngineSettings { validation: Validation::Off, ..settings },
+            entities: OnceLock::new(),
+            positions: Positions::of(bundle, &base),
+            coverage: options.coverage.then(Collector::default),
+            base,
+        };
+        let (mut jobs, mut worlds, mut unselected) = (Vec::new(), Vec::new(), 0);
+        let mut known: HashMap<&Store, usize> = HashMap::new();
+        for file in files {
+            for case in &file.cases {
+                if !options.filter.selects(&file.id, &case.name) {
+                    unselected += 1;
+                    continue;
+                }
+                let world = case.check.as_ref().ok().map(|check| {
+                    *known.entry(&check.store).or_insert_with(|| {
+                        worlds.push(World { store: &check.store, snapshot: OnceLock::new() });
+                        worlds.len() - 1
+                    })
+                });
+                jobs.push(Job { file, case, world });
+            }
+        }
+        Ok(Self { builder, jobs, worlds, unselected })
+    }
+}
+
+fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Report, Vec<Diagnostic>> {
+    let Plan { builder, jobs, worlds, unselected } = Plan::make(bundle, files, options)?;
+    let mut report = Report { unselected, ..Report::default() };
     let mut results = run_jobs(&jobs, &worlds, &builder, options);
     absent::say_stale(files, &mut results, || builder.stored());
     let first_failure = results.iter().position(|result| result.as_ref().is_some_and(|result| !result.passed()));
@@ -150,21 +175,7 @@ fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: 
             done.lock().unwrap_or_else(PoisonError::into_inner).push((start, results));
         }
     };
-    let threads = options.jobs.clamp(1, jobs.len().div_ceil(CHUNK).max(1));
-    if threads == 1 {
-        work();
-    } else {
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    // if its thread cannot be started, the others do its share
-                    let _ = palisade_engine::on_big_stack(work);
-                });
-            }
-        });
-        // what is left if no thread could be started
-        work();
-    }
+    share(options.jobs.clamp(1, jobs.len().div_ceil(CHUNK).max(1)), work);
     let mut results: Vec<Option<TestResult>> = jobs.iter().map(|_| None).collect();
     for (start, chunk) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
         for (i, result) in chunk.into_iter().enumerate() {
@@ -174,6 +185,22 @@ fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: 
         }
     }
     results
+}
+
+/// Does `work` on several threads, each of which takes what is left until there is nothing more.
+pub(super) fn share(threads: usize, work: impl Fn() + Copy + Send + Sync) {
+    if threads > 1 {
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(move || {
+                    // if its thread cannot be started, the others do its share
+                    let _ = palisade_engine::on_big_stack(work);
+                });
+            }
+        });
+    }
+    // what is left if no thread could be started
+    work();
 }
 
 fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Options) -> TestResult {
@@ -193,14 +220,14 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
     };
     match (&case.check, world.and_then(|world| worlds.get(world))) {
         (Ok(check), Some(world)) => {
-            let snapshot = world.snapshot.get_or_init(|| builder.build(&file.path, world.store));
+            let snapshot = world.snapshot(builder, &file.path);
             let check = &builder.positions.named(check);
             let got = match snapshot {
                 Ok(snapshot) => match snapshot.decide(&check.request, options.now) {
                     Ok(decision) => Got::Decision(decision),
                     Err(error) => Got::Refused(error),
                 },
-                Err(message) => Got::Broken(message.clone()),
+                Err(message) => Got::Broken(message.to_owned()),
             };
             if let (Some(collector), Ok(snapshot), Got::Decision(_)) = (&builder.coverage, snapshot, &got) {
                 let every = ExplainOptions { every: true, without_changes: true, ..ExplainOptions::default() };
@@ -227,19 +254,19 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
 }
 
 /// Builds snapshots that have the bundle's policies and schema, and other entities.
-struct Builder<'b> {
+pub(super) struct Builder<'b> {
     bundle: &'b Bundle,
-    base: Arc<Snapshot>,
+    pub base: Arc<Snapshot>,
     settings: EngineSettings,
     entities: OnceLock<Result<Entities, String>>,
-    positions: Positions,
+    pub positions: Positions,
     coverage: Option<Collector>,
 }
 
 /// How tests may name policies without `@id`, where there is one file of policies: by position, `policy0`, `policy1`, as
 /// Cedar's command line does.
 #[derive(Default)]
-struct Positions {
+pub(super) struct Positions {
     /// What the policies of the file are named after.
     stem: Option<String>,
     /// The ids that policies and links have.
@@ -256,7 +283,7 @@ impl Positions {
     }
 
     /// The test with ids in place of positions.
-    fn named<'c>(&self, check: &'c Check) -> Cow<'c, Check> {
+    pub(super) fn named<'c>(&self, check: &'c Check) -> Cow<'c, Check> {
         let Some(reasons) = check.reasons.as_ref().filter(|reasons| reasons.ids.iter().any(|id| self.id(id).is_some()))
         else {
             return Cow::Borrowed(check);

@@ -10,6 +10,9 @@ use crate::cli::test::yaml::FUNCTIONS;
 /// What may be expected, in any case.
 const WORDS: &str = "^([Aa][Ll][Ll][Oo][Ww]|[Dd][Ee][Nn][Yy]|[Ee][Rr][Rr][Oo][Rr])$";
 
+/// What a row of `each` gives.
+const PLACE: &str = "\\$\\{[^}]+\\}";
+
 /// The JSON Schema of both forms: a YAML file is a mapping, a JSON file is an array.
 #[must_use]
 pub fn json_schema() -> Value {
@@ -33,13 +36,24 @@ pub fn json_schema() -> Value {
             "name": {
                 "description": "An entity: `Type::id` in the namespace, or in full `Name::Space::Type::\"id\"`.",
                 "type": "string",
-                "pattern": "^[A-Za-z_][A-Za-z0-9_]*::[\\s\\S]+$",
+                "pattern": format!("^([A-Za-z_][A-Za-z0-9_]*::[\\s\\S]+|{PLACE})$"),
             },
             "uid": {"anyOf": [{"$ref": "#/$defs/name"}, {"type": "object"}]},
             "expect": {
                 "description": "What must come of it; `error` is a request that the schema does not allow.",
                 "type": "string",
-                "pattern": WORDS,
+                "pattern": format!("{WORDS}|^{PLACE}$"),
+            },
+            "cell": {
+                "description": "Requests of the test that are allowed. A part that is not named is all of the test's.",
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "principal": {"$ref": "#/$defs/names"},
+                    "action": {"$ref": "#/$defs/actions"},
+                    "resource": {"$ref": "#/$defs/names"},
+                    "reason": {"description": "The policies that allow them: all of them.", "$ref": "#/$defs/texts"},
+                },
             },
             "names": names("name"),
             "actions": names("action"),
@@ -90,12 +104,16 @@ fn yaml_file() -> Value {
     // what the defaults do not give, each test must
     let needed: Vec<Value> = ["principal", "action", "resource", "expect"]
         .map(|key| {
+            let mut each = json!({"required": [key]});
+            if key == "expect" {
+                each = json!({"anyOf": [each, {"required": ["allow"]}]});
+            }
             json!({
                 "if": {
                     "properties": {"defaults": {"type": "object", "required": [key]}},
                     "required": ["defaults"],
                 },
-                "else": {"properties": {"tests": {"items": {"required": [key]}}}},
+                "else": {"properties": {"tests": {"items": each}}},
             })
         })
         .to_vec();
@@ -108,6 +126,10 @@ fn yaml_file() -> Value {
                 "description": "Put before short names; without it they are taken as they are.",
                 "type": "string",
                 "pattern": "^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$",
+            },
+            "include": {
+                "description": "Files beside this one whose entities and `defaults.context` come before those here.",
+                "$ref": "#/$defs/texts",
             },
             "defaults": {
                 "description": "What every test of the file starts from.",
@@ -151,15 +173,34 @@ fn yaml_test() -> Value {
             "errors".to_owned(),
             json!({
                 "description": "How many policies fail to evaluate. Without this, none may.",
-                "type": "integer",
+                "type": ["integer", "string"],
                 "minimum": 0,
+                "pattern": format!("^{PLACE}$"),
             }),
         ),
         (
             "unknown".to_owned(),
             json!({
                 "description": "Whether the denial is about an entity that is not stored. Without this it fails the test.",
-                "type": "boolean",
+                "type": ["boolean", "string"],
+                "pattern": format!("^{PLACE}$"),
+            }),
+        ),
+        (
+            "allow".to_owned(),
+            json!({
+                "description": "What of the test's requests is allowed; every other one must be denied.",
+                "type": ["array", "null"],
+                "items": {"$ref": "#/$defs/cell"},
+            }),
+        ),
+        (
+            "each".to_owned(),
+            json!({
+                "description": "Rows: the test stands for one test each, in which `${name}` is what the row says.",
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "object"},
             }),
         ),
         (
@@ -178,6 +219,7 @@ fn yaml_test() -> Value {
         "properties": keys,
         "if": {"properties": {"expect": {"pattern": "^[Ee][Rr][Rr][Oo][Rr]$"}}, "required": ["expect"]},
         "then": {"properties": {"reason": false, "errors": false}},
+        "not": {"required": ["expect", "allow"]},
     })
 }
 

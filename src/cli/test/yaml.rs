@@ -1,5 +1,9 @@
 //! Tests in the form that is pleasant to write by hand. `docs/testing.md` defines it.
 
+mod cells;
+mod include;
+mod rows;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -10,8 +14,8 @@ use crate::cli::test::model::{Case, Check, EntityChange, Expect, Fault, Reasons,
 use crate::cli::test::node::{self, Kind, Member, Node};
 use palisade_engine::model::{AccessRequest, Uid, Value, hint_of_text, request, uid};
 
-const FILE_KEYS: &str = "`namespace`, `defaults`, `entities`, `without`, `tests`, and `x-…` for anchors";
-const TEST_KEYS: &str = "`name`, `why`, `principal`, `action`, `resource`, `context`, `expect`, `reason`, `errors`, `unknown`, `entities` and `without`";
+const FILE_KEYS: &str = "`namespace`, `include`, `defaults`, `entities`, `without`, `tests`, and `x-…` for anchors";
+const TEST_KEYS: &str = "`name`, `why`, `principal`, `action`, `resource`, `context`, `expect`, `allow`, `reason`, `errors`, `unknown`, `each`, `entities` and `without`";
 const DEFAULT_KEYS: &str = "`principal`, `action`, `resource`, `context` and `expect`";
 const ENTITY_KEYS: &str = "`uid`, `like`, `attrs`, `unset`, `parents` and `tags`";
 
@@ -26,23 +30,24 @@ fn unknown_key(key: &str, what: &str, keys: &str) -> String {
     format!("unknown key `{key}`; {what} has {keys}{}", hint_of_text(key, keys))
 }
 
-/// Reads a file.
-pub(super) fn parse(text: &str) -> Result<Vec<Case>, Fault> {
+/// Reads another file that this one names.
+pub(super) type Open<'o> = &'o dyn Fn(&str) -> Result<String, String>;
+
+/// Reads a file. `open` reads another file that it includes.
+pub(super) fn parse(text: &str, open: Open<'_>) -> Result<Vec<Case>, Fault> {
     let root = node::parse(text)?;
     let mut file = File::default();
     let mut tests = None;
     let members = root.map("the file")?;
     // names are read in the namespace, wherever it stands
-    if let Some(member) = members.iter().find(|member| member.key == "namespace") {
-        let name = member.value.text("`namespace`")?;
-        if !uid::is_type_name(name) {
-            return Err(Fault::at(member.line, format!("`{name}` is not a namespace")));
-        }
-        file.namespace = Some(name.to_owned());
+    file.read_namespace(members)?;
+    // what is included comes before what stands here
+    if let Some(member) = members.iter().find(|member| member.key == "include") {
+        member.value.flat().into_iter().try_for_each(|name| include::add(&mut file, name, open))?;
     }
     for Member { key, line, value } in members {
         match key.as_str() {
-            "namespace" => {}
+            "namespace" | "include" => {}
             "defaults" => file.defaults(value)?,
             "entities" => file.put(value)?,
             "without" => file.remove(value)?,
@@ -55,12 +60,25 @@ pub(super) fn parse(text: &str) -> Result<Vec<Case>, Fault> {
         return Err(Fault::at(1, format!("there is no `tests` here; a file of tests has {FILE_KEYS}")));
     };
     let shared = store(&file.changes);
+    // one test, or one for each of its rows
+    let expanded: Vec<_> = tests.iter().map(|test| (test, rows::expand(test))).collect();
     let mut names = HashSet::new();
     let mut cases = Vec::new();
-    for test in tests {
-        match file.test(test, &shared, &mut names) {
-            Ok(found) => cases.extend(found),
-            Err((name, fault)) => cases.push(Case { name, line: Some(test.line), why: None, check: Err(fault) }),
+    for (test, expanded) in &expanded {
+        let each: &[Node] = match expanded {
+            Ok(Some(each)) => each,
+            Ok(None) => std::slice::from_ref(*test),
+            Err(fault) => {
+                let (name, check) = (format!("(test at line {})", test.line), Err(fault.clone()));
+                cases.push(Case { name, line: Some(test.line), why: None, check });
+                continue;
+            }
+        };
+        for test in each {
+            match file.test(test, &shared, &mut names) {
+                Ok(found) => cases.extend(found),
+                Err((name, fault)) => cases.push(Case { name, line: Some(test.line), why: None, check: Err(fault) }),
+            }
         }
     }
     Ok(cases)
@@ -85,13 +103,23 @@ struct Named<'n> {
 }
 
 impl<'n> File<'n> {
+    fn read_namespace(&mut self, members: &[Member]) -> Result<(), Fault> {
+        let Some(member) = members.iter().find(|member| member.key == "namespace") else { return Ok(()) };
+        let name = member.value.text("`namespace`")?;
+        if !uid::is_type_name(name) {
+            return Err(Fault::at(member.line, format!("`{name}` is not a namespace")));
+        }
+        self.namespace = Some(name.to_owned());
+        Ok(())
+    }
+
     fn defaults(&mut self, node: &'n Node) -> Result<(), Fault> {
         for Member { key, line, value } in node.map("`defaults`")? {
             match key.as_str() {
                 "principal" => self.principal = Some(value),
                 "action" => self.action = Some(value),
                 "resource" => self.resource = Some(value),
-                "context" => self.context = self.context(value, Map::new())?,
+                "context" => self.context = self.context(value, self.context.clone())?,
                 "expect" => self.expect = Some(expect(value)?),
                 _ => return Err(Fault::at(*line, unknown_key(key, "`defaults`", DEFAULT_KEYS))),
             }
@@ -129,7 +157,8 @@ impl<'n> File<'n> {
 
     fn cases(&self, line: usize, name: &str, members: &'n [Member], shared: &Store) -> Result<Vec<Case>, Fault> {
         let (mut principal, mut action, mut resource) = (self.principal, self.action, self.resource);
-        let (mut why, mut expected, mut reasons, mut errors) = (None, self.expect, None, None);
+        let (mut why, mut expected, mut reasons, mut errors) = (None, None, None, None);
+        let mut allow = None;
         let mut context = self.context.clone();
         let (mut changes, mut unknown) = (Vec::new(), Unknown::Unsaid);
         for Member { key, line, value } in members {
@@ -141,10 +170,8 @@ impl<'n> File<'n> {
                 "resource" => resource = Some(value),
                 "context" => context = self.context(value, context)?,
                 "expect" => expected = Some(expect(value)?),
-                "reason" => {
-                    let ids = value.flat().into_iter().map(|id| Ok(id.text("a policy id in `reason`")?.to_owned()));
-                    reasons = Some(Reasons { ids: ids.collect::<Result<BTreeSet<String>, Fault>>()?, all: true });
-                }
+                "allow" => allow = Some((*line, value)),
+                "reason" => reasons = Some(self::reasons(value)?),
                 "errors" => match value.kind {
                     Kind::Long(n) if n >= 0 => errors = usize::try_from(n).ok(),
                     _ => return Err(Fault::at(*line, format!("`errors` must be a count, not {}", value.kind()))),
@@ -170,7 +197,17 @@ impl<'n> File<'n> {
         let principals = self.named(principal.ok_or_else(|| lacks("principal"))?, "`principal`", false)?;
         let actions = self.named(action.ok_or_else(|| lacks("action"))?, "`action`", true)?;
         let resources = self.named(resource.ok_or_else(|| lacks("resource"))?, "`resource`", false)?;
-        let expect = expected.ok_or_else(|| lacks("expect"))?;
+        let cells = match (allow, expected) {
+            (Some((line, _)), Some(_)) => {
+                return Err(Fault::at(line, "a test has `expect` or `allow`, not both: `allow` lists what is allowed"));
+            }
+            (Some((_, node)), None) => Some(cells::read(self, node, [&principals, &actions, &resources])?),
+            (None, _) => None,
+        };
+        let expect = match (&cells, expected.or(self.expect)) {
+            (Some(_), _) => Expect::Deny,
+            (None, expect) => expect.ok_or_else(|| lacks("expect"))?,
+        };
         if expect == Expect::Error && (reasons.is_some() || errors.is_some()) {
             return Err(Fault::at(line, "a request that is an error has neither `reason` nor `errors`"));
         }
@@ -198,7 +235,12 @@ impl<'n> File<'n> {
                         1 => name.to_owned(),
                         _ => format!("{name} [{} {} {}]", p.written, a.written, r.written),
                     };
-                    let (store, reasons) = (store.clone(), reasons.clone());
+                    let cell = cells::of(cells.as_deref().unwrap_or_default(), [&p.uid, &a.uid, &r.uid])?;
+                    let (expect, reasons) = match cell {
+                        Some(cell) => (Expect::Allow, cell.reasons.clone()),
+                        None => (expect, reasons.clone()),
+                    };
+                    let store = store.clone();
                     let check = Check { request, store, expect, reasons, errors, unknown };
                     cases.push(Case { name, line: Some(line), why: why.clone(), check: Ok(check) });
                 }
@@ -327,6 +369,12 @@ fn store(changes: &[EntityChange]) -> Store {
     Store::Changed(Arc::from(changes))
 }
 
+/// The ids of the policies that determine a decision.
+fn reasons(node: &Node) -> Result<Reasons, Fault> {
+    let ids = node.flat().into_iter().map(|id| Ok(id.text("a policy id in `reason`")?.to_owned()));
+    Ok(Reasons { ids: ids.collect::<Result<BTreeSet<String>, Fault>>()?, all: true })
+}
+
 fn call(function: &str, argument: &str) -> serde_json::Value {
     json!({"__extn": {"fn": function, "arg": argument}})
 }
@@ -360,6 +408,10 @@ fn from_json(value: serde_json::Value) -> Value<'static> {
 mod tests {
     use super::*;
     use crate::cli::test::notation;
+
+    fn parse(text: &str) -> Result<Vec<Case>, Fault> {
+        super::parse(text, &|_| Err("there is no such file".to_owned()))
+    }
 
     const ONE: &str = "principal: U::a\n    action: b\n    resource: R::c\n    expect: deny\n";
 

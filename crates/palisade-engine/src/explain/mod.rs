@@ -13,6 +13,7 @@
 
 mod edits;
 mod goals;
+mod mutate;
 mod scene;
 mod search;
 mod source;
@@ -24,6 +25,8 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+
+pub use mutate::{Mutant, MutantSort, Mutants, Pool, Searched, Standing};
 
 use cedar_policy_core::ast::{EntityUID, Expr, Policy};
 

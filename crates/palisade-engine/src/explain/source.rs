@@ -27,6 +27,11 @@ impl<'s> Source<'s> {
         Self { text: site.text(), start }
     }
 
+    /// A policy whose file does not matter.
+    pub(super) fn of(text: &'s str) -> Self {
+        Self { text, start: None }
+    }
+
     /// The line of the policy.
     pub(super) fn line(&self) -> Option<usize> {
         self.start.map(|(line, _)| line)
@@ -52,8 +57,24 @@ impl<'s> Source<'s> {
 
     /// The spans of the three parts of the scope; `None` for a policy in the JSON form.
     pub(super) fn scope(&self) -> Option<[Range<usize>; 3]> {
+        // a comma may stand behind the last part
+        let parts = self.head()?.parts.into_iter().map(|part| trimmed(self.text, part)).filter(|part| !part.is_empty());
+        <[Range<usize>; 3]>::try_from(parts.collect::<Vec<_>>()).ok()
+    }
+
+    /// Where `permit` or `forbid` stands.
+    pub(super) fn effect(&self) -> Option<Range<usize>> {
+        Some(self.head()?.effect)
+    }
+
+    /// Where the conditions may begin.
+    pub(super) fn scope_end(&self) -> Option<usize> {
+        Some(self.head()?.end)
+    }
+
+    fn head(&self) -> Option<Head> {
         let (mut depth, mut word, mut begun) = (0_usize, 0..0, None);
-        let mut parts = Vec::new();
+        let (mut parts, mut effect) = (Vec::new(), 0..0);
         for (at, sign) in signs(self.text) {
             match sign {
                 b'(' | b'[' | b'{' => {
@@ -61,7 +82,7 @@ impl<'s> Source<'s> {
                     // annotations have parentheses too: the scope's stand behind the effect
                     let is_effect = matches!(self.text.get(word.clone()), Some("permit" | "forbid"));
                     if depth == 1 && sign == b'(' && is_effect {
-                        begun = Some(at + 1);
+                        (begun, effect) = (Some(at + 1), word.clone());
                     }
                 }
                 b')' | b']' | b'}' => {
@@ -70,7 +91,7 @@ impl<'s> Source<'s> {
                         && let Some(start) = begun.take()
                     {
                         parts.push(start..at);
-                        break;
+                        return Some(Head { effect, parts, end: at + 1 });
                     }
                 }
                 b',' if depth == 1 => {
@@ -83,10 +104,44 @@ impl<'s> Source<'s> {
                 _ => word = at..at + 1,
             }
         }
-        // a comma may stand behind the last part
-        let parts = parts.into_iter().map(|part| trimmed(self.text, part)).filter(|part| !part.is_empty());
-        <[Range<usize>; 3]>::try_from(parts.collect::<Vec<_>>()).ok()
+        None
     }
+}
+
+/// What stands before the conditions of a policy.
+struct Head {
+    effect: Range<usize>,
+    /// What the commas of the scope part, with blanks and comments.
+    parts: Vec<Range<usize>>,
+    /// Behind the closing parenthesis.
+    end: usize,
+}
+
+/// The elements of the list in a span, without blanks and comments.
+pub(super) fn elements(text: &str, span: Range<usize>) -> Vec<Range<usize>> {
+    let (mut begun, mut found) = (None, Vec::new());
+    for (at, sign) in signs(text.get(span.clone()).unwrap_or_default()) {
+        let at = span.start + at;
+        match sign {
+            b'[' => begun = Some(at + 1),
+            b',' | b']' => {
+                if let Some(start) = begun.replace(at + 1) {
+                    found.push(trimmed(text, start..at));
+                }
+            }
+            _ => {}
+        }
+    }
+    // a comma may stand behind the last one
+    found.retain(|element| !element.is_empty());
+    found
+}
+
+/// Where a sign or a word begins in a span, outside of comments and strings.
+pub(super) fn find(text: &str, span: Range<usize>, wanted: &str) -> Option<usize> {
+    let part = text.get(span.clone())?;
+    let found = signs(part).map(|(at, _)| at).find(|at| part[*at..].starts_with(wanted));
+    found.map(|at| span.start + at)
 }
 
 /// A text without its middle, where it is longer than `most` bytes.

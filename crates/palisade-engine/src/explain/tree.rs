@@ -50,7 +50,7 @@ pub(super) struct ScopePart {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Condition<'t> {
     pub expression: &'t Expr,
-    is_unless: bool,
+    pub is_unless: bool,
 }
 
 impl<'t> Tree<'t> {
@@ -115,7 +115,7 @@ impl<'t> Tree<'t> {
             && expression.source_loc().and_then(|loc| loc.snippet()).is_some_and(|text| text.starts_with("unless"))
     }
 
-    fn span(&self, expression: &Expr) -> Option<Range<usize>> {
+    pub(super) fn span(&self, expression: &Expr) -> Option<Range<usize>> {
         let (loc, shift) = (expression.source_loc()?, self.shift?);
         Some(loc.start().checked_add_signed(shift)?..loc.end().checked_add_signed(shift)?)
     }

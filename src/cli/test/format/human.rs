@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use crate::cli::terminal::{Tone, toned};
-use crate::cli::test::notation;
 use crate::cli::test::report::{Got, Report, TestResult, denied_by, policy_error};
+use crate::cli::test::{mutate, notation};
 use crate::cli::why;
 
 pub(super) fn write(report: &Report, quiet: bool, color: bool, to: &mut dyn Write) -> io::Result<()> {
@@ -26,7 +26,8 @@ pub(super) fn write(report: &Report, quiet: bool, color: bool, to: &mut dyn Writ
         }
     }
     let tone = if report.failed() == 0 { Tone::Good } else { Tone::Bad };
-    writeln!(to, "{}", toned(report, tone, color))
+    writeln!(to, "{}", toned(report, tone, color))?;
+    report.mutation.as_ref().map_or(Ok(()), |mutation| mutate::human(mutation, quiet, color, to))
 }
 
 pub(super) fn write_failure(result: &TestResult, color: bool, to: &mut dyn Write) -> io::Result<()> {

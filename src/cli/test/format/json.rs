@@ -4,17 +4,21 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use crate::cli::test::mutate;
 use crate::cli::test::report::{Got, Report, TestResult};
 use crate::cli::why;
 
 pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
-    let document = json!({
+    let mut document = json!({
         "passed": report.passed(),
         "failed": report.failed(),
         "not_run": report.not_run,
         "not_selected": report.unselected,
         "tests": report.results.iter().map(test).collect::<Vec<_>>(),
     });
+    if let Some(mutation) = &report.mutation {
+        document["mutation"] = mutate::json(mutation);
+    }
     serde_json::to_writer_pretty(&mut *to, &document)?;
     writeln!(to)
 }

@@ -4,15 +4,18 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::cli::test::format::human;
+use crate::cli::test::mutate::{self, Mutation};
 use crate::cli::test::report::{Got, Report, TestResult};
 
 pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
+    let (killed, mutants) = report.mutation.as_ref().map_or((0, 0), Mutation::score);
+    let alive = mutants - killed;
     writeln!(to, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         to,
         r#"<testsuites name="palisade" tests="{}" failures="{}" errors="{}" time="{}">"#,
-        report.results.len(),
-        failures(&report.results),
+        report.results.len() + mutants,
+        failures(&report.results) + alive,
         errors(&report.results),
         seconds(&report.results)
     )?;
@@ -57,6 +60,9 @@ pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
         }
         writeln!(to, "  </testsuite>")?;
         rest = others;
+    }
+    if let Some(mutation) = &report.mutation {
+        mutate::junit(mutation, escape, to)?;
     }
     writeln!(to, "</testsuites>")
 }

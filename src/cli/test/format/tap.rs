@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
-use crate::cli::test::notation;
 use crate::cli::test::report::Report;
+use crate::cli::test::{mutate, notation};
 
 pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "TAP version 14")?;
-    writeln!(to, "1..{}", report.results.len())?;
+    let mutants = report.mutation.as_ref().map_or(0, |mutation| mutation.score().1);
+    writeln!(to, "1..{}", report.results.len() + mutants)?;
     for (i, result) in report.results.iter().enumerate() {
         let word = if result.passed() { "ok" } else { "not ok" };
         writeln!(to, "{word} {} - {}", i + 1, escape(&result.id()))?;
@@ -35,7 +36,7 @@ pub(super) fn write(report: &Report, to: &mut dyn Write) -> io::Result<()> {
         }
         writeln!(to, "  ...")?;
     }
-    Ok(())
+    report.mutation.as_ref().map_or(Ok(()), |mutation| mutate::tap(mutation, report.results.len() + 1, escape, to))
 }
 
 /// A description may not look like a directive, nor break its line.

@@ -1,0 +1,315 @@
+//! A request that a mutant decides otherwise: looked for among all that entities and contexts make.
+//!
+//! Every principal, action, resource and context that the scope of the policy or of the mutant lets through is one
+//! request. Where there are more than may be asked, those that are asked lie evenly among all.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use cedar_policy::{Entities, EntityUid, Request};
+use cedar_policy_core::ast::Expr;
+
+use super::super::scene::{Gave, Scene};
+use super::trial::{State, Trial, is_same};
+use super::{Made, Mutants};
+use crate::compiled;
+use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, Uid, Value};
+use crate::policies;
+use crate::reference;
+use crate::snapshot::{GoOn, Snapshot};
+
+/// After how many requests it is looked whether the result is still wanted.
+const STRIDE: u64 = 1 << 10;
+
+/// What all policies say of a request costs as much as so many requests of one policy.
+const WHOLE: u64 = 16;
+
+/// As long as only the determining policies differ, a request is looked for of which the outcome does, this part of the
+/// budget long.
+const LONGER: u64 = 4;
+
+/// What requests are made of.
+#[derive(Debug, Clone, Default)]
+pub struct Pool {
+    /// Principals and resources.
+    pub entities: Vec<Uid<'static>>,
+    /// Actions, each with the contexts that it is asked with.
+    pub actions: BTreeMap<Uid<'static>, Vec<Value<'static>>>,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, Default)]
+pub struct Searched {
+    /// A request that is decided otherwise, how it is decided, and how with the mutant. One with another outcome, if
+    /// there is one among those that were asked.
+    pub found: Option<Box<(AccessRequest<'static>, Decision, Decision)>>,
+    /// How many requests were asked.
+    pub asked: u64,
+    /// Whether those were all.
+    pub exhausted: bool,
+}
+
+/// Requests that can be asked of one state.
+struct Block<'b> {
+    action: &'b Uid<'static>,
+    context: &'b Value<'static>,
+    sample: Request,
+    principals: Vec<usize>,
+    resources: Vec<usize>,
+}
+
+impl Mutants {
+    /// Looks for a request that each of the mutants `of` decides otherwise, among up to `most` for each, and calls `tell`
+    /// with each that is done. It takes least where `snapshot` holds Cedar's own entities.
+    ///
+    /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
+    pub fn search(
+        &self,
+        snapshot: &Snapshot,
+        pool: &Pool,
+        of: &[usize],
+        (now, most): (i64, u64),
+        go_on: GoOn<'_>,
+        tell: &mut dyn FnMut(usize, Searched),
+    ) {
+        let uids: Vec<Option<EntityUid>> = pool.entities.iter().map(|uid| policies::entity_uid(uid).ok()).collect();
+        let blocks = blocks(snapshot, pool, now);
+        for at in of {
+            if !go_on() {
+                return;
+            }
+            let Some(made) = self.made.get(*at) else { continue };
+            let hunt = Hunt { mutants: self, snapshot, uids: &uids, pool, blocks: &blocks };
+            tell(*at, hunt.of(*at, made, now, most, go_on));
+        }
+    }
+}
+
+/// The requests that the schema allows, by action and context.
+fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
+    let schema = snapshot.core.schema.as_deref();
+    let mut found = Vec::new();
+    for (action, contexts) in &pool.actions {
+        let fits = |types: Option<&Vec<String>>| -> Vec<usize> {
+            let all = pool.entities.iter().enumerate();
+            let fits = |uid: &Uid<'_>| types.is_none_or(|types| types.iter().any(|name| *name == uid.type_name));
+            all.filter(|(_, uid)| fits(uid)).map(|(at, _)| at).collect()
+        };
+        let applies = schema.map(|schema| schema.applies_to(action).unwrap_or_default());
+        let principals = fits(applies.as_ref().map(|(principals, _)| principals));
+        let resources = fits(applies.as_ref().map(|(_, resources)| resources));
+        let (Some(principal), Some(resource)) = (principals.first(), resources.first()) else { continue };
+        for context in contexts {
+            let mut request =
+                AccessRequest::new(pool.entities[*principal].clone(), action.clone(), pool.entities[*resource].clone());
+            request.context = context.clone();
+            // a context of other actions makes no request of this one
+            let Ok((sample, _, _)) = reference::request(snapshot, &request, now) else { continue };
+            let (principals, resources) = (principals.clone(), resources.clone());
+            found.push(Block { action, context, sample, principals, resources });
+        }
+    }
+    found
+}
+
+struct Hunt<'h> {
+    mutants: &'h Mutants,
+    snapshot: &'h Snapshot,
+    uids: &'h [Option<EntityUid>],
+    pool: &'h Pool,
+    blocks: &'h [Block<'h>],
+}
+
+impl Hunt<'_> {
+    fn of(&self, at: usize, made: &Made, now: i64, most: u64, go_on: GoOn<'_>) -> Searched {
+        let deciding = &self.mutants.groups[made.group].deciding;
+        let spaces = self.spaces(made, deciding);
+        let total: u64 =
+            spaces.iter().map(|(_, principals, resources)| (principals.len() * resources.len()) as u64).sum();
+        let mut searched = Searched { exhausted: total <= most, ..Searched::default() };
+        let asked = total.min(most);
+        // steps that meet every request once before one a second time
+        let step = if total <= most { 1 } else { coprime(total) };
+        let (mut spent, mut place) = (0_u64, 0_u64);
+        for n in 0..asked {
+            if n.is_multiple_of(STRIDE) && !go_on() || spent > most {
+                searched.exhausted = false;
+                break;
+            }
+            let limit = if searched.found.is_some() { most / LONGER } else { most };
+            if spent > limit {
+                searched.exhausted = false;
+                break;
+            }
+            searched.asked += 1;
+            spent += 1;
+            let Some((block, principal, resource)) = nth(&spaces, place) else { break };
+            place = (place + step) % total;
+            let Some(other) = self.ask(at, deciding, (&self.blocks[block], principal, resource), &mut spent) else {
+                continue;
+            };
+            let request = self.request(&self.blocks[block], principal, resource);
+            // what was put together here must be what is decided everywhere else
+            let Ok(decision) = self.snapshot.decide(&request, now) else { continue };
+            // a denial of what is not stored stays one whatever policies say
+            let is_unknown = matches!(decision.denied_by, Some(DeniedBy::UnknownEntity { .. }));
+            if is_unknown || is_same(&decision, &other) {
+                continue;
+            }
+            let turns = decision.outcome != other.outcome;
+            if turns || searched.found.is_none() {
+                searched.found = Some(Box::new((request, decision, other)));
+            }
+            if turns {
+                return searched;
+            }
+        }
+        searched
+    }
+
+    /// Principals and resources of each block that the scope of the policy or of the mutant lets through.
+    fn spaces(&self, made: &Made, deciding: &[usize]) -> Vec<(usize, Vec<usize>, Vec<usize>)> {
+        let mut spaces = Vec::new();
+        let mut known: [BTreeMap<usize, bool>; 2] = [BTreeMap::new(), BTreeMap::new()];
+        for (at, block) in self.blocks.iter().enumerate() {
+            let (Some(principal), Some(resource)) = (block.principals.first(), block.resources.first()) else {
+                continue;
+            };
+            if !self.holds(made, deciding, 1, block, *principal, *resource) {
+                continue;
+            }
+            let mut fit = |part: usize, list: &[usize]| -> Vec<usize> {
+                let known = &mut known[part / 2];
+                let fits = |uid: &&usize| {
+                    let (principal, resource) = if part == 0 { (**uid, *resource) } else { (*principal, **uid) };
+                    *known.entry(**uid).or_insert_with(|| self.holds(made, deciding, part, block, principal, resource))
+                };
+                list.iter().filter(fits).copied().collect()
+            };
+            let principals = fit(0, &block.principals);
+            let resources = fit(2, &block.resources);
+            spaces.push((at, principals, resources));
+        }
+        spaces
+    }
+
+    /// Whether a part of the scope holds, of the policy or of the mutant.
+    fn holds(
+        &self,
+        made: &Made,
+        deciding: &[usize],
+        part: usize,
+        block: &Block<'_>,
+        principal: usize,
+        resource: usize,
+    ) -> bool {
+        let Some(request) = self.cedar(block, principal, resource) else { return false };
+        let Some(entities) = self.entities(block, principal, resource) else { return false };
+        let scene = Scene::new(self.snapshot, &request, &entities, true);
+        deciding.iter().filter_map(|at| self.mutants.deciding.get(*at)).any(|it| {
+            let holds = |part: &Expr| matches!(scene.gives(part, it.policy.env()), Gave::Bool(true));
+            holds(&it.scope[part]) || holds(&made.scope[part])
+        })
+    }
+
+    fn cedar(&self, block: &Block<'_>, principal: usize, resource: usize) -> Option<Request> {
+        let uid = |at: usize| self.uids.get(at)?.clone();
+        let (action, context) = (block.sample.action()?.clone(), block.sample.context()?.clone());
+        Request::new(uid(principal)?, action, uid(resource)?, context, None).ok()
+    }
+
+    /// All entities, or those that a request can reach.
+    fn entities(&self, block: &Block<'_>, principal: usize, resource: usize) -> Option<Cow<'_, Entities>> {
+        match &self.snapshot.entities {
+            Some(all) => Some(Cow::Borrowed(all)),
+            None => {
+                let request = self.request(block, principal, resource);
+                Some(Cow::Owned(compiled::reached(self.snapshot, &request).ok()?))
+            }
+        }
+    }
+
+    /// What the mutant decides, where it says something else than the policy.
+    fn ask(
+        &self,
+        at: usize,
+        deciding: &[usize],
+        (block, principal, resource): (&Block<'_>, usize, usize),
+        spent: &mut u64,
+    ) -> Option<Decision> {
+        let request = self.cedar(block, principal, resource)?;
+        let entities = self.entities(block, principal, resource)?;
+        let scene = Scene::new(self.snapshot, &request, &entities, true);
+        let trial = Trial { mutants: self.mutants, snapshot: self.snapshot, scene: &scene, all: OnceCell::new() };
+        let states: Vec<State> = deciding.iter().map(|at| trial.state(*at)).collect();
+        let base = Decision {
+            outcome: Outcome::Deny,
+            reasons: Vec::new(),
+            errors: Vec::new(),
+            forbid_errors: 0,
+            denied_by: None,
+            revision: self.snapshot.revision,
+            time_dependent: false,
+        };
+        let other = trial.of(at, deciding, &states, &base);
+        if other.is_some() {
+            *spent += WHOLE;
+        }
+        other
+    }
+
+    fn request(&self, block: &Block<'_>, principal: usize, resource: usize) -> AccessRequest<'static> {
+        let uid = |at: usize| self.pool.entities[at].clone();
+        let mut request = AccessRequest::new(uid(principal), block.action.clone(), uid(resource));
+        request.context = block.context.clone();
+        request
+    }
+}
+
+/// The request of a number.
+fn nth(spaces: &[(usize, Vec<usize>, Vec<usize>)], mut number: u64) -> Option<(usize, usize, usize)> {
+    for (block, principals, resources) in spaces {
+        let here = (principals.len() * resources.len()) as u64;
+        if number < here {
+            let at = usize::try_from(number).ok()?;
+            return Some((*block, *principals.get(at / resources.len())?, *resources.get(at % resources.len())?));
+        }
+        number -= here;
+    }
+    None
+}
+
+/// A step near the golden section of `total` that has no divisor in common with it.
+fn coprime(total: u64) -> u64 {
+    let start = total - total / 3;
+    let shares = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a > 1
+    };
+    (start..total).find(|step| !shares(*step, total)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_meet_every_request_once() {
+        for total in [1_u64, 2, 3, 4, 6, 9, 10, 97, 100, 360] {
+            let step = coprime(total);
+            let mut met: Vec<u64> = (0..total)
+                .scan(0, |at, _| {
+                    let here = *at;
+                    *at = (*at + step) % total;
+                    Some(here)
+                })
+                .collect();
+            met.sort_unstable();
+            met.dedup();
+            assert_eq!(met.len() as u64, total, "{total}");
+        }
+    }
+}

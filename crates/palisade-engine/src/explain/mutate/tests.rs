@@ -1,0 +1,249 @@
+//! Mutants are what a bundle with the changed text would be: the same decisions, request by request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::source::Source;
+use super::{Pool, Standing, draft};
+use crate::model::{
+    AccessRequest, Bundle, Decision, Document, PolicyNaming, PolicyText, Revision, SchemaText, Uid, Value,
+};
+use crate::{EngineKind, EngineSettings, Snapshot, Validation, on_big_stack};
+
+const SCHEMA: &str = r#"
+entity Group;
+entity User in [Group] = { level: Long, active: Bool, tags: Set<String>, boss?: User };
+entity Folder in [Folder] = { owner: User, level: Long };
+action view, edit, share appliesTo { principal: [User], resource: [Folder], context: { mfa: Bool, ip?: ipaddr } };
+"#;
+
+const POLICIES: [(&str, &str); 6] = [
+    (
+        "groups",
+        r#"@why("in (parentheses)") permit (principal is User in Group::"staff", action in [Action::"view", Action::"edit"], resource in Folder::"root");"#,
+    ),
+    (
+        "levels",
+        r#"permit (principal, action == Action::"share", resource is Folder) when { principal.level >= resource.level && (principal.active || context.mfa) };"#,
+    ),
+    (
+        "bosses",
+        r#"permit (principal, action, resource) when { principal has boss && principal.boss == resource.owner } when { principal.tags.containsAny(["x", "y"]) };"#,
+    ),
+    (
+        "inactive",
+        r#"forbid (principal, action, resource) when { !principal.active } unless { action == Action::"view" && resource in Folder::"open" };"#,
+    ),
+    (
+        "loose",
+        r#"forbid (principal == User::"eve", action, resource) when { if context.mfa then resource.level > 3 else principal.level + 9223372036854775806 > 0 };"#,
+    ),
+    ("never", r#"forbid (principal, action, resource) when { principal.level < 2 && resource is User };"#),
+];
+
+const ENTITIES: &str = r#"[
+ {"uid": {"type": "Group", "id": "staff"}, "attrs": {}, "parents": []},
+ {"uid": {"type": "User", "id": "ann"}, "attrs": {"level": 3, "active": true, "tags": ["x"], "boss": {"__entity": {"type": "User", "id": "bob"}}}, "parents": [{"type": "Group", "id": "staff"}]},
+ {"uid": {"type": "User", "id": "bob"}, "attrs": {"level": 5, "active": false, "tags": ["x", "y"]}, "parents": [{"type": "Group", "id": "staff"}]},
+ {"uid": {"type": "User", "id": "eve"}, "attrs": {"level": 2, "active": true, "tags": []}, "parents": []},
+ {"uid": {"type": "Folder", "id": "root"}, "attrs": {"owner": {"__entity": {"type": "User", "id": "bob"}}, "level": 3}, "parents": []},
+ {"uid": {"type": "Folder", "id": "open"}, "attrs": {"owner": {"__entity": {"type": "User", "id": "eve"}}, "level": 5}, "parents": [{"type": "Folder", "id": "root"}]}
+]"#;
+
+fn build(policies: &[(&str, &str)], kind: EngineKind) -> Option<Snapshot> {
+    let text = |(id, text): &(&str, &str)| PolicyText {
+        origin: format!("{id}.cedar"),
+        text: (*text).to_owned(),
+        naming: PolicyNaming::Exactly((*id).to_owned()),
+    };
+    let bundle = Bundle {
+        policies: policies.iter().map(text).collect(),
+        schema: Some(SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] }),
+        entities: vec![Document::held("e", ENTITIES)],
+        ..Bundle::default()
+    };
+    let settings = EngineSettings { kind, validation: Validation::Off, ..EngineSettings::default() };
+    Snapshot::build(Arc::new(bundle), &settings, Revision { incarnation: 0, counter: 1 }).ok().map(|(built, _)| built)
+}
+
+fn requests() -> Vec<AccessRequest<'static>> {
+    let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
+    let mut found = Vec::new();
+    for principal in ["ann", "bob", "eve", "nil"] {
+        for action in ["view", "edit", "share"] {
+            for resource in ["root", "open"] {
+                for mfa in [true, false] {
+                    let mut request = AccessRequest::new(
+                        uid(&format!("User::\"{principal}\"")),
+                        uid(&format!("Action::\"{action}\"")),
+                        uid(&format!("Folder::\"{resource}\"")),
+                    );
+                    request.context = Value::parse(format!("{{\"mfa\": {mfa}}}").as_bytes()).unwrap().into_owned();
+                    found.push(request);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn said(decision: &Decision) -> String {
+    let failed: Vec<&str> = decision.errors.iter().map(|error| &*error.policy_id).collect();
+    format!("{:?} {:?} {failed:?}", decision.outcome, decision.reasons)
+}
+
+/// The texts of all mutants, in the order of the list.
+fn texts(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    for (id, text) in POLICIES {
+        let mut parsing = snapshot.core.policies.parsing(&snapshot.core.settings.limits);
+        let policy = parsing.policy(&id.into()).unwrap();
+        for draft in draft::all(&draft::written(&policy, text)) {
+            if draft.text.as_ref().is_none_or(|text| draft::parsed(&id.into(), text).is_some()) {
+                found.push((id.to_owned(), draft.text));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_mutant_decides_as_a_bundle_with_its_text_does() {
+    on_big_stack(|| {
+        for kind in [EngineKind::Compiled, EngineKind::Reference] {
+            let snapshot = build(&POLICIES, kind).unwrap();
+            let mutants = snapshot.mutants(&|| true).unwrap();
+            // policies are in the order of their files
+            let mut sorted = POLICIES;
+            sorted.sort_unstable();
+            let mut texts = texts(&snapshot);
+            texts.sort_by_key(|(id, _)| id.clone());
+            assert_eq!(mutants.list.len(), texts.len());
+            let (mut differ, mut same) = (0, 0);
+            for (at, (id, text)) in texts.iter().enumerate() {
+                assert_eq!(*mutants.list[at].policy, **id);
+                let mutated: Vec<(&str, &str)> = POLICIES
+                    .iter()
+                    .filter_map(|(known, original)| match (known == id, text) {
+                        (true, None) => None,
+                        (true, Some(text)) => Some((*known, text.as_str())),
+                        (false, _) => Some((*known, *original)),
+                    })
+                    .collect();
+                let whole = build(&mutated, EngineKind::Compiled).unwrap();
+                for request in requests() {
+                    let mut seen = None;
+                    let wanted = |other: usize| other == at;
+                    let base =
+                        mutants.try_on(&snapshot, &request, 0, &wanted, &mut |_, it| seen = Some(it.clone())).unwrap();
+                    let expected = whole.decide(&request, 0).unwrap();
+                    *(if seen.is_some() { &mut differ } else { &mut same }) += 1;
+                    let got = seen.unwrap_or(base);
+                    assert_eq!(said(&got), said(&expected), "{} {}: {request:?}\n{text:?}", id, mutants.list[at].name);
+                }
+            }
+            assert!(differ > 200 && same > 200, "{differ} {same}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_is_changed_and_what_the_validator_says_of_it() {
+    on_big_stack(|| {
+        let snapshot = build(&POLICIES, EngineKind::Compiled).unwrap();
+        let mutants = snapshot.mutants(&|| true).unwrap();
+        let of = |id: &str| -> BTreeMap<&str, &Standing> {
+            let list = mutants.list.iter().filter(|mutant| &*mutant.policy == id);
+            list.map(|mutant| (mutant.name.as_str(), &mutant.standing)).collect()
+        };
+        let groups = of("groups");
+        let expected = [
+            "`action in [Action::\"view\", Action::\"edit\"]` negated",
+            "`action in [Action::\"view\", Action::\"edit\"]` removed",
+            "`action in […]` without `Action::\"edit\"`",
+            "`action in […]` without `Action::\"view\"`",
+            "`permit` → `forbid`",
+            "`principal is User in Group::\"staff\"` negated",
+            "`principal is User in Group::\"staff\"` removed",
+            "`principal is User in Group::\"staff\"` → `principal in Group::\"staff\"`",
+            "`principal is User in Group::\"staff\"` → `principal is User`",
+            "`resource in Folder::\"root\"` negated",
+            "`resource in Folder::\"root\"` removed",
+            "`resource in Folder::\"root\"` → `resource == Folder::\"root\"`",
+            "the policy removed",
+        ];
+        assert_eq!(groups.keys().copied().collect::<Vec<_>>(), expected);
+        // every principal is a user
+        assert_eq!(
+            groups["`principal is User in Group::\"staff\"` → `principal in Group::\"staff\"`"],
+            &Standing::Constant
+        );
+        // and no user has others below
+        assert_eq!(of("loose")["`principal == User::\"eve\"` → `principal in User::\"eve\"`"], &Standing::Constant);
+        assert_eq!(groups["`resource in Folder::\"root\"` → `resource == Folder::\"root\"`"], &Standing::Open);
+        assert_eq!(of("levels")["`resource is Folder` removed"], &Standing::Constant);
+        let bosses = of("bosses");
+        assert!(matches!(bosses["`principal has boss` → `true`"], Standing::Refused(_)), "{bosses:#?}");
+        assert_eq!(bosses["`[\"x\", \"y\"]` without `\"y\"`"], &Standing::Open);
+        let levels = of("levels");
+        for name in [
+            "`principal.level >= resource.level`: `>=` → `>`",
+            "`&&` → `||` before `principal.active || context.mfa`",
+            "`||` → `&&` before `context.mfa`",
+        ] {
+            assert_eq!(levels.get(name), Some(&&Standing::Open), "{levels:#?}");
+        }
+        let never = of("never");
+        assert_eq!(never["`principal.level < 2` → `true`"], &Standing::Constant, "{never:#?}");
+        assert!(mutants.list.iter().all(|mutant| mutant.place.is_some()));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_request_is_found_that_a_mutant_decides_otherwise() {
+    on_big_stack(|| {
+        let snapshot = build(&POLICIES, EngineKind::Reference).unwrap();
+        let mutants = snapshot.mutants(&|| true).unwrap();
+        let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
+        let entities: Vec<_> = ["ann", "bob", "eve"]
+            .map(|id| uid(&format!("User::\"{id}\"")))
+            .into_iter()
+            .chain(["root", "open"].map(|id| uid(&format!("Folder::\"{id}\""))))
+            .collect();
+        let context = |mfa| Value::parse(format!("{{\"mfa\": {mfa}}}").as_bytes()).unwrap().into_owned();
+        let actions = ["view", "edit", "share"]
+            .map(|id| (uid(&format!("Action::\"{id}\"")), vec![context(true), context(false)]));
+        let pool = Pool { entities, actions: actions.into_iter().collect() };
+        let open: Vec<usize> =
+            (0..mutants.list.len()).filter(|at| mutants.list[*at].standing == Standing::Open).collect();
+        let (mut found, mut apart) = (0, 0);
+        mutants.search(&snapshot, &pool, &open, (0, 10_000), &|| true, &mut |at, searched| {
+            let name = &mutants.list[at].name;
+            // what all requests by brute force say
+            let mut told = false;
+            for request in requests().iter().filter(|request| request.principal.id != "nil") {
+                mutants.try_on(&snapshot, request, 0, &|other| other == at, &mut |_, _| told = true).unwrap();
+            }
+            assert!(searched.exhausted || searched.found.is_some(), "{name}");
+            assert_eq!(searched.found.is_some(), told, "{name}");
+            if let Some(it) = &searched.found {
+                let (request, before, after) = &**it;
+                assert_ne!(said(before), said(after), "{name}");
+                assert_eq!(said(&snapshot.decide(request, 0).unwrap()), said(before), "{name}");
+            }
+            *(if searched.found.is_some() { &mut found } else { &mut apart }) += 1;
+        });
+        assert!(found > 20 && apart > 0, "{found} {apart}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_parts_of_a_text_are_found() {
+    let text = "@id(\"permit (x\") forbid (principal, action, resource) when { true };";
+    let source = Source::of(text);
+    assert_eq!(&text[source.effect().unwrap()], "forbid");
+    assert_eq!(&text[source.scope_end().unwrap()..], " when { true };");
+}
