@@ -139,7 +139,7 @@ impl Snapshot {
                 Kind::Template => continue,
                 Kind::Static => id.clone(),
                 Kind::Link(number) => match policies.links.get(number as usize) {
-                    Some(link) => link.template_id.as_str().into(),
+                    Some(linked) => linked.link.template_id.as_str().into(),
                     None => continue,
                 },
             };
