@@ -5,7 +5,7 @@
 //! and says so where it does not.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::sync::Arc;
 use std::thread;
 
@@ -70,7 +70,8 @@ const WHOLE: Tally = Tally { cases: 7_809, requests: 62_472, verdicts: 7_809 };
 /// The files of the corpus and the names of its cases, if it is here.
 fn corpus() -> Option<(Files, Vec<String>)> {
     let Ok(path) = std::env::var("PALISADE_TEST_CORPUS") else {
-        println!("skipped: PALISADE_TEST_CORPUS does not name the corpus archive");
+        // past the harness, which shows nothing of a test that passes
+        let _ = std::io::stderr().write_all(b"skipped: PALISADE_TEST_CORPUS does not name the corpus archive\n");
         return None;
     };
     let files = unpack(&path);
