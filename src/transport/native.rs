@@ -137,7 +137,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// The request at a place, or why it is none. Once for each.
+    /// The request at a place, or why there is none. Once for each.
     fn lend(&mut self, place: usize) -> Result<Result<AccessRequest<'a>, RequestError>, Problem> {
         match self {
             Self::Usual(batch) => batch.lend(place).map(Ok).ok_or_else(Problem::unwritable),
@@ -293,7 +293,7 @@ mod tests {
             .map_err(|problem| serde_json::to_string(&problem).unwrap())
     }
 
-    /// The requests of a batch, each or why it is none, as they would be answered.
+    /// The requests of a batch, each or why there is none, as they would be answered.
     fn requests_of(body: &str, read: fn(&[u8]) -> Result<Requests<'_>, Problem>) -> Result<Vec<String>, String> {
         let written = |problem: Problem| serde_json::to_string(&problem).unwrap();
         let mut requests = read(body.as_bytes()).map_err(written)?;

@@ -23,7 +23,7 @@ pub(super) enum Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// The evaluation, or why it is none.
+    /// The evaluation, or why there is none.
     pub(super) fn read(self) -> Result<Result<Partial<'a>, RequestError>, Problem> {
         match self {
             Self::Read(item) => Ok(Ok(*item)),
