@@ -202,6 +202,7 @@ impl Tally {
     }
 
     /// A report in Markdown.
+    #[allow(dead_code, reason = "the fuzz target has this file too, and reports in its own way")]
     pub(crate) fn report(&self, seconds: f64) -> String {
         let mut out = String::new();
         let [worlds, unbuildable] = self.worlds;
