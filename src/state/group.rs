@@ -188,17 +188,14 @@ impl Writer {
             })?;
         let publishes = changed.changed && !dry_run;
         let ready = if publishes { Ready::of(&changed, self.store.is_some()) } else { Ready::default() };
-        let has_rules = reaches_policies(transaction, &current.snapshot);
-        Ok(self.stage_made(changed, ready, has_rules, (dry_run, key), submitted, &current, group))
+        Ok(self.stage_made(changed, ready, (dry_run, key), submitted, &current, group))
     }
 
     /// Puts what a transaction became upon `current` into a group; its snapshot gets the next revision.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of its own")]
     fn stage_made(
         &mut self,
         changed: Changed,
         ready: Ready,
-        has_rules: bool,
         (dry_run, key): (bool, Option<&AnswerKey>),
         submitted: Instant,
         current: &Arc<Published>,
@@ -237,8 +234,10 @@ impl Writer {
         if !publishes {
             return (applied, None);
         }
-        let removed = if has_rules { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
-        let forbids = has_rules.then(|| snapshot.forbids().len());
+        // all of them are looked at: for nothing, where only entities changed and made no link
+        let has_new = !snapshot.has_policies_of(&current.snapshot);
+        let removed = if has_new { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
+        let forbids = has_new.then(|| snapshot.forbids().len());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         let event = Event { revision, prev, changes };
@@ -290,15 +289,13 @@ impl Writer {
         let Command { submitted, reply, at } = command;
         let Submitted { change, expected, held, dry_run, key, .. } = submitted;
         let Made { mut changed, footprint, ready, .. } = made;
-        let has_rules =
-            matches!(&change, Change::Transaction(transaction) if reaches_policies(transaction, &current.snapshot));
         let (outcome, news) = match expected.iter().try_for_each(|expected| expected.check(Some(&current.snapshot))) {
             Err(rejected) => (Err(rejected), None),
             Ok(()) => {
                 let entities = std::mem::take(&mut changed.entities);
                 self.beside.free(entities, false);
                 let (applied, news) =
-                    self.stage_made(changed, ready, has_rules, (dry_run, key.as_ref()), at, &current, &mut group);
+                    self.stage_made(changed, ready, (dry_run, key.as_ref()), at, &current, &mut group);
                 (Ok(applied), news)
             }
         };

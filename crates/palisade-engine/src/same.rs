@@ -4,6 +4,7 @@
 //! another order. A client that puts back what it got has changed nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::export;
 use crate::model::ForEach;
@@ -18,6 +19,12 @@ impl Snapshot {
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.has_texts_of(other) && has_entities_of(&self.store, &other.store)
+    }
+
+    /// Whether the two share their policies and links: then neither has one that the other lacks.
+    #[must_use]
+    pub fn has_policies_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
     }
 
     fn has_texts_of(&self, other: &Self) -> bool {
