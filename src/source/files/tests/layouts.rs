@@ -32,7 +32,7 @@ fn a_directory_that_turns_into_a_bundle_directory_is_read_as_one_and_back() {
     assert_eq!(read(&source).unwrap(), ["policies/p.cedar"]);
     let warnings = source.load().unwrap().warnings;
     assert!(warnings.iter().any(|warning| warning.origin.ends_with("m/guards/g.cedar")), "{warnings:?}");
-    // what is saved beside `policies` is refused, not passed over
+    // what is saved beside `policies` is refused, not skipped
     for name in ["stop.cedar", "stop.cedar.json", "a.links.yaml", "b.rules.json"] {
         place.write(&format!("m/{name}"), "forbid (principal, action, resource);");
         let refused = read(&source).unwrap_err();
