@@ -1,5 +1,6 @@
 //! What the service gets behind the check, and the sidecar does not: by formats, captures, variables and removals.
 
+mod again;
 mod cases;
 mod hosts;
 mod kept;
@@ -33,10 +34,10 @@ fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
 }
 
 /// The groups in which something is to be found.
-const FOUND: &[&[Group]] = &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND];
+const FOUND: &[&[Group]] = &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND];
 
 /// The groups in which nothing is.
-const ORDINARY: &[&[Group]] = &[cases::ORDINARY, hosts::ORDINARY, kept::ORDINARY, peers::ORDINARY];
+const ORDINARY: &[&[Group]] = &[cases::ORDINARY, hosts::ORDINARY, kept::ORDINARY, peers::ORDINARY, again::ORDINARY];
 
 /// Changes that are no finding where they are made together.
 const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER];
