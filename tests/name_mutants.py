@@ -165,6 +165,10 @@ STUBS = """//! The readers of names alone.
 extern crate self as palisade_engine;
 pub mod model {
     use std::borrow::Cow;
+    /// What was meant is no matter here.
+    pub fn closest<'a>(_: &str, _: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+        None
+    }
     pub enum Value<'a> { Null, Bool, Long(i64), Number, String(Cow<'a, str>), Array(Vec<Value<'a>>), Object(Vec<(Cow<'a, str>, Value<'a>)>) }
     impl Value<'static> {
         pub fn parse(bytes: &[u8]) -> Result<Self, String> {

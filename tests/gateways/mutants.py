@@ -13,7 +13,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# page, test, what, by what; or, where a second wall holds what the first lets pass, all that is to be broken at once
+# page, test, what, by what; or, where a second wall holds what the first lets pass, all the changes at once
 MUTANTS = [
     ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_pass http://service/;"),
     ("nginx", "nginx_of_debian", "$request_uri", "$uri"),

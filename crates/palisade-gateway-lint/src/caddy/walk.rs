@@ -368,7 +368,7 @@ fn changes_body(line: &Directive, name: &str, value: &str, report: &mut Report<'
     }
 }
 
-/// Whether what a matcher holds for takes in each upgrade that is none to a WebSocket.
+/// Whether what a matcher holds for takes in each upgrade to anything but a WebSocket.
 fn tells_upgrade(matcher: &Directive) -> bool {
     let (mut some, mut right) = (false, true);
     let mut line = |words: &[String], negated: bool| {

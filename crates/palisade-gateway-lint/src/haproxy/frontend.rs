@@ -111,7 +111,7 @@ fn is_yes(term: &Term) -> bool {
         let Some((inside, after)) = fetch.strip_prefix("var(").and_then(|rest| rest.rsplit_once(')')) else {
             return false;
         };
-        // `var(txn.allowed,bool(1))` is a yes where nobody said one
+        // `var(txn.allowed,bool(1))` is a yes without an answer
         let default = inside.split_once(',').map(|(_, default)| default.trim());
         let no = default.is_none_or(|default| matches!(default, "bool(0)" | "bool(false)" | "int(0)"));
         let turned = [",not", ",bool(", ",int("].iter().any(|converter| after.contains(converter));
@@ -119,7 +119,7 @@ fn is_yes(term: &Term) -> bool {
     })
 }
 
-/// Whether a test holds for a value that is none: by `-m found`, or by numbers of which one is 0.
+/// Whether a test holds without a yes: by `-m found`, or by numbers of which one is 0.
 fn takes_no(words: &[&str]) -> bool {
     let method = words.windows(2).find(|pair| pair[0] == "-m").map(|pair| pair[1]);
     let values = words.iter().filter(|word| !word.starts_with('-') && Some(**word) != method);

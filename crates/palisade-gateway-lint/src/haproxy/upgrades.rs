@@ -3,7 +3,7 @@
 use crate::haproxy::condition::{Condition, Term};
 use crate::haproxy::sections::{Config, Section};
 
-/// Whether a denial holds for each upgrade that is none to a WebSocket.
+/// Whether a denial holds for each upgrade to anything but a WebSocket.
 pub(super) fn refuses_others(when: &Condition) -> bool {
     let concerns = |term: &&Term| term.mentions("hdr(upgrade") || term.mentions("hdr_cnt(upgrade");
     match when {
