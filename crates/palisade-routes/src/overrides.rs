@@ -408,6 +408,7 @@ mod tests {
             ("x_astro_path=/admin", "path_override"),
             ("a=1&x%5fastro_path=/admin", "path_override"),
             ("a=1;x_astro_path", "path_override"),
+            ("X.Astro-Path=/admin", "path_override"),
             ("__isr_route=%2Fadmin", "path_override"),
             ("__pathname=/admin", "path_override"),
             ("a=__pathname&pathname=/a&isr_route=1&astro_path=1", "passes"),
