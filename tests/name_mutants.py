@@ -117,6 +117,9 @@ MUTANTS = [
     ("parts: values before an equals sign", "parts", "Key(before != '=' && ", "Key("),
     ("parts: fields that cannot be read", "parts", "(!words(content_type, body, &note))", "(words(content_type, body, &note) || true)"),
     ("overrides: paths", "overrides", "&& there(&PATHS)", "&& false"),
+    ("overrides: paths in the query", "overrides", "query.is_some_and(|query| query::has_name(query, &names_path))", "false"),
+    ("overrides: names of paths in the query", "overrides", "PATH_FIELDS.contains(&fold(name).as_str())", "PATH_FIELDS.contains(&name)"),
+    ("overrides: a field for another page", "overrides", '"__isr_route", ', '"__isr_routes", '),
     ("overrides: hosts", "overrides", "&& !same_host(facts, &pairs, at.is_host)", "&& false"),
     ("overrides: Forwarded", "overrides", "Pair::Host(host) => same(host.as_bytes()),", "Pair::Host(_) => true,"),
     ("overrides: by of Forwarded", "overrides", "Pair::By(node) => same(node.as_bytes()) || is_proxy(node),", "Pair::By(_) => true,"),
@@ -162,6 +165,10 @@ STUBS = """//! The readers of names alone.
 extern crate self as palisade_engine;
 pub mod model {
     use std::borrow::Cow;
+    /// What was meant is no matter here.
+    pub fn closest<'a>(_: &str, _: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+        None
+    }
     pub enum Value<'a> { Null, Bool, Long(i64), Number, String(Cow<'a, str>), Array(Vec<Value<'a>>), Object(Vec<(Cow<'a, str>, Value<'a>)>) }
     impl Value<'static> {
         pub fn parse(bytes: &[u8]) -> Result<Self, String> {

@@ -59,6 +59,27 @@ pub(super) fn is_held_to_the_same(header: &str, read: &str) -> bool {
     forwarded::part(header).is_some_and(|part| forwarded::part(read) == Some(part))
 }
 
+/// Whether services take a path by a header.
+pub(super) fn is_path(header: &str) -> bool {
+    overrides::is_path_header(header)
+}
+
+/// Headers that say what a body is and where it ends.
+const BODY: [&str; 4] = ["content-type", "content-encoding", "content-length", "transfer-encoding"];
+
+/// What helps where one of these is changed.
+pub(super) const BODY_HELP: &str = "leave it out, so that the sidecar and the service get the client's own";
+
+/// Whether a header says how a body is read.
+pub(super) fn is_of_body(header: &str) -> bool {
+    BODY.iter().any(|name| same_name(header, name))
+}
+
+/// What is said where one is changed behind the check.
+pub(super) fn body_changed(name: &str) -> String {
+    format!("`{name}` is changed behind the check: the service reads the body otherwise than the sidecar did")
+}
+
 /// Whether the sidecar must see a header where the service does. It never reads the exact names of its own headers.
 pub(super) fn must_be_seen(header: &str) -> bool {
     let own = IDENTITY.iter().any(|name| header.eq_ignore_ascii_case(name));

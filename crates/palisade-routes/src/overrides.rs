@@ -8,11 +8,13 @@ use crate::forwarded::{self, Pair};
 use crate::host::normal_host;
 use crate::methods;
 pub use crate::methods::is_header as is_method_header;
+use crate::names::{fold, same_name};
+use crate::query;
 use crate::refusal::Refusal;
 use crate::service::Ignored;
 
 /// Headers by which some services take another path, or take something off it or put something before it.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 19] = [
     "x-original-url",
     "x-rewrite-url",
     "x-override-url",
@@ -31,10 +33,18 @@ const PATHS: [&str; 16] = [
     "x-matched-path",
     "x-invoke-path",
     "x-middleware-rewrite",
+    // so do Astro with what it has for Vercel (CVE-2026-33768), and Nitro for Vercel and for Azure, as SvelteKit's adapter for it
+    "x-astro-path",
+    "x-now-route-matches",
+    "x-ms-original-url",
     // Rack makes `X-Accel-Redirect` of them, by which nginx takes another path after the check
     "x-sendfile-type",
     "x-accel-mapping",
 ];
+
+/// Fields of the query by which some services render another page, as [`fold`] writes them: Astro, Nitro and SvelteKit with
+/// what they have for Vercel.
+const PATH_FIELDS: [&str; 3] = ["x_astro_path", "__isr_route", "__pathname"];
 
 /// Headers by which some services take another host. A gateway may write them too, and then they name the same.
 const HOSTS: [&str; 5] = [
@@ -52,6 +62,12 @@ const SERVER: &str = "x-forwarded-server";
 /// Every header by which some service takes another method, path or host.
 pub fn headers() -> impl Iterator<Item = &'static str> {
     methods::HEADERS.iter().chain(&PATHS).chain(&HOSTS).copied().chain([SERVER])
+}
+
+/// Whether some service takes another path by a header.
+#[must_use]
+pub fn is_path_header(header: &str) -> bool {
+    PATHS.iter().any(|name| same_name(header, name))
 }
 
 /// What the routes for a path say.
@@ -98,6 +114,10 @@ pub(super) fn check(
     };
     if !ignores(Ignored::PathOverride) && there(&PATHS) {
         return refuse("path_override", "a header asks for another path");
+    }
+    let names_path = |name: &str| PATH_FIELDS.contains(&fold(name).as_str());
+    if !ignores(Ignored::PathOverride) && query.is_some_and(|query| query::has_name(query, &names_path)) {
+        return refuse("path_override", "the query asks for another path");
     }
     let is_url = |pair: &Pair<'_>| matches!(pair, Pair::Proto(scheme) if !forwarded::is_scheme(scheme));
     if !ignores(Ignored::PathOverride) && (!forwarded::is_plain(facts) || pairs.iter().any(is_url)) {
@@ -227,6 +247,12 @@ mod tests {
             (("X-Vhm-Root", "/files"), "path_override"),
             (("Path-Info", "/files"), "path_override"),
             (("X-Invoke-Path", "/files"), "path_override"),
+            (("X-Astro-Path", "/admin"), "path_override"),
+            (("X_Astro_Path", "/admin"), "path_override"),
+            (("X-Now-Route-Matches", "__isr_route=%2Fadmin"), "path_override"),
+            (("X-MS-Original-URL", "https://api.test/admin"), "path_override"),
+            (("X.Ms.Original.Url", "https://api.test/admin"), "path_override"),
+            (("X-Astro-Locals", "{}"), "passes"),
             (("X-Forwarded-Proto", "http://api.test/admin?"), "path_override"),
             (("X-Forwarded-Proto", "https"), "passes"),
             (("X-Forwarded-Port", "80/admin?"), "path_override"),
@@ -379,6 +405,13 @@ mod tests {
             ("payment_method=DELETE", "passes"),
             ("method=x&payment_method=card&q=_method&my_method=1", "passes"),
             ("a=%zz", "passes"),
+            ("x_astro_path=/admin", "path_override"),
+            ("a=1&x%5fastro_path=/admin", "path_override"),
+            ("a=1;x_astro_path", "path_override"),
+            ("X.Astro-Path=/admin", "path_override"),
+            ("__isr_route=%2Fadmin", "path_override"),
+            ("__pathname=/admin", "path_override"),
+            ("a=__pathname&pathname=/a&isr_route=1&astro_path=1", "passes"),
         ] {
             assert_eq!(asked("GET", Some(query), &[], Body::NotForwarded), expected, "{query}");
         }

@@ -1,6 +1,6 @@
 //! What of a request a client writes, in the expressions and formats of Apache.
 
-use crate::apache::hosts::Host;
+use crate::apache::hosts::{Found, Host};
 use crate::directive::Directive;
 use crate::headers::is_held_to_the_same;
 
@@ -14,10 +14,15 @@ const OTHERS: &[&str] = &["QUERY_STRING", "THE_REQUEST", "%{SSL:SSL_TLS_SNI", "%
 const NO_HEADERS: &[&str] =
     &["remote_host", "remote_addr", "server_addr", "request_method", "request_protocol", "request_uri", "host"];
 
+/// What of these a client writes too. The sidecar sees it, and not that it names a service.
+const LINE: &[&str] = &["request_method", "request_protocol", "request_uri"];
+
 /// Variables of the environment that hold what a client wrote, each with the header that it is from, if it is from one.
 #[derive(Default)]
 pub(super) struct Written {
     variables: Vec<(String, Option<String>)>,
+    /// Those that hold a part of the request line.
+    of_line: Vec<String>,
 }
 
 // === impl Written ===
@@ -25,14 +30,15 @@ pub(super) struct Written {
 impl Written {
     pub(super) fn read(hosts: &[Host<'_>]) -> Self {
         let mut written = Self::default();
-        for line in hosts.iter().flat_map(Host::all) {
+        for Found { directive: line, conditions, .. } in hosts.iter().flat_map(Host::all) {
             match line.name() {
-                "setenvif" | "setenvifnocase"
-                    if !NO_HEADERS.contains(&line.argument(1).to_ascii_lowercase().as_str()) =>
-                {
-                    let header = line.argument(1);
-                    for (name, _) in assignments(line, 3).filter(|(_, value)| value.contains('$')) {
-                        written.variables.push((name.to_owned(), Some(header.to_owned())));
+                "setenvif" | "setenvifnocase" => {
+                    let header = line.argument(1).to_ascii_lowercase();
+                    let names = assignments(line, 3).filter(|(_, value)| value.contains('$'));
+                    if LINE.contains(&header.as_str()) {
+                        written.of_line.extend(names.map(|(name, _)| name.to_owned()));
+                    } else if !NO_HEADERS.contains(&header.as_str()) {
+                        written.variables.extend(names.map(|(name, _)| (name.to_owned(), Some(header.clone()))));
                     }
                 }
                 "setenvifexpr" if reads(line.argument(1), &Self::default(), &|_| false) => {
@@ -42,9 +48,13 @@ impl Written {
                 }
                 "rewriterule" => {
                     let flags = line.argument(3).trim_matches(['[', ']']).split(',');
-                    let sets = flags.filter_map(|flag| flag.trim().split_once('=')?.1.split_once(':'));
-                    for (name, _) in sets.filter(|(_, value)| reads(value, &Self::default(), &|_| false)) {
-                        written.variables.push((name.to_owned(), None));
+                    for (name, value) in flags.filter_map(|flag| flag.trim().split_once('=')?.1.split_once(':')) {
+                        let none = Self::default();
+                        if reads(value, &none, &|_| false) || captured(value, conditions, &none) {
+                            written.variables.push((name.to_owned(), None));
+                        } else if has_number(value, '$') {
+                            written.of_line.push(name.to_owned());
+                        }
                     }
                 }
                 _ => {}
@@ -64,6 +74,34 @@ pub(super) fn of_client(value: &str, written: &Written) -> bool {
     reads(value, written, &|_| false)
 }
 
+/// Whether what names a service holds what a client writes: in a header, or in the request line.
+pub(super) fn names_service(service: &str, interpolated: bool, written: &Written) -> bool {
+    let of_line = written.of_line.iter();
+    let named = |name: &str| {
+        (interpolated && service.contains(&format!("${{{name}}}")))
+            || forms(name).iter().any(|form| service.contains(form))
+    };
+    of_client(service, written)
+        || has_number(service, '$')
+        || of_line.chain(written.variables.iter().map(|(name, _)| name)).any(|name| named(name))
+}
+
+/// Whether a text holds what a pattern found, as `$1`.
+fn has_number(text: &str, mark: char) -> bool {
+    text.match_indices(mark).any(|(at, _)| text[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// How a variable of the environment is written in a value.
+fn forms(name: &str) -> [String; 5] {
+    [
+        format!("%{{ENV:{name}}}"),
+        format!("%{{env:{name}}}"),
+        format!("%{{reqenv:{name}}}"),
+        format!("%{{{name}}}e"),
+        format!("env('{name}')"),
+    ]
+}
+
 /// Whether a client may write a part of the value that a header gets, and the sidecar does not see it there.
 pub(super) fn of_client_in(header: &str, value: &str, written: &Written) -> bool {
     reads(value, written, &|read| is_held_to_the_same(header, read))
@@ -78,14 +116,7 @@ fn reads(value: &str, written: &Written, seen: &dyn Fn(&str) -> bool) -> bool {
         })
     };
     let variable = |(name, header): &(String, Option<String>)| {
-        let forms = [
-            format!("%{{ENV:{name}}}"),
-            format!("%{{env:{name}}}"),
-            format!("%{{reqenv:{name}}}"),
-            format!("%{{{name}}}e"),
-            format!("env('{name}')"),
-        ];
-        forms.iter().any(|form| value.contains(form)) && !header.as_deref().is_some_and(seen)
+        forms(name).iter().any(|form| value.contains(form)) && !header.as_deref().is_some_and(seen)
     };
     HEADERS.iter().any(|start| named(start))
         || OTHERS.iter().any(|other| value.contains(other))
@@ -94,8 +125,7 @@ fn reads(value: &str, written: &Written, seen: &dyn Fn(&str) -> bool) -> bool {
 
 /// Whether a value holds what the conditions before a `RewriteRule` found, as `%1`, in what a client writes.
 pub(super) fn captured(value: &str, conditions: &[&Directive], written: &Written) -> bool {
-    let reference = value.match_indices('%').any(|(at, _)| value[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
-    reference && conditions.iter().any(|condition| reads(condition.argument(1), written, &|_| false))
+    has_number(value, '%') && conditions.iter().any(|condition| reads(condition.argument(1), written, &|_| false))
 }
 
 #[cfg(test)]
@@ -104,8 +134,10 @@ mod tests {
 
     #[test]
     fn whose_word_a_value_is() {
-        let written =
-            Written { variables: vec![("BE".to_owned(), Some("X-Scheme".to_owned())), ("Q".to_owned(), None)] };
+        let written = Written {
+            variables: vec![("BE".to_owned(), Some("X-Scheme".to_owned())), ("Q".to_owned(), None)],
+            ..Written::default()
+        };
         for (header, value, expected) in [
             ("X-Forwarded-Proto", "%{HTTP:X-P}", true),
             ("X-Forwarded-Proto", "expr=%{HTTP_X_P}", true),

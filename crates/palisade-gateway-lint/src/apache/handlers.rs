@@ -3,7 +3,7 @@
 
 use crate::apache::chosen::{Written, assignments, of_client_in};
 use crate::apache::hosts::{Found, Host, flags};
-use crate::apache::names;
+use crate::apache::{inside, names};
 use crate::directive::Directive;
 use crate::headers::{names_host, overrides};
 use crate::report::Report;
@@ -71,6 +71,8 @@ pub(super) fn behind(host: &Host<'_>, report: &mut Report<'_>) {
                 "a client may send its request through this proxy to any host, and the sidecar goes by the routes of this one",
                 "set it `Off`",
             );
+        } else if is_listed(inside::CGI, &name) {
+            inside::cgi(directive, &name, report);
         } else if !is_listed(PLAIN, &name) && !name.contains("x-httpd-php") {
             report.warn(
                 NOT_CHECKED,

@@ -89,8 +89,8 @@ pub(super) fn rewrites(rule: &Directive) -> bool {
 
 impl<'t> Host<'t> {
     /// All that stands in it.
-    pub(super) fn all(&self) -> impl Iterator<Item = &'t Directive> {
-        self.checks.iter().chain(&self.passes).chain(&self.others).map(|found| found.directive)
+    pub(super) fn all(&self) -> impl Iterator<Item = &Found<'t>> {
+        self.checks.iter().chain(&self.passes).chain(&self.others)
     }
 }
 

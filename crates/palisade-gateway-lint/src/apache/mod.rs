@@ -8,12 +8,13 @@ mod chosen;
 mod handlers;
 mod harmless;
 mod hosts;
+mod inside;
 mod names;
 mod parse;
 mod peers;
 
 use crate::directive::Directive;
-use crate::headers::{is_override, names_caller, overrides};
+use crate::headers::{BODY_HELP, body_changed, is_of_body, is_override, names_caller, overrides};
 use crate::include::{self, Part, Syntax};
 use crate::report::Report;
 use crate::{Files, NOT_CHECKED, PROGRAM, PROGRAM_HELP, is_identity};
@@ -51,6 +52,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         }
     }
     peers::lint(&hosts, &mut report);
+    inside::lint(&tree, &mut report);
     harmless::lint(&tree, &mut report);
     report.findings(&[])
 }
@@ -172,10 +174,14 @@ fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
             "add `nocanon`",
         );
     }
-    // the first part of what is behind the scheme names the service
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    // the first part of what is behind the scheme names the service, unless all of it is a variable
+    let at = if directive.name() == "sethandler" || directive.argument(2).is_empty() { 1 } else { 2 };
+    let whole = if url.is_empty() { directive.argument(at) } else { url };
+    let rest = whole.split_once("://").map_or(whole, |(_, rest)| rest);
     let service = rest.split('/').next().unwrap_or_default();
-    if chosen::of_client(service, written) || chosen::captured(service, &pass.conditions, written) {
+    if chosen::names_service(service, has("interpolate"), written)
+        || chosen::captured(service, &pass.conditions, written)
+    {
         report.warn(
             "apache-host-changed",
             directive.at,
@@ -197,12 +203,8 @@ fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
             "let the service have the path as it was sent: the same path on both sides",
         );
     }
-    for word in &directive.words {
-        let upgrade = word.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
-        if upgrade.is_some_and(|(_, to)| !to.eq_ignore_ascii_case("websocket")) {
-            report.warn("apache-upgrade", directive.at, crate::TUNNEL, "set `upgrade=websocket`, or leave it out");
-        }
-    }
+    inside::upgrade(directive, report);
+    inside::scheme(directive, target.trim_start_matches("proxy:"), report);
 }
 
 /// What is wrong wherever it stands.
@@ -245,6 +247,9 @@ fn other(found: &Found<'_>, one: bool, written: &Written, report: &mut Report<'_
             };
             let rule = if removes { "apache-identity-removed" } else { "apache-identity-set" };
             report.warn(rule, directive.at, message, "leave it out: the script does it, or end it with `early`");
+        }
+        ("requestheader", _) if !early && is_of_body(directive.argument(2)) => {
+            report.warn("apache-content-type-changed", directive.at, &body_changed(directive.argument(2)), BODY_HELP);
         }
         ("requestheader", what) if what != "unset" => {
             set(directive, early, written, report);

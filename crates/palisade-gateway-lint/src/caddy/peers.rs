@@ -6,6 +6,18 @@ use crate::report::Report;
 use crate::{is_everybody, is_of_this_machine};
 
 pub(super) fn lint(sites: &Sites, report: &mut Report<'_>) {
+    for option in sites.options.iter().filter(|option| option.name() == "admin") {
+        let address = option.argument(1);
+        let bare = address.strip_prefix("tcp/").unwrap_or(address);
+        if !matches!(bare, "" | "off") && !bare.contains("{$") && !is_of_this_machine(bare) {
+            report.warn(
+                "caddy-admin-open",
+                option.at,
+                "whoever reaches this address gives Caddy another configuration, without the check",
+                "leave it out, or let it listen on `localhost:2019` or on a socket",
+            );
+        }
+    }
     let local = |site: &Directive| {
         let binds: Vec<&str> = site
             .body()

@@ -7,7 +7,7 @@ use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
 use crate::caddy::{check, chosen, matcher, order, rest};
 use crate::directive::Directive;
-use crate::headers::{names_caller, overrides};
+use crate::headers::{BODY_HELP, body_changed, is_of_body, is_path, names_caller, overrides};
 use crate::report::{At, Report};
 use crate::{IDENTITY, TUNNEL, is_everybody, is_identity};
 
@@ -257,6 +257,10 @@ impl<'s> Walk<'s, '_, '_> {
                 }
                 "env" | "transport" => {
                     for line in inner.body().iter().chain([inner]).filter(|line| line.name() == "env") {
+                        if matches!(line.argument(1), "CONTENT_TYPE" | "HTTP_CONTENT_TYPE" | "HTTP_CONTENT_ENCODING") {
+                            let name = line.argument(1).trim_start_matches("HTTP_").replace('_', "-");
+                            changes_body(line, &name, line.argument(2), self.report);
+                        }
                         if let Some(header) = line.argument(1).strip_prefix("HTTP_").filter(|name| is_identity(name)) {
                             identity(line, &[header.to_owned()], true, self.report);
                         }
@@ -330,6 +334,7 @@ fn identity(line: &Directive, words: &[String], written: bool, report: &mut Repo
 /// A header by which the service takes another request than was checked, set behind the check.
 fn overridden(line: &Directive, words: &[String], written: &[String], report: &mut Report<'_>) {
     let Some((name, value)) = words.split_first() else { return };
+    changes_body(line, name, value.first().map_or("", String::as_str), report);
     let (name, value) = (name.trim_start_matches(['+', '?']), value.first().map_or("", String::as_str));
     if name.eq_ignore_ascii_case("host") && chosen::of_client(value, written) {
         report.warn(
@@ -339,7 +344,10 @@ fn overridden(line: &Directive, words: &[String], written: &[String], report: &m
             "leave it out, or let `map` choose among the hosts that it lists",
         );
     }
-    let of_client = chosen::of_client_in(name, value, written);
+    // a path that Caddy decoded is not the one that was checked
+    let decoded =
+        is_path(name) && ["{path}", "{http.request.uri.path}", "{uri.path}"].iter().any(|path| value.contains(path));
+    let of_client = chosen::of_client_in(name, value, written) || decoded;
     if !name.starts_with('-') && overrides(name, value, of_client) {
         report.warn(
             "caddy-override-set",
@@ -350,7 +358,51 @@ fn overridden(line: &Directive, words: &[String], written: &[String], report: &m
     }
 }
 
-/// Whether a matcher looks at `Upgrade`.
+/// A header that says how a body is read, changed behind the check.
+fn changes_body(line: &Directive, name: &str, value: &str, report: &mut Report<'_>) {
+    let bare = name.trim_start_matches(['-', '+', '?']);
+    let same = value.to_ascii_lowercase().contains(&format!("header.{}}}", bare.to_ascii_lowercase()));
+    let gone = ["content-type", "content-encoding"].iter().any(|known| check::removes(bare, known));
+    if (is_of_body(bare) && !same) || (name.starts_with('-') && gone) {
+        report.warn("caddy-content-type-changed", line.at, &body_changed(bare), BODY_HELP);
+    }
+}
+
+/// Whether what a matcher holds for takes in each upgrade to anything but a WebSocket.
 fn tells_upgrade(matcher: &Directive) -> bool {
-    matcher.words.iter().any(|word| word.eq_ignore_ascii_case("upgrade")) || matcher.body().iter().any(tells_upgrade)
+    let (mut some, mut right) = (false, true);
+    let mut line = |words: &[String], negated: bool| {
+        let Some(at) = words.iter().position(|word| word.eq_ignore_ascii_case("upgrade")) else {
+            let expression = words.first().is_some_and(|word| word == "expression" || word.starts_with('`'));
+            some |= expression && words.iter().any(|word| word.to_ascii_lowercase().contains("upgrade"));
+            return;
+        };
+        let value = words.get(at + 1).map_or("*", String::as_str);
+        let pattern = words.iter().any(|word| word == "header_regexp");
+        some = true;
+        right &= match (negated, pattern) {
+            (true, true) => value.trim_start_matches("(?i)").eq_ignore_ascii_case("^websocket$"),
+            (true, false) => value.eq_ignore_ascii_case("websocket"),
+            (false, true) => matches!(value.trim_matches(['^', '$']), ".*" | ".+" | "." | ""),
+            (false, false) => value == "*",
+        };
+    };
+    each(matcher.body(), false, &mut line);
+    // all in one line
+    let words = matcher.words.get(1..).unwrap_or_default();
+    match words.split_first() {
+        Some((not, rest)) if not == "not" => line(rest, true),
+        _ => line(words, false),
+    }
+    some && right
+}
+
+/// Calls `line` with each line of a matcher, and whether it stands in a `not`.
+fn each(body: &[Directive], negated: bool, line: &mut dyn FnMut(&[String], bool)) {
+    for inner in body {
+        let not = inner.name() == "not";
+        let words = if not { inner.arguments() } else { inner.words.as_slice() };
+        line(words, negated != not);
+        each(inner.body(), negated != not, line);
+    }
 }

@@ -77,6 +77,8 @@ pub(super) fn lint(origin: &str, text: &str, _: Files<'_>) -> Vec<Diagnostic> {
     plugins(&root, &mut findings);
     fragments(&root, &mut findings);
     trailers(&root, &mut findings);
+    trailers_of_http2(&root, &managers, &mut findings);
+    admin(&root, &mut findings);
     findings.sort_by_key(|finding| finding.line);
     findings.dedup();
     findings
@@ -207,6 +209,15 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
                  ask over gRPC",
             ));
         }
+        let turned = filters[..at].iter().find(|filter| turns_to_grpc(filter, root));
+        if let Some(filter) = turned.filter(|_| shown::looks_like_grpc(&config)) {
+            findings.push(filter.warning(
+                "envoy-grpc-passes",
+                "this makes a gRPC call of a request behind the choice of its route, and such a call passes while the sidecar \
+                 hangs or is gone",
+                "put it behind `ext_authz`, or ask over gRPC",
+            ));
+        }
         filter::lint(&config, root, services, findings);
     }
     let grpc = |check: &Node<'_>| check.way(&["typed_config", "grpc_service"]).is_some();
@@ -223,6 +234,30 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
     }
     others::lint(&filters, findings);
     certificates::lint(manager, findings);
+}
+
+/// Filters that make a gRPC call of another request, by its `Content-Type`.
+const TO_GRPC: &[&str] = &[
+    "connect_grpc_bridge",
+    "grpc_http1_bridge",
+    "grpc_http1_reverse_bridge",
+    "grpc_json_reverse_transcoder",
+    "grpc_json_transcoder",
+    "grpc_web",
+];
+
+/// Whether a filter may give a request the type of gRPC: by what it is, or because it names that header, as a script may.
+fn turns_to_grpc(filter: &Node<'_>, root: &Node<'_>) -> bool {
+    let kind = others::kind(filter, ".http.");
+    let writes = kind == "header_mutation" || !others::is_known(kind);
+    let name = canonical(filter.text("name"));
+    let names_type = |value: &Value| value.to_string().to_ascii_lowercase().contains("content-type");
+    let of_route = || {
+        let owners = root.all(&|value| value.get("typed_per_filter_config").is_some());
+        let members = owners.iter().filter_map(|owner| owner.get("typed_per_filter_config"));
+        members.flat_map(|set| set.members()).any(|(key, config)| canonical(key) == name && names_type(config.value))
+    };
+    TO_GRPC.contains(&kind) || (writes && (names_type(filter.value) || of_route()))
 }
 
 /// What leaves HTTP: the sidecar is asked about the first request of a tunnel and no other.
@@ -281,6 +316,38 @@ fn trailers(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             "envoy-trailers",
             "headers behind a body (trailers) reach the service as they are, and the sidecar never sees them",
             "leave `enable_trailers` out",
+        ));
+    }
+}
+
+/// Services over HTTP/2, which get the trailers of clients that speak it too.
+fn trailers_of_http2(root: &Node<'_>, managers: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
+    if managers.iter().all(|manager| manager.text("codec_type") == "HTTP1") {
+        return;
+    }
+    let names = routes::clusters(root);
+    let service = |value: &Value| {
+        let named = value.get("name").and_then(Value::as_str).is_some_and(|name| names.contains(&name));
+        let options = ["http2_protocol_options", "use_downstream_protocol_config", "auto_config"];
+        named && value.get("match").is_none() && options.iter().any(|key| mentions(value, key))
+    };
+    for cluster in root.all(&service) {
+        findings.push(cluster.warning(
+            "envoy-trailers",
+            "over HTTP/2 headers behind a body (trailers) reach this service, and the sidecar never sees them",
+            "speak HTTP/1.1 with it, or see that it takes no trailer for a header",
+        ));
+    }
+}
+
+/// Who reaches the interface at which the runtime is changed and Envoy is ended.
+fn admin(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let Some(socket) = root.way(&["admin", "address", "socket_address"]) else { return };
+    if !crate::is_of_this_machine(socket.text("address")) {
+        findings.push(socket.warning(
+            "envoy-admin-open",
+            "whoever reaches the admin interface changes the runtime, reads the configuration and ends Envoy",
+            "let it listen on `127.0.0.1`",
         ));
     }
 }

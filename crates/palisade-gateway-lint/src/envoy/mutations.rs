@@ -36,7 +36,10 @@ pub(super) fn lint(root: &Node<'_>, managers: &[Node<'_>], findings: &mut Vec<Di
                 header.get("header").iter().for_each(|header| added(header, early, findings));
             }
             if !early {
-                list.items().iter().for_each(|item| removed(item, findings));
+                for item in list.items() {
+                    removed(&item, findings);
+                    removed_of_body(&item, findings);
+                }
             }
         }
     }
@@ -101,6 +104,9 @@ fn added(header: &Node<'_>, early: bool, findings: &mut Vec<Diagnostic>) {
             "is set behind the check: the service gets another path than was checked",
             "leave it out",
         )
+    } else if !early && headers::is_of_body(name) && !value.to_ascii_lowercase().contains(&format!("({name})")) {
+        findings.push(header.warning("envoy-content-type-changed", headers::body_changed(name), headers::BODY_HELP));
+        return;
     } else if !early && (is_line(name) || headers::overrides(name, value, formats::of_client(name, value))) {
         (
             "envoy-override-set",
@@ -131,6 +137,17 @@ fn removed(item: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             format!("`{name}` is taken away behind the check, with what the sidecar says of the caller"),
             "leave it out, or put the filter in front of `ext_authz`",
         ));
+    }
+}
+
+/// A header that says how a body is read, and is removed behind the check.
+fn removed_of_body(item: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    let named = item.value.as_str().unwrap_or_else(|| item.text("remove"));
+    let matcher = item.way(&["remove_on_match", "key_matcher"]);
+    let gone =
+        |name: &str| named.eq_ignore_ascii_case(name) || matcher.as_ref().is_some_and(|one| matches_name(one, name));
+    if let Some(name) = ["content-type", "content-encoding"].into_iter().find(|name| gone(name)) {
+        findings.push(item.warning("envoy-content-type-changed", headers::body_changed(name), headers::BODY_HELP));
     }
 }
 

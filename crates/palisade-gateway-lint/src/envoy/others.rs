@@ -85,6 +85,11 @@ pub(super) fn kind<'d>(filter: &Node<'d>, family: &str) -> &'d str {
     kind.split('.').next().filter(|_| own).unwrap_or(name)
 }
 
+/// Whether what filters of a kind make of a request is known.
+pub(super) fn is_known(kind: &str) -> bool {
+    KNOWN.contains(&kind) || CREDENTIALS.contains(&kind) || CACHES.contains(&kind)
+}
+
 /// Where a filter is not known.
 pub(super) fn not_known(filter: &Node<'_>) -> Diagnostic {
     filter.warning(

@@ -61,11 +61,6 @@ impl Condition {
         if words[at] == "if" { Self::If(terms) } else { Self::Unless(terms) }
     }
 
-    /// Whether some test in it has this text in it.
-    pub(super) fn mentions(&self, what: &str) -> bool {
-        self.terms().iter().flatten().any(|term| term.mentions(what))
-    }
-
     pub(super) fn terms(&self) -> &[Vec<Term>] {
         match self {
             Self::Always => &[],

@@ -4,7 +4,7 @@ use crate::haproxy::chosen::Written;
 use crate::haproxy::condition::{Condition, Term};
 use crate::haproxy::sections::{Config, Rule, Section};
 use crate::haproxy::{cache, chosen, guards, host, listens, plain};
-use crate::headers::{names_caller, overrides};
+use crate::headers::{BODY_HELP, body_changed, is_of_body, is_path, names_caller, overrides};
 use crate::report::{At, Report};
 use crate::{IDENTITY, is_identity, pattern};
 
@@ -103,13 +103,54 @@ fn around(config: &Config, checked: &[&Section], report: &mut Report<'_>) {
     }
 }
 
-/// Whether a term is a variable that holds the answer of the check.
+/// Whether a term is a variable that holds the answer of the check, and does not hold where that was none.
 fn is_yes(term: &Term) -> bool {
     term.tests.iter().all(|test| {
         let words: Vec<&str> = test.split_whitespace().collect();
-        words.first().is_some_and(|fetch| fetch.starts_with("var("))
-            && !words.windows(2).any(|pair| pair == ["-m", "found"])
+        let fetch = words.first().copied().unwrap_or_default().to_ascii_lowercase();
+        let Some((inside, after)) = fetch.strip_prefix("var(").and_then(|rest| rest.rsplit_once(')')) else {
+            return false;
+        };
+        // `var(txn.allowed,bool(1))` is a yes without an answer
+        let default = inside.split_once(',').map(|(_, default)| default.trim());
+        let no = default.is_none_or(|default| matches!(default, "bool(0)" | "bool(false)" | "int(0)"));
+        let turned = [",not", ",bool(", ",int("].iter().any(|converter| after.contains(converter));
+        no && !turned && !takes_no(&words[1..])
     })
+}
+
+/// Whether a test holds without a yes: by `-m found`, or by numbers of which one is 0.
+fn takes_no(words: &[&str]) -> bool {
+    let method = words.windows(2).find(|pair| pair[0] == "-m").map(|pair| pair[1]);
+    let values = words.iter().filter(|word| !word.starts_with('-') && Some(**word) != method);
+    match method {
+        Some("found" | "len") => true,
+        Some("int" | "bool") => {
+            let mut operator = "eq";
+            values.into_iter().any(|word| {
+                if matches!(*word, "eq" | "ge" | "gt" | "le" | "lt") {
+                    operator = *word;
+                    return false;
+                }
+                let (from, to) = word.split_once(':').unwrap_or((word, word));
+                let number = |text: &str, open: i64| match text {
+                    "" => open,
+                    "false" | "off" | "no" => 0,
+                    "true" | "on" | "yes" => 1,
+                    text => text.parse().unwrap_or(0),
+                };
+                let (from, to) = (number(from, i64::MIN), number(to, i64::MAX));
+                match operator {
+                    "ge" => from <= 0,
+                    "gt" => from < 0,
+                    "le" => to >= 0,
+                    "lt" => to > 0,
+                    _ => from <= 0 && to >= 0,
+                }
+            })
+        }
+        _ => false,
+    }
 }
 
 /// The variable that a term reads.
@@ -182,13 +223,18 @@ fn follow(
             "add `http-request deny deny_status 503 unless { var(txn.palisade_allowed) -m bool }` after it",
         );
     }
-    // a variable that is set between the check and its `deny` holds a yes that is not the sidecar's
+    // a variable that is set beside the check holds a yes that is not the sidecar's: in front of it too, where it fails
     if let (Some(name), Some(check)) = (&answer, outcome.check) {
         let sets = |action: &str| {
             let rest = ["set-var(", "set-var-fmt(", "do-resolve("].iter().find_map(|start| action.strip_prefix(start));
             rest.and_then(|rest| rest.split([')', ',']).next()).is_some_and(|set| set.eq_ignore_ascii_case(name))
         };
-        for rule in rules.iter().filter(|rule| rule.line.at > check && sets(rule.action())) {
+        let empties = |rule: &&Rule<'_>| {
+            let no = |word: &String| matches!(word.as_str(), "bool(false)" | "bool(0)" | "int(0)" | "0" | "false");
+            rule.line.at < check && rule.arguments().iter().all(no)
+        };
+        let early = config.early_rules(section);
+        for rule in early.iter().chain(&rules).filter(|rule| sets(rule.action()) && !empties(rule)) {
             report.warn(
                 "haproxy-answer-ignored",
                 rule.line.at,
@@ -268,7 +314,17 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &Written, rep
             "put it in front of the check, or leave it out: the script does it",
         );
     }
-    let of_client = chosen::of_client_in(name, value, written);
+    let of_body =
+        |name: &str| (action == "del-header" && removes(rule.arguments(), name)) || (sets && is_of_body(name));
+    if after && (is_of_body(name) || action == "del-header") {
+        let told = if is_of_body(name) { name } else { "content-type" };
+        if of_body(told) || of_body("content-encoding") {
+            report.warn("haproxy-content-type-changed", at, &body_changed(told), BODY_HELP);
+        }
+    }
+    // a path that is decoded is not the one that was checked
+    let decoded = is_path(name) && value.contains("url_dec");
+    let of_client = chosen::of_client_in(name, value, written) || decoded;
     chosen::lint(rule, after, written, report);
     if after && sets && overrides(name, value, of_client) {
         report.warn(

@@ -1,8 +1,8 @@
 //! What a frontend refuses besides, because the service would read it otherwise than the sidecar, or not at all.
 
 use crate::haproxy::condition::{Condition, Term};
-use crate::haproxy::listens;
 use crate::haproxy::sections::{Config, Rule, Section};
+use crate::haproxy::{listens, upgrades};
 use crate::headers::is_override;
 use crate::report::Report;
 use crate::{IDENTITY, TUNNEL, answers};
@@ -29,7 +29,7 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
                 && rule.condition(&acls) == Condition::Always
         })
     };
-    if !sets(&["del-header"], "upgrade") && !denials.iter().any(|when| when.mentions("hdr(upgrade")) {
+    if !sets(&["del-header"], "upgrade") && !denials.iter().any(upgrades::refuses_others) {
         report.missing(
             "haproxy-upgrade",
             at,
@@ -47,13 +47,15 @@ pub(super) fn lint(config: &Config, section: &Section, is_check: &dyn Fn(&Rule<'
             "add `http-request deny deny_status 400 unless { url_beg / } || { req.ver 2.0 } { url_beg http:// https:// }`",
         );
     }
-    if !refuses_trailers(&denials) {
+    let http3 = upgrades::has_http3(config, section);
+    if !drops_trailers(config, section) && !refuses_trailers(&denials, http3) {
         report.missing(
             "haproxy-trailers",
             at,
             "headers behind a body of no known length (trailers) reach the service as they are, and the sidecar never sees them",
-            "deny what has `transfer-encoding`, and what comes over HTTP/2 with a body and no `content-length`, as the page \
-             about HAProxy does",
+            "set `option http-drop-request-trailers` where the servers are, or deny what has `transfer-encoding`, and what comes \
+             over HTTP/2 (and over HTTP/3: `{ req.ver 2.0 3.0 }`) with a body and no `content-length`, as the page about HAProxy \
+             does",
         );
     }
     if !sets(&["del-header"], "forwarded") || !sets(&["set-header", "del-header"], "x-forwarded-host") {
@@ -140,14 +142,22 @@ fn refuses_urls(when: &Condition) -> bool {
     }
 }
 
-fn refuses_trailers(denials: &[Condition]) -> bool {
+/// Whether trailers are taken away wherever requests go.
+fn drops_trailers(config: &Config, section: &Section) -> bool {
+    let on = |section: &Section| config.option(section, "http-drop-request-trailers").is_some();
+    let targets = config.targets(section);
+    let own = section.servers().is_empty() || on(section);
+    own && !(targets.is_empty() && section.servers().is_empty()) && targets.iter().all(|to| to.is_some_and(on))
+}
+
+fn refuses_trailers(denials: &[Condition], http3: bool) -> bool {
     let some = |wanted: &dyn Fn(&[Term]) -> bool| {
         denials.iter().any(|when| matches!(when, Condition::If(any) if any.iter().any(|all| wanted(all))))
     };
     let chunked = some(&|all| all.len() == 1 && !all[0].negated && all[0].mentions("transfer-encoding"));
     let of_http2 = |all: &[Term], more: &str| {
         all.iter().all(|term| {
-            (!term.negated && term.mentions("req.ver"))
+            (!term.negated && term.mentions("req.ver") && (!http3 || upgrades::names_http3(term)))
                 || (term.negated && (term.mentions("content-length") || (!more.is_empty() && term.mentions(more))))
         })
     };

@@ -14,6 +14,7 @@ mod known;
 mod peers;
 mod plain;
 mod sections;
+mod upgrades;
 
 use crate::report::Report;
 use crate::{Files, Source};

@@ -7,6 +7,7 @@ use crate::is_of_this_machine;
 use crate::report::Report;
 
 pub(super) fn lint(config: &Config, report: &mut Report<'_>) {
+    admin(config, report);
     let sections = config.sections.iter().filter(|section| listens(section) && config.is_http(section));
     for section in sections {
         let acls = config.acls(section);
@@ -36,6 +37,24 @@ pub(super) fn lint(config: &Config, report: &mut Report<'_>) {
                 line.at,
                 "any client says itself by PROXY protocol which address it has, and the sidecar believes it",
                 "take it from the proxies in front alone: `tcp-request connection expect-proxy layer4 if { src 10.0.0.0/8 }`",
+            );
+        }
+    }
+}
+
+/// Who reaches the socket at which servers and maps are changed.
+fn admin(config: &Config, report: &mut Report<'_>) {
+    let lines = config.sections.iter().filter(|section| section.kind == "global").flat_map(|section| &section.lines);
+    for line in lines.filter(|line| line.begins(&["stats", "socket"])) {
+        let address = line.words.get(2).map_or("", String::as_str);
+        let bare = ["ipv4@", "ipv6@"].iter().find_map(|start| address.strip_prefix(start)).unwrap_or(address);
+        let admin = line.words.windows(2).any(|pair| pair == ["level", "admin"]);
+        if admin && !is_of_this_machine(bare) && !is_of_this_machine(address) {
+            report.warn(
+                "haproxy-admin-open",
+                line.at,
+                "whoever reaches this socket changes servers and maps, and so where requests go",
+                "let it be a socket in the file system: `stats socket /run/haproxy/admin.sock mode 660 level admin`",
             );
         }
     }

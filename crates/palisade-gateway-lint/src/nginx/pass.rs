@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use crate::directive::Directive;
-use crate::headers::{URL, is_held_to_the_same, overrides};
+use crate::headers::{BODY_HELP, URL, body_changed, is_held_to_the_same, is_of_body, is_path, overrides};
 use crate::nginx::known::Known;
 use crate::nginx::scope::{Block, Matches, Server};
 use crate::nginx::target::{resolved, variables, writes_path};
 use crate::nginx::value::{of_client, reads};
 use crate::nginx::{cache, host};
 use crate::report::Report;
-use crate::{IDENTITY, NOT_CHECKED};
+use crate::{IDENTITY, NOT_CHECKED, is_identity};
 
 /// What passes requests on, and what sets the headers that go along.
 const PASSES: &[(&str, &str)] = &[
@@ -95,8 +95,11 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
             checked(block, pass, report);
         }
     }
-    let unchecked: Vec<&Block<'_>> =
-        passing.iter().map(|(block, _)| *block).filter(|block| block.nearest("auth_request").is_none()).collect();
+    let unchecked: Vec<&Block<'_>> = passing
+        .iter()
+        .map(|(block, _)| *block)
+        .filter(|block| block.nearest("auth_request").is_none() && !is_mirror(server, block))
+        .collect();
     if unchecked.len() == passing.len()
         && !unchecked.is_empty()
         && let Some(head) = server.head
@@ -114,6 +117,22 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
         };
         report.missing("nginx-unchecked", block.head.map(|head| head.at), message, HELP);
     }
+}
+
+/// Whether a location is reached only by `mirror`, of which nginx makes use behind the check: it is `internal`, nothing
+/// else names it, and each location that copies requests there asks.
+fn is_mirror(server: &Server<'_>, block: &Block<'_>) -> bool {
+    let Some(Matches::Exactly(uri) | Matches::Prefix(uri)) = block.matches() else { return false };
+    let copies = |other: &&Block<'_>| other.all("mirror").iter().any(|line| line.argument(1) == uri);
+    let mut copying = server.blocks.iter().filter(|other| other.matches().is_some()).filter(copies).peekable();
+    let named = |other: &Block<'_>| {
+        let lines = ["error_page", "try_files", "rewrite", "auth_request"].map(|name| other.all(name)).concat();
+        lines.iter().any(|line| line.words.iter().any(|word| word.starts_with(uri)))
+    };
+    block.own("internal").is_some()
+        && copying.peek().is_some()
+        && copying.all(|other| other.asks().is_some() || std::ptr::eq(other, block))
+        && !server.blocks.iter().any(named)
 }
 
 /// Whether the service gets the path that was checked.
@@ -135,8 +154,9 @@ fn path(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             "leave `proxy_method` out",
         );
     }
-    let method = block.all(setter(pass)).into_iter().find(|set| set.argument(1) == "REQUEST_METHOD");
-    if let Some(method) = method.filter(|set| set.argument(2).replace(['{', '}'], "") != "$request_method") {
+    // the service gets each that is set, and may go by the last
+    let methods = block.all(setter(pass)).into_iter().filter(|set| set.argument(1) == "REQUEST_METHOD");
+    for method in methods.filter(|set| set.argument(2).replace(['{', '}'], "") != "$request_method") {
         report.warn(
             "nginx-method-changed",
             method.at,
@@ -152,6 +172,15 @@ pub(super) fn passes_headers(block: &Block<'_>, pass: &Directive) -> bool {
     block.nearest(&switch).is_none_or(|set| set.argument(1) != "off")
 }
 
+/// Variables in which nginx keeps the path that it decoded, or a part of that.
+const DECODED: &[&str] =
+    &["uri", "document_uri", "fastcgi_path_info", "fastcgi_script_name", "request_filename", "realpath_root"];
+
+/// Whether what is set is a variable of the service, and stands for no header.
+fn is_parameter(set: &Directive, pass: &Directive) -> bool {
+    setter(pass).ends_with("_param") && !set.argument(1).starts_with("HTTP_")
+}
+
 /// Whether the service gets another method, path or host than was checked.
 fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &mut Report<'_>) {
     for set in block.all(setter(pass)) {
@@ -165,7 +194,10 @@ fn overridden(block: &Block<'_>, pass: &Directive, known: &Known<'_>, report: &m
         };
         let wanted = |variable: &str| of_client(variable) && !seen(variable);
         let of_client = reads(value, &wanted, block, known);
-        if overrides(name, value, of_client) || (url && of_client) {
+        // a path that nginx decoded is not the one that was checked
+        let decoded = |variable: &str| DECODED.contains(&variable);
+        let other_path = !is_parameter(set, pass) && is_path(name) && reads(value, &decoded, block, known);
+        if overrides(name, value, of_client) || (url && of_client) || other_path {
             report.warn(
                 "nginx-override-set",
                 set.at,
@@ -259,6 +291,10 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             }
         }
     }
+    twins(block, sets, report);
+    for set in block.all(sets).into_iter().filter(|set| changes_body(set)) {
+        report.warn("nginx-content-type-changed", set.at, &body_changed(set.argument(1)), BODY_HELP);
+    }
     let Some(first) = missing.first().filter(|_| passes_headers(block, pass)) else { return };
     let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let replaced = if lost {
@@ -273,6 +309,40 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         &format!("a client's own {names} reaches the service, because nothing active here sets it{replaced}"),
         &help(sets, first, header),
     );
+}
+
+/// Twins of the sidecar's own headers that nginx itself writes: no client can, and services take them for these.
+fn twins(block: &Block<'_>, sets: &str, report: &mut Report<'_>) {
+    for set in block.all(sets) {
+        let (name, value) = (set.argument(1), set.argument(2));
+        let header = if sets.ends_with("_param") { name.strip_prefix("HTTP_") } else { Some(name) };
+        let Some(header) = header.filter(|header| is_identity(header)) else { continue };
+        let param = sets.ends_with("_param");
+        let exact =
+            |own: &str| header.eq_ignore_ascii_case(&if param { own.replace('-', "_") } else { own.to_owned() });
+        let own = IDENTITY.iter().find(|own| exact(own));
+        let right = IDENTITY.iter().any(|own| from_sidecar(block, value, own));
+        if own.is_none() && !value.is_empty() && !right {
+            report.warn(
+                "nginx-identity-set",
+                set.at,
+                &format!(
+                    "services may take `{name}` for what the sidecar says of the caller, and it is not set from that"
+                ),
+                "leave it out, or set it to an empty value",
+            );
+        }
+    }
+}
+
+/// Whether a line changes what says how a body is read. The length and the framing are nginx's own where they are empty.
+fn changes_body(set: &Directive) -> bool {
+    let (name, value) = (set.argument(1), set.argument(2).replace(['{', '}'], "").to_ascii_lowercase());
+    let header = name.strip_prefix("HTTP_").unwrap_or(name);
+    let plain = header.to_ascii_lowercase().replace('-', "_");
+    let same = value == format!("${plain}") || value == format!("$http_{plain}");
+    let framing = matches!(plain.as_str(), "content_length" | "transfer_encoding");
+    is_of_body(header) && !same && !(framing && value.is_empty())
 }
 
 /// Whether the service may send nginx to another path, which the sidecar is asked about by the old one. Some services do so

@@ -1,7 +1,7 @@
 //! Which middlewares a request goes through, and whether the check is among them.
 
 use crate::answers;
-use crate::headers::{names_caller, names_host, overrides};
+use crate::headers::{BODY_HELP, body_changed, is_of_body, names_caller, names_host, overrides};
 use crate::node::Node;
 use crate::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
 use crate::traefik::{check, compose};
@@ -95,6 +95,20 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
             "traefik-host-changed",
             "the service gets another host than was checked",
             "leave `passHostHeader: false` out",
+        ));
+    }
+    for node in &model.rebased {
+        findings.push(node.warning(
+            "traefik-path-rewritten",
+            "the path of this URL is put before that of the request: the service gets another than was checked",
+            "leave `preservePath` out, or the path of the URL",
+        ));
+    }
+    for node in &model.open_api {
+        findings.push(node.warning(
+            "traefik-api-open",
+            "whoever reaches the port of the API reads each router, service and middleware, with the secrets in them",
+            "set `insecure: false`, and give `api@internal` a router that goes through the check",
         ));
     }
     compose::lint(model, findings);
@@ -287,6 +301,13 @@ fn around(node: &Node<'_>, named: &Node<'_>, before: bool, one: bool, findings: 
                 "put the check first in the router's `middlewares`, and write routes for what the client sends",
             ));
         }
+        if PATHS.contains(&kind) && !before {
+            findings.push(named.warning(
+                "traefik-path-rewritten",
+                "the path is rewritten behind the check, so the sidecar and the service may see different ones",
+                "let the service have the path as it was sent: what is taken off may be the part by which routes decide",
+            ));
+        }
         if kind == "errors" && before {
             findings.push(named.warning(
                 "traefik-errors-before-check",
@@ -359,6 +380,9 @@ fn headers(config: &Node<'_>, before: bool, one: bool, findings: &mut Vec<Diagno
                 format!("`{name}` is set behind the check: some services take another request by it than was checked"),
                 "leave it out",
             ));
+        }
+        if !before && is_of_body(name) {
+            findings.push(value.warning("traefik-content-type-changed", body_changed(name), BODY_HELP));
         }
         if matches!(name, "x-forwarded-uri" | "x-forwarded-method" | "x-forwarded-host") && before && !empty {
             findings.push(value.warning(

@@ -1,5 +1,6 @@
 //! What Traefik knows after it has read everything: entry points, middlewares, routers, services.
 
+use crate::is_of_this_machine;
 use crate::node::Node;
 use crate::traefik::compose::Compose;
 
@@ -77,6 +78,10 @@ pub(super) struct Model<'d> {
     pub(super) compose: Compose<'d>,
     /// Services that get another host, each with its name.
     pub(super) rehosted: Vec<(&'d str, Node<'d>)>,
+    /// Servers whose URL has a path that is put before that of a request.
+    pub(super) rebased: Vec<Node<'d>>,
+    /// Where the API is open on a port of its own.
+    pub(super) open_api: Vec<Node<'d>>,
     /// Services of Kubernetes that clients reach themselves, each with its name.
     pub(super) published: Vec<(String, Node<'d>)>,
     /// Objects of which is not known what they do.
@@ -154,6 +159,7 @@ impl<'d> Model<'d> {
     /// Adds what a document says.
     pub(super) fn add(&mut self, root: &Node<'d>, provider: Provider) {
         self.entry_points(root);
+        self.api(root);
         self.providers(root);
         self.labelled |= provider == Provider::Labels;
         if root.get("kind").is_some() {
@@ -180,6 +186,14 @@ impl<'d> Model<'d> {
                 self.exposed.extend((!shy).then(|| node.clone()));
             }
             self.providers.push((name, node));
+        }
+    }
+
+    /// The API without a router, which listens at the entry point `traefik`.
+    fn api(&mut self, root: &Node<'d>) {
+        let address = root.way(&["entrypoints", "traefik"]).map(|point| point.text("address")).unwrap_or_default();
+        if let Some(api) = root.get("api").filter(|api| api.is_true("insecure") && !is_of_this_machine(address)) {
+            self.open_api.extend(api.get("insecure"));
         }
     }
 
@@ -222,6 +236,11 @@ impl<'d> Model<'d> {
             self.rehosted.extend(changed.map(|node| (name, node)));
             for server in node.way(&["loadbalancer", "servers"]).map(|list| list.items()).unwrap_or_default() {
                 let url = server.text("url");
+                let path =
+                    url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+                if server.is_true("preservepath") && !path.is_empty() {
+                    self.rebased.push(server.clone());
+                }
                 let host = url.split_once("://").map_or(url, |(_, rest)| rest);
                 self.servers.push(host.split('/').next().unwrap_or_default().to_owned());
             }

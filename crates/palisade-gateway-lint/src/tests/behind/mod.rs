@@ -1,9 +1,11 @@
 //! What the service gets behind the check, and the sidecar does not: by formats, captures, variables and removals.
 
+mod again;
 mod cases;
 mod hosts;
 mod kept;
 mod peers;
+mod rest;
 
 use super::pages::{beside, page};
 use super::*;
@@ -33,20 +35,22 @@ fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
 }
 
 /// The groups in which something is to be found.
-const FOUND: &[&[Group]] = &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND];
+const FOUND: &[&[Group]] = &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND];
 
 /// The groups in which nothing is.
-const ORDINARY: &[&[Group]] = &[cases::ORDINARY, hosts::ORDINARY, kept::ORDINARY, peers::ORDINARY];
+const ORDINARY: &[&[Group]] =
+    &[cases::ORDINARY, hosts::ORDINARY, kept::ORDINARY, peers::ORDINARY, again::ORDINARY, rest::ORDINARY];
 
 /// Changes that are no finding where they are made together.
-const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER];
+const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER];
 
 /// Changes that are one where they are made together.
-const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH];
+const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH];
 
 /// The rules that are reported here.
 pub(super) fn told() -> impl Iterator<Item = &'static str> {
-    FOUND.iter().copied().flatten().map(|group| group.rule)
+    let both = BOTH.iter().copied().flatten().map(|(rule, _)| *rule);
+    FOUND.iter().copied().flatten().map(|group| group.rule).chain(both)
 }
 
 #[test]

@@ -1,0 +1,67 @@
+//! By what Apache itself serves another path behind the check, and what tunnels pass.
+
+use crate::directive::Directive;
+use crate::report::Report;
+
+/// Handlers and directives whose scripts may name another path in their answer.
+pub(super) const CGI: &str =
+    "action cgi-script fcgid-script script scriptalias scriptaliasmatch virtualscriptalias virtualscriptaliasip";
+
+/// What stands before the names of filters.
+const FILTERS: &[(&str, usize)] =
+    &[("setoutputfilter", 1), ("addoutputfilter", 1), ("addoutputfilterbytype", 1), ("filterprovider", 2)];
+
+pub(super) fn lint(body: &[Directive], report: &mut Report<'_>) {
+    for directive in body {
+        if matches!(directive.name(), "proxyset" | "balancermember" | "proxy") {
+            upgrade(directive, report);
+        }
+        if includes(directive) {
+            report.warn(
+                "apache-includes",
+                directive.at,
+                "what `<!--#include virtual=...-->` in an answer names is served too, and the sidecar is never asked about it",
+                "leave it out, or let the service itself put its pages together",
+            );
+        }
+        lint(directive.body(), report);
+    }
+}
+
+/// Whether answers are read for commands of `mod_include`.
+fn includes(directive: &Directive) -> bool {
+    let filters = FILTERS.iter().find(|(name, _)| *name == directive.name()).map(|(_, at)| directive.argument(*at));
+    let named =
+        filters.is_some_and(|list| list.split([';', ',']).any(|name| name.trim().eq_ignore_ascii_case("includes")));
+    let parsed = matches!(directive.name(), "addhandler" | "sethandler")
+        && directive.argument(1).eq_ignore_ascii_case("server-parsed");
+    let by_bit = directive.name() == "xbithack" && !directive.argument(1).eq_ignore_ascii_case("off");
+    named || parsed || by_bit
+}
+
+/// What passes more upgrades on than those to WebSocket.
+pub(super) fn upgrade(directive: &Directive, report: &mut Report<'_>) {
+    for word in &directive.words {
+        let upgrade = word.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
+        if upgrade.is_some_and(|(_, to)| !to.eq_ignore_ascii_case("websocket")) {
+            report.warn("apache-upgrade", directive.at, crate::TUNNEL, "set `upgrade=websocket`, or leave it out");
+        }
+    }
+}
+
+/// A service over a protocol of CGI's kind.
+pub(super) fn scheme(directive: &Directive, scheme: &str, report: &mut Report<'_>) {
+    if ["scgi", "uwsgi"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        cgi(directive, &format!("{scheme}://"), report);
+    }
+}
+
+/// What runs a script behind the check that may name another path.
+pub(super) fn cgi(directive: &Directive, name: &str, report: &mut Report<'_>) {
+    report.warn(
+        "apache-cgi",
+        directive.at,
+        &format!("by `{name}`, an answer with `Location: /other` makes Apache serve that path, which was not checked"),
+        "pass requests on with `http://`: such an answer goes to the client then",
+    );
+}
