@@ -22,7 +22,7 @@ use crate::state::State;
 use crate::telemetry::traces::Trace;
 use crate::telemetry::{DecisionKind, Metrics, Transport};
 use log::{DecisionRecord, Record, Recorded};
-use palisade_engine::model::{AccessRequest, Decision, Explanation, RequestError};
+use palisade_engine::model::{AccessRequest, Decision, DeniedBy, Explanation, RequestError};
 use palisade_engine::{ExplainOptions, Series, Snapshot};
 use pool::ReferencePool;
 use unasked::UnaskedRecord;
@@ -427,7 +427,10 @@ impl Pdp {
         }
         if !decision.errors.is_empty() {
             self.metrics.policy_errors.inc_by(decision.errors.len() as u64);
-            self.metrics.forbid_errors.inc_by(decision.forbid_errors as u64);
+            // what fails since an entity is unknown says nothing of the policy, and is denied for the entity
+            if !matches!(decision.denied_by, Some(DeniedBy::UnknownEntity { .. })) {
+                self.metrics.forbid_errors.inc_by(decision.forbid_errors as u64);
+            }
         }
     }
 
