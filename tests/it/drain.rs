@@ -244,7 +244,7 @@ fn sighup_reloads() {
     process.signal("HUP");
     process.until("told", |process| process.metric(r#"palisade_reloads_total{result="bad",source="files"}"#) > 0.0);
     assert_eq!(process.client().post("/v1/is_authorized", ask("bob")).json()["decision"], "Allow");
-    assert!(process.log().contains("p.cedar"), "{}", process.log());
+    process.until("logged", |process| process.log().contains("p.cedar"));
 }
 
 #[test]

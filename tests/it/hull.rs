@@ -76,7 +76,7 @@ fn connections_for_health_never_keep_decisions_from_being_made() {
     process.until("reloaded", |process| {
         process.client().post("/v1/is_authorized", ask("bob")).json()["decision"] == "Allow"
     });
-    assert!(process.log().contains("as many connections as it may have"), "{}", process.log());
+    process.until("logged", |process| process.log().contains("as many connections as it may have"));
     let given_up = r#"palisade_http_connections_given_up_total{listener="ops"}"#;
     assert!(process.metric(given_up) > 0.0);
     drop(held);

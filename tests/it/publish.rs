@@ -99,7 +99,7 @@ fn a_directory_that_is_away_for_a_moment_is_no_refusal() {
             let waits = status["waits_for"].as_str().unwrap_or_default().to_owned();
             waits.contains(&format!("{name}` is no longer there")) && waits.contains(" more")
         });
-        assert!(process.log().contains(&format!("{name}` is no longer there")), "{}", process.log());
+        process.until("logged", |process| process.log().contains(&format!("{name}` is no longer there")));
         fs::rename(process.path("new"), process.path(name)).unwrap();
         process.until("swapped", |process| match name {
             "entities" => entities(process) == json!(2),
@@ -214,7 +214,8 @@ fn a_refused_load_names_the_file_that_is_not_read() {
     };
     assert!(found("error", "entities/h.json", "h.json` is no longer there"), "{status:#}");
     assert!(found("warning", "entities/h.jsn", "is not read"), "{status:#}");
-    assert!(process.log().contains("entities/h.jsn") && status["ready"] == true, "{}", process.log());
+    process.until("logged", |process| process.log().contains("entities/h.jsn"));
+    assert_eq!(status["ready"], true);
     // it is tried again, since a mount may come back, and taken once it is
     fs::rename(process.path("entities/h.jsn"), process.path("entities/h.json")).unwrap();
     process.until("well again", |process| process.admin().get("/v1/status").json()["last_attempt"]["ok"] == true);
@@ -233,6 +234,6 @@ fn a_fresh_start_and_validate_tell_of_files_that_are_not_read() {
     for words in ["`*.cedarschema`", "entities belong in `entities`", "entities/h.jsn: warning: this file is not read"]
     {
         assert!(said.contains(words), "validate: {words} not in {said}");
-        assert!(process.log().contains(words), "serve: {words} not in {}", process.log());
+        process.until(words, |process| process.log().contains(words));
     }
 }

@@ -320,7 +320,7 @@ fn without_an_exporter_records_have_the_callers_trace() {
         ),
     ] {
         let process = sidecar(variables, json!({}));
-        assert!(process.log().contains(problem), "{}", process.log());
+        process.until(problem, |process| process.log().contains(problem));
         assert_eq!(problem.is_empty(), !process.log().contains("WARN"), "{}", process.log());
         for headers in [&[("traceparent", PARENT)][..], &[]] {
             assert_eq!(ask(&process, "/v1/is_authorized", headers, &native("alice")), 200);
@@ -391,7 +391,7 @@ fn a_collector_that_fails_costs_spans_alone() {
         process.until("dropped", |process| process.metric("palisade_spans_dropped_total") >= 50.0);
         if status != Some(SILENT) {
             process.until("reported", |process| warnings(process) == 1);
-            assert!(process.log().contains(reason), "{}", process.log());
+            process.until(reason, |process| process.log().contains(reason));
         }
         if status == Some(503) {
             collector.answers(200);
