@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Coverage, OfPart, OfPolicy, Seen};
+use crate::cli::test::format::junit;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -161,12 +162,9 @@ fn write_list(policies: &[(&str, &OfPolicy)], to: &mut dyn Write) -> io::Result<
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
+        match junit::reference(c) {
+            Some(reference) => out.push_str(reference),
+            None => out.push(c),
         }
     }
     out

@@ -85,15 +85,23 @@ fn failures(results: &[TestResult]) -> usize {
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
+        match (reference(c), c) {
+            (Some(reference), _) => out.push_str(reference),
+            (None, '\n' | '\t') => out.push(c),
+            (None, c) if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            (None, c) => out.push(c),
         }
     }
     out
+}
+
+/// How a character that means something in XML and HTML, and within their quoted attributes, is written as text.
+pub(in crate::cli::test) fn reference(c: char) -> Option<&'static str> {
+    match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        _ => None,
+    }
 }

@@ -2,7 +2,7 @@
 
 mod human;
 mod json;
-mod junit;
+pub(in crate::cli::test) mod junit;
 mod tap;
 
 use std::io::{self, Write};
