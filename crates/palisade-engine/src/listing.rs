@@ -42,12 +42,15 @@ impl Snapshot {
     /// All links, sorted by id.
     #[must_use]
     pub fn links(&self) -> Vec<ListedLink<'_>> {
-        let declarations = &self.texts().for_each.links;
+        let declarations = &self.texts.for_each.links;
         let links = self.core.policies.links.iter();
-        let listed = links.map(|Linked { link, maker }| ListedLink {
-            link,
-            made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity)),
-            declaration: maker.and_then(|maker| declarations.get(maker.declaration as usize)),
+        let listed = links.map(|linked| {
+            let Linked { link, maker } = &**linked;
+            ListedLink {
+                link,
+                made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity)),
+                declaration: maker.and_then(|maker| declarations.get(maker.declaration as usize)),
+            }
         });
         let mut found: Vec<_> = listed.collect();
         found.sort_unstable_by(|a, b| a.link.link_id.cmp(&b.link.link_id));

@@ -65,7 +65,7 @@ pub(crate) fn decide(
         forbid_errors,
         denied_by,
         revision: snapshot.revision,
-        time_dependent: filled && snapshot.core.policies.reads_now,
+        time_dependent: filled && snapshot.core.policies.reads_now(),
     })
 }
 

@@ -152,7 +152,7 @@ fn environment<'e>(snapshot: &'e Snapshot, decoded: &'e Decoded<'_>, packer: &'e
     env.local_types = &decoded.locals.uid_types;
     env.filled_now = decoded.filled_now;
     if decoded.layer.is_none() {
-        env.above_action = snapshot.core.compiled.plans.get(&env.action).map(|plan| &plan.above);
+        env.above_action = snapshot.core.compiled.plans.get(env.action).map(|plan| &plan.above);
     }
     env
 }
@@ -176,7 +176,7 @@ fn evaluate(
             None if untold => return Err(Unsettled::Reference),
             None => ALWAYS,
         };
-        outcomes.failed.sort_unstable_by_key(|(position, _)| set.entries[*position as usize].rank);
+        outcomes.failed.sort_unstable_by(|(a, _), (b, _)| set.id(*a).cmp(set.id(*b)));
         errors = explain(snapshot, request, now, decoded, env, &outcomes.failed, go_on)?;
     }
     let denied_by = if strict {
@@ -192,7 +192,7 @@ fn evaluate(
     let forbid_errors = failed.filter(|entry| entry.forbids).count();
     let allowed = outcomes.forbids.is_empty() && !outcomes.permits.is_empty();
     let mut reasons = if outcomes.forbids.is_empty() { outcomes.permits } else { outcomes.forbids };
-    reasons.sort_unstable_by_key(|position| set.entries[*position as usize].rank);
+    reasons.sort_unstable_by(|a, b| set.id(*a).cmp(set.id(*b)));
     let id = |position: &u32| set.entries[*position as usize].id.clone();
     Ok(Decision {
         outcome: if allowed && denied_by.is_none() { Outcome::Allow } else { Outcome::Deny },
@@ -206,6 +206,10 @@ fn evaluate(
 }
 
 impl CompiledSet {
+    fn id(&self, position: u32) -> &str {
+        &self.entries[position as usize].id
+    }
+
     /// Evaluates all policies whose scope holds.
     #[inline]
     fn evaluate(&self, env: &Env<'_>) -> Result<Outcomes, Unsettled> {
@@ -237,7 +241,7 @@ impl CompiledSet {
                 visit(position, entry);
             }
         });
-        if let Some(plan) = self.plans.get(&env.action).filter(|_| env.layer.is_none()) {
+        if let Some(plan) = self.plans.get(env.action).filter(|_| env.layer.is_none()) {
             // of what is filed under an action that never changes, the action's part is known to hold
             for position in &plan.policies {
                 let entry = &self.entries[*position as usize];

@@ -258,14 +258,17 @@ impl Snapshot {
         let scope = tree.explain_scope(scene);
         let in_scope = scope.iter().all(|part| part.result == Truth::True);
         let link = match site.kind {
-            Kind::Link(number) => self.core.policies.links.get(number as usize).map(|Linked { link, maker }| LinkOf {
-                template: link.template_id.clone(),
-                written: link.written.as_ref().map(|place| match place.line {
-                    Some(line) => format!("{}:{line}", place.origin),
-                    None => place.origin.to_string(),
-                }),
-                args: link.args.iter().cloned().collect(),
-                made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string()),
+            Kind::Link(number) => self.core.policies.links.get(number as usize).map(|linked| {
+                let Linked { link, maker } = &**linked;
+                LinkOf {
+                    template: link.template_id.clone(),
+                    written: link.written.as_ref().map(|place| match place.line {
+                        Some(line) => format!("{}:{line}", place.origin),
+                        None => place.origin.to_string(),
+                    }),
+                    args: link.args.iter().cloned().collect(),
+                    made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string()),
+                }
             }),
             Kind::Static | Kind::Template => None,
         };

@@ -7,7 +7,7 @@ use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
 use crate::derived::{Checked, Declared, Maker};
 use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, hint};
-use crate::policies::{Builder, Kind, Linked, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
+use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
 use crate::snapshot::Loaded;
@@ -95,8 +95,8 @@ impl Policies {
         }
         let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
         let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
-        for Linked { link, .. } in &self.links {
-            found.remove(link.template_id.as_str());
+        for linked in self.links.iter() {
+            found.remove(linked.link.template_id.as_str());
         }
         for name in declared.list().iter().filter_map(Checked::fixed) {
             found.remove(name);
@@ -192,7 +192,6 @@ impl Builder<'_, '_> {
             if put.is_some_and(|put| !put.contains(name)) {
                 continue;
             }
-            self.read_template(name);
             let before = self.problems.len();
             match declaration.fixed() {
                 Some(name) => self.check_fixed(declaration, name),
@@ -208,7 +207,7 @@ impl Builder<'_, '_> {
     }
 
     fn check_fixed(&mut self, declaration: &Checked, name: &str) {
-        let Some(template) = self.templates.get(name) else {
+        let Some(template) = self.templates.get(name).cloned() else {
             if let Some(message) = declaration.no_path() {
                 return self.problems.push(declaration.finding(message.to_owned()));
             }

@@ -233,7 +233,7 @@ fn compare(derived: &Snapshot, world: &World, settings: &EngineSettings) {
     check_referrers(&derived.store);
     on_big_stack(|| same_answers(derived, &by_hand)).unwrap();
     // what a `GET` gives, put back
-    let mut again = derived.texts().clone();
+    let mut again = derived.texts().into_owned();
     let entities: Vec<String> = derived.entities().map(|entity| entity.to_json().to_string()).collect();
     again.entities = vec![Document::held("entities", entities.join("\n"))];
     let again = fresh(again, settings).unwrap();
