@@ -1,7 +1,7 @@
 //! A commit: everything that one state differs in from the state before it.
 
 use crate::format::{FRAME_TARGET, MAX_RECORD, Op, Record};
-use crate::image::{ImageAt, ImageId};
+use crate::image::{AheadId, ImageAt, ImageId};
 
 /// What a key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +52,8 @@ pub struct Commit {
     /// Where `records` may be cut into frames.
     pub(crate) cuts: Vec<usize>,
     pub(crate) base: Option<Base>,
+    /// Records that were written ahead, and come before its own.
+    pub(crate) ahead: Option<AheadId>,
     /// Whether the state is another one than before.
     pub(crate) is_other: bool,
     /// The length of the longest record that is too long.
@@ -62,7 +64,8 @@ impl Commit {
     /// A commit without changes, of the state with this counter.
     #[must_use]
     pub fn new(counter: u64) -> Self {
-        Self { counter, records: Vec::new(), cuts: Vec::new(), base: None, is_other: false, too_large: None }
+        let (records, cuts) = (Vec::new(), Vec::new());
+        Self { counter, records, cuts, base: None, ahead: None, is_other: false, too_large: None }
     }
 
     /// The same, of the state with another counter.
@@ -126,10 +129,39 @@ impl Commit {
         self.push(Record { op: Op::Forgotten, kind: 0, extra: 0, key, value: &[] });
     }
 
+    /// Takes its records out, to be written ahead of it: see [`Journal::begin_ahead`](crate::Journal::begin_ahead).
+    #[must_use]
+    pub fn take_records(&mut self) -> Ahead {
+        let (records, cuts) = (std::mem::take(&mut self.records), std::mem::take(&mut self.cuts));
+        Ahead { records, cuts: cuts.into_iter(), done: 0 }
+    }
+
+    /// Names the records that were taken out of it and written ahead. What is put into it later comes behind them.
+    pub fn behind(&mut self, ahead: AheadId) {
+        self.ahead = Some(ahead);
+    }
+
     /// The bytes that it takes in the store, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.records.len()
+    }
+}
+
+/// Records of a commit, to be written ahead of it piece by piece.
+#[derive(Debug)]
+pub struct Ahead {
+    records: Vec<u8>,
+    cuts: std::vec::IntoIter<usize>,
+    done: usize,
+}
+
+impl Ahead {
+    /// The next piece: whole records.
+    pub fn piece(&mut self) -> Option<&[u8]> {
+        let start = self.done;
+        self.done = self.cuts.next().unwrap_or(self.records.len());
+        self.records.get(start..self.done).filter(|piece| !piece.is_empty())
     }
 }
 
@@ -147,15 +179,20 @@ impl Base {
     }
 }
 
-/// Cuts commits into frames' payloads: `write` is called with each and whether it is the last.
+/// Cuts commits into frames' payloads: `write` is called with each and whether it is the last. `image` says where the
+/// pieces are that were stored under a number.
 pub(crate) fn payloads<E>(
     commits: &[Commit],
-    image: impl Fn(ImageId) -> Option<ImageAt>,
+    image: impl Fn(u64) -> Option<ImageAt>,
     mut write: impl FnMut(&[u8], bool) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut payload = Vec::new();
     for (n, commit) in commits.iter().enumerate() {
         let mut start = 0;
+        if let Some(AheadId(id)) = commit.ahead {
+            let size = image(id).map_or([0; 2], |ahead| [ahead.pieces, ahead.bytes]).map(u64::to_le_bytes);
+            Record { value: size.as_flattened(), ..Record::of(Op::Ahead, id) }.encode(&mut payload);
+        }
         for cut in commit.cuts.iter().copied().chain([commit.records.len()]) {
             payload.extend_from_slice(&commit.records[start..cut]);
             start = cut;
@@ -165,7 +202,7 @@ pub(crate) fn payloads<E>(
             }
         }
         if let Some(base) = &commit.base {
-            base.encode(base.image.and_then(&image), &mut payload);
+            base.encode(base.image.and_then(|id| image(id.0)), &mut payload);
         }
         Record { kind: u8::from(commit.is_other), ..Record::of(Op::Commit, commit.counter) }.encode(&mut payload);
         if n + 1 == commits.len() {

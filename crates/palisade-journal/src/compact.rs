@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use crate::error::OpenError;
 use crate::files::{self, Taken};
 use crate::format::{FIRST_CHAIN, FRAME_TARGET, FRAMES_AT, LAST, Mark, Op, PIECE, Record, frame};
-use crate::image::{Image, ImageAt, piece};
+use crate::image::{Image, ImageAt, Of, piece};
 use crate::journal::Journal;
 use crate::saved::Saved;
 use crate::scan::{Contents, Frames, Stop, scan};
@@ -59,7 +59,7 @@ impl Drop for Beside {
 }
 
 impl Journal {
-    /// Begins a compaction, unless an image is being stored just now. [`Compaction::copy`] is to be called next.
+    /// Begins a compaction, unless an image or records ahead of their commit are being stored just now. [`Compaction::copy`] is to be called next.
     ///
     /// # Errors
     /// If the file beside the store cannot be made.
@@ -170,7 +170,7 @@ impl Compaction {
         let mut at = ImageAt { start: self.out.at, pieces: 0, bytes: 0 };
         let mut bytes = Vec::new();
         loop {
-            self.out.frame(PIECE, &piece(id, at.pieces, &bytes))?;
+            self.out.frame(PIECE, &piece(Of::Image, id, at.pieces, &bytes))?;
             (at.pieces, at.bytes) = (at.pieces + 1, at.bytes + bytes.len() as u64);
             bytes.clear();
             image.by_ref().take(FRAME_TARGET as u64).read_to_end(&mut bytes)?;

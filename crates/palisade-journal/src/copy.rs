@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::commit::Origin;
 use crate::error::OpenError;
 use crate::files::{self, At};
-use crate::format::{FRAMES_AT, Mark, VERSION};
+use crate::format::{FRAMES_AT, Mark};
 use crate::open::{Found, Recovered, read, recovered};
 
 /// What a look at a store found. It is whole, or there would be an error instead.
@@ -48,11 +48,11 @@ fn open(path: &Path) -> Result<File, OpenError> {
 /// As [`Journal::open`](crate::Journal::open), but that it may be in use.
 pub fn check(path: &Path) -> Result<Checked, OpenError> {
     let file = open(path)?;
-    let Found { mark, contents, file_len, .. } = read(&file, path)?;
+    let Found { version, mark, contents, file_len, .. } = read(&file, path)?;
     let unacknowledged = file_len.saturating_sub(mark.acknowledged);
     let found = recovered(&file, mark, contents).map_err(|error| OpenError::io(path, "read", error))?;
     let checked = Checked {
-        version: VERSION,
+        version,
         incarnation: mark.incarnation,
         counter: found.counter,
         clean: mark.clean,

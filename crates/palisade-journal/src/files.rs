@@ -116,13 +116,18 @@ pub(crate) fn read_at_most(file: &File, bytes: &mut [u8], at: u64) -> io::Result
 
 /// Writes the head and both marks, and makes the whole file durable.
 pub(crate) fn seal(file: &File, mark: Mark) -> io::Result<()> {
-    file.write_all_at(&head(), 0)?;
+    write_head(file)?;
     write_marks(file, mark)?;
     // the head's block is there whole, whatever follows
     if file.metadata()?.len() < FRAMES_AT {
         file.set_len(FRAMES_AT)?;
     }
     file.sync_all()
+}
+
+/// Writes the head of this version.
+pub(crate) fn write_head(file: &File) -> io::Result<()> {
+    file.write_all_at(&head(), 0)
 }
 
 /// Writes a mark into its place.

@@ -9,13 +9,16 @@
 //!
 //! The sum of a frame's head is seeded with the sum of the frame before it, and that of the payload with the one of its
 //! head: a frame of another place or of another file does not fit. A payload is records one after the other. A
-//! transaction is the frames up to one that says `LAST`; a piece of an image is a frame of its own between transactions.
+//! transaction is the frames up to one that says `LAST`; a piece of an image, or of records that a commit names later, is a
+//! frame of its own between transactions.
 
 use twox_hash::XxHash3_64;
 
 pub(crate) const MAGIC: &[u8; 16] = b"palisade-journal";
-/// The format that this program reads and writes.
-pub(crate) const VERSION: u32 = 1;
+/// The format that this program writes. It reads those before it, and makes this one of them when it takes a store.
+///
+/// 2: commits may name records that were written ahead of them.
+pub(crate) const VERSION: u32 = 2;
 pub(crate) const HEAD_LEN: usize = 32;
 /// Where the marks are: sectors of their own, so that a torn write spoils one of them at most.
 pub(crate) const MARKS: [u64; 2] = [512, 1024];
@@ -54,7 +57,8 @@ pub(crate) fn head() -> [u8; HEAD_LEN] {
 /// What the first bytes of a file say.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Head {
-    Ours,
+    /// A store of this version, or of one before it.
+    Ours(u32),
     Version(u32),
     Damaged,
     Foreign,
@@ -70,7 +74,7 @@ pub(crate) fn read_head(bytes: &[u8]) -> Head {
         return Head::Damaged;
     }
     match u32_at(bytes, 16) {
-        VERSION => Head::Ours,
+        known @ 1..=VERSION => Head::Ours(known),
         other => Head::Version(other),
     }
 }
@@ -189,10 +193,12 @@ pub(crate) enum Op {
     Forgotten = 7,
     /// Ends a commit: `extra` is its counter, `kind` 1 if the state is another one than before.
     Commit = 8,
-    /// Bytes of an image: `extra` is which.
+    /// Bytes of an image, or with `kind` 1 whole records that a commit names later: `extra` is which.
     Piece = 9,
     /// The files were seen to have the digest `key`; the base stays.
     Files = 10,
+    /// Records that were written ahead stand here: `extra` is which, `value` how many pieces and bytes they have.
+    Ahead = 11,
 }
 
 impl Op {
@@ -208,6 +214,7 @@ impl Op {
             8 => Self::Commit,
             9 => Self::Piece,
             10 => Self::Files,
+            11 => Self::Ahead,
             _ => return None,
         })
     }
@@ -292,7 +299,7 @@ mod tests {
         frame(&mut framed, LAST, &bytes, 11);
         assert_eq!(Mark::decode(&mark.encode()), Some(mark));
         assert_eq!(Record::decode(&bytes), Some((record, record.len())));
-        assert_eq!(read_head(&head()), Head::Ours);
+        assert_eq!(read_head(&head()), Head::Ours(VERSION));
         let flips = |bytes: &[u8], is_read: &dyn Fn(&[u8]) -> bool| {
             assert!(is_read(bytes));
             for bit in 0..bytes.len() * 8 {
@@ -304,20 +311,20 @@ mod tests {
         flips(&mark.encode(), &|bytes| Mark::decode(bytes).is_some());
         flips(&bytes, &|bytes| Record::decode(bytes).is_some());
         flips(&framed[..FRAME_HEAD], &|bytes| FrameHead::decode(bytes, 11).is_some());
-        flips(&head(), &|bytes| read_head(bytes) == Head::Ours);
+        flips(&head(), &|bytes| read_head(bytes) == Head::Ours(VERSION));
         assert!(FrameHead::decode(&framed[..FRAME_HEAD], 12).is_none(), "a frame of another place");
     }
 
     #[test]
     fn a_head_says_what_a_file_is() {
         let mut newer = head();
-        newer[16] = 2;
+        newer[16] = VERSION as u8 + 1;
         let sum = sum(0, &newer[..24]).to_le_bytes();
         newer[24..].copy_from_slice(&sum);
         let mut flipped = head();
         flipped[3] ^= 4;
         for (bytes, expected) in [
-            (&newer[..], Head::Version(2)),
+            (&newer[..], Head::Version(VERSION + 1)),
             (&flipped, Head::Damaged),
             (&head()[..20], Head::Damaged),
             (&head()[..3], Head::Damaged),

@@ -10,6 +10,10 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ImageId(pub(crate) u64);
 
+/// Records that were written ahead of the commit that will name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AheadId(pub(crate) u64);
+
 /// Where an image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ImageAt {
@@ -99,9 +103,18 @@ impl Read for Image {
     }
 }
 
-/// A piece of image `id`, as the payload of a frame.
-pub(crate) fn piece(id: u64, index: u64, bytes: &[u8]) -> Vec<u8> {
+/// What pieces are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// An image.
+    Image = 0,
+    /// Whole records, which a commit names later.
+    Records = 1,
+}
+
+/// A piece of image `id`, or of the records `id`, as the payload of a frame.
+pub(crate) fn piece(of: Of, id: u64, index: u64, bytes: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
-    Record { op: Op::Piece, kind: 0, extra: id, key: &index.to_le_bytes(), value: bytes }.encode(&mut payload);
+    Record { op: Op::Piece, kind: of as u8, extra: id, key: &index.to_le_bytes(), value: bytes }.encode(&mut payload);
     payload
 }

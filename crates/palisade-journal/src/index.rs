@@ -9,7 +9,7 @@ use std::io;
 use crate::format::{Record, sum};
 use crate::saved::Window;
 
-/// Records in the order of the log.
+/// Records in the order of their commits, which is not that of the log where some were written ahead.
 #[derive(Debug)]
 pub(crate) struct Index {
     seed: u64,
@@ -40,7 +40,12 @@ impl Index {
     /// The places of the records that have the last word, in the order of the log; reverts and forgotten answers are
     /// left out, since they have none.
     pub(crate) fn live(mut self, file: &File) -> io::Result<Vec<u64>> {
-        self.found.sort_unstable();
+        if self.found.is_sorted_by_key(|(_, place)| *place) {
+            self.found.sort_unstable();
+        } else {
+            // those of one key stay in the order of their commits
+            self.found.sort_by_key(|(hash, _)| *hash);
+        }
         let runs = || self.found.chunk_by(|a, b| a.0 == b.0);
         let several = runs().filter(|run| run.len() > 1).flatten();
         let keys = Keys::read(file, several.map(|(_, place)| place >> 1).collect())?;

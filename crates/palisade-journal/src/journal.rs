@@ -10,7 +10,7 @@ use crate::commit::{Commit, payloads};
 use crate::error::{AppendError, is_full, is_read_only};
 use crate::files::{self, Taken};
 use crate::format::{FRAMES_AT, LAST, Mark, PIECE, frame};
-use crate::image::{ImageAt, ImageId, piece};
+use crate::image::{AheadId, ImageAt, ImageId, Of, piece};
 use crate::open::{Recovered, recovered};
 use crate::scan::Contents;
 
@@ -69,7 +69,7 @@ pub struct Journal {
     pub(crate) any: bool,
     /// Why nothing more is taken.
     failed: Option<String>,
-    /// Images that are being stored.
+    /// Images and records ahead of their commit that are being stored.
     images: HashMap<u64, ImageAt>,
     last_image: u64,
     pub(crate) counts: Counts,
@@ -158,7 +158,7 @@ impl Journal {
         let images = &self.images;
         let written = payloads(
             commits,
-            |image| images.get(&image.0).copied(),
+            |id| images.get(&id).copied(),
             |payload, is_last| {
                 framed.clear();
                 chain = frame(&mut framed, if is_last { LAST } else { 0 }, payload, chain);
@@ -173,8 +173,8 @@ impl Journal {
         self.counts.commits += commits.len() as u64;
         self.counts.transactions += 1;
         self.garbage += at - start;
-        for image in commits.iter().filter_map(|commit| commit.base.as_ref()?.image) {
-            self.images.remove(&image.0);
+        for id in commits.iter().flat_map(named) {
+            self.images.remove(&id);
         }
         Ok(())
     }
@@ -193,9 +193,8 @@ impl Journal {
             if let Some(bytes) = commit.too_large {
                 return Err(AppendError::TooLarge { bytes });
             }
-            let image = commit.base.as_ref().and_then(|base| base.image);
-            if let Some(image) = image.filter(|image| !self.images.contains_key(&image.0)) {
-                return Err(AppendError::NoImage(image.0));
+            if let Some(id) = named(commit).find(|id| !self.images.contains_key(id)) {
+                return Err(AppendError::NoImage(id));
             }
         }
         Ok(())
@@ -252,19 +251,26 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`].
     pub fn begin_image(&mut self) -> Result<ImageId, AppendError> {
-        self.check(&[])?;
-        let id = ImageId(self.last_image + 1);
-        let start = self.mark.acknowledged;
-        self.images.insert(id.0, ImageAt { start, pieces: 0, bytes: 0 });
-        self.last_image = id.0;
         // so that an image without bytes is one
-        match self.piece(id, &[]) {
-            Ok(()) => Ok(id),
-            Err(error) => {
-                self.images.remove(&id.0);
-                Err(error)
-            }
-        }
+        self.begin(Of::Image).map(ImageId)
+    }
+
+    /// Begins to write records ahead of the commit that will name them ([`Commit::behind`]), so that others need not wait
+    /// while a large commit is written. Commits may come between.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn begin_ahead(&mut self) -> Result<AheadId, AppendError> {
+        self.begin(Of::Records).map(AheadId)
+    }
+
+    fn begin(&mut self, of: Of) -> Result<u64, AppendError> {
+        self.check(&[])?;
+        let id = self.last_image + 1;
+        self.images.insert(id, ImageAt { start: self.mark.acknowledged, pieces: 0, bytes: 0 });
+        self.last_image = id;
+        self.piece(of, id, &[])?;
+        Ok(id)
     }
 
     /// Appends bytes to an image.
@@ -273,13 +279,21 @@ impl Journal {
     /// As [`Journal::append`]; the image is given up then.
     pub fn append_image(&mut self, id: ImageId, bytes: &[u8]) -> Result<(), AppendError> {
         self.check(&[])?;
-        for bytes in bytes.chunks(crate::format::FRAME_TARGET) {
-            if let Err(error) = self.piece(id, bytes) {
-                self.images.remove(&id.0);
-                return Err(error);
-            }
-        }
-        Ok(())
+        bytes.chunks(crate::format::FRAME_TARGET).try_for_each(|bytes| self.piece(Of::Image, id.0, bytes))
+    }
+
+    /// Appends a piece of the records that are written ahead.
+    ///
+    /// # Errors
+    /// As [`Journal::append`]; the records are given up then.
+    pub fn append_ahead(&mut self, id: AheadId, piece: &[u8]) -> Result<(), AppendError> {
+        self.check(&[])?;
+        self.piece(Of::Records, id.0, piece)
+    }
+
+    /// Gives up records that no commit named.
+    pub fn drop_ahead(&mut self, id: AheadId) {
+        self.images.remove(&id.0);
     }
 
     /// Gives up an image that no commit named.
@@ -287,16 +301,16 @@ impl Journal {
         self.images.remove(&id.0);
     }
 
-    fn piece(&mut self, id: ImageId, bytes: &[u8]) -> Result<(), AppendError> {
-        let image = self.images.get(&id.0).copied().ok_or(AppendError::NoImage(id.0))?;
+    /// Where it cannot be written, all of the pieces are given up.
+    fn piece(&mut self, of: Of, id: u64, bytes: &[u8]) -> Result<(), AppendError> {
+        let image = self.images.remove(&id).ok_or(AppendError::NoImage(id))?;
         let mut framed = Vec::new();
-        let chain = frame(&mut framed, PIECE, &piece(id.0, image.pieces, bytes), self.mark.chain);
+        let chain = frame(&mut framed, PIECE, &piece(of, id, image.pieces, bytes), self.mark.chain);
         let written = self.file.write_all_at(&framed, self.mark.acknowledged);
         // flushed with the commit that names it
         self.acknowledge(written, self.mark.acknowledged + framed.len() as u64, chain, false)?;
         self.garbage += framed.len() as u64;
-        self.images
-            .insert(id.0, ImageAt { pieces: image.pieces + 1, bytes: image.bytes + bytes.len() as u64, ..image });
+        self.images.insert(id, ImageAt { pieces: image.pieces + 1, bytes: image.bytes + bytes.len() as u64, ..image });
         Ok(())
     }
 
@@ -342,4 +356,10 @@ impl Journal {
         self.sync = sync;
         self
     }
+}
+
+/// The numbers of the pieces that a commit names.
+fn named(commit: &Commit) -> impl Iterator<Item = u64> {
+    let image = commit.base.as_ref().and_then(|base| base.image).map(|image| image.0);
+    image.into_iter().chain(commit.ahead.map(|ahead| ahead.0))
 }

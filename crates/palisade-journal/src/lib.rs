@@ -7,7 +7,8 @@
 //! - [`Journal::open`] takes the store for this process and gives back what it holds, or refuses: a damaged store is
 //!   never read in part, and an empty one is never made of it.
 //! - [`Journal::append`] writes several commits as one transaction, with one flush. Either all are there or none.
-//! - An image of the base, of any size, goes in piece by piece ([`Journal::begin_image`]), between commits.
+//! - An image of the base, of any size, goes in piece by piece ([`Journal::begin_image`]), between commits; so do the
+//!   records of a large commit, ahead of it ([`Journal::begin_ahead`]).
 //! - [`Journal::compaction`] copies what still counts, on any thread, while commits go on.
 //! - [`check`], [`backup`] and [`restore`] work on files; `check` and `backup` also on one that is open elsewhere.
 //!
@@ -32,11 +33,11 @@ mod open;
 mod saved;
 mod scan;
 
-pub use commit::{Base, Commit, Kind, Origin};
+pub use commit::{Ahead, Base, Commit, Kind, Origin};
 pub use compact::Compaction;
 pub use copy::{Checked, backup, check, look, restore};
 pub use error::{AppendError, OpenError};
-pub use image::{Image, ImageId};
+pub use image::{AheadId, Image, ImageId};
 pub use journal::{Counts, Durability, Journal, Settings};
 pub use open::{Fresh, Recovered};
 pub use saved::{Entry, Saved, Word};

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::commit::Origin;
 use crate::error::OpenError;
 use crate::files::{self, Taken};
-use crate::format::{FIRST_CHAIN, FRAMES_AT, HEAD_LEN, Head, Mark, read_head};
+use crate::format::{FIRST_CHAIN, FRAMES_AT, HEAD_LEN, Head, Mark, VERSION, read_head};
 use crate::image::Image;
 use crate::journal::{Durability, Journal, Settings};
 use crate::saved::Saved;
@@ -50,6 +50,8 @@ pub struct Recovered {
 
 /// A store that was read whole.
 pub(crate) struct Found {
+    /// Of the format.
+    pub(crate) version: u32,
     pub(crate) mark: Mark,
     pub(crate) contents: Contents,
     pub(crate) file_len: u64,
@@ -65,12 +67,12 @@ pub(crate) fn read(file: &File, path: &Path) -> Result<Found, OpenError> {
     if read == 0 {
         return Err(OpenError::Empty(path.to_owned()));
     }
-    match read_head(&head[..read]) {
-        Head::Ours => {}
+    let version = match read_head(&head[..read]) {
+        Head::Ours(version) => version,
         Head::Version(found) => return Err(OpenError::Version { path: path.to_owned(), found }),
         Head::Damaged => return Err(OpenError::damaged(path, 0, "its head is not whole")),
         Head::Foreign => return Err(OpenError::Foreign(path.to_owned())),
-    }
+    };
     // before the length: where another process has the store open, both grow meanwhile
     let mark = files::read_mark(file).map_err(io)?;
     let file_len = file.metadata().map_err(io)?.len();
@@ -89,7 +91,7 @@ pub(crate) fn read(file: &File, path: &Path) -> Result<Found, OpenError> {
     if !contents.met && contents.end >= mark.acknowledged {
         return Err(OpenError::damaged(path, mark.acknowledged, "the log is not that of its mark"));
     }
-    Ok(Found { mark, contents, file_len, same_boot })
+    Ok(Found { version, mark, contents, file_len, same_boot })
 }
 
 /// Makes an empty store, unless another process made one meanwhile.
@@ -139,7 +141,7 @@ impl Journal {
             // of a compaction that a crash ended
             let _ = std::fs::remove_file(files::beside(path));
         }
-        let Found { mark, contents, file_len, .. } = read(&file, path)?;
+        let Found { version, mark, contents, file_len, .. } = read(&file, path)?;
         let number = files::number(&file).map_err(io)?;
         let clean = mark.clean && file_len == mark.acknowledged;
         let fresh = if created {
@@ -152,6 +154,10 @@ impl Journal {
             None
         };
         let incarnation = if fresh.is_some() { settings.incarnation } else { mark.incarnation };
+        if version < VERSION {
+            // before anything is written that a program of that version would take for damage
+            files::write_head(&file).and_then(|()| file.sync_data()).map_err(io)?;
+        }
         if contents.end < file_len {
             file.set_len(contents.end).map_err(io)?;
         }

@@ -6,9 +6,14 @@ use std::io::{self, Read};
 
 use crate::commit::{Base, Kind, Origin};
 use crate::files::At;
-use crate::format::{FIRST_CHAIN, FRAME_HEAD, FRAME_TAIL, FRAMES_AT, FrameHead, LAST, Op, PIECE, Record, sum, u64_at};
-use crate::image::{ImageAt, ImageId};
+use crate::format::{
+    FIRST_CHAIN, FRAME_HEAD, FRAME_TAIL, FRAMES_AT, FrameHead, LAST, Op, PIECE, RECORD_HEAD, Record, sum, u64_at,
+};
+use crate::image::{ImageAt, ImageId, Of};
 use crate::index::Index;
+
+/// What no program writes.
+const ODD: &str = "a record is not what it should be";
 
 /// Why the log does not go on.
 #[derive(Debug)]
@@ -94,6 +99,8 @@ pub(crate) struct Contents {
     pub(crate) record_bytes: u64,
     /// Of the transaction that is not whole yet.
     pending: Vec<Step>,
+    /// What was written ahead of the commits that will name it.
+    ahead: HashMap<u64, Vec<Step>>,
 }
 
 #[derive(Debug)]
@@ -102,6 +109,7 @@ enum Step {
     Answer { hash: u64, place: u64, is_word: bool },
     Clear,
     Base(Base, [u64; 2]),
+    Ahead(u64, [u64; 2]),
     Files(Vec<u8>),
     Commit(u64, bool),
 }
@@ -133,46 +141,29 @@ pub(crate) fn scan(file: &File, end: u64, mark: (u64, u64)) -> io::Result<(Conte
             Err(Stop::Io(error)) => return Err(error),
         }
     };
-    contents.pending = Vec::new();
+    (contents.pending, contents.ahead) = (Vec::new(), HashMap::new());
     Ok((contents, stop))
 }
 
 impl Contents {
     /// Takes the records of a frame.
     fn take(&mut self, payload: &[u8], flags: u32, frame_at: u64) -> Result<(), &'static str> {
-        const ODD: &str = "a record is not what it should be";
         let mut at = 0;
         while at < payload.len() {
             let (record, length) = Record::decode(&payload[at..]).ok_or(ODD)?;
             let place = frame_at + (FRAME_HEAD + at) as u64;
             at += length;
-            if record.op != Op::Piece {
-                self.records += 1;
-                self.record_bytes += length as u64;
-            }
             if (flags == PIECE) != (record.op == Op::Piece) {
                 return Err(ODD);
             }
-            match record.op {
-                Op::Put | Op::Tombstone | Op::Revert => {
-                    Kind::from_byte(record.kind).ok_or(ODD)?;
-                    let hash = self.overlay.hash(&record);
-                    self.pending.push(Step::Word { hash, place, is_word: record.op != Op::Revert });
+            if record.op == Op::Piece {
+                self.piece(&record, frame_at).ok_or("a piece of an image is out of order")?;
+                if record.kind == Of::Records as u8 {
+                    self.take_ahead(&record, place)?;
                 }
-                Op::Answered | Op::Forgotten => {
-                    let hash = self.answers.hash(&record);
-                    self.pending.push(Step::Answer { hash, place, is_word: record.op == Op::Answered });
-                }
-                Op::Clear => self.pending.push(Step::Clear),
-                Op::Base => {
-                    let origin = if record.kind == 0 { Origin::Put } else { Origin::Files(record.key.to_vec()) };
-                    let image = (record.extra > 0).then_some(ImageId(record.extra));
-                    let size = [u64_at(record.value, 0), u64_at(record.value, 8)];
-                    self.pending.push(Step::Base(Base { origin, image }, size));
-                }
-                Op::Files => self.pending.push(Step::Files(record.key.to_vec())),
-                Op::Commit => self.pending.push(Step::Commit(record.extra, record.kind != 0)),
-                Op::Piece => self.piece(&record, frame_at).ok_or("a piece of an image is out of order")?,
+            } else {
+                let step = self.step(&record, length, place)?;
+                self.pending.push(step);
             }
         }
         if flags == LAST {
@@ -181,6 +172,48 @@ impl Contents {
             }
         }
         Ok(())
+    }
+
+    /// Takes the records of a piece that was written ahead.
+    fn take_ahead(&mut self, piece: &Record<'_>, place: u64) -> Result<(), &'static str> {
+        let start = place + (RECORD_HEAD + piece.key.len()) as u64;
+        let mut steps = self.ahead.remove(&piece.extra).unwrap_or_default();
+        let mut at = 0;
+        while at < piece.value.len() {
+            let (record, length) = Record::decode(&piece.value[at..]).ok_or(ODD)?;
+            if matches!(record.op, Op::Commit | Op::Base | Op::Piece | Op::Ahead) {
+                return Err(ODD);
+            }
+            steps.push(self.step(&record, length, start + at as u64)?);
+            at += length;
+        }
+        self.ahead.insert(piece.extra, steps);
+        Ok(())
+    }
+
+    fn step(&mut self, record: &Record<'_>, length: usize, place: u64) -> Result<Step, &'static str> {
+        self.records += 1;
+        self.record_bytes += length as u64;
+        let size = || [u64_at(record.value, 0), u64_at(record.value, 8)];
+        Ok(match record.op {
+            Op::Put | Op::Tombstone | Op::Revert => {
+                Kind::from_byte(record.kind).ok_or(ODD)?;
+                Step::Word { hash: self.overlay.hash(record), place, is_word: record.op != Op::Revert }
+            }
+            Op::Answered | Op::Forgotten => {
+                Step::Answer { hash: self.answers.hash(record), place, is_word: record.op == Op::Answered }
+            }
+            Op::Clear => Step::Clear,
+            Op::Base => {
+                let origin = if record.kind == 0 { Origin::Put } else { Origin::Files(record.key.to_vec()) };
+                let image = (record.extra > 0).then_some(ImageId(record.extra));
+                Step::Base(Base { origin, image }, size())
+            }
+            Op::Files => Step::Files(record.key.to_vec()),
+            Op::Commit => Step::Commit(record.extra, record.kind != 0),
+            Op::Ahead => Step::Ahead(record.extra, size()),
+            Op::Piece => return Err(ODD),
+        })
     }
 
     fn piece(&mut self, record: &Record<'_>, frame_at: u64) -> Option<()> {
@@ -215,6 +248,11 @@ impl Contents {
                     self.files = Some(digest.clone());
                 }
                 self.base = Some((base, image));
+            }
+            Step::Ahead(id, [pieces, bytes]) => {
+                let whole = self.images.get(&id).is_some_and(|ahead| (ahead.pieces, ahead.bytes) == (pieces, bytes));
+                let steps = self.ahead.remove(&id).filter(|_| whole).ok_or("what was written ahead lacks pieces")?;
+                steps.into_iter().try_for_each(|step| self.apply(step))?;
             }
             Step::Files(digest) => self.files = Some(digest),
             Step::Commit(counter, is_other) => {

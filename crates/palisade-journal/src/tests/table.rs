@@ -46,9 +46,9 @@ fn what_is_no_whole_store_is_refused_by_name() {
             bytes.truncate(end);
         }),
         (
-            "the store `PATH` has format version 2, and this program reads version 1: use the program that wrote it",
+            "the store `PATH` has format version 3, and this program reads version 2: use the program that wrote it",
             |bytes| {
-                bytes[16] = 2;
+                bytes[16] = 3;
                 let sum = sum(0, &bytes[..24]);
                 bytes[24..32].copy_from_slice(&sum.to_le_bytes());
             },
@@ -69,6 +69,94 @@ fn what_is_no_whole_store_is_refused_by_name() {
         assert_eq!(backup(&path, &to).unwrap_err().to_string().replace(&path.display().to_string(), "PATH"), found);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
     }
+}
+
+/// A store of the version before is read as it is, and is one of this version once it was taken: only then is anything
+/// written into it that the program before takes for damage.
+#[test]
+fn a_store_of_an_older_version_becomes_one_of_this() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let (mut journal, ..) = open(&path, settings(Durability::Fsync, 7)).unwrap();
+    let mut commit = Commit::new(1);
+    commit.put(Kind::Entity, b"key", b"value");
+    journal.append(&[commit]).unwrap();
+    journal.close().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[16] = 1;
+    let sum = sum(0, &bytes[..24]);
+    bytes[24..32].copy_from_slice(&sum.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!((check(&path).unwrap().version, std::fs::read(&path).unwrap()), (1, bytes));
+    let (mut journal, model, begun) = open(&path, settings(Durability::Fsync, 8)).unwrap();
+    assert_eq!((model.counter, model.overlay.len(), begun.incarnation), (1, 1, 7));
+    assert_eq!(check(&path).unwrap().version, 2);
+    let ahead = journal.begin_ahead().unwrap();
+    let mut commit = Commit::new(2);
+    commit.put(Kind::Entity, b"other", b"value");
+    let mut records = commit.take_records();
+    journal.append_ahead(ahead, records.piece().unwrap()).unwrap();
+    assert!(records.piece().is_none());
+    commit.behind(ahead);
+    journal.append(&[commit]).unwrap();
+    drop(journal);
+    assert_eq!(open(&path, settings(Durability::Fsync, 9)).unwrap().1.overlay.len(), 2);
+}
+
+/// What was written ahead of a commit is nothing without it, whatever came between.
+#[test]
+fn what_is_written_ahead_counts_with_its_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let large = |commit: &mut Commit, value: &[u8]| {
+        for n in 0..40_u32 {
+            commit.put(Kind::Entity, &n.to_le_bytes(), &value.repeat(60_000));
+        }
+    };
+    let (mut journal, ..) = open(&path, settings(Durability::Fsync, 7)).unwrap();
+    let (mut counter, mut pieces) = (0, 0);
+    for (value, named) in [(b"a", true), (b"b", false), (b"c", true), (b"d", false)] {
+        let mut commit = Commit::new(0);
+        large(&mut commit, value);
+        let ahead = journal.begin_ahead().unwrap();
+        let mut records = commit.take_records();
+        assert!(commit.bytes() == 0);
+        while let Some(piece) = records.piece() {
+            journal.append_ahead(ahead, piece).unwrap();
+            pieces += 1;
+            counter += 1;
+            let mut other = Commit::new(counter);
+            other.put(Kind::Entity, &7_u32.to_le_bytes(), b"before");
+            journal.append(&[other]).unwrap();
+        }
+        assert!(!journal.may_compact(), "what it is of is not known yet");
+        if named {
+            counter += 1;
+            let mut commit = commit.at(counter);
+            commit.behind(ahead);
+            commit.tombstone(Kind::Entity, &9_u32.to_le_bytes());
+            journal.append(&[commit.clone()]).unwrap();
+            assert!(matches!(journal.append(&[commit.at(counter + 1)]), Err(AppendError::NoImage(_))), "once");
+        } else if value == b"b" {
+            journal.drop_ahead(ahead);
+        }
+    }
+    assert!(pieces > 8);
+    // the last one is not named before the end
+    drop(journal);
+    let (journal, model, _) = open(&path, settings(Durability::Fsync, 8)).unwrap();
+    assert_eq!((model.counter, model.overlay.len()), (counter, 40));
+    let value = |n: u32| model.overlay[&(Kind::Entity, n.to_le_bytes().to_vec())].clone();
+    assert_eq!((value(8), value(9)), (Some(b"c".repeat(60_000)), None));
+    // single changes that were published before it come before it, and later ones behind it
+    assert_eq!(value(7), Some(b"before".to_vec()));
+    let mut compaction = journal.compaction().unwrap().unwrap();
+    compaction.copy().unwrap();
+    let mut journal = journal;
+    journal.finish_compaction(compaction).unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() < 3 << 20, "what no commit named is gone");
+    drop(journal);
+    assert_eq!(open(&path, settings(Durability::Fsync, 9)).unwrap().1, model);
 }
 
 #[test]
