@@ -18,6 +18,7 @@ use crate::state::{Origin, Rejected, Shared};
 use crate::telemetry::{Metrics, Work, events, start_thread, supervised};
 use palisade_engine::model::{Bundle, Change, Diagnostic, Digest, Edit, Revision, Transaction};
 use palisade_engine::{Changed, EngineSettings, Footprint, Observers, Snapshot};
+use palisade_journal::AheadId;
 
 /// Cedar reads the values of changes, which may be nested.
 const STACK: usize = 64 << 20;
@@ -81,6 +82,8 @@ pub(super) struct Load {
 pub(super) struct Bulk {
     pub(super) command: Command,
     pub(super) made: Option<Made>,
+    /// Its records, where they were written ahead.
+    pub(super) ahead: Option<AheadId>,
     pub(super) rounds: usize,
     watching: Option<Watching>,
 }
@@ -124,7 +127,7 @@ impl Load {
 
 impl Bulk {
     pub(super) fn new(command: Command) -> Box<Self> {
-        Box::new(Self { command, made: None, rounds: 0, watching: None })
+        Box::new(Self { command, made: None, ahead: None, rounds: 0, watching: None })
     }
 }
 
@@ -168,7 +171,7 @@ fn free(freed: &mpsc::Receiver<Freed>) {
 
 impl Builder {
     /// Hands something to the writer; it is dropped if the process ends.
-    fn hand_over(&self, order: Order) {
+    pub(super) fn hand_over(&self, order: Order) {
         let orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(orders) = orders {
             let _ = orders.send(order);
@@ -245,6 +248,7 @@ impl Builder {
             match group::guarded(|| self.bring_on(&mut bulk)) {
                 Ok(()) => self.hand_over(Order::Made(bulk)),
                 Err(rejected) => {
+                    bulk.ahead.into_iter().for_each(|id| self.give_up_ahead(id));
                     match &rejected {
                         Rejected::Refused(refused) => {
                             events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
@@ -262,7 +266,7 @@ impl Builder {
 
     /// Makes a transaction upon what serves, or takes over what was touched since. A refusal holds for what serves now.
     fn bring_on(&self, bulk: &mut Bulk) -> Result<(), Rejected> {
-        let Bulk { command, made, watching, .. } = bulk;
+        let Bulk { command, made, ahead, watching, .. } = bulk;
         let unwanted = || command.reply.is_closed() || self.shared.stopping.load(Ordering::Acquire);
         if unwanted() {
             // the writer says so
@@ -282,12 +286,19 @@ impl Builder {
                 return Ok(());
             }
         }
+        ahead.take().into_iter().for_each(|id| self.give_up_ahead(id));
         let submitted = &command.submitted;
         let Change::Transaction(transaction) = &submitted.change else { return Ok(()) };
         submitted.expected.iter().try_for_each(|expected| expected.check(Some(served)))?;
         let changed = group::transact(transaction, served, on, self.rules, &unwanted)?;
         let footprint = Footprint::of(transaction, &changed);
-        let ready = if submitted.dry_run { Ready::default() } else { Ready::of(&changed, self.stores) };
+        let mut ready = Ready::default();
+        if !submitted.dry_run {
+            ready = Ready::of(&changed, self.stores).with_things(&changed);
+        }
+        if let Some(commit) = ready.commit_mut().filter(|_| changed.changed) {
+            *ahead = self.write_ahead(commit, &unwanted)?;
+        }
         *made = Some(Made { changed, footprint, ready, on });
         Ok(())
     }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::state::beside::{Bulk, FEW, MOST_ROUNDS, Made, is_large};
 use crate::state::recent::{self, Event};
 use crate::state::rules::LoadRules;
-use crate::state::since::Things;
+use crate::state::since::{self, Things};
 use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
@@ -65,12 +65,25 @@ pub(super) struct Ready {
     changes: Option<String>,
     /// What is the base's again.
     freed: Vec<String>,
+    /// What it touched, where that was found out beside; within it nothing where that is too much to be noted.
+    things: Option<Option<Things>>,
 }
 
 impl Ready {
+    /// With what the transaction touched: where that is much, it takes too long for the writer.
+    pub(super) fn with_things(self, changed: &Changed) -> Self {
+        let things = (changed.touches() <= since::MOST).then(|| changed.things());
+        Self { things: Some(things), ..self }
+    }
+
+    /// What goes to the store.
+    pub(super) fn commit_mut(&mut self) -> Option<&mut Commit> {
+        self.commit.as_mut()
+    }
+
     pub(super) fn of(changed: &Changed, stores: bool) -> Self {
         let commit = stores.then(|| of_transaction(0, changed));
-        Self { commit, changes: recent::changes(changed), freed: freed(changed) }
+        Self { commit, changes: recent::changes(changed), freed: freed(changed), things: None }
     }
 }
 
@@ -212,8 +225,9 @@ impl Writer {
         let revision = self.revision_after(group);
         let publishes = changed.changed && !dry_run;
         let prev = Some(current.snapshot.revision());
-        let things = (publishes && self.shared.since.is_watched()).then(|| changed.things());
-        let Ready { commit, changes, freed } = ready;
+        let Ready { commit, changes, freed, things } = ready;
+        let is_watched = publishes && self.shared.since.is_watched();
+        let things = if is_watched { things.unwrap_or_else(|| Some(changed.things())) } else { None };
         let mut commit = commit.filter(|_| publishes).map(|commit| commit.at(revision.counter));
         let Changed { snapshot, tally, warnings, forbids_removed, .. } = changed;
         let snapshot = snapshot.at(revision);
@@ -256,7 +270,17 @@ impl Writer {
     }
 
     /// Publishes a transaction that was made beside, unless what serves has gone on so far that it goes back.
-    pub(super) fn made(&mut self, mut bulk: Box<Bulk>) {
+    pub(super) fn made(&mut self, bulk: Box<Bulk>) {
+        let ahead = bulk.ahead;
+        let goes_on = self.publish_made(bulk);
+        // what its commit named is its commit's by now
+        if let (Some(id), Some(store), false) = (ahead, &mut self.store, goes_on) {
+            store.drop_ahead(id);
+        }
+    }
+
+    /// The same; gives whether it goes back.
+    fn publish_made(&mut self, mut bulk: Box<Bulk>) -> bool {
         let served = self.shared.published.load_full();
         let revision = self.serving();
         let shared = self.shared.clone();
@@ -274,7 +298,7 @@ impl Writer {
                         Ok(upon) => upon.map(|changed| Made { changed, footprint, ready, on }),
                         Err(rejected) => {
                             let _ = bulk.command.reply.send(Err(rejected));
-                            return;
+                            return false;
                         }
                     }
                 }
@@ -282,12 +306,14 @@ impl Writer {
                 _ => {
                     bulk.made = Some(made);
                     bulk.rounds += 1;
-                    return self.beside.bulk(bulk);
+                    self.beside.bulk(bulk);
+                    return true;
                 }
             };
             if bulk.made.is_none() && bulk.rounds < MOST_ROUNDS {
                 bulk.rounds += 1;
-                return self.beside.bulk(bulk);
+                self.beside.bulk(bulk);
+                return true;
             }
         }
         let mut group = Group { served, revision, commits: Vec::new(), bytes: 0, staged: Vec::new() };
@@ -295,7 +321,8 @@ impl Writer {
         let (Some(made), Some(current)) = (made, group.served.clone()) else {
             // it was overtaken again and again, or is not wanted: the others wait for it
             self.stage(command, &mut group);
-            return self.finish(group);
+            self.finish(group);
+            return false;
         };
         let Command { submitted, reply, at } = command;
         let Submitted { change, expected, held, dry_run, key, .. } = submitted;
@@ -314,6 +341,7 @@ impl Writer {
         self.beside.free((change, footprint), false);
         group.staged.push(Staged { outcome, news, reply, at });
         self.finish(group);
+        false
     }
 
     /// Commits, publishes and acknowledges a group.

@@ -4,6 +4,7 @@
 //! routes that gateways ask by are one value. The last good one keeps serving through every failure. Before
 //! the first there is none, and no decision can be made.
 
+mod ahead;
 mod answers;
 mod beside;
 mod durable;

@@ -9,7 +9,7 @@ use palisade_engine::Thing;
 use palisade_engine::model::Revision;
 
 /// Things that are noted at most.
-const MOST: usize = 200_000;
+pub(super) const MOST: usize = 200_000;
 
 /// Things by kind and name.
 pub(super) type Things = Vec<(Thing, String)>;

@@ -2,6 +2,7 @@
 //!
 //! Only the writer's thread commits. A commit that cannot be made refuses the changes in it; decisions go on.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 use palisade_engine::model::{Bundle, Diagnostic, Digest, Edit, Revision, Value};
 use palisade_engine::{Changed, Snapshot, Thing, Word, gone};
 use palisade_journal::{
-    AppendError, Base, Commit, Compaction, Counts, Durability, Entry, Fresh, Image, Journal, Kind, OpenError, Origin,
-    Recovered, Saved, Settings, Word as Kept,
+    AheadId, AppendError, Base, Commit, Compaction, Counts, Durability, Entry, Fresh, Image, Journal, Kind, OpenError,
+    Origin, Recovered, Saved, Settings, Word as Kept,
 };
 
 use crate::state::answers::{AnswerKey, Answers, KeptAnswer};
@@ -234,6 +235,25 @@ impl Store {
         self.noted(done)
     }
 
+    /// Begins to write records ahead of the commit that will name them.
+    pub(super) fn begin_ahead(&mut self) -> Result<AheadId, String> {
+        let begun = self.journal.begin_ahead();
+        self.noted(begun)
+    }
+
+    /// Writes a piece of them. Gives a handle to flush it with, unless it is the system's to say when.
+    pub(super) fn append_ahead(&mut self, id: AheadId, piece: &[u8]) -> Result<Option<File>, String> {
+        let done = self.journal.append_ahead(id, piece);
+        self.noted(done)?;
+        // without one the commit has more to flush
+        Ok(if self.durability == Durability::None { None } else { self.journal.handle().ok() })
+    }
+
+    /// Gives them up.
+    pub(super) fn drop_ahead(&mut self, id: AheadId) {
+        self.journal.drop_ahead(id);
+    }
+
     /// Commits a base that files had.
     pub(super) fn loaded(&mut self, counter: u64, digest: Digest) -> Result<(), String> {
         let mut commit = Commit::new(counter);
@@ -295,13 +315,13 @@ impl Store {
         let _ = self.noted(done);
     }
 
-    fn noted(&mut self, done: Result<(), AppendError>) -> Result<(), String> {
+    fn noted<T>(&mut self, done: Result<T, AppendError>) -> Result<T, String> {
         match done {
-            Ok(()) => {
+            Ok(done) => {
                 if self.problem.take().is_some() {
                     tracing::info!("the store {} takes changes again", self.path().display());
                 }
-                Ok(())
+                Ok(done)
             }
             Err(error) => {
                 let message = error.to_string();

@@ -1,5 +1,7 @@
 //! Changes that wait for the writer.
 
+mod beside;
+
 use std::sync::Mutex;
 
 use super::*;

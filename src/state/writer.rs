@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::state::ahead::Ahead;
 use crate::state::beside::{Beside, Builder, Bulk, Load};
 use crate::state::group::is_small;
 use crate::state::loads::Built;
@@ -32,6 +33,8 @@ pub(super) enum Order {
     Loaded(Box<Load>),
     /// Publish a transaction that was made beside.
     Made(Box<Bulk>),
+    /// Write records of such a transaction ahead of its commit.
+    Ahead(Ahead),
     /// The files cannot be read at the start: publish what the store has, if that can do without them. Dropped once that
     /// is done.
     Resume(mpsc::SyncSender<()>),
@@ -137,6 +140,7 @@ impl Writer {
                 Order::Change(command) => self.begin_load(Load::new(*command)),
                 Order::Loaded(load) => self.loaded(load),
                 Order::Made(bulk) => self.made(bulk),
+                Order::Ahead(order) => self.ahead(order),
                 Order::Resume(done) => {
                     self.resume_without_files();
                     drop(done);

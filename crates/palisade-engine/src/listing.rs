@@ -1,9 +1,11 @@
 //! Stored entities, one by one or page by page, as they are and by who had the last word about them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::export;
-use crate::model::{Link, LinkDeclaration, Uid, Value};
+use crate::model::{Bundle, Link, LinkDeclaration, Uid, Value};
 use crate::policies::Linked;
 use crate::snapshot::Snapshot;
 use crate::store::{Layer, Store};
@@ -33,6 +35,24 @@ pub struct ListedLink<'s> {
 }
 
 impl Snapshot {
+    /// Policies, schema and links as they were given; after changes of them, each policy as a text of its own. The entities are in the store: see [`Snapshot::entities`].
+    #[must_use]
+    pub fn texts(&self) -> Cow<'_, Bundle> {
+        if self.base.as_ref().is_none_or(|base| Arc::ptr_eq(&base.core, &self.core)) {
+            return Cow::Borrowed(&self.texts);
+        }
+        let Bundle { policies: _, schema, entities, links: _, routes, for_each } = &*self.texts;
+        let policies = &self.core.policies;
+        Cow::Owned(Bundle {
+            policies: policies.texts(),
+            schema: schema.clone(),
+            entities: entities.clone(),
+            links: policies.by_hand().cloned().collect(),
+            routes: routes.clone(),
+            for_each: for_each.clone(),
+        })
+    }
+
     /// How many links there are, written by hand or not.
     #[must_use]
     pub fn link_count(&self) -> usize {

@@ -231,40 +231,6 @@ impl Policies {
         texts.sort_unstable_by(|a, b| a.naming.exactly().cmp(&b.naming.exactly()));
         texts
     }
-
-    /// How many policies can decide: static ones and links, templates not.
-    #[must_use]
-    pub(crate) fn count(&self) -> usize {
-        self.totals.deciding
-    }
-
-    /// How many of them forbid.
-    #[must_use]
-    pub(crate) fn forbid_count(&self) -> usize {
-        self.totals.forbidding
-    }
-
-    /// Whether what is counted over all of them is what a count of each gives.
-    #[cfg(test)]
-    pub(crate) fn is_counted(&self) -> bool {
-        let mut totals = Totals::default();
-        self.sites.iter().for_each(|(_, site)| totals.add(site));
-        let is_numbered = |(number, linked): (usize, &Arc<Linked>)| {
-            let site = self.sites.get(linked.link.link_id.as_str());
-            site.is_some_and(|site| site.kind == Kind::Link(number as u32))
-        };
-        let templates = self.sites.iter().filter(|(_, site)| site.kind == Kind::Template).count();
-        totals == self.totals
-            && self.links.iter().enumerate().all(is_numbered)
-            && totals.deciding + templates == self.sites.len()
-            && templates == self.templates.len()
-    }
-
-    /// Whether some policy may read `context.now`.
-    #[must_use]
-    pub(crate) fn reads_now(&self) -> bool {
-        self.totals.reading_now > 0
-    }
 }
 
 /// The finding on a line of a file whose text is not at hand; as it is, if no line is known.

@@ -106,7 +106,7 @@ const NODE_BITS: u32 = 6;
 type Shard<K, V, S> = Arc<HashMap<K, V, S>>;
 type Nodes<K, V, S> = Vec<Arc<Vec<Shard<K, V, S>>>>;
 
-/// A map. Its order is no order. Both hashes have keys that are drawn anew for each map, since ids come from outside.
+/// A map. Its order is no order. Each map draws keys for its hashes, since ids come from outside.
 #[derive(Debug, Clone)]
 pub(crate) struct Map<K, V, S = RandomState> {
     nodes: Arc<Nodes<K, V, S>>,

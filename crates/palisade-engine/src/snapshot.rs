@@ -1,6 +1,5 @@
 //! Everything a decision is made from, immutable, under one revision.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -448,24 +447,6 @@ impl Snapshot {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.revision
-    }
-
-    /// Policies, schema and links as they were given; after changes of them, each policy as a text of its own. The entities are in the store: see [`Snapshot::entities`].
-    #[must_use]
-    pub fn texts(&self) -> Cow<'_, Bundle> {
-        if self.base.as_ref().is_none_or(|base| Arc::ptr_eq(&base.core, &self.core)) {
-            return Cow::Borrowed(&self.texts);
-        }
-        let Bundle { policies: _, schema, entities, links: _, routes, for_each } = &*self.texts;
-        let policies = &self.core.policies;
-        Cow::Owned(Bundle {
-            policies: policies.texts(),
-            schema: schema.clone(),
-            entities: entities.clone(),
-            links: policies.by_hand().cloned().collect(),
-            routes: routes.clone(),
-            for_each: for_each.clone(),
-        })
     }
 
     /// How many policies can decide.

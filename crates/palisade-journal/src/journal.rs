@@ -315,12 +315,13 @@ impl Journal {
     }
 
     /// A handle with which another thread may flush what was written so far, without holding up commits. It
-    /// acknowledges nothing: the flush of the commit that follows has less to do.
+    /// acknowledges nothing: the flush of the commit that follows has less to do. An error of the disk that it meets the
+    /// commit meets too, since the system reports it to each that opened the file.
     ///
     /// # Errors
     /// If the system gives no further handle.
     pub fn handle(&self) -> io::Result<File> {
-        self.file.try_clone()
+        File::open(&self.path)
     }
 
     /// Flushes, and ends this run cleanly.

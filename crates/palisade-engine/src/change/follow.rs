@@ -8,7 +8,7 @@ use crate::export;
 use crate::model::request::uid_member;
 use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid};
 use crate::snapshot::Snapshot;
-use crate::store::Layer;
+use crate::store::{Layer, references};
 
 /// What the outcome of a transaction depends on, besides what nothing but a new base can change.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub struct Footprint {
     /// The entities that its changes name, and those that it touched.
     entities: HashSet<Uid<'static>>,
     /// Those that are gone after it, or that it was to delete: what refers to them meanwhile would be dealt with.
-    deleted: Vec<Uid<'static>>,
+    deleted: HashSet<Uid<'static>>,
 }
 
 impl Footprint {
@@ -29,7 +29,7 @@ impl Footprint {
                 Edit::Upsert(value) => value.get("uid").and_then(|uid| uid_member(uid.clone(), "").ok()),
                 Edit::Update(update) => Some(update.uid.clone()),
                 Edit::Delete(uid) | Edit::DeleteSubtree(uid) => {
-                    footprint.deleted.push(uid.clone());
+                    footprint.deleted.insert(uid.clone().into_owned());
                     Some(uid.clone())
                 }
                 Edit::Revert(uid) | Edit::Expect { uid, .. } => Some(uid.clone()),
@@ -41,7 +41,7 @@ impl Footprint {
         for id in &changed.touched.entities {
             let uid = export::uid_of(store, *id);
             if store.entity(*id).is_none() {
-                footprint.deleted.push(uid.clone());
+                footprint.deleted.insert(uid.clone());
             }
             footprint.entities.insert(uid);
         }
@@ -125,6 +125,12 @@ impl Snapshot {
 }
 
 impl Changed {
+    /// How much it touched.
+    #[must_use]
+    pub fn touches(&self) -> usize {
+        self.touched.entities.len() + self.touched.policies.len() + self.touched.links.len()
+    }
+
     /// What it touched.
     #[must_use]
     pub fn things(&self) -> Vec<(Thing, String)> {
@@ -145,7 +151,6 @@ impl Changed {
         things: &[(Thing, String)],
         stop: &dyn Fn() -> bool,
     ) -> Option<Self> {
-        let mut ids = HashSet::with_capacity(things.len());
         for (thing, key) in things {
             let Ok(uid) = Uid::parse(key) else { return None };
             if *thing != Thing::Entity || footprint.entities.contains(&uid) {
@@ -155,10 +160,13 @@ impl Changed {
         let (snapshot, _) = self.snapshot.following(served, things, stop).ok()?;
         let find =
             |uid: &Uid<'_>| snapshot.store.find(snapshot.store.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
-        ids.extend(things.iter().filter_map(|(_, key)| find(&Uid::parse(key).ok()?)));
-        let meets =
-            |uid: &Uid<'_>| find(uid).is_some_and(|id| snapshot.store.referrers(id).any(|from| ids.contains(&from)));
-        if footprint.deleted.iter().any(meets) {
+        // what was touched since may be little where what is deleted is much
+        let refers = |id: u32| {
+            let found = snapshot.store.entity(id).map(references).unwrap_or_default();
+            found.into_iter().any(|to| footprint.deleted.contains(&export::uid_of(&snapshot.store, to)))
+        };
+        let mut touched = things.iter().filter_map(|(_, key)| find(&Uid::parse(key).ok()?));
+        if !footprint.deleted.is_empty() && touched.any(refers) {
             return None;
         }
         Some(Self { snapshot, ..self })

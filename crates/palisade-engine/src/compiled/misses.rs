@@ -4,8 +4,7 @@
 //! policy is filed at most twice more, as sorted pairs: so that it is found where its action and its resource hold, and
 //! where its action and its principal do. Only explanations look here, and none of them at more than some pairs.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use super::candidates::Lineage;
 use super::index::{Actions, Scope, Scopes, action_keys, entity_key};
@@ -22,7 +21,8 @@ pub(super) struct Misses {
     principal: Pairs,
     resource: Pairs,
     action: Pairs,
-    others: Arc<Vec<u32>>,
+    /// Under one key.
+    others: Pairs,
 }
 
 /// What is filed otherwise.
@@ -31,22 +31,25 @@ pub(super) struct Refiled {
     principal: PairEdits,
     resource: PairEdits,
     action: PairEdits,
-    others: BTreeMap<u32, bool>,
+    others: PairEdits,
 }
+
+/// The key of those that have no other.
+const OTHERS: u32 = 0;
 
 /// Where a policy is filed.
 enum File {
     Principal(u64),
     Resource(u64),
     Action(u64),
-    Others,
+    Others(u64),
 }
 
 fn files(position: u32, scopes: &Scopes) -> impl Iterator<Item = File> {
     let (p, r) = (entity_key(scopes.principal), entity_key(scopes.resource));
     let of_action = p.is_none() || r.is_none();
     let keys = if of_action { action_keys(&scopes.action) } else { &[] };
-    let others = (of_action && scopes.action == Actions::Any).then_some(File::Others);
+    let others = (of_action && scopes.action == Actions::Any).then_some(File::Others(pair(OTHERS, position)));
     let entities = p.map(|(_, id)| File::Principal(pair(id, position))).into_iter();
     let entities = entities.chain(r.map(|(_, id)| File::Resource(pair(id, position))));
     entities.chain(keys.iter().map(move |id| File::Action(pair(*id, position)))).chain(others)
@@ -60,7 +63,7 @@ impl Refiled {
                 File::Principal(pair) => drop(self.principal.insert(pair, added)),
                 File::Resource(pair) => drop(self.resource.insert(pair, added)),
                 File::Action(pair) => drop(self.action.insert(pair, added)),
-                File::Others => drop(self.others.insert(position, added)),
+                File::Others(pair) => drop(self.others.insert(pair, added)),
             }
         }
     }
@@ -76,7 +79,7 @@ impl Misses {
                     File::Principal(pair) => principal.push(pair),
                     File::Resource(pair) => resource.push(pair),
                     File::Action(pair) => action.push(pair),
-                    File::Others => others.push(position as u32),
+                    File::Others(pair) => others.push(pair),
                 }
             }
         }
@@ -84,33 +87,28 @@ impl Misses {
             pairs.sort_unstable();
             Pairs::from_sorted(&pairs)
         };
-        let others = Arc::new(others);
-        Self { principal: sorted(principal), resource: sorted(resource), action: sorted(action), others }
+        Self {
+            principal: sorted(principal),
+            resource: sorted(resource),
+            action: sorted(action),
+            others: sorted(others),
+        }
     }
 
     /// All that is filed.
     #[cfg(test)]
     pub(super) fn pairs(&self) -> [Vec<u64>; 4] {
-        let others = self.others.iter().map(|at| u64::from(*at)).collect();
-        [self.principal.pairs(), self.resource.pairs(), self.action.pairs(), others]
+        [&self.principal, &self.resource, &self.action, &self.others].map(Pairs::pairs)
     }
 
     /// The files after what is filed otherwise.
     pub(super) fn with(&self, refiled: &Refiled) -> Self {
         let Refiled { principal, resource, action, others } = refiled;
-        let mut kept = self.others.clone();
-        for (position, added) in others {
-            match (kept.binary_search(position), added) {
-                (Err(at), true) => Arc::make_mut(&mut kept).insert(at, *position),
-                (Ok(at), false) => drop(Arc::make_mut(&mut kept).remove(at)),
-                _ => {}
-            }
-        }
         Self {
             principal: self.principal.with(principal),
             resource: self.resource.with(resource),
             action: self.action.with(action),
-            others: kept,
+            others: self.others.with(others),
         }
     }
 }
@@ -155,8 +153,12 @@ pub(crate) fn nearby(snapshot: &Snapshot, principal: &Lineage, action: &Lineage,
             }
         }
     }
-    bounded |= set.misses.others.len() > MOST_OF_A_KEY;
-    positions.extend(set.misses.others.iter().take(MOST_OF_A_KEY));
+    let before = positions.len();
+    positions.extend(set.misses.others.of(OTHERS).take(MOST_OF_A_KEY + 1));
+    if positions.len() - before > MOST_OF_A_KEY {
+        positions.pop();
+        bounded = true;
+    }
     positions.sort_unstable();
     positions.dedup();
     let mut found: Vec<(u32, u32)> = Vec::new();

@@ -1,6 +1,6 @@
 //! What is counted over all policies: kept with the set, so that a change counts what it changes and not the others.
 
-use crate::policies::{Kind, Site};
+use crate::policies::{Kind, Policies, Site};
 
 /// Counts over a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,5 +53,41 @@ impl Totals {
             tokens: if is_link { 1 } else { site.tokens as usize },
             steps: site.steps,
         }
+    }
+}
+
+impl Policies {
+    /// How many policies can decide: static ones and links, templates not.
+    #[must_use]
+    pub(crate) fn count(&self) -> usize {
+        self.totals.deciding
+    }
+
+    /// How many of them forbid.
+    #[must_use]
+    pub(crate) fn forbid_count(&self) -> usize {
+        self.totals.forbidding
+    }
+
+    /// Whether what is counted over all of them is what a count of each gives.
+    #[cfg(test)]
+    pub(crate) fn is_counted(&self) -> bool {
+        let mut totals = Totals::default();
+        self.sites.iter().for_each(|(_, site)| totals.add(site));
+        let is_numbered = |(number, linked): (usize, &std::sync::Arc<crate::policies::Linked>)| {
+            let site = self.sites.get(linked.link.link_id.as_str());
+            site.is_some_and(|site| site.kind == Kind::Link(number as u32))
+        };
+        let templates = self.sites.iter().filter(|(_, site)| site.kind == Kind::Template).count();
+        totals == self.totals
+            && self.links.iter().enumerate().all(is_numbered)
+            && totals.deciding + templates == self.sites.len()
+            && templates == self.templates.len()
+    }
+
+    /// Whether some policy may read `context.now`.
+    #[must_use]
+    pub(crate) fn reads_now(&self) -> bool {
+        self.totals.reading_now > 0
     }
 }

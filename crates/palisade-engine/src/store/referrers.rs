@@ -43,7 +43,7 @@ pub(crate) fn pair(target: u32, referrer: u32) -> u64 {
 }
 
 /// All that a stored entity refers to, each once, sorted. A mere name refers to nothing.
-pub(super) fn references(entity: Entity<'_>) -> Vec<u32> {
+pub(crate) fn references(entity: Entity<'_>) -> Vec<u32> {
     if !entity.is_present() {
         return Vec::new();
     }
