@@ -92,9 +92,45 @@ impl Scopes {
     }
 }
 
-type Files = HashMap<u32, Vec<u32>, RandomState>;
+/// Policies by the entity that they are filed under. Values are positions of policies in the order of the set.
+#[derive(Debug, Default)]
+struct Files {
+    by_key: HashMap<u32, Vec<u32>, RandomState>,
+    /// A bit for each key, which several share. Each entity above a principal is looked for, and most have no file.
+    marks: [u64; 8],
+}
 
-/// The files. Values are positions of policies in the order of the set.
+impl Files {
+    fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    fn file(&mut self, key: u32, position: u32) {
+        let (word, bit) = mark(key);
+        self.marks[word] |= bit;
+        self.by_key.entry(key).or_default().push(position);
+    }
+
+    /// What is filed under `key`.
+    #[inline]
+    fn under(&self, key: u32) -> &[u32] {
+        let (word, bit) = mark(key);
+        if self.marks[word] & bit == 0 {
+            return &[];
+        }
+        self.by_key.get(&key).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// The word and the bit of a key among the marks.
+#[inline]
+fn mark(key: u32) -> (usize, u64) {
+    // ids that follow one another are spread by the golden ratio
+    let spread = key.wrapping_mul(0x9e37_79b1) >> 23;
+    ((spread >> 6) as usize, 1 << (spread & 63))
+}
+
+/// The files.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     principal_is: Files,
@@ -176,7 +212,7 @@ impl Index {
                 },
             };
             for key in keys {
-                files.entry(*key).or_default().push(position);
+                files.file(*key, position);
             }
         }
         index
@@ -186,7 +222,7 @@ impl Index {
     #[inline]
     pub(super) fn by_entity(&self, env: &Env<'_>, mut visit: impl FnMut(u32)) {
         let mut look = |files: &Files, key: u32| {
-            files.get(&key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
+            files.under(key).iter().copied().for_each(&mut visit);
         };
         if !self.principal_is.is_empty() {
             look(&self.principal_is, env.principal);
@@ -207,7 +243,7 @@ impl Index {
     /// The policies filed under the action alone.
     #[inline]
     pub(super) fn by_action(&self, action: u32) -> &[u32] {
-        self.action_is.get(&action).map(Vec::as_slice).unwrap_or_default()
+        self.action_is.under(action)
     }
 
     /// The policies that no key files.
@@ -224,7 +260,7 @@ impl Index {
             return;
         }
         for key in std::iter::once(&env.action).chain(env.above_action().ids()) {
-            for position in self.action_in.get(key).map(Vec::as_slice).unwrap_or_default() {
+            for position in self.action_in.under(*key) {
                 visit(*position, *key);
             }
         }
@@ -240,7 +276,7 @@ impl Index {
         mut visit: impl FnMut(u32),
     ) {
         let mut look = |files: &Files, key: &u32| {
-            files.get(key).map(Vec::as_slice).unwrap_or_default().iter().copied().for_each(&mut visit);
+            files.under(*key).iter().copied().for_each(&mut visit);
         };
         for (is, within, (own, all)) in [
             (&self.principal_is, &self.principal_in, principal),
@@ -255,7 +291,7 @@ impl Index {
 
     /// What is filed under `action` and those above it, each policy once.
     pub(super) fn filed_under(&self, action: u32, above: &[u32]) -> Box<[u32]> {
-        let groups = std::iter::once(&action).chain(above).filter_map(|key| self.action_in.get(key));
+        let groups = std::iter::once(&action).chain(above).map(|key| self.action_in.under(*key));
         let mut found: Vec<u32> = self.by_action(action).iter().chain(groups.flatten()).copied().collect();
         found.sort_unstable();
         found.dedup();
