@@ -121,7 +121,7 @@ const fn letter(byte: u8) -> u32 {
 pub struct Watched(u64);
 
 impl Watched {
-    /// Each may be there: nobody has looked.
+    /// Each may be there: no one has looked.
     #[must_use]
     pub const fn unknown() -> Self {
         Self(u64::MAX)
