@@ -3,7 +3,8 @@
 
     benches/instructions.py                  # one check, a batch of 100, AuthZEN; cache and log off
     benches/instructions.py --functions 30   # with the functions that take most
-    benches/instructions.py --binary PATH    # another binary, to compare
+    benches/instructions.py --gateways       # what gateways ask, in each dialect
+    benches/instructions.py --binary PATH --data PATH    # another binary, with its own policies and routes, to compare
 
 Times differ between machines and from run to run; instructions hardly do. Needs valgrind.
 """
@@ -24,6 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import gateways
 from common import ROOT
 
 # What the sidecar asks the kernel for at its start is an address that valgrind does not map. Refused, it looks for it where
@@ -84,18 +86,21 @@ def rows(asked):
 class Server:
     """A sidecar under callgrind, which counts only when it is asked to."""
 
-    def __init__(self, binary, port, env):
+    def __init__(self, binary, port, data, env, with_gateways):
         self.dir = tempfile.mkdtemp(prefix="palisade-")
+        self.issuer = gateways.Issuer(self.dir, data) if with_gateways else None
         self.out = f"{self.dir}/callgrind"
         command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={self.out}", str(binary), "serve"]
+        if self.issuer:
+            command += ["--config", self.issuer.config]
         env = {
             **os.environ,
             "PALISADE_LISTEN__DECISIONS": f"127.0.0.1:{port}",
             "PALISADE_LISTEN__ADMIN": "off",
-            "PALISADE_LISTEN__GRPC": "off",
+            "PALISADE_LISTEN__GRPC": f"127.0.0.1:{port + 1}" if with_gateways else "off",
             "PALISADE_AUTHZEN__NAMESPACE": "Fleet",
-            "PALISADE_POLICIES": str(ROOT / "policies"),
-            "PALISADE_ENTITIES": str(ROOT / "entities"),
+            "PALISADE_POLICIES": f"{data}/policies",
+            "PALISADE_ENTITIES": f"{data}/entities",
             **env,
         }
         log = open(f"{self.dir}/log", "wb")
@@ -154,19 +159,34 @@ def dumped(server):
     sys.exit("callgrind wrote nothing")
 
 
-def count(server, path, bodies, requests):
-    """Instructions of so many requests, and the files that say where."""
+def count(server, name, one, requests):
+    """Instructions of so many requests, and the files that say where. `one` asks the request of a number."""
 
     def ask(times):
         for i in range(times):
-            status, answer = server.ask(path, bodies[i % len(bodies)])
+            status, answer = one(i)
             if status != 200:
-                sys.exit(f"{path}: status {status}: {answer[:300]}")
+                sys.exit(f"{name}: status {status}: {answer[:300]}")
 
     ask(max(requests // 4, 5))
     dumped(server)
     ask(requests)
     return dumped(server)
+
+
+def of_checks(server, asked):
+    for name, path, bodies, items in asked:
+        yield name, lambda i: server.ask(path, bodies[i % len(bodies)]), items
+
+
+def of_gateways(server):
+    token = server.issuer.token
+    for fields, what in (("", ""), (gateways.BROWSER, ", with a browser's headers")):
+        for name, head in gateways.DIALECTS:
+            asker = gateways.Http(server.port, head + fields, token)
+            yield name + what, lambda _: asker.ask(), 1
+    asker = gateways.Grpc(server.port + 1, token)
+    yield "Envoy over gRPC", lambda _: asker.ask(), 1
 
 
 def main():
@@ -175,26 +195,32 @@ def main():
     args.add_argument("--port", type=int, default=23990)
     args.add_argument("--requests", type=int, default=1130)
     args.add_argument("--functions", type=int, default=0)
+    args.add_argument("--inclusive", action="store_true", help="count what a function calls as its own")
     args.add_argument("--only", default="")
+    args.add_argument("--gateways", action="store_true", help="what gateways ask instead")
+    args.add_argument("--data", type=Path, default=ROOT, help="where policies, entities and routes are")
     args.add_argument("--log", action="store_true", help="with a decision log, to /dev/null")
     args.add_argument("--cache", action="store_true", help="with the cache on")
     args = args.parse_args()
+    inclusive = ["--inclusive=yes"] if args.inclusive else []
     env = {"PALISADE_CACHE__ENABLED": str(args.cache).lower()}
     if args.log:
         env["PALISADE_DECISION_LOG__SINK"] = "/dev/null"
-    table = [row for row in rows(questions()) if args.only in row[0]]
-    server = Server(args.binary, args.port, env)
+    asked = rows(questions())
+    server = Server(args.binary, args.port, args.data, env, args.gateways)
     try:
-        server.wait(table[0][1], table[0][2][0])
+        server.wait(asked[0][1], asked[0][2][0])
         server.control("-i", "on")
         print("| what | instructions |\n|---|---|")
-        for name, path, bodies, items in table:
+        for name, one, items in of_gateways(server) if args.gateways else of_checks(server, asked):
+            if args.only not in name:
+                continue
             requests = args.requests if items == 1 else args.requests // items + 5
-            total, dumps = count(server, path, bodies, requests)
+            total, dumps = count(server, name, one, requests)
             print(f"| {name} | {total / requests / items:,.0f} |", flush=True)
             if args.functions:
                 shown = subprocess.run(
-                    ["callgrind_annotate", "--auto=no", "--threshold=100", *map(str, dumps)], capture_output=True, text=True
+                    ["callgrind_annotate", "--auto=no", "--threshold=100", *inclusive, *map(str, dumps)], capture_output=True, text=True
                 )
                 lines = [line for line in shown.stdout.splitlines() if re.match(r"^ *[\d,]+ \(", line)]
                 for line in lines[: args.functions]:

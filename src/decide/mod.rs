@@ -260,20 +260,20 @@ impl Pdp {
         }
     }
 
-    /// The same of a request that comes after others.
+    /// The same of a request that comes after others, if `next` says so.
     ///
     /// # Errors
     /// As for [`Pdp::check_at`].
     pub async fn check_next(
         &self,
         snapshot: &Arc<Snapshot>,
-        next: Next<'_, '_>,
+        next: Option<Next<'_, '_>>,
         request: &AccessRequest<'_>,
         now: i64,
         deadline: Instant,
         call: Call<'_>,
     ) -> Result<Arc<Decision>, CheckError> {
-        match self.check_at_once(snapshot, request, now, call, Some(next)) {
+        match self.check_at_once(snapshot, request, now, call, next) {
             AtOnce::Done(result) => result,
             other => Box::pin(self.check_later(other, snapshot, request, now, deadline, call)).await,
         }

@@ -165,6 +165,10 @@ impl Heads {
     /// Notes what a field says about the body; false if it is the second length.
     fn field(&mut self, line: &[u8]) -> bool {
         self.request_line = true;
+        // most fields begin with another letter
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return true;
+        }
         if let Some(value) = value_of(line, b"content-length:") {
             if self.length.is_some() {
                 return false;

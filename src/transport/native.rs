@@ -72,7 +72,7 @@ pub(super) async fn batch(services: &Services, exchange: &mut Exchange) -> Resul
                 let decided = match (time.next_item().await, requests.context_of(i)) {
                     (Ok(()), Some(context)) => {
                         let next = Next { series: &mut series, context };
-                        services.pdp.check_next(&snapshot, next, &request, now, time.deadline(), call).await
+                        services.pdp.check_next(&snapshot, Some(next), &request, now, time.deadline(), call).await
                     }
                     (Ok(()), None) => services.pdp.check_at(&snapshot, &request, now, time.deadline(), call).await,
                     (Err(error), _) => Err(error),

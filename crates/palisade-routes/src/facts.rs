@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::media::{Json, Media};
 use crate::names::{is_twin, same_name};
+use crate::watched::Watched;
 use palisade_engine::Snapshot;
 use palisade_engine::model::{Uid, Value};
 
@@ -52,6 +53,11 @@ pub trait Headers {
     /// All lines of a header that is a list (RFC 9110, 5.3), joined with commas, and an empty text where there is none.
     /// `None` if one is there under a name that only some readers take for it.
     fn list(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+
+    /// Which of the names that are looked for in every request may be there. Those who do not know it are asked for each.
+    fn watched(&self) -> Watched {
+        Watched::unknown()
+    }
 }
 
 /// What headers of one name there are.

@@ -8,9 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::facts::{Field, RequestFacts};
 use crate::names::same_name;
 use crate::query::lenient;
+use crate::watched::Group;
 
 /// Headers that name the scheme.
-const SCHEMES: [&str; 9] = [
+pub(super) const SCHEMES: [&str; 9] = [
     "x-forwarded-proto",
     "x-forwarded-protocol",
     "x-forwarded-scheme",
@@ -23,13 +24,13 @@ const SCHEMES: [&str; 9] = [
 ];
 
 /// Headers that name the port.
-const PORTS: [&str; 3] = ["x-forwarded-port", "x-original-port", "x-real-port"];
+pub(super) const PORTS: [&str; 3] = ["x-forwarded-port", "x-original-port", "x-real-port"];
 
 /// Headers that say whether the client speaks TLS, in some word.
-const WORDS: [&str; 1] = ["x-forwarded-ssl"];
+pub(super) const WORDS: [&str; 1] = ["x-forwarded-ssl"];
 
 /// Headers that name what a proxy took away before the path. Starlette and others take it off once more if it is there.
-const PREFIXES: [&str; 6] = [
+pub(super) const PREFIXES: [&str; 6] = [
     "x-forwarded-prefix",
     "x-forwarded-path",
     "x-forwarded-pathbase",
@@ -47,17 +48,18 @@ pub fn part(header: &str) -> Option<usize> {
 
 /// Whether a service that puts a URL together of these headers finds the path that was checked.
 pub(super) fn is_plain(facts: &RequestFacts<'_>) -> bool {
-    let all = |names: &[&str], plain: &dyn Fn(&str) -> bool| {
-        names.iter().all(|name| match facts.headers.field(name) {
+    let there = facts.headers.watched();
+    let all = |group, plain: &dyn Fn(&str) -> bool| {
+        there.names(group).all(|name| match facts.headers.field(name) {
             Field::Absent => true,
             Field::One(value) => is_list(value, plain),
             Field::Repeated => false,
         })
     };
-    all(&SCHEMES, &is_scheme)
-        && all(&PORTS, &|text| text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit()))
-        && all(&WORDS, &is_word)
-        && all(&PREFIXES, &|text| is_prefix(text, facts.target))
+    all(Group::Schemes, &is_scheme)
+        && all(Group::Ports, &|text| text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit()))
+        && all(Group::Words, &is_word)
+        && all(Group::Prefixes, &|text| is_prefix(text, facts.target))
 }
 
 /// Whether each element is plain, where each proxy may have added its own. An empty one says nothing.

@@ -50,6 +50,7 @@ mod template;
 mod trie;
 mod upgrade;
 mod values;
+mod watched;
 mod writing;
 
 #[cfg(test)]
@@ -76,3 +77,4 @@ pub use source::Source;
 pub use table::RouteTable;
 pub use template::{EntityTemplate, Fixed, ResourceTemplate, TextTemplate, ValueTemplate};
 pub use upgrade::Upgrade;
+pub use watched::Watched;

@@ -4,6 +4,7 @@
 //! body without one for a form. What one of them does counts.
 
 use crate::facts::{Body, Field, RequestFacts};
+use crate::watched::Group;
 
 /// Encodings of text in which the letters of ASCII are themselves.
 const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
@@ -49,6 +50,9 @@ pub(super) enum Json {
 impl Media {
     /// What the headers make of the body.
     pub(super) fn of(facts: &RequestFacts<'_>) -> Self {
+        if !facts.headers.watched().any(Group::Media) && !matches!(facts.body, Body::Whole(_)) {
+            return Self::typeless(facts.method);
+        }
         let encoded = match facts.headers.field("content-encoding") {
             Field::Absent => false,
             Field::One(value) => {

@@ -7,6 +7,7 @@ use crate::overrides::At;
 use crate::parts;
 use crate::query;
 use crate::refusal::Refusal;
+use crate::watched::Group;
 use palisade_engine::model::{Value, closest};
 
 /// Headers by which some services take another method than that of the request line.
@@ -16,6 +17,9 @@ pub(super) const HEADERS: [&str; 4] =
 /// Another one, of Oracle's ATG. The lint does not ask for it: a gateway that passes on what begins with `x-` alone, and
 /// what its page lists, is no mistake.
 const HEADER_OF_ATG: &str = "atg-rest-http-method";
+
+/// All headers that are refused.
+pub(super) const OVERRIDES: [&str; 5] = [HEADERS[0], HEADERS[1], HEADERS[2], HEADERS[3], HEADER_OF_ATG];
 
 /// Fields of a query, a form or JSON that do the same, as [`fold`] writes them, without what stands around.
 const METHOD_FIELDS: [&str; 7] = [
@@ -120,7 +124,7 @@ pub fn is_header(header: &str) -> bool {
 /// Refuses what asks for another method.
 pub(super) fn check(facts: &RequestFacts<'_>, query: Option<&str>, at: At<'_>) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::bad_request("method_override", message));
-    if HEADERS.into_iter().chain([HEADER_OF_ATG]).any(|name| facts.headers.field(name) != Field::Absent) {
+    if facts.headers.watched().names(Group::Methods).any(|name| facts.headers.field(name) != Field::Absent) {
         return refuse("a header asks for another method");
     }
     if let Some(query) = query.filter(|query| may_name_one(query.as_bytes())) {
@@ -196,9 +200,13 @@ fn may_name_one(text: &[u8]) -> bool {
 /// Refuses a form or a JSON object that asks for another method, and a form that cannot be read here.
 fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::bad_request("method_override", message));
+    let post = facts.method == "POST";
+    // forms count for a POST alone
+    if !post && !matches!(facts.body, Body::Whole(_)) {
+        return Ok(());
+    }
     let media = Media::of(facts);
     let is_form = media.form || media.parts;
-    let post = facts.method == "POST";
     let bytes = match facts.body {
         Body::Whole(bytes) => bytes,
         // A `POST` without a type is a form to some, but most have no body at all. Where the gateway does not say so, it
@@ -206,8 +214,8 @@ fn body(facts: &RequestFacts<'_>, at: At<'_>) -> Result<(), Refusal> {
         Body::NotForwarded if media.typeless && !(at.other_methods)() => return Ok(()),
         // and the route that reads the body refuses it for that
         Body::NotForwarded | Body::Partial if media.typeless && at.reads_body => return Ok(()),
-        // forms count for a POST alone, and where no bodies come JSON is the service's own matter
-        Body::NotForwarded | Body::Partial if is_form && post => return refuse(UNSEEN),
+        // where no bodies come JSON is the service's own matter
+        Body::NotForwarded | Body::Partial if is_form => return refuse(UNSEEN),
         Body::NotForwarded | Body::Partial => return Ok(()),
     };
     // the route that reads it as JSON refuses it for that

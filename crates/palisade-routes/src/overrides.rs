@@ -3,6 +3,8 @@
 //! Frameworks obey such words to help clients that can only send `GET` and `POST`, or to learn what a proxy rewrote.
 //! The sidecar checks the request line, so it refuses them unless a file of routes says that its service ignores them.
 
+use std::borrow::Cow;
+
 use crate::facts::{Field, RequestFacts};
 use crate::forwarded::{self, Pair};
 use crate::host::normal_host;
@@ -12,9 +14,10 @@ use crate::names::{fold, same_name};
 use crate::query;
 use crate::refusal::Refusal;
 use crate::service::Ignored;
+use crate::watched::Group;
 
 /// Headers by which some services take another path, or take something off it or put something before it.
-const PATHS: [&str; 19] = [
+pub(super) const PATHS: [&str; 19] = [
     "x-original-url",
     "x-rewrite-url",
     "x-override-url",
@@ -47,7 +50,7 @@ const PATHS: [&str; 19] = [
 const PATH_FIELDS: [&str; 3] = ["x_astro_path", "__isr_route", "__pathname"];
 
 /// Headers by which some services take another host. A gateway may write them too, and then they name the same.
-const HOSTS: [&str; 5] = [
+pub(super) const HOSTS: [&str; 5] = [
     "x-forwarded-host",
     "x-original-host",
     "x-host",
@@ -57,7 +60,7 @@ const HOSTS: [&str; 5] = [
 ];
 
 /// One that Jetty and Pyramid behind Paste take for the host, and in which Traefik and Apache name the machine they are on.
-const SERVER: &str = "x-forwarded-server";
+pub(super) const SERVER: &str = "x-forwarded-server";
 
 /// Every header by which some service takes another method, path or host.
 pub fn headers() -> impl Iterator<Item = &'static str> {
@@ -95,36 +98,39 @@ pub(super) fn check(
     ignores: &dyn Fn(Ignored) -> bool,
 ) -> Result<(), Refusal> {
     let refuse = |code, message: &str| Err(Refusal::bad_request(code, message));
-    let there = |names: &[&str]| names.iter().any(|name| facts.headers.field(name) != Field::Absent);
+    let there = facts.headers.watched();
     if !ignores(Ignored::MethodOverride) {
         methods::check(facts, query, at)?;
     }
     // proxies that add a line of their own, as HAProxy does, and those that add to the last one say the same
-    let lines = facts.headers.list("forwarded");
+    let lines = if there.any(Group::Forwarded) { facts.headers.list("forwarded") } else { Some(Cow::default()) };
     let pairs = lines.as_deref().and_then(forwarded::pairs);
-    let obeyed = [(Ignored::HostOverride, "host_override"), (Ignored::PathOverride, "path_override")];
-    let obeyed = obeyed.into_iter().find(|(what, _)| !ignores(*what));
-    let pairs = match (pairs, obeyed) {
-        (None, Some((_, code))) => {
-            let message = "`Forwarded` is not what RFC 7239 has: pairs of `by`, `for`, `host`, `proto` and `secret`, each once \
-                           for a proxy, with plain values";
-            return refuse(code, message);
+    let pairs = match pairs {
+        Some(pairs) => pairs,
+        None => {
+            let kinds = [(Ignored::HostOverride, "host_override"), (Ignored::PathOverride, "path_override")];
+            if let Some((_, code)) = kinds.into_iter().find(|(what, _)| !ignores(*what)) {
+                let message = "`Forwarded` is not what RFC 7239 has: pairs of `by`, `for`, `host`, `proto` and `secret`, each \
+                               once for a proxy, with plain values";
+                return refuse(code, message);
+            }
+            Vec::new()
         }
-        (pairs, _) => pairs.unwrap_or_default(),
     };
-    if !ignores(Ignored::PathOverride) && there(&PATHS) {
+    let asks_path = || there.names(Group::Paths).any(|name| facts.headers.field(name) != Field::Absent);
+    if asks_path() && !ignores(Ignored::PathOverride) {
         return refuse("path_override", "a header asks for another path");
     }
     let names_path = |name: &str| PATH_FIELDS.contains(&fold(name).as_str());
-    if !ignores(Ignored::PathOverride) && query.is_some_and(|query| query::has_name(query, &names_path)) {
+    if query.is_some_and(|query| query::has_name(query, &names_path)) && !ignores(Ignored::PathOverride) {
         return refuse("path_override", "the query asks for another path");
     }
     let is_url = |pair: &Pair<'_>| matches!(pair, Pair::Proto(scheme) if !forwarded::is_scheme(scheme));
-    if !ignores(Ignored::PathOverride) && (!forwarded::is_plain(facts) || pairs.iter().any(is_url)) {
+    if (!forwarded::is_plain(facts) || pairs.iter().any(is_url)) && !ignores(Ignored::PathOverride) {
         let message = "a header names a scheme, a port or a prefix of the path that makes another URL of the request";
         return refuse("path_override", message);
     }
-    if !ignores(Ignored::HostOverride) && !same_host(facts, &pairs, at.is_host) {
+    if !same_host(facts, &pairs, at.is_host) && !ignores(Ignored::HostOverride) {
         return refuse("host_override", "a header names another host than the request");
     }
     Ok(())
@@ -133,12 +139,20 @@ pub(super) fn check(
 /// Whether every header that names a host names that of the request. One may name a machine instead, by a name that is
 /// no host with routes.
 fn same_host(facts: &RequestFacts<'_>, pairs: &[Pair<'_>], is_host: &dyn Fn(&str) -> bool) -> bool {
+    let there = facts.headers.watched();
+    if pairs.is_empty() && !there.any(Group::Hosts) && !there.any(Group::Server) {
+        return true;
+    }
     let own = facts.host.and_then(normal_host);
     let same = |value: &[u8]| {
+        // most say what the gateway says, letter by letter
+        if facts.host.is_some_and(|host| host.as_bytes() == value) {
+            return own.is_some();
+        }
         let host = std::str::from_utf8(value).ok().map(str::trim).and_then(normal_host);
         host.is_some() && host == own
     };
-    let named = HOSTS.iter().all(|name| match facts.headers.field(name) {
+    let named = there.names(Group::Hosts).all(|name| match facts.headers.field(name) {
         Field::Absent => true,
         Field::One(value) => value.trim_ascii().is_empty() || same(value),
         Field::Repeated => false,
@@ -157,11 +171,11 @@ fn same_host(facts: &RequestFacts<'_>, pairs: &[Pair<'_>], is_host: &dyn Fn(&str
     // a proxy names itself by an address that is no host with routes
     let is_proxy = |node: &str| forwarded::is_node(node) && normal_host(node).is_none_or(|host| !is_host(&host));
     named
-        && match facts.headers.field(SERVER) {
+        && there.names(Group::Server).all(|name| match facts.headers.field(name) {
             Field::Absent => true,
             Field::One(value) => forwarded::is_list(value, &|name| same(name.as_bytes()) || is_machine(name)),
             Field::Repeated => false,
-        }
+        })
         && pairs.iter().all(|pair| match pair {
             Pair::Host(host) => same(host.as_bytes()),
             Pair::By(node) => same(node.as_bytes()) || is_proxy(node),

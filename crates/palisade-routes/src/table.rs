@@ -193,8 +193,8 @@ impl RouteTable {
             Refusal::bad_request("ambiguous_path", format!("{}: {}", fault.name(), fault.describe()))
         })?;
         let trie = self.trie(facts.host)?;
-        let candidates = trie.find(&target).map(|leaf| (leaf.routes(facts.method), leaf.methods()));
-        let mapped = candidates.as_ref().map_or(&[][..], |(routes, _)| routes);
+        let candidates = trie.find(&target).map(|leaf| (leaf, leaf.routes(facts.method)));
+        let mapped = candidates.map_or(&[][..], |(_, routes)| routes);
         // every route that it could be has a say: which one it is may depend on the body
         let ignores =
             |what| !mapped.is_empty() && self.among(mapped).all(|route| route.service.ignores.contains(&what));
@@ -221,11 +221,11 @@ impl RouteTable {
         };
         overrides::check(&facts, target.query, at, &ignores)?;
         let routes = match candidates {
-            Some((routes, _)) if !routes.is_empty() => routes,
+            Some((_, routes)) if !routes.is_empty() => routes,
             _ if !target.classes.is_empty() => return Err(ambiguous(&target)),
             None => return Err(Refusal::forbidden("no_route", self.nowhere(facts.host, &target))),
-            Some((_, methods)) => {
-                let message = format!("this path is mapped for {} alone", methods.join(", "));
+            Some((leaf, _)) => {
+                let message = format!("this path is mapped for {} alone", leaf.methods().join(", "));
                 return Err(Refusal::forbidden("no_route", message));
             }
         };

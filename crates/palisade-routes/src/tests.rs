@@ -10,6 +10,7 @@ mod openapi;
 mod queries;
 mod service;
 mod values;
+mod watched;
 mod work;
 
 use proptest::prelude::*;
@@ -48,15 +49,21 @@ fn table(routes: &str) -> RouteTable {
     load(&format!("namespace: N\nroutes:\n{routes}")).unwrap()
 }
 
-/// What a request becomes, asked by the user `u` whose home is `h`.
+/// What a request becomes, asked by the user `u` whose home is `h`. The same whether it is known beforehand what the head has.
 fn ask(table: &RouteTable, request: &str, headers: &[(&str, &str)], body: Body<'_>) -> String {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let answered = ask_once(table, request, &headers, body);
+    assert_eq!(ask_once(table, request, &watched::Classified::of(&headers), body), answered, "{request}");
+    answered
+}
+
+fn ask_once(table: &RouteTable, request: &str, headers: &(dyn Headers + Sync), body: Body<'_>) -> String {
     let (method, target) = request.split_once(' ').unwrap();
-    let headers = headers.to_vec();
     let facts = RequestFacts {
         method,
         target: target.as_bytes(),
         host: Some("a.test"),
-        headers: &headers,
+        headers,
         body,
         peer: Peer { ip: Some([10, 0, 0, 1].into()), name: Some("spiffe://x") },
     };

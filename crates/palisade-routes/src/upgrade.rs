@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{Field, Headers};
 use crate::refusal::Refusal;
+use crate::watched::Group;
 
 /// What a connection may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +21,9 @@ pub enum Upgrade {
 /// Refuses a request that shows an upgrade, unless it is the one that is `allowed`.
 pub(super) fn check(headers: &(dyn Headers + Sync), allowed: Option<Upgrade>) -> Result<(), Refusal> {
     let refuse = |message: &str| Err(Refusal::forbidden("bad_upgrade", message));
+    if !headers.watched().any(Group::Upgrades) {
+        return Ok(());
+    }
     if headers.field("http2-settings") != Field::Absent {
         return refuse(
             "the client asks for HTTP/2 inside of the connection, where no further request would be checked",

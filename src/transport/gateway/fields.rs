@@ -11,7 +11,7 @@ use crate::transport::exchange::AT_LEAST;
 use crate::transport::gateway::owned;
 use crate::transport::gateway::way::Stop;
 use palisade_engine::model::Revision;
-use palisade_routes::{Field, Headers, is_twin, same_name};
+use palisade_routes::{Field, Headers, Watched, is_twin, same_name};
 
 /// Headers. Names are in small letters, and those that are there twice are twice in it.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Fields<'a> {
     /// The lengths of the names, a bit for each. Some fifty names are looked for in every request, and names that any
     /// server takes for one another are of one length: most are not there, which this shows without a look at any.
     lengths: u64,
+    /// Those of them that routes look for in every request, and that are there.
+    watched: Watched,
 }
 
 /// The fields of a request.
@@ -35,12 +37,21 @@ fn length_bit(name: &str) -> u64 {
 impl<'a> FromIterator<(&'a str, &'a [u8])> for Fields<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(fields: I) -> Self {
         let list: SmallVec<[(&'a str, &'a [u8]); 16]> = fields.into_iter().collect();
-        let lengths = list.iter().fold(0, |lengths, (name, _)| lengths | length_bit(name));
-        Self { list, lengths }
+        let (mut lengths, mut watched) = (0, Watched::default());
+        for (name, _) in &list {
+            lengths |= length_bit(name);
+            watched.note(name);
+        }
+        Self { list, lengths, watched }
     }
 }
 
 impl<'a> Fields<'a> {
+    /// Whether some name is as long, without which none is this one or a twin of it.
+    fn may_have(&self, name: &str) -> bool {
+        self.lengths & length_bit(name) != 0
+    }
+
     /// The headers of exactly that name.
     pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.list.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
@@ -96,11 +107,14 @@ impl<'a> Fields<'a> {
 
     /// Refuses twins of the headers that name the caller, and these as trailers: some services would read them.
     pub(super) fn check_spoofs(&self) -> Result<(), Stop> {
-        // most names differ in their length, which is seen first
-        let twin = |name: &str| owned::NAMES.iter().any(|owned| is_twin(name, owned.as_str()));
-        if self.list.iter().any(|(name, _)| twin(name)) {
+        let twin = |name: &str| owned::TEXTS.iter().any(|owned| is_twin(name, owned));
+        let may_be = owned::TEXTS.iter().any(|owned| self.may_have(owned));
+        if may_be && self.list.iter().any(|(name, _)| twin(name)) {
             let message = "a header is, for some services, one that names the caller";
             return Err(Stop::new(RefusalReason::SpoofedHeader, message));
+        }
+        if !self.may_have("trailer") {
+            return Ok(());
         }
         // what comes behind a body may be merged into the headers
         let trailers = self.list.iter().filter(|(name, _)| same_name(name, "trailer"));
@@ -116,17 +130,21 @@ impl<'a> Fields<'a> {
 
 impl Headers for Fields<'_> {
     fn field(&self, name: &str) -> Field<'_> {
-        if self.lengths & length_bit(name) == 0 {
+        if !self.may_have(name) {
             return Field::Absent;
         }
         self.list.as_slice().field(name)
     }
 
     fn list(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        if self.lengths & length_bit(name) == 0 {
+        if !self.may_have(name) {
             return Some(Cow::Borrowed(b""));
         }
         self.list.as_slice().list(name)
+    }
+
+    fn watched(&self) -> Watched {
+        self.watched
     }
 }
 

@@ -9,15 +9,12 @@ use http::{HeaderName, HeaderValue};
 
 use crate::identity::Caller;
 
-/// The principal, as `Type::"id"`.
-pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static("x-palisade-principal");
-/// How the caller was known: `context.auth.method`.
-pub(super) const METHOD: HeaderName = HeaderName::from_static("x-palisade-auth-method");
-/// The token's entity, as `Type::"id"`.
-pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-palisade-token");
+/// The principal, as `Type::"id"`; how the caller was known, `context.auth.method`; and the token's entity, as `Type::"id"`.
+pub(super) const TEXTS: [&str; 3] = ["x-palisade-principal", "x-palisade-auth-method", "x-palisade-token"];
 
 /// All of them.
-pub(super) const NAMES: [HeaderName; 3] = [PRINCIPAL, METHOD, TOKEN];
+pub(super) const NAMES: [HeaderName; 3] =
+    [HeaderName::from_static(TEXTS[0]), HeaderName::from_static(TEXTS[1]), HeaderName::from_static(TEXTS[2])];
 
 /// Their values for a caller, in the order of [`NAMES`].
 pub(super) fn values(caller: Option<&Caller>) -> &[Option<HeaderValue>; 3] {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 
-use crate::decide::{Call, CheckError, Public, Refused, Target};
+use crate::decide::{Call, CheckError, Next, Public, Refused, Target};
 use crate::identity::{AuthError, Caller, Now, Peer, Rule};
 use crate::telemetry::RefusalReason;
 use crate::transport::Services;
@@ -213,6 +213,9 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
         }
         Outcome::Checks(checks) => checks,
     };
+    // what checks of one request share is worked out once: who asks, and often in what circumstances
+    let mut series = (checks.len() > 1).then(|| published.snapshot.series(question.asked.unix_ms));
+    let mut context = 0;
     for (at, check) in checks.iter().enumerate() {
         // whatever was waited for before the first ended by the deadline
         let now = if at == 0 { question.asked.instant } else { Instant::now() };
@@ -220,7 +223,11 @@ async fn decide(services: &Services, question: &Question<'_, '_>) -> Result<Verd
             return Err(stop(Stop::new(RefusalReason::Deadline, "the decision took too long")));
         }
         let Question { asked, deadline, call, .. } = *question;
-        match services.pdp.check_at(&published.snapshot, check, asked.unix_ms, deadline, call).await {
+        if at > 0 && checks[at - 1].context != check.context {
+            context += 1;
+        }
+        let next = series.as_mut().map(|series| Next { series, context });
+        match services.pdp.check_next(&published.snapshot, next, check, asked.unix_ms, deadline, call).await {
             Ok(decision) if decision.outcome.is_allow() => {}
             Ok(_) => {
                 let denial = Denial { kind: Kind::Refused, code: DENIED, detail: "the request is not allowed" };
