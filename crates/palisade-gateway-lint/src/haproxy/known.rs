@@ -49,6 +49,7 @@ const READY_MADE: &[&str] = &["auth-intercept", "auth-request"];
 
 pub(super) fn lint(config: &Config, is_check: &dyn Fn(&Rule<'_>) -> bool, report: &mut Report<'_>) {
     let written = Written::read(config);
+    scripts(config, report);
     for section in config.sections.iter().filter(|section| listens(section)) {
         for part in config.targets(section).into_iter().flatten().chain([section]) {
             for line in config.chain(part).into_iter().flat_map(|section| &section.lines) {
@@ -66,6 +67,23 @@ pub(super) fn lint(config: &Config, is_check: &dyn Fn(&Rule<'_>) -> bool, report
             }
             fastcgi::lint(config, part, &written, report);
         }
+    }
+}
+
+/// The script that the check is from, where the action has the name of our page's.
+fn scripts(config: &Config, report: &mut Report<'_>) {
+    let rules = || config.sections.iter().flat_map(|section| config.rules(section));
+    if !rules().any(|rule| rule.lua() == Some(OURS)) {
+        return;
+    }
+    let globals = config.sections.iter().filter(|section| section.kind == "global");
+    let loads: Vec<&Line> = globals
+        .flat_map(|section| &section.lines)
+        .filter(|line| line.begins(&["lua-load"]) || line.begins(&["lua-load-per-thread"]))
+        .collect();
+    let ours = |line: &&Line| line.words.iter().skip(1).any(|word| word.contains(OURS));
+    if let Some(first) = loads.first().filter(|_| !loads.iter().any(ours)) {
+        not_known(first.at, "whether this script asks the sidecar is not known here", report);
     }
 }
 

@@ -123,6 +123,13 @@ pub(super) const FOUND: &[Group] = &[
     },
     Group {
         pages: &["haproxy"],
+        from: "lua-load /etc/haproxy/palisade.lua",
+        to: "lua-load<>",
+        rule: "not-checked",
+        cases: &[" /etc/haproxy/auth.lua", "-per-thread /etc/haproxy/auth.lua"],
+    },
+    Group {
+        pages: &["haproxy"],
         from: LUA,
         to: "    http-request <>\n",
         rule: "not-checked",
@@ -323,6 +330,17 @@ pub(super) const ORDINARY: &[Group] = &[
             "compression direction response",
             "filter comp-res",
             "http-request set-header content-type %[req.fhdr(content-type)]",
+        ],
+    },
+    Group {
+        pages: &["haproxy"],
+        from: "lua-load /etc/haproxy/palisade.lua",
+        to: "lua-load<>",
+        rule: "",
+        cases: &[
+            " /opt/palisade/check.lua",
+            "-per-thread /etc/haproxy/palisade.lua",
+            " /etc/haproxy/metrics.lua\n    lua-load /etc/haproxy/palisade.lua",
         ],
     },
     Group {
