@@ -65,7 +65,7 @@ pub(super) fn is_path(header: &str) -> bool {
 }
 
 /// Headers that say what a body is and where it ends.
-const BODY: [&str; 4] = ["content-type", "content-encoding", "content-length", "transfer-encoding"];
+pub(super) const BODY: [&str; 4] = ["content-type", "content-encoding", "content-length", "transfer-encoding"];
 
 /// What helps where one of these is changed.
 pub(super) const BODY_HELP: &str = "leave it out, so that the sidecar and the service get the client's own";
@@ -79,6 +79,10 @@ pub(super) fn is_of_body(header: &str) -> bool {
 pub(super) fn body_changed(name: &str) -> String {
     format!("`{name}` is changed behind the check: the service reads the body otherwise than the sidecar did")
 }
+
+/// What is said where the body itself is.
+pub(super) const BODY_REPLACED: &str =
+    "the body is replaced behind the check: the service reads another one than the client sent with what was checked";
 
 /// Whether the sidecar must see a header where the service does. It never reads the exact names of its own headers.
 pub(super) fn must_be_seen(header: &str) -> bool {

@@ -23,6 +23,7 @@ mod traefik;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use palisade_engine::model::Diagnostic;
@@ -135,11 +136,17 @@ fn is_everybody(network: &str) -> bool {
 
 /// Whether no other machine reaches an address at which a gateway listens: it is loopback's, or a socket in the file system.
 fn is_of_this_machine(address: &str) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
-    let starts = ["127.", "unix", "abns", "sockpair", "fd@"];
+    let host =
+        |text: &str| text.trim_start_matches("ipv4@").trim_start_matches("ipv6@").trim_matches(['[', ']']).to_owned();
+    let loopback = |host: String| match host.parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host == "localhost",
+    };
+    let starts = ["127.", "unix", "abns", "sockpair", "fd@", "fd/"];
     starts.iter().any(|start| address.starts_with(start))
         || address.starts_with('/')
-        || matches!(host, "localhost" | "::1" | "ipv4@127.0.0.1" | "ipv6@::1")
+        || loopback(host(address))
+        || address.rsplit_once(':').is_some_and(|(before, _)| loopback(host(before)))
 }
 
 /// What is wrong with the address at which a gateway asks the sidecar, if the address shows it.

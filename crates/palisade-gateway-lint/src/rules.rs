@@ -151,6 +151,7 @@ pub const RULES: &[&str] = &[
     "haproxy-trusts-everybody",
     "haproxy-upgrade",
     "haproxy-whole-url",
+    "apache-admin-open",
     "apache-cache-before-check",
     "apache-cache-shared",
     "apache-cgi",

@@ -4,6 +4,7 @@ use crate::pattern::{Form, Part};
 use crate::questions::meet;
 use crate::read::Kind;
 use crate::route::{Effect, Route};
+use crate::service::Suffixes;
 use crate::table::RouteTable;
 use palisade_engine::model::Diagnostic;
 
@@ -22,6 +23,12 @@ const WAYS: &[&[&str]] = &[
 
 /// What stands behind the path of a page where some services give its data.
 const LEAVES: &[&str] = &["__data.json", "q-data.json", "_payload.json"];
+
+/// What stands behind the last segment of a page where others give its data: React Router and Remix, and Next.js.
+const ENDINGS: &[&str] = &[".data", ".rsc", ".txt"];
+
+/// How React Router calls the page `/` there.
+const ROOT: &str = "_root";
 
 /// How many pairs of routes are compared.
 const MOST_PAIRS: usize = 5_000_000;
@@ -51,7 +58,9 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
         let data = others.iter().filter(|route| checked(route)).find_map(|route| {
             left = left.saturating_sub(others.len());
             let open = |leaf: &&&str| {
-                left > 0 && !others.iter().any(|other| takes_leaf(other, route, leaf, &public.pattern.methods))
+                let parts: Vec<Part> =
+                    route.pattern.parts.iter().cloned().chain([Part::Literal((**leaf).to_owned())]).collect();
+                left > 0 && !others.iter().any(|other| takes_page(other, &parts, &public.pattern.methods))
             };
             let open: Vec<String> =
                 LEAVES.iter().filter(open).map(|leaf| format!("`{}/{leaf}`", prefix(&route.pattern.parts))).collect();
@@ -83,6 +92,27 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
             let help = "map what is below each checked path, as `GET /admin/{id}/{rest*}`, with `deny`";
             asked.push(ask(public, message, help));
         }
+        // elsewhere such a path is refused, or is that of the page
+        if public.service.suffixes == Some(Suffixes::Exact)
+            && let Some((route, open)) = others.iter().filter(|route| checked(route)).find_map(|route| {
+                left = left.saturating_sub(others.len());
+                let open = endings(route, |parts| {
+                    left > 0 && !others.iter().any(|other| takes_page(other, parts, &public.pattern.methods))
+                });
+                (!open.is_empty()).then_some((*route, open))
+            })
+        {
+            let message = format!(
+                "everything below `{}` is public, the file says `suffixes: exact`, and some services give the data of {} at {}: \
+                 does this one?",
+                public.pattern,
+                route.pattern,
+                open.join(", ")
+            );
+            let help = "say `service: {suffixes: format}` if it does, by which `/admin.data` is `/admin`, and deny `/_root.data`; \
+                        or map each with `deny`";
+            asked.push(ask(public, message, help));
+        }
     }
     asked
 }
@@ -93,8 +123,41 @@ fn ask(public: &Route, message: String, help: &str) -> Diagnostic {
     one
 }
 
-/// Whether `other` takes every path of `route` with one more segment behind it, by these methods.
-fn takes_leaf(other: &Route, route: &Route, leaf: &str, methods: &[String]) -> bool {
+/// The paths of a page with an ending that no other route takes. A capture that takes endings, too, is the route's own.
+fn endings(route: &Route, is_open: impl Fn(&[Part]) -> bool) -> Vec<String> {
+    let (before, last) = match route.pattern.parts.split_last() {
+        Some((Part::Capture(_, Form::Any | Form::Name) | Part::Rest(_), _)) => return Vec::new(),
+        Some((last, before)) => (before, Some(last)),
+        None => (&[][..], None),
+    };
+    let mut open = Vec::new();
+    for ending in ENDINGS {
+        let page = match last {
+            None if *ending != ".data" => continue,
+            None => Part::Literal(format!("{ROOT}{ending}")),
+            Some(Part::Literal(text)) => Part::Literal(format!("{text}{ending}")),
+            Some(Part::OneOf(name, words)) => {
+                Part::OneOf(name.clone(), words.iter().map(|word| format!("{word}{ending}")).collect())
+            }
+            // whatever it takes, and the ending
+            Some(Part::Capture(name, _) | Part::Rest(name)) => Part::Capture(name.clone(), Form::Any),
+        };
+        let parts: Vec<Part> = before.iter().cloned().chain([page.clone()]).collect();
+        if is_open(&parts) {
+            let text = match page {
+                Part::Literal(text) => format!("`{}/{text}`", prefix(before)),
+                Part::OneOf(name, _) | Part::Capture(name, _) | Part::Rest(name) => {
+                    format!("`{}/{{{name}}}{ending}`", prefix(before))
+                }
+            };
+            open.push(text);
+        }
+    }
+    open
+}
+
+/// Whether `other` takes every path of these parts, by these methods.
+fn takes_page(other: &Route, wanted: &[Part], methods: &[String]) -> bool {
     let parts = &other.pattern.parts;
     let whole = |one: &Part, part: &Part| match (one, part) {
         (Part::Literal(a), Part::Literal(b)) => a == b,
@@ -108,9 +171,8 @@ fn takes_leaf(other: &Route, route: &Route, leaf: &str, methods: &[String]) -> b
         (Part::OneOf(_, own), Part::OneOf(_, words)) => own.iter().all(|word| words.contains(word)),
         _ => false,
     };
-    let last = Part::Literal(leaf.to_owned());
     let by_these = methods.iter().all(|method| other.pattern.methods.contains(method));
-    for (at, one) in route.pattern.parts.iter().chain([&last]).enumerate() {
+    for (at, one) in wanted.iter().enumerate() {
         match (one, parts.get(at)) {
             (_, Some(Part::Rest(_))) => return by_these,
             // a route for everything below has the leaf in it
@@ -119,7 +181,7 @@ fn takes_leaf(other: &Route, route: &Route, leaf: &str, methods: &[String]) -> b
             _ => return false,
         }
     }
-    by_these && parts.len() == route.pattern.parts.len() + 1
+    by_these && parts.len() == wanted.len()
 }
 
 /// Whether a route is for requests of these methods that go the way, and for those alone.
@@ -208,6 +270,37 @@ mod tests {
             let found = ways_of(&text);
             assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
             assert!(found.iter().all(|one| expected.iter().all(|word| one.contains(word))), "{routes}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn data_at_an_ending_of_a_page_is_asked_about() {
+        let check = |path: &str| format!("  - {{match: 'GET {path}', action: V, resource: 'D::7'}}\n");
+        let deny = |path: &str| format!("  - {{match: 'GET {path}', deny: no}}\n");
+        let ways: String = WAYS.iter().map(|way| deny(&format!("/{}/{{rest*}}", way.join("/")))).collect();
+        let below = deny("/admin/{rest*}");
+        let all = &["`/admin.data`", "`/admin.rsc`", "`/admin.txt`"][..];
+        for (routes, expected) in [
+            (check("/admin") + &below, all),
+            (check("/admin") + &below + &deny("/admin.data"), &all[1..]),
+            (check("/admin") + &below + &deny("/admin.data") + &deny("/admin.rsc") + &deny("/admin.txt"), &[]),
+            (check("/admin") + &below + &deny("/{page}"), &[]),
+            (check("/admin/{id}") + &deny("/admin/{id}/{rest*}"), &[]),
+            (check("/admin/{id:int}") + &deny("/admin/{id:int}/{rest*}"), &["`/admin/{id}.data`"]),
+            (check("/admin/{id:int}") + &below, &[]),
+            (check("/") + &deny("/{a}"), &[]),
+        ] {
+            let open = "  - {match: 'GET /{path*}', public: true}\n";
+            for (suffixes, expected) in [("exact", expected), ("format", &[][..])] {
+                let text = format!(
+                    "namespace: F\ndefaults: {{principal: User}}\nservice: {{path_case: exact, suffixes: {suffixes}}}\n\
+                     routes:\n{open}{ways}{routes}"
+                );
+                let found: Vec<String> =
+                    ways_of(&text).into_iter().filter(|one| one.contains("suffixes: exact")).collect();
+                assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
+                assert!(found.iter().all(|one| expected.iter().all(|word| one.contains(word))), "{routes}: {found:?}");
+            }
         }
     }
 

@@ -3,9 +3,9 @@
 
 use crate::apache::chosen::{Written, assignments, of_client_in};
 use crate::apache::hosts::{Found, Host, flags};
-use crate::apache::{inside, names};
+use crate::apache::{inside, names, peers};
 use crate::directive::Directive;
-use crate::headers::{names_host, overrides};
+use crate::headers::{BODY_HELP, body_changed, is_of_body, names_host, overrides};
 use crate::report::Report;
 use crate::{NOT_CHECKED, is_identity, is_listed};
 
@@ -60,8 +60,31 @@ pub(super) fn inherited<'h, 't>(host: &Host<'t>, main: &'h Host<'t>) -> impl Ite
     main.handlers.iter().filter(move |found| files && !found.directive.name().ends_with("alias"))
 }
 
+/// A page by which members of balancers are switched off, and others named, without a guard.
+pub(super) fn manager(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
+    let is_manager = |found: &&Found<'_>| {
+        matches!(found.directive.name(), "sethandler" | "addhandler")
+            && found.directive.argument(1).eq_ignore_ascii_case("balancer-manager")
+    };
+    let checked = |page: &Found<'_>| host.checks.iter().chain(&main.checks).any(|check| check.covers(page));
+    for page in host.others.iter().filter(is_manager).filter(|page| !checked(page) && !page.is_guarded()) {
+        if !peers::is_reached(host, main) {
+            continue;
+        }
+        report.missing(
+            "apache-admin-open",
+            page.directive.at,
+            "whoever reaches this page changes the members of balancers, and nobody asks who it is",
+            "put `Require ip 10.0.0.0/8` or `Require valid-user` beside it, or the check into its virtual host",
+        );
+    }
+}
+
 /// What runs behind a check: whether the service gets what was checked.
-pub(super) fn behind(host: &Host<'_>, report: &mut Report<'_>) {
+pub(super) fn behind(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>) {
+    let group = |name: &str| !matches!(name, "" | "%{GLOBAL}");
+    let grouped = host.others.iter().chain(&main.others).map(|found| found.directive);
+    let grouped = grouped.into_iter().any(|line| line.name() == "wsgiprocessgroup" && group(line.argument(1)));
     for directive in host.handlers.iter().map(|found| found.directive) {
         let Some(name) = name(directive) else { continue };
         if matches!(name.as_str(), "proxyrequests" | "h2proxyrequests") {
@@ -71,6 +94,11 @@ pub(super) fn behind(host: &Host<'_>, report: &mut Report<'_>) {
                 "a client may send its request through this proxy to any host, and the sidecar goes by the routes of this one",
                 "set it `Off`",
             );
+        } else if name.starts_with("wsgi")
+            && (grouped || directive.words.iter().any(|word| word.strip_prefix("process-group=").is_some_and(group)))
+        {
+            // a process of its own answers as a script does; within Apache's own processes nothing is asked for again
+            inside::cgi(directive, &format!("{name}` with a process group, and `mod_wsgi"), report);
         } else if is_listed(inside::CGI, &name) {
             inside::cgi(directive, &name, report);
         } else if !is_listed(PLAIN, &name) && !name.contains("x-httpd-php") {
@@ -85,6 +113,12 @@ pub(super) fn behind(host: &Host<'_>, report: &mut Report<'_>) {
     }
 }
 
+/// Whether a value is all of the client's own header.
+fn is_same(header: &str, value: &str) -> bool {
+    let (header, value) = (header.to_ascii_lowercase().replace('_', "-"), value.to_ascii_lowercase());
+    [format!("%{{http:{header}}}"), format!("%{{req:{header}}}")].contains(&value)
+}
+
 /// Variables that a service gets in the place of headers, or beside them.
 pub(super) fn variables(line: &Directive, one: bool, written: &Written, report: &mut Report<'_>) {
     let mut set: Vec<(String, String)> = Vec::new();
@@ -93,7 +127,10 @@ pub(super) fn variables(line: &Directive, one: bool, written: &Written, report: 
     };
     match line.name() {
         "setenv" => add(&mut std::iter::once((line.argument(1), line.argument(2)))),
-        "proxyfcgisetenvif" => add(&mut std::iter::once((line.argument(2), line.argument(3)))),
+        // `!NAME` takes one away
+        "proxyfcgisetenvif" => {
+            add(&mut std::iter::once((line.argument(2).trim_start_matches('!'), line.argument(3))));
+        }
         "setenvif" | "setenvifnocase" => add(&mut assignments(line, 3)),
         "setenvifexpr" | "browsermatch" | "browsermatchnocase" => add(&mut assignments(line, 2)),
         "rewriterule" => {
@@ -109,6 +146,11 @@ pub(super) fn variables(line: &Directive, one: bool, written: &Written, report: 
         let header = name.strip_prefix("HTTP_");
         // a value from what the pattern found in a header
         let captured = line.name().starts_with("setenvif") && value.contains('$');
+        let of_body = name == "CONTENT_TYPE" || name == "CONTENT_LENGTH" || header.is_some_and(is_of_body);
+        if of_body && !is_same(header.unwrap_or(&name), &value) {
+            report.warn("apache-content-type-changed", line.at, &body_changed(&name), BODY_HELP);
+            continue;
+        }
         let (rule, message) = if header.is_some_and(is_identity) {
             ("apache-identity-set", "stands for what the sidecar says of the caller, and is set by somebody else")
         } else if name == "REQUEST_METHOD"

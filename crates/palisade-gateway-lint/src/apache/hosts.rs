@@ -103,6 +103,21 @@ impl<'t> Found<'t> {
         self.around.iter().enumerate().all(|(at, one)| everywhere(one) || same(at, one))
     }
 
+    /// Whether a container around it lets some clients in alone.
+    pub(super) fn is_guarded(&self) -> bool {
+        fn guards(body: &[Directive]) -> bool {
+            body.iter().any(|line| match line.name() {
+                "require" => {
+                    !(line.argument(1).eq_ignore_ascii_case("all") && line.argument(2).eq_ignore_ascii_case("granted"))
+                }
+                "requireall" | "requireany" => guards(line.body()),
+                "deny" => line.argument(2).eq_ignore_ascii_case("all"),
+                _ => false,
+            })
+        }
+        self.around.iter().any(|container| guards(container.body()))
+    }
+
     /// The innermost container around it.
     pub(super) fn within(&self) -> String {
         self.around.last().map(|container| container.words.join(" ")).unwrap_or_default()

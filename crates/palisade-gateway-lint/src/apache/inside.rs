@@ -1,7 +1,12 @@
 //! By what Apache itself serves another path behind the check, and what tunnels pass.
 
 use crate::directive::Directive;
+use crate::headers::BODY_REPLACED;
 use crate::report::Report;
+use crate::{NOT_CHECKED, PROGRAM, PROGRAM_HELP};
+
+/// The rule for a body that is another one for the service.
+const CHANGED: &str = "apache-content-type-changed";
 
 /// Handlers and directives whose scripts may name another path in their answer.
 pub(super) const CGI: &str =
@@ -16,6 +21,12 @@ pub(super) fn lint(body: &[Directive], report: &mut Report<'_>) {
         if matches!(directive.name(), "proxyset" | "balancermember" | "proxy") {
             upgrade(directive, report);
         }
+        // a member of a balancer is where requests go that are passed on to `balancer://`
+        if directive.name() == "balancermember" {
+            let schemes = directive.arguments().iter().filter_map(|word| word.rsplit('|').next()?.split_once("://"));
+            schemes.for_each(|(name, _)| scheme(directive, name, report));
+        }
+        input(directive, report);
         if includes(directive) {
             report.warn(
                 "apache-includes",
@@ -64,4 +75,31 @@ pub(super) fn cgi(directive: &Directive, name: &str, report: &mut Report<'_>) {
         &format!("by `{name}`, an answer with `Location: /other` makes Apache serve that path, which was not checked"),
         "pass requests on with `http://`: such an answer goes to the client then",
     );
+}
+
+/// What makes another body of the one that a client sent.
+fn input(directive: &Directive, report: &mut Report<'_>) {
+    // what reads bodies slowly, or keeps them as they are
+    const PLAIN: &[&str] =
+        &["", "buffer", "dumpio", "dumpio_in", "kept_body", "none", "ratelimit", "reqtimeout", "request_body"];
+    const CHANGES: &[&str] = &["deflate", "inflate", "sed", "xlatein"];
+    if directive.name() == "charsetsourceenc" {
+        report.warn(CHANGED, directive.at, BODY_REPLACED, "leave it out: it translates what clients send, too");
+    }
+    if !matches!(directive.name(), "setinputfilter" | "addinputfilter") {
+        return;
+    }
+    let names = directive.argument(1).split(';').map(|name| name.trim().to_ascii_lowercase());
+    for name in names.filter(|name| !PLAIN.contains(&name.as_str())) {
+        if CHANGES.contains(&name.as_str()) {
+            report.warn(
+                CHANGED,
+                directive.at,
+                BODY_REPLACED,
+                "leave it out, so that the service gets the client's own",
+            );
+        } else {
+            report.warn(NOT_CHECKED, directive.at, PROGRAM, PROGRAM_HELP);
+        }
+    }
 }

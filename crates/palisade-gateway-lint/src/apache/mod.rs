@@ -5,6 +5,7 @@
 
 mod caches;
 mod chosen;
+mod defines;
 mod handlers;
 mod harmless;
 mod hosts;
@@ -28,6 +29,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     let mut report = Report::new(files);
     let source = report.add(origin, text);
     let tree = include::read(&SYNTAX, source, &mut report).unwrap_or_default();
+    let tree = defines::filled(tree, &mut report);
     let hosts = hosts::hosts(&tree);
     if !hosts.iter().any(|host| !host.checks.is_empty()) {
         report.missing(
@@ -45,6 +47,7 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
     let (written, firsts) = (Written::read(&hosts), Firsts::read(virtuals));
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
+        handlers::manager(host, main, &mut report);
         let one = names::has_one(host, &firsts);
         passes(host, main, Around { alone: virtuals.is_empty(), one }, &written, &mut report);
         for found in &host.others {
@@ -123,7 +126,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around, written: &Written, r
         }
     }
     if !checks.is_empty() {
-        handlers::behind(host, report);
+        handlers::behind(host, main, report);
     }
     if host.passes.is_empty() || checks.is_empty() {
         return;

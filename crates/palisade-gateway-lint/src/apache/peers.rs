@@ -21,8 +21,7 @@ pub(super) fn lint(hosts: &[Host<'_>], report: &mut Report<'_>) {
             "name the proxies in front with `RemoteIPInternalProxy`",
         );
     }
-    let listens: Vec<&str> = all.iter().filter(|line| line.name() == "listen").map(|line| line.argument(1)).collect();
-    let local = !listens.is_empty() && listens.iter().all(|address| is_of_this_machine(address));
+    let local = listens_here(all.into_iter());
     for host in hosts {
         let lines = host.others.iter().map(|found| found.directive);
         let proxy =
@@ -36,6 +35,17 @@ pub(super) fn lint(hosts: &[Host<'_>], report: &mut Report<'_>) {
             );
         }
     }
+}
+
+/// Whether all the addresses at which a server listens are of this machine.
+fn listens_here<'t>(lines: impl Iterator<Item = &'t Directive>) -> bool {
+    let mut listens = lines.filter(|line| line.name() == "listen").map(|line| line.argument(1)).peekable();
+    listens.peek().is_some() && listens.all(is_of_this_machine)
+}
+
+/// Whether other machines reach a host.
+pub(super) fn is_reached(host: &Host<'_>, main: &Host<'_>) -> bool {
+    !is_local(host, listens_here(main.others.iter().map(|found| found.directive)))
 }
 
 /// Whether no other machine reaches a host, where that is known of the whole server.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::caddy::{ENDPOINT, matcher, rest};
 use crate::directive::Directive;
-use crate::headers::{hidden_by, must_be_seen, names_caller};
+use crate::headers::{BODY_HELP, body_changed, hidden_by, is_of_body, must_be_seen, names_caller};
 use crate::report::Report;
 use crate::{IDENTITY, answers, wrong_address};
 
@@ -209,9 +209,14 @@ fn identity(check: &Directive, removed: &[String], report: &mut Report<'_>) {
             "list them in `copy_headers`",
         );
     }
+    // the sidecar's answer says nothing of the client's body
+    let of_body: BTreeSet<&str> = copied.iter().map(|(_, to)| to.as_str()).filter(|to| is_of_body(to)).collect();
+    for name in &of_body {
+        report.warn("caddy-content-type-changed", at, &body_changed(name), BODY_HELP);
+    }
     // under both names, if the service gets it by another
     let names = copied.iter().flat_map(|(from, to)| [from.as_str(), to.as_str()]);
-    for name in names.filter(|name| !is_removed(name)).collect::<BTreeSet<_>>() {
+    for name in names.filter(|name| !is_removed(name) && !of_body.contains(name)).collect::<BTreeSet<_>>() {
         report.missing(
             "caddy-identity-spoofed",
             at,

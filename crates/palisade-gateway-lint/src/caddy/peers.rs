@@ -7,16 +7,7 @@ use crate::{is_everybody, is_of_this_machine};
 
 pub(super) fn lint(sites: &Sites, report: &mut Report<'_>) {
     for option in sites.options.iter().filter(|option| option.name() == "admin") {
-        let address = option.argument(1);
-        let bare = address.strip_prefix("tcp/").unwrap_or(address);
-        if !matches!(bare, "" | "off") && !bare.contains("{$") && !is_of_this_machine(bare) {
-            report.warn(
-                "caddy-admin-open",
-                option.at,
-                "whoever reaches this address gives Caddy another configuration, without the check",
-                "leave it out, or let it listen on `localhost:2019` or on a socket",
-            );
-        }
+        admin(option, report);
     }
     let local = |site: &Directive| {
         let binds: Vec<&str> = site
@@ -49,6 +40,66 @@ pub(super) fn lint(sites: &Sites, report: &mut Report<'_>) {
                 "any client says itself by PROXY protocol which address it has, and the sidecar believes it",
                 "name the proxies in front with `allow`, and leave `fallback_policy` out",
             );
+        }
+    }
+}
+
+/// Who reaches the interface by which Caddy gets another configuration.
+fn admin(option: &Directive, report: &mut Report<'_>) {
+    let address = filled(option.argument(1));
+    let bare = address.strip_prefix("tcp/").unwrap_or(&address);
+    if bare.contains("{$") && !is_open(bare) && !is_of_this_machine(bare) {
+        report.not_checked(
+            option.at,
+            "at which address Caddy takes another configuration is not known here",
+            "write the address here, `localhost:2019` or a socket, or leave it out",
+        );
+    } else if !matches!(bare, "" | "off") && !is_of_this_machine(bare) {
+        report.warn(
+            "caddy-admin-open",
+            option.at,
+            "whoever reaches this address gives Caddy another configuration, without the check",
+            "leave it out, or let it listen on `localhost:2019` or on a socket",
+        );
+    }
+}
+
+/// Whether an address is one of the network, though its port is not known.
+fn is_open(address: &str) -> bool {
+    address.split_once('{').is_some_and(|(host, _)| host.ends_with(':')) && !is_of_this_machine(address)
+}
+
+/// An address with the default in the place of each `{$NAME:default}`.
+fn filled(address: &str) -> String {
+    let (mut text, mut rest) = (String::new(), address);
+    while let Some((before, (inner, after))) =
+        rest.split_once("{$").and_then(|(before, behind)| Some((before, behind.split_once('}')?)))
+    {
+        text.push_str(before);
+        match inner.split_once(':') {
+            Some((_, default)) => text.push_str(default),
+            None => text.extend(["{$", inner, "}"]),
+        }
+        rest = after;
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_of_a_variable_counts() {
+        for (address, expected) in [
+            ("{$A:0.0.0.0:2019}", "0.0.0.0:2019"),
+            ("{$ADMIN::2019}", ":2019"),
+            ("localhost:{$P:2019}", "localhost:2019"),
+            ("{$H}:{$P:2019}", "{$H}:2019"),
+            ("{$A", "{$A"),
+            (":2019", ":2019"),
+        ] {
+            assert_eq!(filled(address), expected, "{address}");
         }
     }
 }

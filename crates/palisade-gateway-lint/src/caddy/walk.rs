@@ -7,7 +7,7 @@ use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
 use crate::caddy::{check, chosen, matcher, order, rest};
 use crate::directive::Directive;
-use crate::headers::{BODY_HELP, body_changed, is_of_body, is_path, names_caller, overrides};
+use crate::headers::{BODY_HELP, BODY_REPLACED, body_changed, is_of_body, is_path, names_caller, overrides};
 use crate::report::{At, Report};
 use crate::{IDENTITY, TUNNEL, is_everybody, is_identity};
 
@@ -28,6 +28,8 @@ struct State {
     ended: bool,
     /// Whether it is for the one host that comes here.
     one: bool,
+    /// Whether the service has answered it, and none gets it again.
+    over: bool,
 }
 
 /// How many changes of a request are reported: one is enough to make the author look.
@@ -174,6 +176,13 @@ impl<'s> Walk<'s, '_, '_> {
                 }
             }
             "rewrite" | "uri" | "method" | "try_files" => state.change(line.at),
+            "request_body" => {
+                for set in line.body().iter().filter(|inner| inner.name() == "set") {
+                    let help = "leave `set` out, so that the service gets the client's own";
+                    self.report.warn("caddy-content-type-changed", set.at, BODY_REPLACED, help);
+                }
+            }
+            "request_header" if state.over => {}
             "request_header" => {
                 self.header(line, state, written);
                 if state.checked && !one {
@@ -267,7 +276,8 @@ impl<'s> Walk<'s, '_, '_> {
                     }
                 }
                 "handle_response" => {
-                    self.body(inner.body(), State { ended: false, ..state.clone() }, true, known, depth + 1);
+                    let over = !passes_on(inner.body());
+                    self.body(inner.body(), State { ended: false, over, ..state.clone() }, true, known, depth + 1);
                 }
                 _ => {}
             }
@@ -302,6 +312,13 @@ impl<'s> Walk<'s, '_, '_> {
             self.report.warn("caddy-check-told", line.at, &check::fixed(name), help);
         }
     }
+}
+
+/// Whether a request may go to a service again from here.
+fn passes_on(body: &[Directive]) -> bool {
+    const ANSWERS: &[&str] =
+        &["copy_response", "copy_response_headers", "error", "header", "redir", "respond", "request_header"];
+    body.iter().any(|line| !ANSWERS.contains(&line.name()) && !line.name().starts_with('@'))
 }
 
 /// A header that says who asks, changed behind the check.

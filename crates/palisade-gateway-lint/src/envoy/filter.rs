@@ -8,7 +8,7 @@ use crate::envoy::mutations;
 use crate::envoy::services::{GRPC, HTTP, Services};
 use crate::envoy::shown::{added, allowed, hidden, shows};
 use crate::node::{Node, mentions};
-use crate::{DEADLINE, IDENTITY, is_identity};
+use crate::{DEADLINE, IDENTITY, headers, is_identity};
 use palisade_engine::model::Diagnostic;
 
 /// What is wrong in `config`, the `typed_config` of the filter, in the document `root`.
@@ -260,6 +260,7 @@ fn answers(config: &Node<'_>, service: &Node<'_>, findings: &mut Vec<Diagnostic>
             ));
         }
     }
+    of_body(service, findings);
     match service.way(&["authorization_response", "allowed_upstream_headers"]) {
         None => findings.push(config.warning(
             "envoy-identity-headers",
@@ -281,6 +282,22 @@ fn answers(config: &Node<'_>, service: &Node<'_>, findings: &mut Vec<Diagnostic>
                         format!("add `{{exact: {name}}}`"),
                     ));
                 }
+            }
+        }
+    }
+}
+
+/// What says how a body is read, and is taken from the sidecar's answer: its length is that of another body.
+fn of_body(service: &Node<'_>, findings: &mut Vec<Diagnostic>) {
+    for key in ["allowed_upstream_headers", "allowed_upstream_headers_to_append"] {
+        let list = service.way(&["authorization_response", key]);
+        for pattern in list.iter().flat_map(|list| list.list("patterns")) {
+            if let Some(name) = headers::BODY.into_iter().find(|name| mutations::matches_name(&pattern, name)) {
+                findings.push(pattern.warning(
+                    "envoy-content-type-changed",
+                    headers::body_changed(name),
+                    "name each header that the service is to get, with `exact`",
+                ));
             }
         }
     }

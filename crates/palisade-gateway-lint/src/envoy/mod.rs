@@ -2,6 +2,7 @@
 //!
 //! The document is read as YAML or JSON, with names in `snake_case` or in the `camelCase` of protocol buffers.
 
+mod bodies;
 mod certificates;
 mod filter;
 mod formats;
@@ -343,13 +344,23 @@ fn trailers_of_http2(root: &Node<'_>, managers: &[Node<'_>], findings: &mut Vec<
 /// Who reaches the interface at which the runtime is changed and Envoy is ended.
 fn admin(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let Some(socket) = root.way(&["admin", "address", "socket_address"]) else { return };
-    if !crate::is_of_this_machine(socket.text("address")) {
+    if !crate::is_of_this_machine(socket.text("address")) && !only_tells(root) {
         findings.push(socket.warning(
             "envoy-admin-open",
             "whoever reaches the admin interface changes the runtime, reads the configuration and ends Envoy",
             "let it listen on `127.0.0.1`",
         ));
     }
+}
+
+/// Whether all that the admin interface answers is whether Envoy is ready, and its numbers.
+fn only_tells(root: &Node<'_>) -> bool {
+    let paths = root.way(&["admin", "allow_paths"]).map(|list| list.items()).unwrap_or_default();
+    let harmless = |path: &Node<'_>| {
+        let named = [path.text("exact"), path.text("prefix")].into_iter().find(|text| !text.is_empty());
+        named.is_some_and(|text| matches!(text, "/ready" | "/stats" | "/stats/prometheus"))
+    };
+    !paths.is_empty() && paths.iter().all(harmless)
 }
 
 /// A path with a `#`: Envoy refuses it by default.

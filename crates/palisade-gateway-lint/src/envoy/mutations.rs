@@ -152,7 +152,7 @@ fn removed_of_body(item: &Node<'_>, findings: &mut Vec<Diagnostic>) {
 }
 
 /// Whether a matcher of texts may match a name, which is in small letters.
-fn matches_name(matcher: &Node<'_>, name: &str) -> bool {
+pub(super) fn matches_name(matcher: &Node<'_>, name: &str) -> bool {
     let text = |kind: &str| Some(matcher.text(kind).to_ascii_lowercase()).filter(|text| !text.is_empty());
     let regex = matcher.way(&["safe_regex", "regex"]);
     text("exact").is_some_and(|exact| exact == name)

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::envoy::is_check;
-use crate::headers::is_override;
+use crate::envoy::{bodies, is_check};
+use crate::headers::{BODY_HELP, body_changed, is_of_body, is_override};
 use crate::node::Node;
 use crate::{NOT_CHECKED, is_identity};
 use palisade_engine::model::Diagnostic;
@@ -113,6 +113,7 @@ pub(super) fn upstream(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
                 findings.push(not_known(&filter));
             }
             written(&filter, kind, findings);
+            bodies::lint(&filter, kind, findings);
         }
     }
 }
@@ -156,6 +157,7 @@ pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
         }
         if at > check {
             written(filter, kind, findings);
+            bodies::lint(filter, kind, findings);
         }
     }
 }
@@ -175,6 +177,10 @@ fn written(filter: &Node<'_>, kind: &str, findings: &mut Vec<Diagnostic>) {
                     "is set behind the check: some services take another request by it than was checked",
                 )
             } else {
+                if is_of_body(&name) {
+                    let at = node.get(key).unwrap_or_else(|| node.clone());
+                    findings.push(at.warning("envoy-content-type-changed", body_changed(&name), BODY_HELP));
+                }
                 continue;
             };
             let help = "give it another name, or leave it out";

@@ -316,7 +316,10 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &Written, rep
     }
     let of_body =
         |name: &str| (action == "del-header" && removes(rule.arguments(), name)) || (sets && is_of_body(name));
-    if after && (is_of_body(name) || action == "del-header") {
+    // the whole of what the client sent; of `a, b` the other fetch is `b`
+    let whole = action == "set-header"
+        && ["req.fhdr", "fhdr"].iter().any(|fetch| value.eq_ignore_ascii_case(&format!("%[{fetch}({name})]")));
+    if after && !whole && (is_of_body(name) || action == "del-header") {
         let told = if is_of_body(name) { name } else { "content-type" };
         if of_body(told) || of_body("content-encoding") {
             report.warn("haproxy-content-type-changed", at, &body_changed(told), BODY_HELP);

@@ -4,7 +4,7 @@
 use crate::haproxy::chosen::{Written, of_client};
 use crate::haproxy::sections::{Config, Line, Rule};
 use crate::haproxy::{fastcgi, host, listens};
-use crate::headers::{names_host, overrides};
+use crate::headers::{BODY_HELP, BODY_REPLACED, body_changed, is_of_body, names_host, overrides};
 use crate::report::{At, Report};
 use crate::{PROGRAM, PROGRAM_HELP, is_identity, is_listed};
 
@@ -41,12 +41,15 @@ const FILTERS: &str = "bwlim-in bwlim-out cache comp-req comp-res compression fc
 /// Options by which a section sends requests where they were to go without it.
 const ELSEWHERE: &[&str] = &["http_proxy", "transparent"];
 
+/// The action of our page.
+const OURS: &str = "palisade";
+
 /// Ready-made programs that ask a server, whatever name the check has.
 const READY_MADE: &[&str] = &["auth-intercept", "auth-request"];
 
 pub(super) fn lint(config: &Config, is_check: &dyn Fn(&Rule<'_>) -> bool, report: &mut Report<'_>) {
     let written = Written::read(config);
-    let check = config.sections.iter().flat_map(|section| config.rules(section)).find(is_check).and_then(Rule::lua);
+    scripts(config, report);
     for section in config.sections.iter().filter(|section| listens(section)) {
         for part in config.targets(section).into_iter().flatten().chain([section]) {
             for line in config.chain(part).into_iter().flat_map(|section| &section.lines) {
@@ -59,11 +62,28 @@ pub(super) fn lint(config: &Config, is_check: &dyn Fn(&Rule<'_>) -> bool, report
                 action(rule, EARLY, report);
             }
             let others = config.rules(part).into_iter().filter(is_check).filter_map(|rule| Some((rule, rule.lua()?)));
-            for (rule, name) in others.filter(|(_, name)| Some(*name) != check && !READY_MADE.contains(name)) {
+            for (rule, name) in others.filter(|(_, name)| *name != OURS && !READY_MADE.contains(name)) {
                 not_known(rule.line.at, &format!("whether `lua.{name}` asks the sidecar is not known here"), report);
             }
             fastcgi::lint(config, part, &written, report);
         }
+    }
+}
+
+/// The script that the check is from, where the action has the name of our page's.
+fn scripts(config: &Config, report: &mut Report<'_>) {
+    let rules = || config.sections.iter().flat_map(|section| config.rules(section));
+    if !rules().any(|rule| rule.lua() == Some(OURS)) {
+        return;
+    }
+    let globals = config.sections.iter().filter(|section| section.kind == "global");
+    let loads: Vec<&Line> = globals
+        .flat_map(|section| &section.lines)
+        .filter(|line| line.begins(&["lua-load"]) || line.begins(&["lua-load-per-thread"]))
+        .collect();
+    let ours = |line: &&Line| line.words.iter().skip(1).any(|word| word.contains(OURS));
+    if let Some(first) = loads.first().filter(|_| !loads.iter().any(ours)) {
+        not_known(first.at, "whether this script asks the sidecar is not known here", report);
     }
 }
 
@@ -102,6 +122,8 @@ fn keyword(line: &Line, written: &Written, report: &mut Report<'_>) {
         ("filter", name) if !is_listed(FILTERS, name) => {
             not_known(line.at, &format!("what the filter `{name}` makes of a request is not known here"), report);
         }
+        ("filter", "comp-req") => body(line.at, report),
+        ("compression", "direction") if skip == 0 && word(2) != "response" => body(line.at, report),
         ("option", name) if skip == 0 && ELSEWHERE.contains(&name) => report.warn(
             "haproxy-override-set",
             line.at,
@@ -140,6 +162,8 @@ fn header(at: At, name: &str, of_client: bool, report: &mut Report<'_>) {
             &format!("`{name}` is set behind the check, and not by the sidecar"),
             "give it another name, or leave it out",
         );
+    } else if is_of_body(name) {
+        report.warn("haproxy-content-type-changed", at, &body_changed(name), BODY_HELP);
     } else if names_host(name, "-") {
         host::changed(at, name, report);
     } else if overrides(name, "-", of_client) {
@@ -150,4 +174,14 @@ fn header(at: At, name: &str, of_client: bool, report: &mut Report<'_>) {
             "give it another name, or leave it out",
         );
     }
+}
+
+/// A body that HAProxy compresses on its way to the service.
+fn body(at: At, report: &mut Report<'_>) {
+    report.warn(
+        "haproxy-content-type-changed",
+        at,
+        BODY_REPLACED,
+        "compress answers alone: `compression direction response`",
+    );
 }

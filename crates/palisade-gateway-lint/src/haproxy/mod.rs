@@ -46,7 +46,7 @@ pub(super) fn lint(sources: &[Source], files: Files<'_>) -> Vec<Diagnostic> {
     }
     frontend::lint(&config, &is_check, &mut report);
     known::lint(&config, &is_check, &mut report);
-    peers::lint(&config, &mut report);
+    peers::lint(&config, &is_check, &mut report);
     report.findings(&[])
 }
 

@@ -2,14 +2,17 @@
 
 use crate::haproxy::condition::{Condition, Term};
 use crate::haproxy::listens;
-use crate::haproxy::sections::{Config, Line, Section};
+use crate::haproxy::sections::{Config, Line, Rule, Section};
 use crate::is_of_this_machine;
 use crate::report::Report;
 
-pub(super) fn lint(config: &Config, report: &mut Report<'_>) {
+pub(super) fn lint(config: &Config, is_check: &dyn Fn(&Rule<'_>) -> bool, report: &mut Report<'_>) {
     admin(config, report);
     let sections = config.sections.iter().filter(|section| listens(section) && config.is_http(section));
     for section in sections {
+        if !config.rules(section).iter().any(is_check) {
+            pages(config, section, report);
+        }
         let acls = config.acls(section);
         let rules = config.early_rules(section);
         // others are refused before the header of PROXY protocol is read
@@ -42,14 +45,50 @@ pub(super) fn lint(config: &Config, report: &mut Report<'_>) {
     }
 }
 
+/// Who reaches the pages at which servers are switched off and on. Rules for requests run in front of them.
+fn pages(config: &Config, section: &Section, report: &mut Report<'_>) {
+    let parts = || config.targets(section).into_iter().flatten().chain([section]);
+    let acls = config.acls(section);
+    let authenticates = |line: &Line| {
+        let asks = |at: usize| matches!(line.words.get(at).map(String::as_str), Some("auth" | "deny"));
+        line.begins(&["stats", "auth"]) || (line.begins(&["stats", "http-request"]) && asks(2))
+    };
+    let refuses = config.rules(section).into_iter().any(|rule| {
+        let when = rule.condition(&acls);
+        (rule.action() == "auth" && !when.is_narrow())
+            || (matches!(rule.action(), "deny" | "reject" | "silent-drop") && refuses_others(&when))
+    });
+    let open = |line: &&Line| !line.words.get(1).is_some_and(|address| address.split(',').all(is_of_this_machine));
+    if refuses || !binds(config, section).iter().any(open) {
+        return;
+    }
+    for part in parts() {
+        let lines = || config.chain(part).into_iter().flat_map(|section| &section.lines);
+        if lines().any(authenticates) {
+            continue;
+        }
+        let narrow = |line: &&Line| Condition::read(&line.words, &config.acls(part)).is_narrow();
+        for line in lines().filter(|line| line.begins(&["stats", "admin"])).filter(|line| !narrow(line)) {
+            report.warn(
+                "haproxy-admin-open",
+                line.at,
+                "whoever reaches this page switches servers off and on, and nobody asks who it is",
+                "add `stats auth`, or let it listen on `127.0.0.1`",
+            );
+        }
+    }
+}
+
 /// Who reaches the socket at which servers and maps are changed.
 fn admin(config: &Config, report: &mut Report<'_>) {
     let lines = config.sections.iter().filter(|section| section.kind == "global").flat_map(|section| &section.lines);
     for line in lines.filter(|line| line.begins(&["stats", "socket"])) {
-        let address = line.words.get(2).map_or("", String::as_str);
-        let bare = ["ipv4@", "ipv6@"].iter().find_map(|start| address.strip_prefix(start)).unwrap_or(address);
-        let admin = line.words.windows(2).any(|pair| pair == ["level", "admin"]);
-        if admin && !is_of_this_machine(bare) && !is_of_this_machine(address) {
+        // several stand in one word
+        let open = !line.words.get(2).is_some_and(|list| list.split(',').all(is_of_this_machine));
+        let has = |first: &str, second: &str| line.words.windows(2).any(|pair| pair == [first, second]);
+        // who has a certificate is let in by its author
+        let known = line.words.iter().any(|word| word == "ssl") && has("verify", "required");
+        if has("level", "admin") && open && !known {
             report.warn(
                 "haproxy-admin-open",
                 line.at,

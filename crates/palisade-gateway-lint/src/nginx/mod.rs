@@ -3,6 +3,7 @@
 //! The configuration is read as nginx reads it, with what it includes, so that each location is judged by the
 //! directives that are active there.
 
+mod bodies;
 mod cache;
 mod check;
 mod harmless;

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use crate::directive::Directive;
-use crate::headers::{BODY_HELP, URL, body_changed, is_held_to_the_same, is_of_body, is_path, overrides};
+use crate::headers::{URL, is_held_to_the_same, is_path, overrides};
 use crate::nginx::known::Known;
 use crate::nginx::scope::{Block, Matches, Server};
 use crate::nginx::target::{resolved, variables, writes_path};
 use crate::nginx::value::{of_client, reads};
-use crate::nginx::{cache, host};
+use crate::nginx::{bodies, cache, host};
 use crate::report::Report;
 use crate::{IDENTITY, NOT_CHECKED, is_identity};
 
@@ -292,9 +292,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         }
     }
     twins(block, sets, report);
-    for set in block.all(sets).into_iter().filter(|set| changes_body(set)) {
-        report.warn("nginx-content-type-changed", set.at, &body_changed(set.argument(1)), BODY_HELP);
-    }
+    bodies::lint(block, pass, report);
     let Some(first) = missing.first().filter(|_| passes_headers(block, pass)) else { return };
     let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let replaced = if lost {
@@ -333,16 +331,6 @@ fn twins(block: &Block<'_>, sets: &str, report: &mut Report<'_>) {
             );
         }
     }
-}
-
-/// Whether a line changes what says how a body is read. The length and the framing are nginx's own where they are empty.
-fn changes_body(set: &Directive) -> bool {
-    let (name, value) = (set.argument(1), set.argument(2).replace(['{', '}'], "").to_ascii_lowercase());
-    let header = name.strip_prefix("HTTP_").unwrap_or(name);
-    let plain = header.to_ascii_lowercase().replace('-', "_");
-    let same = value == format!("${plain}") || value == format!("$http_{plain}");
-    let framing = matches!(plain.as_str(), "content_length" | "transfer_encoding");
-    is_of_body(header) && !same && !(framing && value.is_empty())
 }
 
 /// Whether the service may send nginx to another path, which the sidecar is asked about by the old one. Some services do so

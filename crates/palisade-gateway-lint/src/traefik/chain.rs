@@ -5,7 +5,7 @@ use crate::headers::{BODY_HELP, body_changed, is_of_body, names_caller, names_ho
 use crate::node::Node;
 use crate::traefik::model::{EntryPoint, Model, Name, Provider, Router, names};
 use crate::traefik::{check, compose};
-use crate::{NOT_CHECKED, is_everybody, is_identity};
+use crate::{NOT_CHECKED, is_everybody, is_identity, is_of_this_machine};
 use palisade_engine::model::Diagnostic;
 
 /// How deep `chain` may lie in `chain`, and how many middlewares a request may go through.
@@ -210,8 +210,10 @@ fn follow<'d>(
     is_check: &dyn Fn(&Node<'_>) -> bool,
     findings: &mut Vec<Diagnostic>,
 ) {
-    // Traefik's own answers, such as its dashboard
-    if router.service.to_ascii_lowercase().ends_with("@internal") {
+    // Traefik's own answers: pages that tell nothing of requests, but for two
+    let service = router.service.to_ascii_lowercase();
+    let internal = service.ends_with("@internal");
+    if internal && !matches!(service.as_str(), "api@internal" | "rest@internal") {
         return;
     }
     // a router below another one goes through the middlewares of that one first
@@ -231,6 +233,28 @@ fn follow<'d>(
     }
     if points.is_empty() {
         ways.push(steps(model, &own, router.provider));
+    }
+    // Kubernetes opens only ports that a `Service` names, and not that of the entry point `traefik`
+    let inside = router.provider == Provider::Kubernetes && router.entry_points == ["traefik"];
+    if internal && inside && points.is_empty() {
+        return;
+    }
+    if internal {
+        let open = points.is_empty() || points.iter().any(|point| !is_of_this_machine(point.node.text("address")));
+        let guarded = |way: &Vec<Step<'_>>| {
+            let all = way.iter().any(|step| matches!(step, Step::Unknown(_)));
+            all || way
+                .iter()
+                .any(|step| matches!(step, Step::Known(node, _) if guards(node) || redirects(node, router)))
+        };
+        if open && !ways.iter().all(guarded) {
+            findings.push(router.node.warning(
+                "traefik-api-open",
+                open_api(&service),
+                "add the check to its `middlewares`, or let its entry point listen on `127.0.0.1`",
+            ));
+        }
+        return;
     }
     let mut unchecked = false;
     for way in &ways {
@@ -272,6 +296,27 @@ fn follow<'d>(
     }
 }
 
+/// What happens where any client reaches a service of Traefik itself.
+fn open_api(service: &str) -> &'static str {
+    if service.starts_with("rest@") {
+        "whoever reaches this router gives Traefik other routers and services, without the check"
+    } else {
+        "whoever reaches this router reads each router, service and middleware, with the secrets in them"
+    }
+}
+
+/// Whether a middleware lets some clients pass alone: by the sidecar, another authentication, or their address.
+fn guards(node: &Node<'_>) -> bool {
+    const GUARDS: &[&str] = &["basicauth", "digestauth", "forwardauth"];
+    let listed = |(kind, config): &(&str, Node<'_>)| {
+        let list = names(config, "sourcerange");
+        matches!(*kind, "ipallowlist" | "ipwhitelist")
+            && !list.is_empty()
+            && !list.iter().any(|ip| is_everybody(&ip.name))
+    };
+    node.members().iter().any(|member| GUARDS.contains(&member.0) || listed(member))
+}
+
 /// Whether a middleware sends every request of a router elsewhere.
 fn redirects(node: &Node<'_>, router: &Router<'_>) -> bool {
     let scheme = node.get("redirectscheme").is_some_and(|to| to.text("scheme").eq_ignore_ascii_case("https"));
@@ -308,6 +353,13 @@ fn around(node: &Node<'_>, named: &Node<'_>, before: bool, one: bool, findings: 
                 "let the service have the path as it was sent: what is taken off may be the part by which routes decide",
             ));
         }
+        if kind == "grpcweb" && !before {
+            findings.push(named.warning(
+                "traefik-content-type-changed",
+                body_changed("Content-Type"),
+                "put it in front of the check in the router's `middlewares`, so that the sidecar sees what it makes",
+            ));
+        }
         if kind == "errors" && before {
             findings.push(named.warning(
                 "traefik-errors-before-check",
@@ -331,7 +383,7 @@ fn around(node: &Node<'_>, named: &Node<'_>, before: bool, one: bool, findings: 
 
 /// Another authentication behind the check that says who asks in the sidecar's own headers.
 fn caller(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
-    let mut told = |at: &Node<'_>, name: &str| {
+    let told = |at: &Node<'_>, name: &str, findings: &mut Vec<Diagnostic>| {
         findings.push(at.warning(
             "traefik-identity-set",
             format!("`{name}` is set behind the check, and not by the sidecar"),
@@ -340,13 +392,23 @@ fn caller(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     };
     // of `basicAuth`, `digestAuth` and `forwardAuth`
     if let Some(field) = config.get("headerfield").filter(|field| field.value.as_str().is_some_and(is_identity)) {
-        told(&field, config.text("headerfield"));
+        told(&field, config.text("headerfield"), findings);
     }
-    for copied in names(config, "authresponseheaders").iter().filter(|copied| is_identity(&copied.name)) {
-        told(&copied.node, copied.written());
+    let list = names(config, "authresponseheaders");
+    for copied in list.iter().filter(|copied| is_identity(&copied.name)) {
+        told(&copied.node, copied.written(), findings);
+    }
+    check::of_body(&list, findings);
+    // another authentication writes the caller that it found into `headerField`
+    if let Some(field) = config.get("headerfield").filter(|field| field.value.as_str().is_some_and(is_of_body)) {
+        findings.push(field.warning(
+            "traefik-content-type-changed",
+            body_changed(config.text("headerfield")),
+            BODY_HELP,
+        ));
     }
     if let Some(pattern) = config.get("authresponseheadersregex") {
-        told(&pattern, "X-Palisade-Principal` and whatever else the pattern fits");
+        told(&pattern, "X-Palisade-Principal` and whatever else the pattern fits", findings);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use crate::headers::{BODY_HELP, body_changed, is_of_body};
 use crate::node::Node;
-use crate::traefik::model::names;
+use crate::traefik::model::{Name, names};
 use crate::{IDENTITY, NOT_CHECKED, TUNNEL, answers, wrong_address};
 use palisade_engine::model::Diagnostic;
 
@@ -115,6 +116,7 @@ pub(super) fn lint(node: &Node<'_>, services: &HashSet<String>, findings: &mut V
             "list them in `authResponseHeaders`",
         ));
     }
+    of_body(&copied, findings);
     if !copies("Upgrade") {
         findings.push(at.warning(
             "traefik-upgrade",
@@ -138,5 +140,12 @@ pub(super) fn lint(node: &Node<'_>, services: &HashSet<String>, findings: &mut V
                 "set `maxBodySize`; a larger one is answered with 401",
             ));
         }
+    }
+}
+
+/// What says how a body is read, and is taken from an answer: Traefik takes the client's own away where that has none.
+pub(super) fn of_body(copied: &[Name<'_>], findings: &mut Vec<Diagnostic>) {
+    for name in copied.iter().filter(|copied| is_of_body(&copied.name)) {
+        findings.push(name.node.warning("traefik-content-type-changed", body_changed(name.written()), BODY_HELP));
     }
 }

@@ -1,6 +1,7 @@
 //! What the service gets behind the check, and the sidecar does not: by formats, captures, variables and removals.
 
 mod again;
+mod bodies;
 mod cases;
 mod hosts;
 mod kept;
@@ -35,17 +36,25 @@ fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
 }
 
 /// The groups in which something is to be found.
-const FOUND: &[&[Group]] = &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND];
+const FOUND: &[&[Group]] =
+    &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND, bodies::FOUND];
 
 /// The groups in which nothing is.
-const ORDINARY: &[&[Group]] =
-    &[cases::ORDINARY, hosts::ORDINARY, kept::ORDINARY, peers::ORDINARY, again::ORDINARY, rest::ORDINARY];
+const ORDINARY: &[&[Group]] = &[
+    cases::ORDINARY,
+    hosts::ORDINARY,
+    kept::ORDINARY,
+    peers::ORDINARY,
+    again::ORDINARY,
+    rest::ORDINARY,
+    bodies::ORDINARY,
+];
 
 /// Changes that are no finding where they are made together.
-const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER];
+const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER, bodies::TOGETHER];
 
 /// Changes that are one where they are made together.
-const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH];
+const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH];
 
 /// The rules that are reported here.
 pub(super) fn told() -> impl Iterator<Item = &'static str> {
