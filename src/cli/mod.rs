@@ -22,6 +22,7 @@ mod names;
 mod printable;
 mod progress;
 mod question;
+mod record;
 mod refusal;
 mod routes;
 mod schema;
@@ -127,6 +128,13 @@ pub enum Command {
     /// or none is found, and with 3 if the bundle cannot be used.
     #[command(after_long_help = TEST_EXAMPLES)]
     Test(test::TestArgs),
+    /// Write tests from the decision log
+    ///
+    /// Each decision of the log becomes a test that holds what was decided, with the time of the decision. Questions that
+    /// were asked again are written once. Lines that lack what a decision depended on (masked members, entities of the
+    /// request) are skipped, and named on standard error.
+    #[command(after_long_help = RECORD_EXAMPLES)]
+    Record(record::RecordArgs),
     /// List, explain, lint and test the routes of the gateway endpoints
     #[command(after_long_help = ROUTES_EXAMPLES)]
     Routes(routes::RoutesVerb),
@@ -205,6 +213,10 @@ const TEST_EXAMPLES: &str = "Examples:
   $ palisade test --format junit
   $ palisade test --report junit=report.xml --report json=report.json
   $ palisade test --watch";
+
+const RECORD_EXAMPLES: &str = "Examples:
+  $ palisade record decisions.log --output policies/tests/recorded.yaml
+  $ palisade record decisions.log --limit 20";
 
 const ROUTES_EXAMPLES: &str = "Examples:
   $ palisade routes explain 'GET /dongle/devices/7'
@@ -354,6 +366,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal<'_>) -> Result<Exit, Stop
         Command::Validate(args) => validate::run(args, terminal),
         Command::Links(args) => links::run(args, terminal),
         Command::Test(args) => test::run(args, terminal),
+        Command::Record(args) => record::run(args, terminal),
         Command::Routes(args) => routes::run(args, terminal),
         Command::Status(args) => status::run(args, terminal),
         Command::Store(args) => store::run(args, terminal),

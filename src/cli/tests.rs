@@ -2,6 +2,7 @@
 
 mod explain;
 mod mutants;
+mod record;
 mod reports;
 mod routes;
 mod schema;
@@ -470,8 +471,8 @@ fn every_example_of_the_help_runs() {
             let words: Vec<&str> = example.words.iter().map(String::as_str).collect();
             assert!(words.join(" ").starts_with(&format!("palisade {name}")) || name == "config", "{words:?}");
             Cli::command().try_get_matches_from(&words).unwrap();
-            // one writes files, one serves until it is stopped, three ask a server, and some need a store
-            let needs_more = ["init", "serve", "status", "apply", "bench", "export"].contains(&name.as_str())
+            // one writes files, one serves until it is stopped, three ask a server, some need a store, one a log
+            let needs_more = ["init", "serve", "status", "apply", "bench", "export", "record"].contains(&name.as_str())
                 || name.starts_with("store");
             if needs_more || words.contains(&"--watch") {
                 continue;

@@ -1,5 +1,7 @@
 //! Explanations: `POST /v1/explain` on the admin listener, and checks that ask for one beside their decision.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::json;
 
@@ -10,9 +12,9 @@ use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
 use crate::transport::native::write_decision;
 use crate::transport::respond::{self, Answer, Problem};
-use palisade_engine::ExplainOptions;
-use palisade_engine::model::explanation::{Effect, ExplainedPolicy, Truth};
-use palisade_engine::model::{AccessRequest, Explanation, RequestError, Value};
+use palisade_engine::model::explanation::{Effect, ExplainedPolicy, ExplanationKind, Truth};
+use palisade_engine::model::{AccessRequest, DeniedBy, Explanation, RequestError, Value};
+use palisade_engine::{ExplainOptions, Snapshot};
 
 /// `POST /v1/explain`: the request of a check, with `all` where more is to be shown. Nothing is decided for a caller here,
 /// so neither the decision log nor the metrics of decisions know of it.
@@ -61,26 +63,78 @@ pub(super) async fn beside(
     let call = exchange.call(Transport::Native);
     let decision = services.pdp.check_at(&snapshot, request, now, deadline, call).await?;
     exchange.note(|notes| notes.decided(decision.outcome.is_allow()));
-    let shown = match services.explain {
-        ExplainMode::Off => json!({"unavailable": "off"}),
-        mode => {
-            let options = ExplainOptions { without_changes: mode == ExplainMode::Ids, ..options(services, false) };
-            match services.pdp.explain(&snapshot, request, now, options).await {
-                Ok(explained) if mode == ExplainMode::Full => json!(explained),
-                Ok(explained) => ids_of(&explained),
-                // the decision stands, with an explanation or without
-                Err(error) => json!({"unavailable": unavailable(&error)}),
-            }
-        }
-    };
+    let shown = shown(services, &snapshot, request, now).await;
     let mut out = Vec::with_capacity(1_024);
     write_decision(&mut out, &decision).map_err(|_| Problem::unwritable())?;
     // the object goes on
     out.pop();
     out.extend_from_slice(b",\"explanation\":");
-    serde_json::to_writer(&mut out, &shown).map_err(|_| Problem::unwritable())?;
+    serde_json::to_writer(&mut out, &shown.json).map_err(|_| Problem::unwritable())?;
     out.push(b'}');
     Ok(respond::at(decision.revision, respond::with_type(StatusCode::OK, "application/json", out)))
+}
+
+/// As much of an explanation as the configuration allows.
+pub(super) struct Shown {
+    /// The member `explanation` of an answer.
+    pub(super) json: serde_json::Value,
+    /// The same in a sentence or two, in English, where there is an explanation.
+    pub(super) words: Option<String>,
+}
+
+/// Explains a decision that was made. The decision stands, with an explanation or without.
+pub(super) async fn shown(
+    services: &Services,
+    snapshot: &Arc<Snapshot>,
+    request: &AccessRequest<'_>,
+    now: i64,
+) -> Shown {
+    let mode = services.explain;
+    let without = |why: &str| Shown { json: json!({"unavailable": why}), words: None };
+    if mode == ExplainMode::Off {
+        return without("off");
+    }
+    let options = ExplainOptions { without_changes: mode == ExplainMode::Ids, ..options(services, false) };
+    match services.pdp.explain(snapshot, request, now, options).await {
+        Ok(explained) => {
+            let full = mode == ExplainMode::Full;
+            let words = Some(in_words(&explained, full));
+            Shown { json: if full { json!(explained) } else { ids_of(&explained) }, words }
+        }
+        Err(error) => without(unavailable(&error)),
+    }
+}
+
+/// What an administrator reads first: which policies decided, or came nearest; if `full`, also what of the nearest does not
+/// hold.
+fn in_words(explained: &Explanation, full: bool) -> String {
+    let decided = explained.diagnostics.reason.join(", ");
+    let nearest =
+        explained.policies.iter().find(|policy| policy.effect == Effect::Permit && policy.result != Truth::True);
+    let nearest = nearest.map(|policy| {
+        let failing = policy.scope.iter().chain(&policy.clauses).find(|clause| clause.result != Truth::True);
+        match failing.filter(|_| full) {
+            Some(clause) => format!(" {} comes nearest: `{}` does not hold.", policy.id, clause.text),
+            None => format!(" {} comes nearest.", policy.id),
+        }
+    });
+    let nearest = nearest.unwrap_or_default();
+    match (explained.kind, &explained.diagnostics.denied_by) {
+        (ExplanationKind::Allowed, _) => format!("Allowed by {decided}."),
+        (ExplanationKind::Forbidden, _) => format!("Forbidden by {decided}."),
+        (ExplanationKind::NotPermitted, _) => format!("No policy permits it.{nearest}"),
+        (ExplanationKind::Errored, _) => {
+            let failed: Vec<&str> = explained.diagnostics.errors.iter().map(|error| &*error.policy_id).collect();
+            format!("No policy permits it, and these could not be evaluated: {}.{nearest}", failed.join(", "))
+        }
+        (ExplanationKind::DeniedByRule, Some(DeniedBy::UnknownEntity { entity })) => {
+            format!("Denied because {entity} is not in the store.")
+        }
+        (ExplanationKind::DeniedByRule, Some(DeniedBy::ForbidError { policy_id })) => {
+            format!("Denied because the forbid {policy_id} could not be evaluated.")
+        }
+        (ExplanationKind::DeniedByRule, None) => "Denied by a rule of the strict semantics.".to_owned(),
+    }
 }
 
 fn options(services: &Services, all: bool) -> ExplainOptions {

@@ -362,3 +362,61 @@ fn answers_explain_themselves() {
         assert_eq!(item["context"]["revision"].as_str(), answer.header("palisade-revision"));
     }
 }
+
+#[test]
+fn an_evaluation_that_asks_why_is_told_what_the_configuration_allows() {
+    let denied = || {
+        json!({
+            "subject": { "type": "Fleet::User", "id": "u-dk-fda-dm" },
+            "action": { "name": "ViewDevice" },
+            "resource": { "type": "Fleet::Device", "id": "d-hq" },
+            "context": { "now": "2026-11-21T12:00:00Z", "auth": { "method": "password", "mfa": false } },
+            "explain": true,
+        })
+    };
+    let with = |member: &str, value: Value| {
+        let mut body = denied();
+        body[member] = value;
+        body
+    };
+    for (mode, words, member) in [
+        ("off", None, "unavailable"),
+        ("ids", Some("No policy permits it. autopi.device-control comes nearest."), "policies"),
+        ("full", Some("No policy permits it. autopi.device-control comes nearest: `"), "changes"),
+    ] {
+        let mut settings = crate::support::fleet();
+        settings["explain"] = json!({ "decisions": mode });
+        settings["authzen"] = json!({ "namespace": "Fleet" });
+        let server = Server::ready(settings);
+        let mut client = server.client();
+        let answer = client.post(ONE, denied().to_string()).json();
+        let context = &answer["context"];
+        assert_eq!(
+            (&answer["decision"], context["explanation"].get(member).is_some()),
+            (&json!(false), true),
+            "{answer}"
+        );
+        let said = context["reason_admin"]["en"].as_str();
+        assert_eq!(said.is_some(), words.is_some(), "{answer}");
+        assert!(said.unwrap_or_default().starts_with(words.unwrap_or_default()), "{answer}");
+        // nothing of entities, nor of what policies say
+        assert_eq!(answer.to_string().contains("principal.customer"), mode == "full", "{answer}");
+        // where no list is asked for, the other endpoint does the same
+        let same = client.post(MANY, denied().to_string()).json();
+        assert_eq!(same["context"]["explanation"], context["explanation"], "{same}");
+        let many = client.post(MANY, with("evaluations", json!([{}, { "explain": true }])).to_string()).text();
+        assert!(!many.contains("explanation") && !many.contains("reason_admin"), "{many}");
+        for plain in [json!(false), json!("yes"), Value::Null] {
+            let answer = client.post(ONE, with("explain", plain).to_string());
+            assert!(answer.status == 200 && !answer.text().contains("explanation"), "{}", answer.text());
+        }
+        let other = |member: &str, id: &str| with(member, json!({ "type": "Fleet::Device", "id": id }));
+        let allowed = client.post(ONE, other("resource", "d-dk").to_string()).json();
+        let unknown = client.post(ONE, other("resource", "gone").to_string()).json();
+        if mode != "off" {
+            let en = |answer: &Value| answer["context"]["reason_admin"]["en"].as_str().unwrap_or_default().to_owned();
+            assert_eq!(en(&allowed), "Allowed by autopi.device-control.");
+            assert_eq!(en(&unknown), "Denied because Fleet::Device::\"gone\" is not in the store.");
+        }
+    }
+}

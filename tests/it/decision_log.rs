@@ -415,3 +415,33 @@ fn a_log_that_cannot_be_opened_ends_the_start() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot open ./no/such/dir/log"), "{said}");
 }
+
+#[test]
+fn what_a_sidecar_recorded_becomes_tests_that_pass_with_its_bundle() {
+    let project = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    let scenarios = std::fs::read_to_string(project("policies/tests/scenarios.json")).unwrap();
+    let scenarios: Vec<Value> = serde_json::from_str(&scenarios).unwrap();
+    let requests: Vec<&Value> = scenarios.iter().map(|scenario| &scenario["request"]).collect();
+    let (policies, entities) =
+        (format!("policies={}", project("policies")), format!("entities={}", project("entities")));
+    let strict = "decision.semantics=strict";
+    let process = Process::start(workspace(), &[&policies, &entities, strict, "decision_log.sink=./d.jsonl"]);
+    let answer = process.client().post("/v1/is_authorized/batch", json!({ "requests": requests }).to_string());
+    assert_eq!(answer.status, 200);
+    let log = process.dir.path().join("d.jsonl");
+    let logged = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+    process.until("all lines", |_| logged() == requests.len());
+
+    let run = |args: &[&str]| {
+        let mut command = crate::support::process::command(process.dir.path());
+        command.args(args).args(["--set", &policies, "--set", &entities]).output().unwrap()
+    };
+    let recorded = run(&["record", "d.jsonl", "--output", "recorded.yaml"]);
+    let said = String::from_utf8_lossy(&recorded.stderr).into_owned();
+    assert!(recorded.status.success() && !said.contains("otherwise") && !said.contains("skipped"), "{said}");
+    let tests: usize = said.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(tests > 100 && tests <= requests.len(), "{said}");
+    let tested = run(&["test", "--tests", "recorded.yaml", "--quiet"]);
+    let out = String::from_utf8_lossy(&tested.stdout).into_owned();
+    assert!(tested.status.success() && out.contains(&format!("{tests} passed, 0 failed")), "{out}");
+}

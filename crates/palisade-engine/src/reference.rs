@@ -202,6 +202,15 @@ fn policy_id(snapshot: &Snapshot, id: &cedar_policy::PolicyId) -> PolicyId {
     snapshot.core.policies.sites.get_key_value(id).map_or_else(|| id.into(), |(id, _)| id.clone())
 }
 
+impl Snapshot {
+    /// The context with which a request is decided at a time in milliseconds since 1970: with `now` where the settings
+    /// fill it in.
+    #[must_use]
+    pub fn context_at<'c>(&self, request: &'c AccessRequest<'c>, now: i64) -> Cow<'c, Value<'c>> {
+        fill_now(self, &request.action, &request.context, now).0
+    }
+}
+
 /// The context with `now` as the settings want it, and whether the sidecar's clock went in.
 fn fill_now<'c>(snapshot: &Snapshot, action: &Uid<'_>, context: &'c Value<'c>, now: i64) -> (Cow<'c, Value<'c>>, bool) {
     let declared = snapshot

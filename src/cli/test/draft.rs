@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::cli::test::model::{EntityChange, Store};
 
 /// One test that holds what a decision is.
-pub(super) struct Draft<'d> {
+pub(in crate::cli) struct Draft<'d> {
     /// Its name, unique in its file.
     pub name: &'d str,
     /// Why it must be so.
@@ -22,7 +22,7 @@ pub(super) struct Draft<'d> {
 
 /// Writes a test as one element of the list `tests`, each line behind `indent`. The whole values are JSON, which is YAML
 /// as well.
-pub(super) fn write(draft: &Draft<'_>, indent: &str, to: &mut dyn Write) -> io::Result<()> {
+pub(in crate::cli) fn write(draft: &Draft<'_>, indent: &str, to: &mut dyn Write) -> io::Result<()> {
     let Draft { name, why, request, store, beside, decision } = draft;
     let text = |text: &str| Json::from(text).to_string();
     if let Some(file) = beside {

@@ -7,7 +7,7 @@
 mod absent;
 mod coverage;
 mod discover;
-mod draft;
+pub(in crate::cli) mod draft;
 mod filter;
 mod format;
 mod json;
@@ -40,6 +40,7 @@ pub use runner::{Options, run_bundle, run_with};
 pub use schema::json_schema;
 
 pub(crate) use discover::{Found, Listed, unread};
+pub(in crate::cli) use draft::Draft;
 pub(in crate::cli) use node::{Kind, Member, Node};
 pub(crate) use report::{count, denied_by, policy_error};
 

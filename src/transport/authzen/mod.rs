@@ -16,6 +16,7 @@ use crate::decide;
 use crate::telemetry::Transport;
 use crate::transport::Services;
 use crate::transport::exchange::{self, ContentType, Exchange};
+use crate::transport::explain::Shown;
 use crate::transport::respond::{self, Answer, Problem};
 use palisade_engine::model::{Decision, DeniedBy, PolicyError, PolicyId};
 use palisade_engine::{Dropped, Snapshot};
@@ -52,7 +53,8 @@ pub(super) async fn evaluation(services: &Services, exchange: &mut Exchange) -> 
 }
 
 async fn one(asker: &Asker<'_>, evaluation: Partial<'_>) -> Result<Answer, Problem> {
-    let answer = Defaults::new(asker, Partial::default()).answer(asker, evaluation).await??;
+    let explain = evaluation.explain;
+    let answer = Defaults::new(asker, Partial::default()).answer(asker, evaluation, explain).await??;
     answer.note(asker);
     Ok(respond::at(asker.snapshot.revision(), respond::json(StatusCode::OK, &answer)))
 }
@@ -99,7 +101,7 @@ pub(super) async fn evaluations(services: &Services, exchange: &mut Exchange) ->
         }
         let answered = match item.read()? {
             Ok(item) => match time.next_item().await {
-                Ok(()) => defaults.answer(&asker, item).await?,
+                Ok(()) => defaults.answer(&asker, item, false).await?,
                 Err(error) => Err(error.into()),
             },
             Err(error) => Err(error.into()),
@@ -164,6 +166,17 @@ struct AnswerContext {
     ignored_more: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorContext>,
+    /// Why, by language, as the standard proposes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_admin: Option<ReasonAdmin>,
+    /// The same as a value, in the form of the native endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct ReasonAdmin {
+    en: String,
 }
 
 #[derive(Serialize)]
@@ -202,9 +215,14 @@ impl EvaluationBody {
                 denied_by: decision.denied_by.clone(),
                 ignored: ignored.names,
                 ignored_more: ignored.more,
-                error: None,
+                ..AnswerContext::default()
             },
         }
+    }
+
+    fn explain(&mut self, shown: Shown) {
+        self.context.reason_admin = shown.words.map(|en| ReasonAdmin { en });
+        self.context.explanation = Some(shown.json);
     }
 
     fn failed(snapshot: &Snapshot, problem: &Problem, ignored: Dropped) -> Self {

@@ -14,6 +14,7 @@ use crate::transport::Services;
 use crate::transport::authzen::EvaluationBody;
 use crate::transport::authzen::map::{self, Circumstances, Doing, Party};
 use crate::transport::authzen::wire::{self, Partial};
+use crate::transport::explain;
 use crate::transport::respond::Problem;
 use palisade_engine::model::{AccessRequest, RequestError, Uid, Value};
 use palisade_engine::{Dropped, Snapshot};
@@ -66,12 +67,17 @@ impl<'a> Defaults<'a> {
         }
     }
 
-    /// Answers one evaluation, with the parts that it lacks taken whole from the defaults. The inner error is the
-    /// evaluation's own.
+    /// Answers one evaluation, with the parts that it lacks taken whole from the defaults, and says why if `explain`. The
+    /// inner error is the evaluation's own.
     ///
     /// # Errors
     /// If no evaluation of the request can be answered any more.
-    pub(super) async fn answer(&mut self, asker: &Asker<'_>, item: Partial<'a>) -> Result<Answered, Problem> {
+    pub(super) async fn answer(
+        &mut self,
+        asker: &Asker<'_>,
+        item: Partial<'a>,
+        explain: bool,
+    ) -> Result<Answered, Problem> {
         let failed =
             |error: RequestError| Ok(Ok(EvaluationBody::failed(asker.snapshot, &error.into(), Dropped::default())));
         let missing = |name: &str| Ok(Err(wire::missing(name).into()));
@@ -161,7 +167,7 @@ impl<'a> Defaults<'a> {
             Some(Err(error)) => return failed(error.clone()),
             None => return missing("resource"),
         };
-        Ok(asker.decide(&uid, subject, resource, circumstances).await)
+        Ok(asker.decide(&uid, (subject, resource), circumstances, explain).await)
     }
 
     fn default_properties(&self) -> Value<'a> {
@@ -178,9 +184,9 @@ impl Asker<'_> {
     async fn decide<'a>(
         &self,
         action: &Uid<'a>,
-        subject: &mut Party<'a>,
-        resource: &mut Party<'a>,
+        (subject, resource): (&mut Party<'a>, &mut Party<'a>),
         circumstances: &mut Circumstances<'a>,
+        wants_why: bool,
     ) -> Answered {
         let mut ignored = circumstances.ignored.clone();
         ignored.add(&subject.ignored);
@@ -199,6 +205,12 @@ impl Asker<'_> {
         };
         let call = Call { transport: Transport::Authzen, request_id: self.request_id, trace: self.trace };
         let result = self.services.pdp.check_at(self.snapshot, &request, self.now, self.deadline, call).await;
+        let shown = match &result {
+            Ok(_) if wants_why => {
+                Some(Box::pin(explain::shown(self.services, self.snapshot, &request, self.now)).await)
+            }
+            _ => None,
+        };
         circumstances.context = request.context;
         match both {
             Some((one, other)) => (subject.overlay, resource.overlay) = (Some(one), Some(other)),
@@ -209,7 +221,11 @@ impl Asker<'_> {
             }
         }
         match result {
-            Ok(decision) => Ok(EvaluationBody::decided(&decision, ignored)),
+            Ok(decision) => {
+                let mut body = EvaluationBody::decided(&decision, ignored);
+                shown.into_iter().for_each(|shown| body.explain(shown));
+                Ok(body)
+            }
             Err(CheckError::Invalid(mut error)) => {
                 error.pointer = in_authzen_words(&error.pointer).to_owned();
                 Ok(EvaluationBody::failed(self.snapshot, &error.into(), ignored))

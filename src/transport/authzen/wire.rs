@@ -31,6 +31,8 @@ pub(super) struct Partial<'a> {
     pub(super) resource: Option<Entity<'a>>,
     /// An object.
     pub(super) context: Option<Value<'a>>,
+    /// Whether the answer is to say why: `"explain": true`, an extension. Any other value is an unknown member.
+    pub(super) explain: bool,
 }
 
 /// When a list of evaluations is done.
@@ -51,7 +53,7 @@ pub(super) struct Evaluations<'a> {
 }
 
 /// The members of an evaluation.
-const PARTS: [&str; 4] = ["subject", "action", "resource", "context"];
+const PARTS: [&str; 5] = ["subject", "action", "resource", "context", "explain"];
 
 impl<'a> Partial<'a> {
     /// One evaluation, whose parts must all be there in the end.
@@ -86,6 +88,7 @@ impl<'a> Partial<'a> {
                 "action" => partial.action = Some(action(value)?),
                 "resource" => partial.resource = Some(entity(value, "resource")?),
                 "context" => partial.context = Some(Value::Object(object(value, "/context", "`context`")?)),
+                "explain" => partial.explain = matches!(value, Value::Bool(true)),
                 _ => {}
             }
         }

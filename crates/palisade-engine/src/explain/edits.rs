@@ -36,7 +36,46 @@ pub(super) enum Change {
 
 /// Cedar's JSON form of a value, if it has one.
 pub(super) fn json_of(value: &CedarValue) -> Option<Json> {
-    serde_json::to_value(CedarValueJson::from_value(value.clone()).ok()?).ok()
+    serde_json::to_value(CedarValueJson::from_value(value.clone()).ok()?).ok().map(with_plain_times)
+}
+
+/// A time that was reckoned is written by Cedar as a duration since 1970. As people write it, where that can be written.
+fn with_plain_times(value: Json) -> Json {
+    match value {
+        Json::Array(elements) => elements.into_iter().map(with_plain_times).collect(),
+        Json::Object(members) => {
+            let value = Json::Object(members);
+            match plain_time(&value) {
+                Some(text) => json!({"__extn": {"fn": "datetime", "arg": text}}),
+                None => match value {
+                    Json::Object(members) => {
+                        members.into_iter().map(|(name, value)| (name, with_plain_times(value))).collect()
+                    }
+                    other => other,
+                },
+            }
+        }
+        other => other,
+    }
+}
+
+/// `offset(datetime("1970-01-01"), duration("1798761599999ms"))` as `2026-12-31T23:59:59.999Z`.
+fn plain_time(value: &Json) -> Option<String> {
+    let call = |value: &Json, name: &str| {
+        let call = value.get("__extn")?;
+        (call.get("fn")?.as_str()? == name).then(|| call.clone())
+    };
+    let text = |value: &Json, name: &str| Some(call(value, name)?.get("arg")?.as_str()?.to_owned());
+    let offset = call(value, "offset")?;
+    let [from, step] = offset.get("args")?.as_array()?.as_slice() else { return None };
+    let milliseconds: i64 = text(step, "duration")?.strip_suffix("ms")?.parse().ok()?;
+    if text(from, "datetime")? != "1970-01-01" {
+        return None;
+    }
+    let time = jiff::Timestamp::from_millisecond(milliseconds).ok()?;
+    // Cedar reads years of four digits
+    let year = time.to_zoned(jiff::tz::TimeZone::UTC).year();
+    (0..=9999).contains(&year).then(|| time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
 impl Change {
@@ -272,4 +311,34 @@ fn put(object: &mut Json, path: &[String], value: Option<Json>) -> Option<()> {
 fn read(json: &Json) -> Option<Value<'static>> {
     let text = json.to_string();
     Some(Value::parse(text.as_bytes()).ok()?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reckoned_times_are_written_as_people_write_them() {
+        let since = |from: &str, step: &str| {
+            let call = |name: &str, text: &str| json!({"__extn": {"fn": name, "arg": text}});
+            json!({"__extn": {"fn": "offset", "args": [call("datetime", from), call("duration", step)]}})
+        };
+        let time = |text: &str| json!({"__extn": {"fn": "datetime", "arg": text}});
+        let epoch = "1970-01-01";
+        for (value, plain) in [
+            (since(epoch, "1798761599999ms"), time("2026-12-31T23:59:59.999Z")),
+            (since(epoch, "0ms"), time("1970-01-01T00:00:00.000Z")),
+            (since(epoch, "-1ms"), time("1969-12-31T23:59:59.999Z")),
+            (json!([1, {"a": since(epoch, "0ms")}]), json!([1, {"a": time("1970-01-01T00:00:00.000Z")}])),
+            // as they are
+            (since("1971-01-01", "0ms"), since("1971-01-01", "0ms")),
+            (since(epoch, "1h"), since(epoch, "1h")),
+            (since(epoch, "999999999999999ms"), since(epoch, "999999999999999ms")),
+            (time("2026-01-01"), time("2026-01-01")),
+            (json!({"__extn": {"fn": "ip", "arg": "::1"}}), json!({"__extn": {"fn": "ip", "arg": "::1"}})),
+        ] {
+            assert_eq!(with_plain_times(value.clone()), plain, "{value}");
+        }
+        assert_eq!(in_words(&time("2026-01-01")), "`datetime(\"2026-01-01\")`");
+    }
 }
