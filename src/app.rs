@@ -1,5 +1,6 @@
 //! Wires the parts together: settings in, a running sidecar out.
 
+mod advice;
 mod descriptors;
 mod feed;
 mod notify;
@@ -33,35 +34,17 @@ use crate::transport::{
 use feed::{FEED_PATIENCE, Feed, First};
 use notify::Notifier;
 use ops::OpsRuntime;
-use palisade_engine::model::{Diagnostic, Severity};
+use palisade_engine::model::{Diagnostic, Severity, count};
 use palisade_engine::{EngineKind, EngineSettings, KeptTrees, Limits, NowPolicy, Observers, Semantics, Validation};
 use signals::Signals;
 
 pub use signals::outlive_signals;
 
-/// What to do where an address cannot be had, as the end of a message.
-fn what_to_set(listener: &str, error: &io::Error) -> String {
-    let off = if listener == "decisions" { "" } else { ", or to `off`" };
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "; another process has this address, perhaps another sidecar: stop it, or set `listen.{listener}` to another \
-             address{off}"
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            format!("; this machine has no such address: set `listen.{listener}` to one that it has")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("; the sidecar's user may not have it: set `listen.{listener}` to another address")
-        }
-        _ => String::new(),
-    }
-}
-
 /// Why the sidecar could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A listener's address cannot be had.
-    #[error("`listen.{name}`: cannot listen on {addr}: {error}{}", what_to_set(.name, .error))]
+    #[error("`listen.{name}`: cannot listen on {addr}: {error}{}", advice::of_listener(.name, .addr, .error))]
     Bind {
         /// The listener.
         name: &'static str,
@@ -207,7 +190,10 @@ impl App {
                 Ok(listener) => listener,
                 // gRPC is only the default here, and another sidecar on this machine may have the address
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
-                    tracing::warn!("`listen.grpc`: not listening on {addr}: {error}{}", what_to_set(name, &error));
+                    tracing::warn!(
+                        "`listen.grpc`: not listening on {addr}: {error}{}",
+                        advice::of_listener(name, &addr, &error)
+                    );
                     continue;
                 }
                 Err(error) => return Err(AppError::Bind { name, addr: addr.clone(), error }),
@@ -362,7 +348,7 @@ fn first_of(problems: &[Diagnostic]) -> String {
     let first = errors(problems).next().map(ToString::to_string).unwrap_or_default();
     match errors(problems).count() {
         0 | 1 => first,
-        n => format!("{first}\n({} more problems are in the log)", n - 1),
+        n => format!("{first}\n({} in the log)", count(n - 1, "more problem")),
     }
 }
 

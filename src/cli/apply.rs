@@ -14,6 +14,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::ConfigArgs;
 use crate::cli::terminal::Terminal;
 use crate::cli::{OutputFormat, http};
+use palisade_engine::model::count;
 
 /// Flags of `palisade apply`.
 #[derive(Debug, Clone, Args)]
@@ -89,6 +90,10 @@ pub(super) fn run(args: &ApplyArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
         fs::read_to_string(&args.file)
     };
     let text = text.map_err(|error| Stop::failure(format!("cannot read `{shown}`: {error}")))?;
+    if text.trim().is_empty() {
+        let help = "write one change a line, such as `{\"delete\": \"User::\\\"ann\\\"\"}`, or `[]` for none";
+        return Err(Stop::failure(format!("there is no change in `{shown}`: {help}")));
+    }
     let (body, media) = body(text);
     let dangling = args.dangling.map(|what| format!("&dangling={}", what.word())).unwrap_or_default();
     let path = format!("/v1/changes?dry_run={}{dangling}", args.dry_run);
@@ -137,23 +142,26 @@ fn body(text: String) -> (String, &'static str) {
     // a line that is a change stands for itself; anything else is one object, be it over several lines
     let is_change = serde_json::from_str::<Value>(first)
         .is_ok_and(|line| line.as_object().is_some_and(|members| !members.contains_key("changes")));
-    if is_change || text.trim().is_empty() { (text, NDJSON) } else { (text, JSON) }
+    if is_change { (text, NDJSON) } else { (text, JSON) }
 }
 
 fn summary(said: &Value, dry_run: bool) -> String {
-    let count = |member: &str| said.pointer(&format!("/applied/{member}")).and_then(Value::as_u64).unwrap_or(0);
+    let number = |member: &str| {
+        let number = said.pointer(&format!("/applied/{member}")).and_then(Value::as_u64);
+        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(0)
+    };
     let parts: Vec<String> = [
-        ("upserted", "stored"),
-        ("deleted", "deleted"),
-        ("policies", "policies changed"),
-        ("links_added", "links added"),
-        ("links_removed", "links removed"),
+        ("upserted", "entity", "stored"),
+        ("deleted", "entity", "deleted"),
+        ("policies", "policy", "changed"),
+        ("links_added", "link", "added"),
+        ("links_removed", "link", "removed"),
     ]
     .into_iter()
-    .filter(|(member, _)| count(member) > 0)
-    .map(|(member, word)| format!("{} {word}", count(member)))
+    .filter(|(member, ..)| number(member) > 0)
+    .map(|(member, what, done)| format!("{} {done}", count(number(member), what)))
     .collect();
-    let what = if parts.is_empty() { "nothing is otherwise".to_owned() } else { parts.join(", ") };
+    let what = if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") };
     let revision = said.get("revision").and_then(Value::as_str).unwrap_or("unknown");
     match (dry_run, said.get("published").and_then(Value::as_bool)) {
         (true, _) => format!("would be: {what}"),
@@ -189,7 +197,6 @@ mod tests {
         for (text, body_is, media) in [
             (format!("{change}\n{change}\n"), format!("{change}\n{change}\n"), NDJSON),
             (format!("\n{change}"), format!("\n{change}"), NDJSON),
-            (String::new(), String::new(), NDJSON),
             (format!("[{change}]"), format!(r#"{{"changes":[{change}]}}"#), JSON),
             (format!(r#"{{"changes":[{change}]}}"#), format!(r#"{{"changes":[{change}]}}"#), JSON),
             ("{\n\"changes\": []\n}".to_owned(), "{\n\"changes\": []\n}".to_owned(), JSON),
@@ -201,9 +208,9 @@ mod tests {
     #[test]
     fn an_answer_is_summed_up() {
         let said = |published: bool, upserted: u64| serde_json::json!({ "revision": "1-2", "published": published, "applied": { "upserted": upserted, "deleted": 1 } });
-        assert_eq!(summary(&said(true, 3), false), "revision 1-2: 3 stored, 1 deleted");
-        assert_eq!(summary(&said(false, 0), true), "would be: 1 deleted");
+        assert_eq!(summary(&said(true, 3), false), "revision 1-2: 3 entities stored, 1 entity deleted");
+        assert_eq!(summary(&said(false, 0), true), "would be: 1 entity deleted");
         let nothing = serde_json::json!({ "revision": "1-2", "published": false, "applied": {} });
-        assert_eq!(summary(&nothing, false), "revision 1-2 still serves: nothing is otherwise");
+        assert_eq!(summary(&nothing, false), "revision 1-2 still serves: nothing changed");
     }
 }

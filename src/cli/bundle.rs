@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::app;
 use crate::cli::exit::Stop;
 use crate::cli::flags::{ConfigArgs, set};
-use crate::config::{self, Settings};
+use crate::config::{self, Settings, near_path};
 use crate::source::{FileSettings, FileSource, Held, Layout, Source};
-use palisade_engine::model::{Bundle, Diagnostic};
+use palisade_engine::model::{Bundle, Diagnostic, Severity};
 use palisade_engine::{EngineSettings, NO_SCHEMA};
 
 /// The origin of the engine's problem that there is no schema; a problem in a schema has its file's.
@@ -47,6 +47,8 @@ pub struct Chosen {
     pub settings: Settings,
     /// Where the bundle is.
     pub layout: Layout,
+    /// What of it is not there, though `serve` waits for it.
+    absent: Vec<Diagnostic>,
 }
 
 /// What could be read.
@@ -94,10 +96,7 @@ impl BundleArgs {
             if let Some(path) = path
                 && !is_there(path)?
             {
-                return Err(Stop::failure(format!(
-                    "`--{flag} {}`: there is no such file or directory",
-                    path.display()
-                )));
+                return Err(no_such(flag, path));
             }
         }
         let mut tree = self.tree()?;
@@ -105,19 +104,50 @@ impl BundleArgs {
         let settings = self.config.load(tree)?;
         let layout = Layout::of(&settings);
         if !is_there(&layout.policies)? {
-            let place = layout.policies.display();
+            let (place, near) = (layout.policies.display(), near_path(&layout.policies));
             // who reads a message about a place wants to know who named it
             let message = match self.config.origin(&["policies"]) {
                 Some(origin) => format!(
-                    "there is no `{place}`, which `policies` names ({origin}): correct it, or name another with `--policies`"
+                    "there is no `{place}`, which `policies` names ({origin}): correct it, or name another with `--policies`{near}"
                 ),
                 None => {
-                    format!("there is no `{place}` here: change to a bundle directory, or name one with `--policies`")
+                    format!(
+                        "there is no `{place}` here: change to a bundle directory, or name one with `--policies`{near}"
+                    )
                 }
             };
             return Err(Stop::failure(message));
         }
-        Ok(Chosen { settings, layout })
+        let absent = self.absent(&settings, &layout)?;
+        Ok(Chosen { settings, layout, absent })
+    }
+
+    /// What `serve` would wait for, an error each. Entities that no key names, beside policies from elsewhere, are a
+    /// warning: policies can be looked at before there are entities.
+    fn absent(&self, settings: &Settings, layout: &Layout) -> Result<Vec<Diagnostic>, Stop> {
+        let required = app::file_settings(settings).entities_required;
+        let routes = layout.routes.as_ref().filter(|_| layout.routes_named);
+        let parts = [
+            ("entities", Some(&layout.entities).filter(|_| required), ENTITIES),
+            ("schema", layout.schema.as_ref(), "create it, or name another with `--schema`"),
+            ("routes", routes, "create it, or name another with `--routes`"),
+        ];
+        let mut found = Vec::new();
+        for (key, path, help) in parts {
+            let Some(path) = path else { continue };
+            if is_there(path)? {
+                continue;
+            }
+            let who = match self.config.origin(&[key]) {
+                Some(origin) => format!("`{key}` names it ({origin})"),
+                None => "`serve` would wait for it".to_owned(),
+            };
+            let message = format!("this should hold the {key}, but it does not exist; {who}{}", near_path(path));
+            let problem = Diagnostic::error(path.display().to_string(), message).help(help).passing();
+            let is_error = key != "entities" || layout.entities_expected;
+            found.push(if is_error { problem } else { problem.warning() });
+        }
+        Ok(found)
     }
 
     fn named(&self) -> [(&'static str, &Option<PathBuf>); 4] {
@@ -173,7 +203,27 @@ impl Chosen {
     /// # Errors
     /// Every problem of the files.
     pub fn read(&self) -> Result<Read, Vec<Diagnostic>> {
-        read(&self.source())
+        self.whole(read(&self.source()))
+    }
+
+    /// Where something should be that is not there.
+    pub(super) fn absent(&self) -> impl Iterator<Item = &str> {
+        self.absent.iter().map(|absent| absent.origin.as_str())
+    }
+
+    /// What was read, if nothing is absent that `serve` waits for.
+    pub(super) fn whole(&self, read: Result<Read, Vec<Diagnostic>>) -> Result<Read, Vec<Diagnostic>> {
+        let is_known = |problem: &Diagnostic| self.absent.iter().any(|absent| absent.origin == problem.origin);
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            self.absent.iter().cloned().partition(|absent| absent.severity == Severity::Error);
+        match read {
+            Ok(mut read) if errors.is_empty() => {
+                read.warnings.splice(0..0, warnings);
+                Ok(read)
+            }
+            Ok(_) => Err(errors),
+            Err(found) => Err(errors.into_iter().chain(found.into_iter().filter(|it| !is_known(it))).collect()),
+        }
     }
 
     /// The source of the bundle without routes.
@@ -188,7 +238,7 @@ impl Chosen {
     /// # Errors
     /// Every problem of the files.
     pub fn read_with_routes(&self) -> Result<Read, Vec<Diagnostic>> {
-        read(&self.layout.source(self.files()))
+        self.whole(read(&self.layout.source(self.files())))
     }
 
     /// What of the bundle can be used, where not all of it can be read: to report what is wrong with the rest too.
@@ -197,11 +247,21 @@ impl Chosen {
         self.layout.source(self.files()).rest()
     }
 
-    /// As `serve` reads files; but policies can be looked at before there are entities.
+    /// As `serve` reads files; but entities that no key names are looked for by [`BundleArgs::choose`] alone.
     pub fn files(&self) -> FileSettings {
         let files = app::file_settings(&self.settings);
         FileSettings { entities_required: files.entities_required && self.layout.entities_named, ..files }
     }
+}
+
+/// What to do where there are no entities.
+const ENTITIES: &str = "create it or mount it, name another with `--entities`, or set `load.allow_empty_entities: true` if \
+                        none exist";
+
+/// There is nothing where a flag says.
+pub(super) fn no_such(flag: &str, path: &Path) -> Stop {
+    let near = near_path(path);
+    Stop::failure(format!("`--{flag} {}`: there is no such file or directory{near}", path.display()))
 }
 
 /// Whether there is something at `path`.

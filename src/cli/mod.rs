@@ -94,9 +94,9 @@ pub enum Command {
     Init(init::InitArgs),
     /// Serve decisions over HTTP
     ///
-    /// Without flags it serves ./policies and ./entities on 127.0.0.1:8180, and the admin API on
-    /// 127.0.0.1:8181. Flags win over the environment (PALISADE_CACHE__MAX_BYTES=64MiB), and that over
-    /// the configuration file.
+    /// Without flags it serves ./policies and ./entities on 127.0.0.1:8180, the admin API on 127.0.0.1:8181,
+    /// and, if that is free, gRPC for Envoy on 127.0.0.1:9191. Flags win over the environment
+    /// (PALISADE_CACHE__MAX_BYTES=64MiB), and that over the configuration file.
     #[command(after_long_help = SERVE_EXAMPLES)]
     Serve(serve::ServeArgs),
     /// Decide one request

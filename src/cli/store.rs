@@ -10,7 +10,7 @@ use crate::cli::OutputFormat;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::ConfigArgs;
 use crate::cli::terminal::Terminal;
-use palisade_engine::model::Revision;
+use palisade_engine::model::{Revision, count};
 
 /// Flags of `palisade store`.
 #[derive(Debug, Clone, Args)]
@@ -116,7 +116,7 @@ impl Which {
         writeln!(terminal.out, "{}: whole, {bytes} bytes, format {version}", path.display())?;
         writeln!(terminal.out, "revision: {}", revision.as_deref().unwrap_or("nothing was ever published"))?;
         writeln!(terminal.out, "base: {}", base.unwrap_or("none yet"))?;
-        writeln!(terminal.out, "overlay: {} words, answers kept: {}", checked.overlay, checked.answers)?;
+        writeln!(terminal.out, "overlay: {}, answers kept: {}", count(checked.overlay, "change"), checked.answers)?;
         let end = match (backup, clean) {
             (true, _) => "a backup, not opened yet",
             (false, true) => "cleanly",

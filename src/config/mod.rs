@@ -9,6 +9,7 @@ mod check;
 mod env;
 mod listen;
 mod mask;
+mod near;
 mod problem;
 mod raw;
 mod schema;
@@ -29,6 +30,7 @@ use palisade_text::yaml;
 use self::tree::Tree;
 pub use listen::ListenAddr;
 pub use mask::{MaskPath, MaskStep};
+pub use near::near_path;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{
     CredentialKind, Durability, EngineKind, ExplainMode, LogFormat, NowMode, Overflow, OverlayRule, Semantics,
@@ -139,8 +141,9 @@ fn text_of(file: Option<&Path>, env: &[(String, String)], problems: &mut Vec<Pro
     path.and_then(|path| match std::fs::read_to_string(&path) {
         Ok(text) => Some((path, text)),
         Err(error) => {
+            let near = near_path(&path);
             let origin = Origin::File { path, line: None };
-            problems.push(Problem::new(origin, "", format!("cannot read the configuration file: {error}")));
+            problems.push(Problem::new(origin, "", format!("cannot read the configuration file: {error}{near}")));
             None
         }
     })

@@ -121,7 +121,7 @@ pub(super) fn report_unknown_keys(tree: &mut Tree, schema: &Value, problems: &mu
             match member(schema, key) {
                 Some(below) if types(below).contains(&"object") => walk(value, below, path, all, out),
                 Some(below) => walk_items(value, below, path, all, out),
-                None => out.push((path.clone(), format!("unknown key; {}", hint(key, schema, all)))),
+                None => out.push((path.clone(), format!("unknown key; {}", hint(path, schema, all)))),
             }
             path.pop();
         }
@@ -144,8 +144,23 @@ pub(super) fn report_unknown_keys(tree: &mut Tree, schema: &Value, problems: &mu
     }
 }
 
-/// What an unknown `key` of the section that `schema` describes may have been meant to be.
-fn hint(key: &str, schema: &Value, all: &[Path]) -> String {
+/// Keys that are called otherwise elsewhere, and ours for them, which no letters show.
+const CALLED_OTHERWISE: [(&[&str], &[&str]); 6] = [
+    (&["decision_log", "path"], &["decision_log", "sink"]),
+    (&["decision_log", "file"], &["decision_log", "sink"]),
+    (&["decision_log", "output"], &["decision_log", "sink"]),
+    (&["store", "file"], &["store", "path"]),
+    (&["log", "verbosity"], &["log", "level"]),
+    (&["listen", "http"], &["listen", "decisions"]),
+];
+
+/// What the unknown key at `path`, in the section that `schema` describes, may have been meant to be.
+fn hint(path: &[String], schema: &Value, all: &[Path]) -> String {
+    let key = path.last().map(String::as_str).unwrap_or_default();
+    let called = CALLED_OTHERWISE.iter().find(|(other, _)| path.iter().eq(other.iter()));
+    if let Some((_, ours)) = called {
+        return format!("did you mean `{}`?", ours.join("."));
+    }
     if let Some(near) = closest(key, properties(schema).map(|(key, _)| key.as_str())) {
         return format!("did you mean `{near}`?");
     }

@@ -310,6 +310,7 @@ fn every_error_says_where_and_what_helps() {
             "decision_log: {sink: stdot}",
             "`decision_log.sink`: `stdot` is neither `off` nor `stdout` nor the path of a file; did you mean `stdout`?",
         ),
+        ("decision_log: {path: d}", "unknown key; did you mean `decision_log.sink`?"),
         ("decision_log: {sink: audit.jsonl}", "for a file in the working directory write `./audit.jsonl`"),
         (
             "decision_log: {mask: [context.ip]}",

@@ -18,7 +18,7 @@ use crate::transport::conn::{LARGE_ANSWER, Open};
 use crate::transport::exchange::REVISION;
 use crate::transport::streamed::{Content, STREAM_BYTES};
 use palisade_engine::model::bounds::{MAX_EXPLANATION, cut};
-use palisade_engine::model::{Diagnostic, Refused, RequestError, Revision};
+use palisade_engine::model::{Diagnostic, Refused, RequestError, Revision, plural};
 
 /// The longest place within a request that an answer names, in bytes.
 const LONGEST_PLACE: usize = 512;
@@ -234,7 +234,9 @@ impl From<Rejected> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_change", detail).found(errors)
             }
             Rejected::Refused(Refused::Dangling(errors, count)) => {
-                let detail = format!("{count} references lead to what would be deleted, so nothing has changed");
+                let lead = if count == 1 { "leads" } else { "lead" };
+                let references = plural(count, "reference");
+                let detail = format!("{count} {references} {lead} to what would be deleted, so nothing has changed");
                 Self::new(StatusCode::CONFLICT, "dangling_reference", detail).found(errors)
             }
             Rejected::Refused(Refused::InUse(errors)) => {

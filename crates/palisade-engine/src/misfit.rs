@@ -201,7 +201,8 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfi
             _ => other(ty),
         },
         (Some(ty @ Type::Extension(extension)), Value::String(text)) => {
-            (!parses(extension, text)).then(|| format!("`{text}` is not {}, such as {}", name(ty), example(ty, None)))
+            let said = || format!("`{text}` is not {}, such as {}", name(ty), example(ty, None));
+            (!parses(extension, text)).then(|| said() + &bound(extension, text))
         }
         (Some(ty @ Type::Extension(extension)), Value::Object(_)) => {
             match made(found.get("__extn").unwrap_or(found)) {
@@ -252,7 +253,23 @@ fn made<'v>(call: &'v Value<'_>) -> Option<(&'static str, &'v str)> {
 /// What is wrong with a text of which a value of the type is to be made.
 fn unparsed(extension: &str, text: &str) -> Option<String> {
     let name = name(&Type::Extension(extension.into()));
-    (!parses(extension, text)).then(|| format!("`{text}` is not {name}, such as `{}`", argument(extension)))
+    (!parses(extension, text))
+        .then(|| format!("`{text}` is not {name}, such as `{}`{}", argument(extension), bound(extension, text)))
+}
+
+/// The bound that a decimal goes beyond, where it has the right form.
+fn bound(extension: &str, text: &str) -> String {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = text.strip_prefix('-').unwrap_or(text).split_once('.').filter(|_| extension == "decimal");
+    match parts {
+        Some((whole, fraction)) if digits(whole) && digits(fraction) && fraction.len() > 4 => {
+            "; it has at most 4 digits after the point".to_owned()
+        }
+        Some((whole, fraction)) if digits(whole) && digits(fraction) => {
+            "; it is at most 922337203685477.5807".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// From here on numbers may not fit 64 bits.
@@ -376,6 +393,15 @@ mod tests {
             (r#""d": 5"#, "`attrs.d`: expected a datetime, such as \"2024-10-15T11:35:00Z\", not 5"),
             (r#""ip": "1.2.3""#, "`attrs.ip`: `1.2.3` is not an IP address (`ipaddr`), such as \"10.0.0.0/8\""),
             (r#""c": 1.5"#, "`attrs.c`: expected a decimal, such as \"12.5\", not 1.5"),
+            (
+                r#""c": "1.23456""#,
+                "`1.23456` is not a decimal, such as \"12.5\"; it has at most 4 digits after the point",
+            ),
+            (r#""c": "922337203685478.0""#, "is not a decimal, such as \"12.5\"; it is at most 922337203685477.5807"),
+            (
+                r#""c": {"__extn": {"fn": "decimal", "arg": "0.00001"}}"#,
+                "`0.00001` is not a decimal, such as `12.5`; it has at most 4 digits after the point",
+            ),
             (r#""v": "1 hour""#, "`attrs.v`: `1 hour` is not a duration, such as \"1h30m\""),
             (r#""nn": 1"#, "`attrs.nn`: the schema declares no `nn` in Doc; did you mean `n`?"),
             (

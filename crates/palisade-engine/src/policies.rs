@@ -454,7 +454,15 @@ impl Builder<'_, '_> {
     ) -> Option<PolicyId> {
         let annotated = AnyId::from_str("id").ok().and_then(|key| template.annotation(&key)).map(AsRef::<str>::as_ref);
         Some(match naming {
-            PolicyNaming::Exactly(id) | PolicyNaming::Part { id, .. } => id.as_str().into(),
+            PolicyNaming::Exactly(id) | PolicyNaming::Part { id, .. } => {
+                if let Some(other) = annotated.filter(|other| self.is_change && other != id) {
+                    let message = format!("the text of `{id}` has `@id({other:?})`, which is not its id");
+                    let found = Diagnostic::error(&**origin, message).at(source, at).policy(id);
+                    let help = "name it in the change as the text does, or leave `@id` out";
+                    self.work.warnings.push(found.warning().help(help));
+                }
+                id.as_str().into()
+            }
             PolicyNaming::Stem(stem) => match annotated {
                 Some("") => {
                     self.problems.push(

@@ -210,14 +210,14 @@ impl<'s> Validating<'s> {
     }
 
     /// Validates what a link fills the slots of its template with. Of the template nothing but its scope is looked at.
-    /// What is found is reported where the link was `written`. Gives the steps that it counts.
+    /// What is found is reported at the `place` of the link. Gives the steps that it counts.
     pub(crate) fn link(
         &mut self,
         scope: &Template,
         id: &PolicyId,
         values: &HashMap<SlotId, EntityUID>,
         site: &Site,
-        written: Option<&Written>,
+        place: &Written,
     ) -> u64 {
         let ty = |slot: SlotId| values.get(&slot).map(|uid| uid.entity_type().clone());
         let kind = (scope.id().clone(), ty(SlotId::principal()), ty(SlotId::resource()));
@@ -235,12 +235,9 @@ impl<'s> Validating<'s> {
             set.add_template(scope.clone()).is_ok() && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
         debug_assert!(linked, "values that were checked");
         let result = self.validator().validate(&set, ValidationMode::Strict);
-        let at_link = |found: Diagnostic| match written {
-            Some(place) => {
-                let found = found.origin(&*place.origin);
-                Diagnostic { line: place.line, column: None, excerpt: None, ..found }
-            }
-            None => found,
+        let at_link = |found: Diagnostic| {
+            let found = found.origin(&*place.origin);
+            Diagnostic { line: place.line, column: None, excerpt: None, ..found }
         };
         let mut sound = true;
         // Cedar's outer types say which policy a finding is of

@@ -68,7 +68,7 @@ pub(super) fn run(args: &BenchArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
         if bundle::is_there(place)? {
             files.extend(find_tests(place)?.files);
         } else if !args.tests.is_empty() {
-            return Err(Stop::failure(format!("`--tests {}`: there is no such file or directory", place.display())));
+            return Err(bundle::no_such("tests", place));
         }
     }
     let questions = Questions::of(&files, &target);

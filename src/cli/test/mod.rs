@@ -42,7 +42,8 @@ pub use schema::json_schema;
 pub(crate) use discover::{Found, Listed, unread};
 pub(in crate::cli) use draft::Draft;
 pub(in crate::cli) use node::{Kind, Member, Node};
-pub(crate) use report::{count, denied_by, policy_error};
+pub(crate) use palisade_engine::model::count;
+pub(crate) use report::{denied_by, policy_error};
 
 use crate::cli::bundle::{self, BundleArgs, Chosen, Read};
 use crate::cli::exit::{Exit, Stop};
@@ -174,7 +175,7 @@ fn run_once(
             found.accepted.extend(more.accepted);
             found.warnings.extend(more.warnings);
         } else if !args.tests.is_empty() {
-            return Err(Stop::failure(format!("`--tests {}`: there is no such file or directory", place.display())));
+            return Err(bundle::no_such("tests", place));
         }
     }
     // a report may lie among the tests

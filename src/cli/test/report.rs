@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::test::coverage::Coverage;
 use crate::cli::test::model::{Check, Expect, Unknown};
 use crate::cli::test::mutate::Mutation;
-use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Explanation, Outcome, PolicyError, RequestError};
+use palisade_engine::model::{Decision, DeniedBy, Diagnostic, Explanation, Outcome, PolicyError, RequestError, count};
 
 /// What came of a run, in the order of the files and of the tests in them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -227,17 +227,6 @@ pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
         }
     }
     faults
-}
-
-/// `1 policy`, `2 policies`, `0 tests`.
-pub(crate) fn count(n: usize, what: &str) -> String {
-    // one entity and two entities, but one gateway and two gateways
-    let stem = what.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o']));
-    match (n, stem) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{n} {stem}ies"),
-        _ => format!("{n} {what}s"),
-    }
 }
 
 /// Why the `strict` semantics denied, in words.

@@ -116,6 +116,8 @@ impl Watched {
     fn start(args: &TestArgs, chosen: Chosen, wake: &SyncSender<()>) -> Self {
         let mut others = places(args, &chosen);
         others.push(config::file_place(args.bundle.config.config.as_deref()));
+        // what is there later is a change too
+        others.extend(chosen.absent().map(PathBuf::from));
         let source = chosen.source();
         let watch = |source: &FileSource| {
             let wake = wake.clone();
@@ -146,7 +148,7 @@ impl Watched {
         for place in &self.others {
             note(place, &is_ours, 0, &mut seen.others);
         }
-        let read = bundle::read(&self.source);
+        let read = self.chosen.whole(bundle::read(&self.source));
         match &read {
             Ok(read) => {
                 let files = read.files.iter().filter(|(origin, _)| !is_ours(Path::new(origin)));

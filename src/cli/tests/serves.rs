@@ -86,6 +86,90 @@ fn every_verb_refuses_what_serve_refuses() {
     }
 }
 
+/// `serve` would wait, or refuse to go on, so no other verb may be green.
+#[test]
+fn what_serve_would_wait_for_is_an_error_of_every_verb() {
+    let files = [
+        ("policies/p.cedar", POLICY),
+        ("policies/s.cedarschema", SCHEMA),
+        ("policies/tests/t.json", TESTS),
+        ("entities/e.json", ENTITIES),
+        ("routes/r.yaml", ROUTES),
+        ("routes/tests/t.yaml", ROUTE_TESTS),
+    ];
+    let verbs: [&[&str]; 7] = [
+        &["check", "-l", "User::a", "-a", "view", "-r", "Doc::d"],
+        &["explain", "-l", "User::a", "-a", "view", "-r", "Doc::d"],
+        &["test"],
+        &["validate"],
+        &["links"],
+        &["routes", "explain", "GET /docs/d", "-l", "User::a"],
+        &["routes", "test"],
+    ];
+    // what lies elsewhere, what the configuration says of it, and what is said
+    for (moved, key, flags, said) in [
+        ("", "", &[][..], &[][..]),
+        ("entities", "", &[], &["ROOT/entities", "`serve` would wait for it; did you mean `ROOT/entitis`?"]),
+        ("entities", "entities: ROOT/entities\n", &[], &["`entities` names it (ROOT/palisade.yaml:2)", "ROOT/entitis"]),
+        (
+            "",
+            "entities: ROOT/entites\n",
+            &[],
+            &["`entities` names it (ROOT/palisade.yaml:2); did you mean `ROOT/entities`?"],
+        ),
+        ("", "routes: ROOT/rotes\n", &[], &["`routes` names it (ROOT/palisade.yaml:2); did you mean `ROOT/routes`?"]),
+        (
+            "",
+            "schema: ROOT/policies/s.cedarschma\n",
+            &[],
+            &["`schema` names it", "did you mean `ROOT/policies/s.cedarschema`?"],
+        ),
+        ("", "", &["--set", "entities=ROOT/nowhere"], &["`entities` names it (command line)"]),
+        ("", "", &["--set", "routes=ROOT/routez"], &["`routes` names it (command line); did you mean `ROOT/routes`?"]),
+        (
+            "",
+            "",
+            &["--entities", "ROOT/entitie"],
+            &["`--entities ROOT/entitie`: there is no", "did you mean `ROOT/entities`?"],
+        ),
+        ("", "", &["--schema", "ROOT/polices/s.cedarschema"], &["did you mean `ROOT/policies/s.cedarschema`?"]),
+        (
+            "",
+            "policies: ROOT/polices\n",
+            &["-p"],
+            &["`policies` names (ROOT/palisade.yaml:2)", "did you mean `ROOT/policies`?"],
+        ),
+        // who has none says so
+        ("entities", "load: {allow_empty_entities: true}\n", &[], &[]),
+    ] {
+        let dir = only(&files);
+        let root = at(&dir);
+        let with_root = |text: &str| text.replace("ROOT", &root);
+        if !moved.is_empty() {
+            fs::rename(dir.path().join(moved), dir.path().join("entitis")).unwrap();
+        }
+        let config = format!("{root}/palisade.yaml");
+        fs::write(&config, with_root(&format!("log: {{level: info}}\n{key}"))).unwrap();
+        let place = if flags == ["-p"] { &[][..] } else { &["-p", root.as_str()][..] };
+        let flags: Vec<String> = flags.iter().filter(|flag| **flag != "-p").map(|flag| with_root(flag)).collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        for verb in verbs {
+            let ran = palisade(&[verb, place, &["--config", &config], &flags].concat());
+            let shown = format!("{verb:?} {key:?} {flags:?}: {}{}", ran.out, ran.err);
+            if !said.is_empty() {
+                assert!(ran.exit != Exit::Success && ran.exit != Exit::Deny, "{shown}");
+            } else if moved.is_empty() {
+                assert_eq!(ran.exit, Exit::Success, "{shown}");
+            } else {
+                assert!(!shown.contains("this should hold"), "{shown}");
+            }
+            for said in said {
+                assert!(shown.contains(&with_root(said)), "{said}: {shown}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_single_file_is_judged_by_the_schema_around_it() {
     let dir = bundle(&[]);

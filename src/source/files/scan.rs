@@ -3,6 +3,7 @@
 //! Two scans that are the same mean that nothing changed in between, which is what both loading and
 //! watching build on. Opens no file.
 
+mod below;
 mod strays;
 
 use std::collections::BTreeSet;
@@ -11,12 +12,14 @@ use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::path::{self, Path, PathBuf};
 
+use crate::config::near_path;
 use crate::source::files::FileSettings;
 use crate::source::files::Tree;
 use crate::source::files::names::{self, Role};
 use crate::source::files::resolve::{Resolved, resolve};
 use crate::source::files::stamp::Stamp;
 use crate::source::files::unread;
+use below::{Looked, names_below};
 use palisade_engine::model::Diagnostic;
 
 /// How many files that are not read are named.
@@ -309,7 +312,7 @@ impl Walk<'_> {
             Part::Routes => ("the routes", "create it, or name another with `--routes`"),
             Part::Other => ("files", "create it"),
         };
-        let message = format!("this should hold {what}, but it does not exist");
+        let message = format!("this should hold {what}, but it does not exist{}", near_path(&self.root.path));
         // it may be a mount that was lost, or comes late
         self.passing("", message, help);
         self.scan.missing.push(self.origin(""));
@@ -385,9 +388,17 @@ impl Walk<'_> {
         if names::is_hidden(name) || !fs::metadata(path).is_ok_and(|found| found.is_dir()) {
             return;
         }
-        let mut left = MAX_SKIPPED;
-        let Some(file) = self.would_be_read(path, 0, &mut left) else { return };
         let inner = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
+        let (mut left, mut first) = (MAX_SKIPPED, None);
+        let looked = names_below(path, "", &mut left, &mut |name, below| {
+            first = self.role(name, false).map(|_| below.to_owned());
+            first.is_none()
+        });
+        if let Looked::Stopped(below) = looked {
+            let place = if below.is_empty() { inner } else { format!("{inner}/{below}") };
+            return self.stopped(&place);
+        }
+        let Some(file) = first else { return };
         self.scan.unread += 1;
         if self.scan.unread <= MAX_UNREAD {
             let message = format!(
@@ -396,26 +407,6 @@ impl Walk<'_> {
             let help = "rename it, move it away, or put a dot before its name";
             self.scan.warnings.push(Diagnostic::error(self.origin(&inner), message).warning().help(help));
         }
-    }
-
-    /// A file below `dir` that would be read if its place were, by its name; looks at so many names at most.
-    fn would_be_read(&self, dir: &Path, depth: usize, left: &mut usize) -> Option<String> {
-        // what cannot be listed is not read either
-        let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().take(*left).collect();
-        *left -= entries.len();
-        entries.sort_unstable_by_key(fs::DirEntry::file_name);
-        entries.into_iter().find_map(|entry| {
-            let name = entry.file_name();
-            let shown = name.to_string_lossy();
-            if names::is_hidden(&shown) {
-                return None;
-            }
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let below = if depth < MAX_DEPTH { self.would_be_read(&entry.path(), depth + 1, left) } else { None };
-                return below.map(|below| format!("{shown}/{below}"));
-            }
-            self.role(&shown, false).map(|_| shown.into_owned())
-        })
     }
 
     /// Names the policies that lie among the tests: nothing there decides, and a `forbid` would be missed.

@@ -13,7 +13,7 @@ use crate::transport::respond::Problem;
 use palisade_engine::Limits;
 use palisade_engine::model::json::in_words;
 use palisade_engine::model::request::pointer;
-use palisade_engine::model::{Dangling, Diagnostic, Edit, RequestError, Value, hint};
+use palisade_engine::model::{Dangling, Diagnostic, Edit, RequestError, Value, count, hint};
 
 /// Bytes of the text of one change: a policy may be long.
 pub(super) const LONGEST: usize = 8 << 20;
@@ -59,7 +59,7 @@ impl Faults {
         let detail = if n == 1 { first.message.clone() } else { format!("{n} problems, see `errors`") };
         let pointer = first.origin.clone();
         if self.more > 0 {
-            self.listed.push(Diagnostic::error("/changes", format!("and {} more problems", self.more)));
+            self.listed.push(Diagnostic::error("/changes", format!("and {}", count(self.more, "more problem"))));
         }
         Err(Problem::bad_request(code, detail).about(pointer, self.listed))
     }

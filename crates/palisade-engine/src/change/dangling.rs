@@ -58,7 +58,8 @@ impl Transacting<'_> {
             }
             for referrer in self.draft.referrers(gone) {
                 if refuse {
-                    found.push(place, HELP, || self.refers(referrer, gone));
+                    let help = if self.is_free(referrer) { HELP } else { CANNOT };
+                    found.push(place, help, || self.refers(referrer, gone));
                 } else if !blocked.contains(&referrer) {
                     match self.unlink(referrer, place) {
                         Ok(true) => {}
@@ -111,7 +112,23 @@ impl Transacting<'_> {
 
     /// Takes the references at what was deleted out of an entity. False if it cannot be without one of them.
     fn unlink(&mut self, holder: u32, place: Place) -> Result<bool, Misfit> {
-        let Some(Value::Object(mut members)) = export::entity(&self.draft, holder) else { return Ok(true) };
+        let Some(freed) = self.freed(holder) else { return Ok(false) };
+        if freed == Value::Null {
+            return Ok(true);
+        }
+        let id = self.read(&freed)?;
+        self.write(id, place)?;
+        Ok(true)
+    }
+
+    /// Whether an entity can be without the references at what was deleted.
+    fn is_free(&self, holder: u32) -> bool {
+        self.freed(holder).is_some()
+    }
+
+    /// An entity without the references at what was deleted, if it can be without them; null where it is not stored.
+    fn freed(&self, holder: u32) -> Option<Value<'static>> {
+        let Some(Value::Object(mut members)) = export::entity(&self.draft, holder) else { return Some(Value::Null) };
         let uid = export::uid_of(&self.draft, holder);
         let declared = self.checks.schema.and_then(|schema| schema.entity_type(&uid.type_name));
         let gone = |value: &Value<'_>| {
@@ -131,12 +148,10 @@ impl Transacting<'_> {
                 _ => true,
             };
             if !free {
-                return Ok(false);
+                return None;
             }
         }
-        let id = self.read(&Value::Object(members))?;
-        self.write(id, place)?;
-        Ok(true)
+        Some(Value::Object(members))
     }
 }
 

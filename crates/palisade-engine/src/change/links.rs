@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::change::{LISTED, Place, Transacting};
 use crate::derived::{Before, Made, Maker};
 use crate::export;
-use crate::model::{Diagnostic, Missing, PolicyId, Refused};
+use crate::model::{Diagnostic, Missing, PolicyId, Refused, count as counted};
 use crate::policies::NewLink;
 
 /// How many entities lie between two looks at whether the result is still wanted.
@@ -86,7 +86,7 @@ impl Transacting<'_> {
             return Ok(links);
         }
         if count > broken.len() {
-            broken.push(Diagnostic::error("/changes", format!("and {} more entities", count - broken.len())));
+            broken.push(Diagnostic::error("/changes", format!("and {}", counted(count - broken.len(), "more entity"))));
         }
         Err(Refused::BrokenPath(Diagnostic::about("change", broken)))
     }

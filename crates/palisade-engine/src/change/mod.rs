@@ -21,7 +21,7 @@ use crate::export;
 use crate::layout::is_action_type;
 use crate::load::{self, Checks};
 use crate::misfit::{Misfit, Step};
-use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Revision, Tally, Transaction, Uid, Value};
+use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Revision, Tally, Transaction, Uid, Value, count};
 use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
@@ -120,7 +120,7 @@ impl Problems {
             return Ok(());
         }
         if self.more > 0 {
-            self.listed.push(Diagnostic::error("/changes", format!("and {} more problems", self.more)));
+            self.listed.push(Diagnostic::error("/changes", format!("and {}", count(self.more, "more problem"))));
         }
         Err(Diagnostic::about("change", self.listed))
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::change::Place;
 use crate::change::links::DataLinks;
 use crate::compiled::{CompiledSet, Compiling};
-use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid};
+use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid, count};
 use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
 use crate::settings::{EngineKind, Validation};
 use crate::shared::Set;
@@ -230,7 +230,8 @@ impl RuleEdits {
             },
             stop,
         };
-        let invalid = |found: Vec<Diagnostic>| {
+        let invalid = |mut found: Vec<Diagnostic>| {
+            found.iter_mut().for_each(|problem| self.point_to_change(problem, core));
             // data need the template as it was
             let (in_use, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|problem| problem.part == IN_USE);
             match (stop(), in_use.is_empty(), others.is_empty()) {
@@ -267,6 +268,25 @@ impl RuleEdits {
             }
             _ => Err(invalid(problems)),
         }
+    }
+
+    /// A problem of something that stands in a file, at the change that made it one; where it stands is said in words.
+    fn point_to_change(&self, problem: &mut Diagnostic, core: &Core) {
+        if problem.origin.starts_with('/') {
+            return;
+        }
+        let id = problem.policy_id.as_deref().unwrap_or_default();
+        let of_link = || self.links.get(id).map(|put| put.place);
+        // a link of a file may not fit its template any more
+        let template = || core.policies.linked(id).map(|linked| linked.link.template_id.as_str());
+        let of_policy = |id: &str| self.policies.get(id).map(|put| put.place);
+        let place = of_link().or_else(|| of_policy(id)).or_else(|| of_policy(template()?));
+        let all = || self.policies.values().map(|put| put.place).chain(self.links.values().map(|put| put.place));
+        let Some(place) = place.or_else(|| all().min_by_key(|place| place.number)) else { return };
+        let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
+        problem.message = format!("{} (it stands in {}{line})", problem.message, problem.origin);
+        problem.origin = place.pointer("");
+        (problem.line, problem.column, problem.excerpt) = (None, None, None);
     }
 
     /// What must be done to the set; what is so already is left out. Counts it, and notes who has the last word.
@@ -365,8 +385,11 @@ fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -
     }
     let mut found = Vec::new();
     for (id, Put { place, .. }) in puts.iter().filter(|(id, _)| going.contains(id.as_str())) {
-        if let Some((first, count)) = needing.get(id.as_str()) {
-            let more = if *count > 1 { format!(" and {} more links need", count - 1) } else { " needs".to_owned() };
+        if let Some((first, all)) = needing.get(id.as_str()) {
+            let more = match all - 1 {
+                0 => " needs".to_owned(),
+                more => format!(" and {} need", count(more, "more link")),
+            };
             let message = format!("`{first}`{more} the template `{id}`");
             let help = "remove the links in the same transaction, or keep the template";
             found.push(Diagnostic::error(place.pointer(""), message).policy(id).help(help));

@@ -109,5 +109,14 @@ fn in_update(misfit: Misfit, update: &Update, kept_parents: usize) -> Misfit {
         }
         _ => misfit.place.clone(),
     };
-    moved(misfit, place)
+    // the message names the member by its place in the whole, which its sender has not written
+    let message = match (misfit.place.as_slice(), place.as_slice()) {
+        ([Step::Member(whole), Step::Element(i), ..], [Step::Member(ours), Step::Element(n), ..])
+            if whole == "parents" && whole != ours =>
+        {
+            misfit.message.replace(&format!("`parents[{i}]`"), &format!("`{ours}[{n}]`"))
+        }
+        _ => misfit.message.clone(),
+    };
+    Misfit { message, ..moved(misfit, place) }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::load::read::Flaw;
 use crate::model::place::{Spot, locate};
-use crate::model::{Diagnostic, Document};
+use crate::model::{Diagnostic, Document, plural};
 
 /// How many problems are worth listing; the rest is counted.
 const MAX_PROBLEMS: usize = 100;
@@ -162,7 +162,8 @@ impl Problems {
         let spot = |place: Place| spots.get(&place.document()).and_then(|found| found.get(&place.offset()));
         let mut told: Vec<Diagnostic> = self.0.into_iter().map(|problem| problem.told(documents, &spot)).collect();
         if more > 0 {
-            told.push(Diagnostic::error("entities", format!("and {least}{more} more problems")));
+            let problems = plural(more, "more problem");
+            told.push(Diagnostic::error("entities", format!("and {least}{more} {problems}")));
         }
         Err(Diagnostic::about("entity", told))
     }

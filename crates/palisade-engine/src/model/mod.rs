@@ -4,6 +4,7 @@
 
 pub mod bounds;
 pub mod change;
+pub mod count;
 pub mod decision;
 pub mod digest;
 pub mod document;
@@ -25,6 +26,7 @@ pub use change::{
     Bundle, Change, Dangling, Edit, Link, PolicyNaming, PolicyText, Refused, SchemaText, Tally, Transaction, Update,
     Written,
 };
+pub use count::{count, plural};
 pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
 pub use digest::Digest;
 pub use document::{Document, Reread};

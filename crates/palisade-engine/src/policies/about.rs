@@ -26,7 +26,7 @@ impl Policies {
     /// Recurses with the nesting of the text: call it through [`crate::on_big_stack`].
     pub(crate) fn about(&self, id: &str, limits: &Limits) -> Option<AboutPolicy> {
         let site = self.sites.get(id)?;
-        let line = Diagnostic::error(&*site.origin, "").at(&site.source, site.span.start).line;
+        let line = site.point(Diagnostic::error(&*site.origin, ""), site.span.start).line;
         let own = Written { origin: site.origin.clone(), line };
         let link = match site.kind {
             Kind::Link(number) => Some(&self.links.get(number as usize)?.link),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
 use crate::derived::{Checked, Declared, Maker};
-use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, hint};
-use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
+use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, Written, hint};
+use crate::policies::{Builder, Kind, Linked, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
 use crate::snapshot::Loaded;
@@ -232,7 +232,9 @@ impl Builder<'_, '_> {
         let Some(site) = self.sites.get(name).cloned() else { return };
         if let Some(validating) = &mut self.work.validating {
             let id: PolicyId = format!("{name}@{}", declaration.each()).into();
-            validating.link(&scope, &id, &values, &site, declaration.written.as_ref());
+            let at = declaration.finding(String::new());
+            let place = Written { origin: at.origin.into(), line: at.line };
+            validating.link(&scope, &id, &values, &site, &place);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use cedar_policy::{Policy, Template};
 use cedar_policy_core::ast;
+use serde_json::json;
 
 use crate::diagnose;
 use crate::model::{Diagnostic, Value};
@@ -40,7 +41,8 @@ pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Tem
         ));
     }
     let unfit = |error: &dyn std::error::Error| {
-        fail(format!("this is not a policy in Cedar's JSON form: {}", diagnose::message(error)))
+        let member = culprit(&json).map(|member| format!("`{member}`: ")).unwrap_or_default();
+        fail(format!("{member}this is not a policy in Cedar's JSON form: {}", diagnose::message(error)))
             .help("compare it with what `cedar translate-policy` writes")
     };
     let (template, read): (ast::Template, _) = if has_slots(&json) {
@@ -57,6 +59,34 @@ pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Tem
         Some(place) => Err(fail(format!("`{place}` has no meaning there, and would not be read"))
             .help("remove it, or see how `cedar translate-policy` writes what you mean")),
     }
+}
+
+/// The member for which Cedar refuses a policy: the first that it refuses in one that is fine but for it.
+fn culprit(json: &serde_json::Value) -> Option<String> {
+    let refused = |member: &str, value: serde_json::Value| {
+        let all = || json!({"op": "All"});
+        let mut policy =
+            json!({"effect": "permit", "principal": all(), "action": all(), "resource": all(), "conditions": []});
+        policy[member] = value;
+        let read = if has_slots(&policy) {
+            Template::from_json(None, policy).map(|_| ())
+        } else {
+            Policy::from_json(None, policy).map(|_| ())
+        };
+        read.is_err()
+    };
+    let members = json.as_object()?;
+    let lacking = ["principal", "action", "resource"].into_iter().find(|member| !members.contains_key(*member));
+    if let Some(member) = lacking {
+        return Some(member.to_owned());
+    }
+    members.iter().find_map(|(member, value)| match (member.as_str(), value) {
+        ("conditions", serde_json::Value::Array(conditions)) => {
+            let wrong = conditions.iter().position(|condition| refused(member, json!([condition])))?;
+            Some(format!("conditions[{wrong}]"))
+        }
+        _ => refused(member, value.clone()).then(|| member.clone()),
+    })
 }
 
 /// Whether the scope has a slot, which makes a template of it.

@@ -8,7 +8,7 @@ use cedar_policy_core::ast::{Annotations, EntityUID, LinkingError, SlotId, Templ
 use crate::broken::broken;
 use crate::derived::Maker;
 use crate::diagnose;
-use crate::model::{Diagnostic, Link, PolicyId, hint};
+use crate::model::{Diagnostic, Link, PolicyId, Written, hint};
 use crate::policies::{Builder, Kind, Linked, NewLink, RAISE_COUNT, Site, entity_uid};
 
 /// What links need of a template: all but its condition, which may be large.
@@ -36,37 +36,42 @@ impl Linkable {
 
 impl Builder<'_, '_> {
     pub(super) fn add_link(&mut self, NewLink { origin, link, maker }: &NewLink) {
+        let place = match &link.written {
+            // of what data make, the change is at fault
+            Some(place) if !self.is_change || maker.is_none() => place.clone(),
+            _ => Written { origin: origin.as_str().into(), line: None },
+        };
         let mut found = Vec::new();
-        self.try_link(origin, link, *maker, &mut found);
-        for problem in found {
-            let problem = match &link.written {
-                // of what data make, the change is at fault
-                Some(place) if !self.is_change || maker.is_none() => {
-                    Diagnostic { line: place.line, ..problem.origin(&*place.origin) }
-                }
-                _ => problem.origin(origin),
-            };
-            self.problems.push(problem.policy(&link.link_id));
-        }
+        self.try_link(&place, link, *maker, &mut found);
+        let found = found.into_iter().map(|found| Diagnostic { line: place.line, ..found }.policy(&link.link_id));
+        self.problems.extend(found);
     }
 
     /// Adds a link, or everything that is wrong with it to `found`.
-    fn try_link(&mut self, origin: &str, link: &Link, maker: Option<Maker>, found: &mut Vec<Diagnostic>) {
-        let mut fail = |message: String| found.push(Diagnostic::error(origin, message));
+    fn try_link(&mut self, place: &Written, link: &Link, maker: Option<Maker>, found: &mut Vec<Diagnostic>) {
+        let origin = &*place.origin;
+        // a change has a place for each of its members
+        let is_put = origin.starts_with('/') && maker.is_none();
+        let member = |name: &str| if is_put { format!("{origin}/{name}") } else { origin.to_owned() };
+        let mut fail = |at: &str, message: String| found.push(Diagnostic::error(member(at), message));
         let values = match values(link) {
             Ok(values) => Some(values),
-            Err(message) => {
-                fail(message);
+            Err((slot, message)) => {
+                fail(&format!("args/{slot}"), message);
                 None
             }
         };
-        for value in values.iter().flat_map(HashMap::values) {
-            if let Some(message) = self.work.validating.as_mut().and_then(|validating| validating.undeclared(value)) {
-                fail(message);
+        // in their order in the link
+        for (slot, _) in &link.args {
+            let id = if slot == "?principal" { SlotId::principal() } else { SlotId::resource() };
+            let value = values.as_ref().and_then(|values| values.get(&id));
+            let validating = self.work.validating.as_mut();
+            if let Some(message) = value.zip(validating).and_then(|(value, validating)| validating.undeclared(value)) {
+                fail(&format!("args/{slot}"), message);
             }
         }
-        if self.sites.contains_key(link.link_id.as_str()) {
-            fail(format!("a policy with the id `{}` exists already", link.link_id));
+        if let Some(first) = self.sites.get(link.link_id.as_str()) {
+            fail("link_id", format!("{} exists already", self.with_id(first, &link.link_id)));
         }
         if self.sites.len() >= self.limits.max_policies {
             return found.push(
@@ -77,16 +82,16 @@ impl Builder<'_, '_> {
         let (template_id, site) = match self.template_of(link) {
             Ok(found) => found,
             Err(_) if !self.templates_are_whole => return,
-            Err(problem) => return found.push(problem),
+            Err(problem) => return found.push(problem.origin(member("template_id"))),
         };
         let Some(template) = self.templates.get(&template_id).cloned() else {
             let message = format!("`{}` is a policy, not a template, so it cannot be linked", link.template_id);
             let help = "a template has `?principal` or `?resource` in its scope";
-            return found.push(Diagnostic::error(origin, message).help(help));
+            return found.push(Diagnostic::error(member("template_id"), message).help(help));
         };
         let Some(values) = values else { return };
         if let Err(error) = Template::check_binding(&template.scope, &values) {
-            return found.push(unable(origin, link, &error));
+            return found.push(unable(&member("args"), link, &error));
         }
         if !found.is_empty() {
             return;
@@ -94,7 +99,7 @@ impl Builder<'_, '_> {
         let id: PolicyId = link.link_id.as_str().into();
         self.keeping.link(&template_id, &id, &values);
         let steps = match &mut self.work.validating {
-            Some(validating) => validating.link(&template.scope, &id, &values, &site, link.written.as_ref()),
+            Some(validating) => validating.link(&template.scope, &id, &values, &site, place),
             None => 0,
         };
         if let Some(compiling) = self.work.compiling.as_mut().filter(|_| self.problems.is_empty()) {
@@ -110,6 +115,24 @@ impl Builder<'_, '_> {
         self.put(id, Site { kind: Kind::Link(number), reads_now, steps, ..site });
         let link = Link { template_id: template_id.to_string(), ..link.clone() };
         self.links.push(Arc::new(Linked { link, maker }));
+    }
+
+    /// What has an id, and where it stands, if that is known.
+    fn with_id(&self, site: &Site, id: &str) -> String {
+        let (what, place) = match site.kind {
+            Kind::Link(number) => {
+                ("link", self.links.get(number as usize).and_then(|linked| linked.link.written.clone()))
+            }
+            Kind::Static | Kind::Template => {
+                let at = site.point(Diagnostic::error(&*site.origin, ""), site.span.start);
+                ("policy", Some(Written { origin: site.origin.clone(), line: at.line }))
+            }
+        };
+        let place = place.map(|Written { origin, line }| match line {
+            Some(line) => format!(" ({origin}:{line})"),
+            None => format!(" ({origin})"),
+        });
+        format!("a {what} with the id `{id}`{}", place.unwrap_or_default())
     }
 
     /// The template that a link names by its policy id, or by the `@id` of a template that has a number for its id; never
@@ -146,17 +169,18 @@ impl Builder<'_, '_> {
 /// What the slots are filled with.
 ///
 /// # Errors
-/// What is wrong with it, in words.
-pub(super) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, String> {
+/// The slot, and what is wrong with it, in words.
+pub(super) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, (&str, String)> {
     let mut values = HashMap::new();
     for (slot, entity) in &link.args {
         let slot_id = match slot.as_str() {
             "?principal" => SlotId::principal(),
             "?resource" => SlotId::resource(),
-            _ => return Err(format!("`{slot}` is not a slot; slots are `?principal` and `?resource`")),
+            _ => return Err((slot, format!("`{slot}` is not a slot; slots are `?principal` and `?resource`"))),
         };
-        let uid = crate::model::Uid::parse(entity).map_err(|error| error.to_string())?;
-        values.insert(slot_id, entity_uid(&uid)?.into());
+        let uid = crate::model::Uid::parse(entity).map_err(|error| error.to_string());
+        let uid = uid.and_then(|uid| entity_uid(&uid)).map_err(|message| (slot.as_str(), message))?;
+        values.insert(slot_id, uid.into());
     }
     Ok(values)
 }

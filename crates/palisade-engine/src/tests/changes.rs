@@ -192,9 +192,15 @@ fn what_cannot_be_is_refused_at_its_place_and_all_at_once() {
         (r#"[{"put_policy":{"id":"x","text":"permit (principal, action, resource) when { principal.nme };"}}]"#.to_owned(), vec!["/changes/0/put_policy/text: "]),
         (r#"[{"put_policy":{"id":"x","text":"permit (principal, action, resource)"}}]"#.to_owned(), vec!["/changes/0/put_policy/text: "]),
         (r#"[{"put_policy":{"id":"x","text":""}}]"#.to_owned(), vec!["/changes/0/put_policy/text: `x` must be exactly one policy, not 0"]),
-        (r#"[{"put_link":{"link_id":"x","template_id":"grnted","args":{}}}]"#.to_owned(), vec!["/changes/0/put_link: there is no template `grnted` to link; did you mean `granted`?"]),
-        (r#"[{"put_link":{"link_id":"x","template_id":"granted","args":{"?principal":"User::\"a\""}}}]"#.to_owned(), vec!["/changes/0/put_link: the link lacks `?resource`"]),
-        (r#"[{"put_link":{"link_id":"members","template_id":"granted","args":{"?principal":"User::\"a\"","?resource":"Org::\"o\""}}}]"#.to_owned(), vec!["/changes/0/put_link: a policy with the id `members` exists already"]),
+        (r#"[{"put_link":{"link_id":"x","template_id":"grnted","args":{}}}]"#.to_owned(), vec!["/changes/0/put_link/template_id: there is no template `grnted` to link; did you mean `granted`?"]),
+        (r#"[{"put_link":{"link_id":"x","template_id":"granted","args":{"?principal":"User::\"a\""}}}]"#.to_owned(), vec!["/changes/0/put_link/args: the link lacks `?resource`"]),
+        (r#"[{"put_link":{"link_id":"members","template_id":"granted","args":{"?principal":"User::\"a\"","?resource":"Org::\"o\""}}}]"#.to_owned(), vec!["/changes/0/put_link/link_id: a policy with the id `members` ("]),
+        // at the member of the change, and never at the template's line
+        (r#"[{"put_link":{"link_id":"x","template_id":"granted","args":{"?principal":"Usr::\"a\"","?resource":"Orgg::\"o\""}}}]"#.to_owned(), vec!["/changes/0/put_link/args/?principal: the schema declares no entity type `Usr`", "/changes/0/put_link/args/?resource: the schema declares no entity type `Orgg`"]),
+        (r#"[{"put_link":{"link_id":"x","template_id":"members","args":{}}}]"#.to_owned(), vec!["/changes/0/put_link/template_id: `members` is a policy"]),
+        (r#"[{"put_link":{"link_id":"x","template_id":"granted","args":{"?principal":"Org::\"o\"","?resource":"User::\"a\""}}}]"#.to_owned(), vec!["/changes/0/put_link: for policy `x`, unable to find an applicable action"]),
+        (format!(r#"[{{"put_policy":{{"id":"granted",{}}}}}]"#, r#""text":"permit (principal == ?principal, action, resource == ?resource) when { principal.nme };""#), vec!["/changes/0/put_policy/text: for policy `grant`, unable to find", "/changes/0/put_policy/text: for policy `granted`, attribute `nme`"]),
+        (format!(r#"[{{"update":{{"uid":{A},"add_parents":["Org::\"p\"","User::\"b\""]}}}}]"#), vec!["/changes/0/update/add_parents/1: `add_parents[1]`: the schema lets no `User` be in a `User`"]),
     ] {
         let refused = transact(&start, &text, Dangling::Refuse).expect_err(&text);
         let Refused::Invalid(problems) = refused else { panic!("{text}: {refused:?}") };

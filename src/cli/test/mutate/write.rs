@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use palisade_engine::model::{Decision, explanation::Effect};
+use palisade_engine::model::{Decision, count, explanation::Effect};
 use palisade_engine::{Mutant, MutantSort, Standing};
 use serde_json::{Value as Json, json};
 
 use crate::cli::terminal::{Tone, toned};
 use crate::cli::test::draft::{self, Draft};
 use crate::cli::test::mutate::{Fate, Mutation, Shown, place};
-use crate::cli::test::report::count;
 
 /// Writes each mutant that lives with the request that would kill it, and the score.
 pub(in crate::cli::test) fn human(mutation: &Mutation, quiet: bool, color: bool, to: &mut dyn Write) -> io::Result<()> {

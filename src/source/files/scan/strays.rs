@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::below::{Looked, names_below};
 use super::{MAX_SKIPPED, Walk};
 use crate::source::files::names::{self, Role};
 
@@ -17,7 +18,8 @@ impl Walk<'_> {
     pub(super) fn strays(&mut self, top: &Path) {
         let read = |name: &str| matches!(names::role(name), Some(Role::Policies | Role::Links | Role::Rules));
         let mut left = MAX_SKIPPED;
-        let mut entries: Vec<_> = fs::read_dir(top).into_iter().flatten().flatten().take(left).collect();
+        let mut entries: Vec<_> = fs::read_dir(top).into_iter().flatten().flatten().take(left + 1).collect();
+        let is_whole = entries.len() <= left;
         entries.sort_unstable_by_key(fs::DirEntry::file_name);
         self.within.push(top.to_owned());
         for entry in entries {
@@ -33,16 +35,20 @@ impl Walk<'_> {
                 }
                 continue;
             }
-            let mut files: Vec<_> = fs::read_dir(entry.path()).into_iter().flatten().flatten().take(left).collect();
-            left -= files.len();
-            files.sort_unstable_by_key(fs::DirEntry::file_name);
-            for file in files {
-                let name = file.file_name().to_string_lossy().into_owned();
-                if read(&name) && !self.is_named(&file.path()) {
+            let looked = names_below(&entry.path(), "", &mut left, &mut |name, below| {
+                if read(name) && !self.is_named(&entry.path().join(below)) {
                     let help = "move it below `policies`, or put a dot before its name";
-                    self.warn_unread(&format!("{shown}/{name}"), NOT_READ, help);
+                    self.warn_unread(&format!("{shown}/{below}"), NOT_READ, help);
                 }
+                true
+            });
+            if let Looked::Stopped(below) = looked {
+                self.stopped(format!("{shown}/{below}").trim_end_matches('/'));
+                break;
             }
+        }
+        if !is_whole {
+            self.stopped("");
         }
         self.within.pop();
     }
