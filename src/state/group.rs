@@ -237,7 +237,7 @@ impl Writer {
         // all of them are looked at: for nothing, where only entities changed and made no link
         let has_new = !snapshot.has_policies_of(&current.snapshot);
         let removed = if has_new { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
-        let forbids = has_new.then(|| snapshot.forbids().len());
+        let forbids = has_new.then(|| snapshot.forbid_count());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         let event = Event { revision, prev, changes };

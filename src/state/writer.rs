@@ -234,7 +234,7 @@ impl Writer {
     pub(super) fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
         let applied = self.applied(&built, submitted);
         let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
-        let forbids = snapshot.forbids().len();
+        let forbids = snapshot.forbid_count();
         self.counter = applied.revision.counter;
         if origin == Origin::Files || snapshot.overlay().is_empty() {
             self.shared.unfit.store(false, Ordering::Release);

@@ -1,5 +1,6 @@
 //! Stored entities, one by one or page by page, as they are and by who had the last word about them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::export;
@@ -25,7 +26,7 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedLink<'s> {
     /// The link. One that data make is written where its declaration is.
-    pub link: &'s Link,
+    pub link: Cow<'s, Link>,
     /// The entity that made it.
     pub made_by: Option<Uid<'static>>,
     /// The declaration by which it did.
@@ -36,7 +37,7 @@ impl Snapshot {
     /// How many links there are, written by hand or not.
     #[must_use]
     pub fn link_count(&self) -> usize {
-        self.core.policies.links.len()
+        self.core.policies.links.len() + self.grants.len()
     }
 
     /// All links, sorted by id.
@@ -44,12 +45,14 @@ impl Snapshot {
     pub fn links(&self) -> Vec<ListedLink<'_>> {
         let declarations = &self.texts().for_each.links;
         let links = self.core.policies.links.iter();
-        let listed = links.map(|Linked { link, maker }| ListedLink {
-            link,
-            made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity)),
-            declaration: maker.and_then(|maker| declarations.get(maker.declaration as usize)),
+        let by_hand =
+            links.map(|Linked { link, .. }| ListedLink { link: Cow::Borrowed(link), made_by: None, declaration: None });
+        let made = self.all_made().map(|made| ListedLink {
+            link: Cow::Owned(self.link_of(&made).link),
+            made_by: Some(export::uid_of(&self.store, made.grant.entity)),
+            declaration: declarations.get(made.grant.declaration as usize),
         });
-        let mut found: Vec<_> = listed.collect();
+        let mut found: Vec<_> = by_hand.chain(made).collect();
         found.sort_unstable_by(|a, b| a.link.link_id.cmp(&b.link.link_id));
         found
     }

@@ -31,7 +31,7 @@ use crate::settings::Limits;
 use crate::validating::Validating;
 pub use about::AboutPolicy;
 pub(crate) use about::{annotations, tree};
-pub(crate) use data::{FromData, IN_USE, NewLink};
+pub(crate) use data::{FromData, IN_USE, NewLink, made_twice, too_many};
 pub(crate) use edit::SetEdits;
 use trees::Keeping;
 pub(crate) use trees::{Parsing, Trees};
@@ -44,10 +44,12 @@ pub(crate) const MAX_PROBLEMS: usize = 100;
 pub(crate) struct Policies {
     /// Where each policy and template stands.
     pub sites: HashMap<PolicyId, Site>,
-    /// The links, each naming its template by the template's policy id.
+    /// The links by hand, each naming its template by the template's policy id.
     pub links: Vec<Linked>,
     /// Whether some policy may read `context.now`.
     pub reads_now: bool,
+    /// The ids that may be those of links that data make.
+    pub like_made: BTreeSet<PolicyId>,
     /// Cedar's trees of all policies, where they are kept.
     pub trees: Trees,
     /// `@id` of templates in texts that are numbered, each with all templates that have it.
@@ -158,6 +160,7 @@ impl Policies {
         check_size(bundle, limits)?;
         let mut builder = Builder {
             sites: HashMap::new(),
+            like_made: BTreeSet::new(),
             aliases: HashMap::new(),
             templates: HashMap::new(),
             links: Vec::new(),
@@ -191,40 +194,11 @@ impl Policies {
             }
             builder.add_made(link, declared);
         }
+        builder.name_made(&from_data.named);
         if (builder.work.stop)() {
             return Err(vec![abandoned()]);
         }
         builder.finish()
-    }
-
-    /// Whether the policy forbids.
-    #[must_use]
-    pub(crate) fn forbids(&self, id: &str) -> bool {
-        self.sites.get(id).is_some_and(|site| site.forbids)
-    }
-
-    /// The policies that can decide and forbid, links among them, sorted.
-    #[must_use]
-    pub(crate) fn forbidding(&self) -> BTreeSet<PolicyId> {
-        let deciding = self.sites.iter().filter(|(_, site)| site.forbids && site.kind != Kind::Template);
-        deciding.map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Each policy and template as a text of its own, sorted by id.
-    #[must_use]
-    pub(crate) fn texts(&self) -> Vec<PolicyText> {
-        let mut texts: Vec<PolicyText> = self
-            .sites
-            .iter()
-            .filter(|(_, site)| !matches!(site.kind, Kind::Link(_)))
-            .map(|(id, site)| PolicyText {
-                origin: site.origin.to_string(),
-                text: site.text().to_owned(),
-                naming: PolicyNaming::Exactly(id.to_string()),
-            })
-            .collect();
-        texts.sort_unstable_by(|a, b| a.naming.exactly().cmp(&b.naming.exactly()));
-        texts
     }
 
     /// How many policies can decide: static ones and links, templates not.
@@ -277,6 +251,8 @@ const RAISE_COUNT: &str =
 
 struct Builder<'b, 'w> {
     sites: HashMap<PolicyId, Site>,
+    /// The ids among them that may be those of links that data make.
+    like_made: BTreeSet<PolicyId>,
     /// `@id` of templates in texts that are numbered, each with all templates that have it.
     aliases: HashMap<String, Vec<PolicyId>>,
     /// What links need of templates.
@@ -308,6 +284,7 @@ impl Builder<'_, '_> {
         let mut deciding = self.sites.values().filter(|site| site.kind != Kind::Template);
         Ok(Policies {
             reads_now: deciding.any(|site| site.reads_now),
+            like_made: self.like_made,
             sites: self.sites,
             links: self.links,
             trees: self.keeping.finish(),
@@ -440,7 +417,15 @@ impl Builder<'_, '_> {
         } else {
             self.templates.insert(id.clone(), link::Linkable::new(&template, site.reads_now));
         }
+        self.note(&id);
         self.sites.insert(id, site);
+    }
+
+    /// Notes an id that may be that of a link that data make.
+    fn note(&mut self, id: &PolicyId) {
+        if id.contains('@') {
+            self.like_made.insert(id.clone());
+        }
     }
 
     /// The id of a policy or template; `None` where it cannot have one.

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crate::change::Place;
 use crate::change::links::DataLinks;
 use crate::compiled::{CompiledSet, Compiling};
+use crate::derived::Grants;
 use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid};
 use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
 use crate::settings::{EngineKind, Validation};
-use crate::snapshot::{Core, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::store::Draft;
 use crate::validating::Validating;
 
@@ -129,6 +130,11 @@ impl RuleEdits {
         self.policies.iter().any(|(id, put)| !matches!(put.what, What::Gone) && is_new(id))
     }
 
+    /// Whether it puts a policy of an id, or may.
+    pub(super) fn puts(&self, id: &str) -> bool {
+        self.policies.get(id).is_some_and(|put| !matches!(put.what, What::Gone))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.policies.is_empty() && self.links.is_empty()
     }
@@ -167,7 +173,7 @@ impl RuleEdits {
     pub(super) fn apply(
         self,
         before: &Snapshot,
-        from_data: DataLinks,
+        from_data: &DataLinks,
         draft: &mut Draft,
         keeps_deletions: bool,
         stop: &dyn Fn() -> bool,
@@ -186,20 +192,26 @@ impl RuleEdits {
         if edits.is_empty() {
             return Ok((ruled.words != *before.words).then_some(ruled));
         }
-        let in_use = in_use(core, &edits, &self.policies);
+        remake(before, &mut edits, &from_data.grants, draft);
+        let in_use = in_use(before, &edits, &self.policies, &from_data.grants, draft);
         if !in_use.is_empty() {
             return Err(Refused::InUse(Diagnostic::about("change", in_use)));
         }
         let (settings, schema) = (&core.settings, core.schema.as_deref());
         let limits = &settings.limits;
         // now and then everything is made again: without what was left over, and counting only what is there
-        let again = core.compiled.is_mostly_waste() || core.validated > limits.max_validation_steps / 2;
+        let asks = edits.only_asks();
+        let is_over = core.compiled.is_mostly_waste() || core.validated > limits.max_validation_steps / 2;
+        let again = is_over && !asks;
         if again {
             edits.widen(&core.policies);
         }
         let validated = if again { 0 } else { core.validated };
-        let compiling =
-            if again { Compiling::new(draft) } else { Compiling::resume(&core.compiled, &edits.removed, draft) };
+        let compiling = match (again, asks) {
+            (true, _) => Some(Compiling::new(draft).numbered_as(&core.compiled)),
+            (_, true) => None,
+            _ => Some(Compiling::resume(&core.compiled, &edits.removed, draft)),
+        };
         let validating = match settings.validation {
             Validation::Off => None,
             Validation::Strict | Validation::Warn => {
@@ -208,7 +220,7 @@ impl RuleEdits {
         };
         let mut work = Work {
             validating,
-            compiling: Some(compiling),
+            compiling,
             naming: None,
             warnings: Vec::new(),
             keep: match settings.kind {
@@ -246,6 +258,7 @@ impl RuleEdits {
                 ruled.set = Some((policies, compiled));
                 Ok(Some(ruled))
             }
+            (Some(_), None) if problems.is_empty() => Ok(Some(ruled)),
             (_, Some(Err(_))) if problems.is_empty() => {
                 Err(invalid(vec![Diagnostic::error("/changes", "there are more names than the store can hold")]))
             }
@@ -254,13 +267,10 @@ impl RuleEdits {
     }
 
     /// What must be done to the set; what is so already is left out. Counts it, and notes who has the last word.
-    fn plan(&self, before: &Snapshot, from_data: DataLinks, keeps_deletions: bool, ruled: &mut Ruled) -> SetEdits {
+    fn plan(&self, before: &Snapshot, from_data: &DataLinks, keeps_deletions: bool, ruled: &mut Ruled) -> SetEdits {
         let (now, base) = (&before.core.policies, &before.base_core().policies);
         let mut edits = SetEdits::default();
-        ruled.tally.links_removed += from_data.removed.len();
-        ruled.tally.links_added += from_data.added.len();
-        edits.removed.extend(from_data.removed);
-        edits.links.extend(from_data.added);
+        edits.links.extend(from_data.new.iter().cloned());
         for (id, Put { place, what }) in &self.policies {
             let known = now.policy(id);
             let of_base = base.policy(id);
@@ -327,8 +337,32 @@ impl RuleEdits {
     }
 }
 
+/// Looks again at one link of each template that is replaced and that a declaration uses.
+fn remake(before: &Snapshot, edits: &mut SetEdits, grants: &Grants, draft: &Draft) {
+    let core = &before.core;
+    let mut again = Vec::new();
+    for (id, origin) in edits.replaced(&core.policies) {
+        let Some(number) = core.compiled.number(id) else { continue };
+        let uses = grants.uses().filter(|(_, template, _)| *template == number);
+        let found = uses.filter_map(|(declaration, ..)| grants.first(number, Some(declaration)));
+        again.extend(found.map(|grant| NewLink {
+            origin: origin.to_owned(),
+            link: core.declared.link(&grant, id, draft),
+            maker: Some(grant.into()),
+        }));
+    }
+    edits.links.extend(again);
+}
+
 /// A problem for each template that would go, or become a policy, while links need it.
-fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -> Vec<Diagnostic> {
+fn in_use(
+    before: &Snapshot,
+    edits: &SetEdits,
+    puts: &BTreeMap<String, Put<String>>,
+    grants: &Grants,
+    draft: &Draft,
+) -> Vec<Diagnostic> {
+    let core = &before.core;
     let stays: HashSet<&str> = edits
         .texts
         .iter()
@@ -345,10 +379,17 @@ fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -
         let old = core.policies.links.iter().map(|linked| &linked.link);
         let old = old.filter(|link| !edits.removed.contains(link.link_id.as_str()));
         let new = edits.links.iter().map(|new| &new.link);
-        let links: Vec<&str> = old.chain(new).filter(of_it).map(|link| link.link_id.as_str()).collect();
-        if let Some(first) = links.first() {
-            let more =
-                if links.len() > 1 { format!(" and {} more links need", links.len() - 1) } else { " needs".to_owned() };
+        let mut links = old.chain(new).filter(of_it).map(|link| link.link_id.clone());
+        let number = core.compiled.number(id);
+        let made = || {
+            let grant = grants.first(number?, None)?;
+            Some(core.declared.link(&grant, id, draft).link_id)
+        };
+        let first = links.next();
+        let of_data: usize = grants.uses().filter(|(_, used, _)| Some(*used) == number).map(|(.., links)| links).sum();
+        let count = usize::from(first.is_some()) + links.count() + of_data;
+        if let Some(first) = first.or_else(made) {
+            let more = if count > 1 { format!(" and {} more links need", count - 1) } else { " needs".to_owned() };
             let message = format!("`{first}`{more} the template `{id}`");
             let help = "remove the links in the same transaction, or keep the template";
             found.push(Diagnostic::error(place.pointer(""), message).policy(id).help(help));

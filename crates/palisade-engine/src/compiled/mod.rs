@@ -4,6 +4,7 @@
 //! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
 //!   `eval` runs.
 //! - `candidates` finds, by other means, what the reference has to see; `misses` what an explanation has to.
+//! - `granted` runs templates for the links that data make.
 //! - `decide` puts it together, `series` for questions that come one after another. Whatever is not plainly covered, and every error message, is the reference's.
 
 mod brought;
@@ -12,6 +13,7 @@ mod compile;
 mod decide;
 mod env;
 mod eval;
+mod granted;
 mod index;
 mod misses;
 mod program;
@@ -21,12 +23,14 @@ mod series;
 mod slice;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use cedar_policy_core::ast;
 use cedar_policy_core::ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint as Constraint};
 use foldhash::fast::RandomState;
 
 use crate::data_rules::Reads;
+use crate::derived::NONE;
 use crate::layout::intern;
 use crate::model::PolicyId;
 use crate::store::{Draft, Store};
@@ -35,12 +39,14 @@ use crate::value::{Record, TooLarge};
 pub(crate) use brought::check_brought;
 pub(crate) use candidates::{Lineage, candidates, near};
 pub(crate) use decide::{Unsettled, decide};
+pub(crate) use granted::{made_candidates, made_near};
 pub(crate) use misses::{FAR, Nearby, nearby};
 pub use series::Series;
 pub(crate) use slice::{Seen, by_reference, everything, reached};
 
 use compile::Compiler;
 use env::{Ancestors, Env};
+use granted::{Form, Forms};
 use index::{Actions, Index, Scope, Scopes};
 use misses::Misses;
 use program::{Op, Pool, Program};
@@ -89,6 +95,8 @@ pub(crate) struct CompiledSet {
     reach: Reach,
     /// What later links take over.
     templates: HashMap<PolicyId, Pattern>,
+    /// What grants of the data run.
+    forms: Arc<Forms>,
     /// Each entity that a link names, and the link's position; sorted.
     linked: Box<[(u32, u32)]>,
 }
@@ -119,6 +127,7 @@ pub(crate) struct Compiling<'d> {
     programs: Vec<Program>,
     reach: Reach,
     templates: HashMap<PolicyId, Pattern>,
+    forms: Arc<Forms>,
     /// Whether a name did not fit into the store.
     overflowed: bool,
 }
@@ -132,6 +141,7 @@ impl<'d> Compiling<'d> {
             programs: Vec::new(),
             reach: Reach::default(),
             templates: HashMap::new(),
+            forms: Arc::default(),
             overflowed: false,
         }
     }
@@ -142,14 +152,24 @@ impl<'d> Compiling<'d> {
             set.entries.iter().filter(|entry| !removed.contains(&entry.id)).cloned().collect();
         // room for one more, which is the usual case
         entries.reserve(1);
+        let mut forms = set.forms.clone();
+        if removed.iter().any(|id| forms.has(id)) {
+            Arc::make_mut(&mut forms).without(removed.iter());
+        }
         Self {
             compiler: Compiler::resume(draft, set.pool.clone()),
             entries,
             programs: set.programs.clone(),
             reach: set.reach.clone(),
             templates: set.templates.clone(),
+            forms,
             overflowed: false,
         }
+    }
+
+    /// The same as a new set, in which templates have the numbers that they have in another.
+    pub(crate) fn numbered_as(self, set: &CompiledSet) -> Self {
+        Self { forms: Arc::new(set.forms.names_alone()), ..self }
     }
 
     /// Compiles a policy, or a template for its links.
@@ -168,8 +188,17 @@ impl<'d> Compiling<'d> {
         if template.is_static() {
             self.overflowed |= self.enter(&pattern, id, &HashMap::new()).is_err();
         } else {
+            self.overflowed |= self.form(&pattern, id).is_err();
             self.templates.insert(id.clone(), pattern);
         }
+    }
+
+    /// Compiles a template for the grants of the data.
+    fn form(&mut self, pattern: &Pattern, id: &PolicyId) -> Result<(), TooLarge> {
+        let (scopes, needs) = self.scopes(pattern, [NONE; 2])?;
+        let Pattern { condition, forbids, .. } = *pattern;
+        Arc::make_mut(&mut self.forms).put(Form { scopes, condition, needs, forbids, id: id.clone() });
+        Ok(())
     }
 
     /// Adds a link of a template that was compiled.
@@ -207,6 +236,14 @@ impl<'d> Compiling<'d> {
                 *place = intern(uid, self.compiler.draft)?;
             }
         }
+        let (scopes, needs) = self.scopes(pattern, slots)?;
+        let (condition, forbids) = (pattern.condition, pattern.forbids);
+        self.entries.push(Entry { scopes, condition, needs, forbids, rank: UNRANKED, slots, id: id.clone() });
+        Ok(())
+    }
+
+    /// The scope of a policy, and what its context must have.
+    fn scopes(&mut self, pattern: &Pattern, slots: [u32; 2]) -> Result<(Scopes, Option<u32>), TooLarge> {
         let scopes = Scopes {
             principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
             action: actions(&pattern.action, self.compiler.draft)?,
@@ -216,9 +253,7 @@ impl<'d> Compiling<'d> {
             Condition::Program(program) => self.programs[program as usize].needs_in_context(),
             Condition::Always | Condition::Reference => None,
         };
-        let (condition, forbids) = (pattern.condition, pattern.forbids);
-        self.entries.push(Entry { scopes, condition, needs, forbids, rank: UNRANKED, slots, id: id.clone() });
-        Ok(())
+        Ok((scopes, needs))
     }
 
     /// The set.
@@ -226,7 +261,10 @@ impl<'d> Compiling<'d> {
     /// # Errors
     /// If the store had no more room for names.
     pub(crate) fn finish(self) -> Result<CompiledSet, TooLarge> {
-        let Self { compiler, mut entries, programs, reach, templates, overflowed } = self;
+        let Self { compiler, mut entries, programs, reach, templates, mut forms, overflowed } = self;
+        if !forms.is_planned() {
+            Arc::make_mut(&mut forms).settle();
+        }
         if overflowed {
             return Err(TooLarge);
         }
@@ -242,7 +280,7 @@ impl<'d> Compiling<'d> {
         linked.sort_unstable();
         linked.dedup();
         let (plans, linked) = (HashMap::default(), linked.into());
-        Ok(CompiledSet { entries, programs, pool, index, misses, plans, reach, templates, linked })
+        Ok(CompiledSet { entries, programs, pool, index, misses, plans, reach, templates, forms, linked })
     }
 }
 
@@ -271,6 +309,9 @@ impl CompiledSet {
     /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
     /// that looking is better than remembering.
     pub(crate) fn plan(&mut self, declared: &[u32], store: &Store) {
+        if !self.forms.is_planned() {
+            Arc::make_mut(&mut self.forms).plan(declared, store);
+        }
         let mut room = MOST_FILED * self.entries.len();
         for action in declared {
             let above = Env::new(store, [*action; 3], Record::Built(&[])).ancestors(*action);

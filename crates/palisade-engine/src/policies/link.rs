@@ -49,7 +49,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Adds a link, or everything that is wrong with it to `found`.
+    /// Adds a link, or everything that is wrong with it to `found`. One that data make is only looked at.
     fn try_link(&mut self, origin: &str, link: &Link, maker: Option<Maker>, found: &mut Vec<Diagnostic>) {
         let mut fail = |message: String| found.push(Diagnostic::error(origin, message));
         let values = match values(link) {
@@ -67,7 +67,7 @@ impl Builder<'_, '_> {
         if self.sites.contains_key(link.link_id.as_str()) {
             fail(format!("a policy with the id `{}` exists already", link.link_id));
         }
-        if self.sites.len() >= self.limits.max_policies {
+        if maker.is_none() && self.sites.len() >= self.limits.max_policies {
             return found.push(
                 Diagnostic::error(origin, format!("more than {} policies and links", self.limits.max_policies))
                     .help(RAISE_COUNT),
@@ -91,10 +91,14 @@ impl Builder<'_, '_> {
             return;
         }
         let id: PolicyId = link.link_id.as_str().into();
-        self.keeping.link(&template_id, &id, &values);
         if let Some(validating) = &mut self.work.validating {
             validating.link(&template.scope, &id, &values, &site, link.written.as_ref());
         }
+        // it stands for all that are as it is, and which are kept elsewhere
+        if maker.is_some() {
+            return;
+        }
+        self.keeping.link(&template_id, &id, &values);
         if let Some(compiling) = self.work.compiling.as_mut().filter(|_| self.problems.is_empty()) {
             compiling.link(&template_id, &id, &values);
         }
@@ -105,6 +109,7 @@ impl Builder<'_, '_> {
         let Ok(number) = u32::try_from(self.links.len()) else {
             return found.push(Diagnostic::error(origin, "too many links"));
         };
+        self.note(&id);
         self.sites.insert(id, Site { kind: Kind::Link(number), reads_now, ..site });
         self.links.push(Linked { link: Link { template_id: template_id.to_string(), ..link.clone() }, maker });
     }

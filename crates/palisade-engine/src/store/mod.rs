@@ -25,6 +25,7 @@ mod table;
 pub(crate) use draft::Draft;
 pub(crate) use hierarchy::Fault;
 pub(crate) use record::{Entity, Layer, RecordHead, RecordParts};
+pub(crate) use spine::Spine;
 pub(crate) use symbols::Symbols;
 
 use std::sync::Arc;
@@ -33,7 +34,6 @@ use crate::broken::broken;
 
 use record::HEAD;
 use referrers::Referrers;
-use spine::Spine;
 use table::Table;
 
 /// Ids from here on are given out for one request only.

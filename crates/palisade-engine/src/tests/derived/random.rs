@@ -201,7 +201,7 @@ fn fresh(bundle: Bundle, settings: &EngineSettings) -> Result<Snapshot, Vec<Diag
 /// Id, template and values of every link.
 fn listed(state: &Snapshot) -> Vec<String> {
     let show = |link: &Link| format!("{} {} {:?}", link.link_id, link.template_id, link.args);
-    state.links().into_iter().map(|listed| show(listed.link)).collect()
+    state.links().into_iter().map(|listed| show(&listed.link)).collect()
 }
 
 fn same_answers(derived: &Snapshot, by_hand: &Snapshot) {
