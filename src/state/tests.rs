@@ -1,5 +1,7 @@
 //! Changes that wait for the writer.
 
+mod links;
+
 use std::sync::Mutex;
 
 use super::*;
