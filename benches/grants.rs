@@ -114,7 +114,9 @@ fn entities(tenants: usize, by_grants: bool, shared: usize) -> String {
                     let [role, group, place] = grant(tenant, n);
                     let named = permissions(if is_shared(tenant, n, shared) { 0 } else { role });
                     if group == group_of(user) {
-                        named.into_iter().for_each(|permission| drop(tags[permission].insert(place)));
+                        for permission in named {
+                            tags[permission].insert(place);
+                        }
                     }
                 }
             }

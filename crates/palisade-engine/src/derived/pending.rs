@@ -1,6 +1,6 @@
 //! What a load or a transaction does to grants, before it is known which names are templates'.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::broken::broken;
@@ -100,9 +100,9 @@ impl Pending {
                 continue;
             }
             let (known, unknown) = before.named(declaration, holder).unwrap_or_default();
-            let had =
-                |new: &str| known.iter().any(|number| name(*number) == new) || unknown.iter().any(|it| **it == *new);
-            let new = names.iter().filter(|name| !had(name));
+            let had: HashSet<&str> =
+                known.iter().map(|number| name(*number)).chain(unknown.iter().map(|name| &**name)).collect();
+            let new = names.iter().filter(|name| !had.contains(&***name));
             found.extend(new.map(|name| NewName {
                 declaration,
                 holder,
