@@ -327,6 +327,7 @@ impl<S: Source> Loader<S> {
                 Err(
                     Rejected::Stopped
                     | Rejected::Abandoned
+                    | Rejected::Broken
                     | Rejected::Busy
                     | Rejected::Unexpected(_)
                     | Rejected::Condition(_)

@@ -242,7 +242,7 @@ impl Builder {
 
     fn make(&self, bulk: &mpsc::Receiver<Box<Bulk>>) {
         while let Ok(mut bulk) = bulk.recv() {
-            match self.bring_on(&mut bulk) {
+            match group::guarded(|| self.bring_on(&mut bulk)) {
                 Ok(()) => self.hand_over(Order::Made(bulk)),
                 Err(rejected) => {
                     match &rejected {
@@ -277,7 +277,7 @@ impl Builder {
             && let Some(things) = self.shared.since.after(before.on)
         {
             let Made { changed, footprint, ready, .. } = before;
-            if let Some(changed) = group::bring_upon(changed, served, &footprint, &things, &unwanted) {
+            if let Some(changed) = group::bring_upon(changed, served, &footprint, &things, &unwanted)? {
                 *made = Some(Made { changed, footprint, ready, on });
                 return Ok(());
             }

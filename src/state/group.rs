@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 
 use crate::state::beside::{Bulk, FEW, MOST_ROUNDS, Made, is_large};
 use crate::state::recent::{self, Event};
-use crate::state::rules::{LoadRules, forbids_removed};
+use crate::state::rules::LoadRules;
 use crate::state::since::Things;
 use crate::state::store::of_transaction;
 use crate::state::writer::{Command, Order, Submitted, Writer, no_thread};
 use crate::state::{AnswerKey, Applied, Origin, Published, Rejected};
 use crate::telemetry::events;
-use palisade_engine::model::{Change, Diagnostic, PolicyId, Refused, Revision, Transaction};
+use palisade_engine::model::{Change, PolicyId, Refused, Revision, Transaction};
 use palisade_engine::{Changed, Footprint, Snapshot, Thing, Word, on_big_stack};
 use palisade_journal::Commit;
 
@@ -74,7 +74,12 @@ impl Ready {
     }
 }
 
-/// Makes a transaction, where Cedar may need a large stack, and a panic of the engine is a fault of the change.
+/// A panic of the engine is a fault of the change that met it: nothing of the change is kept, and its thread goes on.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Rejected>) -> Result<T, Rejected> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Rejected::Broken))
+}
+
+/// Makes a transaction, where Cedar may need a large stack.
 pub(super) fn transact(
     transaction: &Transaction,
     upon: &Snapshot,
@@ -84,14 +89,14 @@ pub(super) fn transact(
 ) -> Result<Changed, Rejected> {
     let make = || upon.transact(transaction, revision, &unwanted);
     let reads_policies = reaches_policies(transaction, upon);
-    let made = catch_unwind(AssertUnwindSafe(|| if reads_policies { on_big_stack(make) } else { Ok(make()) }));
-    let changed = match made {
-        Ok(Ok(Ok(changed))) => changed,
-        Ok(Ok(Err(Refused::GivenUp))) => return Err(Rejected::Abandoned),
-        Ok(Ok(Err(refused))) => return Err(Rejected::Refused(refused)),
-        Ok(Err(error)) => return Err(Rejected::Invalid(vec![no_thread(&error)])),
-        Err(_) => return Err(Rejected::Invalid(vec![Diagnostic::error("/changes", INSIDE)])),
-    };
+    let changed = guarded(|| {
+        let made = if reads_policies { on_big_stack(make) } else { Ok(make()) };
+        match made.map_err(|error| Rejected::Invalid(vec![no_thread(&error)]))? {
+            Ok(changed) => Ok(changed),
+            Err(Refused::GivenUp) => Err(Rejected::Abandoned),
+            Err(refused) => Err(Rejected::Refused(refused)),
+        }
+    })?;
     match rules.policies(&changed.snapshot).filter(|_| changed.tally.policies > 0) {
         Some(problem) => Err(Rejected::Refused(Refused::Invalid(vec![problem.origin("/changes")]))),
         None => Ok(changed),
@@ -103,16 +108,16 @@ fn reaches_policies(transaction: &Transaction, upon: &Snapshot) -> bool {
     upon.data_reach_policies() || transaction.edits.iter().any(|edit| !edit.is_of_entity())
 }
 
-/// What was made beside, upon what serves now: see [`Changed::upon`].
+/// What was made beside, upon what serves now, where that can be: see [`Changed::upon`].
 pub(super) fn bring_upon(
     changed: Changed,
     served: &Snapshot,
     footprint: &Footprint,
     things: &[(Thing, String)],
     unwanted: &(dyn Fn() -> bool + Sync),
-) -> Option<Changed> {
+) -> Result<Option<Changed>, Rejected> {
     let make = || changed.upon(served, footprint, things, &unwanted);
-    if served.data_reach_policies() { on_big_stack(make).ok()? } else { make() }
+    guarded(|| Ok(if served.data_reach_policies() { on_big_stack(make).ok().flatten() } else { make() }))
 }
 
 impl Writer {
@@ -180,14 +185,17 @@ impl Writer {
     ) -> Result<(Applied, Option<News>), Rejected> {
         let Some(current) = group.served.clone() else { return Err(Rejected::NotLoaded) };
         let revision = self.revision_after(group);
-        let changed =
-            transact(transaction, &current.snapshot, revision, self.rules, unwanted).inspect_err(|rejected| {
-                if let Rejected::Refused(refused) = rejected {
-                    events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
-                }
-            })?;
-        let publishes = changed.changed && !dry_run;
-        let ready = if publishes { Ready::of(&changed, self.store.is_some()) } else { Ready::default() };
+        let made = guarded(|| {
+            let changed = transact(transaction, &current.snapshot, revision, self.rules, unwanted)?;
+            let publishes = changed.changed && !dry_run;
+            let ready = if publishes { Ready::of(&changed, self.store.is_some()) } else { Ready::default() };
+            Ok((changed, ready))
+        });
+        let (changed, ready) = made.inspect_err(|rejected| {
+            if let Rejected::Refused(refused) = rejected {
+                events::ChangeRefused { problems: refused.problems() }.emit(&self.metrics);
+            }
+        })?;
         Ok(self.stage_made(changed, ready, (dry_run, key), submitted, &current, group))
     }
 
@@ -207,7 +215,7 @@ impl Writer {
         let things = (publishes && self.shared.since.is_watched()).then(|| changed.things());
         let Ready { commit, changes, freed } = ready;
         let mut commit = commit.filter(|_| publishes).map(|commit| commit.at(revision.counter));
-        let Changed { snapshot, tally, warnings, .. } = changed;
+        let Changed { snapshot, tally, warnings, forbids_removed, .. } = changed;
         let snapshot = snapshot.at(revision);
         let applied = Applied {
             revision: if publishes { revision } else { current.snapshot.revision() },
@@ -234,14 +242,12 @@ impl Writer {
         if !publishes {
             return (applied, None);
         }
-        // all of them are looked at: for nothing, where only entities changed and made no link
         let has_new = !snapshot.has_policies_of(&current.snapshot);
-        let removed = if has_new { forbids_removed(&current.snapshot, &snapshot) } else { Vec::new() };
         let forbids = has_new.then(|| snapshot.forbid_count());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         let event = Event { revision, prev, changes };
-        (applied, Some(News { event, forbids, removed, freed, things }))
+        (applied, Some(News { event, forbids, removed: forbids_removed, freed, things }))
     }
 
     fn revision_after(&self, group: &Group) -> Revision {
@@ -264,8 +270,13 @@ impl Writer {
                 _ if Some(made.on) == revision => Some(made),
                 Some(things) if things.len() <= FEW || bulk.rounds >= MOST_ROUNDS => {
                     let Made { changed, footprint, ready, on } = made;
-                    let upon = bring_upon(changed, &current.snapshot, &footprint, &things, &unwanted);
-                    upon.map(|changed| Made { changed, footprint, ready, on })
+                    match bring_upon(changed, &current.snapshot, &footprint, &things, &unwanted) {
+                        Ok(upon) => upon.map(|changed| Made { changed, footprint, ready, on }),
+                        Err(rejected) => {
+                            let _ = bulk.command.reply.send(Err(rejected));
+                            return;
+                        }
+                    }
                 }
                 _ if bulk.rounds >= MOST_ROUNDS => None,
                 _ => {
@@ -390,6 +401,3 @@ fn freed(changed: &Changed) -> Vec<String> {
     });
     freed
 }
-
-/// The message where the engine panics.
-const INSIDE: &str = "making the changes failed inside the engine; please report them";

@@ -164,6 +164,8 @@ pub enum Rejected {
     Abandoned,
     /// The store cannot take it; why.
     Store(String),
+    /// The engine panicked at it. Nothing has changed, and others are made as before.
+    Broken,
     /// The changes that wait already hold too many bytes.
     Busy,
     /// The writer is gone or broke: the process is stopping, or should be.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::telemetry::ReloadResult;
 use palisade_engine::Validation;
-use palisade_engine::model::{Document, PolicyNaming, PolicyText};
+use palisade_engine::model::{Document, PolicyNaming, PolicyText, Transaction};
 
 fn bundle(id: &str) -> Bundle {
     let text = "permit (principal, action, resource);".to_owned();
@@ -173,4 +173,40 @@ fn what_serves_is_known_whatever_it_is_cut_into() {
     // the files are what a restart comes back to
     assert!(state.apply_load(files, Vec::new(), state.acknowledged()).unwrap().published);
     assert_eq!(state.status().origin, Some(Origin::Files));
+}
+
+/// A panic of the engine falls to the change that met it, wherever that is made, and others are made as before.
+#[test]
+fn a_panic_is_a_fault_of_its_change() {
+    let settings = EngineSettings { validation: Validation::Off, ..EngineSettings::default() };
+    let build = |bundle: Bundle| {
+        let first = Revision { incarnation: 1, counter: 1 };
+        palisade_engine::on_big_stack(|| palisade_engine::Snapshot::build(Arc::new(bundle), &settings, first))
+            .unwrap()
+            .unwrap()
+            .0
+    };
+    let before = build(bundle("p"));
+    let upsert = |id: &str| {
+        let uid = format!(r#"{{"upsert": {{"uid": {{"type": "U", "id": "{id}"}}, "attrs": {{}}, "parents": []}}}}"#);
+        let value = palisade_engine::model::Value::parse(uid.as_bytes()).unwrap();
+        let edit = palisade_engine::model::Edit::from_value(value, "").unwrap();
+        Transaction { edits: vec![edit], ..Transaction::default() }
+    };
+    let (wanted, panics) = (|| false, || -> bool { panic!("seeded") });
+    let make = |transaction: &Transaction, unwanted: &(dyn Fn() -> bool + Sync)| {
+        group::transact(transaction, &before, before.revision().next(), LoadRules::default(), unwanted)
+    };
+    let (a, b) = (upsert("a"), upsert("b"));
+    assert_eq!(make(&a, &panics).map(|_| ()), Err(Rejected::Broken));
+    let made = make(&a, &wanted).unwrap();
+    let footprint = palisade_engine::Footprint::of(&a, &made);
+    let others = make(&b, &wanted).unwrap();
+    let things = others.things();
+    let upon = |made, unwanted: &(dyn Fn() -> bool + Sync)| {
+        group::bring_upon(made, &others.snapshot, &footprint, &things, unwanted)
+    };
+    assert_eq!(upon(made, &panics).map(|_| ()), Err(Rejected::Broken));
+    let both = upon(make(&a, &wanted).unwrap(), &wanted).unwrap().unwrap();
+    assert_eq!(both.snapshot.entity_count(), 2);
 }

@@ -273,6 +273,10 @@ impl From<Rejected> for Problem {
             Rejected::Superseded => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a later change was acknowledged first")
             }
+            Rejected::Broken => {
+                let detail = "this failed inside the engine, and nothing has changed; please report it";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+            }
             Rejected::Busy => Self::unavailable(
                 "too_busy",
                 "the changes that wait hold too many bytes at the moment, so this one was not taken; send it again",

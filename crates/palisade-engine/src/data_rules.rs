@@ -123,7 +123,7 @@ impl Rules {
         };
         let policies = Policies::build(&set, &FromData::default(), limits, &mut work);
         let Work { validating, compiling, .. } = work;
-        let errors = validating.map(|validating| validating.finish(stop).0).unwrap_or_default();
+        let errors = validating.map(|validating| validating.finish(stop).errors).unwrap_or_default();
         let policies = match policies {
             Ok(policies) if errors.is_empty() => policies,
             policies => return Err(about(policies.err().into_iter().flatten().chain(errors).collect())),
@@ -160,7 +160,7 @@ impl Rules {
             declared: Arc::new(Declared::default()),
             rules: None,
             compiled,
-            validated: 0,
+            sound: Arc::default(),
             fallbacks: Arc::new(AtomicU64::new(0)),
         };
         let mut of_type: HashMap<u32, Vec<Rule>> = HashMap::new();

@@ -95,6 +95,7 @@ mod reference;
 mod same;
 mod schema;
 mod settings;
+mod shared;
 mod snapshot;
 mod stack;
 mod steps;

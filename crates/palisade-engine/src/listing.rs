@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use crate::export;
 use crate::model::{Link, LinkDeclaration, Uid, Value};
-use crate::policies::Linked;
 use crate::snapshot::Snapshot;
 use crate::store::{Layer, Store};
 
@@ -43,10 +42,10 @@ impl Snapshot {
     /// All links, sorted by id.
     #[must_use]
     pub fn links(&self) -> Vec<ListedLink<'_>> {
-        let declarations = &self.texts().for_each.links;
+        let declarations = &self.texts.for_each.links;
         let links = self.core.policies.links.iter();
         let by_hand =
-            links.map(|Linked { link, .. }| ListedLink { link: Cow::Borrowed(link), made_by: None, declaration: None });
+            links.map(|linked| ListedLink { link: Cow::Borrowed(&linked.link), made_by: None, declaration: None });
         let made = self.all_made().map(|made| ListedLink {
             link: Cow::Owned(self.link_of(&made).link),
             made_by: Some(export::uid_of(&self.store, made.grant.entity)),

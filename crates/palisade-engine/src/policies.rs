@@ -9,6 +9,7 @@ mod data;
 mod edit;
 mod json;
 mod link;
+mod totals;
 mod trees;
 
 use std::collections::{BTreeSet, HashMap};
@@ -28,34 +29,36 @@ use crate::lint::Named;
 use crate::model::json::without_byte_order_mark;
 use crate::model::{Bundle, Diagnostic, Link, PolicyId, PolicyNaming, PolicyText};
 use crate::settings::Limits;
+use crate::shared::{List, Map};
 use crate::validating::Validating;
 pub use about::AboutPolicy;
 pub(crate) use about::{annotations, tree};
 pub(crate) use data::{FromData, IN_USE, NewLink, made_twice, too_many};
 pub(crate) use edit::SetEdits;
+use link::Linkable;
+use totals::Totals;
 use trees::Keeping;
 pub(crate) use trees::{Parsing, Trees};
 
 /// How many problems are listed. The rest is not looked for.
 pub(crate) const MAX_PROBLEMS: usize = 100;
 
-/// All policies of a bundle, under the ids that decisions name.
+/// All policies of a bundle, under the ids that decisions name. What is the same in the set after a change is shared with it.
 #[derive(Debug)]
 pub(crate) struct Policies {
     /// Where each policy and template stands.
-    pub sites: HashMap<PolicyId, Site>,
+    pub sites: Map<PolicyId, Site>,
     /// The links by hand, each naming its template by the template's policy id.
-    pub links: Vec<Linked>,
-    /// Whether some policy may read `context.now`.
-    pub reads_now: bool,
+    pub links: List<Arc<Linked>>,
     /// The ids that may be those of links that data make.
-    pub like_made: BTreeSet<PolicyId>,
+    pub like_made: Arc<BTreeSet<PolicyId>>,
     /// Cedar's trees of all policies, where they are kept.
     pub trees: Trees,
     /// `@id` of templates in texts that are numbered, each with all templates that have it.
-    aliases: HashMap<String, Vec<PolicyId>>,
-    /// Policies that can decide.
-    count: usize,
+    aliases: Arc<HashMap<String, Vec<PolicyId>>>,
+    /// What links need of templates.
+    templates: Map<PolicyId, Arc<Linkable>>,
+    totals: Totals,
 }
 
 /// A link of the set.
@@ -86,6 +89,8 @@ pub(crate) struct Site {
     pub kind: Kind,
     /// The line of its file, where the text is not as it is written there.
     pub line: Option<usize>,
+    /// What validating it takes, in steps.
+    pub steps: u64,
 }
 
 /// What stands at a site.
@@ -159,14 +164,14 @@ impl Policies {
     ) -> Result<Self, Vec<Diagnostic>> {
         check_size(bundle, limits)?;
         let mut builder = Builder {
-            sites: HashMap::new(),
-            like_made: BTreeSet::new(),
-            aliases: HashMap::new(),
-            templates: HashMap::new(),
-            links: Vec::new(),
+            sites: Map::default(),
+            like_made: Arc::default(),
+            aliases: Arc::default(),
+            templates: Map::default(),
+            links: List::default(),
             problems: Vec::new(),
             ordinal: 0,
-            statics: 0,
+            totals: Totals::default(),
             templates_are_whole: true,
             is_change: false,
             keeping: Keeping::new(work.keep),
@@ -199,12 +204,6 @@ impl Policies {
             return Err(vec![abandoned()]);
         }
         builder.finish()
-    }
-
-    /// How many policies can decide: static ones and links, templates not.
-    #[must_use]
-    pub(crate) fn count(&self) -> usize {
-        self.count
     }
 }
 
@@ -250,18 +249,18 @@ const RAISE_COUNT: &str =
     "use policies on groups and attributes instead of one for each entity, or raise `limits.max_policies`";
 
 struct Builder<'b, 'w> {
-    sites: HashMap<PolicyId, Site>,
+    sites: Map<PolicyId, Site>,
     /// The ids among them that may be those of links that data make.
-    like_made: BTreeSet<PolicyId>,
+    like_made: Arc<BTreeSet<PolicyId>>,
     /// `@id` of templates in texts that are numbered, each with all templates that have it.
-    aliases: HashMap<String, Vec<PolicyId>>,
+    aliases: Arc<HashMap<String, Vec<PolicyId>>>,
     /// What links need of templates.
-    templates: HashMap<PolicyId, link::Linkable>,
-    links: Vec<Linked>,
+    templates: Map<PolicyId, Arc<Linkable>>,
+    links: List<Arc<Linked>>,
     problems: Vec<Diagnostic>,
     /// Counter of `policy0`, `policy1`, …, over all texts that are numbered.
     ordinal: usize,
-    statics: usize,
+    totals: Totals,
     /// Whether every template could be read. Else a link may be of one that could not.
     templates_are_whole: bool,
     /// Whether a set is changed, and not made.
@@ -280,17 +279,21 @@ impl Builder<'_, '_> {
         if !self.problems.is_empty() {
             return Err(Diagnostic::about("policy", self.problems));
         }
-        let count = self.statics + self.links.len();
-        let mut deciding = self.sites.values().filter(|site| site.kind != Kind::Template);
         Ok(Policies {
-            reads_now: deciding.any(|site| site.reads_now),
             like_made: self.like_made,
             sites: self.sites,
             links: self.links,
             trees: self.keeping.finish(),
             aliases: self.aliases,
-            count,
+            templates: self.templates,
+            totals: self.totals,
         })
+    }
+
+    /// Puts a policy, template or link among the others.
+    fn put(&mut self, id: PolicyId, site: Site) {
+        self.totals.add(&site);
+        self.sites.insert(id, site);
     }
 
     /// Whether there is no use in going on.
@@ -379,16 +382,16 @@ impl Builder<'_, '_> {
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         let reads_now = reads_now(&template.condition());
         let (origin, source, line) = (origin.clone(), source.clone(), naming.line());
-        self.enter(id, Site { origin, source, span, tokens, forbids, reads_now, kind, line }, &template);
+        self.enter(id, Site { origin, source, span, tokens, forbids, reads_now, kind, line, steps: 0 }, &template);
     }
 
     /// Adds a policy or template under its id.
-    fn enter(&mut self, id: PolicyId, site: Site, template: &Template) {
+    fn enter(&mut self, id: PolicyId, mut site: Site, template: &Template) {
         let (origin, start) = (site.origin.clone(), site.span.start);
         let template = Arc::new(template.new_id(PolicyID::from_string(&*id)));
         // what is wrong elsewhere hides nothing that is wrong here
         if let Some(validating) = &mut self.work.validating {
-            validating.policy(&template, &site, self.work.stop);
+            site.steps = validating.policy(&template, &site, self.work.stop);
         }
         if let Some(first) = self.sites.get(&id) {
             let place = first.point(Diagnostic::error(&*first.origin, ""), first.span.start);
@@ -412,19 +415,17 @@ impl Builder<'_, '_> {
         {
             compiling.policy(&template, &id);
         }
-        if site.kind == Kind::Static {
-            self.statics += 1;
-        } else {
-            self.templates.insert(id.clone(), link::Linkable::new(&template, site.reads_now));
+        if site.kind == Kind::Template {
+            self.templates.insert(id.clone(), Arc::new(Linkable::new(&template, site.reads_now)));
         }
         self.note(&id);
-        self.sites.insert(id, site);
+        self.put(id, site);
     }
 
     /// Notes an id that may be that of a link that data make.
     fn note(&mut self, id: &PolicyId) {
         if id.contains('@') {
-            self.like_made.insert(id.clone());
+            Arc::make_mut(&mut self.like_made).insert(id.clone());
         }
     }
 
@@ -455,7 +456,7 @@ impl Builder<'_, '_> {
                 let id: PolicyId = format!("policy{}", self.ordinal).into();
                 self.ordinal += 1;
                 if let (false, Some(alias)) = (template.is_static(), annotated) {
-                    self.aliases.entry(alias.to_owned()).or_default().push(id.clone());
+                    Arc::make_mut(&mut self.aliases).entry(alias.to_owned()).or_default().push(id.clone());
                 }
                 id
             }

@@ -29,11 +29,11 @@ impl Snapshot {
 
     fn has_texts_of(&self, other: &Self) -> bool {
         let schema = |snapshot: &Self| -> Option<Vec<String>> {
-            let schema = snapshot.texts().schema.as_ref()?;
+            let schema = snapshot.texts.schema.as_ref()?;
             Some(schema.fragments.iter().map(|(_, text)| text.clone()).collect())
         };
         let routes =
-            |snapshot: &Self| -> BTreeSet<(String, String)> { snapshot.texts().routes.iter().cloned().collect() };
+            |snapshot: &Self| -> BTreeSet<(String, String)> { snapshot.texts.routes.iter().cloned().collect() };
         self.policy_texts() == other.policy_texts()
             && schema(self) == schema(other)
             && routes(self) == routes(other)
@@ -47,7 +47,7 @@ type LinkParts<'s> = (&'s str, &'s str, BTreeSet<&'s (String, String)>);
 
 /// What is said of every entity of a type, wherever it is written.
 fn for_each(snapshot: &Snapshot) -> BTreeSet<String> {
-    let ForEach { links, rules } = &snapshot.texts().for_each;
+    let ForEach { links, rules } = &snapshot.texts.for_each;
     let links = links.iter().map(|link| link.to_json().to_string());
     links.chain(rules.iter().map(|rule| rule.to_json().to_string())).collect()
 }

@@ -1,5 +1,6 @@
 //! Everything a decision is made from, immutable, under one revision.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cedar_policy::Entities;
 
 use crate::broken::broken;
-use crate::change::{Ruled, Words};
+use crate::change::{Ruled, RuledSet, Words};
 use crate::compiled::{self, CompiledSet, Compiling, Seen, Series, Unsettled};
 use crate::conform::{self, Dropped, Name};
 use crate::data_rules::Rules;
@@ -25,7 +26,7 @@ use crate::reference;
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
 use crate::store::{Draft, Store};
-use crate::validating::Validating;
+use crate::validating::{Sound, Validated, Validating};
 
 /// One state of schema, policies and entities. They are built together and never change apart.
 #[derive(Debug)]
@@ -37,8 +38,9 @@ pub struct Snapshot {
     pub(super) grants: Grants,
     /// All entities as Cedar's own, where the reference is to decide.
     pub(super) entities: Option<Entities>,
-    /// The texts without the entities, which the store holds.
-    texts: Arc<Bundle>,
+    /// The texts as they were loaded, without the entities, which the store holds. Of policies and links they say what
+    /// `core` says only where that was loaded, too: see [`Snapshot::texts`].
+    pub(super) texts: Arc<Bundle>,
     /// What was loaded, once changes were made to it.
     pub(super) base: Option<Arc<Base>>,
     /// The policies and links that changes had the last word about.
@@ -64,8 +66,8 @@ pub(super) struct Core {
     /// What the data must keep.
     pub rules: Option<Arc<Rules>>,
     pub compiled: CompiledSet,
-    /// What validating all policies took, in steps.
-    pub validated: u64,
+    /// The kinds of links that are well.
+    pub sound: Sound,
     pub fallbacks: Arc<AtomicU64>,
 }
 
@@ -219,7 +221,7 @@ impl Snapshot {
         let Work { validating, compiling, naming, warnings: of_data, .. } = work;
         let compiled = compiling.map(Compiling::finish);
         problems.append(&mut of_entities);
-        let (mut warnings, mut validated) = (of_data, 0);
+        let (mut warnings, mut sound) = (of_data, Sound::default());
         if settings.validation == Validation::Strict && schema.is_none() && !schema_failed {
             problems.push(Diagnostic::error("schema", "there is no schema, so the policies cannot be validated").help(
                 "add a file named `*.cedarschema` or `*.cedarschema.json` to the policies or beside them, or send \
@@ -227,8 +229,8 @@ impl Snapshot {
             ));
         }
         if let Some(validating) = validating {
-            let (errors, found, spent) = validating.finish(stop);
-            validated = spent;
+            let Validated { errors, warnings: found, sound: well } = validating.finish(stop);
+            sound = well;
             warnings.extend(found);
             match settings.validation {
                 Validation::Strict => problems.extend(errors),
@@ -286,8 +288,7 @@ impl Snapshot {
         drop(bundle);
         let (schema, layout) = (schema.map(Arc::new), layout.map(Arc::new));
         let fallbacks = observers.fallbacks.clone();
-        let core =
-            Arc::new(Core { settings, schema, layout, policies, declared, rules, compiled, validated, fallbacks });
+        let core = Arc::new(Core { settings, schema, layout, policies, declared, rules, compiled, sound, fallbacks });
         let (texts, words) = (Arc::new(texts), Arc::default());
         Ok((Self { revision, core, store, grants, entities, texts, base: None, words }, warnings))
     }
@@ -321,23 +322,20 @@ impl Snapshot {
         let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
         let base =
             self.base.clone().unwrap_or_else(|| Arc::new(Base { core: self.core.clone(), store: self.store.clone() }));
-        let (set, words, validated) = match ruled {
-            Some(Ruled { set, words, validated, .. }) => (set, Arc::new(words), validated),
-            None => (None, self.words.clone(), self.core.validated),
+        let (set, words) = match ruled {
+            Some(Ruled { set, words, .. }) => (set, Arc::new(words)),
+            None => (None, self.words.clone()),
         };
         let (core, texts) = (self.core.clone(), self.texts.clone());
         let mut after = Self { revision, core, store, grants, entities, texts, base: Some(base), words };
-        if let Some((policies, mut compiled)) = set {
+        if let Some(RuledSet { policies, mut compiled, sound }) = set {
             if let Some(layout) = &self.core.layout {
                 compiled.plan(&layout.actions(), &after.store);
             }
-            let links = policies.by_hand().cloned().collect();
-            let texts = Bundle { links, policies: policies.texts(), ..Bundle::clone(&self.texts) };
-            after.texts = Arc::new(texts);
             let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
             let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());
             let (declared, rules) = (self.core.declared.clone(), self.core.rules.clone());
-            let core = Core { settings, schema, layout, policies, declared, rules, compiled, validated, fallbacks };
+            let core = Core { settings, schema, layout, policies, declared, rules, compiled, sound, fallbacks };
             after.core = Arc::new(core);
         }
         after
@@ -453,10 +451,22 @@ impl Snapshot {
         self.revision
     }
 
-    /// Policies, schema and links as they were given. The entities are in the store: see [`Snapshot::entities`].
+    /// Policies, schema and links as they were given; after changes of them, each policy as a text of its own. The entities are in the store: see [`Snapshot::entities`].
     #[must_use]
-    pub fn texts(&self) -> &Bundle {
-        &self.texts
+    pub fn texts(&self) -> Cow<'_, Bundle> {
+        if self.base.as_ref().is_none_or(|base| Arc::ptr_eq(&base.core, &self.core)) {
+            return Cow::Borrowed(&self.texts);
+        }
+        let Bundle { policies: _, schema, entities, links: _, routes, for_each } = &*self.texts;
+        let policies = &self.core.policies;
+        Cow::Owned(Bundle {
+            policies: policies.texts(),
+            schema: schema.clone(),
+            entities: entities.clone(),
+            links: policies.by_hand().cloned().collect(),
+            routes: routes.clone(),
+            for_each: for_each.clone(),
+        })
     }
 
     /// How many policies can decide.

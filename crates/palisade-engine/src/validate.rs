@@ -12,7 +12,7 @@ use crate::policies::{FromData, Kind, Policies, Work};
 use crate::schema::SchemaModel;
 use crate::settings::{Limits, Semantics};
 use crate::snapshot::{self, Loaded, Observers};
-use crate::validating::Validating;
+use crate::validating::{Validated, Validating};
 
 /// The verdict on a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,7 +73,8 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     let mut work = Work { validating, compiling: None, naming, keep: 0, warnings: Vec::new(), stop };
     let policies = Policies::build(bundle, &from_data, limits, &mut work).map_err(|found| errors.extend(found)).ok();
     let Work { validating, naming, warnings: of_data, .. } = work;
-    let (found, noted, _) = validating.map(|validating| validating.finish(stop)).unwrap_or_default();
+    let Validated { errors: found, warnings: noted, .. } =
+        validating.map(|validating| validating.finish(stop)).unwrap_or_default();
     errors.extend(found);
     warnings.extend(noted);
     warnings.extend(of_data);

@@ -40,6 +40,17 @@ struct Largest {
     origin: Arc<str>,
 }
 
+/// The kinds of links that are well: a template, and the types of what fills its slots.
+pub(crate) type Sound = Arc<HashSet<(PolicyID, Option<EntityType>, Option<EntityType>)>>;
+
+/// What validation found.
+#[derive(Debug, Default)]
+pub(crate) struct Validated {
+    pub errors: Vec<Diagnostic>,
+    pub warnings: Vec<Diagnostic>,
+    pub sound: Sound,
+}
+
 /// Validates the policies of one bundle.
 pub(crate) struct Validating<'s> {
     model: &'s SchemaModel,
@@ -54,7 +65,7 @@ pub(crate) struct Validating<'s> {
     errors: Findings,
     warnings: Findings,
     /// Links that are well: only their template and the types of their values matter.
-    sound: HashSet<(PolicyID, Option<EntityType>, Option<EntityType>)>,
+    sound: Sound,
     /// Policies that were counted and not validated yet, and their words and signs.
     pending: Vec<(Arc<Template>, Site)>,
     pending_tokens: usize,
@@ -101,22 +112,26 @@ impl<'s> Validating<'s> {
             largest: None,
             errors: Findings::default(),
             warnings: Findings::default(),
-            sound: HashSet::new(),
+            sound: Sound::default(),
             pending: Vec::new(),
             pending_tokens: 0,
         }
     }
 
-    /// Counts one policy or template, and validates those that were counted when they are many.
-    pub(crate) fn policy(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) {
-        if !self.may(self.steps.policy(template), template.id(), site) {
-            return self.pending.clear();
+    /// Counts one policy or template, and validates those that were counted when they are many. Gives the steps that it
+    /// counts.
+    pub(crate) fn policy(&mut self, template: &Arc<Template>, site: &Site, stop: &dyn Fn() -> bool) -> u64 {
+        let cost = self.steps.policy(template);
+        if !self.may(cost, template.id(), site) {
+            self.pending.clear();
+            return cost.steps;
         }
         self.pending.push((template.clone(), site.clone()));
         self.pending_tokens += site.tokens as usize;
         if self.pending_tokens > COUNTED_AHEAD {
             self.flush(stop);
         }
+        cost.steps
     }
 
     fn flush(&mut self, stop: &dyn Fn() -> bool) {
@@ -195,7 +210,7 @@ impl<'s> Validating<'s> {
     }
 
     /// Validates what a link fills the slots of its template with. Of the template nothing but its scope is looked at.
-    /// What is found is reported where the link was `written`.
+    /// What is found is reported where the link was `written`. Gives the steps that it counts.
     pub(crate) fn link(
         &mut self,
         scope: &Template,
@@ -203,16 +218,17 @@ impl<'s> Validating<'s> {
         values: &HashMap<SlotId, EntityUID>,
         site: &Site,
         written: Option<&Written>,
-    ) {
+    ) -> u64 {
         let ty = |slot: SlotId| values.get(&slot).map(|uid| uid.entity_type().clone());
         let kind = (scope.id().clone(), ty(SlotId::principal()), ty(SlotId::resource()));
         let id = PolicyID::from_string(id);
         if self.sound.contains(&kind) {
             self.spent = self.spent.saturating_add(1);
-            return;
+            return 1;
         }
-        if !self.may(self.steps.policy(scope), &id, site) {
-            return;
+        let cost = self.steps.policy(scope);
+        if !self.may(cost, &id, site) {
+            return cost.steps;
         }
         let mut set = PolicySet::new();
         let linked =
@@ -245,19 +261,25 @@ impl<'s> Validating<'s> {
             }
         }
         if sound {
-            self.sound.insert(kind);
+            Arc::make_mut(&mut self.sound).insert(kind);
         }
+        cost.steps
     }
 
-    /// Goes on behind policies that took so many steps.
+    /// Goes on behind policies that took so many steps, with the kinds of links that were sound; those of `replaced`
+    /// templates are looked at again.
     #[must_use]
-    pub(crate) fn resumed(self, spent: u64) -> Self {
-        Self { spent, ..self }
+    pub(crate) fn resumed(self, spent: u64, mut sound: Sound, replaced: &HashSet<PolicyId>) -> Self {
+        let is_replaced = |template: &PolicyID| replaced.contains(AsRef::<str>::as_ref(template));
+        if sound.iter().any(|(template, ..)| is_replaced(template)) {
+            Arc::make_mut(&mut sound).retain(|(template, ..)| !is_replaced(template));
+        }
+        Self { spent, sound, ..self }
     }
 
-    /// Errors and warnings, and how many steps all policies took.
+    /// What was found.
     #[must_use]
-    pub(crate) fn finish(mut self, stop: &dyn Fn() -> bool) -> (Vec<Diagnostic>, Vec<Diagnostic>, u64) {
+    pub(crate) fn finish(mut self, stop: &dyn Fn() -> bool) -> Validated {
         self.flush(stop);
         let mut errors = Vec::new();
         if self.spent > self.most
@@ -274,7 +296,11 @@ impl<'s> Validating<'s> {
         }
         errors.extend(self.errors.finish());
         let warnings = self.warnings.finish().into_iter().map(Diagnostic::warning).collect();
-        (Diagnostic::about("validation", errors), Diagnostic::about("validation", warnings), self.spent)
+        Validated {
+            errors: Diagnostic::about("validation", errors),
+            warnings: Diagnostic::about("validation", warnings),
+            sound: self.sound,
+        }
     }
 
     /// Whether the bound allows what this costs. Once it does not, costs are only counted, to report the sum.

@@ -330,7 +330,7 @@ impl Builder<'_> {
                 Json::Array(entities.into_values().collect()).to_string().into_bytes()
             }
         };
-        let mut bundle = self.base.texts().clone();
+        let mut bundle = self.base.texts().into_owned();
         bundle.entities = vec![Document::held("entities", bytes)];
         match Snapshot::build(Arc::new(bundle), &self.settings, self.base.revision()) {
             Ok((snapshot, _)) => Ok(Arc::new(snapshot)),

@@ -95,7 +95,7 @@ fn check(state: &State, settings: &EngineSettings) -> usize {
     let snapshot = state.snapshot().unwrap();
     let entities: Vec<String> = snapshot.entities().map(|entity| entity.to_json().to_string()).collect();
     let entities = vec![Document::held("entities", entities.join("\n"))];
-    let bundle = Bundle { entities, ..snapshot.texts().clone() };
+    let bundle = Bundle { entities, ..snapshot.texts().into_owned() };
     let build = || Snapshot::build(bundle.into(), settings, Revision { incarnation: 1, counter: 1 });
     let (loaded, _) = on_big_stack(build).unwrap().unwrap();
     assert_eq!(links(&snapshot), links(&loaded));

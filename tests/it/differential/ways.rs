@@ -37,7 +37,7 @@ pub(super) fn restore(snapshot: &Snapshot, settings: &EngineSettings) -> Result<
     let bundle = Bundle {
         policies: snapshot.policy_texts().into_iter().map(text).collect(),
         entities: vec![Document::held("entities", format!("[{}]", entities.join(",")))],
-        ..snapshot.texts().clone()
+        ..snapshot.texts().into_owned()
     };
     build(&Arc::new(bundle), settings, EngineKind::Compiled)
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
+use crate::change::rules::RuledSet;
 use crate::change::{LISTED, Place, Transacting};
-use crate::compiled::CompiledSet;
 use crate::derived::{Before, Grant, Grants, Pending, Tallied};
 use crate::model::{Diagnostic, Refused};
-use crate::policies::{NewLink, Policies, made_twice, too_many};
+use crate::policies::{NewLink, made_twice, too_many};
 
 /// How many entities lie between two looks at whether the result is still wanted.
 const STRIDE: usize = 1 << 8;
@@ -108,17 +108,13 @@ impl Transacting<'_> {
     ///
     /// # Errors
     /// If they are too many, or one has the id of another policy.
-    pub(super) fn settle(
-        &self,
-        links: DataLinks,
-        set: Option<&(Policies, CompiledSet)>,
-    ) -> Result<(Grants, Tallied), Refused> {
+    pub(super) fn settle(&self, links: DataLinks, set: Option<&RuledSet>) -> Result<(Grants, Tallied), Refused> {
         let core = &self.before.core;
         let DataLinks { mut grants, mut tallied, .. } = links;
         if core.declared.is_empty() {
             return Ok((grants, tallied));
         }
-        let compiled = set.map_or(&core.compiled, |(_, compiled)| compiled);
+        let compiled = set.map_or(&core.compiled, |set| &set.compiled);
         if set.is_some() {
             let (resolved, added) = grants.resolved(&|name| compiled.number(name));
             (grants, tallied.added) = (resolved, tallied.added + added);
@@ -127,7 +123,7 @@ impl Transacting<'_> {
         if let Some(problem) = too_many(&grants, self.checks.limits, "/changes") {
             return Err(invalid(problem));
         }
-        let policies = set.map_or(&core.policies, |(policies, _)| policies);
+        let policies = set.map_or(&core.policies, |set| &set.policies);
         if set.is_none() && grants.is(&self.before.grants) {
             return Ok((grants, tallied));
         }

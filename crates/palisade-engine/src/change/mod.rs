@@ -21,7 +21,7 @@ use crate::export;
 use crate::layout::is_action_type;
 use crate::load::{self, Checks};
 use crate::misfit::{Misfit, Step};
-use crate::model::{Dangling, Diagnostic, Edit, Refused, Revision, Tally, Transaction, Uid, Value};
+use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Revision, Tally, Transaction, Uid, Value};
 use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
 use crate::value::Packer;
@@ -30,7 +30,7 @@ pub use follow::Footprint;
 pub use kept::{Thing, Word, gone};
 pub use rebase::Overlay;
 use rules::RuleEdits;
-pub(crate) use rules::{Ruled, Words};
+pub(crate) use rules::{Ruled, RuledSet, Words};
 
 /// How many problems are listed; the rest is counted.
 const LISTED: usize = 100;
@@ -61,6 +61,8 @@ pub struct Changed {
     pub policies: Vec<String>,
     /// The links that were put or removed.
     pub links: Vec<String>,
+    /// The policies and links that decided and forbade, and do not any more, sorted by id.
+    pub forbids_removed: Vec<PolicyId>,
 }
 
 /// A transaction under way.
@@ -423,16 +425,25 @@ impl Transacting<'_> {
             }
         }
         let (mut warnings, mut of_policies, mut of_links) = (Vec::new(), Vec::new(), Vec::new());
+        let mut forbids_removed = Vec::new();
         if let Some(ruled) = &ruled {
             warnings.clone_from(&ruled.warnings);
             of_policies.clone_from(&ruled.policies);
             of_links.clone_from(&ruled.links);
+            forbids_removed.clone_from(&ruled.forbids_removed);
             let Tally { policies, links_added, links_removed, .. } = ruled.tally;
             tally = Tally { policies, links_added, links_removed, ..tally };
         }
         tally.links_added += tallied.added;
         tally.links_removed += tallied.removed;
         let snapshot = before.after(draft.commit(), grants, ruled, revision);
+        if !snapshot.grants.is(&before.grants) || !before.has_policies_of(&snapshot) {
+            let gone = before.made_forbids_gone(&snapshot);
+            if !gone.is_empty() {
+                forbids_removed.extend(gone);
+                forbids_removed.sort_unstable();
+            }
+        }
         warnings.extend(data::keep_rules(before, &snapshot, &touched, stop)?);
         Ok(Changed {
             snapshot,
@@ -442,6 +453,7 @@ impl Transacting<'_> {
             entities,
             policies: of_policies,
             links: of_links,
+            forbids_removed,
             touched: kept,
         })
     }

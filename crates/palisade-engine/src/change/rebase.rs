@@ -2,7 +2,8 @@
 
 use crate::change::Transacting;
 use crate::export;
-use crate::model::{Dangling, Diagnostic, Edit, Refused, Transaction};
+use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Transaction};
+use crate::shared::Set;
 use crate::snapshot::Snapshot;
 use crate::store::Layer;
 
@@ -60,14 +61,14 @@ impl Snapshot {
                 None => Edit::Delete(uid),
             });
         }
-        for id in &served.words.policies {
+        for id in sorted(&served.words.policies) {
             names.push(format!("the policy `{id}`"));
             edits.push(match served.core.policies.policy(id) {
                 Some(site) => Edit::PutPolicy { id: id.to_string(), text: site.text().to_owned() },
                 None => Edit::DeletePolicy(id.to_string()),
             });
         }
-        for id in &served.words.links {
+        for id in sorted(&served.words.links) {
             names.push(format!("the link `{id}`"));
             edits.push(match served.core.policies.link(id) {
                 Some(link) => Edit::PutLink(link.clone()),
@@ -114,7 +115,7 @@ impl Snapshot {
     /// The problems of changes that do not fit, named by what they are about and what was loaded.
     pub(super) fn unfit(&self, refused: &Refused, names: &[String]) -> Vec<Diagnostic> {
         let mut origins: Vec<&str> = Vec::new();
-        if let Some(schema) = &self.texts().schema {
+        if let Some(schema) = &self.texts.schema {
             origins.extend(schema.fragments.iter().map(|(origin, _)| origin.as_str()));
         }
         let loaded = if origins.is_empty() { "what was loaded".to_owned() } else { origins.join(", ") };
@@ -134,6 +135,13 @@ impl Snapshot {
         let found: Vec<Diagnostic> = refused.problems().iter().map(told).collect();
         if found.is_empty() { vec![crate::policies::abandoned()] } else { found }
     }
+}
+
+/// In the order of ids, so that problems are always listed alike.
+fn sorted(words: &Set<PolicyId>) -> Vec<&PolicyId> {
+    let mut sorted: Vec<&PolicyId> = words.iter().collect();
+    sorted.sort_unstable();
+    sorted
 }
 
 fn differ(old: Option<&crate::model::Link>, new: Option<&crate::model::Link>) -> bool {

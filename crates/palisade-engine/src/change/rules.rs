@@ -1,7 +1,7 @@
-//! Changes of policies and links: the set is made again from what is there, and only what changed is parsed, validated and
-//! compiled.
+//! Changes of policies and links: the set after them shares with the one before what did not change, and only what changed is
+//! parsed, validated and compiled.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::change::Place;
 use crate::change::links::DataLinks;
@@ -10,9 +10,10 @@ use crate::derived::Grants;
 use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid};
 use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
 use crate::settings::{EngineKind, Validation};
+use crate::shared::Set;
 use crate::snapshot::Snapshot;
 use crate::store::Draft;
-use crate::validating::Validating;
+use crate::validating::{Sound, Validated, Validating};
 
 /// What a transaction does to policies and links, by their ids.
 #[derive(Debug, Default)]
@@ -37,39 +38,47 @@ enum What<T> {
 }
 
 impl<T> What<T> {
-    /// Notes who has the last word about `id` from now on. `hides` says that a deletion has something to hide, or may have.
-    fn note(&self, id: &PolicyId, hides: bool, words: &mut BTreeSet<PolicyId>) {
+    /// Notes who has the last word about `id` from now on, and gives whether that is another than before. `hides` says that
+    /// a deletion has something to hide, or may have.
+    fn note(&self, id: &PolicyId, hides: bool, words: &mut Set<PolicyId>) -> bool {
         let is_word = match self {
             Self::Given(_) => true,
             Self::Gone => hides,
             Self::OfBase => false,
         };
-        if is_word {
-            words.insert(id.clone());
-        } else {
-            words.remove(id);
-        }
+        if is_word { words.insert(id.clone()) } else { words.remove(&**id) }
     }
 }
 
 /// The policies and links that changes had the last word about, be it that they are gone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Words {
     /// Policies and templates.
-    pub policies: BTreeSet<PolicyId>,
+    pub policies: Set<PolicyId>,
     /// Links.
-    pub links: BTreeSet<PolicyId>,
+    pub links: Set<PolicyId>,
+}
+
+/// A set of policies and links, ready to decide.
+#[derive(Debug)]
+pub(crate) struct RuledSet {
+    pub policies: Policies,
+    pub compiled: CompiledSet,
+    /// The kinds of links that are well.
+    pub sound: Sound,
 }
 
 /// What policies and links became.
 #[derive(Debug)]
 pub(crate) struct Ruled {
     /// The set; none where only words changed.
-    pub set: Option<(Policies, CompiledSet)>,
-    /// What validating all policies costs, in steps.
-    pub validated: u64,
+    pub set: Option<RuledSet>,
     /// Who had the last word.
     pub words: Words,
+    /// Whether that is another than before about something.
+    reworded: bool,
+    /// The policies and links that decided and forbade, and do not any more.
+    pub forbids_removed: Vec<PolicyId>,
     /// How much was done.
     pub tally: Tally,
     /// What the author should look at.
@@ -181,8 +190,9 @@ impl RuleEdits {
         let core = &before.core;
         let mut ruled = Ruled {
             set: None,
-            validated: core.validated,
             words: Words::clone(&before.words),
+            reworded: false,
+            forbids_removed: Vec::new(),
             tally: Tally::default(),
             warnings: Vec::new(),
             policies: Vec::new(),
@@ -190,7 +200,7 @@ impl RuleEdits {
         };
         let mut edits = self.plan(before, from_data, keeps_deletions, &mut ruled);
         if edits.is_empty() {
-            return Ok((ruled.words != *before.words).then_some(ruled));
+            return Ok(ruled.reworded.then_some(ruled));
         }
         remake(before, &mut edits, &from_data.grants, draft);
         let in_use = in_use(before, &edits, &self.policies, &from_data.grants, draft);
@@ -199,14 +209,14 @@ impl RuleEdits {
         }
         let (settings, schema) = (&core.settings, core.schema.as_deref());
         let limits = &settings.limits;
-        // now and then everything is made again: without what was left over, and counting only what is there
+        let forbade = edits.removed.iter().filter(|id| core.policies.is_forbid(id));
+        let mut forbade: Vec<PolicyId> = forbade.cloned().collect();
+        // now and then everything is made again, without what was left over
         let asks = edits.only_asks();
-        let is_over = core.compiled.is_mostly_waste() || core.validated > limits.max_validation_steps / 2;
-        let again = is_over && !asks;
+        let again = core.compiled.is_mostly_waste() && !asks;
         if again {
             edits.widen(&core.policies);
         }
-        let validated = if again { 0 } else { core.validated };
         let compiling = match (again, asks) {
             (true, _) => Some(Compiling::new(draft).numbered_as(&core.compiled)),
             (_, true) => None,
@@ -215,7 +225,9 @@ impl RuleEdits {
         let validating = match settings.validation {
             Validation::Off => None,
             Validation::Strict | Validation::Warn => {
-                schema.map(|schema| Validating::new(schema, limits).resumed(validated))
+                let spent = core.policies.steps_without(&edits.removed);
+                let of = |schema| Validating::new(schema, limits).resumed(spent, core.sound.clone(), &edits.removed);
+                schema.map(of)
             }
         };
         let mut work = Work {
@@ -241,10 +253,10 @@ impl RuleEdits {
         let policies = core.policies.edited(edits, &core.declared, limits, &mut work);
         let Work { validating, compiling, warnings: of_data, .. } = work;
         ruled.warnings.extend(of_data);
-        let mut problems = Vec::new();
+        let (mut problems, mut sound) = (Vec::new(), Sound::default());
         if let Some(validating) = validating {
-            let (errors, warnings, spent) = validating.finish(stop);
-            ruled.validated = spent;
+            let Validated { errors, warnings, sound: well } = validating.finish(stop);
+            sound = well;
             ruled.warnings.extend(warnings);
             match settings.validation {
                 Validation::Strict => problems.extend(errors),
@@ -255,7 +267,10 @@ impl RuleEdits {
         let compiled = compiling.map(Compiling::finish);
         match (policies, compiled) {
             (Some(policies), Some(Ok(compiled))) if problems.is_empty() => {
-                ruled.set = Some((policies, compiled));
+                forbade.retain(|id| !policies.is_forbid(id));
+                forbade.sort_unstable();
+                ruled.forbids_removed = forbade;
+                ruled.set = Some(RuledSet { policies, compiled, sound });
                 Ok(Some(ruled))
             }
             (Some(_), None) if problems.is_empty() => Ok(Some(ruled)),
@@ -275,7 +290,7 @@ impl RuleEdits {
             let known = now.policy(id);
             let of_base = base.policy(id);
             let policy_id = PolicyId::from(id.as_str());
-            what.note(&policy_id, keeps_deletions || of_base.is_some(), &mut ruled.words.policies);
+            ruled.reworded |= what.note(&policy_id, keeps_deletions || of_base.is_some(), &mut ruled.words.policies);
             let new = match what {
                 What::Given(text) => Some(text.as_str()),
                 What::Gone => None,
@@ -304,7 +319,7 @@ impl RuleEdits {
         for (id, Put { place, what }) in &self.links {
             let (known, of_base) = (now.link(id), base.link(id));
             let link_id = PolicyId::from(id.as_str());
-            what.note(&link_id, keeps_deletions || of_base.is_some(), &mut ruled.words.links);
+            ruled.reworded |= what.note(&link_id, keeps_deletions || of_base.is_some(), &mut ruled.words.links);
             let new = match what {
                 What::Given(link) => Some(link),
                 What::Gone => None,
@@ -369,26 +384,29 @@ fn in_use(
         .filter_map(|text| text.naming.exactly())
         .chain(edits.sites.iter().map(|(id, _)| &**id))
         .collect();
+    let goes = |id: &str| edits.removed.contains(id) && !stays.contains(id);
+    let going: HashSet<&str> = puts.keys().map(String::as_str).filter(|id| goes(id)).collect();
+    let is_template = |id: &&str| core.policies.policy(id).is_some_and(|site| site.kind == Kind::Template);
+    // links that stay, and those that the transaction brings
+    let old = core.policies.links.iter().map(|linked| &linked.link);
+    let old = old.take(if going.iter().any(is_template) { usize::MAX } else { 0 });
+    let old = old.filter(|link| !edits.removed.contains(link.link_id.as_str()));
+    let new = edits.links.iter().map(|new| &new.link);
+    let mut needing: HashMap<&str, (&str, usize)> = HashMap::new();
+    for link in old.chain(new).filter(|link| going.contains(link.template_id.as_str())) {
+        needing.entry(&link.template_id).or_insert((&link.link_id, 0)).1 += 1;
+    }
     let mut found = Vec::new();
-    for (id, Put { place, .. }) in puts {
-        if !edits.removed.contains(id.as_str()) || stays.contains(id.as_str()) {
-            continue;
-        }
-        // links that stay, and those that the transaction brings
-        let of_it = |link: &&Link| link.template_id == *id;
-        let old = core.policies.links.iter().map(|linked| &linked.link);
-        let old = old.filter(|link| !edits.removed.contains(link.link_id.as_str()));
-        let new = edits.links.iter().map(|new| &new.link);
-        let mut links = old.chain(new).filter(of_it).map(|link| link.link_id.clone());
+    for (id, Put { place, .. }) in puts.iter().filter(|(id, _)| going.contains(id.as_str())) {
         let number = core.compiled.number(id);
         let made = || {
             let grant = grants.first(number?, None)?;
             Some(core.declared.link(&grant, id, draft).link_id)
         };
-        let first = links.next();
         let of_data: usize = grants.uses().filter(|(_, used, _)| Some(*used) == number).map(|(.., links)| links).sum();
-        let count = usize::from(first.is_some()) + links.count() + of_data;
-        if let Some(first) = first.or_else(made) {
+        let by_hand = needing.get(id.as_str());
+        let count = by_hand.map_or(0, |(_, count)| *count) + of_data;
+        if let Some(first) = by_hand.map(|(first, _)| (*first).to_owned()).or_else(made) {
             let more = if count > 1 { format!(" and {} more links need", count - 1) } else { " needs".to_owned() };
             let message = format!("`{first}`{more} the template `{id}`");
             let help = "remove the links in the same transaction, or keep the template";

@@ -3,6 +3,8 @@
 //! Constants are made once where making them cannot fail; nothing else is calculated ahead, so that errors
 //! arise as Cedar has them. Recurses with the nesting of the text: runs on the stack that builds snapshots.
 
+use std::sync::Arc;
+
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, SlotId, UnaryOp, Var};
 
 use super::program::{Function, Op, Piece, Pool, Program};
@@ -28,6 +30,8 @@ pub(super) struct Compiler<'d> {
     pub draft: &'d mut Draft,
     packer: Packer,
     pool: Pool,
+    /// The pool that is gone on with, as long as nothing was added to it.
+    resumed: Option<Arc<Pool>>,
     ops: Vec<Op>,
     places: u32,
 }
@@ -35,19 +39,20 @@ pub(super) struct Compiler<'d> {
 impl<'d> Compiler<'d> {
     /// A compiler that interns into `draft`.
     pub(super) fn new(draft: &'d mut Draft) -> Self {
-        Self { draft, packer: Packer::default(), pool: Pool::default(), ops: Vec::new(), places: 0 }
+        Self { draft, packer: Packer::default(), pool: Pool::default(), resumed: None, ops: Vec::new(), places: 0 }
     }
 
     /// One that adds to a pool.
-    pub(super) fn resume(draft: &'d mut Draft, mut pool: Pool) -> Self {
-        let packer = Packer { out: std::mem::take(&mut pool.constants) };
-        Self { packer, pool, ..Self::new(draft) }
+    pub(super) fn resume(draft: &'d mut Draft, pool: Arc<Pool>) -> Self {
+        Self { resumed: Some(pool), ..Self::new(draft) }
     }
 
     /// What the programs share.
-    pub(super) fn finish(mut self) -> Pool {
-        self.pool.constants = self.packer.out;
-        self.pool
+    pub(super) fn finish(mut self) -> Arc<Pool> {
+        self.resumed.take().unwrap_or_else(|| {
+            self.pool.constants = self.packer.out;
+            Arc::new(self.pool)
+        })
     }
 
     /// Compiles one condition.
@@ -55,6 +60,10 @@ impl<'d> Compiler<'d> {
     /// # Errors
     /// If it has a construct that programs lack.
     pub(super) fn program(&mut self, condition: &Expr) -> Result<Program, NotCovered> {
+        if let Some(pool) = self.resumed.take() {
+            self.pool = Arc::unwrap_or_clone(pool);
+            self.packer = Packer { out: std::mem::take(&mut self.pool.constants) };
+        }
         self.ops.clear();
         self.places = 0;
         self.expression(condition)?;

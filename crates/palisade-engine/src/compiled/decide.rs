@@ -64,7 +64,7 @@ impl Ran<'_> {
     fn id(&self, position: u32) -> &PolicyId {
         match self.ids.get((position ^ MADE) as usize) {
             Some(id) => id,
-            None => &self.set.entries[position as usize].id,
+            None => self.set.id(position),
         }
     }
 
@@ -89,11 +89,7 @@ impl Ran<'_> {
     /// Sorts by id.
     #[inline]
     fn sort<T>(&self, list: &mut [T], position: impl Fn(&T) -> u32) {
-        if self.ids.is_empty() {
-            list.sort_unstable_by_key(|one| self.set.entries[position(one) as usize].rank);
-        } else {
-            list.sort_unstable_by(|a, b| self.id(position(a)).cmp(self.id(position(b))));
-        }
+        list.sort_unstable_by(|a, b| self.id(position(a)).cmp(self.id(position(b))));
     }
 }
 
@@ -204,7 +200,7 @@ fn environment<'e>(snapshot: &'e Snapshot, decoded: &'e Decoded<'_>, packer: &'e
     env.local_types = &decoded.locals.uid_types;
     env.filled_now = decoded.filled_now;
     if decoded.layer.is_none() {
-        env.above_action = snapshot.core.compiled.plans.get(&env.action).map(|plan| &plan.above);
+        env.above_action = snapshot.core.compiled.plans.get(env.action).map(|plan| &plan.above);
     }
     env
 }
@@ -254,6 +250,12 @@ fn evaluate(
     })
 }
 
+impl CompiledSet {
+    fn id(&self, position: u32) -> &PolicyId {
+        &self.entries[position as usize].id
+    }
+}
+
 impl Outcomes {
     #[inline]
     fn note(&mut self, position: u32, forbids: bool, result: Result<bool, Failure>) {
@@ -296,7 +298,7 @@ impl CompiledSet {
                 visit(position, entry);
             }
         });
-        if let Some(plan) = self.plans.get(&env.action).filter(|_| env.layer.is_none()) {
+        if let Some(plan) = self.plans.get(env.action).filter(|_| env.layer.is_none()) {
             // of what is filed under an action that never changes, the action's part is known to hold
             for position in &plan.policies {
                 let entry = &self.entries[*position as usize];

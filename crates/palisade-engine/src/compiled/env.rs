@@ -19,7 +19,7 @@ pub(super) struct Layer {
 }
 
 /// The ancestors of one entity.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Ancestors {
     ids: SmallVec<[u32; 24]>,
     /// The same, sorted, where there are many.

@@ -4,12 +4,18 @@
 //! resource's entity, or its actions. A check looks under the request's entities and their ancestors, and
 //! compares the rest of the scope as integers. A policy that is not found this way has a scope that does not
 //! hold, so Cedar would not evaluate its condition either, and it cannot fail.
+//!
+//! A whole set is filed by what is rare in all of it. A policy that comes later is filed where least is filed by then, and
+//! none of the others is moved.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::env::Env;
+use crate::shared::Map;
 
 /// A constraint on the principal or the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +40,7 @@ pub(super) enum Actions {
     /// `== id`
     Is(u32),
     /// `in [ids]`, sorted.
-    In(Box<[u32]>),
+    In(Arc<[u32]>),
 }
 
 /// The scope of one policy.
@@ -93,10 +99,11 @@ impl Scopes {
     }
 }
 
-type Files = HashMap<u32, Vec<u32>, RandomState>;
+/// Positions of policies by key, sorted.
+type Files = Map<u32, Vec<u32>, RandomState>;
 
 /// The files. Values are positions of policies in the order of the set.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Index {
     principal_is: Files,
     principal_in: Files,
@@ -104,7 +111,7 @@ pub(super) struct Index {
     resource_in: Files,
     action_is: Files,
     action_in: Files,
-    others: Vec<u32>,
+    others: Arc<Vec<u32>>,
 }
 
 /// What a policy may be filed under.
@@ -122,6 +129,12 @@ pub(super) fn entity_key(scope: Scope) -> Option<(bool, u32)> {
         Scope::In(id) | Scope::TypeIn(_, id) => Some((false, id)),
         Scope::Any | Scope::Type(_) => None,
     }
+}
+
+/// The first key with the lowest count of those that the scope has.
+fn rarest(counts: [Option<u64>; 3]) -> Option<Key> {
+    let keys = counts.into_iter().zip([Key::Principal, Key::Resource, Key::Action]);
+    keys.filter_map(|(count, key)| Some((count?, key))).min_by_key(|(count, _)| *count).map(|(_, key)| key)
 }
 
 impl Index {
@@ -142,45 +155,102 @@ impl Index {
         }
         let mut index = Self::default();
         for (position, scopes) in policies.enumerate() {
-            let position = position as u32;
             let count = |key: Option<(bool, u32)>, counts: &HashMap<(bool, u32), u32, RandomState>| {
                 key.and_then(|key| counts.get(&key)).copied()
             };
             let action = action_keys(&scopes.action).iter().filter_map(|id| actions.get(id)).max().copied();
-            let rarest = [
-                (count(entity_key(scopes.principal), &principals), Key::Principal),
-                (count(entity_key(scopes.resource), &resources), Key::Resource),
-                (action, Key::Action),
+            let counts = [
+                count(entity_key(scopes.principal), &principals),
+                count(entity_key(scopes.resource), &resources),
+                action,
             ];
-            let rarest = rarest.into_iter().filter_map(|(count, key)| Some((count?, key))).min_by_key(|(n, _)| *n);
-            let (files, keys): (_, &[u32]) = match rarest {
-                None if scopes.action == Actions::Any => {
-                    index.others.push(position);
-                    continue;
-                }
-                // `in []`: nothing is, so it is filed nowhere
-                None => continue,
-                Some((_, Key::Principal)) => match entity_key(scopes.principal) {
-                    Some((true, id)) => (&mut index.principal_is, &[id]),
-                    Some((false, id)) => (&mut index.principal_in, &[id]),
-                    None => continue,
-                },
-                Some((_, Key::Resource)) => match entity_key(scopes.resource) {
-                    Some((true, id)) => (&mut index.resource_is, &[id]),
-                    Some((false, id)) => (&mut index.resource_in, &[id]),
-                    None => continue,
-                },
-                Some((_, Key::Action)) => match &scopes.action {
-                    Actions::Is(id) => (&mut index.action_is, std::slice::from_ref(id)),
-                    Actions::In(ids) => (&mut index.action_in, ids),
-                    Actions::Any => continue,
-                },
-            };
-            for key in keys {
-                files.entry(*key).or_default().push(position);
-            }
+            index.put(position as u32, scopes, rarest(counts.map(|count| count.map(u64::from))));
         }
         index
+    }
+
+    /// Files one more policy.
+    pub(super) fn file(&mut self, position: u32, scopes: &Scopes) {
+        let keys = [Key::Principal, Key::Resource, Key::Action];
+        let counts = keys.map(|key| {
+            let filed = Self::keys(scopes, key)?;
+            let files = self.files(scopes, key)?;
+            filed.iter().map(|key| files.get(key).map_or(0, Vec::len) as u64).max()
+        });
+        self.put(position, scopes, rarest(counts));
+    }
+
+    /// Takes a policy out, wherever it is filed.
+    pub(super) fn unfile(&mut self, position: u32, scopes: &Scopes) {
+        for key in [Key::Principal, Key::Resource, Key::Action] {
+            let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else { continue };
+            for key in keys.iter() {
+                let Some(at) = files.get(key).and_then(|filed| filed.binary_search(&position).ok()) else { continue };
+                match files.get_mut(key) {
+                    Some(filed) if filed.len() > 1 => drop(filed.remove(at)),
+                    _ => drop(files.remove(key)),
+                }
+            }
+        }
+        if let Ok(at) = self.others.binary_search(&position) {
+            Arc::make_mut(&mut self.others).remove(at);
+        }
+    }
+
+    fn put(&mut self, position: u32, scopes: &Scopes, key: Option<Key>) {
+        let insert = |filed: &mut Vec<u32>| {
+            if let Err(at) = filed.binary_search(&position) {
+                filed.insert(at, position);
+            }
+        };
+        let Some(key) = key else {
+            // `in []`: nothing is, so it is filed nowhere
+            if scopes.action == Actions::Any {
+                insert(Arc::make_mut(&mut self.others));
+            }
+            return;
+        };
+        let (Some(keys), Some(files)) = (Self::keys(scopes, key), self.files_mut(scopes, key)) else { return };
+        for key in keys.iter() {
+            match files.get_mut(key) {
+                Some(filed) => insert(filed),
+                None => drop(files.insert(*key, vec![position])),
+            }
+        }
+    }
+
+    /// What a scope names of one kind; nothing where it names nothing.
+    fn keys(scopes: &Scopes, key: Key) -> Option<SmallVec<[u32; 1]>> {
+        let entity = |scope| entity_key(scope).map(|(_, id)| SmallVec::from([id]));
+        match key {
+            Key::Principal => entity(scopes.principal),
+            Key::Resource => entity(scopes.resource),
+            Key::Action => Some(SmallVec::from(action_keys(&scopes.action))).filter(|keys| !keys.is_empty()),
+        }
+    }
+
+    fn files(&self, scopes: &Scopes, key: Key) -> Option<&Files> {
+        Some(match (key, entity_key(scopes.principal), entity_key(scopes.resource), &scopes.action) {
+            (Key::Principal, Some((true, _)), ..) => &self.principal_is,
+            (Key::Principal, Some((false, _)), ..) => &self.principal_in,
+            (Key::Resource, _, Some((true, _)), _) => &self.resource_is,
+            (Key::Resource, _, Some((false, _)), _) => &self.resource_in,
+            (Key::Action, _, _, Actions::Is(_)) => &self.action_is,
+            (Key::Action, _, _, Actions::In(_)) => &self.action_in,
+            _ => return None,
+        })
+    }
+
+    fn files_mut(&mut self, scopes: &Scopes, key: Key) -> Option<&mut Files> {
+        Some(match (key, entity_key(scopes.principal), entity_key(scopes.resource), &scopes.action) {
+            (Key::Principal, Some((true, _)), ..) => &mut self.principal_is,
+            (Key::Principal, Some((false, _)), ..) => &mut self.principal_in,
+            (Key::Resource, _, Some((true, _)), _) => &mut self.resource_is,
+            (Key::Resource, _, Some((false, _)), _) => &mut self.resource_in,
+            (Key::Action, _, _, Actions::Is(_)) => &mut self.action_is,
+            (Key::Action, _, _, Actions::In(_)) => &mut self.action_in,
+            _ => return None,
+        })
     }
 
     /// Calls `visit` with each policy filed under the principal, the resource, or one of their ancestors.
@@ -252,6 +322,30 @@ impl Index {
             all.iter().for_each(|id| look(within, id));
         }
         self.others.iter().copied().for_each(visit);
+    }
+
+    /// Whether a policy is filed under a key: of the principal, the resource or the action, alone or among others.
+    #[cfg(test)]
+    pub(super) fn has(&self, file: usize, key: u32, position: u32) -> bool {
+        let files = [
+            &self.principal_is,
+            &self.principal_in,
+            &self.resource_is,
+            &self.resource_in,
+            &self.action_is,
+            &self.action_in,
+        ];
+        files[file].get(&key).is_some_and(|filed| filed.contains(&position))
+    }
+
+    /// All policies that are filed somewhere. Each file has to be sorted, and none is empty.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> std::collections::BTreeSet<u32> {
+        let Self { principal_is, principal_in, resource_is, resource_in, action_is, action_in, others } = self;
+        let files = [principal_is, principal_in, resource_is, resource_in, action_is, action_in];
+        let filed: Vec<&Vec<u32>> = files.into_iter().flat_map(|files| files.iter()).map(|(_, filed)| filed).collect();
+        assert!(filed.iter().all(|filed| !filed.is_empty() && filed.is_sorted()));
+        filed.into_iter().chain([&**others]).flatten().copied().collect()
     }
 
     /// What is filed under `action` and those above it, each policy once.

@@ -4,27 +4,67 @@
 //! policy is filed at most twice more, as sorted pairs: so that it is found where its action and its resource hold, and
 //! where its action and its principal do. Only explanations look here, and none of them at more than some pairs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::candidates::Lineage;
 use super::granted::made_misses;
 use super::index::{Actions, Scope, Scopes, action_keys, entity_key};
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
+use crate::store::{PairEdits, Pairs, pair};
 
 /// Pairs that one explanation looks at under one key at most. Policies of texts come before links.
 const MOST_OF_A_KEY: usize = 20_000;
 
-/// Keys and positions of policies, sorted.
-type Pairs = Box<[(u32, u32)]>;
-
 /// The files.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Misses {
     principal: Pairs,
     resource: Pairs,
     action: Pairs,
-    others: Box<[u32]>,
+    others: Arc<Vec<u32>>,
+}
+
+/// What is filed otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Refiled {
+    principal: PairEdits,
+    resource: PairEdits,
+    action: PairEdits,
+    others: BTreeMap<u32, bool>,
+}
+
+/// Where a policy is filed.
+enum File {
+    Principal(u64),
+    Resource(u64),
+    Action(u64),
+    Others,
+}
+
+fn files(position: u32, scopes: &Scopes) -> impl Iterator<Item = File> {
+    let (p, r) = (entity_key(scopes.principal), entity_key(scopes.resource));
+    let of_action = p.is_none() || r.is_none();
+    let keys = if of_action { action_keys(&scopes.action) } else { &[] };
+    let others = (of_action && scopes.action == Actions::Any).then_some(File::Others);
+    let entities = p.map(|(_, id)| File::Principal(pair(id, position))).into_iter();
+    let entities = entities.chain(r.map(|(_, id)| File::Resource(pair(id, position))));
+    entities.chain(keys.iter().map(move |id| File::Action(pair(*id, position)))).chain(others)
+}
+
+impl Refiled {
+    /// Files a policy, or takes it out.
+    pub(super) fn put(&mut self, position: u32, scopes: &Scopes, added: bool) {
+        for file in files(position, scopes) {
+            match file {
+                File::Principal(pair) => drop(self.principal.insert(pair, added)),
+                File::Resource(pair) => drop(self.resource.insert(pair, added)),
+                File::Action(pair) => drop(self.action.insert(pair, added)),
+                File::Others => drop(self.others.insert(position, added)),
+            }
+        }
+    }
 }
 
 impl Misses {
@@ -32,22 +72,47 @@ impl Misses {
     pub(super) fn build<'p>(policies: impl Iterator<Item = &'p Scopes>) -> Self {
         let (mut principal, mut resource, mut action, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (position, scopes) in policies.enumerate() {
-            let position = position as u32;
-            let (p, r) = (entity_key(scopes.principal), entity_key(scopes.resource));
-            principal.extend(p.map(|(_, id)| (id, position)));
-            resource.extend(r.map(|(_, id)| (id, position)));
-            if p.is_none() || r.is_none() {
-                match action_keys(&scopes.action) {
-                    [] if scopes.action == Actions::Any => others.push(position),
-                    keys => action.extend(keys.iter().map(|id| (*id, position))),
+            for file in files(position as u32, scopes) {
+                match file {
+                    File::Principal(pair) => principal.push(pair),
+                    File::Resource(pair) => resource.push(pair),
+                    File::Action(pair) => action.push(pair),
+                    File::Others => others.push(position as u32),
                 }
             }
         }
-        let sorted = |mut pairs: Vec<(u32, u32)>| {
+        let sorted = |mut pairs: Vec<u64>| {
             pairs.sort_unstable();
-            pairs.into_boxed_slice()
+            Pairs::from_sorted(&pairs)
         };
-        Self { principal: sorted(principal), resource: sorted(resource), action: sorted(action), others: others.into() }
+        let others = Arc::new(others);
+        Self { principal: sorted(principal), resource: sorted(resource), action: sorted(action), others }
+    }
+
+    /// All that is filed.
+    #[cfg(test)]
+    pub(super) fn pairs(&self) -> [Vec<u64>; 4] {
+        let others = self.others.iter().map(|at| u64::from(*at)).collect();
+        [self.principal.pairs(), self.resource.pairs(), self.action.pairs(), others]
+    }
+
+    /// The files after what is filed otherwise.
+    pub(super) fn with(&self, refiled: &Refiled) -> Self {
+        let Refiled { principal, resource, action, others } = refiled;
+        let mut kept = self.others.clone();
+        for (position, added) in others {
+            match (kept.binary_search(position), added) {
+                (Err(at), true) => Arc::make_mut(&mut kept).insert(at, *position),
+                (Ok(at), false) => drop(Arc::make_mut(&mut kept).remove(at)),
+                _ => {}
+            }
+        }
+        Self {
+            principal: self.principal.with(principal),
+            resource: self.resource.with(resource),
+            action: self.action.with(action),
+            others: kept,
+        }
     }
 }
 
@@ -83,10 +148,8 @@ pub(crate) fn nearby(snapshot: &Snapshot, principal: &Lineage, action: &Lineage,
         (&set.misses.action, &action.all),
     ] {
         for key in keys {
-            let start = pairs.partition_point(|(known, _)| known < key);
-            let of_key = pairs[start..].iter().take_while(|(known, _)| known == key);
             let before = positions.len();
-            positions.extend(of_key.take(MOST_OF_A_KEY + 1).map(|(_, position)| *position));
+            positions.extend(pairs.of(*key).take(MOST_OF_A_KEY + 1));
             if positions.len() - before > MOST_OF_A_KEY {
                 positions.pop();
                 bounded = true;

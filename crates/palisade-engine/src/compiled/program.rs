@@ -1,5 +1,7 @@
 //! A policy's condition as a flat list of instructions for a machine with an operand stack.
 
+use std::sync::Arc;
+
 use crate::value::Cell;
 
 /// One instruction. Operands are popped, the result is pushed.
@@ -199,10 +201,10 @@ pub(super) struct Pool {
 }
 
 /// A condition.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Program {
     /// The instructions.
-    pub ops: Box<[Op]>,
+    pub ops: Arc<[Op]>,
     /// How many sets and records it may make. It has no loops, so each place is used once.
     pub places: usize,
 }

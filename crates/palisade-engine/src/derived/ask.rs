@@ -167,31 +167,44 @@ impl Snapshot {
     }
 
     /// The policies of this state that can decide and forbid, links among them, and that another lacks, sorted by id.
-    /// Where one state was made of the other, what they share is not looked at.
     #[must_use]
     pub fn forbids_gone(&self, now: &Self) -> Vec<PolicyId> {
-        if self.has_policies_of(now) {
-            return Vec::new();
+        let mut gone = self.made_forbids_gone(now);
+        if !Arc::ptr_eq(&self.core, &now.core) {
+            gone.extend(self.core.policies.forbidding().into_iter().filter(|id| !now.is_forbid(id)));
         }
-        let templates: BTreeSet<u32> = self.grants.uses().map(|(_, template, _)| template).collect();
+        gone.into_iter().collect()
+    }
+
+    /// The same of the links that data make alone. Where one state was made of the other, what they share is not looked
+    /// at.
+    pub(crate) fn made_forbids_gone(&self, now: &Self) -> BTreeSet<PolicyId> {
+        let used: BTreeSet<u32> = self.grants.uses().map(|(_, template, _)| template).collect();
         let forbids = |template: &u32| self.core.policies.forbids(self.core.compiled.name(*template));
-        let templates: Vec<u32> = templates.into_iter().filter(forbids).collect();
-        let apart = match &*templates {
-            _ if !Arc::ptr_eq(&self.core, &now.core) => None,
-            [] => Some(Vec::new()),
-            templates => self.grants.apart_from(&now.grants, templates),
+        let templates: Vec<u32> = used.into_iter().filter(forbids).collect();
+        if templates.is_empty() || self.has_policies_of(now) {
+            return BTreeSet::new();
+        }
+        // one state after the other numbers templates alike
+        let stays = |template: &u32| {
+            let name = self.core.compiled.name(*template);
+            now.core.compiled.number(name) == Some(*template) && now.core.policies.forbids(name)
         };
-        let Some(grants) = apart else {
-            let kept = now.forbids();
-            return self.forbids().into_iter().filter(|id| !kept.contains(id)).collect();
-        };
+        let apart = if templates.iter().all(stays) { self.grants.apart_from(&now.grants, &templates) } else { None };
+        let grants = apart.unwrap_or_else(|| self.grants.all().collect());
         let made = grants.into_iter().flat_map(|grant| {
             let named = self.grants.templates(grant.declaration, grant.holder);
             let of_it = templates.iter().filter(|template| named.binary_search(template).is_ok());
             of_it.map(move |template| MadeLink { grant, template: *template })
         });
-        let ids: BTreeSet<PolicyId> = made.map(|made| self.id_of(&made)).collect();
-        ids.into_iter().filter(|id| now.made(id).is_none()).collect()
+        made.map(|made| self.id_of(&made)).filter(|id| !now.is_forbid(id)).collect()
+    }
+
+    /// Whether the policy of an id can decide, and forbids.
+    fn is_forbid(&self, id: &str) -> bool {
+        let policies = &self.core.policies;
+        let made = || self.made(id).is_some_and(|made| policies.forbids(self.core.compiled.name(made.template)));
+        policies.is_forbid(id) || made()
     }
 
     /// Whether some policy that decides may read `context.now`.
@@ -199,7 +212,7 @@ impl Snapshot {
         let policies = &self.core.policies;
         let of =
             |template: u32| policies.sites.get(self.core.compiled.name(template)).is_some_and(|site| site.reads_now);
-        policies.reads_now || self.grants.uses().any(|(_, template, _)| of(template))
+        policies.reads_now() || self.grants.uses().any(|(_, template, _)| of(template))
     }
 }
 

@@ -31,11 +31,6 @@ impl Policies {
         self.sites.get(id).is_some_and(|site| site.forbids)
     }
 
-    /// How many policies can decide and forbid, links by hand among them.
-    pub(crate) fn forbid_count(&self) -> usize {
-        self.sites.values().filter(|site| site.forbids && site.kind != Kind::Template).count()
-    }
-
     /// The policies that can decide and forbid, links by hand among them, sorted.
     #[must_use]
     pub(crate) fn forbidding(&self) -> BTreeSet<PolicyId> {

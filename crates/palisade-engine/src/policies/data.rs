@@ -7,7 +7,7 @@ use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
 use crate::derived::{Checked, Declared, Finding, Grant, Grants, Maker, Pending};
 use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, hint};
-use crate::policies::{Builder, Kind, Linked, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
+use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
 use crate::snapshot::Loaded;
@@ -165,8 +165,8 @@ impl Policies {
         }
         let templates = self.sites.iter().filter(|(_, site)| matches!(site.kind, Kind::Template));
         let mut found: HashMap<&str, (&PolicyId, &Site)> = templates.map(|(id, site)| (&**id, (id, site))).collect();
-        for Linked { link, .. } in &self.links {
-            found.remove(link.template_id.as_str());
+        for linked in self.links.iter() {
+            found.remove(linked.link.template_id.as_str());
         }
         for name in declared.list().iter().filter_map(Checked::fixed) {
             found.remove(name);
@@ -197,7 +197,6 @@ impl Builder<'_, '_> {
         // made again since its template was put, it is from there
         let is_put = |site: &Site| *site.origin == **origin;
         let remade = self.is_change && maker.is_some() && self.sites.get(link.template_id.as_str()).is_some_and(is_put);
-        self.read_template(&link.template_id);
         let Some(declaration) = made_by.filter(|_| !self.templates.contains_key(link.template_id.as_str())) else {
             let before = self.problems.len();
             self.add_link(new);
@@ -274,7 +273,6 @@ impl Builder<'_, '_> {
             if put.is_some_and(|put| !put.contains(name)) {
                 continue;
             }
-            self.read_template(name);
             let before = self.problems.len();
             match declaration.fixed() {
                 Some(name) => self.check_fixed(declaration, name),
@@ -290,7 +288,7 @@ impl Builder<'_, '_> {
     }
 
     fn check_fixed(&mut self, declaration: &Checked, name: &str) {
-        let Some(template) = self.templates.get(name) else {
+        let Some(template) = self.templates.get(name).cloned() else {
             if let Some(message) = declaration.no_path() {
                 return self.problems.push(declaration.finding(message.to_owned()));
             }

@@ -1,15 +1,13 @@
 //! A set of policies after some of them were put or removed: what did not change is not parsed again.
 
 use std::collections::{HashMap, HashSet};
-
-use cedar_policy_core::ast::PolicyID;
+use std::sync::Arc;
 
 use crate::broken::broken;
 use crate::derived::Declared;
 use crate::model::{Diagnostic, Link, PolicyId, PolicyText};
 use crate::policies::about::tree;
-use crate::policies::link::Linkable;
-use crate::policies::{Builder, Kind, Linked, NewLink, Policies, Site, Work, abandoned, reads_now};
+use crate::policies::{Builder, Kind, Linked, NewLink, Policies, Site, Work, abandoned};
 use crate::settings::Limits;
 
 /// What to do to a set.
@@ -44,12 +42,12 @@ impl SetEdits {
         for (id, site) in stays {
             match site.kind {
                 Kind::Link(number) => {
-                    let again = |Linked { link, maker }: &Linked| NewLink {
+                    let again = now.links.get(number as usize).map(|linked| NewLink {
                         origin: "/changes".to_owned(),
-                        link: link.clone(),
-                        maker: *maker,
-                    };
-                    self.links.extend(now.links.get(number as usize).map(again));
+                        link: linked.link.clone(),
+                        maker: linked.maker,
+                    });
+                    self.links.extend(again);
                 }
                 Kind::Static | Kind::Template => self.sites.push((id.clone(), site.clone())),
             }
@@ -77,7 +75,8 @@ impl SetEdits {
             .links
             .iter()
             .filter(|linked| !self.removed.contains(linked.link.link_id.as_str()))
-            .filter_map(|Linked { link, maker }| {
+            .filter_map(|linked| {
+                let Linked { link, maker } = &**linked;
                 let origin = (*replaced.get(link.template_id.as_str())?).to_owned();
                 Some(NewLink { origin, link: link.clone(), maker: *maker })
             })
@@ -96,7 +95,7 @@ impl Policies {
     /// The link of an id, written by hand or not.
     pub(crate) fn linked(&self, id: &str) -> Option<&Linked> {
         match self.sites.get(id)?.kind {
-            Kind::Link(number) => self.links.get(number as usize),
+            Kind::Link(number) => self.links.get(number as usize).map(|linked| &**linked),
             Kind::Static | Kind::Template => None,
         }
     }
@@ -104,6 +103,17 @@ impl Policies {
     /// The link of an id that was written by hand.
     pub(crate) fn link(&self, id: &str) -> Option<&Link> {
         self.linked(id).filter(|linked| linked.maker.is_none()).map(|linked| &linked.link)
+    }
+
+    /// What validating all of them takes in steps, without those that are `removed`.
+    pub(crate) fn steps_without(&self, removed: &HashSet<PolicyId>) -> u64 {
+        let of = |id: &PolicyId| self.sites.get(&**id).map_or(0, |site| site.steps);
+        self.totals.steps.saturating_sub(removed.iter().map(of).sum())
+    }
+
+    /// Whether a policy decides, and forbids.
+    pub(crate) fn is_forbid(&self, id: &str) -> bool {
+        self.sites.get(id).is_some_and(|site| site.forbids && site.kind != Kind::Template)
     }
 
     /// The links that were written by hand.
@@ -123,32 +133,46 @@ impl Policies {
         work: &mut Work<'_>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let (mut sites, mut links, mut aliases) = (self.sites.clone(), self.links.clone(), self.aliases.clone());
+        let (mut templates, mut totals, mut unnamed) = (self.templates.clone(), self.totals, false);
         let mut like_made = self.like_made.clone();
-        like_made.retain(|id| !edits.removed.contains(id));
+        if edits.removed.iter().any(|id| like_made.contains(id)) {
+            Arc::make_mut(&mut like_made).retain(|id| !edits.removed.contains(id));
+        }
         for id in &edits.removed {
-            if let Some(Site { kind: Kind::Link(number), .. }) = sites.remove(id) {
-                links.swap_remove(number as usize);
-                if let Some(moved) = links.get(number as usize)
-                    && let Some(site) = sites.get_mut(moved.link.link_id.as_str())
-                {
-                    site.kind = Kind::Link(number);
+            let Some(site) = sites.remove(&**id) else { continue };
+            totals.take(&site);
+            match site.kind {
+                Kind::Static => {}
+                Kind::Template => {
+                    templates.remove(&**id);
+                    unnamed |= !aliases.is_empty();
+                }
+                Kind::Link(number) => {
+                    links.swap_remove(number as usize);
+                    if let Some(moved) = links.get(number as usize)
+                        && let Some(site) = sites.get_mut(moved.link.link_id.as_str())
+                    {
+                        site.kind = Kind::Link(number);
+                    }
                 }
             }
         }
-        for named in aliases.values_mut() {
-            named.retain(|id| !edits.removed.contains(id));
+        if unnamed {
+            // what is only read again keeps its other name
+            let again: HashSet<&PolicyId> = edits.sites.iter().map(|(id, _)| id).collect();
+            let stays = |id: &PolicyId| !edits.removed.contains(id) || again.contains(id);
+            Arc::make_mut(&mut aliases).values_mut().for_each(|named| named.retain(stays));
         }
-        let keeping = self.trees.without(&edits.removed, self, room(&sites, work.keep));
-        let statics = sites.values().filter(|site| site.kind == Kind::Static).count();
+        let keeping = self.trees.without(&edits.removed, self, work.keep.saturating_sub(totals.tokens));
         let mut builder = Builder {
             sites,
             like_made,
             aliases,
-            templates: HashMap::new(),
+            templates,
             links,
             problems: Vec::new(),
             ordinal: 0,
-            statics,
+            totals,
             templates_are_whole: true,
             is_change: true,
             keeping,
@@ -166,9 +190,6 @@ impl Policies {
             builder.enter(id, site, &template);
         }
         builder.templates_are_whole = builder.problems.is_empty();
-        for new in &links {
-            builder.read_template(&new.link.template_id);
-        }
         builder.check_declared(declared, Some(&put));
         for new in &links {
             if builder.is_over() {
@@ -184,34 +205,10 @@ impl Policies {
     }
 }
 
-/// How many words and signs of trees may be kept beside those of `sites`; 0 where these are too many.
-fn room(sites: &HashMap<PolicyId, Site>, keep: usize) -> usize {
-    let size = |site: &Site| if matches!(site.kind, Kind::Link(_)) { 1 } else { site.tokens as usize };
-    keep.saturating_sub(sites.values().map(size).sum())
-}
-
 impl Builder<'_, '_> {
-    /// Reads what links need of the templates that a name may mean.
-    pub(super) fn read_template(&mut self, name: &str) {
-        let by_id = self.sites.get_key_value(name).map(|(id, _)| id);
-        let ids: Vec<PolicyId> =
-            by_id.into_iter().chain(self.aliases.get(name).into_iter().flatten()).cloned().collect();
-        for id in ids {
-            let Some(site) = self.sites.get(&id).filter(|site| site.kind == Kind::Template) else { continue };
-            if self.templates.contains_key(&id) {
-                continue;
-            }
-            let Some(template) = tree(site, self.limits) else { broken("a text that Cedar does not read twice") };
-            let template = template.new_id(PolicyID::from_string(&*id));
-            let reads_now = reads_now(&template.condition());
-            self.templates.insert(id, Linkable::new(&template, reads_now));
-        }
-    }
-
     /// Refuses more text than a bundle may have.
     fn check_bytes(&mut self) {
-        let texts = self.sites.values().filter(|site| !matches!(site.kind, Kind::Link(_)));
-        let bytes: usize = texts.map(|site| site.span.len()).sum();
+        let bytes = self.totals.bytes;
         if bytes > self.limits.max_policies_bytes {
             let message =
                 format!("the policies would have {bytes} bytes of text, more than {}", self.limits.max_policies_bytes);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{Annotations, EntityUID, LinkingError, SlotId, Template};
 
+use crate::broken::broken;
 use crate::derived::Maker;
 use crate::diagnose;
 use crate::model::{Diagnostic, Link, PolicyId, hint};
@@ -14,7 +15,7 @@ use crate::policies::{Builder, Kind, Linked, NewLink, RAISE_COUNT, Site, entity_
 #[derive(Debug)]
 pub(super) struct Linkable {
     pub(super) scope: Arc<Template>,
-    reads_now: bool,
+    pub(super) reads_now: bool,
 }
 
 impl Linkable {
@@ -78,7 +79,7 @@ impl Builder<'_, '_> {
             Err(_) if !self.templates_are_whole => return,
             Err(problem) => return found.push(problem),
         };
-        let Some(template) = self.templates.get(&template_id) else {
+        let Some(template) = self.templates.get(&template_id).cloned() else {
             let message = format!("`{}` is a policy, not a template, so it cannot be linked", link.template_id);
             let help = "a template has `?principal` or `?resource` in its scope";
             return found.push(Diagnostic::error(origin, message).help(help));
@@ -91,9 +92,10 @@ impl Builder<'_, '_> {
             return;
         }
         let id: PolicyId = link.link_id.as_str().into();
-        if let Some(validating) = &mut self.work.validating {
-            validating.link(&template.scope, &id, &values, &site, link.written.as_ref());
-        }
+        let steps = match &mut self.work.validating {
+            Some(validating) => validating.link(&template.scope, &id, &values, &site, link.written.as_ref()),
+            None => 0,
+        };
         // it stands for all that are as it is, and which are kept elsewhere
         if maker.is_some() {
             return;
@@ -110,8 +112,9 @@ impl Builder<'_, '_> {
             return found.push(Diagnostic::error(origin, "too many links"));
         };
         self.note(&id);
-        self.sites.insert(id, Site { kind: Kind::Link(number), reads_now, ..site });
-        self.links.push(Linked { link: Link { template_id: template_id.to_string(), ..link.clone() }, maker });
+        self.put(id, Site { kind: Kind::Link(number), reads_now, steps, ..site });
+        let link = Link { template_id: template_id.to_string(), ..link.clone() };
+        self.links.push(Arc::new(Linked { link, maker }));
     }
 
     /// The template that a link names by its policy id, or by the `@id` of a template that has a number for its id; never
@@ -127,7 +130,10 @@ impl Builder<'_, '_> {
                 let near = hint(&link.template_id, known);
                 Err(Diagnostic::error("", format!("there is no template `{}` to link{near}", link.template_id)))
             }
-            [one] => Ok(((*one).clone(), self.sites[*one].clone())),
+            [one] => match self.sites.get(&**one) {
+                Some(site) => Ok(((*one).clone(), site.clone())),
+                None => broken("a template that is gone"),
+            },
             several => {
                 let names: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
                 let message = format!(

@@ -25,6 +25,7 @@ mod table;
 pub(crate) use draft::Draft;
 pub(crate) use hierarchy::Fault;
 pub(crate) use record::{Entity, Layer, RecordHead, RecordParts};
+pub(crate) use referrers::{Edits as PairEdits, Referrers as Pairs, pair};
 pub(crate) use spine::Spine;
 pub(crate) use symbols::Symbols;
 

@@ -29,16 +29,16 @@ struct Node {
 
 /// The set. Cloning it is one pointer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Referrers {
+pub(crate) struct Referrers {
     nodes: Arc<[Node]>,
 }
 
 /// Pairs to add (true) or to remove.
-pub(super) type Edits = BTreeMap<u64, bool>;
+pub(crate) type Edits = BTreeMap<u64, bool>;
 
 /// The pair of an entity and one that refers to it.
 #[inline]
-pub(super) fn pair(target: u32, referrer: u32) -> u64 {
+pub(crate) fn pair(target: u32, referrer: u32) -> u64 {
     u64::from(target) << 32 | u64::from(referrer)
 }
 
@@ -71,7 +71,7 @@ fn nodes(leaves: &[Leaf], into: &mut Vec<Node>) {
 
 impl Referrers {
     /// Of pairs that are sorted, each once.
-    pub(super) fn from_sorted(pairs: &[u64]) -> Self {
+    pub(crate) fn from_sorted(pairs: &[u64]) -> Self {
         let (mut below, mut top) = (Vec::new(), Vec::new());
         leaves(pairs, &mut below);
         nodes(&below, &mut top);
@@ -79,7 +79,7 @@ impl Referrers {
     }
 
     /// All that refer to an entity, sorted.
-    pub(super) fn of(&self, target: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn of(&self, target: u32) -> impl Iterator<Item = u32> {
         let key = pair(target, 0);
         let first = self.nodes.partition_point(|node| node.first <= key).saturating_sub(1);
         let pairs = self.nodes.iter().skip(first).enumerate().flat_map(move |(n, node)| {
@@ -94,7 +94,7 @@ impl Referrers {
     }
 
     /// The set after `edits`. What is there already is not added again, what is not there is not missed.
-    pub(super) fn with(&self, edits: &Edits) -> Self {
+    pub(crate) fn with(&self, edits: &Edits) -> Self {
         if edits.is_empty() {
             return self.clone();
         }
@@ -130,7 +130,7 @@ impl Referrers {
 
     /// All pairs, sorted.
     #[cfg(test)]
-    fn pairs(&self) -> Vec<u64> {
+    pub(crate) fn pairs(&self) -> Vec<u64> {
         self.nodes.iter().flat_map(|node| node.leaves.iter()).flat_map(|leaf| leaf.pairs.iter().copied()).collect()
     }
 }

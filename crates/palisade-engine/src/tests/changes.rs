@@ -3,6 +3,7 @@
 mod beside;
 mod layers;
 mod random;
+mod rules;
 
 use std::collections::BTreeSet;
 

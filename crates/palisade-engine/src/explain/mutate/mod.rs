@@ -134,7 +134,7 @@ impl Snapshot {
             return Err(Diagnostic::error("policies", message).help("test a part of the bundle"));
         }
         let mut by_text: BTreeMap<(String, usize, PolicyId), Vec<PolicyId>> = BTreeMap::new();
-        for (id, site) in &policies.sites {
+        for (id, site) in policies.sites.iter() {
             let text = match site.kind {
                 Kind::Template => continue,
                 Kind::Static => id.clone(),

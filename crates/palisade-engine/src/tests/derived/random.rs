@@ -289,7 +289,7 @@ pub(super) fn compare(derived: &Snapshot, world: &World, settings: &EngineSettin
 /// What a `GET` gives.
 pub(super) fn as_text(state: &Snapshot) -> Bundle {
     let entities: Vec<String> = state.entities().map(|entity| entity.to_json().to_string()).collect();
-    Bundle { entities: vec![Document::held("entities", entities.join("\n"))], ..state.texts().clone() }
+    Bundle { entities: vec![Document::held("entities", entities.join("\n"))], ..state.texts().into_owned() }
 }
 
 /// Gives how many changes were made and how many were refused, and how many links there were.
@@ -311,6 +311,7 @@ fn run(seed: u64, settings: &EngineSettings) -> [usize; 3] {
                 let kept = changed.snapshot.forbids();
                 let gone: Vec<_> = current.forbids().into_iter().filter(|id| !kept.contains(id)).collect();
                 assert_eq!(current.forbids_gone(&changed.snapshot), gone, "{text}");
+                assert_eq!(changed.forbids_removed, gone, "{text}");
                 assert_eq!(kept.len(), changed.snapshot.forbid_count());
                 (current, world) = (changed.snapshot, next);
                 compare(&current, &world, settings);
