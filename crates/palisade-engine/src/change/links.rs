@@ -84,7 +84,9 @@ impl Transacting<'_> {
         }
         let mut seen = HashSet::new();
         let is_new = |(declaration, _, name, _): &(u32, u32, &str, Option<Grant>)| {
-            let used = core.compiled.number(name).is_some_and(|number| grants.has(*declaration, number));
+            // what a declaration names itself is looked at with the declaration, at the load and when it is put
+            let is_fixed = declared.get(*declaration).is_some_and(|declaration| declaration.fixed().is_some());
+            let used = core.compiled.number(name).is_some_and(|number| is_fixed || grants.has(*declaration, number));
             !used && seen.insert((*declaration, name.to_string()))
         };
         let found = wanted.into_iter().filter(is_new).filter_map(|(declaration, holder, name, grant)| {
