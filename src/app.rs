@@ -479,6 +479,7 @@ fn limits(settings: &LimitSettings) -> Limits {
         max_policy_tokens: settings.max_policy_tokens,
         max_policies_bytes: settings.max_policies_bytes,
         max_policies: settings.max_policies,
+        max_links_from_data: settings.max_links_from_data,
         max_validation_steps: settings.max_validation_steps,
         max_changes: settings.max_changes,
         max_entity_bytes: settings.max_entity_bytes,

@@ -87,7 +87,7 @@ fn place(written: &Written) -> String {
     }
 }
 
-fn slot<'l>(listed: &ListedLink<'l>, name: &str) -> Option<&'l str> {
+fn slot<'l>(listed: &'l ListedLink<'_>, name: &str) -> Option<&'l str> {
     listed.link.args.iter().find(|(slot, _)| slot == name).map(|(_, entity)| entity.as_str())
 }
 

@@ -80,6 +80,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
             max_policy_tokens: raw.limits.max_policy_tokens.get(),
             max_policies_bytes: checker.bytes(&["limits", "max_policies_bytes"], raw.limits.max_policies_bytes, 1),
             max_policies: raw.limits.max_policies.get(),
+            max_links_from_data: raw.limits.max_links_from_data.get(),
             max_validation_steps: raw.limits.max_validation_steps.get() as u64,
             max_changes: raw.limits.max_changes.get(),
             max_entity_bytes: checker.bytes(&["limits", "max_entity_bytes"], raw.limits.max_entity_bytes, 1),

@@ -331,8 +331,10 @@ section! {
         max_policy_tokens: NonZeroUsize = non_zero::<100_000>(),
         /// How many bytes of text all policies may have together. Bytes, or with a unit.
         max_policies_bytes: ByteSize = ByteSize::mib(32),
-        /// How many policies, templates and links there may be together.
+        /// How many policies, templates and links by hand there may be together.
         max_policies: NonZeroUsize = non_zero::<200_000>(),
+        /// How many links the data may make.
+        max_links_from_data: NonZeroUsize = non_zero::<10_000_000>(),
         /// How much work the validation of policies against the schema may take, in steps of about 0.25 µs. A policy costs its size times the pairs of principal and resource types that it may apply to.
         max_validation_steps: NonZeroUsize = non_zero::<8_000_000>(),
         /// How many changes one transaction may have, and how many entities it may touch in all.

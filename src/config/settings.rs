@@ -248,8 +248,10 @@ pub struct LimitSettings {
     pub max_policy_tokens: usize,
     /// Bytes of text of all policies.
     pub max_policies_bytes: usize,
-    /// Policies, templates and links.
+    /// Policies, templates and links by hand.
     pub max_policies: usize,
+    /// Links that data make.
+    pub max_links_from_data: usize,
     /// Steps that validating all policies may take.
     pub max_validation_steps: u64,
     /// Changes of one transaction.

@@ -82,6 +82,5 @@ pub(super) fn names_of(bundle: &Bundle) -> Vec<Arc<str>> {
 
 /// The forbids of `before` that `now` lacks, by id.
 pub(super) fn forbids_removed(before: &Snapshot, now: &Snapshot) -> Vec<PolicyId> {
-    let kept = now.forbids();
-    before.forbids().into_iter().filter(|id| !kept.contains(id)).collect()
+    before.forbids_gone(now)
 }

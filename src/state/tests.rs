@@ -1,6 +1,7 @@
 //! Changes that wait for the writer.
 
 mod beside;
+mod links;
 
 use std::sync::Mutex;
 

@@ -27,7 +27,7 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedLink<'s> {
     /// The link. One that data make is written where its declaration is.
-    pub link: &'s Link,
+    pub link: Cow<'s, Link>,
     /// The entity that made it.
     pub made_by: Option<Uid<'static>>,
     /// The declaration by which it did.
@@ -56,7 +56,7 @@ impl Snapshot {
     /// How many links there are, written by hand or not.
     #[must_use]
     pub fn link_count(&self) -> usize {
-        self.core.policies.links.len()
+        self.core.policies.links.len() + self.grants.len()
     }
 
     /// All links, sorted by id.
@@ -64,15 +64,14 @@ impl Snapshot {
     pub fn links(&self) -> Vec<ListedLink<'_>> {
         let declarations = &self.texts.for_each.links;
         let links = self.core.policies.links.iter();
-        let listed = links.map(|linked| {
-            let Linked { link, maker } = &**linked;
-            ListedLink {
-                link,
-                made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity)),
-                declaration: maker.and_then(|maker| declarations.get(maker.declaration as usize)),
-            }
+        let by_hand =
+            links.map(|linked| ListedLink { link: Cow::Borrowed(&linked.link), made_by: None, declaration: None });
+        let made = self.all_made().map(|made| ListedLink {
+            link: Cow::Owned(self.link_of(&made).link),
+            made_by: Some(export::uid_of(&self.store, made.grant.entity)),
+            declaration: declarations.get(made.grant.declaration as usize),
         });
-        let mut found: Vec<_> = listed.collect();
+        let mut found: Vec<_> = by_hand.chain(made).collect();
         found.sort_unstable_by(|a, b| a.link.link_id.cmp(&b.link.link_id));
         found
     }

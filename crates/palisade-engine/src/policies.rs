@@ -33,7 +33,7 @@ use crate::shared::{List, Map};
 use crate::validating::Validating;
 pub use about::AboutPolicy;
 pub(crate) use about::{annotations, tree};
-pub(crate) use data::{FromData, IN_USE, NewLink};
+pub(crate) use data::{FromData, IN_USE, NewLink, made_twice, too_many};
 pub(crate) use edit::SetEdits;
 use link::Linkable;
 use totals::Totals;
@@ -48,8 +48,10 @@ pub(crate) const MAX_PROBLEMS: usize = 100;
 pub(crate) struct Policies {
     /// Where each policy and template stands.
     pub sites: Map<PolicyId, Site>,
-    /// The links, each naming its template by the template's policy id.
+    /// The links by hand, each naming its template by the template's policy id.
     pub links: List<Arc<Linked>>,
+    /// The ids that may be those of links that data make.
+    pub like_made: Arc<BTreeSet<PolicyId>>,
     /// Cedar's trees of all policies, where they are kept.
     pub trees: Trees,
     /// `@id` of templates in texts that are numbered, each with all templates that have it.
@@ -163,6 +165,7 @@ impl Policies {
         check_size(bundle, limits)?;
         let mut builder = Builder {
             sites: Map::default(),
+            like_made: Arc::default(),
             aliases: Arc::default(),
             templates: Map::default(),
             links: List::default(),
@@ -196,40 +199,11 @@ impl Policies {
             }
             builder.add_made(link, declared);
         }
+        builder.name_made(&from_data.named);
         if (builder.work.stop)() {
             return Err(vec![abandoned()]);
         }
         builder.finish()
-    }
-
-    /// Whether the policy forbids.
-    #[must_use]
-    pub(crate) fn forbids(&self, id: &str) -> bool {
-        self.sites.get(id).is_some_and(|site| site.forbids)
-    }
-
-    /// The policies that can decide and forbid, links among them, sorted.
-    #[must_use]
-    pub(crate) fn forbidding(&self) -> BTreeSet<PolicyId> {
-        let deciding = self.sites.iter().filter(|(_, site)| site.forbids && site.kind != Kind::Template);
-        deciding.map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Each policy and template as a text of its own, sorted by id.
-    #[must_use]
-    pub(crate) fn texts(&self) -> Vec<PolicyText> {
-        let mut texts: Vec<PolicyText> = self
-            .sites
-            .iter()
-            .filter(|(_, site)| !matches!(site.kind, Kind::Link(_)))
-            .map(|(id, site)| PolicyText {
-                origin: site.origin.to_string(),
-                text: site.text().to_owned(),
-                naming: PolicyNaming::Exactly(id.to_string()),
-            })
-            .collect();
-        texts.sort_unstable_by(|a, b| a.naming.exactly().cmp(&b.naming.exactly()));
-        texts
     }
 }
 
@@ -276,6 +250,8 @@ const RAISE_COUNT: &str =
 
 struct Builder<'b, 'w> {
     sites: Map<PolicyId, Site>,
+    /// The ids among them that may be those of links that data make.
+    like_made: Arc<BTreeSet<PolicyId>>,
     /// `@id` of templates in texts that are numbered, each with all templates that have it.
     aliases: Arc<HashMap<String, Vec<PolicyId>>>,
     /// What links need of templates.
@@ -304,6 +280,7 @@ impl Builder<'_, '_> {
             return Err(Diagnostic::about("policy", self.problems));
         }
         Ok(Policies {
+            like_made: self.like_made,
             sites: self.sites,
             links: self.links,
             trees: self.keeping.finish(),
@@ -441,7 +418,15 @@ impl Builder<'_, '_> {
         if site.kind == Kind::Template {
             self.templates.insert(id.clone(), Arc::new(Linkable::new(&template, site.reads_now)));
         }
+        self.note(&id);
         self.put(id, site);
+    }
+
+    /// Notes an id that may be that of a link that data make.
+    fn note(&mut self, id: &PolicyId) {
+        if id.contains('@') {
+            Arc::make_mut(&mut self.like_made).insert(id.clone());
+        }
     }
 
     /// The id of a policy or template; `None` where it cannot have one.

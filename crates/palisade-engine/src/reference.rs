@@ -51,7 +51,8 @@ pub(crate) fn decide(
     let Authorized { allowed, mut reasons, mut errors } = authorize(snapshot, &cedar_request, &entities, seen, go_on)?;
     reasons.sort_unstable();
     errors.sort_unstable_by(|a, b| a.policy_id.cmp(&b.policy_id));
-    let mut failed_forbids = errors.iter().filter(|error| snapshot.core.policies.forbids(&error.policy_id));
+    let mut failed_forbids =
+        errors.iter().filter(|error| snapshot.site(&error.policy_id).is_some_and(|site| site.forbids));
     let first = failed_forbids.next();
     let forbid_errors = first.map_or(0, |_| 1 + failed_forbids.count());
     if denied_by.is_none() && snapshot.core.settings.semantics == Semantics::Strict {
@@ -65,7 +66,7 @@ pub(crate) fn decide(
         forbid_errors,
         denied_by,
         revision: snapshot.revision,
-        time_dependent: filled && snapshot.core.policies.reads_now(),
+        time_dependent: filled && snapshot.reads_now(),
     })
 }
 
@@ -91,8 +92,10 @@ fn authorize(
 ) -> Result<Authorized, Undecided> {
     let policies = &snapshot.core.policies;
     let whole = policies.trees.whole();
-    let of_all = |set| Ok(heard(snapshot, &AUTHORIZER.is_authorized(request, set, entities)));
-    if let (Some(set), Seen::All) = (whole, seen) {
+    let of_all = |set| -> Result<Authorized, Undecided> {
+        Ok(heard(snapshot, &AUTHORIZER.is_authorized(request, set, entities)))
+    };
+    if let (Some(set), Seen::All, true) = (whole, seen, snapshot.grants.is_empty()) {
         return of_all(set);
     }
     let lineage = |uid: Option<&EntityUid>| {
@@ -101,27 +104,41 @@ fn authorize(
         Lineage::new(snapshot, uid.as_ref(), above)
     };
     let [principal, action, resource] = [request.principal(), request.action(), request.resource()].map(lineage);
-    let ids: Vec<&PolicyId> = match seen {
-        Seen::All => compiled::candidates(snapshot, &principal, &action, &resource).collect(),
-        Seen::Near => compiled::near(snapshot, &principal, &action, &resource),
+    // links that data make are in no set
+    let made = match seen {
+        _ if snapshot.grants.is_empty() => Vec::new(),
+        Seen::All => compiled::made_candidates(snapshot, &principal, &action, &resource),
+        Seen::Near => compiled::made_near(snapshot, &principal, &action, &resource),
     };
-    if let Some(set) = whole
-        && ids.len().saturating_mul(PARSING) > policies.count()
-    {
+    let ids: Vec<&PolicyId> = match (whole, seen) {
+        (Some(_), Seen::All) => Vec::new(),
+        (None, Seen::All) => compiled::candidates(snapshot, &principal, &action, &resource).collect(),
+        (_, Seen::Near) => compiled::near(snapshot, &principal, &action, &resource),
+    };
+    let all = whole.filter(|_| seen == Seen::All || ids.len().saturating_mul(PARSING) > policies.count());
+    if let (Some(set), true) = (all, made.is_empty()) {
         return of_all(set);
     }
-    let mut ids = ids.into_iter();
-    let mut parsing = policies.parsing(&snapshot.core.settings.limits);
     // set by set, and put together as Cedar would: a forbid that holds counts alone, else every permit that does
     let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut take = |part: Authorized| {
+        let reasons = if part.allowed { &mut permits } else { &mut forbids };
+        reasons.extend(part.reasons);
+        errors.extend(part.errors);
+    };
+    let ids = if let Some(set) = all {
+        take(of_all(set)?);
+        Vec::new()
+    } else {
+        ids
+    };
+    let mut ids = ids.into_iter().chain(&made);
+    let mut parsing = snapshot.parsing();
     while let Some(set) = parsing.next_set(&mut ids).map_err(RequestError::from)? {
         if !go_on() {
             return Err(Undecided::GivenUp);
         }
-        let part = heard(snapshot, &AUTHORIZER.is_authorized(request, &cedar_policy::PolicySet::from(set), entities));
-        let reasons = if part.allowed { &mut permits } else { &mut forbids };
-        reasons.extend(part.reasons);
-        errors.extend(part.errors);
+        take(heard(snapshot, &AUTHORIZER.is_authorized(request, &cedar_policy::PolicySet::from(set), entities)));
     }
     let allowed = forbids.is_empty() && !permits.is_empty();
     Ok(Authorized { allowed, reasons: if allowed { permits } else { forbids }, errors })

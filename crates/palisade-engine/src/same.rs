@@ -24,7 +24,7 @@ impl Snapshot {
     /// Whether the two share their policies and links: then neither has one that the other lacks.
     #[must_use]
     pub fn has_policies_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.core, &other.core)
+        Arc::ptr_eq(&self.core, &other.core) && self.grants.is(&other.grants)
     }
 
     fn has_texts_of(&self, other: &Self) -> bool {

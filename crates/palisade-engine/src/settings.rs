@@ -89,8 +89,10 @@ pub struct Limits {
     pub max_policy_tokens: usize,
     /// Bytes of all texts of policies together.
     pub max_policies_bytes: usize,
-    /// Policies, templates and links together.
+    /// Policies, templates and links by hand together.
     pub max_policies: usize,
+    /// Links that data make.
+    pub max_links_from_data: usize,
     /// What validating all policies may cost, in steps of about 0.25 µs.
     pub max_validation_steps: u64,
     /// Changes of one transaction, and entities that it touches.
@@ -109,6 +111,7 @@ impl Default for Limits {
             max_policy_tokens: 100_000,
             max_policies_bytes: 32 << 20,
             max_policies: 200_000,
+            max_links_from_data: 10_000_000,
             max_validation_steps: 8_000_000,
             max_changes: 1_000_000,
             max_entity_bytes: 1 << 20,

@@ -1,7 +1,6 @@
 //! Everything a decision is made from, immutable, under one revision.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +12,15 @@ use crate::change::{Ruled, RuledSet, Words};
 use crate::compiled::{self, CompiledSet, Compiling, Seen, Series, Unsettled};
 use crate::conform::{self, Dropped, Name};
 use crate::data_rules::Rules;
-use crate::derived::{self, Declared};
+use crate::derived::{self, Declared, Grants};
 use crate::entities;
-use crate::export;
 use crate::layout::Layout;
 use crate::lint::{self, Named};
 use crate::load::{self, Checks, Places};
 use crate::model::{
     AccessRequest, Bundle, Decision, Diagnostic, Document, Link, PolicyId, RequestError, Revision, Uid, Value,
 };
-use crate::policies::{self, AboutPolicy, FromData, Kind, Policies, Site, Work};
+use crate::policies::{self, FromData, Kind, Policies, Site, Work};
 use crate::reference;
 use crate::schema::SchemaModel;
 use crate::settings::{EngineKind, EngineSettings, Limits, Validation};
@@ -35,6 +33,8 @@ pub struct Snapshot {
     pub(super) revision: Revision,
     pub(super) core: Arc<Core>,
     pub(super) store: Store,
+    /// What data make of templates.
+    pub(super) grants: Grants,
     /// All entities as Cedar's own, where the reference is to decide.
     pub(super) entities: Option<Entities>,
     /// The texts as they were loaded, without the entities, which the store holds. Of policies and links they say what
@@ -186,7 +186,7 @@ impl Snapshot {
         let from_data = if schema_failed {
             FromData::default()
         } else {
-            let made = FromData::of(&bundle, schema.as_ref(), &mut loaded, limits, stop);
+            let made = FromData::of(&bundle, schema.as_ref(), &mut loaded, settings.lints, stop);
             made.unwrap_or_else(|found| {
                 problems.extend(found);
                 FromData::default()
@@ -253,6 +253,7 @@ impl Snapshot {
             Diagnostic::error(origin, message).warning().policy(&*id).help(slow)
         }));
         warnings.extend(policies.unlinked(&declared));
+        let grants = from_data.grants(&policies, &draft, &|name| compiled.number(name), limits)?;
         let store = draft.commit();
         let rules = rules.flatten();
         if let Some(rules) = &rules {
@@ -288,14 +289,14 @@ impl Snapshot {
         let fallbacks = observers.fallbacks.clone();
         let core = Arc::new(Core { settings, schema, layout, policies, declared, rules, compiled, sound, fallbacks });
         let (texts, words) = (Arc::new(texts), Arc::default());
-        Ok((Self { revision, core, store, entities, texts, base: None, words }, warnings))
+        Ok((Self { revision, core, store, grants, entities, texts, base: None, words }, warnings))
     }
 
     /// A state of these parts, of no bundle.
     pub(super) fn of_parts(core: Arc<Core>, store: Store) -> Self {
         let revision = Revision { incarnation: 0, counter: 0 };
         let (texts, words) = (Arc::default(), Arc::default());
-        Self { revision, core, store, entities: None, texts, base: None, words }
+        Self { revision, core, store, grants: Grants::default(), entities: None, texts, base: None, words }
     }
 
     /// Whether changes of entities may read texts of policies or rules, which takes stack: see [`Snapshot::transact`].
@@ -316,7 +317,7 @@ impl Snapshot {
     }
 
     /// The same state with another store, and with policies that were changed.
-    pub(super) fn after(&self, store: Store, ruled: Option<Ruled>, revision: Revision) -> Self {
+    pub(super) fn after(&self, store: Store, grants: Grants, ruled: Option<Ruled>, revision: Revision) -> Self {
         let entities = self.entities.as_ref().map(|_| compiled::everything(&store));
         let base =
             self.base.clone().unwrap_or_else(|| Arc::new(Base { core: self.core.clone(), store: self.store.clone() }));
@@ -325,7 +326,7 @@ impl Snapshot {
             None => (None, self.words.clone()),
         };
         let (core, texts) = (self.core.clone(), self.texts.clone());
-        let mut after = Self { revision, core, store, entities, texts, base: Some(base), words };
+        let mut after = Self { revision, core, store, grants, entities, texts, base: Some(base), words };
         if let Some(RuledSet { policies, mut compiled, sound }) = set {
             if let Some(layout) = &self.core.layout {
                 compiled.plan(&layout.actions(), &after.store);
@@ -452,19 +453,7 @@ impl Snapshot {
     /// How many policies can decide.
     #[must_use]
     pub fn policy_count(&self) -> usize {
-        self.core.policies.count()
-    }
-
-    /// The policies that can decide and forbid, links among them, sorted by id.
-    #[must_use]
-    pub fn forbids(&self) -> BTreeSet<PolicyId> {
-        self.core.policies.forbidding()
-    }
-
-    /// How many policies can decide and forbid, links among them.
-    #[must_use]
-    pub fn forbid_count(&self) -> usize {
-        self.core.policies.forbid_count()
+        self.core.policies.count() + self.grants.len()
     }
 
     /// Whether there is any policy or template.
@@ -504,17 +493,6 @@ impl Snapshot {
     #[must_use]
     pub fn link(&self, id: &str) -> Option<&Link> {
         self.core.policies.link(id)
-    }
-
-    /// Where the policy of this id was written, and its annotations.
-    ///
-    /// Recurses with the nesting of the text: call it through [`super::on_big_stack`].
-    #[must_use]
-    pub fn about(&self, id: &str) -> Option<AboutPolicy> {
-        let about = self.core.policies.about(id, &self.core.settings.limits)?;
-        let maker = self.core.policies.linked(id).and_then(|linked| linked.maker);
-        let made_by = maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string());
-        Some(AboutPolicy { made_by, ..about })
     }
 
     /// Keeps what the schema declares in the context of `action`; names what it dropped in `dropped`.

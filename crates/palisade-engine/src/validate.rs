@@ -1,5 +1,6 @@
 //! What `POST /v1/validate` and `palisade validate` answer: is this bundle any good?
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use crate::data_rules::Rules;
 use crate::lint::{self, Named};
 use crate::model::{Bundle, Diagnostic};
-use crate::policies::{FromData, Policies, Work};
+use crate::policies::{FromData, Kind, Policies, Work};
 use crate::schema::SchemaModel;
 use crate::settings::{Limits, Semantics};
 use crate::snapshot::{self, Loaded, Observers};
@@ -51,7 +52,7 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     let from_data = if schema.is_none() && bundle.schema.is_some() {
         FromData::default()
     } else {
-        let made = FromData::of(bundle, schema.as_ref(), &mut loaded, limits, stop);
+        let made = FromData::of(bundle, schema.as_ref(), &mut loaded, true, stop);
         made.unwrap_or_else(|found| {
             errors.extend(found);
             FromData::default()
@@ -79,6 +80,12 @@ pub fn check(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: 
     warnings.extend(of_data);
     warnings.extend(policies.iter().flat_map(|policies| policies.unlinked(&declared)));
     errors.extend(of_entities);
+    if let (Some(policies), Some(Loaded { draft, .. }), true) = (&policies, &loaded, errors.is_empty()) {
+        let names = policies.sites.iter().filter(|(_, site)| site.kind == Kind::Template).map(|(id, _)| &**id);
+        let numbers: HashMap<&str, u32> = names.zip(0..).collect();
+        let grants = from_data.grants(policies, draft, &|name| numbers.get(name).copied(), limits);
+        errors.extend(grants.err().into_iter().flatten());
+    }
     // what is wrong comes first
     if let (Some(policies), Some(named), Some(loaded), true) = (&policies, naming, loaded, errors.is_empty()) {
         let Loaded { draft, places, .. } = loaded;

@@ -1,31 +1,25 @@
 //! Links that data make, kept true: what the entities that a transaction touches make after it, beside what they made before.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
+use crate::change::rules::RuledSet;
 use crate::change::{LISTED, Place, Transacting};
-use crate::derived::{Before, Made, Maker};
-use crate::export;
-use crate::model::{Diagnostic, Missing, PolicyId, Refused, count as counted};
-use crate::policies::NewLink;
+use crate::derived::{Before, Grant, Grants, Pending, Tallied};
+use crate::model::{Diagnostic, Refused, count as counted};
+use crate::policies::{NewLink, made_twice, too_many};
 
 /// How many entities lie between two looks at whether the result is still wanted.
 const STRIDE: usize = 1 << 8;
 
-/// The links that come and go with data.
-#[derive(Debug, Default)]
+/// What comes and goes with data.
+#[derive(Debug)]
 pub(super) struct DataLinks {
-    /// Those that go, or become others.
-    pub removed: Vec<PolicyId>,
-    /// Those that come, or take the place of others.
-    pub added: Vec<NewLink>,
-}
-
-impl DataLinks {
-    /// Whether nothing comes or goes.
-    pub(super) fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.added.is_empty()
-    }
+    /// What the data make after the transaction, of templates that were there before it.
+    pub grants: Grants,
+    /// How many links that adds and removes.
+    tallied: Tallied,
+    /// A link of each template that a declaration had not used before.
+    pub new: Vec<NewLink>,
 }
 
 impl Transacting<'_> {
@@ -34,61 +28,76 @@ impl Transacting<'_> {
     /// # Errors
     /// If an entity on a path would not be stored.
     pub(super) fn derive(&self) -> Result<DataLinks, Refused> {
-        let declared = &self.before.core.declared;
-        let mut links = DataLinks::default();
+        let (core, grants) = (&self.before.core, &self.before.grants);
+        let declared = &*core.declared;
         if declared.is_empty() {
-            return Ok(links);
+            return Ok(DataLinks { grants: grants.clone(), tallied: Tallied::default(), new: Vec::new() });
         }
-        let mut affected = declared.affected(&self.draft, self.touched.keys().copied());
-        affected.extend(self.may_be_missed());
         let before = Before(&self.before.store);
-        let policies = &self.before.core.policies;
-        let (mut broken, mut count) = (Vec::new(), 0);
+        let affected = declared.affected(&before, &self.draft, self.touched.keys().copied());
+        let (mut pending, mut broken, mut count) = (Pending::default(), Vec::new(), 0);
         for (n, entity) in affected.into_iter().enumerate() {
             if n.is_multiple_of(STRIDE) && (self.stop)() {
                 return Err(Refused::GivenUp);
             }
             let ty = self.draft.type_of(entity);
             // before the transaction every path was whole
-            let old = declared.made(&before, ty, entity).unwrap_or_default();
-            let new = match declared.made(&self.draft, ty, entity) {
-                Ok(new) => new,
+            let old = declared.grants(&before, ty, entity).unwrap_or_default();
+            match declared.grants(&self.draft, ty, entity) {
+                Ok(new) => pending.moves(&old, &new, grants, declared, &self.draft),
                 Err(fault) => {
                     count += 1;
                     if broken.len() < LISTED {
                         let message = declared.explain(fault, &self.draft);
                         broken.push(Diagnostic::error(self.at_fault(entity).pointer(""), message));
                     }
-                    continue;
                 }
-            };
-            let uid = export::uid_of(&self.draft, entity).to_string();
-            let id = |made: &Made| PolicyId::from(declared.link_id(made, &uid));
-            // one that names no template is not there
-            let was: BTreeMap<PolicyId, Made> =
-                old.into_iter().map(|made| (id(&made), made)).filter(|(id, _)| policies.linked(id).is_some()).collect();
-            let mut stays = BTreeSet::new();
-            for made in new {
-                let link_id = id(&made);
-                if was.get(&link_id) == Some(&made) {
-                    stays.insert(link_id);
-                    continue;
-                }
-                links.added.push(NewLink {
-                    origin: self.at_fault(entity).pointer(""),
-                    link: declared.link(&made, entity, &self.draft),
-                    maker: Some(Maker { declaration: made.declaration, entity }),
-                });
             }
-            links.removed.extend(was.into_keys().filter(|id| !stays.contains(id)));
-        }
-        if count == 0 {
-            return Ok(links);
         }
         if count > broken.len() {
             broken.push(Diagnostic::error("/changes", format!("and {}", counted(count - broken.len(), "more entity"))));
         }
-        Err(Refused::BrokenPath(Diagnostic::about("change", broken)))
+        if count > 0 {
+            return Err(Refused::BrokenPath(Diagnostic::about("change", broken)));
+        }
+        self.touched.keys().for_each(|id| pending.touches(*id, grants, declared, &self.draft));
+        let (after, tallied) = match pending.is_empty() {
+            true => (grants.clone(), Tallied::default()),
+            false => grants.with(&pending, &|name| core.compiled.number(name)),
+        };
+        let new = self.new_links(&pending, &after);
+        Ok(DataLinks { grants: after, tallied, new })
+    }
+
+    /// A link of each template that a declaration had not used before, or that may be there only now.
+    fn new_links(&self, pending: &Pending, after: &Grants) -> Vec<NewLink> {
+        let (core, grants) = (&self.before.core, &self.before.grants);
+        let declared = &*core.declared;
+        let named = pending.new_names(grants, after, &|number| core.compiled.name(number));
+        let mut wanted: Vec<(u32, u32, &str, Option<Grant>)> =
+            named.iter().map(|new| (new.declaration, new.holder, &*new.name, new.grant)).collect();
+        if self.rules.may_bring_templates(self.before) {
+            for (declaration, holder, names) in after.unknown() {
+                let brought = names.iter().filter(|name| self.rules.puts(name));
+                wanted.extend(brought.map(|name| (declaration, holder, &**name, None)));
+            }
+        }
+        let mut seen = HashSet::new();
+        let is_new = |(declaration, _, name, _): &(u32, u32, &str, Option<Grant>)| {
+            // what a declaration names itself is looked at with the declaration, at the load and when it is put
+            let is_fixed = declared.get(*declaration).is_some_and(|declaration| declaration.fixed().is_some());
+            let used = core.compiled.number(name).is_some_and(|number| is_fixed || grants.has(*declaration, number));
+            !used && seen.insert((*declaration, name.to_string()))
+        };
+        let found = wanted.into_iter().filter(is_new).filter_map(|(declaration, holder, name, grant)| {
+            let grant = grant.or_else(|| declared.grant_of(declaration, holder, &self.draft))?;
+            Some(self.made_link(&grant, name, self.at_fault(grant.entity).pointer("")))
+        });
+        found.collect()
+    }
+
+    fn made_link(&self, grant: &Grant, name: &str, origin: String) -> NewLink {
+        NewLink { origin, link: self.before.core.declared.link(grant, name, &self.draft), maker: Some((*grant).into()) }
     }
 
     /// The change to report about: the one that touched the entity, or else the first of the transaction that touched one.
@@ -97,14 +106,32 @@ impl Transacting<'_> {
         self.touched.get(&entity).copied().or_else(first).unwrap_or(Place { number: 0, name: "put_policy" })
     }
 
-    /// The entities that may name a template which the transaction brings, and which was missing before.
-    fn may_be_missed(&self) -> Vec<u32> {
-        let declared: &Arc<_> = &self.before.core.declared;
-        let warned = || declared.list().iter().filter(|declaration| declaration.missing == Missing::Warn);
-        if warned().next().is_none() || !self.rules.may_bring_templates(self.before) {
-            return Vec::new();
+    /// What the data make once the set is known, and how many links that adds and removes.
+    ///
+    /// # Errors
+    /// If they are too many, or one has the id of another policy.
+    pub(super) fn settle(&self, links: DataLinks, set: Option<&RuledSet>) -> Result<(Grants, Tallied), Refused> {
+        let core = &self.before.core;
+        let DataLinks { mut grants, mut tallied, .. } = links;
+        if core.declared.is_empty() {
+            return Ok((grants, tallied));
         }
-        let ids = self.draft.ids();
-        ids.filter(|id| warned().any(|declaration| declaration.is_of(self.draft.type_of(*id)))).collect()
+        let compiled = set.map_or(&core.compiled, |set| &set.compiled);
+        if set.is_some() {
+            let (resolved, added) = grants.resolved(&|name| compiled.number(name));
+            (grants, tallied.added) = (resolved, tallied.added + added);
+        }
+        let invalid = |problem: Diagnostic| Refused::Invalid(Diagnostic::about("change", vec![problem]));
+        if let Some(problem) = too_many(&grants, self.checks.limits, "/changes") {
+            return Err(invalid(problem));
+        }
+        let policies = set.map_or(&core.policies, |set| &set.policies);
+        if set.is_none() && grants.is(&self.before.grants) {
+            return Ok((grants, tallied));
+        }
+        match made_twice(policies, &core.declared, &grants, &self.draft, &|name| compiled.number(name)) {
+            None => Ok((grants, tallied)),
+            Some((entity, problem)) => Err(invalid(problem.origin(self.at_fault(entity).pointer("")))),
+        }
     }
 }

@@ -269,8 +269,7 @@ impl Transacting<'_> {
             Edit::PutLink(link) => &link.link_id,
             _ => return None,
         };
-        let linked = self.before.core.policies.linked(id)?;
-        linked.maker.map(|_| id.clone())
+        self.before.made(id).map(|_| id.clone())
     }
 
     /// Reads an entity into the packer. Gives its id.
@@ -393,13 +392,15 @@ impl Transacting<'_> {
             std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
         }
         let from_data = self.derive()?;
-        let Self { before, mut draft, touched, rules, keeps_deletions, stop, .. } = self;
-        let kept = kept::Touched::new(&touched, rules.ids());
-        let ruled = if rules.is_empty() && from_data.is_empty() {
+        let rules = std::mem::take(&mut self.rules);
+        let kept = kept::Touched::new(&self.touched, rules.ids());
+        let ruled = if rules.is_empty() && from_data.new.is_empty() {
             None
         } else {
-            rules.apply(before, from_data, &mut draft, keeps_deletions, stop)?
+            rules.apply(self.before, &from_data, &mut self.draft, self.keeps_deletions, self.stop)?
         };
+        let (grants, tallied) = self.settle(from_data, ruled.as_ref().and_then(|ruled| ruled.set.as_ref()))?;
+        let Self { before, draft, touched, stop, .. } = self;
         if stop() {
             return Err(Refused::GivenUp);
         }
@@ -433,7 +434,16 @@ impl Transacting<'_> {
             let Tally { policies, links_added, links_removed, .. } = ruled.tally;
             tally = Tally { policies, links_added, links_removed, ..tally };
         }
-        let snapshot = before.after(draft.commit(), ruled, revision);
+        tally.links_added += tallied.added;
+        tally.links_removed += tallied.removed;
+        let snapshot = before.after(draft.commit(), grants, ruled, revision);
+        if !snapshot.grants.is(&before.grants) || !before.has_policies_of(&snapshot) {
+            let gone = before.made_forbids_gone(&snapshot);
+            if !gone.is_empty() {
+                forbids_removed.extend(gone);
+                forbids_removed.sort_unstable();
+            }
+        }
         warnings.extend(data::keep_rules(before, &snapshot, &touched, stop)?);
         Ok(Changed {
             snapshot,

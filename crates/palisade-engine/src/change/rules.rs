@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::change::Place;
 use crate::change::links::DataLinks;
 use crate::compiled::{CompiledSet, Compiling};
+use crate::derived::Grants;
 use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid, count};
 use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
 use crate::settings::{EngineKind, Validation};
 use crate::shared::Set;
-use crate::snapshot::{Core, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::store::Draft;
 use crate::validating::{Sound, Validated, Validating};
 
@@ -138,6 +139,11 @@ impl RuleEdits {
         self.policies.iter().any(|(id, put)| !matches!(put.what, What::Gone) && is_new(id))
     }
 
+    /// Whether it puts a policy of an id, or may.
+    pub(super) fn puts(&self, id: &str) -> bool {
+        self.policies.get(id).is_some_and(|put| !matches!(put.what, What::Gone))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.policies.is_empty() && self.links.is_empty()
     }
@@ -176,7 +182,7 @@ impl RuleEdits {
     pub(super) fn apply(
         self,
         before: &Snapshot,
-        from_data: DataLinks,
+        from_data: &DataLinks,
         draft: &mut Draft,
         keeps_deletions: bool,
         stop: &dyn Fn() -> bool,
@@ -196,7 +202,8 @@ impl RuleEdits {
         if edits.is_empty() {
             return Ok(ruled.reworded.then_some(ruled));
         }
-        let in_use = in_use(core, &edits, &self.policies);
+        remake(before, &mut edits, &from_data.grants, draft);
+        let in_use = in_use(before, &edits, &self.policies, &from_data.grants, draft);
         if !in_use.is_empty() {
             return Err(Refused::InUse(Diagnostic::about("change", in_use)));
         }
@@ -205,12 +212,16 @@ impl RuleEdits {
         let forbade = edits.removed.iter().filter(|id| core.policies.is_forbid(id));
         let mut forbade: Vec<PolicyId> = forbade.cloned().collect();
         // now and then everything is made again, without what was left over
-        let again = core.compiled.is_mostly_waste();
+        let asks = edits.only_asks();
+        let again = core.compiled.is_mostly_waste() && !asks;
         if again {
             edits.widen(&core.policies);
         }
-        let compiling =
-            if again { Compiling::new(draft) } else { Compiling::resume(&core.compiled, &edits.removed, draft) };
+        let compiling = match (again, asks) {
+            (true, _) => Some(Compiling::new(draft).numbered_as(&core.compiled)),
+            (_, true) => None,
+            _ => Some(Compiling::resume(&core.compiled, &edits.removed, draft)),
+        };
         let validating = match settings.validation {
             Validation::Off => None,
             Validation::Strict | Validation::Warn => {
@@ -221,7 +232,7 @@ impl RuleEdits {
         };
         let mut work = Work {
             validating,
-            compiling: Some(compiling),
+            compiling,
             naming: None,
             warnings: Vec::new(),
             keep: match settings.kind {
@@ -263,6 +274,7 @@ impl RuleEdits {
                 ruled.set = Some(RuledSet { policies, compiled, sound });
                 Ok(Some(ruled))
             }
+            (Some(_), None) if problems.is_empty() => Ok(Some(ruled)),
             (_, Some(Err(_))) if problems.is_empty() => {
                 Err(invalid(vec![Diagnostic::error("/changes", "there are more names than the store can hold")]))
             }
@@ -290,13 +302,10 @@ impl RuleEdits {
     }
 
     /// What must be done to the set; what is so already is left out. Counts it, and notes who has the last word.
-    fn plan(&self, before: &Snapshot, from_data: DataLinks, keeps_deletions: bool, ruled: &mut Ruled) -> SetEdits {
+    fn plan(&self, before: &Snapshot, from_data: &DataLinks, keeps_deletions: bool, ruled: &mut Ruled) -> SetEdits {
         let (now, base) = (&before.core.policies, &before.base_core().policies);
         let mut edits = SetEdits::default();
-        ruled.tally.links_removed += from_data.removed.len();
-        ruled.tally.links_added += from_data.added.len();
-        edits.removed.extend(from_data.removed);
-        edits.links.extend(from_data.added);
+        edits.links.extend(from_data.new.iter().cloned());
         for (id, Put { place, what }) in &self.policies {
             let known = now.policy(id);
             let of_base = base.policy(id);
@@ -363,8 +372,32 @@ impl RuleEdits {
     }
 }
 
+/// Looks again at one link of each template that is replaced and that a declaration uses.
+fn remake(before: &Snapshot, edits: &mut SetEdits, grants: &Grants, draft: &Draft) {
+    let core = &before.core;
+    let mut again = Vec::new();
+    for (id, origin) in edits.replaced(&core.policies) {
+        let Some(number) = core.compiled.number(id) else { continue };
+        let uses = grants.uses().filter(|(_, template, _)| *template == number);
+        let found = uses.filter_map(|(declaration, ..)| grants.first(number, Some(declaration)));
+        again.extend(found.map(|grant| NewLink {
+            origin: origin.to_owned(),
+            link: core.declared.link(&grant, id, draft),
+            maker: Some(grant.into()),
+        }));
+    }
+    edits.links.extend(again);
+}
+
 /// A problem for each template that would go, or become a policy, while links need it.
-fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -> Vec<Diagnostic> {
+fn in_use(
+    before: &Snapshot,
+    edits: &SetEdits,
+    puts: &BTreeMap<String, Put<String>>,
+    grants: &Grants,
+    draft: &Draft,
+) -> Vec<Diagnostic> {
+    let core = &before.core;
     let stays: HashSet<&str> = edits
         .texts
         .iter()
@@ -385,8 +418,16 @@ fn in_use(core: &Core, edits: &SetEdits, puts: &BTreeMap<String, Put<String>>) -
     }
     let mut found = Vec::new();
     for (id, Put { place, .. }) in puts.iter().filter(|(id, _)| going.contains(id.as_str())) {
-        if let Some((first, all)) = needing.get(id.as_str()) {
-            let more = match all - 1 {
+        let number = core.compiled.number(id);
+        let made = || {
+            let grant = grants.first(number?, None)?;
+            Some(core.declared.link(&grant, id, draft).link_id)
+        };
+        let of_data: usize = grants.uses().filter(|(_, used, _)| Some(*used) == number).map(|(.., links)| links).sum();
+        let by_hand = needing.get(id.as_str());
+        let all = by_hand.map_or(0, |(_, count)| *count) + of_data;
+        if let Some(first) = by_hand.map(|(first, _)| (*first).to_owned()).or_else(made) {
+            let more = match all.saturating_sub(1) {
                 0 => " needs".to_owned(),
                 more => format!(" and {} need", count(more, "more link")),
             };

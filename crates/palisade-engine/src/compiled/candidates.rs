@@ -74,13 +74,17 @@ pub(crate) fn near<'s>(
     found.into_iter().filter_map(|position| Some(&set.entries.get(position as usize)?.id)).collect()
 }
 
-fn is_in_scope(scopes: &Scopes, principal: &Lineage, action: &Lineage, resource: &Lineage) -> bool {
-    let of_action = match &scopes.action {
+/// Whether the action is one of these.
+pub(super) fn of_action(actions: &Actions, action: &Lineage) -> bool {
+    match actions {
         Actions::Any => true,
         Actions::Is(id) => action.own == Some(*id),
         Actions::In(ids) => ids.iter().any(|id| action.all.contains(id)),
-    };
-    of_action && principal.fits(scopes.principal) && resource.fits(scopes.resource)
+    }
+}
+
+fn is_in_scope(scopes: &Scopes, principal: &Lineage, action: &Lineage, resource: &Lineage) -> bool {
+    of_action(&scopes.action, action) && principal.fits(scopes.principal) && resource.fits(scopes.resource)
 }
 
 #[cfg(test)]

@@ -18,8 +18,9 @@ use super::slice::{TooExpensive, cut};
 use super::{CompiledSet, Condition, Entry};
 use crate::broken::broken;
 use crate::cedar::utf8;
+use crate::derived::{Grants, MadeLink};
 use crate::model::bounds::{MAX_EXPLANATION, cut as cut_text};
-use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, RequestError, Uid};
+use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Uid};
 use crate::reference;
 use crate::settings::Semantics;
 use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
@@ -43,6 +44,53 @@ struct Outcomes {
     permits: Positions,
     forbids: Positions,
     failed: SmallVec<[(u32, Failure); 4]>,
+    /// Links that data make, of those that hold or fail. Their positions begin at [`MADE`].
+    made: SmallVec<[MadeLink; 2]>,
+}
+
+/// Positions from here on are those of links that data make, among the outcomes.
+const MADE: u32 = 1 << 31;
+
+/// What was evaluated, by position.
+struct Ran<'r> {
+    set: &'r CompiledSet,
+    made: &'r [MadeLink],
+    ids: Vec<PolicyId>,
+}
+
+impl Ran<'_> {
+    /// Its id.
+    #[inline]
+    fn id(&self, position: u32) -> &PolicyId {
+        match self.ids.get((position ^ MADE) as usize) {
+            Some(id) => id,
+            None => self.set.id(position),
+        }
+    }
+
+    fn forbids(&self, position: u32) -> bool {
+        match self.made.get((position ^ MADE) as usize) {
+            Some(made) => self.set.form(made.template).forbids,
+            None => self.set.entries[position as usize].forbids,
+        }
+    }
+
+    /// What must hold beside the scope, and what its slots are filled with.
+    fn condition(&self, position: u32) -> (Condition, [u32; 2]) {
+        match self.made.get((position ^ MADE) as usize) {
+            Some(made) => (self.set.form(made.template).condition, made.slots()),
+            None => {
+                let entry = &self.set.entries[position as usize];
+                (entry.condition, entry.slots)
+            }
+        }
+    }
+
+    /// Sorts by id.
+    #[inline]
+    fn sort<T>(&self, list: &mut [T], position: impl Fn(&T) -> u32) {
+        list.sort_unstable_by(|a, b| self.id(position(a)).cmp(self.id(position(b))));
+    }
 }
 
 /// Why the compiled path has no decision.
@@ -167,36 +215,33 @@ fn evaluate(
 ) -> Result<Decision, Unsettled> {
     let set = &snapshot.core.compiled;
     let strict = snapshot.core.settings.semantics == Semantics::Strict;
-    let mut outcomes = set.evaluate(env)?;
+    let Outcomes { permits, forbids, mut failed, made } = set.evaluate(env, &snapshot.grants)?;
+    let ran = Ran { set, made: &made, ids: made.iter().map(|made| snapshot.id_of(made)).collect() };
     let mut errors = Vec::new();
-    if !outcomes.failed.is_empty() {
-        let untold = outcomes.failed.iter().any(|(_, failure)| *failure == Failure::Failed);
+    if !failed.is_empty() {
+        let untold = failed.iter().any(|(_, failure)| *failure == Failure::Failed);
         let go_on: GoOn<'_> = match refer {
             Some(go_on) => go_on,
             None if untold => return Err(Unsettled::Reference),
             None => ALWAYS,
         };
-        outcomes.failed.sort_unstable_by(|(a, _), (b, _)| set.id(*a).cmp(set.id(*b)));
-        errors = explain(snapshot, request, now, decoded, env, &outcomes.failed, go_on)?;
+        ran.sort(&mut failed, |(position, _)| *position);
+        errors = explain(snapshot, request, now, decoded, env, &ran, &failed, go_on)?;
     }
+    let failed_forbids = || failed.iter().map(|(position, _)| *position).filter(|position| ran.forbids(*position));
     let denied_by = if strict {
-        unknown_entity(snapshot, request, decoded, env).or_else(|| {
-            let failed = outcomes.failed.iter().map(|(position, _)| &set.entries[*position as usize]);
-            let forbid = failed.into_iter().find(|entry| entry.forbids);
-            forbid.map(|entry| DeniedBy::ForbidError { policy_id: entry.id.clone() })
-        })
+        unknown_entity(snapshot, request, decoded, env)
+            .or_else(|| failed_forbids().next().map(|first| DeniedBy::ForbidError { policy_id: ran.id(first).clone() }))
     } else {
         None
     };
-    let failed = outcomes.failed.iter().map(|(position, _)| &set.entries[*position as usize]);
-    let forbid_errors = failed.filter(|entry| entry.forbids).count();
-    let allowed = outcomes.forbids.is_empty() && !outcomes.permits.is_empty();
-    let mut reasons = if outcomes.forbids.is_empty() { outcomes.permits } else { outcomes.forbids };
-    reasons.sort_unstable_by(|a, b| set.id(*a).cmp(set.id(*b)));
-    let id = |position: &u32| set.entries[*position as usize].id.clone();
+    let forbid_errors = failed_forbids().count();
+    let allowed = forbids.is_empty() && !permits.is_empty();
+    let mut reasons = if forbids.is_empty() { permits } else { forbids };
+    ran.sort(&mut reasons, |position| *position);
     Ok(Decision {
         outcome: if allowed && denied_by.is_none() { Outcome::Allow } else { Outcome::Deny },
-        reasons: reasons.iter().map(id).collect(),
+        reasons: reasons.iter().map(|position| ran.id(*position).clone()).collect(),
         errors,
         forbid_errors,
         denied_by,
@@ -206,35 +251,47 @@ fn evaluate(
 }
 
 impl CompiledSet {
-    fn id(&self, position: u32) -> &str {
+    fn id(&self, position: u32) -> &PolicyId {
         &self.entries[position as usize].id
     }
+}
 
-    /// Evaluates all policies whose scope holds.
+impl Outcomes {
     #[inline]
-    fn evaluate(&self, env: &Env<'_>) -> Result<Outcomes, Unsettled> {
+    fn note(&mut self, position: u32, forbids: bool, result: Result<bool, Failure>) {
+        match result {
+            Ok(false) => {}
+            Ok(true) if forbids => self.forbids.push(position),
+            Ok(true) => self.permits.push(position),
+            Err(failure) => self.failed.push((position, failure)),
+        }
+    }
+}
+
+impl CompiledSet {
+    /// Evaluates all policies whose scope holds, and the links that data make.
+    #[inline]
+    fn evaluate(&self, env: &Env<'_>, grants: &Grants) -> Result<Outcomes, Unsettled> {
         let mut outcomes = Outcomes::default();
         let mut uncovered = false;
         let in_scope = |position: u32| Some(&self.entries[position as usize]).filter(|entry| entry.scopes.hold(env));
-        let mut visit = |position: u32, entry: &Entry| {
-            if entry.needs.is_some_and(|name| env.context.find(name).is_none()) {
-                return;
+        let mut run_one = |condition: Condition, needs: Option<u32>, slots: [u32; 2]| {
+            if needs.is_some_and(|name| env.context.find(name).is_none()) {
+                return Ok(false);
             }
-            let result = match entry.condition {
+            match condition {
                 Condition::Always => Ok(true),
-                Condition::Program(program) => run(&self.programs[program as usize], &self.pool, env, entry.slots),
+                Condition::Program(program) => run(&self.programs[program as usize], &self.pool, env, slots),
                 // the whole request goes to the reference
                 Condition::Reference => {
                     uncovered = true;
                     Err(Failure::Failed)
                 }
-            };
-            match result {
-                Ok(false) => {}
-                Ok(true) if entry.forbids => outcomes.forbids.push(position),
-                Ok(true) => outcomes.permits.push(position),
-                Err(failure) => outcomes.failed.push((position, failure)),
             }
+        };
+        let mut visit = |position: u32, entry: &Entry| {
+            let result = run_one(entry.condition, entry.needs, entry.slots);
+            outcomes.note(position, entry.forbids, result);
         };
         self.index.by_entity(env, |position| {
             if let Some(entry) = in_scope(position) {
@@ -265,6 +322,16 @@ impl CompiledSet {
             if let Some(entry) = in_scope(*position) {
                 visit(*position, entry);
             }
+        }
+        if !grants.is_empty() {
+            self.of_grants(grants, env, |made, form| {
+                let result = run_one(form.condition, form.needs, made.slots());
+                if result != Ok(false) {
+                    let position = MADE | outcomes.made.len() as u32;
+                    outcomes.made.push(made);
+                    outcomes.note(position, form.forbids, result);
+                }
+            });
         }
         if env.is_over_budget() {
             return Err(TooExpensive.into());
@@ -311,30 +378,31 @@ fn uid_of(id: u32, decoded: &Decoded<'_>, env: &Env<'_>) -> Uid<'static> {
 }
 
 /// The messages of policies that failed: the reference evaluates them over what their evaluations read.
+#[expect(clippy::too_many_arguments, reason = "one caller, which has just these at hand")]
 fn explain(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     now: i64,
     decoded: &Decoded<'_>,
     env: &Env<'_>,
+    ran: &Ran<'_>,
     failed: &[(u32, Failure)],
     go_on: GoOn<'_>,
 ) -> Result<Vec<PolicyError>, Unsettled> {
-    let set = &snapshot.core.compiled;
     // a uid may be as long as the request: it is written once, however many policies look for its entity
     let mut missing: HashMap<u32, Arc<str>> = HashMap::new();
     let mut errors = Vec::with_capacity(failed.len());
-    let mut parsing = snapshot.core.policies.parsing(&snapshot.core.settings.limits);
+    let mut parsing = snapshot.parsing();
     let mut cedars = None;
     for (position, failure) in failed {
-        let entry = &set.entries[*position as usize];
-        if let Failure::NoEntity(id) = failure {
-            let message = missing.entry(*id).or_insert_with(|| {
+        let id = ran.id(*position);
+        if let Failure::NoEntity(absent) = failure {
+            let message = missing.entry(*absent).or_insert_with(|| {
                 // in Cedar's words
-                let message = format!("entity `{}` does not exist", uid_of(*id, decoded, env));
+                let message = format!("entity `{}` does not exist", uid_of(*absent, decoded, env));
                 cut_text(message, MAX_EXPLANATION).into()
             });
-            errors.push(PolicyError { policy_id: entry.id.clone(), message: message.clone() });
+            errors.push(PolicyError { policy_id: id.clone(), message: message.clone() });
             continue;
         }
         if !go_on() {
@@ -343,39 +411,39 @@ fn explain(
         if cedars.is_none() {
             // once for all that failed: an entity that comes with the request may be as large as the request
             let made = reference::request(snapshot, request, now).map_err(|_| Unsettled::Reference)?.0;
-            let entities = cut(env, &decoded.locals, reads(snapshot, decoded, env, failed))?;
+            let entities = cut(env, &decoded.locals, reads(ran, decoded, env, failed))?;
             cedars = Some((ast::Request::clone(made.as_ref()), entities));
         }
         let Some((cedar_request, entities)) = &cedars else { return Err(Unsettled::Reference) };
         let evaluator = Evaluator::new(cedar_request.clone(), entities.as_ref(), Extensions::all_available());
-        let evaluated = match snapshot.core.policies.trees.whole() {
+        let kept = snapshot.core.policies.trees.whole().filter(|_| *position < MADE);
+        let evaluated = match kept {
             Some(set) => {
-                let policy = set.policy(&cedar_policy::PolicyId::new(&*entry.id)).ok_or(Unsettled::Reference)?;
+                let policy = set.policy(&cedar_policy::PolicyId::new(&**id)).ok_or(Unsettled::Reference)?;
                 evaluator.evaluate(policy.as_ref())
             }
             None => {
-                let parsed = parsing.policy(&entry.id);
+                let parsed = parsing.policy(id);
                 evaluator.evaluate(&parsed.map_err(|many| Unsettled::Undecided(RequestError::from(many).into()))?)
             }
         };
         let error = evaluated.err().ok_or(Unsettled::Reference)?;
-        errors.push(PolicyError::new(entry.id.clone(), error.to_string()));
+        errors.push(PolicyError::new(id.clone(), error.to_string()));
     }
     Ok(errors)
 }
 
 /// The entities of the request, and those that the evaluations of the failed policies read.
-fn reads(snapshot: &Snapshot, decoded: &Decoded<'_>, env: &Env<'_>, failed: &[(u32, Failure)]) -> HashSet<u32> {
-    let set = &snapshot.core.compiled;
+fn reads(ran: &Ran<'_>, decoded: &Decoded<'_>, env: &Env<'_>, failed: &[(u32, Failure)]) -> HashSet<u32> {
     let mut reads = HashSet::from(decoded.ids);
     for (position, _) in failed.iter().filter(|(_, failure)| *failure == Failure::Failed) {
-        let entry = &set.entries[*position as usize];
-        if let Condition::Program(program) = entry.condition {
+        let (condition, slots) = ran.condition(*position);
+        if let Condition::Program(program) = condition {
             let mut tracked = Env::new(env.store, decoded.ids, env.context);
             tracked.layer = env.layer;
             tracked.local_types = env.local_types;
             tracked.reads = Some(RefCell::new(Vec::new()));
-            let _ = run(&set.programs[program as usize], &set.pool, &tracked, entry.slots);
+            let _ = run(&ran.set.programs[program as usize], &ran.set.pool, &tracked, slots);
             reads.extend(tracked.reads.into_iter().flat_map(RefCell::into_inner));
         }
     }

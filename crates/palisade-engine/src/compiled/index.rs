@@ -61,8 +61,9 @@ impl Scopes {
         self.hold_for_action(env) && self.hold_for_entities(env)
     }
 
+    /// Whether the action is in scope.
     #[inline]
-    fn hold_for_action(&self, env: &Env<'_>) -> bool {
+    pub(super) fn hold_for_action(&self, env: &Env<'_>) -> bool {
         match &self.action {
             Actions::Any => true,
             Actions::Is(id) => *id == env.action,

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::candidates::Lineage;
+use super::granted::made_misses;
 use super::index::{Actions, Scope, Scopes, action_keys, entity_key};
 use crate::model::PolicyId;
 use crate::snapshot::Snapshot;
@@ -179,14 +180,21 @@ pub(crate) fn nearby(snapshot: &Snapshot, principal: &Lineage, action: &Lineage,
         let id = set.entries.get(position as usize)?.id.clone();
         Some(Near { id, distance })
     });
-    Nearby { found: found.collect(), bounded }
+    let mut found: Vec<Near> = found.collect();
+    let (made, more) = made_misses(snapshot, [principal, action, resource], MOST_OF_A_KEY);
+    if !made.is_empty() {
+        found.extend(made.into_iter().map(|(distance, id)| Near { id, distance }));
+        found.sort_by_key(|near| near.distance);
+    }
+    Nearby { found, bounded: bounded | more }
 }
 
 fn holds_for_any(ids: &[u32], all: &HashSet<u32>) -> bool {
     ids.iter().any(|id| all.contains(id))
 }
 
-fn distance(snapshot: &Snapshot, scope: Scope, of: &Lineage) -> u32 {
+/// How far a part of a scope is from an entity.
+pub(super) fn distance(snapshot: &Snapshot, scope: Scope, of: &Lineage) -> u32 {
     if of.fits(scope) {
         return 0;
     }

@@ -4,6 +4,7 @@
 //! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
 //!   `eval` runs.
 //! - `candidates` finds, by other means, what the reference has to see; `misses` what an explanation has to.
+//! - `granted` runs templates for the links that data make.
 //! - `set` takes policies out of a set and puts others in: what stays is shared with the set before.
 //! - `decide` puts it together, `series` for questions that come one after another. Whatever is not plainly covered, and every error message, is the reference's.
 
@@ -15,6 +16,7 @@ mod compile;
 mod decide;
 mod env;
 mod eval;
+mod granted;
 mod index;
 mod misses;
 mod program;
@@ -39,12 +41,14 @@ use crate::value::Record;
 pub(crate) use brought::check_brought;
 pub(crate) use candidates::{Lineage, candidates, near};
 pub(crate) use decide::{Unsettled, decide};
+pub(crate) use granted::{made_candidates, made_near};
 pub(crate) use misses::{FAR, Nearby, nearby};
 pub use series::Series;
 pub(crate) use set::Compiling;
 pub(crate) use slice::{Seen, by_reference, everything, reached};
 
 use env::{Ancestors, Env};
+use granted::Forms;
 use index::{Index, Scopes};
 use misses::Misses;
 use program::{Pool, Program};
@@ -96,6 +100,8 @@ pub(crate) struct CompiledSet {
     reach: Arc<Reach>,
     /// What later links take over.
     templates: Map<PolicyId, Arc<Pattern>>,
+    /// What grants of the data run.
+    forms: Arc<Forms>,
     /// Each entity that a link names, and the link's position.
     linked: Pairs,
 }
@@ -147,6 +153,9 @@ impl CompiledSet {
     /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
     /// that looking is better than remembering. Plans that are as they were are kept.
     pub(crate) fn plan(&mut self, declared: &[u32], store: &Store) {
+        if !self.forms.is_planned() {
+            Arc::make_mut(&mut self.forms).plan(declared, store);
+        }
         let stale = std::mem::take(&mut self.plans.stale);
         let Plans { of_action: known, mut filed, tried, .. } = std::mem::take(&mut self.plans);
         if known.is_empty() && tried > 0 && self.len() < 2 * tried {

@@ -9,10 +9,12 @@ use cedar_policy_core::ast;
 use cedar_policy_core::ast::{ActionConstraint, EntityReference, PrincipalOrResourceConstraint as Constraint};
 
 use super::compile::Compiler;
+use super::granted::Form;
 use super::index::{Actions, Index, Scope, Scopes, action_keys};
 use super::misses::{Misses, Refiled};
 use super::program::Op;
 use super::{CompiledSet, Condition, Entry, Pattern};
+use crate::derived::NONE;
 use crate::layout::intern;
 use crate::model::PolicyId;
 use crate::store::{Draft, PairEdits, Pairs, pair};
@@ -52,7 +54,16 @@ impl<'d> Compiling<'d> {
         let compiler = Compiler::resume(draft, set.pool.clone());
         let mut this = Self { compiler, set: set.clone(), changes: Some(Changes::default()), overflowed: false };
         removed.iter().for_each(|id| this.take_out(id));
+        if removed.iter().any(|id| this.set.forms.has(id)) {
+            Arc::make_mut(&mut this.set.forms).without(removed.iter());
+        }
         this
+    }
+
+    /// The same as a new set, in which templates have the numbers that they have in another.
+    pub(crate) fn numbered_as(mut self, set: &CompiledSet) -> Self {
+        self.set.forms = Arc::new(set.forms.names_alone());
+        self
     }
 
     fn take_out(&mut self, id: &PolicyId) {
@@ -94,8 +105,17 @@ impl<'d> Compiling<'d> {
         if template.is_static() {
             self.overflowed |= self.enter(&pattern, id, &HashMap::new()).is_err();
         } else {
+            self.overflowed |= self.form(&pattern, id).is_err();
             self.set.templates.insert(id.clone(), Arc::new(pattern));
         }
+    }
+
+    /// Compiles a template for the grants of the data.
+    fn form(&mut self, pattern: &Pattern, id: &PolicyId) -> Result<(), TooLarge> {
+        let (scopes, needs) = self.scopes(pattern, [NONE; 2])?;
+        let Pattern { condition, forbids, .. } = *pattern;
+        Arc::make_mut(&mut self.set.forms).put(Form { scopes, condition, needs, forbids, id: id.clone() });
+        Ok(())
     }
 
     /// Adds a link of a template that was compiled.
@@ -139,15 +159,7 @@ impl<'d> Compiling<'d> {
                 *place = intern(uid, self.compiler.draft)?;
             }
         }
-        let scopes = Scopes {
-            principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
-            action: actions(&pattern.action, self.compiler.draft)?,
-            resource: scope(&pattern.resource, slots[1], self.compiler.draft)?,
-        };
-        let needs = match pattern.condition {
-            Condition::Program(program) => self.set.programs[program as usize].needs_in_context(),
-            Condition::Always | Condition::Reference => None,
-        };
+        let (scopes, needs) = self.scopes(pattern, slots)?;
         let (condition, forbids) = (pattern.condition, pattern.forbids);
         let entry = Entry { scopes, condition, needs, forbids, slots, id: id.clone() };
         let set = &mut self.set;
@@ -167,6 +179,20 @@ impl<'d> Compiling<'d> {
         Ok(())
     }
 
+    /// The scope of a policy, and what its context must have.
+    fn scopes(&mut self, pattern: &Pattern, slots: [u32; 2]) -> Result<(Scopes, Option<u32>), TooLarge> {
+        let scopes = Scopes {
+            principal: scope(&pattern.principal, slots[0], self.compiler.draft)?,
+            action: actions(&pattern.action, self.compiler.draft)?,
+            resource: scope(&pattern.resource, slots[1], self.compiler.draft)?,
+        };
+        let needs = match pattern.condition {
+            Condition::Program(program) => self.set.programs[program as usize].needs_in_context(),
+            Condition::Always | Condition::Reference => None,
+        };
+        Ok((scopes, needs))
+    }
+
     /// The set.
     ///
     /// # Errors
@@ -177,6 +203,9 @@ impl<'d> Compiling<'d> {
             return Err(TooLarge);
         }
         set.pool = compiler.finish();
+        if !set.forms.is_planned() {
+            Arc::make_mut(&mut set.forms).settle();
+        }
         match changes {
             Some(Changes { misses, linked, actions }) => {
                 set.misses = set.misses.with(&misses);

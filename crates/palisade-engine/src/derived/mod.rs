@@ -1,14 +1,21 @@
 //! Links that the data make: one for every stored entity of a type and every template that it names.
 //!
-//! The policy set is exactly the one in which these links were written by hand. What an entity makes is a function of the
-//! declarations and of the entities on their paths, so nothing of it is kept but the links: what a change unmakes is found
-//! by asking what the entity made before it.
+//! The policy set is exactly the one in which these links were written by hand. What an entity makes by a declaration is a
+//! grant: what fills the slots, and who names the templates. It is a function of the declarations and of the entities on
+//! their paths, so what a change unmakes is found by asking what the entity made before it. Grants are filed under what
+//! fills their slots, and the templates that a role names are kept once for all grants of it (`grants.rs`); the text of a
+//! link is made where it is shown (`ask.rs`).
 //!
 //! Never knows policies: whether a name is a template's is for the set to say.
 
+mod ask;
 mod brought;
 mod check;
+mod grants;
+mod list;
 mod path;
+mod pending;
+mod shards;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,8 +27,15 @@ use crate::schema::Type;
 use crate::store::{Draft, Entity, Records, Store, Symbols};
 use crate::value::Val;
 
+pub(crate) use ask::{Finding, MadeLink};
 pub(crate) use brought::check_brought;
+pub(crate) use grants::{Grants, Kind};
+pub(crate) use list::{Filed, List};
 use path::{NotStored, Path};
+pub(crate) use pending::{Pending, Tallied};
+
+/// The id of no entity.
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// The declarations of a bundle, against its schema.
 #[derive(Debug, Default)]
@@ -74,15 +88,17 @@ pub(crate) struct Maker {
     pub entity: u32,
 }
 
-/// A link that an entity makes. Equal where the links are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Made {
+/// What an entity makes by a declaration: a link of every template that `holder` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grant {
     /// The declaration's position.
     pub declaration: u32,
-    /// The name of the template, by the data or by the declaration.
-    pub template: Arc<str>,
-    /// The entities of `?principal` and `?resource`.
-    slots: [Option<u32>; 2],
+    /// The entity that makes it.
+    pub entity: u32,
+    /// The entities of `?principal` and `?resource`, or [`NONE`].
+    pub slots: [u32; 2],
+    /// The entity whose attribute names the templates, or [`NONE`] where the declaration does.
+    pub holder: u32,
 }
 
 /// An entity on a path is not stored.
@@ -151,11 +167,6 @@ impl Checked {
         })
     }
 
-    /// Whether entities of the type make its links.
-    pub(crate) fn is_of(&self, ty: u32) -> bool {
-        self.each == ty
-    }
-
     /// The type whose entities make its links.
     pub(crate) fn each(&self) -> &str {
         &self.each_name
@@ -173,48 +184,60 @@ impl Checked {
         self.when.iter().chain(named).chain(slots)
     }
 
-    /// The links that an entity of its type makes.
-    fn made(&self, records: &impl Records, entity: u32, found: &mut Vec<Made>) -> Result<(), NotStored> {
+    /// What an entity of its type makes.
+    fn grant(&self, records: &impl Records, entity: u32) -> Result<Option<Grant>, NotStored> {
         if let Some(when) = &self.when
             && !matches!(when.walk(records, entity)?, Some(Val::Bool(true)))
         {
-            return Ok(());
+            return Ok(None);
         }
-        let mut slots = [None; 2];
+        let mut slots = [NONE; 2];
         let mut absent = false;
         for (filled, slot) in slots.iter_mut().zip(&self.slots) {
             match slot {
                 None => {}
-                Some(Slot::Own) => *filled = Some(entity),
+                Some(Slot::Own) => *filled = entity,
                 Some(Slot::Path(path)) => match path.walk(records, entity)? {
-                    Some(Val::Entity(id)) => *filled = Some(id),
+                    Some(Val::Entity(id)) => *filled = id,
                     Some(_) => broken("a value that the schema does not declare"),
                     None => absent = true,
                 },
             }
         }
-        let mut push = |template: Arc<str>| {
-            found.push(Made { declaration: self.number as u32, template, slots });
+        // it is read also where a slot is not filled, so that whether a path is broken does not depend on the others
+        let holder = match &self.template {
+            Named::Fixed(_) => Some(NONE),
+            Named::Path(path) => path.holder(records, entity)?,
         };
+        let declaration = self.number as u32;
+        Ok(holder.filter(|_| !absent).map(|holder| Grant { declaration, entity, slots, holder }))
+    }
+
+    /// The templates that a holder names, each once.
+    pub(crate) fn names(&self, records: &impl Records, holder: u32) -> Vec<Arc<str>> {
+        let text = |name: &[u8]| -> Arc<str> { crate::cedar::utf8(name).into() };
         match &self.template {
-            _ if absent => {
-                // it is read all the same, so that whether a path is broken does not depend on the others
-                if let Named::Path(path) = &self.template {
-                    path.walk(records, entity)?;
-                }
-            }
-            Named::Fixed(name) => push(name.clone()),
-            Named::Path(path) => match path.walk(records, entity)? {
-                None => {}
-                Some(Val::Text(name)) => push(crate::cedar::utf8(name).into()),
-                Some(Val::Set(names)) => (0..names.len()).for_each(|i| match names.get(i) {
-                    Val::Text(name) => push(crate::cedar::utf8(name).into()),
-                    _ => broken("a value that the schema does not declare"),
-                }),
+            Named::Fixed(name) => vec![name.clone()],
+            Named::Path(path) => match path.read(records, holder) {
+                None => Vec::new(),
+                Some(Val::Text(name)) => vec![text(name)],
+                Some(Val::Set(names)) => (0..names.len())
+                    .map(|i| match names.get(i) {
+                        Val::Text(name) => text(name),
+                        _ => broken("a value that the schema does not declare"),
+                    })
+                    .collect(),
                 Some(_) => broken("a value that the schema does not declare"),
             },
         }
-        Ok(())
+    }
+
+    /// Whether entities of the type have the attribute that names templates.
+    pub(crate) fn names_by(&self, ty: u32) -> bool {
+        match &self.template {
+            Named::Fixed(_) => false,
+            Named::Path(path) => path.steps.last().is_some_and(|step| step.holder == ty),
+        }
     }
 }
 
@@ -245,46 +268,55 @@ impl Declared {
         self.of_type.contains_key(&ty)
     }
 
-    /// The links that an entity makes, in the order of declarations; none if it is not stored.
+    /// What an entity makes, in the order of declarations; nothing if it is not stored.
     ///
     /// # Errors
     /// If an entity on a path is not stored.
-    pub(crate) fn made(&self, records: &impl Records, ty: u32, entity: u32) -> Result<Vec<Made>, BrokenPath> {
+    pub(crate) fn grants(&self, records: &impl Records, ty: u32, entity: u32) -> Result<Vec<Grant>, BrokenPath> {
         let mut found = Vec::new();
         let Some(declarations) = self.of_type.get(&ty) else { return Ok(found) };
         if !records.record_of(entity).is_some_and(Entity::is_present) {
             return Ok(found);
         }
         for declaration in declarations.iter().filter_map(|n| self.list.get(*n)) {
-            declaration.made(records, entity, &mut found).map_err(|NotStored(gone)| BrokenPath {
+            let grant = declaration.grant(records, entity);
+            found.extend(grant.map_err(|NotStored(gone)| BrokenPath {
                 declaration: declaration.number as u32,
                 from: entity,
                 gone,
-            })?;
+            })?);
         }
         Ok(found)
     }
 
-    /// The link by hand that says the same.
-    pub(crate) fn link(&self, made: &Made, entity: u32, records: &impl Records) -> Link {
-        let Some(declaration) = self.get(made.declaration) else { broken("a declaration that is gone") };
-        let slots = ["?principal", "?resource"].into_iter().zip(made.slots);
+    /// The link by hand that says what a grant says of a template.
+    pub(crate) fn link(&self, grant: &Grant, template: &str, records: &impl Records) -> Link {
+        let Some(declaration) = self.get(grant.declaration) else { broken("a declaration that is gone") };
+        let slots = ["?principal", "?resource"].into_iter().zip(grant.slots).filter(|(_, id)| *id != NONE);
         let uid = |id: u32| export::uid_of(records, id).to_string();
         Link {
-            template_id: made.template.to_string(),
-            link_id: self.link_id(made, &uid(entity)),
-            args: slots.filter_map(|(slot, id)| Some((slot.to_owned(), uid(id?)))).collect(),
+            template_id: template.to_owned(),
+            link_id: self.link_id(grant.declaration, template, &uid(grant.entity)),
+            args: slots.map(|(slot, id)| (slot.to_owned(), uid(id))).collect(),
             written: Some(declaration.place.clone()),
         }
     }
 
-    /// The id of the link that an entity makes.
-    pub(crate) fn link_id(&self, made: &Made, entity: &str) -> String {
-        let template = &made.template;
-        match self.get(made.declaration).and_then(|declaration| declaration.id.as_ref()) {
+    /// The id of the link of a template that an entity makes.
+    pub(crate) fn link_id(&self, declaration: u32, template: &str, entity: &str) -> String {
+        match self.get(declaration).and_then(|declaration| declaration.id.as_ref()) {
             Some(id) => format!("{template}@{id}@{entity}"),
             None => format!("{template}@{entity}"),
         }
+    }
+
+    /// What an id of a link may be made of: declarations, and the text of the entity each, where it begins with `template`.
+    fn parts<'i>(&self, id: &'i str, template: &str) -> impl Iterator<Item = (&Checked, &'i str)> {
+        let rest = id.strip_prefix(template).and_then(|rest| rest.strip_prefix('@'));
+        self.list.iter().filter_map(move |declaration| match &declaration.id {
+            None => Some((declaration, rest?)),
+            Some(label) => Some((declaration, rest?.strip_prefix(&**label)?.strip_prefix('@')?)),
+        })
     }
 
     /// The entity that made a link, as its id names it.
@@ -309,9 +341,14 @@ impl Declared {
         )
     }
 
-    /// The entities whose links may be others once these entities were written or removed: they themselves, and those
-    /// whose paths lead through them.
-    pub(crate) fn affected(&self, draft: &Draft, touched: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+    /// The entities whose grants may be others once these entities were written or removed: they themselves, and those
+    /// whose paths lead through them by an attribute that is another. What an entity names as templates is no part of that.
+    pub(crate) fn affected(
+        &self,
+        before: &Before<'_>,
+        draft: &Draft,
+        touched: impl Iterator<Item = u32>,
+    ) -> BTreeSet<u32> {
         let mut found = BTreeSet::new();
         let mut seen = HashSet::new();
         for id in touched {
@@ -319,10 +356,41 @@ impl Declared {
             if self.makes(ty) {
                 found.insert(id);
             }
-            self.climb(ty, id, &mut seen, &|id| draft.referrers(id), draft, &mut |id| {
+            let reads_the_same = |path: &Path, level: usize, names: bool| {
+                let old = before.record_of(id).filter(|record: &Entity<'_>| record.is_present());
+                let new = Some(draft.record(id)).filter(|record| record.is_present());
+                let (Some(old), Some(new)) = (old, new) else { return false };
+                if names && level + 1 == path.steps.len() {
+                    return true;
+                }
+                let attribute = path.steps[level].attribute;
+                match (old.attributes().find(attribute), new.attributes().find(attribute)) {
+                    (None, None) => true,
+                    (Some(Val::Entity(old)), Some(Val::Entity(new))) => old == new,
+                    (Some(Val::Bool(old)), Some(Val::Bool(new))) => old == new,
+                    _ => false,
+                }
+            };
+            self.climb(ty, id, &mut seen, &reads_the_same, &|id| draft.referrers(id), draft, &mut |id| {
                 found.insert(id);
                 true
             });
+        }
+        found
+    }
+
+    /// A grant for which an entity names templates by a declaration, as the draft has it.
+    pub(crate) fn grant_of(&self, declaration: u32, holder: u32, draft: &Draft) -> Option<Grant> {
+        let mut found = None;
+        let mut look = |id: u32| {
+            let grants = self.grants(draft, draft.type_of(id), id).unwrap_or_default();
+            found = grants.into_iter().find(|grant| (grant.declaration, grant.holder) == (declaration, holder));
+            found.is_none()
+        };
+        if look(holder) {
+            let referrers = |id| draft.referrers(id);
+            let never = |_: &Path, _, _| false;
+            self.climb(draft.type_of(holder), holder, &mut HashSet::new(), &never, &referrers, draft, &mut look);
         }
         found
     }
@@ -333,7 +401,7 @@ impl Declared {
         let mut found = self.makes(ty);
         if !found {
             let referrers = |id| store.referrers(id).collect();
-            self.climb(ty, id, &mut HashSet::new(), &referrers, store, &mut |_| {
+            self.climb(ty, id, &mut HashSet::new(), &|_, _, _| false, &referrers, store, &mut |_| {
                 found = true;
                 false
             });
@@ -342,20 +410,27 @@ impl Declared {
     }
 
     /// Calls `visit` with the entities whose paths read an attribute of an entity, or may, until it says false. Attributes
-    /// that name an entity lead back to those that hold it, step by step.
+    /// that name an entity lead back to those that hold it, step by step. `is_same` says of a path, a level of it, and
+    /// whether the path names templates, that there is no need to.
+    #[expect(clippy::too_many_arguments, reason = "what leads back is another for a store and a draft")]
     fn climb(
         &self,
         ty: u32,
         id: u32,
         seen: &mut HashSet<(usize, usize, usize, u32)>,
+        is_same: &dyn Fn(&Path, usize, bool) -> bool,
         referrers: &dyn Fn(u32) -> Vec<u32>,
         records: &impl Records,
         visit: &mut dyn FnMut(u32) -> bool,
     ) {
         for (d, declaration) in self.list.iter().enumerate() {
             for (p, path) in declaration.paths().enumerate() {
+                let names = matches!(&declaration.template, Named::Path(naming) if std::ptr::eq(naming, path));
                 // what is read first is the entity's own
                 for level in (1..path.steps.len()).filter(|level| path.steps[*level].holder == ty) {
+                    if is_same(path, level, names) {
+                        continue;
+                    }
                     let mut open = vec![(level, id)];
                     while let Some((level, at)) = open.pop() {
                         if level == 0 {

@@ -71,19 +71,36 @@ impl Path {
     /// # Errors
     /// If an entity that it reads from is not stored.
     pub(super) fn walk<'r>(&self, records: &'r impl Records, from: u32) -> Result<Option<Val<'r>>, NotStored> {
+        Ok(self.holder(records, from)?.and_then(|holder| self.read(records, holder)))
+    }
+
+    /// The stored entity whose attribute is read last; `None` where an optional attribute before it is absent.
+    ///
+    /// # Errors
+    /// If an entity that it reads from is not stored.
+    pub(super) fn holder(&self, records: &impl Records, from: u32) -> Result<Option<u32>, NotStored> {
         let mut at = from;
         let mut rest = self.steps.iter();
         loop {
             let Some(step) = rest.next() else { broken("a path without an end") };
             let stored = records.record_of(at).filter(|record: &Entity<'_>| record.is_present());
-            let found = stored.ok_or(NotStored(at))?.attributes().find(step.attribute);
-            match found {
-                found if rest.len() == 0 => return Ok(found),
+            let found = stored.ok_or(NotStored(at))?.attributes();
+            if rest.len() == 0 {
+                return Ok(Some(at));
+            }
+            match found.find(step.attribute) {
                 None => return Ok(None),
                 Some(Val::Entity(next)) => at = next,
                 Some(_) => broken("a value that the schema does not declare"),
             }
         }
+    }
+
+    /// What the attribute is that is read last, of the entity that has it.
+    pub(super) fn read<'r>(&self, records: &'r impl Records, holder: u32) -> Option<Val<'r>> {
+        let step = self.steps.last()?;
+        let stored = records.record_of(holder).filter(|record: &Entity<'_>| record.is_present());
+        stored?.attributes().find(step.attribute)
     }
 }
 

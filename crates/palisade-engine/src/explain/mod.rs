@@ -32,6 +32,7 @@ use cedar_policy_core::ast::{EntityUID, Expr, Policy};
 
 use crate::broken::broken;
 use crate::compiled::{self, FAR, Lineage, Nearby};
+use crate::derived::MadeLink;
 use crate::export;
 use crate::model::explanation::{
     Diagnostics, Effect, ExplainedPolicy, Explanation, ExplanationKind, LinkOf, Search, Truth,
@@ -190,20 +191,22 @@ impl Snapshot {
     pub fn one_of_each(&self) -> Vec<PolicyId> {
         let policies = &self.core.policies;
         let mut linked = HashSet::new();
-        let links = policies.links.iter().map(|linked| &linked.link).filter(|link| linked.insert(&link.template_id));
+        let links = policies.links.iter().map(|linked| &linked.link).filter(|link| linked.insert(&*link.template_id));
         let mut found: Vec<PolicyId> = links.map(|link| link.link_id.as_str().into()).collect();
+        let made = self.grants.uses().filter(|(_, template, _)| linked.insert(self.core.compiled.name(*template)));
+        let made = made.filter_map(|(declaration, template, _)| {
+            let grant = self.grants.first(template, Some(declaration))?;
+            Some(self.id_of(&MadeLink { grant, template }))
+        });
+        found.extend(made.collect::<Vec<_>>());
         let on_their_own = policies.sites.iter().filter(|(_, site)| site.kind == Kind::Static);
         found.extend(on_their_own.map(|(id, _)| id.clone()));
         found.sort_unstable();
         found
     }
 
-    fn decides(&self, id: &str) -> bool {
-        self.core.policies.sites.get(id).is_some_and(|site| site.kind != Kind::Template)
-    }
-
     fn kind(&self, decision: &Decision) -> ExplanationKind {
-        let is_forbidden = decision.reasons.first().is_some_and(|id| self.core.policies.forbids(id));
+        let is_forbidden = decision.reasons.first().is_some_and(|id| self.site(id).is_some_and(|site| site.forbids));
         match &decision.denied_by {
             _ if decision.outcome.is_allow() => ExplanationKind::Allowed,
             _ if is_forbidden => ExplanationKind::Forbidden,
@@ -224,7 +227,7 @@ impl Snapshot {
     ) -> Result<Vec<Judged>, Undecided> {
         let policies = &self.core.policies;
         let whole = policies.trees.whole();
-        let mut parsing = policies.parsing(&self.core.settings.limits);
+        let mut parsing = self.parsing();
         let mut judged: Vec<Judged> = Vec::with_capacity(ids.len());
         for id in ids {
             if !go_on() {
@@ -235,7 +238,7 @@ impl Snapshot {
                 Some(policy) => AsRef::<Policy>::as_ref(policy).clone(),
                 None => parsing.policy(id).map_err(RequestError::from)?,
             };
-            let site = self.site(id);
+            let site = self.known_site(id);
             let tree = Tree::new(&policy, Source::new(site), masks);
             let holds = |condition: &Expr| matches!(scene.gives(condition, tree.slots()), Gave::Bool(true));
             let of_scope = tree.scope().iter().filter(|part| !holds(&part.condition)).count();
@@ -248,30 +251,27 @@ impl Snapshot {
         Ok(judged)
     }
 
-    fn site(&self, id: &PolicyId) -> &Site {
-        self.core.policies.sites.get(id).unwrap_or_else(|| broken("a policy whose text is gone"))
+    fn known_site(&self, id: &PolicyId) -> &Site {
+        self.site(id).unwrap_or_else(|| broken("a policy whose text is gone"))
     }
 
     fn show(&self, scene: &Scene<'_>, judged: &Judged, options: &ExplainOptions) -> ExplainedPolicy {
-        let site = self.site(&judged.id);
+        let site = self.known_site(&judged.id);
         let tree = Tree::new(&judged.policy, Source::new(site), &options.masks);
         let scope = tree.explain_scope(scene);
         let in_scope = scope.iter().all(|part| part.result == Truth::True);
-        let link = match site.kind {
-            Kind::Link(number) => self.core.policies.links.get(number as usize).map(|linked| {
-                let Linked { link, maker } = &**linked;
-                LinkOf {
-                    template: link.template_id.clone(),
-                    written: link.written.as_ref().map(|place| match place.line {
-                        Some(line) => format!("{}:{line}", place.origin),
-                        None => place.origin.to_string(),
-                    }),
-                    args: link.args.iter().cloned().collect(),
-                    made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string()),
-                }
-            }),
-            Kind::Static | Kind::Template => None,
-        };
+        let link = self.linked(&judged.id).map(|linked| {
+            let Linked { link, maker } = &*linked;
+            LinkOf {
+                template: link.template_id.clone(),
+                written: link.written.as_ref().map(|place| match place.line {
+                    Some(line) => format!("{}:{line}", place.origin),
+                    None => place.origin.to_string(),
+                }),
+                args: link.args.iter().cloned().collect(),
+                made_by: maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string()),
+            }
+        });
         ExplainedPolicy {
             id: judged.id.clone(),
             effect: if judged.is_forbid { Effect::Forbid } else { Effect::Permit },

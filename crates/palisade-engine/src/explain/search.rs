@@ -103,7 +103,7 @@ pub(super) fn turning(
 
 /// Changes that could make a policy hold, or not.
 fn of_policy(asked: &Asked<'_>, judged: &Judged, want: bool, masks: &Masks) -> (Vec<Change>, bool) {
-    let tree = Tree::new(&judged.policy, Source::new(asked.snapshot.site(&judged.id)), masks);
+    let tree = Tree::new(&judged.policy, Source::new(asked.snapshot.known_site(&judged.id)), masks);
     let mut goals = Goals {
         scene: asked.scene,
         slots: tree.slots(),

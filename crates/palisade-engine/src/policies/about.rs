@@ -1,11 +1,15 @@
 //! Where a policy was written, and what its author wrote at it.
 
+use std::collections::BTreeSet;
+
 use cedar_policy_core::ast::Template;
 use cedar_policy_core::parser::parse_policy_or_template;
 
-use crate::model::{Diagnostic, Written};
-use crate::policies::{Kind, Policies, Site, json};
+use crate::export;
+use crate::model::{Diagnostic, PolicyId, PolicyNaming, PolicyText, Written};
+use crate::policies::{Kind, Linked, Policies, Site, json};
 use crate::settings::Limits;
+use crate::snapshot::Snapshot;
 
 /// What is known of a policy besides what it decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,27 +25,65 @@ pub struct AboutPolicy {
 }
 
 impl Policies {
-    /// What is known of the policy that decisions name so.
+    /// Whether the policy forbids.
+    #[must_use]
+    pub(crate) fn forbids(&self, id: &str) -> bool {
+        self.sites.get(id).is_some_and(|site| site.forbids)
+    }
+
+    /// The policies that can decide and forbid, links by hand among them, sorted.
+    #[must_use]
+    pub(crate) fn forbidding(&self) -> BTreeSet<PolicyId> {
+        let deciding = self.sites.iter().filter(|(_, site)| site.forbids && site.kind != Kind::Template);
+        deciding.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Each policy and template as a text of its own, sorted by id.
+    #[must_use]
+    pub(crate) fn texts(&self) -> Vec<PolicyText> {
+        let mut texts: Vec<PolicyText> = self
+            .sites
+            .iter()
+            .filter(|(_, site)| !matches!(site.kind, Kind::Link(_)))
+            .map(|(id, site)| PolicyText {
+                origin: site.origin.to_string(),
+                text: site.text().to_owned(),
+                naming: PolicyNaming::Exactly(id.to_string()),
+            })
+            .collect();
+        texts.sort_unstable_by(|a, b| a.naming.exactly().cmp(&b.naming.exactly()));
+        texts
+    }
+}
+
+/// What is known of the policy that stands at a site, or of a link of the template that does.
+///
+/// Recurses with the nesting of the text: call it through [`crate::on_big_stack`].
+fn about(site: &Site, link: Option<&Linked>, made_by: Option<String>, limits: &Limits) -> AboutPolicy {
+    let line = site.point(Diagnostic::error(&*site.origin, ""), site.span.start).line;
+    let own = Written { origin: site.origin.clone(), line };
+    let annotations = tree(site, limits).map(|template| annotations(&template)).unwrap_or_default();
+    match link.map(|linked| &linked.link) {
+        Some(link) => AboutPolicy {
+            place: link.written.clone(),
+            template: Some((link.template_id.clone(), own)),
+            made_by,
+            annotations,
+        },
+        None => AboutPolicy { place: Some(own), template: None, made_by, annotations },
+    }
+}
+
+impl Snapshot {
+    /// Where the policy of this id was written, and its annotations.
     ///
-    /// Recurses with the nesting of the text: call it through [`crate::on_big_stack`].
-    pub(crate) fn about(&self, id: &str, limits: &Limits) -> Option<AboutPolicy> {
-        let site = self.sites.get(id)?;
-        let line = site.point(Diagnostic::error(&*site.origin, ""), site.span.start).line;
-        let own = Written { origin: site.origin.clone(), line };
-        let link = match site.kind {
-            Kind::Link(number) => Some(&self.links.get(number as usize)?.link),
-            Kind::Static | Kind::Template => None,
-        };
-        let annotations = tree(site, limits).map(|template| annotations(&template)).unwrap_or_default();
-        Some(match link {
-            Some(link) => AboutPolicy {
-                place: link.written.clone(),
-                template: Some((link.template_id.clone(), own)),
-                made_by: None,
-                annotations,
-            },
-            None => AboutPolicy { place: Some(own), template: None, made_by: None, annotations },
-        })
+    /// Recurses with the nesting of the text: call it through [`super::on_big_stack`].
+    #[must_use]
+    pub fn about(&self, id: &str) -> Option<AboutPolicy> {
+        let (site, linked) = (self.site(id)?, self.linked(id));
+        let maker = linked.as_ref().and_then(|linked| linked.maker);
+        let made_by = maker.map(|maker| export::uid_of(&self.store, maker.entity).to_string());
+        Some(about(site, linked.as_deref(), made_by, &self.core.settings.limits))
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
-use crate::derived::{Checked, Declared, Maker};
+use crate::derived::{Checked, Declared, Finding, Grant, Grants, Maker, Pending};
 use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, Written, hint};
-use crate::policies::{Builder, Kind, Linked, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
+use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
 use crate::snapshot::Loaded;
@@ -32,15 +32,23 @@ pub(crate) struct NewLink {
 pub(crate) struct FromData {
     /// By these declarations.
     pub declared: Arc<Declared>,
-    /// All of them.
+    /// What the entities make. Which names are templates' is not known yet.
+    pub grants: Grants,
+    /// One link for each template that a declaration uses: what is wrong with it is so with all that are as it is.
     pub links: Vec<NewLink>,
+    /// One link for each grant, for what is said of entities that links name.
+    pub named: Vec<NewLink>,
 }
+
+/// Grants whose slots are looked at for lints, at most.
+const MOST_NAMED: usize = 100_000;
 
 /// How many entities lie between two looks at whether the result is still wanted.
 const STRIDE: usize = 1 << 12;
 
 impl FromData {
-    /// What the declarations of `bundle` make of its entities, which `loaded` has if they could be read.
+    /// What the declarations of `bundle` make of its entities, which `loaded` has if they could be read. For lints with
+    /// what each grant names.
     ///
     /// # Errors
     /// What is wrong with a declaration, or with what its paths lead through.
@@ -48,7 +56,7 @@ impl FromData {
         bundle: &Bundle,
         schema: Option<&SchemaModel>,
         loaded: &mut Option<Loaded>,
-        limits: &Limits,
+        lints: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, Vec<Diagnostic>> {
         let declarations = &bundle.for_each.links;
@@ -56,33 +64,95 @@ impl FromData {
             // what is wrong with entities hides nothing
             return Declared::check(declarations, schema, &mut Draft::empty()).map(|_| Self::default());
         };
-        let declared = Declared::check(declarations, schema, draft)?;
-        let (mut links, mut broken) = (Vec::new(), Vec::new());
-        if declared.is_empty() {
-            return Ok(Self { declared: Arc::new(declared), links });
+        let declared = Arc::new(Declared::check(declarations, schema, draft)?);
+        let mut found = Self { declared, ..Self::default() };
+        if found.declared.is_empty() {
+            return Ok(found);
         }
-        let draft = &*draft;
+        let (draft, declared) = (&*draft, &*found.declared);
+        let (mut pending, mut broken) = (Pending::default(), Vec::new());
         for (n, entity) in draft.ids().enumerate() {
             if n.is_multiple_of(STRIDE) && stop() {
                 return Err(vec![abandoned()]);
             }
-            match declared.made(draft, draft.type_of(entity), entity) {
-                Ok(made) => links.extend(made.iter().map(|made| NewLink {
-                    origin: String::new(),
-                    link: declared.link(made, entity, draft),
-                    maker: Some(Maker { declaration: made.declaration, entity }),
-                })),
-                Err(fault) => broken.push((entity, declared.explain(fault, draft))),
+            let ty = draft.type_of(entity);
+            if !declared.makes(ty) {
+                continue;
             }
-            if links.len() > limits.max_policies {
-                let message = format!("the data make more than {} links", limits.max_policies);
-                let help = "raise `limits.max_policies`, or narrow the declarations by `when`";
-                return Err(vec![Diagnostic::error("links", message).help(help)]);
+            match declared.grants(draft, ty, entity) {
+                Ok(grants) => pending.moves(&[], &grants, &found.grants, declared, draft),
+                Err(fault) => broken.push((entity, declared.explain(fault, draft))),
             }
         }
         let broken = Diagnostic::about("broken_path", places.errors(broken, &bundle.entities));
-        if broken.is_empty() { Ok(Self { declared: Arc::new(declared), links }) } else { Err(broken) }
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+        let (grants, _) = found.grants.with(&pending, &|_| None);
+        let link = |grant: &Grant, name: &str| NewLink {
+            origin: String::new(),
+            link: declared.link(grant, name, draft),
+            maker: Some((*grant).into()),
+        };
+        let new = pending.new_names(&found.grants, &grants, &|_| "");
+        // one example of each
+        let mut seen = HashSet::new();
+        let new = new.iter().filter(|new| seen.insert((new.declaration, new.name.clone())));
+        let links = new.filter_map(|new| Some(link(new.grant.as_ref()?, &new.name))).collect();
+        if lints {
+            let mut makers: Vec<Grant> = grants.all().collect();
+            makers.sort_unstable_by_key(|grant| (grant.entity, grant.declaration));
+            let first = |grant: &Grant| Some(link(grant, grants.first_name(grant.declaration, grant.holder)?));
+            found.named = makers.iter().filter_map(first).take(MOST_NAMED).collect();
+        }
+        Ok(Self { grants, links, ..found })
     }
+
+    /// What the entities make, once `number` says which names are templates' of the set.
+    ///
+    /// # Errors
+    /// If these are more links than there may be, or one has the id of another policy.
+    pub(crate) fn grants(
+        &self,
+        policies: &Policies,
+        draft: &Draft,
+        number: &dyn Fn(&str) -> Option<u32>,
+        limits: &Limits,
+    ) -> Result<Grants, Vec<Diagnostic>> {
+        let (grants, _) = self.grants.clone().resolved(number);
+        let twice = || made_twice(policies, &self.declared, &grants, draft, number).map(|(_, problem)| problem);
+        match too_many(&grants, limits, "links").or_else(twice) {
+            None => Ok(grants),
+            Some(problem) => Err(Diagnostic::about("policy", vec![problem])),
+        }
+    }
+}
+
+/// The entity that makes a link whose id another policy has, and what is wrong then.
+pub(crate) fn made_twice(
+    policies: &Policies,
+    declared: &Declared,
+    grants: &Grants,
+    draft: &Draft,
+    number: &dyn Fn(&str) -> Option<u32>,
+) -> Option<(u32, Diagnostic)> {
+    let find = |uid: &Uid<'_>| draft.find(draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+    let finding = Finding { declared, grants, records: draft, find: &find, number };
+    policies.like_made.iter().find_map(|id| {
+        let made = finding.link(id)?.grant;
+        let message = format!("a policy with the id `{id}` exists already, which is that of a link that data make");
+        Some((made.entity, declared.get(made.declaration)?.finding(message).policy(&**id)))
+    })
+}
+
+/// What is wrong if the data make more links than they may.
+pub(crate) fn too_many(grants: &Grants, limits: &Limits, origin: &str) -> Option<Diagnostic> {
+    if grants.len() <= limits.max_links_from_data {
+        return None;
+    }
+    let message = format!("the data make {} links, more than {}", grants.len(), limits.max_links_from_data);
+    let help = "raise `limits.max_links_from_data`, or narrow the declarations by `when`";
+    Some(Diagnostic::error(origin, message).help(help))
 }
 
 impl Policies {
@@ -147,6 +217,17 @@ impl Builder<'_, '_> {
             return self.problems.push(Diagnostic { part: IN_USE, ..found });
         }
         self.missing(declaration, found);
+    }
+
+    /// Notes what grants fill slots with.
+    pub(super) fn name_made(&mut self, named: &[NewLink]) {
+        let Some(naming) = &mut self.work.naming else { return };
+        for NewLink { origin, link, .. } in named {
+            let Some(template) = self.templates.get(link.template_id.as_str()) else { continue };
+            if let Ok(values) = link::values(link) {
+                naming.link(&template.scope, link, origin, &values);
+            }
+        }
     }
 
     /// Reports that something is no template.

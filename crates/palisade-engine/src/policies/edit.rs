@@ -24,6 +24,12 @@ pub(crate) struct SetEdits {
 }
 
 impl SetEdits {
+    /// Whether nothing changes: there is only something to be looked at.
+    pub(crate) fn only_asks(&self) -> bool {
+        let Self { removed, texts, sites, links } = self;
+        removed.is_empty() && texts.is_empty() && sites.is_empty() && links.iter().all(|new| new.maker.is_some())
+    }
+
     /// Whether there is nothing to do.
     pub(crate) fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.texts.is_empty() && self.sites.is_empty() && self.links.is_empty()
@@ -49,15 +55,19 @@ impl SetEdits {
         }
     }
 
-    /// Links of templates that are replaced are made again.
-    pub(crate) fn relink(&mut self, now: &Policies) {
-        let replaced: HashMap<&str, &str> = self
-            .texts
+    /// The templates that are replaced, and where the new ones stand.
+    pub(crate) fn replaced(&self, now: &Policies) -> HashMap<&str, &str> {
+        self.texts
             .iter()
             .filter_map(|text| Some((text.naming.exactly()?, text.origin.as_str())))
             .chain(self.sites.iter().map(|(id, site)| (&**id, &*site.origin)))
             .filter(|(id, _)| now.sites.get(*id).is_some_and(|site| site.kind == Kind::Template))
-            .collect();
+            .collect()
+    }
+
+    /// Links of templates that are replaced are made again.
+    pub(crate) fn relink(&mut self, now: &Policies) {
+        let replaced = self.replaced(now);
         if replaced.is_empty() {
             return;
         }
@@ -124,6 +134,10 @@ impl Policies {
     ) -> Result<Self, Vec<Diagnostic>> {
         let (mut sites, mut links, mut aliases) = (self.sites.clone(), self.links.clone(), self.aliases.clone());
         let (mut templates, mut totals, mut unnamed) = (self.templates.clone(), self.totals, false);
+        let mut like_made = self.like_made.clone();
+        if edits.removed.iter().any(|id| like_made.contains(id)) {
+            Arc::make_mut(&mut like_made).retain(|id| !edits.removed.contains(id));
+        }
         for id in &edits.removed {
             let Some(site) = sites.remove(&**id) else { continue };
             totals.take(&site);
@@ -152,6 +166,7 @@ impl Policies {
         let keeping = self.trees.without(&edits.removed, self, work.keep.saturating_sub(totals.tokens));
         let mut builder = Builder {
             sites,
+            like_made,
             aliases,
             templates,
             links,

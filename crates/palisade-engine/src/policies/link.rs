@@ -47,7 +47,7 @@ impl Builder<'_, '_> {
         self.problems.extend(found);
     }
 
-    /// Adds a link, or everything that is wrong with it to `found`.
+    /// Adds a link, or everything that is wrong with it to `found`. One that data make is only looked at.
     fn try_link(&mut self, place: &Written, link: &Link, maker: Option<Maker>, found: &mut Vec<Diagnostic>) {
         let origin = &*place.origin;
         // a change has a place for each of its members
@@ -73,7 +73,7 @@ impl Builder<'_, '_> {
         if let Some(first) = self.sites.get(link.link_id.as_str()) {
             fail("link_id", format!("{} exists already", self.with_id(first, &link.link_id)));
         }
-        if self.sites.len() >= self.limits.max_policies {
+        if maker.is_none() && self.sites.len() >= self.limits.max_policies {
             return found.push(
                 Diagnostic::error(origin, format!("more than {} policies and links", self.limits.max_policies))
                     .help(RAISE_COUNT),
@@ -97,11 +97,15 @@ impl Builder<'_, '_> {
             return;
         }
         let id: PolicyId = link.link_id.as_str().into();
-        self.keeping.link(&template_id, &id, &values);
         let steps = match &mut self.work.validating {
             Some(validating) => validating.link(&template.scope, &id, &values, &site, place),
             None => 0,
         };
+        // it stands for all that are as it is, and which are kept elsewhere
+        if maker.is_some() {
+            return;
+        }
+        self.keeping.link(&template_id, &id, &values);
         if let Some(compiling) = self.work.compiling.as_mut().filter(|_| self.problems.is_empty()) {
             compiling.link(&template_id, &id, &values);
         }
@@ -112,6 +116,7 @@ impl Builder<'_, '_> {
         let Ok(number) = u32::try_from(self.links.len()) else {
             return found.push(Diagnostic::error(origin, "too many links"));
         };
+        self.note(&id);
         self.put(id, Site { kind: Kind::Link(number), reads_now, steps, ..site });
         let link = Link { template_id: template_id.to_string(), ..link.clone() };
         self.links.push(Arc::new(Linked { link, maker }));

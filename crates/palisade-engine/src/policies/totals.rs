@@ -1,5 +1,10 @@
 //! What is counted over all policies: kept with the set, so that a change counts what it changes and not the others.
 
+#[cfg(test)]
+use std::sync::Arc;
+
+#[cfg(test)]
+use crate::policies::Linked;
 use crate::policies::{Kind, Policies, Site};
 
 /// Counts over a set.
@@ -74,7 +79,7 @@ impl Policies {
     pub(crate) fn is_counted(&self) -> bool {
         let mut totals = Totals::default();
         self.sites.iter().for_each(|(_, site)| totals.add(site));
-        let is_numbered = |(number, linked): (usize, &std::sync::Arc<crate::policies::Linked>)| {
+        let is_numbered = |(number, linked): (usize, &Arc<Linked>)| {
             let site = self.sites.get(linked.link.link_id.as_str());
             site.is_some_and(|site| site.kind == Kind::Link(number as u32))
         };

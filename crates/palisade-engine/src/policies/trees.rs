@@ -9,7 +9,7 @@ use cedar_policy_core::parser::parse_policy_or_template;
 use crate::broken::broken;
 use crate::model::{PolicyId, RequestError};
 use crate::policies::{Kind, Policies, Site, json, link};
-use crate::settings::Limits;
+use crate::snapshot::Snapshot;
 use crate::stack::Deep;
 
 /// Words and signs of policies that are parsed for one request at most: some seconds' worth.
@@ -112,17 +112,16 @@ impl From<TooMany> for RequestError {
 /// Makes trees of some policies for one request.
 #[derive(Debug)]
 pub(crate) struct Parsing<'p> {
-    policies: &'p Policies,
-    limits: &'p Limits,
+    snapshot: &'p Snapshot,
     templates: HashMap<PolicyID, Arc<Template>>,
     room: usize,
 }
 
-impl Policies {
+impl Snapshot {
     /// Makes trees for one request.
     #[must_use]
-    pub(crate) fn parsing<'p>(&'p self, limits: &'p Limits) -> Parsing<'p> {
-        Parsing { policies: self, limits, templates: HashMap::new(), room: MOST_PARSED }
+    pub(crate) fn parsing(&self) -> Parsing<'_> {
+        Parsing { snapshot: self, templates: HashMap::new(), room: MOST_PARSED }
     }
 }
 
@@ -134,19 +133,19 @@ impl Parsing<'_> {
     /// # Errors
     /// If too much has been parsed already.
     pub(crate) fn policy(&mut self, id: &PolicyId) -> Result<Policy, TooMany> {
-        let Some(site) = self.policies.sites.get(id) else { broken("a policy whose text is gone") };
-        let made = match site.kind {
-            Kind::Static => Template::try_as_policy(self.template(id, site)?),
-            Kind::Link(number) => {
+        let snapshot = self.snapshot;
+        let made = match snapshot.core.policies.sites.get(id) {
+            Some(site) if site.kind == Kind::Static => Template::try_as_policy(self.template(id, site)?),
+            Some(site) if site.kind == Kind::Template => broken("a template among the policies that decide"),
+            _ => {
                 self.room = self.room.checked_sub(1).ok_or(TooMany)?;
-                let link = self.policies.links.get(number as usize).map(|linked| &linked.link);
-                let Some((link, values)) = link.and_then(|link| Some((link, link::values(link).ok()?))) else {
+                let Some(linked) = snapshot.linked(id) else { broken("a policy whose text is gone") };
+                let Some((site, values)) = snapshot.site(id).zip(link::values(&linked.link).ok()) else {
                     broken("a link whose values are gone")
                 };
-                let template = self.template(&link.template_id, site)?;
+                let template = self.template(&linked.link.template_id, site)?;
                 Template::link(template, PolicyID::from_string(id), values)
             }
-            Kind::Template => broken("a template among the policies that decide"),
         };
         Ok(made.unwrap_or_else(|_| broken("a policy that Cedar does not make twice")))
     }
@@ -178,10 +177,18 @@ impl Parsing<'_> {
         if let Some(known) = self.templates.get(&id) {
             return Ok(known.clone());
         }
+        if let Some(set) = self.snapshot.core.policies.trees.whole()
+            && let Some(kept) = AsRef::<PolicySet>::as_ref(set).get_template_arc(&id)
+        {
+            self.templates.insert(id, kept.clone());
+            return Ok(kept);
+        }
         self.room = self.room.checked_sub(site.tokens as usize).ok_or(TooMany)?;
         let text = site.text();
         let parsed = if json::is_json(text) {
-            json::read(&site.origin, text, self.limits).ok().map(|template| template.new_id(id.clone()))
+            json::read(&site.origin, text, &self.snapshot.core.settings.limits)
+                .ok()
+                .map(|template| template.new_id(id.clone()))
         } else {
             parse_policy_or_template(Some(id.clone()), text).ok()
         };

@@ -26,6 +26,7 @@ pub(crate) use draft::Draft;
 pub(crate) use hierarchy::Fault;
 pub(crate) use record::{Entity, Layer, RecordHead, RecordParts};
 pub(crate) use referrers::{Edits as PairEdits, Referrers as Pairs, pair, references};
+pub(crate) use spine::Spine;
 pub(crate) use symbols::Symbols;
 
 use std::sync::Arc;
@@ -34,7 +35,6 @@ use crate::broken::broken;
 
 use record::HEAD;
 use referrers::Referrers;
-use spine::Spine;
 use table::Table;
 
 /// Ids from here on are given out for one request only.

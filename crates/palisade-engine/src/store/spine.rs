@@ -7,7 +7,7 @@ const CHUNK: usize = 1 << CHUNK_BITS;
 
 /// A persistent vector: cloning it is one pointer, changing an element copies one chunk and the top level.
 #[derive(Debug, Clone)]
-pub(super) struct Spine<T> {
+pub(crate) struct Spine<T> {
     chunks: Arc<[Arc<[T]>]>,
     len: usize,
 }
@@ -20,7 +20,7 @@ impl<T> Default for Spine<T> {
 
 impl<T: Clone> Spine<T> {
     /// The elements of `values`.
-    pub(super) fn from_slice(values: &[T]) -> Self {
+    pub(crate) fn from_slice(values: &[T]) -> Self {
         let len = values.len();
         let chunks = values.chunks(CHUNK).map(Arc::from).collect();
         Self { chunks, len }
@@ -28,18 +28,18 @@ impl<T: Clone> Spine<T> {
 
     /// The element at `i`.
     #[inline]
-    pub(super) fn get(&self, i: usize) -> Option<&T> {
+    pub(crate) fn get(&self, i: usize) -> Option<&T> {
         self.chunks.get(i >> CHUNK_BITS)?.get(i & (CHUNK - 1))
     }
 
     /// The element at `i`, to be changed in this copy alone.
-    pub(super) fn get_mut(&mut self, i: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, i: usize) -> Option<&mut T> {
         let chunk = Arc::make_mut(&mut self.chunks).get_mut(i >> CHUNK_BITS)?;
         Arc::make_mut(chunk).get_mut(i & (CHUNK - 1))
     }
 
     /// Adds elements at the end.
-    pub(super) fn extend(&mut self, values: Vec<T>) {
+    pub(crate) fn extend(&mut self, values: Vec<T>) {
         if values.is_empty() {
             return;
         }
@@ -52,12 +52,12 @@ impl<T: Clone> Spine<T> {
 
     /// How many elements.
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// All elements in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 }

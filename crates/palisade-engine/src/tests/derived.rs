@@ -1,5 +1,6 @@
 //! Links that data make: what declarations may say, what they make, and what changes of either may do.
 
+mod beside;
 mod random;
 
 use crate::model::{

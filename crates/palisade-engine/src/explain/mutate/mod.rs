@@ -128,9 +128,9 @@ impl Snapshot {
     /// If there are too many policies, or `go_on` said false.
     pub fn mutants(&self, go_on: GoOn<'_>) -> Result<Mutants, Diagnostic> {
         let policies = &self.core.policies;
-        if policies.count() > MOST_POLICIES {
+        if self.policy_count() > MOST_POLICIES {
             let message =
-                format!("mutants are made of up to {MOST_POLICIES} policies and links, not of {}", policies.count());
+                format!("mutants are made of up to {MOST_POLICIES} policies and links, not of {}", self.policy_count());
             return Err(Diagnostic::error("policies", message).help("test a part of the bundle"));
         }
         let mut by_text: BTreeMap<(String, usize, PolicyId), Vec<PolicyId>> = BTreeMap::new();
@@ -145,7 +145,12 @@ impl Snapshot {
             };
             by_text.entry((site.origin.to_string(), site.span.start, text)).or_default().push(id.clone());
         }
-        let limits = &self.core.settings.limits;
+        for made in self.all_made() {
+            let text = self.core.compiled.name(made.template);
+            let Some(site) = policies.sites.get(text) else { continue };
+            let key = (site.origin.to_string(), site.span.start, text.clone());
+            by_text.entry(key).or_default().push(self.id_of(&made));
+        }
         let mut all =
             Mutants { list: Vec::new(), bounded: false, made: Vec::new(), deciding: Vec::new(), groups: Vec::new() };
         let mut validator = standing::Validator::new(self.core.schema.as_deref());
@@ -154,7 +159,7 @@ impl Snapshot {
                 return Err(crate::policies::abandoned());
             }
             ids.sort_unstable();
-            let mut parsing = policies.parsing(limits);
+            let mut parsing = self.parsing();
             all.add(self, &text, &ids, &mut parsing, &mut validator);
         }
         Ok(all)
@@ -176,19 +181,19 @@ impl Mutants {
         for id in ids {
             // what was loaded can be read again
             let Ok(policy) = parsing.policy(id) else { continue };
-            let tree = Tree::new(&policy, Source::new(snapshot.site(id)), &masks);
+            let tree = Tree::new(&policy, Source::new(snapshot.known_site(id)), &masks);
             let scope = tree.scope().map(|part| part.condition);
             deciding.push(self.deciding.len());
             self.deciding.push(Deciding {
                 id: id.clone(),
                 condition: policy.condition(),
                 scope,
-                forbids: snapshot.site(id).forbids,
+                forbids: snapshot.known_site(id).forbids,
                 policy,
             });
         }
         let Some(first) = deciding.first().and_then(|first| self.deciding.get(*first)) else { return };
-        let site = snapshot.site(&first.id);
+        let site = snapshot.known_site(&first.id);
         let policy = first.policy.clone();
         let original = policy.template();
         let written = draft::written(&policy, site.text());

@@ -96,7 +96,7 @@ fn said(decision: &Decision) -> String {
 fn texts(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
     let mut found = Vec::new();
     for (id, text) in POLICIES {
-        let mut parsing = snapshot.core.policies.parsing(&snapshot.core.settings.limits);
+        let mut parsing = snapshot.parsing();
         let policy = parsing.policy(&id.into()).unwrap();
         for draft in draft::all(&draft::written(&policy, text)) {
             if draft.text.as_ref().is_none_or(|text| draft::parsed(&id.into(), text).is_some()) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::derived::{Filed, Kind, List, MadeLink, NONE};
 use crate::model::Link;
 use crate::tests::changes::{check_referrers, stored};
 use crate::{EngineKind, KeptTrees};
@@ -29,7 +30,7 @@ const TEMPLATES: [(&str, &str); 5] = [
 ];
 
 #[derive(Clone, Default)]
-struct World {
+pub(super) struct World {
     roles: BTreeMap<usize, BTreeSet<&'static str>>,
     grants: BTreeMap<usize, (Option<usize>, usize, usize, bool)>,
     chains: BTreeMap<usize, Option<usize>>,
@@ -38,10 +39,10 @@ struct World {
     templates: BTreeMap<&'static str, &'static str>,
 }
 
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, n: usize) -> usize {
+    pub(super) fn roll(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % n as u64) as usize
     }
@@ -55,6 +56,15 @@ impl Dice {
 const IDS: usize = 4;
 
 impl World {
+    /// Without `any`, that comes and is named before.
+    pub(super) fn with_templates(all: bool) -> Self {
+        let mut world = Self { templates: TEMPLATES.into(), ..Self::default() };
+        if !all {
+            world.templates.remove("any");
+        }
+        world
+    }
+
     fn entity(&self, kind: &str, n: usize) -> Option<String> {
         let attrs: Vec<String> = match kind {
             "Role" => {
@@ -142,7 +152,7 @@ impl World {
         links.iter().all(|link| self.templates.contains_key(link.template_id.as_str())).then_some(links)
     }
 
-    fn bundle(&self, by_hand: bool) -> Option<Bundle> {
+    pub(super) fn bundle(&self, by_hand: bool) -> Option<Bundle> {
         let links = self.by_hand()?;
         let mut bundle = bundle_of("", if by_hand { &[] } else { &DECLARED }, &self.entities());
         let text = |(id, text): (&&str, &&str)| PolicyText {
@@ -156,7 +166,7 @@ impl World {
     }
 
     /// A change, made here too. It never deletes a template that data name.
-    fn change(&mut self, dice: &mut Dice) -> String {
+    pub(super) fn change(&mut self, dice: &mut Dice) -> String {
         let n = dice.roll(IDS);
         let kind = ["Role", "Grant", "Grant", "Chain", "Org", "Group", "policy"][dice.roll(7)];
         let gone = dice.roll(6) == 0;
@@ -193,18 +203,18 @@ impl World {
     }
 }
 
-fn fresh(bundle: Bundle, settings: &EngineSettings) -> Result<Snapshot, Vec<Diagnostic>> {
+pub(super) fn fresh(bundle: Bundle, settings: &EngineSettings) -> Result<Snapshot, Vec<Diagnostic>> {
     let revision = Revision { incarnation: 1, counter: 1 };
     on_big_stack(|| Snapshot::build(bundle.into(), settings, revision)).unwrap().map(|built| built.0)
 }
 
 /// Id, template and values of every link.
-fn listed(state: &Snapshot) -> Vec<String> {
+pub(super) fn listed(state: &Snapshot) -> Vec<String> {
     let show = |link: &Link| format!("{} {} {:?}", link.link_id, link.template_id, link.args);
-    state.links().into_iter().map(|listed| show(listed.link)).collect()
+    state.links().into_iter().map(|listed| show(&listed.link)).collect()
 }
 
-fn same_answers(derived: &Snapshot, by_hand: &Snapshot) {
+pub(super) fn same_answers(derived: &Snapshot, by_hand: &Snapshot) {
     let triples =
         (0..IDS).flat_map(|user| (0..IDS).flat_map(move |org| ["read", "write"].map(|action| (user, action, org))));
     for (user, action, org) in triples {
@@ -221,7 +231,45 @@ fn same_answers(derived: &Snapshot, by_hand: &Snapshot) {
     }
 }
 
-fn compare(derived: &Snapshot, world: &World, settings: &EngineSettings) {
+/// What is kept of grants is what the entities make, filed where it must be, and every link is found by its id.
+pub(super) fn check_grants(state: &Snapshot) {
+    let key = |made: &MadeLink| (made.grant.entity, made.grant.declaration, made.template, made.grant.slots);
+    let sorted = |made: &mut dyn Iterator<Item = MadeLink>| {
+        let mut keys: Vec<_> = made.map(|made| key(&made)).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let kept = sorted(&mut state.all_made());
+    assert_eq!(kept, sorted(&mut state.made_again()));
+    assert_eq!(state.grants.len(), kept.len());
+    let mut uses: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    for made in state.all_made() {
+        *uses.entry((made.grant.declaration, made.template)).or_default() += 1;
+        let [principal, resource] = made.grant.slots;
+        if principal != NONE && resource != NONE {
+            let others = state.grants.filed(Kind::BothByResource, resource).into_iter().flat_map(List::iter);
+            let same =
+                |filed: &&Filed| (filed.entity, filed.declaration) == (made.grant.entity, made.grant.declaration);
+            let others: Vec<_> = others.filter(same).collect();
+            assert!(matches!(&*others, [one] if one.other == principal && one.holder == made.grant.holder));
+        }
+        let id = state.id_of(&made);
+        assert_eq!(state.made(&id), Some(made), "{id}");
+        let link = state.linked(&id).unwrap();
+        assert_eq!((&*link.link.link_id, link.maker), (&*id, Some(made.grant.into())));
+    }
+    let known: BTreeMap<_, _> =
+        state.grants.uses().map(|(declaration, template, links)| ((declaration, template), links)).collect();
+    assert_eq!(known, uses);
+}
+
+/// How many links are in one list and not in the other.
+fn beyond(links: &[String], others: &[String]) -> usize {
+    links.iter().filter(|link| !others.contains(link)).count()
+}
+
+pub(super) fn compare(derived: &Snapshot, world: &World, settings: &EngineSettings) {
+    check_grants(derived);
     let by_hand = fresh(world.bundle(true).unwrap(), settings).unwrap();
     let declared = fresh(world.bundle(false).unwrap(), settings).unwrap();
     assert_eq!(listed(derived), listed(&by_hand));
@@ -233,22 +281,21 @@ fn compare(derived: &Snapshot, world: &World, settings: &EngineSettings) {
     check_referrers(&derived.store);
     on_big_stack(|| same_answers(derived, &by_hand)).unwrap();
     // what a `GET` gives, put back
-    let mut again = derived.texts().into_owned();
-    let entities: Vec<String> = derived.entities().map(|entity| entity.to_json().to_string()).collect();
-    again.entities = vec![Document::held("entities", entities.join("\n"))];
-    let again = fresh(again, settings).unwrap();
+    let again = fresh(as_text(derived), settings).unwrap();
     assert!(again.is_same_as(derived));
     assert_eq!(listed(&again), listed(derived));
+}
+
+/// What a `GET` gives.
+pub(super) fn as_text(state: &Snapshot) -> Bundle {
+    let entities: Vec<String> = state.entities().map(|entity| entity.to_json().to_string()).collect();
+    Bundle { entities: vec![Document::held("entities", entities.join("\n"))], ..state.texts().into_owned() }
 }
 
 /// Gives how many changes were made and how many were refused, and how many links there were.
 fn run(seed: u64, settings: &EngineSettings) -> [usize; 3] {
     let mut dice = Dice(seed);
-    let mut world = World { templates: TEMPLATES.into(), ..World::default() };
-    // `any` comes and is named before
-    if seed.is_multiple_of(2) {
-        world.templates.remove("any");
-    }
+    let mut world = World::with_templates(!seed.is_multiple_of(2));
     let base = fresh(world.bundle(false).unwrap(), settings).unwrap();
     let mut current = fresh(world.bundle(false).unwrap(), settings).unwrap();
     let mut counts = [0; 3];
@@ -258,6 +305,14 @@ fn run(seed: u64, settings: &EngineSettings) -> [usize; 3] {
         let text = format!("[{}]", changes.join(","));
         match (transact(&current, &text, Dangling::Keep), next.bundle(true)) {
             (Ok(changed), Some(_)) => {
+                let (was, is) = (listed(&current), listed(&changed.snapshot));
+                let tally = (changed.tally.links_added, changed.tally.links_removed);
+                assert_eq!(tally, (beyond(&is, &was), beyond(&was, &is)), "{text}");
+                let kept = changed.snapshot.forbids();
+                let gone: Vec<_> = current.forbids().into_iter().filter(|id| !kept.contains(id)).collect();
+                assert_eq!(current.forbids_gone(&changed.snapshot), gone, "{text}");
+                assert_eq!(changed.forbids_removed, gone, "{text}");
+                assert_eq!(kept.len(), changed.snapshot.forbid_count());
                 (current, world) = (changed.snapshot, next);
                 compare(&current, &world, settings);
                 counts[0] += 1;

@@ -1,0 +1,120 @@
+//! What a load or a transaction does to grants, before it is known which names are templates'.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::broken::broken;
+use crate::derived::grants::set_key;
+use crate::derived::{Declared, Grant, Grants};
+use crate::store::Records;
+
+/// Grants that come, go or become others, and what their roles name.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// What an entity made by a declaration, and what it makes.
+    pub(super) moved: Vec<(Option<Grant>, Option<Grant>)>,
+    /// What the holders name that are new or were touched, by declaration and holder.
+    pub(super) names: HashMap<u64, Vec<Arc<str>>>,
+}
+
+/// How many links come and go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tallied {
+    /// Links that are there now.
+    pub added: usize,
+    /// Links that are not there any more, or are others.
+    pub removed: usize,
+}
+
+/// A name that is new to a holder.
+#[derive(Debug, Clone)]
+pub(crate) struct NewName {
+    /// The declaration's position.
+    pub declaration: u32,
+    /// Who names it.
+    pub holder: u32,
+    /// What it names.
+    pub name: Arc<str>,
+    /// A grant that has it, if it comes with one.
+    pub grant: Option<Grant>,
+}
+
+impl Pending {
+    /// Whether nothing comes or goes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.names.is_empty()
+    }
+
+    /// Adds what an entity made, and what it makes, where these differ.
+    pub(crate) fn moves(
+        &mut self,
+        old: &[Grant],
+        new: &[Grant],
+        before: &Grants,
+        declared: &Declared,
+        records: &impl Records,
+    ) {
+        let of = |grants: &[Grant], declaration| {
+            grants.iter().find(|grant: &&Grant| grant.declaration == declaration).copied()
+        };
+        for grant in old.iter().filter(|grant| of(new, grant.declaration).is_none()) {
+            self.moved.push((Some(*grant), None));
+        }
+        for grant in new.iter().filter(|grant| of(old, grant.declaration) != Some(**grant)) {
+            self.moved.push((of(old, grant.declaration), Some(*grant)));
+            if before.named(grant.declaration, grant.holder).is_none() {
+                self.reads(grant.declaration, grant.holder, declared, records);
+            }
+        }
+    }
+
+    /// Adds what an entity names that was touched, where grants have it.
+    pub(crate) fn touches(&mut self, holder: u32, before: &Grants, declared: &Declared, records: &impl Records) {
+        let ty = records.type_of_id(holder);
+        for declaration in declared.list().iter().filter(|declaration| declaration.names_by(ty)) {
+            let number = declaration.number as u32;
+            if before.named(number, holder).is_some() {
+                self.reads(number, holder, declared, records);
+            }
+        }
+    }
+
+    fn reads(&mut self, declaration: u32, holder: u32, declared: &Declared, records: &impl Records) {
+        self.names.entry(set_key(declaration, holder)).or_insert_with(|| {
+            let Some(checked) = declared.get(declaration) else { broken("a declaration that is gone") };
+            checked.names(records, holder)
+        });
+    }
+
+    /// The names that holders did not have before, of those that have a grant `after` it: those that have to be looked
+    /// at. `name` says what a number stands for.
+    pub(crate) fn new_names<'n>(&self, before: &Grants, after: &Grants, name: &dyn Fn(u32) -> &'n str) -> Vec<NewName> {
+        let mut first: HashMap<u64, Grant> = HashMap::new();
+        for grant in self.moved.iter().filter_map(|(_, new)| *new) {
+            first.entry(set_key(grant.declaration, grant.holder)).or_insert(grant);
+        }
+        let mut found = Vec::new();
+        for (key, names) in &self.names {
+            let (declaration, holder) = ((key >> 32) as u32, *key as u32);
+            if after.named(declaration, holder).is_none() {
+                continue;
+            }
+            let (known, unknown) = before.named(declaration, holder).unwrap_or_default();
+            let had: HashSet<&str> =
+                known.iter().map(|number| name(*number)).chain(unknown.iter().map(|name| &**name)).collect();
+            let new = names.iter().filter(|name| !had.contains(&***name));
+            found.extend(new.map(|name| NewName {
+                declaration,
+                holder,
+                name: name.clone(),
+                grant: first.get(key).copied(),
+            }));
+        }
+        // whoever made it first is named, where several did
+        found.sort_by_cached_key(|new| {
+            let entity = new.grant.map_or(u32::MAX, |grant| grant.entity);
+            (new.declaration, entity, new.holder, new.name.clone())
+        });
+        found
+    }
+}
