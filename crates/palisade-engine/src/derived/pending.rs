@@ -110,7 +110,7 @@ impl Pending {
                 grant: first.get(key).copied(),
             }));
         }
-        // whoever made it first is named, where several did
+        // the entity that made it first is named, where several did
         found.sort_by_cached_key(|new| {
             let entity = new.grant.map_or(u32::MAX, |grant| grant.entity);
             (new.declaration, entity, new.holder, new.name.clone())
