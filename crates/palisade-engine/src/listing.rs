@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::export;
 use crate::model::{Bundle, Link, LinkDeclaration, Uid, Value};
-use crate::policies::Linked;
 use crate::snapshot::Snapshot;
 use crate::store::{Layer, Store};
 

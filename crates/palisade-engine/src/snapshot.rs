@@ -341,7 +341,7 @@ impl Snapshot {
     }
 
     /// Refuses a request whose own entities cost too much, or could not make the links that they say.
-    fn check_brought(&self, request: &AccessRequest<'_>) -> Result<(), RequestError> {
+    pub(crate) fn check_brought(&self, request: &AccessRequest<'_>) -> Result<(), RequestError> {
         compiled::check_brought(&self.store, request)?;
         if self.core.declared.is_empty() { Ok(()) } else { derived::check_brought(self, request) }
     }

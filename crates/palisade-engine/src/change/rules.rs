@@ -11,7 +11,7 @@ use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, R
 use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
 use crate::settings::{EngineKind, Validation};
 use crate::shared::Set;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Core, Snapshot};
 use crate::store::Draft;
 use crate::validating::{Sound, Validated, Validating};
 

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use super::env::Ancestors;
-use super::{Unsettled, check_brought, decide};
+use super::{Unsettled, decide};
 use crate::model::{AccessRequest, Decision, RequestError};
 use crate::snapshot::Snapshot;
 use crate::value::{Cell, Packer};
@@ -63,7 +63,7 @@ impl<'s> Series<'s> {
         if self.snapshot.by_reference_alone() {
             return None;
         }
-        if let Err(error) = check_brought(&self.snapshot.store, request) {
+        if let Err(error) = self.snapshot.check_brought(request) {
             return Some(Err(error));
         }
         // what a panic would leave behind is dropped with it
