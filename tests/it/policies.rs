@@ -75,7 +75,11 @@ fn removing_any_policy_makes_a_test_fail() {
                 let statement = policies.text[range.clone()].to_owned();
                 // a template that data name cannot go, so its links say nothing
                 let template = statement.contains("in ?");
-                let rest = if template { format!("{} when {{ false }};", statement.trim_end_matches(';')) } else { String::new() };
+                let rest = if template {
+                    format!("{} when {{ false }};", statement.trim_end_matches(';'))
+                } else {
+                    String::new()
+                };
                 mutant.policies[i].text.replace_range(range, &rest);
                 removed += 1;
                 let id = statement.split_once("@id(\"").and_then(|(_, rest)| rest.split('"').next()).unwrap();
@@ -133,13 +137,21 @@ fn facts_that_are_missing_or_disagree_are_refused() {
     for (entity, members, code) in [
         ("Tenant::ap2", vec![], ""),
         ("Customer::DK", vec![("tenant", of("Tenant", "ap2"))], "customer-tenant"),
-        ("Customer::RIV", vec![("tenant", of("Tenant", "gone")), ("parents", within("Tenant", "gone"))], "customer-tenant"),
+        (
+            "Customer::RIV",
+            vec![("tenant", of("Tenant", "gone")), ("parents", within("Tenant", "gone"))],
+            "customer-tenant",
+        ),
         ("Customer::HQ", vec![("top", json!(false))], "customer-top"),
         ("Customer::DK", vec![("parent", Value::Null)], "customer-top"),
         ("Customer::DK", vec![("top", json!(true))], "customer-top"),
         ("Customer::DK", vec![("parent", of("Customer", "NO"))], "customer-parent"),
         ("Customer::A", vec![("parent", of("Customer", "A"))], ""),
-        ("User::u-none", vec![("customer", of("Customer", "gone")), ("parents", within("Customer", "gone"))], "user-home"),
+        (
+            "User::u-none",
+            vec![("customer", of("Customer", "gone")), ("parents", within("Customer", "gone"))],
+            "user-home",
+        ),
         ("User::u-none", vec![("tenant", of("Tenant", "ap2"))], "user-home"),
         ("User::u-none", vec![("parents", within("Customer", "NO"))], "user-home"),
         ("User::u-cph", vec![("locationRestricted", json!(false))], "user-locations"),
@@ -154,7 +166,10 @@ fn facts_that_are_missing_or_disagree_are_refused() {
         ("EntityGroup::My Customers", vec![("customer", of("Customer", "BLDA"))], "entity-group-place"),
     ] {
         let broken = broken_rules(entity, &members);
-        assert!(if code.is_empty() { broken.is_empty() } else { broken.contains(code) }, "{entity} {members:?}: {broken:?}");
+        assert!(
+            if code.is_empty() { broken.is_empty() } else { broken.contains(code) },
+            "{entity} {members:?}: {broken:?}"
+        );
         seen.insert(code.to_owned());
     }
     let all = fleet().for_each.rules.into_iter().map(|rule| rule.code);
