@@ -344,12 +344,13 @@ def fleet(count):
         yield line("Tenant", f"t{t}", '"closed":false,"addons":[]', uid("Platform", "autopi"))
         for c in range(20):
             customer, above = f"c{t}-{c}", tenant if c == 0 else uid("Customer", f"c{t}-{(c - 1) // 3}")
-            attrs = '"tenant":{"__entity":%s},"closed":false,"mfaRequired":false,"depth":1' % tenant
+            attrs = '"tenant":{"__entity":%s},"closed":false,"mfaRequired":false,"top":%s' % (tenant, "true" if c == 0 else "false")
+            attrs += "" if c == 0 else ',"parent":{"__entity":%s}' % above
             owned = '"tenant":{"__entity":%s},"customer":{"__entity":%s}' % (tenant, uid("Customer", customer))
             yield line("Customer", customer, attrs, above)
             place = uid("Location", f"l{t}-{c}")
             yield line("Location", f"l{t}-{c}", owned, uid("Customer", customer))
-            of_user = owned + ',"active":true,"locations":[{"__entity":%s}],"locationRestricted":false,"managed":[]' % place
+            of_user = owned + ',"active":true,"locations":[{"__entity":%s}],"locationRestricted":true,"managed":[]' % place
             for x in range(49):
                 group = uid("PermissionGroup", "full_device_access")
                 yield line("User", f"user-{t}-{c}-{x}", of_user, uid("Customer", customer), group)

@@ -73,7 +73,8 @@ def entities(wanted):
         customers = [f"{name}-{c}" for c in range(10)]
         for c, customer in enumerate(customers):
             above = uid("Tenant", name) if c == 0 else uid("Customer", customers[(c - 1) // 3])
-            add("Customer", customer, {**of, "closed": False, "mfaRequired": False, "depth": 0}, above)
+            parent = {} if c == 0 else {"parent": {"__entity": above}}
+            add("Customer", customer, {**of, "closed": False, "mfaRequired": False, "top": c == 0, **parent}, above)
         for x in range(90):
             customer = customers[x % 10]
             own = {**of, "customer": reference("Customer", customer)}

@@ -75,9 +75,11 @@ pub(crate) fn deep(depth: usize) -> Case {
     for chain in ["a", "b"] {
         for level in 0..depth {
             let above = if level == 0 { uid("Tenant", "t") } else { uid("Customer", &format!("{chain}{}", level - 1)) };
+            let parent = if level == 0 { String::new() } else { format!(r#","parent":{{"__entity":{above}}}"#) };
             let attrs = format!(
-                r#""tenant":{{"__entity":{}}},"closed":false,"mfaRequired":false,"depth":{level}"#,
-                uid("Tenant", "t")
+                r#""tenant":{{"__entity":{}}},"closed":false,"mfaRequired":false,"top":{}{parent}"#,
+                uid("Tenant", "t"),
+                level == 0
             );
             line(uid("Customer", &format!("{chain}{level}")), &attrs, &[above]);
         }

@@ -51,7 +51,10 @@ impl World {
     /// The domain's policies and schema over this world's entities.
     pub(crate) fn bundle(self) -> Bundle {
         let document = Document::held("world", self.ndjson());
-        Bundle { entities: vec![document], ..super::fleet() }
+        let mut fleet = super::fleet();
+        // a customer moves here to another tenant, alone
+        fleet.for_each.rules.clear();
+        Bundle { entities: vec![document], ..fleet }
     }
 
     /// All entities, one a line.
@@ -150,7 +153,7 @@ fn uid(ty: &str, id: &str) -> String {
 
 fn customer(tenant: u64) -> String {
     let tenant = uid("Tenant", &format!("t{tenant}"));
-    format!(r#""tenant":{{"__entity":{tenant}}},"closed":false,"mfaRequired":false,"depth":1"#)
+    format!(r#""tenant":{{"__entity":{tenant}}},"closed":false,"mfaRequired":false,"top":true"#)
 }
 
 fn owned(tenant: u64, customer: &str) -> String {

@@ -10,7 +10,7 @@ mod words;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{EntityType, EntityUID, PolicyID, PolicySet, SlotId, Template};
+use cedar_policy_core::ast::{Annotations, EntityType, EntityUID, Policy, PolicyID, PolicySet, SlotId, Template};
 use cedar_policy_core::validator::typecheck::{PolicyCheck, Typechecker};
 use cedar_policy_core::validator::{
     ValidationError, ValidationMode, ValidationWarning, Validator, ValidatorSchema, confusable_string_checks,
@@ -226,14 +226,19 @@ impl<'s> Validating<'s> {
             self.spent = self.spent.saturating_add(1);
             return 1;
         }
-        let cost = self.steps.policy(scope);
-        if !self.may(cost, &id, site) {
-            return cost.steps;
-        }
         let mut set = PolicySet::new();
         let linked =
             set.add_template(scope.clone()).is_ok() && set.link(scope.id().clone(), id.clone(), values.clone()).is_ok();
         debug_assert!(linked, "values that were checked");
+        // as a policy of its own: Cedar would go through the template again, with every type that its slots may have
+        let Some(filled) = set.get(&id).map(filled) else { return 1 };
+        let cost = self.steps.policy(&filled);
+        if !self.may(cost, &id, site) {
+            return cost.steps;
+        }
+        let mut set = PolicySet::new();
+        let added = Template::try_as_policy(Arc::new(filled)).is_ok_and(|policy| set.add(policy).is_ok());
+        debug_assert!(added, "a policy without slots");
         let result = self.validator().validate(&set, ValidationMode::Strict);
         let at_link = |found: Diagnostic| {
             let found = found.origin(&*place.origin);
@@ -241,7 +246,11 @@ impl<'s> Validating<'s> {
         };
         let mut sound = true;
         // Cedar's outer types say which policy a finding is of
-        for error in result.validation_errors() {
+        // what else is wrong with the scope is its template's
+        let of_values = |error: &&ValidationError| {
+            matches!(error, ValidationError::UnrecognizedEntityType(_) | ValidationError::InvalidEnumEntity(_))
+        };
+        for error in result.validation_errors().filter(of_values) {
             let outer = cedar_policy::ValidationError::from(error.clone());
             if AsRef::<PolicyID>::as_ref(outer.policy_id()) == &id {
                 sound = false;
@@ -250,9 +259,10 @@ impl<'s> Validating<'s> {
         }
         for warning in result.validation_warnings() {
             let outer = cedar_policy::ValidationWarning::from(warning.clone());
-            if AsRef::<PolicyID>::as_ref(outer.policy_id()) == &id {
+            let unfit = matches!(warning, ValidationWarning::InvalidActionApplication(_));
+            // that it never applies then follows, and Cedar says it of policies alone
+            if unfit && AsRef::<PolicyID>::as_ref(outer.policy_id()) == &id {
                 sound = false;
-                let unfit = matches!(warning, ValidationWarning::InvalidActionApplication(_));
                 let found = words::of_warning(self.model, scope, site, &id, warning, values);
                 self.warning(at_link(found), unfit);
             }
@@ -327,4 +337,18 @@ impl<'s> Validating<'s> {
     fn warning(&mut self, found: Diagnostic, unfit: bool) {
         if unfit { self.errors.push(found) } else { self.warnings.push(found) }
     }
+}
+
+/// The scope of a link, as a policy that has its values in place of the slots.
+fn filled(link: &Policy) -> Template {
+    Template::new(
+        link.id().clone(),
+        link.loc().cloned(),
+        Annotations::new(),
+        link.effect(),
+        link.principal_constraint(),
+        link.action_constraint().clone(),
+        link.resource_constraint(),
+        None,
+    )
 }

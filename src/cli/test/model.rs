@@ -67,6 +67,17 @@ pub struct Reasons {
     pub all: bool,
 }
 
+impl Reasons {
+    /// What the test calls a policy that determined the decision: its id, or, of a link that data made, the id of its
+    /// template, where the test names that.
+    pub(super) fn calls<'r>(&self, id: &'r str) -> &'r str {
+        match id.split_once('@') {
+            Some((template, _)) if !self.ids.contains(id) && self.ids.contains(template) => template,
+            _ => id,
+        }
+    }
+}
+
 /// What must come of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {

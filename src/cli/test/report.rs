@@ -157,7 +157,7 @@ impl TestResult {
         let check = self.check.as_ref()?;
         let expected = check.reasons.as_ref()?;
         let Got::Decision(decision) = &self.got else { return None };
-        let got: Vec<&str> = decision.reasons.iter().map(|id| &**id).collect();
+        let got: BTreeSet<&str> = decision.reasons.iter().map(|id| expected.calls(id)).collect();
         let (common, missing): (Vec<&str>, Vec<&str>) =
             expected.ids.iter().map(String::as_str).partition(|id| got.contains(id));
         let is_other = decision.outcome.is_allow() != (check.expect == Expect::Allow) || !missing.is_empty();
@@ -213,7 +213,7 @@ pub(super) fn compare(check: &Check, got: &Got) -> Vec<String> {
                 ));
             }
             if let Some(expected) = &check.reasons {
-                let got: BTreeSet<&str> = decision.reasons.iter().map(|id| &**id).collect();
+                let got: BTreeSet<&str> = decision.reasons.iter().map(|id| expected.calls(id)).collect();
                 let lacks = expected.ids.iter().any(|id| !got.contains(id.as_str()));
                 if lacks || (expected.all && got.len() > expected.ids.len()) {
                     faults.push("the determining policies differ".to_owned());
