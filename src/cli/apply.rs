@@ -122,6 +122,7 @@ pub(super) fn run(args: &ApplyArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
         serde_json::to_writer_pretty(&mut *terminal.out, &said).map_err(io::Error::from)?;
         writeln!(terminal.out)?;
     } else if good {
+        warned(&said, terminal)?;
         writeln!(terminal.out, "{}", summary(&said, args.dry_run))?;
     } else {
         refused(&said, terminal)?;
@@ -167,6 +168,19 @@ fn summary(said: &Value, dry_run: bool) -> String {
         (true, _) => format!("would be: {what}"),
         (_, Some(true)) => format!("revision {revision}: {what}"),
         _ => format!("revision {revision} still serves: {what}"),
+    }
+}
+
+/// Shows what the changes brought that is only reported.
+fn warned(said: &Value, terminal: &mut Terminal<'_>) -> io::Result<()> {
+    let warnings = said.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for warning in warnings.iter().take(SHOWN) {
+        let text = |name: &str| warning.get(name).and_then(Value::as_str).unwrap_or_default();
+        writeln!(terminal.err, "warning: {}: {}", text("where"), text("message"))?;
+    }
+    match warnings.len().checked_sub(SHOWN) {
+        Some(more) if more > 0 => writeln!(terminal.err, "warning: and {}", count(more, "more warning")),
+        _ => Ok(()),
     }
 }
 

@@ -86,24 +86,28 @@ pub(super) async fn apart<T: Send + 'static>(
     aside::apart(work).await?
 }
 
+/// Warnings of a transaction that its answer has; the log has all of them.
+const MOST_WARNINGS: usize = 100;
+
 /// The answer to a transaction.
 pub(super) fn answer(Became { applied, again }: &Became) -> Answer {
     let tally = applied.tally;
-    let mut answer = respond::json(
-        StatusCode::OK,
-        &json!({
-            "revision": applied.revision.to_string(),
-            "published": applied.published,
-            "durable": applied.durable,
-            "applied": {
-                "upserted": tally.upserted,
-                "deleted": tally.deleted,
-                "policies": tally.policies,
-                "links_added": tally.links_added,
-                "links_removed": tally.links_removed,
-            },
-        }),
-    );
+    let mut said = json!({
+        "revision": applied.revision.to_string(),
+        "published": applied.published,
+        "durable": applied.durable,
+        "applied": {
+            "upserted": tally.upserted,
+            "deleted": tally.deleted,
+            "policies": tally.policies,
+            "links_added": tally.links_added,
+            "links_removed": tally.links_removed,
+        },
+    });
+    if !applied.warnings.is_empty() {
+        said["warnings"] = json!(applied.warnings.iter().take(MOST_WARNINGS).collect::<Vec<_>>());
+    }
+    let mut answer = respond::json(StatusCode::OK, &said);
     if *again {
         answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }

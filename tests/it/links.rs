@@ -294,3 +294,51 @@ fn the_command_line_knows_them() {
         std::fs::write(dir.path().join(name), before).unwrap();
     }
 }
+
+#[test]
+fn what_a_change_only_reports_is_in_its_answer() {
+    let process = Process::start(crate::support::process::workspace(), &["validation=strict"]);
+    let template = "permit (principal == ?principal, action, resource);";
+    let bundle = json!({
+        "schema": "namespace S { entity User { n?: Long }; entity Role { names: Set<String>, user: User }; entity Doc; \
+            action view appliesTo { principal: [User], resource: [Doc] }; }",
+        "policies": { "all": template, "other": "permit (principal, action, resource);" },
+        "entities": [entity("User", "u", json!({ "n": 4 }), &[])],
+        "links": [{ "each": "S::Role", "template": "names", "principal": "user", "missing": "warn" }],
+        "rules": [{
+            "each": "S::User", "must": "principal has n && principal.n > 3", "code": "few", "message": "too few", "level": "warn",
+        }],
+    });
+    let answer = process.admin().put("/v1/bundle", bundle.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let role = |name: &str| {
+        let attrs = json!({ "names": [name], "user": uid("User", "u") });
+        json!([{ "upsert": entity("Role", "r", attrs, &[]) }])
+    };
+    let user = |n: i64| json!([{ "upsert": entity("User", "v", json!({ "n": n }), &[]) }]);
+    // each after the one before
+    for (changes, warned, links) in [
+        (user(4), None, (0, 0)),
+        (user(1), Some("too few"), (0, 0)),
+        (role("nope"), Some("names `nope`"), (0, 0)),
+        (json!([{ "put_policy": { "id": "nope", "text": template } }]), None, (1, 0)),
+        (role("other"), Some("names `other`"), (0, 1)),
+        (role("all"), None, (1, 0)),
+        (json!([{ "delete": uid("Role", "r") }]), None, (0, 1)),
+    ] {
+        let dry = json!({ "changes": changes }).to_string();
+        let dry = process.admin().post(&format!("{CHANGES}?dry_run=true"), dry).json();
+        let (status, _, answer) = change(&process, changes.clone());
+        let warnings = |answer: &Value| answer["warnings"].as_array().cloned().unwrap_or_default();
+        assert_eq!((status, warnings(&answer).len()), (200, usize::from(warned.is_some())), "{changes}: {answer}");
+        assert_eq!(warnings(&dry), warnings(&answer), "{changes}: {dry}");
+        let text = answer["warnings"].to_string();
+        assert!(text.contains(warned.unwrap_or_default()), "{changes}: {answer}");
+        let applied = &answer["applied"];
+        assert_eq!(
+            (&applied["links_added"], &applied["links_removed"]),
+            (&json!(links.0), &json!(links.1)),
+            "{changes}"
+        );
+    }
+}

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use crate::change::rules::RuledSet;
 use crate::change::{LISTED, Place, Transacting};
-use crate::derived::{Before, Grant, Grants, Pending, Tallied};
-use crate::model::{Diagnostic, Refused, count as counted};
+use crate::derived::{Before, Finding, Grant, Grants, NewName, Pending, Tallied};
+use crate::model::{Diagnostic, Refused, Uid, count as counted};
 use crate::policies::{NewLink, made_twice, too_many};
 
 /// How many entities lie between two looks at whether the result is still wanted.
@@ -20,6 +20,34 @@ pub(super) struct DataLinks {
     tallied: Tallied,
     /// A link of each template that a declaration had not used before.
     pub new: Vec<NewLink>,
+    /// Whether nothing was compared with what the data made before: `grants` are all of them, `new` has one of each template,
+    /// and which names are templates' is not known yet.
+    pub afresh: bool,
+}
+
+/// Entities from which a path leads to what would not be stored.
+#[derive(Debug, Default)]
+struct Broken {
+    listed: Vec<Diagnostic>,
+    count: usize,
+}
+
+impl Broken {
+    fn add(&mut self, found: impl FnOnce() -> Diagnostic) {
+        self.count += 1;
+        if self.listed.len() < LISTED {
+            self.listed.push(found());
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Refused> {
+        match self.count - self.listed.len() {
+            _ if self.count == 0 => return Ok(()),
+            0 => {}
+            more => self.listed.push(Diagnostic::error("/changes", format!("and {}", counted(more, "more entity")))),
+        }
+        Err(Refused::BrokenPath(Diagnostic::about("change", self.listed)))
+    }
 }
 
 impl Transacting<'_> {
@@ -31,11 +59,19 @@ impl Transacting<'_> {
         let (core, grants) = (&self.before.core, &self.before.grants);
         let declared = &*core.declared;
         if declared.is_empty() {
-            return Ok(DataLinks { grants: grants.clone(), tallied: Tallied::default(), new: Vec::new() });
+            return Ok(DataLinks {
+                grants: grants.clone(),
+                tallied: Tallied::default(),
+                new: Vec::new(),
+                afresh: false,
+            });
+        }
+        if self.keeps_deletions && !self.rules.is_empty() {
+            return self.derive_afresh();
         }
         let before = Before(&self.before.store);
         let affected = declared.affected(&before, &self.draft, self.touched.keys().copied());
-        let (mut pending, mut broken, mut count) = (Pending::default(), Vec::new(), 0);
+        let (mut pending, mut broken) = (Pending::default(), Broken::default());
         for (n, entity) in affected.into_iter().enumerate() {
             if n.is_multiple_of(STRIDE) && (self.stop)() {
                 return Err(Refused::GivenUp);
@@ -45,28 +81,67 @@ impl Transacting<'_> {
             let old = declared.grants(&before, ty, entity).unwrap_or_default();
             match declared.grants(&self.draft, ty, entity) {
                 Ok(new) => pending.moves(&old, &new, grants, declared, &self.draft),
-                Err(fault) => {
-                    count += 1;
-                    if broken.len() < LISTED {
-                        let message = declared.explain(fault, &self.draft);
-                        broken.push(Diagnostic::error(self.at_fault(entity).pointer(""), message));
-                    }
-                }
+                Err(fault) => broken.add(|| {
+                    let message = declared.explain(fault, &self.draft);
+                    Diagnostic::error(self.at_fault(entity).pointer(""), message)
+                }),
             }
         }
-        if count > broken.len() {
-            broken.push(Diagnostic::error("/changes", format!("and {}", counted(count - broken.len(), "more entity"))));
-        }
-        if count > 0 {
-            return Err(Refused::BrokenPath(Diagnostic::about("change", broken)));
-        }
+        broken.finish()?;
         self.touched.keys().for_each(|id| pending.touches(*id, grants, declared, &self.draft));
         let (after, tallied) = match pending.is_empty() {
             true => (grants.clone(), Tallied::default()),
             false => grants.with(&pending, &|name| core.compiled.number(name)),
         };
         let new = self.new_links(&pending, &after);
-        Ok(DataLinks { grants: after, tallied, new })
+        Ok(DataLinks { grants: after, tallied, new, afresh: false })
+    }
+
+    /// What data make of the state after the transaction, whatever they made before it.
+    ///
+    /// What changes brought is put upon a base at once, though each of them was made upon another state. What one had to
+    /// regard then (an id that data made a link of, a template that data named) may be gone since, and says nothing of the
+    /// state that all of them make. So that one is looked at as a load would look at it.
+    fn derive_afresh(&self) -> Result<DataLinks, Refused> {
+        let (declared, none) = (&*self.before.core.declared, Grants::default());
+        let (mut pending, mut broken) = (Pending::default(), Broken::default());
+        for (n, entity) in self.draft.ids().enumerate() {
+            if n.is_multiple_of(STRIDE) && (self.stop)() {
+                return Err(Refused::GivenUp);
+            }
+            let ty = self.draft.type_of(entity);
+            if !declared.makes(ty) {
+                continue;
+            }
+            match declared.grants(&self.draft, ty, entity) {
+                Ok(new) => pending.moves(&[], &new, &none, declared, &self.draft),
+                Err(fault) => broken.add(|| {
+                    let message = declared.explain(fault, &self.draft);
+                    Diagnostic::error(self.at_fault(entity).pointer(""), message)
+                }),
+            }
+        }
+        broken.finish()?;
+        let (grants, tallied) = none.with(&pending, &|_| None);
+        let mut seen = HashSet::new();
+        let names = pending.new_names(&none, &grants, &|_| "");
+        // one example of each
+        let names = names.iter().filter(|new| seen.insert((new.declaration, new.name.clone())));
+        let example = |new: &NewName| {
+            let grant = new.grant.as_ref()?;
+            Some(self.made_link(grant, &new.name, self.at_fault(grant.entity).pointer("")))
+        };
+        let new = names.filter_map(example).collect();
+        Ok(DataLinks { grants, tallied, new, afresh: true })
+    }
+
+    /// Whether data make a link of an id, as far as its template was there before.
+    pub(super) fn still_made(&self, links: &DataLinks, id: &str) -> bool {
+        let core = &self.before.core;
+        let find = |uid: &Uid<'_>| self.draft.find(self.draft.symbols().type_id(&uid.type_name)?, uid.id.as_bytes());
+        let number = |name: &str| core.compiled.number(name);
+        let (declared, grants, records) = (&*core.declared, &links.grants, &self.draft);
+        Finding { declared, grants, records, find: &find, number: &number }.link(id).is_some()
     }
 
     /// A link of each template that a declaration had not used before, or that may be there only now.
@@ -112,12 +187,12 @@ impl Transacting<'_> {
     /// If they are too many, or one has the id of another policy.
     pub(super) fn settle(&self, links: DataLinks, set: Option<&RuledSet>) -> Result<(Grants, Tallied), Refused> {
         let core = &self.before.core;
-        let DataLinks { mut grants, mut tallied, .. } = links;
+        let DataLinks { mut grants, mut tallied, afresh, .. } = links;
         if core.declared.is_empty() {
             return Ok((grants, tallied));
         }
         let compiled = set.map_or(&core.compiled, |set| &set.compiled);
-        if set.is_some() {
+        if set.is_some() || afresh {
             let (resolved, added) = grants.resolved(&|name| compiled.number(name));
             (grants, tallied.added) = (resolved, tallied.added + added);
         }

@@ -81,6 +81,8 @@ struct Transacting<'t> {
     rules: RuleEdits,
     /// Changes by hand of links that data make.
     by_hand: Problems,
+    /// Policies and links that are put under the id of a link that data made: are they to make it no more?
+    put_over: Vec<(String, Place)>,
     /// How many more entities it may touch.
     room: usize,
     /// Bytes of entities that were written again after the transaction had written them.
@@ -175,6 +177,7 @@ impl Snapshot {
             untouched: BTreeSet::new(),
             rules: RuleEdits::default(),
             by_hand: Problems::default(),
+            put_over: Vec::new(),
             // what was kept was let in before
             room: if keeps_deletions { usize::MAX } else { limits.max_changes },
             rewritten: 0,
@@ -248,22 +251,31 @@ impl Transacting<'_> {
             Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfit::from),
             Edit::Revert(uid) => self.revert(uid, place).map_err(Misfit::from),
             Edit::Expect { .. } => Ok(()),
-            of_rules => match self.derived_by(of_rules) {
-                Some(id) => {
-                    let found = format!("`{id}` is a link that data make; change what it comes from");
-                    self.by_hand.push(Diagnostic::error(place.pointer(""), found).policy(id));
-                    Ok(())
+            of_rules => {
+                match (self.derived_by(of_rules), of_rules) {
+                    (Some(id), Edit::PutPolicy { .. } | Edit::PutLink(_)) => self.put_over.push((id, place)),
+                    (Some(id), _) => return self.refuse_by_hand(id, place),
+                    (None, _) => {}
                 }
-                None => self.rules.take(of_rules, place, self.before).map_err(Misfit::from),
-            },
+                self.rules.take(of_rules, place, self.before).map_err(Misfit::from)
+            }
         };
         if let Err(misfit) = done {
             self.problems.push(Diagnostic::error(place.pointer(&misfit.pointer()), misfit.message));
         }
     }
 
-    /// The id that a change is about, where it is that of a link that data make.
+    fn refuse_by_hand(&mut self, id: String, place: Place) {
+        let found = format!("`{id}` is a link that data make; change what it comes from");
+        self.by_hand.push(Diagnostic::error(place.pointer(""), found).policy(id));
+    }
+
+    /// The id that a change is about, where it is that of a link that data make. What was kept was let in before, and may
+    /// have its id from a link that was not made any more then.
     fn derived_by(&self, edit: &Edit) -> Option<String> {
+        if self.keeps_deletions {
+            return None;
+        }
         let id = match edit {
             Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) | Edit::DeleteLink(id) | Edit::RevertLink(id) => id,
             Edit::PutLink(link) => &link.link_id,
@@ -392,6 +404,12 @@ impl Transacting<'_> {
             std::mem::take(&mut self.problems).finish().map_err(Refused::Invalid)?;
         }
         let from_data = self.derive()?;
+        for (id, place) in std::mem::take(&mut self.put_over) {
+            if self.still_made(&from_data, &id) {
+                self.refuse_by_hand(id, place);
+            }
+        }
+        std::mem::take(&mut self.by_hand).finish().map_err(Refused::Derived)?;
         let rules = std::mem::take(&mut self.rules);
         let kept = kept::Touched::new(&self.touched, rules.ids());
         let ruled = if rules.is_empty() && from_data.new.is_empty() {

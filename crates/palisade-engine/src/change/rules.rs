@@ -7,6 +7,7 @@ use crate::change::Place;
 use crate::change::links::DataLinks;
 use crate::compiled::{CompiledSet, Compiling};
 use crate::derived::Grants;
+use crate::export;
 use crate::model::{Diagnostic, Edit, Link, PolicyId, PolicyNaming, PolicyText, Refused, Tally, Uid, count};
 use crate::policies::{IN_USE, Kind, NewLink, Policies, SetEdits, Site, Work};
 use crate::settings::{EngineKind, Validation};
@@ -203,7 +204,7 @@ impl RuleEdits {
             return Ok(ruled.reworded.then_some(ruled));
         }
         remake(before, &mut edits, &from_data.grants, draft);
-        let in_use = in_use(before, &edits, &self.policies, &from_data.grants, draft);
+        let in_use = in_use(before, &edits, &self.policies, from_data, draft);
         if !in_use.is_empty() {
             return Err(Refused::InUse(Diagnostic::about("change", in_use)));
         }
@@ -394,10 +395,10 @@ fn in_use(
     before: &Snapshot,
     edits: &SetEdits,
     puts: &BTreeMap<String, Put<String>>,
-    grants: &Grants,
+    from_data: &DataLinks,
     draft: &Draft,
 ) -> Vec<Diagnostic> {
-    let core = &before.core;
+    let (core, grants) = (&before.core, &from_data.grants);
     let stays: HashSet<&str> = edits
         .texts
         .iter()
@@ -411,7 +412,8 @@ fn in_use(
     let old = core.policies.links.iter().map(|linked| &linked.link);
     let old = old.take(if going.iter().any(is_template) { usize::MAX } else { 0 });
     let old = old.filter(|link| !edits.removed.contains(link.link_id.as_str()));
-    let new = edits.links.iter().map(|new| &new.link);
+    // what data name is looked at afresh with the set, as a load does
+    let new = edits.links.iter().filter(|new| new.maker.is_none() || !from_data.afresh).map(|new| &new.link);
     let mut needing: HashMap<&str, (&str, usize)> = HashMap::new();
     for link in old.chain(new).filter(|link| going.contains(link.template_id.as_str())) {
         needing.entry(&link.template_id).or_insert((&link.link_id, 0)).1 += 1;
@@ -421,18 +423,22 @@ fn in_use(
         let number = core.compiled.number(id);
         let made = || {
             let grant = grants.first(number?, None)?;
-            Some(core.declared.link(&grant, id, draft).link_id)
+            let help =
+                format!("change `{}`, which names it, or keep the template", export::uid_of(draft, grant.entity));
+            Some((core.declared.link(&grant, id, draft).link_id, help))
         };
         let of_data: usize = grants.uses().filter(|(_, used, _)| Some(*used) == number).map(|(.., links)| links).sum();
         let by_hand = needing.get(id.as_str());
         let all = by_hand.map_or(0, |(_, count)| *count) + of_data;
-        if let Some(first) = by_hand.map(|(first, _)| (*first).to_owned()).or_else(made) {
+        let by_hand = by_hand.map(|(first, _)| {
+            ((*first).to_owned(), "remove the links in the same transaction, or keep the template".to_owned())
+        });
+        if let Some((first, help)) = by_hand.or_else(made) {
             let more = match all.saturating_sub(1) {
                 0 => " needs".to_owned(),
                 more => format!(" and {} need", count(more, "more link")),
             };
             let message = format!("`{first}`{more} the template `{id}`");
-            let help = "remove the links in the same transaction, or keep the template";
             found.push(Diagnostic::error(place.pointer(""), message).policy(id).help(help));
         } else if let Some(declaration) = core.declared.list().iter().find(|it| it.fixed() == Some(id)) {
             let at = declaration.finding(String::new());

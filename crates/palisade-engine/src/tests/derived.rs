@@ -288,6 +288,63 @@ fn changes_keep_links_true() {
 }
 
 #[test]
+fn what_changes_brought_one_by_one_fits_their_base_at_once() {
+    let warned = GRANTS.replacen('{', r#"{"missing":"warn","#, 1);
+    let declared = [&*warned, r#"{"each":"Org","template":"closed","resource":"self","when":"closed"}"#];
+    let permissions =
+        |list: &str| format!(r#"[{{"update":{{"uid":"Role::\"r\"","attrs":{{"permissions":[{list}]}}}}}}]"#);
+    let put = |id: &str| {
+        let text = r#"permit (principal, action == Action::\"own\", resource);"#;
+        format!(r#"[{{"put_policy":{{"id":{id:?},"text":"{text}"}}}}]"#)
+    };
+    let inactive = r#"[{"update":{"uid":"Grant::\"a\"","unset":["active"]}}]"#.to_owned();
+    let delete = |what: &str, id: &str| format!(r#"[{{"{what}":{id:?}}}]"#);
+    let made = "read@Grant::\"a\"";
+    let args = r#"{"?principal":"Group::\"g\"","?resource":"Org::\"o\""}"#;
+    let link = format!(r#"[{{"put_link":{{"link_id":{made:?},"template_id":"read","args":{args}}}}}]"#);
+    let (none, both) = (permissions(""), permissions(r#""read","write""#));
+    for (changes, expected) in [
+        // an id that data made a link of, and make none of any more
+        (vec![inactive.clone(), put(made)], vec![]),
+        (vec![inactive, link.clone()], vec![made]),
+        (vec![none.clone(), link], vec![made]),
+        (vec![delete("delete", "Chain::\"c\""), delete("delete", "Grant::\"a\""), put(made)], vec![]),
+        // a template that data named, and name again when it is gone
+        (vec![none.clone(), delete("delete_policy", "read"), both.clone()], vec!["write@Grant::\"a\""]),
+        // and one that is there again
+        (
+            vec![
+                none.clone(),
+                delete("delete_policy", "read"),
+                both.clone(),
+                r#"[{"put_policy":{"id":"read","text":"permit (principal in ?principal, action, resource in ?resource);"}}]"#
+                    .to_owned(),
+            ],
+            vec![made, "write@Grant::\"a\""],
+        ),
+        // a policy in the place of the template
+        (vec![none, delete("delete_policy", "read"), put("read"), both], vec!["write@Grant::\"a\""]),
+    ] {
+        let mut served = start(&declared);
+        for change in &changes {
+            served = transact(&served, change, Dangling::Refuse)
+                .unwrap_or_else(|refused| panic!("{change} of {changes:?}: {refused:?}"))
+                .snapshot;
+        }
+        assert_eq!(ids(&served), expected, "{changes:?}");
+        let again = on_big_stack(|| start(&declared).rebased(&served, &|| false)).unwrap();
+        let (again, _) = again.unwrap_or_else(|found| panic!("{changes:?}: {}", shown(&found)));
+        assert_eq!(ids(&again), expected, "{changes:?}");
+        assert_eq!(again.overlay(), served.overlay(), "{changes:?}");
+        // all at once
+        let all: Vec<&str> = changes.iter().map(|change| change.trim_matches(['[', ']'])).collect();
+        if let Ok(changed) = transact(&start(&declared), &format!("[{}]", all.join(",")), Dangling::Refuse) {
+            assert_eq!(ids(&changed.snapshot), expected, "{changes:?}");
+        }
+    }
+}
+
+#[test]
 fn changes_that_break_links_are_refused() {
     let state = start(&[GRANTS, r#"{"each":"Org","template":"closed","resource":"self","when":"closed"}"#]);
     let link = |id: &str| {
@@ -309,6 +366,12 @@ fn changes_that_break_links_are_refused() {
             Dangling::Refuse,
             "derived",
             "/changes/0/put_link: `read@Grant::\"a\"` is a link that data make",
+        ),
+        (
+            put("read@Grant::\\\"a\\\"", "permit (principal, action, resource);"),
+            Dangling::Refuse,
+            "derived",
+            "/changes/0/put_policy: `read@Grant::\"a\"` is a link that data make",
         ),
         (r#"[{"delete_link":"read@Grant::\"a\""}]"#.to_owned(), Dangling::Refuse, "derived", "/changes/0/delete_link"),
         (r#"[{"revert_link":"read@Grant::\"a\""}]"#.to_owned(), Dangling::Refuse, "derived", "/changes/0/revert_link"),
