@@ -122,7 +122,7 @@ impl BundleArgs {
         Ok(Chosen { settings, layout, absent })
     }
 
-    /// What `serve` would wait for, an error each. Entities that no key names, beside policies from elsewhere, are a
+    /// What `serve` would wait for, an error each. Entities that no key names, and nothing has nearly the name of, are a
     /// warning: policies can be looked at before there are entities.
     fn absent(&self, settings: &Settings, layout: &Layout) -> Result<Vec<Diagnostic>, Stop> {
         let required = app::file_settings(settings).entities_required;
@@ -142,9 +142,10 @@ impl BundleArgs {
                 Some(origin) => format!("`{key}` names it ({origin})"),
                 None => "`serve` would wait for it".to_owned(),
             };
-            let message = format!("this should hold the {key}, but it does not exist; {who}{}", near_path(path));
+            let near = near_path(path);
+            let message = format!("this should hold the {key}, but it does not exist; {who}{near}");
             let problem = Diagnostic::error(path.display().to_string(), message).help(help).passing();
-            let is_error = key != "entities" || layout.entities_expected;
+            let is_error = key != "entities" || layout.entities_named || !near.is_empty();
             found.push(if is_error { problem } else { problem.warning() });
         }
         Ok(found)

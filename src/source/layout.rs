@@ -18,9 +18,6 @@ pub struct Layout {
     pub entities: PathBuf,
     /// Whether a key names the entities: then they must be there.
     pub entities_named: bool,
-    /// Whether they belong to the bundle that is meant, named or not. Where only policies from elsewhere are named, no one
-    /// said that there are any.
-    pub entities_expected: bool,
     /// A directory, or a file; `None` where the policies come from elsewhere and no key names the routes.
     pub routes: Option<PathBuf>,
     /// Whether a key names the routes: then they must be there.
@@ -57,7 +54,6 @@ impl Layout {
             schema: settings.schema.clone(),
             entities,
             entities_named: settings.entities.is_some(),
-            entities_expected: settings.entities.is_some() || root.is_some() || is_default,
             routes,
             routes_named: settings.routes.is_some(),
         }

@@ -297,7 +297,7 @@ fn the_command_line_knows_them() {
 
 #[test]
 fn what_a_change_only_reports_is_in_its_answer() {
-    let process = Process::start(crate::support::process::workspace(), &["validation=strict"]);
+    let process = Process::start(workspace(), &["validation=strict"]);
     let template = "permit (principal == ?principal, action, resource);";
     let bundle = json!({
         "schema": "namespace S { entity User { n?: Long }; entity Role { names: Set<String>, user: User }; entity Doc; \

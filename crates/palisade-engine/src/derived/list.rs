@@ -26,7 +26,7 @@ impl Filed {
     }
 }
 
-/// What becomes of the grant that an entity makes by a declaration: it is this one, or it is gone.
+/// What happens to the grant that an entity makes by a declaration: it is this one, or it is gone.
 pub(super) type Edit = ((u32, u32), Option<Filed>);
 
 /// A sorted list.
