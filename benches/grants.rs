@@ -9,7 +9,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench is a program for its author")]
 
 #[path = "table/measure.rs"]
-#[expect(dead_code, reason = "shared with another bench")]
+#[expect(dead_code, clippy::print_stderr, reason = "shared with another bench")]
 mod measure;
 
 use std::collections::BTreeSet;

@@ -192,7 +192,7 @@ impl App {
                 Err(error) if surface == Surface::Grpc && listen.grpc_by_default => {
                     tracing::warn!(
                         "`listen.grpc`: not listening on {addr}: {error}{}",
-                        advice::of_listener(name, &addr, &error)
+                        advice::of_listener(name, addr, &error)
                     );
                     continue;
                 }
