@@ -35,8 +35,9 @@ impl Named {
     fn is_in(&self, serves: &Snapshot) -> bool {
         match self {
             Self::State => true,
-            Self::Policy(id) => serves.policy_text(id).is_some(),
-            Self::Link(id) => serves.link(id).is_some(),
+            // one that data make is there too, though no one can change it by hand
+            Self::Policy(id) => serves.policy_text(id).is_some() || serves.makes_link(id),
+            Self::Link(id) => serves.link(id).is_some() || serves.makes_link(id),
         }
     }
 

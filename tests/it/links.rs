@@ -216,6 +216,22 @@ fn what_breaks_links_or_rules_is_refused() {
     let keep = json!({ "changes": [{ "delete": uid("Role", "viewer") }], "dangling": "keep" }).to_string();
     let answer = process.admin().post(CHANGES, keep);
     assert_eq!((answer.status, &answer.json()["code"]), (409, &json!("broken_path")), "{}", answer.text());
+    // by its path too
+    let path: String = VIEW.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let body = json!({ "template_id": "device.view", "args": args }).to_string();
+    let json_type = ("content-type", "application/json");
+    for (method, kind, header, status, code) in [
+        ("DELETE", "links", None, 409, "derived_link"),
+        ("DELETE", "policies", None, 409, "derived_link"),
+        ("PUT", "links", None, 409, "derived_link"),
+        ("PUT", "links", Some(("if-match", "*")), 409, "derived_link"),
+        ("PUT", "links", Some(("if-none-match", "*")), 412, "condition_failed"),
+    ] {
+        let body = if method == "PUT" { body.as_bytes() } else { b"" };
+        let headers: Vec<(&str, &str)> = std::iter::once(json_type).chain(header).collect();
+        let answer = process.admin().send(method, &format!("/v1/{kind}/{path}"), &headers, body);
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{method} {kind} {header:?}");
+    }
     // a request's own entities make no links
     let mut own = question("edit");
     own["additional_entities"] = json!([grant("new", "viewer")]);

@@ -100,7 +100,53 @@ impl Scopes {
 }
 
 /// Positions of policies by key, sorted.
-type Files = Map<u32, Vec<u32>, RandomState>;
+#[derive(Debug, Clone, Default)]
+struct Files {
+    by_key: Map<u32, Vec<u32>, RandomState>,
+    /// A bit for each key that was ever filed under, which several share. Each entity above a principal is looked for, and most
+    /// have no file: then this spares the hash.
+    marks: [u64; 8],
+}
+
+/// The word and the bit of a key among the marks.
+#[inline]
+fn mark(key: u32) -> (usize, u64) {
+    // ids that follow one another are spread by the golden ratio
+    let spread = key.wrapping_mul(0x9e37_79b1) >> 23;
+    ((spread >> 6) as usize, 1 << (spread & 63))
+}
+
+impl Files {
+    fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// What is filed under a key; nothing where the file would be empty.
+    #[inline]
+    fn get(&self, key: &u32) -> Option<&Vec<u32>> {
+        let (word, bit) = mark(*key);
+        if self.marks[word] & bit == 0 { None } else { self.by_key.get(key) }
+    }
+
+    fn get_mut(&mut self, key: &u32) -> Option<&mut Vec<u32>> {
+        self.by_key.get_mut(key)
+    }
+
+    fn insert(&mut self, key: u32, filed: Vec<u32>) {
+        let (word, bit) = mark(key);
+        self.marks[word] |= bit;
+        self.by_key.insert(key, filed);
+    }
+
+    fn remove(&mut self, key: &u32) {
+        self.by_key.remove(key);
+    }
+
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = (&u32, &Vec<u32>)> {
+        self.by_key.iter()
+    }
+}
 
 /// The files. Values are positions of policies in the order of the set.
 #[derive(Debug, Clone, Default)]
@@ -188,7 +234,7 @@ impl Index {
                 let Some(at) = files.get(key).and_then(|filed| filed.binary_search(&position).ok()) else { continue };
                 match files.get_mut(key) {
                     Some(filed) if filed.len() > 1 => drop(filed.remove(at)),
-                    _ => drop(files.remove(key)),
+                    _ => files.remove(key),
                 }
             }
         }
@@ -214,7 +260,7 @@ impl Index {
         for key in keys.iter() {
             match files.get_mut(key) {
                 Some(filed) => insert(filed),
-                None => drop(files.insert(*key, vec![position])),
+                None => files.insert(*key, vec![position]),
             }
         }
     }

@@ -81,6 +81,12 @@ impl Snapshot {
             .link(id)
     }
 
+    /// Whether data make the link of an id.
+    #[must_use]
+    pub fn makes_link(&self, id: &str) -> bool {
+        self.made(id).is_some()
+    }
+
     /// The id of a link that data make.
     pub(crate) fn id_of(&self, made: &MadeLink) -> PolicyId {
         let store = &self.store;
