@@ -77,7 +77,7 @@ fn about(site: &Site, link: Option<&Linked>, made_by: Option<String>, limits: &L
 impl Snapshot {
     /// Where the policy of this id was written, and its annotations.
     ///
-    /// Recurses with the nesting of the text: call it through [`super::on_big_stack`].
+    /// Recurses with the nesting of the text: call it through [`crate::on_big_stack`].
     #[must_use]
     pub fn about(&self, id: &str) -> Option<AboutPolicy> {
         let (site, linked) = (self.site(id)?, self.linked(id));
