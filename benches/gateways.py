@@ -79,6 +79,21 @@ class Issuer:
             json.dump(settings, file)
 
 
+def answer(stream):
+    """Reads one answer whole: its status, its head with the empty line, and its body."""
+    read = b""
+    while True:
+        end = read.find(b"\r\n\r\n") + 4
+        if end >= 4:
+            length = int(re.search(rb"content-length: (\d+)", read[:end].lower()).group(1))
+            if len(read) >= end + length:
+                return int(read[9:12]), read[:end], read[end:]
+        some = stream.recv(1 << 20)
+        if not some:
+            raise OSError("the server closed the connection")
+        read += some
+
+
 class Http:
     """One kept connection, and one question that is asked over it."""
 
@@ -90,17 +105,8 @@ class Http:
     def ask(self):
         """The status, and the answer."""
         self.stream.sendall(self.request)
-        answer = b""
-        while True:
-            end = answer.find(b"\r\n\r\n")
-            if end >= 0:
-                length = int(re.search(rb"content-length: (\d+)", answer[:end].lower()).group(1))
-                if len(answer) >= end + 4 + length:
-                    return int(answer[9:12]), answer
-            some = self.stream.recv(1 << 16)
-            if not some:
-                raise OSError("the server closed the connection")
-            answer += some
+        status, head, body = answer(self.stream)
+        return status, head + body
 
 
 class Grpc:

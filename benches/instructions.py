@@ -116,17 +116,8 @@ class Server:
         body = body.encode()
         head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         self.stream.sendall(head.encode() + body)
-        answer = b""
-        while True:
-            end = answer.find(b"\r\n\r\n")
-            if end >= 0:
-                length = int(re.search(rb"content-length: (\d+)", answer[:end].lower()).group(1))
-                if len(answer) >= end + 4 + length:
-                    return int(answer[9:12]), answer[end + 4 :]
-            some = self.stream.recv(1 << 20)
-            if not some:
-                raise OSError("the server closed the connection")
-            answer += some
+        status, _, body = gateways.answer(self.stream)
+        return status, body
 
     def wait(self, path, body):
         for _ in range(600):

@@ -1,10 +1,11 @@
 //! Links that data make, kept true: what the entities that a transaction touches make after it, beside what they made before.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::change::rules::RuledSet;
 use crate::change::{LISTED, Place, Transacting};
-use crate::derived::{Before, Finding, Grant, Grants, NewName, Pending, Tallied};
+use crate::derived::{All, Before, BrokenPath, Finding, Grant, Grants, Pending, Tallied};
 use crate::model::{Diagnostic, Refused, Uid, count as counted};
 use crate::policies::{NewLink, made_twice, too_many};
 
@@ -81,10 +82,7 @@ impl Transacting<'_> {
             let old = declared.grants(&before, ty, entity).unwrap_or_default();
             match declared.grants(&self.draft, ty, entity) {
                 Ok(new) => pending.moves(&old, &new, grants, declared, &self.draft),
-                Err(fault) => broken.add(|| {
-                    let message = declared.explain(fault, &self.draft);
-                    Diagnostic::error(self.at_fault(entity).pointer(""), message)
-                }),
+                Err(fault) => broken.add(|| self.broken_path(entity, fault)),
             }
         }
         broken.finish()?;
@@ -103,36 +101,21 @@ impl Transacting<'_> {
     /// regard then (an id that data made a link of, a template that data named) may be gone since, and says nothing of the
     /// state that all of them make. So that one is looked at as a load would look at it.
     fn derive_afresh(&self) -> Result<DataLinks, Refused> {
-        let (declared, none) = (&*self.before.core.declared, Grants::default());
-        let (mut pending, mut broken) = (Pending::default(), Broken::default());
-        for (n, entity) in self.draft.ids().enumerate() {
-            if n.is_multiple_of(STRIDE) && (self.stop)() {
-                return Err(Refused::GivenUp);
-            }
-            let ty = self.draft.type_of(entity);
-            if !declared.makes(ty) {
-                continue;
-            }
-            match declared.grants(&self.draft, ty, entity) {
-                Ok(new) => pending.moves(&[], &new, &none, declared, &self.draft),
-                Err(fault) => broken.add(|| {
-                    let message = declared.explain(fault, &self.draft);
-                    Diagnostic::error(self.at_fault(entity).pointer(""), message)
-                }),
-            }
-        }
+        let mut broken = Broken::default();
+        let made = self.before.core.declared.make_all(&self.draft, self.stop, |entity, fault| {
+            broken.add(|| self.broken_path(entity, fault));
+        });
+        let All { grants, examples } = made.ok_or(Refused::GivenUp)?;
         broken.finish()?;
-        let (grants, tallied) = none.with(&pending, &|_| None);
-        let mut seen = HashSet::new();
-        let names = pending.new_names(&none, &grants, &|_| "");
-        // one example of each
-        let names = names.iter().filter(|new| seen.insert((new.declaration, new.name.clone())));
-        let example = |new: &NewName| {
-            let grant = new.grant.as_ref()?;
-            Some(self.made_link(grant, &new.name, self.at_fault(grant.entity).pointer("")))
-        };
-        let new = names.filter_map(example).collect();
+        let example =
+            |(grant, name): &(Grant, Arc<str>)| self.made_link(grant, name, self.at_fault(grant.entity).pointer(""));
+        let (tallied, new) = (Tallied::default(), examples.iter().map(example).collect());
         Ok(DataLinks { grants, tallied, new, afresh: true })
+    }
+
+    fn broken_path(&self, entity: u32, fault: BrokenPath) -> Diagnostic {
+        let message = self.before.core.declared.explain(fault, &self.draft);
+        Diagnostic::error(self.at_fault(entity).pointer(""), message)
     }
 
     /// Whether data make a link of an id, as far as its template was there before.

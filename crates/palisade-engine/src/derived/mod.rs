@@ -32,7 +32,7 @@ pub(crate) use brought::check_brought;
 pub(crate) use grants::{Grants, Kind};
 pub(crate) use list::{Filed, List};
 use path::{NotStored, Path};
-pub(crate) use pending::{NewName, Pending, Tallied};
+pub(crate) use pending::{All, Pending, Tallied};
 
 /// The id of no entity.
 pub(crate) const NONE: u32 = u32::MAX;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::broken::broken;
 use crate::derived::grants::set_key;
-use crate::derived::{Declared, Grant, Grants};
-use crate::store::Records;
+use crate::derived::{BrokenPath, Declared, Grant, Grants};
+use crate::store::{Draft, Records};
 
 /// Grants that come, go or become others, and what their roles name.
 #[derive(Debug, Default)]
@@ -37,6 +37,51 @@ pub(crate) struct NewName {
     pub name: Arc<str>,
     /// A grant that has it, if it comes with one.
     pub grant: Option<Grant>,
+}
+
+/// What all entities make, whatever they made before. Which names are templates' is not known yet.
+#[derive(Debug, Default)]
+pub(crate) struct All {
+    /// Their grants.
+    pub grants: Grants,
+    /// For each name that a declaration uses, a grant that has it: what is wrong with its link is so with all that are as it
+    /// is.
+    pub examples: Vec<(Grant, Arc<str>)>,
+}
+
+/// How many entities lie between two looks at whether the result is still wanted.
+const STRIDE: usize = 1 << 12;
+
+impl Declared {
+    /// What all entities of `draft` make; `broken` gets those from which a path leads to what is not stored. `None` once
+    /// `stop` says that the result is not wanted any more.
+    pub(crate) fn make_all(
+        &self,
+        draft: &Draft,
+        stop: &dyn Fn() -> bool,
+        mut broken: impl FnMut(u32, BrokenPath),
+    ) -> Option<All> {
+        let (none, mut pending) = (Grants::default(), Pending::default());
+        for (n, entity) in draft.ids().enumerate() {
+            if n.is_multiple_of(STRIDE) && stop() {
+                return None;
+            }
+            let ty = draft.type_of(entity);
+            if !self.makes(ty) {
+                continue;
+            }
+            match self.grants(draft, ty, entity) {
+                Ok(new) => pending.moves(&[], &new, &none, self, draft),
+                Err(fault) => broken(entity, fault),
+            }
+        }
+        let (grants, _) = none.with(&pending, &|_| None);
+        let mut seen = HashSet::new();
+        let names = pending.new_names(&none, &grants, &|_| "").into_iter();
+        let names = names.filter(|new| seen.insert((new.declaration, new.name.clone())));
+        let examples = names.filter_map(|new| Some((new.grant?, new.name))).collect();
+        Some(All { grants, examples })
+    }
 }
 
 impl Pending {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityUID, SlotId, Template};
 
-use crate::derived::{Checked, Declared, Finding, Grant, Grants, Maker, Pending};
+use crate::derived::{All, Checked, Declared, Finding, Grant, Grants, Maker};
 use crate::model::{Bundle, Diagnostic, Link, Missing, PolicyId, Uid, Written, hint};
 use crate::policies::{Builder, Kind, MAX_PROBLEMS, Policies, Site, abandoned, entity_uid, link};
 use crate::schema::SchemaModel;
@@ -43,9 +43,6 @@ pub(crate) struct FromData {
 /// Grants whose slots are looked at for lints, at most.
 const MOST_NAMED: usize = 100_000;
 
-/// How many entities lie between two looks at whether the result is still wanted.
-const STRIDE: usize = 1 << 12;
-
 impl FromData {
     /// What the declarations of `bundle` make of its entities, which `loaded` has if they could be read. For lints with
     /// what each grant names.
@@ -70,35 +67,19 @@ impl FromData {
             return Ok(found);
         }
         let (draft, declared) = (&*draft, &*found.declared);
-        let (mut pending, mut broken) = (Pending::default(), Vec::new());
-        for (n, entity) in draft.ids().enumerate() {
-            if n.is_multiple_of(STRIDE) && stop() {
-                return Err(vec![abandoned()]);
-            }
-            let ty = draft.type_of(entity);
-            if !declared.makes(ty) {
-                continue;
-            }
-            match declared.grants(draft, ty, entity) {
-                Ok(grants) => pending.moves(&[], &grants, &found.grants, declared, draft),
-                Err(fault) => broken.push((entity, declared.explain(fault, draft))),
-            }
-        }
+        let mut broken = Vec::new();
+        let all = declared.make_all(draft, stop, |entity, fault| broken.push((entity, declared.explain(fault, draft))));
+        let Some(All { grants, examples }) = all else { return Err(vec![abandoned()]) };
         let broken = Diagnostic::about("broken_path", places.errors(broken, &bundle.entities));
         if !broken.is_empty() {
             return Err(broken);
         }
-        let (grants, _) = found.grants.with(&pending, &|_| None);
         let link = |grant: &Grant, name: &str| NewLink {
             origin: String::new(),
             link: declared.link(grant, name, draft),
             maker: Some((*grant).into()),
         };
-        let new = pending.new_names(&found.grants, &grants, &|_| "");
-        // one example of each
-        let mut seen = HashSet::new();
-        let new = new.iter().filter(|new| seen.insert((new.declaration, new.name.clone())));
-        let links = new.filter_map(|new| Some(link(new.grant.as_ref()?, &new.name))).collect();
+        let links = examples.iter().map(|(grant, name)| link(grant, name)).collect();
         if lints {
             let mut makers: Vec<Grant> = grants.all().collect();
             makers.sort_unstable_by_key(|grant| (grant.entity, grant.declaration));
