@@ -339,15 +339,20 @@ impl Store {
         INTERVAL
     }
 
-    /// Tries whether a disk that was full takes commits again.
+    /// Tries whether a store that refused takes commits again, and looks whether one that did not is still in its place.
     fn probe(&mut self) -> bool {
-        let is_due = self.problem.is_some() && self.journal.failure().is_none() && self.probed_at.elapsed() >= PROBE;
-        if is_due {
-            self.probed_at = Instant::now();
-            let done = self.journal.append(&[Commit::new(self.journal.counter())]);
-            let _ = self.noted(done);
+        if self.journal.failure().is_some() || self.probed_at.elapsed() < PROBE {
+            return false;
         }
-        is_due
+        self.probed_at = Instant::now();
+        let refused = self.problem.is_some();
+        let done = if refused {
+            self.journal.append(&[Commit::new(self.journal.counter())])
+        } else {
+            self.journal.check_place()
+        };
+        let fails = self.noted(done).is_err();
+        refused || fails
     }
 
     /// Does what is due: flushes, and compacts beside the commits. Gives whether anything is worth a new status.

@@ -102,6 +102,10 @@ impl Journal {
             ..self.mark
         };
         files::seal(file, mark).map_err(io)?;
+        if !self.file.is_at(&path).map_err(io)? {
+            // what stands there now is not ours to replace
+            return Err(OpenError::Moved(path));
+        }
         std::fs::rename(&compaction.beside.0, &self.path).map_err(io)?;
         self.swap(compaction.out.file, Mark { turn: mark.turn + 1, ..mark }, live, [old, new]);
         if let Err(error) = files::sync_dir(&self.path) {

@@ -99,6 +99,7 @@ pub fn backup(path: &Path, to: &Path) -> Result<Checked, OpenError> {
 /// # Errors
 /// As [`backup`].
 pub fn restore(from: &Path, path: &Path) -> Result<Checked, OpenError> {
+    let path = &*files::behind_links(path)?;
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         std::fs::create_dir_all(dir).map_err(|error| OpenError::io(dir, "create the directory", error))?;
     }
@@ -106,6 +107,7 @@ pub fn restore(from: &Path, path: &Path) -> Result<Checked, OpenError> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<Checked, OpenError> {
+    let to = &*files::behind_links(to)?;
     let source = open(from)?;
     let Found { mark, contents, same_boot, .. } = read(&source, from)?;
     // what is behind the mark may be a commit that another process is just writing

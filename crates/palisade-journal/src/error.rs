@@ -40,6 +40,9 @@ pub enum OpenError {
         /// Its version.
         found: u32,
     },
+    /// It was opened, and another file stands there now, or none.
+    #[error("{}", moved(.0))]
+    Moved(PathBuf),
     /// Something is there already that a copy would replace.
     #[error("`{}` exists: move it away first, so that nothing is lost", .0.display())]
     Exists(PathBuf),
@@ -80,6 +83,9 @@ pub enum AppendError {
         /// What the system says.
         why: io::Error,
     },
+    /// Another file stands in its place, or none: what is written would be lost with this run.
+    #[error("{}", moved(.0))]
+    Moved(PathBuf),
     /// A flush or a write failed in a way after which it is not known what is on the disk. Nothing more is taken until
     /// the store is opened again, which reads it afresh.
     #[error("the store `{}` takes nothing until it is opened again, since a write failed: {why}", .path.display())]
@@ -106,6 +112,14 @@ pub enum AppendError {
     /// A base refers to an image that was not begun here, or was given up.
     #[error("there is no image {0} to commit")]
     NoImage(u64),
+}
+
+fn moved(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "the store `{path}` was moved away, removed or replaced while it is open: put it back and changes are taken again, or \
+         start the sidecar again to go on with what is there now"
+    )
 }
 
 /// Whether the system ran out of room, or of what a file may have.

@@ -25,6 +25,23 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// The links that may lead from one to the next.
+const MAX_LINKS: usize = 40;
+
+/// Where the file itself is: what stands at `path` may be a symbolic link to it, and files are put in the place of the file.
+pub(crate) fn behind_links(path: &Path) -> Result<PathBuf, OpenError> {
+    let mut at = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&at) {
+            Ok(target) => at = at.parent().unwrap_or(Path::new("")).join(target),
+            // no link, or nothing there yet; what else the system minds it says when the file is opened
+            Err(_) => return Ok(at),
+        }
+    }
+    let error = io::Error::new(io::ErrorKind::InvalidInput, "too many symbolic links lead to one another");
+    Err(OpenError::io(path, "open", error))
+}
+
 /// Makes what a directory lists durable.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -41,6 +58,18 @@ impl std::ops::Deref for Taken {
 
     fn deref(&self) -> &File {
         &self.0
+    }
+}
+
+impl Taken {
+    /// Whether it is what stands at `path`: it may have been moved away, and another put there.
+    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let own = self.0.metadata()?;
+        match std::fs::metadata(path) {
+            Ok(there) => Ok((there.ino(), there.dev()) == (own.ino(), own.dev())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -153,6 +153,7 @@ impl Journal {
     pub fn append(&mut self, commits: &[Commit]) -> Result<(), AppendError> {
         self.check(commits)?;
         let Some(last) = commits.last() else { return Ok(()) };
+        self.check_place()?;
         let (start, mut at, mut chain) = (self.mark.acknowledged, self.mark.acknowledged, self.mark.chain);
         let mut framed = Vec::new();
         let images = &self.images;
@@ -198,6 +199,15 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Whether the file is still where it was opened: what is written into one that was moved away is lost with this run.
+    ///
+    /// # Errors
+    /// If another file is there, or none, or the system does not say.
+    pub fn check_place(&self) -> Result<(), AppendError> {
+        let failed = |error: io::Error| AppendError::ReadOnly { path: self.path.clone(), why: error };
+        if self.file.is_at(&self.path).map_err(failed)? { Ok(()) } else { Err(AppendError::Moved(self.path.clone())) }
     }
 
     /// What was written up to `end` is acknowledged, or else undone.

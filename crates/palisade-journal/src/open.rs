@@ -132,6 +132,7 @@ impl Journal {
     /// # Errors
     /// If it is in use, damaged, of another format or no store, and if the system refuses. Nothing was changed then.
     pub fn open(path: &Path, settings: Settings) -> Result<(Self, Recovered), OpenError> {
+        let path = &*files::behind_links(path)?;
         let io = |error| OpenError::io(path, "open", error);
         let (file, created) = match files::take(path)? {
             Some(file) => (file, false),

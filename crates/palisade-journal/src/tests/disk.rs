@@ -190,3 +190,69 @@ fn a_failed_flush_refuses_everything_that_was_staged_on_it() {
         std::fs::remove_file(&path).unwrap();
     }
 }
+
+#[test]
+fn a_store_that_was_moved_takes_nothing_and_replaces_nothing() {
+    for durability in [Durability::Fsync, Durability::None] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, away) = (dir.path().join("store"), dir.path().join("away"));
+        let (mut journal, mut model, _) = open(&path, settings(durability, 7)).unwrap();
+        let commit = put(&mut model, &mut journal, 1, 10);
+        journal.append(&[commit]).unwrap();
+        let mut compaction = journal.compaction().unwrap().unwrap();
+        compaction.copy().unwrap();
+        std::fs::rename(&path, &away).unwrap();
+        for other in [false, true] {
+            if other {
+                // another is put there
+                std::fs::copy(&away, &path).unwrap();
+            }
+            let mut next = model.clone();
+            let commit = put(&mut next, &mut journal, 2, 10);
+            let refused = journal.append(&[commit]).unwrap_err();
+            assert!(matches!(refused, AppendError::Moved(_)), "{refused}");
+            assert!(refused.to_string().contains("put it back"), "{refused}");
+        }
+        let there = std::fs::read(&path).unwrap();
+        let refused = journal.finish_compaction(compaction).unwrap_err();
+        assert!(matches!(refused, OpenError::Moved(_)), "{refused}");
+        assert_eq!(std::fs::read(&path).unwrap(), there);
+        // it goes on when it is back
+        std::fs::rename(&away, &path).unwrap();
+        let commit = put(&mut model, &mut journal, 2, 10);
+        journal.append(&[commit]).unwrap();
+        drop(journal);
+        assert_eq!(open(&path, settings(durability, 8)).unwrap().1, model);
+    }
+}
+
+#[test]
+fn a_link_leads_to_the_store_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, middle, file) = (dir.path().join("store"), dir.path().join("middle"), dir.path().join("volume/file"));
+    std::fs::create_dir(dir.path().join("volume")).unwrap();
+    std::os::unix::fs::symlink("volume/file", &middle).unwrap();
+    std::os::unix::fs::symlink(&middle, &path).unwrap();
+    let (mut journal, mut model, recovered) = open(&path, settings(Durability::Fsync, 7)).unwrap();
+    assert_eq!(recovered.fresh, Some(crate::Fresh::Created));
+    for n in 0..4 {
+        let commit = put(&mut model, &mut journal, n, 10);
+        journal.append(&[commit]).unwrap();
+        let mut compaction = journal.compaction().unwrap().unwrap();
+        compaction.copy().unwrap();
+        journal.finish_compaction(compaction).unwrap();
+    }
+    drop(journal);
+    assert!(path.is_symlink() && middle.is_symlink() && file.is_file());
+    assert_eq!(open(&path, settings(Durability::Fsync, 8)).unwrap().1, model);
+    let backup = dir.path().join("backup");
+    crate::backup(&path, &backup).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    crate::restore(&backup, &path).unwrap();
+    assert!(path.is_symlink());
+    assert_eq!(open(&path, settings(Durability::Fsync, 9)).unwrap().1, model);
+    // links in a circle lead nowhere
+    std::fs::remove_file(&middle).unwrap();
+    std::os::unix::fs::symlink(&path, &middle).unwrap();
+    assert!(open(&path, settings(Durability::Fsync, 9)).is_err());
+}
