@@ -2,10 +2,13 @@
 //!
 //! Each rule is a policy of a set of its own, over the same entities: `permit (principal is T, ..) when { <must> }`, asked
 //! with the entity as principal and resource. So what `must` means is what Cedar says of that policy, and it costs what a
-//! decision costs. A rule is broken where its policy does not allow, be it false or failing.
+//! decision costs. A rule is broken where its policy does not allow, be it false or failing. What Cedar has no words for,
+//! which the direct parents are, `parents` says.
 //!
 //! A change can break the rules of what it touches, of what reads it by attributes, and of what is below it where a rule
 //! says `in`: these are looked at, and no others.
+
+mod parents;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -30,6 +33,7 @@ use crate::stack::on_big_stack;
 use crate::store::{Draft, Entity, Store};
 use crate::validating::Validating;
 use crate::value::Val;
+use parents::Parents;
 
 /// The namespace of the action that rules are asked with. It is in no schema but the one that their types are checked by.
 const NAMESPACE: &str = "PalisadeDataRules";
@@ -55,6 +59,7 @@ struct Rule {
     code: Arc<str>,
     message: String,
     level: Level,
+    parents: Vec<Parents>,
 }
 
 /// A rule that an entity breaks.
@@ -166,7 +171,8 @@ impl Rules {
         let mut of_type: HashMap<u32, Vec<Rule>> = HashMap::new();
         for rule in rules {
             let (code, message, level) = (rule.code.as_str().into(), rule.message.clone(), rule.level);
-            of_type.entry(draft.type_id(&rule.each)).or_default().push(Rule { code, message, level });
+            let parents = Parents::of(rule, draft);
+            of_type.entry(draft.type_id(&rule.each)).or_default().push(Rule { code, message, level, parents });
         }
         Ok(Some(Arc::new(Self { of_type, core: Arc::new(core), climbs })))
     }
@@ -196,12 +202,14 @@ impl Rules {
             let decision = ask(&asked, export::uid_of(store, entity));
             for rule in rules {
                 let holds = decision.as_ref().is_some_and(|it| it.reasons.iter().any(|id| **id == *rule.code));
-                if holds {
+                let differ = rule.parents.iter().find_map(|parents| parents.differ(store, entity));
+                if holds && differ.is_none() {
                     continue;
                 }
                 count += 1;
                 let failed = decision.as_ref().and_then(|it| it.errors.iter().find(|it| *it.policy_id == *rule.code));
-                let why = failed.map(|failed| format!(" (it fails: {})", failed.message)).unwrap_or_default();
+                let fails = failed.map(|failed| format!("it fails: {}", failed.message));
+                let why = fails.or(differ).map(|why| format!(" ({why})")).unwrap_or_default();
                 if found.len() < LISTED || rule.level == Level::Refuse && found.len() < 2 * LISTED {
                     let message = format!("{}{why}", rule.message);
                     found.push(Broken { entity, code: rule.code.clone(), message, level: rule.level });
@@ -312,7 +320,7 @@ fn named(rules: &[DataRule], schema: &SchemaModel) -> Vec<Diagnostic> {
                 let near = hint(each, schema.entity_type_names());
                 problems.push(problem(rule, format!("`each`: the schema declares no entity type `{each}`{near}")));
             }
-            Some(_) => {}
+            Some(_) => problems.extend(parents::problems(rule, schema).into_iter().map(|found| problem(rule, found))),
         }
         if let Some(first) = codes.insert(rule.code.as_str(), rule) {
             let place = problem(first, String::new());
@@ -352,6 +360,7 @@ fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diag
 /// The rule as a policy. What `must` says beyond one expression makes it several policies, or none that can be read.
 fn policy(rule: &DataRule) -> PolicyText {
     let DataRule { each, must, code, .. } = rule;
+    let must = must.as_deref().unwrap_or("true");
     let place = problem(rule, String::new());
     let each_text = serde_json::Value::from(each.as_str());
     let text = format!(

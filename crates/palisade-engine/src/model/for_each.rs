@@ -68,8 +68,10 @@ pub enum Missing {
 pub struct DataRule {
     /// The type.
     pub each: String,
-    /// A Cedar expression over `principal`, which is the entity.
-    pub must: String,
+    /// A Cedar expression over `principal`, which is the entity. There is none only where there are `parents`.
+    pub must: Option<String>,
+    /// Types of entities, each with the attribute that names all direct parents of that type.
+    pub parents: Vec<(String, String)>,
     /// A stable word for programs.
     pub code: String,
     /// What is wrong where it does not hold, for people.
@@ -201,9 +203,28 @@ impl LinkDeclaration {
     }
 }
 
+/// What `parents` of a rule says.
+fn named_parents(value: Value<'_>, at: &str) -> Result<Vec<(String, String)>, RequestError> {
+    let Value::Object(members) = value else {
+        let message = format!(
+            "`parents` must be an object of entity types, each with the attribute that names the parents, not {}",
+            value.kind()
+        );
+        return Err(RequestError::new("invalid_member", at, message));
+    };
+    if members.is_empty() {
+        return Err(RequestError::new("invalid_member", at, "`parents` must not be empty"));
+    }
+    let named = |(ty, value): (Cow<'_, str>, Value<'_>)| {
+        let attribute = text(&ty, value, &format!("{at}{}", pointer(&ty)))?;
+        Ok((ty.into_owned(), attribute))
+    };
+    members.into_iter().map(named).collect()
+}
+
 impl DataRule {
     /// The members.
-    pub const MEMBERS: &'static [&'static str] = &["each", "must", "code", "message", "level"];
+    pub const MEMBERS: &'static [&'static str] = &["each", "must", "parents", "code", "message", "level"];
 
     /// Reads a rule; `at` points at it.
     ///
@@ -212,9 +233,14 @@ impl DataRule {
     pub fn from_value(value: Value<'_>, at: &str) -> Result<Self, RequestError> {
         const WHAT: &str = "a data rule";
         let (mut each, mut must, mut code, mut message, mut level) = (None, None, None, None, None);
+        let mut parents = Vec::new();
         for (key, value) in object(value, WHAT, Self::MEMBERS, at)? {
             let at = format!("{at}{}", pointer(&key));
             let place = match &*key {
+                "parents" => {
+                    parents = named_parents(value, &at)?;
+                    continue;
+                }
                 "each" => &mut each,
                 "must" => &mut must,
                 "code" => &mut code,
@@ -227,7 +253,11 @@ impl DataRule {
         let levels = [("refuse", Level::Refuse), ("warn", Level::Warn)];
         Ok(Self {
             each: each.ok_or_else(|| missing(WHAT, "each", at))?,
-            must: must.ok_or_else(|| missing(WHAT, "must", at))?,
+            must: match must {
+                None if parents.is_empty() => return Err(missing(WHAT, "must", at)),
+                must => must,
+            },
+            parents,
             code: code.ok_or_else(|| missing(WHAT, "code", at))?,
             message: message.ok_or_else(|| missing(WHAT, "message", at))?,
             level: match level {
@@ -241,8 +271,14 @@ impl DataRule {
     /// The rule as a bundle has it.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let Self { each, must, code, message, level, written: _ } = self;
-        let mut object = json!({ "each": each, "must": must, "code": code, "message": message });
+        let Self { each, must, parents, code, message, level, written: _ } = self;
+        let mut object = json!({ "each": each, "code": code, "message": message });
+        if let Some(must) = must {
+            object["must"] = json!(must);
+        }
+        if !parents.is_empty() {
+            object["parents"] = parents.iter().map(|(ty, attribute)| (ty.clone(), json!(attribute))).collect();
+        }
         if *level == Level::Warn {
             object["level"] = json!("warn");
         }
@@ -271,6 +307,8 @@ mod tests {
         for text in [
             r#"{"each":"G","must":"true","code":"c","message":"m"}"#,
             r#"{"each":"G","must":"true","code":"c","message":"m","level":"warn"}"#,
+            r#"{"each":"G","parents":{"A::H":"h","B":"b"},"code":"c","message":"m"}"#,
+            r#"{"each":"G","must":"false","parents":{"A::H":"h"},"code":"c","message":"m"}"#,
         ] {
             let read = DataRule::from_value(value(text), "").unwrap();
             let again = read.to_json().to_string();
@@ -299,6 +337,10 @@ mod tests {
         }
         for (text, expected, pointer) in [
             (r#"{"each":"G","must":"true","code":"c"}"#, "a data rule lacks `message`", "/message"),
+            (r#"{"each":"G","code":"c","message":"m"}"#, "a data rule lacks `must`", "/must"),
+            (r#"{"each":"G","parents":"H","code":"c","message":"m"}"#, "`parents` must be an object of", "/parents"),
+            (r#"{"each":"G","parents":{},"code":"c","message":"m"}"#, "`parents` must not be empty", "/parents"),
+            (r#"{"parents":{"A::H":1}}"#, "`A::H` must be a string, not a number", "/parents/A::H"),
             (
                 r#"{"each":"G","level":"err","must":"m","code":"c","message":"m"}"#,
                 "`level` is `refuse` or `warn`",

@@ -19,6 +19,9 @@ const BELOW: &str = r#"{"each":"A::User","must":"principal in principal.org","co
 const LEVEL: &str = r#"{"each":"A::User","must":"principal.level + 9223372036854775800 > 0","code":"level","message":"too high","level":"warn"}"#;
 const ROOT: &str = r#"{"each":"A::Org","must":"!(principal has root) || (A::Org::\"0\" has tenant)","code":"root","message":"the root has no tenant"}"#;
 
+const HOME: &str = r#"{"each":"A::User","parents":{"A::Org":"org"},"code":"home","message":"the user is not in his organisation alone"}"#;
+const UP: &str = r#"{"each":"A::Org","must":"true","parents":{"A::Org":"root"},"code":"up","message":"the organisation is not in its root alone"}"#;
+
 fn bundle(rules: &[&str], entities: &str) -> Bundle {
     let read = |text: &&str| DataRule::from_value(Value::parse(text.as_bytes()).unwrap(), "").unwrap();
     Bundle {
@@ -80,6 +83,24 @@ fn rules_are_checked_against_the_schema() {
         let verdict = on_big_stack(|| check(&bundle, &limits, crate::Semantics::Strict, &|| false)).unwrap();
         assert!(!verdict.valid, "{text}");
     }
+    for (each, parents, expected) in [
+        (
+            "A::User",
+            r#"{"A::Orgs":"org"}"#,
+            "`parents`: the schema declares no entity type `A::Orgs`; did you mean `A::Org`?",
+        ),
+        ("A::User", r#"{"A::Org":"orgs"}"#, "`parents`: `A::User` has no attribute `orgs`; did you mean `org`?"),
+        (
+            "A::User",
+            r#"{"A::Org":"level"}"#,
+            "`parents`: `level` of `A::User` is no entity of the type `A::Org`, nor a set",
+        ),
+        ("A::Usr", r#"{"A::Org":"org"}"#, "`each`: the schema declares no entity type `A::Usr`"),
+    ] {
+        let text = format!(r#"{{"each":"{each}","parents":{parents},"code":"c","message":"m"}}"#);
+        let problems = load(&[&text], "[]").map(|_| ()).unwrap_err();
+        assert!(shown(&problems).contains(expected), "{text}: {}", shown(&problems));
+    }
     let twice = load(&[LEVEL, LEVEL], "[]").map(|_| ()).unwrap_err();
     assert!(shown(&twice).contains("a second rule has the code `level`"), "{}", shown(&twice));
     let mut without = bundle(&[LEVEL], "[]");
@@ -123,15 +144,55 @@ fn broken_rules_refuse_or_warn() {
 }
 
 #[test]
+fn parents_are_those_that_an_attribute_names() {
+    let orgs = [org(0, Some("t"), None, true), org(1, Some("t"), Some(0), true), org(2, Some("t"), None, false)];
+    let in_all = |id: usize, of: usize, parents: &[usize]| {
+        let parents: Vec<String> = parents.iter().map(|id| format!(r#"{{"type":"A::Org","id":"{id}"}}"#)).collect();
+        let user = user(id, of, "t", 9, 1);
+        user.replace(r#"{"type":"A::Org","id":"9"}"#, &parents.join(","))
+    };
+    for (entity, expected) in [
+        (in_all(1, 1, &[1]), None),
+        (in_all(1, 0, &[0]), None),
+        // below it is not in it
+        (in_all(1, 0, &[1]), Some(r#"its parents of the type `A::Org`: `A::Org::"1"`; `org` names: `A::Org::"0"`"#)),
+        (in_all(1, 1, &[0]), Some(r#"parents of the type `A::Org`: `A::Org::"0"`; `org` names: `A::Org::"1"`"#)),
+        (in_all(1, 1, &[1, 2]), Some(r#"`A::Org::"1"`, `A::Org::"2"`; `org` names: `A::Org::"1"`"#)),
+        (in_all(1, 1, &[]), Some(r#"its parents of the type `A::Org`: none; `org` names: `A::Org::"1"`"#)),
+        // a root names itself, which is no parent
+        (org(3, None, None, false), None),
+        (org(3, None, Some(0), true), None),
+        (org(3, None, Some(1), true), Some(r#"`A::Org::"1"`; `root` names: `A::Org::"0"`"#)),
+        (org(3, None, Some(0), false), Some(r#"`A::Org::"0"`; `root` names: none"#)),
+    ] {
+        let all = format!("{}\n{entity}", orgs.join("\n"));
+        let fresh = load(&[HOME, UP], &all).map(|_| ()).map_err(|found| shown(&found));
+        let (state, _) = load(&[HOME, UP], &orgs.join("\n")).unwrap();
+        let changed = match transact(&state, &format!(r#"[{{"upsert":{entity}}}]"#), Dangling::Refuse) {
+            Ok(_) => Ok(()),
+            Err(Refused::Rule(found)) => Err(shown(&found)),
+            Err(other) => panic!("{entity}: {other:?}"),
+        };
+        for found in [fresh, changed] {
+            match (expected, found) {
+                (None, Ok(())) => {}
+                (Some(expected), Err(found)) if found.contains(expected) => {}
+                (_, found) => panic!("{entity}: {found:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_change_is_judged_as_a_load_is() {
     let (mut refused, mut taken) = (0, 0);
-    for seed in 0..40_u64 {
+    for seed in 0..60_u64 {
         let mut dice = seed;
         let mut roll = |n: usize| {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((dice >> 33) % n as u64) as usize
         };
-        let rules = [TENANT, BELOW, ROOT, LEVEL];
+        let rules = if seed < 40 { [TENANT, BELOW, ROOT, LEVEL] } else { [TENANT, HOME, ROOT, LEVEL] };
         let mut world: BTreeMap<String, String> = BTreeMap::new();
         for id in 0..4_usize {
             world.insert(format!("A::Org::\"{id}\""), org(id, Some("t"), id.checked_sub(1), false));
