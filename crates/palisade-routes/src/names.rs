@@ -10,17 +10,24 @@ use std::borrow::Cow;
 /// CGI and what took after it (PHP, WSGI, Perl, Apache's own modules) know a header as `HTTP_X_NAME`: whatever is no
 /// letter and no digit becomes `_`.
 #[must_use]
+#[inline]
 pub fn same_name(header: &str, name: &str) -> bool {
-    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     // most names are of another length, or the same
-    header.len() == name.len()
-        && (header == name || header.bytes().zip(name.bytes()).all(|(a, b)| plain(a) == plain(b)))
+    header.len() == name.len() && (header == name || folds_to(header, name))
+}
+
+/// The same of names of one length.
+fn folds_to(header: &str, name: &str) -> bool {
+    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    header.bytes().zip(name.bytes()).all(|(a, b)| plain(a) == plain(b))
 }
 
 /// Whether `header` is another name than `name`, and the same to some servers.
 #[must_use]
+#[inline]
 pub fn is_twin(header: &str, name: &str) -> bool {
-    same_name(header, name) && !header.eq_ignore_ascii_case(name)
+    // most names are of another length, or the same
+    header.len() == name.len() && header != name && folds_to(header, name) && !header.eq_ignore_ascii_case(name)
 }
 
 /// Whether some reader finds the field `name` of a query, a form or a JSON object where it is called `field`.

@@ -72,6 +72,38 @@ const NAMES: [&str; COUNT] = {
 /// Longer than any name.
 const LENGTHS: usize = 32;
 
+/// What the last eight bytes of a name are, as far as every writing of it has them: its letters and digits.
+#[derive(Clone, Copy)]
+struct Ending {
+    /// Which bytes count.
+    mask: u64,
+    /// What they are, in small letters.
+    bytes: u64,
+}
+
+/// A bit that makes small letters of capitals, in each byte. It makes no letter of what is none.
+const SMALL: u64 = 0x2020_2020_2020_2020;
+
+/// By the place of the name. Shorter names have none: all of them are compared.
+static ENDINGS: [Ending; COUNT] = {
+    let mut endings = [Ending { mask: 0, bytes: 0 }; COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        let name = NAMES[at].as_bytes();
+        let mut of = 0;
+        while name.len() >= 8 && of < 8 {
+            let byte = name[name.len() - 8 + of];
+            if byte.is_ascii_alphanumeric() {
+                endings[at].mask |= 0xff << (8 * of);
+                endings[at].bytes |= ((byte | 0x20) as u64) << (8 * of);
+            }
+            of += 1;
+        }
+        at += 1;
+    }
+    endings
+};
+
 /// The names of one length.
 #[derive(Clone, Copy)]
 struct Row {
@@ -159,7 +191,10 @@ const fn bits(group: Group) -> u64 {
 
 /// The bits of those of `names` that are `name` to some server.
 fn among(names: u64, name: &str) -> u64 {
-    each(names).filter(|at| same_name(name, NAMES[*at])).fold(0, |found, at| found | 1 << at)
+    // many are of one length; few end alike
+    let last = name.as_bytes().last_chunk().map_or(0, |last| u64::from_le_bytes(*last) | SMALL);
+    let may_be = |at: usize| (last ^ ENDINGS[at].bytes) & ENDINGS[at].mask == 0;
+    each(names).filter(|at| may_be(*at) && same_name(name, NAMES[*at])).fold(0, |found, at| found | 1 << at)
 }
 
 /// The places of the bits that are set.

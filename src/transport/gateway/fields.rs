@@ -36,13 +36,14 @@ fn length_bit(name: &str) -> u64 {
 
 impl<'a> FromIterator<(&'a str, &'a [u8])> for Fields<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(fields: I) -> Self {
-        let list: SmallVec<[(&'a str, &'a [u8]); 16]> = fields.into_iter().collect();
-        let (mut lengths, mut watched) = (0, Watched::default());
-        for (name, _) in &list {
-            lengths |= length_bit(name);
-            watched.note(name);
+        let mut all = Self::default();
+        // made in place: the list is long, and moving it costs more than what is noted
+        for (name, value) in fields {
+            all.lengths |= length_bit(name);
+            all.watched.note(name);
+            all.list.push((name, value));
         }
-        Self { list, lengths, watched }
+        all
     }
 }
 

@@ -62,12 +62,12 @@ impl Gateway {
         asked.instant + theirs.map_or(self.deadline, |theirs| theirs.min(self.deadline))
     }
 
-    /// How callers are known, for `/v1/status`: each issuer's keys, and how many API tokens there are.
-    /// What of the callers' keys and tokens is not as it should be.
+    /// What is wrong with the keys of issuers and with API tokens, for `degraded` of `/v1/status`.
     pub(super) fn identity_degraded(&self) -> Vec<String> {
         self.identity.degraded()
     }
 
+    /// How callers are known, for `/v1/status`: each issuer's keys, and how many API tokens there are.
     pub(super) fn identity_status(&self) -> serde_json::Value {
         let issuer = |status: IssuerStatus| {
             json!({
