@@ -37,6 +37,16 @@ pub(super) const FEED_PATIENCE: Duration = Duration::from_secs(1);
 /// How the first load ended.
 pub(super) type First = oneshot::Receiver<Result<(), Vec<Diagnostic>>>;
 
+/// That a bundle was read and is not what serves, for a reason that is not in it.
+fn not_loaded(rejected: &Rejected) -> Diagnostic {
+    let why = match rejected {
+        Rejected::Broken => "building it failed inside the engine",
+        Rejected::Stopped => "the thread that publishes stopped",
+        _ => "it was given up",
+    };
+    Diagnostic::error("bundle", format!("it was read and not loaded: {why}")).passing()
+}
+
 /// The thread that loads.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -323,19 +333,13 @@ impl<S: Source> Loader<S> {
                     }
                 }
                 Err(Rejected::Invalid(problems)) => return problems,
-                // only API changes are bounded or transactions, and the process ends
-                Err(
-                    Rejected::Stopped
-                    | Rejected::Abandoned
-                    | Rejected::Broken
-                    | Rejected::Busy
-                    | Rejected::Unexpected(_)
-                    | Rejected::Condition(_)
-                    | Rejected::Missing(_)
-                    | Rejected::Refused(_)
-                    | Rejected::NotLoaded
-                    | Rejected::Store(_),
-                ) => {}
+                // the process ends, or the writer met a fault and begins again: they are not loaded either way
+                Err(rejected @ (Rejected::Stopped | Rejected::Abandoned)) => return vec![not_loaded(&rejected)],
+                Err(rejected) => {
+                    let problems = vec![not_loaded(&rejected)];
+                    self.state.note_unreadable(Origin::Files, problems.clone(), true);
+                    return problems;
+                }
             }
         }
         Vec::new()

@@ -102,8 +102,8 @@ pub(super) fn is_large(transaction: &Transaction) -> bool {
     let follows = matches!(transaction.dangling, Dangling::Unlink | Dangling::Cascade);
     transaction.edits.len() > LARGE
         || transaction.edits.iter().any(|edit| match edit {
-            // policies are validated, and with an entity others may go
-            Edit::PutPolicy { .. } | Edit::DeleteSubtree(_) => true,
+            // policies are validated, those that come back too, and with an entity others may go
+            Edit::PutPolicy { .. } | Edit::RevertPolicy(_) | Edit::DeleteSubtree(_) => true,
             Edit::Delete(_) => follows,
             _ => false,
         })

@@ -1,5 +1,6 @@
 //! The writer and its store: what is committed before it is published, and what a start finds.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -79,10 +80,20 @@ impl Writer {
         let was_put = restored.base == Some(BaseOrigin::Put);
         let same_files = restored.files.as_deref() == Some(digest.as_bytes().as_slice());
         let documents = Had::documents_of(&names_of(&bundle));
-        let resumed = if was_put && same_files {
-            self.publish_stored(&mut restored, submitted, warnings, unwanted)
-        } else {
-            self.publish_loaded(bundle, digest, &restored, submitted, warnings, unwanted)
+        let resume = || {
+            if was_put && same_files {
+                self.publish_stored(&mut restored, submitted, warnings, unwanted)
+            } else {
+                self.publish_loaded(bundle, digest, &restored, submitted, warnings, unwanted)
+            }
+        };
+        let resumed = match catch_unwind(AssertUnwindSafe(resume)) {
+            Ok(resumed) => resumed,
+            Err(panic) => {
+                // without what was restored, the files that come next would serve without acknowledged changes
+                self.restored = Some(restored);
+                resume_unwind(panic)
+            }
         };
         match resumed {
             Ok(applied) => {

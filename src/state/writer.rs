@@ -206,12 +206,15 @@ impl Writer {
     /// Notes that a bundle is refused.
     pub(super) fn refused(&self, problems: Vec<Diagnostic>, origin: Origin) -> Rejected {
         if origin == Origin::Files {
-            let of_changes = problems.iter().any(|problem| problem.part == "change");
+            let of_changes = problems.iter().any(Diagnostic::is_of_changes);
             self.shared.unfit.store(of_changes, Ordering::Release);
         }
         let serving = self.serving();
         events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }.emit(&self.metrics);
         self.shared.board.failed(origin, problems.clone());
+        if origin != Origin::Files && problems.iter().any(|problem| problem.part == Diagnostic::INTERNAL) {
+            return Rejected::Broken;
+        }
         Rejected::Invalid(problems)
     }
 
@@ -283,6 +286,7 @@ pub(super) fn no_thread(error: &std::io::Error) -> Diagnostic {
 /// A panic in the engine is a fault of the change, not the end of the writer.
 pub(super) fn isolated<T>(work: impl FnOnce() -> Result<T, Vec<Diagnostic>>) -> Result<T, Vec<Diagnostic>> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(vec![Diagnostic::error("bundle", "building it failed inside the engine; please report the bundle")])
+        let found = Diagnostic::error("bundle", "building it failed inside the engine; please report the bundle");
+        Err(Diagnostic::about(Diagnostic::INTERNAL, vec![found]))
     })
 }

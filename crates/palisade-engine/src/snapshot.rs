@@ -405,7 +405,7 @@ impl Snapshot {
         Series::new(self, now)
     }
 
-    /// Whether nothing is compiled.
+    /// Whether the reference decides everything.
     pub(super) fn by_reference_alone(&self) -> bool {
         self.entities.is_some()
     }

@@ -177,9 +177,10 @@ impl<'s> Validating<'s> {
         let mut literals = Validator::validate_entity_types_and_literals(self.schema, template);
         if found.is_empty() && !all_false && literals.next().is_none() {
             if unsaid && site.is_deep() {
-                let message = format!("`{}` is too deep to be validated", template.id());
+                let id: &str = template.id().as_ref();
+                let message = format!("`{id}` is too deep to be validated");
                 let found = site.on_line(Diagnostic::error(&*site.origin, message));
-                self.errors.push(found.policy(template.id().to_string()));
+                self.errors.push(found.policy(id));
             }
             for warning in confusable_string_checks(std::iter::once(&**template)) {
                 self.warn(template, site, &warning);
@@ -314,7 +315,8 @@ impl<'s> Validating<'s> {
     fn may(&mut self, cost: Cost, id: &PolicyID, site: &Site) -> bool {
         self.spent = self.spent.saturating_add(cost.steps);
         if self.largest.as_ref().is_none_or(|largest| largest.cost.steps < cost.steps) {
-            self.largest = Some(Largest { cost, id: id.to_string(), origin: site.origin.clone() });
+            let id = AsRef::<str>::as_ref(id).to_owned();
+            self.largest = Some(Largest { cost, id, origin: site.origin.clone() });
         }
         self.spent <= self.most && self.errors.more == 0
     }

@@ -133,6 +133,26 @@ fn a_schema_that_changes_do_not_fit_is_refused_with_both_named() {
     assert_eq!(server.admin().get("/v1/status").json()["degraded"], Value::Null);
 }
 
+#[test]
+fn files_that_a_changed_policy_did_not_fit_are_tried_again_too() {
+    let files = Files::new();
+    let server = files.serve();
+    let text = "permit (principal, action, resource) when { principal.level > 100 };";
+    change(&server, json!([{ "put_policy": { "id": "api", "text": text } }]));
+    files.write("policies/app.cedarschema", &SCHEMA.replace("level: Long", "rank: Long"));
+    files.write("policies/app.cedar", &POLICY.replace("level", "rank"));
+    files.write("entities/users.ndjson", &format!("{}\n", user("ann", 5).to_string().replace("level", "rank")));
+    let refused = |server: &Server| {
+        let attempt = &server.admin().get("/v1/status").json()["last_attempt"];
+        attempt["ok"] == false && attempt["problems"].to_string().contains("which a change of the API brought")
+    };
+    server.until("refused", refused);
+    change(&server, json!([{ "delete_policy": "api" }]));
+    let schema = |server: &Server| server.admin().get("/v1/bundle").json()["schema"].as_str().unwrap().to_owned();
+    server.until("loaded", |server| schema(server).contains("rank: Long"));
+    assert_eq!(server.admin().get("/v1/status").json()["degraded"], Value::Null);
+}
+
 /// What hides something of the files goes by other ways than `revert`, too.
 #[test]
 fn what_changes_hide_is_counted_until_they_do_not() {

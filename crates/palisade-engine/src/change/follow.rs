@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use crate::change::rebase::AT_A_LOAD;
 use crate::change::{Changed, Thing, gone};
 use crate::export;
 use crate::model::request::uid_member;
@@ -90,7 +91,7 @@ impl Snapshot {
             .and_then(|transacting| transacting.finish(transaction.dangling, self.revision()));
         match changed {
             Ok(changed) => Ok((changed.snapshot, hidden)),
-            Err(refused) => Err(self.unfit(&refused, &names)),
+            Err(refused) => Err(self.unfit(&refused, |number| names.get(number).cloned(), AT_A_LOAD)),
         }
     }
 

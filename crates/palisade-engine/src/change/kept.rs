@@ -2,10 +2,11 @@
 //!
 //! What the overlay says of a thing is a change of the API, as text: what reads the one reads the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 
+use crate::change::rebase::{AT_A_START, change_number, thing_of};
 use crate::change::{Changed, Place};
 use crate::export;
 use crate::model::{Dangling, Diagnostic, Edit, Transaction, Uid};
@@ -98,20 +99,32 @@ impl Snapshot {
     pub fn restored<E>(
         &self,
         stop: &dyn Fn() -> bool,
-        each: impl FnOnce(&mut dyn FnMut(&Edit)) -> Result<(), E>,
+        each: impl Fn(&mut dyn FnMut(&Edit)) -> Result<(), E>,
     ) -> Result<Result<Self, Vec<Diagnostic>>, E> {
-        let unfit = |refused| self.unfit(&refused, &[]);
         let mut transacting = match self.transacting(&Transaction::default(), stop, true) {
             Ok(transacting) => transacting,
-            Err(refused) => return Ok(Err(unfit(refused))),
+            Err(refused) => return Ok(Err(self.unfit(&refused, |_| None, AT_A_START))),
         };
         let mut number = 0;
         each(&mut |edit| {
             transacting.edit(edit, Place { number, name: edit.name() });
             number += 1;
         })?;
-        let changed = transacting.finish(Dangling::Keep, self.revision());
-        Ok(changed.map(|changed| changed.snapshot).map_err(unfit))
+        let refused = match transacting.finish(Dangling::Keep, self.revision()) {
+            Ok(changed) => return Ok(Ok(changed.snapshot)),
+            Err(refused) => refused,
+        };
+        // those that do not fit are named; there may be a million others
+        let mut names: HashMap<usize, Option<String>> =
+            refused.problems().iter().filter_map(change_number).map(|number| (number, None)).collect();
+        let mut at = 0;
+        each(&mut |edit| {
+            if let Some(name) = names.get_mut(&at) {
+                *name = thing_of(edit);
+            }
+            at += 1;
+        })?;
+        Ok(Err(self.unfit(&refused, |number| names.get(&number).cloned().flatten(), AT_A_START)))
     }
 }
 

@@ -83,7 +83,7 @@ impl Snapshot {
             .and_then(|it: Transacting<'_>| it.finish(transaction.dangling, revision));
         match changed {
             Ok(changed) => Ok((changed.snapshot, shadowed)),
-            Err(refused) => Err(self.unfit(&refused, &names)),
+            Err(refused) => Err(self.unfit(&refused, |number| names.get(number).cloned(), AT_A_LOAD)),
         }
     }
 
@@ -112,28 +112,63 @@ impl Snapshot {
         edits.iter().zip(names).filter(|(edit, _)| differs(edit)).map(|(_, name)| name.clone()).collect()
     }
 
-    /// The problems of changes that do not fit, named by what they are about and what was loaded.
-    pub(super) fn unfit(&self, refused: &Refused, names: &[String]) -> Vec<Diagnostic> {
+    /// The problems of changes that do not fit, named by what they are about and what was loaded. `name` says what the
+    /// change of a number is about, `help` what can be done.
+    pub(super) fn unfit(
+        &self,
+        refused: &Refused,
+        name: impl Fn(usize) -> Option<String>,
+        help: &str,
+    ) -> Vec<Diagnostic> {
         let mut origins: Vec<&str> = Vec::new();
         if let Some(schema) = &self.texts.schema {
             origins.extend(schema.fragments.iter().map(|(origin, _)| origin.as_str()));
         }
         let loaded = if origins.is_empty() { "what was loaded".to_owned() } else { origins.join(", ") };
         let told = |problem: &Diagnostic| {
-            let mut parts = problem.origin.split('/').skip(2);
-            let name = parts.next().and_then(|number| names.get(number.parse::<usize>().ok()?));
-            let message = match name {
+            // what the schema has nothing to do with
+            let loaded = match problem.part {
+                "data_rule" | "broken_path" | "link" => "what was loaded",
+                _ => &loaded,
+            };
+            let message = match change_number(problem).and_then(&name) {
                 Some(name) => {
                     format!("{name}, which a change of the API brought, does not fit {loaded}: {}", problem.message)
                 }
                 None => format!("what changes of the API brought does not fit {loaded}: {}", problem.message),
             };
-            let help = "change it through the API so that it fits both, or take the change back with `revert`; then load \
-                        again";
-            Diagnostic { message, ..problem.clone() }.origin("changes").help(help)
+            Diagnostic { message, ..problem.clone() }.of_changes().help(help)
         };
         let found: Vec<Diagnostic> = refused.problems().iter().map(told).collect();
         if found.is_empty() { vec![crate::policies::abandoned()] } else { found }
+    }
+}
+
+/// What can be done about a change that does not fit what is loaded while another state serves.
+pub(super) const AT_A_LOAD: &str =
+    "change it through the API so that it fits both, or take the change back with `revert`; then load again";
+
+/// The same at a start, where no state serves that takes changes.
+pub(super) const AT_A_START: &str = "start with the files as they were, take the change back with `revert`, and then load the new files; or `PUT /v1/bundle` \
+     with all that is to serve, which drops every change";
+
+/// The number of the change that a problem is about.
+pub(super) fn change_number(problem: &Diagnostic) -> Option<usize> {
+    problem.origin.split('/').nth(2)?.parse().ok()
+}
+
+/// What a change is about, in words.
+pub(super) fn thing_of(edit: &Edit) -> Option<String> {
+    match edit {
+        Edit::Upsert(value) => {
+            let uid = crate::model::request::uid_member(value.get("uid")?.clone(), "").ok()?;
+            Some(format!("the entity `{uid}`"))
+        }
+        Edit::Delete(uid) => Some(format!("the entity `{uid}`")),
+        Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) => Some(format!("the policy `{id}`")),
+        Edit::PutLink(link) => Some(format!("the link `{}`", link.link_id)),
+        Edit::DeleteLink(id) => Some(format!("the link `{id}`")),
+        _ => None,
     }
 }
 

@@ -155,7 +155,10 @@ fn twice(declarations: &[LinkDeclaration], checked: &[Checked], problems: &mut V
             first.each == second.each
                 && match (label(first), label(second)) {
                     (Some(first), Some(second)) => first == second,
-                    _ => first.id == second.id,
+                    (None, None) => first.id == second.id,
+                    // what data name has no `@`
+                    (Some(label), None) => label.split_once('@').map(|(_, id)| id) == second.id.as_deref(),
+                    (None, Some(label)) => label.split_once('@').map(|(_, id)| id) == first.id.as_deref(),
                 }
         });
         let (Some(first), Some(declaration)) = (same, declarations.get(second.number)) else { continue };

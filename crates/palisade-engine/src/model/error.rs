@@ -89,6 +89,24 @@ impl Diagnostic {
         found
     }
 
+    /// The part of a panic in the engine.
+    pub const INTERNAL: &str = "internal";
+
+    /// What findings about changes are said to come from where something is loaded below them.
+    const CHANGES: &str = "changes";
+
+    /// The same finding, about a change that does not fit what is loaded below it.
+    #[must_use]
+    pub fn of_changes(self) -> Self {
+        self.origin(Self::CHANGES)
+    }
+
+    /// Whether a change does not fit what is loaded below it: another change may mend that.
+    #[must_use]
+    pub fn is_of_changes(&self) -> bool {
+        self.origin == Self::CHANGES
+    }
+
     /// The findings in the order of their places: file by file as they were first met, and line by line. What has no line
     /// comes last in its file.
     #[must_use]

@@ -178,6 +178,20 @@ impl Builder<'_, '_> {
         // made again since its template was put, it is from there
         let is_put = |site: &Site| *site.origin == **origin;
         let remade = self.is_change && maker.is_some() && self.sites.get(link.template_id.as_str()).is_some_and(is_put);
+        if let Some((declaration, path)) = made_by.and_then(|it| Some((it, it.naming_path()?)))
+            && self.templates.contains_key(link.template_id.as_str())
+            && link.template_id.contains('@')
+        {
+            // `t@x` of one declaration and `t` of another with the `id` `x` would make links of one id
+            let (name, entity) = (&link.template_id, declared.maker_of(declaration, link));
+            let message = format!(
+                "`{entity}` names `{name}` in `{path}`: the id of a template that data name cannot have an `@`"
+            );
+            let found = if self.is_change { Diagnostic::error(origin, message) } else { declaration.finding(message) };
+            return self
+                .problems
+                .push(found.help("give the template another id: `@` parts the ids of links that data make"));
+        }
         let Some(declaration) = made_by.filter(|_| !self.templates.contains_key(link.template_id.as_str())) else {
             let before = self.problems.len();
             self.add_link(new);

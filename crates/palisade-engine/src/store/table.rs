@@ -115,7 +115,7 @@ impl Table {
         bucket.lines.get(hash as usize & (LINES - 1))?.candidate(tag(hash), 0).map(|(_, id)| id)
     }
 
-    /// Adds a uid that [`Table::find`] does not know. `hash_of` gives the hash of one that is there.
+    /// Adds a uid that [`Table::find`] does not know. `uid_of` gives the type and the id of one that is there.
     pub(super) fn insert(&mut self, ty: u32, id: &[u8], new: u32, uid_of: &dyn Fn(u32) -> (u32, Vec<u8>)) {
         let hash = self.hash(ty, id);
         while self.directory.get(self.entry_of(hash)).is_some_and(|bucket| bucket.used >= FULL) {

@@ -30,6 +30,7 @@ const POLICIES: &str = r#"
         when { principal.level > 9223372036854775806 + principal.level };
     @id("closed") forbid (principal, action, resource in ?resource);
     @id("static") permit (principal, action == Action::"own", resource);
+    @id("at@x") permit (principal in ?principal, action == Action::"read", resource in ?resource);
 "#;
 
 const GRANTS: &str =
@@ -180,6 +181,13 @@ fn declarations_are_checked_against_the_schema() {
             &[GRANTS, r#"{"each":"Grant","template":"read","principal":"group","resource":"where"}"#],
             "could make links of the same ids",
         ),
+        (
+            &[
+                r#"{"each":"Grant","id":"x","template":"role.permissions","principal":"group","resource":"where"}"#,
+                r#"{"each":"Grant","template":"read@x","principal":"group","resource":"where"}"#,
+            ],
+            "could make links of the same ids",
+        ),
         // no entity makes it yet
         (&[r#"{"each":"Deep","template":"read","principal":"self","resource":"self"}"#], "Deep"),
     ] {
@@ -218,12 +226,21 @@ fn data_are_checked_at_load() {
             with(&[active("x"), role(r#""raed""#)]),
             "`Grant::\"x\"` names `raed` in `role.permissions`, which is no template; did you mean `read`?",
         ),
+        (
+            with(&[active("x"), role(r#""at@x""#)]),
+            "`at@x` in `role.permissions`: the id of a template that data name cannot",
+        ),
         (with(&[active("x"), role(r#""static""#)]), "which is no template, but a policy without slots"),
         (with(&[active("x"), role(r#""closed""#)]), "the template `closed` has no slot `?principal`"),
     ] {
         let problems = load(POLICIES, &[GRANTS], &entities).map(|_| ()).unwrap_err();
         assert!(shown(&problems).contains(expected), "{}", shown(&problems));
     }
+    // ids are what they are, without escapes
+    let own = format!("{POLICIES} @id(\"o\") permit (principal == ?principal, action == Action::\"own\", resource);");
+    let unfit =
+        load(&own, &[r#"{"each":"Grant","template":"o","principal":"group"}"#], &world()).map(|_| ()).unwrap_err();
+    assert_eq!(unfit[0].policy_id.as_deref(), Some("o@Grant::\"a\""), "{unfit:?}");
     // where there is no link, nothing is named
     load(POLICIES, &[GRANTS], &with(&[grant("x", "s", "")])).unwrap();
     let warn = GRANTS.replace("\"when\"", "\"missing\":\"warn\",\"when\"");

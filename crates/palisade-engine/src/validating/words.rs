@@ -171,7 +171,8 @@ fn start_of(template: &Template, site: &Site) -> usize {
 /// A finding at its place in the text that the policy was cut from.
 fn locate(template: &Template, site: &Site, id: &PolicyID, error: &dyn miette::Diagnostic) -> Diagnostic {
     let found = diagnose::one_within(&site.origin, &site.source, start_of(template, site), error);
-    site.on_line(found).policy(id.to_string())
+    // as text Cedar escapes it
+    site.on_line(found).policy(AsRef::<str>::as_ref(id))
 }
 
 /// Cedar's names for its own types, and what people call them.

@@ -125,6 +125,14 @@ fn changes_that_do_not_fit_a_new_base_are_named_with_it() {
     };
     let other = SCHEMA.replace("friends: Set<User>", "friends: Set<User>, name: String").replace("level?: Long", "");
     let base = of(other, "permit (principal, action, resource);");
+    // at a start it is named as well, and what can be done is another thing
+    let text = format!(r#"{{"upsert":{}}}"#, user("c"));
+    let edit = Edit::from_value(Value::parse(text.as_bytes()).unwrap(), "store").unwrap();
+    let restored = |take: &mut dyn FnMut(&Edit)| -> Result<(), ()> {
+        take(&edit);
+        Ok(())
+    };
+    let at_start = on_big_stack(|| base.restored(&|| false, restored)).unwrap().unwrap().unwrap_err();
     let problems = on_big_stack(|| base.rebased(&served, &|| false)).unwrap().unwrap_err();
     assert!(
         problems[0]
@@ -133,6 +141,8 @@ fn changes_that_do_not_fit_a_new_base_are_named_with_it() {
         "{problems:?}"
     );
     assert_eq!(problems[0].origin, "changes");
+    assert_eq!(at_start[0].message, problems[0].message);
+    assert!(at_start[0].help.as_ref().unwrap().starts_with("start with the files as they were"), "{at_start:?}");
     // a deletion of a type that is gone says nothing any more
     let served = changed(r#"[{"delete":"User::\"a\""}]"#);
     let base = of(
