@@ -257,7 +257,7 @@ impl Writer {
             return (applied, None);
         }
         let has_new = !snapshot.has_policies_of(&current.snapshot);
-        let forbids = has_new.then(|| snapshot.forbid_count());
+        let forbids = has_new.then(|| snapshot.written_forbid_count());
         group.revision = Some(revision);
         group.served = Some(Arc::new(Published { snapshot: Arc::new(snapshot), routes: current.routes.clone() }));
         let event = Event { revision, prev, changes };

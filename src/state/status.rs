@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::state::{Origin, StoreStatus};
 use palisade_engine::Overlay;
-use palisade_engine::model::{Diagnostic, Revision};
+use palisade_engine::model::{Diagnostic, Revision, Severity};
 
 /// The last change that was tried, whether or not it took effect.
 #[derive(Debug, Clone)]
@@ -132,8 +132,13 @@ impl StatusBoard {
         self.lock().store = Some(store);
     }
 
-    pub(super) fn failed(&self, origin: Origin, problems: Vec<Diagnostic>) {
-        self.lock().last_attempt = Some(Attempt::now(origin, problems));
+    /// Gives whether that is news. A load that failed for what may pass is tried again and again, and finds the same.
+    pub(super) fn failed(&self, origin: Origin, problems: Vec<Diagnostic>) -> bool {
+        let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let passes = errors.all(|problem| problem.passing);
+        let attempt = Attempt::now(origin, problems);
+        let before = self.lock().last_attempt.replace(attempt.clone());
+        !passes || before.is_none_or(|before| (before.origin, before.problems) != (attempt.origin, attempt.problems))
     }
 
     pub(super) fn superseded(&self, origin: Origin) {
@@ -159,5 +164,31 @@ impl StatusBoard {
             return status.degraded.clone();
         }
         std::mem::replace(&mut status.degraded, reason.map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_retry_finds_again_is_no_news() {
+        let board = StatusBoard::default();
+        let passing = || Diagnostic::error("entities", "there are none").passing();
+        let stays = || Diagnostic::error("policies", "unexpected token");
+        for (origin, problems, news) in [
+            (Origin::Files, vec![passing()], true),
+            (Origin::Files, vec![passing()], false),
+            (Origin::Files, vec![passing(), stays().warning()], true),
+            (Origin::Files, vec![passing(), stays().warning()], false),
+            // a file that was saved again and is as wrong as before
+            (Origin::Files, vec![stays()], true),
+            (Origin::Files, vec![stays()], true),
+            (Origin::Files, vec![passing(), stays()], true),
+            (Origin::Bundle, vec![passing()], true),
+            (Origin::Files, vec![passing()], true),
+        ] {
+            assert_eq!(board.failed(origin, problems.clone()), news, "{origin:?} {problems:?}");
+        }
     }
 }

@@ -210,8 +210,8 @@ impl Writer {
             self.shared.unfit.store(of_changes, Ordering::Release);
         }
         let serving = self.serving();
-        events::ReloadRejected { source: origin, diagnostics: &problems, news: true, serving }.emit(&self.metrics);
-        self.shared.board.failed(origin, problems.clone());
+        let news = self.shared.board.failed(origin, problems.clone());
+        events::ReloadRejected { source: origin, diagnostics: &problems, news, serving }.emit(&self.metrics);
         if origin != Origin::Files && problems.iter().any(|problem| problem.part == Diagnostic::INTERNAL) {
             return Rejected::Broken;
         }
@@ -241,7 +241,7 @@ impl Writer {
     pub(super) fn publish(&mut self, built: Built, origin: Origin, submitted: Instant) -> Applied {
         let applied = self.applied(&built, submitted);
         let Built { snapshot, routes, warnings, forbids_removed, .. } = built;
-        let forbids = snapshot.forbid_count();
+        let forbids = snapshot.written_forbid_count();
         self.counter = applied.revision.counter;
         if origin == Origin::Files || snapshot.overlay().is_empty() {
             self.shared.unfit.store(false, Ordering::Release);

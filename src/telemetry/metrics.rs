@@ -251,7 +251,10 @@ impl Metrics {
             cache_entries: build.gauge("palisade_cache_entries", "Number of cached decisions.")?,
             entities: build.gauge("palisade_entities", "Active entities.")?,
             policies: build.gauge("palisade_policies", "Active policies, links of templates included.")?,
-            forbids: build.gauge("palisade_forbids", "Active forbid policies, links of templates included.")?,
+            forbids: build.gauge(
+                "palisade_forbids",
+                "Active forbid policies, links in files and declarations of links from data included.",
+            )?,
             forbid_errors: build.counter("palisade_forbid_errors_total", "Forbid policies that failed to evaluate.")?,
             policy_errors: build
                 .counter("palisade_policy_errors_total", "Policies of either effect that failed to evaluate.")?,

@@ -155,12 +155,13 @@ impl Snapshot {
         })
     }
 
-    /// How many policies can decide and forbid, links among them.
+    /// How many forbidding rules were written: policies and links that can decide, and declarations that link a template
+    /// which forbids. What data make of the declarations comes and goes with the data.
     #[must_use]
-    pub fn forbid_count(&self) -> usize {
-        let forbids = |template: u32| self.core.policies.forbids(self.core.compiled.name(template));
-        let made = self.grants.uses().filter(|(_, template, _)| forbids(*template)).map(|(_, _, links)| links);
-        self.core.policies.forbid_count() + made.sum::<usize>()
+    pub fn written_forbid_count(&self) -> usize {
+        let policies = &self.core.policies;
+        let declared = self.core.declared.list().iter().filter_map(super::Checked::fixed);
+        policies.forbid_count() + declared.filter(|name| policies.forbids(name)).count()
     }
 
     /// The policies that can decide and forbid, links among them, sorted by id.

@@ -262,6 +262,11 @@ fn data_are_checked_at_load() {
 #[test]
 fn changes_keep_links_true() {
     let state = start(&[GRANTS, r#"{"each":"Org","template":"closed","resource":"self","when":"closed"}"#]);
+    // the declaration forbids, whether data make links of it or not
+    let closed =
+        transact(&state, r#"[{"update":{"uid":"Org::\"o\"","attrs":{"closed":true}}}]"#, Dangling::Refuse).unwrap();
+    let counts = [&state, &closed.snapshot].map(|it| (it.written_forbid_count(), it.forbids().len()));
+    assert_eq!(counts, [(1, 0), (1, 1)]);
     for (changes, expected, added, removed) in [
         (
             format!(r#"[{{"upsert":{}}}]"#, grant("b", "r", r#""active":true"#)),
