@@ -74,7 +74,7 @@ pub(super) fn manager(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>)
         report.missing(
             "apache-admin-open",
             page.directive.at,
-            "whoever reaches this page changes the members of balancers, and nobody asks who it is",
+            "unauthenticated requests reach this page, and change the members of balancers",
             "put `Require ip 10.0.0.0/8` or `Require valid-user` beside it, or the check into its virtual host",
         );
     }
@@ -152,7 +152,7 @@ pub(super) fn variables(line: &Directive, one: bool, written: &Written, report: 
             continue;
         }
         let (rule, message) = if header.is_some_and(is_identity) {
-            ("apache-identity-set", "stands for what the sidecar says of the caller, and is set by somebody else")
+            ("apache-identity-set", "stands for what the sidecar says of the caller, and is set by another module")
         } else if name == "REQUEST_METHOD"
             || header.is_some_and(|header| overrides(header, &value, captured || of_client_in(header, &value, written)))
         {

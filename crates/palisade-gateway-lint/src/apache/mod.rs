@@ -147,7 +147,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around, written: &Written, r
         report.missing(
             "apache-encoded-slashes",
             line.or(at),
-            "an encoded slash is decoded for the service, or refused before anybody is asked",
+            "an encoded slash is decoded for the service, or refused before the sidecar is asked",
             "set `AllowEncodedSlashes NoDecode`",
         );
     }
@@ -291,7 +291,7 @@ fn set(directive: &Directive, early: bool, written: &Written, report: &mut Repor
         report.warn(
             "apache-check-told",
             directive.at,
-            &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+            &format!("the sidecar gets a fixed `{name}`, so every caller is that one"),
             "leave it out: the client's own is passed to the sidecar",
         );
     }

@@ -24,6 +24,21 @@ pub(super) fn expanded(proxy: &Directive) -> Option<&Directive> {
         .find(|line| line.name() == "rewrite" && line.words.iter().any(|word| word.starts_with("/gateway/")))
 }
 
+/// Whether a check goes to the sidecar's decision listener, and to nothing beside it.
+pub(super) fn asked(check: &Directive, services: &HashSet<String>, report: &mut Report<'_>) {
+    let upstreams = upstreams(check);
+    if let Some(wrong) = answers::wrong(&upstreams, services) {
+        report.warn("caddy-wrong-address", check.at, &wrong, "name sidecars alone: `127.0.0.1:8180`");
+    }
+    for to in upstreams {
+        if let Some(wrong) =
+            wrong_address(&format!("{to}{ENDPOINT}"), ENDPOINT, "8180").filter(|_| !to.starts_with("unix/"))
+        {
+            report.warn("caddy-wrong-address", check.at, &wrong, "name the decision listener: `127.0.0.1:8180`");
+        }
+    }
+}
+
 /// Names that a line of `copy_headers` copies, as the sidecar calls them and as the service gets them.
 fn copied(check: &Directive) -> Vec<(String, String)> {
     let lists = check.body().iter().filter(|line| line.name() == "copy_headers");
@@ -94,17 +109,7 @@ pub(super) fn lint(
             }
         }
     }
-    let upstreams = upstreams(check);
-    if let Some(wrong) = answers::wrong(&upstreams, services) {
-        report.warn("caddy-wrong-address", check.at, &wrong, "name sidecars alone: `127.0.0.1:8180`");
-    }
-    for to in upstreams {
-        if let Some(wrong) =
-            wrong_address(&format!("{to}{ENDPOINT}"), ENDPOINT, "8180").filter(|_| !to.starts_with("unix/"))
-        {
-            report.warn("caddy-wrong-address", check.at, &wrong, "name the decision listener: `127.0.0.1:8180`");
-        }
-    }
+    asked(check, services, report);
     let transport = find("transport").map(Directive::body).unwrap_or_default();
     if !["dial_timeout", "response_header_timeout"].iter().all(|name| transport.iter().any(|line| line.name() == *name))
     {
@@ -144,7 +149,7 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
             report.warn(
                 "caddy-check-told",
                 line.at,
-                "the sidecar is told of another request than the client's",
+                "the sidecar is asked about another request than the client's",
                 "leave it out: Caddy says itself what is asked for",
             );
         }
@@ -188,7 +193,7 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
 
 /// The message for a header that names the caller and is the same for every caller.
 pub(super) fn fixed(name: &str) -> String {
-    format!("the sidecar is told a fixed `{name}`, so every caller is that one")
+    format!("the sidecar gets a fixed `{name}`, so every caller is that one")
 }
 
 fn identity(check: &Directive, removed: &[String], report: &mut Report<'_>) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::answers::{self, normal};
+use crate::answers::normal;
 use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
 use crate::caddy::{check, chosen, matcher, order, rest};
@@ -132,13 +132,10 @@ impl<'s> Walk<'s, '_, '_> {
                 state.checked = true;
             }
             "reverse_proxy" if check::expanded(line).is_some() => {
-                if let Some(wrong) = answers::wrong(&check::upstreams(line), &self.services) {
-                    let help = "name sidecars alone: `127.0.0.1:8180`";
-                    self.report.warn("caddy-wrong-address", line.at, &wrong, help);
-                }
+                check::asked(line, &self.services, self.report);
                 self.report.not_checked(
                     line.at,
-                    "the sidecar is asked by `reverse_proxy`: what becomes of its answers is not looked at",
+                    "the sidecar is asked by `reverse_proxy`: what is done with its answers is not looked at",
                     "write `forward_auth`, which comes to the same",
                 );
                 state.checked = true;
@@ -203,7 +200,7 @@ impl<'s> Walk<'s, '_, '_> {
             name if !order::is_known(name) && self.unknown.insert(name.to_owned()) => self.report.not_checked(
                 line.at,
                 &format!("what the directive `{name}` makes of a request is not known here"),
-                "see that it changes neither method, path nor headers, and passes nothing on by itself",
+                "see that it changes neither method, path nor headers, and passes nothing on",
             ),
             _ => {}
         }

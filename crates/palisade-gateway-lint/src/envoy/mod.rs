@@ -14,7 +14,7 @@ mod routes;
 mod services;
 mod shown;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod unread;
 
 use serde_json::{Map, Value};
@@ -177,7 +177,7 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
         (
             "envoy-escaped-slashes",
             &["path_with_escaped_slashes_action"],
-            &[Value::from("REJECT_REQUEST")],
+            &[Value::from("REJECT_REQUEST"), Value::from("UNESCAPE_AND_REDIRECT")],
             "encoded slashes are passed on",
             "set `path_with_escaped_slashes_action: REJECT_REQUEST`",
         ),
@@ -302,7 +302,7 @@ fn plugins(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             findings.push(node.warning(
                 NOT_CHECKED,
                 "a plugin says which service gets the request, and by what is not known here",
-                "name the cluster, or see that the plugin goes by nothing that the sidecar is not told",
+                "name the cluster, or see that the plugin goes by nothing that the sidecar does not see",
             ));
         }
     }
@@ -347,7 +347,7 @@ fn admin(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     if !crate::is_of_this_machine(socket.text("address")) && !only_tells(root) {
         findings.push(socket.warning(
             "envoy-admin-open",
-            "whoever reaches the admin interface changes the runtime, reads the configuration and ends Envoy",
+            "unauthenticated requests reach the admin interface, change the runtime, read the configuration and end Envoy",
             "let it listen on `127.0.0.1`",
         ));
     }

@@ -71,9 +71,9 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             "X-Original-URI",
             "$request_uri",
             "the target",
-            "the sidecar is told another target than the client sent: `$uri` is decoded and has its dots resolved",
+            "the sidecar gets another target than the client sent: `$uri` is decoded and has its dots resolved",
         ),
-        ("X-Original-Method", "$request_method", "the method", "the sidecar is told another method than the service"),
+        ("X-Original-Method", "$request_method", "the method", "the sidecar gets another method than the service"),
         (
             "X-Original-Host",
             "$host",
@@ -84,13 +84,13 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             "X-Forwarded-For",
             "$remote_addr",
             "the client's address",
-            "a client's own `X-Forwarded-For`, or another header that it may write, tells the sidecar its address",
+            "a client's own `X-Forwarded-For`, or another header that it may write, gives the sidecar its address",
         ),
     ] {
         let help = format!("set `proxy_set_header {name} {value};`");
         match check.header("proxy_set_header", name) {
             None => {
-                let message = format!("the sidecar is not told {what}, and a client may name one");
+                let message = format!("the sidecar does not get {what}, and a client may name one");
                 report.missing("nginx-check-told", check.head.map(|head| head.at), &message, &help);
             }
             // an address may come from elsewhere, such as PROXY protocol, but not from what the client wrote
@@ -204,7 +204,7 @@ fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             report.warn(
                 "nginx-check-headers",
                 set.at,
-                &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+                &format!("the sidecar gets a fixed `{name}`, so every caller is that one"),
                 "leave it out: the client's own is passed to the sidecar",
             );
         }

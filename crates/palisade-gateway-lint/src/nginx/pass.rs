@@ -225,7 +225,7 @@ fn upgrade(block: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
         report.warn(
             "nginx-upgrade",
             Some(set.at),
-            "the sidecar is not told of an upgrade, and so allows a WebSocket on every route",
+            "the sidecar does not see an upgrade, and so allows a WebSocket on every route",
             "set `proxy_set_header Upgrade $http_upgrade;` where the sidecar is asked",
         );
     }
