@@ -23,6 +23,16 @@ const PLAIN: &str = "action cgi-script fcgid-script passengerenabled php-script 
     scriptaliasmatch virtualscriptalias virtualscriptaliasip wsgi-script wsgihandlerscript wsgiscriptalias \
     wsgiscriptaliasmatch";
 
+/// What says how Phusion Passenger runs an application, which it does wherever it is not switched off.
+const PASSENGER: &str = "passengerappenv passengerappgroupname passengerapproot passengerapptype passengerbaseuri \
+    passengernodejs passengerpython passengerrestartdir passengerruby passengerstartupfile rackenv railsenv";
+
+/// What of a virtual host says so, where nothing switches it on or off.
+pub(super) fn passenger<'f, 't>(lines: &'f [Found<'t>]) -> impl Iterator<Item = &'f Found<'t>> {
+    let switched = lines.iter().any(|found| found.directive.name() == "passengerenabled");
+    lines.iter().filter(move |found| !switched && is_listed(PASSENGER, found.directive.name())).take(1)
+}
+
 /// Whether the name of a directive says that it runs a service.
 pub(super) fn is_named(name: &str) -> bool {
     is_listed(NAMED, name)

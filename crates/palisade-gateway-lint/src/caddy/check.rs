@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::caddy::{ENDPOINT, matcher, rest};
 use crate::directive::Directive;
-use crate::headers::{BODY_HELP, body_changed, hidden_by, is_of_body, must_be_seen, names_caller};
+use crate::headers::{BODY_HELP, body_changed, hidden_by, is_of_body, is_override, must_be_seen, names_caller};
 use crate::report::Report;
 use crate::{IDENTITY, answers, wrong_address};
 
@@ -169,8 +169,17 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
             let away = line.argument(1).strip_prefix('-').is_some_and(|pattern| removes(pattern, known));
             away && !removed.iter().any(|pattern| removes(pattern, known))
         };
+        let sent = [format!("{{http.request.header.{name}}}"), format!("{{header.{name}}}")];
+        let given = line.argument(2).to_ascii_lowercase();
+        let replaced = !given.is_empty()
+            && !sent.contains(&given)
+            && !matches!(name.as_str(), "x-forwarded-host" | "x-forwarded-uri" | "x-forwarded-method")
+            && must_be_seen(&name)
+            && (is_override(&name) || is_of_body(&name))
+            && !removed.iter().any(|pattern| removes(pattern, &name));
         let exact = line.argument(1).strip_prefix('-').filter(|name| !name.contains('*') && must_be_seen(name));
-        if let Some(hidden) = exact.filter(|name| gone(name)).map(str::to_owned).or_else(|| hidden_by(&gone)) {
+        let gone = exact.filter(|name| gone(name)).map(str::to_owned).or_else(|| hidden_by(&gone));
+        if let Some(hidden) = gone.or_else(|| replaced.then_some(name)) {
             report.warn(
                 "caddy-check-told",
                 line.at,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::answers::normal;
 use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
-use crate::caddy::{check, chosen, matcher, order, rest};
+use crate::caddy::{check, chosen, matcher, options, order, rest};
 use crate::directive::Directive;
 use crate::headers::{BODY_HELP, BODY_REPLACED, body_changed, is_of_body, is_path, names_caller, overrides};
 use crate::report::{At, Report};
@@ -68,7 +68,8 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
     let trusted = servers.flat_map(Directive::body).any(|line| line.name() == "trusted_proxies");
     let proxies = ["reverse_proxy", "php_fastcgi"].into_iter().flat_map(|name| sites.all(name));
     let services = proxies.filter(|proxy| check::expanded(proxy).is_none()).flat_map(check::upstreams).map(normal);
-    let services = services.collect();
+    let services: HashSet<String> = services.collect();
+    options::lint(sites, &services, report);
     let mut walk = Walk {
         sites,
         ours,

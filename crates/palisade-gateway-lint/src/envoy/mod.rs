@@ -221,20 +221,14 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
         }
         filter::lint(&config, root, services, findings);
     }
-    let grpc = |check: &Node<'_>| check.way(&["typed_config", "grpc_service"]).is_some();
-    let detected = manager.get("original_ip_detection_extensions").is_some();
-    if filters.iter().any(|filter| is_check(filter) && grpc(filter))
-        && !manager.is_true("use_remote_address")
-        && !detected
-    {
-        findings.push(manager.get("use_remote_address").unwrap_or_else(|| check.clone()).warning(
-            "envoy-trusts-everybody",
-            "any client says itself in `X-Forwarded-For` which address it has, and the sidecar believes it",
-            "set `use_remote_address: true`, and `xff_num_trusted_hops` for the proxies in front",
-        ));
-    }
+    network::behind_proxies(manager, root, filters.iter().any(asks_by_grpc), findings);
     others::lint(&filters, findings);
     certificates::lint(manager, findings);
+}
+
+/// Whether a filter asks the sidecar over gRPC.
+fn asks_by_grpc(filter: &Node<'_>) -> bool {
+    is_check(filter) && filter.way(&["typed_config", "grpc_service"]).is_some()
 }
 
 /// Filters that make a gRPC call of another request, by its `Content-Type`.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::directive::Directive;
-use crate::headers::{is_held_to_the_same, is_override, must_be_seen, names_caller};
+use crate::headers::{is_held_to_the_same, is_of_body, is_override, must_be_seen, names_caller};
 use crate::nginx::known::{Known, keeps};
 use crate::nginx::pass;
 use crate::nginx::scope::Block;
-use crate::nginx::target::{ENDPOINT, Target, resolved};
+use crate::nginx::target::{ENDPOINT, Target, names, resolved};
 use crate::nginx::value::{of_client_at, of_host_at, reads};
 use crate::report::Report;
 use crate::{DEADLINE, NOT_CHECKED, answers, is_of_this_machine};
@@ -190,9 +190,10 @@ fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
         if ["upgrade", "x-original-host"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
             continue;
         }
-        let read = must_be_seen(name) && (value.is_empty() || is_override(name));
+        let read = must_be_seen(name) && (value.is_empty() || is_override(name) || is_of_body(name));
+        let own = name.eq_ignore_ascii_case("content-type") && names(value, "content_type");
         // of these services put a URL together
-        let hides = (read || is_held_to_the_same(name, name)) && !keeps(set);
+        let hides = (read || is_held_to_the_same(name, name)) && !keeps(set) && !own;
         if hides && !known.replaced.contains(&name.to_ascii_lowercase()) {
             report.warn(
                 "nginx-check-headers",

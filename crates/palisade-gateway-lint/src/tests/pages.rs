@@ -260,7 +260,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "envoy-no-check",
     ),
     ("envoy", "route_config:", "rds:", "not-checked"),
-    ("envoy-grpc", "use_remote_address: true\n", "use_remote_address: false\n", "envoy-trusts-everybody"),
+    ("envoy-grpc", "use_remote_address: true\n", "xff_num_trusted_hops: 1\n", "envoy-trusts-everybody"),
     ("envoy-grpc", "encode_raw_headers: true", "encode_raw_headers: false", "envoy-raw-headers"),
     ("envoy-grpc", "validate_mutations: true", "validate_mutations: false", "envoy-validate-mutations"),
     ("envoy-grpc", "timeout: 0.5s", "retry_policy: {}", "envoy-timeout"),

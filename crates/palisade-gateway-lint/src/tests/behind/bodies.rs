@@ -98,6 +98,9 @@ pub(super) const FOUND: &[Group] = &[
             "/run/a.sock,0.0.0.0:9999 level admin",
             "127.0.0.1:9998,:9999 level admin",
             "0.0.0.0:9999 ssl crt /a.pem level admin",
+            "0.0.0.0:9999",
+            "*:9999 level operator",
+            "ipv4@0.0.0.0:9999 mode 600 level user",
         ],
     },
     Group {

@@ -5,12 +5,13 @@ mod bodies;
 mod cases;
 mod hosts;
 mod kept;
+mod pages;
 mod peers;
 mod rest;
 
-use super::pages::{beside, page};
 use super::sites::Broken;
 use super::*;
+use crate::tests::pages::{beside, page};
 use cases::Change;
 
 /// Mutations of our pages of one kind.
@@ -44,7 +45,7 @@ pub(super) fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
 
 /// The groups in which something is to be found.
 const FOUND: &[&[Group]] =
-    &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND, bodies::FOUND];
+    &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND, bodies::FOUND, pages::FOUND];
 
 /// The groups in which nothing is.
 const ORDINARY: &[&[Group]] = &[
@@ -55,13 +56,15 @@ const ORDINARY: &[&[Group]] = &[
     again::ORDINARY,
     rest::ORDINARY,
     bodies::ORDINARY,
+    pages::ORDINARY,
 ];
 
 /// Changes that are no finding where they are made together.
-const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER, bodies::TOGETHER];
+const TOGETHER: &[&[Change]] =
+    &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER, bodies::TOGETHER, pages::TOGETHER];
 
 /// Changes that are one where they are made together.
-const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH];
+const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH, pages::BOTH];
 
 /// The rules that are nearly broken here.
 pub(super) fn near() -> impl Iterator<Item = &'static str> {

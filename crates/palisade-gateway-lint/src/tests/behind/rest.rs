@@ -230,12 +230,7 @@ pub(super) const ORDINARY: &[Group] = &[
         from: "global\n",
         to: "global\n    stats socket <>\n",
         rule: "haproxy-admin-open",
-        cases: &[
-            "/run/haproxy.sock level admin",
-            "ipv4@127.0.0.1:9999 level admin",
-            "0.0.0.0:9999 level user",
-            "unix@/run/h.sock level admin",
-        ],
+        cases: &["/run/haproxy.sock level admin", "ipv4@127.0.0.1:9999 level admin", "unix@/run/h.sock level admin"],
     },
     Group {
         pages: &["caddy"],

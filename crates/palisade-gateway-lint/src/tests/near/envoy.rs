@@ -201,11 +201,7 @@ pub(super) const NEAR: &[Near] = &[
             "                merge_slashes: true\n                http_protocol_options: {enable_trailers: false}\n",
         )],
     ),
-    (
-        "envoy-trusts-everybody",
-        "envoy-grpc",
-        &[("use_remote_address: true\n", "use_remote_address: true\n                xff_num_trusted_hops: 1\n")],
-    ),
+    ("envoy-trusts-everybody", "envoy-grpc", &[("use_remote_address: true\n", "use_remote_address: false\n")]),
     ("envoy-underscores", "envoy", &[("DROP_HEADER", "REJECT_REQUEST")]),
     ("envoy-upgrade", "envoy", &[("upgrade_type: websocket", "upgrade_type: WebSocket")]),
     (
