@@ -86,6 +86,52 @@ MUTANTS = [
         ("- {exact: content-encoding, ignore_case: true}", "- {exact: x-nothing}"),
         ("- safe_regex: {regex: \"content[^a-z0-9]encoding\"}", "- {exact: x-nothing}"),
     ]),
+    # ---- what of a body comes to the service
+    ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_set_header Content-Length \"\"; proxy_pass http://service;"),
+    ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_set_body \"\"; proxy_pass http://service;"),
+    ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_pass_request_headers off; proxy_pass http://service;"),
+    ("traefik", "bodies_through_traefik", "          - Upgrade\n", "          - Upgrade\n          - Content-Type\n"),
+    ("haproxy", "haproxy", "    default_backend app\n", "    http-request set-header content-type text/plain\n    default_backend app\n"),
+    # ---- what the lint alone can see, through the program: each of these rules is held by the test of the pages
+    *[(page, "the_configurations_of_the_pages", old, new) for page, old, new in [
+        # lengths, types and bodies
+        ("nginx", "proxy_pass http://service;", "proxy_pass_request_body off; proxy_pass http://service;"),
+        ("nginx", "proxy_pass http://service;", "proxy_set_header Transfer-Encoding $http_transfer_encoding; proxy_pass http://service;"),
+        ("nginx", "proxy_pass http://service;", "proxy_set_body $arg_b; proxy_pass http://service;"),
+        ("nginx", "            internal;\n", "            internal;\n            proxy_set_header Content-Type text/plain;\n"),
+        ("traefik", "          - Upgrade\n", "          - Upgrade\n          - Content-Encoding\n"),
+        ("envoy", "                              - {exact: x-palisade-token}\n",
+         "                              - {exact: x-palisade-token}\n                              - {prefix: content-}\n"),
+        ("caddy", "copy_headers X-Palisade-Principal", "copy_headers Content-Type X-Palisade-Principal"),
+        ("caddy", "\t\treverse_proxy 127.0.0.1:9000", "\t\trequest_body {\n\t\t\tset x\n\t\t}\n\t\treverse_proxy 127.0.0.1:9000"),
+        ("caddy", "\t\t\turi /gateway/forward?\n", "\t\t\turi /gateway/forward?\n\t\t\theader_up Content-Type text/plain\n"),
+        ("haproxy", "    default_backend app\n", "    filter comp-req\n    default_backend app\n"),
+        ("envoy", "                  - name: envoy.filters.http.router\n",
+         "                  - name: d\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http."
+         "decompressor.v3.Decompressor}\n                  - name: envoy.filters.http.router\n"),
+        # interfaces for administrators
+        ("haproxy", "global\n", "global\n    stats socket 0.0.0.0:9999\n"),
+        ("haproxy", "\nbackend app\n", "\nlisten pages\n    bind :8404\n    stats enable\n    stats admin if TRUE\n\nbackend app\n"),
+        ("caddy", "\tadmin off\n", "\tadmin {$ADMIN::2019}\n"),
+        ("envoy", "static_resources:\n", "admin: {address: {socket_address: {address: 0.0.0.0, port_value: 9901}}}\nstatic_resources:\n"),
+        ("apache", "<VirtualHost 127.0.0.1:8080>\n", "Listen 8081\n<VirtualHost *:8081>\n<Location /bm>\nSetHandler balancer-manager\n"
+         "</Location>\n</VirtualHost>\n<VirtualHost 127.0.0.1:8080>\n"),
+        # Apache: names for other texts, balancers, SCGI, filters, pages for errors, trailers
+        ("apache", "    ProxyPass \"/\"", "    Define M X-HTTP-Method-Override\n    RequestHeader set ${M} DELETE\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\"", "    BalancerMember balancer://b scgi://127.0.0.1:9001\n    ProxyPass \"/\""),
+        ("apache", "\"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n", "\"balancer://b/\" nocanon\n"
+         "    <Proxy balancer://b>\n    BalancerMember http://127.0.0.1:9000/app\n    </Proxy>\n"),
+        ("apache", "    ProxyPass \"/\"", "    SetInputFilter INFLATE\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\"", "    ErrorDocument 403 /denied\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\"", "    MergeTrailers On\n    ProxyPass \"/f/\" \"fcgi://127.0.0.1:9001/f/\"\n    ProxyPass \"/\""),
+        # grpcWeb, Lua, trailers, copies, bytes
+        ("traefik", "      middlewares: [palisade]\n", "      middlewares: [palisade, web]\n"),
+        ("haproxy", "lua-load /etc/haproxy/palisade.lua", "lua-load /etc/haproxy/auth.lua"),
+        ("haproxy", "    http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found }\n", ""),
+        ("nginx", "        location / {\n", "        location = /m { internal; proxy_pass http://127.0.0.1:9001$request_uri; proxy_set_header Host "
+         "$host; }\n        location / {\n            mirror /m;\n"),
+        ("caddy", "\tadmin off\n", "\tadmin off\n\tlayer4 {\n\t\t:5000 {\n\t\t\troute {\n\t\t\t\tproxy 127.0.0.1:9000\n\t\t\t}\n\t\t}\n\t}\n"),
+    ]],
     # ---- certificates
     ("envoy", "certificates_through_envoy", "require_client_certificate: true", "require_client_certificate: false"),
     ("envoy", "certificates_through_envoy", "trusted_ca: {filename: /etc/envoy/clients.pem}",

@@ -275,7 +275,8 @@ pub(super) fn run_pages(stand: &Stand<'_>) {
 
 /// A client that writes another address into a header is known by that of its connection.
 pub(super) fn run_peers(stand: &Stand<'_>) {
-    let say = Say::get("/from").with("Authorization", &bearer("ann")).with("X-Forwarded-For", "10.9.9.9");
+    let ann = bearer("ann");
+    let say = Say::get("/from").with("Authorization", &ann).with("X-Forwarded-For", "10.9.9.9");
     let (reply, seen) = stand.settle(&say);
     assert_eq!(seen.len(), 1, "{reply:?} {seen:?}\n{}", stand.told());
     assert_eq!(seen[0].like("x-palisade-principal"), [ANN], "{reply:?} {seen:?}\n{}", stand.told());

@@ -28,6 +28,8 @@ struct State {
     ended: bool,
     /// Whether it is for the one host that comes here.
     one: bool,
+    /// Whether the client makes its host up.
+    any: bool,
     /// Whether the service has answered it, and none gets it again.
     over: bool,
 }
@@ -93,7 +95,13 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
         }
     }
     for site in &sites.sites {
-        walk.body(site.body(), State { one: host::has_one_name(site), ..State::default() }, false, &[], 0);
+        walk.body(
+            site.body(),
+            State { one: host::has_one_name(site), any: host::has_any_name(site), ..State::default() },
+            false,
+            &[],
+            0,
+        );
     }
 }
 
@@ -244,7 +252,7 @@ impl<'s> Walk<'s, '_, '_> {
                  `not header_regexp Upgrade (?i)^websocket$ }` with `error @upgrade 403`",
             );
         }
-        chosen::upstreams(line, &self.written, self.report);
+        chosen::upstreams(line, &self.written, state.any && !state.one, self.report);
         if !state.one {
             self.hosts.lint(line, self.report);
         }

@@ -46,6 +46,37 @@ const CASES: &[(&str, &str, &str)] = &[
     ("traefik.http.services.a.loadbalancer.server.port: 8080", "    ports: [\"80:8080\"]\n", "traefik-port-published"),
     ("", "  db:\n    image: postgres\n    ports: [\"5432:5432\"]\n", ""),
     ("", "  traefik:\n    image: traefik:v3\n    ports: [\"80:80\"]\n", ""),
+    // Traefik's own API, whose port its container opens or keeps
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"80:80\", \"8080:8080\"]\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"8000-8100:8000-8100\"]\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    network_mode: host\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true, --entrypoints.traefik.address=:9000]\n    ports: [\"9000:9000\"]\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"80:80\", \"443:443\"]\n",
+        "",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"80:80\", \"127.0.0.1:8080:8080\"]\n",
+        "",
+    ),
     // a host for requests for every host
     ("traefik.http.services.s.loadbalancer.passhostheader: false", "", "traefik-host-changed"),
     // settings of the check

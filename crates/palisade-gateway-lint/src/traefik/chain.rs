@@ -104,7 +104,7 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
             "leave `preservePath` out, or the path of the URL",
         ));
     }
-    for node in &model.open_api {
+    for (_, node) in model.open_api.iter().filter(|(port, _)| !model.compose.keeps(port)) {
         findings.push(node.warning(
             "traefik-api-open",
             "unauthenticated requests reach the port of the API, and read each router, service and middleware, with the secrets in them",

@@ -286,7 +286,13 @@ pub(super) const TOGETHER: &[Change] = &[
     // nginx names the host itself in the target
     (
         "nginx",
-        &[("proxy_set_header Host $host;", ""), ("proxy_pass http://service;", "proxy_pass http://$host$request_uri;")],
+        &[
+            ("    server {\n", "    server { listen 127.0.0.1:8080 default_server; return 444; }\n    server {\n"),
+            ("        listen 127.0.0.1:8080;", "        listen 127.0.0.1:8080; server_name app.test www.app.test;"),
+            ("proxy_set_header Host $host;", ""),
+            ("proxy_set_header X-Forwarded-Host $host;", ""),
+            ("proxy_pass http://service;", "proxy_pass http://$host$request_uri;"),
+        ],
     ),
     ("haproxy", &[("    default_backend app", "    use_backend app if { req.hdr(host) -i app.test }"), SET]),
     (

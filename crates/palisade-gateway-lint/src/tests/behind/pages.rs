@@ -8,6 +8,8 @@ const HOST: &str = "<VirtualHost 127.0.0.1:8080>\n";
 const SERVER: &str = "    server app1 127.0.0.1:9000";
 const LOCATION: &str = "        location / {\n";
 const MIRROR: &str = "        location = /m { internal; proxy_pass http://127.0.0.1:9001$request_uri; proxy_set_header Host $host; <> }\n        location / {\n            mirror /m;\n";
+const PASS_NGINX: &str = "proxy_pass http://service;";
+const BACKEND: &str = "\nbackend app\n";
 const PASS: &str = "ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n";
 
 /// What is found.
@@ -127,13 +129,54 @@ pub(super) const FOUND: &[Group] = &[
         rule: "envoy-trusts-everybody",
         cases: &["xff_num_trusted_hops: 1", "original_ip_detection_extensions: [{name: a}]"],
     },
+    Group {
+        pages: &["nginx"],
+        from: PASS_NGINX,
+        to: "<>",
+        rule: "nginx-host-changed",
+        cases: &[
+            "proxy_pass http://$host;",
+            "proxy_pass http://$host:9000;",
+            "set $to $host; proxy_pass http://$to.internal;",
+        ],
+    },
+    Group {
+        pages: &["caddy"],
+        from: "\t\treverse_proxy 127.0.0.1:9000 {",
+        to: "\t\treverse_proxy <> {",
+        rule: "caddy-override-set",
+        cases: &["{host}:9000", "{http.request.host}:80", "{labels.1}.internal:80"],
+    },
+    Group {
+        pages: &["haproxy"],
+        from: BACKEND,
+        to: "\nbackend app\n    http-request <>\n",
+        rule: "haproxy-override-set",
+        cases: &[
+            "do-resolve(txn.ip,dns) hdr(Host),lower\n    http-request set-dst var(txn.ip)",
+            "set-dst-port req.hdr(host),port_only",
+            "set-var(txn.h) req.fhdr(host)\n    http-request do-resolve(txn.ip,dns) var(txn.h)\n    http-request set-dst var(txn.ip)",
+        ],
+    },
 ];
 
 /// What is found where both are changed.
-pub(super) const BOTH: &[(&str, Change)] = &[];
+pub(super) const BOTH: &[(&str, Change)] = &[(
+    "nginx-host-changed",
+    (
+        "nginx",
+        &[
+            ("listen 127.0.0.1:8080;", "listen 127.0.0.1:8080; server_name ~^(?<sub>.+)\\.test$;"),
+            ("proxy_pass http://service;", "proxy_pass http://$sub.internal;"),
+        ],
+    ),
+)];
 
 /// What is ordinary where both are changed.
-pub(super) const TOGETHER: &[Change] = &[];
+pub(super) const TOGETHER: &[Change] = &[(
+    "caddy",
+    &[(":8080 {", "a.test:8080, b.test:8080 {"), ("reverse_proxy 127.0.0.1:9000 {", "reverse_proxy {host}:9000 {")],
+)];
 
 /// What is ordinary.
 pub(super) const ORDINARY: &[Group] = &[
@@ -235,5 +278,22 @@ pub(super) const ORDINARY: &[Group] = &[
         to: "<>\n",
         rule: "envoy-trusts-everybody",
         cases: &["use_remote_address: false", "use_remote_address: true\n                xff_num_trusted_hops: 0"],
+    },
+    Group {
+        pages: &["nginx"],
+        from: PASS_NGINX,
+        to: "<>",
+        rule: "nginx-host-changed",
+        cases: &[
+            "set $to service; if ($host = b.test) { set $to service2; } proxy_pass http://$to;",
+            "proxy_pass http://$server_addr:9000;",
+        ],
+    },
+    Group {
+        pages: &["haproxy"],
+        from: BACKEND,
+        to: "\nbackend app\n    http-request <>\n",
+        rule: "haproxy-override-set",
+        cases: &["set-dst req.fhdr(host),map_ip(/h.map)", "set-dst-port int(8080)", "set-var(txn.h) req.fhdr(host)"],
     },
 ];

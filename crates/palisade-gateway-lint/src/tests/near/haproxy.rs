@@ -7,7 +7,7 @@ const ALLOWED: &str = "    http-request deny deny_status 503 unless { var(txn.pa
 const BACKEND: &str = "    default_backend app\n";
 const SECTION: &str = "\nbackend app\n";
 
-/// The ready-made script in place of ours.
+/// The ready-made script in place of that of the page.
 const READY: (&str, &str) = (
     LUA,
     "    http-request del-header x-palisade-principal\n    http-request del-header x-palisade-auth-method\n    http-request del-header x-palisade-token\n    http-request lua.auth-intercept palisade /gateway/forward GET cookie,authorization x-palisade-* -\n",
