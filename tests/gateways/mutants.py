@@ -125,13 +125,16 @@ MUTANTS = [
         ("apache", "    ProxyPass \"/\"", "    ErrorDocument 403 /denied\n    ProxyPass \"/\""),
         ("apache", "    ProxyPass \"/\"", "    MergeTrailers On\n    ProxyPass \"/f/\" \"fcgi://127.0.0.1:9001/f/\"\n    ProxyPass \"/\""),
         # grpcWeb, Lua, trailers, copies, bytes
-        ("traefik", "      middlewares: [palisade]\n", "      middlewares: [palisade, web]\n"),
         ("haproxy", "lua-load /etc/haproxy/palisade.lua", "lua-load /etc/haproxy/auth.lua"),
         ("haproxy", "    http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found }\n", ""),
         ("nginx", "        location / {\n", "        location = /m { internal; proxy_pass http://127.0.0.1:9001$request_uri; proxy_set_header Host "
          "$host; }\n        location / {\n            mirror /m;\n"),
         ("caddy", "\tadmin off\n", "\tadmin off\n\tlayer4 {\n\t\t:5000 {\n\t\t\troute {\n\t\t\t\tproxy 127.0.0.1:9000\n\t\t\t}\n\t\t}\n\t}\n"),
     ]],
+    ("traefik", "the_configurations_of_the_pages", [
+        ("      middlewares: [palisade]\n", "      middlewares: [palisade, web]\n"),
+        ("  middlewares:\n", "  middlewares:\n    web: {grpcWeb: {allowOrigins: [\"*\"]}}\n"),
+    ]),
     # ---- certificates
     ("envoy", "certificates_through_envoy", "require_client_certificate: true", "require_client_certificate: false"),
     ("envoy", "certificates_through_envoy", "trusted_ca: {filename: /etc/envoy/clients.pem}",
