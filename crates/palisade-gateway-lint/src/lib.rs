@@ -46,7 +46,7 @@ const PROGRAM: &str = "what this program makes of a request is not known here";
 
 /// What helps where a program runs, or what is not known.
 const PROGRAM_HELP: &str =
-    "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on by itself";
+    "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on";
 
 /// The largest file that is looked at.
 pub const MOST_BYTES: usize = 1 << 21;

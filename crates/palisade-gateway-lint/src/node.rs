@@ -303,12 +303,16 @@ impl<'d> Node<'d> {
         }
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(super) fn warning(
         &self,
         rule: &'static str,
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Diagnostic {
+        let message = message.into();
+        #[cfg(test)]
+        crate::tests::sites::note(rule, &message, std::panic::Location::caller());
         self.place.error(message).warning().rule(rule).help(help)
     }
 }

@@ -122,25 +122,33 @@ impl<'a> Report<'a> {
     }
 
     /// An error: the gateway would not read this.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn broken(&mut self, at: At, message: &str) {
         self.complete = false;
+        #[cfg(test)]
+        crate::tests::sites::note(NOT_CHECKED, message, std::panic::Location::caller());
         let finding = Diagnostic::error(self.first(), message).rule(NOT_CHECKED);
         self.tell(Some(at), finding);
     }
 
     /// Reports what was not understood.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn not_checked(&mut self, at: At, message: &str, help: &str) {
         self.complete = false;
         self.warn(NOT_CHECKED, at, message, help);
     }
 
     /// Warns at a place, or about the whole.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn warn(&mut self, rule: &'static str, at: impl Into<Option<At>>, message: &str, help: &str) {
+        #[cfg(test)]
+        crate::tests::sites::note(rule, message, std::panic::Location::caller());
         let finding = Diagnostic::error(self.first(), message).warning().rule(rule).help(help);
         self.tell(at.into(), finding);
     }
 
     /// Warns of something that stands nowhere in what was read, which need not be everything.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn missing(&mut self, rule: &'static str, at: impl Into<Option<At>>, message: &str, help: &str) {
         let unless = if self.complete { "" } else { ", unless files that could not be read here do" };
         self.warn(rule, at, &format!("{message}{unless}"), help);
@@ -153,7 +161,7 @@ impl<'a> Report<'a> {
         let mut findings: Vec<Diagnostic> =
             std::mem::take(&mut self.findings).into_iter().map(|(_, finding)| finding).collect();
         if self.more > 0 {
-            let message = format!("{} more findings are not told", self.more);
+            let message = format!("{} more findings are not listed", self.more);
             findings.push(
                 Diagnostic::error(self.first(), message).warning().rule(NOT_CHECKED).help("mend these, and look again"),
             );

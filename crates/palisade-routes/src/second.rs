@@ -89,8 +89,9 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
                 route.pattern,
                 open.join(", ")
             );
-            let help = "map what is below each checked path, as `GET /admin/{id}/{rest*}`, with `deny`";
-            asked.push(ask(public, message, help));
+            let below = format!("`{} {}/{{rest*}}`", route.pattern.methods.join(","), prefix(&route.pattern.parts));
+            let help = format!("map what is below each checked path with `deny`, as {below}");
+            asked.push(ask(public, message, &help));
         }
         // elsewhere such a path is refused, or is that of the page
         if public.service.suffixes == Some(Suffixes::Exact)
@@ -109,12 +110,75 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
                 route.pattern,
                 open.join(", ")
             );
-            let help = "say `service: {suffixes: format}` if it does, by which `/admin.data` is `/admin`, and deny `/_root.data`; \
-                        or map each with `deny`";
-            asked.push(ask(public, message, help));
+            asked.push(ask(public, message, SUFFIXES));
         }
     }
+    fixed(&routes().collect::<Vec<_>>(), &mut left, &mut asked);
     asked
+}
+
+/// What helps where an ending makes another page.
+const SUFFIXES: &str = "say `service: {suffixes: format}` if it does, by which `/admin.data` is `/admin`, and deny `/_root.data`; \
+    or map each with `deny`";
+
+/// Asks the same of public routes with captures, which take such a path where it has as many segments.
+fn fixed(routes: &[&Route], left: &mut usize, asked: &mut Vec<Diagnostic>) {
+    let capture = |part: &Part| matches!(part, Part::Capture(_, Form::Any | Form::Name));
+    let wide = |route: &&&Route| {
+        let parts = &route.pattern.parts;
+        matches!(route.effect, Effect::Public)
+            && parts.iter().any(capture)
+            && !matches!(parts.last(), Some(Part::Rest(_)))
+    };
+    for public in routes.iter().filter(wide) {
+        // the first of a file is enough to ask
+        *left = left.saturating_sub(routes.len());
+        if *left == 0 || asked.iter().any(|one| one.origin == public.origin) {
+            continue;
+        }
+        let others: Vec<&&Route> = routes
+            .iter()
+            .filter(|other| !matches!(other.effect, Effect::Public) && meet(&public.hosts, &other.hosts))
+            .collect();
+        for route in others.iter().filter(|other| matches!(other.effect, Effect::Checks { .. })) {
+            let mut common = route.pattern.methods.iter().filter(|method| public.pattern.methods.contains(method));
+            let Some(method) = common.next().cloned().map(|method| [method]) else { continue };
+            let is_open = |parts: &[Part]| {
+                parts.len() == public.pattern.parts.len()
+                    && takes_page(public, parts, &method)
+                    && !others.iter().any(|other| takes_page(other, parts, &method))
+            };
+            *left = left.saturating_sub(others.len());
+            if *left == 0 {
+                break;
+            }
+            let page = &route.pattern.parts;
+            let literal = |word: &&str| Part::Literal((*word).to_owned());
+            let before = WAYS.iter().map(|way| way.iter().map(literal).chain(page.iter().cloned()).collect::<Vec<_>>());
+            let behind = LEAVES.iter().map(|leaf| page.iter().cloned().chain([literal(leaf)]).collect());
+            let mut open: Vec<String> = before
+                .chain(behind)
+                .filter(|parts| is_open(parts))
+                .map(|parts| format!("`{}`", prefix(&parts)))
+                .collect();
+            let endings =
+                if public.service.suffixes == Some(Suffixes::Exact) { endings(route, is_open) } else { Vec::new() };
+            if open.is_empty() && endings.is_empty() {
+                continue;
+            }
+            let help =
+                if open.is_empty() { SUFFIXES } else { "map each with `deny`, so that it is not the public page" };
+            open.extend(endings);
+            let message = format!(
+                "`{}` is public, and some services give {} at {} too: does this one?",
+                public.pattern,
+                route.pattern,
+                open.join(", ")
+            );
+            asked.push(ask(public, message, help));
+            break;
+        }
+    }
 }
 
 fn ask(public: &Route, message: String, help: &str) -> Diagnostic {
@@ -302,6 +366,39 @@ mod tests {
                 assert!(found.iter().all(|one| expected.iter().all(|word| one.contains(word))), "{routes}: {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_public_route_with_captures_is_asked_about_where_a_second_way_is_as_long() {
+        let check = |path: &str| format!("  - {{match: 'GET {path}', action: V, resource: 'D::7'}}\n");
+        let open = |path: &str| format!("  - {{match: 'GET {path}', public: true}}\n");
+        let deny = |path: &str| format!("  - {{match: 'GET {path}', deny: no}}\n");
+        for (routes, expected) in [
+            (open("/{page}") + &check("/admin"), &["`/admin.data`", "`/admin.rsc`"][..]),
+            (
+                open("/{page}") + &check("/admin") + &deny("/admin.data") + &deny("/admin.rsc") + &deny("/admin.txt"),
+                &[],
+            ),
+            (open("/{a}/{b}") + &check("/admin"), &["`/index.php/admin`", "`/admin/__data.json`"]),
+            (open("/{a}/{b}") + &check("/admin") + &deny("/{a:index.php|app.php}/{b}"), &["`/app_dev.php/admin`"]),
+            (open("/{a}/{b}") + &check("/admin/{id:int}"), &["`/admin/{id}.data`"]),
+            (open("/{a:int}/{b}") + &check("/admin"), &[]),
+            (open("/pages/{page}") + &check("/admin"), &[]),
+            (open("/{a}/{b}/{c}") + &check("/admin"), &["`/public/index.php/admin`"]),
+            ("  - {match: 'POST /{page}', public: true}\n".to_owned() + &check("/admin"), &[]),
+            (open("/{page}"), &[]),
+        ] {
+            let text = format!(
+                "namespace: F\ndefaults: {{principal: User}}\nservice: {{path_case: exact, suffixes: exact}}\nroutes:\n{routes}"
+            );
+            let found = ways_of(&text);
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
+            assert!(found.iter().all(|one| expected.iter().all(|word| one.contains(word))), "{routes}: {found:?}");
+        }
+        // as long, and not taken for another page there
+        let text =
+            format!("namespace: F\ndefaults: {{principal: User}}\nroutes:\n{}{}", open("/{page}"), check("/admin"));
+        assert_eq!(ways_of(&text), [""; 0]);
     }
 
     fn ways_of(text: &str) -> Vec<String> {

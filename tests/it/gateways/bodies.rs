@@ -177,6 +177,26 @@ pub(super) fn run_none(stand: &Stand<'_>) {
     ] {
         check(stand, what, &say, expect, 0, None);
     }
+    unchanged(stand, &ann);
+}
+
+/// What is allowed comes to the service with its body, and with what says how that is read, as they were sent.
+fn unchanged(stand: &Stand<'_>, ann: &str) {
+    for (kind, encoding, body) in [
+        (JSON, None, &br#"{"a": 1}"#[..]),
+        ("application/octet-stream", None, b"GET /admin/7 HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("image/png", Some("gzip"), b"\x1f\x8b\x00\xff"),
+    ] {
+        let say = Say { method: "POST", body, ..Say::get("/d/7") };
+        let say = say.with("Authorization", ann).with("Content-Type", kind);
+        let say = encoding.into_iter().fold(say, |say, encoding| say.with("Content-Encoding", encoding));
+        let (reply, seen) = stand.settle(&say);
+        let about = || format!("{say:?}: {reply:?} {seen:?}\n{}", stand.told());
+        assert_eq!(seen.len(), 1, "{}", about());
+        assert_eq!(seen[0].body(), Some(body), "{}", about());
+        assert_eq!(seen[0].like("content-type"), [kind], "{}", about());
+        assert_eq!(seen[0].like("content-encoding"), Vec::from_iter(encoding), "{}", about());
+    }
 }
 
 /// Sends it, as the stand does or in another way.

@@ -173,6 +173,29 @@ fn caddy_of_debian_that_trusts_a_proxy() {
     drive_trusting("caddy 2.6", ("uri /gateway/forward?\n", trusting));
 }
 
+/// Pages of the service for what is denied are fetched without a check: even so no client says there who asks.
+#[test]
+fn apache_that_fetches_pages_for_errors() {
+    let gateway = GATEWAYS.iter().find(|gateway| gateway.name == "apache").unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    let pages = "    LuaScope thread\n    ErrorDocument 401 /login\n    ErrorDocument 403 /denied\n";
+    let changes = [("    LuaScope thread\n", pages)];
+    scenarios::run_pages(&Stand::with(gateway, &program, Setting { changes: &changes, ..Setting::default() }));
+}
+
+/// Over gRPC the client's address is that of the connection, whatever a header says and however many proxies are trusted.
+#[test]
+fn envoy_over_grpc_with_a_proxy_in_front() {
+    let gateway = GATEWAYS.iter().find(|gateway| gateway.name == "envoy over gRPC").unwrap();
+    let Some(program) = gateway.program() else { return missing(gateway) };
+    let hops = "use_remote_address: true\n                xff_num_trusted_hops: 1\n";
+    for change in [("use_remote_address: true\n", hops), ("use_remote_address: true\n", "use_remote_address: false\n")]
+    {
+        let setting = Setting { changes: &[change], ..Setting::default() };
+        scenarios::run_peers(&Stand::with(gateway, &program, setting));
+    }
+}
+
 #[test]
 fn the_configurations_of_the_pages_have_no_traps() {
     let more = WITH_BODIES.iter().map(|(gateway, _)| gateway).chain(WITH_CERTIFICATES);

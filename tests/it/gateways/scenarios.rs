@@ -257,6 +257,31 @@ pub(super) fn run_hosts(stand: &Stand<'_>) {
     }
 }
 
+/// What is denied comes to the service as a page of its own, without a word of the client's on who asks.
+pub(super) fn run_pages(stand: &Stand<'_>) {
+    let spoof = r#"Fleet::User::"root""#;
+    for target in ["/d/closed", "/nowhere", "/d/7"] {
+        let say = Say::get(target).with("X-Palisade-Principal", spoof).with("X-Palisade-Token", spoof);
+        let (reply, seen) = stand.settle(&say);
+        let about = || format!("{target}: {reply:?} {seen:?}\n{}", stand.told());
+        // the page is fetched, which is what the lint reports
+        assert!(seen.iter().any(|seen| [&b"/login"[..], b"/denied"].contains(&seen.target.as_slice())), "{}", about());
+        for seen in &seen {
+            assert_eq!(seen.like("x-palisade-principal"), [""; 0], "{}", about());
+            assert_eq!(seen.like("x-palisade-token"), [""; 0], "{}", about());
+        }
+    }
+}
+
+/// A client that writes another address into a header is known by that of its connection.
+pub(super) fn run_peers(stand: &Stand<'_>) {
+    let ann = bearer("ann");
+    let say = Say::get("/from").with("Authorization", &ann).with("X-Forwarded-For", "10.9.9.9");
+    let (reply, seen) = stand.settle(&say);
+    assert_eq!(seen.len(), 1, "{reply:?} {seen:?}\n{}", stand.told());
+    assert_eq!(seen[0].like("x-palisade-principal"), [ANN], "{reply:?} {seen:?}\n{}", stand.told());
+}
+
 /// An upgrade is one check; then bytes go both ways. Nothing else is upgraded.
 fn upgrades(stand: &Stand<'_>, ann: &str) {
     let upgrade = |target| {

@@ -27,6 +27,9 @@ routes:
     action: view
     resource: Doc::{path.id}
     upgrade: websocket
+  - match: GET /from
+    action: view
+    resource: Doc::{peer.ip}
   - match: GET /q
     action: view
     resource: Doc::{query.device_id}
@@ -84,7 +87,7 @@ routes:
     resource: Doc::{path.id}
 ";
 const POLICIES: &str = r#"
-@id("ann") permit (principal == Fleet::User::"ann", action, resource) unless { resource == Doc::"closed" };
+@id("ann") permit (principal == Fleet::User::"ann", action, resource) unless { [Doc::"closed", Doc::"10.9.9.9"].contains(resource) };
 @id("services") permit (principal is Fleet::Service, action, resource)
     when { [Fleet::Service::"billing", Fleet::Service::"shop/web"].contains(principal) }
     unless { resource == Doc::"closed" };

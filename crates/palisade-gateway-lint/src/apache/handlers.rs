@@ -23,6 +23,16 @@ const PLAIN: &str = "action cgi-script fcgid-script passengerenabled php-script 
     scriptaliasmatch virtualscriptalias virtualscriptaliasip wsgi-script wsgihandlerscript wsgiscriptalias \
     wsgiscriptaliasmatch";
 
+/// What says how Phusion Passenger runs an application, which it does wherever it is not switched off.
+const PASSENGER: &str = "passengerappenv passengerappgroupname passengerapproot passengerapptype passengerbaseuri \
+    passengernodejs passengerpython passengerrestartdir passengerruby passengerstartupfile rackenv railsenv";
+
+/// What of a virtual host says so, where nothing switches it on or off.
+pub(super) fn passenger<'f, 't>(lines: &'f [Found<'t>]) -> impl Iterator<Item = &'f Found<'t>> {
+    let switched = lines.iter().any(|found| found.directive.name() == "passengerenabled");
+    lines.iter().filter(move |found| !switched && is_listed(PASSENGER, found.directive.name())).take(1)
+}
+
 /// Whether the name of a directive says that it runs a service.
 pub(super) fn is_named(name: &str) -> bool {
     is_listed(NAMED, name)
@@ -74,7 +84,7 @@ pub(super) fn manager(host: &Host<'_>, main: &Host<'_>, report: &mut Report<'_>)
         report.missing(
             "apache-admin-open",
             page.directive.at,
-            "whoever reaches this page changes the members of balancers, and nobody asks who it is",
+            "unauthenticated requests reach this page, and change the members of balancers",
             "put `Require ip 10.0.0.0/8` or `Require valid-user` beside it, or the check into its virtual host",
         );
     }
@@ -152,7 +162,7 @@ pub(super) fn variables(line: &Directive, one: bool, written: &Written, report: 
             continue;
         }
         let (rule, message) = if header.is_some_and(is_identity) {
-            ("apache-identity-set", "stands for what the sidecar says of the caller, and is set by somebody else")
+            ("apache-identity-set", "stands for what the sidecar says of the caller, and is set by another module")
         } else if name == "REQUEST_METHOD"
             || header.is_some_and(|header| overrides(header, &value, captured || of_client_in(header, &value, written)))
         {

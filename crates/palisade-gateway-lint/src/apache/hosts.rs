@@ -18,6 +18,8 @@ pub(super) struct Host<'t> {
     pub(super) head: Option<&'t Directive>,
     pub(super) checks: Vec<Found<'t>>,
     pub(super) passes: Vec<Found<'t>>,
+    /// What is kept back from them: `ProxyPass "/static/" !`.
+    pub(super) kept: Vec<Found<'t>>,
     /// What runs a service otherwise.
     pub(super) handlers: Vec<Found<'t>>,
     pub(super) others: Vec<Found<'t>>,
@@ -27,6 +29,9 @@ pub(super) struct Host<'t> {
 pub(super) fn hosts(tree: &[Directive]) -> Vec<Host<'_>> {
     let mut hosts = vec![Host::default()];
     walk(tree, 0, &[], &mut hosts);
+    for host in hosts.iter_mut().filter(|host| host.head.is_some()) {
+        host.handlers.extend(handlers::passenger(&host.others).cloned());
+    }
     hosts
 }
 
@@ -56,7 +61,7 @@ fn walk<'t>(body: &'t [Directive], host: usize, around: &[&'t Directive], hosts:
         }
         match directive.name() {
             "luahookaccesschecker" => host.checks.push(found),
-            "proxypass" | "proxypassmatch" if directive.words.iter().any(|word| word == "!") => {}
+            "proxypass" | "proxypassmatch" if directive.words.iter().any(|word| word == "!") => host.kept.push(found),
             "proxypass" | "proxypassmatch" => host.passes.push(found),
             "sethandler" if directive.argument(1).starts_with("proxy:") => host.passes.push(found),
             "rewriterule" if proxies(directive) => host.passes.push(found),
@@ -121,6 +126,11 @@ impl<'t> Found<'t> {
     /// The innermost container around it.
     pub(super) fn within(&self) -> String {
         self.around.last().map(|container| container.words.join(" ")).unwrap_or_default()
+    }
+
+    /// Whether it is for files of some names alone.
+    pub(super) fn is_for_files(&self) -> bool {
+        self.around.iter().any(|container| matches!(container.name(), "files" | "filesmatch"))
     }
 
     fn location(&self) -> Option<&'t Directive> {

@@ -39,6 +39,28 @@ pub(super) fn lint(body: &[Directive], report: &mut Report<'_>) {
     }
 }
 
+/// The members of balancers: the name of each balancer, and where requests go.
+pub(super) fn members(body: &[Directive]) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    for directive in body {
+        if let Some(name) = balancer(directive.argument(1)) {
+            let inner = directive.body().iter().filter(|line| line.name() == "balancermember");
+            found.extend(inner.map(|line| (name, line.argument(1))));
+            if directive.name() == "balancermember" {
+                found.push((name, directive.argument(2)));
+            }
+        } else {
+            found.extend(members(directive.body()));
+        }
+    }
+    found
+}
+
+/// The name in `balancer://name`.
+fn balancer(url: &str) -> Option<&str> {
+    url.strip_prefix("balancer://")?.split('/').next()
+}
+
 /// Whether answers are read for commands of `mod_include`.
 fn includes(directive: &Directive) -> bool {
     let filters = FILTERS.iter().find(|(name, _)| *name == directive.name()).map(|(_, at)| directive.argument(*at));

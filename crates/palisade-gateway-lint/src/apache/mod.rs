@@ -6,6 +6,7 @@
 mod caches;
 mod chosen;
 mod defines;
+mod errors;
 mod handlers;
 mod harmless;
 mod hosts;
@@ -45,15 +46,17 @@ pub(super) fn lint(origin: &str, text: &str, files: Files<'_>) -> Vec<Diagnostic
         None => return report.findings(&[]),
     };
     let (written, firsts) = (Written::read(&hosts), Firsts::read(virtuals));
+    let members = inside::members(&tree);
     for host in std::iter::once(main).chain(virtuals) {
         checks(host, &mut report);
         handlers::manager(host, main, &mut report);
         let one = names::has_one(host, &firsts);
-        passes(host, main, Around { alone: virtuals.is_empty(), one }, &written, &mut report);
+        passes(host, main, Around { alone: virtuals.is_empty(), one, members: &members }, &written, &mut report);
         for found in &host.others {
             other(found, one, &written, &mut report);
         }
     }
+    errors::trailers(&hosts, &mut report);
     peers::lint(&hosts, &mut report);
     inside::lint(&tree, &mut report);
     harmless::lint(&tree, &mut report);
@@ -93,15 +96,17 @@ fn checks(host: &Host<'_>, report: &mut Report<'_>) {
 
 /// What stands around a host.
 #[derive(Clone, Copy)]
-struct Around {
+struct Around<'a> {
     /// Whether there are no virtual hosts.
     alone: bool,
     /// Whether requests for one name alone come here.
     one: bool,
+    /// The members of each balancer.
+    members: &'a [(&'a str, &'a str)],
 }
 
 /// What passes requests on to a service, or runs one. Of what stands around virtual hosts, handlers count in these.
-fn passes(host: &Host<'_>, main: &Host<'_>, around: Around, written: &Written, report: &mut Report<'_>) {
+fn passes(host: &Host<'_>, main: &Host<'_>, around: Around<'_>, written: &Written, report: &mut Report<'_>) {
     let checks: Vec<&Found<'_>> = host.checks.iter().chain(&main.checks).collect();
     let own = host.handlers.iter().filter(|_| host.head.is_some() || around.alone);
     let all = host.passes.iter().chain(own).chain(handlers::inherited(host, main));
@@ -132,8 +137,9 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around, written: &Written, r
         return;
     }
     for pass in &host.passes {
-        path(pass, written, report);
+        path(pass, around.members, written, report);
     }
+    errors::pages(host, main, report);
     caches::lint(host, main, report);
     let set = |name: &str, value: &str| {
         let lines = host.others.iter().chain(&main.others).filter(|found| found.directive.name() == name);
@@ -147,7 +153,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around, written: &Written, r
         report.missing(
             "apache-encoded-slashes",
             line.or(at),
-            "an encoded slash is decoded for the service, or refused before anybody is asked",
+            "an encoded slash is decoded for the service, or refused before the sidecar is asked",
             "set `AllowEncodedSlashes NoDecode`",
         );
     }
@@ -163,7 +169,7 @@ fn passes(host: &Host<'_>, main: &Host<'_>, around: Around, written: &Written, r
 }
 
 /// Whether the service gets the path that was checked.
-fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
+fn path(pass: &Found<'_>, members: &[(&str, &str)], written: &Written, report: &mut Report<'_>) {
     let directive = pass.directive;
     let has = |word: &str| directive.words.iter().any(|found| found.eq_ignore_ascii_case(word));
     let url = pass.url().unwrap_or_default();
@@ -194,8 +200,14 @@ fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
     }
     let kept = pass.local().is_some_and(|local| {
         let url = url.rsplit('|').next().unwrap_or(url);
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        rest.find('/').map_or("", |at| &rest[at..]) == local
+        let path = path_of(url);
+        // of a balancer each member is put in the place of its name
+        let balancer = if target.eq_ignore_ascii_case("balancer") { service } else { "" };
+        let mut of = members.iter().filter(|(name, _)| name.eq_ignore_ascii_case(balancer)).peekable();
+        if of.peek().is_none() {
+            return path == local;
+        }
+        of.all(|(_, member)| path_of(member).trim_end_matches('/').to_owned() + path == local)
     });
     let elsewhere = directive.name() == "sethandler" || !plain;
     if !kept && !elsewhere {
@@ -208,6 +220,12 @@ fn path(pass: &Found<'_>, written: &Written, report: &mut Report<'_>) {
     }
     inside::upgrade(directive, report);
     inside::scheme(directive, target.trim_start_matches("proxy:"), report);
+}
+
+/// The path of a URL.
+fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| &rest[at..])
 }
 
 /// What is wrong wherever it stands.
@@ -291,7 +309,7 @@ fn set(directive: &Directive, early: bool, written: &Written, report: &mut Repor
         report.warn(
             "apache-check-told",
             directive.at,
-            &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+            &format!("the sidecar gets a fixed `{name}`, so every caller is that one"),
             "leave it out: the client's own is passed to the sidecar",
         );
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::caddy::{ENDPOINT, matcher, rest};
 use crate::directive::Directive;
-use crate::headers::{BODY_HELP, body_changed, hidden_by, is_of_body, must_be_seen, names_caller};
+use crate::headers::{BODY_HELP, body_changed, hidden_by, is_of_body, is_override, must_be_seen, names_caller};
 use crate::report::Report;
 use crate::{IDENTITY, answers, wrong_address};
 
@@ -22,6 +22,21 @@ pub(super) fn expanded(proxy: &Directive) -> Option<&Directive> {
         .body()
         .iter()
         .find(|line| line.name() == "rewrite" && line.words.iter().any(|word| word.starts_with("/gateway/")))
+}
+
+/// Whether a check goes to the sidecar's decision listener, and to nothing beside it.
+pub(super) fn asked(check: &Directive, services: &HashSet<String>, report: &mut Report<'_>) {
+    let upstreams = upstreams(check);
+    if let Some(wrong) = answers::wrong(&upstreams, services) {
+        report.warn("caddy-wrong-address", check.at, &wrong, "name sidecars alone: `127.0.0.1:8180`");
+    }
+    for to in upstreams {
+        if let Some(wrong) =
+            wrong_address(&format!("{to}{ENDPOINT}"), ENDPOINT, "8180").filter(|_| !to.starts_with("unix/"))
+        {
+            report.warn("caddy-wrong-address", check.at, &wrong, "name the decision listener: `127.0.0.1:8180`");
+        }
+    }
 }
 
 /// Names that a line of `copy_headers` copies, as the sidecar calls them and as the service gets them.
@@ -94,17 +109,7 @@ pub(super) fn lint(
             }
         }
     }
-    let upstreams = upstreams(check);
-    if let Some(wrong) = answers::wrong(&upstreams, services) {
-        report.warn("caddy-wrong-address", check.at, &wrong, "name sidecars alone: `127.0.0.1:8180`");
-    }
-    for to in upstreams {
-        if let Some(wrong) =
-            wrong_address(&format!("{to}{ENDPOINT}"), ENDPOINT, "8180").filter(|_| !to.starts_with("unix/"))
-        {
-            report.warn("caddy-wrong-address", check.at, &wrong, "name the decision listener: `127.0.0.1:8180`");
-        }
-    }
+    asked(check, services, report);
     let transport = find("transport").map(Directive::body).unwrap_or_default();
     if !["dial_timeout", "response_header_timeout"].iter().all(|name| transport.iter().any(|line| line.name() == *name))
     {
@@ -144,7 +149,7 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
             report.warn(
                 "caddy-check-told",
                 line.at,
-                "the sidecar is told of another request than the client's",
+                "the sidecar is asked about another request than the client's",
                 "leave it out: Caddy says itself what is asked for",
             );
         }
@@ -164,8 +169,17 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
             let away = line.argument(1).strip_prefix('-').is_some_and(|pattern| removes(pattern, known));
             away && !removed.iter().any(|pattern| removes(pattern, known))
         };
+        let sent = [format!("{{http.request.header.{name}}}"), format!("{{header.{name}}}")];
+        let given = line.argument(2).to_ascii_lowercase();
+        let replaced = !given.is_empty()
+            && !sent.contains(&given)
+            && !matches!(name.as_str(), "x-forwarded-host" | "x-forwarded-uri" | "x-forwarded-method")
+            && must_be_seen(&name)
+            && (is_override(&name) || is_of_body(&name))
+            && !removed.iter().any(|pattern| removes(pattern, &name));
         let exact = line.argument(1).strip_prefix('-').filter(|name| !name.contains('*') && must_be_seen(name));
-        if let Some(hidden) = exact.filter(|name| gone(name)).map(str::to_owned).or_else(|| hidden_by(&gone)) {
+        let gone = exact.filter(|name| gone(name)).map(str::to_owned).or_else(|| hidden_by(&gone));
+        if let Some(hidden) = gone.or_else(|| replaced.then_some(name)) {
             report.warn(
                 "caddy-check-told",
                 line.at,
@@ -188,7 +202,7 @@ fn told(block: &[Directive], trusted: bool, removed: &[String], check: &Directiv
 
 /// The message for a header that names the caller and is the same for every caller.
 pub(super) fn fixed(name: &str) -> String {
-    format!("the sidecar is told a fixed `{name}`, so every caller is that one")
+    format!("the sidecar gets a fixed `{name}`, so every caller is that one")
 }
 
 fn identity(check: &Directive, removed: &[String], report: &mut Report<'_>) {

@@ -1,7 +1,7 @@
 //! Where the client itself says which service gets a request.
 
 use crate::caddy::sites::Sites;
-use crate::caddy::{check, rest};
+use crate::caddy::{check, host, rest};
 use crate::directive::Directive;
 use crate::headers::is_held_to_the_same;
 use crate::report::Report;
@@ -120,11 +120,22 @@ fn reads(value: &str, written: &[String], seen: &dyn Fn(&str) -> bool) -> bool {
 }
 
 /// What a `reverse_proxy` passes requests on to, where a client names it.
-pub(super) fn upstreams(proxy: &Directive, written: &[String], report: &mut Report<'_>) {
+pub(super) fn upstreams(proxy: &Directive, written: &[String], any: bool, report: &mut Report<'_>) {
     let dynamic = proxy.body().iter().filter(|line| line.name() == "dynamic");
     let inner =
         dynamic.flat_map(|line| line.arguments().iter().chain(line.body().iter().flat_map(Directive::arguments)));
     let named = check::upstreams(proxy).into_iter().chain(inner.map(String::as_str));
+    let named: Vec<&str> = named.collect();
+    // that a host was checked says nothing of where it leads
+    if any && named.iter().any(|to| host::is_of_request(to)) {
+        report.warn(
+            "caddy-override-set",
+            proxy.at,
+            "the host that a client asks for says which service gets the request: where a file of routes has no `hosts`, any name \
+             is checked by it",
+            "name the services here, let `map` choose among those that it lists, or give the site plain names",
+        );
+    }
     if named.into_iter().any(|to| of_client(to, written)) {
         report.warn(
             "caddy-override-set",

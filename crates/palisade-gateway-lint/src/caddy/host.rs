@@ -124,14 +124,32 @@ impl Hosts {
     }
 }
 
-/// Whether a site answers for one name alone.
-pub(super) fn has_one_name(site: &Directive) -> bool {
+/// The hosts of the addresses of a site.
+fn hosts(site: &Directive) -> impl Iterator<Item = String> {
     let host = |address: &str| {
         let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
         rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase()
     };
-    let addresses = site.words.iter().flat_map(|word| word.split(',')).filter(|address| !address.is_empty());
-    is_one(addresses.map(host))
+    site.words.iter().flat_map(|word| word.split(',')).filter(|address| !address.is_empty()).map(host)
+}
+
+/// Whether a site answers for one name alone.
+pub(super) fn has_one_name(site: &Directive) -> bool {
+    is_one(hosts(site))
+}
+
+/// Whether a site answers for names that a client makes up.
+pub(super) fn has_any_name(site: &Directive) -> bool {
+    hosts(site).any(|host| host.is_empty() || host.contains(['*', '{']))
+}
+
+/// Whether an address is the host that a client asks for, or a part of it.
+pub(super) fn is_of_request(address: &str) -> bool {
+    let placeholders = address.split('{').skip(1).map(|rest| rest.split(['}', ':']).next().unwrap_or_default());
+    placeholders.into_iter().any(|name| {
+        let short = name.strip_prefix("http.request.").unwrap_or(name);
+        PLACEHOLDERS.contains(&short) || ["host.labels.", "labels."].iter().any(|start| short.starts_with(start))
+    })
 }
 
 /// Whether a named matcher is for one host alone.

@@ -5,6 +5,7 @@
 mod check;
 mod chosen;
 mod host;
+mod options;
 mod order;
 mod parse;
 mod peers;

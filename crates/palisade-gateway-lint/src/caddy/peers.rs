@@ -58,7 +58,7 @@ fn admin(option: &Directive, report: &mut Report<'_>) {
         report.warn(
             "caddy-admin-open",
             option.at,
-            "whoever reaches this address gives Caddy another configuration, without the check",
+            "unauthenticated requests reach this address, and give Caddy another configuration, without the check",
             "leave it out, or let it listen on `localhost:2019` or on a socket",
         );
     }

@@ -94,7 +94,7 @@ impl Reader {
             report.not_checked(
                 line.at,
                 "what is imported here is not looked at: it comes to too many directives",
-                "name what is imported by itself",
+                "name the imported file on its own",
             );
         }
         too_much

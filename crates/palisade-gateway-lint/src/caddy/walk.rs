@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::answers::{self, normal};
+use crate::answers::normal;
 use crate::caddy::host::{self, Hosts};
 use crate::caddy::sites::Sites;
-use crate::caddy::{check, chosen, matcher, order, rest};
+use crate::caddy::{check, chosen, matcher, options, order, rest};
 use crate::directive::Directive;
 use crate::headers::{BODY_HELP, BODY_REPLACED, body_changed, is_of_body, is_path, names_caller, overrides};
 use crate::report::{At, Report};
@@ -28,6 +28,8 @@ struct State {
     ended: bool,
     /// Whether it is for the one host that comes here.
     one: bool,
+    /// Whether the client makes its host up.
+    any: bool,
     /// Whether the service has answered it, and none gets it again.
     over: bool,
 }
@@ -68,7 +70,8 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
     let trusted = servers.flat_map(Directive::body).any(|line| line.name() == "trusted_proxies");
     let proxies = ["reverse_proxy", "php_fastcgi"].into_iter().flat_map(|name| sites.all(name));
     let services = proxies.filter(|proxy| check::expanded(proxy).is_none()).flat_map(check::upstreams).map(normal);
-    let services = services.collect();
+    let services: HashSet<String> = services.collect();
+    options::lint(sites, &services, report);
     let mut walk = Walk {
         sites,
         ours,
@@ -92,7 +95,13 @@ pub(super) fn sites(sites: &Sites, ours: bool, report: &mut Report<'_>) {
         }
     }
     for site in &sites.sites {
-        walk.body(site.body(), State { one: host::has_one_name(site), ..State::default() }, false, &[], 0);
+        walk.body(
+            site.body(),
+            State { one: host::has_one_name(site), any: host::has_any_name(site), ..State::default() },
+            false,
+            &[],
+            0,
+        );
     }
 }
 
@@ -132,13 +141,10 @@ impl<'s> Walk<'s, '_, '_> {
                 state.checked = true;
             }
             "reverse_proxy" if check::expanded(line).is_some() => {
-                if let Some(wrong) = answers::wrong(&check::upstreams(line), &self.services) {
-                    let help = "name sidecars alone: `127.0.0.1:8180`";
-                    self.report.warn("caddy-wrong-address", line.at, &wrong, help);
-                }
+                check::asked(line, &self.services, self.report);
                 self.report.not_checked(
                     line.at,
-                    "the sidecar is asked by `reverse_proxy`: what becomes of its answers is not looked at",
+                    "the sidecar is asked by `reverse_proxy`: what is done with its answers is not looked at",
                     "write `forward_auth`, which comes to the same",
                 );
                 state.checked = true;
@@ -203,7 +209,7 @@ impl<'s> Walk<'s, '_, '_> {
             name if !order::is_known(name) && self.unknown.insert(name.to_owned()) => self.report.not_checked(
                 line.at,
                 &format!("what the directive `{name}` makes of a request is not known here"),
-                "see that it changes neither method, path nor headers, and passes nothing on by itself",
+                "see that it changes neither method, path nor headers, and passes nothing on",
             ),
             _ => {}
         }
@@ -246,7 +252,7 @@ impl<'s> Walk<'s, '_, '_> {
                  `not header_regexp Upgrade (?i)^websocket$ }` with `error @upgrade 403`",
             );
         }
-        chosen::upstreams(line, &self.written, self.report);
+        chosen::upstreams(line, &self.written, state.any && !state.one, self.report);
         if !state.one {
             self.hosts.lint(line, self.report);
         }

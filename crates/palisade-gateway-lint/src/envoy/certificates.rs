@@ -42,7 +42,7 @@ pub(super) fn lint(manager: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     if !told.as_ref().is_some_and(|told| told.is_true("uri")) {
         findings.push(told.as_ref().or(details.as_ref()).unwrap_or(manager).warning(
             RULE,
-            "the header of the certificate has no name in it, so nobody is known by one",
+            "the header of the certificate has no name in it, so no caller is known by one",
             "set `set_current_client_cert_details: {uri: true}`",
         ));
     }

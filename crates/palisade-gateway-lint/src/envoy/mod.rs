@@ -14,7 +14,7 @@ mod routes;
 mod services;
 mod shown;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod unread;
 
 use serde_json::{Map, Value};
@@ -177,7 +177,7 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
         (
             "envoy-escaped-slashes",
             &["path_with_escaped_slashes_action"],
-            &[Value::from("REJECT_REQUEST")],
+            &[Value::from("REJECT_REQUEST"), Value::from("UNESCAPE_AND_REDIRECT")],
             "encoded slashes are passed on",
             "set `path_with_escaped_slashes_action: REJECT_REQUEST`",
         ),
@@ -221,20 +221,14 @@ fn listener(manager: &Node<'_>, root: &Node<'_>, services: &Services<'_>, findin
         }
         filter::lint(&config, root, services, findings);
     }
-    let grpc = |check: &Node<'_>| check.way(&["typed_config", "grpc_service"]).is_some();
-    let detected = manager.get("original_ip_detection_extensions").is_some();
-    if filters.iter().any(|filter| is_check(filter) && grpc(filter))
-        && !manager.is_true("use_remote_address")
-        && !detected
-    {
-        findings.push(manager.get("use_remote_address").unwrap_or_else(|| check.clone()).warning(
-            "envoy-trusts-everybody",
-            "any client says itself in `X-Forwarded-For` which address it has, and the sidecar believes it",
-            "set `use_remote_address: true`, and `xff_num_trusted_hops` for the proxies in front",
-        ));
-    }
+    network::behind_proxies(manager, root, filters.iter().any(asks_by_grpc), findings);
     others::lint(&filters, findings);
     certificates::lint(manager, findings);
+}
+
+/// Whether a filter asks the sidecar over gRPC.
+fn asks_by_grpc(filter: &Node<'_>) -> bool {
+    is_check(filter) && filter.way(&["typed_config", "grpc_service"]).is_some()
 }
 
 /// Filters that make a gRPC call of another request, by its `Content-Type`.
@@ -302,7 +296,7 @@ fn plugins(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
             findings.push(node.warning(
                 NOT_CHECKED,
                 "a plugin says which service gets the request, and by what is not known here",
-                "name the cluster, or see that the plugin goes by nothing that the sidecar is not told",
+                "name the cluster, or see that the plugin goes by nothing that the sidecar does not see",
             ));
         }
     }
@@ -347,7 +341,7 @@ fn admin(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     if !crate::is_of_this_machine(socket.text("address")) && !only_tells(root) {
         findings.push(socket.warning(
             "envoy-admin-open",
-            "whoever reaches the admin interface changes the runtime, reads the configuration and ends Envoy",
+            "unauthenticated requests reach the admin interface, change the runtime, read the configuration and end Envoy",
             "let it listen on `127.0.0.1`",
         ));
     }

@@ -32,6 +32,26 @@ const NETWORK: &[&str] = &[
 const LISTENER: &[&str] =
     &["http_inspector", "local_ratelimit", "original_dst", "original_src", "proxy_protocol", "tls_inspector"];
 
+/// Proxies in front, where the sidecar is asked over gRPC: it gets the address of the connection then, whatever Envoy makes of
+/// `X-Forwarded-For`.
+pub(super) fn behind_proxies(manager: &Node<'_>, root: &Node<'_>, grpc: bool, findings: &mut Vec<Diagnostic>) {
+    let hops = manager.get("xff_num_trusted_hops").filter(|hops| hops.value.as_u64() != Some(0));
+    let Some(says) = hops.or_else(|| manager.get("original_ip_detection_extensions")).filter(|_| grpc) else { return };
+    // by PROXY protocol the connection itself has the client's address
+    let is_told = |listener: &Node<'_>| {
+        listener.list("listener_filters").iter().any(|filter| kind(filter, ".listener.") == "proxy_protocol")
+    };
+    if root.all(&|value| value.get("listener_filters").is_some()).iter().any(is_told) {
+        return;
+    }
+    findings.push(says.warning(
+        "envoy-trusts-everybody",
+        "there are proxies in front, and over gRPC the sidecar gets the address of the connection: to rules about `{peer.ip}` all \
+         clients are the proxy",
+        "let the proxies speak PROXY protocol to the listener filter `proxy_protocol`, or let no route read `{peer.ip}`",
+    ));
+}
+
 pub(super) fn lint(root: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let chains = |value: &Value| ["filter_chains", "default_filter_chain"].iter().any(|key| value.get(key).is_some());
     for listener in root.all(&chains) {

@@ -95,7 +95,7 @@ pub(super) fn not_known(filter: &Node<'_>) -> Diagnostic {
     filter.warning(
         NOT_CHECKED,
         format!("what the filter `{}` makes of a request is not known here", filter.text("name")),
-        "see that it changes neither method, path, host nor the sidecar's headers, and answers nothing by itself",
+        "see that it changes neither method, path, host nor the sidecar's headers, and answers nothing",
     )
 }
 
@@ -148,7 +148,7 @@ pub(super) fn lint(filters: &[Node<'_>], findings: &mut Vec<Diagnostic>) {
                 let who = if all { "every caller" } else { "every caller without one" };
                 findings.push(filter.warning(
                     "envoy-check-told",
-                    format!("the sidecar is told a credential of the gateway's own, so {who} is the gateway"),
+                    format!("the sidecar gets a credential of the gateway's own, so {who} is the gateway"),
                     "put it behind `ext_authz`",
                 ));
             }

@@ -121,11 +121,25 @@ pub(super) fn passes_grpc(manager: &Node<'_>) -> bool {
     let hosts = manager.way(&["route_config", "virtual_hosts"]).map(|hosts| hosts.items()).unwrap_or_default();
     hosts.iter().any(|host| {
         let stops = |route: &Node<'_>| {
-            let all = route.way(&["match", "prefix"]).is_some_and(|prefix| prefix.value == "/");
-            let alone = ["headers", "query_parameters", "runtime_fraction", "tls_context", "dynamic_metadata"];
-            let conditional = route.get("match").is_some_and(|when| alone.iter().any(|key| when.get(key).is_some()));
-            all && !conditional && route.way(&["match", "grpc"]).is_some() && route.get("direct_response").is_some()
+            let Some(when) = route.get("match") else { return false };
+            let all = when.get("prefix").is_some_and(|prefix| prefix.value == "/");
+            let alone = ["query_parameters", "runtime_fraction", "tls_context", "dynamic_metadata"];
+            let headers = when.list("headers");
+            let takes = match &headers[..] {
+                [] => when.get("grpc").is_some(),
+                [header] => takes_grpc(header),
+                _ => false,
+            };
+            all && takes && !alone.iter().any(|key| when.get(key).is_some()) && route.get("direct_response").is_some()
         };
         host.list("routes").iter().take_while(|route| !stops(route)).any(|route| route.get("route").is_some())
     })
+}
+
+/// Whether a condition on a header holds for all that Envoy takes for gRPC.
+fn takes_grpc(header: &Node<'_>) -> bool {
+    let prefix = header.way(&["string_match", "prefix"]).or_else(|| header.get("prefix_match"));
+    header.text("name").eq_ignore_ascii_case("content-type")
+        && !header.is_true("invert_match")
+        && prefix.and_then(|prefix| prefix.value.as_str()).is_some_and(|prefix| "application/grpc".starts_with(prefix))
 }

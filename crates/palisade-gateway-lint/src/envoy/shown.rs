@@ -138,7 +138,7 @@ pub(super) fn added(service: &Node<'_>, findings: &mut Vec<Diagnostic>) {
         if line || must_be_seen(name) || is_identity(name) {
             findings.push(added.warning(
                 "envoy-check-told",
-                format!("the sidecar is told a `{name}` that is not the client's, and decides by it"),
+                format!("the sidecar gets a `{name}` that is not the client's, and decides by it"),
                 "leave it out: the client's own is passed to the sidecar",
             ));
         }

@@ -1,7 +1,7 @@
 //! Each trap of Envoy is reported where it is, and nothing else is reported.
 
-use crate::Gateway;
 use crate::tests::{ENVOY, ENVOY_HTTP, one};
+use crate::{Gateway, Source};
 use palisade_engine::model::Severity;
 
 const ROUTER: &str = "- name: envoy.filters.http.router\n";
@@ -46,12 +46,13 @@ fn findings(text: &str, from: &str, to: &str) -> Vec<(usize, String)> {
     findings.map(|finding| (finding.line.unwrap_or(0), finding.message)).collect()
 }
 
-#[test]
-fn each_trap_is_reported_at_its_line() {
+/// A text, what is replaced in it by what, the line of the finding, and words of its message.
+type Trap = (&'static str, &'static str, String, usize, &'static str);
+
+fn traps() -> Vec<Trap> {
     let before = format!("http_filters:\n{ROUTER}");
-    let mut wrong = Vec::new();
     let typed = OPEN.replace("route_config:", "\"@type\": a.HttpConnectionManager\n                x:");
-    for (text, from, to, line, message) in [
+    [
         (WHOLE, "  clusters:\n", OPEN, 21, "this listener, so its requests are not checked"),
         (WHOLE, "  clusters:\n", &typed.replace("http_filters: ", "y: "), 21, "are not checked"),
         (WHOLE, "                normalize_path: true\n", "", 11, "dot segments"),
@@ -73,8 +74,23 @@ fn each_trap_is_reported_at_its_line() {
         (ENVOY_HTTP, "{exact: x-palisade-principal}, ", "", 33, "`x-palisade-principal` of the sidecar"),
         (ENVOY_HTTP, "{exact: x-palisade-auth-method}, ", "", 33, "`x-palisade-auth-method` of the sidecar"),
         (ENVOY_HTTP, ", {exact: x-palisade-token}", "", 33, "`x-palisade-token` of the sidecar"),
-    ] {
-        let found = findings(text, from, to);
+    ]
+    .map(|(text, from, to, line, message)| (text, from, to.to_owned(), line, message))
+    .to_vec()
+}
+
+/// The texts in which something is to be found.
+pub(crate) fn broken() -> impl Iterator<Item = (Gateway, Vec<Source>, String)> {
+    traps().into_iter().map(|(text, from, to, _, message)| {
+        (Gateway::Envoy, vec![("f".to_owned(), text.replacen(from, &to, 1))], message.to_owned())
+    })
+}
+
+#[test]
+fn each_trap_is_reported_at_its_line() {
+    let mut wrong = Vec::new();
+    for (text, from, to, line, message) in traps() {
+        let found = findings(text, from, &to);
         if !found.iter().any(|(at, said)| *at == line && said.contains(message)) {
             wrong.push(format!("{from:?} -> {to:?}: {line} {message}: {found:#?}"));
         }

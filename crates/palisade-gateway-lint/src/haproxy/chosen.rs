@@ -17,6 +17,8 @@ pub(super) struct Written {
     any: Vec<String>,
     /// Those that do not come from a header of which a URL is put together: the sidecar sees that one.
     unseen: Vec<String>,
+    /// Those that hold the host that is asked for, or what a name server says of it.
+    hosts: Vec<String>,
 }
 
 // === impl Written ===
@@ -31,6 +33,9 @@ impl Written {
             let words = || rule.arguments().iter();
             if words().any(|word| word == "query" || word.starts_with("query,") || reads(word, &[], &|_| false)) {
                 written.any.push(name.clone());
+            }
+            if words().any(|word| of_host(word, &written.hosts)) {
+                written.hosts.push(name.clone());
             }
             if words().any(|word| word == "query" || reads(word, &[], &|read| is_held_to_the_same(read, read))) {
                 written.unseen.push(name);
@@ -75,6 +80,16 @@ fn reads(value: &str, written: &[String], seen: &dyn Fn(&str) -> bool) -> bool {
     })
 }
 
+/// Whether an expression holds the host that is asked for, and is no address that a map lists for it.
+fn of_host(value: &str, written: &[String]) -> bool {
+    let value = value.to_ascii_lowercase();
+    let listed = value.contains(",map") && !value.contains(",map_regm");
+    let read = ["hdr(host)", "hdr(host,"].iter().any(|fetch| value.contains(fetch));
+    let variable =
+        written.iter().any(|name| value.contains(&format!("var({name})")) || value.contains(&format!("var({name},")));
+    !listed && (read || variable)
+}
+
 /// A rule by which the service gets a host of the client's, or is one.
 pub(super) fn lint(rule: Rule<'_>, after: bool, written: &Written, report: &mut Report<'_>) {
     let any = rule.arguments().iter().any(|word| of_client(word, written));
@@ -85,6 +100,17 @@ pub(super) fn lint(rule: Rule<'_>, after: bool, written: &Written, report: &mut 
             rule.line.at,
             "the client says in another header which host the service gets, and another was checked",
             "leave it out, or let a map choose among the hosts that it lists",
+        );
+    }
+    // that a host was checked says nothing of where it leads, and its port is not checked at all
+    if !any && rule.action().starts_with("set-dst") && rule.arguments().iter().any(|word| of_host(word, &written.hosts))
+    {
+        report.warn(
+            "haproxy-override-set",
+            rule.line.at,
+            "the host that a client asks for says which service gets the request: where a file of routes has no `hosts`, any name \
+             is checked by it, and a port never is",
+            "let a map choose among the addresses that it lists",
         );
     }
     if any && matches!(rule.action(), "set-dst" | "set-dst-port") {

@@ -3,7 +3,7 @@
 use crate::haproxy::chosen::{Written, of_client_in};
 use crate::haproxy::host;
 use crate::haproxy::sections::{Config, Line, Section};
-use crate::headers::{URL, names_host, overrides};
+use crate::headers::{URL, body_changed, is_of_body, names_host, overrides};
 use crate::report::Report;
 use crate::{PROGRAM, PROGRAM_HELP, is_identity, is_listed};
 
@@ -46,8 +46,14 @@ fn parameter(line: &Line, written: &Written, report: &mut Report<'_>) {
     let (name, value) = (word(1), word(2));
     let header = name.strip_prefix("HTTP_").unwrap_or(name);
     let of_client = of_client_in(header, value, written);
+    let own = format!("hdr({})", header.to_ascii_lowercase().replace('_', "-"));
     let (rule, message) = if value.contains("lua.") {
         report.not_checked(line.at, PROGRAM, PROGRAM_HELP);
+        return;
+    } else if is_of_body(header) {
+        if !value.to_ascii_lowercase().contains(&own) {
+            report.warn("haproxy-content-type-changed", line.at, &body_changed(name), "leave it out");
+        }
         return;
     } else if is_identity(header) {
         // what an agent of SPOE said of the caller is in a variable

@@ -238,7 +238,7 @@ fn follow(
             report.warn(
                 "haproxy-answer-ignored",
                 rule.line.at,
-                &format!("`{name}` holds the answer of the sidecar, and is set here by somebody else"),
+                &format!("`{name}` holds the answer of the sidecar, and is set here by another rule"),
                 "leave it out",
             );
         }
@@ -302,7 +302,7 @@ fn changes(rule: Rule<'_>, when: &Condition, after: bool, written: &Written, rep
         report.warn(
             "haproxy-check-told",
             at,
-            &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+            &format!("the sidecar gets a fixed `{name}`, so every caller is that one"),
             "leave it out: the client's own is passed to the sidecar",
         );
     }

@@ -72,7 +72,7 @@ fn pages(config: &Config, section: &Section, report: &mut Report<'_>) {
             report.warn(
                 "haproxy-admin-open",
                 line.at,
-                "whoever reaches this page switches servers off and on, and nobody asks who it is",
+                "unauthenticated requests reach this page, and switch servers off and on",
                 "add `stats auth`, or let it listen on `127.0.0.1`",
             );
         }
@@ -88,11 +88,11 @@ fn admin(config: &Config, report: &mut Report<'_>) {
         let has = |first: &str, second: &str| line.words.windows(2).any(|pair| pair == [first, second]);
         // who has a certificate is let in by its author
         let known = line.words.iter().any(|word| word == "ssl") && has("verify", "required");
-        if has("level", "admin") && open && !known {
+        if open && !known {
             report.warn(
                 "haproxy-admin-open",
                 line.at,
-                "whoever reaches this socket changes servers and maps, and so where requests go",
+                "any client that reaches this socket changes maps, whatever its level, and so where requests go",
                 "let it be a socket in the file system: `stats socket /run/haproxy/admin.sock mode 660 level admin`",
             );
         }

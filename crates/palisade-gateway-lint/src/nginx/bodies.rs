@@ -89,6 +89,6 @@ fn replaced(block: &Block<'_>, bodiless: bool, report: &mut Report<'_>) {
 fn kinds(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
     let at: Option<At> = block.nearest(&format!("{}_request_headers", pass.name())).map(|line| line.at);
     for name in KINDS.into_iter().filter(|name| block.header(setter(pass), name).is_none()) {
-        report.missing(RULE, at, &body_changed(name), "leave it on, or pass each of the headers on by itself");
+        report.missing(RULE, at, &body_changed(name), "leave it on, or pass each of the headers on, one by one");
     }
 }

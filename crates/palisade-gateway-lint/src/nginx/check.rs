@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::directive::Directive;
-use crate::headers::{is_held_to_the_same, is_override, must_be_seen, names_caller};
+use crate::headers::{is_held_to_the_same, is_of_body, is_override, must_be_seen, names_caller};
 use crate::nginx::known::{Known, keeps};
 use crate::nginx::pass;
 use crate::nginx::scope::Block;
-use crate::nginx::target::{ENDPOINT, Target, resolved};
+use crate::nginx::target::{ENDPOINT, Target, names, resolved};
 use crate::nginx::value::{of_client_at, of_host_at, reads};
 use crate::report::Report;
 use crate::{DEADLINE, NOT_CHECKED, answers, is_of_this_machine};
@@ -71,9 +71,9 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             "X-Original-URI",
             "$request_uri",
             "the target",
-            "the sidecar is told another target than the client sent: `$uri` is decoded and has its dots resolved",
+            "the sidecar gets another target than the client sent: `$uri` is decoded and has its dots resolved",
         ),
-        ("X-Original-Method", "$request_method", "the method", "the sidecar is told another method than the service"),
+        ("X-Original-Method", "$request_method", "the method", "the sidecar gets another method than the service"),
         (
             "X-Original-Host",
             "$host",
@@ -84,13 +84,13 @@ fn described(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             "X-Forwarded-For",
             "$remote_addr",
             "the client's address",
-            "a client's own `X-Forwarded-For`, or another header that it may write, tells the sidecar its address",
+            "a client's own `X-Forwarded-For`, or another header that it may write, gives the sidecar its address",
         ),
     ] {
         let help = format!("set `proxy_set_header {name} {value};`");
         match check.header("proxy_set_header", name) {
             None => {
-                let message = format!("the sidecar is not told {what}, and a client may name one");
+                let message = format!("the sidecar does not get {what}, and a client may name one");
                 report.missing("nginx-check-told", check.head.map(|head| head.at), &message, &help);
             }
             // an address may come from elsewhere, such as PROXY protocol, but not from what the client wrote
@@ -190,9 +190,10 @@ fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
         if ["upgrade", "x-original-host"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
             continue;
         }
-        let read = must_be_seen(name) && (value.is_empty() || is_override(name));
+        let read = must_be_seen(name) && (value.is_empty() || is_override(name) || is_of_body(name));
+        let own = name.eq_ignore_ascii_case("content-type") && names(value, "content_type");
         // of these services put a URL together
-        let hides = (read || is_held_to_the_same(name, name)) && !keeps(set);
+        let hides = (read || is_held_to_the_same(name, name)) && !keeps(set) && !own;
         if hides && !known.replaced.contains(&name.to_ascii_lowercase()) {
             report.warn(
                 "nginx-check-headers",
@@ -204,7 +205,7 @@ fn told(check: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
             report.warn(
                 "nginx-check-headers",
                 set.at,
-                &format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+                &format!("the sidecar gets a fixed `{name}`, so every caller is that one"),
                 "leave it out: the client's own is passed to the sidecar",
             );
         }

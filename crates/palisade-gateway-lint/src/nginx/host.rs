@@ -7,7 +7,7 @@ use crate::nginx::known::Known;
 use crate::nginx::pass::{passes_headers, setter};
 use crate::nginx::scope::{Block, Server};
 use crate::nginx::target::Target;
-use crate::nginx::value::{follows_host, of_client_at, of_host_at, reads};
+use crate::nginx::value::{captures, follows_host, of_client_at, of_host_at, reads};
 use crate::report::Report;
 
 /// The name by which the host of a request is set for a service. FastCGI and its kin pass the client's own on without it.
@@ -67,6 +67,18 @@ fn chosen_by_client(block: &Block<'_>, pass: &Directive, known: &Known<'_>, repo
             "name the services here, or let a `map` choose among those that it lists",
         );
     }
+    // that a host was checked says nothing of where it leads
+    let of_name = |name: &str| name == "host" || captured_in_name(name, block);
+    if reads(target, &of_name, block, known) && known.only_names(block).is_empty() {
+        report.warn(
+            "nginx-host-changed",
+            Some(pass.at),
+            "the host that a client asks for says which service gets the request: where a file of routes has no `hosts`, any name \
+             is checked by it",
+            "name the services here, let a `map` choose among those that it lists, or give the server plain names and let another \
+             one be the `default_server`",
+        );
+    }
     let name = host_name(pass);
     let hosts = block.all(setter(pass)).into_iter().filter(|set| set.argument(1).eq_ignore_ascii_case(name));
     for host in hosts.filter(|host| of_client_at(host.argument(2), block, known)) {
@@ -77,6 +89,12 @@ fn chosen_by_client(block: &Block<'_>, pass: &Directive, known: &Known<'_>, repo
             &format!("set `{} {name} $host;`", setter(pass)),
         );
     }
+}
+
+/// Whether a variable is what a pattern for the name of the server finds.
+fn captured_in_name(name: &str, block: &Block<'_>) -> bool {
+    let names = block.all("server_name").into_iter().flat_map(Directive::arguments);
+    names.filter(|word| word.starts_with('~')).any(|word| captures(word, name))
 }
 
 /// Whether the sidecar is asked about the host of the request: one that is asked about a fixed host is the author's choice.

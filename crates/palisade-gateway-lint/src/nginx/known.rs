@@ -119,14 +119,23 @@ impl<'t> Known<'t> {
 
     /// The one name by which requests come to the server of a block, if another server gets those for all other names.
     pub(super) fn only_name(&self, block: &Block<'t>) -> Option<&'t str> {
-        let [names] = block.all("server_name")[..] else { return None };
-        let [name] = names.arguments() else { return None };
+        match self.only_names(block)[..] {
+            [name] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The names by which requests come to the server of a block, if another server gets those for all other names.
+    pub(super) fn only_names(&self, block: &Block<'t>) -> Vec<&'t str> {
+        let names = block.all("server_name").into_iter().flat_map(Directive::arguments).map(String::as_str);
+        let names: Vec<&str> = names.collect();
         let listens = block.all("listen");
         let first = |listen: &Directive| self.firsts.get(listen.argument(1)) == Some(&std::ptr::from_ref(listen));
         let others =
             |listen: &&Directive| !is_default(listen) && (self.defaults.contains(listen.argument(1)) || !first(listen));
-        let plain = !name.is_empty() && !name.contains(['*', '~', '_', '$']) && !name.starts_with('.');
-        (plain && !listens.is_empty() && listens.iter().all(others)).then_some(name)
+        let plain = |name: &&str| !name.is_empty() && !name.contains(['*', '~', '_', '$']) && !name.starts_with('.');
+        let only = names.iter().all(plain) && !listens.is_empty() && listens.iter().all(others);
+        if only { names } else { Vec::new() }
     }
 
     /// What a host stands for: the servers of the `upstream` of that name, or itself.

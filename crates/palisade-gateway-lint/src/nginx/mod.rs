@@ -15,7 +15,7 @@ mod scope;
 mod streams;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tree;
 mod value;
 

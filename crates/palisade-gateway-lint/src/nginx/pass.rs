@@ -94,11 +94,16 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
         if block.asks().is_some() {
             checked(block, pass, report);
         }
+        // of copies nginx takes the variables of the request that is copied
+        let copied = mirrored(server, block);
+        if block.asks().is_some() || copied.is_some() {
+            identity(block, &copied.unwrap_or_else(|| vec![block]), pass, report);
+        }
     }
     let unchecked: Vec<&Block<'_>> = passing
         .iter()
         .map(|(block, _)| *block)
-        .filter(|block| block.nearest("auth_request").is_none() && !is_mirror(server, block))
+        .filter(|block| block.nearest("auth_request").is_none() && mirrored(server, block).is_none())
         .collect();
     if unchecked.len() == passing.len()
         && !unchecked.is_empty()
@@ -119,20 +124,22 @@ pub(super) fn lint(server: &Server<'_>, known: &Known<'_>, report: &mut Report<'
     }
 }
 
-/// Whether a location is reached only by `mirror`, of which nginx makes use behind the check: it is `internal`, nothing
-/// else names it, and each location that copies requests there asks.
-fn is_mirror(server: &Server<'_>, block: &Block<'_>) -> bool {
-    let Some(Matches::Exactly(uri) | Matches::Prefix(uri)) = block.matches() else { return false };
+/// The locations that copy requests to this one by `mirror`, of which nginx makes use behind the check, if it is reached by
+/// them alone: it is `internal`, nothing else names it, and each of them asks.
+fn mirrored<'s, 't>(server: &'s Server<'t>, block: &Block<'t>) -> Option<Vec<&'s Block<'t>>> {
+    let Some(Matches::Exactly(uri) | Matches::Prefix(uri)) = block.matches() else { return None };
     let copies = |other: &&Block<'_>| other.all("mirror").iter().any(|line| line.argument(1) == uri);
-    let mut copying = server.blocks.iter().filter(|other| other.matches().is_some()).filter(copies).peekable();
+    let copying: Vec<&Block<'_>> =
+        server.blocks.iter().filter(|other| other.matches().is_some()).filter(copies).collect();
     let named = |other: &Block<'_>| {
         let lines = ["error_page", "try_files", "rewrite", "auth_request"].map(|name| other.all(name)).concat();
         lines.iter().any(|line| line.words.iter().any(|word| word.starts_with(uri)))
     };
-    block.own("internal").is_some()
-        && copying.peek().is_some()
-        && copying.all(|other| other.asks().is_some() || std::ptr::eq(other, block))
-        && !server.blocks.iter().any(named)
+    let alone = block.own("internal").is_some()
+        && !copying.is_empty()
+        && copying.iter().all(|other| other.asks().is_some() || std::ptr::eq(*other, block))
+        && !server.blocks.iter().any(named);
+    alone.then_some(copying)
 }
 
 /// Whether the service gets the path that was checked.
@@ -225,7 +232,7 @@ fn upgrade(block: &Block<'_>, known: &Known<'_>, report: &mut Report<'_>) {
         report.warn(
             "nginx-upgrade",
             Some(set.at),
-            "the sidecar is not told of an upgrade, and so allows a WebSocket on every route",
+            "the sidecar does not see an upgrade, and so allows a WebSocket on every route",
             "set `proxy_set_header Upgrade $http_upgrade;` where the sidecar is asked",
         );
     }
@@ -268,6 +275,11 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         );
     }
     accelerated(block, pass, report);
+    bodies::lint(block, pass, report);
+}
+
+/// What the service learns of the caller, of which `asking` are the locations that ask.
+fn identity(block: &Block<'_>, asking: &[&Block<'_>], pass: &Directive, report: &mut Report<'_>) {
     let sets = setter(pass);
     let (mut missing, mut lost): (Vec<&str>, bool) = (Vec::new(), false);
     for name in IDENTITY {
@@ -279,7 +291,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
         }
         // nginx sends a header twice that is set twice, so each must be right
         for set in block.all(sets).iter().filter(|set| set.argument(1).eq_ignore_ascii_case(header)) {
-            if !set.argument(2).is_empty() && !from_sidecar(block, set.argument(2), name) {
+            if !set.argument(2).is_empty() && !from_sidecar(asking, set.argument(2), name) {
                 report.missing(
                     "nginx-identity-set",
                     Some(set.at),
@@ -291,8 +303,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
             }
         }
     }
-    twins(block, sets, report);
-    bodies::lint(block, pass, report);
+    twins(block, asking, sets, report);
     let Some(first) = missing.first().filter(|_| passes_headers(block, pass)) else { return };
     let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let replaced = if lost {
@@ -310,7 +321,7 @@ fn checked(block: &Block<'_>, pass: &Directive, report: &mut Report<'_>) {
 }
 
 /// Twins of the sidecar's own headers that nginx itself writes: no client can, and services take them for these.
-fn twins(block: &Block<'_>, sets: &str, report: &mut Report<'_>) {
+fn twins(block: &Block<'_>, asking: &[&Block<'_>], sets: &str, report: &mut Report<'_>) {
     for set in block.all(sets) {
         let (name, value) = (set.argument(1), set.argument(2));
         let header = if sets.ends_with("_param") { name.strip_prefix("HTTP_") } else { Some(name) };
@@ -319,7 +330,7 @@ fn twins(block: &Block<'_>, sets: &str, report: &mut Report<'_>) {
         let exact =
             |own: &str| header.eq_ignore_ascii_case(&if param { own.replace('-', "_") } else { own.to_owned() });
         let own = IDENTITY.iter().find(|own| exact(own));
-        let right = IDENTITY.iter().any(|own| from_sidecar(block, value, own));
+        let right = IDENTITY.iter().any(|own| from_sidecar(asking, value, own));
         if own.is_none() && !value.is_empty() && !right {
             report.warn(
                 "nginx-identity-set",
@@ -369,11 +380,13 @@ fn help(sets: &str, name: &str, header: &str) -> String {
 }
 
 /// Whether a value is a variable that holds what the sidecar says in the header `name`.
-fn from_sidecar(block: &Block<'_>, value: &str, name: &str) -> bool {
+fn from_sidecar(asking: &[&Block<'_>], value: &str, name: &str) -> bool {
     let bare = |word: &str| word.replace(['{', '}'], "").to_ascii_lowercase();
     let source = format!("$upstream_http_{}", name.to_ascii_lowercase().replace('-', "_"));
-    block
-        .all("auth_request_set")
-        .iter()
-        .any(|set| bare(set.argument(1)) == bare(value) && bare(set.argument(2)) == source)
+    let taken = |block: &&Block<'_>| {
+        let mut sets = block.all("auth_request_set").into_iter();
+        sets.any(|set| bare(set.argument(1)) == bare(value) && bare(set.argument(2)) == source)
+    };
+    // a location may name itself as the one that copies
+    asking.iter().any(taken)
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tests::{NGINX, alone};
+use crate::{Gateway, Source};
 use palisade_engine::model::Severity;
 
 const AUTH: &str = "auth_request /_palisade;";
@@ -28,126 +29,111 @@ fn found(text: &str) -> Vec<(usize, String)> {
     findings.into_iter().map(|finding| (finding.line.unwrap_or(0), finding.message)).collect()
 }
 
+/// What is replaced in the good configuration by what, the line of the finding, and words of its message.
+const TRAPS: &[(&str, &str, usize, &str)] = &[
+    // unchecked
+    (CHECK, "location /api/ { proxy_pass http://a; }\nlocation = /_palisade {", 14, "here reach the service unchecked"),
+    (CHECK, "location /api/ { if ($a) { grpc_pass b; } }\nlocation = /_palisade {", 14, "service unchecked"),
+    (CHECK, "location /a { limit_except GET { fastcgi_pass b; } }\nlocation = /_palisade {", 14, "service unchecked"),
+    (CHECK, "location @a { uwsgi_pass b; }\nlocation = /_palisade {", 14, "sent here by `error_page`"),
+    (CHECK, "location /a { internal; scgi_pass b; }\nlocation = /_palisade {", 14, "sent here by `error_page`"),
+    (CHECK, "location /a { auth_request off; proxy_pass http://a; }\nlocation = /_palisade {", 14, "is not checked"),
+    (
+        SERVER,
+        "  server { location / { proxy_pass http://a; } }\n  server {\n    location / {",
+        3,
+        "nothing asks the sidecar about",
+    ),
+    (
+        SERVER,
+        "server { location / { proxy_pass http://a; }\nlocation /b { proxy_pass http://a; } }\nserver {\nlocation / {",
+        3,
+        "of this server",
+    ),
+    (
+        AUTH,
+        "auth_request /_palisade; satisfy any; allow 127.0.0.1; deny all;",
+        5,
+        "lets requests pass that the sidecar denied",
+    ),
+    (SERVER, "satisfy any;\nserver {\n location / {", 3, "`satisfy any`"),
+    // who asks is the client's to say
+    (SETS[0], "", 11, "a client's own `X-Palisade-Principal` reaches the service"),
+    (SETS[1], "", 11, "a client's own `X-Palisade-Auth-Method`"),
+    (SETS[2], "", 11, "a client's own `X-Palisade-Token`"),
+    (TOKEN, "proxy_set_header X-Palisade-Token $http_x_palisade_token;", 11, "no `auth_request_set` takes"),
+    (TOKEN, "proxy_set_header X-Palisade-Token $upstream_http_x_palisade_token;", 11, "no `auth_request_set` takes"),
+    (TOKEN, "proxy_set_header X-Palisade-Token $palisade_principal;", 11, "`X-Palisade-Token` is set to what"),
+    (PASS, "proxy_set_header X-Palisade-Token a; proxy_pass http://a;", 12, "`X-Palisade-Token` is set to what"),
+    (
+        "auth_request_set $palisade_principal $upstream_http_x_palisade_principal;",
+        "",
+        9,
+        "`X-Palisade-Principal` is set to what",
+    ),
+    (
+        PASS,
+        "grpc_pass grpc://127.0.0.1:9000;",
+        12,
+        "a client's own `X-Palisade-Principal`, `X-Palisade-Auth-Method`, `X-P",
+    ),
+    (PASS, "fastcgi_pass 127.0.0.1:9000; fastcgi_param HTTP_X_PALISADE_TOKEN $palisade_token;", 12, "nothing active"),
+    (
+        PASS,
+        "location /b {\n proxy_set_header A b; proxy_pass http://127.0.0.1:9000; }",
+        13,
+        "of the blocks around it do not count",
+    ),
+    // another location answers
+    (AUTH, "auth_request /_palisde;", 5, "no location of this server is `/_palisde`"),
+    (AUTH, "auth_request /;", 12, "asked at the check's own path"),
+    (CHECK, "location = /_other {", 5, "no location of this server is `/_palisade`"),
+    (
+        SERVER,
+        "auth_request /_palisade;\nserver { location / { proxy_pass http://a; } }\n  server {\n    location / {",
+        3,
+        "no location",
+    ),
+    // the check asks somewhere else
+    (ASK, "http://palisade/gateway/ngnix", 16, "asked at `/gateway/ngnix`"),
+    (ASK, "http://palisade/gateway/nginx/", 16, "asked at `/gateway/nginx/`"),
+    (ASK, "http://palisade/gateway/nginx?a", 16, "asked at `/gateway/nginx?a`"),
+    (ASK, "http://palisade/gateway/forward", 16, "asked at `/gateway/forward`"),
+    (ASK, "http://palisade", 16, "asked at the check's own path"),
+    (ASK, "http://unix:/run/p.sock:/gateway", 16, "asked at `/gateway`"),
+    (ASK, "http://127.0.0.1:8181/gateway/nginx", 16, "the admin listener"),
+    ("server 127.0.0.1:8180;", "server 127.0.0.1:8181;", 16, "the admin listener"),
+    ("server 127.0.0.1:8180;", "server 127.0.0.1:9191;", 16, "the listener for gRPC"),
+    ("proxy_pass http://palisade/gateway/nginx;", "return 204;", 14, "does not ask the sidecar"),
+    // what the check says and how long it waits
+    ("$remote_addr", "$proxy_add_x_forwarded_for", 22, "own `X-Forwarded-For`"),
+    ("proxy_set_header X-Forwarded-For   $remote_addr;", "", 14, "does not get the client's address"),
+    ("$request_method", "GET", 20, "another method"),
+    ("proxy_set_header Content-Length \"\";", "", 14, "waits for a body"),
+    ("proxy_read_timeout 1s", "proxy_read_timeout 50ms", 23, "gives up before the sidecar"),
+    ("internal;", "internal; proxy_cache c;", 15, "is kept"),
+    // what the service gets
+    (SERVER, "underscores_in_headers on;\nserver {\n location / {", 3, "names with `_` reach the service"),
+    (PASS, "proxy_set_header Host $http_host; proxy_pass http://a;", 12, "another host"),
+    (AUTH, "auth_request /_palisade; rewrite ^/a/(.*) /$1 break;", 5, "another path"),
+    (AUTH, "auth_request /_palisade; error_page 403 = @open;", 5, "must not become"),
+    // what cannot be read
+    (SERVER, "include sites/a.conf;\nserver {\n location / {", 3, "there is no such file"),
+];
+
+/// The configurations in which something is to be found.
+pub(crate) fn broken() -> impl Iterator<Item = (Gateway, Vec<Source>, String)> {
+    TRAPS
+        .iter()
+        .map(|(from, to, _, message)| (Gateway::Nginx, vec![("f".to_owned(), with(from, to))], (*message).to_owned()))
+}
+
 #[test]
 fn each_trap_is_reported_at_its_line() {
     let mut wrong = Vec::new();
-    for (from, to, line, message) in [
-        // unchecked
-        (
-            CHECK,
-            "location /api/ { proxy_pass http://a; }\nlocation = /_palisade {",
-            14,
-            "here reach the service unchecked",
-        ),
-        (CHECK, "location /api/ { if ($a) { grpc_pass b; } }\nlocation = /_palisade {", 14, "service unchecked"),
-        (
-            CHECK,
-            "location /a { limit_except GET { fastcgi_pass b; } }\nlocation = /_palisade {",
-            14,
-            "service unchecked",
-        ),
-        (CHECK, "location @a { uwsgi_pass b; }\nlocation = /_palisade {", 14, "sent here by `error_page`"),
-        (CHECK, "location /a { internal; scgi_pass b; }\nlocation = /_palisade {", 14, "sent here by `error_page`"),
-        (
-            CHECK,
-            "location /a { auth_request off; proxy_pass http://a; }\nlocation = /_palisade {",
-            14,
-            "is not checked",
-        ),
-        (
-            SERVER,
-            "  server { location / { proxy_pass http://a; } }\n  server {\n    location / {",
-            3,
-            "nothing asks the sidecar about",
-        ),
-        (
-            SERVER,
-            "server { location / { proxy_pass http://a; }\nlocation /b { proxy_pass http://a; } }\nserver {\nlocation / {",
-            3,
-            "of this server",
-        ),
-        (
-            AUTH,
-            "auth_request /_palisade; satisfy any; allow 127.0.0.1; deny all;",
-            5,
-            "lets requests pass that the sidecar denied",
-        ),
-        (SERVER, "satisfy any;\nserver {\n location / {", 3, "`satisfy any`"),
-        // who asks is the client's to say
-        (SETS[0], "", 11, "a client's own `X-Palisade-Principal` reaches the service"),
-        (SETS[1], "", 11, "a client's own `X-Palisade-Auth-Method`"),
-        (SETS[2], "", 11, "a client's own `X-Palisade-Token`"),
-        (TOKEN, "proxy_set_header X-Palisade-Token $http_x_palisade_token;", 11, "no `auth_request_set` takes"),
-        (
-            TOKEN,
-            "proxy_set_header X-Palisade-Token $upstream_http_x_palisade_token;",
-            11,
-            "no `auth_request_set` takes",
-        ),
-        (TOKEN, "proxy_set_header X-Palisade-Token $palisade_principal;", 11, "`X-Palisade-Token` is set to what"),
-        (PASS, "proxy_set_header X-Palisade-Token a; proxy_pass http://a;", 12, "`X-Palisade-Token` is set to what"),
-        (
-            "auth_request_set $palisade_principal $upstream_http_x_palisade_principal;",
-            "",
-            9,
-            "`X-Palisade-Principal` is set to what",
-        ),
-        (
-            PASS,
-            "grpc_pass grpc://127.0.0.1:9000;",
-            12,
-            "a client's own `X-Palisade-Principal`, `X-Palisade-Auth-Method`, `X-P",
-        ),
-        (
-            PASS,
-            "fastcgi_pass 127.0.0.1:9000; fastcgi_param HTTP_X_PALISADE_TOKEN $palisade_token;",
-            12,
-            "nothing active",
-        ),
-        (
-            PASS,
-            "location /b {\n proxy_set_header A b; proxy_pass http://127.0.0.1:9000; }",
-            13,
-            "of the blocks around it do not count",
-        ),
-        // another location answers
-        (AUTH, "auth_request /_palisde;", 5, "no location of this server is `/_palisde`"),
-        (AUTH, "auth_request /;", 12, "asked at the check's own path"),
-        (CHECK, "location = /_other {", 5, "no location of this server is `/_palisade`"),
-        (
-            SERVER,
-            "auth_request /_palisade;\nserver { location / { proxy_pass http://a; } }\n  server {\n    location / {",
-            3,
-            "no location",
-        ),
-        // the check asks somewhere else
-        (ASK, "http://palisade/gateway/ngnix", 16, "asked at `/gateway/ngnix`"),
-        (ASK, "http://palisade/gateway/nginx/", 16, "asked at `/gateway/nginx/`"),
-        (ASK, "http://palisade/gateway/nginx?a", 16, "asked at `/gateway/nginx?a`"),
-        (ASK, "http://palisade/gateway/forward", 16, "asked at `/gateway/forward`"),
-        (ASK, "http://palisade", 16, "asked at the check's own path"),
-        (ASK, "http://unix:/run/p.sock:/gateway", 16, "asked at `/gateway`"),
-        (ASK, "http://127.0.0.1:8181/gateway/nginx", 16, "the admin listener"),
-        ("server 127.0.0.1:8180;", "server 127.0.0.1:8181;", 16, "the admin listener"),
-        ("server 127.0.0.1:8180;", "server 127.0.0.1:9191;", 16, "the listener for gRPC"),
-        ("proxy_pass http://palisade/gateway/nginx;", "return 204;", 14, "does not ask the sidecar"),
-        // what the check says and how long it waits
-        ("$remote_addr", "$proxy_add_x_forwarded_for", 22, "own `X-Forwarded-For`"),
-        ("proxy_set_header X-Forwarded-For   $remote_addr;", "", 14, "not told the client's address"),
-        ("$request_method", "GET", 20, "another method"),
-        ("proxy_set_header Content-Length \"\";", "", 14, "waits for a body"),
-        ("proxy_read_timeout 1s", "proxy_read_timeout 50ms", 23, "gives up before the sidecar"),
-        ("internal;", "internal; proxy_cache c;", 15, "is kept"),
-        // what the service gets
-        (SERVER, "underscores_in_headers on;\nserver {\n location / {", 3, "names with `_` reach the service"),
-        (PASS, "proxy_set_header Host $http_host; proxy_pass http://a;", 12, "another host"),
-        (AUTH, "auth_request /_palisade; rewrite ^/a/(.*) /$1 break;", 5, "another path"),
-        (AUTH, "auth_request /_palisade; error_page 403 = @open;", 5, "must not become"),
-        // what cannot be read
-        (SERVER, "include sites/a.conf;\nserver {\n location / {", 3, "there is no such file"),
-    ] {
+    for (from, to, line, message) in TRAPS {
         let found = found(&with(from, to));
-        if !found.iter().any(|(at, said)| *at == line && said.contains(message)) {
+        if !found.iter().any(|(at, said)| at == line && said.contains(message)) {
             wrong.push(format!("{from:?} -> {to:?}: {line} {message}: {found:#?}"));
         }
     }

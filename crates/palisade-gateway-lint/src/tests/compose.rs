@@ -46,6 +46,37 @@ const CASES: &[(&str, &str, &str)] = &[
     ("traefik.http.services.a.loadbalancer.server.port: 8080", "    ports: [\"80:8080\"]\n", "traefik-port-published"),
     ("", "  db:\n    image: postgres\n    ports: [\"5432:5432\"]\n", ""),
     ("", "  traefik:\n    image: traefik:v3\n    ports: [\"80:80\"]\n", ""),
+    // Traefik's own API, whose port its container opens or keeps
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"80:80\", \"8080:8080\"]\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"8000-8100:8000-8100\"]\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    network_mode: host\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true, --entrypoints.traefik.address=:9000]\n    ports: [\"9000:9000\"]\n",
+        "traefik-api-open",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"80:80\", \"443:443\"]\n",
+        "",
+    ),
+    (
+        "",
+        "  traefik:\n    image: traefik:v3\n    command: [--api.insecure=true]\n    ports: [\"80:80\", \"127.0.0.1:8080:8080\"]\n",
+        "",
+    ),
     // a host for requests for every host
     ("traefik.http.services.s.loadbalancer.passhostheader: false", "", "traefik-host-changed"),
     // settings of the check
@@ -54,12 +85,20 @@ const CASES: &[(&str, &str, &str)] = &[
     ("traefik.http.middlewares.p.forwardauth.tls.insecureSkipVerify: true", "", ""),
 ];
 
+/// The files in which something is to be found, with its rule.
+pub(super) fn broken() -> impl Iterator<Item = sites::Broken> {
+    CASES.iter().filter(|case| !case.2.is_empty()).map(|(labels, more, rule)| {
+        (Gateway::Traefik, vec![("compose.yml".to_owned(), self::text(labels, more))], (*rule).to_owned())
+    })
+}
+
 /// The rules that are reported here.
 pub(super) fn told() -> impl Iterator<Item = &'static str> {
     CASES.iter().map(|case| case.2).filter(|rule| !rule.is_empty())
 }
 
-fn compose(labels: &str, more: &str) -> String {
+/// The file with the container `app`.
+pub(super) fn text(labels: &str, more: &str) -> String {
     // lines of the container itself stand deeper than other containers
     let (own, others) = if more.starts_with("    ") { (more, "") } else { ("", more) };
     let labels = if labels.is_empty() { String::new() } else { format!("      {labels}\n") };
@@ -73,7 +112,7 @@ fn compose(labels: &str, more: &str) -> String {
 fn ways_past_the_routers_of_http_are_found() {
     let mut wrong = Vec::new();
     for (labels, more, rule) in CASES {
-        let text = compose(labels, more);
+        let text = self::text(labels, more);
         let found = one(Gateway::Traefik, &text);
         let told: Vec<&str> = rules(&found).into_iter().collect();
         if told.join(" ") != *rule || found.iter().any(|finding| finding.line.is_none()) {
@@ -145,7 +184,7 @@ fn a_fixed_host_is_free_behind_a_router_for_one() {
 /// Names that are not known are shown as they are written.
 #[test]
 fn unknown_settings_are_shown_as_they_are_written() {
-    let found = one(Gateway::Traefik, &compose("traefik.http.middlewares.p.forwardauth.trustForwardHeaders: true", ""));
+    let found = one(Gateway::Traefik, &text("traefik.http.middlewares.p.forwardauth.trustForwardHeaders: true", ""));
     let expected = "`trustForwardHeaders` is no setting of `forwardAuth` that is known here";
     assert!(found.iter().any(|finding| finding.message == expected), "{found:#?}");
 }

@@ -43,11 +43,19 @@ const OBJECTS: &[(&str, &str)] = &[
     ("kind: Service\nmetadata: {name: app}\n", ""),
 ];
 
+const CHECK: &str = "kind: Middleware\nmetadata: {name: palisade}\nspec: {forwardAuth: {address: \
+    'http://palisade:8180/gateway/forward', authResponseHeaders: [X-Palisade-Principal, X-Palisade-Auth-Method, \
+    X-Palisade-Token, Upgrade]}}\n---\n";
+
+/// The objects in which something is to be found, with its rule.
+pub(super) fn broken() -> impl Iterator<Item = sites::Broken> {
+    OBJECTS.iter().filter(|object| !object.1.is_empty()).map(|(object, rule)| {
+        (Gateway::Traefik, vec![("a.yaml".to_owned(), format!("{CHECK}{object}"))], (*rule).to_owned())
+    })
+}
+
 #[test]
 fn objects_of_kubernetes_are_those_of_traefik() {
-    const CHECK: &str = "kind: Middleware\nmetadata: {name: palisade}\nspec: {forwardAuth: {address: \
-        'http://palisade:8180/gateway/forward', authResponseHeaders: [X-Palisade-Principal, X-Palisade-Auth-Method, \
-        X-Palisade-Token, Upgrade]}}\n---\n";
     for (object, rule) in OBJECTS {
         let found = one(Gateway::Traefik, &format!("{CHECK}{object}"));
         let rules: Vec<&str> = rules(&found).into_iter().collect();

@@ -6,8 +6,11 @@ mod chosen;
 mod compose;
 mod corpus;
 mod kubernetes;
+mod lines;
+mod near;
 mod pages;
 mod past;
+pub(super) mod sites;
 mod told;
 mod unknown;
 
@@ -134,15 +137,7 @@ fn each_rule_is_broken_in_some_test() {
         .collect::<BTreeSet<_>>()
         .into_iter()
         .map(|rule| *RULES.iter().find(|known| **known == rule).unwrap_or_else(|| panic!("no rule is called {rule}")))
-        .chain(
-            pages::MUTANTS
-                .iter()
-                .chain(told::TOLD)
-                .chain(past::PAST)
-                .chain(chosen::CHOSEN)
-                .chain(unknown::UNKNOWN)
-                .map(|mutant| mutant.3),
-        )
+        .chain(pages::mutants().map(|mutant| mutant.3))
         .chain(behind::told())
         .chain(compose::told())
         .chain(told::MIDDLEWARES.iter().map(|middleware| middleware.2))

@@ -1,5 +1,6 @@
 //! The configurations of our own pages, whole and with one thing broken.
 
+use super::sites::Broken;
 use super::*;
 
 /// The gateway and page, what is replaced, by what, and the rule that must be reported.
@@ -23,6 +24,7 @@ pub(super) fn page(name: &str) -> (Gateway, Vec<Source>) {
         "apache" => (Gateway::Apache, one("apache", 0)),
         "envoy" => (Gateway::Envoy, one("envoy", 0)),
         "envoy-grpc" => (Gateway::Envoy, one("envoy", 1)),
+        "compose" => (Gateway::Traefik, vec![(name.to_owned(), compose::text("", ""))]),
         other => panic!("{other} is no page"),
     }
 }
@@ -41,21 +43,30 @@ fn the_pages_have_no_findings() {
     }
 }
 
+/// All mutations of pages that break a rule.
+pub(super) fn mutants() -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter().chain(told::TOLD).chain(past::PAST).chain(chosen::CHOSEN).chain(unknown::UNKNOWN)
+}
+
+/// The page of a mutation, with what is broken.
+pub(super) fn broken((name, from, to, rule): &Mutant) -> Broken {
+    let (gateway, mut sources) = page(name);
+    assert!(sources.iter().any(|(_, text)| text.contains(from)), "{name} has no {from:?} any more");
+    for (_, text) in &mut sources {
+        for (_, line) in told::TWICE.iter().filter(|(twice, _)| twice == rule) {
+            assert!(text.contains(line), "{name} has no {line:?} any more");
+            *text = text.replacen(line, "", 1);
+        }
+        *text = text.replacen(from, &unknown::filled(from, to), 1);
+    }
+    (gateway, sources, (*rule).to_owned())
+}
+
 #[test]
 fn each_mutation_of_a_page_is_found() {
     let mut wrong = Vec::new();
-    for (name, from, to, rule) in
-        MUTANTS.iter().chain(told::TOLD).chain(past::PAST).chain(chosen::CHOSEN).chain(unknown::UNKNOWN)
-    {
-        let (gateway, mut sources) = page(name);
-        assert!(sources.iter().any(|(_, text)| text.contains(from)), "{name} has no {from:?} any more");
-        for (_, text) in &mut sources {
-            for (_, line) in told::TWICE.iter().filter(|(twice, _)| twice == rule) {
-                assert!(text.contains(line), "{name} has no {line:?} any more");
-                *text = text.replacen(line, "", 1);
-            }
-            *text = text.replacen(from, &unknown::filled(from, to), 1);
-        }
+    for mutant @ (name, from, to, rule) in mutants() {
+        let (gateway, sources, _) = broken(mutant);
         let found = lint(gateway, &sources, &beside);
         if !rules(&found).contains(rule) {
             wrong.push(format!("{name}: {from:?} -> {to:?}: no {rule} in {found:#?}"));
@@ -67,13 +78,7 @@ fn each_mutation_of_a_page_is_found() {
             "{name}: {rule} without a line"
         );
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        MUTANTS.len() + told::TOLD.len() + past::PAST.len() + chosen::CHOSEN.len() + unknown::UNKNOWN.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), mutants().count(), wrong.join("\n"));
 }
 
 /// The mutations.
@@ -255,7 +260,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "envoy-no-check",
     ),
     ("envoy", "route_config:", "rds:", "not-checked"),
-    ("envoy-grpc", "use_remote_address: true\n", "use_remote_address: false\n", "envoy-trusts-everybody"),
+    ("envoy-grpc", "use_remote_address: true\n", "xff_num_trusted_hops: 1\n", "envoy-trusts-everybody"),
     ("envoy-grpc", "encode_raw_headers: true", "encode_raw_headers: false", "envoy-raw-headers"),
     ("envoy-grpc", "validate_mutations: true", "validate_mutations: false", "envoy-validate-mutations"),
     ("envoy-grpc", "timeout: 0.5s", "retry_policy: {}", "envoy-timeout"),

@@ -21,15 +21,29 @@ pub(super) const MIDDLEWARES: &[(&str, bool, &str)] = &[
     ("forwardAuth: {address: 'http://a:9/v', authResponseHeadersRegex: '^X-'}", false, "traefik-identity-set"),
 ];
 
+/// The page of Traefik with a middleware in front of the check or behind it.
+fn around(middleware: &str, before: bool) -> (Gateway, Vec<Source>) {
+    let (gateway, mut sources) = page("traefik");
+    let chain = if before { "[m, palisade]" } else { "[palisade, m]" };
+    for (_, text) in &mut sources {
+        *text = text.replace("  middlewares:\n", &format!("  middlewares:\n    m: {{{middleware}}}\n"));
+        *text = text.replace("[palisade]", chain);
+    }
+    (gateway, sources)
+}
+
+/// The pages in which something is to be found, with its rule.
+pub(super) fn broken() -> impl Iterator<Item = sites::Broken> {
+    MIDDLEWARES.iter().map(|(middleware, before, rule)| {
+        let (gateway, sources) = around(middleware, *before);
+        (gateway, sources, (*rule).to_owned())
+    })
+}
+
 #[test]
 fn middlewares_around_the_check_are_looked_at() {
     let found = |middleware: &str, before: bool| {
-        let (gateway, mut sources) = page("traefik");
-        let chain = if before { "[m, palisade]" } else { "[palisade, m]" };
-        for (_, text) in &mut sources {
-            *text = text.replace("  middlewares:\n", &format!("  middlewares:\n    m: {{{middleware}}}\n"));
-            *text = text.replace("[palisade]", chain);
-        }
+        let (gateway, sources) = around(middleware, before);
         lint(gateway, &sources, &beside)
     };
     for (middleware, before, rule) in MIDDLEWARES {

@@ -275,7 +275,7 @@ const ORDINARY: &[(&str, &str, &str)] = &[
     (
         "apache",
         HOST,
-        "<>SSLProtocol all\nHeader always set X-A b\nErrorDocument 404 /a\nCustomLog a combined\nKeepAlive On\n",
+        "<>SSLProtocol all\nHeader always set X-A b\nErrorDocument 404 gone\nCustomLog a combined\nKeepAlive On\n",
     ),
     (
         "envoy",

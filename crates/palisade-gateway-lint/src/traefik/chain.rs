@@ -104,10 +104,10 @@ pub(super) fn lint(model: &Model<'_>, origin: &str, findings: &mut Vec<Diagnosti
             "leave `preservePath` out, or the path of the URL",
         ));
     }
-    for node in &model.open_api {
+    for (_, node) in model.open_api.iter().filter(|(port, _)| !model.compose.keeps(port)) {
         findings.push(node.warning(
             "traefik-api-open",
-            "whoever reaches the port of the API reads each router, service and middleware, with the secrets in them",
+            "unauthenticated requests reach the port of the API, and read each router, service and middleware, with the secrets in them",
             "set `insecure: false`, and give `api@internal` a router that goes through the check",
         ));
     }
@@ -126,7 +126,7 @@ fn providers(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
         if !seen {
             findings.push(node.warning(
                 NOT_CHECKED,
-                format!("the routers that the provider `{name}` tells of are not looked at"),
+                format!("the routers of the provider `{name}` are not looked at"),
                 "name its file of Docker Compose or its objects of Kubernetes with `--traefik` too, or see that each router goes \
                  through the check",
             ));
@@ -145,7 +145,7 @@ fn entry_points(model: &Model<'_>, findings: &mut Vec<Diagnostic>) {
                 findings.push(place.warning(
                     "traefik-trusts-everybody",
                     format!(
-                        "the entry point believes anybody's {what}, so a client says itself which request is checked"
+                        "the entry point trusts the {what} of every client, so a client says itself which request is checked"
                     ),
                     "list the proxies in front in `trustedIPs`",
                 ));
@@ -299,9 +299,9 @@ fn follow<'d>(
 /// What happens where any client reaches a service of Traefik itself.
 fn open_api(service: &str) -> &'static str {
     if service.starts_with("rest@") {
-        "whoever reaches this router gives Traefik other routers and services, without the check"
+        "unauthenticated requests reach this router, and give Traefik other routers and services, without the check"
     } else {
-        "whoever reaches this router reads each router, service and middleware, with the secrets in them"
+        "unauthenticated requests reach this router, and read each router, service and middleware, with the secrets in them"
     }
 }
 
@@ -375,7 +375,7 @@ fn around(node: &Node<'_>, named: &Node<'_>, before: bool, one: bool, findings: 
             findings.push(named.warning(
                 NOT_CHECKED,
                 format!("what the middleware `{kind}` makes of a request is not known here"),
-                "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on by itself",
+                "see that it changes neither method, path, host nor the sidecar's headers, and passes nothing on",
             ));
         }
     }
@@ -426,7 +426,7 @@ fn headers(config: &Node<'_>, before: bool, one: bool, findings: &mut Vec<Diagno
         if before && names_caller(name, text, &[]) {
             findings.push(value.warning(
                 "traefik-check-told",
-                format!("the sidecar is told a fixed `{name}`, so every caller is that one"),
+                format!("the sidecar gets a fixed `{name}`, so every caller is that one"),
                 "leave it out: the client's own is passed to the sidecar",
             ));
         }
@@ -449,7 +449,7 @@ fn headers(config: &Node<'_>, before: bool, one: bool, findings: &mut Vec<Diagno
         if matches!(name, "x-forwarded-uri" | "x-forwarded-method" | "x-forwarded-host") && before && !empty {
             findings.push(value.warning(
                 "traefik-path-before-check",
-                "the sidecar may be told of another request than the client's",
+                "the sidecar may be asked about another request than the client's",
                 "leave it out: Traefik says itself what is asked for",
             ));
         }
@@ -468,7 +468,7 @@ fn exposed(model: &Model<'_>, is_check: &dyn Fn(&Node<'_>) -> bool, findings: &m
     for node in &model.exposed {
         findings.push(node.warning(
             "traefik-exposed-by-default",
-            "every container gets a router by itself, without the check",
+            "every container gets a router of its own, without the check",
             "set `exposedByDefault: false`, or name the check in the `middlewares` of each entry point",
         ));
     }

@@ -37,13 +37,15 @@ fn unknown(config: &Node<'_>, findings: &mut Vec<Diagnostic>) {
     let tls = config.get("tls").map(|tls| tls.members()).unwrap_or_default();
     let settings = config.members().into_iter().filter(|(name, _)| !SETTINGS.contains(name));
     for (name, node) in settings.chain(tls.into_iter().filter(|(name, _)| !TLS.contains(name))) {
-        let mut finding = node.warning(NOT_CHECKED, "", "write it as Traefik's documentation does, or leave it out");
         // as it is written there
-        let line = finding.excerpt.clone().unwrap_or_default();
+        let line = node.place.error(String::new()).excerpt.unwrap_or_default();
         let at = line.to_ascii_lowercase().find(name);
         let written = at.and_then(|at| line.get(at..at + name.len())).unwrap_or(name);
-        finding.message = format!("`{written}` is no setting of `forwardAuth` that is known here");
-        findings.push(finding);
+        findings.push(node.warning(
+            NOT_CHECKED,
+            format!("`{written}` is no setting of `forwardAuth` that is known here"),
+            "write it as Traefik's documentation does, or leave it out",
+        ));
     }
 }
 
@@ -100,7 +102,9 @@ pub(super) fn lint(node: &Node<'_>, services: &HashSet<String>, findings: &mut V
         ),
     ] {
         let Some(set) = config.get(key) else { continue };
-        if key != "trustforwardheader" || config.is_true(key) {
+        // an empty list and an empty pattern are as good as none
+        let empty = set.value.as_array().is_some_and(Vec::is_empty) || set.value.as_str().is_some_and(str::is_empty);
+        if !empty && (key != "trustforwardheader" || config.is_true(key)) {
             findings.push(set.warning(rule, message, help));
         }
     }

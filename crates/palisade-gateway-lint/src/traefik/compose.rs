@@ -13,6 +13,8 @@ pub(super) struct Compose<'d> {
     /// Other names under which a container is reached, each with its own.
     aliases: HashMap<String, String>,
     open: Vec<Open<'d>>,
+    /// What each container of Traefik itself opens: a port within it, or any.
+    proxies: Vec<Vec<Option<String>>>,
 }
 
 /// What a container opens itself.
@@ -35,6 +37,9 @@ impl<'d> Compose<'d> {
                 self.aliases.extend((!alias.is_empty()).then(|| (alias, name.to_ascii_lowercase())));
             }
             if is_proxy(&container) {
+                let host = container.get("network_mode").is_some_and(|mode| mode.value == "host");
+                let ports = container.list("ports").iter().filter_map(opened).chain(host.then_some(None)).collect();
+                self.proxies.push(ports);
                 continue;
             }
             if let Some(node) = container.get("network_mode").filter(|mode| mode.value == "host") {
@@ -46,6 +51,12 @@ impl<'d> Compose<'d> {
                 }
             }
         }
+    }
+
+    /// Whether Traefik stands in a container, and none of these opens this port of it to other machines.
+    pub(super) fn keeps(&self, port: &str) -> bool {
+        let opens = |open: &Option<String>| open.as_deref().is_none_or(|open| open == port);
+        !self.proxies.is_empty() && !self.proxies.iter().flatten().any(opens)
     }
 
     /// A host with the container's own name, and its port if there is one.

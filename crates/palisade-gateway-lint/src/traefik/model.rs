@@ -80,8 +80,8 @@ pub(super) struct Model<'d> {
     pub(super) rehosted: Vec<(&'d str, Node<'d>)>,
     /// Servers whose URL has a path that is put before that of a request.
     pub(super) rebased: Vec<Node<'d>>,
-    /// Where the API is open on a port of its own.
-    pub(super) open_api: Vec<Node<'d>>,
+    /// Where the API is open on a port of its own, with that port.
+    pub(super) open_api: Vec<(&'d str, Node<'d>)>,
     /// Services of Kubernetes that clients reach themselves, each with its name.
     pub(super) published: Vec<(String, Node<'d>)>,
     /// Objects of which is not known what they do.
@@ -193,7 +193,8 @@ impl<'d> Model<'d> {
     fn api(&mut self, root: &Node<'d>) {
         let address = root.way(&["entrypoints", "traefik"]).map(|point| point.text("address")).unwrap_or_default();
         if let Some(api) = root.get("api").filter(|api| api.is_true("insecure") && !is_of_this_machine(address)) {
-            self.open_api.extend(api.get("insecure"));
+            let port = address.rsplit_once(':').map_or("8080", |(_, port)| port);
+            self.open_api.extend(api.get("insecure").map(|node| (port, node)));
         }
     }
 

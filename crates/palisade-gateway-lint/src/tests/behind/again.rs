@@ -228,7 +228,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy"],
         from: CHECK,
         to: "                  - name: f\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.<>}\n                  - name: envoy.filters.http.ext_authz\n",
-        rule: "",
+        rule: "envoy-grpc-passes",
         cases: &[
             "cors.v3.Cors",
             "header_mutation.v3.HeaderMutation, mutations: {request_mutations: [{append: {header: {key: x-a, value: b}}}]}",
@@ -239,14 +239,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: "                  - name: envoy.filters.http.router\n",
         to: "                  - name: f\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.<>}\n                  - name: envoy.filters.http.router\n",
-        rule: "",
+        rule: "envoy-grpc-passes",
         cases: &["grpc_web.v3.GrpcWeb"],
     },
     Group {
         pages: &["envoy-grpc"],
         from: CHECK,
         to: "                  - name: f\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.<>}\n                  - name: envoy.filters.http.ext_authz\n",
-        rule: "",
+        rule: "envoy-grpc-passes",
         cases: &[
             "grpc_web.v3.GrpcWeb",
             "header_mutation.v3.HeaderMutation, mutations: {request_mutations: [{append: {header: {key: content-type, value: a/b}}}]}",
@@ -256,14 +256,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: "static_resources:\n",
         to: "admin: {address: <>}\nstatic_resources:\n",
-        rule: "",
+        rule: "envoy-admin-open",
         cases: &["{socket_address: {address: 127.0.0.1, port_value: 9901}}", "{pipe: {path: /run/envoy.sock}}"],
     },
     Group {
         pages: &["envoy", "envoy-grpc"],
         from: ROUTE,
         to: "route: {cluster: app}\n                          <>",
-        rule: "",
+        rule: "envoy-content-type-changed",
         cases: &[
             "request_headers_to_add: [{header: {key: content-type, value: \"%REQ(content-type)%\"}}]",
             "request_headers_to_remove: [x-content-type]",
@@ -274,7 +274,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["apache"],
         from: PROXY,
         to: "<>\n",
-        rule: "",
+        rule: "apache-content-type-changed",
         cases: &[
             "SetEnvIf X-Backend \"(.*)\" BE=$1\nProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon interpolate",
             "ProxyPass \"/\" \"http://127.0.0.1:9000/\" nocanon\nOptions +Includes",
@@ -289,7 +289,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: SCHEME,
         to: "proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header <>;",
-        rule: "",
+        rule: "nginx-content-type-changed",
         cases: &[
             "Content-Type $content_type",
             "Content-Type $http_content_type",
@@ -304,8 +304,8 @@ pub(super) const ORDINARY: &[Group] = &[
     Group {
         pages: &["nginx"],
         from: "    server {",
-        to: "    server {\n        location = /m { internal; proxy_pass http://service; } location /a { mirror /m; auth_request /_palisade; <> }\n",
-        rule: "",
+        to: "    server {\n        location = /m { internal; proxy_pass http://service; proxy_set_header Host $host; proxy_set_header X-Palisade-Principal \"\"; proxy_set_header X-Palisade-Auth-Method \"\"; proxy_set_header X-Palisade-Token \"\"; } location /a { mirror /m; auth_request /_palisade; <> }\n",
+        rule: "nginx-unchecked",
         cases: &["root /srv;"],
     },
 ];

@@ -98,6 +98,9 @@ pub(super) const FOUND: &[Group] = &[
             "/run/a.sock,0.0.0.0:9999 level admin",
             "127.0.0.1:9998,:9999 level admin",
             "0.0.0.0:9999 ssl crt /a.pem level admin",
+            "0.0.0.0:9999",
+            "*:9999 level operator",
+            "ipv4@0.0.0.0:9999 mode 600 level user",
         ],
     },
     Group {
@@ -247,7 +250,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: PASS,
         to: "<> proxy_pass http://service;",
-        rule: "",
+        rule: "nginx-content-type-changed",
         cases: &[
             "proxy_pass_request_body off; proxy_set_header Content-Length \"\";",
             "proxy_set_header Content-Length $content_length;",
@@ -260,7 +263,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: PASS,
         to: "<>",
-        rule: "",
+        rule: "nginx-content-type-changed",
         cases: &[
             "fastcgi_pass_request_headers off; fastcgi_param CONTENT_LENGTH $content_length; fastcgi_pass service;",
             "uwsgi_pass_request_headers off; uwsgi_param CONTENT_LENGTH $content_length; uwsgi_pass service;",
@@ -270,21 +273,21 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["traefik"],
         from: "  routers:\n",
         to: "  routers:\n    own:\n      rule: Host(`a.test`)\n      entryPoints: [web]\n      <>\n",
-        rule: "",
+        rule: "traefik-api-open",
         cases: &["service: api@internal\n      middlewares: [palisade]", "service: ping@internal"],
     },
     Group {
         pages: &["caddy"],
         from: PROXY,
         to: "\t\t<>\n\t\treverse_proxy 127.0.0.1:9000",
-        rule: "",
+        rule: "caddy-content-type-changed",
         cases: &["request_body {\n\t\t\tmax_size 1MB\n\t\t}"],
     },
     Group {
         pages: &["caddy"],
         from: "\t\treverse_proxy 127.0.0.1:9000 {\n",
         to: "\t\treverse_proxy 127.0.0.1:9000 {\n<>\n",
-        rule: "",
+        rule: "caddy-content-type-changed",
         cases: &[
             "\t\t\thandle_response {\n\t\t\t\trequest_header Content-Type text/plain\n\t\t\t\tcopy_response\n\t\t\t}",
         ],
@@ -293,14 +296,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["caddy"],
         from: OPTIONS,
         to: "\tadmin <>\n",
-        rule: "",
+        rule: "caddy-admin-open",
         cases: &["{$ADMIN:localhost:2019}", "localhost:{$PORT}", "fd/4", "[::1]:2019", "unix//run/caddy.sock"],
     },
     Group {
         pages: &["haproxy"],
         from: "    lua-load /etc/haproxy/palisade.lua\n",
         to: "    lua-load /etc/haproxy/palisade.lua\n    stats socket <>\n",
-        rule: "",
+        rule: "haproxy-admin-open",
         cases: &[
             "/run/a.sock,127.0.0.1:9999 level admin",
             "0.0.0.0:9999 ssl crt /a.pem ca-file /ca.pem verify required level admin",
@@ -311,7 +314,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["haproxy"],
         from: SERVER,
         to: "    server app1 127.0.0.1:9000\nlisten pages\n    bind <>\n",
-        rule: "",
+        rule: "haproxy-admin-open",
         cases: &[
             ":8404\n    stats enable\n    stats auth a:b\n    stats admin if TRUE",
             ":8404\n    stats enable\n    stats admin if LOCALHOST",
@@ -325,7 +328,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["haproxy"],
         from: SERVER,
         to: "    <>\n    server app1 127.0.0.1:9000",
-        rule: "",
+        rule: "haproxy-content-type-changed",
         cases: &[
             "compression direction response",
             "filter comp-res",
@@ -336,7 +339,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["haproxy"],
         from: "lua-load /etc/haproxy/palisade.lua",
         to: "lua-load<>",
-        rule: "",
+        rule: "not-checked",
         cases: &[
             " /opt/palisade/check.lua",
             "-per-thread /etc/haproxy/palisade.lua",
@@ -347,7 +350,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["apache"],
         from: HOST,
         to: "<VirtualHost 127.0.0.1:8080>\n<>\n",
-        rule: "",
+        rule: "apache-cgi",
         cases: &[
             "<Proxy \"balancer://app\">\nBalancerMember \"http://127.0.0.1:9001\"\n</Proxy>\nProxyPass \"/b/\" \"balancer://app/b/\" nocanon",
             "Define SVC http://127.0.0.1:9001\nProxyPass \"/b/\" \"${SVC}/b/\" nocanon",
@@ -363,7 +366,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["apache"],
         from: HOST,
         to: "<>\n<VirtualHost 127.0.0.1:8080>\n",
-        rule: "",
+        rule: "apache-admin-open",
         cases: &[
             "Listen 8081\n<VirtualHost *:8081>\n<Location \"/bm\">\nSetHandler balancer-manager\nRequire ip 10.0.0.0/8\n</Location>\n</VirtualHost>",
             "Listen 127.0.0.1:8081\n<VirtualHost *:8081>\n<Location \"/bm\">\nSetHandler balancer-manager\n</Location>\n</VirtualHost>",
@@ -373,7 +376,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: ROUTER,
         to: FILTER,
-        rule: "",
+        rule: "envoy-content-type-changed",
         cases: &[
             "decompressor.v3.Decompressor, request_direction_config: {common_config: {enabled: {default_value: false, runtime_key: a}}}",
             "compressor.v3.Compressor",
@@ -386,7 +389,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: "static_resources:\n",
         to: "admin: {<>}\nstatic_resources:\n",
-        rule: "",
+        rule: "envoy-admin-open",
         cases: &[
             r#"address: {socket_address: {address: "::1", port_value: 9901}}"#,
             r#"address: {socket_address: {address: "::FFFF:127.0.0.1", port_value: 9901}}"#,

@@ -392,7 +392,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: "failure_mode_allow: false",
         to: "failure_mode_allow: false\n                      decoder_header_mutation_rules: {<>}",
-        rule: "",
+        rule: "envoy-identity-headers",
         cases: &[
             r#"disallow_all: true, allow_expression: {regex: "x-palisade-.*"}"#,
             r#"disallow_expression: {regex: "x-internal-.*"}"#,
@@ -403,7 +403,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: "route: {cluster: app}",
         to: "route: {cluster: app}\n                          request_headers_to_add: [{header: {<>}}]",
-        rule: "",
+        rule: "envoy-override-set",
         cases: &[
             r#"key: x-forwarded-host, value: "%REQ(:AUTHORITY)%""#,
             r#"key: x-original-url, value: "%REQ(:PATH)%""#,
@@ -417,14 +417,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: "route: {cluster: app}",
         to: "route: {cluster: app}\n                          request_headers_to_remove: [<>]",
-        rule: "",
+        rule: "envoy-identity-removed",
         cases: &["x_palisade_principal, x-debug"],
     },
     Group {
         pages: &["envoy", "envoy-grpc"],
         from: "                  - name: envoy.filters.http.ext_authz\n",
         to: "                  - name: m\n                    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation, mutations: {<>}}\n                  - name: envoy.filters.http.ext_authz\n",
-        rule: "",
+        rule: "envoy-path-rewritten",
         cases: &[
             r#"request_mutations: [{remove: x-palisade-principal}, {remove_on_match: {key_matcher: {prefix: x-pal}}}], query_parameter_mutations: [{append: {record: {key: id, value: "%REQ(x-d)%"}}}]"#,
         ],
@@ -433,7 +433,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: "proxy_set_header X-Forwarded-Proto $scheme;",
         to: "<>",
-        rule: "",
+        rule: "nginx-override-set",
         cases: &[
             "proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;",
             "proxy_set_header X-Forwarded-Proto $http_x_scheme;",
@@ -445,7 +445,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: "listen 127.0.0.1:8080;",
         to: "listen 127.0.0.1:8080; <>",
-        rule: "",
+        rule: "nginx-path-rewritten",
         cases: &[
             r#"if ($arg_old) { set $args ""; rewrite ^ /new permanent; }"#,
             r#"if ($arg_old) { set $args ""; return 301 /new; }"#,
@@ -455,7 +455,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: "proxy_pass http://service;",
         to: "<>",
-        rule: "",
+        rule: "nginx-override-set",
         cases: &[
             "fastcgi_pass_request_headers off; fastcgi_pass service;",
             "set $up service; if ($arg_x) { set $up service2; } proxy_pass http://$up;",
@@ -466,7 +466,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["caddy"],
         from: "\t\treverse_proxy 127.0.0.1:9000 {",
         to: "\t\tmap <>\n}\n\t\treverse_proxy {be} {",
-        rule: "",
+        rule: "caddy-override-set",
         cases: &[
             "{header.X-B} {be} {\na 127.0.0.1:9001\n~^b 127.0.0.1:9002\ndefault 127.0.0.1:9000",
             "{host} {be} {\n~^(.+)\\.test$ ${1}:80",
@@ -476,14 +476,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["caddy"],
         from: "reverse_proxy 127.0.0.1:9000 {",
         to: "reverse_proxy 127.0.0.1:9000 {\n\t\t\theader_up <>",
-        rule: "",
+        rule: "caddy-override-set",
         cases: &["X-Forwarded-Prefix /api", "X-Forwarded-Port {http.request.header.X-Forwarded-Port}", "-X-Debug*"],
     },
     Group {
         pages: &["haproxy"],
         from: "\nbackend app\n",
         to: "\nbackend app\n    http-request <>\n",
-        rule: "",
+        rule: "haproxy-override-set",
         cases: &[
             "set-header x-forwarded-proto %[req.hdr(x-forwarded-proto)]",
             "set-var(txn.p) req.hdr(x-forwarded-proto)\n    http-request set-header x-forwarded-proto %[var(txn.p)]",
@@ -495,14 +495,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["haproxy"],
         from: "    http-request lua.palisade",
         to: "    http-request <>\n    http-request lua.palisade",
-        rule: "",
+        rule: "haproxy-answer-ignored",
         cases: &["del-header X-Palisade-Principal\n    http-request set-var-fmt(txn.palisade_allowed) 0"],
     },
     Group {
         pages: &["apache"],
         from: "    ProxyPass",
         to: "    <>\n    ProxyPass",
-        rule: "",
+        rule: "apache-override-set",
         cases: &[
             r#"RequestHeader set X-Forwarded-Proto "expr=%{REQUEST_SCHEME}""#,
             r#"RequestHeader set X-Forwarded-Proto "expr=%{req:X-Forwarded-Proto}""#,

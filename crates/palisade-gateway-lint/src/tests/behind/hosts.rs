@@ -188,7 +188,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: "proxy_set_header Host $host;",
         to: "<>",
-        rule: "",
+        rule: NGINX,
         cases: &[
             "proxy_set_header Host $host:$server_port;",
             "proxy_set_header Host ${host};",
@@ -200,7 +200,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["haproxy"],
         from: "\nbackend app\n",
         to: "\nbackend app\n    http-request <>\n",
-        rule: "",
+        rule: HAPROXY,
         cases: &[
             "set-header Host app.internal if { req.hdr(host) -i app.test app.test:8080 }",
             "set-header Host %[req.fhdr(host),lower]",
@@ -215,14 +215,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: ENVOYS,
         from: "route: {cluster: app}",
         to: "route: {cluster: app, <>}",
-        rule: "",
+        rule: ENVOY,
         cases: &["auto_host_rewrite: false, append_x_forwarded_host: true", r#"host_rewrite: "%REQ(:authority)%""#],
     },
     Group {
         pages: &["caddy"],
         from: "reverse_proxy 127.0.0.1:9000 {",
         to: "reverse_proxy 127.0.0.1:9000 {\n\t\t\theader_up <>",
-        rule: "",
+        rule: CADDY,
         cases: &[
             "Host {host}",
             "Host {http.request.hostport}",
@@ -236,7 +236,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["apache"],
         from: "    ProxyPass",
         to: "    <>\n    ProxyPass",
-        rule: "",
+        rule: APACHE,
         cases: &[
             "RequestHeader set Host app.internal early",
             "RequestHeader edit Host :[0-9]+$ \"\"",
@@ -286,7 +286,13 @@ pub(super) const TOGETHER: &[Change] = &[
     // nginx names the host itself in the target
     (
         "nginx",
-        &[("proxy_set_header Host $host;", ""), ("proxy_pass http://service;", "proxy_pass http://$host$request_uri;")],
+        &[
+            ("    server {\n", "    server { listen 127.0.0.1:8080 default_server; return 444; }\n    server {\n"),
+            ("        listen 127.0.0.1:8080;", "        listen 127.0.0.1:8080; server_name app.test www.app.test;"),
+            ("proxy_set_header Host $host;", ""),
+            ("proxy_set_header X-Forwarded-Host $host;", ""),
+            ("proxy_pass http://service;", "proxy_pass http://$host$request_uri;"),
+        ],
     ),
     ("haproxy", &[("    default_backend app", "    use_backend app if { req.hdr(host) -i app.test }"), SET]),
     (

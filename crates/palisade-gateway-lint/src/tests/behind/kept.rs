@@ -142,7 +142,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: "proxy_pass http://service;",
         to: "<> proxy_pass http://service;",
-        rule: "",
+        rule: "nginx-cache-shared",
         cases: &[
             "proxy_cache off; proxy_store off;",
             "proxy_cache c; proxy_cache_key $scheme$host$request_uri$http_authorization;",
@@ -155,12 +155,18 @@ pub(super) const ORDINARY: &[Group] = &[
             "proxy_cache_path /a keys_zone=c:1m; proxy_cache_valid 200 1m;",
         ],
     },
-    Group { pages: &["envoy", "envoy-grpc"], from: ROUTER, to: CACHE, rule: "", cases: &["disabled: true"] },
+    Group {
+        pages: &["envoy", "envoy-grpc"],
+        from: ROUTER,
+        to: CACHE,
+        rule: "envoy-cache-shared",
+        cases: &["disabled: true"],
+    },
     Group {
         pages: &["haproxy"],
         from: "    default_backend app",
         to: "    <>\n    default_backend app",
-        rule: "",
+        rule: "haproxy-cache-shared",
         cases: &[
             "http-request cache-use c if { path_beg /static/ }",
             "http-request cache-use c\n    http-response cache-store c if { res.hdr(x-open) -m found }",
@@ -170,14 +176,14 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["apache"],
         from: "    ProxyPass",
         to: "    CacheQuickHandler off\n    <>\n    ProxyPass",
-        rule: "",
+        rule: "apache-cache-shared",
         cases: &["CacheEnable disk /static/", "<Location /static>\n    CacheEnable disk\n    </Location>"],
     },
     Group {
         pages: &["nginx"],
         from: "auth_request /_palisade;",
         to: "auth_request /_palisade; <>",
-        rule: "",
+        rule: "nginx-identity-set",
         cases: &[
             "auth_request_set $auth_status $upstream_status;",
             "auth_request_set $t $upstream_response_time;",
@@ -190,7 +196,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["nginx"],
         from: "http {\n",
         to: "stream {\n    <>\n}\nhttp {\n",
-        rule: "",
+        rule: "nginx-stream",
         cases: &[
             "map $ssl_preread_server_name $b { a.test 127.0.0.1:9443; default db; } upstream db { server 10.0.0.1:5432; } server { listen 1; ssl_preread on; proxy_pass $b; }",
             "map $a $b { hostnames; volatile; x $c; } map $d $c { default 1; } server { listen 1; proxy_pass 10.0.0.1:$b; }",
@@ -200,7 +206,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["traefik"],
         from: "        maxResponseBodySize",
         to: "        <>\n        maxResponseBodySize",
-        rule: "",
+        rule: "not-checked",
         cases: &[
             "addAuthCookiesToResponse: [a]",
             "tls: {ca: /a, insecureSkipVerify: true}",

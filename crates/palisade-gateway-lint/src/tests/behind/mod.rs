@@ -5,11 +5,13 @@ mod bodies;
 mod cases;
 mod hosts;
 mod kept;
+mod pages;
 mod peers;
 mod rest;
 
-use super::pages::{beside, page};
+use super::sites::Broken;
 use super::*;
+use crate::tests::pages::{beside, page};
 use cases::Change;
 
 /// Mutations of our pages of one kind.
@@ -18,13 +20,13 @@ struct Group {
     from: &'static str,
     /// What comes in its place, with each case where `<>` stands.
     to: &'static str,
-    /// The rule that must be reported, or none where nothing is to be reported.
+    /// The rule that must be reported, or the one that is nearly broken where nothing is to be reported.
     rule: &'static str,
     cases: &'static [&'static str],
 }
 
-/// The findings in a page in which each of these is replaced.
-fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
+/// A page in which each of these is replaced.
+pub(super) fn changed(name: &str, changes: &[(&str, &str)]) -> (Gateway, Vec<Source>) {
     let (gateway, mut sources) = page(name);
     for (from, to) in changes {
         assert!(sources.iter().any(|(_, text)| text.contains(from)), "{name} has no {from:?} any more");
@@ -32,12 +34,18 @@ fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
             *text = text.replacen(from, to, 1);
         }
     }
+    (gateway, sources)
+}
+
+/// The findings in a page in which each of these is replaced.
+pub(super) fn mutated(name: &str, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
+    let (gateway, sources) = changed(name, changes);
     lint(gateway, &sources, &beside)
 }
 
 /// The groups in which something is to be found.
 const FOUND: &[&[Group]] =
-    &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND, bodies::FOUND];
+    &[cases::FOUND, hosts::FOUND, kept::FOUND, peers::FOUND, again::FOUND, rest::FOUND, bodies::FOUND, pages::FOUND];
 
 /// The groups in which nothing is.
 const ORDINARY: &[&[Group]] = &[
@@ -48,13 +56,37 @@ const ORDINARY: &[&[Group]] = &[
     again::ORDINARY,
     rest::ORDINARY,
     bodies::ORDINARY,
+    pages::ORDINARY,
 ];
 
 /// Changes that are no finding where they are made together.
-const TOGETHER: &[&[Change]] = &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER, bodies::TOGETHER];
+const TOGETHER: &[&[Change]] =
+    &[cases::TOGETHER, hosts::TOGETHER, peers::TOGETHER, rest::TOGETHER, bodies::TOGETHER, pages::TOGETHER];
 
 /// Changes that are one where they are made together.
-const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH];
+const BOTH: &[&[(&str, Change)]] = &[hosts::BOTH, peers::BOTH, rest::BOTH, bodies::BOTH, pages::BOTH];
+
+/// The rules that are nearly broken here.
+pub(super) fn near() -> impl Iterator<Item = &'static str> {
+    ORDINARY.iter().copied().flatten().map(|group| group.rule)
+}
+
+/// The configurations in which something is to be found, with its rule.
+pub(super) fn broken() -> Vec<Broken> {
+    let groups = FOUND.iter().copied().flatten().flat_map(|group| {
+        group.pages.iter().flat_map(|page| {
+            group.cases.iter().map(|case| {
+                let (gateway, sources) = changed(page, &[(group.from, &group.to.replace("<>", case))]);
+                (gateway, sources, group.rule.to_owned())
+            })
+        })
+    });
+    let both = BOTH.iter().copied().flatten().map(|(rule, (page, changes))| {
+        let (gateway, sources) = changed(page, changes);
+        (gateway, sources, (*rule).to_owned())
+    });
+    groups.chain(both).collect()
+}
 
 /// The rules that are reported here.
 pub(super) fn told() -> impl Iterator<Item = &'static str> {
@@ -65,10 +97,11 @@ pub(super) fn told() -> impl Iterator<Item = &'static str> {
 #[test]
 fn each_case_has_its_finding_or_none() {
     let mut wrong = Vec::new();
-    for group in FOUND.iter().chain(ORDINARY).copied().flatten() {
+    let all = FOUND.iter().map(|groups| (true, groups)).chain(ORDINARY.iter().map(|groups| (false, groups)));
+    for (broken, group) in all.flat_map(|(broken, groups)| groups.iter().map(move |group| (broken, group))) {
         for (name, case) in group.pages.iter().flat_map(|page| group.cases.iter().map(move |case| (page, case))) {
             let found = mutated(name, &[(group.from, &group.to.replace("<>", case))]);
-            let right = if group.rule.is_empty() { found.is_empty() } else { rules(&found).contains(group.rule) };
+            let right = if broken { rules(&found).contains(group.rule) } else { found.is_empty() };
             let placed = found.iter().all(|finding| finding.rule != Some(group.rule) || finding.line.is_some());
             if !right || !placed {
                 wrong.push(format!("{name}: {case}: {:?}: {found:#?}", group.rule));

@@ -38,7 +38,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["haproxy"],
         from: "frontend web\n",
         to: "frontend web\n    <>\n",
-        rule: "",
+        rule: "haproxy-trusts-everybody",
         cases: &[
             "bind 127.0.0.1:81 accept-proxy",
             "bind /run/haproxy.sock accept-proxy",
@@ -52,7 +52,7 @@ pub(super) const ORDINARY: &[Group] = &[
         pages: &["envoy", "envoy-grpc"],
         from: "address: {socket_address: {address: 127.0.0.1, port_value: 8080}}\n",
         to: "address: {socket_address: {address: 127.0.0.1, port_value: 8080}}\n      listener_filters: [{<>}]\n",
-        rule: "",
+        rule: "envoy-trusts-everybody",
         cases: &["name: envoy.filters.listener.proxy_protocol"],
     },
 ];

@@ -1,0 +1,65 @@
+//! The options in front of all sites: modules that read connections themselves, and what is not known.
+
+use std::collections::HashSet;
+
+use crate::answers::normal;
+use crate::caddy::rest;
+use crate::caddy::sites::Sites;
+use crate::directive::Directive;
+use crate::report::Report;
+use crate::{PROGRAM_HELP, is_listed};
+
+/// Options that hand no request to a service: those of Caddy itself, and of modules that are common.
+const KNOWN: &str = "acme_ca acme_ca_root acme_dns acme_eab admin auto_https cert_issuer cert_lifetime crowdsec debug default_bind \
+    default_sni dns dynamic_dns ech email events fallback_sni filesystem frankenphp geoip grace_period http_port https_port key_type \
+    local_certs log metrics ocsp_interval ocsp_stapling on_demand_tls order persist_config pki preferred_chains renew_interval \
+    renewal_window_ratio security servers shutdown_delay skip_install_trust storage storage_check storage_clean_interval tls_resolvers";
+
+/// What may stand around the connections of a server.
+const WRAPPERS: &str = "http_redirect proxy_protocol tls";
+
+pub(super) fn lint(sites: &Sites, services: &HashSet<String>, report: &mut Report<'_>) {
+    let servers = || sites.options.iter().filter(|option| option.name() == "servers").flat_map(Directive::body);
+    let wrappers = servers().filter(|line| line.name() == "listener_wrappers").flat_map(Directive::body);
+    let (layers, others): (Vec<_>, Vec<_>) = sites
+        .options
+        .iter()
+        .filter(|option| !is_listed(KNOWN, option.name()))
+        .chain(wrappers.filter(|wrapper| !is_listed(WRAPPERS, wrapper.name())))
+        .partition(|option| option.name() == "layer4");
+    for option in others {
+        report.not_checked(
+            option.at,
+            &format!("what `{}` does with requests is not known here", option.name()),
+            PROGRAM_HELP,
+        );
+    }
+    for layer in layers {
+        bytes(layer, services, report);
+    }
+}
+
+/// Where bytes are passed on to without being read as requests.
+fn bytes(line: &Directive, services: &HashSet<String>, report: &mut Report<'_>) {
+    for inner in line.body() {
+        if inner.name() == "proxy" {
+            let lines = inner.body().iter().filter(|line| line.name() == "upstream").flat_map(Directive::arguments);
+            let to: Vec<&String> = rest(inner).iter().chain(lines).collect();
+            if to.iter().any(|to| services.contains(&normal(to.trim_start_matches("tcp/")))) {
+                report.warn(
+                    "caddy-layer4",
+                    inner.at,
+                    "this passes bytes on to a service whose requests are checked elsewhere: here they are not",
+                    "leave it out, or keep clients away from its port",
+                );
+            } else if to.iter().any(|to| to.contains('{')) {
+                report.not_checked(
+                    inner.at,
+                    "where these bytes are passed on to is not known here",
+                    "see that none of the services is reached whose requests are checked",
+                );
+            }
+        }
+        bytes(inner, services, report);
+    }
+}
