@@ -69,8 +69,10 @@ pub(crate) fn deep(depth: usize) -> Case {
         lines.push(format!(r#"{{"uid":{uid},"attrs":{{{attrs}}},"parents":[{}]}}"#, parents.join(",")));
     };
     line(uid("Platform", "autopi"), "", &[]);
-    line(uid("PermissionGroup", "full_device_access"), "", &[]);
-    line(uid("PermissionGroup", "device_management"), "", &[]);
+    for (group, permission) in [("full_device_access", "autopi.records"), ("device_management", "autopi.devices")] {
+        line(uid("Permission", permission), "", &[]);
+        line(uid("PermissionGroup", group), "", &[uid("Permission", permission)]);
+    }
     line(uid("Tenant", "t"), r#""closed":false,"addons":[]"#, &[uid("Platform", "autopi")]);
     for chain in ["a", "b"] {
         for level in 0..depth {

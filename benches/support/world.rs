@@ -66,8 +66,9 @@ impl World {
         };
         line("Platform", "autopi", "", &[]);
         let groups = ["full_device_access", "device_management"];
-        for group in groups {
-            line("PermissionGroup", group, "", &[]);
+        for (group, permission) in groups.into_iter().zip(["autopi.records", "autopi.devices"]) {
+            line("Permission", permission, "", &[]);
+            line("PermissionGroup", group, "", &[uid("Permission", permission)]);
         }
         for t in 0..self.tenants {
             let tenant = format!("t{t}");

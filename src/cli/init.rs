@@ -4,13 +4,15 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::terminal::Terminal;
 
-/// What is written, and where below the directory. The names at the top must be free.
-const FILES: [(&str, &str); 5] = [
+/// A file that is written: where below the directory, and its text.
+type File = (&'static str, &'static str);
+
+const DOCUMENTS: &[File] = &[
     ("policies/documents.cedarschema", include_str!("init/policies/documents.cedarschema")),
     ("policies/documents.cedar", include_str!("init/policies/documents.cedar")),
     ("policies/tests/documents.yaml", include_str!("init/policies/tests/documents.yaml")),
@@ -18,12 +20,47 @@ const FILES: [(&str, &str); 5] = [
     ("palisade.yaml", include_str!("init/palisade.yaml")),
 ];
 
+const SAAS: &[File] = &[
+    ("policies/saas.cedarschema", include_str!("init/saas/policies/saas.cedarschema")),
+    ("policies/guards.cedar", include_str!("init/saas/policies/guards.cedar")),
+    ("policies/rights.cedar", include_str!("init/saas/policies/rights.cedar")),
+    ("policies/shares.cedar", include_str!("init/saas/policies/shares.cedar")),
+    ("policies/saas.links.yaml", include_str!("init/saas/policies/saas.links.yaml")),
+    ("policies/saas.rules.yaml", include_str!("init/saas/policies/saas.rules.yaml")),
+    ("policies/tests/saas.yaml", include_str!("init/saas/policies/tests/saas.yaml")),
+    ("entities/saas.json", include_str!("init/saas/entities/saas.json")),
+    ("palisade.yaml", include_str!("init/palisade.yaml")),
+];
+
+/// What there is to start from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// Three policies over documents in folders
+    #[default]
+    Documents,
+    /// A product that many organisations share: tenants, nested customers, roles and shares as data, tokens
+    Saas,
+}
+
+impl Template {
+    /// What is written. The names at the top must be free.
+    const fn files(self) -> &'static [File] {
+        match self {
+            Self::Documents => DOCUMENTS,
+            Self::Saas => SAAS,
+        }
+    }
+}
+
 /// Flags of `palisade init`.
 #[derive(Debug, Clone, Args)]
 pub struct InitArgs {
     /// The directory; it is created if it is missing
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
+    /// What to start from
+    #[arg(long, value_enum, default_value_t)]
+    pub template: Template,
 }
 
 /// Runs the verb.
@@ -31,8 +68,9 @@ pub struct InitArgs {
 /// # Errors
 /// If one of the files cannot be written, or something of their names is there. Nothing is ever overwritten.
 pub(super) fn run(args: &InitArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
-    let dir = &args.dir;
-    let taken: Vec<String> = tops().filter(|top| dir.join(top).symlink_metadata().is_ok()).map(str::to_owned).collect();
+    let (dir, files) = (&args.dir, args.template.files());
+    let taken: Vec<String> =
+        tops(files).filter(|top| dir.join(top).symlink_metadata().is_ok()).map(str::to_owned).collect();
     if !taken.is_empty() {
         let names = taken.join("`, `");
         return Err(Stop::failure(format!(
@@ -40,10 +78,10 @@ pub(super) fn run(args: &InitArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
             dir.display()
         )));
     }
-    for (at, (name, text)) in FILES.iter().enumerate() {
+    for (at, (name, text)) in files.iter().enumerate() {
         let path = dir.join(name);
         write_new(&path, text).map_err(|error| {
-            let written: Vec<&str> = FILES.iter().take(at).map(|(name, _)| *name).collect();
+            let written: Vec<&str> = files.iter().take(at).map(|(name, _)| *name).collect();
             let rest =
                 if written.is_empty() { String::new() } else { format!("; written before: {}", written.join(", ")) };
             Stop::failure(format!("{}: {error}{rest}", path.display()))
@@ -61,8 +99,8 @@ pub(super) fn run(args: &InitArgs, terminal: &mut Terminal<'_>) -> Result<Exit, 
 }
 
 /// The names directly below the directory.
-fn tops() -> impl Iterator<Item = &'static str> {
-    let tops = FILES.iter().map(|(name, _)| name.split('/').next().unwrap_or(name));
+fn tops(files: &[File]) -> impl Iterator<Item = &'static str> {
+    let tops = files.iter().map(|(name, _)| name.split('/').next().unwrap_or(name));
     let mut last = None;
     tops.filter(move |top| last.replace(*top) != Some(*top))
 }

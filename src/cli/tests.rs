@@ -4,6 +4,7 @@ mod explain;
 mod mutants;
 mod record;
 mod reports;
+mod review;
 mod routes;
 mod schema;
 mod serves;

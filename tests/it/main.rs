@@ -55,6 +55,7 @@ mod publish;
 mod published;
 mod reload;
 mod smuggling;
+mod stock;
 mod store;
 mod streams;
 mod support;

@@ -10,7 +10,7 @@ mod carried;
 use std::collections::HashMap;
 
 use cedar_policy_core::ast::{
-    ActionConstraint, BinaryOp, EntityReference, EntityUID, Expr, ExprKind, Literal,
+    ActionConstraint, BinaryOp, EntityReference, EntityType, EntityUID, Expr, ExprKind, Literal,
     PrincipalOrResourceConstraint as Constraint, Template, Var,
 };
 use cedar_policy_core::validator::types::{Attributes, Type};
@@ -37,8 +37,9 @@ pub(crate) struct Steps {
     /// What each action reaches, alone and with those in it.
     of_action: HashMap<EntityUID, (Reach, Reach)>,
     types: u64,
-    /// The most types that one type can be in.
-    above: u64,
+    /// In how many types each type can be, those that can be in none left out; and the most of them.
+    above: HashMap<String, u64>,
+    most_above: u64,
     /// How large the values of attributes are that have this name, at most.
     members: HashMap<String, u64>,
     /// The same of any context as a whole, and of any tag.
@@ -58,6 +59,10 @@ struct Reach {
     principals: u64,
     resources: u64,
     pairs: u64,
+    /// Pairs of types, each once for each type that a slot of its principal may have, of its resource, and of both.
+    of_principal: u64,
+    of_resource: u64,
+    of_both: u64,
 }
 
 impl Reach {
@@ -66,6 +71,9 @@ impl Reach {
         self.principals += other.principals;
         self.resources += other.resources;
         self.pairs += other.pairs;
+        self.of_principal += other.of_principal;
+        self.of_resource += other.of_resource;
+        self.of_both += other.of_both;
     }
 }
 
@@ -92,10 +100,25 @@ fn likeness(name: &str) -> u64 {
 impl Steps {
     /// Reads the schema.
     pub(crate) fn new(schema: &ValidatorSchema) -> Self {
+        let mut above: HashMap<String, u64> = HashMap::new();
+        for ty in schema.entity_types() {
+            ty.descendants.iter().for_each(|below| *above.entry(below.to_string()).or_default() += 1);
+        }
+        let slotted = |ty: &EntityType| above.get(&ty.to_string()).copied().unwrap_or_default() + 1;
         let own = |action: &ValidatorActionId| {
             let principals = action.applies_to_principals().count() as u64;
             let resources = action.applies_to_resources().count() as u64;
-            Reach { actions: 1, principals, resources, pairs: principals * resources }
+            let of_principals: u64 = action.applies_to_principals().map(slotted).sum();
+            let of_resources: u64 = action.applies_to_resources().map(slotted).sum();
+            Reach {
+                actions: 1,
+                principals,
+                resources,
+                pairs: principals * resources,
+                of_principal: of_principals * resources,
+                of_resource: principals * of_resources,
+                of_both: of_principals * of_resources,
+            }
         };
         let single: HashMap<&EntityUID, Reach> =
             schema.action_ids().map(|action| (action.name(), own(action))).collect();
@@ -103,7 +126,8 @@ impl Steps {
             all: Reach::default(),
             of_action: HashMap::new(),
             types: 0,
-            above: 0,
+            above: HashMap::new(),
+            most_above: 0,
             members: HashMap::new(),
             context: 1,
             tags: 1,
@@ -122,7 +146,6 @@ impl Steps {
                 steps.context = steps.context.max(steps.record(attrs));
             }
         }
-        let mut above: HashMap<String, u64> = HashMap::new();
         for ty in schema.entity_types() {
             steps.types += 1;
             let name = ty.name().to_string();
@@ -132,9 +155,9 @@ impl Steps {
             if let Some(tags) = ty.tag_type() {
                 steps.tags = steps.tags.max(steps.size(tags));
             }
-            ty.descendants.iter().for_each(|below| *above.entry(below.to_string()).or_default() += 1);
         }
-        steps.above = above.into_values().max().unwrap_or(0);
+        steps.most_above = above.values().copied().max().unwrap_or(0);
+        steps.above = above;
         steps
     }
 
@@ -192,7 +215,13 @@ impl Steps {
         let largest = parts.largest.max(parts.record_members);
         let size =
             parts.nodes.saturating_add(parts.joins.saturating_mul(largest)).saturating_add(carried::steps(&condition));
-        let scopes = self.all.pairs.saturating_mul(slots).saturating_mul(SCOPE + listed);
+        let scoped = match (is_slot(principal), is_slot(resource)) {
+            (false, false) => self.all.pairs,
+            (true, false) => self.all.of_principal,
+            (false, true) => self.all.of_resource,
+            (true, true) => self.all.of_both,
+        };
+        let scopes = scoped.saturating_mul(SCOPE + listed);
         // for the types that each slot may have, all types are looked at, some eight a step
         let looks = if slots > 1 { self.all.pairs.saturating_mul(self.types / 8) } else { 0 };
         let fit = (self.types + reach.principals + reach.resources) / 4;
@@ -212,7 +241,10 @@ impl Steps {
     /// For how many types of a slot each pair is looked at.
     fn slots(&self, constraint: &Constraint) -> u64 {
         match constraint {
-            Constraint::In(EntityReference::Slot(_)) | Constraint::IsIn(_, EntityReference::Slot(_)) => self.above + 1,
+            Constraint::In(EntityReference::Slot(_)) => self.most_above + 1,
+            Constraint::IsIn(ty, EntityReference::Slot(_)) => {
+                self.above.get(&ty.to_string()).copied().unwrap_or_default() + 1
+            }
             _ => 1,
         }
     }
@@ -291,6 +323,11 @@ impl Steps {
             _ => 0,
         }
     }
+}
+
+/// Whether a scope has a slot that may be of any type that the principal or the resource can be in.
+fn is_slot(constraint: &Constraint) -> bool {
+    matches!(constraint, Constraint::In(EntityReference::Slot(_)) | Constraint::IsIn(_, EntityReference::Slot(_)))
 }
 
 /// Whether a scope can hold for one type alone.

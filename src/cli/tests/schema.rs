@@ -59,7 +59,7 @@ fn the_schema_of_tests_agrees_with_their_reader() {
     let schema = test::json_schema();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut shipped = 0;
-    for place in ["policies/tests", "src/cli/init/policies/tests"] {
+    for place in ["policies/tests", "src/cli/init/policies/tests", "src/cli/init/saas/policies/tests"] {
         for entry in fs::read_dir(root.join(place)).unwrap() {
             let path = entry.unwrap().path();
             // what may live is no file of tests

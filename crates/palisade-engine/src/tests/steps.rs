@@ -101,3 +101,34 @@ fn usual_policies_cost_little() {
     })
     .unwrap();
 }
+
+/// Steps of a template in a schema whose users can be in more types than its documents.
+fn template(text: &str) -> u64 {
+    let schema = "entity A; entity B in [A]; entity U in [B]; entity R in [A];
+        action read appliesTo { principal: [U], resource: [R] };
+        action list appliesTo { principal: [U], resource: [A] };";
+    let schema = ValidatorSchema::from_cedarschema_str(schema, Extensions::all_available()).unwrap().0;
+    Steps::new(&schema).policy(&parse_policy_or_template(None, text).unwrap()).steps
+}
+
+#[test]
+fn slots_cost_what_their_types_can_be_in() {
+    on_big_stack(|| {
+        // U can be in B and A, R in A, and each may be the slot itself: 3 and 2 types, of an A one
+        let plain = template("permit (principal, action, resource);");
+        let costs = [
+            ("permit (principal in ?principal, action, resource);", 2 * 3),
+            ("permit (principal, action, resource in ?resource);", 2 + 1),
+            ("permit (principal in ?principal, action, resource in ?resource);", 3 * 2 + 3),
+        ];
+        for (text, scopes) in costs {
+            let more = template(text) - plain;
+            // five steps a scope, beside what is looked at for each pair
+            assert!((5 * (scopes - 2)..20 * scopes).contains(&more), "{text}: {more}");
+        }
+        let [narrow, wide] = ["is R in ?resource", "in ?resource"]
+            .map(|resource| template(&format!("permit (principal in ?principal, action, resource {resource});")));
+        assert!(narrow <= wide, "{narrow} {wide}");
+    })
+    .unwrap();
+}
