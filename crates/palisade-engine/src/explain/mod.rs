@@ -26,7 +26,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-pub use mutate::{Mutant, MutantSort, Mutants, Pool, Searched, Standing};
+pub use mutate::{Mutant, MutantSort, Mutants, Pool, Searched, Stage, Standing};
 
 use cedar_policy_core::ast::{EntityUID, Expr, Policy};
 

@@ -11,9 +11,9 @@ use cedar_policy::{Entities, EntityUid, Request};
 use cedar_policy_core::ast::Expr;
 
 use super::super::scene::{Gave, Scene};
+use super::stage::Stage;
 use super::trial::{State, Trial, is_same};
 use super::{Made, Mutants};
-use crate::compiled;
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, Uid, Value};
 use crate::policies;
 use crate::reference;
@@ -61,12 +61,12 @@ struct Block<'b> {
 
 impl Mutants {
     /// Looks for a request that each of the mutants `of` decides otherwise, among up to `most` for each, and calls `tell`
-    /// with each that is done. It takes least where `snapshot` holds Cedar's own entities.
+    /// with each that is done.
     ///
     /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
     pub fn search(
         &self,
-        snapshot: &Snapshot,
+        stage: &Stage<'_>,
         pool: &Pool,
         of: &[usize],
         (now, most): (i64, u64),
@@ -74,13 +74,13 @@ impl Mutants {
         tell: &mut dyn FnMut(usize, Searched),
     ) {
         let uids: Vec<Option<EntityUid>> = pool.entities.iter().map(|uid| policies::entity_uid(uid).ok()).collect();
-        let blocks = blocks(snapshot, pool, now);
+        let blocks = blocks(stage.snapshot, pool, now);
         for at in of {
             if !go_on() {
                 return;
             }
             let Some(made) = self.made.get(*at) else { continue };
-            let hunt = Hunt { mutants: self, snapshot, uids: &uids, pool, blocks: &blocks };
+            let hunt = Hunt { mutants: self, stage, uids: &uids, pool, blocks: &blocks };
             tell(*at, hunt.of(*at, made, now, most, go_on));
         }
     }
@@ -115,7 +115,7 @@ fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
 
 struct Hunt<'h> {
     mutants: &'h Mutants,
-    snapshot: &'h Snapshot,
+    stage: &'h Stage<'h>,
     uids: &'h [Option<EntityUid>],
     pool: &'h Pool,
     blocks: &'h [Block<'h>],
@@ -123,7 +123,7 @@ struct Hunt<'h> {
 
 impl Hunt<'_> {
     fn of(&self, at: usize, made: &Made, now: i64, most: u64, go_on: GoOn<'_>) -> Searched {
-        let deciding = &self.mutants.groups[made.group].deciding;
+        let deciding = &self.stage.of[made.group];
         let spaces = self.spaces(made, deciding);
         let total: u64 =
             spaces.iter().map(|(_, principals, resources)| (principals.len() * resources.len()) as u64).sum();
@@ -151,7 +151,7 @@ impl Hunt<'_> {
             };
             let request = self.request(&self.blocks[block], principal, resource);
             // what was put together here must be what is decided everywhere else
-            let Ok(decision) = self.snapshot.decide(&request, now) else { continue };
+            let Ok(decision) = self.stage.snapshot.decide(&request, now) else { continue };
             // a denial of what is not stored stays one whatever policies say
             let is_unknown = matches!(decision.denied_by, Some(DeniedBy::UnknownEntity { .. }));
             if is_unknown || is_same(&decision, &other) {
@@ -206,8 +206,8 @@ impl Hunt<'_> {
     ) -> bool {
         let Some(request) = self.cedar(block, principal, resource) else { return false };
         let Some(entities) = self.entities(block, principal, resource) else { return false };
-        let scene = Scene::new(self.snapshot, &request, &entities, true);
-        deciding.iter().filter_map(|at| self.mutants.deciding.get(*at)).any(|it| {
+        let scene = Scene::new(self.stage.snapshot, &request, &entities, true);
+        deciding.iter().filter_map(|at| self.stage.deciding.get(*at)).any(|it| {
             let holds = |part: &Expr| matches!(scene.gives(part, it.policy.env()), Gave::Bool(true));
             holds(&it.scope[part]) || holds(&made.scope[part])
         })
@@ -219,14 +219,10 @@ impl Hunt<'_> {
         Request::new(uid(principal)?, action, uid(resource)?, context, None).ok()
     }
 
-    /// All entities, or those that a request can reach.
     fn entities(&self, block: &Block<'_>, principal: usize, resource: usize) -> Option<Cow<'_, Entities>> {
-        match &self.snapshot.entities {
+        match self.stage.all() {
             Some(all) => Some(Cow::Borrowed(all)),
-            None => {
-                let request = self.request(block, principal, resource);
-                Some(Cow::Owned(compiled::reached(self.snapshot, &request).ok()?))
-            }
+            None => self.stage.reached(&self.request(block, principal, resource)).ok(),
         }
     }
 
@@ -240,8 +236,8 @@ impl Hunt<'_> {
     ) -> Option<Decision> {
         let request = self.cedar(block, principal, resource)?;
         let entities = self.entities(block, principal, resource)?;
-        let scene = Scene::new(self.snapshot, &request, &entities, true);
-        let trial = Trial { mutants: self.mutants, snapshot: self.snapshot, scene: &scene, all: OnceCell::new() };
+        let scene = Scene::new(self.stage.snapshot, &request, &entities, true);
+        let trial = Trial { mutants: self.mutants, stage: self.stage, scene: &scene, all: OnceCell::new() };
         let states: Vec<State> = deciding.iter().map(|at| trial.state(*at)).collect();
         let base = Decision {
             outcome: Outcome::Deny,
@@ -249,7 +245,7 @@ impl Hunt<'_> {
             errors: Vec::new(),
             forbid_errors: 0,
             denied_by: None,
-            revision: self.snapshot.revision,
+            revision: self.stage.snapshot.revision,
             time_dependent: false,
         };
         let other = trial.of(at, deciding, &states, &base);
