@@ -179,7 +179,7 @@ impl Builder<'_, '_> {
 ///
 /// # Errors
 /// The slot, and what is wrong with it, in words.
-pub(super) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, (&str, String)> {
+pub(crate) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, (&str, String)> {
     let mut values = HashMap::new();
     for (slot, entity) in &link.args {
         let slot_id = match slot.as_str() {

@@ -1,14 +1,15 @@
 //! Mutants of policies: each policy with one thing in it that is different. A mutant that no test notices shows what the
 //! tests do not hold.
 //!
-//! - `draft` writes the mutants as texts, `standing` asks the validator about them.
+//! - `draft` writes the mutants of policies as texts, `standing` asks the validator about them; `links` has those of links.
 //! - `stage` is a state that mutants are tried on, with what decides there: entities make links, so that differs.
 //! - `trial` says which of them decide a request otherwise; `search` looks for such a request.
 //!
-//! A mutant changes one policy, so of a request only that policy is evaluated again, by Cedar's own evaluator; what all
+//! A mutant changes one policy or some links, so of a request only those are evaluated again, by Cedar's own evaluator; what all
 //! say together is put together as Cedar's authorizer and the semantics do. No bundle is built for a mutant.
 
 mod draft;
+mod links;
 mod search;
 mod stage;
 mod standing;
@@ -92,7 +93,14 @@ pub struct Mutants {
 
 /// What a mutant is instead.
 #[derive(Debug)]
-struct Made {
+enum Made {
+    Policy(Box<OfPolicy>),
+    Link(links::Exchange),
+}
+
+/// A policy or template instead of another.
+#[derive(Debug)]
+struct OfPolicy {
     group: usize,
     /// The condition; nothing where the policy is gone.
     condition: Option<Expr>,
@@ -145,6 +153,7 @@ impl Snapshot {
                 all.add(snapshot, &text, &policy, &validator);
             }
         }
+        all.add_links(self);
         Ok(all)
     }
 }
@@ -198,13 +207,13 @@ impl Mutants {
                     template.resource_constraint().as_expr(),
                 ]
             };
-            self.made.push(Made {
+            self.made.push(Made::Policy(Box::new(OfPolicy {
                 group,
                 scope: scope(template.as_ref().unwrap_or(original)),
                 condition: template.map(|template| template.condition()),
                 flips: draft.flips,
                 part: draft.part,
-            });
+            })));
         }
         self.groups.push(Group { text: text.clone(), mutants });
     }

@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use cedar_policy::{Entities, EntityUid, Request};
-use cedar_policy_core::ast::Expr;
+use cedar_policy_core::ast::{Expr, SlotEnv};
 
 use super::super::scene::{Gave, Scene};
 use super::stage::Stage;
@@ -113,6 +113,9 @@ fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
     found
 }
 
+/// The parts of a scope, and what its slots are filled with.
+type Scope<'s> = (&'s [Expr; 3], &'s SlotEnv);
+
 struct Hunt<'h> {
     mutants: &'h Mutants,
     stage: &'h Stage<'h>,
@@ -123,8 +126,8 @@ struct Hunt<'h> {
 
 impl Hunt<'_> {
     fn of(&self, at: usize, made: &Made, now: i64, most: u64, go_on: GoOn<'_>) -> Searched {
-        let deciding = &self.stage.of[made.group];
-        let spaces = self.spaces(made, deciding);
+        let scopes = self.scopes(at, made);
+        let spaces = self.spaces(&scopes);
         let total: u64 =
             spaces.iter().map(|(_, principals, resources)| (principals.len() * resources.len()) as u64).sum();
         let mut searched = Searched { exhausted: total <= most, ..Searched::default() };
@@ -146,7 +149,7 @@ impl Hunt<'_> {
             spent += 1;
             let Some((block, principal, resource)) = nth(&spaces, place) else { break };
             place = (place + step) % total;
-            let Some(other) = self.ask(at, deciding, (&self.blocks[block], principal, resource), &mut spent) else {
+            let Some(other) = self.ask(at, made, (&self.blocks[block], principal, resource), &mut spent) else {
                 continue;
             };
             let request = self.request(&self.blocks[block], principal, resource);
@@ -169,21 +172,21 @@ impl Hunt<'_> {
     }
 
     /// Principals and resources of each block that the scope of the policy or of the mutant lets through.
-    fn spaces(&self, made: &Made, deciding: &[usize]) -> Vec<(usize, Vec<usize>, Vec<usize>)> {
+    fn spaces(&self, scopes: &[Scope<'_>]) -> Vec<(usize, Vec<usize>, Vec<usize>)> {
         let mut spaces = Vec::new();
         let mut known: [BTreeMap<usize, bool>; 2] = [BTreeMap::new(), BTreeMap::new()];
         for (at, block) in self.blocks.iter().enumerate() {
             let (Some(principal), Some(resource)) = (block.principals.first(), block.resources.first()) else {
                 continue;
             };
-            if !self.holds(made, deciding, 1, block, *principal, *resource) {
+            if !self.holds(scopes, 1, block, *principal, *resource) {
                 continue;
             }
             let mut fit = |part: usize, list: &[usize]| -> Vec<usize> {
                 let known = &mut known[part / 2];
                 let fits = |uid: &&usize| {
                     let (principal, resource) = if part == 0 { (**uid, *resource) } else { (*principal, **uid) };
-                    *known.entry(**uid).or_insert_with(|| self.holds(made, deciding, part, block, principal, resource))
+                    *known.entry(**uid).or_insert_with(|| self.holds(scopes, part, block, principal, resource))
                 };
                 list.iter().filter(fits).copied().collect()
             };
@@ -194,23 +197,28 @@ impl Hunt<'_> {
         spaces
     }
 
-    /// Whether a part of the scope holds, of the policy or of the mutant.
-    fn holds(
-        &self,
-        made: &Made,
-        deciding: &[usize],
-        part: usize,
-        block: &Block<'_>,
-        principal: usize,
-        resource: usize,
-    ) -> bool {
+    /// The scopes that a request must be in for a mutant to say something else.
+    fn scopes<'m>(&'m self, at: usize, made: &'m Made) -> Vec<Scope<'m>> {
+        let deciding = |at: &usize| self.stage.deciding.get(*at);
+        match made {
+            Made::Policy(made) => {
+                let of = self.stage.of[made.group].iter().filter_map(deciding);
+                of.flat_map(|it| [&it.scope, &made.scope].map(|scope| (scope, it.policy.env()))).collect()
+            }
+            Made::Link(_) => {
+                let Some(swap) = self.stage.swaps.get(&at) else { return Vec::new() };
+                let all = swap.gone.iter().filter_map(deciding).chain(&swap.come);
+                all.map(|it| (&it.scope, it.policy.env())).collect()
+            }
+        }
+    }
+
+    /// Whether a part of one of the scopes holds.
+    fn holds(&self, scopes: &[Scope<'_>], part: usize, block: &Block<'_>, principal: usize, resource: usize) -> bool {
         let Some(request) = self.cedar(block, principal, resource) else { return false };
         let Some(entities) = self.entities(block, principal, resource) else { return false };
         let scene = Scene::new(self.stage.snapshot, &request, &entities, true);
-        deciding.iter().filter_map(|at| self.stage.deciding.get(*at)).any(|it| {
-            let holds = |part: &Expr| matches!(scene.gives(part, it.policy.env()), Gave::Bool(true));
-            holds(&it.scope[part]) || holds(&made.scope[part])
-        })
+        scopes.iter().any(|(scope, slots)| matches!(scene.gives(&scope[part], slots), Gave::Bool(true)))
     }
 
     fn cedar(&self, block: &Block<'_>, principal: usize, resource: usize) -> Option<Request> {
@@ -230,7 +238,7 @@ impl Hunt<'_> {
     fn ask(
         &self,
         at: usize,
-        deciding: &[usize],
+        made: &Made,
         (block, principal, resource): (&Block<'_>, usize, usize),
         spent: &mut u64,
     ) -> Option<Decision> {
@@ -238,7 +246,6 @@ impl Hunt<'_> {
         let entities = self.entities(block, principal, resource)?;
         let scene = Scene::new(self.stage.snapshot, &request, &entities, true);
         let trial = Trial { mutants: self.mutants, stage: self.stage, scene: &scene, all: OnceCell::new() };
-        let states: Vec<State> = deciding.iter().map(|at| trial.state(*at)).collect();
         let base = Decision {
             outcome: Outcome::Deny,
             reasons: Vec::new(),
@@ -248,7 +255,14 @@ impl Hunt<'_> {
             revision: self.stage.snapshot.revision,
             time_dependent: false,
         };
-        let other = trial.of(at, deciding, &states, &base);
+        let other = match made {
+            Made::Policy(made) => {
+                let deciding = &self.stage.of[made.group];
+                let states: Vec<State> = deciding.iter().map(|at| trial.state(*at)).collect();
+                trial.of(at, deciding, &states, &base)
+            }
+            Made::Link(_) => trial.swapped(at, &base),
+        };
         if other.is_some() {
             *spent += WHOLE;
         }

@@ -4,15 +4,14 @@
 //! mutants are the same on all of them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::Entities;
 use cedar_policy_core::ast::{Expr, Policy, SlotEnv};
 
-use super::super::source::Source;
-use super::super::tree::Tree;
-use super::Mutants;
+use super::links::Swap;
+use super::{Made, Mutants, Standing};
 use crate::compiled;
 use crate::model::{AccessRequest, PolicyId, RequestError};
 use crate::policies::{Kind, Parsing};
@@ -30,6 +29,8 @@ pub struct Stage<'s> {
     pub(super) deciding: Vec<Arc<Deciding>>,
     /// Of each policy or template with mutants what decides by it: positions in `deciding`.
     pub(super) of: Vec<Vec<usize>>,
+    /// What mutants of links are here, by their numbers.
+    pub(super) swaps: BTreeMap<usize, Swap>,
 }
 
 /// A policy that decides: on its own, or a link.
@@ -94,16 +95,25 @@ impl Mutants {
             None if snapshot.entity_count() <= MOST_KEPT => Some(Cow::Owned(compiled::everything(&snapshot.store))),
             None => None,
         };
-        Stage { snapshot, entities, deciding, of }
+        let exchanges = self.made.iter().enumerate().filter_map(|(at, made)| match made {
+            Made::Link(exchange) if self.list[at].standing == Standing::Open => Some((at, exchange)),
+            _ => None,
+        });
+        let swaps = exchanges.map(|(at, exchange)| (at, exchange.swap(snapshot, &deciding))).collect();
+        Stage { snapshot, entities, deciding, of, swaps }
     }
 
     /// Whether a mutant's policy or template has other links on one stage than on another.
     #[must_use]
     pub fn decide_apart(&self, mutant: usize, one: &Stage<'_>, other: &Stage<'_>) -> bool {
-        let Some(made) = self.made.get(mutant) else { return false };
+        let of = |it: &Arc<Deciding>| (it.id.clone(), it.policy.env().clone());
         let links = |stage: &Stage<'_>| -> Vec<(PolicyId, SlotEnv)> {
-            let of = stage.of.get(made.group).into_iter().flatten();
-            of.filter_map(|at| stage.deciding.get(*at)).map(|it| (it.id.clone(), it.policy.env().clone())).collect()
+            let at = |list: &[usize]| list.iter().filter_map(|at| stage.deciding.get(*at)).map(of).collect::<Vec<_>>();
+            match (self.made.get(mutant), stage.swaps.get(&mutant)) {
+                (Some(Made::Policy(made)), _) => at(stage.of.get(made.group).map(Vec::as_slice).unwrap_or_default()),
+                (_, Some(swap)) => at(&swap.gone).into_iter().chain(swap.come.iter().map(of)).collect(),
+                _ => Vec::new(),
+            }
         };
         links(one) != links(other)
     }
@@ -128,11 +138,18 @@ impl Stage<'_> {
 }
 
 impl Deciding {
+    pub(super) fn new(id: PolicyId, policy: Policy, forbids: bool) -> Self {
+        let template = policy.template();
+        let scope = [
+            template.principal_constraint().as_expr(),
+            template.action_constraint().as_expr(),
+            template.resource_constraint().as_expr(),
+        ];
+        Self { id, condition: policy.condition(), scope, forbids, policy }
+    }
+
     fn of(snapshot: &Snapshot, id: &PolicyId, parsing: &mut Parsing<'_>) -> Option<Self> {
         // what was loaded can be read again
-        let policy = parsing.policy(id).ok()?;
-        let (site, masks) = (snapshot.known_site(id), Vec::new());
-        let scope = Tree::new(&policy, Source::new(site), &masks).scope().map(|part| part.condition);
-        Some(Self { id: id.clone(), condition: policy.condition(), scope, forbids: site.forbids, policy })
+        Some(Self::new(id.clone(), parsing.policy(id).ok()?, snapshot.known_site(id).forbids))
     }
 }

@@ -1,5 +1,7 @@
 //! Mutants are what a bundle with the changed text would be: the same decisions, request by request.
 
+mod links;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

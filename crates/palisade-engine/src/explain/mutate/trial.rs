@@ -6,7 +6,7 @@ use cedar_policy_core::ast::Expr;
 
 use super::super::scene::{Gave, Scene};
 use super::stage::{Deciding, Stage};
-use super::{Made, Mutants};
+use super::{Made, Mutants, OfPolicy};
 use crate::model::explanation::Truth;
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError};
 use crate::reference;
@@ -47,6 +47,13 @@ impl Mutants {
                 {
                     see(at, &other);
                 }
+            }
+        }
+        for at in stage.swaps.keys().copied().filter(|at| wanted(*at)) {
+            if let Some(other) = trial.swapped(at, &decision)
+                && !is_same(&decision, &other)
+            {
+                see(at, &other);
             }
         }
         Ok(decision)
@@ -99,7 +106,7 @@ impl Trial<'_> {
 
     /// The decision with a mutant in the place of its policy; nothing where it says the same.
     pub(super) fn of(&self, at: usize, deciding: &[usize], states: &[State], base: &Decision) -> Option<Decision> {
-        let made = self.mutants.made.get(at)?;
+        let Made::Policy(made) = self.mutants.made.get(at)? else { return None };
         let mut changed = Vec::new();
         for (index, state) in deciding.iter().zip(states) {
             let is_far = match state.misses.as_slice() {
@@ -115,10 +122,26 @@ impl Trial<'_> {
                 changed.push((*index, gave));
             }
         }
-        (!changed.is_empty()).then(|| self.decide(&changed, made.flips, base))
+        (!changed.is_empty()).then(|| self.decide(&changed, &[], made.flips, base))
     }
 
-    fn gives(&self, made: &Made, index: usize) -> Option<Gave> {
+    /// The decision with a mutant of a link or declaration; nothing where it says the same.
+    pub(super) fn swapped(&self, at: usize, base: &Decision) -> Option<Decision> {
+        let swap = self.stage.swaps.get(&at)?;
+        let gives = |it: &Deciding| {
+            let in_scope = [1, 0, 2]
+                .into_iter()
+                .all(|part| matches!(self.scene.gives(&it.scope[part], it.policy.env()), Gave::Bool(true)));
+            let gave = in_scope.then(|| self.scene.gives(&it.condition, it.policy.env()));
+            gave.filter(|gave| gave.truth() != Truth::False)
+        };
+        let gone = swap.gone.iter().filter(|at| self.stage.deciding.get(**at).is_some_and(|it| gives(it).is_some()));
+        let gone: Vec<(usize, Gave)> = gone.map(|at| (*at, Gave::Bool(false))).collect();
+        let come: Vec<(&Deciding, Gave)> = swap.come.iter().filter_map(|it| Some((&**it, gives(it)?))).collect();
+        (!gone.is_empty() || !come.is_empty()).then(|| self.decide(&gone, &come, false, base))
+    }
+
+    fn gives(&self, made: &OfPolicy, index: usize) -> Option<Gave> {
         let deciding = self.stage.deciding.get(index)?;
         Some(match &made.condition {
             Some(condition) => self.scene.gives(condition, deciding.policy.env()),
@@ -127,17 +150,19 @@ impl Trial<'_> {
     }
 
     /// As Cedar's authorizer decides, and the semantics after it.
-    fn decide(&self, changed: &[(usize, Gave)], flips: bool, base: &Decision) -> Decision {
+    fn decide(&self, changed: &[(usize, Gave)], more: &[(&Deciding, Gave)], flips: bool, base: &Decision) -> Decision {
         let deciding = &self.stage.deciding;
         let all = self
             .all
             .get_or_init(|| deciding.iter().map(|it| self.scene.gives(&it.condition, it.policy.env())).collect());
         let (mut permits, mut forbids) = (Vec::new(), Vec::new());
         let (mut errors, mut failed_forbids) = (Vec::new(), Vec::new());
-        for (index, (it, gave)) in deciding.iter().zip(all).enumerate() {
+        let known = deciding.iter().zip(all).enumerate().map(|(index, (it, gave))| {
             let other = changed.iter().find(|(at, _)| *at == index).map(|(_, gave)| gave);
-            let is_forbid = it.forbids != (flips && other.is_some());
-            match other.unwrap_or(gave) {
+            (&**it, it.forbids != (flips && other.is_some()), other.unwrap_or(gave))
+        });
+        for (it, is_forbid, gave) in known.chain(more.iter().map(|(it, gave)| (*it, it.forbids, gave))) {
+            match gave {
                 Gave::Bool(false) => {}
                 Gave::Bool(true) if is_forbid => forbids.push(it.id.clone()),
                 Gave::Bool(true) => permits.push(it.id.clone()),
