@@ -111,7 +111,10 @@ mod tests;
 pub use change::{Changed, Footprint, Overlay, Thing, Word, gone};
 pub use compiled::Series;
 pub use conform::Dropped;
-pub use explain::{ExplainOptions, Mutant, MutantSort, Mutants, Pool, Searched, Standing};
+pub use explain::{
+    ExplainOptions, Mutant, MutantSort, Mutants, Outcomes, Pool, Searched, SeenPart, SeenPolicy, Sightings, Stage,
+    Standing,
+};
 pub use facts::{ActionFacts, MemberFacts, MemberKind, SchemaFacts};
 pub use listing::{Listed, ListedLink};
 pub use policies::AboutPolicy;

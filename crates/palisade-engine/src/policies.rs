@@ -36,6 +36,7 @@ pub(crate) use about::{annotations, tree};
 pub(crate) use data::{FromData, IN_USE, NewLink, made_twice, too_many};
 pub(crate) use edit::SetEdits;
 use link::Linkable;
+pub(crate) use link::{scope_of, values};
 use totals::Totals;
 use trees::Keeping;
 pub(crate) use trees::{Parsing, Trees};

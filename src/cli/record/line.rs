@@ -7,6 +7,8 @@ use palisade_engine::model::{
     AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, Revision, Uid, Value, json::in_words,
 };
 
+use crate::cli::test::is_short_form;
+
 /// What stands in a record for what `decision_log.mask` hides.
 const MASKED: &str = "***";
 
@@ -71,8 +73,17 @@ pub(super) fn parse(text: &[u8]) -> Result<Recorded, Skipped> {
         return Err(Skipped(format!("`context` is {}, not an object", context.kind())));
     }
     let mut path = String::from("context");
-    if masked(context, &mut path) {
+    if within(context, &mut path, &|value| value.as_str() == Some(MASKED)) {
         return Err(Skipped(format!("`{path}` is masked (`decision_log.mask`)")));
+    }
+    let members = context.as_object().unwrap_or_default();
+    for (name, member) in members {
+        let mut path = format!("context.{name}");
+        if within(member, &mut path, &is_read_otherwise) {
+            return Err(Skipped(format!(
+                "`{path}` is a record of one member that a file of tests takes for a value: write the test as JSON"
+            )));
+        }
     }
     request.context = context.clone().into_owned();
     let time = text_of("time").ok_or_else(|| Skipped("it lacks `time`".to_owned()))?;
@@ -124,20 +135,22 @@ fn decision(record: &Value<'_>) -> Result<Decision, Skipped> {
     })
 }
 
-/// Whether something in `value` is masked; `path` leads to it then. The nesting is bounded by the reader.
-fn masked(value: &Value<'_>, path: &mut String) -> bool {
+/// Whether `is` says so of `value` or of something in it; `path` leads there then. The nesting is bounded by the reader.
+fn within(value: &Value<'_>, path: &mut String, is: &dyn Fn(&Value<'_>) -> bool) -> bool {
+    if is(value) {
+        return true;
+    }
     let length = path.len();
     let found = match value {
-        Value::String(text) => text == MASKED,
         Value::Array(elements) => elements.iter().enumerate().any(|(i, element)| {
             path.truncate(length);
             path.push_str(&format!("[{i}]"));
-            masked(element, path)
+            within(element, path, is)
         }),
         Value::Object(members) => members.iter().any(|(name, member)| {
             path.truncate(length);
             path.push_str(&format!(".{name}"));
-            masked(member, path)
+            within(member, path, is)
         }),
         _ => false,
     };
@@ -145,6 +158,11 @@ fn masked(value: &Value<'_>, path: &mut String) -> bool {
         path.truncate(length);
     }
     found
+}
+
+/// Whether a file of tests would read a record as something else.
+fn is_read_otherwise(value: &Value<'_>) -> bool {
+    matches!(value.as_object(), Some([(name, _)]) if is_short_form(name))
 }
 
 #[cfg(test)]
@@ -184,6 +202,8 @@ mod tests {
             (r#"{"n":1}"#, r#"{"a":{"b":[1,"***"]}}"#, "`context.a.b[1]` is masked"),
             (r#"{"n":1}"#, r#"{"a":"x","c":"***"}"#, "`context.c` is masked"),
             (r#"{"n":1}"#, "[]", "`context` is an array, not an object"),
+            (r#"{"n":1}"#, r#"{"a":[{"entity":"x"}]}"#, "`context.a[0]` is a record of one member"),
+            (r#"{"n":1}"#, r#"{"a":{"datetime":1}}"#, "`context.a` is a record of one member"),
             (r#""cached""#, r#""carried_entities":1,"cached""#, "brought an entity, which the log does not hold"),
             (r#""cached""#, r#""carried_entities":2,"cached""#, "brought 2 entities"),
             (r#""cached""#, r#""refused":"no_route","cached""#, "refused with `no_route`"),

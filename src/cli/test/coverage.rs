@@ -1,7 +1,7 @@
 //! `palisade test --coverage`: which parts of the policies the tests have seen hold, not hold, or fail.
 //!
-//! Every decision of a test is explained, and what each part of each policy gave is counted: by Cedar's own evaluation,
-//! as far as evaluation went. A part that was never reached is one that no test would miss.
+//! What each part of each policy gave is counted for every decision of a test: by Cedar's own evaluation, as far as
+//! evaluation went. A part that was never reached is one that no test would miss.
 
 mod html;
 
@@ -10,21 +10,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use palisade_engine::model::explanation::{Clause, ExplainedPolicy, Place, Truth};
-use palisade_engine::model::{Explanation, PolicyText};
+use palisade_engine::model::PolicyText;
+use palisade_engine::model::explanation::Place;
+use palisade_engine::{Outcomes, Sightings, Snapshot};
 
 use crate::cli::terminal::{Tone, toned};
-
-/// How often a part was seen so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// It held.
-    pub held: u64,
-    /// It did not.
-    pub not: u64,
-    /// It failed.
-    pub failed: u64,
-}
 
 /// What the tests have seen of all policies; links count for their template.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,55 +37,40 @@ struct OfPolicy {
 struct OfPart {
     text: String,
     place: Option<Place>,
-    seen: Seen,
+    seen: Outcomes,
 }
 
 /// Collects from several threads.
 #[derive(Debug, Default)]
-pub(super) struct Collector(Mutex<Coverage>);
+pub(super) struct Collector(Mutex<Sightings>);
 
 impl Collector {
-    pub(super) fn add(&self, explained: &Explanation) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(explained);
+    /// Adds what one thread has seen.
+    pub(super) fn add(&self, seen: Sightings) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(seen);
     }
 
-    /// All of it, with the policies of `all` that were never met.
-    pub(super) fn finish(self, all: Option<&Explanation>) -> Coverage {
-        let mut coverage = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for policy in all.into_iter().flat_map(|all| &all.policies) {
-            coverage.of(policy);
-        }
-        coverage
+    /// All of it, with the policies of the bundle that were never met.
+    pub(super) fn finish(self, base: &Snapshot) -> Coverage {
+        let mut seen = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        seen.know_all(base);
+        Coverage::of(&seen)
     }
 }
 
 impl Coverage {
-    fn add(&mut self, explained: &Explanation) {
-        for policy in &explained.policies {
-            let of = self.of(policy);
-            let in_scope = policy.scope.iter().all(|part| part.result == Truth::True);
-            of.in_scope += u64::from(in_scope);
-            for (part, clause) in of.parts.iter_mut().zip(leaves(policy)) {
-                match clause.result {
-                    Truth::True => part.seen.held += 1,
-                    Truth::False => part.seen.not += 1,
-                    Truth::Error => part.seen.failed += 1,
-                    Truth::NotReached => {}
-                }
-            }
-        }
-    }
-
-    fn of(&mut self, policy: &ExplainedPolicy) -> &mut OfPolicy {
-        let id = policy.link.as_ref().map_or(&*policy.id, |link| link.template.as_str());
-        self.policies.entry(id.to_owned()).or_insert_with(|| OfPolicy {
-            file: policy.file.clone(),
-            line: policy.line,
-            in_scope: 0,
-            parts: leaves(policy)
-                .map(|clause| OfPart { text: clause.text.clone(), place: clause.place.clone(), seen: Seen::default() })
-                .collect(),
-        })
+    fn of(seen: &Sightings) -> Self {
+        let policies = seen.policies().map(|(id, seen)| {
+            let parts = seen.parts.iter().map(|part| OfPart {
+                text: part.text.clone(),
+                place: part.place.clone(),
+                seen: part.outcomes,
+            });
+            let policy =
+                OfPolicy { file: seen.file.clone(), line: seen.line, in_scope: seen.in_scope, parts: parts.collect() };
+            (id.to_string(), policy)
+        });
+        Self { policies: policies.collect() }
     }
 
     /// Outcomes that were seen, and all there are: that a policy is in scope, and that a part holds and does not.
@@ -172,7 +147,7 @@ impl Coverage {
                 *lines.entry(*line).or_default() += policy.in_scope;
                 for (block, part) in policy.parts.iter().enumerate() {
                     let Some(place) = &part.place else { continue };
-                    let Seen { held, not, failed } = part.seen;
+                    let Outcomes { held, not, failed } = part.seen;
                     *lines.entry(place.line).or_default() += held + not + failed;
                     for (branch, count) in [held, not].into_iter().enumerate() {
                         let count_text = if held + not + failed == 0 { "-".to_owned() } else { count.to_string() };
@@ -217,28 +192,12 @@ impl OfPart {
     /// What was not seen, in words.
     fn lacks(&self) -> &'static str {
         match self.seen {
-            Seen { held: 0, not: 0, failed: 0 } => "never reached",
-            Seen { held: 0, not: 0, .. } => "failed only",
-            Seen { held: 0, .. } => "never true",
+            Outcomes { held: 0, not: 0, failed: 0 } => "never reached",
+            Outcomes { held: 0, not: 0, .. } => "failed only",
+            Outcomes { held: 0, .. } => "never true",
             _ => "never false",
         }
     }
-}
-
-/// The clauses that consist of nothing else, in their order; the scope counts as a whole.
-fn leaves(policy: &ExplainedPolicy) -> impl Iterator<Item = &Clause> {
-    let mut left: Vec<&Clause> = policy.clauses.iter().rev().collect();
-    std::iter::from_fn(move || {
-        loop {
-            let next = left.pop()?;
-            // what is written out never changes, so there is nothing to see
-            let is_constant = matches!(next.text.as_str(), "true" | "false");
-            if next.parts.is_empty() && !is_constant {
-                return Some(next);
-            }
-            left.extend(next.parts.iter().rev());
-        }
-    })
 }
 
 /// Writes LCOV to a file.

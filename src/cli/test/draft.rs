@@ -24,7 +24,7 @@ pub(in crate::cli) struct Draft<'d> {
 /// as well.
 pub(in crate::cli) fn write(draft: &Draft<'_>, indent: &str, to: &mut dyn Write) -> io::Result<()> {
     let Draft { name, why, request, store, beside, decision } = draft;
-    let text = |text: &str| Json::from(text).to_string();
+    let text = |text: &str| in_yaml(&Json::from(text));
     if let Some(file) = beside {
         writeln!(to, "{indent}# with the entities of {file}")?;
     }
@@ -36,10 +36,10 @@ pub(in crate::cli) fn write(draft: &Draft<'_>, indent: &str, to: &mut dyn Write)
     {
         writeln!(to, "{indent}  {key}: {}", quoted(uid))?;
     }
-    writeln!(to, "{indent}  context: {}", request.context.to_json())?;
+    writeln!(to, "{indent}  context: {}", in_yaml(&request.context.to_json()))?;
     writeln!(to, "{indent}  expect: {}", if decision.outcome.is_allow() { "allow" } else { "deny" })?;
     let ids: Vec<&str> = decision.reasons.iter().map(|id| &**id).collect();
-    writeln!(to, "{indent}  reason: {}", json!(ids))?;
+    writeln!(to, "{indent}  reason: {}", in_yaml(&json!(ids)))?;
     if !decision.errors.is_empty() {
         writeln!(to, "{indent}  errors: {}", decision.errors.len())?;
     }
@@ -60,10 +60,10 @@ pub(in crate::cli) fn write(draft: &Draft<'_>, indent: &str, to: &mut dyn Write)
     let put: Vec<Json> = changes.iter().filter_map(entity).collect();
     if !put.is_empty() {
         writeln!(to, "{indent}  entities:")?;
-        put.iter().try_for_each(|entity| writeln!(to, "{indent}    - {entity}"))?;
+        put.iter().try_for_each(|entity| writeln!(to, "{indent}    - {}", in_yaml(entity)))?;
     }
     if !removed.is_empty() {
-        writeln!(to, "{indent}  without: {}", Json::Array(removed))?;
+        writeln!(to, "{indent}  without: {}", in_yaml(&Json::Array(removed)))?;
     }
     Ok(())
 }
@@ -87,6 +87,20 @@ fn entity(change: &EntityChange) -> Option<Json> {
 
 fn named(uid: &Uid<'_>) -> Json {
     json!({"type": uid.type_name, "id": uid.id})
+}
+
+/// JSON that is YAML as well: what YAML does not take as it is, and stands in texts alone, is escaped.
+fn in_yaml(value: &Json) -> String {
+    let mut written = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => {
+                written.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => written.push(c),
+        }
+    }
+    written
 }
 
 /// A uid in full, as a YAML text in single quotes.

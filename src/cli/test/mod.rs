@@ -44,6 +44,7 @@ pub(in crate::cli) use draft::Draft;
 pub(in crate::cli) use node::{Kind, Member, Node};
 pub(crate) use palisade_engine::model::count;
 pub(crate) use report::{denied_by, policy_error};
+pub(in crate::cli) use yaml::is_short_form;
 
 use crate::cli::bundle::{self, BundleArgs, Chosen, Read};
 use crate::cli::exit::{Exit, Stop};

@@ -14,10 +14,8 @@ use crate::cli::test::coverage::Collector;
 use crate::cli::test::filter::Filter;
 use crate::cli::test::model::{Case, Check, EntityChange, Expect, Reasons, Store, TestFile};
 use crate::cli::test::report::{Got, Report, TestResult, compare};
-use palisade_engine::model::{
-    Bundle, Diagnostic, Document, Explanation, PolicyNaming, PolicyText, Revision, Uid, Value, request,
-};
-use palisade_engine::{EngineSettings, ExplainOptions, Snapshot, Validation};
+use palisade_engine::model::{Bundle, Diagnostic, Document, PolicyNaming, PolicyText, Revision, Uid, Value, request};
+use palisade_engine::{EngineSettings, ExplainOptions, Sightings, Snapshot, Validation};
 
 /// How many tests a thread takes at once.
 const CHUNK: usize = 64;
@@ -151,8 +149,7 @@ fn run_here(bundle: &Bundle, files: &[TestFile], options: &Options) -> Result<Re
     };
     report.not_run = results.len() - keep;
     report.results = results.into_iter().take(keep).flatten().collect();
-    let all = builder.every_policy(&jobs, options);
-    report.coverage = builder.coverage.map(|collector| collector.finish(all.as_ref()));
+    report.coverage = builder.coverage.map(|collector| collector.finish(&builder.base));
     Ok(report)
 }
 
@@ -162,17 +159,22 @@ fn run_jobs(jobs: &[Job<'_>], worlds: &[World<'_>], builder: &Builder, options: 
     let stop = AtomicBool::new(false);
     let done: Mutex<Vec<(usize, Vec<TestResult>)>> = Mutex::new(Vec::new());
     let work = || {
+        let mut seen = builder.coverage.as_ref().map(|_| Sightings::default());
         while !stop.load(Ordering::Relaxed) {
             // chunks are taken in order, so that all before the first failure are run
             let start = next.fetch_add(CHUNK, Ordering::Relaxed);
             let Some(chunk) = jobs.get(start..jobs.len().min(start + CHUNK)).filter(|chunk| !chunk.is_empty()) else {
-                return;
+                break;
             };
-            let results: Vec<TestResult> = chunk.iter().map(|job| run_job(job, worlds, builder, options)).collect();
+            let run = |job| run_job(job, worlds, builder, options, seen.as_mut());
+            let results: Vec<TestResult> = chunk.iter().map(run).collect();
             if options.fail_fast && results.iter().any(|result| !result.passed()) {
                 stop.store(true, Ordering::Relaxed);
             }
             done.lock().unwrap_or_else(PoisonError::into_inner).push((start, results));
+        }
+        if let (Some(collector), Some(seen)) = (&builder.coverage, seen) {
+            collector.add(seen);
         }
     };
     share(options.jobs.clamp(1, jobs.len().div_ceil(CHUNK).max(1)), work);
@@ -203,7 +205,13 @@ pub(super) fn share(threads: usize, work: impl Fn() + Copy + Send + Sync) {
     work();
 }
 
-fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Options) -> TestResult {
+fn run_job(
+    job: &Job<'_>,
+    worlds: &[World<'_>],
+    builder: &Builder,
+    options: &Options,
+    seen: Option<&mut Sightings>,
+) -> TestResult {
     let Job { file, case, world } = job;
     let start = Instant::now();
     let result = |line: Option<usize>, check: Option<&Check>, got: Got, faults: Vec<String>, explanation| TestResult {
@@ -229,9 +237,9 @@ fn run_job(job: &Job<'_>, worlds: &[World<'_>], builder: &Builder, options: &Opt
                 },
                 Err(message) => Got::Broken(message.to_owned()),
             };
-            if let (Some(collector), Ok(snapshot), Got::Decision(_)) = (&builder.coverage, snapshot, &got) {
-                let every = ExplainOptions { every: true, without_changes: true, ..ExplainOptions::default() };
-                snapshot.explain(&check.request, options.now, &every).iter().for_each(|seen| collector.add(seen));
+            if let (Some(seen), Ok(snapshot), Got::Decision(_)) = (seen, snapshot, &got) {
+                // what can be decided can be seen
+                let _ = seen.see(snapshot, &check.request, options.now);
             }
             let mut faults = compare(check, &got);
             faults.extend(absent::faults(check, &got, || builder.stored()));
@@ -304,15 +312,6 @@ impl Positions {
 pub(super) type Entities = BTreeMap<Uid<'static>, Json>;
 
 impl Builder<'_> {
-    /// Every policy, taken apart for some request: those that no test comes near are seen nowhere else.
-    fn every_policy(&self, jobs: &[Job<'_>], options: &Options) -> Option<Explanation> {
-        self.coverage.as_ref()?;
-        let only = Some(self.base.one_of_each());
-        let wanted = ExplainOptions { only, without_changes: true, ..ExplainOptions::default() };
-        let checks = jobs.iter().filter_map(|job| job.case.check.as_ref().ok());
-        checks.into_iter().find_map(|check| self.base.explain(&check.request, options.now, &wanted).ok())
-    }
-
     /// The bundle's own entities.
     fn stored(&self) -> Result<&Entities, String> {
         self.entities.get_or_init(|| read(&self.bundle.entities)).as_ref().map_err(Clone::clone)

@@ -22,6 +22,11 @@ const ENTITY_KEYS: &str = "`uid`, `like`, `attrs`, `unset`, `parents` and `tags`
 /// Cedar's extension functions of one text argument, as keys: `{datetime: "2026-11-21T12:00:00Z"}`.
 pub(super) const FUNCTIONS: &[&str] = &["datetime", "duration", "decimal", "ip"];
 
+/// Whether a mapping of this one key is a value and no record.
+pub(in crate::cli) fn is_short_form(key: &str) -> bool {
+    key == "entity" || FUNCTIONS.contains(&key)
+}
+
 /// Most requests that one test may stand for.
 const MAX_MATRIX: usize = 100_000;
 

@@ -105,3 +105,88 @@ fn what_cannot_be_told_apart_is_named_apart() {
         serde_json::from_str(&palisade(&["test", "-p", &at(&dir), "--mutate", "--format", "json"]).out).unwrap();
     assert_eq!(json["mutation"]["survived"], 0, "{json}");
 }
+
+const GRANTS: [(&str, &str); 4] = [
+    (
+        "policies/s.cedarschema",
+        "entity G; entity User in [G] { lv: Long }; entity P in [P]; entity Grant { tpl: Set<String>, g: G, at: P };
+         action view, edit appliesTo { principal: User, resource: P };",
+    ),
+    (
+        "policies/p.cedar",
+        r#"@id("t1") permit(principal in ?principal, action, resource in ?resource) when { principal.lv > 2 };
+           @id("t2") permit(principal in ?principal, action == Action::"edit", resource in ?resource);"#,
+    ),
+    ("policies/l.links.yaml", "- {each: Grant, template: tpl, principal: g, resource: at}"),
+    (
+        "entities/e.json",
+        r#"[{"uid": {"type": "G", "id": "g"}, "attrs": {}, "parents": []},
+            {"uid": {"type": "User", "id": "u"}, "attrs": {"lv": 3}, "parents": [{"type": "G", "id": "g"}]},
+            {"uid": {"type": "User", "id": "low"}, "attrs": {"lv": 2}, "parents": [{"type": "G", "id": "g"}]},
+            {"uid": {"type": "P", "id": "p1"}, "attrs": {}, "parents": []},
+            {"uid": {"type": "P", "id": "p2"}, "attrs": {}, "parents": []},
+            {"uid": {"type": "Grant", "id": "1"}, "parents": [],
+             "attrs": {"tpl": ["t1"], "g": {"type": "G", "id": "g"}, "at": {"type": "P", "id": "p2"}}}]"#,
+    ),
+];
+
+/// The mutants of a policy that are killed, and those that live with a test that would kill them.
+fn fates(dir: &tempfile::TempDir, policy: &str) -> [Vec<String>; 2] {
+    let ran = palisade(&["test", "-p", &at(dir), "--mutate", "--format", "json"]);
+    assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let of = |wanted: &str| {
+        let all = json["mutation"]["mutants"].as_array().unwrap().iter();
+        let is = |mutant: &&serde_json::Value| {
+            mutant["policy"] == policy && mutant["fate"] == wanted && (wanted == "killed" || mutant["test"].is_object())
+        };
+        all.filter(is).map(|mutant| mutant["mutant"].as_str().unwrap().to_owned()).collect()
+    };
+    [of("killed"), of("survived")]
+}
+
+#[test]
+fn links_are_those_that_the_entities_of_each_test_make() {
+    let grant = |template: &str| {
+        format!(
+            "entities: [{{uid: 'Grant::2', attrs: {{tpl: [{template}], g: {{entity: 'G::g'}}, at: {{entity: 'P::p1'}}}}}}]"
+        )
+    };
+    let all = [
+        "the policy removed",
+        "`permit` → `forbid`",
+        "`principal.lv > 2` → `true`",
+        "`principal.lv > 2` negated",
+        "`principal.lv > 2`: `>` → `>=`",
+    ];
+    let [gone, flipped, dropped, negated, weaker] = all;
+    let asks = "principal: 'User::u', resource: 'P::p1', expect: allow";
+    for (test, policy, killed, lives) in [
+        // a link that only the test's entities make decides it
+        (
+            format!("- {{name: a, {asks}, {}, action: view, reason: ['t1@Grant::\"2\"']}}", grant("t1")),
+            "t1",
+            vec![gone, flipped, negated],
+            vec![dropped, weaker],
+        ),
+        // one that the bundle's entities make and the test's do not says nothing in it
+        (
+            "- {name: b, principal: 'User::u', resource: 'P::p2', action: view, without: ['Grant::1'], expect: deny}"
+                .to_owned(),
+            "t1",
+            vec![],
+            all.to_vec(),
+        ),
+        // and where no entity of the bundle links a template, those of a test do
+        (
+            format!("- {{name: c, {asks}, {}, action: edit, reason: [t2]}}", grant("t2")),
+            "t2",
+            vec![gone, flipped, "`action == Action::\"edit\"` negated"],
+            vec!["`action == Action::\"edit\"` removed"],
+        ),
+    ] {
+        let dir = bundle(&[&GRANTS[..], &[("policies/tests/t.yaml", &format!("tests:\n  {test}\n"))]].concat());
+        fs::remove_file(dir.path().join("policies/tests/t.json")).unwrap();
+        assert_eq!(fates(&dir, policy), [killed, lives], "{test}");
+    }
+}

@@ -103,3 +103,22 @@ fn a_log_without_a_decision_is_a_failure_and_the_rest_is_counted() {
     let ran = palisade_with(&["record", "-p", &at(&broken)], line("a", "{}", ALLOW).as_bytes());
     assert_eq!(ran.exit, Exit::Undecided, "{}", ran.err);
 }
+
+#[test]
+fn whatever_a_text_holds_becomes_a_test_that_passes() {
+    let schema = SCHEMA.replace("n?: Long", "s: String");
+    let tests = TESTS.replace("\"request\":{", "\"request\":{\"context\":{\"s\":\"\"},");
+    for c in [
+        '\u{1}', '\u{7f}', '\u{80}', '\u{85}', '\u{9f}', '\u{a0}', '\u{2028}', '\u{feff}', '\u{fffe}', '\u{ffff}',
+        '\'', '#',
+    ] {
+        let dir = bundle(&[("policies/s.cedarschema", &schema), ("policies/tests/t.json", &tests)]);
+        let context = serde_json::json!({"s": format!("x{c}y: {c}")}).to_string();
+        let output = dir.path().join("policies/tests/recorded.yaml");
+        let args = ["record", "-p", &at(&dir), "--output", output.to_str().unwrap()];
+        let ran = palisade_with(&args, line("a", &context, ALLOW).as_bytes());
+        assert_eq!(ran.exit, Exit::Success, "{c:?}: {}", ran.err);
+        let ran = palisade(&["test", "-p", &at(&dir)]);
+        assert_eq!(ran.exit, Exit::Success, "{c:?}: {}{}", ran.out, ran.err);
+    }
+}

@@ -5,6 +5,7 @@ mod cost;
 mod domain;
 mod http;
 mod oracle;
+mod seen;
 mod session;
 
 use std::sync::LazyLock;
@@ -59,6 +60,7 @@ pub(super) fn edited(
             let members = if *tag { &mut json["tags"] } else { &mut json["attrs"] };
             put(members, path, value.as_ref());
         }),
+        Proposed::AddEntity { entity, attributes } => change(entity, &|json| json["attrs"] = attributes.clone()),
         Proposed::SetContext { path, value } => {
             let mut context = request.context.to_json();
             put(&mut context, path, value.as_ref());

@@ -209,6 +209,13 @@ impl Grants {
         self.all().filter(|grant| fits(grant) && names(grant)).min_by_key(|grant| (grant.entity, grant.declaration))
     }
 
+    /// One who names a template for grants of a declaration, among the first `most` roles.
+    pub(crate) fn naming(&self, declaration: u32, template: u32, most: usize) -> Option<u32> {
+        let names = |set: &Templates| set.known.binary_search(&template).is_ok();
+        let of = |key: u64| (key >> 32) as u32 == declaration;
+        self.sets.iter().take(most).find(|(key, set)| of(*key) && names(set)).map(|(key, _)| key as u32)
+    }
+
     /// The declarations and holders that name what is no template, with the names.
     pub(crate) fn unknown(&self) -> impl Iterator<Item = (u32, u32, &[Arc<str>])> {
         let named = |key: u64| Some(&*self.sets.get(key)?.unknown);

@@ -150,6 +150,25 @@ impl Checked {
         }
     }
 
+    /// The path of what must be true, as it is written.
+    pub(crate) fn when_text(&self) -> Option<&str> {
+        self.when.as_ref().map(|path| path.text.as_str())
+    }
+
+    /// What fills each slot, as it is written: `self`, or a path.
+    pub(crate) fn slot_texts(&self) -> [Option<&str>; 2] {
+        self.slots.each_ref().map(|slot| match slot {
+            None => None,
+            Some(Slot::Own) => Some("self"),
+            Some(Slot::Path(path)) => Some(path.text.as_str()),
+        })
+    }
+
+    /// Whether its data name several templates at a time.
+    pub(crate) fn names_many(&self) -> bool {
+        matches!(&self.template, Named::Path(path) if matches!(path.end, Type::Set(_)))
+    }
+
     /// Why the template that it names is no path, where it begins like one.
     pub(crate) fn no_path(&self) -> Option<&str> {
         self.no_path.as_deref()

@@ -4,6 +4,7 @@ use cedar_policy_core::ast::{EntityUID, Value as CedarValue};
 use cedar_policy_core::entities::CedarValueJson;
 use serde_json::{Value as Json, json};
 
+use super::links;
 use super::scene::{plain, shown};
 use crate::export;
 use crate::model::explanation::Proposed;
@@ -32,6 +33,8 @@ pub(super) enum Change {
     Set(Target, Option<Json>),
     /// A set gets elements, or loses one; what is in it now, what it is then, and which they are.
     Elements { target: Target, value: Json, elements: Vec<Json>, added: bool },
+    /// An entity that is not stored is added, with these attributes.
+    AddEntity(EntityUID, Json),
 }
 
 /// Cedar's JSON form of a value, if it has one.
@@ -97,6 +100,20 @@ impl Change {
             }
             Self::Set(target, value) => of(target, value.clone()),
             Self::Elements { target, value, .. } => of(target, Some(value.clone())),
+            Self::AddEntity(entity, attributes) => {
+                Proposed::AddEntity { entity: shown(entity), attributes: attributes.clone() }
+            }
+        }
+    }
+
+    /// The entity that it changes, if it changes one.
+    pub(super) fn entity(&self) -> Option<&EntityUID> {
+        match self {
+            Self::AddParent(entity, _) | Self::RemoveParent(entity, _) | Self::AddEntity(entity, _) => Some(entity),
+            Self::Set(target, _) | Self::Elements { target, .. } => match target {
+                Target::Attribute(entity, _) | Target::Tag(entity, _) => Some(entity),
+                Target::Context(_) => None,
+            },
         }
     }
 
@@ -114,12 +131,33 @@ impl Change {
                 Target::Attribute(entity, _) | Target::Tag(entity, _) => of_entity(entity),
                 Target::Context(_) => 1,
             },
+            Self::AddEntity(..) => 2,
         }
     }
 
-    /// In words.
-    pub(super) fn words(&self) -> String {
+    /// In words; `adds` says that the entity is not stored.
+    pub(super) fn words(&self, adds: bool) -> String {
+        let with = |target: &Target, value: &Json| match target {
+            Target::Attribute(entity, path) if adds => {
+                Some(format!("add `{}` with `{}` {}", shown(entity), path.join("."), in_words(value)))
+            }
+            Target::Tag(entity, key) if adds => {
+                Some(format!("add `{}` with the tag `{key}` {}", shown(entity), in_words(value)))
+            }
+            _ => None,
+        };
+        let added = match self {
+            Self::Set(target, Some(value)) | Self::Elements { target, value, added: true, .. } => with(target, value),
+            _ => None,
+        };
+        if let Some(words) = added {
+            return words;
+        }
         match self {
+            Self::AddEntity(entity, attributes) => links::in_words(entity, attributes, in_words),
+            Self::AddParent(entity, parent) if adds => {
+                format!("add `{}` with the parent `{}`", shown(entity), shown(parent))
+            }
             Self::AddParent(entity, parent) => {
                 format!("put `{}` into `{}` (as a parent)", shown(entity), shown(parent))
             }
@@ -152,6 +190,13 @@ impl Change {
             Self::RemoveParent(entity, parent) => {
                 let changed = change_entity(snapshot, request, entity, |json| parents(json, parent, false))?;
                 return changed.decided(snapshot, request, now, go_on);
+            }
+            Self::AddEntity(entity, attributes) => {
+                let whole = |json: &mut Json| {
+                    json["attrs"] = attributes.clone();
+                    Some(())
+                };
+                return change_entity(snapshot, request, entity, whole)?.decided(snapshot, request, now, go_on);
             }
             Self::Set(target, value) => (target, value.clone()),
             Self::Elements { target, value, .. } => (target, Some(value.clone())),

@@ -483,7 +483,8 @@ fn with(mut path: Vec<String>, name: &str) -> Vec<String> {
     path
 }
 
-fn entity_json(uid: &EntityUID) -> Json {
+/// A reference to an entity in Cedar's JSON form.
+pub(super) fn entity_json(uid: &EntityUID) -> Json {
     let uid = super::scene::plain(uid);
     json!({"__entity": {"type": uid.type_name, "id": uid.id}})
 }
@@ -496,7 +497,7 @@ fn elements_of(value: Option<&Value>) -> Vec<Json> {
 }
 
 /// A value of an extension type.
-fn sample(name: &str) -> Option<Json> {
+pub(super) fn sample(name: &str) -> Option<Json> {
     let (function, argument) = match name {
         "datetime" => ("datetime", "2030-01-01"),
         "duration" => ("duration", "1h"),

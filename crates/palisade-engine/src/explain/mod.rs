@@ -6,16 +6,20 @@
 //!
 //! - `scene` is the request with what its evaluation reads; `tree` takes a policy apart and evaluates the parts.
 //! - `source` finds them in the text, `values` shows what they read.
-//! - `goals` says which single changes could turn a clause, `edits` makes them, `search` tries them.
+//! - `goals` says which single changes could turn a clause, `links` which could make a link or unmake one, `edits` makes
+//!   them, `search` tries them.
+//! - `seen` counts what many requests see of the parts.
 //!
 //! Nothing here grows with the number of policies or entities: candidates come from an index, and each bound that is met
 //! shows in the answer.
 
 mod edits;
 mod goals;
+mod links;
 mod mutate;
 mod scene;
 mod search;
+mod seen;
 mod source;
 mod tree;
 mod values;
@@ -26,7 +30,8 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-pub use mutate::{Mutant, MutantSort, Mutants, Pool, Searched, Standing};
+pub use mutate::{Mutant, MutantSort, Mutants, Pool, Searched, Stage, Standing};
+pub use seen::{Outcomes, SeenPart, SeenPolicy, Sightings};
 
 use cedar_policy_core::ast::{EntityUID, Expr, Policy};
 

@@ -4,6 +4,7 @@ use cedar_policy_core::ast::{Expr, Var};
 
 use super::edits::Change;
 use super::goals::Goals;
+use super::links;
 use super::scene::{Gave, Scene};
 use super::source::Source;
 use super::tree::Tree;
@@ -67,9 +68,17 @@ pub(super) fn turning(
         let (found, bounded) = of_policy(asked, policy, want, masks);
         search.bounded |= bounded;
         for change in found {
-            if !candidates.iter().any(|(known, _)| *known == change) {
+            // two that say the same are one
+            if !candidates.iter().any(|(known, _)| known.edit() == change.edit()) {
                 candidates.push((change, policy.id.clone()));
             }
+        }
+    }
+    let (made, bounded) = links::changes(asked, judged.iter().map(|it| (&it.id, it.result, it.is_forbid)));
+    search.bounded |= bounded;
+    for (change, policy) in made {
+        if !candidates.iter().any(|(known, _)| known.edit() == change.edit()) {
+            candidates.push((change, policy));
         }
     }
     // what a rule of the strict semantics denies, an entity more may turn, or a forbid that does not fail any more
@@ -94,8 +103,9 @@ pub(super) fn turning(
         // it does not fit the schema; a larger one of its kind may
         search.bounded |= decided.is_none();
         if let Some(decision) = decided.filter(|decision| decision.outcome != asked.decision.outcome) {
-            let (words, edit) = (change.words(), change.edit());
-            turning.push(TurningChange { words, edit, decision: decision.outcome, policy });
+            let adds = change.entity().is_some_and(|entity| !asked.scene.knows(entity));
+            let (words, edit) = (change.words(adds), change.edit());
+            turning.push(TurningChange { words, edit, adds, decision: decision.outcome, policy });
         }
     }
     Ok(turning)

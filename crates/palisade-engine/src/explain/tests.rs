@@ -1,4 +1,5 @@
 //! Explanations against Cedar: what they say of policies, of clauses and of changes.
 
+pub(super) mod links;
 mod masked;
 mod say;

@@ -10,7 +10,7 @@ use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Policy, SlotEnv, UnaryOp,
 use super::scene::{Gave, Scene, as_entities};
 use super::source::Source;
 use super::values::{self, Masks};
-use crate::model::explanation::{Clause, ClauseKind, HierarchyPath, Join, Truth};
+use crate::model::explanation::{Clause, ClauseKind, HierarchyPath, Join, Place, Truth};
 
 /// What a `&&` or `||` joins, if it is to be shown part by part.
 const MOST_PARTS: usize = 12;
@@ -51,6 +51,17 @@ pub(super) struct ScopePart {
 pub(super) struct Condition<'t> {
     pub expression: &'t Expr,
     pub is_unless: bool,
+}
+
+/// A condition taken apart as it is shown, with nothing evaluated.
+#[derive(Debug)]
+pub(super) struct Outline {
+    pub expression: Expr,
+    /// How the parts make it.
+    pub join: Option<Join>,
+    pub parts: Vec<Outline>,
+    /// The number of what consists of nothing else, and is not written out as true or false.
+    pub leaf: Option<usize>,
 }
 
 impl<'t> Tree<'t> {
@@ -164,7 +175,7 @@ impl<'t> Tree<'t> {
         let truth = gave.truth();
         let (join, parts) = self.parts(scene, expression, kind, reached, levels);
         let span = self.span(expression);
-        let text = span.as_ref().and_then(|span| self.source.excerpt(span));
+        let text = self.text_of(expression, span.as_ref());
         let error = match gave {
             Gave::Error(_) if !self.masks.is_empty() => Some(WITHHELD.to_owned()),
             Gave::Error(message) => Some(message),
@@ -173,7 +184,7 @@ impl<'t> Tree<'t> {
         let is_leaf = parts.is_empty();
         Clause {
             kind,
-            text: text.unwrap_or_else(|| super::source::short(&expression.to_string(), 600)),
+            text,
             place: span.and_then(|span| self.source.place(&span)),
             result: if reached { truth } else { Truth::NotReached },
             alone: (!reached).then_some(truth),
@@ -185,6 +196,41 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// The conditions taken apart; `number` gives each leaf its number, in their order.
+    pub(super) fn outlines(&self, number: &mut dyn FnMut(String, Option<Place>) -> usize) -> Vec<Outline> {
+        let outline = |condition: Condition<'_>, number: &mut dyn FnMut(String, Option<Place>) -> usize| {
+            let kind = if condition.is_unless { ClauseKind::Unless } else { ClauseKind::When };
+            self.outline(condition.expression, kind, MOST_LEVELS, number)
+        };
+        self.conditions().into_iter().map(|condition| outline(condition, number)).collect()
+    }
+
+    fn outline(
+        &self,
+        expression: &Expr,
+        kind: ClauseKind,
+        levels: usize,
+        number: &mut dyn FnMut(String, Option<Place>) -> usize,
+    ) -> Outline {
+        let joined = if levels == 0 { None } else { joined(expression, kind) };
+        let Some((join, parts)) = joined else {
+            let span = self.span(expression);
+            let text = self.text_of(expression, span.as_ref());
+            // what is written out never changes, so there is nothing to see
+            let is_constant = matches!(text.as_str(), "true" | "false");
+            let leaf = (!is_constant).then(|| number(text, span.and_then(|span| self.source.place(&span))));
+            return Outline { expression: expression.clone(), join: None, parts: Vec::new(), leaf };
+        };
+        let parts = parts.into_iter().map(|part| self.outline(part, ClauseKind::Part, levels - 1, number)).collect();
+        Outline { expression: expression.clone(), join: Some(join), parts, leaf: None }
+    }
+
+    /// An expression as its author wrote it, cut where it is long.
+    fn text_of(&self, expression: &Expr, span: Option<&Range<usize>>) -> String {
+        let text = span.and_then(|span| self.source.excerpt(span));
+        text.unwrap_or_else(|| super::source::short(&expression.to_string(), 600))
+    }
+
     fn parts(
         &self,
         scene: &Scene<'_>,
@@ -193,45 +239,23 @@ impl<'t> Tree<'t> {
         reached: bool,
         levels: usize,
     ) -> (Option<Join>, Vec<Clause>) {
-        if levels == 0 {
-            return (None, Vec::new());
-        }
+        let joined = if levels == 0 { None } else { joined(expression, kind) };
+        let Some((join, joined)) = joined else { return (None, Vec::new()) };
         let part = |expression: &Expr, reached| self.clause(scene, expression, ClauseKind::Part, reached, levels - 1);
-        match expression.expr_kind() {
-            ExprKind::UnaryApp { op: UnaryOp::Not, arg } if kind == ClauseKind::Unless || is_compound(arg) => {
-                (Some(Join::Not), vec![part(arg, reached)])
-            }
-            ExprKind::And { .. } => self.chain(scene, &conjuncts(expression), Join::All, reached, levels),
-            ExprKind::Or { .. } => self.chain(scene, &disjuncts(expression), Join::Any, reached, levels),
-            ExprKind::If { test_expr, then_expr, else_expr } => {
-                let test = part(test_expr, reached);
-                let (then, other) = (test.result == Truth::True, test.result == Truth::False);
-                (Some(Join::If), vec![test, part(then_expr, then), part(else_expr, other)])
-            }
-            _ => (None, Vec::new()),
+        if let (Join::If, [test, then, other]) = (join, joined.as_slice()) {
+            let test = part(test, reached);
+            let (holds, fails) = (test.result == Truth::True, test.result == Truth::False);
+            return (Some(join), vec![test, part(then, holds), part(other, fails)]);
         }
-    }
-
-    /// What `&&` or `||` joins: each is reached if all before it let evaluation go on.
-    fn chain(
-        &self,
-        scene: &Scene<'_>,
-        joined: &[&Expr],
-        join: Join,
-        mut reached: bool,
-        levels: usize,
-    ) -> (Option<Join>, Vec<Clause>) {
-        if !(2..=MOST_PARTS).contains(&joined.len()) {
-            return (None, Vec::new());
-        }
-        let goes_on = if join == Join::All { Truth::True } else { Truth::False };
-        let mut parts = Vec::new();
-        for expression in joined {
-            let clause = self.clause(scene, expression, ClauseKind::Part, reached, levels - 1);
+        // each is reached if all before it let evaluation go on
+        let goes_on = if join == Join::Any { Truth::False } else { Truth::True };
+        let mut reached = reached;
+        let parts = joined.into_iter().map(|expression| {
+            let clause = part(expression, reached);
             reached &= clause.result == goes_on;
-            parts.push(clause);
-        }
-        (Some(join), parts)
+            clause
+        });
+        (Some(join), parts.collect())
     }
 
     /// For each `in` of an expression the way through the hierarchy, but for what the mask hides.
@@ -251,6 +275,20 @@ impl<'t> Tree<'t> {
             }
         }
         found
+    }
+}
+
+/// What an expression consists of, where that is worth looking at, and how.
+fn joined(expression: &Expr, kind: ClauseKind) -> Option<(Join, Vec<&Expr>)> {
+    let few = |join, parts: Vec<_>| (2..=MOST_PARTS).contains(&parts.len()).then_some((join, parts));
+    match expression.expr_kind() {
+        ExprKind::UnaryApp { op: UnaryOp::Not, arg } if kind == ClauseKind::Unless || is_compound(arg) => {
+            Some((Join::Not, vec![arg]))
+        }
+        ExprKind::And { .. } => few(Join::All, conjuncts(expression)),
+        ExprKind::Or { .. } => few(Join::Any, disjuncts(expression)),
+        ExprKind::If { test_expr, then_expr, else_expr } => Some((Join::If, vec![test_expr, then_expr, else_expr])),
+        _ => None,
     }
 }
 

@@ -236,6 +236,9 @@ pub struct TurningChange {
     /// What changes.
     #[serde(flatten)]
     pub edit: Proposed,
+    /// Whether the entity that changes is not stored, so that it is added.
+    #[serde(skip_serializing_if = "is_false")]
+    pub adds: bool,
     /// What the decision is then.
     pub decision: Outcome,
     /// The policy whose clause asked for it.
@@ -272,6 +275,13 @@ pub enum Proposed {
         /// The whole new value in Cedar's JSON form; absent where the member goes.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<serde_json::Value>,
+    },
+    /// An entity that is not stored is added, so that it makes a link.
+    AddEntity {
+        /// The entity; any name will do.
+        entity: String,
+        /// Its attributes in Cedar's JSON form.
+        attributes: serde_json::Value,
     },
     /// A member of the context gets another value.
     SetContext {

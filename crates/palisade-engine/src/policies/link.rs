@@ -20,18 +20,22 @@ pub(super) struct Linkable {
 
 impl Linkable {
     pub(super) fn new(template: &Template, reads_now: bool) -> Self {
-        let scope = Template::new(
-            template.id().clone(),
-            template.loc().cloned(),
-            Annotations::new(),
-            template.effect(),
-            template.principal_constraint().clone(),
-            template.action_constraint().clone(),
-            template.resource_constraint().clone(),
-            None,
-        );
-        Self { scope: Arc::new(scope), reads_now }
+        Self { scope: Arc::new(scope_of(template)), reads_now }
     }
+}
+
+/// A template without its conditions.
+pub(crate) fn scope_of(template: &Template) -> Template {
+    Template::new(
+        template.id().clone(),
+        template.loc().cloned(),
+        Annotations::new(),
+        template.effect(),
+        template.principal_constraint().clone(),
+        template.action_constraint().clone(),
+        template.resource_constraint().clone(),
+        None,
+    )
 }
 
 impl Builder<'_, '_> {
@@ -175,7 +179,7 @@ impl Builder<'_, '_> {
 ///
 /// # Errors
 /// The slot, and what is wrong with it, in words.
-pub(super) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, (&str, String)> {
+pub(crate) fn values(link: &Link) -> Result<HashMap<SlotId, EntityUID>, (&str, String)> {
     let mut values = HashMap::new();
     for (slot, entity) in &link.args {
         let slot_id = match slot.as_str() {

@@ -172,7 +172,11 @@ impl Parsing<'_> {
         Ok((!set.is_empty()).then_some(set))
     }
 
-    fn template(&mut self, id: &str, site: &Site) -> Result<Arc<Template>, TooMany> {
+    /// The template or policy of this id, whose text stands at `site`.
+    ///
+    /// # Errors
+    /// If too much has been parsed already.
+    pub(crate) fn template(&mut self, id: &str, site: &Site) -> Result<Arc<Template>, TooMany> {
         let id = PolicyID::from_string(id);
         if let Some(known) = self.templates.get(&id) {
             return Ok(known.clone());

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{Coverage, OfPart, OfPolicy, Seen};
+use palisade_engine::Outcomes;
+
+use super::{Coverage, OfPart, OfPolicy};
 use crate::cli::test::format::junit;
 
 const STYLE: &str = "\
@@ -138,7 +140,7 @@ fn write_source(text: &str, policies: &[(&str, &OfPolicy)], to: &mut dyn Write) 
 }
 
 fn begin(part: &OfPart, to: &mut dyn Write) -> io::Result<()> {
-    let Seen { held, not, failed } = part.seen;
+    let Outcomes { held, not, failed } = part.seen;
     let class = ["none", "half", "full"][part.outcomes()];
     let failed = if failed > 0 { format!(", failed {failed} times") } else { String::new() };
     write!(to, "<span class=\"{class}\" title=\"true {held} times, false {not} times{failed}\">")
@@ -182,7 +184,7 @@ mod tests {
         let part = |(line, column): (usize, usize), (end_line, end_column): (usize, usize), held, not| OfPart {
             text: String::new(),
             place: Some(Place { line, column, end_line, end_column, excerpt: None }),
-            seen: Seen { held, not, failed: 0 },
+            seen: Outcomes { held, not, failed: 0 },
         };
         let policy = OfPolicy {
             file: "./p.cedar".to_owned(),

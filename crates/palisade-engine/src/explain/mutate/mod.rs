@@ -1,14 +1,17 @@
 //! Mutants of policies: each policy with one thing in it that is different. A mutant that no test notices shows what the
 //! tests do not hold.
 //!
-//! - `draft` writes the mutants as texts, `standing` asks the validator about them.
+//! - `draft` writes the mutants of policies as texts, `standing` asks the validator about them; `links` has those of links.
+//! - `stage` is a state that mutants are tried on, with what decides there: entities make links, so that differs.
 //! - `trial` says which of them decide a request otherwise; `search` looks for such a request.
 //!
-//! A mutant changes one policy, so of a request only that policy is evaluated again, by Cedar's own evaluator; what all
+//! A mutant changes one policy or some links, so of a request only those are evaluated again, by Cedar's own evaluator; what all
 //! say together is put together as Cedar's authorizer and the semantics do. No bundle is built for a mutant.
 
 mod draft;
+mod links;
 mod search;
+mod stage;
 mod standing;
 mod trial;
 
@@ -20,12 +23,12 @@ use std::collections::{BTreeMap, HashMap};
 use cedar_policy_core::ast::{Expr, Policy};
 
 use super::source::Source;
-use super::tree::Tree;
 use crate::model::explanation::{Effect, Place};
 use crate::model::{Diagnostic, PolicyId};
-use crate::policies::{Kind, Parsing};
+use crate::policies;
 use crate::snapshot::{GoOn, Snapshot};
 pub use search::{Pool, Searched};
+pub use stage::Stage;
 
 /// Policies and links of which mutants are made. What all of them say of a request is asked where one says otherwise.
 const MOST_POLICIES: usize = 20_000;
@@ -84,14 +87,20 @@ pub struct Mutants {
     /// Whether there are more than are made.
     pub bounded: bool,
     made: Vec<Made>,
-    deciding: Vec<Deciding>,
-    /// Of each policy or template what decides by it, and its mutants.
+    /// The policies and templates that have mutants.
     groups: Vec<Group>,
 }
 
 /// What a mutant is instead.
 #[derive(Debug)]
-struct Made {
+enum Made {
+    Policy(Box<OfPolicy>),
+    Link(links::Exchange),
+}
+
+/// A policy or template instead of another.
+#[derive(Debug)]
+struct OfPolicy {
     group: usize,
     /// The condition; nothing where the policy is gone.
     condition: Option<Expr>,
@@ -103,104 +112,64 @@ struct Made {
     part: Option<usize>,
 }
 
-/// A policy that decides: on its own, or a link.
-#[derive(Debug)]
-struct Deciding {
-    id: PolicyId,
-    policy: Policy,
-    condition: Expr,
-    scope: [Expr; 3],
-    forbids: bool,
-}
-
+/// A policy or template, and its mutants.
 #[derive(Debug)]
 struct Group {
-    deciding: Vec<usize>,
+    text: PolicyId,
     mutants: Vec<usize>,
 }
 
 impl Snapshot {
-    /// Makes the mutants of all policies and of all templates that have a link.
+    /// Makes the mutants of all policies, and of all templates that have a link here or in one of `others`: states with the
+    /// same policies over other entities.
     ///
     /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
     ///
     /// # Errors
     /// If there are too many policies, or `go_on` said false.
-    pub fn mutants(&self, go_on: GoOn<'_>) -> Result<Mutants, Diagnostic> {
-        let policies = &self.core.policies;
-        if self.policy_count() > MOST_POLICIES {
-            let message =
-                format!("mutants are made of up to {MOST_POLICIES} policies and links, not of {}", self.policy_count());
-            return Err(Diagnostic::error("policies", message).help("test a part of the bundle"));
-        }
-        let mut by_text: BTreeMap<(String, usize, PolicyId), Vec<PolicyId>> = BTreeMap::new();
-        for (id, site) in policies.sites.iter() {
-            let text = match site.kind {
-                Kind::Template => continue,
-                Kind::Static => id.clone(),
-                Kind::Link(number) => match policies.links.get(number as usize) {
-                    Some(linked) => linked.link.template_id.as_str().into(),
-                    None => continue,
-                },
-            };
-            by_text.entry((site.origin.to_string(), site.span.start, text)).or_default().push(id.clone());
-        }
-        for made in self.all_made() {
-            let text = self.core.compiled.name(made.template);
-            let Some(site) = policies.sites.get(text) else { continue };
-            let key = (site.origin.to_string(), site.span.start, text.clone());
-            by_text.entry(key).or_default().push(self.id_of(&made));
-        }
-        let mut all =
-            Mutants { list: Vec::new(), bounded: false, made: Vec::new(), deciding: Vec::new(), groups: Vec::new() };
-        let mut validator = standing::Validator::new(self.core.schema.as_deref());
-        for ((_, _, text), mut ids) in by_text {
-            if !go_on() {
-                return Err(crate::policies::abandoned());
+    pub fn mutants(&self, others: &[&Self], go_on: GoOn<'_>) -> Result<Mutants, Diagnostic> {
+        // file by file, as they are written
+        let mut texts: BTreeMap<(String, usize, PolicyId), (&Self, PolicyId)> = BTreeMap::new();
+        for snapshot in [&self].into_iter().chain(others) {
+            let count = snapshot.policy_count();
+            if count > MOST_POLICIES {
+                let message = format!("mutants are made of up to {MOST_POLICIES} policies and links, not of {count}");
+                return Err(Diagnostic::error("policies", message).help("test a part of the bundle"));
             }
-            ids.sort_unstable();
-            let mut parsing = self.parsing();
-            all.add(self, &text, &ids, &mut parsing, &mut validator);
+            for id in snapshot.one_of_each() {
+                let site = snapshot.known_site(&id);
+                let text = snapshot.linked(&id).map_or_else(|| id.clone(), |it| it.link.template_id.as_str().into());
+                texts.entry((site.origin.to_string(), site.span.start, text)).or_insert((snapshot, id));
+            }
         }
+        let mut all = Mutants { list: Vec::new(), bounded: false, made: Vec::new(), groups: Vec::new() };
+        let validator = standing::Validator::new(self.core.schema.as_deref());
+        for ((_, _, text), (snapshot, id)) in texts {
+            if !go_on() {
+                return Err(policies::abandoned());
+            }
+            // what was loaded can be read again
+            if let Ok(policy) = snapshot.parsing().policy(&id) {
+                all.add(snapshot, &text, &policy, &validator);
+            }
+        }
+        all.add_links(self);
         Ok(all)
     }
 }
 
 impl Mutants {
-    fn add(
-        &mut self,
-        snapshot: &Snapshot,
-        text: &PolicyId,
-        ids: &[PolicyId],
-        parsing: &mut Parsing<'_>,
-        validator: &mut standing::Validator<'_>,
-    ) {
-        let masks = Vec::new();
+    /// Adds the mutants of `text`, a policy or the template of one.
+    fn add(&mut self, snapshot: &Snapshot, text: &PolicyId, policy: &Policy, validator: &standing::Validator<'_>) {
         let group = self.groups.len();
-        let mut deciding = Vec::new();
-        for id in ids {
-            // what was loaded can be read again
-            let Ok(policy) = parsing.policy(id) else { continue };
-            let tree = Tree::new(&policy, Source::new(snapshot.known_site(id)), &masks);
-            let scope = tree.scope().map(|part| part.condition);
-            deciding.push(self.deciding.len());
-            self.deciding.push(Deciding {
-                id: id.clone(),
-                condition: policy.condition(),
-                scope,
-                forbids: snapshot.known_site(id).forbids,
-                policy,
-            });
-        }
-        let Some(first) = deciding.first().and_then(|first| self.deciding.get(*first)) else { return };
-        let site = snapshot.known_site(&first.id);
-        let policy = first.policy.clone();
+        let site = snapshot.known_site(text);
         let original = policy.template();
-        let written = draft::written(&policy, site.text());
+        let written = draft::written(policy, site.text());
         let source = Source::new(site);
         let mut names: HashMap<String, usize> = HashMap::new();
         let mut mutants = Vec::new();
-        validator.original(original);
+        let bare = policies::scope_of(original);
+        let measure = validator.measure(original, &bare);
         for draft in draft::all(&written) {
             if self.list.len() == MOST_MUTANTS {
                 self.bounded = true;
@@ -210,7 +179,7 @@ impl Mutants {
                 None => (None, Standing::Open),
                 Some(mutated) => match draft::parsed(text, mutated) {
                     Some(template) => {
-                        let standing = validator.standing(original, &template);
+                        let standing = measure.standing(&template, draft.part.is_none());
                         (Some(template), standing)
                     }
                     // what is no policy would not load either
@@ -238,14 +207,14 @@ impl Mutants {
                     template.resource_constraint().as_expr(),
                 ]
             };
-            self.made.push(Made {
+            self.made.push(Made::Policy(Box::new(OfPolicy {
                 group,
                 scope: scope(template.as_ref().unwrap_or(original)),
                 condition: template.map(|template| template.condition()),
                 flips: draft.flips,
                 part: draft.part,
-            });
+            })));
         }
-        self.groups.push(Group { deciding, mutants });
+        self.groups.push(Group { text: text.clone(), mutants });
     }
 }

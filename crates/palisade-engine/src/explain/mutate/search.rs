@@ -8,12 +8,12 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use cedar_policy::{Entities, EntityUid, Request};
-use cedar_policy_core::ast::Expr;
+use cedar_policy_core::ast::{Expr, SlotEnv};
 
 use super::super::scene::{Gave, Scene};
+use super::stage::Stage;
 use super::trial::{State, Trial, is_same};
 use super::{Made, Mutants};
-use crate::compiled;
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, Uid, Value};
 use crate::policies;
 use crate::reference;
@@ -61,12 +61,12 @@ struct Block<'b> {
 
 impl Mutants {
     /// Looks for a request that each of the mutants `of` decides otherwise, among up to `most` for each, and calls `tell`
-    /// with each that is done. It takes least where `snapshot` holds Cedar's own entities.
+    /// with each that is done.
     ///
     /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
     pub fn search(
         &self,
-        snapshot: &Snapshot,
+        stage: &Stage<'_>,
         pool: &Pool,
         of: &[usize],
         (now, most): (i64, u64),
@@ -74,13 +74,13 @@ impl Mutants {
         tell: &mut dyn FnMut(usize, Searched),
     ) {
         let uids: Vec<Option<EntityUid>> = pool.entities.iter().map(|uid| policies::entity_uid(uid).ok()).collect();
-        let blocks = blocks(snapshot, pool, now);
+        let blocks = blocks(stage.snapshot, pool, now);
         for at in of {
             if !go_on() {
                 return;
             }
             let Some(made) = self.made.get(*at) else { continue };
-            let hunt = Hunt { mutants: self, snapshot, uids: &uids, pool, blocks: &blocks };
+            let hunt = Hunt { mutants: self, stage, uids: &uids, pool, blocks: &blocks };
             tell(*at, hunt.of(*at, made, now, most, go_on));
         }
     }
@@ -113,9 +113,12 @@ fn blocks<'b>(snapshot: &Snapshot, pool: &'b Pool, now: i64) -> Vec<Block<'b>> {
     found
 }
 
+/// The parts of a scope, and what its slots are filled with.
+type Scope<'s> = (&'s [Expr; 3], &'s SlotEnv);
+
 struct Hunt<'h> {
     mutants: &'h Mutants,
-    snapshot: &'h Snapshot,
+    stage: &'h Stage<'h>,
     uids: &'h [Option<EntityUid>],
     pool: &'h Pool,
     blocks: &'h [Block<'h>],
@@ -123,8 +126,8 @@ struct Hunt<'h> {
 
 impl Hunt<'_> {
     fn of(&self, at: usize, made: &Made, now: i64, most: u64, go_on: GoOn<'_>) -> Searched {
-        let deciding = &self.mutants.groups[made.group].deciding;
-        let spaces = self.spaces(made, deciding);
+        let scopes = self.scopes(at, made);
+        let spaces = self.spaces(&scopes);
         let total: u64 =
             spaces.iter().map(|(_, principals, resources)| (principals.len() * resources.len()) as u64).sum();
         let mut searched = Searched { exhausted: total <= most, ..Searched::default() };
@@ -146,12 +149,12 @@ impl Hunt<'_> {
             spent += 1;
             let Some((block, principal, resource)) = nth(&spaces, place) else { break };
             place = (place + step) % total;
-            let Some(other) = self.ask(at, deciding, (&self.blocks[block], principal, resource), &mut spent) else {
+            let Some(other) = self.ask(at, made, (&self.blocks[block], principal, resource), &mut spent) else {
                 continue;
             };
             let request = self.request(&self.blocks[block], principal, resource);
             // what was put together here must be what is decided everywhere else
-            let Ok(decision) = self.snapshot.decide(&request, now) else { continue };
+            let Ok(decision) = self.stage.snapshot.decide(&request, now) else { continue };
             // a denial of what is not stored stays one whatever policies say
             let is_unknown = matches!(decision.denied_by, Some(DeniedBy::UnknownEntity { .. }));
             if is_unknown || is_same(&decision, &other) {
@@ -169,21 +172,21 @@ impl Hunt<'_> {
     }
 
     /// Principals and resources of each block that the scope of the policy or of the mutant lets through.
-    fn spaces(&self, made: &Made, deciding: &[usize]) -> Vec<(usize, Vec<usize>, Vec<usize>)> {
+    fn spaces(&self, scopes: &[Scope<'_>]) -> Vec<(usize, Vec<usize>, Vec<usize>)> {
         let mut spaces = Vec::new();
         let mut known: [BTreeMap<usize, bool>; 2] = [BTreeMap::new(), BTreeMap::new()];
         for (at, block) in self.blocks.iter().enumerate() {
             let (Some(principal), Some(resource)) = (block.principals.first(), block.resources.first()) else {
                 continue;
             };
-            if !self.holds(made, deciding, 1, block, *principal, *resource) {
+            if !self.holds(scopes, 1, block, *principal, *resource) {
                 continue;
             }
             let mut fit = |part: usize, list: &[usize]| -> Vec<usize> {
                 let known = &mut known[part / 2];
                 let fits = |uid: &&usize| {
                     let (principal, resource) = if part == 0 { (**uid, *resource) } else { (*principal, **uid) };
-                    *known.entry(**uid).or_insert_with(|| self.holds(made, deciding, part, block, principal, resource))
+                    *known.entry(**uid).or_insert_with(|| self.holds(scopes, part, block, principal, resource))
                 };
                 list.iter().filter(fits).copied().collect()
             };
@@ -194,23 +197,28 @@ impl Hunt<'_> {
         spaces
     }
 
-    /// Whether a part of the scope holds, of the policy or of the mutant.
-    fn holds(
-        &self,
-        made: &Made,
-        deciding: &[usize],
-        part: usize,
-        block: &Block<'_>,
-        principal: usize,
-        resource: usize,
-    ) -> bool {
+    /// The scopes that a request must be in for a mutant to say something else.
+    fn scopes<'m>(&'m self, at: usize, made: &'m Made) -> Vec<Scope<'m>> {
+        let deciding = |at: &usize| self.stage.deciding.get(*at);
+        match made {
+            Made::Policy(made) => {
+                let of = self.stage.of[made.group].iter().filter_map(deciding);
+                of.flat_map(|it| [&it.scope, &made.scope].map(|scope| (scope, it.policy.env()))).collect()
+            }
+            Made::Link(_) => {
+                let Some(swap) = self.stage.swaps.get(&at) else { return Vec::new() };
+                let all = swap.gone.iter().filter_map(deciding).chain(&swap.come);
+                all.map(|it| (&it.scope, it.policy.env())).collect()
+            }
+        }
+    }
+
+    /// Whether a part of one of the scopes holds.
+    fn holds(&self, scopes: &[Scope<'_>], part: usize, block: &Block<'_>, principal: usize, resource: usize) -> bool {
         let Some(request) = self.cedar(block, principal, resource) else { return false };
         let Some(entities) = self.entities(block, principal, resource) else { return false };
-        let scene = Scene::new(self.snapshot, &request, &entities, true);
-        deciding.iter().filter_map(|at| self.mutants.deciding.get(*at)).any(|it| {
-            let holds = |part: &Expr| matches!(scene.gives(part, it.policy.env()), Gave::Bool(true));
-            holds(&it.scope[part]) || holds(&made.scope[part])
-        })
+        let scene = Scene::new(self.stage.snapshot, &request, &entities, true);
+        scopes.iter().any(|(scope, slots)| matches!(scene.gives(&scope[part], slots), Gave::Bool(true)))
     }
 
     fn cedar(&self, block: &Block<'_>, principal: usize, resource: usize) -> Option<Request> {
@@ -219,14 +227,10 @@ impl Hunt<'_> {
         Request::new(uid(principal)?, action, uid(resource)?, context, None).ok()
     }
 
-    /// All entities, or those that a request can reach.
     fn entities(&self, block: &Block<'_>, principal: usize, resource: usize) -> Option<Cow<'_, Entities>> {
-        match &self.snapshot.entities {
+        match self.stage.all() {
             Some(all) => Some(Cow::Borrowed(all)),
-            None => {
-                let request = self.request(block, principal, resource);
-                Some(Cow::Owned(compiled::reached(self.snapshot, &request).ok()?))
-            }
+            None => self.stage.reached(&self.request(block, principal, resource)).ok(),
         }
     }
 
@@ -234,25 +238,31 @@ impl Hunt<'_> {
     fn ask(
         &self,
         at: usize,
-        deciding: &[usize],
+        made: &Made,
         (block, principal, resource): (&Block<'_>, usize, usize),
         spent: &mut u64,
     ) -> Option<Decision> {
         let request = self.cedar(block, principal, resource)?;
         let entities = self.entities(block, principal, resource)?;
-        let scene = Scene::new(self.snapshot, &request, &entities, true);
-        let trial = Trial { mutants: self.mutants, snapshot: self.snapshot, scene: &scene, all: OnceCell::new() };
-        let states: Vec<State> = deciding.iter().map(|at| trial.state(*at)).collect();
+        let scene = Scene::new(self.stage.snapshot, &request, &entities, true);
+        let trial = Trial { mutants: self.mutants, stage: self.stage, scene: &scene, all: OnceCell::new() };
         let base = Decision {
             outcome: Outcome::Deny,
             reasons: Vec::new(),
             errors: Vec::new(),
             forbid_errors: 0,
             denied_by: None,
-            revision: self.snapshot.revision,
+            revision: self.stage.snapshot.revision,
             time_dependent: false,
         };
-        let other = trial.of(at, deciding, &states, &base);
+        let other = match made {
+            Made::Policy(made) => {
+                let deciding = &self.stage.of[made.group];
+                let states: Vec<State> = deciding.iter().map(|at| trial.state(*at)).collect();
+                trial.of(at, deciding, &states, &base)
+            }
+            Made::Link(_) => trial.swapped(at, &base),
+        };
         if other.is_some() {
             *spent += WHOLE;
         }

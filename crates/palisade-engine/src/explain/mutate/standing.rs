@@ -2,7 +2,7 @@
 
 use cedar_policy_core::ast::{BinaryOp, EntityType, Expr, ExprKind, Literal, Template, UnaryOp};
 use cedar_policy_core::validator::typecheck::{PolicyCheck, Typechecker};
-use cedar_policy_core::validator::types::{BoolType, EntityKind, Type};
+use cedar_policy_core::validator::types::{BoolType, EntityKind, RequestEnv, Type};
 use cedar_policy_core::validator::{ValidationMode, ValidatorSchema};
 
 use super::Standing;
@@ -11,8 +11,21 @@ use crate::schema::SchemaModel;
 /// The type checker over one schema. Without a schema it knows nothing.
 pub(super) struct Validator<'s> {
     checker: Option<(&'s ValidatorSchema, Typechecker<'s>)>,
-    /// What it says of the policy that is changed, pair of types by pair of types.
-    original: Vec<PolicyCheck>,
+}
+
+/// A policy that its mutants are measured by.
+pub(super) struct Measure<'m> {
+    original: &'m Template,
+    checker: Option<(&'m ValidatorSchema, &'m Typechecker<'m>)>,
+    /// What the type checker says of it, by the types of a request.
+    checks: Vec<Check<'m>>,
+}
+
+struct Check<'m> {
+    types: RequestEnv<'m>,
+    said: PolicyCheck,
+    /// Whether its scope lets requests of these types through.
+    in_scope: bool,
 }
 
 impl<'s> Validator<'s> {
@@ -21,42 +34,49 @@ impl<'s> Validator<'s> {
             let schema: &ValidatorSchema = schema.core();
             (schema, Typechecker::new(schema, ValidationMode::Strict))
         });
-        Self { checker, original: Vec::new() }
+        Self { checker }
     }
 
-    /// Takes the policy that the next mutants are of.
-    pub(super) fn original(&mut self, original: &Template) {
-        self.original = match &self.checker {
-            Some((_, checker)) => checker.typecheck_by_request_env(original).map(|(_, check)| check).collect(),
-            None => Vec::new(),
+    /// Takes the policy that the next mutants are of; `scope` is that without conditions.
+    pub(super) fn measure<'m>(&'m self, original: &'m Template, scope: &Template) -> Measure<'m> {
+        let Some((schema, checker)) = &self.checker else {
+            return Measure { original, checker: None, checks: Vec::new() };
         };
+        let checks = checker.typecheck_by_request_env(original).map(|(types, said)| {
+            let of_scope = checker.typecheck_by_single_request_env(scope, &types);
+            Check { types, said, in_scope: !matches!(of_scope, PolicyCheck::Irrelevant(..)) }
+        });
+        Measure { original, checks: checks.collect(), checker: Some((schema, checker)) }
     }
+}
 
-    /// What can be said of a mutant.
-    pub(super) fn standing(&self, original: &Template, mutant: &Template) -> Standing {
-        let effect_stays = original.effect() == mutant.effect();
-        if effect_stays && original.condition().eq_shape(&mutant.condition()) {
+impl Measure<'_> {
+    /// What can be said of a mutant; `keeps_scope` is whether its scope is the policy's.
+    pub(super) fn standing(&self, mutant: &Template, keeps_scope: bool) -> Standing {
+        let effect_stays = self.original.effect() == mutant.effect();
+        if effect_stays && self.original.condition().eq_shape(&mutant.condition()) {
             return Standing::Same;
         }
-        let Some((schema, checker)) = &self.checker else { return Standing::Open };
+        let Some((schema, checker)) = self.checker else { return Standing::Open };
         // what does not validate itself is no measure for its mutants
-        let was_well = !self.original.iter().any(|check| errors_of(check).is_some());
-        let mut all_same = was_well && effect_stays && !self.original.is_empty();
-        let mut before = self.original.iter();
-        for (_, check) in checker.typecheck_by_request_env(mutant) {
+        let was_well = !self.checks.iter().any(|check| errors_of(&check.said).is_some());
+        let mut all_same = was_well && effect_stays && !self.checks.is_empty();
+        // where the scope lets nothing through, no condition is looked at
+        for Check { types, said, .. } in self.checks.iter().filter(|check| check.in_scope || !keeps_scope) {
+            let check = checker.typecheck_by_single_request_env(mutant, types);
             if was_well && let Some(error) = errors_of(&check) {
                 return Standing::Refused(error);
             }
             // for these types neither can hold, or both say the same
-            all_same &= match (before.next(), &check) {
-                (Some(PolicyCheck::Irrelevant(..)), PolicyCheck::Irrelevant(..)) => true,
-                (Some(PolicyCheck::Success(was)), PolicyCheck::Success(is)) => {
+            all_same &= match (said, &check) {
+                (PolicyCheck::Irrelevant(..), PolicyCheck::Irrelevant(..)) => true,
+                (PolicyCheck::Success(was), PolicyCheck::Success(is)) => {
                     is_same(&Folded::of(was), &Folded::of(is), schema)
                 }
                 _ => false,
             };
         }
-        if all_same && before.next().is_none() { Standing::Constant } else { Standing::Open }
+        if all_same { Standing::Constant } else { Standing::Open }
     }
 }
 

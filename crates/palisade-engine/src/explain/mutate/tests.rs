@@ -1,5 +1,7 @@
 //! Mutants are what a bundle with the changed text would be: the same decisions, request by request.
 
+mod links;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -112,7 +114,8 @@ fn a_mutant_decides_as_a_bundle_with_its_text_does() {
     on_big_stack(|| {
         for kind in [EngineKind::Compiled, EngineKind::Reference] {
             let snapshot = build(&POLICIES, kind).unwrap();
-            let mutants = snapshot.mutants(&|| true).unwrap();
+            let mutants = snapshot.mutants(&[], &|| true).unwrap();
+            let stage = mutants.stage(&snapshot, None);
             // policies are in the order of their files
             let mut sorted = POLICIES;
             sorted.sort_unstable();
@@ -135,7 +138,7 @@ fn a_mutant_decides_as_a_bundle_with_its_text_does() {
                     let mut seen = None;
                     let wanted = |other: usize| other == at;
                     let base =
-                        mutants.try_on(&snapshot, &request, 0, &wanted, &mut |_, it| seen = Some(it.clone())).unwrap();
+                        mutants.try_on(&stage, &request, 0, &wanted, &mut |_, it| seen = Some(it.clone())).unwrap();
                     let expected = whole.decide(&request, 0).unwrap();
                     *(if seen.is_some() { &mut differ } else { &mut same }) += 1;
                     let got = seen.unwrap_or(base);
@@ -152,7 +155,7 @@ fn a_mutant_decides_as_a_bundle_with_its_text_does() {
 fn what_is_changed_and_what_the_validator_says_of_it() {
     on_big_stack(|| {
         let snapshot = build(&POLICIES, EngineKind::Compiled).unwrap();
-        let mutants = snapshot.mutants(&|| true).unwrap();
+        let mutants = snapshot.mutants(&[], &|| true).unwrap();
         let of = |id: &str| -> BTreeMap<&str, &Standing> {
             let list = mutants.list.iter().filter(|mutant| &*mutant.policy == id);
             list.map(|mutant| (mutant.name.as_str(), &mutant.standing)).collect()
@@ -205,7 +208,8 @@ fn what_is_changed_and_what_the_validator_says_of_it() {
 fn a_request_is_found_that_a_mutant_decides_otherwise() {
     on_big_stack(|| {
         let snapshot = build(&POLICIES, EngineKind::Reference).unwrap();
-        let mutants = snapshot.mutants(&|| true).unwrap();
+        let mutants = snapshot.mutants(&[], &|| true).unwrap();
+        let stage = mutants.stage(&snapshot, None);
         let uid = |text: &str| Uid::parse(text).unwrap().into_owned();
         let entities: Vec<_> = ["ann", "bob", "eve"]
             .map(|id| uid(&format!("User::\"{id}\"")))
@@ -219,12 +223,12 @@ fn a_request_is_found_that_a_mutant_decides_otherwise() {
         let open: Vec<usize> =
             (0..mutants.list.len()).filter(|at| mutants.list[*at].standing == Standing::Open).collect();
         let (mut found, mut apart) = (0, 0);
-        mutants.search(&snapshot, &pool, &open, (0, 10_000), &|| true, &mut |at, searched| {
+        mutants.search(&stage, &pool, &open, (0, 10_000), &|| true, &mut |at, searched| {
             let name = &mutants.list[at].name;
             // what all requests by brute force say
             let mut told = false;
             for request in requests().iter().filter(|request| request.principal.id != "nil") {
-                mutants.try_on(&snapshot, request, 0, &|other| other == at, &mut |_, _| told = true).unwrap();
+                mutants.try_on(&stage, request, 0, &|other| other == at, &mut |_, _| told = true).unwrap();
             }
             assert!(searched.exhausted || searched.found.is_some(), "{name}");
             assert_eq!(searched.found.is_some(), told, "{name}");

@@ -1,0 +1,226 @@
+//! What requests have seen of policies: of each whether its scope held, and of each part of its conditions how often it held,
+//! did not, or failed. The parts are those that an explanation shows; nothing is written in words here, so that many
+//! requests can be counted.
+
+use std::collections::BTreeMap;
+
+use cedar_policy_core::ast::{EntityUID, Expr, Policy, SlotEnv};
+
+use super::scene::Scene;
+use super::source::Source;
+use super::tree::{Outline, Tree};
+use crate::broken::broken;
+use crate::compiled::{self, Lineage};
+use crate::model::explanation::{Join, Place, Truth};
+use crate::model::{AccessRequest, PolicyId, RequestError};
+use crate::policies::{self, Kind};
+use crate::reference;
+use crate::snapshot::Snapshot;
+
+/// How often a part was seen so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// It held.
+    pub held: u64,
+    /// It did not.
+    pub not: u64,
+    /// It failed.
+    pub failed: u64,
+}
+
+/// A part of a policy's conditions that consists of nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenPart {
+    /// As its author wrote it, cut where it is long.
+    pub text: String,
+    /// Where it stands, if that is known.
+    pub place: Option<Place>,
+    /// What it gave.
+    pub outcomes: Outcomes,
+}
+
+/// What was seen of a policy; links count for their template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenPolicy {
+    /// The file or member of the bundle that it is in.
+    pub file: String,
+    /// Its line there, from 1, if the text is as it stands there.
+    pub line: Option<usize>,
+    /// How often its scope held.
+    pub in_scope: u64,
+    /// Its parts, in their order.
+    pub parts: Vec<SeenPart>,
+}
+
+/// What requests have seen of policies. States that have the same policies are counted together.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    policies: BTreeMap<PolicyId, (SeenPolicy, Shape)>,
+}
+
+/// The parts of a policy, ready to be evaluated.
+#[derive(Debug)]
+struct Shape {
+    /// What it was made of: a policy whose text is another is counted from zero.
+    text: String,
+    conditions: Vec<Outline>,
+    scope: [Expr; 3],
+}
+
+impl Sightings {
+    /// The policies and what was seen of each, by id.
+    pub fn policies(&self) -> impl Iterator<Item = (&PolicyId, &SeenPolicy)> {
+        self.policies.iter().map(|(id, (seen, _))| (id, seen))
+    }
+
+    /// Puts in every policy and every template that has a link, seen or not, and takes out what is there no more.
+    ///
+    /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
+    pub fn know_all(&mut self, snapshot: &Snapshot) {
+        let sites = &snapshot.core.policies.sites;
+        self.policies.retain(|id, (_, shape)| sites.get(id).is_some_and(|site| site.text() == shape.text));
+        let mut parsing = snapshot.parsing();
+        for id in snapshot.one_of_each() {
+            if let Ok(policy) = parsing.policy(&id) {
+                self.of(snapshot, &policy, &id);
+            }
+        }
+    }
+
+    /// Adds what others have seen of the same policies.
+    pub fn add(&mut self, other: Self) {
+        for (id, (seen, shape)) in other.policies {
+            let Some((known, known_shape)) = self.policies.get_mut(&id) else {
+                self.policies.insert(id, (seen, shape));
+                continue;
+            };
+            if known_shape.text != shape.text {
+                continue;
+            }
+            known.in_scope += seen.in_scope;
+            for (known, part) in known.parts.iter_mut().zip(seen.parts) {
+                known.outcomes.held += part.outcomes.held;
+                known.outcomes.not += part.outcomes.not;
+                known.outcomes.failed += part.outcomes.failed;
+            }
+        }
+    }
+
+    /// Counts what one request sees. `now` is the sidecar's clock in milliseconds since 1970.
+    ///
+    /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
+    ///
+    /// # Errors
+    /// If the request cannot be decided.
+    pub fn see(&mut self, snapshot: &Snapshot, request: &AccessRequest<'_>, now: i64) -> Result<(), RequestError> {
+        let reached;
+        let stored = match &snapshot.entities {
+            Some(all) => all,
+            None => {
+                reached = compiled::reached(snapshot, request)?;
+                &reached
+            }
+        };
+        let entities = reference::entities(snapshot, request, stored)?;
+        let (cedar_request, _, _) = reference::request(snapshot, request, now)?;
+        let scene = Scene::new(snapshot, &cedar_request, &entities, request.entities.is_none());
+        let lineage = |uid: Option<&cedar_policy::EntityUid>| {
+            let uid = uid.unwrap_or_else(|| broken("a request without an entity"));
+            let above = entities.ancestors(uid).into_iter().flatten().map(AsRef::<EntityUID>::as_ref);
+            Lineage::new(snapshot, uid.as_ref(), above)
+        };
+        let [principal, action, resource] =
+            [cedar_request.principal(), cedar_request.action(), cedar_request.resource()].map(lineage);
+        let mut ids: Vec<PolicyId> =
+            compiled::near(snapshot, &principal, &action, &resource).into_iter().cloned().collect();
+        ids.extend(compiled::made_near(snapshot, &principal, &action, &resource));
+        let mut parsing = snapshot.parsing();
+        for id in ids {
+            let linked = snapshot.linked(&id);
+            let values = linked.as_ref().map(|linked| policies::values(&linked.link).unwrap_or_default());
+            let slots: SlotEnv = values.unwrap_or_default();
+            let text = linked.map_or_else(|| id.clone(), |it| it.link.template_id.as_str().into());
+            let written = snapshot.known_site(&id).text();
+            if self.policies.get(&text).is_none_or(|(_, shape)| shape.text != written) {
+                let policy = parsing.policy(&id).map_err(RequestError::from)?;
+                self.of(snapshot, &policy, &id);
+            }
+            let Some((seen, shape)) = self.policies.get_mut(&text) else { continue };
+            let holds = |part: &Expr| scene.gives(part, &slots).truth() == Truth::True;
+            if !shape.scope.iter().all(holds) {
+                continue;
+            }
+            seen.in_scope += 1;
+            let mut see = |leaf: usize, truth: Truth| {
+                let Some(part) = seen.parts.get_mut(leaf) else { return };
+                match truth {
+                    Truth::True => part.outcomes.held += 1,
+                    Truth::False => part.outcomes.not += 1,
+                    Truth::Error => part.outcomes.failed += 1,
+                    Truth::NotReached => {}
+                }
+            };
+            for condition in &shape.conditions {
+                if truth(condition, &scene, &slots, &mut see) != Truth::True {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts in the policy or template of an id, if it is not there.
+    fn of(&mut self, snapshot: &Snapshot, policy: &Policy, id: &PolicyId) {
+        let site = snapshot.known_site(id);
+        let text = match site.kind {
+            Kind::Static => id.clone(),
+            _ => snapshot.linked(id).map_or_else(|| id.clone(), |it| it.link.template_id.as_str().into()),
+        };
+        if self.policies.get(&text).is_some_and(|(_, shape)| shape.text == site.text()) {
+            return;
+        }
+        let masks = Vec::new();
+        let tree = Tree::new(policy, Source::new(site), &masks);
+        let mut parts = Vec::new();
+        let conditions = tree.outlines(&mut |text, place| {
+            parts.push(SeenPart { text, place, outcomes: Outcomes::default() });
+            parts.len() - 1
+        });
+        let seen =
+            SeenPolicy { file: site.origin.to_string(), line: tree.source().line().or(site.line), in_scope: 0, parts };
+        let scope = tree.scope().map(|part| part.condition);
+        self.policies.insert(text, (seen, Shape { text: site.text().to_owned(), conditions, scope }));
+    }
+}
+
+/// What a condition gives, made of what its parts give, each of which is seen as far as evaluation goes.
+fn truth(outline: &Outline, scene: &Scene<'_>, slots: &SlotEnv, see: &mut dyn FnMut(usize, Truth)) -> Truth {
+    let Some(join) = outline.join else {
+        let truth = scene.gives(&outline.expression, slots).truth();
+        if let Some(leaf) = outline.leaf {
+            see(leaf, truth);
+        }
+        return truth;
+    };
+    let mut parts = outline.parts.iter();
+    match join {
+        Join::Not => match parts.next().map(|part| truth(part, scene, slots, see)) {
+            Some(Truth::True) => Truth::False,
+            Some(Truth::False) => Truth::True,
+            _ => Truth::Error,
+        },
+        Join::All | Join::Any => {
+            let goes_on = if join == Join::All { Truth::True } else { Truth::False };
+            parts.map(|part| truth(part, scene, slots, see)).find(|truth| *truth != goes_on).unwrap_or(goes_on)
+        }
+        Join::If => {
+            let test = parts.next().map(|part| truth(part, scene, slots, see));
+            let chosen = match test {
+                Some(Truth::True) => parts.next(),
+                Some(Truth::False) => parts.nth(1),
+                _ => None,
+            };
+            chosen.map_or(Truth::Error, |part| truth(part, scene, slots, see))
+        }
+    }
+}
