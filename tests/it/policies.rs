@@ -160,6 +160,16 @@ fn facts_that_are_missing_or_disagree_are_refused() {
         ("ApiToken::t-ok", vec![("customer", of("Customer", "NO"))], "token-home"),
         ("Device::d-dk3", vec![("customer", of("Customer", "NO"))], "device-place"),
         ("Device::d-dk3", vec![("tenant", of("Tenant", "ap2"))], "device-place"),
+        // below the customer that it names, and in two
+        ("Device::d-dk3", vec![("customer", of("Customer", "HQ"))], "device-place"),
+        (
+            "Device::d-dk3",
+            vec![(
+                "parents",
+                json!([{ "type": "Fleet::Customer", "id": "DK" }, { "type": "Fleet::Customer", "id": "NO" }]),
+            )],
+            "device-place",
+        ),
         ("Vehicle::v-dk3", vec![("customer", of("Customer", "NO"))], "vehicle-place"),
         ("Location::oslo", vec![("customer", of("Customer", "DK"))], "location-place"),
         ("Dashboard::db-a", vec![("customer", of("Customer", "BLDB"))], "dashboard-place"),
