@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::config::{self, LimitSettings, ListenAddr, LogSink, NowMode, Settings};
-use crate::decide::{DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
+use crate::decide::{Coverage, DecisionCache, DecisionLog, LogSettings, Pdp, Sampler, Sink};
 use crate::identity::Identity;
 use crate::source::{FileSettings, FileSource, Layout};
 use crate::state::{self, LoadRules, State};
@@ -210,10 +210,15 @@ impl App {
         let state = State::start_stored(engine, load_rules(&settings), observers, metrics.clone(), opened)?;
         let cache = settings.cache.enabled.then(|| DecisionCache::new(settings.cache.max_bytes));
         let sampler = settings.engine.verify_sample.map(|every| Sampler::start(every, metrics.clone())).transpose()?;
+        let coverage = settings.coverage_sample.map(|every| Coverage::start(every, metrics.clone())).transpose()?;
         let limit = descriptors::raise();
         let descriptors = limit.and_then(|limit| descriptors(limit, settings.http.max_connections));
         let services = Arc::new(Services {
-            pdp: Pdp::new(state.clone(), metrics.clone())?.with_cache(cache).with_log(log).with_sampler(sampler),
+            pdp: Pdp::new(state.clone(), metrics.clone())?
+                .with_cache(cache)
+                .with_log(log)
+                .with_sampler(sampler)
+                .with_coverage(coverage),
             verify_unready: settings.engine.verify_unready,
             gateway: Gateway::new(&settings, identity),
             tracer: tracer(&metrics),

@@ -1,12 +1,12 @@
 //! `palisade explain`: one decision, and why it is what it is.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::bundle::BundleArgs;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::question::{ErrorFormat, Question, RequestArgs};
 use crate::cli::terminal::Terminal;
-use crate::cli::{OutputFormat, SemanticsArg, why};
+use crate::cli::{SemanticsArg, why};
 
 /// Flags of `palisade explain`.
 #[derive(Debug, Clone, Args)]
@@ -21,12 +21,24 @@ pub struct ExplainArgs {
     /// Show up to 100 policies with every part of each, and up to 20 changes
     #[arg(long)]
     pub all: bool,
-    /// Output format; `json` has the shape of the answers of `POST /v1/explain`
+    /// Output format; `json` has the shape of the answers of `POST /v1/explain`, `svg` is a picture
     #[arg(long, value_enum, default_value_t)]
-    pub format: OutputFormat,
+    pub format: Format,
     /// Format of errors and warnings
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub error_format: ErrorFormat,
+}
+
+/// How an explanation is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+    /// A picture, for pages and tickets.
+    Svg,
 }
 
 /// Runs the verb.
@@ -40,12 +52,15 @@ pub(super) fn run(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> Result<Exi
         semantics: args.semantics,
         error_format: args.error_format,
     };
-    let answer =
-        question.put(terminal, |(snapshot, request, now)| snapshot.explain(request, now, &why::options(args.all)))?;
-    let Some(explanation) = answer else { return Ok(Exit::Undecided) };
+    let answer = question.put(terminal, |(snapshot, request, now)| {
+        let explained = snapshot.explain(request, now, &why::options(args.all))?;
+        Ok((explained, [&request.principal, &request.action, &request.resource].map(ToString::to_string)))
+    })?;
+    let Some((explanation, asked)) = answer else { return Ok(Exit::Undecided) };
     match args.format {
-        OutputFormat::Human => why::write(&explanation, args.all, terminal.color, terminal.out)?,
-        OutputFormat::Json => writeln!(terminal.out, "{}", why::json(&explanation))?,
+        Format::Svg => why::svg::write(&explanation, &asked, args.all, terminal.out)?,
+        Format::Human => why::write(&explanation, args.all, terminal.color, terminal.out)?,
+        Format::Json => writeln!(terminal.out, "{}", why::json(&explanation))?,
     }
     Ok(if explanation.decision.is_allow() { Exit::Success } else { Exit::Deny })
 }

@@ -25,6 +25,14 @@ pub(super) fn read(written: &str, namespace: Option<&str>, is_action: bool) -> R
             ));
         }
     };
+    if let Some(rest) = namespace.and_then(|namespace| written.strip_prefix(namespace)?.strip_prefix("::"))
+        && let Some((type_name, id)) = rest.split_once("::")
+    {
+        return Err(format!(
+            "`{written}`: the namespace `{0}` is put before names: write `{rest}`, or in full `{0}::{type_name}::\"{id}\"`",
+            namespace.unwrap_or_default()
+        ));
+    }
     let qualified = match namespace {
         Some(namespace) => format!("{namespace}::{type_name}"),
         None => type_name.to_owned(),
@@ -156,6 +164,22 @@ mod tests {
     fn names(types: &[&str], actions: &[(&str, &str)]) -> Names {
         let actions = actions.iter().map(|(type_name, id)| ((*type_name).to_owned(), (*id).to_owned())).collect();
         Names { types: types.iter().map(|name| (*name).to_owned()).collect(), actions }
+    }
+
+    #[test]
+    fn a_namespace_is_not_written_twice() {
+        for (written, expected) in [
+            ("Hosp::Nurse::nina", Err("write `Nurse::nina`, or in full `Hosp::Nurse::\"nina\"`")),
+            ("Hosp::nina", Ok(r#"Hosp::Hosp::"nina""#)),
+            ("Nurse::a::b", Ok(r#"Hosp::Nurse::"a::b""#)),
+            (r#"Hosp::Nurse::"nina""#, Ok(r#"Hosp::Nurse::"nina""#)),
+        ] {
+            match (read(written, Some("Hosp"), false), expected) {
+                (Ok(uid), Ok(expected)) => assert_eq!(uid.to_string(), expected),
+                (Err(message), Err(part)) => assert!(message.contains(part), "{message}"),
+                (got, _) => panic!("{written}: {got:?}"),
+            }
+        }
     }
 
     #[test]

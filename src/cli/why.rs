@@ -1,6 +1,8 @@
 //! Explanations for people: the policies that decided, those that came nearest with an excerpt of what does not hold, and
 //! what would turn the decision. Wherever a decision is shown, it is shown so.
 
+pub(super) mod svg;
+
 use std::io::{self, Write};
 
 use palisade_engine::ExplainOptions;
@@ -39,13 +41,7 @@ pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut 
         Outcome::Allow => ("ALLOW", Tone::Good),
         Outcome::Deny => ("DENY", Tone::Bad),
     };
-    let kind = match explanation.kind {
-        ExplanationKind::Allowed => "a permit holds, and no forbid",
-        ExplanationKind::Forbidden => "a forbid holds",
-        ExplanationKind::NotPermitted => "no policy permits it",
-        ExplanationKind::Errored => "no policy permits it, and some could not be evaluated",
-        ExplanationKind::DeniedByRule => "a rule of the strict semantics denies it",
-    };
+    let kind = kind_in_words(explanation.kind);
     writeln!(page.to, "{}  {kind}", toned(word, tone, color))?;
     if let Some(denied) = &explanation.diagnostics.denied_by {
         writeln!(page.to, "denied because {}", denied_by(denied))?;
@@ -53,14 +49,7 @@ pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut 
     for error in &explanation.diagnostics.errors {
         writeln!(page.to, "policy error {}", policy_error(error))?;
     }
-    let reasons = &explanation.diagnostics.reason;
-    let (decided, others): (Vec<_>, Vec<_>) =
-        explanation.policies.iter().partition(|policy| reasons.contains(&policy.id));
-    // a forbid that fails is what the strict semantics denies by
-    let by_rule = explanation.kind == ExplanationKind::DeniedByRule;
-    let (failed, others): (Vec<_>, Vec<_>) = others
-        .into_iter()
-        .partition(|policy| by_rule && policy.effect == Effect::Forbid && policy.result == Truth::Error);
+    let Shown { failed, decided, others, left } = shown(explanation, all);
     if !failed.is_empty() {
         page.heading("forbids that could not be evaluated")?;
         failed.iter().try_for_each(|policy| page.policy(policy, true))?;
@@ -73,28 +62,63 @@ pub(super) fn write(explanation: &Explanation, all: bool, color: bool, to: &mut 
         })?;
         decided.iter().try_for_each(|policy| page.policy(policy, true))?;
     }
-    // a forbid that does not hold is no reason for a denial, nor a permit that does not for an allow
-    let matters = |policy: &&&ExplainedPolicy| {
-        let turns = (policy.effect == Effect::Forbid) == explanation.decision.is_allow();
-        all || turns || policy.result != Truth::False
-    };
-    let left_out = explanation.policies_left_out;
-    let total = others.len();
-    let others: Vec<_> = others.iter().filter(matters).collect();
-    let shown =
-        if all { others.len() } else { others.len().min(NEAREST[usize::from(explanation.decision.is_allow())]) };
-    if shown > 0 {
+    if !others.is_empty() {
         page.heading("what else could apply, the nearest first")?;
-        others[..shown].iter().try_for_each(|policy| page.policy(policy, all))?;
+        others.iter().try_for_each(|policy| page.policy(policy, all))?;
     } else if decided.is_empty() && failed.is_empty() {
-        writeln!(page.to, "\nno policy is about this action and these types")?;
+        let what = if explanation.policies.is_empty() { "policy" } else { "permit" };
+        writeln!(page.to, "\nno {what} is about this action and these types")?;
     }
-    let left = total - shown + left_out;
     if left > 0 {
         let hint = if all { "" } else { "; `--all` shows them" };
         writeln!(page.to, "  {}{hint}", toned(format!("and {} besides", count(left, "policy")), Tone::Faint, color))?;
     }
     write_changes(explanation, &mut page)
+}
+
+/// Which of the ways to a decision it was.
+fn kind_in_words(kind: ExplanationKind) -> &'static str {
+    match kind {
+        ExplanationKind::Allowed => "a permit holds, and no forbid",
+        ExplanationKind::Forbidden => "a forbid holds",
+        ExplanationKind::NotPermitted => "no policy permits it",
+        ExplanationKind::Errored => "no policy permits it, and some could not be evaluated",
+        ExplanationKind::DeniedByRule => "a rule of the strict semantics denies it",
+    }
+}
+
+/// The policies that are shown.
+struct Shown<'e> {
+    /// Forbids that fail: what the strict semantics denies by.
+    failed: Vec<&'e ExplainedPolicy>,
+    decided: Vec<&'e ExplainedPolicy>,
+    /// Those that came nearest.
+    others: Vec<&'e ExplainedPolicy>,
+    /// How many are not shown.
+    left: usize,
+}
+
+/// Whether a policy that did not decide says something of the decision: a forbid that does not hold is no reason for a
+/// denial, nor a permit that does not for an allow.
+fn matters(explanation: &Explanation, policy: &ExplainedPolicy) -> bool {
+    let turns = (policy.effect == Effect::Forbid) == explanation.decision.is_allow();
+    turns || policy.result != Truth::False
+}
+
+fn shown(explanation: &Explanation, all: bool) -> Shown<'_> {
+    let reasons = &explanation.diagnostics.reason;
+    let (decided, others): (Vec<_>, Vec<_>) =
+        explanation.policies.iter().partition(|policy| reasons.contains(&policy.id));
+    // a forbid that fails is what the strict semantics denies by
+    let by_rule = explanation.kind == ExplanationKind::DeniedByRule;
+    let (failed, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|policy| by_rule && policy.effect == Effect::Forbid && policy.result == Truth::Error);
+    let total = others.len() + explanation.policies_left_out;
+    let most = if all { usize::MAX } else { NEAREST[usize::from(explanation.decision.is_allow())] };
+    let others: Vec<_> = others.into_iter().filter(|policy| all || matters(explanation, policy)).take(most).collect();
+    let left = total - others.len();
+    Shown { failed, decided, others, left }
 }
 
 fn write_changes(explanation: &Explanation, page: &mut Page<'_>) -> io::Result<()> {
@@ -114,10 +138,14 @@ fn write_changes(explanation: &Explanation, page: &mut Page<'_>) -> io::Result<(
 /// Writes the nearest policy with what of it does not hold: what failed tests show.
 pub(super) fn write_nearest(explanation: &Explanation, color: bool, to: &mut dyn Write) -> io::Result<()> {
     let mut page = Page { to, color, indent: 4 };
-    let Some(nearest) = explanation.policies.first() else {
-        return writeln!(page.to, "  no policy is about this action and these types");
+    let decides = |policy: &&ExplainedPolicy| explanation.diagnostics.reason.contains(&policy.id);
+    let policies = &explanation.policies;
+    let nearest = policies.iter().find(decides).or_else(|| policies.iter().find(|policy| matters(explanation, policy)));
+    let Some(nearest) = nearest else {
+        let what = if policies.is_empty() { "policy" } else { "permit" };
+        return writeln!(page.to, "  no {what} is about this action and these types");
     };
-    let decided = explanation.diagnostics.reason.contains(&nearest.id);
+    let decided = decides(&nearest);
     writeln!(page.to, "  {}", if decided { "decided by" } else { "the nearest policy" })?;
     page.policy(nearest, decided)
 }

@@ -55,6 +55,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         validation: raw.validation,
         decision: DecisionSettings { semantics: raw.decision.semantics },
         explain: ExplainSettings { decisions: raw.explain.decisions },
+        coverage_sample: NonZeroU32::new(raw.coverage.sample),
         context: ContextSettings { now: raw.context.now },
         cache: CacheSettings { enabled: raw.cache.enabled, max_bytes: raw.cache.max_bytes.0 },
         engine: EngineSettings {

@@ -72,6 +72,8 @@ section! {
         context: RawContext = RawContext::default(),
         /// Who is shown why a decision is what it is.
         explain: RawExplain = RawExplain::default(),
+        /// What live traffic sees of the policies.
+        coverage: RawCoverage = RawCoverage::default(),
         /// The decision cache.
         cache: RawCache = RawCache::default(),
         /// What evaluates the policies.
@@ -240,6 +242,15 @@ section! {
     RawExplain {
         /// What a check on the decision listener with `"explain": true` is answered. The admin API explains everything.
         decisions: ExplainMode = ExplainMode::Ids,
+    }
+}
+
+section! {
+    /// What live traffic sees of the policies.
+    RawCoverage {
+        /// Counts one of this many decisions part by part, off the request's path, for `GET /v1/coverage`. 0 is never.
+        #[schemars(range(max = 4294967295u32))]
+        sample: u32 = 0,
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Settings {
     pub context: ContextSettings,
     /// Who is shown why a decision is what it is.
     pub explain: ExplainSettings,
+    /// One of this many decisions is counted part by part; `None` is never.
+    pub coverage_sample: Option<NonZeroU32>,
     /// The decision cache.
     pub cache: CacheSettings,
     /// What evaluates the policies.

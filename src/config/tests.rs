@@ -199,6 +199,7 @@ fn every_form_of_a_variable() {
     check("PALISADE_AUTHZEN__OVERLAY__DEFAULT", "fill", &|s| s.authzen.overlay.default == OverlayRule::Fill);
     check("PALISADE_HTTP__DEADLINE", "250ms", &|s| s.http.deadline == Duration::from_millis(250));
     check("PALISADE_RELOAD__POLL", "0", &|s| s.reload.poll.is_none());
+    check("PALISADE_COVERAGE__SAMPLE", "7", &|s| s.coverage_sample.is_some_and(|n| n.get() == 7));
     check("PALISADE_ENGINE__VERIFY_SAMPLE", "1000", &|s| s.engine.verify_sample.is_some_and(|n| n.get() == 1000));
     for other in [
         "PALISADE_TEST_CORPUS",

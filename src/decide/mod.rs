@@ -1,9 +1,11 @@
 //! Deciding: one snapshot, the cache before it, the decision log after it.
 
 mod cache;
+mod coverage;
 mod key;
 mod log;
 mod pool;
+mod sample;
 mod unasked;
 mod verify;
 
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use cache::DecisionCache;
+pub use coverage::{Coverage, Covered};
 pub use log::{DecisionLog, LogSettings, Sink};
 pub use unasked::{Public, Refused, Target};
 pub use verify::Sampler;
@@ -45,6 +48,7 @@ pub struct Pdp {
     cache: Option<DecisionCache>,
     log: Option<DecisionLog>,
     sampler: Option<Sampler>,
+    coverage: Option<Arc<Coverage>>,
     reference: ReferencePool,
     metrics: Arc<Metrics>,
 }
@@ -179,7 +183,7 @@ impl Pdp {
     /// If the threads of the reference engine cannot be started.
     pub fn new(state: Arc<State>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let reference = ReferencePool::start(&metrics)?;
-        Ok(Self { state, cache: None, log: None, sampler: None, reference, metrics })
+        Ok(Self { state, cache: None, log: None, sampler: None, coverage: None, reference, metrics })
     }
 
     /// The same, with a cache.
@@ -198,6 +202,12 @@ impl Pdp {
     #[must_use]
     pub fn with_sampler(self, sampler: Option<Sampler>) -> Self {
         Self { sampler, ..self }
+    }
+
+    /// The same, with what counts what live decisions see of the policies.
+    #[must_use]
+    pub fn with_coverage(self, coverage: Option<Coverage>) -> Self {
+        Self { coverage: coverage.map(Arc::new), ..self }
     }
 
     /// The state that it decides over.
@@ -222,6 +232,12 @@ impl Pdp {
     #[must_use]
     pub fn sampler(&self) -> Option<&Sampler> {
         self.sampler.as_ref()
+    }
+
+    /// What counts what live decisions see of the policies, if that is wanted.
+    #[must_use]
+    pub fn coverage(&self) -> Option<&Arc<Coverage>> {
+        self.coverage.as_ref()
     }
 
     /// Decides one request at the published snapshot.
@@ -371,6 +387,9 @@ impl Pdp {
     fn sample(&self, snapshot: &Arc<Snapshot>, request: &AccessRequest<'_>, now: i64, decision: &Arc<Decision>) {
         if let Some(sampler) = &self.sampler {
             sampler.offer(snapshot, request, now, decision);
+        }
+        if let Some(coverage) = &self.coverage {
+            coverage.offer(snapshot, request, now, decision);
         }
     }
 

@@ -232,6 +232,16 @@ labels! {
 }
 
 labels! {
+    /// What came of a decision that was to be counted for coverage.
+    CoverageResult {
+        /// It was counted.
+        Counted = "counted",
+        /// It was not: its budget was used up.
+        Dropped = "dropped",
+    }
+}
+
+labels! {
     /// The outcome of an authentication attempt.
     AuthResult {
         /// The caller is known: the evidence was verified or looked up.

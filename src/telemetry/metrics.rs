@@ -17,8 +17,8 @@ use prometheus::{
 };
 
 use crate::telemetry::labels::{
-    AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
-    VerifyResult, Work,
+    AuthResult, CoverageResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource,
+    Transport, VerifyResult, Work,
 };
 use crate::telemetry::pipe::dropped_lines;
 use crate::telemetry::threads::{self, Threads};
@@ -56,6 +56,7 @@ pub struct Metrics {
     connections_given_up: [IntCounter; LISTENERS],
     streams_refused: [IntCounter; LISTENERS],
     verify: [IntCounter; VerifyResult::ALL.len()],
+    coverage: [IntCounter; CoverageResult::ALL.len()],
     authentications: [IntCounter; AuthResult::ALL.len()],
     identity_reloads: [[IntCounter; IDENTITY_RESULTS.len()]; IdentitySource::ALL.len()],
     refusals: [[IntCounter; RefusalReason::ALL.len()]; Transport::GATEWAYS.len()],
@@ -172,6 +173,11 @@ impl Metrics {
             "Decisions sampled for re-evaluation by the reference engine.",
             &["result"],
         )?;
+        let coverage = build.counters(
+            "palisade_coverage_samples_total",
+            "Decisions sampled to count what live traffic sees of the policies.",
+            &["result"],
+        )?;
         let authentications =
             build.counters("palisade_authentications_total", "Authentication attempts by result.", &["result"])?;
         let identity_reloads = build.counters(
@@ -228,6 +234,7 @@ impl Metrics {
             identity_cache_bytes: build.gauge("palisade_identity_cache_bytes", "Memory of verified tokens.")?,
             identity_cache_entries: build
                 .gauge("palisade_identity_cache_entries", "Number of verified tokens in memory.")?,
+            coverage: from_fn(|result| coverage.with_label_values(&[CoverageResult::ALL[result].as_str()])),
             verify: from_fn(|result| verify.with_label_values(&[VerifyResult::ALL[result].as_str()])),
             decision_duration: build.register(Histogram::with_opts(
                 HistogramOpts::new("palisade_decision_duration_seconds", "Time from the parsed request to the answer.")
@@ -376,6 +383,12 @@ impl Metrics {
     #[must_use]
     pub fn verify(&self, result: VerifyResult) -> &IntCounter {
         &self.verify[result as usize]
+    }
+
+    /// Decisions sampled for coverage.
+    #[must_use]
+    pub fn coverage(&self, result: CoverageResult) -> &IntCounter {
+        &self.coverage[result as usize]
     }
 
     /// The counter of authentication attempts.

@@ -14,8 +14,8 @@ pub mod traces;
 mod works;
 
 pub use labels::{
-    AuthResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource, Transport,
-    VerifyResult, Work,
+    AuthResult, CoverageResult, DecisionKind, IdentitySource, Listener, RefusalReason, ReloadResult, ReloadSource,
+    Transport, VerifyResult, Work,
 };
 pub use metrics::Metrics;
 pub use pipe::dropped_lines;

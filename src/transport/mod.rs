@@ -13,6 +13,7 @@ mod bundle;
 mod changes;
 mod conditions;
 mod conn;
+mod coverage;
 mod entities;
 mod exchange;
 mod explain;

@@ -16,7 +16,7 @@ use crate::transport::present::Present;
 use crate::transport::respond::{self, Answer, Problem};
 use crate::transport::single::Kind;
 use crate::transport::{
-    Services, admin, authzen, changes, entities, explain, gateway, native, ops, single, span, target, watch,
+    Services, admin, authzen, changes, coverage, entities, explain, gateway, native, ops, single, span, target, watch,
 };
 use palisade_engine::model::Revision;
 
@@ -68,6 +68,7 @@ enum Action {
     Status,
     Validate,
     Explain,
+    Coverage,
     Changes,
     PatchEntities,
     Entities,
@@ -131,6 +132,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::GET, "/v1/status", ADMIN, Guard::AdminToken, Action::Status),
     endpoint(Method::POST, "/v1/validate", ADMIN, Guard::AdminToken, Action::Validate),
     endpoint(Method::POST, "/v1/explain", ADMIN, Guard::AdminToken, Action::Explain),
+    endpoint(Method::GET, "/v1/coverage", ADMIN, Guard::AdminToken, Action::Coverage),
     endpoint(Method::POST, "/v1/changes", ADMIN, Guard::AdminToken, Action::Changes),
     endpoint(Method::PATCH, "/v1/entities", ADMIN, Guard::AdminToken, Action::PatchEntities),
     endpoint(Method::GET, "/v1/entities", ADMIN, Guard::AdminToken, Action::Entities),
@@ -248,6 +250,7 @@ async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchan
         Action::Status => Ok(admin::status(services)),
         Action::Validate => Box::pin(admin::validate(services, exchange)).await,
         Action::Explain => Box::pin(explain::explain(services, exchange)).await,
+        Action::Coverage => Box::pin(coverage::coverage(services)).await,
         Action::Changes => Box::pin(changes::changes(services, exchange, Takes::All)).await,
         Action::PatchEntities => Box::pin(changes::changes(services, exchange, Takes::OfEntities)).await,
         Action::Entities => entities::entities(services, exchange),

@@ -291,3 +291,54 @@ fn no_page_gets_through() {
     }
     assert!(given(&server) > before);
 }
+
+/// What a browser makes of a picture: whether it is whole, what lies outside of it, and texts that lie upon each other.
+const LOOK: &str = r#"
+    const picture = PICTURE;
+    const parsed = new DOMParser().parseFromString(picture, 'image/svg+xml');
+    seen.broken = parsed.getElementsByTagName('parsererror').length;
+    document.documentElement.append(document.importNode(parsed.documentElement, true));
+    const svg = document.querySelector('svg');
+    const boxes = [...svg.querySelectorAll('text')].map(text => text.getBBox());
+    const { width, height } = svg.viewBox.baseVal;
+    seen.texts = boxes.length;
+    seen.outside = boxes.filter(b => b.x < 0 || b.y < 0 || b.x + b.width > width || b.y + b.height > height).length;
+    const apart = (a, b) => a.x + a.width <= b.x || b.x + b.width <= a.x || a.y + 3 >= b.y + b.height - 3 || b.y + 3 >= a.y + a.height - 3;
+    seen.covered = boxes.filter((a, i) => boxes.some((b, j) => i < j && !apart(a, b))).length;
+    seen.named = [svg.getAttribute('role'), svg.querySelector('title').textContent.split(':')[0]];
+    const image = new Image();
+    image.src = 'data:image/svg+xml;base64,' + btoa(unescape(encodeURIComponent(picture)));
+    await image.decode().catch(() => {});
+    seen.width = image.naturalWidth;
+"#;
+
+#[test]
+fn a_browser_shows_the_picture_of_an_explanation() {
+    let context = r#"{"now": "2026-11-21T12:00:00Z", "auth": {"method": "password", "mfa": false}}"#;
+    for (who, action, what, flags, word) in [
+        ("User::u-cph-odense", "UpdateVehicle", "Vehicle::v-dk3", &[][..], "DENY"),
+        ("User::u-cph", "UpdateVehicle", "Vehicle::v-dk", &["--all"], "ALLOW"),
+    ] {
+        let drawn = Command::new(env!("CARGO_BIN_EXE_palisade"))
+            .args(["explain", "-l", who, "-a", action, "-r", what, "-c", context, "--format", "svg"])
+            .args(flags)
+            .current_dir(Server::project(""))
+            .output()
+            .unwrap();
+        let picture = String::from_utf8(drawn.stdout).unwrap();
+        assert!(picture.starts_with("<svg "), "{picture}{}", String::from_utf8_lossy(&drawn.stderr));
+        let server = tiny(json!({ "admin": { "hosts": ["friend.example"] } }));
+        let page = Stranger::start(&server, &LOOK.replace("PICTURE", &json!(picture).to_string()));
+        let Some(seen) = page.visited_as("friend.example") else { return };
+        assert!(seen["texts"].as_u64() > Some(20), "{seen:#}");
+        for (name, expected) in [
+            ("broken", json!(0)),
+            ("outside", json!(0)),
+            ("covered", json!(0)),
+            ("named", json!(["img", word])),
+            ("width", json!(960)),
+        ] {
+            assert_eq!(seen[name], expected, "{name}: {seen:#}");
+        }
+    }
+}

@@ -54,6 +54,7 @@ mod pressure;
 mod publish;
 mod published;
 mod reload;
+mod scores;
 mod smuggling;
 mod stock;
 mod store;

@@ -68,6 +68,7 @@ fn fits(document: &Value, schema: &Value, value: &Value, what: &str, closed: boo
 pub(crate) fn server() -> Server {
     let mut flags = fleet();
     flags["routes"] = json!(Server::project("routes"));
+    flags["coverage"] = json!({ "sample": 1_000 });
     flags["authzen"] =
         json!({ "base_url": "https://pdp.example.com", "namespace": "Fleet", "types": { "user": "User" } });
     Server::ready(flags)

@@ -106,6 +106,12 @@ fn what_comes_of_a_test() {
             strict,
             &["`User::\"eve\"` is not in the store: correct the name, or write `unknown: true`"],
         ),
+        // and what follows from that is not said besides
+        (
+            "principal: User::eve, action: view, resource: Doc::d, expect: deny",
+            strict,
+            &["`User::\"eve\"` is not in the store: correct the name, or write `unknown: true`"],
+        ),
         ("principal: User::eve, action: view, resource: Doc::d, expect: deny, errors: 1, unknown: true", strict, &[]),
         ("principal: User::eve, action: view, resource: Doc::d, expect: deny, errors: 1", Semantics::Cedar, &[]),
         (

@@ -187,6 +187,13 @@ fn links_are_those_that_the_entities_of_each_test_make() {
     ] {
         let dir = bundle(&[&GRANTS[..], &[("policies/tests/t.yaml", &format!("tests:\n  {test}\n"))]].concat());
         fs::remove_file(dir.path().join("policies/tests/t.json")).unwrap();
+        // the declaration grants nothing else that a test asks for
+        let declaration = if killed.is_empty() {
+            [vec![], vec!["the declaration removed"]]
+        } else {
+            [vec!["the declaration removed"], vec![]]
+        };
+        assert_eq!(fates(&dir, "each Grant: tpl"), declaration, "{test}");
         assert_eq!(fates(&dir, policy), [killed, lives], "{test}");
     }
 }

@@ -4,6 +4,7 @@ mod brute;
 mod cost;
 mod domain;
 mod http;
+mod live;
 mod oracle;
 mod seen;
 mod session;

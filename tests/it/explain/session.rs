@@ -32,7 +32,7 @@ fn the_session_of_the_page_is_what_the_commands_write() {
     let page = Server::project("docs/explain.md");
     let text = std::fs::read_to_string(&page).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    for part in ["policies", "entities"] {
+    for part in ["policies", "entities", "routes"] {
         copy(Path::new(&Server::project(part)), &dir.path().join(part));
     }
     let (mut out, mut script, mut ran) = (String::new(), None::<String>, 0);

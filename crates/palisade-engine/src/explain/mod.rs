@@ -153,6 +153,16 @@ impl Snapshot {
         let others = found.iter().take(could_apply).map(|near| &near.id).filter(|id| !named.contains(id));
         let mut total = ids.len() + others.clone().count();
         ids.extend(others.take(bounds.evaluated));
+        // where nothing permits and no permit is about this action and these types, those about two of the three say most,
+        // and no forbid that is says more
+        let permits = |id: &PolicyId| self.site(id).is_some_and(|site| !site.forbids);
+        let is_bare = decision.reasons.is_empty() && decision.errors.is_empty() && !ids.iter().any(|id| permits(id));
+        if is_bare && !ids.is_empty() {
+            let far = found.iter().skip(could_apply).map(|near| &near.id).filter(|id| permits(id));
+            let far: Vec<&PolicyId> = far.take(bounds.shown).collect();
+            total += far.len();
+            ids.extend(far);
+        }
         if ids.is_empty() {
             // no policy is about this action and these types: then what is about two of the three says most
             ids.extend(found.iter().map(|near| &near.id).take(bounds.shown));

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value as Json, json};
+
 use crate::model::explanation::Proposed;
 use crate::model::{
-    AccessRequest, Bundle, Diagnostic, Document, Explanation, ForEach, LinkDeclaration, Missing, PolicyNaming,
+    AccessRequest, Bundle, Diagnostic, Document, Edit, Explanation, ForEach, LinkDeclaration, Missing, PolicyNaming,
     PolicyText, Revision, SchemaText, Value,
 };
 use crate::{EngineSettings, ExplainOptions, Snapshot, on_big_stack};
@@ -78,11 +80,15 @@ pub(in crate::explain) fn build(bundle: Bundle) -> Result<Snapshot, Vec<Diagnost
     Snapshot::build(Arc::new(bundle), &EngineSettings::default(), revision).map(|(built, _)| built)
 }
 
-fn ask(who: &str, action: &str, place: &str) -> Explanation {
+fn question(who: &str, action: &str, place: &str) -> AccessRequest<'static> {
     let text = format!(
         r#"{{"principal": "User::\"{who}\"", "action": "Action::\"{action}\"", "resource": "Place::\"{place}\"", "context": {{}}}}"#
     );
-    let request = AccessRequest::from_value(Value::parse(text.as_bytes()).unwrap()).unwrap().into_owned();
+    AccessRequest::from_value(Value::parse(text.as_bytes()).unwrap()).unwrap().into_owned()
+}
+
+fn ask(who: &str, action: &str, place: &str) -> Explanation {
+    let request = question(who, action, place);
     let options = ExplainOptions { all: true, ..ExplainOptions::default() };
     on_big_stack(|| build(bundle()).unwrap().explain(&request, 0, &options)).unwrap().unwrap()
 }
@@ -133,4 +139,73 @@ fn what_is_not_stored_is_added() {
     assert!(words.contains(&r#"add `Place::"gone"` with `closed` `false`"#), "{:#?}", explained.changes);
     assert!(added.iter().any(|change| matches!(&change.edit, Proposed::SetAttribute { .. })), "{added:#?}");
     assert!(added.iter().all(|change| change.words.starts_with("add `Place")), "{words:?}");
+}
+
+/// Every entity with one thing in it that is another: a flag turned, a name of a template more or less, another entity in a
+/// place of a grant.
+fn every_change(snapshot: &Snapshot) -> Vec<Json> {
+    let entities: Vec<Json> = snapshot.entities().map(|entity| entity.to_json()).collect();
+    let of = |ty: &str| -> Vec<Json> {
+        entities.iter().map(|entity| entity["uid"].clone()).filter(|uid| uid["type"] == ty).collect()
+    };
+    let mut found = Vec::new();
+    for entity in &entities {
+        let mut put = |member: &str, value: Json| {
+            let mut changed = entity.clone();
+            changed["attrs"][member] = value;
+            found.push(changed);
+        };
+        for (member, value) in entity["attrs"].as_object().unwrap() {
+            match value {
+                Json::Bool(flag) => put(member, (!flag).into()),
+                Json::Array(names) => {
+                    for template in ["see", "change"] {
+                        let mut others: Vec<Json> = names.iter().filter(|name| *name != template).cloned().collect();
+                        if others.len() == names.len() {
+                            others.push(template.into());
+                        }
+                        put(member, others.into());
+                    }
+                }
+                Json::Object(held) => {
+                    let ty = held["__entity"]["type"].as_str().unwrap();
+                    for other in of(ty).into_iter().filter(|other| *other != held["__entity"]) {
+                        put(member, json!({"__entity": other}));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn where_one_change_of_the_data_turns_a_decision_one_is_shown() {
+    on_big_stack(|| {
+        let snapshot = build(bundle()).unwrap();
+        let changes = every_change(&snapshot);
+        let (mut turned, mut not) = (0, 0);
+        for who in ["ann", "cal"] {
+            for action in ["view", "edit"] {
+                for place in ["hall", "shut", "yard"] {
+                    let explained = ask(who, action, place);
+                    let request = question(who, action, place);
+                    let turns = |changed: &&Json| {
+                        let value = Value::parse(changed.to_string().as_bytes()).unwrap().into_owned();
+                        let after = snapshot.apply(&[Edit::Upsert(value)], snapshot.revision()).unwrap();
+                        after.decide(&request, 0).unwrap().outcome != explained.decision
+                    };
+                    let turning = changes.iter().find(turns);
+                    *(if turning.is_some() { &mut turned } else { &mut not }) += 1;
+                    assert!(
+                        turning.is_none() || !explained.changes.is_empty(),
+                        "{who} {action} {place}: {turning:#?} is missed\n{explained:#?}"
+                    );
+                }
+            }
+        }
+        assert!(turned >= 6 && not >= 2, "{turned} {not}");
+    })
+    .unwrap();
 }
