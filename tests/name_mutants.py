@@ -15,7 +15,7 @@ import sys
 import gateway_mutants
 from gateway_mutants import ROOT
 
-FILES = ["names", "asked", "query", "values", "overrides", "methods", "forwarded", "media", "parts", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
+FILES = ["names", "asked", "query", "values", "overrides", "overrides_tests", "actions", "watched", "methods", "forwarded", "media", "parts", "upgrade", "service", "cookie", "trie", "trie_tests", "path", "path_tests",
          "pattern", "host", "refusal"]
 
 # name, file, what is there, what to put in its place
@@ -50,14 +50,25 @@ MUTANTS = [
     ("values: large numbers", "values", "!(-LARGEST..=LARGEST).contains(&number)", "false"),
     ("values: numbers below", "values", "!(-LARGEST..=LARGEST).contains(&number)", "number > LARGEST"),
     ("values: the first that is rounded", "values", "(1 << 53) - 1", "1 << 53"),
+    ("actions: headers", "actions", "facts.headers.field(name) != Field::Absent && !", "false && !"),
+    ("actions: routes that read one", "actions", " && !(at.knows_of_header)(name)", ""),
+    ("actions: one header", "actions", '"next-action", "x-qrl"', '"next-action", "next-action"'),
+    ("actions: pages that are read", "actions", '"GET" | "HEAD"', '"GET"'),
+    ("actions: the query", "actions", "query.is_some_and(asks) && !", "false && !"),
+    ("actions: routes that list one", "actions", " && !(at.knows_of_query)(field)", ""),
+    ("actions: one field", "actions", '("_astroaction", "_astroAction")', '("_none", "_none")'),
+    ("actions: forms", "actions", "Media::of(facts).parts && ", "false && "),
+    ("targets: the same", "overrides", "Field::One(value) => value == facts.target,", "Field::One(_) => true,"),
+    ("targets: one", "overrides", '"x-forwarded-uri", "x-original-uri"', '"x-forwarded-uri", "x-forwarded-uri"'),
+    ("paths: taken off", "overrides", '"x-traversal-path",', '"x-traversed-path",'),
     ("methods: headers", "methods", "facts.headers.field(name) != Field::Absent", "false"),
-    ("methods: ATG", "methods", ".chain([HEADER_OF_ATG])", ""),
+    ("methods: ATG", "methods", "HEADERS[3], HEADER_OF_ATG]", "HEADERS[3], HEADERS[3]]"),
     ("methods: the query", "methods", "query::names(query).any(|it| is_method(&it))", "false"),
     ("methods: one header", "methods", '"x-http-method", "x-method-override",', '"x-http-method", "x-http-method",'),
     ("methods: _method", "methods", '["method", "httpmethod"]', '["none", "httpmethod"]'),
     ("methods: marks before", "methods", "trim_start_matches(['[', ']', '?', '_'])", "trim_start_matches(['[', ']', '?'])"),
     ("methods: marks behind", "methods", "rest.trim_start_matches('_')", "rest"),
-    ("methods: a plain field of the query", "methods", "says_another(query, facts.method, at) && !(at.knows_of_query)()", "false"),
+    ("methods: a plain field of the query", "methods", "says_another(query, facts.method, at) && !(at.knows_of_query)(PLAIN_FIELD)", "false"),
     ("methods: the request's own", "methods", " && !word.eq_ignore_ascii_case(own)", ""),
     ("methods: other words", "methods", "WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))", "true"),
     ("methods: a plain field of parts", "methods", "(media.parts && part_says_another(kind, bytes, own, at))", "false"),
@@ -77,8 +88,8 @@ MUTANTS = [
     ("methods: JSON in UTF-16", "methods", "filter(|byte| *byte != 0)", "filter(|_| true)"),
     ("methods: JSON in too many bytes", "methods", "has_overlong(bytes) || ", ""),
     ("methods: what is compressed", "methods", "if media.hidden && post", "if false && post"),
-    ("methods: bodies that are not shown", "methods", "if is_form && post => return refuse(UNSEEN)", "if false => return refuse(UNSEEN)"),
-    ("methods: bodies in a POST alone", "methods", "if is_form && post => return refuse(UNSEEN)", "if is_form => return refuse(UNSEEN)"),
+    ("methods: bodies that are not shown", "methods", "Body::NotForwarded | Body::Partial if is_form =>", "Body::NotForwarded | Body::Partial if false =>"),
+    ("methods: bodies in a POST alone", "methods", "if !post && !matches!(facts.body, Body::Whole(_)) {", "if false {"),
     ("methods: bodies that a route reads", "methods", "if media.typeless && at.reads_body =>", "if false =>"),
     ("methods: bodies that no route reads", "methods", "if media.typeless && at.reads_body =>", "if media.typeless =>"),
     ("methods: forms that a route would read", "methods", "if media.typeless && at.reads_body =>", "if at.reads_body =>"),
@@ -116,11 +127,11 @@ MUTANTS = [
     ("parts: keys", "parts", "if !key {", "if true {"),
     ("parts: values before an equals sign", "parts", "Key(before != '=' && ", "Key("),
     ("parts: fields that cannot be read", "parts", "(!words(content_type, body, &note))", "(words(content_type, body, &note) || true)"),
-    ("overrides: paths", "overrides", "&& there(&PATHS)", "&& false"),
+    ("overrides: paths", "overrides", "if asks_path() && !ignores", "if false && !ignores"),
     ("overrides: paths in the query", "overrides", "query.is_some_and(|query| query::has_name(query, &names_path))", "false"),
     ("overrides: names of paths in the query", "overrides", "PATH_FIELDS.contains(&fold(name).as_str())", "PATH_FIELDS.contains(&name)"),
     ("overrides: a field for another page", "overrides", '"__isr_route", ', '"__isr_routes", '),
-    ("overrides: hosts", "overrides", "&& !same_host(facts, &pairs, at.is_host)", "&& false"),
+    ("overrides: hosts", "overrides", "if !same_host(facts, &pairs, at.is_host) && ", "if false && "),
     ("overrides: Forwarded", "overrides", "Pair::Host(host) => same(host.as_bytes()),", "Pair::Host(_) => true,"),
     ("overrides: by of Forwarded", "overrides", "Pair::By(node) => same(node.as_bytes()) || is_proxy(node),", "Pair::By(_) => true,"),
     ("overrides: proto of Forwarded", "overrides", " || pairs.iter().any(is_url)", ""),
@@ -197,7 +208,7 @@ pub mod model {
     }
 }
 pub mod bounds { BOUNDS }
-pub mod names; pub mod asked; mod query; mod values; mod overrides; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
+pub mod names; pub mod asked; mod query; mod values; mod overrides; mod actions; pub mod watched; mod methods; mod forwarded; mod media; mod parts; pub mod upgrade; pub mod service; pub mod cookie; mod trie; pub mod path;
 pub mod pattern; pub mod host; pub mod refusal;
 pub mod mask {
     #[derive(Debug)]
@@ -221,6 +232,7 @@ pub mod facts {
     pub trait Headers {
         fn field(&self, name: &str) -> Field<'_>;
         fn list(&self, name: &str) -> Option<std::borrow::Cow<'_, [u8]>>;
+        fn watched(&self) -> crate::watched::Watched { crate::watched::Watched::unknown() }
     }
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Field<'a> { Absent, One(&'a [u8]), Repeated }

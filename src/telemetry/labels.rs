@@ -94,6 +94,8 @@ labels! {
         MethodOverride = "method_override",
         /// A header asks for another path.
         PathOverride = "path_override",
+        /// A header, the query or a form asks for a function of another page.
+        ActionOverride = "action_override",
         /// A header names another host.
         HostOverride = "host_override",
         /// The client asks for an upgrade that the route does not allow.

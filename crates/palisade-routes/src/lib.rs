@@ -12,6 +12,7 @@
 //! - `trie` finds the routes of a path; `mask` keeps from them what is for an operation that a document does not map.
 //! - `pattern`, `condition`, `template` and `source` are the words of a route.
 
+mod actions;
 mod asked;
 mod body;
 mod bounds;

@@ -131,7 +131,7 @@ pub(super) fn check(facts: &RequestFacts<'_>, query: Option<&str>, at: At<'_>) -
         if query::names(query).any(|it| is_method(&it)) {
             return refuse("the query asks for another method");
         }
-        if says_another(query, facts.method, at) && !(at.knows_of_query)() {
+        if says_another(query, facts.method, at) && !(at.knows_of_query)(PLAIN_FIELD) {
             return refuse(PLAIN_OF_QUERY);
         }
     }

@@ -158,6 +158,11 @@ impl Route {
             || self.sources().any(|source| matches!(source, Source::Query(read) if read == name))
     }
 
+    /// Whether it reads a header.
+    pub(super) fn knows_of_header(&self, name: &str) -> bool {
+        self.sources().any(|source| matches!(source, Source::Header(read) if read == name))
+    }
+
     /// Whether it reads a member of the body, or lists it.
     pub(super) fn knows_of_body(&self, name: &str) -> bool {
         let is_first = |steps: &[String]| steps.first().is_some_and(|first| first == name);

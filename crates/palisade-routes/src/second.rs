@@ -19,6 +19,12 @@ const WAYS: &[&[&str]] = &[
     &["page-data"],
     &["VirtualHostBase"],
     &["++api++"],
+    // functions of pages: SvelteKit, Astro, SolidStart, TanStack Start; and a part of a page in Nuxt
+    &["_app", "remote"],
+    &["_actions"],
+    &["_server"],
+    &["_serverFn"],
+    &["__nuxt_island"],
 ];
 
 /// What stands behind the path of a page where some services give its data.
@@ -52,6 +58,31 @@ pub(super) fn ways(table: &RouteTable) -> Vec<Diagnostic> {
         let before = &public.pattern.parts[..public.pattern.parts.len() - 1];
         let below = |route: &&Route| meet(&public.hosts, &route.hosts) && route.pattern.parts.starts_with(before);
         let checked = |route: &Route| matches!(route.effect, Effect::Checks { .. });
+        // such a way may begin as the route does, as `/_app/remote/` below `/_app/{path*}`
+        let begins = |way: &&&[&str]| {
+            let literal = |(part, word): (&Part, &&str)| matches!(part, Part::Literal(text) if text == word);
+            !before.is_empty() && before.len() < way.len() && before.iter().zip(way.iter()).all(literal)
+        };
+        let guarded = |way: &&&[&str]| routes().any(|route| takes(route, 0, way, &public.pattern.methods));
+        let inside: Vec<String> = WAYS
+            .iter()
+            .filter(begins)
+            .filter(|way| !guarded(way))
+            .map(|way| format!("`/{}/`", way.join("/")))
+            .collect();
+        if !inside.is_empty() && routes().any(|route| checked(route) && meet(&public.hosts, &route.hosts)) {
+            let message = format!(
+                "everything below `{}` is public, and some services answer for their other pages at {} too: does this one?",
+                public.pattern,
+                inside.join(", ")
+            );
+            asked.push(ask(
+                public,
+                message,
+                "map it with `{rest*}` behind it and `deny`, or make what is public narrower",
+            ));
+            continue;
+        }
         let Some(hidden) = routes().filter(below).find(|route| checked(route)) else { continue };
         let others: Vec<&Route> =
             routes().filter(below).filter(|route| !matches!(route.effect, Effect::Public)).collect();
@@ -301,6 +332,38 @@ mod tests {
             assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
             let told = found.iter().all(|one| expected.iter().all(|word| one.message.contains(word)));
             assert!(told, "{routes}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_way_that_begins_as_a_public_route_is_asked_about() {
+        let check = "  - {match: GET /admin/7, action: V, resource: 'D::7'}\n";
+        let open = |path: &str| format!("  - {{match: 'GET {path}', public: true}}\n");
+        let deny = |path: &str| format!("  - {{match: 'GET {path}', deny: no}}\n");
+        for (routes, expected) in [
+            (open("/_app/{path*}") + check, "`/_app/remote/`"),
+            (open("/_next/{path*}") + check, "`/_next/data/`"),
+            (open("/_app/{path*}") + check + &deny("/_app/remote/{rest*}"), ""),
+            (open("/_app/immutable/{path*}") + check, ""),
+            (open("/_app/{path*}"), ""),
+            (open("/assets/{path*}") + check, ""),
+        ] {
+            let found = ways_of(&format!("namespace: F\ndefaults: {{principal: User}}\nroutes:\n{routes}"));
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{routes}: {found:?}");
+            assert!(found.iter().all(|one| one.contains(expected)), "{routes}: {found:?}");
+        }
+    }
+
+    /// The page shows how each is mapped.
+    #[test]
+    fn each_way_stands_on_the_page() {
+        let page = include_str!("../../../docs/routes.md");
+        for way in WAYS {
+            let line = format!("      - GET /{}/{{path*}}\n", way.join("/"));
+            assert!(page.contains(&line), "docs/routes.md lacks {line}");
+        }
+        for leaf in LEAVES.iter().chain(ENDINGS) {
+            assert!(page.contains(leaf), "docs/routes.md lacks {leaf}");
         }
     }
 

@@ -44,6 +44,8 @@ pub enum Ignored {
     MethodOverride,
     /// Another path: `X-Original-URL`, `X-Rewrite-URL`, `X-Accel-Mapping` and their like.
     PathOverride,
+    /// Another page's function: `Next-Action`, `X-QRL`, `_action` in the query.
+    ActionOverride,
     /// Another host: `Forwarded`, `X-Forwarded-Host` and their like, where they name another than the request.
     HostOverride,
     /// Another value of a capture of the path: a parameter of the query, a field of a form or a member

@@ -215,7 +215,8 @@ impl RouteTable {
             reads_body,
             other_methods: &other_methods,
             is_mapped: &is_mapped,
-            knows_of_query: &|| know(&|route| route.knows_of_query(methods::PLAIN_FIELD)),
+            knows_of_query: &|name| know(&|route| route.knows_of_query(name)),
+            knows_of_header: &|name| know(&|route| route.knows_of_header(name)),
             knows_of_body: &|| know(&|route| route.knows_of_body(methods::PLAIN_FIELD)),
             is_host: &is_host,
         };

@@ -1,12 +1,13 @@
 //! Which of the headers that are looked for a head has.
 //!
-//! Some sixty names may make a service take a request for another one, and most heads have none of them. So each name of
+//! Some seventy names may make a service take a request for another one, and most heads have none of them. So each name of
 //! a head is classified once, by its length and its ends, and what is looked for is asked of one number.
 
+use crate::actions;
 use crate::forwarded::{PORTS, PREFIXES, SCHEMES, WORDS};
 use crate::methods;
 use crate::names::same_name;
-use crate::overrides::{HOSTS, PATHS, SERVER};
+use crate::overrides::{HOSTS, PATHS, SERVER, TARGETS};
 
 /// Headers that are looked for together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub(super) enum Group {
     Methods,
     /// They ask for another path.
     Paths,
+    /// They say what the target was.
+    Targets,
+    /// They ask for a function of another page.
+    Actions,
     /// They name a host.
     Hosts,
     /// It names a host, or the machine of a proxy.
@@ -37,9 +42,11 @@ pub(super) enum Group {
 }
 
 /// By group.
-const GROUPS: [&[&str]; 11] = [
+const GROUPS: [&[&str]; 13] = [
     &methods::OVERRIDES,
     &PATHS,
+    &TARGETS,
+    &actions::HEADERS,
     &HOSTS,
     &[SERVER],
     &["forwarded"],
@@ -112,11 +119,11 @@ struct Row {
     /// Which they end with.
     lasts: u32,
     /// Their own bits.
-    names: u64,
+    names: u128,
 }
 
 static ROWS: [Row; LENGTHS] = {
-    assert!(COUNT <= 64, "a bit for each");
+    assert!(COUNT <= 128, "a bit for each");
     let mut rows = [Row { firsts: 0, lasts: 0, names: 0 }; LENGTHS];
     let mut at = 0;
     while at < COUNT {
@@ -150,13 +157,13 @@ const fn letter(byte: u8) -> u32 {
 
 /// Which names a head has, or another that some server takes for one of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Watched(u64);
+pub struct Watched(u128);
 
 impl Watched {
     /// Each may be there: no one has looked.
     #[must_use]
     pub const fn unknown() -> Self {
-        Self(u64::MAX)
+        Self(u128::MAX)
     }
 
     /// Takes note of a name of the head.
@@ -185,12 +192,12 @@ impl Watched {
 
 /// The bits of a group.
 #[inline]
-const fn bits(group: Group) -> u64 {
+const fn bits(group: Group) -> u128 {
     ((1 << GROUPS[group as usize].len()) - 1) << first_of(group as usize)
 }
 
 /// The bits of those of `names` that are `name` to some server.
-fn among(names: u64, name: &str) -> u64 {
+fn among(names: u128, name: &str) -> u128 {
     // many are of one length; few end alike
     let last = name.as_bytes().last_chunk().map_or(0, |last| u64::from_le_bytes(*last) | SMALL);
     let may_be = |at: usize| (last ^ ENDINGS[at].bytes) & ENDINGS[at].mask == 0;
@@ -199,7 +206,7 @@ fn among(names: u64, name: &str) -> u64 {
 
 /// The places of the bits that are set.
 #[inline]
-fn each(mut bits: u64) -> impl Iterator<Item = usize> {
+fn each(mut bits: u128) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let at = bits.trailing_zeros() as usize;
         // the lowest goes

@@ -246,7 +246,10 @@ fn envoy_asks() {
         ("GET", "/open", &[("x-accel-mapping", "/open=/d/7")], "403 path_override"),
         ("GET", "/open", &[("upgrade", "h2c")], "403 bad_upgrade"),
         ("GET", "/open", &[(":protocol", "websocket")], "403 bad_upgrade"),
-        ("GET", "/d/7", &[("x-original-uri", "/open"), ("x-forwarded-uri", "/open")], "401 missing_credential"),
+        ("GET", "/d/7", &[("x-original-uri", "/d/7"), ("x-forwarded-uri", "/d/7")], "401 missing_credential"),
+        ("GET", "/d/7", &[("x-original-uri", "/open")], "403 path_override"),
+        ("GET", "/d/7", &[("x-forwarded-uri", "/open")], "403 path_override"),
+        ("POST", "/d/7", &[("next-action", "40ab"), ("content-type", "a/json")], "403 action_override"),
         ("GET", "/d/7", &[("x-forwarded-client-cert", "URI=spiffe://prod/billing")], "401 missing_credential"),
         ("GET", "/open", &[("palisade-at-least", "nonsense")], "503 revision_not_reached"),
     ] {

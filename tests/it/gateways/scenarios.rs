@@ -84,13 +84,13 @@ pub(super) fn run(stand: &Stand<'_>) {
         // ---- what a client says that it asks for
         (
             "another path for nginx",
-            Say::get("/d/7").with("X-Original-URI", "/open").with("X-Original-Method", "GET"),
-            Stops(401),
+            known("/d/closed").with("X-Original-URI", "/open").with("X-Original-Method", "GET"),
+            Stops(403),
         ),
         (
             "another path for others",
-            Say::get("/d/7").with("X-Forwarded-Uri", "/open").with("X-Forwarded-Method", "GET"),
-            Stops(401),
+            known("/d/closed").with("X-Forwarded-Uri", "/open").with("X-Forwarded-Method", "GET"),
+            Stops(403),
         ),
         (
             "another host",
@@ -228,6 +228,7 @@ pub(super) fn run(stand: &Stand<'_>) {
     }
     upgrades(stand, ann);
     hosts(stand);
+    targets(stand, ann);
     trailers(stand, ann);
     if stand.gateway.http2 {
         calls(stand, ann);
@@ -350,6 +351,17 @@ fn hosts(stand: &Stand<'_>) {
     for host in ["other.test, gw.test", "gw.test, other.test", "other.test,gw.test"] {
         let (reply, seen) = stand.settle(&Say { host, ..Say::get("/open") });
         assert!(seen.is_empty(), "{host}: {reply:?} {seen:?}\n{}", stand.told());
+    }
+}
+
+/// What a client says of its target does not come to the service, where it is another one than was checked.
+fn targets(stand: &Stand<'_>, ann: &str) {
+    for name in ["X-Forwarded-Uri", "X-Original-URI", "X-Request-URI", "X-Traversal-Path", "Next-Action"] {
+        let (reply, seen) = stand.settle(&Say::get("/d/7").with("Authorization", ann).with(name, "/admin/7"));
+        for seen in &seen {
+            let named = seen.like(&name.to_ascii_lowercase());
+            assert!(!named.contains(&"/admin/7"), "{name}: {reply:?} {seen:?}\n{}", stand.told());
+        }
     }
 }
 

@@ -3,8 +3,11 @@
 use super::sites::Broken;
 use super::*;
 
-/// Pages with several changes, and words of what is to be found.
-const CHANGED: &[(&str, &[(&str, &str)], &str)] = &[
+/// A page, what is replaced in it by what, and words of what is to be found.
+type Changed = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
+/// Pages with several changes.
+const CHANGED: &[Changed] = &[
     (
         "caddy",
         &[(

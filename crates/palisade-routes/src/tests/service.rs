@@ -56,6 +56,30 @@ fn what_the_service_does_is_for_the_file_to_say() {
     }
 }
 
+/// The example of the page, and a query that lists Astro's word.
+#[test]
+fn functions_of_pages_pass_where_every_route_of_the_path_knows_of_them() {
+    let routes = "  - {match: POST /login, when: header.next-action is 4042fe1c, public: true}\n  - {match: POST /login, when: \
+                  header.next-action absent, public: true}\n  - {match: POST /other, public: true}\n  - {match: POST /astro, \
+                  action: edit, resource: 'Device::7', parameters: [_action]}\n";
+    let loaded = |service: &str| load(&format!("namespace: N\n{service}routes:\n{routes}")).unwrap();
+    let (own, none) = (loaded(""), loaded("service: {ignores: [action_override]}\n"));
+    let (json, other) = (("Content-Type", "application/json"), ("X-Other", "1"));
+    for (request, header, expected, ignored) in [
+        ("POST /login", ("Next-Action", "4042fe1c"), "public", "public"),
+        ("POST /login", ("Next-Action", "beef"), "refuse no_case", "refuse no_case"),
+        ("POST /login", other, "public", "public"),
+        ("POST /other", ("Next-Action", "4042fe1c"), "refuse action_override", "public"),
+        ("POST /other?_action=wipe", other, "refuse action_override", "public"),
+        ("POST /astro?_action=like", other, "edit Device::7", "edit Device::7"),
+        ("POST /astro?_astroAction=like", other, "refuse action_override", "refuse unknown_field"),
+    ] {
+        for (table, expected) in [(&own, expected), (&none, ignored)] {
+            assert_eq!(ask(table, request, &[json, header], Body::Whole(b"{}")), expected, "{request} {header:?}");
+        }
+    }
+}
+
 #[test]
 fn a_value_of_the_query_is_refused_where_a_body_that_is_not_shown_may_name_it() {
     let file = |service: &str| {

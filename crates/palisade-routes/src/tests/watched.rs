@@ -35,7 +35,7 @@ impl Headers for Classified<'_> {
 }
 
 /// Names: ordinary ones, those that are looked for, and some that are nearly those.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 33] = [
     "accept",
     "accept-language",
     "authorization",
@@ -66,6 +66,9 @@ const NAMES: [&str; 30] = [
     "x-original-host",
     "x-original-url",
     "x-real-ip",
+    "next-action",
+    "x-traversal-path",
+    "x-forwarded-uri",
 ];
 
 const VALUES: [&str; 18] = [
@@ -100,8 +103,14 @@ fn written() -> impl Strategy<Value = String> {
     })
 }
 
-const IGNORES: [&str; 5] =
-    ["", "method_override", "path_override", "host_override", "method_override, host_override, path_override"];
+const IGNORES: [&str; 6] = [
+    "",
+    "method_override",
+    "path_override",
+    "action_override",
+    "host_override",
+    "method_override, host_override, path_override, action_override",
+];
 
 /// For services that ignore one thing or another.
 static TABLES: LazyLock<Vec<RouteTable>> = LazyLock::new(|| {

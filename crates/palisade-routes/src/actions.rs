@@ -1,0 +1,63 @@
+//! Words by which a service runs a function of another page at the path of this one.
+//!
+//! Frameworks give the functions of their pages ids, and take the id from a header, the query or a form: Next.js runs a
+//! server action of any page at any other one, Qwik City a `server$` function, Astro an action. The sidecar checks the
+//! page that the request line names, so it refuses them, unless the routes of that page know of them, or the file says that
+//! its service has no such functions.
+
+use crate::facts::{Body, Field, RequestFacts};
+use crate::media::Media;
+use crate::names::fold;
+use crate::overrides::At;
+use crate::parts;
+use crate::query;
+use crate::refusal::Refusal;
+use crate::watched::Group;
+
+/// Headers that name a function: of Next.js and of Qwik City.
+pub(super) const HEADERS: [&str; 2] = ["next-action", "x-qrl"];
+
+/// Parameters of the query that name one of Astro's, as [`fold`] writes them, and as Astro does.
+const FIELDS: [(&str, &str); 2] = [("_action", "_action"), ("_astroaction", "_astroAction")];
+
+/// How the field of a form begins by which Next.js runs one without a script in the browser.
+const OF_FORM: &str = "$action_";
+
+/// Refuses what asks for a function of another page.
+pub(super) fn check(facts: &RequestFacts<'_>, query: Option<&str>, at: At<'_>) -> Result<(), Refusal> {
+    let refuse = |what: &str, help: &str| {
+        let message = format!(
+            "{what} asks for a function of a page, which some services run at any path: {help}, or say `ignores: \
+             [action_override]` under `service` if the service has none"
+        );
+        Err(Refusal::bad_request("action_override", message))
+    };
+    let there = facts.headers.watched();
+    let named = |name: &&'static str| facts.headers.field(name) != Field::Absent && !(at.knows_of_header)(name);
+    if there.any(Group::Actions)
+        && let Some(name) = there.names(Group::Actions).find(named)
+    {
+        return refuse(
+            &format!("the header `{name}`"),
+            &format!("read it in the routes of the path (`header.{name}`)"),
+        );
+    }
+    // pages are read without running anything
+    if matches!(facts.method, "GET" | "HEAD") {
+        return Ok(());
+    }
+    for (folded, field) in FIELDS {
+        let asks = |query: &str| query::has_name(query, &|name| fold(name) == folded);
+        if query.is_some_and(asks) && !(at.knows_of_query)(field) {
+            return refuse(&format!("`{field}` in the query"), "list it under `parameters`");
+        }
+    }
+    let (Body::Whole(bytes), Field::One(kind)) = (facts.body, facts.headers.field("content-type")) else {
+        return Ok(());
+    };
+    let is_one = |name: &str| name.to_ascii_lowercase().starts_with(OF_FORM);
+    if Media::of(facts).parts && parts::names_one(kind, bytes, &is_one) {
+        return refuse("a field of the form", "have the client send it with `Next-Action`");
+    }
+    Ok(())
+}
