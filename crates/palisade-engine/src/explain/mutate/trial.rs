@@ -11,7 +11,6 @@ use crate::compiled;
 use crate::model::explanation::Truth;
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError};
 use crate::reference;
-use crate::settings::Semantics;
 use crate::snapshot::Snapshot;
 
 impl Mutants {
@@ -152,7 +151,7 @@ impl Trial<'_> {
         reasons.sort_unstable();
         let denied_by = match &base.denied_by {
             Some(DeniedBy::UnknownEntity { entity }) => Some(DeniedBy::UnknownEntity { entity: entity.clone() }),
-            _ if self.snapshot.core.settings.semantics == Semantics::Cedar => None,
+            _ if !self.snapshot.core.settings.semantics.forbid_errors_deny() => None,
             _ => failed_forbids.first().map(|id| DeniedBy::ForbidError { policy_id: id.clone() }),
         };
         let is_allow = allowed && denied_by.is_none();
