@@ -411,8 +411,9 @@ fn file_source(settings: &Settings) -> FileSource {
     if let Some(unused) = layout.unused_routes() {
         tracing::warn!("`{unused}` is not used, since `policies` is set and `routes` is not: set `routes` too");
     }
-    let settings = settings.clone();
-    FileSource::found_by(move || Layout::of(&settings).source(file_settings(&settings)))
+    let (files, settings) = (file_settings(settings), settings.clone());
+    let required = files.entities_required;
+    FileSource::found_by(move || Layout::of(&settings).roots(required), files)
 }
 
 /// What exports traces, if the environment asks for it. What is wrong there is reported, and does not keep the sidecar
@@ -460,10 +461,7 @@ pub fn engine_settings(settings: &Settings) -> EngineSettings {
             config::Validation::Warn => Validation::Warn,
             config::Validation::Off => Validation::Off,
         },
-        semantics: match settings.decision.semantics {
-            config::Semantics::Strict => Semantics::Strict,
-            config::Semantics::Cedar => Semantics::Cedar,
-        },
+        semantics: Semantics::of(settings.decision.forbid_errors_deny, settings.decision.unknown_entities_deny),
         now: match settings.context.now {
             NowMode::Fill => NowPolicy::Fill,
             NowMode::Override => NowPolicy::Override,

@@ -14,8 +14,14 @@ context=$(mkdir -p "${2:-target/container}" && cd "${2:-target/container}" && pw
 root=$context/rootfs
 rm -rf "$root"
 
-install -D -m 0755 "$binary" "$root/usr/bin/palisade"
-if command -v strip >/dev/null; then strip --strip-debug "$root/usr/bin/palisade"; fi
+if command -v objcopy >/dev/null; then
+    # the debug information stays beside the image: DIRECTORY/palisade.debug
+    deploy/strip.sh "$binary" "$context"
+    install -D -m 0755 "$context/palisade" "$root/usr/bin/palisade"
+    rm "$context/palisade"
+else
+    install -D -m 0755 "$binary" "$root/usr/bin/palisade"
+fi
 
 # `libc.so.6 => /lib/…/libc.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`; a library that is not found has no path
 libraries=$(ldd "$binary")

@@ -20,7 +20,7 @@ pub(super) fn of_listener(listener: &str, addr: &ListenAddr, error: &io::Error) 
             format!("; this machine has no such address: set `listen.{listener}` to one that it has")
         }
         io::ErrorKind::PermissionDenied => {
-            format!("; the sidecar's user may not have it: set `listen.{listener}` to another address")
+            format!("; the sidecar's user may not listen on it: set `listen.{listener}` to another address")
         }
         _ => String::new(),
     }
@@ -41,7 +41,7 @@ fn of_socket(listener: &str, path: &Path, error: &io::Error) -> String {
         io::ErrorKind::NotADirectory => format!("; `{shown}` is not a directory: correct it, {elsewhere}"),
         io::ErrorKind::ReadOnlyFilesystem => format!("; `{shown}` cannot be written to, {elsewhere}"),
         io::ErrorKind::AddrInUse => {
-            format!("; another process listens there, perhaps another sidecar: stop it, {elsewhere}")
+            format!("; perhaps another sidecar: stop it, {elsewhere}")
         }
         io::ErrorKind::InvalidInput => {
             format!("; the path of a socket has fewer than 108 bytes: shorten it, {elsewhere}")
@@ -65,12 +65,12 @@ mod tests {
         for (addr, kind, said) in [
             (&tcp, io::ErrorKind::AddrInUse, "; another process has this address"),
             (&tcp, io::ErrorKind::AddrNotAvailable, "; this machine has no such address"),
-            (&tcp, io::ErrorKind::PermissionDenied, "; the sidecar's user may not have it"),
+            (&tcp, io::ErrorKind::PermissionDenied, "; the sidecar's user may not listen on it"),
             (&inner("gone/s"), io::ErrorKind::NotFound, "gone` must be there before the sidecar starts"),
             (&inner("s"), io::ErrorKind::PermissionDenied, "must be able to write into"),
             (&inner("s"), io::ErrorKind::NotADirectory, "is not a directory"),
             (&inner("s"), io::ErrorKind::ReadOnlyFilesystem, "cannot be written to"),
-            (&inner("s"), io::ErrorKind::AddrInUse, "another process listens there"),
+            (&inner("s"), io::ErrorKind::AddrInUse, "perhaps another sidecar"),
             (&inner("s"), io::ErrorKind::InvalidInput, "fewer than 108 bytes"),
             (&inner("s"), io::ErrorKind::AlreadyExists, "move that file away"),
             (&inner("s"), io::ErrorKind::Other, "correct the path"),

@@ -317,9 +317,7 @@ impl<S: Source> Loader<S> {
                 Ok(_) => {
                     if unseen {
                         tracing::warn!(
-                            "files replace a change of the API: when it was acknowledged they could not all be seen, and \
-                             what is there now is not what was loaded before; if it was changed before that, send the \
-                             change again"
+                            "files replace a change of the API: when the change was acknowledged not all files could be read, and what is there now is not what was loaded before; if the files were changed earlier than that, send the change again"
                         );
                     }
                     (self.last, self.picture) = (Some(digest), None);

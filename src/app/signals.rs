@@ -128,7 +128,7 @@ impl Caught {
             biased;
             started = &mut *app => (started, false),
             () = self.ending() => (timeout(STARTING, app).await.unwrap_or_else(|_| {
-                tracing::warn!("stopped by a signal before it had started");
+                tracing::warn!("stopped by a signal before it was ready");
                 logging::flush();
                 std::process::exit(1);
             }), true),

@@ -1,5 +1,7 @@
 //! `palisade apply`: sends a file of changes to a running sidecar, as one transaction.
 
+mod refused;
+
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::cli::admin::AdminArgs;
+use crate::cli::apply::refused::{BEFORE_ARRAY, Sent};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::ConfigArgs;
 use crate::cli::terminal::Terminal;
@@ -70,7 +73,7 @@ impl DanglingFlag {
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
-/// Problems that are shown; the answer may have more.
+/// Warnings that are shown; the answer may have more.
 const SHOWN: usize = 20;
 
 /// Bodies from here on are sent with a bar.
@@ -125,7 +128,8 @@ pub(super) fn run(args: &ApplyArgs, terminal: &mut Terminal<'_>) -> Result<Exit,
         warned(&said, terminal)?;
         writeln!(terminal.out, "{}", summary(&said, args.dry_run))?;
     } else {
-        refused(&said, terminal)?;
+        let by_line = media == NDJSON;
+        refused::write(&said, Sent { file: &shown.to_string(), body: &body, by_line }, terminal.err)?;
     }
     Ok(if good { Exit::Success } else { Exit::Failure })
 }
@@ -137,7 +141,7 @@ fn body(text: String) -> (String, &'static str) {
         None => text,
     };
     if text.trim_start().starts_with('[') {
-        return (format!("{{\"changes\":{text}}}"), JSON);
+        return (format!("{BEFORE_ARRAY}{text}}}"), JSON);
     }
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     // a line that is a change stands for itself; anything else is one object, be it over several lines
@@ -182,23 +186,6 @@ fn warned(said: &Value, terminal: &mut Terminal<'_>) -> io::Result<()> {
         Some(more) if more > 0 => writeln!(terminal.err, "warning: and {}", count(more, "more warning")),
         _ => Ok(()),
     }
-}
-
-fn refused(said: &Value, terminal: &mut Terminal<'_>) -> io::Result<()> {
-    let text = |value: &Value, member: &str| value.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
-    writeln!(terminal.err, "error: {}", text(said, "detail"))?;
-    let errors = said.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for error in errors.iter().take(SHOWN) {
-        let line = error.get("line").and_then(Value::as_u64).map(|line| format!(" (line {line})")).unwrap_or_default();
-        writeln!(terminal.err, "  {}{line}: {}", text(error, "where"), text(error, "message"))?;
-        if let Some(help) = error.get("help").and_then(Value::as_str) {
-            writeln!(terminal.err, "    help: {help}")?;
-        }
-    }
-    if errors.len() > SHOWN {
-        writeln!(terminal.err, "  and {} more", errors.len() - SHOWN)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

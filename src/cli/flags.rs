@@ -81,6 +81,10 @@ fn value_of(text: &str) -> Value {
 pub(super) fn set_semantics(tree: &mut Value, semantics: Option<SemanticsArg>) {
     if let Some(semantics) = semantics {
         set(tree, &["decision", "semantics"], word(&semantics));
+        // it is about both rules, whatever the file says of one
+        for rule in ["forbid_errors", "unknown_entities"] {
+            set(tree, &["decision", rule], Value::Null);
+        }
     }
 }
 

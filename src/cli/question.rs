@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::app;
 use crate::cli::bundle::{BundleArgs, Chosen};
-use crate::cli::exit::Stop;
+use crate::cli::exit::{Exit, Stop};
 use crate::cli::flags::set_semantics;
 use crate::cli::names::Names;
 use crate::cli::progress;
@@ -86,13 +86,18 @@ impl Question<'_> {
     ) -> Result<Option<T>, Stop> {
         let format = self.error_format;
         let args = self.request;
-        let chosen = self.bundle.choose_with(|tree| set_semantics(tree, self.semantics))?;
+        // what cannot be read leaves no decision possible
+        let undecided = |stop: Stop| match stop.exit {
+            Exit::Failure => Stop { exit: Exit::Undecided, ..stop },
+            _ => stop,
+        };
+        let chosen = self.bundle.choose_with(|tree| set_semantics(tree, self.semantics)).map_err(undecided)?;
         let (text, source) = match (&args.request_json, &args.context) {
             (None, Some(context)) if context.trim_start().starts_with('{') => (Some(context.clone()), None),
             (None, None) => (None, None),
             (path, context) => {
                 let place = path.as_ref().map(|path| path.display().to_string()).or_else(|| context.clone());
-                let source = input(&place.unwrap_or_default(), path.is_some(), terminal.stdin)?;
+                let source = input(&place.unwrap_or_default(), path.is_some(), terminal.stdin).map_err(undecided)?;
                 (Some(source.text.clone()), Some(source))
             }
         };

@@ -180,8 +180,7 @@ impl Tests {
 fn written(tests: &Tests, snapshot: &Snapshot) -> (Vec<u8>, usize) {
     let mut text = Vec::new();
     let mut otherwise = 0;
-    let header =
-        "# Each of these holds what was decided once. Read each before you keep it: is that what is meant?\ntests:\n";
+    let header = "# Each test holds what was decided at the time. Review each before you keep it: is it the intended decision?\ntests:\n";
     text.extend_from_slice(header.as_bytes());
     for (recorded, name) in &tests.written {
         let mut request = recorded.request.clone();
@@ -193,7 +192,7 @@ fn written(tests: &Tests, snapshot: &Snapshot) -> (Vec<u8>, usize) {
         };
         if let Some(difference) = difference {
             otherwise += 1;
-            text.extend_from_slice(format!("  # With the bundle of today {}\n", one_line(&difference)).as_bytes());
+            text.extend_from_slice(format!("  # With the current bundle {}\n", one_line(&difference)).as_bytes());
         }
         let test = Draft {
             name,
@@ -246,7 +245,7 @@ fn save(output: &Path, text: &[u8]) -> Result<(), Stop> {
 fn summary(tests: &Tests, otherwise: usize, terminal: &mut Terminal<'_>) -> io::Result<()> {
     let mut parts = vec![format!("recorded {}", count(tests.written.len(), "test"))];
     if otherwise > 0 {
-        parts.push(format!("the bundle decides {otherwise} of them otherwise today"));
+        parts.push(format!("the current bundle decides {otherwise} of them differently"));
     }
     if tests.repeated > 0 {
         parts.push(format!("{} repeated", count(tests.repeated, "line")));

@@ -103,7 +103,7 @@ impl Admin {
                 Ok((true, status)) if serves(&status, wanted) => return Ok((true, status)),
                 // counters start again with the process, so it would be awaited for ever
                 Ok((true, status)) if served(&status).is_some_and(|now| now.incarnation != wanted.incarnation) => {
-                    let message = format!("revision {wanted} is of another run: the sidecar was started again since");
+                    let message = format!("revision {wanted} is of an earlier run: the sidecar was restarted since");
                     return Err(Stop::failure(message));
                 }
                 // not authorized, or no status: that does not change

@@ -113,7 +113,7 @@ impl Which {
             writeln!(terminal.out, "{shown:#}")?;
             return Ok(Exit::Success);
         }
-        writeln!(terminal.out, "{}: whole, {bytes} bytes, format {version}", path.display())?;
+        writeln!(terminal.out, "{}: intact, {bytes} bytes, format {version}", path.display())?;
         writeln!(terminal.out, "revision: {}", revision.as_deref().unwrap_or("nothing was ever published"))?;
         writeln!(terminal.out, "base: {}", base.unwrap_or("none yet"))?;
         writeln!(terminal.out, "overlay: {}, answers kept: {}", count(checked.overlay, "change"), checked.answers)?;

@@ -2,6 +2,7 @@
 
 mod explain;
 mod mutants;
+mod places;
 mod record;
 mod reports;
 mod review;
@@ -206,7 +207,7 @@ fn check_answers_and_says_why() {
         (
             &["-l", r#"User::"a""#, "-a", view, "-r", doc, "-c", "none.json"],
             "",
-            Exit::Failure,
+            Exit::Undecided,
             "",
             "cannot read none.json",
         ),

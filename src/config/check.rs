@@ -12,13 +12,13 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::raw::{RawAuthzen, RawConfig, RawDecisionLog, RawHttp};
+use crate::config::raw::{Effect, RawAuthzen, RawConfig, RawDecision, RawDecisionLog, RawHttp};
 use crate::config::tree::{Tree, shown};
 use crate::config::units::{ByteSize, Span};
 use crate::config::{
     AuthzenSettings, CacheSettings, ContextSettings, DecisionLogSettings, DecisionSettings, EngineSettings,
     ExplainSettings, GatewaySettings, HttpSettings, LimitSettings, LoadSettings, LogSettings, LogSink, MaskPath,
-    OverlayRule, OverlaySettings, Problem, ReloadSettings, Settings, ShutdownSettings, StoreSettings,
+    OverlayRule, OverlaySettings, Problem, ReloadSettings, Semantics, Settings, ShutdownSettings, StoreSettings,
 };
 use palisade_engine::model::bounds::{MAX_EXPRESSION_DEPTH, MAX_NESTING};
 use palisade_engine::model::closest;
@@ -53,7 +53,7 @@ pub(super) fn check(raw: RawConfig, tree: &Tree, problems: &mut Vec<Problem>) ->
         entities,
         routes,
         validation: raw.validation,
-        decision: DecisionSettings { semantics: raw.decision.semantics },
+        decision: decision(&raw.decision),
         explain: ExplainSettings { decisions: raw.explain.decisions },
         coverage_sample: NonZeroU32::new(raw.coverage.sample),
         context: ContextSettings { now: raw.context.now },
@@ -254,10 +254,7 @@ impl Checker<'_> {
         }
         let queue_bytes = usize::try_from(raw.queue_bytes.0).unwrap_or(usize::MAX);
         if queue_bytes < LEAST_LOG_QUEUE {
-            self.report(
-                &["decision_log", "queue_bytes"],
-                "must be at least 64KiB, or no record of some size would ever fit",
-            );
+            self.report(&["decision_log", "queue_bytes"], "must be at least 64KiB: larger records would never fit");
         }
         DecisionLogSettings { sink, queue: raw.queue.get(), queue_bytes, overflow: raw.overflow, mask }
     }
@@ -290,6 +287,18 @@ impl Checker<'_> {
                 format!("`{level}` is not a filter: {error}; write such as `info,palisade::source=debug`"),
             );
         }
+    }
+}
+
+/// The preset, and what is said of each rule.
+fn decision(raw: &RawDecision) -> DecisionSettings {
+    let denies = |said: Option<Effect>| match said {
+        Some(said) => said == Effect::Deny,
+        None => raw.semantics == Semantics::Strict,
+    };
+    DecisionSettings {
+        forbid_errors_deny: denies(raw.forbid_errors),
+        unknown_entities_deny: denies(raw.unknown_entities),
     }
 }
 

@@ -33,7 +33,7 @@ pub use mask::{MaskPath, MaskStep};
 pub use near::near_path;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use raw::{
-    CredentialKind, Durability, EngineKind, ExplainMode, LogFormat, NowMode, Overflow, OverlayRule, Semantics,
+    CredentialKind, Durability, Effect, EngineKind, ExplainMode, LogFormat, NowMode, Overflow, OverlayRule, Semantics,
     Validation,
 };
 pub use schema::json_schema;
@@ -174,6 +174,7 @@ fn settings_of(
     schema::report_unknown_keys(&mut tree, &schema, &mut problems);
     let raw = schema::deserialize(&mut tree, &schema, &mut problems);
     let settings = check::check(raw.clone(), &tree, &mut problems);
+    problems.sort_by_key(Problem::order);
     if problems.is_empty() { Ok((raw, settings)) } else { Err(ConfigErrors(problems)) }
 }
 
@@ -226,7 +227,7 @@ fn report_emptied(tree: &Tree, problems: &mut Vec<Problem>) {
         let origin = tree.origin(&path);
         let counts = guard.len() > 1 || !matches!(origin, Origin::File { .. });
         if counts && tree.get(&path).is_some_and(serde_json::Value::is_null) {
-            let message = "has no value, which would take away what guards: give it one, or leave it out";
+            let message = "has no value, which would remove a protection: set one, or leave the key out";
             problems.push(Problem::new(origin, tree::shown(&path), message));
         }
     }

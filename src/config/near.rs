@@ -11,7 +11,16 @@ const MOST_NAMES: usize = 10_000;
 /// The end of a message that there is nothing at `path`: what is beside it and was probably meant, if something is near.
 #[must_use]
 pub fn near_path(path: &Path) -> String {
+    if let Some((link, target)) = dangling(path) {
+        return format!("; `{}` is a link to `{}`, which is not there", link.display(), target.display());
+    }
     nearest(path).map(|near| format!("; did you mean `{}`?", near.display())).unwrap_or_default()
+}
+
+/// The part of the path that is a link to nothing, and what it names.
+fn dangling(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let wrong = path.ancestors().filter(|part| !part.exists()).last()?;
+    Some((wrong.to_owned(), fs::read_link(wrong).ok()?))
 }
 
 /// The first part of the path that is not there is the one that was misspelt.
@@ -47,6 +56,12 @@ mod tests {
         ] {
             let expected = meant.map(|meant| format!("; did you mean `{}`?", dir.path().join(meant).display()));
             assert_eq!(near_path(&dir.path().join(named)), expected.unwrap_or_default(), "{named}");
+        }
+        std::os::unix::fs::symlink("bundle/gone", dir.path().join("current")).unwrap();
+        for named in ["current", "current/policies"] {
+            let said = near_path(&dir.path().join(named));
+            let link = dir.path().join("current").display().to_string();
+            assert_eq!(said, format!("; `{link}` is a link to `bundle/gone`, which is not there"), "{named}");
         }
     }
 }

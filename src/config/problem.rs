@@ -49,6 +49,16 @@ impl Problem {
     pub fn new(origin: Origin, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { origin, path: path.into(), message: message.into() }
     }
+
+    /// Where it stands among others: those of the file by their lines, then the environment, then flags.
+    pub(super) fn order(&self) -> (usize, Option<usize>) {
+        match self.origin {
+            Origin::File { line, .. } => (0, line),
+            Origin::Variable(_) => (1, None),
+            Origin::CommandLine => (2, None),
+            Origin::Default => (3, None),
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -61,7 +71,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every problem of a configuration, in the order: file, environment, types, meaning. Never empty.
+/// Every problem of a configuration: those of the file by their lines, of the environment, of flags. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<Problem>);
 

@@ -224,8 +224,22 @@ words! {
 section! {
     /// How decisions are made.
     RawDecision {
-        /// Which rules decide.
+        /// Which rules decide: a preset of the two keys below.
         semantics: Semantics = Semantics::Strict,
+        /// What a `forbid` that fails to evaluate does: `deny`, or nothing, as in `cedar`. Where it is not set, as `semantics` says.
+        forbid_errors: Option<Effect> = None,
+        /// What an entity does that is not stored and does not come with the request: `deny`, or nothing, as in `cedar`. Where it is not set, as `semantics` says.
+        unknown_entities: Option<Effect> = None,
+    }
+}
+
+words! {
+    /// What a rule beside Cedar's semantics does.
+    Effect {
+        /// It denies.
+        Deny,
+        /// Nothing, as in Cedar.
+        Cedar,
     }
 }
 

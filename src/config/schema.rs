@@ -240,7 +240,12 @@ fn would_fit(text: &str, schema: &Value) -> bool {
 fn words(schema: &Value) -> Vec<&str> {
     let listed = schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let described = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-    listed.chain(described.filter_map(|one| one.get("const")?.as_str())).collect()
+    // one that may be left out
+    let optional = match schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([one, other]) if types(other) == ["null"] => words(one),
+        _ => Vec::new(),
+    };
+    listed.chain(described.filter_map(|one| one.get("const")?.as_str())).chain(optional).collect()
 }
 
 fn types(schema: &Value) -> Vec<&str> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::{
     Durability, EngineKind, ExplainMode, IdentitySettings, ListenAddr, LogFormat, MaskPath, NowMode, Overflow,
-    OverlayRule, Secret, Semantics, Validation,
+    OverlayRule, Secret, Validation,
 };
 
 pub(super) mod identity;
@@ -69,8 +69,10 @@ pub struct Settings {
 /// How decisions are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecisionSettings {
-    /// Which rules decide.
-    pub semantics: Semantics,
+    /// Whether a `forbid` that fails to evaluate denies.
+    pub forbid_errors_deny: bool,
+    /// Whether an entity that is not stored denies.
+    pub unknown_entities_deny: bool,
 }
 
 /// Who is shown why a decision is what it is.

@@ -46,7 +46,7 @@ impl UidTemplate {
         let template = Self::parse_fixed(text)?;
         if template.blanks().next().is_none() {
             return Err(format!(
-                "`{text}` has no blank, so every caller would be the same: name a claim in braces, such as `{{sub}}`"
+                "`{text}` has no placeholder, so every caller would be the same: name a claim in braces, such as `{{sub}}`"
             ));
         }
         Ok(template)
@@ -178,7 +178,7 @@ fn parts(text: &str) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.find(['{', '}']) {
-        let unpaired = || format!("`{text}` has a brace without its partner");
+        let unpaired = || format!("`{text}` has an unmatched brace");
         let (before, from) = rest.split_at(open);
         if !before.is_empty() {
             parts.push(Part::Text(before.to_owned()));
@@ -188,10 +188,10 @@ fn parts(text: &str) -> Result<Vec<Part>, String> {
             return Err(unpaired());
         }
         if name.is_empty() || name.split('.').any(str::is_empty) {
-            return Err(format!("`{text}` has a blank without a name: write such as `{{sub}}`"));
+            return Err(format!("`{text}` has a placeholder without a name: write such as `{{sub}}`"));
         }
         if matches!(parts.last(), Some(Part::Blank(_))) {
-            return Err(format!("`{text}` has two blanks side by side, so it is unclear where one ends"));
+            return Err(format!("`{text}` has two placeholders side by side, so it is unclear where one ends"));
         }
         parts.push(Part::Blank(name.to_owned()));
         rest = after;

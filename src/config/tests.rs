@@ -1,5 +1,7 @@
 //! The configuration as a whole: precedence, forms, and every error with its place.
 
+mod decision;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,8 +35,8 @@ fn defaults_are_as_documented() {
     assert_eq!(settings.entities, None);
     assert_eq!(settings.routes, None);
     assert_eq!(
-        (settings.validation, settings.decision.semantics, settings.context.now),
-        (Validation::Strict, Semantics::Strict, NowMode::Fill)
+        (settings.validation, settings.decision, settings.context.now),
+        (Validation::Strict, DecisionSettings { forbid_errors_deny: true, unknown_entities_deny: true }, NowMode::Fill)
     );
     assert_eq!(settings.cache, CacheSettings { enabled: true, max_bytes: 64 << 20 });
     assert_eq!(settings.engine.verify_sample, None);
@@ -537,7 +539,7 @@ fn identity_is_checked_in_every_part() {
         (jwks("{url: 'https://x/', refresh: 0s}"), "`identity.issuers[0].jwks.refresh`: must be more than 0s"),
         (jwks("{url: 'https://x/', max_age: 1m}"), "`identity.issuers[0].jwks.max_age`: must be at least `refresh`"),
         (claims(""), "`identity.issuers[0].claims.principal`: is missing"),
-        (claims("principal: 'U::\"alice\"'"), "has no blank, so every caller would be the same"),
+        (claims("principal: 'U::\"alice\"'"), "has no placeholder, so every caller would be the same"),
         (claims("principal: '{sub}'"), "is not an entity uid"),
         (claims("principal: 'U::\"{sub}\"', token: x"), "`identity.issuers[0].claims.token`: `x` is not an entity uid"),
         (claims("principal: 'U::\"{sub}\"', method: {map: {a: b}}"), "`identity.issuers[0].claims.method.map`: needs `claim`"),

@@ -63,7 +63,7 @@ impl Wakes {
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{what} did not come in time");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -23,6 +23,7 @@ mod picture;
 mod policy_json;
 mod read;
 mod resolve;
+mod roots;
 mod rules;
 mod scan;
 mod settle;
@@ -47,7 +48,8 @@ use caution::Caution;
 pub(crate) use names::may_be_tests;
 pub(super) use names::{is_like_schema, is_policies};
 use palisade_engine::model::{Bundle, Diagnostic};
-use scan::{Part, Root, Scan};
+pub use roots::Roots;
+use scan::Scan;
 pub(in crate::source) use stamp::Stamp;
 pub(crate) use writers::is_written;
 
@@ -103,12 +105,14 @@ pub struct FileSource {
     caution: Caution,
 }
 
+/// Finds the roots for each look.
+type Find = Box<dyn Fn() -> Roots + Send + Sync>;
+
 /// What a file source reads, and within which limits.
 struct Tree {
     /// The roots, and where they depend on what is there, as they were at first.
-    roots: Vec<Root>,
-    /// Finds the roots for each look.
-    find: Option<Box<dyn Fn() -> FileSource + Send + Sync>>,
+    roots: Roots,
+    find: Option<Find>,
     settings: FileSettings,
 }
 
@@ -121,12 +125,12 @@ impl fmt::Debug for Tree {
 impl Tree {
     /// The place to name where no file is to blame.
     fn shown(&self) -> String {
-        self.roots().first().map(|root| root.path.display().to_string()).unwrap_or_default()
+        self.roots().list().first().map(|root| root.path.display().to_string()).unwrap_or_default()
     }
 
-    fn roots(&self) -> Cow<'_, [Root]> {
+    fn roots(&self) -> Cow<'_, Roots> {
         match &self.find {
-            Some(find) => Cow::Owned(find().tree.roots.clone()),
+            Some(find) => Cow::Owned(find()),
             None => Cow::Borrowed(&self.roots),
         }
     }
@@ -140,86 +144,43 @@ impl FileSource {
     /// Nothing is read yet; relative paths are relative to the working directory at each load.
     #[must_use]
     pub fn new(policies: PathBuf, entities: Option<PathBuf>, settings: FileSettings) -> Self {
-        let mut roots = vec![Root { part: Part::Policies, path: policies, required: true }];
-        if let Some(path) = entities {
-            roots.push(Root { part: Part::Entities, path, required: settings.entities_required });
-        }
+        let roots = Roots::of_policies(policies);
+        let roots = match entities {
+            Some(path) => roots.with_entities(path, settings.entities_required),
+            None => roots,
+        };
         Self::of(roots, settings)
     }
 
-    /// The same source with the schema from `path`, a file or a directory, instead of the one beside the policies.
+    /// A source for these roots.
     #[must_use]
-    pub fn with_schema(self, path: PathBuf) -> Self {
-        self.with_root(Root { part: Part::Schema, path, required: true })
+    pub fn of(roots: Roots, settings: FileSettings) -> Self {
+        Self::made(roots, None, settings)
     }
 
-    /// The same source with the schema that may lie in the directory `path`, if none lies among the policies.
+    /// A source that reads, at each look, what `find` gives then: where the parts of a bundle are may depend on what is
+    /// there, and a process that runs must read what one that starts would read.
     #[must_use]
-    pub fn with_schema_beside(self, path: PathBuf) -> Self {
-        self.with_root(Root { part: Part::Beside, path, required: false })
-    }
-
-    /// The same source of a bundle directory: a schema may lie there, too, if none lies among the policies, and policies
-    /// that lie there are refused, since they are not read.
-    #[must_use]
-    pub fn with_bundle(self, path: PathBuf) -> Self {
-        self.with_root(Root { part: Part::Bundle, path, required: false })
-    }
-
-    /// The same source with the schema that may lie in the directory `path`, which a single file of policies is in.
-    #[must_use]
-    pub fn with_schema_around(self, path: PathBuf) -> Self {
-        self.with_root(Root { part: Part::Around, path, required: false })
-    }
-
-    /// The same source with the routes from `path`, a file or a directory.
-    #[must_use]
-    pub fn with_routes(self, path: PathBuf) -> Self {
-        self.with_root(Root { part: Part::Routes, path, required: true })
-    }
-
-    /// The same source with the routes from `path`, once it is there.
-    #[must_use]
-    pub fn with_routes_if_any(self, path: PathBuf) -> Self {
-        self.with_root(Root { part: Part::Routes, path, required: false })
-    }
-
-    /// A source that reads, at each look, what the source that `find` gives then would read: where the parts of a bundle are
-    /// may depend on what is there, and a process that runs must read what one that starts would read.
-    #[must_use]
-    pub fn found_by(find: impl Fn() -> Self + Send + Sync + 'static) -> Self {
-        let first = find();
-        let Tree { roots, settings, .. } = &*first.tree;
-        let tree = Tree { roots: roots.clone(), find: Some(Box::new(find)), settings: settings.clone() };
-        Self { tree: Arc::new(tree), ..first }
+    pub fn found_by(find: impl Fn() -> Roots + Send + Sync + 'static, settings: FileSettings) -> Self {
+        let roots = find();
+        Self::made(roots, Some(Box::new(find)), settings)
     }
 
     /// A source to watch files by that are no part of a bundle, such as tests: each path a directory or a file, which
     /// need not be there. It loads an empty bundle.
     #[must_use]
     pub fn of_others(paths: impl IntoIterator<Item = PathBuf>, settings: FileSettings) -> Self {
-        let roots = paths.into_iter().map(|path| Root { part: Part::Other, path, required: false }).collect();
-        Self::of(roots, settings)
+        Self::of(Roots::of_others(paths), settings)
     }
 
-    fn with_root(self, root: Root) -> Self {
-        let mut roots = self.tree.roots.clone();
-        roots.push(root);
-        Self::of(roots, self.tree.settings.clone())
-    }
-
-    fn of(roots: Vec<Root>, mut settings: FileSettings) -> Self {
+    fn made(roots: Roots, find: Option<Find>, mut settings: FileSettings) -> Self {
         // so that times can be added without a thought, and a zero does not keep a core busy
         settings.quiet = settings.quiet.min(Duration::from_secs(3_600));
         settings.poll = settings.poll.clamp(Duration::from_millis(10), Duration::from_secs(86_400));
-        let paths: Vec<_> = roots.iter().map(|root| root.path.display().to_string()).collect();
+        let paths: Vec<_> = roots.list().iter().map(|root| root.path.display().to_string()).collect();
         let name = format!("files {}", paths.join(", "));
-        Self {
-            name,
-            tree: Arc::new(Tree { roots, find: None, settings }),
-            last: Mutex::new(None),
-            caution: Caution::default(),
-        }
+        let tree = Arc::new(Tree { roots, find, settings });
+        Self { name, tree, last: Mutex::new(None), caution: Caution::default() }
     }
 
     /// What of the files can be used where [`Source::load`] fails: to report what is wrong with the rest too.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{DEFAULT_ENTITIES, DEFAULT_POLICIES, DEFAULT_ROUTES, Settings};
-use crate::source::{FileSettings, FileSource};
+use crate::source::{FileSettings, FileSource, Roots};
 
 /// Where the parts of a bundle are, as a configuration means it. Relative paths are relative to the working directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,21 +110,27 @@ impl Layout {
     /// The source that reads them.
     #[must_use]
     pub fn source(&self, files: FileSettings) -> FileSource {
-        let source = FileSource::new(self.policies.clone(), Some(self.entities.clone()), files);
-        let source = match (&self.schema, self.around()) {
-            (Some(schema), _) => source.with_schema(schema.clone()),
-            (None, Some(directory)) => source.with_schema_around(directory),
-            (None, None) => source,
+        FileSource::of(self.roots(files.entities_required), files)
+    }
+
+    /// Where a source looks for them; the entities must be there if they are required.
+    #[must_use]
+    pub fn roots(&self, entities_required: bool) -> Roots {
+        let roots = Roots::of_policies(self.policies.clone()).with_entities(self.entities.clone(), entities_required);
+        let roots = match (&self.schema, self.around()) {
+            (Some(schema), _) => roots.with_schema(schema.clone()),
+            (None, Some(directory)) => roots.with_schema_around(directory),
+            (None, None) => roots,
         };
-        let source = match (&self.bundle, self.beside().filter(|_| self.schema.is_none())) {
-            (Some(directory), _) => source.with_bundle(directory.clone()),
-            (None, Some(directory)) => source.with_schema_beside(directory),
-            (None, None) => source,
+        let roots = match (&self.bundle, self.beside().filter(|_| self.schema.is_none())) {
+            (Some(directory), _) => roots.with_bundle(directory.clone()),
+            (None, Some(directory)) => roots.with_schema_beside(directory),
+            (None, None) => roots,
         };
         match &self.routes {
-            Some(routes) if self.routes_named => source.with_routes(routes.clone()),
-            Some(routes) => source.with_routes_if_any(routes.clone()),
-            None => source,
+            Some(routes) if self.routes_named => roots.with_routes(routes.clone()),
+            Some(routes) => roots.with_routes_if_any(routes.clone()),
+            None => roots,
         }
     }
 }

@@ -23,7 +23,7 @@ use std::time::Instant;
 use crate::telemetry::start_thread;
 use palisade_engine::model::{Bundle, Diagnostic, Digest};
 
-pub use files::{FileSettings, FileSource};
+pub use files::{FileSettings, FileSource, Roots};
 pub(crate) use files::{is_written, may_be_tests};
 pub use layout::Layout;
 pub use picture::{Held, Picture};

@@ -246,5 +246,5 @@ fn judge(bundle: &Arc<Bundle>, limits: &Limits, semantics: Semantics, stop: &dyn
         Err(problems) => Some(problems),
     };
     let errors = palisade_routes::together(errors, of_routes);
-    Verdict { valid: errors.is_empty(), errors, warnings }
+    Verdict { valid: errors.is_empty(), errors, warnings }.as_cedar_judges()
 }

@@ -313,7 +313,7 @@ fn read_links(raw: &RawValue, limits: &Limits) -> Result<(Vec<Link>, Vec<LinkDec
     let elements = parts(raw, "/links", "links (`limits.max_policies`)", limits.max_policies)?;
     for (i, (_, raw)) in elements.into_iter().enumerate() {
         let value = small(raw, &format!("/links/{i}"), "a link")?;
-        let written = Some(Written { origin: format!("links[{i}]").into(), line: None });
+        let written = Some(Written::new(format!("links[{i}]"), None));
         if value.get("each").is_some() {
             let read = LinkDeclaration::from_value(value, &format!("/links/{i}"))?;
             declared.push(LinkDeclaration { written, ..read });
@@ -337,7 +337,7 @@ fn read_rules(raw: &RawValue) -> Result<Vec<DataRule>, Unreadable> {
     }
     let rule = |(i, (_, raw)): (usize, (String, &RawValue))| {
         let at = format!("/rules/{i}");
-        let written = Some(Written { origin: format!("rules[{i}]").into(), line: None });
+        let written = Some(Written::new(format!("rules[{i}]"), None));
         Ok(DataRule { written, ..DataRule::from_value(small(raw, &at, "a rule")?, &at)? })
     };
     parts(raw, "/rules", "rules", MAX_RULES)?.into_iter().enumerate().map(rule).collect()

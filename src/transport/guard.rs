@@ -149,7 +149,7 @@ fn host_not_allowed(host: &str) -> Problem {
     let detail = match host {
         "" => "the request names no host: send `Host: localhost`".to_owned(),
         host => format!(
-            "`{}` is not a name of this admin API: ask for `localhost` or an IP address, or list the name in `admin.hosts`",
+            "`{}` is not a host name of this admin API: use `localhost` or an IP address, or list the name in `admin.hosts`",
             shown(host)
         ),
     };
@@ -160,7 +160,7 @@ fn browser_not_allowed(mark: &str) -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
         "browser_not_allowed",
-        format!("a web page sent this request (`{mark}`), and no page of another origin is answered"),
+        format!("a web page of another origin sent this request (`{mark}`), and such requests are refused"),
     )
 }
 

@@ -14,7 +14,7 @@ use palisade_engine::model::request::pointer;
 use palisade_engine::model::usual::{Batch, is_plain};
 use palisade_engine::model::{AccessRequest, Decision, Outcome, PolicyId, RequestError, Text, Value, hint};
 
-/// A batch that is no longer is made values at once, which takes less time than reading it twice.
+/// A batch of at most so many bytes is read into values at once, which takes less time than reading it twice.
 const AT_ONCE: usize = 512 << 10;
 
 /// `POST /v1/is_authorized`

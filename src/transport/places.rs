@@ -139,7 +139,7 @@ impl Places {
         news
     }
 
-    /// What of the listeners is not as it should be.
+    /// The problems of the listeners.
     pub(super) fn degraded(&self) -> Vec<String> {
         let now = now_ms();
         let of = |listener: &Listener| {

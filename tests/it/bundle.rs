@@ -290,8 +290,12 @@ fn bundles_that_cannot_be_used_change_nothing() {
             "entities",
             "own ancestors",
         ),
-        (with("links", json!([{ "template_id": "policy0", "link_id": "l", "args": {} }])), "links[0]", ""),
-        (with("links", json!([{ "template_id": "none", "link_id": "l", "args": {} }])), "links[0]", "no template"),
+        (with("links", json!([{ "template_id": "policy0", "link_id": "l", "args": {} }])), "links[0].template_id", ""),
+        (
+            with("links", json!([{ "template_id": "none", "link_id": "l", "args": {} }])),
+            "links[0].template_id",
+            "no template",
+        ),
     ] {
         let answer = admin.put("/v1/bundle", body.to_string());
         refused(&answer, 422, "invalid_bundle", "");
@@ -391,7 +395,7 @@ fn validate_always_answers_with_a_verdict() {
             false,
             vec!["policies", "entities"],
         ),
-        (with("links", links), false, vec!["links[0]"]),
+        (with("links", links), false, vec!["links[0].template_id"]),
         // well-formed JSON that is no bundle
         (json!({}), false, vec!["policies"]),
         (json!({ "policies": 7, "schema": SCHEMA }), false, vec!["policies"]),

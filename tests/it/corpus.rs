@@ -190,7 +190,11 @@ fn pass(files: &Files, names: &[String], cache: bool) -> Tally {
         let put = admin.put("/v1/bundle", &bundle);
         assert_eq!(put.status, 200, "{name}: {}", put.text());
         let verdict = admin.post("/v1/validate", &bundle);
-        assert_eq!(verdict.json()["valid"], json!(case.should_validate), "{name}: {}", verdict.text());
+        // the corpus is older than the warning that a policy fits no action, which was an error
+        let verdict_of = verdict.json();
+        let warnings = verdict_of["warnings"].as_array().unwrap();
+        let fits = warnings.iter().all(|found| found["rule"] != "impossible_action");
+        assert_eq!(verdict_of["valid"] == json!(true) && fits, case.should_validate, "{name}: {}", verdict.text());
         tally.verdicts += 1;
         for question in &case.requests {
             let body = question.body();

@@ -110,6 +110,22 @@ fn what_serves_is_written_and_loads_to_the_same() {
 }
 
 #[test]
+fn a_state_without_entities_is_written_too() {
+    let server = server(json!({}));
+    let mut whole = bundle();
+    whole["entities"] = json!([]);
+    put(&server, &whole);
+    let dir = tempfile::tempdir().unwrap();
+    let address = server.admin.to_string();
+    let (code, out, err) = export(dir.path(), &["--admin-listen", &address, "--output", "out"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains(" 0 entities"), "{out}");
+    assert_eq!(served(from(&dir.path().join("out")).admin()), served(server.admin()));
+    let (code, out, _) = export(dir.path(), &["--admin-listen", &address]);
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn a_store_is_folded_whoever_brought_its_base() {
     const SETTINGS: [&str; 3] = ["store.path=state/palisade.store", "validation=strict", "store.durability=fsync"];
     let dir = tempfile::tempdir().unwrap();

@@ -292,14 +292,14 @@ fn the_command_line_knows_them() {
         (
             "policies/roles.links.yaml",
             LINKS.replace("group", "grup"),
-            "roles.links.yaml:2: `principal`: `grup`: `S::Grant` has no attribute `grup`",
+            "roles.links.yaml:4: `principal`: `grup`: `S::Grant` has no attribute `grup`",
         ),
         (
             "policies/roles.links.yaml",
             LINKS.replace("  resource: where\n", ""),
             "the link lacks `?resource` of the template `device.view`",
         ),
-        ("policies/users.rules.yaml", RULES.replace("customer in", "custmer in"), "users.rules.yaml:1: "),
+        ("policies/users.rules.yaml", RULES.replace("customer in", "custmer in"), "users.rules.yaml:2: "),
         ("policies/users.rules.yaml", RULES.replace("must", "most"), "users.rules.yaml:2: unknown member `most`"),
     ] {
         let before = std::fs::read_to_string(dir.path().join(name)).unwrap();

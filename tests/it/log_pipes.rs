@@ -103,7 +103,7 @@ fn what_was_not_read_is_lost_at_the_end_and_reported() {
             let (status, log) = process.wait();
             assert_eq!(status.code(), Some(0), "{log}");
             assert!(log.contains("lost=10"), "{overflow}, {unread}: {log}");
-            assert_eq!(log.contains("what it holds unread is lost"), unread, "{overflow}: {log}");
+            assert_eq!(log.contains("unread records are lost"), unread, "{overflow}: {log}");
         }
     }
 }

@@ -304,6 +304,24 @@ fn cedar_semantics_are_cedars() {
 }
 
 #[test]
+fn each_rule_beside_cedars_semantics_has_a_switch() {
+    for (decision, of_failed_forbid, of_unknown_entity) in [
+        (json!({ "unknown_entities": "cedar" }), "Deny", "Allow"),
+        (json!({ "forbid_errors": "cedar" }), "Allow", "Deny"),
+        (json!({ "semantics": "cedar", "forbid_errors": "deny" }), "Deny", "Allow"),
+    ] {
+        let server = server(json!({ "decision": decision }));
+        let mut client = server.client();
+        let unknown = reads(json!({ "who": { "type": "T::User", "id": "ghost" } }));
+        for (body, expected) in [(reads(json!({ "n": 1 })), of_failed_forbid), (unknown, of_unknown_entity)] {
+            let answer = decide(&mut client, &body);
+            assert_eq!(answer["decision"], expected, "{decision} {body}");
+            assert_eq!(answer["diagnostics"].get("denied_by").is_some(), expected == "Deny", "{answer}");
+        }
+    }
+}
+
+#[test]
 fn a_forbid_that_forbids_needs_no_rule_of_ours() {
     let server = server(json!({}));
     let body = also(reads(json!({ "n": i64::MIN })), "resource", json!("T::Doc::\"d\""));

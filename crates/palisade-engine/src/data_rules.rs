@@ -106,7 +106,7 @@ impl Rules {
         let about = |found| Diagnostic::about("data_rule", found);
         let Some((model, text)) = schema else {
             let message = "data rules need a schema, which says what their expressions read";
-            return Err(about(rules.iter().take(1).map(|rule| problem(rule, message.to_owned())).collect()));
+            return Err(about(rules.iter().take(1).map(|rule| problem(rule, "", message.to_owned())).collect()));
         };
         let problems = named(rules, model);
         if !problems.is_empty() {
@@ -140,7 +140,7 @@ impl Rules {
             climbs |= condition.is_some_and(asks_above);
             if let Some(name) = condition.and_then(other_variable) {
                 let message = format!("`must` is about `principal`, which is the entity; there is no `{name}`");
-                problems.push(problem(rule, message));
+                problems.push(problem(rule, "", message));
             }
         }
         if !problems.is_empty() {
@@ -314,27 +314,32 @@ fn named(rules: &[DataRule], schema: &SchemaModel) -> Vec<Diagnostic> {
         let each = rule.each.as_str();
         match schema.entity_type(each) {
             None if is_action_type(each) => {
-                problems.push(problem(rule, format!("`each: {each}`: actions come from the schema")));
+                problems.push(problem(rule, "each", format!("`each: {each}`: actions come from the schema")));
             }
             None => {
                 let near = hint(each, schema.entity_type_names());
-                problems.push(problem(rule, format!("`each`: the schema declares no entity type `{each}`{near}")));
+                problems.push(problem(
+                    rule,
+                    "each",
+                    format!("`each`: the schema declares no entity type `{each}`{near}"),
+                ));
             }
-            Some(_) => problems.extend(parents::problems(rule, schema).into_iter().map(|found| problem(rule, found))),
+            Some(_) => problems
+                .extend(parents::problems(rule, schema).into_iter().map(|found| problem(rule, "parents", found))),
         }
         if let Some(first) = codes.insert(rule.code.as_str(), rule) {
-            let place = problem(first, String::new());
+            let place = problem(first, "", String::new());
             let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
             let message = format!("a second rule has the code `{}`; the first is at {}{line}", rule.code, place.origin);
-            problems.push(problem(rule, message));
+            problems.push(problem(rule, "", message));
         }
     }
     problems
 }
 
-fn problem(rule: &DataRule, message: String) -> Diagnostic {
+fn problem(rule: &DataRule, member: &str, message: String) -> Diagnostic {
     match &rule.written {
-        Some(place) => Diagnostic { line: place.line, ..Diagnostic::error(&*place.origin, message) },
+        Some(place) => Diagnostic { line: place.line_of(member), ..Diagnostic::error(&*place.origin, message) },
         None => Diagnostic::error("rules", message),
     }
 }
@@ -351,7 +356,7 @@ fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diag
         } else {
             &found.message
         };
-        let problem = problem(rule, format!("`must` is no Cedar expression over `principal`: {why}"));
+        let problem = problem(rule, "must", format!("`must` is no Cedar expression over `principal`: {why}"));
         Diagnostic { help: found.help, ..problem }
     };
     found.into_iter().map(told).collect()
@@ -361,7 +366,7 @@ fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diag
 fn policy(rule: &DataRule) -> PolicyText {
     let DataRule { each, must, code, .. } = rule;
     let must = must.as_deref().unwrap_or("true");
-    let place = problem(rule, String::new());
+    let place = problem(rule, "must", String::new());
     let each_text = serde_json::Value::from(each.as_str());
     let text = format!(
         "permit (principal is {each}, action == {NAMESPACE}::Action::{each_text}, resource) when {{\n{must}\n}};"

@@ -11,7 +11,8 @@ use crate::guard::{self, HierarchyFault};
 use crate::layout::is_action_type;
 use crate::load::problems::{Place, Problems};
 use crate::load::read::{Failure, read};
-use crate::misfit;
+use crate::load::read_by_cedar;
+use crate::misfit::{self, Misfit, Misfits};
 use crate::model::{Diagnostic, Document, Value};
 use crate::schema::SchemaModel;
 use crate::settings::Limits;
@@ -52,7 +53,7 @@ pub(crate) fn from_request(
     let mut entities = Vec::with_capacity(elements.len());
     let mut places = HashMap::new();
     for (i, element) in elements.iter().enumerate() {
-        let entity = one(element, schema, true).map_err(|message| format!("[{i}]: {message}"))?;
+        let entity = one_of_request(element, schema).map_err(|message| format!("[{i}]: {message}"))?;
         if let Some(first) = places.insert(entity.uid(), i) {
             return Err(format!("[{i}]: entity `{}` is there twice; the first is at [{first}]", entity.uid()));
         }
@@ -89,9 +90,15 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, origin: &str, place: Place, value: &Value<'_>) {
-        let entity = match one(value, self.schema, false) {
+        let entity = match read_by_cedar(value, self.schema).and_then(|entity| whole(entity).map_err(Misfits::from)) {
             Ok(entity) => entity,
-            Err(message) => return self.problems.push(Diagnostic::error(origin, message), Some(place)),
+            Err(misfits) => {
+                let named = name_of(value);
+                return misfits.into_iter().for_each(|misfit| {
+                    let problem = Diagnostic::error(origin, format!("{named}{}", misfit.message));
+                    self.problems.push(problem, Some(place));
+                });
+            }
         };
         let uid = entity.uid();
         if let Some(first) = self.places.get(&uid) {
@@ -104,27 +111,35 @@ impl Reader<'_> {
     }
 }
 
-/// One entity, or what is wrong with it. One of a request may be large, and is seen through before Cedar reads it.
-fn one(value: &Value<'_>, schema: Option<&SchemaModel>, of_request: bool) -> Result<Entity, String> {
+/// One entity that came with a request, or the first thing that is wrong with it. It may be large, and is seen through
+/// before Cedar reads it.
+fn one_of_request(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, String> {
     let named = |message: String| format!("{}{message}", name_of(value));
-    strict::entity(value, schema).map_err(|misfit| named(misfit.message))?;
-    let read = || {
-        let read = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar));
-        read.map_err(|error| diagnose::message(&error))
+    let read = || -> Result<Entity, Misfit> {
+        strict::entity(value, schema)?;
+        let read = || {
+            let read = Entity::from_json_value(value.to_json(), schema.map(|s| &s.cedar));
+            read.map_err(|error| diagnose::message(&error))
+        };
+        let misfit = || misfit::entity(value, schema);
+        // actions are the schema's: they have no entity type there
+        let is_action = value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty));
+        if !is_action {
+            let conforms = |entity| Entities::from_entities([entity], schema.map(|s| &s.cedar)).is_ok();
+            misfit::before_cedar(misfit(), || !read().is_ok_and(conforms))?;
+        }
+        read().map_err(|said| misfit().unwrap_or_else(|| misfit::of_cedar(value, said)))
     };
-    let misfit = || misfit::entity(value, schema);
-    // actions are the schema's: they have no entity type there
-    let is_action = value.get("uid").and_then(uid_parts).is_some_and(|(ty, _)| is_action_type(ty));
-    if of_request && !is_action {
-        let conforms = |entity| Entities::from_entities([entity], schema.map(|s| &s.cedar)).is_ok();
-        misfit::before_cedar(misfit(), || !read().is_ok_and(conforms)).map_err(|misfit| named(misfit.message))?;
-    }
-    let entity = read().map_err(|cedars| named(misfit().map_or(cedars, |misfit| misfit.message)))?;
+    let entity = read().map_err(|misfit| named(misfit.message))?;
+    whole(entity).map_err(named)
+}
+
+/// The entity, if all of it can be stored.
+fn whole(entity: Entity) -> Result<Entity, String> {
     let core: &cedar_policy_core::ast::Entity = entity.as_ref();
     let residual = |value: &PartialValue| matches!(value, PartialValue::Residual(_));
     if core.attrs().chain(core.tags()).any(|(_, value)| residual(value)) {
-        let uid = entity.uid();
-        return Err(format!("entity `{uid}`: it has a value that cannot be stored, such as an `unknown`"));
+        return Err("it has a value that cannot be stored, such as an `unknown`".to_owned());
     }
     Ok(entity)
 }

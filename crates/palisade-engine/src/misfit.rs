@@ -5,8 +5,11 @@
 //! What comes with a request is asked about before Cedar makes its values of it, which are up to forty times as large:
 //! so whatever is found here must be refused by Cedar too. Builds with debug assertions ask both, as all tests do.
 
+mod calls;
 pub(crate) mod shape;
-mod uids;
+#[cfg(test)]
+mod tests;
+pub(crate) mod uids;
 
 use crate::conform::{self, Name, constructor};
 use crate::decode::uid_parts;
@@ -23,6 +26,85 @@ pub(crate) struct Misfit {
     pub place: Vec<Step>,
     /// A member is missing, which Cedar may notice later than what is wrong with a member that is there.
     pub is_missing: bool,
+}
+
+/// How many problems of one entity are listed: a mistake that a program made everywhere needs no more.
+const MOST: usize = 10;
+
+/// What is wrong with a value, in the order in which it was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Misfits {
+    found: Vec<Misfit>,
+    most: usize,
+}
+
+impl From<Misfit> for Misfits {
+    fn from(misfit: Misfit) -> Self {
+        Self { found: vec![misfit], most: MOST }
+    }
+}
+
+impl From<String> for Misfits {
+    fn from(message: String) -> Self {
+        Misfit::from(message).into()
+    }
+}
+
+impl IntoIterator for Misfits {
+    type Item = Misfit;
+    type IntoIter = std::vec::IntoIter<Misfit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.found.into_iter()
+    }
+}
+
+impl Misfits {
+    /// None yet, and room for as many as are listed.
+    pub(crate) fn none() -> Self {
+        Self { found: Vec::new(), most: MOST }
+    }
+
+    /// None yet, and room for one: what is found is found at the price of a look.
+    pub(crate) fn room_for_one() -> Self {
+        Self { found: Vec::new(), most: 1 }
+    }
+
+    /// Adds one, unless there is one about the same member, or no room. What is listed says that there are more.
+    pub(crate) fn push(&mut self, misfit: Misfit) {
+        let is_same =
+            |known: &Misfit| known.place == misfit.place && (!misfit.is_missing || known.message == misfit.message);
+        if self.is_full() || self.found.iter().any(is_same) {
+            return;
+        }
+        if self.most > 1 && self.found.len() == self.most {
+            self.found.push("there are more problems in it, which are listed once these are mended".to_owned().into());
+        } else {
+            self.found.push(misfit);
+        }
+    }
+
+    /// Whether no more is looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        let more = usize::from(self.most > 1);
+        self.found.len() >= self.most + more
+    }
+
+    /// Whether nothing is wrong.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Each otherwise.
+    pub(crate) fn map(self, change: impl FnMut(Misfit) -> Misfit) -> Self {
+        Self { found: self.found.into_iter().map(change).collect(), ..self }
+    }
+
+    /// The first one.
+    #[must_use]
+    pub(crate) fn first(self) -> Option<Misfit> {
+        self.found.into_iter().next()
+    }
 }
 
 /// A step into a value.
@@ -96,9 +178,17 @@ pub(super) fn before_cedar(misfit: Option<Misfit>, refused_by_cedar: impl FnOnce
 /// Why an entity is refused, if it can be said.
 #[must_use]
 pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option<Misfit> {
-    if let Some(found) = shape::of_members(entity) {
-        return Some(found);
+    let mut found = Misfits::room_for_one();
+    look(entity, schema, &mut found);
+    found.first()
+}
+
+/// Adds what is wrong with an entity, as far as that can be said.
+pub(crate) fn look(entity: &Value<'_>, schema: Option<&SchemaModel>, to: &mut Misfits) {
+    if entity.as_object().is_none() {
+        return to.push(shape::no_object(entity));
     }
+    shape::of_members(entity, to);
     let ty = entity.get("uid").and_then(uid_parts).map(|(ty, _)| ty);
     let declared = match (schema, ty) {
         (Some(schema), Some(ty)) => match schema.entity_type(ty) {
@@ -106,68 +196,117 @@ pub(crate) fn entity(entity: &Value<'_>, schema: Option<&SchemaModel>) -> Option
             None => {
                 let hint = hint(ty, schema.entity_type_names());
                 let message = format!("the schema declares no entity type `{ty}`{hint}");
-                return Some(Misfit::at(&Name::Root("uid"), message));
+                return to.push(Misfit::at(&Name::Root("uid"), message));
             }
         },
         _ => None,
     };
-    if let Some(misfit) = schema.and_then(|schema| uids::own_id(entity, schema)) {
-        return Some(misfit);
+    if let Some(schema) = schema {
+        uids::own_id(entity, schema, to);
     }
     let owner = ty.filter(|_| declared.is_some()).unwrap_or("the entity");
     let attributes = declared.map(|declared| &declared.attributes);
-    let of_attributes = entity.get("attrs").and_then(|attrs| members(attrs, attributes, owner, &Name::Root("attrs")));
-    let of_tags = || {
-        let (tags, ty) = (entity.get("tags")?.as_object()?, declared.and_then(|declared| declared.tags.as_ref()));
-        tags.iter().find_map(|(key, found)| value(found, ty, &Name::Member(&Name::Root("tags"), key)))
-    };
-    let unlisted = || declared.zip(schema).and_then(|(declared, schema)| uids::values(entity, declared, schema));
-    let unfit = || shape::against(entity, declared?, schema?).or_else(|| uids::parents(entity, schema?));
-    of_attributes.or_else(unlisted).or_else(unfit).or_else(of_tags).or_else(|| shape::missing(entity))
+    if let Some(attrs) = entity.get("attrs") {
+        members(attrs, attributes, owner, &Name::Root("attrs"), to);
+    }
+    if let Some((declared, schema)) = declared.zip(schema) {
+        uids::values(entity, declared, schema, to);
+        shape::against(entity, declared, schema, to);
+        uids::parents(entity, schema, to);
+    }
+    let tag_type = declared.and_then(|declared| declared.tags.as_ref());
+    for (key, found) in entity.get("tags").and_then(Value::as_object).unwrap_or_default() {
+        if to.is_full() {
+            return;
+        }
+        value(found, tag_type, &Name::Member(&Name::Root("tags"), key), to);
+    }
+    shape::missing(entity, to);
 }
 
 /// Why a context is refused, if it can be said.
 #[must_use]
-pub(crate) fn context(context: &Value<'_>, declared: Option<&Members>, action: &Uid<'_>) -> Option<Misfit> {
-    members(context, declared, &format!("the context of `{action}`"), &Name::Root("context"))
+pub(crate) fn context(context: &Value<'_>, schema: Option<&SchemaModel>, action: &Uid<'_>) -> Option<Misfit> {
+    let (mut found, place) = (Misfits::room_for_one(), Name::Root("context"));
+    let declared = schema.and_then(|schema| schema.context(action));
+    members(context, declared, &format!("the context of `{action}`"), &place, &mut found);
+    found.first()
+}
+
+/// An entity in a context whose id the schema does not list, where it lists all of the type.
+#[must_use]
+pub(crate) fn unlisted(context: &Value<'_>, schema: &SchemaModel, action: &Uid<'_>) -> Option<Misfit> {
+    let mut found = Misfits::room_for_one();
+    uids::members(context, schema.context(action), schema, &Name::Root("context"), &mut found);
+    found.first()
+}
+
+/// Adds what is wrong with a value that nothing declares.
+pub(crate) fn untyped(found: &Value<'_>, place: &Name<'_>, to: &mut Misfits) {
+    value(found, None, place, to);
+}
+
+/// What Cedar says of an entity of which nothing else can be said, at the member that it is about where that can be found.
+#[must_use]
+pub(crate) fn of_cedar(entity: &Value<'_>, said: String) -> Misfit {
+    let of = |key| calls::failed(entity.get(key)?, &Name::Root(key), &said);
+    of("attrs").or_else(|| of("tags")).unwrap_or_else(|| said.into())
+}
+
+/// The same of a context.
+#[must_use]
+pub(crate) fn of_cedar_in_context(context: &Value<'_>, said: String) -> Misfit {
+    let place = Name::Root("context");
+    calls::failed(context, &place, &said).unwrap_or_else(|| Misfit::at(&place, said))
 }
 
 /// Recurses with the nesting of the JSON, which is bounded.
-fn members(value: &Value<'_>, declared: Option<&Members>, owner: &str, place: &Name<'_>) -> Option<Misfit> {
-    for (key, found) in value.as_object()? {
+fn members(value: &Value<'_>, declared: Option<&Members>, owner: &str, place: &Name<'_>, to: &mut Misfits) {
+    let mut meant = String::new();
+    for (key, found) in value.as_object().unwrap_or_default() {
+        if to.is_full() {
+            return;
+        }
         let place = Name::Member(place, key);
-        let ty = match declared.map(|declared| (declared, declared.get(&**key))) {
+        match declared.map(|declared| (declared, declared.get(&**key))) {
             Some((declared, None)) => {
                 let hint = hint(key, declared.keys().map(String::as_str));
-                return Some(misfit(&place, &format!("the schema declares no `{key}` in {owner}{hint}")));
+                to.push(misfit(&place, &format!("the schema declares no `{key}` in {owner}{hint}")));
+                meant += &hint;
             }
-            Some((_, Some(member))) => Some(&member.ty),
-            None => None,
-        };
-        if let Some(found) = self::value(found, ty, &place) {
-            return Some(found);
+            Some((_, Some(member))) => self::value(found, Some(&member.ty), &place, to),
+            None => self::value(found, None, &place, to),
         }
     }
-    let missing = declared?.iter().find(|(key, member)| member.required && value.get(key).is_none());
-    missing.map(|(key, member)| {
+    if value.as_object().is_none() {
+        return;
+    }
+    for (key, member) in
+        declared.into_iter().flatten().filter(|(key, member)| member.required && value.get(key).is_none())
+    {
+        // it is there, misspelt
+        if meant.contains(&format!("`{key}`")) {
+            continue;
+        }
         let example = example(&member.ty, None);
         let problem = format!("`{key}` is missing, which {owner} must have: {}, such as {example}", name(&member.ty));
-        Misfit { is_missing: true, ..misfit(place, &problem) }
-    })
+        to.push(Misfit { is_missing: true, ..misfit(place, &problem) });
+    }
 }
 
-fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfit> {
-    // a record may have a member of this name, if the schema says so
-    let call = found.get("__extn").filter(|_| !matches!(ty, Some(Type::Record(_))));
-    if let Some(problem) = call.and_then(|call| shape::of_call(call, place)) {
-        return Some(problem);
-    }
+fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>, to: &mut Misfits) {
     let other = |expected: &Type| {
         let what =
             format!("expected {}, such as {}, not {}", name(expected), example(expected, Some(found)), shown(found));
         Some(what)
     };
+    // a record may have members of these names, if the schema says so
+    let call = if matches!(ty, Some(Type::Record(_))) { None } else { calls::problem(found, ty) };
     let problem = match (ty, found) {
+        _ if call.is_some() => call,
+        (None | Some(Type::Unknown), Value::Object(_)) if found.get("__entity").is_some() => {
+            uid_parts(found).and_then(|(ty, _)| shape::improper(ty))
+        }
         (Some(ty @ Type::Long), Value::Number(n)) if n.fract() == 0.0 && n.abs() >= TOO_LARGE => {
             Some(format!("expected {}, not a number beyond 64 bits (at most 9223372036854775807)", name(ty)))
         }
@@ -204,57 +343,38 @@ fn value(found: &Value<'_>, ty: Option<&Type>, place: &Name<'_>) -> Option<Misfi
             let said = || format!("`{text}` is not {}, such as {}", name(ty), example(ty, None));
             (!parses(extension, text)).then(|| said() + &bound(extension, text))
         }
-        (Some(ty @ Type::Extension(extension)), Value::Object(_)) => {
-            match made(found.get("__extn").unwrap_or(found)) {
-                Some((made, _)) if made != &**extension => other(ty),
-                Some((_, text)) => unparsed(extension, text),
-                // what other functions give is for Cedar to say
-                None => None,
-            }
-        }
+        // a call, which was looked at
+        (Some(Type::Extension(_)), Value::Object(_)) => None,
         (Some(ty @ Type::Extension(_)), _) => other(ty),
         (Some(ty @ Type::Set(_)), found) if found.as_array().is_none() => other(ty),
         (Some(ty @ Type::Record(_)), found) if found.as_object().is_none() => other(ty),
         _ => None,
     };
     if let Some(problem) = problem {
-        return Some(misfit(place, &problem));
+        return to.push(misfit(place, &problem));
     }
     match (ty, found) {
-        (Some(Type::Record(declared)), Value::Object(_)) => members(found, Some(declared), "this record", place),
+        (Some(Type::Record(declared)), Value::Object(_)) => members(found, Some(declared), "this record", place, to),
         (None | Some(Type::Unknown), Value::Object(_)) => {
-            if found.get("__entity").is_some() {
-                return None;
+            let is_call = found.get("__extn").is_some_and(|call| call.get("fn").is_some());
+            if !is_call && uid_parts(found).is_none_or(|_| found.get("__entity").is_none()) {
+                members(found, None, "", place, to);
             }
-            if let Some(call) = found.get("__extn") {
-                let problem = made(call).and_then(|(extension, text)| unparsed(extension, text));
-                return problem.map(|problem| misfit(place, &problem));
-            }
-            members(found, None, "", place)
         }
         (_, Value::Array(elements)) => {
             let element = match ty {
                 Some(Type::Set(element)) => Some(&**element),
                 _ => None,
             };
-            elements.iter().enumerate().find_map(|(i, found)| value(found, element, &Name::Element(place, i)))
+            for (i, found) in elements.iter().enumerate() {
+                if to.is_full() {
+                    return;
+                }
+                value(found, element, &Name::Element(place, i), to);
+            }
         }
-        _ => None,
+        _ => {}
     }
-}
-
-/// The extension type of which a call makes a value from a text, and the text.
-fn made<'v>(call: &'v Value<'_>) -> Option<(&'static str, &'v str)> {
-    let (function, text) = (call.get("fn")?.as_str()?, call.get("arg")?.as_str()?);
-    let types = ["ipaddr", "decimal", "datetime", "duration"];
-    Some((types.into_iter().find(|extension| constructor(extension) == Some(function))?, text))
-}
-
-/// What is wrong with a text of which a value of the type is to be made.
-fn unparsed(extension: &str, text: &str) -> Option<String> {
-    let name = name(&Type::Extension(extension.into()));
-    (!parses(extension, text))
-        .then(|| format!("`{text}` is not {name}, such as `{}`{}", argument(extension), bound(extension, text)))
 }
 
 /// The bound that a decimal goes beyond, where it has the right form.
@@ -275,7 +395,8 @@ fn bound(extension: &str, text: &str) -> String {
 /// From here on numbers may not fit 64 bits.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_807.0;
 
-fn misfit(place: &Name<'_>, problem: &str) -> Misfit {
+/// The problem of the member at `place`, which the message names.
+pub(crate) fn misfit(place: &Name<'_>, problem: &str) -> Misfit {
     Misfit::at(place, format!("`{place}`: {problem}"))
 }
 
@@ -347,146 +468,12 @@ fn parses(extension: &str, text: &str) -> bool {
 }
 
 /// What was found: short values themselves.
-fn shown(found: &Value<'_>) -> String {
+pub(crate) fn shown(found: &Value<'_>) -> String {
     match found {
         Value::Null => "null".to_owned(),
         Value::Number(n) => format!("{n:?}"),
         Value::String(text) if text.len() <= 60 => format!("the string {}", serde_json::Value::from(&**text)),
         Value::Bool(_) | Value::Long(_) => found.to_json().to_string(),
         other => other.kind().to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::SchemaText;
-    use crate::settings::Limits;
-
-    const SCHEMA: &str = "entity User; entity Doc = {owner: User, n?: Long, b?: Bool, s?: Set<String>, d?: datetime, \
-         ip?: ipaddr, c?: decimal, r?: {x: Long}, v?: duration} tags Long; \
-         action view appliesTo {principal: User, resource: Doc, context: {deep?: {x: Long}, ip: ipaddr}};";
-
-    fn schema() -> SchemaModel {
-        let text = SchemaText { fragments: vec![("s".to_owned(), SCHEMA.to_owned())] };
-        SchemaModel::build(&text, &Limits::default()).unwrap()
-    }
-
-    /// Each is refused by Cedar, with and without our words; what Cedar takes has none.
-    #[test]
-    fn what_cedar_refuses_is_named_with_its_member() {
-        let schema = schema();
-        for (attrs, expected) in [
-            (r#""n": 1.0"#, "`attrs.n`: expected a whole number, such as 42, not 1.0"),
-            (r#""n": 1e3"#, "`attrs.n`: expected a whole number, such as 42, not 1000.0"),
-            (r#""n": 9223372036854775808"#, "`attrs.n`: expected a whole number, not a number beyond 64 bits"),
-            (r#""n": "x""#, "`attrs.n`: expected a whole number, such as 42, not the string \"x\""),
-            (r#""n": null"#, "`attrs.n`: expected a whole number, such as 42, not null"),
-            (r#""b": "true""#, "`attrs.b`: expected a boolean, such as true, not the string \"true\""),
-            (r#""s": "x""#, "`attrs.s`: expected a set, such as [\"text\"], not the string"),
-            (r#""s": ["x", 1]"#, "`attrs.s[1]`: expected a string, such as \"text\", not 1"),
-            (r#""r": {"x": 1, "y": 2}"#, "`attrs.r.y`: the schema declares no `y` in this record"),
-            (r#""r": {}"#, "`attrs.r`: `x` is missing, which this record must have: a whole number, such as 42"),
-            (r#""d": "2024-13-01""#, "`attrs.d`: `2024-13-01` is not a datetime, such as \"2024-10-15T11:35:00Z\""),
-            (r#""d": {"__extn": {"fn": "datetime", "arg": "x"}}"#, "`attrs.d`: `x` is not a datetime"),
-            (r#""d": {"__extn": {"fn": "ip", "arg": "::1"}}"#, "`attrs.d`: expected a datetime"),
-            (r#""d": 5"#, "`attrs.d`: expected a datetime, such as \"2024-10-15T11:35:00Z\", not 5"),
-            (r#""ip": "1.2.3""#, "`attrs.ip`: `1.2.3` is not an IP address (`ipaddr`), such as \"10.0.0.0/8\""),
-            (r#""c": 1.5"#, "`attrs.c`: expected a decimal, such as \"12.5\", not 1.5"),
-            (
-                r#""c": "1.23456""#,
-                "`1.23456` is not a decimal, such as \"12.5\"; it has at most 4 digits after the point",
-            ),
-            (r#""c": "922337203685478.0""#, "is not a decimal, such as \"12.5\"; it is at most 922337203685477.5807"),
-            (
-                r#""c": {"__extn": {"fn": "decimal", "arg": "0.00001"}}"#,
-                "`0.00001` is not a decimal, such as `12.5`; it has at most 4 digits after the point",
-            ),
-            (r#""v": "1 hour""#, "`attrs.v`: `1 hour` is not a duration, such as \"1h30m\""),
-            (r#""nn": 1"#, "`attrs.nn`: the schema declares no `nn` in Doc; did you mean `n`?"),
-            (
-                r#""owner": "User::\"bob\"""#,
-                r#"`attrs.owner`: expected an entity of the type `User`, such as {"type": "User", "id": "bob"}, not the string"#,
-            ),
-            (r#""owner": {"type": "Usr", "id": "a"}"#, "expected an entity of the type `User`, not of `Usr`"),
-            (r#""owner": {"id": "a"}"#, "`attrs.owner`: expected an entity of the type `User`, such as"),
-        ] {
-            let owner = if attrs.contains("owner") { "" } else { r#""owner": {"type": "User", "id": "bob"}, "# };
-            let text =
-                format!(r#"{{"uid": {{"type": "Doc", "id": "d"}}, "attrs": {{{owner}{attrs}}}, "parents": []}}"#);
-            let value = Value::parse(text.as_bytes()).unwrap();
-            assert!(cedar_policy::Entity::from_json_value(value.to_json(), Some(&schema.cedar)).is_err(), "{text}");
-            let misfit = entity(&value, Some(&schema)).unwrap_or_else(|| panic!("{text}"));
-            assert!(misfit.message.contains(expected), "{text}: {}", misfit.message);
-            // it points at the attribute
-            let at = misfit.offset(&text).unwrap();
-            assert!(at >= text.find("attrs").unwrap(), "{text} {at}");
-        }
-        let text = r#"{"uid": {"type": "Dok", "id": "d"}, "attrs": {}, "parents": []}"#;
-        let misfit = entity(&Value::parse(text.as_bytes()).unwrap(), Some(&schema)).unwrap();
-        assert_eq!(misfit.message, "the schema declares no entity type `Dok`; did you mean `Doc`?");
-        let text = r#"{"uid": {"type": "Doc", "id": "d"}, "attrs": {}, "parents": []}"#;
-        let misfit = entity(&Value::parse(text.as_bytes()).unwrap(), Some(&schema)).unwrap();
-        assert!(misfit.message.starts_with("`attrs`: `owner` is missing, which Doc must have"), "{}", misfit.message);
-    }
-
-    /// What Cedar takes has no misfit, or it would be refused where it comes with a request.
-    #[test]
-    fn what_cedar_takes_is_fine() {
-        let schema = schema();
-        for attrs in [
-            r#""n": 42, "b": true, "s": [], "r": {"x": -1}"#,
-            r#""n": {"__extn": {"fn": "toDays", "arg": {"__extn": {"fn": "duration", "arg": "1d"}}}}"#,
-            r#""b": {"__extn": {"fn": "isLoopback", "arg": {"__extn": {"fn": "ip", "arg": "::1"}}}}"#,
-            r#""d": {"__extn": {"fn": "toDate", "arg": "2024-01-01"}}"#,
-            r#""d": {"fn": "datetime", "arg": "2024-01-01"}, "v": "1h", "c": "1.0", "ip": "::1""#,
-            r#""d": {"__extn": {"fn": "offset", "args": ["2024-01-01", "1d"]}}"#,
-            r#""d": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1d"}}]}}"#,
-            r#""v": {"__extn": {"fn": "toTime", "arg": {"__extn": {"fn": "datetime", "arg": "2024-01-01"}}}}"#,
-        ] {
-            let text = format!(
-                r#"{{"uid": {{"type": "Doc", "id": "d"}}, "attrs": {{"owner": {{"type": "User", "id": "bob"}}, {attrs}}}, "parents": []}}"#
-            );
-            let value = Value::parse(text.as_bytes()).unwrap();
-            if cedar_policy::Entity::from_json_value(value.to_json(), Some(&schema.cedar)).is_ok() {
-                assert_eq!(entity(&value, Some(&schema)), None, "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn without_a_schema_numbers_and_nulls_are_named() {
-        for (text, expected) in [
-            (r#"{"attrs": {"a": {"b": [1, 2.5]}}}"#, "`attrs.a.b[1]`: Cedar's numbers are whole"),
-            (r#"{"attrs": {"a": null}}"#, "`attrs.a`: Cedar has no null"),
-            (r#"{"attrs": {"a": 18446744073709551616}}"#, "`attrs.a`: a number is at most 9223372036854775807"),
-            (r#"{"tags": {"a": 1.5}}"#, "`tags.a`: Cedar's numbers"),
-        ] {
-            let misfit = entity(&Value::parse(text.as_bytes()).unwrap(), None).unwrap();
-            assert!(misfit.message.contains(expected), "{text}: {}", misfit.message);
-        }
-        let fine = r#"{"uid": {"type": "A", "id": "a"}, "parents": [], "attrs": {"a": [1, {"__entity": {"type": "A", "id": "b"}}]}, "tags": {"t": "x"}}"#;
-        assert_eq!(entity(&Value::parse(fine.as_bytes()).unwrap(), None), None);
-    }
-
-    #[test]
-    fn a_context_is_named_by_its_member() {
-        let schema = schema();
-        let action = Uid::parse("Action::\"view\"").unwrap();
-        for (text, expected) in [
-            (r#"{"ip": "1.2.3"}"#, "`context.ip`: `1.2.3` is not an IP address"),
-            (r#"{"ip": "::1", "deep": {"x": "a"}}"#, "`context.deep.x`: expected a whole number"),
-            (
-                r#"{"ipp": "::1"}"#,
-                "`context.ipp`: the schema declares no `ipp` in the context of `Action::\"view\"`; did you mean `ip`?",
-            ),
-            ("{}", "`context`: `ip` is missing"),
-        ] {
-            let value = Value::parse(text.as_bytes()).unwrap();
-            let misfit = context(&value, schema.context(&action), &action).unwrap();
-            assert!(misfit.message.contains(expected), "{text}: {}", misfit.message);
-            let named = expected.trim_start_matches('`').split('`').next().unwrap_or_default();
-            assert_eq!(misfit.pointer(), format!("/{}", named.replace('.', "/")), "{text}");
-        }
     }
 }

@@ -335,10 +335,12 @@ impl Builder<'_, '_> {
             && statements.len() != 1
             && self.problems.len() == before
         {
-            self.problems.push(
-                Diagnostic::error(&*origin, format!("`{id}` must be exactly one policy, not {}", statements.len()))
-                    .help("give each policy its own member, or send all of them as one text"),
-            );
+            let (what, help) = match statements.len() {
+                0 => (", and there is none in this text".to_owned(), "write one, or delete it if it is not needed"),
+                n => (format!(", not {n}"), "give each policy its own member, or send all of them as one text"),
+            };
+            let message = format!("`{id}` must be exactly one policy{what}");
+            self.problems.push(Diagnostic::error(&*origin, message).help(help));
         }
     }
 
@@ -351,14 +353,18 @@ impl Builder<'_, '_> {
         };
         let given = without_byte_order_mark(&text.text);
         let read = guard::check_json(&text.origin, given, self.limits)
+            .map_err(|problem| vec![problem])
             .and_then(|tokens| Ok((tokens, json::read(&text.origin, given, self.limits)?)));
         match read {
             Ok((tokens, template)) => {
                 let (origin, source) = (text.origin.as_str().into(), given.into());
                 self.add_statement(&text.naming, 0, Parsed { template, start: 0 }, tokens, &origin, &source);
             }
-            Err(problem) if text.naming.line().is_none() => self.problems.push(problem),
-            Err(problem) => self.problems.push(on_line(problem, text.naming.line()).policy(id)),
+            Err(problems) if text.naming.line().is_none() => self.problems.extend(problems),
+            Err(problems) => {
+                let placed = problems.into_iter().map(|problem| on_line(problem, text.naming.line()).policy(id));
+                self.problems.extend(placed);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use crate::model::{
 };
 use crate::policies;
 use crate::schema::{SchemaModel, Type};
-use crate::settings::{NowPolicy, Semantics};
+use crate::settings::NowPolicy;
 use crate::snapshot::{GoOn, Snapshot, Undecided};
 use crate::strict;
 
@@ -44,10 +44,9 @@ pub(crate) fn decide(
 ) -> Result<Decision, Undecided> {
     let (cedar_request, context, filled) = self::request(snapshot, request, now)?;
     let entities = entities(snapshot, request, stored)?;
-    let mut denied_by = match snapshot.core.settings.semantics {
-        Semantics::Strict => unknown_entity(snapshot, request, &context, &entities),
-        Semantics::Cedar => None,
-    };
+    let semantics = snapshot.core.settings.semantics;
+    let unknown = || unknown_entity(snapshot, request, &context, &entities);
+    let mut denied_by = semantics.unknown_entities_deny().then(unknown).flatten();
     let Authorized { allowed, mut reasons, mut errors } = authorize(snapshot, &cedar_request, &entities, seen, go_on)?;
     reasons.sort_unstable();
     errors.sort_unstable_by(|a, b| a.policy_id.cmp(&b.policy_id));
@@ -55,7 +54,7 @@ pub(crate) fn decide(
         errors.iter().filter(|error| snapshot.site(&error.policy_id).is_some_and(|site| site.forbids));
     let first = failed_forbids.next();
     let forbid_errors = first.map_or(0, |_| 1 + failed_forbids.count());
-    if denied_by.is_none() && snapshot.core.settings.semantics == Semantics::Strict {
+    if denied_by.is_none() && semantics.forbid_errors_deny() {
         denied_by = first.map(|error| DeniedBy::ForbidError { policy_id: error.policy_id.clone() });
     }
     let allowed = allowed && denied_by.is_none();
@@ -181,7 +180,6 @@ pub(crate) fn request<'c>(
     }
     let (context, filled) = fill_now(snapshot, &request.action, &request.context, now);
     let declared = schema.and_then(|schema| schema.context(&request.action));
-    let invalid = |message| RequestError::new("invalid_context", "/context", message);
     let unfit = |misfit: Misfit| RequestError::new("invalid_context", misfit.pointer(), misfit.message);
     strict::members(&context, declared, &Name::Root("context")).map_err(unfit)?;
     let read = || {
@@ -192,16 +190,16 @@ pub(crate) fn request<'c>(
         let (principal, action, resource) = (principal.clone(), action.clone(), resource.clone());
         Request::new(principal, action, resource, context, schema.map(|s| &s.cedar))
     };
-    let misfit = || misfit::context(&context, declared, &request.action);
+    let misfit = || misfit::context(&context, schema, &request.action);
     misfit::before_cedar(misfit(), || !read().is_ok_and(|context| whole(context).is_ok())).map_err(unfit)?;
-    let told = |cedars| misfit().map_or_else(|| invalid(cedars), unfit);
+    let told = |cedars| unfit(misfit().unwrap_or_else(|| misfit::of_cedar_in_context(&context, cedars)));
     let cedar_context = read().map_err(told)?;
     if matches!(cedar_context.as_ref(), cedar_policy_core::ast::Context::RestrictedResidual(_)) {
         return Err(RequestError::new("invalid_context", "/context", "an `unknown` value cannot be decided upon"));
     }
     let cedar_request = whole(cedar_context).map_err(|error| match &error {
         RequestValidationError::InvalidContext(_) => told(diagnose::message(&error)),
-        _ => invalid_request(&error, schema, &request.action),
+        _ => invalid_request(&error, schema, request),
     })?;
     Ok((cedar_request, context, filled))
 }
@@ -259,7 +257,12 @@ fn datetime(milliseconds: i64) -> String {
     )
 }
 
-fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>, action: &Uid<'_>) -> RequestError {
+fn invalid_request(
+    error: &RequestValidationError,
+    schema: Option<&SchemaModel>,
+    request: &AccessRequest<'_>,
+) -> RequestError {
+    let action = &request.action;
     let undeclared = |ty: &EntityTypeName, pointer: &str| {
         let known = schema.into_iter().flat_map(SchemaModel::entity_type_names);
         let message = format!("the schema declares no entity type `{ty}`{}", hint(&ty.to_string(), known));
@@ -284,7 +287,19 @@ fn invalid_request(error: &RequestValidationError, schema: Option<&SchemaModel>,
         RequestValidationError::InvalidContext(_) | RequestValidationError::TypeOfContext(_) => {
             ("invalid_context", "/context")
         }
-        RequestValidationError::InvalidEnumEntity(_) => ("invalid_uid", ""),
+        RequestValidationError::InvalidEnumEntity(_) => {
+            let parts = [("/principal", &request.principal), ("/resource", &request.resource)];
+            let unlisted = parts.into_iter().find_map(|(pointer, uid)| {
+                let problem = misfit::uids::not_listed(&uid.type_name, &uid.id, schema?)?;
+                Some(RequestError::new("invalid_uid", pointer, problem))
+            });
+            let in_context = || {
+                let misfit = misfit::unlisted(&request.context, schema?, action)?;
+                Some(RequestError::new("invalid_uid", misfit.pointer(), misfit.message))
+            };
+            let unlisted = unlisted.or_else(in_context);
+            return unlisted.unwrap_or_else(|| RequestError::new("invalid_uid", "", diagnose::message(error)));
+        }
         _ => ("invalid_request", ""),
     };
     RequestError::new(code, pointer, diagnose::message(error))

@@ -52,14 +52,43 @@ pub enum Validation {
     Off,
 }
 
-/// How a decision is derived from the policies.
+/// How a decision is derived from the policies: by Cedar's semantics, and by two rules beside them that only deny more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Semantics {
-    /// Cedar's, and a denial where a `forbid` fails or an entity of the request is unknown.
+    /// Both rules: a denial where a `forbid` fails, or an entity of the request is unknown.
     #[default]
     Strict,
     /// Cedar's alone.
     Cedar,
+    /// A denial where a `forbid` fails; entities may be unknown, as where ids name what is stored nowhere.
+    StrictForbids,
+    /// A denial where an entity of the request is unknown; a `forbid` that fails is skipped, as by Cedar.
+    StrictEntities,
+}
+
+impl Semantics {
+    /// Those with the rules that are chosen.
+    #[must_use]
+    pub fn of(forbid_errors_deny: bool, unknown_entities_deny: bool) -> Self {
+        match (forbid_errors_deny, unknown_entities_deny) {
+            (true, true) => Self::Strict,
+            (true, false) => Self::StrictForbids,
+            (false, true) => Self::StrictEntities,
+            (false, false) => Self::Cedar,
+        }
+    }
+
+    /// Whether a `forbid` that fails to evaluate denies.
+    #[must_use]
+    pub fn forbid_errors_deny(self) -> bool {
+        matches!(self, Self::Strict | Self::StrictForbids)
+    }
+
+    /// Whether an entity that is not stored denies.
+    #[must_use]
+    pub fn unknown_entities_deny(self) -> bool {
+        matches!(self, Self::Strict | Self::StrictEntities)
+    }
 }
 
 /// Where `context.now` comes from, for actions whose context declares it as a `datetime`.

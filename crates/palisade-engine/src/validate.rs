@@ -12,7 +12,7 @@ use crate::policies::{FromData, Kind, Policies, Work};
 use crate::schema::SchemaModel;
 use crate::settings::{Limits, Semantics};
 use crate::snapshot::{self, Loaded, Observers};
-use crate::validating::{Validated, Validating};
+use crate::validating::{IMPOSSIBLE_ACTION, Validated, Validating};
 
 /// The verdict on a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +27,19 @@ pub struct Verdict {
 
 /// What is said where a bundle has no schema.
 pub const NO_SCHEMA: &str = "there is no schema to validate against";
+
+impl Verdict {
+    /// The same as Cedar's strict validator judges: since 4.14 it only warns of a policy that fits no action, which strict
+    /// loading refuses all the same.
+    #[must_use]
+    pub fn as_cedar_judges(self) -> Self {
+        let Self { errors, mut warnings, .. } = self;
+        let is_warning = |found: &Diagnostic| found.rule == Some(IMPOSSIBLE_ACTION);
+        let (only_warned, errors): (Vec<_>, Vec<_>) = errors.into_iter().partition(is_warning);
+        warnings.splice(0..0, only_warned.into_iter().map(Diagnostic::warning));
+        Self { valid: errors.is_empty(), errors, warnings }
+    }
+}
 
 /// What to do about it where the bundle was sent.
 const SEND_SCHEMA: &str = "send the text of one as `schema`, in Cedar's form or as JSON";

@@ -7,6 +7,8 @@
 
 mod words;
 
+pub(crate) use words::IMPOSSIBLE_ACTION;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

@@ -88,7 +88,7 @@ struct Ending {
     bytes: u64,
 }
 
-/// A bit that makes small letters of capitals, in each byte. It makes no letter of what is none.
+/// A bit that makes small letters of capitals, in each byte. It makes no letter of anything else.
 const SMALL: u64 = 0x2020_2020_2020_2020;
 
 /// By the place of the name. Shorter names have none: all of them are compared.

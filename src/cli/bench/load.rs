@@ -123,7 +123,7 @@ pub(super) fn run(
         let both = async { tokio::try_join!(answered, async { Ok(measured.await) }) };
         match timeout_at(late.into(), both).await {
             Ok(Ok((outcome, cpu))) => Ok(Outcome { cpu, ..outcome }),
-            Ok(Err(error)) => Err(Stop::failure(format!("{target} does not answer any more: {error}"))),
+            Ok(Err(error)) => Err(Stop::failure(format!("{target} stopped answering: {error}"))),
             Err(_) => Err(Stop::failure(format!("{target} gave no answer within {} s", PATIENCE.as_secs()))),
         }
     })

@@ -72,7 +72,7 @@ impl Target {
         });
         let named = if has_port { authority.to_owned() } else { format!("{authority}:80") };
         let mut found = named.to_socket_addrs().map_err(|error| Stop::failure(format!("`{url}`: {error}")))?;
-        let address = found.next().ok_or_else(|| Stop::failure(format!("`{url}` leads to no address")))?;
+        let address = found.next().ok_or_else(|| Stop::failure(format!("`{url}` does not resolve to an address")))?;
         Ok(Self::Tcp { host: authority.to_owned(), address })
     }
 

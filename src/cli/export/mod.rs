@@ -185,6 +185,10 @@ fn bundle_of(snapshot: &Snapshot) -> Bundle {
         entities.extend(entity.to_json().to_string().into_bytes());
         entities.push(b'\n');
     }
+    if entities.is_empty() {
+        // an empty document could be one that was cut off
+        entities.extend(b"[]");
+    }
     Bundle {
         policies: snapshot.policy_texts().into_iter().map(policy).collect(),
         schema: texts.schema.clone(),

@@ -52,11 +52,17 @@ pub(super) fn write(bundle: &Bundle, dir: &Path) -> io::Result<(Bundle, Written)
     if !for_each.rules.is_empty() {
         pretty(&dir.join("policies/policies.rules.json"), for_each.rules.iter().map(DataRule::to_json))?;
     }
-    let mut out = BufWriter::new(File::create(dir.join("entities/entities.ndjson"))?);
+    let place = dir.join("entities/entities.ndjson");
+    let mut out = BufWriter::new(File::create(&place)?);
     for document in entities {
         written.entities += lines(&document.bytes()?, &mut out)?;
     }
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    if written.entities == 0 {
+        // an empty file could be one that was cut off, so it is refused
+        fs::remove_file(place)?;
+        fs::write(dir.join("entities/entities.json"), "[]\n")?;
+    }
     if !routes.is_empty() {
         fs::create_dir(dir.join("routes"))?;
         for (name, (_, text)) in route_names(routes).into_iter().zip(routes) {

@@ -87,7 +87,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Recorded, Skipped> {
     }
     request.context = context.clone().into_owned();
     let time = text_of("time").ok_or_else(|| Skipped("it lacks `time`".to_owned()))?;
-    let at: Timestamp = time.parse().map_err(|_| Skipped(format!("`time` is `{time}`, which is no time")))?;
+    let at: Timestamp = time.parse().map_err(|_| Skipped(format!("`time` is `{time}`, which is not a time")))?;
     let decision = decision(&value)?;
     let origin = match text_of("decision_id") {
         Some(id) => format!("Decision {id} of {time}."),
@@ -106,7 +106,7 @@ fn decision(record: &Value<'_>) -> Result<Decision, Skipped> {
     let list = |name: &str| {
         record.get(name).and_then(Value::as_array).ok_or_else(|| Skipped(format!("it lacks the list `{name}`")))
     };
-    let unreadable = |name: &str| Skipped(format!("`{name}` holds something that no record has"));
+    let unreadable = |name: &str| Skipped(format!("`{name}` is not in the form of a record"));
     let ids = list("reason")?.iter().map(|id| id.as_str().map(PolicyId::from).ok_or_else(|| unreadable("reason")));
     let errors = list("errors")?.iter().map(|error| {
         let part = |name: &str| error.get(name).and_then(Value::as_str);
@@ -209,9 +209,9 @@ mod tests {
             (r#""cached""#, r#""refused":"no_route","cached""#, "refused with `no_route`"),
             (r#""cached""#, r#""public":true,"cached""#, "its route is public"),
             (r#""Deny""#, r#""Maybe""#, "`decision` is `Maybe`"),
-            (r#"["p"]"#, "[1]", "`reason` holds something"),
+            (r#"["p"]"#, "[1]", "`reason` is not in the form"),
             (r#""errors""#, r#""erors""#, "it lacks the list `errors`"),
-            (r#""unknown_entity""#, r#""other""#, "`denied_by` holds something"),
+            (r#""unknown_entity""#, r#""other""#, "`denied_by` is not in the form"),
             ("2026-11-28T05:00:00.123456Z", "today", "`time` is `today`"),
         ] {
             let text = LINE.replacen(from, to, 1);

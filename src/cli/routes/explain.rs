@@ -313,8 +313,8 @@ fn write(all: &[Explained<'_>], args: &ExplainArgs, terminal: &mut Terminal<'_>)
             let (does, others) = route.with(&one.concerning);
             let of_others = match others {
                 0 => None,
-                1 => Some("(1 more rule is about what this request does not have)".to_owned()),
-                n => Some(format!("({n} more rules are about what this request does not have)")),
+                1 => Some("(1 more rule does not apply to this request)".to_owned()),
+                n => Some(format!("({n} more rules do not apply to this request)")),
             };
             let lines = does.iter().chain(&of_others).flat_map(|text| wrapped(text, WIDTH));
             for (n, line) in lines.enumerate() {

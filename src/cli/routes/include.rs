@@ -13,7 +13,7 @@ use palisade_gateway_lint::{MOST_BYTES, NO_DIRECTORY};
 /// pattern is of a kind that is not known here.
 pub(super) fn files(directory: &Path, pattern: &str) -> Result<Vec<(String, String)>, String> {
     if pattern.contains('[') {
-        return Err(format!("`{pattern}` has a class of characters in it, which is not known here"));
+        return Err(format!("`{pattern}` has a character class (`[...]`), which is not supported here"));
     }
     let mut found = vec![directory.to_owned()];
     for component in Path::new(pattern).components() {

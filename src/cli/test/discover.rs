@@ -192,7 +192,7 @@ fn beside(dir: &Path, top: &Path, name: &str, named: &RefCell<BTreeSet<PathBuf>>
     let real = dir.join(name).canonicalize().map_err(|error| error.to_string())?;
     let top = top.canonicalize().map_err(|error| error.to_string())?;
     if !real.starts_with(&top) {
-        return Err("it lies outside the directory of tests: move it there".to_owned());
+        return Err("it is outside the directory of tests: move it there".to_owned());
     }
     named.borrow_mut().insert(real.clone());
     fs::read_to_string(real).map_err(|error| error.to_string())

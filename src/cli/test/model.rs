@@ -37,7 +37,7 @@ pub struct Check {
     pub request: AccessRequest<'static>,
     /// The entities that it is decided upon.
     pub store: Store,
-    /// What must come of it.
+    /// The expected decision.
     pub expect: Expect,
     /// The policies that must determine the decision, if that matters.
     pub reasons: Option<Reasons>,
@@ -78,7 +78,7 @@ impl Reasons {
     }
 }
 
-/// What must come of a request.
+/// The expected decision of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// Access.

@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for KindVisitor {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Kind, E> {
-        i64::try_from(value).map(Kind::Long).map_err(|_| E::custom("a number must fit 64 bits with a sign"))
+        i64::try_from(value).map(Kind::Long).map_err(|_| E::custom("a number must fit a signed 64-bit integer"))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Kind, E> {

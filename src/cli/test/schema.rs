@@ -40,7 +40,7 @@ pub fn json_schema() -> Value {
             },
             "uid": {"anyOf": [{"$ref": "#/$defs/name"}, {"type": "object"}]},
             "expect": {
-                "description": "What must come of it; `error` is a request that the schema does not allow.",
+                "description": "The expected decision; `error` is a request that the schema does not allow.",
                 "type": "string",
                 "pattern": format!("{WORDS}|^{PLACE}$"),
             },
@@ -92,9 +92,9 @@ fn some(names: &str, description: &str) -> Value {
 /// What `defaults` and tests both have.
 fn request_parts() -> Map<String, Value> {
     Map::from_iter([
-        ("principal".to_owned(), some("names", "Who asks. A list makes a request for each.")),
-        ("action".to_owned(), some("actions", "What for. A list makes a request for each.")),
-        ("resource".to_owned(), some("names", "On what. A list makes a request for each.")),
+        ("principal".to_owned(), some("names", "The principal. A list makes a request for each.")),
+        ("action".to_owned(), some("actions", "The action. A list makes a request for each.")),
+        ("resource".to_owned(), some("names", "The resource. A list makes a request for each.")),
         ("context".to_owned(), json!({"$ref": "#/$defs/context"})),
         ("expect".to_owned(), json!({"$ref": "#/$defs/expect"})),
     ])
@@ -189,7 +189,7 @@ fn yaml_test() -> Value {
         (
             "allow".to_owned(),
             json!({
-                "description": "What of the test's requests is allowed; every other one must be denied.",
+                "description": "Which of the test's requests are allowed; every other one must be denied.",
                 "type": ["array", "null"],
                 "items": {"$ref": "#/$defs/cell"},
             }),

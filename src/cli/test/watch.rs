@@ -43,7 +43,7 @@ struct Seen {
 /// Runs tests until `goes_on`, which gets the number of runs so far, says false.
 ///
 /// # Errors
-/// If the first run cannot begin, or changes are no longer noticed.
+/// If the first run cannot begin, or changes are not watched for any more.
 pub(super) fn run(
     args: &TestArgs,
     terminal: &mut Terminal<'_>,
@@ -168,10 +168,10 @@ impl Watched {
             match woken.recv_timeout(LOOK_AFTER) {
                 Ok(()) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Stop::failure("changes are no longer noticed")),
+                Err(RecvTimeoutError::Disconnected) => return Err(Stop::failure("no longer watching for changes")),
             }
             if self.watches.iter().any(Watch::has_ended) {
-                return Err(Stop::failure("changes are no longer noticed: the thread that watches files has ended"));
+                return Err(Stop::failure("no longer watching for changes: the thread that watches files has ended"));
             }
             let state = self.watches.iter().find_map(Watch::degraded);
             if state != self.told {

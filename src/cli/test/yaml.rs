@@ -299,7 +299,7 @@ impl<'n> File<'n> {
     /// A value in Cedar's JSON form.
     fn value(&self, node: &Node) -> Result<serde_json::Value, Fault> {
         Ok(match &node.kind {
-            Kind::Null => return Err(Fault::at(node.line, "no Cedar value is nothing: leave the member out")),
+            Kind::Null => return Err(Fault::at(node.line, "Cedar has no null: leave the member out")),
             Kind::Float(_) => {
                 return Err(Fault::at(
                     node.line,

@@ -43,7 +43,7 @@ fn what_was_decided_becomes_tests_that_pass() {
     let text = fs::read_to_string(&written).unwrap();
     let expected = "  - name: \"b view d\"\n    why: \"Decision 7 of 2026-11-28T05:00:00.123456Z.\"\n    principal: 'User::\"b\"'\n    action: 'Action::\"view\"'\n    resource: 'Doc::\"d\"'\n    context: {\"n\":1,\"now\":\"2026-11-28T05:00:00.123Z\"}\n    expect: deny\n    reason: []\n";
     assert!(text.contains(expected) && text.contains("- name: \"a view d #2\"\n"), "{text}");
-    assert!(!text.contains("With the bundle of today"), "{text}");
+    assert!(!text.contains("With the current bundle"), "{text}");
     let ran = palisade(&["test", "-p", &place, "recorded.yaml"]);
     assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);
     // what an author may have edited is not replaced
@@ -68,19 +68,19 @@ fn what_is_decided_otherwise_today_is_said() {
         fs::write(&log, line("a", "{}", answer)).unwrap();
         let ran = palisade(&["record", "-p", &at(&dir), log.to_str().unwrap()]);
         assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
-        let comment = ran.out.lines().find_map(|line| line.strip_prefix("  # With the bundle of today "));
+        let comment = ran.out.lines().find_map(|line| line.strip_prefix("  # With the current bundle "));
         assert_eq!(comment, said, "{answer}");
-        assert_eq!(ran.err.contains("decides 1 of them otherwise today"), said.is_some(), "{}", ran.err);
+        assert_eq!(ran.err.contains("decides 1 of them differently"), said.is_some(), "{}", ran.err);
     }
     fs::write(&log, line("z", "{}", DENY)).unwrap();
     let ran = palisade(&["record", "-p", &at(&dir), log.to_str().unwrap()]);
-    assert!(ran.out.contains("today it is denied because"), "{}", ran.out);
+    assert!(ran.out.contains("With the current bundle it is denied because"), "{}", ran.out);
     fs::write(&log, line("b", "{}", UNKNOWN)).unwrap();
     let ran = palisade(&["record", "-p", &at(&dir), log.to_str().unwrap()]);
     assert!(ran.out.contains("and not because an entity is not stored"), "{}", ran.out);
     fs::write(&log, line("a", r#"{"m":1}"#, ALLOW)).unwrap();
     let ran = palisade(&["record", "-p", &at(&dir), log.to_str().unwrap()]);
-    assert!(ran.out.contains("today it cannot be decided: "), "{}", ran.out);
+    assert!(ran.out.contains("With the current bundle it cannot be decided: "), "{}", ran.out);
 }
 
 #[test]

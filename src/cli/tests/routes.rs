@@ -130,7 +130,7 @@ fn routes_are_explained_linted_and_tested() {
     // of what the route does, only what concerns the request, in lines that can be read
     let long: Vec<&str> = named.out.lines().filter(|line| line.chars().count() > 120).collect();
     assert!(long.is_empty() && !named.out.contains("query.customer"), "{long:#?}");
-    assert!(named.out.contains("more rules are about what this request does not have)"), "{}", named.out);
+    assert!(named.out.contains("more rules do not apply to this request)"), "{}", named.out);
     let asked = palisade(&["routes", "explain", "GET /dongle/devices/d-dk/?customer_id=1"]);
     assert!(asked.out.contains("if query.customer_id given") && !asked.out.contains("customer_pk"), "{}", asked.out);
     assert!(verb(&["list"]).out.starts_with("GET /docs/{id}  view Doc::{path.id}"));

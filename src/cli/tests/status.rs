@@ -74,7 +74,7 @@ fn status_waits_for_a_revision() {
         ("00000000000000ab-7", Exit::Success, ""),
         // the one answer that there is comes first, and then none: the time is over
         ("00000000000000ab-8", Exit::Failure, "no answer from the admin API"),
-        ("00000000000000ac-1", Exit::Failure, "of another run"),
+        ("00000000000000ac-1", Exit::Failure, "of an earlier run"),
         ("7", Exit::Usage, "invalid value"),
     ] {
         let (address, server) = answering(serving);

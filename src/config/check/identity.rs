@@ -205,8 +205,7 @@ impl Checker<'_> {
     fn credentials(&mut self, at: &[String], raw: RawCredentials) -> CredentialSettings {
         let header = self.header(&key(at, &["header"]), &raw.header);
         if header == "cookie" {
-            let message =
-                "cookies are many: name one in the route file, as `credential: {header: cookie, name: session}`";
+            let message = "a request may have several cookies: name one in the route file, as `credential: {header: cookie, name: session}`";
             self.wrong(&key(at, &["header"]), message);
         }
         let mut schemes: Vec<(String, _)> = Vec::new();
@@ -253,7 +252,7 @@ impl Checker<'_> {
             principals.push((uri, principal));
         }
         if header.is_some() && principals.is_empty() {
-            self.wrong(&key(at, &["principals"]), "is missing: say which certificates are which principals");
+            self.wrong(&key(at, &["principals"]), "is missing: it maps certificates to principals");
         }
         if raw.method.is_empty() {
             self.wrong(&key(at, &["method"]), "must be a word such as `mtls`");
@@ -334,7 +333,7 @@ fn check_key_url(url: &str) -> Result<(), String> {
     match uri.scheme_str() {
         Some("https") => Ok(()),
         Some("http") if local => Ok(()),
-        Some("http") => wrong("is not encrypted, so anyone on the way could bring keys of his own"),
+        Some("http") => wrong("is not encrypted, so anyone on the network path could replace the keys"),
         _ => wrong("does not start with `https://`"),
     }
 }

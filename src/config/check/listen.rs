@@ -192,9 +192,9 @@ fn host_name(text: &str) -> Result<String, String> {
     if is_name(&name) || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         Ok(name)
     } else if name.contains('*') {
-        Err(format!("`{text}` is a pattern, and any name that an attacker chooses must not pass: {example}"))
+        Err(format!("`{text}` is a pattern, which names that an attacker chooses could match: {example}"))
     } else if name.rsplit_once(':').is_some_and(|(host, port)| is_name(host) && port.parse::<u16>().is_ok()) {
-        Err(format!("`{text}` has a port, and every port is taken: {example}"))
+        Err(format!("`{text}` has a port, but any port is accepted: {example}"))
     } else {
         Err(format!("`{text}` is not a host name: {example}"))
     }

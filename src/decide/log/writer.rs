@@ -177,7 +177,7 @@ impl LogWriter {
         if lost > 0 {
             self.state.failed += lost;
             self.shared.metrics.decision_log_dropped.inc_by(lost);
-            tracing::warn!(lost, "no process reads the decision log {}; what it holds unread is lost", self.sink);
+            tracing::warn!(lost, "no process reads the decision log {}; unread records are lost", self.sink);
         }
     }
 
@@ -383,9 +383,11 @@ impl LogWriter {
             // the old file is still open, and somewhere: better there than nowhere
             Err(error) if self.state.failure.is_none() => {
                 let problem = format!("the decision log {} cannot be opened again: {error}", self.sink);
-                self.tell(&format!("{problem}; what was open is written on"));
+                self.tell(&format!("{problem}; the file that is open is still written to"));
                 self.state.moved = true;
-                self.shared.health.set(false, Some(format!("{problem}; the file that was moved away is written on")));
+                self.shared
+                    .health
+                    .set(false, Some(format!("{problem}; the file that was moved away is still written to")));
             }
             Err(_) => {}
         }
@@ -439,7 +441,7 @@ impl LogWriter {
         self.state.failure = None;
         self.state.failure_told = None;
         let lost = std::mem::take(&mut self.state.failed_now);
-        tracing::info!(lost, "the decision log {} is written again", self.sink);
+        tracing::info!(lost, "the decision log {} takes records again", self.sink);
         self.shared.health.set(false, None);
     }
 

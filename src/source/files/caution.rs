@@ -209,12 +209,12 @@ impl Caution {
     fn lost(&self, tree: &Tree) -> Option<(Scan, Diagnostic)> {
         let good = self.lock().good.clone()?;
         let roots = tree.roots();
-        let root = roots.iter().find(|root| root.part == Part::Routes && !root.required)?;
+        let root = roots.list().iter().find(|root| root.part == Part::Routes && !root.required)?;
         let had = good.files.iter().any(|file| file.role == Role::Routes);
         if !had || fs::symlink_metadata(&root.path).is_ok() {
             return None;
         }
-        let message = "the routes were loaded from here, and it no longer exists; they stay active";
+        let message = "the routes were loaded from here, which no longer exists; they stay active";
         let help = "bring it back, or restart the sidecar if there are to be no routes";
         Some((Scan::of(tree), Diagnostic::error(root.path.display().to_string(), message).help(help).passing()))
     }

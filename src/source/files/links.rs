@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use palisade_engine::model::near::closest;
 use palisade_engine::model::request::uid_member;
-use palisade_engine::model::{Diagnostic, Link, LinkDeclaration, LinkNames, RequestError, Written};
+use palisade_engine::model::{Diagnostic, Link, LinkDeclaration, LinkNames, MemberLines, RequestError, Written};
 use palisade_text::{Lines, yaml};
 
 /// The members of a link.
@@ -77,6 +77,34 @@ pub(super) fn read(origin: &str, text: &str, stem: &str) -> Read {
     file.read
 }
 
+/// The line of an item of a list, or of its member.
+pub(super) fn line(lines: &Lines, n: usize, member: Option<&str>) -> Option<usize> {
+    let path: Vec<String> = [Some(n.to_string()), member.map(str::to_owned)].into_iter().flatten().collect();
+    Some(lines.nearest(&path)).filter(|line| *line > 0)
+}
+
+/// Where an item of a list stands, and its members.
+pub(super) fn written(origin: &Arc<str>, lines: &Lines, n: usize, item: &Value) -> Written {
+    let mut written = Written::new(Arc::clone(origin), line(lines, n, None));
+    let first = written.line.unwrap_or(0);
+    let mut note = |member: &str, way: &[&str]| {
+        if way.iter().try_fold(item, |at, step| at.get(step)).is_some() {
+            let path: Vec<String> = [n.to_string()].into_iter().chain(way.iter().map(ToString::to_string)).collect();
+            written.members.note(member, lines.nearest(&path).saturating_sub(first));
+        }
+    };
+    MemberLines::NAMES.into_iter().for_each(|member| note(member, &[member]));
+    // as tools of Cedar name them
+    for names in [LinkNames::OF_FILES, LinkNames::OF_SETS] {
+        let [template, id, values] = names.all();
+        note("template", &[template]);
+        note("id", &[id]);
+        note("principal", &[values, "?principal"]);
+        note("resource", &[values, "?resource"]);
+    }
+    written
+}
+
 struct Reading<'a> {
     origin: Arc<str>,
     stem: &'a str,
@@ -87,14 +115,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The line of a link, or of its member.
-    fn line(&self, n: usize, member: Option<&str>) -> Option<usize> {
-        let path: Vec<String> = [Some(n.to_string()), member.map(str::to_owned)].into_iter().flatten().collect();
-        Some(self.lines.nearest(&path)).filter(|line| *line > 0)
-    }
-
     fn fail(&mut self, n: usize, member: Option<&str>, message: String, help: Option<String>) {
-        let problem = Diagnostic { line: self.line(n, member), ..Diagnostic::error(&*self.origin, message) };
+        let problem = Diagnostic { line: line(self.lines, n, member), ..Diagnostic::error(&*self.origin, message) };
         self.read.problems.push(Diagnostic { help, ..problem });
     }
 
@@ -147,21 +169,20 @@ impl Reading<'_> {
         }
         if let Some(template_id) = template.filter(|_| whole && !from_data) {
             let link_id = id.unwrap_or_else(|| format!("{}.{n}", self.stem));
-            self.push(n, "id", Link { template_id, link_id, args, written: None });
+            self.push(n, item, "id", Link { template_id, link_id, args, written: None });
         }
     }
 
     /// Takes a link, unless one above has its id: which of the two is meant, only their author knows.
-    fn push(&mut self, n: usize, id: &str, link: Link) {
+    fn push(&mut self, n: usize, item: &Value, id: &str, link: Link) {
         if let Some(line) = self.lines_of_ids.get(&link.link_id) {
             let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
             let message = format!("a link above{line} has the id `{}` too", link.link_id);
             return self.fail(n, Some(id), message, Some("give one of them another id, or remove it".to_owned()));
         }
-        let line = self.line(n, None);
-        self.lines_of_ids.insert(link.link_id.clone(), line);
-        let written = Some(Written { origin: Arc::clone(&self.origin), line });
-        self.read.links.push(Link { written, ..link });
+        let written = written(&self.origin, self.lines, n, item);
+        self.lines_of_ids.insert(link.link_id.clone(), written.line);
+        self.read.links.push(Link { written: Some(written), ..link });
     }
 
     /// A declaration of links that data make.
@@ -169,7 +190,7 @@ impl Reading<'_> {
         let read = from_json(item, |value| LinkDeclaration::from_value(value, ""));
         match read {
             Ok(declared) => {
-                let written = Some(Written { origin: Arc::clone(&self.origin), line: self.line(n, None) });
+                let written = Some(written(&self.origin, self.lines, n, item));
                 self.read.declared.push(LinkDeclaration { written, ..declared });
             }
             Err((member, message)) => {
@@ -188,7 +209,7 @@ impl Reading<'_> {
         match read {
             Ok(link) => {
                 let [_, id, ..] = names.all();
-                self.push(n, id, link);
+                self.push(n, item, id, link);
             }
             Err(error) => {
                 let member = error.pointer.split('/').nth(1).unwrap_or_default().to_owned();

@@ -207,7 +207,7 @@ impl Splitter<'_> {
             let member = error.pointer.replace('/', ".");
             format!("`{at}{member}`: {}", error.message)
         })?;
-        let written = Written { origin: self.origin.into(), line: Some(self.line) };
+        let written = Written::new(self.origin, Some(self.line));
         let template_id = self
             .templates
             .get(&link.template_id)
@@ -270,7 +270,7 @@ mod tests {
                 ),
                 vec![
                     "a/b.0",
-                    r#"Link { template_id: "a/b.0", link_id: "l", args: [("?principal", "U::\"v\"")], written: Some(Written { origin: "f", line: Some(1) }) }"#,
+                    r#"Link { template_id: "a/b.0", link_id: "l", args: [("?principal", "U::\"v\"")], written: Some(Written { origin: "f", line: Some(1), members: MemberLines([0, 0, 0, 0, 0, 0, 0, 0]) }) }"#,
                 ],
             ),
         ] {

@@ -65,8 +65,7 @@ fn load_with(list: impl Fn() -> Scan, read: impl Fn(&Scan) -> Attempt) -> (Scan,
 
 /// What there is to say of a file that changes again and again, be it written in place or replaced.
 pub(super) fn unsteady_file(origin: String) -> Diagnostic {
-    let message = "this changes again and again: it was another each time that the files were read, and none of them \
-                   is loaded until it has been the same for a second";
+    let message = "this keeps changing: it was different each time that the files were read, and nothing is loaded until it has been unchanged for a second";
     Diagnostic::error(origin, message)
         .help("replace it less often than once a second, or move it out of the directory")
         .passing()
@@ -155,6 +154,10 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
                 held
             }),
             Role::Schema => text().map(|(held, text)| {
+                if blank::content(&text) == Content::Nothing {
+                    problems.push(emptied_schema(&origin));
+                    schema_is_whole = false;
+                }
                 fragments.push((origin, text));
                 held
             }),
@@ -185,7 +188,7 @@ fn gather(scan: &Scan, settings: &FileSettings) -> Gathered {
     {
         // most often one was made from the other
         let message = format!("there is a schema in the JSON form here, and one in Cedar's form in `{cedar}`");
-        problems.push(Diagnostic::error(json, message).help("keep one of the two"));
+        problems.push(Diagnostic::error(json, message).help("keep one of the two, or name one with `--schema`"));
         schema_is_whole = false;
     }
     if !fragments.is_empty() {
@@ -269,6 +272,12 @@ fn rules(file: &Found, text: &str) -> Result<Vec<DataRule>, Vec<Diagnostic>> {
 fn emptied(origin: String) -> Diagnostic {
     Diagnostic::error(origin, "this file is empty: no policy is in it")
         .help("restore it; to do without its policies remove the file, or leave a comment in it")
+}
+
+/// The same of a schema: every policy and entity would be refused for what it does not declare any more.
+fn emptied_schema(origin: &str) -> Diagnostic {
+    Diagnostic::error(origin, "this file is empty: nothing is declared in it")
+        .help("restore it; to do without its declarations remove the file, or leave a comment in it")
 }
 
 /// What `read` takes from the very file that was listed, and from no other that took its name. It also gives
@@ -374,7 +383,7 @@ mod tests {
         let problems = result.unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].origin.ends_with("policies/a.cedar"), "{problems:?}");
-        assert!(problems[0].message.contains("again and again"), "{problems:?}");
+        assert!(problems[0].message.contains("keeps changing"), "{problems:?}");
     }
 
     #[test]

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use palisade_engine::model::{DataRule, Diagnostic, Written};
+use palisade_engine::model::{DataRule, Diagnostic};
 use palisade_text::yaml;
 
-use crate::source::files::links::{from_json, kind};
+use crate::source::files::links::{from_json, kind, line, written};
 
 /// Reads the text of a file.
 ///
@@ -29,20 +29,16 @@ pub(super) fn read(origin: &str, text: &str) -> Result<Vec<DataRule>, Vec<Diagno
         let problem = Diagnostic::error(origin, format!("a file of rules is a list, not {}", kind(&document.value)));
         return Err(vec![problem.help("write one item a rule, or `[]` for no rules, or remove the file")]);
     };
-    let line = |n: usize, member: Option<&str>| {
-        let path: Vec<String> = [Some(n.to_string()), member.map(str::to_owned)].into_iter().flatten().collect();
-        Some(document.lines.nearest(&path)).filter(|line| *line > 0)
-    };
     let (mut rules, mut problems) = (Vec::new(), Vec::new());
     let shared: Arc<str> = origin.into();
     for (n, item) in items.iter().enumerate() {
         match from_json(item, |value| DataRule::from_value(value, "")) {
             Ok(rule) => {
-                let written = Some(Written { origin: shared.clone(), line: line(n, None) });
+                let written = Some(written(&shared, &document.lines, n, item));
                 rules.push(DataRule { written, ..rule });
             }
             Err((member, message)) => {
-                let line = line(n, (!member.is_empty()).then_some(member.as_str()));
+                let line = line(&document.lines, n, (!member.is_empty()).then_some(member.as_str()));
                 problems.push(Diagnostic { line, ..Diagnostic::error(origin, message) });
             }
         }

@@ -113,9 +113,9 @@ impl Scan {
     pub(super) fn of(tree: &Tree) -> Self {
         let mut scan = Self::default();
         let roots = tree.roots();
-        let has_schema_root = roots.iter().any(|root| root.part == Part::Schema);
-        let named: Vec<PathBuf> = roots.iter().filter_map(|root| fs::canonicalize(&root.path).ok()).collect();
-        for root in &*roots {
+        let has_schema_root = roots.list().iter().any(|root| root.part == Part::Schema);
+        let named: Vec<PathBuf> = roots.list().iter().filter_map(|root| fs::canonicalize(&root.path).ok()).collect();
+        for root in roots.list() {
             let mut walk = Walk {
                 settings: &tree.settings,
                 root,

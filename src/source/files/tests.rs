@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::source::conformance::{self, Fixture};
-use crate::source::{FileSettings, FileSource, Source};
+use crate::source::{FileSettings, FileSource, Roots, Source};
 use palisade_engine::model::{Bundle, Diagnostic};
 
 const POLICY: &str = "permit (principal, action, resource);";
@@ -52,6 +52,13 @@ impl Place {
 
     fn files(&self, settings: FileSettings) -> FileSource {
         FileSource::new(self.path("policies"), Some(self.path("entities")), settings)
+    }
+
+    /// The same with more roots.
+    fn files_with(&self, settings: FileSettings, more: impl FnOnce(Roots) -> Roots) -> FileSource {
+        let entities = (self.path("entities"), settings.entities_required);
+        let roots = Roots::of_policies(self.path("policies")).with_entities(entities.0, entities.1);
+        FileSource::of(more(roots), settings)
     }
 
     fn load(&self) -> Result<Bundle, Vec<Diagnostic>> {

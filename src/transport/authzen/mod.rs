@@ -24,7 +24,7 @@ use parts::{Asker, Defaults};
 use usual::{Item, List};
 use wire::{Evaluations, Partial, Semantic};
 
-/// A body that is no longer may be read whole before the first of its evaluations is answered.
+/// A body of at most so many bytes may be read whole before the first of its evaluations is answered.
 const AT_ONCE: usize = 512 << 10;
 
 /// Where the metadata document stands, below the base URL.

@@ -67,7 +67,7 @@ impl Gateway {
         self.identity.degraded()
     }
 
-    /// How callers are known, for `/v1/status`: each issuer's keys, and how many API tokens there are.
+    /// How callers are authenticated, for `/v1/status`: each issuer's keys, and how many API tokens there are.
     pub(super) fn identity_status(&self) -> serde_json::Value {
         let issuer = |status: IssuerStatus| {
             json!({

@@ -134,7 +134,7 @@ impl Stop {
         let refused = Refused { reason, code, message: &message, target, route: route.as_deref(), principal, revision };
         services.pdp.note_refused(refused, deadline, call).await;
         let (kind, detail) = match challenge {
-            Some(challenge) => (Kind::Unknown(challenge), "the caller is not known"),
+            Some(challenge) => (Kind::Unknown(challenge), "the caller is not authenticated"),
             None if reason.is_fault() => (Kind::Fault, "the sidecar cannot decide now"),
             None => (Kind::Refused, "the request is refused"),
         };

@@ -168,7 +168,7 @@ fn a_file_of_changes_is_applied_from_the_command_line() {
     let (code, out, err) = run(format!("{delete}\n"), &["--dry-run", "--dangling", "unlink"]);
     assert_eq!((code, out.as_str()), (Some(0), "would be: 1 entity stored, 1 entity deleted\n"), "{err}");
     let (code, _, err) = run(format!("{}\n{delete}\n", json!({ "upsert": user("x", &[]) })), &[]);
-    assert!(code == Some(1) && err.contains("/changes/1/delete (line 2): `T::User::\"ann\"` refers to"), "{err}");
+    assert!(code == Some(1) && err.contains(":2: delete: `T::User::\"ann\"` refers to"), "{err}");
     assert_eq!(decision(&server), "Allow");
     let (code, out, err) = run(json!([delete]).to_string(), &["--dangling", "unlink"]);
     assert!(

@@ -30,6 +30,21 @@ fn the_image_is_built_and_runs() {
     let dir = tempfile::tempdir().unwrap();
     let context = dir.path().join("context");
     succeed(Command::new(artefact("container/rootfs.sh")).arg(env!("CARGO_BIN_EXE_palisade")).arg(&context));
+    if program("objcopy").is_some() {
+        let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+        let (stripped, debug) = (context.join("rootfs/usr/bin/palisade"), context.join("palisade.debug"));
+        assert!(size(&stripped) < size(Path::new(env!("CARGO_BIN_EXE_palisade"))) && size(&debug) > 1 << 20);
+        let linked = succeed(
+            program("objcopy")
+                .unwrap()
+                .args(["--dump-section", ".gnu_debuglink=/dev/stdout"])
+                .arg(&stripped)
+                .arg("/dev/null"),
+        );
+        assert!(linked.starts_with("palisade.debug"), "{linked}");
+    } else {
+        skip("a binary without its debug information", "objcopy");
+    }
     let Some(mut build) = buildah(dir.path()) else { return skip("the container image", "buildah") };
     let containerfile = std::fs::read_to_string(Server::project("deploy/container/Containerfile")).unwrap();
     assert!(containerfile.lines().any(|line| line == "FROM scratch"), "nothing is fetched");

@@ -4,16 +4,16 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use super::{Running, accepted, free, program, read, seconds, skip, succeed};
-use crate::support::Client;
+use crate::documents::blocks;
 use crate::support::process::{command, workspace};
+use crate::support::{Client, Server};
 
 /// The exposure that `systemd-analyze security` may give, in tenths: "OK" ends at 4.9, the best that serves TCP is near 1.
 const EXPOSURE: &str = "20";
 
 /// The values of a key, in their order.
 fn values(key: &str) -> Vec<String> {
-    let key = format!("{key}=");
-    read("systemd/palisade.service").lines().filter_map(|line| line.strip_prefix(&key)).map(str::to_owned).collect()
+    lines_of(&read("systemd/palisade.service"), key)
 }
 
 #[test]
@@ -32,6 +32,73 @@ fn systemd_takes_the_unit() {
     }
     let said = succeed(security.args(["security", "--offline=true", "--threshold", EXPOSURE]).arg(&unit));
     assert!(said.contains("Overall exposure level"), "{said}");
+}
+
+/// The lines of a key in a unit's text.
+fn lines_of(unit: &str, key: &str) -> Vec<String> {
+    let key = format!("{key}=");
+    unit.lines().filter_map(|line| line.strip_prefix(&key)).map(str::to_owned).collect()
+}
+
+/// The unit, and the drop-in of the page, each with the credentials that it hands on.
+fn with_credentials() -> Vec<String> {
+    let page = std::fs::read_to_string(Server::project("docs/deploy.md")).unwrap();
+    let blocks = blocks(&page).into_iter().filter(|(_, language, _)| *language == "ini");
+    let drop_ins = blocks.map(|(_, _, text)| text).filter(|text| text.contains("LoadCredential"));
+    [read("systemd/palisade.service")].into_iter().chain(drop_ins).collect()
+}
+
+/// What systemd puts in the place of `LoadCredential` is what the configuration reads.
+#[test]
+fn credentials_lie_where_the_sidecar_reads_them() {
+    let dir = workspace();
+    let units = with_credentials();
+    assert_eq!(units.len(), 2, "the unit and the drop-in of the page");
+    for unit in units {
+        let (credentials, variables) = (lines_of(&unit, "LoadCredential"), lines_of(&unit, "Environment"));
+        assert_eq!((credentials.len(), variables.len()), (1, 1), "{unit}");
+        let (name, source) = credentials[0].split_once(':').expect("an id and a file");
+        assert!(source.starts_with("/etc/palisade/"), "{source}");
+        // systemd.exec(5): `/run/credentials/` and the unit's name, `%n`, are the directory of a system service's credentials
+        let (variable, value) = variables[0].split_once('=').unwrap();
+        assert_eq!(value, format!("/run/credentials/%n/{name}"));
+        let path = value.replace("%n", "palisade.service");
+        let shown = succeed(command(dir.path()).args(["config", "show", "--format", "json"]).env(variable, &path));
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let key = variable.strip_prefix("PALISADE_").unwrap().to_lowercase().replace("__", "/");
+        assert_eq!(shown.pointer(&format!("/{key}")), Some(&path.into()), "{variable} is no key that takes it");
+    }
+}
+
+/// systemd's check looks at these lines: it finds what is wrong with one that is broken.
+#[test]
+fn systemd_looks_at_credentials() {
+    let Some(_) = program("systemd-analyze") else { return skip("credentials of the systemd unit", "systemd-analyze") };
+    for unit in with_credentials() {
+        let whole = if unit.contains("ExecStart=") {
+            unit.replace("/usr/bin/palisade ", concat!(env!("CARGO_BIN_EXE_palisade"), " "))
+        } else {
+            format!("{unit}ExecStart={} serve\n", env!("CARGO_BIN_EXE_palisade"))
+        };
+        let credential = format!("LoadCredential={}", lines_of(&unit, "LoadCredential")[0]);
+        for (broken, expected) in [
+            (whole.clone(), ""),
+            (whole.replace(&credential, "LoadCredential=a/b:/etc/palisade/a"), "Credential name \"a/b\" not valid"),
+            (whole.replace(&credential, "LoadCredential=a:etc/a b"), "Credential source \"etc/a b\" not valid"),
+            (whole.replace(&credential, "LoadCredentials=a:/etc/a"), "'LoadCredentials'"),
+            (whole.replace("/%n/", "/%Q/"), "Failed to resolve specifiers"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("palisade.service");
+            std::fs::write(&path, &broken).unwrap();
+            let ran = program("systemd-analyze").unwrap().args(["verify", "--man=no"]).arg(&path).output().unwrap();
+            let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+            assert!(
+                said.contains(expected) && (said.is_empty() || !expected.is_empty()),
+                "{expected}: {said}\n{broken}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(crate) struct Both {
 /// Draws how a world is decided upon.
 pub(crate) fn settings(c: &mut Choices) -> EngineSettings {
     EngineSettings {
-        semantics: if c.chance(60) { Semantics::Cedar } else { Semantics::Strict },
+        semantics: if c.chance(60) { Semantics::Cedar } else { Semantics::of(c.chance(80), c.chance(80)) },
         now: [NowPolicy::Fill, NowPolicy::Fill, NowPolicy::Fill, NowPolicy::Override, NowPolicy::Off][c.below(5)],
         validation: Validation::Off,
         ..EngineSettings::default()

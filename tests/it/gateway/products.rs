@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use palisade::source::{FileSettings, FileSource, Source};
+use palisade::source::{FileSettings, FileSource, Roots, Source};
 use palisade_engine::{Limits, on_big_stack};
 use palisade_routes::{Body, Peer, RequestFacts};
 use serde_json::{Value, json};
@@ -216,8 +216,8 @@ fn a_revoked_or_limited_token_is_for_the_policies_to_say() {
 /// Matches of routes, by the requests of `routes/tests` that get them.
 #[test]
 fn a_test_fails_for_every_route_that_is_taken_out() {
-    let source = FileSource::new(Server::project("policies"), None, FileSettings::default());
-    let bundle = source.with_routes(Server::project("routes")).load().unwrap().bundle;
+    let roots = Roots::of_policies(Server::project("policies")).with_routes(Server::project("routes"));
+    let bundle = FileSource::of(roots, FileSettings::default()).load().unwrap().bundle;
     let (table, _) = on_big_stack(|| palisade_routes::compile_bundle(&bundle, &Limits::default())).unwrap().unwrap();
     // a route is known by where it was written and what it matches: under two prefixes it is there twice
     let mut untested: BTreeSet<String> =

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::change::{LISTED, Place, Transacting};
 use crate::decode::uid_parts;
 use crate::export;
-use crate::misfit::Misfit;
+use crate::misfit::Misfits;
 use crate::model::{Diagnostic, PolicyId, Refused, Uid, Value};
 use crate::schema::{Members, Type};
 use crate::store::Entity;
@@ -72,7 +72,10 @@ impl Transacting<'_> {
                             let cannot = || format!("{}, which is required", self.refers(referrer, gone));
                             found.push(place, CANNOT, cannot);
                         }
-                        Err(misfit) => return Err(too_many(place, misfit.message)),
+                        Err(misfits) => {
+                            let message = misfits.first().map(|misfit| misfit.message).unwrap_or_default();
+                            return Err(too_many(place, message));
+                        }
                     }
                 }
             }
@@ -111,7 +114,7 @@ impl Transacting<'_> {
     }
 
     /// Takes the references at what was deleted out of an entity. False if it cannot be without one of them.
-    fn unlink(&mut self, holder: u32, place: Place) -> Result<bool, Misfit> {
+    fn unlink(&mut self, holder: u32, place: Place) -> Result<bool, Misfits> {
         let Some(freed) = self.freed(holder) else { return Ok(false) };
         if freed == Value::Null {
             return Ok(true);

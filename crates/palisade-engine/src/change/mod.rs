@@ -20,7 +20,7 @@ use crate::entities::name_of;
 use crate::export;
 use crate::layout::is_action_type;
 use crate::load::{self, Checks};
-use crate::misfit::{Misfit, Step};
+use crate::misfit::{Misfit, Misfits, Step};
 use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Revision, Tally, Transaction, Uid, Value, count};
 use crate::snapshot::Snapshot;
 use crate::store::{Draft, Entity, Layer, Store};
@@ -47,13 +47,13 @@ const STRIDE: usize = 1 << 8;
 pub struct Changed {
     /// The state after it.
     pub snapshot: Snapshot,
-    /// Whether anything is otherwise than before: what is decided upon, or which of it is the base's.
+    /// Whether anything changed: what is decided upon, or which of it is the base's.
     pub changed: bool,
     /// How much it did.
     pub tally: Tally,
     /// What the author of its policies should look at.
     pub warnings: Vec<Diagnostic>,
-    /// The entities that are otherwise than before.
+    /// The entities that changed.
     pub entities: Vec<Uid<'static>>,
     /// What it touched, whether that is otherwise now or not.
     touched: kept::Touched,
@@ -103,6 +103,12 @@ impl Place {
     /// A JSON pointer to a member of it.
     fn pointer(self, member: &str) -> String {
         format!("/changes/{}/{}{member}", self.number, self.name)
+    }
+
+    /// Whether an origin is such a pointer, and not a file that begins with a slash.
+    fn is_within(origin: &str) -> bool {
+        let number = origin.strip_prefix("/changes/").and_then(|rest| rest.split_once('/'));
+        number.is_some_and(|(number, _)| number.parse::<usize>().is_ok())
     }
 }
 
@@ -222,9 +228,11 @@ impl Transacting<'_> {
                         continue;
                     }
                     Ok(_) => stored.is_some_and(|stored| stored.has_content_of(Entity::new(&self.packer.out))),
-                    Err(misfit) => {
-                        let pointer = place.pointer(&format!("/equals{}", misfit.pointer()));
-                        self.problems.push(Diagnostic::error(pointer, misfit.message));
+                    Err(misfits) => {
+                        for misfit in misfits {
+                            let pointer = place.pointer(&format!("/equals{}", misfit.pointer()));
+                            self.problems.push(Diagnostic::error(pointer, misfit.message));
+                        }
                         continue;
                     }
                 },
@@ -243,13 +251,14 @@ impl Transacting<'_> {
 
     fn edit(&mut self, edit: &Edit, place: Place) {
         let done = match edit {
-            Edit::Upsert(value) => self
-                .upsert(value, place)
-                .map_err(|misfit| Misfit { message: format!("{}{}", name_of(value), misfit.message), ..misfit }),
+            Edit::Upsert(value) => self.upsert(value, place).map_err(|misfits| {
+                let named = name_of(value);
+                misfits.map(|misfit| Misfit { message: format!("{named}{}", misfit.message), ..misfit })
+            }),
             Edit::Update(update) => self.update(update, place),
-            Edit::Delete(uid) => self.delete(uid, false, place).map_err(Misfit::from),
-            Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfit::from),
-            Edit::Revert(uid) => self.revert(uid, place).map_err(Misfit::from),
+            Edit::Delete(uid) => self.delete(uid, false, place).map_err(Misfits::from),
+            Edit::DeleteSubtree(uid) => self.delete(uid, true, place).map_err(Misfits::from),
+            Edit::Revert(uid) => self.revert(uid, place).map_err(Misfits::from),
             Edit::Expect { .. } => Ok(()),
             of_rules => {
                 match (self.derived_by(of_rules), of_rules) {
@@ -257,10 +266,10 @@ impl Transacting<'_> {
                     (Some(id), _) => return self.refuse_by_hand(id, place),
                     (None, _) => {}
                 }
-                self.rules.take(of_rules, place, self.before).map_err(Misfit::from)
+                self.rules.take(of_rules, place, self.before).map_err(Misfits::from)
             }
         };
-        if let Err(misfit) = done {
+        for misfit in done.err().into_iter().flatten() {
             self.problems.push(Diagnostic::error(place.pointer(&misfit.pointer()), misfit.message));
         }
     }
@@ -285,7 +294,7 @@ impl Transacting<'_> {
     }
 
     /// Reads an entity into the packer. Gives its id.
-    fn read(&mut self, value: &Value<'_>) -> Result<u32, Misfit> {
+    fn read(&mut self, value: &Value<'_>) -> Result<u32, Misfits> {
         let id = load::read_one(value, self.checks, &mut self.draft, &mut self.packer)?;
         if self.draft.record(id).is_schema_action() {
             return Err(ACTIONS.to_owned().into());
@@ -299,7 +308,7 @@ impl Transacting<'_> {
         Ok(id)
     }
 
-    fn upsert(&mut self, value: &Value<'_>, place: Place) -> Result<(), Misfit> {
+    fn upsert(&mut self, value: &Value<'_>, place: Place) -> Result<(), Misfits> {
         let id = self.read(value)?;
         self.write(id, place)?;
         Ok(())
@@ -376,7 +385,7 @@ impl Transacting<'_> {
 
     fn too_many(&self) -> String {
         let most = self.checks.limits.max_changes;
-        format!("the transaction changes more than {most} entities (`limits.max_changes`); make several of it")
+        format!("the transaction changes more than {most} entities (`limits.max_changes`); split it")
     }
 
     /// The id of a uid, if it was ever named.

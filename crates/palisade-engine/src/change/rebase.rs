@@ -150,7 +150,7 @@ pub(super) const AT_A_LOAD: &str =
 
 /// The same at a start, where no state serves that takes changes.
 pub(super) const AT_A_START: &str = "start with the files as they were, take the change back with `revert`, and then load the new files; or `PUT /v1/bundle` \
-     with all that is to serve, which drops every change";
+     with all that should serve, which drops every change";
 
 /// The number of the change that a problem is about.
 pub(super) fn change_number(problem: &Diagnostic) -> Option<usize> {

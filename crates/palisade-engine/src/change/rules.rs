@@ -285,7 +285,7 @@ impl RuleEdits {
 
     /// A problem of something that stands in a file, at the change that made it one; where it stands is said in words.
     fn point_to_change(&self, problem: &mut Diagnostic, core: &Core) {
-        if problem.origin.starts_with('/') {
+        if Place::is_within(&problem.origin) {
             return;
         }
         let id = problem.policy_id.as_deref().unwrap_or_default();

@@ -6,23 +6,24 @@ use crate::change::{Place, Transacting, moved};
 use crate::conform::Name;
 use crate::decode::uid_parts;
 use crate::export;
-use crate::misfit::{Misfit, Step};
+use crate::misfit::{Misfit, Misfits, Step};
 use crate::model::{Uid, Update, Value, hint};
 use crate::store::Entity;
 
 type Members = Vec<(Cow<'static, str>, Value<'static>)>;
 
 impl Transacting<'_> {
-    pub(super) fn update(&mut self, update: &Update, place: Place) -> Result<(), Misfit> {
+    pub(super) fn update(&mut self, update: &Update, place: Place) -> Result<(), Misfits> {
         let uid = &update.uid;
         let of_uid = |message: String| Misfit::at(&Name::Root("uid"), message);
         self.check_type(uid).map_err(of_uid)?;
         let stored = self.find(uid).and_then(|id| export::entity(&self.draft, id));
         let Some(Value::Object(mut members)) = stored else {
             let message = format!("there is no entity `{uid}` to update; `upsert` stores one");
-            return Err(of_uid(message));
+            return Err(of_uid(message).into());
         };
-        self.check_names(update)?;
+        let mut found = Misfits::none();
+        self.check_names(update, &mut found);
         let mut kept_parents = 0;
         for (key, member) in &mut members {
             match (&**key, member) {
@@ -42,7 +43,14 @@ impl Transacting<'_> {
             members.push(("tags".into(), Value::Object(tags)));
         }
         let whole = Value::Object(members);
-        let id = self.read(&whole).map_err(|misfit| in_update(misfit, update, kept_parents))?;
+        let read = self.read(&whole);
+        let Some(id) = read.as_ref().ok().copied().filter(|_| found.is_empty()) else {
+            // what may not be removed is missing in the whole
+            let is_news = |misfit: &Misfit| found.is_empty() || !misfit.is_missing;
+            let of_whole: Vec<Misfit> = read.err().into_iter().flatten().filter(is_news).collect();
+            of_whole.into_iter().for_each(|misfit| found.push(in_update(misfit, update, kept_parents)));
+            return Err(found);
+        };
         // what changes nothing is no word of a change: the base goes on counting
         if self.draft.record(id).has_content_of(Entity::new(&self.packer.out)) {
             self.count_if_again(id)?;
@@ -54,9 +62,9 @@ impl Transacting<'_> {
     }
 
     /// Refuses to remove what the schema does not know: the name may be misspelt.
-    fn check_names(&self, update: &Update) -> Result<(), Misfit> {
+    fn check_names(&self, update: &Update, found: &mut Misfits) {
         let declared = self.checks.schema.and_then(|schema| schema.entity_type(&update.uid.type_name));
-        let Some(declared) = declared else { return Ok(()) };
+        let Some(declared) = declared else { return };
         for (i, name) in update.unset.iter().enumerate() {
             let at = || vec![Step::Member("unset".to_owned()), Step::Element(i)];
             let type_name = &update.uid.type_name;
@@ -64,16 +72,15 @@ impl Transacting<'_> {
                 None => {
                     let near = hint(name, declared.attributes.keys().map(String::as_str));
                     let message = format!("`{type_name}` has no attribute `{name}`{near}");
-                    return Err(moved(message.into(), at()));
+                    found.push(moved(message.into(), at()));
                 }
                 Some(member) if member.required => {
                     let message = format!("`{name}` is a required attribute of `{type_name}`: it cannot be removed");
-                    return Err(moved(message.into(), at()));
+                    found.push(moved(message.into(), at()));
                 }
                 Some(_) => {}
             }
         }
-        Ok(())
     }
 }
 

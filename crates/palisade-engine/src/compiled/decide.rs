@@ -22,7 +22,6 @@ use crate::derived::{Grants, MadeLink};
 use crate::model::bounds::{MAX_EXPLANATION, cut as cut_text};
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError, Uid};
 use crate::reference;
-use crate::settings::Semantics;
 use crate::snapshot::{ALWAYS, GoOn, Snapshot, Undecided};
 use crate::store::LOCAL;
 use crate::value::Packer;
@@ -214,7 +213,7 @@ fn evaluate(
     env: &Env<'_>,
 ) -> Result<Decision, Unsettled> {
     let set = &snapshot.core.compiled;
-    let strict = snapshot.core.settings.semantics == Semantics::Strict;
+    let semantics = snapshot.core.settings.semantics;
     let Outcomes { permits, forbids, mut failed, made } = set.evaluate(env, &snapshot.grants)?;
     let ran = Ran { set, made: &made, ids: made.iter().map(|made| snapshot.id_of(made)).collect() };
     let mut errors = Vec::new();
@@ -229,12 +228,10 @@ fn evaluate(
         errors = explain(snapshot, request, now, decoded, env, &ran, &failed, go_on)?;
     }
     let failed_forbids = || failed.iter().map(|(position, _)| *position).filter(|position| ran.forbids(*position));
-    let denied_by = if strict {
-        unknown_entity(snapshot, request, decoded, env)
-            .or_else(|| failed_forbids().next().map(|first| DeniedBy::ForbidError { policy_id: ran.id(first).clone() }))
-    } else {
-        None
-    };
+    let unknown = || unknown_entity(snapshot, request, decoded, env);
+    let failed_forbid = || Some(DeniedBy::ForbidError { policy_id: ran.id(failed_forbids().next()?).clone() });
+    let denied_by = semantics.unknown_entities_deny().then(unknown).flatten();
+    let denied_by = denied_by.or_else(|| semantics.forbid_errors_deny().then(failed_forbid).flatten());
     let forbid_errors = failed_forbids().count();
     let allowed = forbids.is_empty() && !permits.is_empty();
     let mut reasons = if forbids.is_empty() { permits } else { forbids };

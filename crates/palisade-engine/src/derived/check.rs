@@ -22,13 +22,13 @@ impl Declared {
         let mut problems = Vec::new();
         let mut checked = Vec::with_capacity(declarations.len());
         for (n, declaration) in declarations.iter().enumerate() {
-            let mut fail = |message: String| problems.push(problem(declaration, n, message));
+            let mut fail = |member: &str, message: String| problems.push(problem(declaration, n, member, message));
             let Some(schema) = schema else {
-                fail("links from data need a schema, which says what their paths lead to".to_owned());
+                fail("each", "links from data need a schema, which says what their paths lead to".to_owned());
                 continue;
             };
             match each(declaration, schema) {
-                Err(message) => fail(message),
+                Err(message) => fail("each", message),
                 Ok(()) => checked.extend(one(declaration, n, schema, draft, &mut fail)),
             }
         }
@@ -44,15 +44,15 @@ impl Declared {
     }
 }
 
-/// A problem of a declaration, where that is written.
-pub(super) fn problem(declaration: &LinkDeclaration, n: usize, message: String) -> Diagnostic {
-    at(declaration.written.as_ref(), n, message)
+/// A problem of a member of a declaration, where that is written.
+fn problem(declaration: &LinkDeclaration, n: usize, member: &str, message: String) -> Diagnostic {
+    at(declaration.written.as_ref(), n, member, message)
 }
 
 /// The same of one that was checked.
-pub(super) fn at(written: Option<&Written>, n: usize, message: String) -> Diagnostic {
+pub(super) fn at(written: Option<&Written>, n: usize, member: &str, message: String) -> Diagnostic {
     match written {
-        Some(place) => Diagnostic { line: place.line, ..Diagnostic::error(&*place.origin, message) },
+        Some(place) => Diagnostic { line: place.line_of(member), ..Diagnostic::error(&*place.origin, message) },
         None => Diagnostic::error(format!("links from data[{n}]"), message),
     }
 }
@@ -80,7 +80,7 @@ fn one(
     number: usize,
     schema: &SchemaModel,
     draft: &mut Draft,
-    fail: &mut dyn FnMut(String),
+    fail: &mut dyn FnMut(&str, String),
 ) -> Option<Checked> {
     let each = declaration.each.as_str();
     let mut whole = true;
@@ -111,7 +111,7 @@ fn one(
     let mut path = |member: &str, text: &str, expected: &str, fits: &dyn Fn(&Type) -> bool| {
         find(member, text, expected, fits).map_err(|message| {
             whole = false;
-            fail(message);
+            fail(member, message);
         })
     };
     let when = declaration.when.as_ref().map(|text| path("when", text, "a Bool", &is_bool));
@@ -127,7 +127,7 @@ fn one(
     let (Ok(when), [Ok(principal), Ok(resource)], true) = (when.transpose(), slots, whole) else {
         return None;
     };
-    let place = at(declaration.written.as_ref(), number, String::new());
+    let place = at(declaration.written.as_ref(), number, "each", String::new());
     Some(Checked {
         number,
         each: draft.type_id(each),
@@ -139,7 +139,7 @@ fn one(
         slots: [principal, resource],
         missing: declaration.missing,
         written: declaration.written.clone(),
-        place: Written { origin: place.origin.into(), line: place.line },
+        place: Written::new(place.origin, place.line),
     })
 }
 
@@ -162,10 +162,10 @@ fn twice(declarations: &[LinkDeclaration], checked: &[Checked], problems: &mut V
                 }
         });
         let (Some(first), Some(declaration)) = (same, declarations.get(second.number)) else { continue };
-        let place = at(first.written.as_ref(), first.number, String::new());
+        let place = at(first.written.as_ref(), first.number, "template", String::new());
         let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
         let message = format!("this could make links of the same ids as the declaration at {}{line}", place.origin);
         let help = "give one of them an `id`, which its links have in their ids";
-        problems.push(problem(declaration, second.number, message).help(help));
+        problems.push(problem(declaration, second.number, "template", message).help(help));
     }
 }

@@ -131,7 +131,12 @@ impl Records for Before<'_> {
 impl Checked {
     /// A finding about the declaration, or what it made.
     pub(crate) fn finding(&self, message: String) -> Diagnostic {
-        check::at(self.written.as_ref(), self.number, message)
+        self.finding_at("", message)
+    }
+
+    /// The same about a member of it.
+    pub(crate) fn finding_at(&self, member: &str, message: String) -> Diagnostic {
+        check::at(self.written.as_ref(), self.number, member, message)
     }
 
     /// The path by which data name templates, as it is written.

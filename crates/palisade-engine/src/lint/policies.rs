@@ -8,7 +8,6 @@ use super::named::{Mention, Named, Spot};
 use super::near::Near;
 use super::{Subject, listed, uid};
 use crate::model::Diagnostic;
-use crate::settings::Semantics;
 
 /// Policies that allow everything to everyone.
 pub(super) fn everything(named: &Named) -> Vec<Diagnostic> {
@@ -27,8 +26,7 @@ pub(super) fn unstored(named: &Named, subject: &Subject<'_>, near: &mut Near<'_>
         // the data come from elsewhere
         return Vec::new();
     }
-    let strict = subject.semantics == Semantics::Strict;
-    let only = if strict { &*named.only } else { &[] };
+    let only = if subject.semantics.unknown_entities_deny() { &*named.only } else { &[] };
     let (found, told) = only_unstored(only, near);
     let mut found = listed(found, 0, "unstored-only");
     let lacks = |uid: &EntityUID| {
@@ -58,7 +56,7 @@ pub(super) fn unstored(named: &Named, subject: &Subject<'_>, near: &mut Near<'_>
 /// Policies whose scope demands an entity that is not stored, where that is reason enough to deny. Also what they demand.
 fn only_unstored<'n>(only: &'n [(EntityUID, Spot)], near: &mut Near<'_>) -> (Vec<Diagnostic>, HashSet<&'n EntityUID>) {
     const HELP: &str = "store it, or bring it with the request; where ids name what is stored nowhere, set \
-                        `decision.semantics` to `cedar`";
+                        `decision.unknown_entities` to `cedar`";
     let mut found = Vec::new();
     let mut told = HashSet::new();
     // one warning for each type of which nothing is stored

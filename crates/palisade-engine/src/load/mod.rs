@@ -25,7 +25,7 @@ use crate::layout::{Layout, is_action_type};
 use crate::load::actions::Brought;
 use crate::load::problems::{Place, Problems};
 use crate::load::read::{Failure, read};
-use crate::misfit::{self, Misfit};
+use crate::misfit::{self, Misfits};
 use crate::model::document::fill;
 use crate::model::{Diagnostic, Document, Uid, Value};
 use crate::schema::SchemaModel;
@@ -112,13 +112,13 @@ pub(crate) fn load(
 /// Reads one entity of a change into the packer. Returns its id.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// All that is wrong with it, up to a bound.
 pub(crate) fn read_one(
     value: &Value<'_>,
     checks: Checks<'_>,
     draft: &mut Draft,
     packer: &mut Packer,
-) -> Result<u32, Misfit> {
+) -> Result<u32, Misfits> {
     let mut decoder = Decoder { packer: &mut *packer, resolver: &mut *draft, layout: checks.layout };
     if let Ok((ty, id)) = decoder.record(value) {
         return draft.uid(ty, id.as_bytes()).map_err(|_| "the store is full".to_owned().into());
@@ -129,10 +129,21 @@ pub(crate) fn read_one(
 }
 
 /// Reads one entity as Cedar does, and refuses what Cedar would drop.
-fn read_by_cedar(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, Misfit> {
-    strict::entity(value, schema)?;
-    Entity::from_json_value(value.to_json(), schema.map(|schema| &schema.cedar))
-        .map_err(|error| misfit::entity(value, schema).unwrap_or_else(|| diagnose::message(&error).into()))
+pub(super) fn read_by_cedar(value: &Value<'_>, schema: Option<&SchemaModel>) -> Result<Entity, Misfits> {
+    let mut found = Misfits::none();
+    strict::look(value, schema, &mut found);
+    let mut said = None;
+    if found.is_empty() {
+        match Entity::from_json_value(value.to_json(), schema.map(|schema| &schema.cedar)) {
+            Ok(entity) => return Ok(entity),
+            Err(error) => said = Some(diagnose::message(&error)),
+        }
+    }
+    misfit::look(value, schema, &mut found);
+    if let Some(said) = said.filter(|_| found.is_empty()) {
+        found.push(misfit::of_cedar(value, said));
+    }
+    Err(found)
 }
 
 /// A fault in words, and the entity to point at.
@@ -209,13 +220,13 @@ impl Loader<'_> {
         {
             match read_by_cedar(value, None) {
                 Ok(action) => self.actions.push(Brought { action, origin: origin.to_owned(), place }),
-                Err(misfit) => self.misfit(document, place, value, &misfit),
+                Err(misfits) => self.misfits(document, place, value, misfits),
             }
             return;
         }
         let id = match read_one(value, self.checks, self.draft, &mut self.packer) {
             Ok(id) => id,
-            Err(misfit) => return self.misfit(document, place, value, &misfit),
+            Err(misfits) => return self.misfits(document, place, value, misfits),
         };
         if let Some(first) = self.places.put(id, place) {
             let name = uid_text(self.draft, id);
@@ -226,24 +237,28 @@ impl Loader<'_> {
         self.draft.put(id, &self.packer.out, Layer::Base);
     }
 
-    fn misfit(&mut self, document: &Document, place: Place, value: &Value<'_>, misfit: &Misfit) {
-        let within = self.within(document, place, misfit);
-        let problem = Diagnostic::error(&document.origin, format!("{}{}", name_of(value), misfit.message));
-        self.problems.push(problem, Some(within));
+    fn misfits(&mut self, document: &Document, place: Place, value: &Value<'_>, misfits: Misfits) {
+        let named = name_of(value);
+        let text = self.text_of(document, place);
+        for misfit in misfits {
+            // of an entity as a whole, its first byte says enough
+            let within = text.as_deref().filter(|_| !misfit.place.is_empty()).and_then(|text| misfit.offset(text));
+            let problem = Diagnostic::error(&document.origin, format!("{named}{}", misfit.message));
+            self.problems.push(problem, Some(within.map_or(place, |offset| place.behind(offset))));
+        }
     }
 
-    /// The place of the member that does not fit, in the element that begins at `place`. The text is read again for it.
-    fn within(&self, document: &Document, place: Place, misfit: &Misfit) -> Place {
-        let longest = self.checks.limits.max_entity_bytes as u64;
-        if misfit.place.is_empty() || self.problems.are_many() {
-            return place;
+    /// The text of the element that begins at `place`, read again; nothing where no more problems are listed.
+    fn text_of(&self, document: &Document, place: Place) -> Option<String> {
+        if self.problems.are_many() {
+            return None;
         }
+        let longest = self.checks.limits.max_entity_bytes as u64;
         let room = document.len().saturating_sub(place.offset()).min(longest);
         let mut bytes = vec![0; usize::try_from(room).unwrap_or_default()];
         let read = fill(document, &mut bytes, place.offset()).unwrap_or_default();
         bytes.truncate(read);
         let element = serde_json::Deserializer::from_slice(&bytes).into_iter::<&RawValue>().next();
-        let offset = element.and_then(Result::ok).and_then(|element| misfit.offset(element.get()));
-        offset.map_or(place, |offset| place.behind(offset))
+        element.and_then(Result::ok).map(|element| element.get().to_owned())
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn read_by(document: &Document, size: usize, longest: usize, each: Ea
     outcome
 }
 
-/// What is wrong with a document that is one object, by its `first` line: one flaw, not one for each line.
+/// What is wrong with a document that is no list of entities, by its `first` line: one flaw, not one for each line.
 pub(super) fn one_object(first: &str, parsed: Result<&Value<'_>, &serde_json::Error>, offset: u64) -> Option<Flaw> {
     let behind = first.trim_start();
     let offset = offset + (first.len() - behind.len()) as u64;
@@ -119,6 +119,22 @@ pub(super) fn one_object(first: &str, parsed: Result<&Value<'_>, &serde_json::Er
         Err(error) if error.is_eof() && behind.starts_with('{') => {
             let message = "this is one JSON object over several lines".to_owned();
             let help = "put `[` before it and `]` behind it, or write each entity on one line";
+            Some(Flaw { message, offset: Some(offset), help: Some(help) })
+        }
+        // a document that is one line at a time ends there: what follows would be as many errors
+        Err(_) if ["//", "#", "/*"].iter().any(|comment| behind.starts_with(comment)) => {
+            let message = "this is a comment, which JSON does not have".to_owned();
+            Some(Flaw { message, offset: Some(offset), help: Some("remove it") })
+        }
+        Err(_)
+            if behind
+                .trim_end()
+                .strip_suffix(',')
+                .is_some_and(|line| serde_json::from_str::<Value<'_>>(line).is_ok()) =>
+        {
+            let message = "a comma ends this line".to_owned();
+            let help =
+                "write one JSON object a line, without commas between them, or put `[` before all and `]` behind";
             Some(Flaw { message, offset: Some(offset), help: Some(help) })
         }
         Ok(value @ Value::Object(members)) if value.get("uid").is_none() => {

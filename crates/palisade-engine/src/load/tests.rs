@@ -301,6 +301,10 @@ fn a_document_that_is_one_object_has_one_flaw() {
         ("\n\n{\n\n}", "one JSON object over several lines"),
         ("{\"entities\": [{\"uid\": 1}]}", "whose member `entities` is a list"),
         ("{\"a\": 1, \"entityList\": []}\n", "whose member `entityList` is a list"),
+        ("// all users\n[{\"uid\": 1},\n{\"uid\": 2}]", "a comment, which JSON does not have"),
+        ("# users\n{\"uid\": 1}\n{\"uid\": 2}", "a comment, which JSON does not have"),
+        ("/* users\n */\n[]", "a comment, which JSON does not have"),
+        ("{\"uid\": 1},\n{\"uid\": 2},\n", "a comma ends this line"),
     ] {
         let read = in_pieces(&Document::held("d", text), 1 << 20).unwrap();
         let (message, _) = read.end.unwrap_err();

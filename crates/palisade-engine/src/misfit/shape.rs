@@ -1,11 +1,8 @@
 //! What an entity is made of: its uid, its attributes, its parents and its tags, before what they hold.
 
-use cedar_policy_core::ast::Name as CedarName;
-use cedar_policy_core::extensions::Extensions;
-
-use super::{Misfit, misfit, shown};
+use super::{Misfit, Misfits, misfit, shown};
 use crate::conform::Name;
-use crate::decode::uid_parts;
+use crate::decode::{is_proper_type, uid_parts};
 use crate::layout::is_action_type;
 use crate::model::{Uid, Value, hint};
 use crate::schema::{EntityType, SchemaModel};
@@ -13,54 +10,71 @@ use crate::schema::{EntityType, SchemaModel};
 /// How many types are named where one of them is expected.
 const MOST_NAMED: usize = 5;
 
-/// What is wrong with the members of an entity that are there.
-pub(super) fn of_members(entity: &Value<'_>) -> Option<Misfit> {
-    if entity.as_object().is_none() {
-        let message = format!("an entity is an object such as {EXAMPLE}, not {}", shown(entity));
-        return Some(message.into());
+/// An entity is an object, which this is not.
+pub(super) fn no_object(entity: &Value<'_>) -> Misfit {
+    format!("an entity is an object such as {EXAMPLE}, not {}", shown(entity)).into()
+}
+
+/// Adds what is wrong with the members of an entity that are there.
+pub(super) fn of_members(entity: &Value<'_>, to: &mut Misfits) {
+    if let Some(misfit) = entity.get("uid").and_then(|uid| of_uid(uid, &Name::Root("uid"))) {
+        to.push(misfit);
     }
-    let uid = entity.get("uid").and_then(|uid| of_uid(uid, &Name::Root("uid")));
-    let kinds = || {
-        ["attrs", "tags"].into_iter().find_map(|key| {
-            let found = entity.get(key).filter(|found| found.as_object().is_none())?;
+    for key in ["attrs", "tags"] {
+        if let Some(found) = entity.get(key).filter(|found| found.as_object().is_none()) {
             let help = format!("expected an object such as {{\"name\": \"value\"}}, not {}", shown(found));
-            Some(misfit(&Name::Root(key), &help))
-        })
+            to.push(misfit(&Name::Root(key), &help));
+        }
+    }
+    let (Some(found), place) = (entity.get("parents"), Name::Root("parents")) else { return };
+    let Some(parents) = found.as_array() else {
+        let example = format!("[{}]", example(found));
+        return to.push(misfit(&place, &format!("expected a list such as {example}, not {}", shown(found))));
     };
-    let parents = || {
-        let (found, place) = (entity.get("parents")?, Name::Root("parents"));
-        let Some(parents) = found.as_array() else {
-            let example = format!("[{}]", example(found));
-            return Some(misfit(&place, &format!("expected a list such as {example}, not {}", shown(found))));
+    for (i, parent) in parents.iter().enumerate() {
+        if to.is_full() {
+            return;
+        }
+        if let Some(misfit) = of_uid(parent, &Name::Element(&place, i)) {
+            to.push(misfit);
+        }
+    }
+}
+
+/// Adds the members that are missing. Where one has a name that no entity has, that is the one.
+pub(super) fn missing(entity: &Value<'_>, to: &mut Misfits) {
+    let members = entity.as_object().unwrap_or_default();
+    if members.iter().any(|(key, _)| !MEMBERS.contains(&&**key)) {
+        return;
+    }
+    for key in ["uid", "attrs", "parents"].into_iter().filter(|key| entity.get(key).is_none()) {
+        let none = match key {
+            "uid" => "",
+            "attrs" => "; write `\"attrs\": {}` if it has no attributes",
+            _ => "; write `\"parents\": []` if it is in nothing",
         };
-        parents.iter().enumerate().find_map(|(i, parent)| of_uid(parent, &Name::Element(&place, i)))
-    };
-    uid.or_else(kinds).or_else(parents)
+        let message = format!("`{key}` is missing: an entity is an object such as {EXAMPLE}{none}");
+        to.push(Misfit { is_missing: true, ..Misfit::from(message) });
+    }
 }
 
-/// A member that is missing, if one is.
-pub(super) fn missing(entity: &Value<'_>) -> Option<Misfit> {
-    let key = ["uid", "attrs", "parents"].into_iter().find(|key| entity.get(key).is_none())?;
-    let none = match key {
-        "uid" => String::new(),
-        "attrs" => "; write `\"attrs\": {}` if it has no attributes".to_owned(),
-        _ => "; write `\"parents\": []` if it is in nothing".to_owned(),
-    };
-    let message = format!("`{key}` is missing: an entity is an object such as {EXAMPLE}{none}");
-    Some(Misfit { is_missing: true, ..Misfit::from(message) })
-}
+/// The members of an entity.
+pub(crate) const MEMBERS: [&str; 4] = ["uid", "attrs", "parents", "tags"];
 
-/// A parent or a tag that the schema does not allow.
-pub(super) fn against(entity: &Value<'_>, declared: &EntityType, schema: &SchemaModel) -> Option<Misfit> {
+/// Adds the parents and the tags that the schema does not allow.
+pub(super) fn against(entity: &Value<'_>, declared: &EntityType, schema: &SchemaModel, to: &mut Misfits) {
     let own = entity.get("uid").and_then(uid_parts).map_or("the entity", |(ty, _)| ty);
     let mut allowed: Vec<String> =
         schema.cedar.ancestors(&declared.name).into_iter().flatten().map(ToString::to_string).collect();
     allowed.sort_unstable();
     let parents = entity.get("parents").and_then(Value::as_array).unwrap_or_default();
-    let unfit = parents.iter().enumerate().find_map(|(i, parent)| {
-        let (ty, _) = uid_parts(parent)?;
+    for (i, parent) in parents.iter().enumerate() {
+        if to.is_full() {
+            return;
+        }
+        let Some((ty, _)) = uid_parts(parent) else { continue };
         if allowed.iter().any(|allowed| allowed == ty) || is_action_type(ty) {
-            return None;
+            continue;
         }
         let place = Name::Root("parents");
         let message = if schema.entity_type(ty).is_none() {
@@ -70,13 +84,13 @@ pub(super) fn against(entity: &Value<'_>, declared: &EntityType, schema: &Schema
         } else {
             format!("the schema lets no `{own}` be in a `{ty}`, only in {}", listed(&allowed))
         };
-        Some(misfit(&Name::Element(&place, i), &message))
-    });
-    unfit.or_else(|| {
-        let (tag, _) = entity.get("tags")?.as_object()?.first().filter(|_| declared.tags.is_none())?;
+        to.push(misfit(&Name::Element(&place, i), &message));
+    }
+    let tags = entity.get("tags").and_then(Value::as_object).unwrap_or_default();
+    if let Some((tag, _)) = tags.first().filter(|_| declared.tags.is_none()) {
         let message = format!("the schema declares no tags for `{own}`; add `tags <type>` to the entity type");
-        Some(misfit(&Name::Member(&Name::Root("tags"), tag), &message))
-    })
+        to.push(misfit(&Name::Member(&Name::Root("tags"), tag), &message));
+    }
 }
 
 /// Some names as a text reads them, a few of them where they are many.
@@ -93,29 +107,18 @@ pub(super) fn first_of(words: &[String], most: usize) -> String {
     }
 }
 
-/// The name of a function that Cedar does not have, in a call of one.
-pub(super) fn of_call(call: &Value<'_>, place: &Name<'_>) -> Option<Misfit> {
-    let function = call.get("fn")?.as_str()?;
-    let known = function.parse::<CedarName>().is_ok_and(|name| Extensions::all_available().func(&name).is_ok());
-    if known {
-        return None;
-    }
-    let hint = hint(function, CONSTRUCTORS);
-    Some(misfit(place, &format!("there is no function `{function}`, only such as `ip` and `decimal`{hint}")))
-}
-
-/// The functions that make values of text.
-const CONSTRUCTORS: [&str; 4] = ["ip", "decimal", "datetime", "duration"];
-
 /// An entity as an author writes it.
 const EXAMPLE: &str = r#"{"uid": {"type": "User", "id": "ann"}, "attrs": {}, "parents": []}"#;
 
 /// What is wrong with a uid, if something is.
-fn of_uid(found: &Value<'_>, place: &Name<'_>) -> Option<Misfit> {
+pub(crate) fn of_uid(found: &Value<'_>, place: &Name<'_>) -> Option<Misfit> {
     let inner = found.get("__entity").unwrap_or(found);
     let text = |key| inner.get(key).map(|member| member.as_str().is_some());
-    if inner.as_array().is_some() || (text("type") == Some(true) && text("id") == Some(true)) {
+    if inner.as_array().is_some() {
         return None;
+    }
+    if text("type") == Some(true) && text("id") == Some(true) {
+        return improper(inner.get("type")?.as_str()?).map(|problem| misfit(place, &problem));
     }
     let what = match (text("type"), text("id")) {
         (Some(false), _) => "whose `type` is no string".to_owned(),
@@ -126,6 +129,13 @@ fn of_uid(found: &Value<'_>, place: &Name<'_>) -> Option<Misfit> {
     };
     let what = if what.is_empty() { shown(found) } else { format!("an object {what}") };
     Some(misfit(place, &format!("expected an entity such as {}, not {what}", example(found))))
+}
+
+/// What is wrong with the name of an entity type, wherever it stands.
+pub(crate) fn improper(ty: &str) -> Option<String> {
+    let named = || shown(&Value::String(ty.into()));
+    (!is_proper_type(ty))
+        .then(|| format!("the type of an entity is a name such as `User` or `App::User`, not {}", named()))
 }
 
 /// JSON of the entity that was meant, where that can be read.

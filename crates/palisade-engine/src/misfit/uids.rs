@@ -1,7 +1,7 @@
 //! Ids that the schema does not list, where it lists all of a type: of the entity, its parents, and in its values.
 
 use super::shape::first_of;
-use super::{Misfit, misfit, shown};
+use super::{Misfits, misfit, shown};
 use crate::conform::Name;
 use crate::decode::uid_parts;
 use crate::model::{Value, hint};
@@ -10,56 +10,80 @@ use crate::schema::{EntityType, Members, SchemaModel, Type};
 /// How many ids of the schema are listed in a message.
 const MAX_LISTED: usize = 10;
 
-/// An id that the schema does not list, where it lists all of the type.
-pub(super) fn own_id(entity: &Value<'_>, schema: &SchemaModel) -> Option<Misfit> {
-    unlisted(entity.get("uid")?, schema, &Name::Root("uid"))
+/// Adds an own id that the schema does not list, where it lists all of the type.
+pub(super) fn own_id(entity: &Value<'_>, schema: &SchemaModel, to: &mut Misfits) {
+    if let Some(uid) = entity.get("uid") {
+        unlisted(uid, schema, &Name::Root("uid"), to);
+    }
 }
 
-/// A parent whose id the schema does not list, where it lists all of the type.
-pub(super) fn parents(entity: &Value<'_>, schema: &SchemaModel) -> Option<Misfit> {
+/// Adds the parents whose ids the schema does not list, where it lists all of the type.
+pub(super) fn parents(entity: &Value<'_>, schema: &SchemaModel, to: &mut Misfits) {
     let root = Name::Root("parents");
-    let parents = entity.get("parents")?.as_array()?.iter().enumerate();
-    parents.into_iter().find_map(|(i, parent)| unlisted(parent, schema, &Name::Element(&root, i)))
+    let parents = entity.get("parents").and_then(Value::as_array).unwrap_or_default();
+    for (i, parent) in parents.iter().enumerate() {
+        unlisted(parent, schema, &Name::Element(&root, i), to);
+    }
 }
 
-/// Entities in attributes and tags whose ids the schema does not list, where it lists all of the type.
-pub(super) fn values(entity: &Value<'_>, declared: &EntityType, schema: &SchemaModel) -> Option<Misfit> {
-    let attrs = entity.get("attrs")?;
-    members(attrs, Some(&declared.attributes), schema, &Name::Root("attrs")).or_else(|| {
-        let (root, tags) = (Name::Root("tags"), entity.get("tags")?.as_object()?);
-        tags.iter().find_map(|(key, found)| value(found, declared.tags.as_ref(), schema, &Name::Member(&root, key)))
-    })
+/// Adds the entities in attributes and tags whose ids the schema does not list, where it lists all of the type.
+pub(super) fn values(entity: &Value<'_>, declared: &EntityType, schema: &SchemaModel, to: &mut Misfits) {
+    if let Some(attrs) = entity.get("attrs") {
+        members(attrs, Some(&declared.attributes), schema, &Name::Root("attrs"), to);
+    }
+    for (key, found) in entity.get("tags").and_then(Value::as_object).unwrap_or_default() {
+        value(found, declared.tags.as_ref(), schema, &Name::Member(&Name::Root("tags"), key), to);
+    }
 }
 
-fn members(found: &Value<'_>, declared: Option<&Members>, schema: &SchemaModel, place: &Name<'_>) -> Option<Misfit> {
-    found.as_object()?.iter().find_map(|(key, found)| {
+/// The same of an object.
+pub(super) fn members(
+    found: &Value<'_>,
+    declared: Option<&Members>,
+    schema: &SchemaModel,
+    place: &Name<'_>,
+    to: &mut Misfits,
+) {
+    for (key, found) in found.as_object().unwrap_or_default() {
         let ty = declared.and_then(|declared| declared.get(&**key)).map(|member| &member.ty);
-        value(found, ty, schema, &Name::Member(place, key))
-    })
+        value(found, ty, schema, &Name::Member(place, key), to);
+    }
 }
 
 /// Recurses with the nesting of the JSON, which is bounded.
-fn value(found: &Value<'_>, ty: Option<&Type>, schema: &SchemaModel, place: &Name<'_>) -> Option<Misfit> {
+fn value(found: &Value<'_>, ty: Option<&Type>, schema: &SchemaModel, place: &Name<'_>, to: &mut Misfits) {
+    if to.is_full() {
+        return;
+    }
     if found.get("__entity").is_some() || matches!(ty, Some(Type::Entity(_))) {
-        return unlisted(found, schema, place);
+        return unlisted(found, schema, place, to);
     }
     match (found, ty) {
         (Value::Array(elements), Some(Type::Set(ty))) => {
-            elements.iter().enumerate().find_map(|(i, found)| value(found, Some(ty), schema, &Name::Element(place, i)))
+            for (i, found) in elements.iter().enumerate() {
+                value(found, Some(ty), schema, &Name::Element(place, i), to);
+            }
         }
-        (Value::Object(_), Some(Type::Record(declared))) => members(found, Some(declared), schema, place),
-        _ => None,
+        (Value::Object(_), Some(Type::Record(declared))) => members(found, Some(declared), schema, place, to),
+        _ => {}
     }
 }
 
-fn unlisted(found: &Value<'_>, schema: &SchemaModel, place: &Name<'_>) -> Option<Misfit> {
-    let (ty, id) = uid_parts(found)?;
+fn unlisted(found: &Value<'_>, schema: &SchemaModel, place: &Name<'_>, to: &mut Misfits) {
+    let Some((ty, id)) = uid_parts(found).filter(|_| !to.is_full()) else { return };
+    if let Some(problem) = not_listed(ty, id, schema) {
+        to.push(misfit(place, &problem));
+    }
+}
+
+/// What is wrong with an id, where the schema lists all of its type.
+pub(crate) fn not_listed(ty: &str, id: &str, schema: &SchemaModel) -> Option<String> {
     let choices = schema.entity_type(ty)?.choices.as_ref().filter(|choices| !choices.contains(id))?;
     let hint = hint(id, choices.iter().map(String::as_str));
     let mut all: Vec<String> = choices.iter().map(|id| serde_json::Value::from(&**id).to_string()).collect();
     all.sort_unstable();
     let (all, id) = (first_of(&all, MAX_LISTED), shown(&Value::String(id.into())));
-    Some(misfit(place, &format!("the schema lists the ids of `{ty}`, which are {all}, without {id}{hint}")))
+    Some(format!("the schema lists the ids of `{ty}`, which are {all}, without {id}{hint}"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! Changes to what is decided upon. Replacing everything is one kind of change.
 
-use std::sync::Arc;
-
-use crate::model::{Diagnostic, Document, ForEach, Uid, Value};
-
+use crate::model::{Diagnostic, Document, ForEach, Uid, Value, Written};
 /// Everything a decision is made from, as text with its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
@@ -88,15 +85,6 @@ pub struct Link {
     pub args: Vec<(String, String)>,
     /// Where it is written, if that is a file; else its position among the links says where.
     pub written: Option<Written>,
-}
-
-/// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// The file, as its author knows it.
-    pub origin: Arc<str>,
-    /// The line, from 1, where it is known.
-    pub line: Option<usize>,
 }
 
 /// Something to apply to the published state, whole or not at all.

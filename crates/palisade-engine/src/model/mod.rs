@@ -21,10 +21,10 @@ pub mod revision;
 pub mod text;
 pub mod uid;
 pub mod usual;
+pub mod written;
 
 pub use change::{
     Bundle, Change, Dangling, Edit, Link, PolicyNaming, PolicyText, Refused, SchemaText, Tally, Transaction, Update,
-    Written,
 };
 pub use count::{count, plural};
 pub use decision::{Decision, DeniedBy, Outcome, PolicyError, PolicyId};
@@ -40,3 +40,4 @@ pub use request::{AccessRequest, Overlay, OverlayMode};
 pub use revision::{Revision, RevisionText};
 pub use text::{Member, Text};
 pub use uid::Uid;
+pub use written::{MemberLines, Written};

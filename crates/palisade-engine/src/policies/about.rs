@@ -61,7 +61,7 @@ impl Policies {
 /// Recurses with the nesting of the text: call it through [`crate::on_big_stack`].
 fn about(site: &Site, link: Option<&Linked>, made_by: Option<String>, limits: &Limits) -> AboutPolicy {
     let line = site.point(Diagnostic::error(&*site.origin, ""), site.span.start).line;
-    let own = Written { origin: site.origin.clone(), line };
+    let own = Written::new(site.origin.clone(), line);
     let annotations = tree(site, limits).map(|template| annotations(&template)).unwrap_or_default();
     match link.map(|linked| &linked.link) {
         Some(link) => AboutPolicy {

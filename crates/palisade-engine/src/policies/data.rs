@@ -207,7 +207,11 @@ impl Builder<'_, '_> {
             None => format!("`{entity}` would make a link of `{name}`"),
         };
         let message = format!("{from}, which is no template{}", self.near_template(name));
-        let found = if self.is_change { Diagnostic::error(origin, message) } else { declaration.finding(message) };
+        let found = if self.is_change {
+            Diagnostic::error(origin, message)
+        } else {
+            declaration.finding_at("template", message)
+        };
         if remade {
             return self.problems.push(Diagnostic { part: IN_USE, ..found });
         }
@@ -274,7 +278,7 @@ impl Builder<'_, '_> {
                 None if self.templates.contains_key(name) => {
                     let message = format!("`{name}` is a path from `{}` and the id of a template", declaration.each());
                     let help = "give the template another id, or rename the attribute";
-                    self.problems.push(declaration.finding(message).help(help).policy(name));
+                    self.problems.push(declaration.finding_at("template", message).help(help).policy(name));
                 }
                 None => {}
             }
@@ -285,10 +289,10 @@ impl Builder<'_, '_> {
     fn check_fixed(&mut self, declaration: &Checked, name: &str) {
         let Some(template) = self.templates.get(name).cloned() else {
             if let Some(message) = declaration.no_path() {
-                return self.problems.push(declaration.finding(message.to_owned()));
+                return self.problems.push(declaration.finding_at("template", message.to_owned()));
             }
             let message = format!("`{name}` is no template{}", self.near_template(name));
-            return self.missing(declaration, declaration.finding(message));
+            return self.missing(declaration, declaration.finding_at("template", message));
         };
         let scope = template.scope.clone();
         // entities of the right types, whatever their ids
@@ -301,7 +305,10 @@ impl Builder<'_, '_> {
             .collect();
         let shown = Link { template_id: name.to_owned(), link_id: String::new(), args: Vec::new(), written: None };
         if let Err(error) = Template::check_binding(&scope, &values) {
-            let found = declaration.finding(String::new());
+            // a slot that it should not fill has a member
+            let member = link::extra_slot(&error)
+                .map_or("template", |slot| if slot.is_principal() { "principal" } else { "resource" });
+            let found = declaration.finding_at(member, String::new());
             let problem = link::unable(&found.origin, &shown, &error);
             return self.problems.push(Diagnostic { line: found.line, ..problem }.policy(name));
         }
@@ -309,7 +316,7 @@ impl Builder<'_, '_> {
         if let Some(validating) = &mut self.work.validating {
             let id: PolicyId = format!("{name}@{}", declaration.each()).into();
             let at = declaration.finding(String::new());
-            let place = Written { origin: at.origin.into(), line: at.line };
+            let place = Written::new(at.origin, at.line);
             validating.link(&scope, &id, &values, &site, &place);
         }
     }

@@ -4,11 +4,14 @@
 //! read strictly first, and what Cedar made of it must have every member of the text: what it did not
 //! read could have been a condition.
 
+mod words;
+
 use cedar_policy::{Policy, Template};
 use cedar_policy_core::ast;
 use serde_json::json;
 
 use crate::diagnose;
+use crate::misfit::{Misfit, Misfits};
 use crate::model::{Diagnostic, Value};
 use crate::settings::Limits;
 
@@ -20,30 +23,24 @@ pub(super) fn is_json(text: &str) -> bool {
 /// Reads one policy or template.
 ///
 /// # Errors
-/// What is wrong with it.
-pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Template, Diagnostic> {
-    let fail = |message: String| Diagnostic::error(origin, message);
-    let value = Value::parse(text.as_bytes()).map_err(|error| diagnose::json(origin, text, &error))?;
-    if depth(&value) > limits.max_nesting {
-        return Err(fail(format!("nested deeper than {} levels", limits.max_nesting))
-            .help("flatten the expression, or raise `limits.max_nesting`"));
-    }
-    // Cedar joins conditions as by `&&`, one level each
-    let conditions = value.get("conditions").and_then(Value::as_array).map_or(0, <[_]>::len);
-    if depth(&value) + 2 * conditions > limits.max_expression_depth {
-        return Err(fail(format!("{conditions} conditions make more than {} levels", limits.max_expression_depth))
-            .help("join them in fewer conditions, or raise `limits.max_expression_depth`"));
-    }
+/// All that is wrong with it, up to a bound.
+pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Template, Vec<Diagnostic>> {
+    let value = Value::parse(text.as_bytes()).map_err(|error| vec![diagnose::json(origin, text, &error)])?;
+    bound(origin, &value, limits).map_err(|problem| vec![problem])?;
     let json = value.to_json();
-    if json.get("effect").is_none() {
-        return Err(fail("a policy in the JSON form needs `effect`".to_owned()).help(
-            "write one object of `effect`, `principal`, `action`, `resource` and `conditions`, as `cedar translate-policy` does",
-        ));
-    }
     let unfit = |error: &dyn std::error::Error| {
-        let member = culprit(&json).map(|member| format!("`{member}`: ")).unwrap_or_default();
-        fail(format!("{member}this is not a policy in Cedar's JSON form: {}", diagnose::message(error)))
-            .help("compare it with what `cedar translate-policy` writes")
+        let mut found = Misfits::none();
+        words::look(&value, &mut found);
+        if found.is_empty() {
+            let member = culprit(&json).map(|member| format!("`{member}`: ")).unwrap_or_default();
+            let message = diagnose::message(error).replace("error deserializing a policy/template from JSON: ", "");
+            found.push(format!("{member}{message}").into());
+        }
+        let problem = |misfit: Misfit| {
+            let message = format!("this is not a policy in Cedar's JSON form: {}", misfit.message);
+            Diagnostic::error(origin, message).help("compare it with what `cedar translate-policy` writes")
+        };
+        found.into_iter().map(problem).collect::<Vec<_>>()
     };
     let (template, read): (ast::Template, _) = if has_slots(&json) {
         let template = Template::from_json(None, json.clone()).map_err(|error| unfit(&error))?;
@@ -56,9 +53,32 @@ pub(super) fn read(origin: &str, text: &str, limits: &Limits) -> Result<ast::Tem
     };
     match lost(&json, &read, "") {
         None => Ok(template),
-        Some(place) => Err(fail(format!("`{place}` has no meaning there, and would not be read"))
-            .help("remove it, or see how `cedar translate-policy` writes what you mean")),
+        Some(place) => {
+            let problem = Diagnostic::error(origin, format!("`{place}` has no meaning there, and would not be read"));
+            Err(vec![problem.help("remove it, or see how `cedar translate-policy` writes what you mean")])
+        }
     }
+}
+
+/// Refuses what the parser could choke on, and what is no policy at all.
+fn bound(origin: &str, value: &Value<'_>, limits: &Limits) -> Result<(), Diagnostic> {
+    let fail = |message: String| Diagnostic::error(origin, message);
+    if depth(value) > limits.max_nesting {
+        return Err(fail(format!("nested deeper than {} levels", limits.max_nesting))
+            .help("flatten the expression, or raise `limits.max_nesting`"));
+    }
+    // Cedar joins conditions as by `&&`, one level each
+    let conditions = value.get("conditions").and_then(Value::as_array).map_or(0, <[_]>::len);
+    if depth(value) + 2 * conditions > limits.max_expression_depth {
+        return Err(fail(format!("{conditions} conditions make more than {} levels", limits.max_expression_depth))
+            .help("join them in fewer conditions, or raise `limits.max_expression_depth`"));
+    }
+    if value.get("effect").is_none() {
+        let help = "write one object of `effect`, `principal`, `action`, `resource` and `conditions`, as `cedar \
+             translate-policy` does";
+        return Err(fail("a policy in the JSON form needs `effect`".to_owned()).help(help));
+    }
+    Ok(())
 }
 
 /// The member for which Cedar refuses a policy: the first that it refuses in one that is fine but for it.

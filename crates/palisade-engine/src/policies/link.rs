@@ -43,21 +43,19 @@ impl Builder<'_, '_> {
         let place = match &link.written {
             // of what data make, the change is at fault
             Some(place) if !self.is_change || maker.is_none() => place.clone(),
-            _ => Written { origin: origin.as_str().into(), line: None },
+            _ => Written::new(origin.as_str(), None),
         };
         let mut found = Vec::new();
         self.try_link(&place, link, *maker, &mut found);
-        let found = found.into_iter().map(|found| Diagnostic { line: place.line, ..found }.policy(&link.link_id));
+        let placed = |found: Diagnostic| Diagnostic { line: found.line.or(place.line), ..found };
+        let found = found.into_iter().map(|found| placed(found).policy(&link.link_id));
         self.problems.extend(found);
     }
 
     /// Adds a link, or everything that is wrong with it to `found`. One that data make is only looked at.
     fn try_link(&mut self, place: &Written, link: &Link, maker: Option<Maker>, found: &mut Vec<Diagnostic>) {
         let origin = &*place.origin;
-        // a change has a place for each of its members
-        let is_put = origin.starts_with('/') && maker.is_none();
-        let member = |name: &str| if is_put { format!("{origin}/{name}") } else { origin.to_owned() };
-        let mut fail = |at: &str, message: String| found.push(Diagnostic::error(member(at), message));
+        let mut fail = |at: &str, message: String| found.push(at_member(place, maker, at, message));
         let values = match values(link) {
             Ok(values) => Some(values),
             Err((slot, message)) => {
@@ -86,16 +84,21 @@ impl Builder<'_, '_> {
         let (template_id, site) = match self.template_of(link) {
             Ok(found) => found,
             Err(_) if !self.templates_are_whole => return,
-            Err(problem) => return found.push(problem.origin(member("template_id"))),
+            Err(problem) => {
+                let Diagnostic { origin, line, .. } = at_member(place, maker, "template_id", String::new());
+                return found.push(Diagnostic { line, ..problem.origin(origin) });
+            }
         };
         let Some(template) = self.templates.get(&template_id).cloned() else {
             let message = format!("`{}` is a policy, not a template, so it cannot be linked", link.template_id);
             let help = "a template has `?principal` or `?resource` in its scope";
-            return found.push(Diagnostic::error(member("template_id"), message).help(help));
+            return found.push(at_member(place, maker, "template_id", message).help(help));
         };
         let Some(values) = values else { return };
         if let Err(error) = Template::check_binding(&template.scope, &values) {
-            return found.push(unable(&member("args"), link, &error));
+            let slot = extra_slot(&error).map(|slot| format!("args/{slot}"));
+            let at = at_member(place, maker, slot.as_deref().unwrap_or("args"), String::new());
+            return found.push(Diagnostic { line: at.line, ..unable(&at.origin, link, &error) });
         }
         if !found.is_empty() {
             return;
@@ -134,10 +137,10 @@ impl Builder<'_, '_> {
             }
             Kind::Static | Kind::Template => {
                 let at = site.point(Diagnostic::error(&*site.origin, ""), site.span.start);
-                ("policy", Some(Written { origin: site.origin.clone(), line: at.line }))
+                ("policy", Some(Written::new(site.origin.clone(), at.line)))
             }
         };
-        let place = place.map(|Written { origin, line }| match line {
+        let place = place.map(|Written { origin, line, .. }| match line {
             Some(line) => format!(" ({origin}:{line})"),
             None => format!(" ({origin})"),
         });
@@ -172,6 +175,37 @@ impl Builder<'_, '_> {
                 Err(Diagnostic::error("", message).help(help))
             }
         }
+    }
+}
+
+/// A problem of a member of a link: with its name, where what is wrong has its place in JSON, and on its line in a file.
+fn at_member(place: &Written, maker: Option<Maker>, member: &str, message: String) -> Diagnostic {
+    let origin = &*place.origin;
+    if maker.is_some() {
+        return Diagnostic::error(origin, message);
+    }
+    // what stands in a file has a line, and a file may begin with a slash too
+    if place.line.is_none() && origin.starts_with('/') {
+        return Diagnostic::error(format!("{origin}/{member}"), message);
+    }
+    if place.line.is_none() && origin.starts_with("links[") {
+        return Diagnostic::error(format!("{origin}.{}", member.replace('/', ".")), message);
+    }
+    let in_file = match member {
+        "template_id" => "template",
+        "link_id" => "id",
+        "args/?principal" => "principal",
+        "args/?resource" => "resource",
+        other => other,
+    };
+    Diagnostic { line: place.line_of(in_file), ..Diagnostic::error(origin, message) }
+}
+
+/// The slot that a template lacks, if that is what is wrong.
+pub(super) fn extra_slot(error: &LinkingError) -> Option<&SlotId> {
+    match error {
+        LinkingError::ArityError { unbound_values, extra_values } if unbound_values.is_empty() => extra_values.first(),
+        _ => None,
     }
 }
 

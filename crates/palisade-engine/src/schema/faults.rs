@@ -133,7 +133,12 @@ fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Ve
     let is_meant = |reference: &Reference| {
         let written = reference.written.as_str();
         (reference.kind == Kind::Action) == is_action
-            && if is_action { names.contains(written) } else { names.split(", ").any(|name| name == written) }
+            && if is_action {
+                names.contains(written)
+            } else {
+                // of each declaration Cedar names the first; what nothing is called anywhere is not there either
+                names.split(", ").any(|name| name == written) || is_nowhere(&known.types, written)
+            }
     };
     let references: Vec<&Reference> = known.unresolved.iter().filter(|reference| is_meant(reference)).collect();
     let at_place = |reference: &Reference| {
@@ -155,6 +160,12 @@ fn unresolved(fragments: &[(String, String)], problem: &Diagnostic) -> Option<Ve
         found.truncate(MAX_PROBLEMS);
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// Whether nothing of that name is declared in any namespace. The type of actions needs no declaration.
+fn is_nowhere(declared: &[String], written: &str) -> bool {
+    let base = references::base(written);
+    base != "Action" && declared.iter().all(|name| name != base)
 }
 
 /// What to do about a type that is not declared.
@@ -293,6 +304,14 @@ mod tests {
                 "{ty}: {found:#?}"
             );
         }
+        // each name of one declaration
+        let found = faults(&[
+            "entity User in [Grp] {\n doctor: Docter,\n vip: Boolen,\n of: Set<{a: Strng}>,\n also: Docter };\n\
+             action see appliesTo { principal: [User, Usr], resource: User, context: { a: Lng } };",
+        ]);
+        let mut names: Vec<&str> = found.iter().filter_map(|line| line.split('`').nth(1)).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["Boolen", "Docter", "Grp", "Lng", "Strng", "Usr"], "{found:#?}");
         let found =
             faults(&["entity User;\naction read, see in [raed] appliesTo { principal: User, resource: User };"]);
         assert!(matches!(&found[..], [one] if one.starts_with("s0:2: undeclared action")), "{found:#?}");

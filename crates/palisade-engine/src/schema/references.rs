@@ -150,7 +150,7 @@ pub(super) fn read(texts: &[(String, String)]) -> Names {
 }
 
 /// A name without its namespace; of an action, from `Action` on.
-fn base(name: &str) -> &str {
+pub(super) fn base(name: &str) -> &str {
     let (names, id) = name.find('"').map_or((name, ""), |quote| name.split_at(quote));
     let names = names.trim_end_matches("::");
     let last = names.rsplit("::").next().unwrap_or(names);

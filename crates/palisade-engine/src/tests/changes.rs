@@ -53,7 +53,8 @@ pub(crate) fn start() -> Snapshot {
         template_id: "granted".to_owned(),
         link_id: "grant".to_owned(),
         args,
-        written: None,
+        // a file may begin with a slash, as the place of a change does
+        written: Some(crate::model::Written::new("/changes/bundle/a.links.yaml", Some(3))),
     });
     build(bundle, &EngineSettings::default()).expect("it loads").compiled
 }
@@ -191,7 +192,7 @@ fn what_cannot_be_is_refused_at_its_place_and_all_at_once() {
         (format!(r#"[{{"put_policy":{{"id":"grant",{permit}}}}},{{"delete_link":"members"}}]"#), vec!["/changes/0/put_policy: `grant` is a link", "/changes/1/delete_link: `members` is a policy"]),
         (r#"[{"put_policy":{"id":"x","text":"permit (principal, action, resource) when { principal.nme };"}}]"#.to_owned(), vec!["/changes/0/put_policy/text: "]),
         (r#"[{"put_policy":{"id":"x","text":"permit (principal, action, resource)"}}]"#.to_owned(), vec!["/changes/0/put_policy/text: "]),
-        (r#"[{"put_policy":{"id":"x","text":""}}]"#.to_owned(), vec!["/changes/0/put_policy/text: `x` must be exactly one policy, not 0"]),
+        (r#"[{"put_policy":{"id":"x","text":""}}]"#.to_owned(), vec!["/changes/0/put_policy/text: `x` must be exactly one policy, and there is none in this text"]),
         (r#"[{"put_link":{"link_id":"x","template_id":"grnted","args":{}}}]"#.to_owned(), vec!["/changes/0/put_link/template_id: there is no template `grnted` to link; did you mean `granted`?"]),
         (r#"[{"put_link":{"link_id":"x","template_id":"granted","args":{"?principal":"User::\"a\""}}}]"#.to_owned(), vec!["/changes/0/put_link/args: the link lacks `?resource`"]),
         (r#"[{"put_link":{"link_id":"members","template_id":"granted","args":{"?principal":"User::\"a\"","?resource":"Org::\"o\""}}}]"#.to_owned(), vec!["/changes/0/put_link/link_id: a policy with the id `members` ("]),
@@ -199,8 +200,24 @@ fn what_cannot_be_is_refused_at_its_place_and_all_at_once() {
         (r#"[{"put_link":{"link_id":"x","template_id":"granted","args":{"?principal":"Usr::\"a\"","?resource":"Orgg::\"o\""}}}]"#.to_owned(), vec!["/changes/0/put_link/args/?principal: the schema declares no entity type `Usr`", "/changes/0/put_link/args/?resource: the schema declares no entity type `Orgg`"]),
         (r#"[{"put_link":{"link_id":"x","template_id":"members","args":{}}}]"#.to_owned(), vec!["/changes/0/put_link/template_id: `members` is a policy"]),
         (r#"[{"put_link":{"link_id":"x","template_id":"granted","args":{"?principal":"Org::\"o\"","?resource":"User::\"a\""}}}]"#.to_owned(), vec!["/changes/0/put_link: for policy `x`, unable to find an applicable action"]),
-        (format!(r#"[{{"put_policy":{{"id":"granted",{}}}}}]"#, r#""text":"permit (principal == ?principal, action, resource == ?resource) when { principal.nme };""#), vec!["/changes/0/put_policy/text: for policy `grant`, unable to find", "/changes/0/put_policy/text: for policy `granted`, attribute `nme`"]),
+        (format!(r#"[{{"put_policy":{{"id":"granted",{}}}}}]"#, r#""text":"permit (principal == ?principal, action, resource == ?resource) when { principal.nme };""#), vec!["/changes/0/put_policy/text: for policy `granted`, attribute `nme`", "/changes/0/put_policy: for policy `grant`, unable to find"]),
         (format!(r#"[{{"update":{{"uid":{A},"add_parents":["Org::\"p\"","User::\"b\""]}}}}]"#), vec!["/changes/0/update/add_parents/1: `add_parents[1]`: the schema lets no `User` be in a `User`"]),
+        // a link of a file does not fit any more
+        (format!(r#"[{{"put_policy":{{"id":"granted",{}}}}}]"#, r#""text":"permit (principal == ?principal, action, resource);""#), vec!["/changes/0/put_policy: the template `granted` has no slot `?resource` (it stands in /changes/bundle/a.links.yaml:3)"]),
+        // a problem hides no other one of the same entity
+        (
+            format!(r#"[{{"update":{{"uid":{A},"attrs":{{"friends":1,"foo":2}},"unset":["org","frinds"],"add_parents":["User::\"b\""]}}}},{{"upsert":{{"uid":{{"type":"User","id":"c"}},"attrs":{{"friends":1}},"parents":1}}}}]"#),
+            vec![
+                "/changes/0/update/unset/0: `org` is a required attribute",
+                "/changes/0/update/unset/1: `User` has no attribute `frinds`",
+                "/changes/0/update/attrs/friends: `attrs.friends`: expected a set",
+                "/changes/0/update/attrs/foo: `attrs.foo`: the schema declares no `foo`",
+                "/changes/0/update/add_parents/0: `add_parents[0]`: the schema lets no `User` be in a `User`",
+                "/changes/1/upsert/parents: entity `User::\"c\"`: `parents`: expected a list",
+                "/changes/1/upsert/attrs/friends: entity `User::\"c\"`: `attrs.friends`: expected a set",
+                "/changes/1/upsert/attrs: entity `User::\"c\"`: `attrs`: `org` is missing",
+            ],
+        ),
     ] {
         let refused = transact(&start, &text, Dangling::Refuse).expect_err(&text);
         let Refused::Invalid(problems) = refused else { panic!("{text}: {refused:?}") };

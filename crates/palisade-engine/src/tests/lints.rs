@@ -114,7 +114,9 @@ fn what_is_stored_elsewhere_is_not_warned_of_name_by_name() {
         "policies:2: no `User` is stored, and 30 policies",
     ];
     agree(&found, &expected, "types");
-    assert!(found.iter().all(|found| found.help.as_deref().unwrap().contains("`decision.semantics` to `cedar`")));
+    assert!(
+        found.iter().all(|found| found.help.as_deref().unwrap().contains("`decision.unknown_entities` to `cedar`"))
+    );
     assert!(warnings(bundle(&text, Some(SCHEMA), teams), Semantics::Cedar).is_empty());
     // many of one kind are counted
     let text = format!("{POLICY}\n{names}");

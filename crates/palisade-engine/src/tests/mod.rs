@@ -12,6 +12,7 @@ mod places;
 mod refusals;
 mod resent;
 mod scopes;
+mod semantics;
 mod steps;
 mod store;
 mod support;

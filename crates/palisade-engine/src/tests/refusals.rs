@@ -5,6 +5,7 @@ use crate::Semantics;
 
 const SCHEMA: &str = "namespace H { entity Ward; entity Staff; entity A; entity B; entity C; entity D; entity E; \
     action see appliesTo { principal: Staff, resource: Ward, context: { emergency?: Bool, deep?: { level: Long } } }; \
+    entity Shift enum [\"day\", \"night\"]; action plan appliesTo { principal: [Staff, Shift], resource: [Ward, Shift] }; \
     action all appliesTo { principal: [A, B, C, D, E, Ward], resource: Ward }; }";
 
 #[test]
@@ -22,6 +23,13 @@ fn a_refusal_says_where_it_is_and_what_was_meant() {
         (plain("H::Staff", "sea", "{}"), "unknown_action", "/action", "did you mean `H::Action::\"see\"`?"),
         (plain("H::Ward", "see", "{}"), "action_does_not_apply", "/principal", "only to `H::Staff`"),
         (plain("H::Staff", "all", "{}"), "action_does_not_apply", "/principal", "`H::D`, `H::E` and 1 more"),
+        (plain("H::Shift", "plan", "{}"), "invalid_uid", "/principal", "which are \"day\", \"night\", without"),
+        (
+            plain("H::Staff", "plan", "{}").replace("H::Ward", "H::Shift"),
+            "invalid_uid",
+            "/resource",
+            "the schema lists the ids of `H::Shift`",
+        ),
         (plain("H::Staff", "see", r#"{"emergency": 1}"#), "invalid_context", "/context/emergency", "a boolean"),
         (plain("H::Staff", "see", r#"{"emergancy": true}"#), "invalid_context", "/context/emergancy", "`emergency`?"),
         (plain("H::Staff", "see", r#"{"deep": {"level": "x"}}"#), "invalid_context", "/context/deep/level", "whole"),

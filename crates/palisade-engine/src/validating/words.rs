@@ -15,6 +15,9 @@ use crate::model::{Diagnostic, Uid, closest};
 use crate::policies::Site;
 use crate::schema::{Members, SchemaModel, Type};
 
+/// The rule of findings about a policy that fits no action. Cedar only warns of it, and strict loading refuses it.
+pub(crate) const IMPOSSIBLE_ACTION: &str = "impossible_action";
+
 /// The longest expression that is written out in an advice.
 const LONGEST_SHOWN: usize = 60;
 
@@ -68,6 +71,7 @@ pub(super) fn of_warning(
 ) -> Diagnostic {
     let found = locate(template, site, id, warning);
     let ValidationWarning::InvalidActionApplication(_) = warning else { return found };
+    let found = found.rule(IMPOSSIBLE_ACTION);
     let actions: Vec<&EntityUID> = match template.action_constraint() {
         ActionConstraint::Eq(action) => vec![action],
         ActionConstraint::In(actions) => actions.iter().map(AsRef::as_ref).take(MOST_ACTIONS).collect(),

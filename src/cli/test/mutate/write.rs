@@ -85,7 +85,10 @@ fn drafted<'d>(shown: &'d Shown, name: &'d str) -> Draft<'d> {
 
 /// Writes a file of tests that would kill those that live.
 pub(in crate::cli::test) fn tests(mutation: &Mutation, to: &mut dyn Write) -> io::Result<()> {
-    writeln!(to, "# Each of these holds what is decided today. Read each before you keep it: is that what is meant?")?;
+    writeln!(
+        to,
+        "# Each test holds what is decided today. Review each before you keep it: is it the intended decision?"
+    )?;
     writeln!(to, "tests:")?;
     for (mutant, fate) in &mutation.mutants {
         if let Fate::Survived(shown) = fate {

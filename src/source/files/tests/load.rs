@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use super::{POLICY, Place, settings};
-use crate::source::{FileSettings, FileSource, Source};
+use crate::source::{FileSettings, FileSource, Roots, Source};
 use palisade_engine::model::PolicyNaming;
 
 #[test]
@@ -43,7 +43,7 @@ fn a_schema_is_found_where_people_put_it() {
     let found = |files: &[(&str, &str)]| {
         let place = Place::new();
         files.iter().for_each(|(path, text)| place.write(path, text));
-        let loaded = place.files(settings()).with_schema_beside(place.path("")).load();
+        let loaded = place.files_with(settings(), |roots| roots.with_schema_beside(place.path(""))).load();
         let root = format!("{}/", place.path("").display()).replace("//", "/");
         let short = |text: String| text.replace(&root, "").replace("./", "");
         loaded
@@ -151,7 +151,8 @@ fn a_root_may_be_a_single_file() {
 
     let source = FileSource::new(place.path("policies/base.cedar"), None, settings());
     assert_eq!(source.load().unwrap().bundle.policies[0].naming, PolicyNaming::Stem("base".to_owned()));
-    let source = source.with_schema(place.path("types.txt"));
+    let roots = Roots::of_policies(place.path("policies/base.cedar")).with_schema(place.path("types.txt"));
+    let source = FileSource::of(roots, settings());
     assert_eq!(source.load().unwrap().bundle.schema.unwrap().fragments[0].1, "entity A;");
 }
 
@@ -160,7 +161,7 @@ fn a_schema_from_elsewhere_takes_the_place_of_the_one_beside() {
     let place = Place::new();
     place.write("policies/here.cedarschema", "entity Here;");
     place.write("types/there.cedarschema", "entity There;");
-    let source = place.files(settings()).with_schema(place.path("types"));
+    let source = place.files_with(settings(), |roots| roots.with_schema(place.path("types")));
     let fragments = source.load().unwrap().bundle.schema.unwrap().fragments;
     assert_eq!(fragments.len(), 1);
     assert_eq!(fragments[0].1, "entity There;");

@@ -113,7 +113,8 @@ fn a_directory_that_is_back_in_time_is_one_change() {
         place.write("routes/r.yaml", "routes: []");
         let vanish_quiet = Duration::from_secs(60);
         let settings = FileSettings { entities_required: true, vanish_quiet, ..settings() };
-        let source = place.files(settings).with_schema(place.path("s")).with_routes(place.path("routes"));
+        let source =
+            place.files_with(settings, |roots| roots.with_schema(place.path("s")).with_routes(place.path("routes")));
         source.load().unwrap();
         let _wakes = Wakes::of(&source);
         place.write(&part.replacen(name, "new", 1), text);
@@ -395,7 +396,7 @@ fn an_open_file_that_is_no_part_of_the_bundle_holds_nothing_back() {
 #[test]
 fn routes_that_were_loaded_and_vanish_are_kept() {
     let place = Place::new();
-    let source = place.files(settings()).with_routes_if_any(place.path("routes"));
+    let source = place.files_with(settings(), |roots| roots.with_routes_if_any(place.path("routes")));
     source.load().unwrap();
     place.write("routes/r.yaml", "routes: []");
     let whole = source.load().unwrap();
@@ -409,10 +410,11 @@ fn routes_that_were_loaded_and_vanish_are_kept() {
 #[test]
 fn a_place_that_is_missing_is_tried_again() {
     let place = Place::new();
-    place.write("s/s.cedarschema", "");
+    place.write("s/s.cedarschema", "// none yet");
     place.write("routes/r.yaml", "routes: []");
     for name in ["policies", "s", "routes"] {
-        let source = place.files(settings()).with_schema(place.path("s")).with_routes(place.path("routes"));
+        let source =
+            place.files_with(settings(), |roots| roots.with_schema(place.path("s")).with_routes(place.path("routes")));
         place.rename(name, "away");
         let problems = source.load().unwrap_err();
         assert!(problems.iter().all(|problem| problem.passing), "{name}: {problems:?}");

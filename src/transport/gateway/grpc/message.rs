@@ -44,7 +44,7 @@ pub(super) fn fields(request: &HttpRequest) -> Fields<'_> {
 /// What the shared way needs of it.
 pub(super) fn describe<'a>(message: &'a CheckRequest, fields: &Fields<'_>) -> Result<Described<'a>, Stop> {
     let bad = |what: &'static str| Stop::new(RefusalReason::BadDescription, what);
-    let http = request(message).ok_or_else(|| bad("the check says nothing of a request"))?;
+    let http = request(message).ok_or_else(|| bad("the check describes no request"))?;
     // the path has the query; a sender that separates them means something else by the path
     if !http.fragment.is_empty() || (!http.query.is_empty() && !http.path.contains('?')) {
         return Err(bad("the path is not the whole target"));

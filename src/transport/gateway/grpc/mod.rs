@@ -94,7 +94,7 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 
 /// The answer to what is not gRPC.
 fn plain(request: &Request<Incoming>) -> Response<Body> {
-    let detail = "this listener speaks gRPC alone: gateways that ask over HTTP ask the decision listener";
+    let detail = "this listener speaks only gRPC: gateways that use HTTP must ask the decision listener";
     let mut answer = Problem::new(StatusCode::FORBIDDEN, "not_grpc", detail).into_answer();
     if request.version() < Version::HTTP_2 {
         // its body is not read

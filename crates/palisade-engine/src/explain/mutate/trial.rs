@@ -10,7 +10,6 @@ use super::{Made, Mutants, OfPolicy};
 use crate::model::explanation::Truth;
 use crate::model::{AccessRequest, Decision, DeniedBy, Outcome, PolicyError, PolicyId, RequestError};
 use crate::reference;
-use crate::settings::Semantics;
 
 impl Mutants {
     /// Decides `request`, and calls `see` with each of the mutants that `wanted` says yes to and that decides it
@@ -181,7 +180,7 @@ impl Trial<'_> {
         reasons.sort_unstable();
         let denied_by = match &base.denied_by {
             Some(DeniedBy::UnknownEntity { entity }) => Some(DeniedBy::UnknownEntity { entity: entity.clone() }),
-            _ if self.stage.snapshot.core.settings.semantics == Semantics::Cedar => None,
+            _ if !self.stage.snapshot.core.settings.semantics.forbid_errors_deny() => None,
             _ => failed_forbids.first().map(|id| DeniedBy::ForbidError { policy_id: id.clone() }),
         };
         let is_allow = allowed && denied_by.is_none();
