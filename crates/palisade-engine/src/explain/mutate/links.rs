@@ -217,7 +217,7 @@ impl Exchange {
             let (Ok(template), Ok(values)) = (parsing.template(&link.template_id, site), policies::values(link)) else {
                 continue;
             };
-            let place = Written { origin: site.origin.clone(), line: None };
+            let place = Written::new(site.origin.clone(), None);
             validating.link(&policies::scope_of(&template), &link.link_id.as_str().into(), &values, site, &place);
         }
         let found = validating.finish(&|| false);
