@@ -33,7 +33,7 @@ const JSON: &str = "content-type: application/json\r\n";
 
 #[test]
 fn the_admin_listener_answers_to_its_own_names() {
-    let server = tiny(json!({ "admin": { "hosts": ["palisade.example.com"] } }));
+    let server = tiny(json!({ "admin": { "hosts": ["palisade.example.com"] }, "coverage": { "sample": 1000 } }));
     let port = server.admin.port();
     let mut put = bundle();
     put["policies"]["new"] = json!("permit (principal, action, resource);");

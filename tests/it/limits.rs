@@ -186,7 +186,7 @@ fn batches() {
 #[test]
 fn methods_and_paths() {
     let server = tiny(
-        json!({ "listen": { "ops": "127.0.0.1:0", "grpc": "127.0.0.1:0" }, "authzen": { "base_url": "https://pdp.example.com" } }),
+        json!({ "listen": { "ops": "127.0.0.1:0", "grpc": "127.0.0.1:0" }, "authzen": { "base_url": "https://pdp.example.com" }, "coverage": { "sample": 1000 } }),
     );
     let client = |surface: Surface| match surface {
         Surface::Decisions => server.client(),
