@@ -52,7 +52,7 @@ MUTANTS = [
     ("values: the first that is rounded", "values", "(1 << 53) - 1", "1 << 53"),
     ("actions: headers", "actions", "facts.headers.field(name) != Field::Absent && !", "false && !"),
     ("actions: routes that read one", "actions", " && !(at.knows_of_header)(name)", ""),
-    ("actions: one header", "actions", '"next-action", "x-qrl"', '"next-action", "next-action"'),
+    ("actions: one header", "actions", '"next-action", "x-qrl", ', '"next-action", "next-action", '),
     ("actions: pages that are read", "actions", '"GET" | "HEAD"', '"GET"'),
     ("actions: the query", "actions", "query.is_some_and(asks) && !", "false && !"),
     ("actions: routes that list one", "actions", " && !(at.knows_of_query)(field)", ""),

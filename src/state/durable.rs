@@ -41,14 +41,16 @@ impl Writer {
         let counter = applied.revision.counter;
         let Some(store) = &mut self.store else { return Ok(()) };
         let done = match bundle {
-            Some(bundle) if origin == Origin::Bundle => store.put(counter, &bundle, key.map(|key| (key, applied))),
+            Some(bundle) if origin == Origin::Bundle => {
+                store.put(counter, &bundle, self.refused_files, key.map(|key| (key, applied)))
+            }
             _ => store.loaded(counter, digest),
         };
         self.note_store();
         match done {
             Ok(()) => {
                 // a bundle that was put is all there is
-                self.restored = None;
+                (self.restored, self.refused_files) = (None, None);
                 Ok(())
             }
             // files are tried again
@@ -113,6 +115,7 @@ impl Writer {
                     // the next look is the first
                     self.restored = Some(restored);
                 }
+                self.refused_files = Some(digest);
                 Err(self.refused(problems, Origin::Files))
             }
         }

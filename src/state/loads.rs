@@ -159,7 +159,12 @@ impl Writer {
             // what was found so far is of no interest either
             Err(_) if unwanted() => return Err(Rejected::Abandoned),
             // among the warnings may be the file whose name is misspelt
-            Err(problems) => return Err(self.refused(problems.into_iter().chain(warnings).collect(), origin)),
+            Err(problems) => {
+                if origin == Origin::Files {
+                    self.refused_files = Some(digest);
+                }
+                return Err(self.refused(problems.into_iter().chain(warnings).collect(), origin));
+            }
         };
         if let Some(current) = &current {
             // what came from files is put back in other pieces. What files hold is published as theirs

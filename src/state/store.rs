@@ -262,14 +262,15 @@ impl Store {
     }
 
     /// Commits a base that a request put, and that the overlay is empty.
-    /// `answer` is what the request became, if it had a key.
+    /// `answer` is what the request became, if it had a key; `seen` are files that were there before it and did not load.
     pub(super) fn put(
         &mut self,
         counter: u64,
         bundle: &Bundle,
+        seen: Option<Digest>,
         answer: Option<(&AnswerKey, &Applied)>,
     ) -> Result<(), String> {
-        let done = self.append_put(counter, bundle, answer);
+        let done = self.append_put(counter, bundle, seen, answer);
         self.noted(done)
     }
 
@@ -277,6 +278,7 @@ impl Store {
         &mut self,
         counter: u64,
         bundle: &Bundle,
+        seen: Option<Digest>,
         answer: Option<(&AnswerKey, &Applied)>,
     ) -> Result<(), AppendError> {
         let id = self.journal.begin_image()?;
@@ -296,6 +298,10 @@ impl Store {
         let mut commit = Commit::new(counter);
         commit.clear();
         commit.base(Base { origin: Origin::Put, image: Some(id) });
+        if let Some(files) = seen {
+            // as they are they must not replace it at the next start
+            commit.saw_files(files.as_bytes());
+        }
         if let Some((key, applied)) = answer {
             self.answers.keep(&mut commit, key, applied);
         }

@@ -19,7 +19,7 @@ use crate::state::rules::{Had, LoadRules};
 use crate::state::store::{Opened, Restored, Store};
 use crate::state::{AnswerKey, Applied, Expected, Origin, Published, Rejected, Shared};
 use crate::telemetry::{Metrics, events, start_thread, supervised};
-use palisade_engine::model::{Change, Diagnostic, Revision, Tally};
+use palisade_engine::model::{Change, Diagnostic, Digest, Revision, Tally};
 use palisade_engine::{EngineSettings, Observers};
 
 /// Cedar reads the values of changes, which may be nested.
@@ -87,6 +87,8 @@ pub(super) struct Writer {
     pub(super) restored: Option<Restored>,
     /// The files that were loaded before what the store had put, if they could not be read at the start.
     pub(super) known_files: Option<Vec<u8>>,
+    /// The files that were refused last, if none were loaded since: a bundle that is put is later than they.
+    pub(super) refused_files: Option<Digest>,
     /// The store was closed: the process ends.
     pub(super) closed: bool,
 }
@@ -118,6 +120,7 @@ impl Writer {
             store,
             restored,
             known_files: None,
+            refused_files: None,
             closed: false,
         })
     }

@@ -369,3 +369,25 @@ fn many_callers_share_a_flush() {
     println!("{rate:.0} durable changes/s over HTTP from {CALLERS} callers, {} flushes", store["flushes"]);
     assert!(rate > 1000.0);
 }
+
+/// Files that were refused before it are older than a bundle that is put: a restart must not take them instead.
+#[test]
+fn a_bundle_that_was_put_after_refused_files_survives() {
+    let mut process = start(workspace(), "fsync");
+    change(&process, json!([{ "upsert": user("bo", 2) }]));
+    let rule = r#"[{"each":"T::User","must":"principal.age == 1","code":"young","message":"too old"}]"#;
+    std::fs::write(process.path("policies/r.rules.json"), rule).unwrap();
+    process.until("the files were refused", |process| status(process)["last_attempt"]["ok"] == false);
+    let put = json!({ "policies": POLICIES, "schema": SCHEMA, "entities": [user("dan", 3)] });
+    let answer = process.admin().put("/v1/bundle", put.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for signal in ["KILL", "TERM"] {
+        process = start(end(process, signal), "fsync");
+        assert_eq!(ages(&process), known(&[("dan", 3)]), "{signal}: {}", status(&process));
+    }
+    // once they are others they are later
+    let dir = end(process, "KILL");
+    write_entities(dir.path(), &["ann", "gus"]);
+    let process = start(dir, "fsync");
+    assert_eq!(ages(&process), known(&[("ann", 1), ("gus", 1)]));
+}

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use cedar_policy::Expression;
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Template, Var};
 
 use crate::compiled::Compiling;
@@ -349,6 +350,14 @@ fn unread(rule: &DataRule, limits: &Limits, stop: &dyn Fn() -> bool) -> Vec<Diag
     let alone = Bundle { policies: vec![policy(rule)], ..Bundle::default() };
     let mut work = Work { validating: None, compiling: None, naming: None, keep: 0, warnings: Vec::new(), stop };
     let found = Policies::build(&alone, &FromData::default(), limits, &mut work).err().unwrap_or_default();
+    // read within the limits, it may still be a second clause of the policy
+    if let Some(must) = rule.must.as_deref().filter(|must| found.is_empty() && must.parse::<Expression>().is_err()) {
+        let why = "it is more than one expression";
+        let help =
+            format!("write one, such as `({}) && ...`", must.split(['}', '\n']).next().unwrap_or_default().trim());
+        let message = format!("`must` is no Cedar expression over `principal`: {why}");
+        return vec![problem(rule, "must", message).help(help)];
+    }
     // the text is another than that of the file
     let told = |found: Diagnostic| {
         let why = if found.message.contains("exactly one policy") {

@@ -102,9 +102,9 @@ impl Journal {
             ..self.mark
         };
         files::seal(file, mark).map_err(io)?;
-        if !self.file.is_at(&path).map_err(io)? {
+        if !self.file.is_at(&self.asked).map_err(io)? || !self.file.is_at(&path).map_err(io)? {
             // what stands there now is not ours to replace
-            return Err(OpenError::Moved(path));
+            return Err(OpenError::Moved(self.asked.clone()));
         }
         std::fs::rename(&compaction.beside.0, &self.path).map_err(io)?;
         self.swap(compaction.out.file, Mark { turn: mark.turn + 1, ..mark }, live, [old, new]);

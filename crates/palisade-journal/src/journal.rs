@@ -60,6 +60,8 @@ const LEAST_GARBAGE: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Journal {
     pub(crate) path: PathBuf,
+    /// Where it was asked for: a symbolic link there may lead elsewhere later.
+    pub(crate) asked: PathBuf,
     pub(crate) file: Taken,
     pub(crate) durability: Durability,
     /// The newest that was written.
@@ -95,6 +97,7 @@ impl Journal {
         let bytes = mark.acknowledged;
         let journal = Self {
             path: path.to_owned(),
+            asked: path.to_owned(),
             file,
             durability: settings.durability,
             mark,
@@ -207,7 +210,7 @@ impl Journal {
     /// If another file is there, or none, or the system does not say.
     pub fn check_place(&self) -> Result<(), AppendError> {
         let failed = |error: io::Error| AppendError::ReadOnly { path: self.path.clone(), why: error };
-        if self.file.is_at(&self.path).map_err(failed)? { Ok(()) } else { Err(AppendError::Moved(self.path.clone())) }
+        if self.file.is_at(&self.asked).map_err(failed)? { Ok(()) } else { Err(AppendError::Moved(self.asked.clone())) }
     }
 
     /// What was written up to `end` is acknowledged, or else undone.
@@ -298,6 +301,7 @@ impl Journal {
     /// As [`Journal::append`]; the records are given up then.
     pub fn append_ahead(&mut self, id: AheadId, piece: &[u8]) -> Result<(), AppendError> {
         self.check(&[])?;
+        self.check_place()?;
         self.piece(Of::Records, id.0, piece)
     }
 

@@ -132,7 +132,8 @@ impl Journal {
     /// # Errors
     /// If it is in use, damaged, of another format or no store, and if the system refuses. Nothing was changed then.
     pub fn open(path: &Path, settings: Settings) -> Result<(Self, Recovered), OpenError> {
-        let path = &*files::behind_links(path)?;
+        let asked = path;
+        let path = &*files::behind_links(asked)?;
         let io = |error| OpenError::io(path, "open", error);
         let (file, created) = match files::take(path)? {
             Some(file) => (file, false),
@@ -180,7 +181,8 @@ impl Journal {
         file.sync_data().map_err(io)?;
         let mark = Mark { turn: next.turn + 1, ..next };
         let dropped = file_len - contents.end;
-        let (recovered, journal) = Self::from_parts(path, file, settings, mark, contents).map_err(io)?;
+        let (recovered, mut journal) = Self::from_parts(path, file, settings, mark, contents).map_err(io)?;
+        asked.clone_into(&mut journal.asked);
         Ok((journal, Recovered { fresh, clean, dropped, ..recovered }))
     }
 }

@@ -14,11 +14,17 @@ use crate::query;
 use crate::refusal::Refusal;
 use crate::watched::Group;
 
-/// Headers that name a function: of Next.js and of Qwik City.
-pub(super) const HEADERS: [&str; 2] = ["next-action", "x-qrl"];
+/// Headers that name a function: of Next.js, of Qwik City, and of servers of React's components (Parcel, React Router, Vite's
+/// plugin).
+pub(super) const HEADERS: [&str; 4] = ["next-action", "x-qrl", "rsc-action-id", "x-rsc-action"];
 
-/// Parameters of the query that name one of Astro's, as [`fold`] writes them, and as Astro does.
-const FIELDS: [(&str, &str); 2] = [("_action", "_action"), ("_astroaction", "_astroAction")];
+/// Parameters of the query that name one of Astro's, of RedwoodSDK's or of Qwik City's, as [`fold`] writes them, and as these do.
+const FIELDS: [(&str, &str); 4] = [
+    ("_action", "_action"),
+    ("_astroaction", "_astroAction"),
+    ("__rsc_action_id", "__rsc_action_id"),
+    ("qaction", "qaction"),
+];
 
 /// How the field of a form begins by which Next.js runs one without a script in the browser.
 const OF_FORM: &str = "$action_";

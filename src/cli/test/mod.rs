@@ -144,6 +144,9 @@ pub(crate) fn find_tests(place: &Path) -> Result<Found, Stop> {
 /// If there is no bundle, or it cannot be built.
 pub fn run(args: &TestArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     reports::check(&args.report)?;
+    if let Some(path) = args.mutate_tests.as_deref().filter(|path| path.exists()) {
+        return Err(Stop::failure(format!("`{}` exists: name a new file", path.display())));
+    }
     if args.watch {
         return watch::run(args, terminal, &mut |_| true);
     }

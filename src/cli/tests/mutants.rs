@@ -48,6 +48,11 @@ fn a_change_that_no_test_notices_is_shown_with_the_test_that_would() {
     // the test that is written kills it
     let written = dir.path().join("policies/tests/more.yaml");
     assert_eq!(run(&["--mutate-tests", written.to_str().unwrap()]).exit, Exit::Success);
+    // what is kept there is not written over
+    let kept = std::fs::read_to_string(&written).unwrap();
+    let again = run(&["--mutate-tests", written.to_str().unwrap()]);
+    assert!(again.exit == Exit::Failure && again.err.contains("exists: name a new file"), "{}", again.err);
+    assert_eq!(std::fs::read_to_string(&written).unwrap(), kept);
     let ran = run(&["--mutate-min", "100"]);
     assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);
     assert_eq!(lines(&ran.out, &place), ["2 passed, 0 failed", "mutation score 100.0 %: 4 of 4 mutants killed"]);

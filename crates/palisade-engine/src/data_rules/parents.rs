@@ -65,11 +65,15 @@ impl Parents {
             return None;
         }
         let list = |ids: &BTreeSet<u32>| {
-            let first: Vec<String> = ids.iter().take(3).map(|id| format!("`{}`", export::uid_of(store, *id))).collect();
-            match (first.is_empty(), ids.len().saturating_sub(3)) {
+            let mut names: Vec<String> = ids.iter().map(|id| format!("`{}`", export::uid_of(store, *id))).collect();
+            // which id came first says nothing
+            names.sort_unstable();
+            let more = names.len().saturating_sub(3);
+            names.truncate(3);
+            match (names.is_empty(), more) {
                 (true, _) => "none".to_owned(),
-                (_, 0) => first.join(", "),
-                (_, more) => format!("{} and {more} more", first.join(", ")),
+                (_, 0) => names.join(", "),
+                (_, more) => format!("{} and {more} more", names.join(", ")),
             }
         };
         let symbols = store.symbols();

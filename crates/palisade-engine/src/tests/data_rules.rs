@@ -72,6 +72,8 @@ fn rules_are_checked_against_the_schema() {
             "rules: `must` is no Cedar expression over `principal`: unexpected token",
         ),
         (rule("A::User", "true }; permit (principal, action, resource) when { true"), "it is more than one expression"),
+        (rule("A::User", "true } when { true"), "it is more than one expression"),
+        (rule("A::User", "true } unless { false"), "it is more than one expression"),
         (rule("A::User", "context.now == 1"), "now"),
         (rule("A::User", "resource.level == 1"), "there is no `resource`"),
     ] {

@@ -242,6 +242,14 @@ fn a_link_leads_to_the_store_and_stays() {
         compaction.copy().unwrap();
         journal.finish_compaction(compaction).unwrap();
     }
+    // a link that leads elsewhere meanwhile
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("volume/other", &path).unwrap();
+    let mut next = model.clone();
+    let commit = put(&mut next, &mut journal, 1, 10);
+    assert!(matches!(journal.append(&[commit]), Err(AppendError::Moved(_))));
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&middle, &path).unwrap();
     drop(journal);
     assert!(path.is_symlink() && middle.is_symlink() && file.is_file());
     assert_eq!(open(&path, settings(Durability::Fsync, 8)).unwrap().1, model);
