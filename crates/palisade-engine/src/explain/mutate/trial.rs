@@ -18,7 +18,7 @@ impl Mutants {
     /// Recurses with the nesting of policies: the thread must have [`crate::EVALUATION_STACK_BYTES`].
     ///
     /// # Errors
-    /// As for [`Snapshot::decide`].
+    /// As for [`crate::Snapshot::decide`].
     pub fn try_on(
         &self,
         stage: &Stage<'_>,
