@@ -301,7 +301,6 @@ impl Journal {
     /// As [`Journal::append`]; the records are given up then.
     pub fn append_ahead(&mut self, id: AheadId, piece: &[u8]) -> Result<(), AppendError> {
         self.check(&[])?;
-        self.check_place()?;
         self.piece(Of::Records, id.0, piece)
     }
 
@@ -318,6 +317,7 @@ impl Journal {
     /// Where it cannot be written, all of the pieces are given up.
     fn piece(&mut self, of: Of, id: u64, bytes: &[u8]) -> Result<(), AppendError> {
         let image = self.images.remove(&id).ok_or(AppendError::NoImage(id))?;
+        self.check_place()?;
         let mut framed = Vec::new();
         let chain = frame(&mut framed, PIECE, &piece(of, id, image.pieces, bytes), self.mark.chain);
         let written = self.file.write_all_at(&framed, self.mark.acknowledged);

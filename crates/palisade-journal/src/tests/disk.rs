@@ -201,6 +201,7 @@ fn a_store_that_was_moved_takes_nothing_and_replaces_nothing() {
         journal.append(&[commit]).unwrap();
         let mut compaction = journal.compaction().unwrap().unwrap();
         compaction.copy().unwrap();
+        let begun = journal.begin_image().unwrap();
         std::fs::rename(&path, &away).unwrap();
         for other in [false, true] {
             if other {
@@ -212,6 +213,12 @@ fn a_store_that_was_moved_takes_nothing_and_replaces_nothing() {
             let refused = journal.append(&[commit]).unwrap_err();
             assert!(matches!(refused, AppendError::Moved(_)), "{refused}");
             assert!(refused.to_string().contains("put it back"), "{refused}");
+            // nor pieces of what is large, which are given up
+            let length = std::fs::metadata(&away).unwrap().len();
+            assert!(matches!(journal.begin_image(), Err(AppendError::Moved(_))));
+            assert!(matches!(journal.append_image(begun, b"x"), Err(AppendError::Moved(_) | AppendError::NoImage(_))));
+            assert!(matches!(journal.begin_ahead(), Err(AppendError::Moved(_))));
+            assert_eq!(std::fs::metadata(&away).unwrap().len(), length);
         }
         let there = std::fs::read(&path).unwrap();
         let refused = journal.finish_compaction(compaction).unwrap_err();
