@@ -419,12 +419,7 @@ fn freed(changed: &Changed) -> Vec<String> {
     let mut freed = Vec::new();
     changed.words(|thing, name, word| {
         if word == Word::OfBase {
-            let kind = match thing {
-                Thing::Entity => "entity",
-                Thing::Policy => "policy",
-                Thing::Link => "link",
-            };
-            freed.push(format!("the {kind} `{name}`"));
+            freed.push(thing.in_words(name));
         }
     });
     freed

@@ -77,11 +77,7 @@ impl Snapshot {
     ) -> Result<(Self, Vec<String>), Vec<Diagnostic>> {
         let (mut edits, mut names) = (Vec::with_capacity(things.len()), Vec::with_capacity(things.len()));
         for (thing, key) in things {
-            names.push(match thing {
-                Thing::Entity => format!("the entity `{key}`"),
-                Thing::Policy => format!("the policy `{key}`"),
-                Thing::Link => format!("the link `{key}`"),
-            });
+            names.push(thing.in_words(key));
             edits.push(served.word_of(*thing, key)?);
         }
         let hidden = self.hidden(served, &edits, &names);

@@ -24,6 +24,19 @@ pub enum Thing {
     Link,
 }
 
+impl Thing {
+    /// A thing in words: how messages name it, and what is hidden is known by.
+    #[must_use]
+    pub fn in_words(self, key: &str) -> String {
+        let kind = match self {
+            Self::Entity => "entity",
+            Self::Policy => "policy",
+            Self::Link => "link",
+        };
+        format!("the {kind} `{key}`")
+    }
+}
+
 /// What the overlay says of a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {

@@ -1,6 +1,6 @@
 //! A new base below the same changes.
 
-use crate::change::Transacting;
+use crate::change::{Thing, Transacting};
 use crate::export;
 use crate::model::{Dangling, Diagnostic, Edit, PolicyId, Refused, Transaction};
 use crate::shared::Set;
@@ -55,21 +55,21 @@ impl Snapshot {
                 continue;
             };
             let uid = export::uid_of(&served.store, id);
-            names.push(format!("the entity `{uid}`"));
+            names.push(Thing::Entity.in_words(&uid.to_string()));
             edits.push(match export::entity(&served.store, id).filter(|_| record.is_present()) {
                 Some(entity) => Edit::Upsert(entity),
                 None => Edit::Delete(uid),
             });
         }
         for id in sorted(&served.words.policies) {
-            names.push(format!("the policy `{id}`"));
+            names.push(Thing::Policy.in_words(id));
             edits.push(match served.core.policies.policy(id) {
                 Some(site) => Edit::PutPolicy { id: id.to_string(), text: site.text().to_owned() },
                 None => Edit::DeletePolicy(id.to_string()),
             });
         }
         for id in sorted(&served.words.links) {
-            names.push(format!("the link `{id}`"));
+            names.push(Thing::Link.in_words(id));
             edits.push(match served.core.policies.link(id) {
                 Some(link) => Edit::PutLink(link.clone()),
                 None => Edit::DeleteLink(id.to_string()),
@@ -149,8 +149,8 @@ pub(super) const AT_A_LOAD: &str =
     "change it through the API so that it fits both, or take the change back with `revert`; then load again";
 
 /// The same at a start, where no state serves that takes changes.
-pub(super) const AT_A_START: &str = "start with the files as they were, take the change back with `revert`, and then load the new files; or `PUT /v1/bundle` \
-     with all that should serve, which drops every change";
+pub(super) const AT_A_START: &str = "start with the files as they were, take the change back with `revert`, and then load the new files; or \
+     `PUT /v1/bundle` with all that should serve, which drops every change";
 
 /// The number of the change that a problem is about.
 pub(super) fn change_number(problem: &Diagnostic) -> Option<usize> {
@@ -159,17 +159,17 @@ pub(super) fn change_number(problem: &Diagnostic) -> Option<usize> {
 
 /// What a change is about, in words.
 pub(super) fn thing_of(edit: &Edit) -> Option<String> {
-    match edit {
+    Some(match edit {
         Edit::Upsert(value) => {
             let uid = crate::model::request::uid_member(value.get("uid")?.clone(), "").ok()?;
-            Some(format!("the entity `{uid}`"))
+            Thing::Entity.in_words(&uid.to_string())
         }
-        Edit::Delete(uid) => Some(format!("the entity `{uid}`")),
-        Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) => Some(format!("the policy `{id}`")),
-        Edit::PutLink(link) => Some(format!("the link `{}`", link.link_id)),
-        Edit::DeleteLink(id) => Some(format!("the link `{id}`")),
-        _ => None,
-    }
+        Edit::Delete(uid) => Thing::Entity.in_words(&uid.to_string()),
+        Edit::PutPolicy { id, .. } | Edit::DeletePolicy(id) => Thing::Policy.in_words(id),
+        Edit::PutLink(link) => Thing::Link.in_words(&link.link_id),
+        Edit::DeleteLink(id) => Thing::Link.in_words(id),
+        _ => return None,
+    })
 }
 
 /// In the order of ids, so that problems are always listed alike.
