@@ -207,6 +207,17 @@ impl Chosen {
         self.whole(read(&self.source()))
     }
 
+    /// The same, with what was found written to `to`; nothing where the bundle cannot be read.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub(super) fn read_shown(&self, to: &mut dyn Write) -> std::io::Result<Option<Bundle>> {
+        match self.read() {
+            Ok(read) => show(&read.warnings, to).map(|()| Some(read.bundle)),
+            Err(problems) => show(&problems, to).map(|()| None),
+        }
+    }
+
     /// Where something should be that is not there.
     pub(super) fn absent(&self) -> impl Iterator<Item = &str> {
         self.absent.iter().map(|absent| absent.origin.as_str())

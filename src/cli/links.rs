@@ -34,17 +34,9 @@ const HEADS: [&str; 6] = ["LINK", "TEMPLATE", "PRINCIPAL", "RESOURCE", "MADE BY"
 /// If there is no bundle.
 pub(super) fn run(args: &LinksArgs, terminal: &mut Terminal<'_>) -> Result<Exit, Stop> {
     let chosen = args.bundle.choose()?;
-    let read = match chosen.read() {
-        Ok(read) => read,
-        Err(problems) => {
-            bundle::show(&problems, terminal.err)?;
-            return Ok(Exit::Invalid);
-        }
-    };
-    bundle::show(&read.warnings, terminal.err)?;
+    let Some(bundle) = chosen.read_shown(terminal.err)? else { return Ok(Exit::Invalid) };
     let (settings, revision) = (chosen.engine(), Revision { incarnation: 0, counter: 1 });
-    let bundle = read.bundle.into();
-    let build = || Snapshot::build_observed(bundle, &settings, revision, &progress::observers());
+    let build = || Snapshot::build_observed(bundle.into(), &settings, revision, &progress::observers());
     match palisade_engine::on_big_stack(build)? {
         Ok((snapshot, _)) => {
             let wanted = |listed: &ListedLink<'_>| {

@@ -71,15 +71,8 @@ pub(super) fn run(args: &ReviewArgs, terminal: &mut Terminal<'_>) -> Result<Exit
     };
     let context = Value::parse(text.as_bytes()).ok().filter(|context| context.as_object().is_some());
     let context = context.ok_or_else(|| Stop::usage("the context is not an object in JSON"))?;
-    let read = match chosen.read() {
-        Ok(read) => read,
-        Err(problems) => {
-            bundle::show(&problems, terminal.err)?;
-            return Ok(Exit::Invalid);
-        }
-    };
-    bundle::show(&read.warnings, terminal.err)?;
-    let Some(schema) = read.bundle.schema.clone() else {
+    let Some(bundle) = chosen.read_shown(terminal.err)? else { return Ok(Exit::Invalid) };
+    let Some(schema) = bundle.schema.clone() else {
         return Err(Stop::failure(format!("{NO_SCHEMA}, and it says which actions there are to ask about")));
     };
     let limits = app::engine_settings(&chosen.settings).limits;
@@ -96,11 +89,10 @@ pub(super) fn run(args: &ReviewArgs, terminal: &mut Terminal<'_>) -> Result<Exit
         limit: args.limit,
     };
     let (settings, revision) = (chosen.engine(), Revision { incarnation: 0, counter: 1 });
-    let bundle = read.bundle.into();
     let bar = progress::counted();
     let review = || {
         let facts = SchemaFacts::read(&schema, &limits)?;
-        let (snapshot, _) = Snapshot::build_observed(bundle, &settings, revision, &progress::observers())?;
+        let (snapshot, _) = Snapshot::build_observed(bundle.into(), &settings, revision, &progress::observers())?;
         Ok(look::look(&snapshot, &facts, &wanted, &|done, of| bar("asking", done, of)))
     };
     match palisade_engine::on_big_stack(review)? {

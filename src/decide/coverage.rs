@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::decide::sample::{Sample, Sampling};
 use crate::telemetry::{CoverageResult, Metrics};
-use palisade_engine::model::{AccessRequest, Decision, PolicyId};
+use palisade_engine::model::PolicyId;
 use palisade_engine::{SeenPolicy, Sightings, Snapshot};
 
 /// Counts what a sample of the live decisions sees of the policies.
 #[derive(Debug)]
 pub struct Coverage {
-    sampling: Sampling,
+    pub(super) sampling: Sampling,
     counted: Arc<Counted>,
 }
 
@@ -51,17 +51,6 @@ impl Coverage {
         };
         let sampling = Sampling::start("palisade-coverage", every, metrics, dropped, work)?;
         Ok(Self { sampling, counted })
-    }
-
-    /// Takes the decision into the sample if it is its turn.
-    pub(super) fn offer(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        request: &AccessRequest<'_>,
-        now: i64,
-        decision: &Arc<Decision>,
-    ) {
-        self.sampling.offer(snapshot, request, now, decision);
     }
 
     /// What was seen up to now of the policies of a snapshot. What was counted of texts that are gone is forgotten.

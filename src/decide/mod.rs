@@ -385,11 +385,10 @@ impl Pdp {
     }
 
     fn sample(&self, snapshot: &Arc<Snapshot>, request: &AccessRequest<'_>, now: i64, decision: &Arc<Decision>) {
-        if let Some(sampler) = &self.sampler {
-            sampler.offer(snapshot, request, now, decision);
-        }
-        if let Some(coverage) = &self.coverage {
-            coverage.offer(snapshot, request, now, decision);
+        let verified = self.sampler.as_ref().map(|it| &it.sampling);
+        let covered = self.coverage.as_ref().map(|it| &it.sampling);
+        for sampling in verified.into_iter().chain(covered) {
+            sampling.offer(snapshot, request, now, decision);
         }
     }
 

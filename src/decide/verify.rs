@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::decide::sample::{Sample, Sampling};
 use crate::telemetry::{Metrics, VerifyResult};
-use palisade_engine::Snapshot;
-use palisade_engine::model::{AccessRequest, Decision};
+use palisade_engine::model::Decision;
 
 /// Re-evaluates a sample of the live decisions with the reference.
 #[derive(Debug)]
 pub struct Sampler {
-    sampling: Sampling,
+    pub(super) sampling: Sampling,
     mismatched: Arc<AtomicBool>,
 }
 
@@ -35,17 +34,6 @@ impl Sampler {
     #[must_use]
     pub fn mismatched(&self) -> bool {
         self.mismatched.load(Ordering::Acquire)
-    }
-
-    /// Takes the decision into the sample if it is its turn.
-    pub(super) fn offer(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        request: &AccessRequest<'_>,
-        now: i64,
-        decision: &Arc<Decision>,
-    ) {
-        self.sampling.offer(snapshot, request, now, decision);
     }
 }
 
@@ -100,8 +88,8 @@ mod tests {
     use super::*;
     use crate::decide::pool::Weight;
     use crate::decide::sample::QUEUE_BYTES;
-    use palisade_engine::model::{Bundle, Outcome, PolicyNaming, PolicyText, Revision, Uid};
-    use palisade_engine::{EngineSettings, Semantics, Validation, on_big_stack};
+    use palisade_engine::model::{AccessRequest, Bundle, Outcome, PolicyNaming, PolicyText, Revision, Uid};
+    use palisade_engine::{EngineSettings, Semantics, Snapshot, Validation, on_big_stack};
 
     fn sample(outcome: Outcome) -> Sample {
         let text = PolicyText {
@@ -135,7 +123,7 @@ mod tests {
         let Sample { snapshot, request, now, decision, .. } = sample(Outcome::Allow);
         sampler.sampling.resting.store(true, Ordering::Release);
         for _ in 0..100 {
-            sampler.offer(&snapshot, &request, now, &decision);
+            sampler.sampling.offer(&snapshot, &request, now, &decision);
         }
         assert_eq!(metrics.verify(VerifyResult::Dropped).get(), 100);
         assert_eq!(Arc::strong_count(&snapshot), 1);
@@ -147,7 +135,7 @@ mod tests {
         let sampler = Sampler::start(NonZeroU32::MIN, metrics.clone()).unwrap();
         let Sample { snapshot, mut request, now, decision, .. } = sample(Outcome::Allow);
         request.context = palisade_engine::model::Value::String("x".repeat(QUEUE_BYTES).into());
-        sampler.offer(&snapshot, &request, now, &decision);
+        sampler.sampling.offer(&snapshot, &request, now, &decision);
         assert_eq!(metrics.verify(VerifyResult::Dropped).get(), 1);
         assert_eq!(Arc::strong_count(&snapshot), 1);
     }
@@ -158,7 +146,7 @@ mod tests {
         let sampler = Sampler::start(NonZeroU32::MIN, metrics.clone()).unwrap();
         let Sample { snapshot, request, now, decision, .. } = sample(Outcome::Deny);
         assert!(!sampler.mismatched());
-        sampler.offer(&snapshot, &request, now, &decision);
+        sampler.sampling.offer(&snapshot, &request, now, &decision);
         let deadline = Instant::now() + Duration::from_secs(20);
         while !sampler.mismatched() {
             assert!(Instant::now() < deadline);

@@ -147,51 +147,24 @@ pub(super) fn look(
         .filter_map(|listed| Some((listed.link.link_id.clone(), listed.made_by?)))
         .collect();
     let is_whole = wanted.principals.is_empty() && wanted.actions.is_empty();
-    let mut found = Found { is_whole, ..Found::default() };
-    let mut decided: HashMap<&Uid<'static>, usize> = HashMap::new();
-    let mut refused = None;
+    let found = Found { is_whole, ..Found::default() };
+    let mut asking = Asking { snapshot, wanted, made_by: &made_by, found, decided: HashMap::new(), refused: None };
     for principal in &mut principals {
         for action in &actions {
-            let Some(of) = facts.action(action).filter(|of| of.principals.contains(&*principal.uid.type_name)) else {
-                continue;
-            };
-            for resource_type in &of.resources {
+            let of = facts.action(action).filter(|of| of.principals.contains(&*principal.uid.type_name));
+            for resource_type in of.into_iter().flat_map(|of| &of.resources) {
                 let resources = of_type.get(resource_type.as_str()).map_or(&[][..], Vec::as_slice);
-                let mut allowed = Vec::new();
-                for resource in resources {
-                    let mut request = AccessRequest::new(principal.uid.clone(), action.clone(), (*resource).clone());
-                    request.context = wanted.context.clone();
-                    match snapshot.decide(&request, wanted.now) {
-                        Ok(decision) => {
-                            found.asked += 1;
-                            let makers: BTreeSet<&Uid<'static>> =
-                                decision.reasons.iter().filter_map(|id| made_by.get(&**id)).collect();
-                            makers.into_iter().for_each(|maker| *decided.entry(maker).or_default() += 1);
-                            if decision.outcome.is_allow() {
-                                allowed.push((*resource).clone());
-                            }
-                        }
-                        Err(error) => {
-                            found.not_asked.entry(action.clone()).or_insert_with(|| error.to_string());
-                            refused = Some(error);
-                            break;
-                        }
-                    }
-                }
+                let allowed = asking.allowed(&principal.uid, action, resources);
                 if !allowed.is_empty() {
-                    let right = Right {
-                        action: action.clone(),
-                        resource_type: resource_type.clone(),
-                        allowed,
-                        of: resources.len(),
-                    };
-                    principal.rights.push(right);
+                    let (action, resource_type) = (action.clone(), resource_type.clone());
+                    principal.rights.push(Right { action, resource_type, allowed, of: resources.len() });
                 }
             }
         }
-        progress(found.asked, whole);
+        progress(asking.found.asked, whole);
     }
     progress(whole, whole);
+    let Asking { mut found, decided, refused, .. } = asking;
     if let Some(error) = refused.filter(|_| found.asked == 0) {
         return Err(Fault::Refused(Box::new(error)));
     }
@@ -207,6 +180,50 @@ pub(super) fn look(
     }
     found.principals = principals;
     Ok(found)
+}
+
+/// The questions of a review, and what the answers add up to.
+struct Asking<'a> {
+    snapshot: &'a Snapshot,
+    wanted: &'a Wanted<'a>,
+    /// By the id of a link the entity that made it.
+    made_by: &'a HashMap<String, Uid<'static>>,
+    found: Found,
+    /// How many answers the links of an entity determined.
+    decided: HashMap<&'a Uid<'static>, usize>,
+    /// Why a question could not be asked, the last time.
+    refused: Option<RequestError>,
+}
+
+impl Asking<'_> {
+    /// The resources on which a principal may take an action. With the first that cannot be asked about the others are not.
+    fn allowed(
+        &mut self,
+        principal: &Uid<'static>,
+        action: &Uid<'static>,
+        among: &[&Uid<'static>],
+    ) -> Vec<Uid<'static>> {
+        let mut allowed = Vec::new();
+        for resource in among {
+            let mut request = AccessRequest::new(principal.clone(), action.clone(), (*resource).clone());
+            request.context = self.wanted.context.clone();
+            let decision = match self.snapshot.decide(&request, self.wanted.now) {
+                Ok(decision) => decision,
+                Err(error) => {
+                    self.found.not_asked.entry(action.clone()).or_insert_with(|| error.to_string());
+                    self.refused = Some(error);
+                    break;
+                }
+            };
+            self.found.asked += 1;
+            let makers: BTreeSet<_> = decision.reasons.iter().filter_map(|id| self.made_by.get(&**id)).collect();
+            makers.into_iter().for_each(|maker| *self.decided.entry(maker).or_default() += 1);
+            if decision.outcome.is_allow() {
+                allowed.push((*resource).clone());
+            }
+        }
+        allowed
+    }
 }
 
 /// The entities of the types that make links which are of the tenant: they are in it, or refer to what is, or to what
