@@ -27,21 +27,14 @@ pub(super) async fn coverage(services: &Services) -> Result<Answer, Problem> {
 }
 
 fn json(covered: &Covered) -> Json {
-    let (seen, all) = covered.policies.iter().fold((0, 0), |(seen, all), (_, policy)| {
-        let of_parts = policy.parts.iter().map(|part| seen_of(part.outcomes)).sum::<usize>();
-        (seen + usize::from(policy.in_scope > 0) + of_parts, all + 1 + 2 * policy.parts.len())
-    });
+    let outcomes = covered.policies.iter().map(|(_, policy)| policy.outcomes());
+    let (seen, all) = outcomes.fold((0, 0), |(seen, all), (of_it, more)| (seen + of_it, all + more));
     json!({
         "sample": covered.every,
         "decisions": covered.decisions,
         "outcomes": {"seen": seen, "all": all},
         "policies": covered.policies.iter().map(policy).collect::<Vec<_>>(),
     })
-}
-
-/// How many of the two outcomes of a part were seen.
-fn seen_of(outcomes: Outcomes) -> usize {
-    usize::from(outcomes.held > 0) + usize::from(outcomes.not > 0)
 }
 
 fn policy((id, seen): &(PolicyId, SeenPolicy)) -> Json {

@@ -71,6 +71,13 @@ pub(crate) struct Linked {
     pub maker: Option<Maker>,
 }
 
+impl Linked {
+    /// The template that it links.
+    pub(crate) fn template(&self) -> PolicyId {
+        self.link.template_id.as_str().into()
+    }
+}
+
 /// Where a policy or template stands in the bundle.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {

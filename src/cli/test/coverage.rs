@@ -11,33 +11,14 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use palisade_engine::model::PolicyText;
-use palisade_engine::model::explanation::Place;
-use palisade_engine::{Outcomes, Sightings, Snapshot};
+use palisade_engine::{Outcomes, SeenPart, SeenPolicy, Sightings, Snapshot};
 
 use crate::cli::terminal::{Tone, toned};
 
 /// What the tests have seen of all policies; links count for their template.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Coverage {
-    policies: BTreeMap<String, OfPolicy>,
-}
-
-/// What they have seen of one.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct OfPolicy {
-    file: String,
-    line: Option<usize>,
-    /// How often its scope held.
-    in_scope: u64,
-    parts: Vec<OfPart>,
-}
-
-/// What they have seen of a clause, or of a part of one.
-#[derive(Debug, Clone, PartialEq)]
-struct OfPart {
-    text: String,
-    place: Option<Place>,
-    seen: Outcomes,
+    policies: BTreeMap<String, SeenPolicy>,
 }
 
 /// Collects from several threads.
@@ -60,17 +41,7 @@ impl Collector {
 
 impl Coverage {
     fn of(seen: &Sightings) -> Self {
-        let policies = seen.policies().map(|(id, seen)| {
-            let parts = seen.parts.iter().map(|part| OfPart {
-                text: part.text.clone(),
-                place: part.place.clone(),
-                seen: part.outcomes,
-            });
-            let policy =
-                OfPolicy { file: seen.file.clone(), line: seen.line, in_scope: seen.in_scope, parts: parts.collect() };
-            (id.to_string(), policy)
-        });
-        Self { policies: policies.collect() }
+        Self { policies: seen.policies().map(|(id, seen)| (id.to_string(), seen.clone())).collect() }
     }
 
     /// Outcomes that were seen, and all there are: that a policy is in scope, and that a part holds and does not.
@@ -78,7 +49,7 @@ impl Coverage {
     pub fn outcomes(&self) -> (usize, usize) {
         self.policies
             .values()
-            .map(OfPolicy::outcomes)
+            .map(SeenPolicy::outcomes)
             .fold((0, 0), |(seen, all), (of_it, more)| (seen + of_it, all + more))
     }
 
@@ -94,7 +65,7 @@ impl Coverage {
     /// Writes what was not seen, file by file, and how much was.
     pub(super) fn write(&self, color: bool, to: &mut dyn Write) -> io::Result<()> {
         for (id, policy) in self.sorted() {
-            let unseen: Vec<&OfPart> = policy.parts.iter().filter(|part| part.outcomes() < 2).collect();
+            let unseen: Vec<&SeenPart> = policy.parts.iter().filter(|part| part.outcomes.seen() < 2).collect();
             if policy.in_scope > 0 && unseen.is_empty() {
                 continue;
             }
@@ -107,7 +78,7 @@ impl Coverage {
             for part in unseen {
                 let place = part.place.as_ref().map(|at| format!("{}:{}  ", at.line, at.column)).unwrap_or_default();
                 let text: Vec<&str> = part.text.split_whitespace().collect();
-                writeln!(to, "  {place}{}  {}", toned(part.lacks(), Tone::Bad, color), text.join(" "))?;
+                writeln!(to, "  {place}{}  {}", toned(lacks(part), Tone::Bad, color), text.join(" "))?;
             }
         }
         let (seen, all) = self.outcomes();
@@ -124,7 +95,7 @@ impl Coverage {
 
     /// Writes the form that `lcov` and many services read: a policy is a function, a part a branch of two.
     pub(super) fn write_lcov(&self, to: &mut dyn Write) -> io::Result<()> {
-        let mut files: BTreeMap<&str, Vec<(&str, usize, &OfPolicy)>> = BTreeMap::new();
+        let mut files: BTreeMap<&str, Vec<(&str, usize, &SeenPolicy)>> = BTreeMap::new();
         for (id, policy) in self.sorted() {
             // what is not as it is written in its file has no lines
             if let Some(line) = policy.line {
@@ -147,7 +118,7 @@ impl Coverage {
                 *lines.entry(*line).or_default() += policy.in_scope;
                 for (block, part) in policy.parts.iter().enumerate() {
                     let Some(place) = &part.place else { continue };
-                    let Outcomes { held, not, failed } = part.seen;
+                    let Outcomes { held, not, failed } = part.outcomes;
                     *lines.entry(place.line).or_default() += held + not + failed;
                     for (branch, count) in [held, not].into_iter().enumerate() {
                         let count_text = if held + not + failed == 0 { "-".to_owned() } else { count.to_string() };
@@ -168,35 +139,20 @@ impl Coverage {
     }
 
     /// In the order of their files and lines.
-    fn sorted(&self) -> Vec<(&str, &OfPolicy)> {
-        let mut sorted: Vec<(&str, &OfPolicy)> = self.policies.iter().map(|(id, policy)| (&**id, policy)).collect();
+    fn sorted(&self) -> Vec<(&str, &SeenPolicy)> {
+        let mut sorted: Vec<(&str, &SeenPolicy)> = self.policies.iter().map(|(id, policy)| (&**id, policy)).collect();
         sorted.sort_by_key(|(id, policy)| (&policy.file, policy.line, *id));
         sorted
     }
 }
 
-impl OfPolicy {
-    /// Outcomes that were seen of it, and all there are.
-    fn outcomes(&self) -> (usize, usize) {
-        let of_parts: usize = self.parts.iter().map(OfPart::outcomes).sum();
-        (usize::from(self.in_scope > 0) + of_parts, 1 + 2 * self.parts.len())
-    }
-}
-
-impl OfPart {
-    /// How many of the two outcomes were seen.
-    fn outcomes(&self) -> usize {
-        usize::from(self.seen.held > 0) + usize::from(self.seen.not > 0)
-    }
-
-    /// What was not seen, in words.
-    fn lacks(&self) -> &'static str {
-        match self.seen {
-            Outcomes { held: 0, not: 0, failed: 0 } => "never reached",
-            Outcomes { held: 0, not: 0, .. } => "failed only",
-            Outcomes { held: 0, .. } => "never true",
-            _ => "never false",
-        }
+/// What was not seen of a part, in words.
+fn lacks(part: &SeenPart) -> &'static str {
+    match part.outcomes {
+        Outcomes { held: 0, not: 0, failed: 0 } => "never reached",
+        Outcomes { held: 0, not: 0, .. } => "failed only",
+        Outcomes { held: 0, .. } => "never true",
+        _ => "never false",
     }
 }
 

@@ -121,6 +121,11 @@ impl Snapshot {
         }
     }
 
+    /// The policy or template whose text a policy has: its own, or that of the template that it links.
+    pub(crate) fn text_id(&self, id: &PolicyId) -> PolicyId {
+        self.linked(id).map_or_else(|| id.clone(), |linked| linked.template())
+    }
+
     /// Where the text of a policy stands; that of a link is its template's.
     pub(crate) fn site(&self, id: &str) -> Option<&Site> {
         let sites = &self.core.policies.sites;

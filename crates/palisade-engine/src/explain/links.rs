@@ -111,9 +111,9 @@ impl Links<'_> {
         let above = [Var::Principal, Var::Resource].map(|variable| self.above(variable));
         let templates = self.templates(forbids);
         let mut made = 0;
-        for declaration in snapshot.core.declared.list() {
-            let filled = declaration.slot_types().map(|ty| ty.is_some());
+        'all: for declaration in snapshot.core.declared.list() {
             let types = declaration.slot_types();
+            let filled = types.each_ref().map(Option::is_some);
             let choices: [Vec<Option<EntityUID>>; 2] = [0, 1].map(|slot| match &types[slot] {
                 None => vec![None],
                 Some(ty) => {
@@ -132,7 +132,7 @@ impl Links<'_> {
                         made += 1;
                         if made > MOST_LINKS || fitting.len() >= MOST_FITTING {
                             self.bounded = true;
-                            break;
+                            break 'all;
                         }
                         let slots = [principal.clone(), resource.clone()];
                         if self.holds(id, template, &slots) {
@@ -291,10 +291,9 @@ impl Links<'_> {
         let Some(path) = declaration.when_text() else { return };
         let mut names: Vec<&str> = path.split('.').collect();
         let Some(last) = names.pop() else { return };
-        let read = |holder: Expr, name: &&str| Expr::get_attr(holder, (*name).into());
-        let holder = names.iter().fold(Expr::val(maker.clone()), read);
-        let Some(holder) = self.asked.scene.entity(&holder, &SlotEnv::new()) else { return };
-        let is = self.asked.scene.gives(&read(Expr::val(holder.clone()), &last), &SlotEnv::new()).truth();
+        let Some(holder) = self.follow(maker, &names) else { return };
+        let flag = Expr::get_attr(Expr::val(holder.clone()), last.into());
+        let is = self.asked.scene.gives(&flag, &SlotEnv::new()).truth();
         if (is == Truth::True) != wanted && self.asked.scene.knows(&holder) {
             self.push(Change::Set(Target::Attribute(holder, vec![last.to_owned()]), Some(wanted.into())), policy);
         }
@@ -308,7 +307,7 @@ impl Links<'_> {
         let names = declaration.names(store, holder);
         let target = Target::Attribute(uid, vec![last.to_owned()]);
         let name = Json::from(&**template);
-        if !self.is_set(declaration) {
+        if !declaration.names_many() {
             return self.push(Change::Set(target, added.then_some(name)), policy);
         }
         let known = names.iter().map(|known| Json::from(&**known)).filter(|known| *known != name);
@@ -319,21 +318,20 @@ impl Links<'_> {
         self.push(Change::Elements { target, value: value.into(), elements: vec![name], added }, policy);
     }
 
-    /// Whether what names templates is a set.
-    fn is_set(&self, declaration: &Checked) -> bool {
-        declaration.names_many()
-    }
-
     /// A role of the maker itself: it could name the template.
     fn of_role(&mut self, declaration: &Checked, maker: &EntityUID, path: &str, template: &PolicyId) {
         let mut names: Vec<&str> = path.split('.').collect();
         names.pop();
-        let holder = names.iter().fold(Expr::val(maker.clone()), |holder, name| Expr::get_attr(holder, (*name).into()));
-        let holder = self.asked.scene.entity(&holder, &SlotEnv::new()).and_then(|uid| self.id(&uid));
-        if let Some(holder) = holder {
+        if let Some(holder) = self.follow(maker, &names).and_then(|uid| self.id(&uid)) {
             self.name(declaration, holder, template, true, template);
         }
         self.bounded = true;
+    }
+
+    /// The entity that attributes lead to, read one after the other.
+    fn follow(&self, from: &EntityUID, names: &[&str]) -> Option<EntityUID> {
+        let read = names.iter().fold(Expr::val(from.clone()), |of, name| Expr::get_attr(of, (*name).into()));
+        self.asked.scene.entity(&read, &SlotEnv::new())
     }
 
     /// An entity of the request with those nearest above it.

@@ -13,7 +13,7 @@ use crate::broken::broken;
 use crate::compiled::{self, Lineage};
 use crate::model::explanation::{Join, Place, Truth};
 use crate::model::{AccessRequest, PolicyId, RequestError};
-use crate::policies::{self, Kind};
+use crate::policies;
 use crate::reference;
 use crate::snapshot::Snapshot;
 
@@ -26,6 +26,14 @@ pub struct Outcomes {
     pub not: u64,
     /// It failed.
     pub failed: u64,
+}
+
+impl Outcomes {
+    /// How many of the two that a part should have were seen: that it holds, and that it does not.
+    #[must_use]
+    pub fn seen(self) -> usize {
+        usize::from(self.held > 0) + usize::from(self.not > 0)
+    }
 }
 
 /// A part of a policy's conditions that consists of nothing else.
@@ -50,6 +58,15 @@ pub struct SeenPolicy {
     pub in_scope: u64,
     /// Its parts, in their order.
     pub parts: Vec<SeenPart>,
+}
+
+impl SeenPolicy {
+    /// Outcomes that were seen of it, and all there are: that it is in scope, and that each part holds and does not.
+    #[must_use]
+    pub fn outcomes(&self) -> (usize, usize) {
+        let of_parts: usize = self.parts.iter().map(|part| part.outcomes.seen()).sum();
+        (usize::from(self.in_scope > 0) + of_parts, 1 + 2 * self.parts.len())
+    }
 }
 
 /// What requests have seen of policies. States that have the same policies are counted together.
@@ -139,7 +156,7 @@ impl Sightings {
             let linked = snapshot.linked(&id);
             let values = linked.as_ref().map(|linked| policies::values(&linked.link).unwrap_or_default());
             let slots: SlotEnv = values.unwrap_or_default();
-            let text = linked.map_or_else(|| id.clone(), |it| it.link.template_id.as_str().into());
+            let text = linked.map_or_else(|| id.clone(), |linked| linked.template());
             let written = snapshot.known_site(&id).text();
             if self.policies.get(&text).is_none_or(|(_, shape)| shape.text != written) {
                 let policy = parsing.policy(&id).map_err(RequestError::from)?;
@@ -172,10 +189,7 @@ impl Sightings {
     /// Puts in the policy or template of an id, if it is not there.
     fn of(&mut self, snapshot: &Snapshot, policy: &Policy, id: &PolicyId) {
         let site = snapshot.known_site(id);
-        let text = match site.kind {
-            Kind::Static => id.clone(),
-            _ => snapshot.linked(id).map_or_else(|| id.clone(), |it| it.link.template_id.as_str().into()),
-        };
+        let text = snapshot.text_id(id);
         if self.policies.get(&text).is_some_and(|(_, shape)| shape.text == site.text()) {
             return;
         }

@@ -66,7 +66,7 @@ fn within(found: &Value<'_>, ty: Option<&Type>, implicit: bool) -> Option<String
         return None;
     }
     let Some(known) = known(function) else {
-        let near = hint(function, CONSTRUCTORS);
+        let near = hint(function, EXTENSIONS.into_iter().filter_map(constructor));
         return Some(format!("there is no function `{function}`, only such as `ip` and `decimal`{near}"));
     };
     if let Some(gives) = known.return_type().and_then(type_of)
@@ -157,9 +157,6 @@ fn type_of(ty: &SchemaType) -> Option<Type> {
 
 /// The types whose values are made of texts.
 const EXTENSIONS: [&str; 4] = ["ipaddr", "decimal", "datetime", "duration"];
-
-/// The functions that make values of text.
-const CONSTRUCTORS: [&str; 4] = ["ip", "decimal", "datetime", "duration"];
 
 /// A call as an author writes it.
 const CALL: &str = r#"{"fn": "decimal", "arg": "12.5"}"#;

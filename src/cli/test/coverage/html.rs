@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use palisade_engine::Outcomes;
+use palisade_engine::{Outcomes, SeenPart, SeenPolicy};
 
-use super::{Coverage, OfPart, OfPolicy};
+use super::Coverage;
 use crate::cli::test::format::junit;
 
 const STYLE: &str = "\
@@ -38,7 +38,7 @@ pub(super) fn write(coverage: &Coverage, sources: &BTreeMap<&str, &str>, to: &mu
         "<span class=\"full\">Both</span>, <span class=\"half\">one of the two</span>, <span class=\"none\">neither</span>; point \
          at a condition for the counts.</p>"
     )?;
-    let mut files: BTreeMap<&str, Vec<(&str, &OfPolicy)>> = BTreeMap::new();
+    let mut files: BTreeMap<&str, Vec<(&str, &SeenPolicy)>> = BTreeMap::new();
     for (id, policy) in coverage.sorted() {
         files.entry(&policy.file).or_default().push((id, policy));
     }
@@ -84,9 +84,9 @@ fn shown(file: &str) -> &str {
 }
 
 /// A file, line by line.
-fn write_source(text: &str, policies: &[(&str, &OfPolicy)], to: &mut dyn Write) -> io::Result<()> {
+fn write_source(text: &str, policies: &[(&str, &SeenPolicy)], to: &mut dyn Write) -> io::Result<()> {
     // where spans begin and end, by line and column; of two that overlap the first counts
-    let mut marks: BTreeMap<(usize, usize), (bool, &OfPart)> = BTreeMap::new();
+    let mut marks: BTreeMap<(usize, usize), (bool, &SeenPart)> = BTreeMap::new();
     let mut last = (0, 0);
     let mut parts = Vec::new();
     for part in policies.iter().flat_map(|(_, policy)| &policy.parts) {
@@ -103,10 +103,10 @@ fn write_source(text: &str, policies: &[(&str, &OfPolicy)], to: &mut dyn Write) 
             last = end;
         }
     }
-    let heads: BTreeMap<usize, &OfPolicy> =
+    let heads: BTreeMap<usize, &SeenPolicy> =
         policies.iter().filter_map(|(_, policy)| Some((policy.line?, *policy))).collect();
     write!(to, "<pre>")?;
-    let mut open: Option<&OfPart> = None;
+    let mut open: Option<&SeenPart> = None;
     for (n, line) in text.lines().enumerate() {
         let n = n + 1;
         let class = heads.get(&n).map(|policy| if policy.in_scope > 0 { "in" } else { "out" });
@@ -139,15 +139,15 @@ fn write_source(text: &str, policies: &[(&str, &OfPolicy)], to: &mut dyn Write) 
     writeln!(to, "</pre>")
 }
 
-fn begin(part: &OfPart, to: &mut dyn Write) -> io::Result<()> {
-    let Outcomes { held, not, failed } = part.seen;
-    let class = ["none", "half", "full"][part.outcomes()];
+fn begin(part: &SeenPart, to: &mut dyn Write) -> io::Result<()> {
+    let Outcomes { held, not, failed } = part.outcomes;
+    let class = ["none", "half", "full"][part.outcomes.seen()];
     let failed = if failed > 0 { format!(", failed {failed} times") } else { String::new() };
     write!(to, "<span class=\"{class}\" title=\"true {held} times, false {not} times{failed}\">")
 }
 
 /// Policies whose file is not at hand.
-fn write_list(policies: &[(&str, &OfPolicy)], to: &mut dyn Write) -> io::Result<()> {
+fn write_list(policies: &[(&str, &SeenPolicy)], to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "<pre>")?;
     for (id, policy) in policies {
         writeln!(to, "{}: in scope {} times", escape(id), policy.in_scope)?;
@@ -181,12 +181,12 @@ mod tests {
     #[test]
     fn spans_are_coloured_over_lines_and_nothing_of_the_source_is_lost() {
         let text = "// <é>\npermit(principal, action, resource)\nwhen { a &&\n  b.c\n   < 1 };\n";
-        let part = |(line, column): (usize, usize), (end_line, end_column): (usize, usize), held, not| OfPart {
+        let part = |(line, column): (usize, usize), (end_line, end_column): (usize, usize), held, not| SeenPart {
             text: String::new(),
             place: Some(Place { line, column, end_line, end_column, excerpt: None }),
-            seen: Outcomes { held, not, failed: 0 },
+            outcomes: Outcomes { held, not, failed: 0 },
         };
-        let policy = OfPolicy {
+        let policy = SeenPolicy {
             file: "./p.cedar".to_owned(),
             line: Some(2),
             in_scope: 3,

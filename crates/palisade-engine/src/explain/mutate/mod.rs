@@ -138,7 +138,7 @@ impl Snapshot {
             }
             for id in snapshot.one_of_each() {
                 let site = snapshot.known_site(&id);
-                let text = snapshot.linked(&id).map_or_else(|| id.clone(), |it| it.link.template_id.as_str().into());
+                let text = snapshot.text_id(&id);
                 texts.entry((site.origin.to_string(), site.span.start, text)).or_insert((snapshot, id));
             }
         }

@@ -64,7 +64,7 @@ impl Mutants {
                 Kind::Template => continue,
                 Kind::Static => id.clone(),
                 Kind::Link(number) => match policies.links.get(number as usize) {
-                    Some(linked) => linked.link.template_id.as_str().into(),
+                    Some(linked) => linked.template(),
                     None => continue,
                 },
             };
