@@ -121,25 +121,15 @@ impl Exchange {
     }
 
     /// Reads the body whole.
-    pub(super) async fn read(&mut self, limits: BodyLimits) -> Result<Bytes, Problem> {
-        let too_large = || {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                format!("the body is larger than {} bytes, which this endpoint takes at most", limits.max_bytes),
-            )
-            .closing()
-        };
+    pub(super) async fn read(&mut self, limits: BodyLimits) -> Result<Bytes, Unread> {
         if self.announces_more_than(limits.max_bytes) {
-            return Err(too_large());
+            return Err(Unread::TooLarge(limits.max_bytes));
         }
         let timer = self.open.conn.body_timer.clone();
-        match timer.within(limits.timeout, collect(&mut self.body, limits.max_bytes, &mut self.open)).await {
-            Ok(Ok(body)) => Ok(body),
-            Ok(Err(Unread::TooLarge)) => Err(too_large()),
-            Ok(Err(Unread::NoRoom)) => Err(Problem::too_busy().closing()),
-            Ok(Err(Unread::CutOff)) => Err(cut_off()),
-            Err(Elapsed) => Err(too_slow(limits.timeout)),
+        let collected = collect(&mut self.body, limits.max_bytes, &mut self.open);
+        match timer.within(limits.timeout, collected).await {
+            Ok(body) => body,
+            Err(Elapsed) => Err(Unread::TooSlow(limits.timeout)),
         }
     }
 
@@ -156,10 +146,10 @@ impl Exchange {
         let read = async {
             while !body.is_end_stream() {
                 let Some(frame) = body.frame().await else { break };
-                let Ok(data) = frame.map_err(|_| cut_off())?.into_data() else { continue };
+                let Ok(data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };
                 for piece in data.chunks(most) {
                     if !open.hold(take(piece)?) {
-                        return Err(Problem::too_busy().closing());
+                        return Err(Unread::NoRoom.into());
                     }
                     if data.len() > most {
                         // others have their turn
@@ -169,7 +159,7 @@ impl Exchange {
             }
             Ok(())
         };
-        timer.within(timeout, read).await.unwrap_or_else(|_| Err(too_slow(timeout)))
+        timer.within(timeout, read).await.unwrap_or_else(|Elapsed| Err(Unread::TooSlow(timeout).into()))
     }
 
     fn announces_more_than(&self, bytes: usize) -> bool {
@@ -274,22 +264,37 @@ impl Exchange {
     }
 }
 
-fn cut_off() -> Problem {
-    Problem::bad_request("body_cut_off", "the body ended before it was whole").closing()
-}
-
-fn too_slow(timeout: Duration) -> Problem {
-    let within = humantime::format_duration(timeout);
-    let detail = format!("the body did not arrive within {within}");
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail).closing()
-}
-
 /// Why a body is not there whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
-    TooLarge,
+    /// It has more bytes than this, which the endpoint takes at most.
+    TooLarge(usize),
+    /// It ended before it was whole.
     CutOff,
     /// The bodies of all requests together are too large.
     NoRoom,
+    /// It did not arrive within this time.
+    TooSlow(Duration),
+}
+
+impl From<Unread> for Problem {
+    fn from(unread: Unread) -> Self {
+        let problem = match unread {
+            Unread::TooLarge(most) => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("the body is larger than {most} bytes, which this endpoint takes at most"),
+            ),
+            Unread::CutOff => Self::bad_request("body_cut_off", "the body ended before it was whole"),
+            Unread::NoRoom => Self::too_busy(),
+            Unread::TooSlow(timeout) => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                format!("the body did not arrive within {}", humantime::format_duration(timeout)),
+            ),
+        };
+        problem.closing()
+    }
 }
 
 /// The bytes of a body. One that came in one piece is not copied.
@@ -299,7 +304,7 @@ pub(super) async fn collect(body: &mut Incoming, max_bytes: usize, open: &mut Op
         let Some(frame) = body.frame().await else { break };
         let Ok(data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };
         if data.len() > max_bytes - first.len() - all.len() {
-            return Err(Unread::TooLarge);
+            return Err(Unread::TooLarge(max_bytes));
         }
         if !open.hold(data.len()) {
             return Err(Unread::NoRoom);

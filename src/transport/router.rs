@@ -81,6 +81,15 @@ enum Action {
     Metrics,
 }
 
+/// What an endpoint for decisions is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asks {
+    /// How its decisions are counted, and what is answered without one.
+    transport: Transport,
+    /// One request may ask for several.
+    many: bool,
+}
+
 /// One entry of the table.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -92,6 +101,8 @@ pub struct Endpoint {
     pub surfaces: &'static [Surface],
     guard: Guard,
     action: Action,
+    /// Of an endpoint for decisions: such requests have spans, and are counted where they end without a decision.
+    asks: Option<Asks>,
 }
 
 impl Endpoint {
@@ -113,7 +124,13 @@ const fn endpoint(
     guard: Guard,
     action: Action,
 ) -> Endpoint {
-    Endpoint { method, path, surfaces, guard, action }
+    Endpoint { method, path, surfaces, guard, action, asks: None }
+}
+
+/// An endpoint for decisions.
+const fn deciding(path: &'static str, action: Action, transport: Transport, many: bool) -> Endpoint {
+    let asks = Some(Asks { transport, many });
+    Endpoint { method: Method::POST, path, surfaces: DECISIONS, guard: Guard::Open, action, asks }
 }
 
 const DECISIONS: &[Surface] = &[Surface::Decisions];
@@ -122,10 +139,10 @@ const OPS: &[Surface] = &[Surface::Admin, Surface::Ops];
 
 /// Every endpoint there is besides the dialects of gateways. The OpenAPI document lists the same.
 pub const ENDPOINTS: &[Endpoint] = &[
-    endpoint(Method::POST, "/v1/is_authorized", DECISIONS, Guard::Open, Action::IsAuthorized),
-    endpoint(Method::POST, "/v1/is_authorized/batch", DECISIONS, Guard::Open, Action::Batch),
-    endpoint(Method::POST, authzen::EVALUATION_PATH, DECISIONS, Guard::Open, Action::Evaluation),
-    endpoint(Method::POST, authzen::EVALUATIONS_PATH, DECISIONS, Guard::Open, Action::Evaluations),
+    deciding("/v1/is_authorized", Action::IsAuthorized, Transport::Native, false),
+    deciding("/v1/is_authorized/batch", Action::Batch, Transport::Batch, true),
+    deciding(authzen::EVALUATION_PATH, Action::Evaluation, Transport::Authzen, false),
+    deciding(authzen::EVALUATIONS_PATH, Action::Evaluations, Transport::Authzen, true),
     endpoint(Method::GET, authzen::METADATA_PATH, DECISIONS, Guard::Open, Action::AuthzenMetadata),
     endpoint(Method::PUT, "/v1/bundle", ADMIN, Guard::AdminToken, Action::PutBundle),
     endpoint(Method::GET, "/v1/bundle", ADMIN, Guard::AdminToken, Action::GetBundle),
@@ -159,8 +176,8 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     let routed = route(services, surface, &mut exchange).await;
     if let Err(problem) = &routed {
         exchange.note(|notes| notes.reason(problem.code));
-        if let Some(transport) = asked(exchange.head.uri.path()).filter(|_| surface == Surface::Decisions) {
-            services.metrics.undecided(transport, problem.is_fault());
+        if let Some((_, asks)) = asked(surface, exchange.head.uri.path()) {
+            services.metrics.undecided(asks.transport, problem.is_fault());
         }
     }
     let mut answer = match routed {
@@ -186,9 +203,9 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
         headers.insert(REVISION, respond::written(published.snapshot.revision()));
     }
     if let Some(trace) = &exchange.trace
-        && let Some((route, many)) = traced(exchange.head.uri.path())
+        && let Some((route, asks)) = asked(surface, exchange.head.uri.path())
     {
-        let request = span::Request::of(&exchange.head, route, many);
+        let request = span::Request::of(&exchange.head, route, asks.many);
         span::end(&conn, trace, &request, answer.status(), answer.headers());
     }
     let headers = answer.headers_mut();
@@ -199,28 +216,16 @@ pub(super) async fn answer(open: Open, request: Request<Incoming>) -> (Answer, O
     (answer, exchange.open)
 }
 
-/// The endpoint for decisions at a path of the decision listener, and whether it makes several. Others have no spans.
-fn traced(path: &str) -> Option<(&'static str, bool)> {
+/// What is asked for at a path of the decision listener, if it is decisions, and the path as it is documented.
+fn asked(surface: Surface, path: &str) -> Option<(&'static str, Asks)> {
+    if surface != Surface::Decisions {
+        return None;
+    }
     if let Some(dialect) = Dialect::at(path) {
-        return Some((dialect.path(), false));
+        return Some((dialect.path(), Asks { transport: dialect.transport(), many: false }));
     }
     let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path)?;
-    match endpoint.action {
-        Action::IsAuthorized | Action::Evaluation => Some((endpoint.path, false)),
-        Action::Batch | Action::Evaluations => Some((endpoint.path, true)),
-        _ => None,
-    }
-}
-
-/// How decisions are asked for at a path, where problems are answers. (Gateways get none: theirs are denials.)
-fn asked(path: &str) -> Option<Transport> {
-    let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path)?;
-    match endpoint.action {
-        Action::IsAuthorized => Some(Transport::Native),
-        Action::Batch => Some(Transport::Batch),
-        Action::Evaluation | Action::Evaluations => Some(Transport::Authzen),
-        _ => None,
-    }
+    Some((endpoint.path, endpoint.asks?))
 }
 
 async fn route(services: &Arc<Services>, surface: Surface, exchange: &mut Exchange) -> Result<Answer, Problem> {

@@ -268,7 +268,7 @@ impl Snapshot {
         }
         drop(places);
         if let Some(layout) = &layout {
-            compiled.plan(&layout.actions(), &store);
+            compiled.plan(layout, &store);
         }
         let entities = match settings.kind {
             EngineKind::Compiled => None,
@@ -329,7 +329,7 @@ impl Snapshot {
         let mut after = Self { revision, core, store, grants, entities, texts, base: Some(base), words };
         if let Some(RuledSet { policies, mut compiled, sound }) = set {
             if let Some(layout) = &self.core.layout {
-                compiled.plan(&layout.actions(), &after.store);
+                compiled.plan(layout, &after.store);
             }
             let (schema, layout) = (self.core.schema.clone(), self.core.layout.clone());
             let (settings, fallbacks) = (self.core.settings.clone(), self.core.fallbacks.clone());

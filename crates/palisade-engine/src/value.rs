@@ -217,10 +217,10 @@ impl<'a> Record<'a> {
     pub(crate) fn find(self, name: u32) -> Option<Val<'a>> {
         match self {
             Self::Packed(buffer, at) => {
-                let n = self.len();
-                let names = buffer.get(at as usize + 4..at as usize + 4 + 4 * n)?;
-                let i = position(names, name)?;
-                Some(unpack(buffer, cell_at(buffer, at as usize + 4 + 4 * n + 8 * i)))
+                let n = u32_at(buffer, at as usize) as usize;
+                let members = buffer.get(at as usize + 4..)?;
+                let i = position(members, n, name)?;
+                Some(unpack(buffer, cell_at(members, 4 * n + 8 * i)))
             }
             Self::Built(members) => {
                 members.binary_search_by_key(&name, |(n, _)| *n).ok().and_then(|i| members.get(i)).map(|(_, v)| *v)
@@ -229,17 +229,37 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Where `name` stands in packed sorted names.
+/// So many names are compared at a time.
+const LANES: usize = 8;
+
+/// Up to so many names are compared one and all, more are searched.
+const FEW: usize = 2 * LANES;
+
+/// Where `name` stands among the `n` sorted names with which packed `members` begin.
 #[inline]
-fn position(names: &[u8], name: u32) -> Option<usize> {
-    let n = names.len() / 4;
-    if n <= 12 {
-        return names.chunks_exact(4).position(|bytes| bytes == name.to_le_bytes());
+fn position(members: &[u8], n: usize, name: u32) -> Option<usize> {
+    if n <= FEW {
+        for first in (0..n).step_by(LANES) {
+            // what is behind the names of a record are its cells: they are compared too, and do not count
+            let Some(lanes) = members.get(4 * first..4 * (first + LANES)) else {
+                let mut rest = members.get(4 * first..4 * n)?.chunks_exact(4);
+                return rest.position(|bytes| bytes == name.to_le_bytes()).map(|at| first + at);
+            };
+            let mut found = 0_u32;
+            for (lane, bytes) in lanes.chunks_exact(4).enumerate() {
+                found |= u32::from(bytes == name.to_le_bytes()) << lane;
+            }
+            let at = found.trailing_zeros() as usize;
+            if at < LANES {
+                return Some(first + at).filter(|at| *at < n);
+            }
+        }
+        return None;
     }
     let (mut low, mut high) = (0, n);
     while low < high {
         let middle = low + (high - low) / 2;
-        match u32_at(names, 4 * middle).cmp(&name) {
+        match u32_at(members, 4 * middle).cmp(&name) {
             Ordering::Less => low = middle + 1,
             Ordering::Greater => high = middle,
             Ordering::Equal => return Some(middle),

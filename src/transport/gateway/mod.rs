@@ -30,8 +30,8 @@ use crate::decide::Call;
 use crate::identity::{Identity, IssuerStatus, Now};
 use crate::telemetry::{RefusalReason, Transport};
 use crate::transport::Services;
-use crate::transport::exchange::{BodyLimits, Exchange};
-use crate::transport::respond::{Answer, Problem};
+use crate::transport::exchange::{BodyLimits, Exchange, Unread};
+use crate::transport::respond::Answer;
 use rules::Rules;
 use way::{Question, Stop, Verdict};
 
@@ -115,7 +115,8 @@ impl Dialect {
         Self::ALL.into_iter().find(within)
     }
 
-    const fn transport(self) -> Transport {
+    /// How its decisions are counted.
+    pub(super) const fn transport(self) -> Transport {
         match self {
             Self::Nginx => Transport::Nginx,
             Self::Forward => Transport::Forward,
@@ -177,14 +178,17 @@ async fn verdict(
     asked: Now,
     deadline: Instant,
 ) -> Result<Verdict, Stop> {
-    exchange.check_framing().map_err(|problem| misread(&problem))?;
+    exchange.check_framing().map_err(|_| {
+        let message = "the request is framed in a way that can be read differently";
+        Stop::new(RefusalReason::BadDescription, message)
+    })?;
     // nginx passes no bodies on
     let body = if dialect == Dialect::Nginx || exchange.body.is_end_stream() {
         None
     } else {
         let timeout = way::left(deadline).min(services.http.body_timeout);
         let limits = BodyLimits { max_bytes: services.http.max_body_bytes, timeout };
-        Some(exchange.read(limits).await.map_err(|problem| misread(&problem))?)
+        Some(exchange.read(limits).await.map_err(|unread| self::unread("body", unread))?)
     };
     let fields = fields::of(&exchange.head.headers);
     let body = body.as_deref();
@@ -199,17 +203,19 @@ async fn verdict(
     way::ask(services, &question).await
 }
 
-/// A request that breaks off before anything is known of it.
-fn misread(problem: &Problem) -> Stop {
-    match problem.code {
-        "body_too_slow" => Stop::new(RefusalReason::Deadline, "the body did not arrive in time"),
-        "body_too_large" => Stop::new(RefusalReason::BodyUnread, "the body is larger than `http.max_body_bytes`"),
-        "too_busy" => {
-            Stop::new(RefusalReason::TooBusy, "the bodies of all requests together are too large at the moment")
+/// The end of a request whose body, or message, is not there whole.
+fn unread(what: &str, unread: Unread) -> Stop {
+    let (reason, message) = match unread {
+        Unread::TooSlow(_) => (RefusalReason::Deadline, format!("the {what} did not arrive in time")),
+        Unread::TooLarge(most) => {
+            (RefusalReason::BodyUnread, format!("the {what} is larger than {most} bytes, see `http.max_body_bytes`"))
         }
-        "body_cut_off" => Stop::new(RefusalReason::BodyUnread, "the body ended before it was whole"),
-        _ => Stop::new(RefusalReason::BadDescription, "the request is framed in a way that can be read differently"),
-    }
+        Unread::CutOff => (RefusalReason::BodyUnread, format!("the {what} ended before it was whole")),
+        Unread::NoRoom => {
+            (RefusalReason::TooBusy, "the bodies of all requests together are too large at the moment".to_owned())
+        }
+    };
+    Stop::new(reason, message)
 }
 
 /// What `work` comes to; `None` if it panics. It is pinned by who calls, since moving it costs more than polling it.

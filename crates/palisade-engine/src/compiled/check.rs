@@ -28,11 +28,7 @@ impl CompiledSet {
         assert_eq!(self.index.all(), live.keys().copied().filter(|at| is_filed(live[at])).collect(), "and no other");
         assert_eq!(format!("{:?}", self.misses.pairs()), format!("{:?}", Misses::default().with(&refiled).pairs()));
         assert_eq!(self.linked.pairs(), Pairs::default().with(&linked).pairs());
-        for (action, plan) in self.plans.of_action.iter() {
-            assert_eq!(plan.policies, self.index.filed_under(*action, plan.above.ids()), "the plan of {action}");
-        }
-        let filed: usize = self.plans.of_action.values().map(|plan| plan.policies.len()).sum();
-        assert_eq!((filed, self.plans.stale.len()), (self.plans.filed, 0));
+        self.plans.check(|action, above| self.index.filed_under(action, above), &self.entries);
     }
 
     /// Policies, programs and patterns, be they used or not.
@@ -42,7 +38,7 @@ impl CompiledSet {
 
     /// Whether there are plans.
     pub(crate) fn has_plans(&self) -> bool {
-        !self.plans.of_action.is_empty()
+        !self.plans.is_empty()
     }
 
     fn check_programs(&self, live: &BTreeMap<u32, &Entry>) {

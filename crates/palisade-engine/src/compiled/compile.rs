@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, SlotId, UnaryOp, Var};
 
-use super::program::{Function, Op, Piece, Pool, Program};
+use super::program::{Function, Op, Pair, Piece, Pool, Program, Source};
 use crate::ext::{self, Ip};
 use crate::layout::intern;
 use crate::store::Draft;
@@ -136,43 +136,34 @@ impl<'d> Compiler<'d> {
                 });
             }
             ExprKind::BinaryApp { op, arg1, arg2 } => {
-                self.expression(arg1)?;
-                self.expression(arg2)?;
-                self.ops.push(match op {
-                    BinaryOp::Eq => Op::Equal,
-                    BinaryOp::Less => Op::Less,
-                    BinaryOp::LessEq => Op::LessEqual,
-                    BinaryOp::Add => Op::Add,
-                    BinaryOp::Sub => Op::Subtract,
-                    BinaryOp::Mul => Op::Multiply,
-                    BinaryOp::In => Op::In,
-                    BinaryOp::Contains => Op::Contains,
-                    BinaryOp::ContainsAll => Op::ContainsAll,
-                    BinaryOp::ContainsAny => Op::ContainsAny,
-                    BinaryOp::GetTag => Op::GetTag,
-                    BinaryOp::HasTag => Op::HasTag,
-                });
+                let op = self.binary(*op, arg1, arg2)?;
+                self.ops.push(op);
             }
             ExprKind::GetAttr { expr, attr } => {
                 let name = self.draft.attribute_id(attr);
-                match expr.expr_kind() {
-                    ExprKind::Var(Var::Principal) => self.ops.push(Op::PrincipalAttribute(name)),
-                    ExprKind::Var(Var::Resource) => self.ops.push(Op::ResourceAttribute(name)),
-                    ExprKind::Var(Var::Context) => self.ops.push(Op::ContextAttribute(name)),
+                let op = match expr.expr_kind() {
+                    ExprKind::Var(Var::Principal) => Op::PrincipalAttribute(name),
+                    ExprKind::Var(Var::Resource) => Op::ResourceAttribute(name),
+                    ExprKind::Var(Var::Context) => Op::ContextAttribute(name),
                     _ => {
                         self.expression(expr)?;
-                        self.ops.push(Op::Attribute(name));
+                        Op::Attribute(name)
                     }
-                }
+                };
+                self.ops.push(op);
             }
             ExprKind::HasAttr { expr, attr } => {
                 let name = self.draft.attribute_id(attr);
-                if matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) {
-                    self.ops.push(Op::ContextHas(name));
-                } else {
-                    self.expression(expr)?;
-                    self.ops.push(Op::Has(name));
-                }
+                let op = match expr.expr_kind() {
+                    ExprKind::Var(Var::Principal) => Op::PrincipalHas(name),
+                    ExprKind::Var(Var::Resource) => Op::ResourceHas(name),
+                    ExprKind::Var(Var::Context) => Op::ContextHas(name),
+                    _ => {
+                        self.expression(expr)?;
+                        Op::Has(name)
+                    }
+                };
+                self.ops.push(op);
             }
             ExprKind::ExtHasAttr { expr, attrs } => {
                 let path = attrs.iter().map(|attr| self.draft.attribute_id(attr)).collect();
@@ -223,6 +214,64 @@ impl<'d> Compiler<'d> {
             ExprKind::Unknown(_) => return Err(NotCovered),
         }
         Ok(())
+    }
+
+    /// The instruction of an operator with two operands, behind those that make them.
+    fn binary(&mut self, op: BinaryOp, first: &Expr, second: &Expr) -> Result<Op, NotCovered> {
+        let make: fn(Pair) -> Op = match op {
+            BinaryOp::Eq => Op::Equal,
+            BinaryOp::In => Op::In,
+            BinaryOp::Contains => Op::Contains,
+            BinaryOp::Less => |_| Op::Less,
+            BinaryOp::LessEq => |_| Op::LessEqual,
+            BinaryOp::Add => |_| Op::Add,
+            BinaryOp::Sub => |_| Op::Subtract,
+            BinaryOp::Mul => |_| Op::Multiply,
+            BinaryOp::ContainsAll => |_| Op::ContainsAll,
+            BinaryOp::ContainsAny => |_| Op::ContainsAny,
+            BinaryOp::GetTag => |_| Op::GetTag,
+            BinaryOp::HasTag => |_| Op::HasTag,
+        };
+        if matches!(op, BinaryOp::Eq | BinaryOp::In | BinaryOp::Contains)
+            && let Some((source, of)) = self.source(second)?
+        {
+            let (first_source, first_of) = match self.source(first)? {
+                Some(direct) => direct,
+                None => {
+                    self.expression(first)?;
+                    (Source::Stack, 0)
+                }
+            };
+            return Ok(make(Pair { sources: [first_source, source], of: [first_of, of] }));
+        }
+        self.expression(first)?;
+        self.expression(second)?;
+        Ok(make(Pair::STACK))
+    }
+
+    /// Where an operand is had from in one step, if it can be.
+    fn source(&mut self, operand: &Expr) -> Result<Option<(Source, u32)>, NotCovered> {
+        if let Some(cell) = self.constant(operand)? {
+            let number = u32::try_from(self.pool.cells.len()).map_err(|_| NotCovered)?;
+            self.pool.cells.push(cell);
+            return Ok(Some((Source::Constant, number)));
+        }
+        Ok(match operand.expr_kind() {
+            ExprKind::Var(Var::Principal) => Some((Source::Principal, 0)),
+            ExprKind::Var(Var::Action) => Some((Source::Action, 0)),
+            ExprKind::Var(Var::Resource) => Some((Source::Resource, 0)),
+            ExprKind::Slot(id) => Some((Source::Slot, u32::from(*id != SlotId::principal()))),
+            ExprKind::GetAttr { expr, attr } => {
+                let source = match expr.expr_kind() {
+                    ExprKind::Var(Var::Principal) => Source::PrincipalAttribute,
+                    ExprKind::Var(Var::Resource) => Source::ResourceAttribute,
+                    ExprKind::Var(Var::Context) => Source::ContextAttribute,
+                    _ => return Ok(None),
+                };
+                Some((source, self.draft.attribute_id(attr)))
+            }
+            _ => None,
+        })
     }
 
     fn junction(&mut self, left: &Expr, right: &Expr, make: fn(u32) -> Op) -> Result<(), NotCovered> {

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use smallvec::SmallVec;
 
 use super::env::Env;
-use super::program::{Function, Op, Pool, Program, matches};
+use super::program::{Function, Op, Pair, Pool, Program, Source, matches};
 use crate::broken::broken;
 use crate::ext::{self, Ip};
 use crate::store::Entity;
@@ -99,6 +99,91 @@ fn entity(value: Val<'_>) -> Result<u32, Failure> {
     }
 }
 
+/// Goes on from a boolean: what tests it is done at once, and only what does not is left a value on the stack. Tests lie
+/// ahead of what they test, so this ends.
+#[inline(always)]
+fn go_on(ops: &[Op], at: &mut usize, stack: &mut Stack<'_>, mut holds: bool) {
+    loop {
+        *at = match ops.get(*at) {
+            // nothing is left of a test that was passed
+            Some(Op::And(_)) if holds => *at + 1,
+            Some(Op::Or(_)) if !holds => *at + 1,
+            Some(Op::Unless(target)) => {
+                if holds {
+                    *at + 1
+                } else {
+                    *target as usize
+                }
+            }
+            // what ends an `&&` or an `||` is its value
+            Some(Op::And(target) | Op::Or(target) | Op::Jump(target)) => {
+                *at = *target as usize;
+                continue;
+            }
+            Some(Op::Bool) => {
+                *at += 1;
+                continue;
+            }
+            Some(Op::Not) => {
+                holds = !holds;
+                *at += 1;
+                continue;
+            }
+            _ => {
+                stack.push(Val::Bool(holds));
+                return;
+            }
+        };
+        return;
+    }
+}
+
+/// What a program runs in.
+#[derive(Clone, Copy)]
+struct Run<'a, 'e> {
+    pool: &'a Pool,
+    env: &'a Env<'e>,
+    slots: [u32; 2],
+}
+
+impl<'a, 'e: 'a> Run<'a, 'e> {
+    /// An operand that is not on the stack, or is the only one there.
+    #[inline(always)]
+    fn operand(self, source: Source, of: u32, stack: &mut Stack<'a>) -> Result<Val<'a>, Failure> {
+        let Self { pool, env, slots } = self;
+        Ok(match source {
+            Source::Stack => stack.pop(),
+            Source::Constant => unpack(&pool.constants, pool.cells[of as usize]),
+            Source::Principal => Val::Entity(env.principal),
+            Source::Action => Val::Entity(env.action),
+            Source::Resource => Val::Entity(env.resource),
+            Source::Slot => Val::Entity(slots[of as usize & 1]),
+            Source::PrincipalAttribute => attribute(env.principal, env.read_principal(), of)?,
+            Source::ResourceAttribute => attribute(env.resource, env.read_resource(), of)?,
+            Source::ContextAttribute => self.of_context(of)?,
+        })
+    }
+
+    /// A member of the context.
+    #[inline(always)]
+    fn of_context(self, name: u32) -> Result<Val<'a>, Failure> {
+        self.env.note_context(name);
+        self.env.context.find(name).ok_or(Failed)
+    }
+
+    /// Both operands, the first before the second.
+    #[inline(always)]
+    fn operands(self, pair: Pair, stack: &mut Stack<'a>) -> Result<(Val<'a>, Val<'a>), Failure> {
+        let ([first, second], [of_first, of_second]) = (pair.sources, pair.of);
+        if second == Source::Stack {
+            let second = stack.pop();
+            return Ok((stack.pop(), second));
+        }
+        let first = self.operand(first, of_first, stack)?;
+        Ok((first, self.operand(second, of_second, stack)?))
+    }
+}
+
 fn execute<'a, 'e: 'a>(
     program: &'a Program,
     pool: &'a Pool,
@@ -106,160 +191,143 @@ fn execute<'a, 'e: 'a>(
     slots: [u32; 2],
     places: &'a [OnceCell<Built<'a>>],
 ) -> Result<bool, Failure> {
-    let mut stack = Stack { top: None, below: SmallVec::new() };
-    let mut at = 0;
-    while let Some(op) = program.ops.get(at) {
+    let run = Run { pool, env, slots };
+    let (ops, mut stack, mut at) = (&*program.ops, Stack { top: None, below: SmallVec::new() }, 0);
+    'op: while let Some(op) = ops.get(at) {
         at += 1;
-        let result = match *op {
-            Op::Const(cell) => unpack(&pool.constants, cell),
-            Op::Principal => Val::Entity(env.principal),
-            Op::Action => Val::Entity(env.action),
-            Op::Resource => Val::Entity(env.resource),
-            Op::Context => {
-                env.note_whole_context();
-                Val::Record(env.context)
-            }
-            Op::Slot(i) => Val::Entity(slots[usize::from(i) & 1]),
-            Op::PrincipalAttribute(name) => attribute(env.principal, env.read_principal(), name)?,
-            Op::ResourceAttribute(name) => attribute(env.resource, env.read_resource(), name)?,
-            Op::ContextAttribute(name) => {
-                env.note_context(name);
-                env.context.find(name).ok_or(Failed)?
-            }
-            Op::ContextHas(name) => Val::Bool(env.context.find(name).is_some()),
-            Op::ContextHasPath(path) => Val::Bool(has_path(env, Val::Record(env.context), &pool.paths[path as usize])?),
-            Op::Attribute(name) => match stack.pop() {
-                Val::Entity(id) => attribute(id, env.read(id), name)?,
-                Val::Record(record) => record.find(name).ok_or(Failed)?,
-                _ => return Err(Failed),
-            },
-            Op::Has(name) => match stack.pop() {
-                Val::Entity(id) => {
-                    Val::Bool(env.read(id).is_some_and(|entity| entity.attributes().find(name).is_some()))
+        let value = 'value: {
+            let holds = match *op {
+                Op::Const(cell) => break 'value unpack(&pool.constants, cell),
+                Op::Principal => break 'value Val::Entity(env.principal),
+                Op::Action => break 'value Val::Entity(env.action),
+                Op::Resource => break 'value Val::Entity(env.resource),
+                Op::Context => {
+                    env.note_whole_context();
+                    break 'value Val::Record(env.context);
                 }
-                Val::Record(record) => Val::Bool(record.find(name).is_some()),
-                _ => return Err(Failed),
-            },
-            Op::HasPath(path) => {
-                let value = stack.pop();
-                Val::Bool(has_path(env, value, &pool.paths[path as usize])?)
-            }
-            Op::And(target) => {
-                if boolean(stack.pop())? {
-                    continue;
+                Op::Slot(i) => break 'value Val::Entity(slots[usize::from(i) & 1]),
+                Op::PrincipalAttribute(name) => break 'value attribute(env.principal, env.read_principal(), name)?,
+                Op::ResourceAttribute(name) => break 'value attribute(env.resource, env.read_resource(), name)?,
+                Op::ContextAttribute(name) => break 'value run.of_context(name)?,
+                Op::Attribute(name) => match stack.pop() {
+                    Val::Entity(id) => break 'value attribute(id, env.read(id), name)?,
+                    Val::Record(record) => break 'value record.find(name).ok_or(Failed)?,
+                    _ => return Err(Failed),
+                },
+                Op::PrincipalHas(name) => has(env.read_principal(), name),
+                Op::ResourceHas(name) => has(env.read_resource(), name),
+                Op::ContextHas(name) => env.context.find(name).is_some(),
+                Op::ContextHasPath(path) => has_path(env, Val::Record(env.context), &pool.paths[path as usize])?,
+                Op::Has(name) => match stack.pop() {
+                    Val::Entity(id) => has(env.read(id), name),
+                    Val::Record(record) => record.find(name).is_some(),
+                    _ => return Err(Failed),
+                },
+                Op::HasPath(path) => {
+                    let value = stack.pop();
+                    has_path(env, value, &pool.paths[path as usize])?
                 }
-                at = target as usize;
-                Val::Bool(false)
-            }
-            Op::Or(target) => {
-                if !boolean(stack.pop())? {
-                    continue;
-                }
-                at = target as usize;
-                Val::Bool(true)
-            }
-            Op::Unless(target) => {
-                if !boolean(stack.pop())? {
+                Op::Jump(target) => {
                     at = target as usize;
+                    continue 'op;
                 }
-                continue;
-            }
-            Op::Jump(target) => {
-                at = target as usize;
-                continue;
-            }
-            Op::Bool => Val::Bool(boolean(stack.pop())?),
-            Op::Not => Val::Bool(!boolean(stack.pop())?),
-            Op::Negate => Val::Long(long(stack.pop())?.checked_neg().ok_or(Failed)?),
-            Op::IsEmpty => Val::Bool(set(stack.pop())?.len() == 0),
-            Op::Equal => {
-                let (b, a) = (stack.pop(), stack.pop());
-                Val::Bool(equal(a, b))
-            }
-            Op::Less | Op::LessEqual => {
-                let ordering = match (stack.pop(), stack.pop()) {
-                    (Val::Long(b), Val::Long(a))
-                    | (Val::Datetime(b), Val::Datetime(a))
-                    | (Val::Duration(b), Val::Duration(a)) => a.cmp(&b),
-                    _ => return Err(Failed),
-                };
-                Val::Bool(if *op == Op::Less { ordering.is_lt() } else { ordering.is_le() })
-            }
-            Op::Add | Op::Subtract | Op::Multiply => {
-                let (b, a) = (long(stack.pop())?, long(stack.pop())?);
-                let result = match op {
-                    Op::Add => a.checked_add(b),
-                    Op::Subtract => a.checked_sub(b),
-                    _ => a.checked_mul(b),
-                };
-                Val::Long(result.ok_or(Failed)?)
-            }
-            Op::In => {
-                let (target, id) = (stack.pop(), entity(stack.pop())?);
-                env.note(id);
-                match target {
-                    Val::Entity(target) => Val::Bool(env.is_in(id, target)),
-                    Val::Set(targets) if all_entities(targets) => Val::Bool(env.is_in_any(id, targets)),
-                    _ => return Err(Failed),
+                // the boolean that one of these tests is a value that was loaded: others lead on by themselves
+                Op::And(_) | Op::Or(_) | Op::Unless(_) | Op::Bool | Op::Not => {
+                    at -= 1;
+                    boolean(stack.pop())?
                 }
-            }
-            Op::Contains => {
-                let value = stack.pop();
-                Val::Bool(set(stack.pop())?.contains(value))
-            }
-            Op::ContainsAll => {
-                let (b, a) = (set(stack.pop())?, set(stack.pop())?);
-                Val::Bool((0..b.len()).all(|i| a.contains(b.get(i))))
-            }
-            Op::ContainsAny => {
-                let (b, a) = (set(stack.pop())?, set(stack.pop())?);
-                let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
-                Val::Bool((0..few.len()).any(|i| many.contains(few.get(i))))
-            }
-            Op::GetTag => {
-                let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
-                env.read(id).ok_or(Failure::NoEntity(id))?.tag(key).ok_or(Failed)?
-            }
-            Op::HasTag => {
-                let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
-                Val::Bool(env.read(id).is_some_and(|entity| entity.tag(key).is_some()))
-            }
-            Op::Like(pattern) => {
-                let text = text(stack.pop())?;
-                Val::Bool(matches(&pool.patterns[pattern as usize], text))
-            }
-            Op::Is(ty) => Val::Bool(env.type_of(entity(stack.pop())?) == ty),
-            Op::Set(count, place) => {
-                let mut elements: Vec<Val<'a>> = stack.take(count as usize).collect();
-                elements.sort_unstable_by(|a, b| order(*a, *b));
-                elements.dedup_by(|a, b| equal(*a, *b));
-                match places[place as usize].get_or_init(|| Built::Set(elements.into())) {
-                    Built::Set(elements) => Val::Set(Set::Built(elements)),
-                    Built::Record(_) => broken("two values at one place"),
+                Op::Negate => break 'value Val::Long(long(stack.pop())?.checked_neg().ok_or(Failed)?),
+                Op::IsEmpty => set(stack.pop())?.len() == 0,
+                Op::Equal(pair) => {
+                    let (a, b) = run.operands(pair, &mut stack)?;
+                    equal(a, b)
                 }
-            }
-            Op::Record(names, place) => {
-                let names = &pool.records[names as usize];
-                let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.take(names.len())).collect();
-                members.sort_unstable_by_key(|(name, _)| *name);
-                match places[place as usize].get_or_init(|| Built::Record(members.into())) {
-                    Built::Record(members) => Val::Record(Record::Built(members)),
-                    Built::Set(_) => broken("two values at one place"),
+                Op::Less | Op::LessEqual => {
+                    let ordering = match (stack.pop(), stack.pop()) {
+                        (Val::Long(b), Val::Long(a))
+                        | (Val::Datetime(b), Val::Datetime(a))
+                        | (Val::Duration(b), Val::Duration(a)) => a.cmp(&b),
+                        _ => return Err(Failed),
+                    };
+                    if *op == Op::Less { ordering.is_lt() } else { ordering.is_le() }
                 }
-            }
-            Op::Call(function) => {
-                let second = function.is_binary().then(|| stack.pop());
-                call(function, stack.pop(), second)?
-            }
-            Op::Fail => return Err(Failed),
+                Op::Add | Op::Subtract | Op::Multiply => {
+                    let (b, a) = (long(stack.pop())?, long(stack.pop())?);
+                    let result = match op {
+                        Op::Add => a.checked_add(b),
+                        Op::Subtract => a.checked_sub(b),
+                        _ => a.checked_mul(b),
+                    };
+                    break 'value Val::Long(result.ok_or(Failed)?);
+                }
+                Op::In(pair) => {
+                    let (id, target) = run.operands(pair, &mut stack)?;
+                    let id = entity(id)?;
+                    env.note(id);
+                    match target {
+                        Val::Entity(target) => env.is_in(id, target),
+                        Val::Set(targets) if targets.all_entities() => env.is_in_any(id, targets),
+                        _ => return Err(Failed),
+                    }
+                }
+                Op::Contains(pair) => {
+                    let (all, value) = run.operands(pair, &mut stack)?;
+                    set(all)?.contains(value)
+                }
+                Op::ContainsAll => {
+                    let (b, a) = (set(stack.pop())?, set(stack.pop())?);
+                    (0..b.len()).all(|i| a.contains(b.get(i)))
+                }
+                Op::ContainsAny => {
+                    let (b, a) = (set(stack.pop())?, set(stack.pop())?);
+                    let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
+                    (0..few.len()).any(|i| many.contains(few.get(i)))
+                }
+                Op::GetTag => {
+                    let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
+                    break 'value env.read(id).ok_or(Failure::NoEntity(id))?.tag(key).ok_or(Failed)?;
+                }
+                Op::HasTag => {
+                    let (key, id) = (text(stack.pop())?, entity(stack.pop())?);
+                    env.read(id).is_some_and(|entity| entity.tag(key).is_some())
+                }
+                Op::Like(pattern) => matches(&pool.patterns[pattern as usize], text(stack.pop())?),
+                Op::Is(ty) => env.type_of(entity(stack.pop())?) == ty,
+                Op::Set(count, place) => {
+                    let mut elements: Vec<Val<'a>> = stack.take(count as usize).collect();
+                    elements.sort_unstable_by(|a, b| order(*a, *b));
+                    elements.dedup_by(|a, b| equal(*a, *b));
+                    match places[place as usize].get_or_init(|| Built::Set(elements.into())) {
+                        Built::Set(elements) => break 'value Val::Set(Set::Built(elements)),
+                        Built::Record(_) => broken("two values at one place"),
+                    }
+                }
+                Op::Record(names, place) => {
+                    let names = &pool.records[names as usize];
+                    let mut members: Vec<(u32, Val<'a>)> = names.iter().copied().zip(stack.take(names.len())).collect();
+                    members.sort_unstable_by_key(|(name, _)| *name);
+                    match places[place as usize].get_or_init(|| Built::Record(members.into())) {
+                        Built::Record(members) => break 'value Val::Record(Record::Built(members)),
+                        Built::Set(_) => broken("two values at one place"),
+                    }
+                }
+                Op::Call(function) => {
+                    let second = function.is_binary().then(|| stack.pop());
+                    break 'value call(function, stack.pop(), second)?;
+                }
+                Op::Fail => return Err(Failed),
+            };
+            go_on(ops, &mut at, &mut stack, holds);
+            continue 'op;
         };
-        stack.push(result);
+        stack.push(value);
     }
     boolean(stack.pop())
 }
 
-fn all_entities(set: Set<'_>) -> bool {
-    set.all_entities()
+#[inline]
+fn has(entity: Option<Entity<'_>>, name: u32) -> bool {
+    entity.is_some_and(|entity| entity.attributes().find(name).is_some())
 }
 
 fn text(value: Val<'_>) -> Result<&[u8], Failure> {

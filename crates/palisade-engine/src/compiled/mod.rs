@@ -3,6 +3,7 @@
 //! - `request` turns a request into ids and packed values; `env` is what evaluation sees of it.
 //! - `index` finds the policies whose scope can hold; `compile` made their conditions into `program`s, which
 //!   `eval` runs.
+//! - `plan` notes beforehand what can be known of each action and of the types that it is for.
 //! - `candidates` finds, by other means, what the reference has to see; `misses` what an explanation has to.
 //! - `granted` runs templates for the links that data make.
 //! - `set` takes policies out of a set and puts others in: what stays is shared with the set before.
@@ -19,6 +20,7 @@ mod eval;
 mod granted;
 mod index;
 mod misses;
+mod plan;
 mod program;
 mod reach;
 mod request;
@@ -26,17 +28,14 @@ mod series;
 mod set;
 mod slice;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{ActionConstraint, PrincipalOrResourceConstraint as Constraint};
-use foldhash::fast::RandomState;
 
 use crate::data_rules::Reads;
 use crate::model::PolicyId;
 use crate::shared::{List, Map};
-use crate::store::{Pairs, Store};
-use crate::value::Record;
+use crate::store::Pairs;
 
 pub(crate) use brought::check_brought;
 pub(crate) use candidates::{Lineage, candidates, near};
@@ -47,15 +46,12 @@ pub use series::Series;
 pub(crate) use set::Compiling;
 pub(crate) use slice::{Seen, by_reference, everything, reached};
 
-use env::{Ancestors, Env};
 use granted::Forms;
 use index::{Index, Scopes};
 use misses::Misses;
+use plan::Plans;
 use program::{Pool, Program};
 use reach::Reach;
-
-/// In how many plans a policy may be on average.
-const MOST_FILED: usize = 64;
 
 /// What must hold beside the scope.
 #[derive(Debug, Clone, Copy)]
@@ -106,26 +102,6 @@ pub(crate) struct CompiledSet {
     linked: Pairs,
 }
 
-/// What is known beforehand of each action that the schema declares.
-#[derive(Debug, Clone, Default)]
-struct Plans {
-    of_action: Arc<HashMap<u32, Arc<Plan>, RandomState>>,
-    /// How many policies all of them have.
-    filed: usize,
-    /// How many policies there were when it was last looked whether there can be plans.
-    tried: usize,
-    /// Actions and groups under which other policies are filed now.
-    stale: Vec<u32>,
-}
-
-/// The actions of a schema do not change with the entities, so neither does what follows from them.
-#[derive(Debug)]
-struct Plan {
-    above: Ancestors,
-    /// The policies filed under the action, or under one that it is in.
-    policies: Box<[u32]>,
-}
-
 /// What links take over from their template.
 #[derive(Debug)]
 struct Pattern {
@@ -136,54 +112,10 @@ struct Pattern {
     forbids: bool,
 }
 
-impl Plans {
-    /// What is known of an action.
-    #[inline]
-    fn get(&self, action: u32) -> Option<&Plan> {
-        self.of_action.get(&action).map(|plan| &**plan)
-    }
-}
-
 impl CompiledSet {
     /// How many policies can decide.
     fn len(&self) -> usize {
         self.positions.len()
-    }
-
-    /// Makes a plan for each of the `declared` actions, which `store` has, unless policies and actions are so many
-    /// that looking is better than remembering. Plans that are as they were are kept.
-    pub(crate) fn plan(&mut self, declared: &[u32], store: &Store) {
-        if !self.forms.is_planned() {
-            Arc::make_mut(&mut self.forms).plan(declared, store);
-        }
-        let stale = std::mem::take(&mut self.plans.stale);
-        let Plans { of_action: known, mut filed, tried, .. } = std::mem::take(&mut self.plans);
-        if known.is_empty() && tried > 0 && self.len() < 2 * tried {
-            self.plans.tried = tried;
-            return;
-        }
-        let room = MOST_FILED * self.len();
-        let mut of_action = known.clone();
-        for action in declared {
-            let above = match known.get(action) {
-                Some(plan) if !stale.iter().any(|key| key == action || plan.above.contains(*key)) => continue,
-                Some(plan) => plan.above.clone(),
-                None => Env::new(store, [*action; 3], Record::Built(&[])).ancestors(*action),
-            };
-            let policies = self.index.filed_under(*action, above.ids());
-            filed += policies.len();
-            let plan = Arc::new(Plan { above, policies });
-            let before = Arc::make_mut(&mut of_action).insert(*action, plan);
-            filed -= before.map_or(0, |before| before.policies.len());
-            if filed > room {
-                break;
-            }
-        }
-        self.plans = if filed > room {
-            Plans { tried: self.len().max(1), ..Plans::default() }
-        } else {
-            Plans { of_action, filed, tried: 0, stale: Vec::new() }
-        };
     }
 
     /// The links that name an entity.

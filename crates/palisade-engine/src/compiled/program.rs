@@ -33,6 +33,10 @@ pub(super) enum Op {
     Attribute(u32),
     /// Whether there is such an attribute.
     Has(u32),
+    /// Whether the principal has an attribute.
+    PrincipalHas(u32),
+    /// Whether the resource has an attribute.
+    ResourceHas(u32),
     /// Whether there is such a chain of attributes.
     HasPath(u32),
     /// If the operand is false, pushes false and jumps.
@@ -52,7 +56,7 @@ pub(super) enum Op {
     /// `isEmpty`
     IsEmpty,
     /// `==`
-    Equal,
+    Equal(Pair),
     /// `<`
     Less,
     /// `<=`
@@ -64,9 +68,9 @@ pub(super) enum Op {
     /// `*`
     Multiply,
     /// `in`
-    In,
+    In(Pair),
     /// `contains`
-    Contains,
+    Contains(Pair),
     /// `containsAll`
     ContainsAll,
     /// `containsAny`
@@ -87,6 +91,44 @@ pub(super) enum Op {
     Call(Function),
     /// Fails, whatever the operands: a call that cannot succeed.
     Fail,
+}
+
+/// Where an operand is had from, if not from the stack: what is had in one step needs no instruction of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// What an instruction before has left.
+    Stack,
+    /// A constant, by its number in the pool.
+    Constant,
+    /// The principal.
+    Principal,
+    /// The action.
+    Action,
+    /// The resource.
+    Resource,
+    /// What a template's slot is linked to, as in [`Op::Slot`].
+    Slot,
+    /// An attribute of the principal.
+    PrincipalAttribute,
+    /// An attribute of the resource.
+    ResourceAttribute,
+    /// A member of the context.
+    ContextAttribute,
+}
+
+/// Two operands, each by its source and by what is meant there. The first is had first, so that of two that fail the first
+/// is the one that counts; where the second is on the stack, so is the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// Where they are had from.
+    pub sources: [Source; 2],
+    /// The number of a constant or of a slot, or a name.
+    pub of: [u32; 2],
+}
+
+impl Pair {
+    /// Both are on the stack, the second on top.
+    pub(super) const STACK: Self = Self { sources: [Source::Stack; 2], of: [0; 2] };
 }
 
 /// Functions and methods of the extensions.
@@ -192,6 +234,8 @@ pub(super) type Piece = Box<[u8]>;
 pub(super) struct Pool {
     /// The packed constants.
     pub constants: Vec<u8>,
+    /// Those that are operands, by number.
+    pub cells: Vec<Cell>,
     /// Patterns of `like`: what stands before, between and after the wildcards.
     pub patterns: Vec<Box<[Piece]>>,
     /// Chains of attributes for `has`.

@@ -19,7 +19,7 @@ use crate::transport::conn::Open;
 use crate::transport::exchange::{REQUEST_ID, REVISION, Unread, collect};
 use crate::transport::gateway::grpc::{AUTHORIZATION, message, unary};
 use crate::transport::gateway::way::{self, Question, Stop, Verdict};
-use crate::transport::gateway::{caught, settled};
+use crate::transport::gateway::{caught, settled, unread};
 use crate::transport::respond;
 use crate::transport::router::request_id;
 use crate::transport::span;
@@ -93,14 +93,8 @@ async fn verdict(
 
 async fn read(services: &Services, open: &mut Open, mut body: Incoming, patience: Duration) -> Result<Bytes, Stop> {
     let most = services.http.max_body_bytes.saturating_add(BESIDE_THE_BODY);
-    match tokio::time::timeout(patience, collect(&mut body, most, open)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(Unread::NoRoom)) => {
-            Err(Stop::new(RefusalReason::TooBusy, "the messages of all requests together are too large at the moment"))
-        }
-        Ok(Err(_)) => Err(Stop::new(RefusalReason::BodyUnread, "the message is too large, or was cut off")),
-        Err(_) => Err(Stop::new(RefusalReason::Deadline, "the message did not arrive in time")),
-    }
+    let read = tokio::time::timeout(patience, collect(&mut body, most, open)).await;
+    read.unwrap_or(Err(Unread::TooSlow(patience))).map_err(|unread| self::unread("message", unread))
 }
 
 /// How long there is to decide; `None` if Envoy does not say how long it waits.
